@@ -1,0 +1,35 @@
+"""What the router asks of a featurizer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
+
+from banditroute.types import Request, Vector
+
+
+@runtime_checkable
+class Featurizer(Protocol):
+    """Turns a request into a vector of fixed length, without the bias entry (the router adds it).
+
+    The same text gives the same vector, in single and in batch calls, to 1e-12. Every entry is finite whatever
+    the text holds. A request without text is a caller's mistake and raises ``InvalidRequestError``.
+    """
+
+    @property
+    def dimension(self) -> int:
+        """Length of the vector."""
+
+    @property
+    def version(self) -> str:
+        """Names what the numbers mean; changes whenever the same text would give another vector."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """One name per entry, such as ``"complexity.digit_ratio"``."""
+
+    def transform_one(self, request: Request) -> Vector:
+        """Features of one request ``(dimension,)`` float64."""
+
+    def transform(self, requests: Sequence[Request]) -> Vector:
+        """Features of many requests ``(n, dimension)`` float64."""

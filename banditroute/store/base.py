@@ -1,0 +1,132 @@
+"""What the router asks of a store, and what a store gives back.
+
+The truth is the log of decisions and feedback. What was learned from it is a cache: one blob of statistics per arm,
+made by *folding* feedback into it, and a tail of feedback that is not folded yet. A store keeps both and
+knows nothing of beliefs: the router hands it the fold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias, runtime_checkable
+
+from banditroute.types import Decision, Feedback, Vector
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """Newly recorded outcomes of one decision: what a belief learns from.
+
+    Attributes
+    ----------
+    arm
+        The arm that was used.
+    x
+        The context ``(d,)`` that it was chosen in.
+    values
+        Objective name -> observed value; only what was not recorded before.
+    """
+
+    arm: str
+    x: Vector
+    values: Mapping[str, float]
+
+
+Learn: TypeAlias = Callable[[Event], None]
+"""Called once for each event, after it is durable, from whichever thread made it so."""
+
+Fold: TypeAlias = Callable[[bytes | None, Sequence[Event]], bytes]
+"""``fold(blob, events)`` -> the arm's statistics with the events added; ``None`` is an arm without any. Pure."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Memory:
+    """What a store remembers of a router when it is opened.
+
+    Attributes
+    ----------
+    statistics
+        Arm -> its folded blob.
+    pending
+        Events that no blob holds yet, in the order of their arrival.
+    decisions, feedback
+        How many decisions, and how many decisions with feedback, are recorded under this router, dimension and
+        features version.
+    """
+
+    statistics: Mapping[str, bytes]
+    pending: Sequence[Event]
+    decisions: int
+    feedback: int
+
+
+class Ticket(Protocol):
+    """The promise that feedback will be durable; a :class:`concurrent.futures.Future` is one."""
+
+    def result(self, timeout: float | None = None) -> None:
+        """Return when the feedback is durable and learned, or raise what kept it from being recorded."""
+
+
+@runtime_checkable
+class Store(Protocol):
+    """Keeps decisions, feedback and folded statistics. One store object serves one router.
+
+    ``banditroute.testing.StoreContract`` is the suite that every store must pass.
+    """
+
+    @property
+    def trouble(self) -> str | None:
+        """What keeps decisions from being recorded just now, in words; None while all is well."""
+
+    def open(self, *, router: str, features_version: str, dimension: int, fold: Fold) -> Memory:
+        """Begin to serve a router, and return what is remembered of it.
+
+        What was learned in other features is another *epoch*: it stays recorded and is not returned.
+
+        Parameters
+        ----------
+        router
+            The router's name.
+        features_version
+            Names the features; statistics of different versions are never mixed.
+        dimension
+            d, the length of the context with its bias.
+        fold
+            Adds events to an arm's blob; the store calls it when it sees fit.
+
+        Raises
+        ------
+        StoreError
+            If the store cannot be opened, or serves a router already.
+        IncompatibleStoreError
+            If what is stored is corrupt, another application's, or of a newer version.
+        """
+
+    def add_decision(self, decision: Decision, prompt: str | None = None) -> None:
+        """Take a decision for recording; returns at once, without waiting for a disk.
+
+        Never raises: what keeps the store from recording is told by ``trouble``.
+        """
+
+    def add_feedback(self, feedback: Feedback, learn: Learn) -> Ticket:
+        """Record feedback durably, then call ``learn`` with what was new in it.
+
+        The ticket's ``result()`` raises, and nothing was recorded or learned, with
+
+        UnknownDecisionError
+            if no decision of that id is held;
+        ConflictingFeedbackError
+            if one of the outcomes is recorded with another value;
+        StoreError
+            if the outcomes could not be written.
+
+        An outcome that is recorded with the same value already is passed over. ``learn`` is not called where
+        nothing was new, the decision has no context, or it was made in other features.
+        """
+
+    def flush(self) -> None:
+        """Return when all that was given so far is recorded; raises StoreError if it cannot be."""
+
+    def close(self) -> None:
+        """Flush, fold and release everything; closing twice is harmless."""

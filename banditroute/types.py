@@ -1,0 +1,306 @@
+"""The values that cross rooms: an arm, a request, a preference, a decision, feedback."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from banditroute._validate import label, number
+from banditroute.errors import InvalidConfigurationError, InvalidFeedbackError, InvalidRequestError
+
+Vector: TypeAlias = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arm:
+    """One thing that can be chosen: a model, or a LoRA adapter on a base model.
+
+    Parameters
+    ----------
+    name
+        What the application calls it; unique within a router, 1 to 255 characters.
+    input_usd_per_million_tokens, output_usd_per_million_tokens
+        Token prices, at least 0. With both given, the router computes the expected cost from the tokens of the
+        request and the output tokens that it expects, so a new price acts on the next request. None: not known.
+
+    Raises
+    ------
+    InvalidConfigurationError
+        For an unusable name or price, or for one price without the other.
+
+    Examples
+    --------
+    >>> Arm(name="small", input_usd_per_million_tokens=0.15, output_usd_per_million_tokens=0.6).priced
+    True
+    """
+
+    name: str
+    input_usd_per_million_tokens: float | None = None
+    output_usd_per_million_tokens: float | None = None
+
+    def __post_init__(self) -> None:
+        label(self.name, name="Arm(name=...)", error=InvalidConfigurationError)
+        prices = (self.input_usd_per_million_tokens, self.output_usd_per_million_tokens)
+        if (prices[0] is None) != (prices[1] is None):
+            raise InvalidConfigurationError(
+                f"arm {self.name!r} has one token price of two; give both, or neither if they are not known"
+            )
+        for price in prices:
+            if price is not None:
+                number(price, name=f"price of arm {self.name!r}", low=0.0, error=InvalidConfigurationError)
+
+    @property
+    def priced(self) -> bool:
+        """Whether token prices are known."""
+        return self.input_usd_per_million_tokens is not None
+
+
+class Preference(Mapping[str, float]):
+    """What one unit of each objective is worth: weights that turn objectives into one utility.
+
+    ``utility = sum of weight x value over what is better when higher - sum of weight x value over what is better
+    when lower``. Weights are exchange rates in the objectives' own units: ``Preference(quality=1, cost_usd=50)``
+    says that one dollar is worth 50 points of quality, so that .01 of quality is worth $0.0002.
+
+    Parameters
+    ----------
+    weights
+        Objective name = weight, finite and at least 0, at least one above 0. What is not named weighs 0.
+
+    Raises
+    ------
+    InvalidConfigurationError
+        For a weight that is negative or not a finite number, and where no weight is above 0.
+
+    Examples
+    --------
+    >>> cheap = Preference(quality=1.0, cost_usd=50.0)
+    >>> cheap["cost_usd"]
+    50.0
+    >>> cheap == {"quality": 1.0, "cost_usd": 50.0}
+    True
+    """
+
+    __slots__ = ("_hash", "_weights")
+
+    def __init__(self, **weights: float) -> None:
+        self._weights = {
+            key: number(value, name=f"preference {key}", low=0.0, error=InvalidConfigurationError)
+            for key, value in weights.items()
+        }
+        if not any(self._weights.values()):
+            raise InvalidConfigurationError(
+                f"a preference needs a weight above 0, got {self._weights}; for example Preference(quality=1.0)"
+            )
+        self._hash = hash(frozenset(self._weights.items()))
+
+    def __getitem__(self, key: str) -> float:
+        return self._weights[key]
+
+    def __iter__(self) -> Iterable[str]:  # type: ignore[override]
+        return iter(self._weights)
+
+    def __len__(self) -> int:
+        return len(self._weights)
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __repr__(self) -> str:
+        return f"Preference({', '.join(f'{key}={value:g}' for key, value in self._weights.items())})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What is to be routed: text or ready features, and what is known about it.
+
+    Parameters
+    ----------
+    text
+        The prompt, or None where ready features are given.
+    features
+        Ready features ``(d - 1,)``, without the bias entry; None where a featurizer computes them from the text.
+    session, tags
+        Labels that the application gives; stored with the decision.
+    input_tokens
+        Tokens of the prompt, at least 0; None if not counted.
+    """
+
+    text: str | None = None
+    features: Vector | None = None
+    session: str | None = None
+    tags: tuple[str, ...] = ()
+    input_tokens: int | None = None
+
+    def __post_init__(self) -> None:
+        if (self.text is None) == (self.features is None):
+            raise InvalidRequestError("a request has either text or ready features; give exactly one of them")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Feedback:
+    """What the application reports for one decision: any subset of the objectives.
+
+    Parameters
+    ----------
+    decision_id
+        The ``id`` of the decision.
+    values
+        Objective name -> observed value, in the objective's own unit; checked by the router.
+    received_at
+        Unix time in seconds.
+    """
+
+    decision_id: str
+    values: Mapping[str, float]
+    received_at: float
+
+    def __post_init__(self) -> None:
+        if not self.values:
+            raise InvalidFeedbackError(
+                f"feedback for decision {self.decision_id!r} has no outcome; give at least one, for example quality=1.0"
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Decision:
+    """What ``route()`` returns: the arm to use, and why.
+
+    Arrays run over ``arms``, the K eligible arms, in the router's order; objective arrays over ``objectives``.
+
+    Attributes
+    ----------
+    id
+        Names the decision in ``feedback()``: 32 hexadecimal digits, the first 12 its time in milliseconds.
+    arm
+        The arm to use.
+    propensity
+        The probability with which ``arm`` was chosen, in (0, 1]; exact.
+    reason
+        ``"policy"``, or ``"fallback: ..."`` with what kept the policy from choosing.
+    decided_at
+        Unix time in seconds.
+    arms, probabilities
+        The eligible arms, and the probability of each ``(K,)``, summing to 1.
+    objectives, means, spreads
+        What was believed of each arm: expected outcome and standard deviation of that expectation ``(m, K)``.
+    utilities, utility_spreads
+        Expected utility less penalty, and its standard deviation ``(K,)``.
+    penalties
+        What the present state takes off each arm's utility ``(K,)``.
+    x
+        The context ``(d,)``, last entry 1.0 (bias); None if the features could not be computed.
+    preference, policy
+        The weights that were used, and the policy's description.
+    session, tags, input_tokens
+        As given to ``route()``.
+    """
+
+    id: str
+    arm: str
+    propensity: float
+    reason: str
+    decided_at: float
+    arms: tuple[str, ...]
+    probabilities: Vector
+    objectives: tuple[str, ...]
+    means: Vector
+    spreads: Vector
+    utilities: Vector
+    utility_spreads: Vector
+    penalties: Vector
+    x: Vector | None
+    preference: Preference
+    policy: str
+    session: str | None = None
+    tags: tuple[str, ...] = ()
+    input_tokens: int | None = None
+
+    @property
+    def fell_back(self) -> bool:
+        """Whether the fallback arm was given because the policy could not choose."""
+        return self.reason != "policy"
+
+    @property
+    def ranking(self) -> tuple[str, ...]:
+        """The chosen arm, then the other eligible arms by expected utility: the order for a retry."""
+        order = np.argsort(-self.utilities, kind="stable")
+        return (self.arm, *(self.arms[k] for k in order if self.arms[k] != self.arm))
+
+    def explain(self) -> Explanation:
+        """Per arm: predicted objectives with spread, utility, penalty and probability; ``print()`` shows a table."""
+        rows = []
+        for name in self.ranking:
+            k = self.arms.index(name)
+            rows.append(
+                ArmExplanation(
+                    arm=name,
+                    probability=float(self.probabilities[k]),
+                    utility=float(self.utilities[k]),
+                    utility_spread=float(self.utility_spreads[k]),
+                    penalty=float(self.penalties[k]),
+                    predictions={
+                        objective: (float(self.means[j, k]), float(self.spreads[j, k]))
+                        for j, objective in enumerate(self.objectives)
+                    },
+                )
+            )
+        return Explanation(decision=self, rows=tuple(rows))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArmExplanation:
+    """One row of an :class:`Explanation`.
+
+    Attributes
+    ----------
+    probability, utility, utility_spread, penalty
+        As in :class:`Decision`.
+    predictions
+        Objective -> (expected outcome, standard deviation of that expectation), in the objective's unit.
+    """
+
+    arm: str
+    probability: float
+    utility: float
+    utility_spread: float
+    penalty: float
+    predictions: Mapping[str, tuple[float, float]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explanation:
+    """Why a decision fell as it did; its ``str`` is a table, the chosen arm first."""
+
+    decision: Decision = field(repr=False)
+    rows: tuple[ArmExplanation, ...]
+
+    def __str__(self) -> str:
+        decision = self.decision
+        head = ["arm", "probability", "utility", "penalty", *decision.objectives]
+        body = [
+            [
+                row.arm,
+                f"{row.probability:.3f}",
+                f"{row.utility:.4g} ± {row.utility_spread:.2g}",
+                f"{row.penalty:.4g}",
+                *(f"{mean:.4g} ± {spread:.2g}" for mean, spread in row.predictions.values()),
+            ]
+            for row in self.rows
+        ]
+        widths = [max(len(line[column]) for line in [head, *body]) for column in range(len(head))]
+        lines = [
+            "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+            for line in [head, *body]
+        ]
+        return "\n".join(
+            [
+                f"{decision.arm} with probability {decision.propensity:.3f} by {decision.policy} ({decision.reason}), "
+                f"{decision.preference}",
+                *lines,
+            ]
+        )
