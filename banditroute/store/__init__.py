@@ -1,1 +1,8 @@
+"""Stores: what survives the process. ``MemoryStore`` forgets, ``SQLStore`` does not."""
 
+from __future__ import annotations
+
+from banditroute.store.base import Event, Fold, Learn, Memory, Store, Ticket
+from banditroute.store.memory import MemoryStore
+
+__all__ = ["Event", "Fold", "Learn", "Memory", "MemoryStore", "Store", "Ticket"]
