@@ -43,7 +43,7 @@ class MemoryStore:
     def __init__(self, *, capacity: int = 20_000) -> None:
         if not isinstance(capacity, int) or isinstance(capacity, bool) or capacity < 1:
             raise InvalidConfigurationError(
-                f"MemoryStore(capacity={capacity!r}): give how many decisions to retain, a whole number of at least 1"
+                f"MemoryStore(capacity={capacity!r}): give how many decisions to retain, from 1"
             )
         self._capacity = capacity
         self._lock = threading.Lock()
@@ -63,8 +63,8 @@ class MemoryStore:
         with self._lock:
             if self._epoch is not None:
                 raise StoreError(
-                    f"this MemoryStore serves router {self._epoch[0]!r}; give router {router!r} a store of its own, "
-                    f"or close the first router"
+                    f"this MemoryStore serves router {self._epoch[0]!r}; give router {router!r} a store of "
+                    f"its own, or close the first router"
                 )
             self._epoch = epoch = (router, features_version, dimension)
             heard = [(*self._made[id], values) for id, values in self._outcomes.items()]
@@ -114,9 +114,9 @@ class MemoryStore:
             made = self._made.get(feedback.decision_id)
             if made is None:
                 raise UnknownDecisionError(
-                    f"no decision {feedback.decision_id!r} is held; this MemoryStore forgets all but the last "
-                    f"{self._capacity:,} decisions and all of them when the process ends: check the id, raise "
-                    f"capacity, or use SQLStore"
+                    f"no decision {feedback.decision_id!r} is held: a MemoryStore forgets all but its last "
+                    f"{self._capacity:,} decisions, and those too when the process ends; check the id, raise "
+                    f"capacity=, or use SQLStore"
                 )
             decision, epoch = made
             recorded: Mapping[str, float] = self._outcomes.get(feedback.decision_id, _NOTHING)
