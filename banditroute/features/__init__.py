@@ -1,1 +1,12 @@
+"""Request -> context: what a prompt looks like and what it is about, as a vector of fixed length.
 
+Importing this package reads no table and imports no heavy package; each featurizer does so at its first use.
+"""
+
+from banditroute.features.base import Featurizer
+from banditroute.features.complexity import Complexity
+from banditroute.features.compose import Compose
+from banditroute.features.static_embedding import StaticEmbedding
+from banditroute.features.text import TextFeatures
+
+__all__ = ["Complexity", "Compose", "Featurizer", "StaticEmbedding", "TextFeatures"]

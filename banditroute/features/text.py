@@ -1,0 +1,24 @@
+"""The features that a router uses unless told otherwise."""
+
+from __future__ import annotations
+
+from banditroute.features.complexity import Complexity
+from banditroute.features.compose import Compose
+from banditroute.features.static_embedding import StaticEmbedding
+
+
+class TextFeatures(Compose):
+    """How a prompt looks (:class:`Complexity`, 12 numbers) and what it is about (:class:`StaticEmbedding`, 16).
+
+    Few numbers on purpose: a belief per arm learns from the feedback of that arm alone, and every further direction
+    costs feedback before it pays.
+
+    Examples
+    --------
+    >>> from banditroute.types import Request
+    >>> TextFeatures().transform_one(Request(text="What is the capital of France?")).shape
+    (28,)
+    """
+
+    def __init__(self) -> None:
+        super().__init__(blocks=[Complexity(), StaticEmbedding()])

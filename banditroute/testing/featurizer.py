@@ -1,0 +1,135 @@
+"""The contract suite of featurizers: for ours, and for yours."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from banditroute.errors import InvalidRequestError
+from banditroute.features.base import Featurizer
+from banditroute.types import Request, Vector
+
+_TEXTS = (
+    "What is the capital of France?",
+    "def f(x):\n    return {'a': x[0]}\n",
+    "Which of these is a mammal?\nA. trout\nB. whale\nC. wasp\nAnswer:",
+    "Solve 3x + 4 = 19 for x, then compute \\frac{x}{2}.",
+)
+
+_HOSTILE = {
+    "empty": "",
+    "white space": " \t\r\n\u2028\u3000",
+    "one character": "a",
+    "one megabyte": "lorem ipsum " * 87_382,
+    "one word of one megabyte": "a" * 1_048_576,
+    "lone surrogates": "\ud83d and \ude00 and \udfff",
+    "surrogates in the wrong order": "\ude00\ud83d",
+    "control characters": "".join(map(chr, range(32))) + "\x7f\x80\x9f",
+    "zero bytes": "\x00" * 1000,
+    "right to left": "\u202eמה בירת צרפת؟ ما هي عاصمة فرنسا؟",
+    "emoji": "👩‍👩‍👧‍👦🏳️‍🌈🫠" * 50,
+    "no spaces between words": "法国的首都是哪里？日本の首都はどこですか。",
+    "stacked accents": "e" + "\u0301" * 500,
+    "private and unassigned": "\ue000\U0010ffff\ufffe\ufeff",
+    "binary as text": bytes(range(256)).decode("latin-1") * 20,
+    "markup": "[CLS] [SEP] [UNK] [PAD] [MASK] </s> <|endoftext|> {{ }} %s %n",
+}
+
+
+def check_featurizer(featurizer: Featurizer) -> None:
+    """Check that a featurizer keeps the contract of :class:`banditroute.features.Featurizer`.
+
+    Lengths and names agree, every entry is finite whatever the text holds, a batch equals its single calls to
+    1e-12, repeated calls agree to the bit, requests stay as they were, each vector is the caller's own to change,
+    and a request without text is an ``InvalidRequestError``. Hostile texts are tried: empty, of one megabyte, with
+    lone surrogates or control characters, right to left, emoji, binary read as text.
+
+    Parameters
+    ----------
+    featurizer
+        Ready for use: fitted, if it needs to be.
+
+    Raises
+    ------
+    AssertionError
+        Names the first promise that is broken, and the text that it is broken for.
+
+    Examples
+    --------
+    >>> from banditroute.features import Complexity
+    >>> check_featurizer(Complexity())
+    """
+    _check_description(featurizer)
+    texts = {**{text: text for text in _TEXTS}, **_HOSTILE}
+    requests = [Request(text=text) for text in texts.values()]
+    singles = []
+    for name, request in zip(texts, requests, strict=True):
+        try:
+            single = featurizer.transform_one(request)
+        except Exception as error:
+            raise AssertionError(f"transform_one raised {error!r} for the text {name!r}") from error
+        _check_vector(single, (featurizer.dimension,), f"transform_one of the text {name!r}")
+        again = featurizer.transform_one(request)
+        assert np.array_equal(single, again), f"a second call gives another vector for the text {name!r}"
+        again += 1.0
+        assert np.array_equal(single, featurizer.transform_one(request)), (
+            f"changing a returned vector changes what the next call returns for the text {name!r}; return a copy"
+        )
+        singles.append(single)
+    _check_batch(featurizer, requests, singles)
+    assert [request.text for request in requests] == list(texts.values()), "transform changed its requests"
+    _check_refusal(featurizer)
+
+
+def _check_description(featurizer: Featurizer) -> None:
+    """Dimension, names and version make sense together."""
+    assert isinstance(featurizer, Featurizer), f"{featurizer!r} lacks a member of the Featurizer protocol"
+    dimension, names, version = featurizer.dimension, featurizer.names, featurizer.version
+    assert isinstance(dimension, int), f"dimension is {dimension!r}, not a whole number"
+    assert dimension > 0, f"dimension is {dimension}, not above 0"
+    assert isinstance(names, tuple), f"names are a {type(names).__name__}, not a tuple"
+    assert all(isinstance(name, str) and name for name in names), f"names are not all non-empty strings: {names}"
+    assert len(names) == dimension, f"{len(names)} names for {dimension} entries"
+    assert len(set(names)) == dimension, f"names are not unique: {names}"
+    assert isinstance(version, str), f"version is {version!r}, not a string"
+    assert version, "version is an empty string; name what the numbers mean"
+    assert version == featurizer.version, "version changes between two looks at it"
+
+
+def _check_vector(vector: Vector, shape: tuple[int, ...], what: str) -> None:
+    assert isinstance(vector, np.ndarray), f"{what} is a {type(vector).__name__}, not an array"
+    assert vector.dtype == np.float64, f"{what} is of {vector.dtype}, not float64"
+    assert vector.shape == shape, f"{what} has the shape {vector.shape}, not {shape}"
+    assert np.isfinite(vector).all(), f"{what} is not finite"
+
+
+def _check_batch(featurizer: Featurizer, requests: Sequence[Request], singles: Sequence[Vector]) -> None:
+    """A batch is its single calls, in any order and any size."""
+    dimension = featurizer.dimension
+    for order in (slice(None), slice(None, None, -1), slice(1, 2), slice(0, 0)):
+        part = list(requests[order])
+        batch = featurizer.transform(part)
+        _check_vector(batch, (len(part), dimension), f"transform of {len(part)} requests")
+        for row, single, request in zip(batch, singles[order], part, strict=True):
+            assert np.allclose(row, single, rtol=0.0, atol=1e-12), (
+                f"batch and single call differ by {np.abs(row - single).max():g} for {(request.text or '')[:40]!r}"
+            )
+
+
+def _check_refusal(featurizer: Featurizer) -> None:
+    """What has no text is refused, alone and within a batch."""
+    ready = Request(features=np.zeros(3))
+    for what, call in (
+        ("transform_one", lambda: featurizer.transform_one(ready)),
+        ("transform", lambda: featurizer.transform([Request(text="text"), ready])),
+    ):
+        try:
+            call()
+        except InvalidRequestError:
+            continue
+        except Exception as error:
+            raise AssertionError(
+                f"{what} raised {error!r} for a request without text; raise InvalidRequestError"
+            ) from error
+        raise AssertionError(f"{what} took a request without text; raise InvalidRequestError")
