@@ -75,5 +75,7 @@ class BeliefSpec(Protocol):
     ) -> Belief:
         """A belief over ``arms`` in ``dimension`` features (with bias), from folded ``statistics`` where there are."""
 
-    def fold(self, blob: bytes | None, events: Sequence[tuple[Vector, Mapping[str, float]]], *, dimension: int) -> bytes:
+    def fold(
+        self, blob: bytes | None, events: Sequence[tuple[Vector, Mapping[str, float]]], *, dimension: int
+    ) -> bytes:
         """An arm's folded statistics with events added; what ``start`` reads."""

@@ -158,7 +158,8 @@ class LinearBelief:
 
     def counts(self, objective: str) -> Vector:
         """How many outcomes of a believed objective were learned for each arm ``(K,)``."""
-        return self._n[self._objectives.index(objective)]
+        counts: Vector = self._n[self._objectives.index(objective)]
+        return counts
 
     def watch(self, objectives: Sequence[str]) -> None:
         """Believe these objectives from now on, even before any feedback."""
@@ -179,7 +180,8 @@ class LinearBelief:
 
     def information(self) -> Vector:
         """``log det(A) - log det(Lambda)`` of each arm ``(K,)``, the largest of its groups, in nats."""
-        return self._information.max(axis=0)
+        most: Vector = self._information.max(axis=0)
+        return most
 
     def update(self, arm: str, x: Vector, values: Mapping[str, float]) -> None:
         """Learn the outcomes ``values`` of ``arm`` at context ``x (d,)``."""

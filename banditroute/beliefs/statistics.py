@@ -124,9 +124,7 @@ class ArmStatistics:
             names = tuple(sorted(name for name in values if name not in held))
             y = np.array([values[name] for name in names])
             self.groups.append(
-                Group(
-                    objectives=names, n=1, s=np.multiply.outer(x, x), b=np.multiply.outer(y, x), yy=y * y
-                )
+                Group(objectives=names, n=1, s=np.multiply.outer(x, x), b=np.multiply.outer(y, x), yy=y * y)
             )
             changed = True
         return changed

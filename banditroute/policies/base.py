@@ -49,7 +49,8 @@ def greedy(scores: Vector) -> Vector:
     array([0. , 0.5, 0.5])
     """
     best = (scores == scores.max()).astype(np.float64)
-    return best / best.sum()
+    shared: Vector = best / best.sum()
+    return shared
 
 
 def with_floor(probabilities: Vector, floor: float) -> Vector:
@@ -60,7 +61,8 @@ def with_floor(probabilities: Vector, floor: float) -> Vector:
     >>> with_floor(np.array([1.0, 0.0]), 0.1)
     array([0.95, 0.05])
     """
-    return probabilities * (1.0 - floor) + floor / len(probabilities)
+    mixed: Vector = probabilities * (1.0 - floor) + floor / len(probabilities)
+    return mixed
 
 
 def check_floor(floor: float) -> None:

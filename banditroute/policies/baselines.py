@@ -69,4 +69,5 @@ class Mixture:
         shares = np.array([float(self.shares.get(arm, 0.0)) for arm in arms])
         if not shares.any():
             shares[:] = 1.0
-        return shares / shares.sum()
+        probabilities: Vector = shares / shares.sum()
+        return probabilities
