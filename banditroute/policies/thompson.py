@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from scipy.special import ndtr
@@ -15,7 +16,7 @@ from banditroute.types import Vector
 
 _REACH = 4.0  # standard deviations beyond which an arm's chance is left out: 3e-5
 _NODES = 96  # of the grid, shared out over the arms; at least _LEAST for each
-_LEAST = 12
+_LEAST = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +61,7 @@ def best_probabilities(means: Vector, spreads: Vector) -> Vector:
 
     With the distribution functions ``F_k``, ``P(k is best) = integral of prod_{j != k} F_j dF_k``. All arms share one grid
     that holds quantiles of every arm, so that narrow and wide arms are resolved alike; each cell adds its increase of
-    ``F_k`` times the mean of the product at its two ends. Within 0.003 of the truth.
+    ``F_k`` times the mean of the product at its two ends. Within 0.006 of the truth, on average within 0.001.
 
     Parameters
     ----------
@@ -78,22 +79,29 @@ def best_probabilities(means: Vector, spreads: Vector) -> Vector:
     # A certain arm gets a sliver of spread: a step would fall between the nodes.
     spreads = np.maximum(spreads, 1e-6 * scale)
     reach = _REACH * spreads
-    lowest = float((means - reach).max())  # below it, some arm is (nearly) sure to be higher
-    able = np.flatnonzero(means + reach > lowest)
-    result = np.zeros(len(means))
+    lowest = (means - reach).max()  # below it, some arm is (nearly) sure to be higher
+    able = (means + reach > lowest).nonzero()[0]
     count = len(able)
+    result = np.zeros(len(means))
     if count == 1:
         result[able] = 1.0
         return result
     center, spread = means[able, None], spreads[able, None]
-    each = max(_LEAST, _NODES // count)
-    # Interleaved, so that the nodes of equal arms do not fall on each other.
-    quantiles = np.linspace(-_REACH, _REACH, each * count).reshape(each, count).T
-    grid = np.maximum(center + spread * quantiles, lowest).ravel()
+    grid = (center + spread * _quantiles(count)).ravel()
+    np.maximum(grid, lowest, out=grid)
     grid.sort()
     below = ndtr((grid - center) / spread)
     below[:, -1] = 1.0
     others = np.multiply.reduce(below, axis=0) / below
-    share = ((below[:, 1:] - below[:, :-1]) * (others[:, 1:] + others[:, :-1])).sum(axis=1)
+    share = np.einsum("kn,kn->k", below[:, 1:] - below[:, :-1], others[:, 1:] + others[:, :-1])
     result[able] = share / share.sum()
     return result
+
+
+@lru_cache(maxsize=64)
+def _quantiles(count: int) -> Vector:
+    """Nodes of ``count`` arms, in standard deviations; interleaved, so that those of equal arms do not coincide."""
+    each = max(_LEAST, _NODES // count)
+    nodes: Vector = np.ascontiguousarray(np.linspace(-_REACH, _REACH, each * count).reshape(each, count).T)
+    nodes.flags.writeable = False  # shared by all callers
+    return nodes
