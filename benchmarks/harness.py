@@ -49,9 +49,7 @@ def row(case: str, policy: str, metric: str, values: Sequence[float], *, higher_
 def report(rows: Sequence[Row], json_path: str | None) -> None:
     """Print the rows as a table and write them as JSON."""
     head = ("case", "policy", "metric", "mean", "std", "worst", "n")
-    body = [
-        (r.case, r.policy, r.metric, f"{r.mean:.4g}", f"{r.std:.2g}", f"{r.worst:.4g}", str(r.n)) for r in rows
-    ]
+    body = [(r.case, r.policy, r.metric, f"{r.mean:.4g}", f"{r.std:.2g}", f"{r.worst:.4g}", str(r.n)) for r in rows]
     widths = [max(len(line[i]) for line in [head, *body]) for i in range(len(head))]
     for line in [head, *body]:
         click.echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
