@@ -1,1 +1,7 @@
+"""Beliefs: from a context to the expected outcome of every arm, and how sure it is."""
 
+from banditroute.beliefs.base import Belief, BeliefSpec, Prediction, Prior
+from banditroute.beliefs.linear import Linear, LinearBelief
+from banditroute.beliefs.statistics import ArmStatistics
+
+__all__ = ["ArmStatistics", "Belief", "BeliefSpec", "Linear", "LinearBelief", "Prediction", "Prior"]

@@ -1,1 +1,9 @@
+"""Stores: what survives the process. ``MemoryStore`` forgets, ``SQLStore`` does not."""
 
+from __future__ import annotations
+
+from banditroute.store.base import Event, Fold, Learn, Memory, Store, Ticket
+from banditroute.store.memory import MemoryStore
+from banditroute.store.sql import SQLStore
+
+__all__ = ["Event", "Fold", "Learn", "Memory", "MemoryStore", "SQLStore", "Store", "Ticket"]

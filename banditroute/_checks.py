@@ -1,0 +1,107 @@
+"""A caller's mistakes, found before anything is done: what ``Router`` is made of, and what it is asked."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping, Sequence
+
+import numpy as np
+
+from banditroute._validate import label, number
+from banditroute.errors import InvalidConfigurationError, InvalidRequestError
+from banditroute.features.base import Featurizer
+from banditroute.features.given import GivenFeatures
+from banditroute.types import Arm, Request, Vector
+
+
+def check_arms(arms: object) -> tuple[Arm, ...]:
+    """The arms of a router, names turned into arms; raises InvalidConfigurationError for none or for twins."""
+    if isinstance(arms, str) or not isinstance(arms, Sequence):
+        raise InvalidConfigurationError(
+            f"arms is {arms!r}; give a list of arms or names, for example ['small', 'large']"
+        )
+    checked = tuple(Arm(name=arm) if isinstance(arm, str) else arm for arm in arms)
+    if not checked:
+        raise InvalidConfigurationError("arms is empty; give at least one arm")
+    for arm in checked:
+        if not isinstance(arm, Arm):
+            raise InvalidConfigurationError(f"arm {arm!r} is a {type(arm).__name__}; give an Arm or its name")
+    names = [arm.name for arm in checked]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise InvalidConfigurationError(f"arm names must be unique; given twice: {', '.join(twice)}")
+    return checked
+
+
+def check_features(features: Featurizer | int | None) -> Featurizer:
+    """The featurizer of a router; raises InvalidConfigurationError for what cannot be one."""
+    if features is None:
+        from banditroute.features.text import TextFeatures
+
+        return TextFeatures()
+    if isinstance(features, int):
+        return GivenFeatures(dimension=features)
+    if not isinstance(features, Featurizer):
+        raise InvalidConfigurationError(
+            f"features is {features!r}; give a featurizer such as TextFeatures(), or the number of ready features"
+        )
+    return features
+
+
+def check_request(
+    request: object, features: Featurizer, *, session: str | None, tags: Collection[str], input_tokens: int | None
+) -> Request:
+    """A request that ``features`` can turn into a context; raises InvalidRequestError for any other."""
+    if session is not None:
+        label(session, name="session", error=InvalidRequestError)
+    if tags:
+        if isinstance(tags, str):
+            raise InvalidRequestError(f"tags is the string {tags!r}; give a collection of strings, ({tags!r},)")
+        tags = tuple(label(tag, name="tag", error=InvalidRequestError) for tag in tags)
+    if input_tokens is not None:
+        input_tokens = int(number(input_tokens, name="input_tokens", low=0.0, error=InvalidRequestError))
+    if isinstance(request, str):
+        if isinstance(features, GivenFeatures):
+            raise InvalidRequestError(
+                f"this router expects {features.dimension} ready features, a text was given; "
+                "make it with Router(features=TextFeatures()) to route texts"
+            )
+        return Request(text=request, session=session, tags=tuple(tags), input_tokens=input_tokens)
+    vector = _check_vector(request, features.dimension)
+    return Request(features=vector, session=session, tags=tuple(tags), input_tokens=input_tokens)
+
+
+def _check_vector(request: object, dimension: int) -> Vector:
+    try:
+        vector = np.asarray(request)
+    except ValueError:  # rows of different lengths
+        vector = np.empty(0, dtype=object)
+    if vector.dtype.kind not in "fiu":
+        raise InvalidRequestError(
+            f"the request is {type(request).__name__} of {vector.dtype}; give a text, or {dimension} numbers"
+        )
+    if vector.shape != (dimension,):
+        raise InvalidRequestError(
+            f"the features have shape {vector.shape}; this router expects ({dimension},), without the bias entry"
+        )
+    vector = vector.astype(np.float64, copy=False)
+    if not math.isfinite(float(vector @ vector)):
+        raise InvalidRequestError("the features hold NaN, an infinity or numbers beyond 1e150; give finite numbers")
+    return vector
+
+
+def check_eligible(index: Mapping[str, int], arms: Collection[str] | None, exclude: Collection[str]) -> list[int]:
+    """Positions of the arms that may be chosen; raises InvalidRequestError for unknown names, and if none is left."""
+    for given, what in ((arms, "arms"), (exclude, "exclude")):
+        if isinstance(given, str):
+            raise InvalidRequestError(f"{what} is the string {given!r}; give a collection of names, [{given!r}]")
+        for name in given or ():
+            if name not in index:
+                raise InvalidRequestError(f"{what} names {name!r}, which is no arm; arms: {', '.join(index)}")
+    left = [k for name, k in index.items() if (arms is None or name in arms) and name not in exclude]
+    if not left:
+        raise InvalidRequestError(
+            f"no arm is left: arms={None if arms is None else sorted(arms)}, exclude={sorted(exclude)} of "
+            f"{', '.join(index)}; leave at least one"
+        )
+    return left

@@ -1,0 +1,56 @@
+"""Ready features: the application brings the vector itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from banditroute.errors import InvalidConfigurationError, InvalidRequestError
+from banditroute.types import Request, Vector
+
+
+class GivenFeatures:
+    """Takes the vector that the request brings.
+
+    Parameters
+    ----------
+    dimension
+        Length of every vector, without the bias; at least 0 (a router that learns each arm's average only).
+
+    Examples
+    --------
+    >>> GivenFeatures(dimension=2).transform_one(Request(features=np.array([0.5, 1.0])))
+    array([0.5, 1. ])
+    """
+
+    def __init__(self, *, dimension: int) -> None:
+        if isinstance(dimension, bool) or not isinstance(dimension, int) or dimension < 0:
+            raise InvalidConfigurationError(f"features is {dimension!r}; give how many there are, at least 0")
+        self._dimension = dimension
+
+    @property
+    def dimension(self) -> int:
+        """Length of the vector."""
+        return self._dimension
+
+    @property
+    def version(self) -> str:
+        """Names what the numbers mean; the application answers for their meaning."""
+        return f"given-{self._dimension}"
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """One name per entry."""
+        return tuple(f"given.{i}" for i in range(self._dimension))
+
+    def transform_one(self, request: Request) -> Vector:
+        """The features of the request ``(dimension,)``."""
+        if request.features is None:
+            raise InvalidRequestError(f"this router expects {self._dimension} ready features, a text was given")
+        return request.features
+
+    def transform(self, requests: Sequence[Request]) -> Vector:
+        """The features of many requests ``(n, dimension)``."""
+        rows = [self.transform_one(request) for request in requests]
+        return np.array(rows, dtype=np.float64).reshape(len(rows), self._dimension)

@@ -1,0 +1,70 @@
+"""What the router asks of a policy, and the two steps that every policy shares.
+
+A policy sees arrays only: expected utility and its standard deviation for each eligible arm. It answers with a probability for
+every one of them; the router then draws the arm from that very vector, so the propensity that is logged is exact.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+
+from banditroute._validate import number
+from banditroute.errors import InvalidConfigurationError
+from banditroute.types import Vector
+
+
+@runtime_checkable
+class Policy(Protocol):
+    """Turns utilities with uncertainty into a probability for every eligible arm.
+
+    Policies hold settings and no state; all that is learned is in the belief.
+    ``banditroute.testing.check_policy`` is the suite that every policy must pass.
+    """
+
+    def probabilities(
+        self, means: Vector, spreads: Vector, *, arms: Sequence[str], information: Callable[[], Vector]
+    ) -> Vector:
+        """Probability of each eligible arm ``(K,)``, summing to 1.
+
+        Parameters
+        ----------
+        means, spreads
+            Expected utility of each arm, and the standard deviation of that expectation ``(K,)``; not changed.
+        arms
+            Names of the K eligible arms.
+        information
+            Gives what was learned of each arm, in nats ``(K,)``; called only by a policy that needs it.
+        """
+
+
+def greedy(scores: Vector) -> Vector:
+    """All probability on the highest score; ties share it equally.
+
+    Examples
+    --------
+    >>> greedy(np.array([1.0, 3.0, 3.0]))
+    array([0. , 0.5, 0.5])
+    """
+    best = (scores == scores.max()).astype(np.float64)
+    shared: Vector = best / best.sum()
+    return shared
+
+
+def with_floor(probabilities: Vector, floor: float) -> Vector:
+    """``(1 - floor) p + floor / K``: every arm keeps some probability, so that any policy can be judged from the log.
+
+    Examples
+    --------
+    >>> with_floor(np.array([1.0, 0.0]), 0.1)
+    array([0.95, 0.05])
+    """
+    mixed: Vector = probabilities * (1.0 - floor) + floor / len(probabilities)
+    return mixed
+
+
+def check_floor(floor: float) -> None:
+    """Refuse a floor outside [0, 1]."""
+    number(floor, name="floor", low=0.0, high=1.0, error=InvalidConfigurationError)

@@ -1,0 +1,73 @@
+"""Baselines that learn nothing: what every learned policy has to beat."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from banditroute._validate import label, number
+from banditroute.errors import InvalidConfigurationError
+from banditroute.types import Vector
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Uniform:
+    """Every eligible arm with the same probability.
+
+    Examples
+    --------
+    >>> Uniform().probabilities(np.zeros(2), np.zeros(2), arms=["a", "b"], information=lambda: np.zeros(2))
+    array([0.5, 0.5])
+    """
+
+    def probabilities(
+        self, means: Vector, spreads: Vector, *, arms: Sequence[str], information: Callable[[], Vector]
+    ) -> Vector:
+        """Probability of each eligible arm ``(K,)``; see :class:`banditroute.policies.Policy`."""
+        return np.full(len(arms), 1.0 / len(arms))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mixture:
+    """Arms with given shares, whatever the request; one arm with share 1 is "always that arm".
+
+    The static mixture of two arms at a given cost is the strong baseline that a cost-aware router must beat. Where some
+    arms are not eligible, the others keep their proportions; where none with a share is left, all are equal.
+
+    Parameters
+    ----------
+    shares
+        Arm -> share, finite and at least 0, at least one above 0; scaled to sum 1.
+
+    Raises
+    ------
+    InvalidConfigurationError
+        For a share that is negative or not a number, and where no share is above 0.
+
+    Examples
+    --------
+    >>> mixture = Mixture(shares={"a": 3, "b": 1})
+    >>> mixture.probabilities(np.zeros(2), np.zeros(2), arms=["a", "b"], information=lambda: np.zeros(2))
+    array([0.75, 0.25])
+    """
+
+    shares: Mapping[str, float]
+
+    def __post_init__(self) -> None:
+        for arm, share in self.shares.items():
+            label(arm, name="arm of a mixture", error=InvalidConfigurationError)
+            number(share, name=f"share of arm {arm!r}", low=0.0, error=InvalidConfigurationError)
+        if not any(self.shares.values()):
+            raise InvalidConfigurationError(f"a mixture needs a share above 0, got {dict(self.shares)}")
+
+    def probabilities(
+        self, means: Vector, spreads: Vector, *, arms: Sequence[str], information: Callable[[], Vector]
+    ) -> Vector:
+        """Probability of each eligible arm ``(K,)``; see :class:`banditroute.policies.Policy`."""
+        shares = np.array([float(self.shares.get(arm, 0.0)) for arm in arms])
+        if not shares.any():
+            shares[:] = 1.0
+        probabilities: Vector = shares / shares.sum()
+        return probabilities

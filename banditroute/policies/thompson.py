@@ -1,0 +1,107 @@
+"""Thompson sampling: each arm as often as it is believed to be best."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from scipy.special import ndtr
+
+from banditroute._validate import number
+from banditroute.errors import InvalidConfigurationError
+from banditroute.policies.base import check_floor, greedy, with_floor
+from banditroute.types import Vector
+
+_REACH = 4.0  # standard deviations beyond which an arm's chance is left out: 3e-5
+_NODES = 96  # of the grid, shared out over the arms; at least _LEAST for each
+_LEAST = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Thompson:
+    """Each arm with the probability that it is best under the posterior, mixed with an exploration floor.
+
+    A draw of every arm's weights and then the best arm is, at one context, a draw of independent Gaussian utilities
+    ``N(mean, (scale x spread)^2)`` (Agrawal and Goyal 2013, algorithm 1, with ``v = scale x sigma``). Its arm probabilities
+    are computed instead of sampled, and the arm is drawn from them, so the logged propensity is exact.
+
+    Parameters
+    ----------
+    scale
+        Multiplies every spread, at least 0: 1 samples the posterior itself, 0 is greedy.
+    floor
+        Share of requests spread evenly over all eligible arms, in [0, 1].
+
+    Examples
+    --------
+    >>> Thompson(scale=1.0, floor=0.0).probabilities(
+    ...     np.array([0.5, 0.5]), np.array([0.1, 0.3]), arms=["a", "b"], information=lambda: np.zeros(2)
+    ... ).round(2)
+    array([0.5, 0.5])
+    """
+
+    scale: float = 0.5
+    floor: float = 0.01
+
+    def __post_init__(self) -> None:
+        check_floor(self.floor)
+        number(self.scale, name="scale", low=0.0, error=InvalidConfigurationError)
+
+    def probabilities(
+        self, means: Vector, spreads: Vector, *, arms: Sequence[str], information: Callable[[], Vector]
+    ) -> Vector:
+        """Probability of each eligible arm ``(K,)``; see :class:`banditroute.policies.Policy`."""
+        return with_floor(best_probabilities(means, self.scale * spreads), self.floor)
+
+
+def best_probabilities(means: Vector, spreads: Vector) -> Vector:
+    """``P(arm k is the largest)`` of independent Gaussians ``(K,)``, by quadrature; ties of certain arms are shared.
+
+    With the distribution functions ``F_k``, ``P(k is best) = integral of prod_{j != k} F_j dF_k``. All arms share one grid
+    that holds quantiles of every arm, so that narrow and wide arms are resolved alike; each cell adds its increase of
+    ``F_k`` times the mean of the product at its two ends. Within 0.006 of the truth, on average within 0.001.
+
+    Parameters
+    ----------
+    means, spreads
+        Expectation and standard deviation of each arm ``(K,)``; a spread of 0 is a certain arm.
+
+    Examples
+    --------
+    >>> best_probabilities(np.array([0.0, 1.0]), np.array([1.0, 0.0])).round(2)  # 1 - Phi(1) = 0.16
+    array([0.16, 0.84])
+    """
+    scale = float(spreads.max())
+    if scale == 0.0:
+        return greedy(means)
+    # A certain arm gets a sliver of spread: a step would fall between the nodes.
+    spreads = np.maximum(spreads, 1e-6 * scale)
+    reach = _REACH * spreads
+    lowest = (means - reach).max()  # below it, some arm is (nearly) sure to be higher
+    able = (means + reach > lowest).nonzero()[0]
+    count = len(able)
+    result = np.zeros(len(means))
+    if count == 1:
+        result[able] = 1.0
+        return result
+    center, spread = means[able, None], spreads[able, None]
+    grid = (center + spread * _quantiles(count)).ravel()
+    np.maximum(grid, lowest, out=grid)
+    grid.sort()
+    below = ndtr((grid - center) / spread)
+    below[:, -1] = 1.0
+    others = np.multiply.reduce(below, axis=0) / below
+    share = np.einsum("kn,kn->k", below[:, 1:] - below[:, :-1], others[:, 1:] + others[:, :-1])
+    result[able] = share / share.sum()
+    return result
+
+
+@lru_cache(maxsize=64)
+def _quantiles(count: int) -> Vector:
+    """Nodes of ``count`` arms, in standard deviations; interleaved, so that those of equal arms do not coincide."""
+    each = max(_LEAST, _NODES // count)
+    nodes: Vector = np.ascontiguousarray(np.linspace(-_REACH, _REACH, each * count).reshape(each, count).T)
+    nodes.flags.writeable = False  # shared by all callers
+    return nodes

@@ -1,0 +1,94 @@
+"""The measured outcomes: their units, ranges, direction, and what is assumed before any is seen."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from banditroute._validate import label, number
+from banditroute.errors import InvalidConfigurationError, InvalidFeedbackError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Objective:
+    """One outcome that feedback may report.
+
+    Parameters
+    ----------
+    name
+        A Python identifier: it is a keyword of ``feedback()`` and of ``Preference``.
+    higher_is_better
+        Whether more of it raises the utility.
+    low, high
+        Range of a possible value, in the objective's own unit; a value outside is refused.
+    prior_mean
+        Expected outcome of an arm before any feedback.
+    prior_noise
+        Guess of the standard deviation of single outcomes around their expectation, used until feedback shows it.
+        None where no guess fits every user (a scale in dollars or joules): then the first outcomes set it.
+
+    Raises
+    ------
+    InvalidConfigurationError
+        For a name that is no identifier, or a prior outside the range.
+
+    Examples
+    --------
+    >>> helpful = Objective(name="helpfulness", higher_is_better=True, low=1.0, high=5.0, prior_mean=3.0)
+    >>> helpful.check(4)
+    4.0
+    """
+
+    name: str
+    higher_is_better: bool
+    low: float = -math.inf
+    high: float = math.inf
+    prior_mean: float = 0.0
+    prior_noise: float | None = None
+
+    def __post_init__(self) -> None:
+        label(self.name, name="Objective(name=...)", error=InvalidConfigurationError)
+        if not self.name.isidentifier():
+            raise InvalidConfigurationError(
+                f"objective {self.name!r} is not a Python identifier; it must serve as a keyword of feedback()"
+            )
+        number(
+            self.prior_mean,
+            name=f"prior_mean of objective {self.name!r}",
+            low=self.low,
+            high=self.high,
+            error=InvalidConfigurationError,
+        )
+        if self.prior_noise is not None:
+            noise = number(
+                self.prior_noise, name=f"prior_noise of {self.name!r}", low=0.0, error=InvalidConfigurationError
+            )
+            if noise == 0.0:
+                raise InvalidConfigurationError(
+                    f"prior_noise of objective {self.name!r} is 0; give a standard deviation above 0, or None"
+                )
+
+    def check(self, value: object) -> float:
+        """``value`` as a float within the objective's range.
+
+        Raises
+        ------
+        InvalidFeedbackError
+            For a bool, a non-number, NaN, infinity, or a value out of range.
+        """
+        return number(value, name=self.name, low=self.low, high=self.high, error=InvalidFeedbackError)
+
+    @property
+    def sign(self) -> float:
+        """+1 where more is better, -1 where less is."""
+        return 1.0 if self.higher_is_better else -1.0
+
+
+QUALITY = Objective(name="quality", higher_is_better=True, low=0.0, high=1.0, prior_mean=0.5, prior_noise=0.4)
+COST_USD = Objective(name="cost_usd", higher_is_better=False, low=0.0)
+ENERGY_JOULES = Objective(name="energy_joules", higher_is_better=False, low=0.0)
+LATENCY_SECONDS = Objective(name="latency_seconds", higher_is_better=False, low=0.0)
+OUTPUT_TOKENS = Objective(name="output_tokens", higher_is_better=False, low=0.0, prior_mean=256.0, prior_noise=256.0)
+
+STANDARD_OBJECTIVES = (QUALITY, COST_USD, ENERGY_JOULES, LATENCY_SECONDS, OUTPUT_TOKENS)
+"""What every router knows. ``output_tokens`` are believed so that a priced arm's cost can be computed from them."""

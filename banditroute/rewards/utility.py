@@ -1,0 +1,87 @@
+"""From believed objectives to one utility for every arm."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from banditroute.errors import InvalidConfigurationError, InvalidRequestError
+from banditroute.rewards.objectives import STANDARD_OBJECTIVES, Objective
+from banditroute.types import Preference, Vector
+
+
+def table(user_objectives: Sequence[Objective]) -> dict[str, Objective]:
+    """The standard objectives and the user's own, by name.
+
+    Raises
+    ------
+    InvalidConfigurationError
+        If two objectives have one name.
+    """
+    objectives = {objective.name: objective for objective in STANDARD_OBJECTIVES}
+    for objective in user_objectives:
+        if objective.name in objectives:
+            raise InvalidConfigurationError(
+                f"objective {objective.name!r} is defined twice (standard: {', '.join(sorted(objectives))}); "
+                "choose another name"
+            )
+        objectives[objective.name] = objective
+    return objectives
+
+
+def check_preference(prefer: object, objectives: Mapping[str, Objective]) -> Preference:
+    """``prefer`` as a preference over known objectives.
+
+    Raises
+    ------
+    InvalidRequestError
+        If it is neither a preference nor a mapping, or names an objective that does not exist.
+    """
+    if not isinstance(prefer, Preference):
+        if not isinstance(prefer, Mapping):
+            raise InvalidRequestError(
+                f"prefer is {prefer!r} ({type(prefer).__name__}); give a Preference, for example "
+                "Preference(quality=1.0, cost_usd=50.0)"
+            )
+        prefer = Preference(**prefer)
+    for name in prefer:
+        if name not in objectives:
+            raise InvalidRequestError(
+                f"preference {name!r} is no objective of this router; known: {', '.join(sorted(objectives))}. "
+                "Declare your own with Router(objectives=[Objective(...)])"
+            )
+    return prefer
+
+
+def weights(preference: Preference, names: Sequence[str], objectives: Mapping[str, Objective]) -> Vector:
+    """Signed weight of each believed objective ``(m,)``: minus where less is better, 0 where it does not matter.
+
+    Examples
+    --------
+    >>> weights(Preference(quality=1, cost_usd=50), ["cost_usd", "quality"], table([]))
+    array([-50.,   1.])
+    """
+    return np.array([preference.get(name, 0.0) * objectives[name].sign for name in names])
+
+
+def utility(signed: Vector, means: Vector, spreads: Vector) -> tuple[Vector, Vector]:
+    """Expected utility of each arm and its standard deviation, each ``(K,)``.
+
+    ``mean = w' means`` and ``spread = sqrt(w^2' spreads^2)``: errors of different objectives are taken as independent.
+
+    Parameters
+    ----------
+    signed
+        Signed weights ``(m,)``.
+    means, spreads
+        Believed outcomes ``(m, K)``.
+
+    Examples
+    --------
+    >>> mean, spread = utility(np.array([1.0, -2.0]), np.array([[0.5], [0.1]]), np.array([[0.3], [0.2]]))
+    >>> float(mean[0].round(3)), float(spread[0].round(3))  # .5 - 2 x .1; sqrt(.3^2 + .4^2)
+    (0.3, 0.5)
+    """
+    scaled = signed[:, None] * spreads
+    return signed @ means, np.sqrt(np.einsum("jk,jk->k", scaled, scaled))

@@ -1,0 +1,155 @@
+"""A store for tests, notebooks and simulations: it lives and dies with the process."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Mapping
+from typing import TypeAlias
+
+from banditroute.errors import InvalidConfigurationError, StoreError, UnknownDecisionError
+from banditroute.store.base import Event, Fold, Learn, Memory, Ticket
+from banditroute.store.outcomes import CLOSED, new_outcomes
+from banditroute.types import Decision, Feedback
+
+_Epoch: TypeAlias = tuple[str, str, int]
+
+
+class MemoryStore:
+    """Keeps the latest decisions and their outcomes in memory, and nothing on disk.
+
+    A router that is opened on it later in the same process learns again what is retained. Nothing is folded:
+    what is forgotten beyond ``capacity`` is forgotten for the next router too. Prompts are not kept.
+
+    Parameters
+    ----------
+    capacity
+        How many decisions are retained, at least 1; then the oldest is forgotten for each new one.
+
+    Raises
+    ------
+    InvalidConfigurationError
+        If ``capacity`` is not a whole number of at least 1.
+
+    Examples
+    --------
+    >>> store = MemoryStore(capacity=1_000)
+    >>> memory = store.open(router="docs", features_version="1", dimension=2, fold=lambda blob, events: b"")
+    >>> memory.decisions
+    0
+    >>> store.close()
+    """
+
+    def __init__(self, *, capacity: int = 20_000) -> None:
+        if not isinstance(capacity, int) or isinstance(capacity, bool) or capacity < 1:
+            raise InvalidConfigurationError(
+                f"MemoryStore(capacity={capacity!r}): give how many decisions to retain, from 1"
+            )
+        self._capacity = capacity
+        self._lock = threading.Lock()
+        self._epoch: _Epoch | None = None
+        self._made: OrderedDict[str, tuple[Decision, _Epoch]] = OrderedDict()
+        self._outcomes: dict[
+            str, dict[str, float]
+        ] = {}  # by decision, in the order of the first part's arrival
+
+    @property
+    def trouble(self) -> str | None:
+        """Why nothing is recorded: the store is closed. None while it is open."""
+        return None if self._epoch is not None else CLOSED
+
+    def open(self, *, router: str, features_version: str, dimension: int, fold: Fold) -> Memory:
+        """Begin to serve a router; see :class:`~banditroute.store.base.Store`. ``fold`` is not used."""
+        with self._lock:
+            if self._epoch is not None:
+                raise StoreError(
+                    f"this MemoryStore serves router {self._epoch[0]!r}; give router {router!r} a store of "
+                    f"its own, or close the first router"
+                )
+            self._epoch = epoch = (router, features_version, dimension)
+            heard = [(*self._made[id], values) for id, values in self._outcomes.items()]
+            return Memory(
+                statistics={},
+                pending=[
+                    Event(arm=decision.arm, x=decision.x, values=values)
+                    for decision, made_in, values in heard
+                    if made_in == epoch and decision.x is not None
+                ],
+                decisions=sum(made_in == epoch for _, made_in in self._made.values()),
+                feedback=sum(made_in == epoch for _, made_in, _ in heard),
+            )
+
+    def add_decision(self, decision: Decision, prompt: str | None = None) -> None:
+        """Retain a decision."""
+        with self._lock:
+            if self._epoch is None:
+                return
+            self._made[decision.id] = (decision, self._epoch)
+            if len(self._made) > self._capacity:
+                oldest, _ = self._made.popitem(last=False)
+                self._outcomes.pop(oldest, None)
+
+    def add_feedback(self, feedback: Feedback, learn: Learn) -> Ticket:
+        """Record feedback and learn from it before returning; see :class:`~banditroute.store.base.Store`."""
+        try:
+            event = self._record(feedback)
+            if event is not None:  # outside the lock: learning takes the router's own
+                learn(event)
+        except Exception as error:
+            return _Refused(error)
+        return _DONE
+
+    def flush(self) -> None:
+        """Return: nothing is ever waiting."""
+
+    def close(self) -> None:
+        """Stop serving the router; what is retained stays for the next one."""
+        with self._lock:
+            self._epoch = None
+
+    def _record(self, feedback: Feedback) -> Event | None:
+        with self._lock:
+            if self._epoch is None:
+                raise StoreError(CLOSED)
+            made = self._made.get(feedback.decision_id)
+            if made is None:
+                raise UnknownDecisionError(
+                    f"no decision {feedback.decision_id!r} is held: a MemoryStore forgets all but its last "
+                    f"{self._capacity:,} decisions, and those too when the process ends; check the id, raise "
+                    f"capacity=, or use SQLStore"
+                )
+            decision, epoch = made
+            recorded: Mapping[str, float] = self._outcomes.get(feedback.decision_id, _NOTHING)
+            new = new_outcomes(feedback, recorded)
+            if not new:
+                return None
+            self._outcomes[feedback.decision_id] = {**recorded, **new} if recorded else new
+        if decision.x is None or epoch != self._epoch:
+            return None
+        return Event(arm=decision.arm, x=decision.x, values=new)
+
+
+class _Done:
+    """The ticket of feedback that is recorded and learned."""
+
+    __slots__ = ()
+
+    def result(self, timeout: float | None = None) -> None:
+        """Return."""
+
+
+class _Refused:
+    """The ticket of feedback that was not recorded."""
+
+    __slots__ = ("_error",)
+
+    def __init__(self, error: Exception) -> None:
+        self._error = error
+
+    def result(self, timeout: float | None = None) -> None:
+        """Raise what kept it from being recorded."""
+        raise self._error
+
+
+_DONE = _Done()
+_NOTHING: Mapping[str, float] = {}

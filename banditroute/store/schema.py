@@ -1,0 +1,109 @@
+"""The tables: the log of decisions and feedback, and the statistics that were folded from it.
+
+Decisions and feedback are the truth, statistics a cache that can be made again from them. An *epoch* is what
+may be learned together: one router, one version of the features, one dimension. An arm is its name, here as
+in the application, so there is no table of arms.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+PREFIX: Final = "banditroute_"
+VERSION_TABLE: Final = f"{PREFIX}alembic_version"
+REVISION: Final = "0001"
+"""The revision of the schema that is written here; the newest file of ``migrations/versions``."""
+
+metadata: Final = MetaData(
+    naming_convention={  # every constraint has a name, without which SQLite cannot migrate it
+        "pk": "pk_%(table_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    }
+)
+
+# SQLite numbers rows by itself only where the type is spelled INTEGER (64 bits there).
+_Serial: Final = BigInteger().with_variant(Integer(), "sqlite")
+
+epoch: Final = Table(
+    f"{PREFIX}epoch",
+    metadata,
+    Column("id", _Serial, primary_key=True),
+    Column("router", String(255), nullable=False),
+    Column("features_version", Text, nullable=False),
+    Column("dimension", Integer, nullable=False),
+    # Goes up by one with each fold: a reader that polls it knows when to load statistics again.
+    Column("version", BigInteger, nullable=False),
+    UniqueConstraint("router", "features_version", "dimension"),
+)
+
+decision: Final = Table(
+    f"{PREFIX}decision",
+    metadata,
+    # 32 hexadecimal digits, the first 12 its time: the primary key is the index by time too.
+    Column("id", String(32), primary_key=True),
+    Column("epoch_id", ForeignKey(epoch.c.id), nullable=False, index=True),
+    Column("decided_at", Double, nullable=False),  # Unix time in seconds
+    Column("arm", String(255), nullable=False),
+    Column("propensity", Double, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("policy", Text, nullable=False),
+    Column("preference", Text, nullable=False),  # JSON object: objective -> weight
+    Column("arms", Text, nullable=False),  # JSON list of the K eligible arms
+    Column("probabilities", LargeBinary, nullable=False),  # K little-endian float64
+    Column("x", LargeBinary),  # d little-endian float64; NULL if there were no features
+    Column("session", Text),
+    Column("tags", Text, nullable=False),  # JSON list
+    Column("input_tokens", BigInteger),
+    Column("prompt", Text),  # only where the application asked for it
+)
+
+feedback: Final = Table(
+    f"{PREFIX}feedback",
+    metadata,
+    Column("id", _Serial, primary_key=True),  # the order of arrival
+    Column("decision_id", ForeignKey(decision.c.id), nullable=False),
+    Column("objective", String(255), nullable=False),
+    Column("value", Double, nullable=False),
+    Column("received_at", Double, nullable=False),  # Unix time in seconds
+    Column(
+        "epoch_id", ForeignKey(epoch.c.id), nullable=False
+    ),  # the decision's, for the index of what is pending
+    # The epoch's version that folded it. NULL: pending. 0: never, for the decision has no context.
+    Column("folded_version", BigInteger),
+    UniqueConstraint("decision_id", "objective"),
+)
+_pending = feedback.c.folded_version.is_(None)
+Index(
+    f"ix_{feedback.name}_pending",
+    feedback.c.epoch_id,
+    feedback.c.id,
+    sqlite_where=_pending,
+    postgresql_where=_pending,
+)
+
+statistics: Final = Table(
+    f"{PREFIX}statistics",
+    metadata,
+    Column("epoch_id", ForeignKey(epoch.c.id), primary_key=True),
+    Column("arm", String(255), primary_key=True),
+    Column("version", BigInteger, nullable=False),  # the epoch's, when the blob last changed
+    Column("blob", LargeBinary, nullable=False),
+    Column("crc32", BigInteger, nullable=False),  # of the blob
+)
