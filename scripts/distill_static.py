@@ -19,7 +19,8 @@ from safetensors.numpy import load_file
 from tqdm import tqdm
 
 from banditroute.features._text import excerpt
-from banditroute.features.static_embedding import MAXIMUM, PRIOR_TOKENS, tokenizer_of
+from banditroute.features._wordpiece import WordPieces
+from banditroute.features.static_embedding import MAXIMUM, PRIOR_TOKENS
 from banditroute.types import Request
 
 FREQUENT = 1e-3  # a of the weight a / (a + p); Arora et al. 2017 find 1e-4 to 1e-3 best
@@ -28,10 +29,10 @@ FIRST_WORD = "the"  # the vocabulary lists characters by code point, then words 
 
 def token_vectors(model: Path) -> tuple[list[str], np.ndarray, np.ndarray]:
     """Vocabulary, unit vectors ``(tokens, 384)`` and weights ``(tokens,)``; without what no text is split into."""
-    listed = (model / "vocab.txt").read_text(encoding="utf-8").splitlines()
-    rows = [row for row, token in enumerate(listed) if token == "[UNK]" or not (token[0] == "[" and len(token) > 1)]
-    vocabulary = [listed[row] for row in rows]
-    vectors = load_file(model / "model.safetensors")["embeddings.word_embeddings.weight"][rows].astype(np.float64)
+    listed = (model / "vocab.txt").read_text(encoding="utf-8").split("\n")
+    kept = [row for row, token in enumerate(listed) if token in ("[", "[UNK]") or token[:1] not in ("", "[")]
+    vocabulary = [listed[row] for row in kept]
+    vectors = load_file(model / "model.safetensors")["embeddings.word_embeddings.weight"][kept].astype(np.float64)
     vectors -= vectors.mean(axis=0)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
 
@@ -46,17 +47,17 @@ def token_vectors(model: Path) -> tuple[list[str], np.ndarray, np.ndarray]:
 
 def prompt_sums(paths: tuple[Path, ...], vocabulary: list[str], vectors: np.ndarray, weights: np.ndarray):
     """Of every distinct prompt: the weighted sum of its vectors, the sum of its weights, and its own weight."""
-    tokenizer = tokenizer_of(vocabulary)
+    pieces = WordPieces(vocabulary)
     seen: set[str] = set()
     sums, totals, shares = [], [], []
     for path in paths:
-        prompts = [text for text in parquet.read_table(path, columns=["prompt"])["prompt"].unique().to_pylist()]
-        prompts = [text for text in prompts if text not in seen]
+        column = parquet.read_table(path, columns=["prompt"])["prompt"]
+        prompts = [text for text in column.unique().to_pylist() if text not in seen]
         seen.update(prompts)
         for text in tqdm(prompts, desc=path.name):
-            tokens = tokenizer.encode(excerpt(Request(text=text)), add_special_tokens=False).ids
-            sums.append(weights[tokens] @ vectors[tokens])
-            totals.append(weights[tokens].sum())
+            rows = pieces.rows(excerpt(Request(text=text)))
+            sums.append(weights[rows] @ vectors[rows])
+            totals.append(weights[rows].sum())
             shares.append(1.0 / len(prompts) / len(paths))
     return np.array(sums), np.array(totals), np.array(shares)
 
@@ -76,7 +77,8 @@ def main(model: Path, prompts: tuple[Path, ...], out: Path) -> None:
     means -= shares @ means
     variances, directions = np.linalg.eigh((means * shares[:, None]).T @ means)
     variances, directions = variances[::-1][:MAXIMUM], directions[:, ::-1][:, :MAXIMUM]
-    directions *= np.sign(directions[np.abs(directions).argmax(axis=0), np.arange(MAXIMUM)])  # eigh leaves signs open
+    strongest = np.abs(directions).argmax(axis=0)
+    directions *= np.sign(directions[strongest, np.arange(MAXIMUM)])  # eigh leaves the signs open
     table = (vectors - centre) @ (directions / np.sqrt(variances))
 
     scales = np.abs(table).max(axis=0) / 127.0
@@ -89,7 +91,8 @@ def main(model: Path, prompts: tuple[Path, ...], out: Path) -> None:
     )
     (out / "vocabulary.txt").write_text("\n".join(vocabulary), encoding="utf-8")
     for path in (out / "vectors.npz", out / "vocabulary.txt"):
-        click.echo(f"{path.name}: {path.stat().st_size:,} bytes, sha256 {hashlib.sha256(path.read_bytes()).hexdigest()}")
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        click.echo(f"{path.name}: {path.stat().st_size:,} bytes, sha256 {digest}")
 
 
 if __name__ == "__main__":

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from threading import Lock
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from banditroute.errors import InvalidConfigurationError
 from banditroute.features._text import excerpt, stack
+from banditroute.features._wordpiece import WordPieces
 from banditroute.types import Request, Vector
 
 MAXIMUM = 64
@@ -26,9 +26,9 @@ _LIMIT = 4.0
 
 @dataclass(frozen=True, slots=True)
 class _Table:
-    """The shipped table in memory, and the tokeniser that reads text into its rows."""
+    """The shipped table in memory, and what reads text into its rows."""
 
-    tokenizer: Any
+    pieces: WordPieces
     vectors: NDArray[np.float32]  # (tokens, MAXIMUM), weighted, projected, whitened
     weights: Vector  # (tokens,), 0 for what says nothing, such as [UNK]
 
@@ -62,11 +62,10 @@ class StaticEmbedding:
 
     Examples
     --------
-    >>> static = StaticEmbedding(dimension=8)
-    >>> poem, verse, code = static.transform(
-    ...     [Request(text=t) for t in ("Write a poem on autumn", "Compose verses about fall", "Sort a list in Python")]
-    ... )
-    >>> bool(poem @ verse > poem @ code)
+    >>> static = StaticEmbedding(dimension=32)
+    >>> texts = ["Write a poem about autumn", "Write a song about winter", "Sort a list of numbers in Python"]
+    >>> poem, song, code = static.transform([Request(text=text) for text in texts])
+    >>> bool(poem @ song > poem @ code)
     True
     >>> static.transform_one(Request(text="")).any()
     np.False_
@@ -104,11 +103,9 @@ class StaticEmbedding:
         """
         text = excerpt(request)
         table = _table()
-        tokens = np.array(table.tokenizer.encode(text, add_special_tokens=False).ids, dtype=np.intp)
-        weight = table.weights[tokens].sum()
-        if not weight:
-            return np.zeros(self._dimension)
-        total = table.vectors[tokens, : self._dimension].sum(axis=0, dtype=np.float64)
+        rows = np.array(table.pieces.rows(text), dtype=np.intp)
+        weight = table.weights[rows].sum()
+        total = table.vectors[rows, : self._dimension].sum(axis=0, dtype=np.float64)
         result: Vector = np.clip(total / (PRIOR_TOKENS + weight), -_LIMIT, _LIMIT)
         return result
 
@@ -131,19 +128,6 @@ def _table() -> _Table:
     return _loaded
 
 
-def tokenizer_of(vocabulary: Sequence[str]) -> Any:
-    """The WordPiece tokeniser whose token ids are the positions in ``vocabulary``."""
-    from tokenizers import Tokenizer
-    from tokenizers.models import WordPiece
-    from tokenizers.normalizers import BertNormalizer
-    from tokenizers.pre_tokenizers import BertPreTokenizer
-
-    tokenizer = Tokenizer(WordPiece({token: row for row, token in enumerate(vocabulary)}, unk_token="[UNK]"))
-    tokenizer.normalizer = BertNormalizer(lowercase=True)
-    tokenizer.pre_tokenizer = BertPreTokenizer()
-    return tokenizer
-
-
 def _load() -> _Table:
     """Read what ``scripts/distill_static.py`` wrote."""
     folder = files("banditroute.features") / "data" / "static_minilm"
@@ -151,4 +135,4 @@ def _load() -> _Table:
     with (folder / "vectors.npz").open("rb") as file, np.load(file, allow_pickle=False) as arrays:
         weights = arrays["weights"]
         vectors = arrays["vectors"] * (arrays["scales"] * weights[:, None])
-    return _Table(tokenizer_of(vocabulary), vectors, weights.astype(np.float64))
+    return _Table(WordPieces(vocabulary), vectors, weights.astype(np.float64))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -120,10 +120,11 @@ def _check_batch(featurizer: Featurizer, requests: Sequence[Request], singles: S
 def _check_refusal(featurizer: Featurizer) -> None:
     """What has no text is refused, alone and within a batch."""
     ready = Request(features=np.zeros(3))
-    for what, call in (
-        ("transform_one", lambda: featurizer.transform_one(ready)),
-        ("transform", lambda: featurizer.transform([Request(text="text"), ready])),
-    ):
+    calls: dict[str, Callable[[], Vector]] = {
+        "transform_one": lambda: featurizer.transform_one(ready),
+        "transform": lambda: featurizer.transform([Request(text="text"), ready]),
+    }
+    for what, call in calls.items():
         try:
             call()
         except InvalidRequestError:

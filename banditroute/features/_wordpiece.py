@@ -1,0 +1,52 @@
+"""Text -> rows of a vocabulary, by the WordPiece rules of BERT; fast for ASCII."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+_ASCII_WORD = re.compile(r"[a-z0-9]+|[!-/:-@\[-`{-~]")
+_ASCII_CONTROL = bytes({*range(0x20), 0x7F} - set(b"\t\n\r"))
+
+
+class WordPieces:
+    """The uncased BERT tokeniser over ``vocabulary``: text is cut into words, words into the longest known pieces.
+
+    The ``tokenizers`` package does the work. Most words of an ASCII text are in the vocabulary whole, and a regular
+    expression with a look-up finds those about four times as fast, so only the others are handed on.
+
+    Parameters
+    ----------
+    vocabulary
+        The tokens, ``[UNK]`` among them; the pieces that continue a word begin with ``##``.
+    """
+
+    __slots__ = ("_tokenizer", "_words")
+
+    def __init__(self, vocabulary: Sequence[str]) -> None:
+        from tokenizers import Tokenizer
+        from tokenizers.models import WordPiece
+        from tokenizers.normalizers import BertNormalizer
+        from tokenizers.pre_tokenizers import BertPreTokenizer
+
+        rows = {token: row for row, token in enumerate(vocabulary)}
+        self._tokenizer = Tokenizer(WordPiece(rows, unk_token="[UNK]"))
+        self._tokenizer.normalizer = BertNormalizer(lowercase=True)
+        self._tokenizer.pre_tokenizer = BertPreTokenizer()
+        self._words = {token: row for token, row in rows.items() if _ASCII_WORD.fullmatch(token)}
+
+    def rows(self, text: str) -> list[int]:
+        """Where the tokens of ``text`` stand in the vocabulary, each as often as it occurs, in no particular order."""
+        if not text.isascii():
+            return self._tokenized(text)
+        words = _ASCII_WORD.findall(text.encode().translate(None, _ASCII_CONTROL).decode().lower())
+        found = list(map(self._words.get, words))
+        rows = [row for row in found if row is not None]
+        if len(rows) < len(found):
+            unknown = [word for word, row in zip(words, found, strict=True) if row is None]
+            rows += self._tokenized(" ".join(unknown))
+        return rows
+
+    def _tokenized(self, text: str) -> list[int]:
+        rows: list[int] = self._tokenizer.encode(text, add_special_tokens=False).ids
+        return rows
