@@ -45,14 +45,14 @@ def run(*, log: Path | None, out: Path, seeds: int, echo: Callable[[str], None])
     features = TextFeatures()
     x = features.transform([Request(text=prompt) for prompt in table.prompts])
 
-    traces = _replay(table, x, {"LinUCB": LinUCB(), "ThompsonSampling": ThompsonSampling()}, seeds)
+    traces = _replay(table, x, {"LinUCB": LinUCB(), "ThompsonSampling": ThompsonSampling()}, seeds, "learning ")
     learned = {policy: summarize(table, PREFER, policy, runs) for policy, runs in traces.items()}
     baselines: dict[str, Learner] = {"epsilon-greedy": EpsilonGreedy(), "uniform": Learner(policy=Uniform())}
     if "cost_usd" in table.outcomes:
         for policy, row in learned.items():
             shares = static_mixture(table, cost_usd=row.objectives["cost_usd"].mean)
             baselines[f"static mixture at {policy}'s cost"] = Learner(policy=Mixture(shares=shares))
-    baseline_traces = _replay(table, x, baselines, seeds)
+    baseline_traces = _replay(table, x, baselines, seeds, "baselines")
     traces |= {"epsilon-greedy": baseline_traces["epsilon-greedy"]}
     rows = [
         *learned.values(),
@@ -69,14 +69,16 @@ def run(*, log: Path | None, out: Path, seeds: int, echo: Callable[[str], None])
 
 
 def _shipped() -> OutcomeTable:
-    with as_file(files("banditroute") / "data" / "paretobandit4" / "outcomes.parquet") as path:
+    with as_file(files("banditroute") / "data" / "paretobandit4" / "paretobandit4.parquet") as path:
         return read_outcomes(path)
 
 
-def _replay(table: OutcomeTable, x: Vector, learners: dict[str, Learner], seeds: int) -> dict[str, list[Trace]]:
+def _replay(
+    table: OutcomeTable, x: Vector, learners: dict[str, Learner], seeds: int, what: str
+) -> dict[str, list[Trace]]:
     traces: dict[str, list[Trace]] = {policy: [] for policy in learners}
     cells = sweep(table, x, learners=learners, prefer=PREFER, seeds=range(seeds))
-    for trace in tqdm(cells, total=len(learners) * seeds, desc=", ".join(learners)[:40], unit="pass"):
+    for trace in tqdm(cells, total=len(learners) * seeds, desc=what, unit="pass"):
         traces[trace.policy].append(trace)
     return traces
 

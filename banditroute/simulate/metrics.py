@@ -109,7 +109,7 @@ class Row:
     policy
         Its name.
     objectives
-        Objective -> mean per request.
+        Objective -> mean per request; only of what is known of every arm for every prompt.
     utility
         Mean utility per request.
     regret
@@ -135,10 +135,9 @@ def summarize(table: OutcomeTable, prefer: Preference, policy: str, traces: Sequ
     return Row(
         policy=policy,
         objectives={
-            name: estimate(
-                [float(np.nanmean(trace.outcome(values))) for trace in traces], higher_is_better=not lower[name]
-            )
+            name: estimate([float(trace.outcome(values).mean()) for trace in traces], higher_is_better=not lower[name])
             for name, values in table.outcomes.items()
+            if not np.isnan(values).any()
         },
         utility=estimate(had),
         regret=estimate((best - had) * len(table), higher_is_better=False),

@@ -61,7 +61,7 @@ def draw(
 ) -> None:
     """Write a PNG: utility gained over the best single arm as requests pass, and quality against cost.
 
-    Bands are 95% intervals over seeds. The dashed line is what mixtures of two arms reach without looking at the prompt.
+    Bands are 95% intervals over seeds; the dashed line is what mixtures of two arms reach without seeing the prompt.
 
     Raises
     ------
@@ -94,15 +94,17 @@ def draw(
         quality = table.outcomes["quality"].mean(axis=0)
         cost = np.nanmean(table.outcomes["cost_usd"], axis=0)
         hull = _upper_hull(cost, quality)
-        shares = np.linspace(0.0, 1.0, 50)[:, None]
         # Straight mixtures look curved on a logarithmic axis, so they are drawn in steps.
         corners = np.arange(len(hull))
         at = np.linspace(0.0, len(hull) - 1.0, 400)
         line_cost, line_quality = np.interp(at, corners, cost[hull]), np.interp(at, corners, quality[hull])
         right.plot(line_cost, line_quality, "--", color="0.4", linewidth=1.0, label="mixtures of two arms")
         right.scatter(cost, quality, marker="s", color="0.4", s=28)
-        for k, arm in enumerate(table.arms):
-            right.annotate(_short(arm), (cost[k], quality[k]), textcoords="offset points", xytext=(5, -11), fontsize=8)
+        for rank, k in enumerate(np.argsort(cost)):
+            place = (6, -14) if rank % 2 == 0 else (-6, 8)  # neighbours in cost do not cover each other's names
+            right.annotate(
+                _short(table.arms[k]), (cost[k], quality[k]), textcoords="offset points", xytext=place, fontsize=8
+            )
         by_policy = {row.policy: row for row in rows}
         for policy in traces:
             objectives = by_policy[policy].objectives
