@@ -36,6 +36,7 @@ from banditroute.errors import IncompatibleStoreError, InvalidConfigurationError
 from banditroute.types import Vector
 
 _REFRESH = 256
+_NO_PRIOR = Prior()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,11 +127,12 @@ class LinearBelief:
 
         self._rank_one_product = blas.dger
         self._spec = spec
+        self._known_noise = dict(spec.noise or {})
         self._arms = tuple(arms)
         self._index = {name: k for k, name in enumerate(self._arms)}
         self._dimension = dimension
         self._priors = dict(priors)
-        self._precision = np.full(dimension, spec.feature_precision)
+        self._precision = np.full(dimension, spec.feature_precision, dtype=np.float64)
         self._precision[-1] = spec.intercept_precision
         self._statistics = [ArmStatistics(dimension=dimension) for _ in self._arms]
         for name, blob in statistics.items():
@@ -197,25 +199,27 @@ class LinearBelief:
             return
         for g, members in enumerate(self._members):
             if self._objectives[members[0]] in values:
-                y = np.array([values[self._objectives[j]] for j in members])
-                self._rank_one(g, k, members, x, y)
+                self._rank_one(g, k, members, x, values)
         if self._since_refresh[k] >= _REFRESH:
             self._since_refresh[k] = 0
             for g, members in enumerate(self._members):
                 self._solve(g, k, members)
-        self._learn_noise()
+                self._learn_noise(members)
 
-    def _rank_one(self, g: int, k: int, members: list[int], x: Vector, y: Vector) -> None:
+    def _rank_one(self, g: int, k: int, members: list[int], x: Vector, values: Mapping[str, float]) -> None:
         inverse = self._inverse[g, k]
         gain = inverse @ x
         width = float(gain @ x)
-        surprise = y - self._theta[members, k] @ x
+        scale = 1.0 / (1.0 + width)
+        for j in members:
+            theta = self._theta[j, k]
+            error = values[self._objectives[j]] - float(theta @ x)
+            theta += (error * scale) * gain
+            self._rss[j, k] += error * error * scale
+            self._n[j, k] += 1.0
+        self._learn_noise(members)
         # The inverse is symmetric and in C order: its transpose is the Fortran view that BLAS updates in place.
-        self._rank_one_product(-1.0 / (1.0 + width), gain, gain, a=inverse.T, overwrite_a=1)
-        for j, error in zip(members, surprise, strict=True):
-            self._theta[j, k] += (error / (1.0 + width)) * gain
-        self._rss[members, k] += surprise * surprise / (1.0 + width)
-        self._n[members, k] += 1
+        self._rank_one_product(-scale, gain, gain, a=inverse.T, overwrite_a=1)
         self._information[g, k] += math.log1p(width)
 
     def _derive(self) -> None:
@@ -228,10 +232,7 @@ class LinearBelief:
         self._group_of = np.empty(m, dtype=np.intp)
         for g, members in enumerate(self._members):
             self._group_of[members] = g
-        priors = [self._priors.get(name, Prior()) for name in self._objectives]
-        self._prior_mean = np.array([prior.mean for prior in priors])
-        self._prior_noise2 = np.array([(prior.noise or 0.0) ** 2 for prior in priors])
-        self._prior_strength = np.array([self._spec.noise_strength * (p.noise is not None) for p in priors])
+        self._prior_mean = np.array([self._priors.get(name, _NO_PRIOR).mean for name in self._objectives])
         self._inverse = np.empty((len(self._members), k, d, d))
         self._information = np.empty((len(self._members), k))
         self._theta = np.empty((m, k, d))
@@ -241,7 +242,7 @@ class LinearBelief:
         for g, members in enumerate(self._members):
             for arm in range(k):
                 self._solve(g, arm, members)
-        self._learn_noise()
+            self._learn_noise(members)
 
     def _solve(self, g: int, k: int, members: list[int]) -> None:
         """Derive one group of one arm by Cholesky."""
@@ -268,14 +269,19 @@ class LinearBelief:
         self._n[members, k] = group.n
         self._information[g, k] = 2.0 * np.log(np.diag(factor[0])).sum() - np.log(precision).sum()
 
-    def _learn_noise(self) -> None:
+    def _learn_noise(self, members: list[int]) -> None:
         strength = self._spec.noise_strength
-        total = self._prior_strength + self._n.sum(axis=1)
-        pooled = (self._prior_strength * self._prior_noise2 + self._rss.sum(axis=1)) / np.maximum(total, 1.0)
-        np.divide(strength * pooled[:, None] + self._rss, strength + self._n, out=self._noise2)
-        for name, noise in (self._spec.noise or {}).items():
-            if name in self._objectives:
-                self._noise2[self._objectives.index(name)] = noise * noise
+        for j in members:
+            known = self._known_noise.get(self._objectives[j])
+            if known is not None:
+                self._noise2[j] = known * known
+                continue
+            rss, n = self._rss[j], self._n[j]
+            prior = self._priors.get(self._objectives[j], _NO_PRIOR)
+            weight = 0.0 if prior.noise is None else strength
+            guess = 0.0 if prior.noise is None else prior.noise
+            pooled = (weight * guess * guess + float(rss.sum())) / max(weight + float(n.sum()), 1.0)
+            np.divide(rss + strength * pooled, n + strength, out=self._noise2[j])
 
 
 def _seat(arm: ArmStatistics, objective: str) -> int:
