@@ -50,8 +50,8 @@ class Writer:
     """Writes what is given to it in groups, one transaction each, from a thread with a connection of its own.
 
     A group is what came in ``linger_seconds``; feedback does not wait so long, it calls for its group at
-    once, and what comes while that one is written is the next. While the database cannot be written, decisions stay
-    queued and are tried again every second; beyond the queue's bound the oldest are dropped.
+    once, and what comes while that one is written is the next. While the database cannot be written,
+    decisions stay queued and are tried again every second; beyond the queue's bound the oldest are dropped.
 
     Parameters
     ----------
@@ -226,6 +226,10 @@ class Writer:
         with explained(self._engine.url):
             connection = self._connect()
             with connection.begin():
+                if (
+                    self.trouble is not None
+                ):  # it ends when a write succeeds, be there something to write or not
+                    log.try_writing(connection, self._epoch_id)
                 log.add_decisions(connection, self._epoch_id, decisions)
                 results = log.add_feedback(connection, self._epoch_id, parts, ChainMap(fresh, self._recent))
         self._recent.update(fresh)

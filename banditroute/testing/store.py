@@ -52,7 +52,7 @@ def decision(
     number: int,
     *,
     arm: str = "a",
-    x: Vector | None | str = "of the number",
+    x: Vector | str | None = "of the number",
     session: str | None = None,
     tags: tuple[str, ...] = (),
 ) -> Decision:
@@ -95,8 +95,8 @@ def event(number: int, **values: float) -> Event:
 class StoreContract:
     """What a router relies on, as tests; a store of your own passes them all.
 
-    Derive a class, say how to make the store, and let pytest collect it. A store that outlives its object also
-    says how to come back to it.
+    Derive a class, say how to make the store, and let pytest collect it. A store that outlives its object
+    also says how to come back to it.
 
     Examples
     --------
@@ -242,7 +242,7 @@ class StoreContract:
                 feedback(3, quality=1.0),
             ]
         ]
-        kinds = []
+        kinds: list[type[Exception] | None] = []
         for ticket in tickets:
             try:
                 ticket.result(30)
@@ -289,7 +289,7 @@ class StoreContract:
         assert remembered(self.again(store)) == expected
 
     def test_a_store_may_fold_and_go_on(self, store: Store) -> None:
-        expected = []
+        expected: list[Event] = []
         for round_ in range(3):
             self.open(store)
             numbers = range(round_ * 300, round_ * 300 + 300)
@@ -419,7 +419,7 @@ class StoreContract:
         assert remembered(self.again(store)) == {}
 
     def test_learning_may_use_the_store(self, store: Store) -> None:
-        """A router learns under its lock, and adds decisions under it: a store that held its own would block."""
+        """A router learns and decides under its lock: a store that called it under its own would block."""
         self.open(store)
         router = threading.Lock()
 
