@@ -82,6 +82,7 @@ class Writer:
         self._recent: OrderedDict[str, log.Made] = OrderedDict()
         self._lock = threading.Lock()  # guards what follows; never held while a disk works
         self._closed: str | None = None
+        self._overflows = False
         self._queue: OrderedDict[str, _Decided] = OrderedDict()
         self._asked: list[_Asked] = []
         self._flushes: list[Future[None]] = []
@@ -153,7 +154,8 @@ class Writer:
         self.dropped += 1
         if self.trouble is None:
             self.trouble = f"more than {_QUEUE:,} decisions wait to be written"
-        if self.dropped == 1:
+        if not self._overflows:
+            self._overflows = True
             _logger.error("decisions are dropped, the oldest first: %s", self.trouble)
 
     def _run(self) -> None:
@@ -186,6 +188,7 @@ class Writer:
             self._stir.set()
         else:
             self.trouble = None
+            self._overflows = False
         for ticket in (*(one.ticket for one in asked), *flushes):
             if ticket.done():
                 continue

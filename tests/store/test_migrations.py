@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import create_engine
 
 from banditroute.store import SQLStore, migrations, schema
-from banditroute.testing.store import decision, feedback, fold, ignore
+from banditroute.testing.samples import decision, feedback, fold, ignore
 
 
 def tables(path: Path) -> dict[str, object]:

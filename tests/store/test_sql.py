@@ -16,7 +16,7 @@ import pytest
 from banditroute.errors import InvalidConfigurationError
 from banditroute.store import Event, SQLStore, Store
 from banditroute.testing import StoreContract
-from banditroute.testing.store import decision, event, feedback, fold, ignore, remembered, summed
+from banditroute.testing.samples import decision, event, feedback, fold, ignore, remembered, summed
 
 Until: TypeAlias = Callable[[Callable[[], bool]], None]
 

@@ -17,7 +17,7 @@ from sqlalchemy import event as events
 
 from banditroute.errors import IncompatibleStoreError, StoreError, UnknownDecisionError
 from banditroute.store import Event, SQLStore, writer
-from banditroute.testing.store import decision, event, feedback, fold, ignore, remembered, summed
+from banditroute.testing.samples import decision, event, feedback, fold, ignore, remembered, summed
 
 Until: TypeAlias = Callable[[Callable[[], bool]], None]
 

@@ -13,12 +13,12 @@ import pytest
 
 from banditroute.errors import StoreError
 from banditroute.store import Memory, SQLStore
-from banditroute.testing.store import decision, event, feedback, fold, ignore, remembered, summed
+from banditroute.testing.samples import decision, event, feedback, fold, ignore, remembered, summed
 
 PRELUDE = """
 import sys, threading
 from banditroute.store import SQLStore
-from banditroute.testing.store import decision, feedback, fold, ignore
+from banditroute.testing.samples import decision, feedback, fold, ignore
 path, first = sys.argv[1], int(sys.argv[2])
 store = SQLStore(f"sqlite:///{path}")
 store.open(router="r", features_version="1", dimension=3, fold=fold)

@@ -12,7 +12,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invar
 
 from banditroute.errors import ConflictingFeedbackError, UnknownDecisionError
 from banditroute.store import Event, MemoryStore, SQLStore, Store, writer
-from banditroute.testing.store import decision, feedback, fold, remembered, summed
+from banditroute.testing.samples import decision, feedback, fold, remembered, summed
 
 objectives = st.sampled_from(["quality", "cost_usd"])
 outcomes = st.dictionaries(objectives, st.integers(0, 2).map(float), min_size=1)
