@@ -96,8 +96,8 @@ def prepare(engine: Engine) -> None:
         mode = plain.execute("PRAGMA journal_mode=WAL").fetchone()[0]
         if mode != "wal":
             raise StoreError(
-                f"{engine.url.database} cannot have a write-ahead log (SQLite says {mode!r}); put the file on "
-                f"a local disk, not on a network share"
+                f"{engine.url.database} cannot have a write-ahead log (SQLite says {mode!r}); put the file "
+                f"on a local disk, not on a network share"
             )
     if found != REVISION:
         _upgrade(engine)
@@ -127,8 +127,8 @@ def _upgrade(engine: Engine) -> None:
             found = _revision(plain, engine.url)  # again: another process may have upgraded it by now
             if found is not None and not migrations.knows(found):
                 raise IncompatibleStoreError(
-                    f"{engine.url.database} has schema {found!r}, this version of banditroute knows schemas up "
-                    f"to {REVISION!r}; run: pip install --upgrade banditroute"
+                    f"{engine.url.database} has schema {found!r}, this version of banditroute knows schemas "
+                    f"up to {REVISION!r}; run: pip install --upgrade banditroute"
                 )
             migrations.upgrade(connection)
 
@@ -142,10 +142,12 @@ def blames_data(error: Exception) -> bool:
 
 @contextmanager
 def explained(url: URL) -> Iterator[None]:
-    """Turn what the database raises into a StoreError that says what to do."""
+    """Turn what the database raises for its own state into a StoreError that says what to do."""
     try:
         yield
     except (DBAPIError, sqlite3.Error) as error:
+        if blames_data(error):
+            raise
         raise _explain(error, url) from error
 
 

@@ -34,12 +34,19 @@ class Made(NamedTuple):
 
 
 def epoch_of(connection: Connection, *, router: str, features_version: str, dimension: int) -> int:
-    """The id of an epoch, which is begun if it is new."""
+    """The id of an epoch, which is begun if it is new; fails where the database cannot be written."""
     key = {"router": router, "features_version": features_version, "dimension": dimension}
-    found = connection.scalar(select(epoch.c.id).filter_by(**key))
-    if found is None:
-        found = connection.execute(insert(epoch).values(version=0, **key).returning(epoch.c.id)).scalar_one()
-    return int(found)
+    begin = insert(epoch).values(version=0, **key)
+    # The update changes nothing: it returns the row, and it is a write, which a read-only file refuses.
+    found = begin.on_conflict_do_update(index_elements=list(key), set_={"router": router}).returning(
+        epoch.c.id
+    )
+    return int(connection.execute(found).scalar_one())
+
+
+def try_writing(connection: Connection, epoch_id: int) -> None:
+    """Write without changing anything; fails where the database cannot be written."""
+    connection.execute(update(epoch).where(epoch.c.id == epoch_id).values(version=epoch.c.version))
 
 
 def remember(connection: Connection, epoch_id: int) -> Memory:

@@ -38,8 +38,8 @@ def new_outcomes(feedback: Feedback, recorded: Mapping[str, float]) -> dict[str,
             new[objective] = value
         elif first != value:
             raise ConflictingFeedbackError(
-                f"{objective} of decision {feedback.decision_id!r} is recorded as {first!r} and was now "
-                f"given as {value!r}; the first value stays and nothing of this feedback was recorded: report "
-                f"each outcome once, or again with the same value"
+                f"{objective} of decision {feedback.decision_id!r} is recorded as {first!r} and now given as "
+                f"{value!r}; the first value stays and nothing of this feedback was recorded: report each "
+                f"outcome once, or again with the same value"
             )
     return new

@@ -50,8 +50,8 @@ class Writer:
     """Writes what is given to it in groups, one transaction each, from a thread with a connection of its own.
 
     A group is what came in ``linger_seconds``; feedback does not wait so long, it calls for its group at
-    once, and what comes while that one is written is the next. While the database cannot be written, decisions stay
-    queued and are tried again every second; beyond the queue's bound the oldest are dropped.
+    once, and what comes while that one is written is the next. While the database cannot be written,
+    decisions stay queued and are tried again every second; beyond the queue's bound the oldest are dropped.
 
     Parameters
     ----------
@@ -82,6 +82,7 @@ class Writer:
         self._recent: OrderedDict[str, log.Made] = OrderedDict()
         self._lock = threading.Lock()  # guards what follows; never held while a disk works
         self._closed: str | None = None
+        self._overflows = False
         self._queue: OrderedDict[str, _Decided] = OrderedDict()
         self._asked: list[_Asked] = []
         self._flushes: list[Future[None]] = []
@@ -153,7 +154,8 @@ class Writer:
         self.dropped += 1
         if self.trouble is None:
             self.trouble = f"more than {_QUEUE:,} decisions wait to be written"
-        if self.dropped == 1:
+        if not self._overflows:
+            self._overflows = True
             _logger.error("decisions are dropped, the oldest first: %s", self.trouble)
 
     def _run(self) -> None:
@@ -186,6 +188,7 @@ class Writer:
             self._stir.set()
         else:
             self.trouble = None
+            self._overflows = False
         for ticket in (*(one.ticket for one in asked), *flushes):
             if ticket.done():
                 continue
@@ -226,6 +229,10 @@ class Writer:
         with explained(self._engine.url):
             connection = self._connect()
             with connection.begin():
+                if (
+                    self.trouble is not None
+                ):  # it ends when a write succeeds, be there something to write or not
+                    log.try_writing(connection, self._epoch_id)
                 log.add_decisions(connection, self._epoch_id, decisions)
                 results = log.add_feedback(connection, self._epoch_id, parts, ChainMap(fresh, self._recent))
         self._recent.update(fresh)

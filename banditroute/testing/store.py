@@ -2,101 +2,27 @@
 
 from __future__ import annotations
 
-import json
 import random
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pytest
 
 from banditroute.errors import ConflictingFeedbackError, StoreError, UnknownDecisionError
 from banditroute.store.base import Event, Memory, Store, Ticket
-from banditroute.types import Decision, Feedback, Preference, Vector
+from banditroute.testing.samples import decision, event, feedback, fold, ignore, remembered, summed
+from banditroute.types import Feedback
 
 DIMENSION = 3
 HOSTILE = ["'; DROP TABLE banditroute_decision; --", 'quo"ted \\ %s {} :x', "näme 🦙\u202e\n", "x" * 255]
-
-Sums = Mapping[str, Mapping[str, list[int]]]
-"""Arm -> objective -> how many values, then the sum of value times x, entry by entry."""
-
-
-def ignore(event: Event) -> None:
-    """Learn nothing."""
-
-
-def fold(blob: bytes | None, events: Sequence[Event]) -> bytes:
-    """Sum in whole numbers, so that sums are equal to the last bit whatever the order."""
-    sums: dict[str, list[int]] = json.loads(blob) if blob is not None else {}
-    for event in events:
-        for objective, value in event.values.items():
-            one = [1, *(int(value * entry) for entry in event.x)]
-            sums[objective] = [a + b for a, b in zip(sums.get(objective, [0] * len(one)), one, strict=True)]
-    return json.dumps(sums, sort_keys=True).encode()
-
-
-def summed(events: Iterable[Event], statistics: Mapping[str, bytes] | None = None) -> Sums:
-    """Everything that events and statistics hold together."""
-    blobs = dict(statistics or {})
-    for event in events:
-        blobs[event.arm] = fold(blobs.get(event.arm), [event])
-    return {arm: json.loads(blob) for arm, blob in blobs.items()}
-
-
-def remembered(memory: Memory) -> Sums:
-    """What a router knows after it has opened a store."""
-    return summed(memory.pending, memory.statistics)
-
-
-def decision(
-    number: int,
-    *,
-    arm: str = "a",
-    x: Vector | None | str = "of the number",
-    session: str | None = None,
-    tags: tuple[str, ...] = (),
-) -> Decision:
-    """The decision of that number, with whole numbers as its context."""
-    none = np.zeros((1, 2))
-    return Decision(
-        id=f"{number:032x}",
-        arm=arm,
-        propensity=0.75,
-        reason="policy",
-        decided_at=1_700_000_000.0 + number,
-        arms=(arm, f"not {arm}"),
-        probabilities=np.array([0.75, 0.25]),
-        objectives=("quality",),
-        means=none,
-        spreads=none,
-        utilities=none[0],
-        utility_spreads=none[0],
-        penalties=none[0],
-        x=np.array([number % 7, number % 11, 1.0]) if isinstance(x, str) else x,
-        preference=Preference(quality=1.0),
-        policy="a test",
-        session=session,
-        tags=tags,
-    )
-
-
-def feedback(number: int, **values: float) -> Feedback:
-    """Feedback for the decision of that number."""
-    return Feedback(decision_id=f"{number:032x}", values=values, received_at=1_700_000_001.0 + number)
-
-
-def event(number: int, **values: float) -> Event:
-    """What is to be learned from feedback for the decision of that number."""
-    made = decision(number)
-    assert made.x is not None
-    return Event(arm=made.arm, x=made.x, values=values)
 
 
 class StoreContract:
     """What a router relies on, as tests; a store of your own passes them all.
 
-    Derive a class, say how to make the store, and let pytest collect it. A store that outlives its object also
-    says how to come back to it.
+    Derive a class, say how to make the store, and let pytest collect it. A store that outlives its object
+    also says how to come back to it.
 
     Examples
     --------
@@ -242,7 +168,7 @@ class StoreContract:
                 feedback(3, quality=1.0),
             ]
         ]
-        kinds = []
+        kinds: list[type[Exception] | None] = []
         for ticket in tickets:
             try:
                 ticket.result(30)
@@ -289,7 +215,7 @@ class StoreContract:
         assert remembered(self.again(store)) == expected
 
     def test_a_store_may_fold_and_go_on(self, store: Store) -> None:
-        expected = []
+        expected: list[Event] = []
         for round_ in range(3):
             self.open(store)
             numbers = range(round_ * 300, round_ * 300 + 300)
@@ -419,7 +345,7 @@ class StoreContract:
         assert remembered(self.again(store)) == {}
 
     def test_learning_may_use_the_store(self, store: Store) -> None:
-        """A router learns under its lock, and adds decisions under it: a store that held its own would block."""
+        """A router learns and decides under its lock: a store that called it under its own would block."""
         self.open(store)
         router = threading.Lock()
 
@@ -432,6 +358,3 @@ class StoreContract:
             store.add_decision(decision(3))
         store.add_feedback(feedback(1, quality=1.0), learn).result(30)
         assert self.again(store).decisions == 3
-
-
-__all__ = ["StoreContract", "decision", "event", "feedback", "fold", "ignore", "remembered", "summed"]

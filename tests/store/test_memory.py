@@ -7,7 +7,7 @@ import pytest
 from banditroute.errors import InvalidConfigurationError, UnknownDecisionError
 from banditroute.store import MemoryStore
 from banditroute.testing import StoreContract
-from banditroute.testing.store import decision, event, feedback, fold, ignore, remembered, summed
+from banditroute.testing.samples import decision, event, feedback, fold, ignore, remembered, summed
 
 
 class TestMemoryStore(StoreContract):

@@ -1,0 +1,85 @@
+"""Decisions, feedback and a fold to test a store with, in whole numbers: sums are equal to the last bit."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+
+from banditroute.store.base import Event, Memory
+from banditroute.types import Decision, Feedback, Preference, Vector
+
+Sums = Mapping[str, Mapping[str, list[int]]]
+"""Arm -> objective -> how many values, then the sum of value times x, entry by entry."""
+
+
+def ignore(event: Event) -> None:
+    """Learn nothing."""
+
+
+def fold(blob: bytes | None, events: Sequence[Event]) -> bytes:
+    """Sum in whole numbers, so that sums are equal to the last bit whatever the order."""
+    sums: dict[str, list[int]] = json.loads(blob) if blob is not None else {}
+    for event in events:
+        for objective, value in event.values.items():
+            one = [1, *(int(value * entry) for entry in event.x)]
+            sums[objective] = [a + b for a, b in zip(sums.get(objective, [0] * len(one)), one, strict=True)]
+    return json.dumps(sums, sort_keys=True).encode()
+
+
+def summed(events: Iterable[Event], statistics: Mapping[str, bytes] | None = None) -> Sums:
+    """Everything that events and statistics hold together."""
+    blobs = dict(statistics or {})
+    for event in events:
+        blobs[event.arm] = fold(blobs.get(event.arm), [event])
+    return {arm: json.loads(blob) for arm, blob in blobs.items()}
+
+
+def remembered(memory: Memory) -> Sums:
+    """What a router knows after it has opened a store."""
+    return summed(memory.pending, memory.statistics)
+
+
+def decision(
+    number: int,
+    *,
+    arm: str = "a",
+    x: Vector | str | None = "of the number",
+    session: str | None = None,
+    tags: tuple[str, ...] = (),
+) -> Decision:
+    """The decision of that number, with whole numbers as its context."""
+    none = np.zeros((1, 2))
+    return Decision(
+        id=f"{number:032x}",
+        arm=arm,
+        propensity=0.75,
+        reason="policy",
+        decided_at=1_700_000_000.0 + number,
+        arms=(arm, f"not {arm}"),
+        probabilities=np.array([0.75, 0.25]),
+        objectives=("quality",),
+        means=none,
+        spreads=none,
+        utilities=none[0],
+        utility_spreads=none[0],
+        penalties=none[0],
+        x=np.array([number % 7, number % 11, 1.0]) if isinstance(x, str) else x,
+        preference=Preference(quality=1.0),
+        policy="a test",
+        session=session,
+        tags=tags,
+    )
+
+
+def feedback(number: int, **values: float) -> Feedback:
+    """Feedback for the decision of that number."""
+    return Feedback(decision_id=f"{number:032x}", values=values, received_at=1_700_000_001.0 + number)
+
+
+def event(number: int, **values: float) -> Event:
+    """What is to be learned from feedback for the decision of that number."""
+    made = decision(number)
+    assert made.x is not None
+    return Event(arm=made.arm, x=made.x, values=values)
