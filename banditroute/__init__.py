@@ -1,3 +1,55 @@
-"""banditroute learns, online, which LLM or LoRA adapter should serve each request."""
+"""banditroute learns, online, which LLM or LoRA adapter should serve each request.
+
+``Router.route()`` names the arm to use, ``Router.feedback()`` reports what came back; see the README for a first
+example and docs/ for the rest.
+"""
+
+from banditroute.errors import (
+    BanditRouteError,
+    ConflictingFeedbackError,
+    IncompatibleStoreError,
+    InvalidConfigurationError,
+    InvalidFeedbackError,
+    InvalidInputError,
+    InvalidRequestError,
+    MissingDependencyError,
+    StoreError,
+    UnknownDecisionError,
+)
+from banditroute.features import SentenceEmbedding, TextFeatures
+from banditroute.learners import EpsilonGreedy, Learner, LinUCB, ThompsonSampling
+from banditroute.rewards import Objective
+from banditroute.router import Router
+from banditroute.store import MemoryStore, SQLStore
+from banditroute.types import Arm, Decision, Explanation, Feedback, Preference, Request
+
+__all__ = [
+    "Arm",
+    "BanditRouteError",
+    "ConflictingFeedbackError",
+    "Decision",
+    "EpsilonGreedy",
+    "Explanation",
+    "Feedback",
+    "IncompatibleStoreError",
+    "InvalidConfigurationError",
+    "InvalidFeedbackError",
+    "InvalidInputError",
+    "InvalidRequestError",
+    "Learner",
+    "LinUCB",
+    "MemoryStore",
+    "MissingDependencyError",
+    "Objective",
+    "Preference",
+    "Request",
+    "Router",
+    "SQLStore",
+    "SentenceEmbedding",
+    "StoreError",
+    "TextFeatures",
+    "ThompsonSampling",
+    "UnknownDecisionError",
+]
 
 __version__ = "0.1.0.dev0"

@@ -1,13 +1,13 @@
 """The linear belief: Bayesian ridge regression for every arm and objective. The one place of the linear algebra.
 
 For arm k and objective j, outcomes are ``y = x'theta + noise`` with ``theta ~ N(mu, sigma^2 Lambda^-1)`` and
-``noise ~ N(0, sigma^2)``; ``Lambda`` is diagonal, ``mu`` is the objective's prior mean on the bias entry and 0 elsewhere.
-With the sums ``S``, ``B``, ``yy`` of :mod:`banditroute.beliefs.statistics`,
+``noise ~ N(0, sigma^2)``; ``Lambda`` is diagonal, ``mu`` is the objective's prior mean on the bias entry and 0
+elsewhere. With the sums ``S``, ``B``, ``yy`` of :mod:`banditroute.beliefs.statistics`,
 
     A = Lambda + S        theta = A^-1 (B + Lambda mu)        spread(x) = sigma sqrt(x' A^-1 x)
 
-The noise ``sigma`` is known, or learned per arm and objective as a scaled inverse chi-squared (normal-inverse-gamma) with
-``nu`` prior degrees of freedom whose scale is the pooled noise of all arms (empirical Bayes):
+The noise ``sigma`` is known, or learned per arm and objective as a scaled inverse chi-squared (normal-inverse-gamma)
+with ``nu`` prior degrees of freedom, whose scale is the pooled noise of all arms (empirical Bayes):
 
     rss     = yy + mu' Lambda mu - theta' (B + Lambda mu)                             of the arm
     pooled  = (nu noise0^2 + sum over arms of rss) / (nu + sum over arms of n)        nu = 0 here without a noise0
@@ -16,8 +16,8 @@ The noise ``sigma`` is known, or learned per arm and objective as a scaled inver
 ``A^-1``, ``theta`` and ``rss`` follow by rank one (Sherman and Morrison 1950) and are derived afresh by Cholesky every
 ``_REFRESH`` observations of an arm, so that rounding does not build up.
 
-Sources: Li et al. 2010, "A contextual-bandit approach to personalized news article recommendation", algorithm 1 (disjoint
-ridge per arm); Bishop 2006, "Pattern recognition and machine learning", sections 2.3.6 and 3.3.
+Sources: Li et al. 2010, "A contextual-bandit approach to personalized news article recommendation", algorithm 1
+(disjoint ridge per arm); Bishop 2006, "Pattern recognition and machine learning", sections 2.3.6 and 3.3.
 """
 
 from __future__ import annotations
@@ -27,7 +27,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.linalg import blas, cho_factor, cho_solve
 
 from banditroute._validate import number
 from banditroute.beliefs import statistics as statistics_
@@ -123,6 +122,9 @@ class LinearBelief:
         priors: Mapping[str, Prior],
         statistics: Mapping[str, bytes],
     ) -> None:
+        from scipy.linalg import blas  # here, since it takes half of the time that importing banditroute may
+
+        self._rank_one_product = blas.dger
         self._spec = spec
         self._arms = tuple(arms)
         self._index = {name: k for k, name in enumerate(self._arms)}
@@ -209,7 +211,7 @@ class LinearBelief:
         width = float(gain @ x)
         surprise = y - self._theta[members, k] @ x
         # The inverse is symmetric and in C order: its transpose is the Fortran view that BLAS updates in place.
-        blas.dger(-1.0 / (1.0 + width), gain, gain, a=inverse.T, overwrite_a=1)
+        self._rank_one_product(-1.0 / (1.0 + width), gain, gain, a=inverse.T, overwrite_a=1)
         for j, error in zip(members, surprise, strict=True):
             self._theta[j, k] += (error / (1.0 + width)) * gain
         self._rss[members, k] += surprise * surprise / (1.0 + width)
@@ -243,6 +245,8 @@ class LinearBelief:
 
     def _solve(self, g: int, k: int, members: list[int]) -> None:
         """Derive one group of one arm by Cholesky."""
+        from scipy.linalg import cho_factor, cho_solve
+
         group, rows = _find(self._statistics[k], [self._objectives[j] for j in members])
         precision, mean = self._precision, self._prior_mean[members]
         b = np.zeros((len(members), self._dimension)) if group is None else group.b[rows]

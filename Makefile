@@ -1,0 +1,36 @@
+# Two commands for a newcomer: `make demo` and `make test`. Each makes .venv and installs what it needs.
+
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+
+.PHONY: demo test test-fast check clean
+
+demo: .venv/demo.stamp
+	$(BIN)/banditroute demo --out demo-output
+
+test: .venv/test.stamp
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+
+# Without what needs PyTorch.
+test-fast: .venv/test.stamp
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not torch"
+
+check: .venv/test.stamp
+	scripts/check
+
+.venv/bin/python:
+	$(PYTHON) -m venv .venv
+
+.venv/demo.stamp: pyproject.toml constraints.txt | .venv/bin/python
+	$(INSTALL) -e '.[plot]'
+	touch $@
+
+# PyTorch first and by its exact version: left to sentence-transformers, pip would take the newest and largest build.
+.venv/test.stamp: pyproject.toml constraints.txt | .venv/bin/python
+	$(INSTALL) torch
+	$(INSTALL) -e '.[test]'
+	touch $@ .venv/demo.stamp
+
+clean:
+	rm -rf .venv demo-output .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,108 @@
+"""Logs to simulate on: tables of what every arm would have answered to every prompt."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from banditroute.errors import InvalidInputError
+from banditroute.types import Vector
+
+_OBJECTIVES = {
+    "score": "quality",
+    "cost_usd": "cost_usd",
+    "energy_j": "energy_joules",
+    "latency_s": "latency_seconds",
+    "output_tokens": "output_tokens",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutcomeTable:
+    """Full information: the outcomes of every arm for every prompt.
+
+    Attributes
+    ----------
+    name
+        The file's name without its ending.
+    prompts, tasks
+        The n prompts, and the task that each belongs to.
+    arms
+        The K arms.
+    outcomes
+        Objective -> ``(n, K)``, in the objective's unit; NaN where it is not known. ``quality`` is always known.
+    """
+
+    name: str
+    prompts: tuple[str, ...]
+    tasks: tuple[str, ...]
+    arms: tuple[str, ...]
+    outcomes: Mapping[str, Vector]
+
+    def __len__(self) -> int:
+        return len(self.prompts)
+
+
+def read_outcomes(path: str | Path) -> OutcomeTable:
+    """Read a Parquet file with one row per (query, arm).
+
+    Columns: ``query_id``, ``model`` and ``score`` in [0, 1] are needed; ``prompt``, ``dataset`` (task), ``cost_usd``,
+    ``energy_j``, ``latency_s`` and ``output_tokens`` are read where they are.
+
+    Raises
+    ------
+    InvalidInputError
+        If the file cannot be read, lacks a column, repeats or misses a (query, arm), or has a score out of range.
+    """
+    import pyarrow
+    import pyarrow.parquet
+
+    path = Path(path)
+    try:
+        rows = pyarrow.parquet.read_table(path)
+    except (OSError, pyarrow.ArrowException) as error:
+        raise InvalidInputError(f"{path} cannot be read as Parquet: {error}") from error
+    missing = {"query_id", "model", "score"} - set(rows.column_names)
+    if missing:
+        raise InvalidInputError(
+            f"{path} has no column {', '.join(sorted(missing))}; it has {', '.join(rows.column_names)}"
+        )
+    query_names, query = np.unique(rows["query_id"].to_numpy(zero_copy_only=False).astype(str), return_inverse=True)
+    arm_names, arm = np.unique(rows["model"].to_numpy(zero_copy_only=False).astype(str), return_inverse=True)
+    shape = (len(query_names), len(arm_names))
+    seen = np.zeros(shape, dtype=int)
+    np.add.at(seen, (query, arm), 1)
+    wrong = np.argwhere(seen != 1)
+    if len(wrong):
+        i, k = wrong[0]
+        raise InvalidInputError(
+            f"{path} has {seen[i, k]} rows for query {query_names[i]!r} and arm {arm_names[k]!r}, one is expected "
+            f"({len(wrong)} such pairs of {seen.size}); simulation needs the outcome of every arm for every query"
+        )
+    outcomes = {}
+    for column, objective in _OBJECTIVES.items():
+        if column in rows.column_names and rows[column].null_count < len(rows):
+            values = np.empty(shape)
+            values[query, arm] = rows[column].to_numpy(zero_copy_only=False).astype(np.float64)
+            outcomes[objective] = values
+    quality = outcomes.get("quality", np.full(shape, np.nan))
+    if not ((quality >= 0.0) & (quality <= 1.0)).all():
+        raise InvalidInputError(f"{path} has a score that is missing or outside [0, 1]; scale or drop it")
+    first = np.empty(shape[0], dtype=np.intp)
+    first[query[::-1]] = np.arange(len(query))[::-1]
+    return OutcomeTable(
+        name=path.stem,
+        prompts=_texts(rows, "prompt", first),
+        tasks=_texts(rows, "dataset", first),
+        arms=tuple(arm_names.tolist()),
+        outcomes=outcomes,
+    )
+
+
+def _texts(rows: pyarrow.Table, column: str, at: np.ndarray) -> tuple[str, ...]:  # type: ignore[name-defined]  # noqa: F821
+    if column not in rows.column_names:
+        return ("",) * len(at)
+    return tuple(text or "" for text in rows[column].take(at).to_pylist())

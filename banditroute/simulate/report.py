@@ -1,0 +1,139 @@
+"""What a replay shows a person: a table, and a picture of utility over time and of quality against cost."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from banditroute._imports import optional
+from banditroute.simulate.logs import OutcomeTable
+from banditroute.simulate.metrics import Estimate, Row, utilities
+from banditroute.simulate.replay import Trace
+from banditroute.types import Preference
+
+_COLUMNS = {
+    "quality": ("quality", "{:.4f}"),
+    "cost_usd": ("cost USD", "{:.6f}"),
+    "energy_joules": ("energy J", "{:.1f}"),
+}
+
+
+def text_table(rows: Sequence[Row]) -> str:
+    """The rows with means, 95% intervals over seeds, and the share of each arm in percent; "–" is not known."""
+    arms = list(rows[0].shares)
+    head = ["policy", *(title for title, _ in _COLUMNS.values()), "utility", "regret", *(_short(arm) for arm in arms)]
+    body = []
+    for row in rows:
+        measured = [
+            _cell(row.objectives[name], form) if name in row.objectives else "–" for name, (_, form) in _COLUMNS.items()
+        ]
+        shares = [f"{row.shares[arm]:.0%}" for arm in arms]
+        body.append([row.policy, *measured, _cell(row.utility, "{:.4f}"), _cell(row.regret, "{:.1f}"), *shares])
+    widths = [max(len(line[i]) for line in [head, *body]) for i in range(len(head))]
+    lines = [
+        "  ".join(
+            cell.ljust(w) if i == 0 else cell.rjust(w) for i, (cell, w) in enumerate(zip(line, widths, strict=True))
+        )
+        for line in [head, *body]
+    ]
+    return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:]])
+
+
+def _cell(estimate: Estimate, form: str) -> str:
+    mean = form.format(estimate.mean)
+    return mean if estimate.n == 1 else f"{mean} ± {form.format(estimate.half_width)}"
+
+
+def _short(arm: str) -> str:
+    """An arm's name without its vendor."""
+    return arm.rsplit("/", 1)[-1]
+
+
+def draw(
+    path: str | Path,
+    *,
+    table: OutcomeTable,
+    prefer: Preference,
+    traces: Mapping[str, Sequence[Trace]],
+    rows: Sequence[Row],
+) -> None:
+    """Write a PNG: utility gained over the best single arm as requests pass, and quality against cost.
+
+    Bands are 95% intervals over seeds; the dashed line is what mixtures of two arms reach without seeing the prompt.
+
+    Raises
+    ------
+    MissingDependencyError
+        If matplotlib is not installed.
+    """
+    optional("matplotlib", extra="plot")
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(13.0, 5.2), layout="constrained")
+    FigureCanvasAgg(figure)
+    left, right = figure.subplots(1, 2)
+    value = utilities(table, prefer)
+    best = float(value.mean(axis=0).max())
+    steps = np.arange(1, len(table) + 1)
+    for policy, runs in traces.items():
+        gained = np.cumsum([run.outcome(value) - best for run in runs], axis=1)
+        middle = gained.mean(axis=0)
+        band = 1.96 * gained.std(axis=0, ddof=1) / np.sqrt(len(runs)) if len(runs) > 1 else np.zeros_like(middle)
+        (line,) = left.plot(steps, middle, label=policy, linewidth=1.6)
+        left.fill_between(steps, middle - band, middle + band, color=line.get_color(), alpha=0.2, linewidth=0.0)
+    left.axhline(0.0, color="0.4", linewidth=0.8)
+    left.set_xlabel("requests")
+    left.set_ylabel("cumulative utility less that of the best single arm")
+    left.set_title("Learning")
+    left.legend(frameon=False, fontsize=9)
+
+    if "cost_usd" in table.outcomes:
+        quality = table.outcomes["quality"].mean(axis=0)
+        cost = np.nanmean(table.outcomes["cost_usd"], axis=0)
+        hull = _upper_hull(cost, quality)
+        # Straight mixtures look curved on a logarithmic axis, so they are drawn in steps.
+        corners = np.arange(len(hull))
+        at = np.linspace(0.0, len(hull) - 1.0, 400)
+        line_cost, line_quality = np.interp(at, corners, cost[hull]), np.interp(at, corners, quality[hull])
+        right.plot(line_cost, line_quality, "--", color="0.4", linewidth=1.0, label="mixtures of two arms")
+        right.scatter(cost, quality, marker="s", color="0.4", s=28)
+        for rank, k in enumerate(np.argsort(cost)):
+            place = (6, -14) if rank % 2 == 0 else (-6, 8)  # neighbours in cost do not cover each other's names
+            right.annotate(
+                _short(table.arms[k]), (cost[k], quality[k]), textcoords="offset points", xytext=place, fontsize=8
+            )
+        by_policy = {row.policy: row for row in rows}
+        for policy in traces:
+            objectives = by_policy[policy].objectives
+            right.errorbar(
+                objectives["cost_usd"].mean,
+                objectives["quality"].mean,
+                xerr=objectives["cost_usd"].half_width,
+                yerr=objectives["quality"].half_width,
+                fmt="o",
+                label=policy,
+            )
+        right.set_xscale("log")
+        right.set_xlabel("mean cost per request (USD, logarithmic)")
+        right.set_ylabel("mean quality")
+        right.set_title("Quality against cost")
+        right.legend(frameon=False, fontsize=9, loc="lower right")
+    figure.suptitle(f"{table.name}: {len(table):,} prompts, {len(table.arms)} arms, {prefer}", fontsize=11)
+    figure.savefig(path, dpi=110)
+
+
+def _upper_hull(cost: np.ndarray, quality: np.ndarray) -> list[int]:
+    """Arms on the upper hull of quality over cost, cheapest first."""
+    hull: list[int] = []
+    for k in np.lexsort((-quality, cost)):
+        if hull and quality[k] <= quality[hull[-1]]:
+            continue
+        while len(hull) > 1 and (quality[k] - quality[hull[-1]]) * (cost[hull[-1]] - cost[hull[-2]]) >= (
+            quality[hull[-1]] - quality[hull[-2]]
+        ) * (cost[k] - cost[hull[-1]]):
+            hull.pop()
+        hull.append(int(k))
+    return hull

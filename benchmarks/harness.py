@@ -1,0 +1,78 @@
+"""The form that all benchmarks share: arguments, rows, table, JSON."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(_variable, "1")  # before numpy: one BLAS thread, so that runs compare
+
+import click
+import numpy as np
+
+DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One measured figure: mean, spread and worst over n seeds or repeats."""
+
+    case: str
+    policy: str
+    metric: str
+    mean: float
+    std: float
+    worst: float
+    n: int
+
+
+def row(case: str, policy: str, metric: str, values: Sequence[float], *, higher_is_better: bool = True) -> Row:
+    """A row from one value per seed."""
+    data = np.asarray(values, dtype=float)
+    return Row(
+        case=case,
+        policy=policy,
+        metric=metric,
+        mean=float(data.mean()),
+        std=float(data.std(ddof=1)) if len(data) > 1 else 0.0,
+        worst=float(data.min() if higher_is_better else data.max()),
+        n=len(data),
+    )
+
+
+def report(rows: Sequence[Row], json_path: str | None) -> None:
+    """Print the rows as a table and write them as JSON."""
+    head = ("case", "policy", "metric", "mean", "std", "worst", "n")
+    body = [(r.case, r.policy, r.metric, f"{r.mean:.4g}", f"{r.std:.2g}", f"{r.worst:.4g}", str(r.n)) for r in rows]
+    widths = [max(len(line[i]) for line in [head, *body]) for i in range(len(head))]
+    for line in [head, *body]:
+        click.echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+    if json_path:
+        document = {"python": platform.python_version(), "numpy": np.__version__, "rows": [asdict(r) for r in rows]}
+        Path(json_path).write_text(json.dumps(document, indent=1) + "\n")
+
+
+def command(*, default_files: Sequence[str] = (), seeds: int = 20) -> Callable[[Callable[..., Any]], click.Command]:
+    """A click command with the arguments ``[FILE ...] [--seeds N] [--json OUT]``; files default to the shared data."""
+
+    def wrap(function: Callable[..., Any]) -> click.Command:
+        @click.command(help=function.__doc__)
+        @click.argument("files", nargs=-1, type=click.Path(exists=True, dir_okay=False))
+        @click.option("--seeds", default=seeds, show_default=True, type=click.IntRange(min=1))
+        @click.option("--json", "json_path", type=click.Path(dir_okay=False, writable=True))
+        def run(files: tuple[str, ...], seeds: int, json_path: str | None) -> None:
+            paths = [Path(file) for file in files] or [DATA / name for name in default_files]
+            missing = [path for path in paths if not path.exists()]
+            if missing:
+                raise click.UsageError(f"{missing[0].name} is not in {DATA.parent.name}/data; name the files to use")
+            report(function(files=paths, seeds=seeds), json_path)
+
+        return run
+
+    return wrap
