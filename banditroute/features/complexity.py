@@ -96,8 +96,9 @@ class Complexity:
     Examples
     --------
     >>> complexity = Complexity()
-    >>> easy, code = complexity.transform([Request(text="Is it cold?"), Request(text="def f(x):\\n    return x[0]")])
-    >>> bool(code[complexity.names.index("complexity.code")] > easy[complexity.names.index("complexity.code")])
+    >>> prose, code = complexity.transform([Request(text="Is it cold?"), Request(text="def f(x):\\n    return x[0]")])
+    >>> column = complexity.names.index("complexity.code")
+    >>> bool(code[column] > prose[column])
     True
     """
 
