@@ -73,6 +73,8 @@ class SentenceEmbedding:
         for name, value, least in (("dimension", dimension, 1), ("remembered", remembered, 0)):
             if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < least):
                 raise InvalidConfigurationError(f"{name} is {value!r}; give a whole number of at least {least}")
+        if not (callable(model) or isinstance(model, str | PathLike)):
+            raise InvalidConfigurationError(f"model is {model!r}; give a folder, a name, or an embedding function")
         if label is None:
             if callable(model):
                 raise InvalidConfigurationError(
@@ -85,6 +87,7 @@ class SentenceEmbedding:
         self._dimension = dimension
         self._mean: Vector | None = None
         self._projection: Vector | None = None
+        self._width: int | None = None
         self._remembered = remembered
         self._memory: OrderedDict[bytes, Vector] = OrderedDict()
         self._lock = Lock()
@@ -180,6 +183,12 @@ class SentenceEmbedding:
                 self._embed = _load(fspath(self._model))  # type: ignore[arg-type]
         row = _one_row(self._embed([text]), self._label)
         with self._lock:
+            self._width = self._width or len(row)
+            if len(row) != self._width:
+                raise InvalidConfigurationError(
+                    f"the embedding function {self._label!r} gave {len(row)} numbers for one text, {self._width} "
+                    "before; it must give rows of one length"
+                )
             self._memory[key] = row
             while len(self._memory) > self._remembered:
                 self._memory.popitem(last=False)
@@ -203,7 +212,7 @@ def _one_row(rows: ArrayLike, label: str) -> Vector:
         array = np.array(rows, dtype=np.float64)
     except (TypeError, ValueError) as error:
         raise InvalidConfigurationError(f"the embedding function {label!r} gave no array of numbers") from error
-    if array.ndim != 2 or len(array) != 1 or not np.isfinite(array).all():
+    if array.ndim != 2 or len(array) != 1 or not array.size or not np.isfinite(array).all():
         raise InvalidConfigurationError(
             f"the embedding function {label!r} gave the shape {array.shape} for one text, or numbers that are not "
             "finite; it must give one row of finite numbers for each text"

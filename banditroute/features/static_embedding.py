@@ -67,8 +67,8 @@ class StaticEmbedding:
     >>> poem, song, code = static.transform([Request(text=text) for text in texts])
     >>> bool(poem @ song > poem @ code)
     True
-    >>> static.transform_one(Request(text="")).any()
-    np.False_
+    >>> bool(static.transform_one(Request(text="")).any())
+    False
     """
 
     __slots__ = ("_dimension",)

@@ -70,6 +70,7 @@ def check_featurizer(featurizer: Featurizer) -> None:
         except Exception as error:
             raise AssertionError(f"transform_one raised {error!r} for the text {name!r}") from error
         _check_vector(single, (featurizer.dimension,), f"transform_one of the text {name!r}")
+        single = single.copy()
         again = featurizer.transform_one(request)
         assert np.array_equal(single, again), f"a second call gives another vector for the text {name!r}"
         again += 1.0

@@ -1,0 +1,56 @@
+"""Blocks side by side."""
+
+import numpy as np
+import pytest
+
+from banditroute.errors import InvalidConfigurationError, InvalidRequestError
+from banditroute.features import Complexity, Compose, StaticEmbedding
+from banditroute.types import Request
+
+TEXTS = [Request(text="Sort these numbers: 3, 1, 2."), Request(text="Sing.")]
+
+
+def test_the_blocks_stand_in_their_order():
+    blocks = [StaticEmbedding(dimension=2), Complexity()]
+    both = Compose(blocks=blocks)
+    assert both.dimension == 14
+    assert both.names == blocks[0].names + blocks[1].names
+    assert both.version == "static-minilm-1:2+complexity-1"
+    assert np.array_equal(both.transform(TEXTS), np.hstack([block.transform(TEXTS) for block in blocks]))
+
+
+def test_another_order_is_another_version():
+    one, other = StaticEmbedding(dimension=2), Complexity()
+    assert Compose(blocks=[one, other]).version != Compose(blocks=[other, one]).version
+
+
+def test_compositions_compose():
+    inner = Compose(blocks=[Complexity()])
+    outer = Compose(blocks=[inner, StaticEmbedding(dimension=1)])
+    assert np.array_equal(outer.transform_one(TEXTS[0])[:12], inner.transform_one(TEXTS[0]))
+
+
+def test_changing_the_list_afterwards_changes_nothing():
+    blocks = [Complexity()]
+    compose = Compose(blocks=blocks)
+    blocks.append(StaticEmbedding())
+    assert compose.dimension == 12
+
+
+@pytest.mark.parametrize(
+    ("blocks", "message"),
+    [
+        ([], "give at least one"),
+        ([Complexity], "is no featurizer"),
+        (["complexity"], "is no featurizer"),
+        ([Complexity(), Complexity()], r"complexity\.automated_readability"),
+    ],
+)
+def test_unusable_blocks_are_refused(blocks, message):
+    with pytest.raises(InvalidConfigurationError, match=message):
+        Compose(blocks=blocks)
+
+
+def test_what_a_block_cannot_read_is_refused():
+    with pytest.raises(InvalidRequestError):
+        Compose(blocks=[Complexity()]).transform([*TEXTS, Request(features=np.ones(12))])

