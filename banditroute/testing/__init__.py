@@ -6,11 +6,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from banditroute.testing.featurizer import check_featurizer
     from banditroute.testing.store import StoreContract
 
-__all__ = ["StoreContract"]
+__all__ = ["StoreContract", "check_featurizer"]
 
-_HOMES = {"StoreContract": "banditroute.testing.store"}
+_HOMES = {"StoreContract": "banditroute.testing.store", "check_featurizer": "banditroute.testing.featurizer"}
 
 
 def __getattr__(name: str) -> object:

@@ -9,7 +9,7 @@ import pytest
 from banditroute import features
 from banditroute.features import Complexity, Compose, SentenceEmbedding, StaticEmbedding, TextFeatures
 from banditroute.features.base import Featurizer
-from banditroute.testing.featurizer import check_featurizer
+from banditroute.testing import check_featurizer
 from banditroute.types import Request
 
 

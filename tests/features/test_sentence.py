@@ -7,7 +7,7 @@ import pytest
 
 from banditroute.errors import InvalidConfigurationError, MissingDependencyError
 from banditroute.features import SentenceEmbedding
-from banditroute.testing.featurizer import check_featurizer
+from banditroute.testing import check_featurizer
 from banditroute.types import Request
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from banditroute.errors import InvalidRequestError
-from banditroute.testing.featurizer import check_featurizer
+from banditroute.testing import check_featurizer
 from banditroute.types import Request
 
 LOOKS = count()
