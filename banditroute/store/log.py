@@ -38,9 +38,7 @@ def epoch_of(connection: Connection, *, router: str, features_version: str, dime
     key = {"router": router, "features_version": features_version, "dimension": dimension}
     begin = insert(epoch).values(version=0, **key)
     # The update changes nothing: it returns the row, and it is a write, which a read-only file refuses.
-    found = begin.on_conflict_do_update(index_elements=list(key), set_={"router": router}).returning(
-        epoch.c.id
-    )
+    found = begin.on_conflict_do_update(index_elements=list(key), set_={"router": router}).returning(epoch.c.id)
     return int(connection.execute(found).scalar_one())
 
 

@@ -49,9 +49,7 @@ class MemoryStore:
         self._lock = threading.Lock()
         self._epoch: _Epoch | None = None
         self._made: OrderedDict[str, tuple[Decision, _Epoch]] = OrderedDict()
-        self._outcomes: dict[
-            str, dict[str, float]
-        ] = {}  # by decision, in the order of the first part's arrival
+        self._outcomes: dict[str, dict[str, float]] = {}  # by decision, in the order of the first part's arrival
 
     @property
     def trouble(self) -> str | None:

@@ -82,9 +82,7 @@ feedback: Final = Table(
     Column("objective", String(255), nullable=False),
     Column("value", Double, nullable=False),
     Column("received_at", Double, nullable=False),  # Unix time in seconds
-    Column(
-        "epoch_id", ForeignKey(epoch.c.id), nullable=False
-    ),  # the decision's, for the index of what is pending
+    Column("epoch_id", ForeignKey(epoch.c.id), nullable=False),  # the decision's, for the index of what is pending
     # The epoch's version that folded it. NULL: pending. 0: never, for the decision has no context.
     Column("folded_version", BigInteger),
     UniqueConstraint("decision_id", "objective"),

@@ -67,9 +67,7 @@ class Writer:
         How long decisions may wait for others to be written with.
     """
 
-    def __init__(
-        self, engine: Engine, *, epoch_id: int, fold: Fold, unfolded: int, linger_seconds: float
-    ) -> None:
+    def __init__(self, engine: Engine, *, epoch_id: int, fold: Fold, unfolded: int, linger_seconds: float) -> None:
         self.trouble: str | None = None
         self.dropped = 0
         self._engine = engine
@@ -131,9 +129,7 @@ class Writer:
         with self._lock:
             self._closed = self._closed or CLOSED
         self._call()
-        if (
-            self._thread is threading.current_thread()
-        ):  # collected as garbage while it worked: it ends by itself
+        if self._thread is threading.current_thread():  # collected as garbage while it worked: it ends by itself
             return
         self._thread.join()
         if self._queue:
@@ -221,17 +217,13 @@ class Writer:
             return
         self._learn(asked, results)
 
-    def _write(
-        self, decisions: Sequence[_Decided], asked: Sequence[_Asked]
-    ) -> list[Event | Exception | None]:
+    def _write(self, decisions: Sequence[_Decided], asked: Sequence[_Asked]) -> list[Event | Exception | None]:
         fresh = {made.id: log.Made(self._epoch_id, made.arm, made.x) for made, _ in decisions}
         parts = [one.feedback for one in asked]
         with explained(self._engine.url):
             connection = self._connect()
             with connection.begin():
-                if (
-                    self.trouble is not None
-                ):  # it ends when a write succeeds, be there something to write or not
+                if self.trouble is not None:  # it ends when a write succeeds, be there something to write or not
                     log.try_writing(connection, self._epoch_id)
                 log.add_decisions(connection, self._epoch_id, decisions)
                 results = log.add_feedback(connection, self._epoch_id, parts, ChainMap(fresh, self._recent))
@@ -261,14 +253,10 @@ class Writer:
             with self._lock:
                 self._queue.pop(decision.id, None)
                 self.dropped += 1
-            _logger.error(
-                "decision %s has a value that cannot be stored and is dropped: %r", decision.id, error
-            )
+            _logger.error("decision %s has a value that cannot be stored and is dropped: %r", decision.id, error)
         for one in asked:
             one.ticket.set_exception(
-                StoreError(
-                    f"{one.feedback} has a value that cannot be stored ({error}); nothing was recorded"
-                )
+                StoreError(f"{one.feedback} has a value that cannot be stored ({error}); nothing was recorded")
             )
 
     def _fold_pending(self) -> None:

@@ -97,9 +97,7 @@ class StoreContract:
         store.add_decision(decision(1, x=x))
         store.add_feedback(feedback(1, quality=0.1 + 0.2), ignore).result(30)
         seen.extend(self.again(store).pending)
-        assert [(one.x.tobytes(), dict(one.values)) for one in seen] == [
-            (x.tobytes(), {"quality": 0.1 + 0.2})
-        ]
+        assert [(one.x.tobytes(), dict(one.values)) for one in seen] == [(x.tobytes(), {"quality": 0.1 + 0.2})]
 
     def test_the_same_decision_twice_is_one(self, store: Store) -> None:
         self.open(store)
@@ -201,9 +199,7 @@ class StoreContract:
     @pytest.mark.parametrize("seed", range(3))
     def test_any_order_gives_the_same_sum(self, store: Store, seed: int) -> None:
         self.open(store)
-        parts = [
-            feedback(n, **{name: float(n % 5 + 1)}) for n in range(50) for name in ("quality", "cost_usd")
-        ]
+        parts = [feedback(n, **{name: float(n % 5 + 1)}) for n in range(50) for name in ("quality", "cost_usd")]
         random.Random(seed).shuffle(parts)
         for number in range(50):
             store.add_decision(decision(number))
@@ -221,9 +217,7 @@ class StoreContract:
             numbers = range(round_ * 300, round_ * 300 + 300)
             for number in numbers:
                 store.add_decision(decision(number, arm="ab"[number % 2]))
-            tickets = [
-                store.add_feedback(feedback(number, quality=2.0), expected.append) for number in numbers
-            ]
+            tickets = [store.add_feedback(feedback(number, quality=2.0), expected.append) for number in numbers]
             for ticket in tickets:
                 ticket.result(30)
             store.flush()

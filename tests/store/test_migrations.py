@@ -21,9 +21,7 @@ def tables(path: Path) -> dict[str, object]:
     with closing(sqlite3.connect(path)) as connection:
         ask = lambda pragma, name: connection.execute(f"PRAGMA {pragma}('{name}')").fetchall()  # noqa: E731
         found: dict[str, object] = {}
-        for name, text in connection.execute(
-            "SELECT name, sql FROM sqlite_master WHERE type = 'table'"
-        ).fetchall():
+        for name, text in connection.execute("SELECT name, sql FROM sqlite_master WHERE type = 'table'").fetchall():
             if name != schema.VERSION_TABLE:
                 found[name] = {
                     "columns": ask("table_xinfo", name),

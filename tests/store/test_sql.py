@@ -130,11 +130,7 @@ def test_feedback_is_folded_as_it_comes(store: SQLStore, path: Path, until: Unti
         store.add_decision(decision(number))
         store.add_feedback(feedback(number, quality=1.0), ignore)
     store.flush()
-    until(
-        lambda: (
-            query(path, "SELECT count(*) >= 256 FROM banditroute_feedback WHERE folded_version = 1") == [(1,)]
-        )
-    )
+    until(lambda: query(path, "SELECT count(*) >= 256 FROM banditroute_feedback WHERE folded_version = 1") == [(1,)])
     assert query(path, "SELECT id, version FROM banditroute_epoch") == [(1, 1)]
     store.close()
     assert query(path, "SELECT count(*) FROM banditroute_feedback WHERE folded_version IS NULL") == [(0,)]

@@ -150,9 +150,7 @@ def test_a_full_disk_fails_feedback_until_there_is_room(path: Path) -> None:
     store.close()
 
 
-def test_a_value_that_cannot_be_stored_takes_no_other_with_it(
-    path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_value_that_cannot_be_stored_takes_no_other_with_it(path: Path, caplog: pytest.LogCaptureFixture) -> None:
     store = open_store(path)
     learned: list[Event] = []
     for number in range(5):

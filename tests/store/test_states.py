@@ -27,9 +27,7 @@ class StoreMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.version = "1"
-        self.made: dict[
-            int, tuple[str, bool]
-        ] = {}  # decision -> its features version, whether it has a context
+        self.made: dict[int, tuple[str, bool]] = {}  # decision -> its features version, whether it has a context
         self.recorded: dict[int, dict[str, float]] = {}
         self.learned: list[Event] = []
         self.expected: list[Event] = []
@@ -49,10 +47,7 @@ class StoreMachine(RuleBasedStateMachine):
         assert memory.decisions == len(mine)
         assert memory.feedback == sum(number in self.recorded for number in mine)
         assert remembered(memory) == summed(
-            event
-            for number in mine
-            if number in self.recorded
-            for event in self.event(number, self.recorded[number])
+            event for number in mine if number in self.recorded for event in self.event(number, self.recorded[number])
         )
 
     def event(self, number: int, values: dict[str, float]) -> list[Event]:

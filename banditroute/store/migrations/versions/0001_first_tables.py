@@ -47,9 +47,7 @@ def upgrade() -> None:
         sa.Column("input_tokens", sa.BigInteger()),
         sa.Column("prompt", sa.Text()),
         sa.PrimaryKeyConstraint("id", name="pk_banditroute_decision"),
-        sa.ForeignKeyConstraint(
-            ["epoch_id"], ["banditroute_epoch.id"], name="fk_banditroute_decision_epoch_id"
-        ),
+        sa.ForeignKeyConstraint(["epoch_id"], ["banditroute_epoch.id"], name="fk_banditroute_decision_epoch_id"),
     )
     op.create_index("ix_banditroute_decision_epoch_id", "banditroute_decision", ["epoch_id"])
     op.create_table(
@@ -65,9 +63,7 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(
             ["decision_id"], ["banditroute_decision.id"], name="fk_banditroute_feedback_decision_id"
         ),
-        sa.ForeignKeyConstraint(
-            ["epoch_id"], ["banditroute_epoch.id"], name="fk_banditroute_feedback_epoch_id"
-        ),
+        sa.ForeignKeyConstraint(["epoch_id"], ["banditroute_epoch.id"], name="fk_banditroute_feedback_epoch_id"),
         sa.UniqueConstraint("decision_id", "objective", name="uq_banditroute_feedback_decision_id_objective"),
     )
     op.create_index(
@@ -85,7 +81,5 @@ def upgrade() -> None:
         sa.Column("blob", sa.LargeBinary(), nullable=False),
         sa.Column("crc32", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("epoch_id", "arm", name="pk_banditroute_statistics"),
-        sa.ForeignKeyConstraint(
-            ["epoch_id"], ["banditroute_epoch.id"], name="fk_banditroute_statistics_epoch_id"
-        ),
+        sa.ForeignKeyConstraint(["epoch_id"], ["banditroute_epoch.id"], name="fk_banditroute_statistics_epoch_id"),
     )
