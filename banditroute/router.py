@@ -129,7 +129,11 @@ class Router:
 
         self._store: Store = MemoryStore() if store is None else store
         memory = self._store.open(
-            router=name, features_version=self._features.version, dimension=self._dimension, fold=self._fold
+            router=name,
+            arms=self._arms,
+            features_version=self._features.version,
+            dimension=self._dimension,
+            fold=self._fold,
         )
         try:
             self._chooser = Chooser(

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias, runtime_checkable
 
-from banditroute.types import Decision, Feedback, Vector
+from banditroute.types import Arm, Decision, Feedback, Vector
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +79,7 @@ class Store(Protocol):
     def trouble(self) -> str | None:
         """What keeps decisions from being recorded just now, in words; None while all is well."""
 
-    def open(self, *, router: str, features_version: str, dimension: int, fold: Fold) -> Memory:
+    def open(self, *, router: str, arms: Sequence[Arm], features_version: str, dimension: int, fold: Fold) -> Memory:
         """Begin to serve a router, and return what is remembered of it.
 
         What was learned in other features is another *epoch*: it stays recorded and is not returned.
@@ -88,6 +88,8 @@ class Store(Protocol):
         ----------
         router
             The router's name.
+        arms
+            What it can choose now; recorded with its prices. What was learned of other arms stays recorded.
         features_version
             Names the features; statistics of different versions are never mixed.
         dimension

@@ -19,8 +19,8 @@ from sqlalchemy.dialects.sqlite import insert
 from banditroute.errors import ConflictingFeedbackError, IncompatibleStoreError, UnknownDecisionError
 from banditroute.store.base import Event, Fold, Memory
 from banditroute.store.outcomes import new_outcomes
-from banditroute.store.schema import decision, epoch, feedback, statistics
-from banditroute.types import Decision, Feedback, Vector
+from banditroute.store.schema import arm, decision, epoch, feedback, statistics
+from banditroute.types import Arm, Decision, Feedback, Vector
 
 _MOST_PARAMETERS = 500  # of one IN (...): well below what any database allows
 
@@ -40,6 +40,22 @@ def epoch_of(connection: Connection, *, router: str, features_version: str, dime
     # The update changes nothing: it returns the row, and it is a write, which a read-only file refuses.
     found = begin.on_conflict_do_update(index_elements=list(key), set_={"router": router}).returning(epoch.c.id)
     return int(connection.execute(found).scalar_one())
+
+
+def set_arms(connection: Connection, router: str, arms: Sequence[Arm]) -> None:
+    """Record what a router can choose now; arms that it could choose before stay, and are not active."""
+    connection.execute(update(arm).where(arm.c.router == router).values(active=False))
+    for each in arms:
+        now = {
+            "active": True,
+            "input_usd_per_million_tokens": each.input_usd_per_million_tokens,
+            "output_usd_per_million_tokens": each.output_usd_per_million_tokens,
+        }
+        connection.execute(
+            insert(arm)
+            .values(router=router, name=each.name, **now)
+            .on_conflict_do_update(index_elements=["router", "name"], set_=now)
+        )
 
 
 def try_writing(connection: Connection, epoch_id: int) -> None:
@@ -182,14 +198,14 @@ def fold_pending(connection: Connection, epoch_id: int, fold: Fold, *, limit: in
     by_arm: dict[str, list[Event]] = {}
     for event in _events(rows):
         by_arm.setdefault(event.arm, []).append(event)
-    for arm, events in by_arm.items():
-        key = (statistics.c.epoch_id == epoch_id) & (statistics.c.arm == arm)
+    for name, events in by_arm.items():
+        key = (statistics.c.epoch_id == epoch_id) & (statistics.c.arm == name)
         old = connection.execute(select(statistics).where(key)).first()
         blob = fold(None if old is None else _intact(old), events)
         new = {"version": version, "blob": blob, "crc32": zlib.crc32(blob)}
         connection.execute(
             insert(statistics)
-            .values(epoch_id=epoch_id, arm=arm, **new)
+            .values(epoch_id=epoch_id, arm=name, **new)
             .on_conflict_do_update(index_elements=["epoch_id", "arm"], set_=new)
         )
     # Row by row and not up to the last: elsewhere a row with a lower id may be committed in between.

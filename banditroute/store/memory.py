@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
 from banditroute.errors import InvalidConfigurationError, StoreError, UnknownDecisionError
 from banditroute.store.base import Event, Fold, Learn, Memory, Ticket
 from banditroute.store.outcomes import CLOSED, new_outcomes
-from banditroute.types import Decision, Feedback
+from banditroute.types import Arm, Decision, Feedback
 
 _Epoch: TypeAlias = tuple[str, str, int]
 
@@ -34,7 +34,7 @@ class MemoryStore:
     Examples
     --------
     >>> store = MemoryStore(capacity=1_000)
-    >>> memory = store.open(router="docs", features_version="1", dimension=2, fold=lambda blob, events: b"")
+    >>> memory = store.open(router="docs", arms=(), features_version="1", dimension=2, fold=lambda blob, events: b"")
     >>> memory.decisions
     0
     >>> store.close()
@@ -56,8 +56,8 @@ class MemoryStore:
         """Why nothing is recorded: the store is closed. None while it is open."""
         return None if self._epoch is not None else CLOSED
 
-    def open(self, *, router: str, features_version: str, dimension: int, fold: Fold) -> Memory:
-        """Begin to serve a router; see :class:`~banditroute.store.base.Store`. ``fold`` is not used."""
+    def open(self, *, router: str, arms: Sequence[Arm], features_version: str, dimension: int, fold: Fold) -> Memory:
+        """Begin to serve a router; see :class:`~banditroute.store.base.Store`. ``arms`` and ``fold`` are not used."""
         with self._lock:
             if self._epoch is not None:
                 raise StoreError(

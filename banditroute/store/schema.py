@@ -1,8 +1,8 @@
 """The tables: the log of decisions and feedback, and the statistics that were folded from it.
 
 Decisions and feedback are the truth, statistics a cache that can be made again from them. An *epoch* is what
-may be learned together: one router, one version of the features, one dimension. An arm is its name, here as
-in the application, so there is no table of arms.
+may be learned together: one router, one version of the features, one dimension. An arm is its name, here as in the
+application; the table of arms says what a router can choose now, and at which prices.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import Final
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     Column,
     Double,
     ForeignKey,
@@ -51,6 +52,16 @@ epoch: Final = Table(
     # Goes up by one with each fold: a reader that polls it knows when to load statistics again.
     Column("version", BigInteger, nullable=False),
     UniqueConstraint("router", "features_version", "dimension"),
+)
+
+arm: Final = Table(
+    f"{PREFIX}arm",
+    metadata,
+    Column("router", String(255), primary_key=True),
+    Column("name", String(255), primary_key=True),
+    Column("active", Boolean, nullable=False),  # whether the router that was opened last can choose it
+    Column("input_usd_per_million_tokens", Double),
+    Column("output_usd_per_million_tokens", Double),
 )
 
 decision: Final = Table(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import weakref
+from collections.abc import Sequence
 from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ from banditroute._validate import number
 from banditroute.errors import InvalidConfigurationError, StoreError
 from banditroute.store.base import Fold, Learn, Memory
 from banditroute.store.outcomes import CLOSED
-from banditroute.types import Decision, Feedback
+from banditroute.types import Arm, Decision, Feedback
 
 if TYPE_CHECKING:
     from banditroute.store.writer import Writer
@@ -51,7 +52,7 @@ class SQLStore:
     >>> import tempfile, pathlib
     >>> directory = tempfile.TemporaryDirectory()
     >>> store = SQLStore(f"sqlite:///{pathlib.Path(directory.name) / 'routes.db'}")
-    >>> memory = store.open(router="docs", features_version="1", dimension=2, fold=lambda blob, events: b"")
+    >>> memory = store.open(router="docs", arms=(), features_version="1", dimension=2, fold=lambda blob, events: b"")
     >>> memory.decisions
     0
     >>> store.close()
@@ -81,7 +82,7 @@ class SQLStore:
         writer = self._writer
         return 0 if writer is None else writer.dropped
 
-    def open(self, *, router: str, features_version: str, dimension: int, fold: Fold) -> Memory:
+    def open(self, *, router: str, arms: Sequence[Arm], features_version: str, dimension: int, fold: Fold) -> Memory:
         """Begin to serve a router; see :class:`~banditroute.store.base.Store`."""
         from banditroute.store import database, log
         from banditroute.store.writer import Writer
@@ -99,6 +100,7 @@ class SQLStore:
                     epoch_id = log.epoch_of(
                         connection, router=router, features_version=features_version, dimension=dimension
                     )
+                    log.set_arms(connection, router, arms)
                     memory = log.remember(connection, epoch_id)
             self._writer = Writer(
                 engine,

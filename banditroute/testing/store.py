@@ -52,7 +52,7 @@ class StoreContract:
         self, store: Store, *, router: str = "r", features_version: str = "1", dimension: int = DIMENSION
     ) -> Memory:
         """Open ``store`` with the suite's fold."""
-        return store.open(router=router, features_version=features_version, dimension=dimension, fold=fold)
+        return store.open(router=router, arms=(), features_version=features_version, dimension=dimension, fold=fold)
 
     def again(self, store: Store, **epoch: str) -> Memory:
         """What is remembered when a later router opens the store, and closes it."""
@@ -93,7 +93,7 @@ class StoreContract:
             return b""
 
         x = np.array([0.1, -5e-324, 1.0])
-        store.open(router="r", features_version="1", dimension=3, fold=see)
+        store.open(router="r", arms=(), features_version="1", dimension=3, fold=see)
         store.add_decision(decision(1, x=x))
         store.add_feedback(feedback(1, quality=0.1 + 0.2), ignore).result(30)
         seen.extend(self.again(store).pending)

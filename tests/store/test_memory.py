@@ -17,21 +17,21 @@ class TestMemoryStore(StoreContract):
 
 def test_the_oldest_decisions_are_forgotten_with_their_outcomes() -> None:
     store = MemoryStore(capacity=2)
-    store.open(router="r", features_version="1", dimension=3, fold=fold)
+    store.open(router="r", arms=(), features_version="1", dimension=3, fold=fold)
     for number in (1, 2, 3):
         store.add_decision(decision(number))
         store.add_feedback(feedback(number, quality=1.0), ignore).result()
     with pytest.raises(UnknownDecisionError, match="last 2 decisions"):
         store.add_feedback(feedback(1, cost_usd=1.0), ignore).result()
     store.close()
-    memory = store.open(router="r", features_version="1", dimension=3, fold=fold)
+    memory = store.open(router="r", arms=(), features_version="1", dimension=3, fold=fold)
     assert remembered(memory) == summed([event(2, quality=1.0), event(3, quality=1.0)])
     assert (memory.decisions, memory.feedback) == (2, 2)
 
 
 def test_what_was_learned_does_not_change_afterwards() -> None:
     store = MemoryStore()
-    store.open(router="r", features_version="1", dimension=3, fold=fold)
+    store.open(router="r", arms=(), features_version="1", dimension=3, fold=fold)
     learned = []
     store.add_decision(decision(1))
     store.add_feedback(feedback(1, quality=1.0), learned.append).result()

@@ -41,7 +41,7 @@ def tables(path: Path) -> dict[str, object]:
 
 def open_store(path: Path) -> SQLStore:
     store = SQLStore(f"sqlite:///{path}")
-    store.open(router="r", features_version="1", dimension=3, fold=fold)
+    store.open(router="r", arms=(), features_version="1", dimension=3, fold=fold)
     return store
 
 
@@ -51,7 +51,7 @@ def test_migrating_gives_the_tables_of_the_schema(tmp_path: Path) -> None:
     schema.metadata.create_all(engine)
     engine.dispose()
     fresh = tables(tmp_path / "fresh.db")
-    assert len(fresh) == 5
+    assert len(fresh) == 6
     assert tables(tmp_path / "migrated.db") == fresh
 
 
@@ -103,7 +103,7 @@ import sys
 from banditroute.store import SQLStore
 assert "sqlalchemy" not in sys.modules, "sqlalchemy"
 store = SQLStore("sqlite:///{path}")
-store.open(router="r", features_version="1", dimension=3, fold=lambda blob, events: b"")
+store.open(router="r", arms=(), features_version="1", dimension=3, fold=lambda blob, events: b"")
 store.close()
 assert "sqlalchemy" in sys.modules
 assert "alembic" not in sys.modules, "alembic"

@@ -17,6 +17,7 @@ from banditroute.errors import InvalidConfigurationError
 from banditroute.store import Event, SQLStore, Store
 from banditroute.testing import StoreContract
 from banditroute.testing.samples import decision, event, feedback, fold, ignore, remembered, summed
+from banditroute.types import Arm
 
 Until: TypeAlias = Callable[[Callable[[], bool]], None]
 
@@ -45,7 +46,7 @@ class TestSQLStoreOpenedAgain(TestSQLStore):
 @pytest.fixture
 def store(path: Path) -> Iterator[SQLStore]:
     store = SQLStore(f"sqlite:///{path}")
-    store.open(router="r", features_version="1", dimension=3, fold=fold)
+    store.open(router="r", arms=(), features_version="1", dimension=3, fold=fold)
     yield store
     store.close()
 
@@ -62,7 +63,7 @@ def test_decisions_are_written_without_being_asked_for(store: SQLStore, path: Pa
 
 def test_feedback_does_not_linger(path: Path) -> None:
     store = SQLStore(f"sqlite:///{path}", linger_seconds=60.0)
-    store.open(router="r", features_version="1", dimension=3, fold=fold)
+    store.open(router="r", arms=(), features_version="1", dimension=3, fold=fold)
     store.add_decision(decision(1))
     store.add_feedback(feedback(1, quality=1.0), ignore).result(30)
     store.close()
@@ -134,7 +135,7 @@ def test_feedback_is_folded_as_it_comes(store: SQLStore, path: Path, until: Unti
     assert query(path, "SELECT id, version FROM banditroute_epoch") == [(1, 1)]
     store.close()
     assert query(path, "SELECT count(*) FROM banditroute_feedback WHERE folded_version IS NULL") == [(0,)]
-    memory = store.open(router="r", features_version="1", dimension=3, fold=fold)
+    memory = store.open(router="r", arms=(), features_version="1", dimension=3, fold=fold)
     assert memory.pending == []
     assert remembered(memory) == summed(event(number, quality=1.0) for number in range(300))
 
@@ -146,7 +147,7 @@ def test_what_is_pending_comes_back_in_the_order_of_its_arrival(store: SQLStore,
     for number in order:
         store.add_feedback(feedback(number, quality=float(number), cost_usd=1.0), ignore).result(30)
     other = SQLStore(f"sqlite:///{path}")
-    memory = other.open(router="r", features_version="1", dimension=3, fold=fold)
+    memory = other.open(router="r", arms=(), features_version="1", dimension=3, fold=fold)
     assert [dict(one.values) for one in memory.pending] == [
         {"quality": float(number), "cost_usd": 1.0} for number in order
     ]
@@ -155,7 +156,7 @@ def test_what_is_pending_comes_back_in_the_order_of_its_arrival(store: SQLStore,
 
 def test_two_stores_on_one_file_fold_each_outcome_once(store: SQLStore, path: Path) -> None:
     other = SQLStore(f"sqlite:///{path}")
-    other.open(router="r", features_version="1", dimension=3, fold=fold)
+    other.open(router="r", arms=(), features_version="1", dimension=3, fold=fold)
     learned: list[Event] = []
     tickets = []
     for number in range(700):
@@ -169,7 +170,7 @@ def test_two_stores_on_one_file_fold_each_outcome_once(store: SQLStore, path: Pa
         ticket.result(30)
     store.close()
     other.close()
-    memory = store.open(router="r", features_version="1", dimension=3, fold=fold)
+    memory = store.open(router="r", arms=(), features_version="1", dimension=3, fold=fold)
     assert len(learned) == 714
     assert remembered(memory) == summed(learned)
 
@@ -179,7 +180,7 @@ def test_a_failing_fold_loses_nothing(path: Path, caplog: pytest.LogCaptureFixtu
         raise ZeroDivisionError("folding")
 
     store = SQLStore(f"sqlite:///{path}")
-    store.open(router="r", features_version="1", dimension=3, fold=fail)
+    store.open(router="r", arms=(), features_version="1", dimension=3, fold=fail)
     learned: list[Event] = []
     with caplog.at_level(logging.ERROR):
         for number in range(600):
@@ -191,10 +192,10 @@ def test_a_failing_fold_loses_nothing(path: Path, caplog: pytest.LogCaptureFixtu
         assert store.trouble is None
         store.close()
     assert len(caplog.records) == 1
-    memory = store.open(router="r", features_version="1", dimension=3, fold=fold)
+    memory = store.open(router="r", arms=(), features_version="1", dimension=3, fold=fold)
     assert len(memory.pending) == 600
     store.close()
-    memory = store.open(router="r", features_version="1", dimension=3, fold=fold)
+    memory = store.open(router="r", arms=(), features_version="1", dimension=3, fold=fold)
     assert memory.pending == []
     assert remembered(memory) == summed(learned)
     store.close()
@@ -234,3 +235,16 @@ def test_the_url_is_one_of_a_file(url: object, words: str) -> None:
 def test_lingering_is_bounded(linger_seconds: object) -> None:
     with pytest.raises(InvalidConfigurationError, match="linger_seconds"):
         SQLStore("sqlite:///x.db", linger_seconds=linger_seconds)  # type: ignore[arg-type]
+
+
+def test_arms_are_recorded_with_their_prices_and_the_last_opening_says_which_are_active(path: Path) -> None:
+    first = [Arm(name="kept", input_usd_per_million_tokens=1.0, output_usd_per_million_tokens=2.0), Arm(name="gone")]
+    for arms in (first, [Arm(name="kept", input_usd_per_million_tokens=0.5, output_usd_per_million_tokens=2.0)]):
+        store = SQLStore(f"sqlite:///{path}")
+        store.open(router="r", arms=arms, features_version="1", dimension=3, fold=fold)
+        store.close()
+    with closing(sqlite3.connect(path)) as connection:
+        rows = connection.execute(
+            "SELECT name, active, input_usd_per_million_tokens FROM banditroute_arm ORDER BY name"
+        )
+        assert rows.fetchall() == [("gone", 0, None), ("kept", 1, 0.5)]

@@ -24,7 +24,7 @@ Until: TypeAlias = Callable[[Callable[[], bool]], None]
 
 def open_store(url: str | Path) -> SQLStore:
     store = SQLStore(url if isinstance(url, str) else f"sqlite:///{url}?timeout=0.05")
-    store.open(router="r", features_version="1", dimension=3, fold=fold)
+    store.open(router="r", arms=(), features_version="1", dimension=3, fold=fold)
     return store
 
 
@@ -55,7 +55,7 @@ def test_a_decision_does_not_wait_for_a_locked_database(path: Path) -> None:
         assert time.monotonic() - begin < 5.0
     store.flush()
     store.close()
-    assert store.open(router="r", features_version="1", dimension=3, fold=fold).decisions == 1001
+    assert store.open(router="r", arms=(), features_version="1", dimension=3, fold=fold).decisions == 1001
     store.close()
 
 
@@ -97,7 +97,7 @@ def test_the_oldest_decisions_are_dropped_beyond_the_bound(
     # A dropped one may be written all the same: the writer may have held it already.
     store.add_feedback(feedback(14, quality=1.0), ignore).result(30)
     store.close()
-    assert store.open(router="r", features_version="1", dimension=3, fold=fold).decisions >= 10
+    assert store.open(router="r", arms=(), features_version="1", dimension=3, fold=fold).decisions >= 10
     store.close()
 
 
@@ -124,7 +124,7 @@ def test_closing_tells_of_decisions_that_could_not_be_written(path: Path) -> Non
         with pytest.raises(StoreError, match="1 decisions could not be recorded"):
             store.close()
     store.close()
-    assert store.open(router="r", features_version="1", dimension=3, fold=fold).decisions == 1
+    assert store.open(router="r", arms=(), features_version="1", dimension=3, fold=fold).decisions == 1
     store.close()
 
 
@@ -138,7 +138,7 @@ def test_a_full_disk_fails_feedback_until_there_is_room(path: Path) -> None:
     store.close()
     events.listen(Engine, "connect", fill)
     try:
-        store.open(router="r", features_version="1", dimension=3, fold=fold)
+        store.open(router="r", arms=(), features_version="1", dimension=3, fold=fold)
         store.add_decision(decision(2), prompt="long" * 10_000)
         with pytest.raises(StoreError, match="free some space"):
             store.add_feedback(feedback(2, quality=1.0), ignore).result(30)
@@ -171,7 +171,7 @@ def test_a_value_that_cannot_be_stored_takes_no_other_with_it(path: Path, caplog
     assert store.dropped == 1
     assert [record.levelname for record in caplog.records] == ["ERROR"]
     store.close()
-    memory = store.open(router="r", features_version="1", dimension=3, fold=fold)
+    memory = store.open(router="r", arms=(), features_version="1", dimension=3, fold=fold)
     assert memory.decisions == 4
     assert remembered(memory) == summed(learned) == summed([event(1, quality=1.0), event(4, quality=1.0)])
     store.close()
@@ -231,14 +231,14 @@ def test_damaged_statistics_are_refused_and_can_be_learned_again(path: Path) -> 
     store.add_decision(decision(9, x=None))
     store.add_feedback(feedback(9, quality=1.0), ignore).result(30)
     store.close()
-    whole = remembered(store.open(router="r", features_version="1", dimension=3, fold=fold))
+    whole = remembered(store.open(router="r", arms=(), features_version="1", dimension=3, fold=fold))
     store.close()
     change(path, "UPDATE banditroute_statistics SET blob = CAST('x' AS BLOB) WHERE arm = 'b'")
     with pytest.raises(IncompatibleStoreError, match="arm 'b' are damaged") as refusal:
         open_store(path)
     statements = [part.strip() for part in str(refusal.value).split("statements: ")[1].split(";") if part]
     change(path, *statements)
-    memory = store.open(router="r", features_version="1", dimension=3, fold=fold)
+    memory = store.open(router="r", arms=(), features_version="1", dimension=3, fold=fold)
     assert remembered(memory) == whole
     assert len(memory.pending) == 4
     store.close()
@@ -248,8 +248,8 @@ def test_a_store_that_could_not_be_opened_is_closed(path: Path) -> None:
     path.write_bytes(b"no database" * 100)
     store = SQLStore(f"sqlite:///{path}")
     with pytest.raises(StoreError):
-        store.open(router="r", features_version="1", dimension=3, fold=fold)
+        store.open(router="r", arms=(), features_version="1", dimension=3, fold=fold)
     assert store.trouble is not None
     path.unlink()
-    store.open(router="r", features_version="1", dimension=3, fold=fold)
+    store.open(router="r", arms=(), features_version="1", dimension=3, fold=fold)
     store.close()

@@ -21,7 +21,7 @@ from banditroute.store import SQLStore
 from banditroute.testing.samples import decision, feedback, fold, ignore
 path, first = sys.argv[1], int(sys.argv[2])
 store = SQLStore(f"sqlite:///{path}")
-store.open(router="r", features_version="1", dimension=3, fold=fold)
+store.open(router="r", arms=(), features_version="1", dimension=3, fold=fold)
 print("open", flush=True)
 """
 
@@ -59,7 +59,7 @@ def start(script: str, path: Path, first: int) -> subprocess.Popen[str]:
 
 def opened(path: Path) -> tuple[SQLStore, Memory]:
     store = SQLStore(f"sqlite:///{path}")
-    return store, store.open(router="r", features_version="1", dimension=3, fold=fold)
+    return store, store.open(router="r", arms=(), features_version="1", dimension=3, fold=fold)
 
 
 def known(path: Path, numbers: Sequence[int]) -> set[int]:
@@ -135,7 +135,7 @@ if child == 0:
         else:
             raise AssertionError
         store.close()
-        store.open(router="r", features_version="1", dimension=3, fold=fold)
+        store.open(router="r", arms=(), features_version="1", dimension=3, fold=fold)
         store.add_decision(decision(3))
         store.close()
     except BaseException:

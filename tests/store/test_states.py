@@ -42,7 +42,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     def open_version(self, version: str) -> None:
         self.version = version
-        memory = self.store.open(router="r", features_version=version, dimension=3, fold=fold)
+        memory = self.store.open(router="r", arms=(), features_version=version, dimension=3, fold=fold)
         mine = [number for number, (made_in, _) in self.made.items() if made_in == version]
         assert memory.decisions == len(mine)
         assert memory.feedback == sum(number in self.recorded for number in mine)

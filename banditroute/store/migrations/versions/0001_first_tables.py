@@ -30,6 +30,15 @@ def upgrade() -> None:
         ),
     )
     op.create_table(
+        "banditroute_arm",
+        sa.Column("router", sa.String(255), nullable=False),
+        sa.Column("name", sa.String(255), nullable=False),
+        sa.Column("active", sa.Boolean(), nullable=False),
+        sa.Column("input_usd_per_million_tokens", sa.Double()),
+        sa.Column("output_usd_per_million_tokens", sa.Double()),
+        sa.PrimaryKeyConstraint("router", "name", name="pk_banditroute_arm"),
+    )
+    op.create_table(
         "banditroute_decision",
         sa.Column("id", sa.String(32), nullable=False),
         sa.Column("epoch_id", _serial, nullable=False),
