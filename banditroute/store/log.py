@@ -238,8 +238,8 @@ def _made(connection: Connection, ids: Iterable[str], recent: Mapping[str, Made]
     made = {id: recent[id] for id in ids if id in recent}
     columns = select(decision.c.id, decision.c.epoch_id, decision.c.arm, decision.c.x)
     for few in _chunks(id for id in ids if id not in made):
-        for id, epoch_id, arm, x in connection.execute(columns.where(decision.c.id.in_(few))):
-            made[id] = Made(epoch_id, arm, None if x is None else _vector(x))
+        for row in connection.execute(columns.where(decision.c.id.in_(few))):
+            made[row.id] = Made(row.epoch_id, row.arm, None if row.x is None else _vector(row.x))
     return made
 
 
