@@ -47,7 +47,9 @@ class Linear:
     ----------
     feature_precision
         Prior precision of every feature's weight, in units of the noise: how many observations it takes for a feature
-        of size 1 to earn half its weight. Above 0.
+        of size 1 to earn half its weight. Above 0. None: ``4 (d - 1)``, so that features of about unit variance
+        together begin with a quarter of the variance of the noise, however many they are; features of another size
+        should be scaled to it.
     intercept_precision
         The same of the bias. Above 0; small, so that an arm's average is learned before what the context adds.
     noise
@@ -65,17 +67,17 @@ class Linear:
     >>> belief = Linear().start(arms=["a", "b"], dimension=2, priors={"quality": Prior(mean=0.5, noise=0.4)})
     >>> belief.update("a", np.array([0.0, 1.0]), {"quality": 1.0})
     >>> belief.predict(np.array([0.0, 1.0])).means.round(3)
-    array([[0.667, 0.5  ]])
+    array([[0.75, 0.5 ]])
     """
 
-    feature_precision: float = 16.0
-    intercept_precision: float = 2.0
+    feature_precision: float | None = None
+    intercept_precision: float = 1.0
     noise: Mapping[str, float] | None = None
     noise_strength: float = 4.0
 
     def __post_init__(self) -> None:
         given = {
-            "feature_precision": self.feature_precision,
+            "feature_precision": 1.0 if self.feature_precision is None else self.feature_precision,
             "intercept_precision": self.intercept_precision,
             "noise_strength": self.noise_strength,
             **{f"noise[{name!r}]": value for name, value in (self.noise or {}).items()},
@@ -132,7 +134,8 @@ class LinearBelief:
         self._index = {name: k for k, name in enumerate(self._arms)}
         self._dimension = dimension
         self._priors = dict(priors)
-        self._precision = np.full(dimension, spec.feature_precision, dtype=np.float64)
+        per_feature = 4.0 * (dimension - 1) if spec.feature_precision is None else spec.feature_precision
+        self._precision = np.full(dimension, per_feature, dtype=np.float64)
         self._precision[-1] = spec.intercept_precision
         self._statistics = [ArmStatistics(dimension=dimension) for _ in self._arms]
         for name, blob in statistics.items():

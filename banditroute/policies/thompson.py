@@ -42,7 +42,7 @@ class Thompson:
     """
 
     scale: float = 0.5
-    floor: float = 0.01
+    floor: float = 0.005
 
     def __post_init__(self) -> None:
         check_floor(self.floor)
