@@ -180,7 +180,7 @@ class LinearBelief:
 
     def information(self) -> Vector:
         """``log det(A) - log det(Lambda)`` of each arm ``(K,)``, the largest of its groups, in nats."""
-        most: Vector = self._information.max(axis=0)
+        most: Vector = self._information.max(axis=0, initial=0.0)
         return most
 
     def update(self, arm: str, x: Vector, values: Mapping[str, float]) -> None:
@@ -267,7 +267,8 @@ class LinearBelief:
     def _learn_noise(self) -> None:
         strength = self._spec.noise_strength
         total = self._prior_strength + self._n.sum(axis=1)
-        pooled = (self._prior_strength * self._prior_noise2 + self._rss.sum(axis=1)) / np.maximum(total, 1.0)
+        total[total == 0.0] = 1.0  # neither a guess nor an outcome: no noise is known, and 0 / 1 says so
+        pooled = (self._prior_strength * self._prior_noise2 + self._rss.sum(axis=1)) / total
         np.divide(strength * pooled[:, None] + self._rss, strength + self._n, out=self._noise2)
         for name, noise in (self._spec.noise or {}).items():
             if name in self._objectives:
