@@ -27,7 +27,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.linalg import blas, cho_factor, cho_solve
+from scipy.linalg import LinAlgError, blas, cho_factor, cho_solve, eigh
 
 from banditroute._validate import number
 from banditroute.beliefs import statistics as statistics_
@@ -254,15 +254,13 @@ class LinearBelief:
             self._n[members, k] = 0.0
             self._information[g, k] = 0.0
             return
-        factor = cho_factor(np.diag(precision) + group.s, lower=True)
-        inverse = cho_solve(factor, np.eye(self._dimension))
+        inverse, theta, log_det = _invert(np.diag(precision) + group.s, b, least=float(precision.min()))
         self._inverse[g, k] = (inverse + inverse.T) / 2.0
-        theta = cho_solve(factor, b.T).T
         self._theta[members, k] = theta
         rss = group.yy[rows] + precision[-1] * mean**2 - np.einsum("jd,jd->j", theta, b)
         self._rss[members, k] = np.maximum(rss, 0.0)
         self._n[members, k] = group.n
-        self._information[g, k] = 2.0 * np.log(np.diag(factor[0])).sum() - np.log(precision).sum()
+        self._information[g, k] = log_det - np.log(precision).sum()
 
     def _learn_noise(self) -> None:
         strength = self._spec.noise_strength
@@ -273,6 +271,18 @@ class LinearBelief:
         for name, noise in (self._spec.noise or {}).items():
             if name in self._objectives:
                 self._noise2[self._objectives.index(name)] = noise * noise
+
+
+def _invert(a: Vector, b: Vector, *, least: float) -> tuple[Vector, Vector, float]:
+    """``A^-1 (d, d)``, the rows ``A^-1 b (m, d)`` and ``log det A``; no eigenvalue of ``A`` is below ``least``."""
+    try:
+        factor = cho_factor(a, lower=True)
+    except LinAlgError:  # contexts so large and so alike that rounding has eaten the prior: give it back
+        values, vectors = eigh(a)
+        values = np.maximum(values, least)
+        inverse = (vectors / values) @ vectors.T
+        return inverse, b @ inverse, float(np.log(values).sum())
+    return cho_solve(factor, np.eye(len(a))), cho_solve(factor, b.T).T, 2.0 * float(np.log(np.diag(factor[0])).sum())
 
 
 def _seat(arm: ArmStatistics, objective: str) -> int:
