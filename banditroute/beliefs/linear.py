@@ -33,7 +33,7 @@ from banditroute._validate import number
 from banditroute.beliefs import statistics as statistics_
 from banditroute.beliefs.base import Prediction, Prior
 from banditroute.beliefs.statistics import ArmStatistics, Group
-from banditroute.errors import IncompatibleStoreError, InvalidConfigurationError
+from banditroute.errors import InvalidConfigurationError
 from banditroute.types import Vector
 
 _REFRESH = 256
@@ -134,13 +134,7 @@ class LinearBelief:
         for name, blob in statistics.items():
             if name not in self._index:
                 continue  # an arm that this router does not have keeps its statistics in the store
-            loaded = ArmStatistics.from_bytes(blob)
-            if loaded.dimension != dimension:
-                raise IncompatibleStoreError(
-                    f"statistics of arm {name!r} have {loaded.dimension} features, the router has {dimension}; "
-                    "use the featurizer they were learned with, or another router name"
-                )
-            self._statistics[self._index[name]] = loaded
+            self._statistics[self._index[name]] = statistics_.load(blob, dimension=dimension)
         self._since_refresh = [0] * len(self._arms)
         observed = {name for arm in self._statistics for group in arm.groups for name in group.objectives}
         self._objectives: tuple[str, ...] = tuple(sorted(observed))

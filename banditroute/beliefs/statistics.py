@@ -183,6 +183,19 @@ class ArmStatistics:
 _REMEDY = "restore the database from a backup, or start a new one"
 
 
+def load(blob: bytes | None, *, dimension: int) -> ArmStatistics:
+    """An arm's statistics from its blob, ``None`` for an arm without any; refuses those of another dimension."""
+    if blob is None:
+        return ArmStatistics(dimension=dimension)
+    statistics = ArmStatistics.from_bytes(blob)
+    if statistics.dimension != dimension:
+        raise IncompatibleStoreError(
+            f"statistics of an arm have {statistics.dimension} features, the router has {dimension}; "
+            "use the featurizer they were learned with, or another router name"
+        )
+    return statistics
+
+
 def fold(blob: bytes | None, events: Iterable[tuple[Vector, Mapping[str, float]]], *, dimension: int) -> bytes:
     """An arm's blob with ``events`` (context, outcomes) added; ``None`` is an arm without any.
 
@@ -192,7 +205,7 @@ def fold(blob: bytes | None, events: Iterable[tuple[Vector, Mapping[str, float]]
     >>> ArmStatistics.from_bytes(fold(blob, [(np.array([0.0, 1.0]), {"quality": 1.0})], dimension=2)).groups[0].n
     2
     """
-    statistics = ArmStatistics(dimension=dimension) if blob is None else ArmStatistics.from_bytes(blob)
+    statistics = load(blob, dimension=dimension)
     for x, values in events:
         statistics.add(x, values)
     return statistics.to_bytes()
