@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 
-from banditroute._validate import label, number
+from banditroute._validate import LARGEST, label, number
 from banditroute.errors import InvalidConfigurationError, InvalidRequestError
 from banditroute.features.base import Featurizer
 from banditroute.features.given import GivenFeatures
@@ -85,8 +84,9 @@ def _check_vector(request: object, dimension: int) -> Vector:
             f"the features have shape {vector.shape}; this router expects ({dimension},), without the bias entry"
         )
     vector = vector.astype(np.float64, copy=False)
-    if not math.isfinite(float(vector @ vector)):
-        raise InvalidRequestError("the features hold NaN, an infinity or numbers beyond 1e150; give finite numbers")
+    # dot() and not @: the former is silent where squares overflow.
+    if not float(vector.dot(vector)) <= LARGEST * LARGEST:
+        raise InvalidRequestError("the features hold NaN, an infinity or numbers beyond 1e50; give finite numbers")
     return vector
 
 

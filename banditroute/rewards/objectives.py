@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from banditroute._validate import label, number
+from banditroute._validate import LARGEST, label, number
 from banditroute.errors import InvalidConfigurationError, InvalidFeedbackError
 
 
@@ -74,9 +74,10 @@ class Objective:
         Raises
         ------
         InvalidFeedbackError
-            For a bool, a non-number, NaN, infinity, or a value out of range.
+            For a bool, a non-number, NaN, infinity, a value out of range or beyond 1e50.
         """
-        return number(value, name=self.name, low=self.low, high=self.high, error=InvalidFeedbackError)
+        low, high = max(self.low, -LARGEST), min(self.high, LARGEST)
+        return number(value, name=self.name, low=low, high=high, error=InvalidFeedbackError)
 
     @property
     def sign(self) -> float:
