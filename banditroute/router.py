@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from banditroute._checks import check_arms, check_eligible, check_features, check_request
-from banditroute._validate import label
+from banditroute._validate import LARGEST, label
 from banditroute.choice import CannotChooseError, Chooser
 from banditroute.errors import (
     BanditRouteError,
@@ -344,6 +344,8 @@ class Router:
         x = np.empty(self._dimension)
         x[:-1] = self._features.transform_one(request) if features is None else features
         x[-1] = 1.0
+        if not float(x.dot(x)) <= LARGEST * LARGEST:
+            raise CannotChooseError(f"{type(self._features).__name__} gave features that are not finite")
         return x
 
     def _note(self, trouble: str, error: Exception) -> None:
