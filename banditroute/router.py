@@ -13,20 +13,20 @@ from typing import Self, TypeAlias, TypedDict, Unpack
 import numpy as np
 from numpy.typing import ArrayLike
 
-from banditroute._checks import check_arms, check_eligible, check_features, check_request
+from banditroute._checks import check_arms, check_eligible, check_features, check_learner, check_request, check_store
 from banditroute._validate import LARGEST, label
 from banditroute.choice import CannotChooseError, Chooser
 from banditroute.errors import (
     BanditRouteError,
     InvalidConfigurationError,
     InvalidFeedbackError,
+    InvalidRequestError,
 )
 from banditroute.features.base import Featurizer
-from banditroute.learners import Learner, ThompsonSampling
+from banditroute.learners import Learner
 from banditroute.rewards.objectives import Objective
 from banditroute.rewards.utility import check_preference, table
 from banditroute.store.base import Event, Store, Ticket
-from banditroute.store.memory import MemoryStore
 from banditroute.types import Arm, Decision, Feedback, Preference, Request, Vector
 
 Clock: TypeAlias = Callable[[], float]
@@ -120,14 +120,14 @@ class Router:
         self._preference = check_preference(Preference(quality=1.0) if prefer is None else prefer, self._objectives)
         self._features = check_features(features)
         self._dimension = self._features.dimension + 1
-        self._learner = ThompsonSampling() if learner is None else learner
+        self._learner = check_learner(learner)
         self._store_prompts = store_prompts
         self._clock = clock
         self._fallbacks = 0
         self._last_trouble: str | None = None
         label(name, name="Router(name=...)", error=InvalidConfigurationError)
 
-        self._store: Store = MemoryStore() if store is None else store
+        self._store = check_store(store)
         memory = self._store.open(
             router=name, features_version=self._features.version, dimension=self._dimension, fold=self._fold
         )
@@ -205,6 +205,8 @@ class Router:
         ------
         InvalidRequestError
             For a caller's mistake: no arm left, an unknown arm or objective, features of a wrong length or not finite.
+        InvalidConfigurationError
+            For a preference without a usable weight.
         """
         checked = check_request(request, self._features, session=session, tags=tags, input_tokens=input_tokens)
         preference = self._preference if prefer is None else check_preference(prefer, self._objectives)
@@ -222,6 +224,8 @@ class Router:
         tags: Collection[str] = (),
     ) -> list[Decision]:
         """``route()`` for many requests, whose texts are featurized in one batch."""
+        if isinstance(requests, str):
+            raise InvalidRequestError(f"requests is the string {requests[:40]!r}; give a list of texts, or use route()")
         checked = [
             check_request(request, self._features, session=session, tags=tags, input_tokens=None)
             for request in requests
