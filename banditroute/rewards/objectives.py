@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import keyword
 import math
 from dataclasses import dataclass
 
@@ -30,7 +31,7 @@ class Objective:
     Raises
     ------
     InvalidConfigurationError
-        For a name that is no identifier, or a prior outside the range.
+        For a name that cannot be a keyword of ``feedback()``, or a prior outside the range.
 
     Examples
     --------
@@ -48,9 +49,9 @@ class Objective:
 
     def __post_init__(self) -> None:
         label(self.name, name="Objective(name=...)", error=InvalidConfigurationError)
-        if not self.name.isidentifier():
+        if not self.name.isidentifier() or keyword.iskeyword(self.name) or self.name in ("self", "decision_id"):
             raise InvalidConfigurationError(
-                f"objective {self.name!r} is not a Python identifier; it must serve as a keyword of feedback()"
+                f"objective {self.name!r} cannot be a keyword of feedback(); give a Python identifier that is free there"
             )
         number(
             self.prior_mean,
