@@ -1,13 +1,13 @@
 """The linear belief: Bayesian ridge regression for every arm and objective. The one place of the linear algebra.
 
 For arm k and objective j, outcomes are ``y = x'theta + noise`` with ``theta ~ N(mu, sigma^2 Lambda^-1)`` and
-``noise ~ N(0, sigma^2)``; ``Lambda`` is diagonal, ``mu`` is the objective's prior mean on the bias entry and 0 elsewhere.
-With the sums ``S``, ``B``, ``yy`` of :mod:`banditroute.beliefs.statistics`,
+``noise ~ N(0, sigma^2)``; ``Lambda`` is diagonal, ``mu`` is the objective's prior mean on the bias entry and 0 on the
+others. With the sums ``S``, ``B``, ``yy`` of :mod:`banditroute.beliefs.statistics`,
 
     A = Lambda + S        theta = A^-1 (B + Lambda mu)        spread(x) = sigma sqrt(x' A^-1 x)
 
-The noise ``sigma`` is known, or learned per arm and objective as a scaled inverse chi-squared (normal-inverse-gamma) with
-``nu`` prior degrees of freedom whose scale is the pooled noise of all arms (empirical Bayes):
+The noise ``sigma`` is known, or learned per arm and objective as a scaled inverse chi-squared (normal-inverse-gamma)
+with ``nu`` prior degrees of freedom whose scale is the pooled noise of all arms (empirical Bayes):
 
     rss     = yy + mu' Lambda mu - theta' (B + Lambda mu)                             of the arm
     pooled  = (nu noise0^2 + sum over arms of rss) / (nu + sum over arms of n)        nu = 0 here without a noise0
@@ -16,8 +16,8 @@ The noise ``sigma`` is known, or learned per arm and objective as a scaled inver
 ``A^-1``, ``theta`` and ``rss`` follow by rank one (Sherman and Morrison 1950) and are derived afresh by Cholesky every
 ``_REFRESH`` observations of an arm, so that rounding does not build up.
 
-Sources: Li et al. 2010, "A contextual-bandit approach to personalized news article recommendation", algorithm 1 (disjoint
-ridge per arm); Bishop 2006, "Pattern recognition and machine learning", sections 2.3.6 and 3.3.
+Sources: Li et al. 2010, "A contextual-bandit approach to personalized news article recommendation", algorithm 1
+(disjoint ridge per arm); Bishop 2006, "Pattern recognition and machine learning", sections 2.3.6 and 3.3.
 """
 
 from __future__ import annotations

@@ -19,8 +19,8 @@ class UCB:
     """The arm with the highest ``mean + width x spread``, mixed with an exploration floor.
 
     With ``delta=None`` the width is the constant ``alpha`` (Li et al. 2010, algorithm 1, line 8; their ``alpha`` times
-    the standard deviation of the noise, since ``spread`` has it in it). With a ``delta`` it is the self-normalised bound
-    of Abbasi-Yadkori, Pal and Szepesvari 2011, theorem 2, in units of the noise:
+    the standard deviation of the noise, since ``spread`` has it in it). With a ``delta`` it is the self-normalised
+    bound of Abbasi-Yadkori, Pal and Szepesvari 2011, theorem 2, in units of the noise:
 
         width_k = alpha (sqrt(2 log(1 / delta) + log det(A_k) - log det(Lambda)) + norm_bound)
 

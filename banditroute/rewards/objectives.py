@@ -51,7 +51,7 @@ class Objective:
         label(self.name, name="Objective(name=...)", error=InvalidConfigurationError)
         if not self.name.isidentifier() or keyword.iskeyword(self.name) or self.name in ("self", "decision_id"):
             raise InvalidConfigurationError(
-                f"objective {self.name!r} cannot be a keyword of feedback(); give a Python identifier that is free there"
+                f"objective {self.name!r} cannot be a keyword of feedback(); give another Python identifier"
             )
         number(
             self.prior_mean,

@@ -23,7 +23,7 @@ def table(user_objectives: Sequence[Objective]) -> dict[str, Objective]:
     for objective in user_objectives:
         if not isinstance(objective, Objective):
             raise InvalidConfigurationError(
-                f"objective {objective!r} is a {type(objective).__name__}; give Objective(name=..., higher_is_better=...)"
+                f"objective {objective!r} is a {type(objective).__name__}; give Objective(name=..., ...)"
             )
         if objective.name in objectives:
             raise InvalidConfigurationError(
