@@ -201,6 +201,9 @@ class LinearBelief:
         inverse = self._inverse[g, k]
         gain = inverse @ x
         width = float(gain @ x)
+        if width < 0.0:  # rounding has the better of the inverse: derive it, with this observation, afresh
+            self._solve(g, k, members)
+            return
         surprise = y - self._theta[members, k] @ x
         # The inverse is symmetric and in C order: its transpose is the Fortran view that BLAS updates in place.
         blas.dger(-1.0 / (1.0 + width), gain, gain, a=inverse.T, overwrite_a=1)
