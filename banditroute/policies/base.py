@@ -1,7 +1,8 @@
 """What the router asks of a policy, and the two steps that every policy shares.
 
-A policy sees arrays only: expected utility and its standard deviation for each eligible arm. It answers with a probability
-for every one of them; the router then draws the arm from that very vector, so the propensity that is logged is exact.
+A policy sees arrays only: expected utility and its standard deviation for each eligible arm. It answers with a
+probability for every one of them; the router then draws the arm from that very vector, so the propensity that is logged
+is exact.
 """
 
 from __future__ import annotations

@@ -60,8 +60,8 @@ def best_probabilities(means: Vector, spreads: Vector) -> Vector:
     """``P(arm k is the largest)`` of independent Gaussians ``(K,)``, by quadrature; ties of certain arms are shared.
 
     With the distribution functions ``F_k``, ``P(k is best) = integral of prod_{j != k} F_j dF_k``. All arms share one
-    grid that holds quantiles of every arm, so that narrow and wide arms are resolved alike; each cell adds its increase of
-    ``F_k`` times the mean of the product at its two ends. Within 0.006 of the truth, on average within 0.001.
+    grid that holds quantiles of every arm, so that narrow and wide arms are resolved alike; each cell adds its increase
+    of ``F_k`` times the mean of the product at its two ends. Within 0.006 of the truth, on average within 0.001.
 
     Parameters
     ----------
