@@ -27,8 +27,8 @@ def check_policy(policy: Policy, *, accuracy: float = 1e-9, arms: Sequence[str] 
     accuracy
         How far a probability may be from the policy's true one, where that is computed by approximation.
     arms
-        Names of arms, for a policy that goes by names; at least two. Where other names in the same state get other
-        probabilities, equal arms need not be treated alike.
+        Names of arms, for a policy that goes by names; at least two. Where these matter without any tie, equal arms
+        need not be treated alike.
 
     Raises
     ------
@@ -48,14 +48,13 @@ def check_policy(policy: Policy, *, accuracy: float = 1e-9, arms: Sequence[str] 
         answer = _ask(policy, names, means, spreads, what)
         again = _ask(policy, names, means, spreads, what)
         assert np.array_equal(answer, again), f"{what}: an equal question got {answer}, then {again}"
-        again += 1.0
-        third = _ask(policy, names, means, spreads, what)
-        assert np.array_equal(answer, third), f"{what}: changing an answer changes the next one; return a new array"
+        assert not np.shares_memory(answer, again), f"{what}: two answers share their memory; return a new array"
         if len(names) == 1:
             assert abs(answer[0] - 1.0) <= 1e-12, f"{what}: the only arm has the probability {answer[0]}, not 1"
         _check_order(policy, names, means, spreads, answer, what, accuracy)
-        others = tuple(reversed(names))
-        by_name |= not np.allclose(answer, _ask(policy, others, means, spreads, what), rtol=0.0, atol=2.0 * accuracy)
+        if len(np.unique(means)) == len(means):  # without ties, other names in the same state are to change nothing
+            others = _ask(policy, tuple(reversed(names)), means, spreads, what)
+            by_name |= not np.allclose(answer, others, rtol=0.0, atol=2.0 * accuracy)
     if not by_name:
         for what, (means, spreads) in cases.items():
             _check_ties(policy, tuple(arms[: len(means)]), means, spreads, what, accuracy)
