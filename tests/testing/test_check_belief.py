@@ -33,7 +33,7 @@ class Forgetful(LinearBelief):
 
 class Stubborn(LinearBelief):
     def update(self, arm, x, values):
-        super().update(arm, x, {name: 0.5 for name in values})
+        super().update(arm, x, dict.fromkeys(values, 0.5))
 
 
 class InOrder(LinearBelief):
