@@ -75,6 +75,12 @@ def check_request(
     return Request(features=vector, session=session, tags=tuple(tags), input_tokens=input_tokens)
 
 
+def bounded(vector: Vector) -> bool:
+    """Whether all numbers are finite and none is beyond ``LARGEST``."""
+    # Of all the ways to a sum of squares, vdot alone is silent where it overflows.
+    return float(np.vdot(vector, vector)) <= LARGEST * LARGEST
+
+
 def _check_vector(request: object, dimension: int) -> Vector:
     try:
         vector = np.asarray(request)
@@ -89,8 +95,7 @@ def _check_vector(request: object, dimension: int) -> Vector:
             f"the features have shape {vector.shape}; this router expects ({dimension},), without the bias entry"
         )
     vector = vector.astype(np.float64, copy=False)
-    # dot() and not @: the former is silent where squares overflow.
-    if not float(vector.dot(vector)) <= LARGEST * LARGEST:
+    if not bounded(vector):
         raise InvalidRequestError("the features hold NaN, an infinity or numbers beyond 1e50; give finite numbers")
     return vector
 

@@ -101,7 +101,7 @@ class Chooser:
                     return some
 
             utilities, utility_spreads = utility(signed, means, spreads)
-            if not math.isfinite(float(utilities @ utilities) + float(utility_spreads @ utility_spreads)):
+            if not math.isfinite(np.vdot(utilities, utilities) + np.vdot(utility_spreads, utility_spreads)):
                 raise CannotChooseError("the belief is not finite; verify or restore the stored statistics")
             probabilities = self._policy.probabilities(utilities, utility_spreads, arms=names, information=information)
             chosen, propensity = _draw(probabilities, len(names), self._rng.random())

@@ -13,8 +13,16 @@ from typing import Self, TypeAlias, TypedDict, Unpack
 import numpy as np
 from numpy.typing import ArrayLike
 
-from banditroute._checks import check_arms, check_eligible, check_features, check_learner, check_request, check_store
-from banditroute._validate import LARGEST, label
+from banditroute._checks import (
+    bounded,
+    check_arms,
+    check_eligible,
+    check_features,
+    check_learner,
+    check_request,
+    check_store,
+)
+from banditroute._validate import label
 from banditroute.choice import CannotChooseError, Chooser
 from banditroute.errors import (
     BanditRouteError,
@@ -348,7 +356,7 @@ class Router:
         x = np.empty(self._dimension)
         x[:-1] = self._features.transform_one(request) if features is None else features
         x[-1] = 1.0
-        if not float(x.dot(x)) <= LARGEST * LARGEST:
+        if not bounded(x):
             raise CannotChooseError(f"{type(self._features).__name__} gave features that are not finite")
         return x
 
