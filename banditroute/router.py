@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from types import TracebackType
 from typing import Self, TypeAlias, TypedDict, Unpack
 
@@ -336,20 +337,24 @@ class Router:
         self, request: Request, preference: Preference, eligible: list[int] | None, features: Vector | None
     ) -> Decision:
         now = self._clock()
+        prompt = request.text if self._store_prompts else None
         x: Vector | None = None
         try:
             x = self._context(request, features)
             if self._store.trouble is not None:
                 raise CannotChooseError(self._store.trouble)
             decision = self._chooser.choose(request, preference, eligible, x, now)
+            self._store.add_decision(decision, prompt)
             self._last_trouble = None
+            return decision
         except Exception as error:  # whatever was learned or stored must not stop the traffic
             trouble = str(error) if isinstance(error, BanditRouteError) else f"{type(error).__name__}: {error}"
             self._note(trouble, error)
             decision = self._chooser.fall_back(
                 request, preference, eligible, x, now, arm=self._fallback, trouble=trouble
             )
-        self._store.add_decision(decision, request.text if self._store_prompts else None)
+        with suppress(Exception):  # a store that breaks its word has given the trouble, or will with the next request
+            self._store.add_decision(decision, prompt)
         return decision
 
     def _context(self, request: Request, features: Vector | None) -> Vector:
