@@ -17,7 +17,13 @@ Fit = Callable[[np.ndarray, np.ndarray, np.ndarray], Predict]
 
 
 def choices(
-    x: np.ndarray, y: np.ndarray, *, seed: int, fit: Fit, variants: Sequence[np.ndarray] = (), whitened: int | None = None
+    x: np.ndarray,
+    y: np.ndarray,
+    *,
+    seed: int,
+    fit: Fit,
+    variants: Sequence[np.ndarray] = (),
+    whitened: int | None = None,
 ) -> np.ndarray:
     """Arm chosen for every prompt by what was fitted on the folds without it ``(1 + variants, n)``.
 

@@ -58,21 +58,28 @@ def report(rows: Sequence[Row], json_path: str | None) -> None:
         Path(json_path).write_text(json.dumps(document, indent=1) + "\n")
 
 
-def command(*, default_files: Sequence[str] = (), seeds: int = 20) -> Callable[[Callable[..., Any]], click.Command]:
-    """A click command with the arguments ``[FILE ...] [--seeds N] [--json OUT]``; files default to the shared data."""
+def command(
+    *, default_files: Sequence[str] = (), seeds: int = 20, options: Sequence[Callable[..., Any]] = ()
+) -> Callable[[Callable[..., Any]], click.Command]:
+    """A click command with the arguments ``[FILE ...] [--seeds N] [--json OUT]``; files default to the shared data.
+
+    ``options`` are the command's own, as made by ``click.option``, passed on by name.
+    """
 
     def wrap(function: Callable[..., Any]) -> click.Command:
         @click.command(help=function.__doc__)
         @click.argument("files", nargs=-1, type=click.Path(exists=True, dir_okay=False))
         @click.option("--seeds", default=seeds, show_default=True, type=click.IntRange(min=1))
         @click.option("--json", "json_path", type=click.Path(dir_okay=False, writable=True))
-        def run(files: tuple[str, ...], seeds: int, json_path: str | None) -> None:
+        def run(files: tuple[str, ...], seeds: int, json_path: str | None, **own: Any) -> None:
             paths = [Path(file) for file in files] or [DATA / name for name in default_files]
             missing = [path for path in paths if not path.exists()]
             if missing:
                 raise click.UsageError(f"{missing[0].name} is not in {DATA.parent.name}/data; name the files to use")
-            report(function(files=paths, seeds=seeds), json_path)
+            report(function(files=paths, seeds=seeds, **own), json_path)
 
+        for option in options:
+            run = option(run)
         return run
 
     return wrap

@@ -106,7 +106,9 @@ def main(prompts: tuple[Path, ...], leave_out: tuple[Path, ...], clusters: int, 
         temperature=np.float32(codebook.temperature),
     )
     digest = hashlib.sha256(out.read_bytes()).hexdigest()
-    click.echo(f"{len(codebook.centres)} clusters of {len(taken):,} prompts; {out.stat().st_size:,} bytes, sha256 {digest}")
+    click.echo(
+        f"{len(codebook.centres)} clusters of {len(taken):,} prompts; {out.stat().st_size:,} bytes, sha256 {digest}"
+    )
 
 
 if __name__ == "__main__":

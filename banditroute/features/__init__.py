@@ -4,10 +4,20 @@ Importing this package reads no table and imports no heavy package; each featuri
 """
 
 from banditroute.features.base import Featurizer
+from banditroute.features.cluster import Codebook, SemanticCluster
 from banditroute.features.complexity import Complexity
 from banditroute.features.compose import Compose
 from banditroute.features.sentence import SentenceEmbedding
 from banditroute.features.static_embedding import StaticEmbedding
 from banditroute.features.text import TextFeatures
 
-__all__ = ["Complexity", "Compose", "Featurizer", "SentenceEmbedding", "StaticEmbedding", "TextFeatures"]
+__all__ = [
+    "Codebook",
+    "Complexity",
+    "Compose",
+    "Featurizer",
+    "SemanticCluster",
+    "SentenceEmbedding",
+    "StaticEmbedding",
+    "TextFeatures",
+]

@@ -22,7 +22,7 @@ _ARRAYS = ("centre", "scale", "centres", "temperature")
 
 
 def cluster_space() -> Compose:
-    """The features that prompts are clustered by: :class:`Complexity` and all directions of :class:`StaticEmbedding`."""
+    """What prompts are clustered by: :class:`Complexity` and all directions of :class:`StaticEmbedding`."""
     return Compose(blocks=[Complexity(), StaticEmbedding(dimension=MAXIMUM)])
 
 
