@@ -98,13 +98,7 @@ def main(prompts: tuple[Path, ...], leave_out: tuple[Path, ...], clusters: int, 
     taken = sample([read_prompts(path) for path in prompts], barred)
     codebook = fit(taken, clusters=clusters)
     out.parent.mkdir(parents=True, exist_ok=True)
-    np.savez_compressed(
-        out,
-        centre=codebook.centre.astype(np.float32),
-        scale=codebook.scale.astype(np.float32),
-        centres=codebook.centres.astype(np.float32),
-        temperature=np.float32(codebook.temperature),
-    )
+    codebook.write(out)
     digest = hashlib.sha256(out.read_bytes()).hexdigest()
     click.echo(
         f"{len(codebook.centres)} clusters of {len(taken):,} prompts; {out.stat().st_size:,} bytes, sha256 {digest}"

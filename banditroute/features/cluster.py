@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import as_file, files
 from os import PathLike
+from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -64,22 +66,39 @@ class Codebook:
                 "a codebook needs finite numbers, and scales and a temperature above 0; fit it again"
             )
 
+    def write(self, path: str | PathLike[str]) -> None:
+        """Write what :meth:`read` reads, in single precision: a codebook that was written is read as it was rounded."""
+        np.savez_compressed(
+            path,
+            space=np.array(cluster_space().version),
+            centre=self.centre.astype(np.float32),
+            scale=self.scale.astype(np.float32),
+            centres=self.centres.astype(np.float32),
+            temperature=np.float32(self.temperature),
+        )
+
     @classmethod
     def read(cls, path: str | PathLike[str]) -> Codebook:
-        """Read what ``scripts/fit_codebook.py`` wrote: NumPy's ``.npz``, without pickle.
+        """Read what :meth:`write` wrote: NumPy's ``.npz``, without pickle.
 
         Raises
         ------
         InvalidConfigurationError
-            If the file holds something else.
+            If the file holds something else, or was fitted on features of another version.
         """
         try:
-            with np.load(path, allow_pickle=False) as arrays:
+            with Path(path).open("rb") as file, np.load(file, allow_pickle=False) as arrays:
                 centre, scale, centres, temperature = (arrays[name].astype(np.float64) for name in _ARRAYS)
-        except (ValueError, KeyError, AttributeError) as error:
+                space = str(arrays["space"])
+        except (ValueError, KeyError, AttributeError, TypeError, EOFError, BadZipFile) as error:
             raise InvalidConfigurationError(
                 f"{path} is no codebook: {error}; make one with scripts/fit_codebook.py"
             ) from error
+        if space != cluster_space().version:
+            raise InvalidConfigurationError(
+                f"{path} was fitted on {space!r}, and prompts are measured by {cluster_space().version!r} now; "
+                "fit it again with scripts/fit_codebook.py"
+            )
         return cls(centre=centre, scale=scale, centres=centres, temperature=float(temperature))
 
     @property

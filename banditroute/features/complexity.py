@@ -20,7 +20,6 @@ _NAMES = (
     "code",
     "mathematics",
     "digits",
-    "capitals",
     "questions",
     "options",
     "other_script",
@@ -28,8 +27,8 @@ _NAMES = (
 
 # About the mean and the spread of each raw number over openly licensed prompts of common benchmarks. log_characters is
 # stretched to tell 6 characters from 27,000, and other_script to reach 3 only where all is of another script.
-_CENTRE = np.array((6.0, 1.5, 4.6, 7.5, 7.0, 0.09, 0.02, 0.07, 0.19, 0.5, 1.2, 0.0))
-_SPREAD = np.array((1.4, 0.7, 0.9, 5.5, 6.0, 0.10, 0.05, 0.10, 0.07, 0.35, 0.7, 0.33))
+_CENTRE = np.array((5.8, 1.5, 4.6, 7.5, 7.0, 0.10, 0.02, 0.08, 0.5, 1.2, 0.0))
+_SPREAD = np.array((1.4, 0.7, 0.9, 5.5, 6.0, 0.11, 0.055, 0.11, 0.35, 0.7, 0.33))
 _LIMIT = 3.0
 
 # Linear in the text whatever it holds: no repetition that could run on without a match.
@@ -39,16 +38,15 @@ _CODE = ("```", "def ", "return", "import ", "()", "==", "->", "=>", "();", "</"
 
 
 def _classes() -> Vector:
-    """Which UTF-8 bytes count for what ``(256, 8)``: the histogram of a text's bytes times this counts them all."""
+    """Which UTF-8 bytes count for what ``(256, 7)``: the histogram of a text's bytes times this counts them all."""
     latin = [*range(0x41, 0x5B), *range(0x61, 0x7B)]
     extended = range(0xC3, 0xCA)  # lead bytes of U+00C0 to U+024F, where nearly all are Latin letters
     # Lead bytes of Greek, Cyrillic, Hebrew, Arabic, Indic, Georgian, kana, Han, Hangul; not of punctuation or emoji.
     other = [*range(0xCD, 0xE2), *range(0xE3, 0xEE)]
     members: list[Iterable[int]] = [
-        [byte for byte in range(256) if not 0x80 <= byte < 0xC0],  # characters: all but continuation bytes
+        [byte for byte in range(256) if not 0x80 <= byte < 0xC0 and byte not in b" \t\n\r\v\f"],  # one a character
         [*latin, *extended, *other],  # letters
         range(0x30, 0x3A),  # digits
-        range(0x41, 0x5B),  # capitals
         b"{}[]();_#`\\<>=&|",  # marks of code
         b"+*/=^<>%$\\",  # marks of mathematics
         b"?",
@@ -64,7 +62,7 @@ _CLASSES = _classes()
 
 
 class Complexity:
-    """Twelve numbers about the form of a prompt, each in [-3, 3], by fixed formulas.
+    """Eleven numbers about the form of a prompt, each in [-3, 3], by fixed formulas.
 
     Every entry is ``clip((raw - centre) / spread, -3, 3)`` with constants of this version; ``raw`` is
 
@@ -78,14 +76,16 @@ class Complexity:
         0.0588 L - 0.296 S - 15.8 with L letters and S sentences per 100 words [1]_.
     ``automated_readability``
         4.71 letters and digits per word + 0.5 words per sentence - 21.43 [2]_.
-    ``code``, ``mathematics``, ``digits``, ``capitals``, ``other_script``
+    ``code``, ``mathematics``, ``digits``, ``other_script``
         Square root of the share of characters: marks of code (and twelve of its commonest words, each counted as five
-        characters); ``+*/=^<>%$\\``; digits; ASCII capitals; letters of other scripts than Latin.
+        characters); ``+*/=^<>%$\\``; digits; letters of other scripts than Latin.
     ``questions``, ``options``
         ln(1 + question marks); ln(1 + items of lists, such as ``A. ...``, ``(1) ...`` or ``- ...``).
 
-    Of a long text the first and the last 8,000 characters are read. Words are what white space separates; a script
-    that writes without spaces gives long words, which the limits of the entries bound.
+    White space is not counted among the characters, and capitals are not told from small letters: how a prompt happens
+    to be set should not change who answers it. Of a long text the first and the last 8,000 characters are read. Words
+    are what white space separates; a script that writes without spaces gives long words, which the limits of the
+    entries bound.
 
     References
     ----------
@@ -106,13 +106,13 @@ class Complexity:
 
     @property
     def dimension(self) -> int:
-        """Length of the vector: 12."""
+        """Length of the vector: 11."""
         return len(_NAMES)
 
     @property
     def version(self) -> str:
         """Names what the numbers mean."""
-        return "complexity-1"
+        return "complexity-2"
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -120,7 +120,7 @@ class Complexity:
         return tuple(f"complexity.{name}" for name in _NAMES)
 
     def transform_one(self, request: Request) -> Vector:
-        """Features of one request ``(12,)``.
+        """Features of one request ``(11,)``.
 
         Raises
         ------
@@ -133,14 +133,15 @@ class Complexity:
         return result
 
     def transform(self, requests: Sequence[Request]) -> Vector:
-        """Features of many requests ``(n, 12)``."""
+        """Features of many requests ``(n, 11)``."""
         return stack(self, requests)
 
 
 def _raw(text: str, *, characters: int) -> Vector:
-    """The twelve numbers before scaling."""
+    """The eleven numbers before scaling."""
     histogram = np.bincount(np.frombuffer(text.encode(), dtype=np.uint8), minlength=256)
-    read, letters, digits, capitals, code, mathematics, questions, other = (histogram @ _CLASSES).tolist()
+    read, letters, digits, code, mathematics, questions, other = (histogram @ _CLASSES).tolist()
+    whole = read * characters / max(len(text), 1)
     read = read or 1.0
     words = len(text.split()) or 1
     lines = f"\n{text}\n"
@@ -149,7 +150,7 @@ def _raw(text: str, *, characters: int) -> Vector:
     code_words = sum(map(text.count, _CODE))
     return np.array(
         (
-            math.log1p(characters),
+            math.log1p(whole),
             math.log1p(ends),
             (letters + digits) / words,
             5.88 * letters / words - 29.6 * sentences / words - 15.8,
@@ -157,7 +158,6 @@ def _raw(text: str, *, characters: int) -> Vector:
             math.sqrt((code + 5.0 * code_words) / read),
             math.sqrt(mathematics / read),
             math.sqrt(digits / read),
-            math.sqrt(capitals / read),
             math.log1p(questions),
             math.log1p(len(_OPTION.findall(lines))),
             math.sqrt(other / read),
