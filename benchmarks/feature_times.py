@@ -1,4 +1,4 @@
-"""Microseconds per prompt of the features, beside scikit-learn's HashingVectorizer and MiniLM in the same run."""
+"""Microseconds of one core per prompt, beside scikit-learn's HashingVectorizer and MiniLM in the same run."""
 
 from __future__ import annotations
 
@@ -77,13 +77,13 @@ def _quiet(sentence: Any) -> Callable[[Texts], object]:
 
 
 def _microseconds(run: Callable[[Texts], object], texts: Texts, *, single: bool) -> float:
-    """Per text."""
+    """Per text, of processor time: what other programs take is not counted."""
     calls = [[text] for text in texts] if single else [texts]
     run(calls[0])  # what is loaded at the first use is not counted
-    start = time.perf_counter()
+    start = time.process_time()
     for call in calls:
         run(call)
-    return (time.perf_counter() - start) / len(texts) * 1e6
+    return (time.process_time() - start) / len(texts) * 1e6
 
 
 def _ratios(case: str, metric: str, taken: dict[str, list[float]], reference: list[float]) -> list[Row]:
