@@ -134,7 +134,9 @@ def _scores(
     ]
     for index, name in enumerate(writings, start=1):
         flipped = [float((chosen[index] != chosen[0]).mean()) for chosen in ridges]
+        scores = [y[every, chosen[index]].mean() for chosen in ridges]
         rows.append(row(f"{table.name}@{name}", policy, "flip_rate", flipped, higher_is_better=False))
+        rows.append(row(f"{table.name}@{name}", policy, "score_ridge", scores))
     return rows
 
 

@@ -54,6 +54,8 @@ def test_flips_are_counted_for_every_writing(rows):
     cases = {case for case, policy, metric in rows if metric == "flip_rate" and policy == "banditroute"}
     assert cases == {"small@whitespace", "small@lower_case", "small@upper_case", "small@prefix"}
     assert rows["small@whitespace", "banditroute/static16", "flip_rate"]["mean"] == 0.0
+    scores = [rows[case, "banditroute/static16", "score_ridge"]["mean"] for case in ("small", "small@whitespace")]
+    assert scores[0] == scores[1]
 
 
 def test_codebooks_need_prompts(table, monkeypatch, tmp_path):
