@@ -22,7 +22,7 @@ from banditroute.features.cluster import Codebook, cluster_space
 from banditroute.features.complexity import Complexity
 from banditroute.types import Request
 
-CLUSTERS = 32
+CLUSTERS = 48
 SOFTNESS = 0.35  # temperature over the mean squared distance to the nearest centre
 PER_FILE = 1_800
 STARTS = 4
