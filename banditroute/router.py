@@ -53,6 +53,8 @@ class RouteOptions(TypedDict, total=False):
     session: str | None
     tags: Collection[str]
     input_tokens: int | None
+    template: str | None
+    metadata: Mapping[str, float | str] | None
 
 
 class Router:
@@ -190,6 +192,8 @@ class Router:
         session: str | None = None,
         tags: Collection[str] = (),
         input_tokens: int | None = None,
+        template: str | None = None,
+        metadata: Mapping[str, float | str] | None = None,
     ) -> Decision:
         """Choose an arm for a request.
 
@@ -207,6 +211,9 @@ class Router:
             Labels, recorded with the decision.
         input_tokens
             Tokens of the prompt; where arms have token prices and none is given, a quarter of its characters.
+        template, metadata
+            What the featurizers ``Template`` and ``Metadata`` read: a name for the place in the application that made
+            the prompt, and name = number or string (None: not known). Not recorded, but for their part in the context.
 
         Returns
         -------
@@ -217,11 +224,20 @@ class Router:
         Raises
         ------
         InvalidRequestError
-            For a caller's mistake: no arm left, an unknown arm or objective, features of a wrong length or not finite.
+            For a caller's mistake: no arm left, an unknown arm or objective, features of a wrong length or not finite,
+            metadata that the featurizer cannot read.
         InvalidConfigurationError
             For a preference without a usable weight.
         """
-        checked = check_request(request, self._features, session=session, tags=tags, input_tokens=input_tokens)
+        checked = check_request(
+            request,
+            self._features,
+            session=session,
+            tags=tags,
+            input_tokens=input_tokens,
+            template=template,
+            metadata=metadata,
+        )
         preference = self._preference if prefer is None else check_preference(prefer, self._objectives)
         eligible = None if arms is None and not exclude else check_eligible(self._index, arms, exclude)
         return self._decide(checked, preference, eligible, checked.features)
@@ -351,6 +367,8 @@ class Router:
             self._store.add_decision(decision, prompt)
             self._last_trouble = None
             return decision
+        except InvalidRequestError:  # a caller's mistake that only the featurizer can see
+            raise
         except Exception as error:  # whatever was learned or stored must not stop the traffic
             trouble = str(error) if isinstance(error, BanditRouteError) else f"{type(error).__name__}: {error}"
             self._note(trouble, error)

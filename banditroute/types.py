@@ -128,6 +128,10 @@ class Request:
         Labels that the application gives; stored with the decision.
     input_tokens
         Tokens of the prompt, at least 0; None if not counted.
+    template
+        Names the place in the application that made the prompt, for the featurizer ``Template``; None if not known.
+    metadata
+        Name -> number or string, for the featurizer ``Metadata``.
     """
 
     text: str | None = None
@@ -135,6 +139,8 @@ class Request:
     session: str | None = None
     tags: tuple[str, ...] = ()
     input_tokens: int | None = None
+    template: str | None = None
+    metadata: Mapping[str, float | str] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
         if (self.text is None) == (self.features is None):
