@@ -6,8 +6,23 @@ Importing this package reads no table and imports no heavy package; each featuri
 from banditroute.features.base import Featurizer
 from banditroute.features.complexity import Complexity
 from banditroute.features.compose import Compose
+from banditroute.features.metadata import Metadata
 from banditroute.features.sentence import SentenceEmbedding
+from banditroute.features.standardize import Standardize
 from banditroute.features.static_embedding import StaticEmbedding
+from banditroute.features.task import TaskType
+from banditroute.features.template import Template
 from banditroute.features.text import TextFeatures
 
-__all__ = ["Complexity", "Compose", "Featurizer", "SentenceEmbedding", "StaticEmbedding", "TextFeatures"]
+__all__ = [
+    "Complexity",
+    "Compose",
+    "Featurizer",
+    "Metadata",
+    "SentenceEmbedding",
+    "Standardize",
+    "StaticEmbedding",
+    "TaskType",
+    "Template",
+    "TextFeatures",
+]

@@ -27,11 +27,12 @@ class Template:
     """Recognises the call site of templated prompts, as a soft one-hot over a fixed number of slots.
 
     Production prompts are mostly a constant frame around what varies. Three parts of the frame each vote a third for
-    one slot: the *head* (first four words), the *tail* (last four), and the *structure* (the labels that begin lines,
-    such as ``Question:``, ``## `` or a fence of code, each once and in order; a text without any has none, and its vote
-    is the same as that of every other plain text). Case, white space and digits do not matter. So every prompt of one
-    call site puts the votes of its constant parts on the same slots, whatever its other part holds. A request with
-    ``template="..."`` names its call site, and gives the whole vote to that name's slot.
+    one slot: the *head* (the first four words of the first line, up to a colon), the *tail* (the last four words of the
+    last line), and the *structure* (the labels that begin lines, such as ``Question:``, ``## `` or a fence of code, each
+    once and in order; a text without any has none, and votes as every other plain text does). Case, white space and
+    digits do not matter. So every prompt of one call site puts the votes of its constant parts on the same slots,
+    whatever its other part holds. A request with ``template="..."`` names its call site, and gives the whole vote to
+    that name's slot.
 
     The slot of a part is a hash of it (BLAKE2b), and depends on nothing else: not on the traffic so far, the process or
     the order of requests. Counting which signatures recur, online, would leave the slots of rare ones free, but the
@@ -95,9 +96,12 @@ class Template:
         if request.template is not None:
             votes[self._slot("name", request.template)] = 1.0
             return votes
-        head = _WORD.findall(text[:_REACH].lower())[:_WORDS]
-        tail = _WORD.findall(text[-_REACH:].lower())[-_WORDS:]
-        labels = [first or second for first, second in _LABEL.findall(text.lower())]
+        text = text.strip().lower()
+        head = _WORD.findall(text[:_REACH].split("\n", 1)[0])[:_WORDS]
+        if ":" in head:
+            del head[head.index(":") :]
+        tail = _WORD.findall(text[-_REACH:].rsplit("\n", 1)[-1])[-_WORDS:]
+        labels = [first or second for first, second in _LABEL.findall(text)]
         structure = list(dict.fromkeys(labels))[:_LABELS]
         for part, words in (("head", head), ("tail", tail), ("structure", structure)):
             votes[self._slot(part, " ".join("0" if word.isdigit() else word for word in words))] += 1.0 / 3.0
