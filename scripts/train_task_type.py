@@ -26,7 +26,7 @@ from banditroute.features._softmax import fit_softmax, softmax
 from banditroute.features.task import TaskType, _inputs
 from banditroute.types import Request
 
-PRECISION = 10.0  # of the prior of each slope, with as much evidence as there are prompts
+PRECISION = 40.0  # of the prior of each slope, with as much evidence as there are prompts
 
 # Data set -> task type. Types without a data set: translation, summary, extraction, chat, code reading, free writing.
 TYPES = {
@@ -67,7 +67,7 @@ HEADER = re.compile(
     r"|Please answer with the letter of the correct answer\.\s*|Read the following context and choose [^\n]*\s*Context:\s*"
 )
 OPTIONS = re.compile(r"\n\s*\(?[A1][).] |\nChoices: |\nOptions:|\nOption 1:")
-OPTION = re.compile(r"(?:\n\s*|, |: )\(?[A-J1-9][).] (.+?)(?=, \([A-J]\) |\n|$)")
+OPTION = re.compile(r"(?:\n\s*|, |: )\(?([A-J1-9])[).] (.+?)(?=, \([A-J]\) |\n|$)")
 
 # Frames in which the same question may come: (before it, before each option, after the last).
 FRAMES = (
@@ -100,9 +100,12 @@ def reframed(prompt: str) -> str:
     """The question with its options, if it has any, in a frame that depends on the question alone."""
     head, between, tail = FRAMES[zlib.crc32(bare(prompt).encode()) % len(FRAMES)]
     found = OPTIONS.search(prompt)
-    options = OPTION.findall(prompt, found.start()) if found else []
-    listed = "".join(between.format(letter) + option for letter, option in zip("ABCDEFGHIJ", options, strict=False))
-    return head + bare(prompt) + (listed + tail if options else "")
+    listed = ""
+    for place, (mark, option) in enumerate(OPTION.findall(prompt, found.start()) if found else []):
+        if mark not in "ABCDEFGHIJ"[place : place + 1] + "123456789"[place : place + 1]:
+            break  # a prompt with solved examples goes on with the options of the next
+        listed += between.format("ABCDEFGHIJ"[place]) + option
+    return head + bare(prompt) + (listed + tail if listed else "")
 
 
 def question(prompt: str) -> str:
