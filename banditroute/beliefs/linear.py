@@ -181,10 +181,9 @@ class LinearBelief:
         """Learn the outcomes ``values`` of ``arm`` at context ``x (d,)``."""
         k = self._index[arm]
         regrouped = self._statistics[k].add(x, values)
-        new = [name for name in values if name not in self._objectives]
-        self._objectives += tuple(new)
+        self._objectives += tuple(name for name in values if name not in self._objectives)
         self._since_refresh[k] += 1
-        if regrouped or new:
+        if regrouped:  # as by any objective that is new
             self._derive()
             return
         for g, members in enumerate(self._members):
