@@ -14,7 +14,8 @@ with ``nu`` prior degrees of freedom whose scale is the pooled noise of all arms
     sigma^2 = (nu pooled + rss) / (nu + n)
 
 ``A^-1``, ``theta`` and ``rss`` follow by rank one (Sherman and Morrison 1950) and are derived afresh by Cholesky every
-``_REFRESH`` observations of an arm, so that rounding does not build up.
+``_REFRESH`` observations of an arm, and at any that outweighs those before it ``_WIDEST`` times, so that rounding does
+not build up.
 
 Sources: Li et al. 2010, "A contextual-bandit approach to personalized news article recommendation", algorithm 1
 (disjoint ridge per arm); Bishop 2006, "Pattern recognition and machine learning", sections 2.3.6 and 3.3.
@@ -37,6 +38,7 @@ from banditroute.errors import InvalidConfigurationError
 from banditroute.types import Vector
 
 _REFRESH = 256
+_WIDEST = 1e4  # an update by rank one loses as many digits as this factor has by which it narrows a direction
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -200,8 +202,8 @@ class LinearBelief:
         inverse = self._inverse[g, k]
         gain = inverse @ x
         width = float(gain @ x)
-        if width < 0.0:  # rounding has the better of the inverse: derive it, with this observation, afresh
-            self._solve(g, k, members)
+        if not 0.0 <= width < _WIDEST:  # rounding would have, or has, the better of the inverse
+            self._solve(g, k, members)  # the statistics hold this observation already
             return
         surprise = y - self._theta[members, k] @ x
         # The inverse is symmetric and in C order: its transpose is the Fortran view that BLAS updates in place.
