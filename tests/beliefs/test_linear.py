@@ -148,13 +148,14 @@ def test_nothing_believed_is_no_information():
 
 
 def test_rounding_does_not_build_up():
-    """20,000 updates by rank one, contexts of condition 1e8, against one solution in one go at the end."""
+    """20,000 updates by rank one, contexts of very unlike size, against one solution in one go at the end."""
     rng = np.random.default_rng(6)
     d = 8
-    axes = np.linalg.qr(rng.normal(size=(d, d)))[0] * np.logspace(0.0, -4.0, d)
+    axes = np.linalg.qr(rng.normal(size=(d, d)))[0] * np.logspace(0.0, -3.0, d)
     contexts = rng.normal(size=(20_000, d)) @ axes
     contexts[:, -1] = 1.0
     outcomes = contexts @ rng.normal(size=d) + 0.1 * rng.normal(size=20_000)
+    contexts *= np.where(np.arange(20_000) % 7_000 == 0, 50.0, 1.0)[:, None]
     spec = Linear(feature_precision=1e-3, intercept_precision=1e-3)
     prior = Prior(mean=0.5, noise=0.4)
     belief = started(spec, ["a"], d, y=prior)
@@ -171,27 +172,47 @@ def test_rounding_does_not_build_up():
     theta = ridge(spec, prior, contexts, outcomes)[0]
     for x in contexts[:50]:
         online, afresh = belief.predict(x), refolded.predict(x)
-        assert np.abs(online.means - afresh.means).max() < 1e-10
-        assert np.abs(online.spreads - afresh.spreads).max() < 1e-10
+        assert np.abs(online.means - afresh.means).max() < 1e-11
+        assert np.abs(online.spreads - afresh.spreads).max() < 1e-11
         assert online.means[0, 0] == pytest.approx(theta @ x, abs=1e-9)
         assert belief.information()[0] == pytest.approx(refolded.information()[0], abs=1e-8)
+
+
+def test_contexts_that_outweigh_all_before_them_leave_no_rounding_behind():
+    """A prior of next to nothing, and every 20th context 1000 times as large as the others: true to 1e-8."""
+    rng = np.random.default_rng(8)
+    contexts = rng.normal(size=(300, 5)) * np.where(np.arange(300) % 20 == 10, 1e3, 1.0)[:, None]
+    spec, prior = Linear(feature_precision=1e-6, intercept_precision=1e-6), Prior(noise=1.0)
+    belief, events = started(spec, ["a"], 5, y=prior), []
+    for i, x in enumerate(contexts):
+        events.append((x, {"y": float(rng.normal())}))
+        belief.update("a", *events[-1])
+        afresh = spec.start(
+            arms=["a"], dimension=5, priors={"y": prior}, statistics={"a": spec.fold(None, events, dimension=5)}
+        )
+        if i >= 5:  # as soon as the contexts span all directions
+            for probe in contexts[:10]:
+                for mine, true in zip(belief.predict(probe), afresh.predict(probe), strict=True):
+                    assert np.abs(mine - true).max() < 1e-8, i
 
 
 @pytest.mark.parametrize("size", [1e6, 1e9, 1e20, 1e49])
 def test_contexts_too_large_and_too_alike_still_leave_a_belief(size):
     rng = np.random.default_rng(7)
-    belief = started(Linear(), ["a"], 3, quality=Prior(mean=0.5, noise=0.4))
-    events = []
+    spec, prior = Linear(noise={"quality": 0.4}), Prior(mean=0.5)
+    belief, events = started(spec, ["a"], 3, quality=prior), []
     for i in range(600):
         x = np.array([size * (1.0 + 1e-9 * i), size * (1.0 + 2e-9 * i), 1.0])
         events.append((x, {"quality": 0.8 + 0.1 * rng.random()}))
         belief.update("a", *events[-1])
-    blob = Linear().fold(None, events, dimension=3)
-    again = Linear().start(arms=["a"], dimension=3, priors={}, statistics={"a": blob})
+    blob = spec.fold(None, events, dimension=3)
+    again = spec.start(arms=["a"], dimension=3, priors={"quality": prior}, statistics={"a": blob})
     for one in (belief, again):
         means, spreads = one.predict(np.array([size, size, 1.0]))
         assert 0.7 < means[0, 0] < 1.0
-        assert 0.0 <= spreads[0, 0] < 1.0
+        assert 0.0 <= spreads[0, 0] < 0.4
+    # Of the difference of the features next to nothing was learned; no direction is less sure than the least prior, 2.
+    assert again.predict(np.array([1.0, -1.0, 0.0])).spreads[0, 0] <= 0.4 * math.sqrt(2.0 / 2.0)
 
 
 OBJECTIVES = ["quality", "cost_usd", "energy_joules"]
