@@ -12,10 +12,11 @@ expected to be like the others; with the objective's prior mean ``mu0``, if ther
     mu = (mu0 + sum over arms of r mean(y)) / (1 + sum over arms of r)    r = n / (n + Lambda_bias) of the arm
 
 The noise ``sigma`` is known, or learned per arm and objective as a scaled inverse chi-squared (normal-inverse-gamma)
-with ``nu`` prior degrees of freedom, whose scale is the pooled noise of all arms:
+with ``nu`` prior degrees of freedom, whose scale is the pooled noise of all arms. The pool begins at the objective's
+guess ``noise0``; where it has none, at ``|mu|``, since dollars and seconds scatter about as widely as they are large:
 
     rss     = yy + mu' Lambda mu - theta' (B + Lambda mu)                             of the arm
-    pooled  = (nu noise0^2 + sum over arms of rss) / (nu + sum over arms of n)        nu = 0 here without a noise0
+    pooled  = (nu noise0^2 + sum over arms of rss) / (nu + sum over arms of n)
     sigma^2 = (nu pooled + rss) / (nu + n)
 
 Only ``theta`` and ``rss`` depend on ``mu``, and simply: with those for ``mu = 0`` and ``c = Lambda_bias A^-1 e_bias``,
@@ -296,11 +297,10 @@ class LinearBelief:
                 continue
             rss = self._rss0[j] + bias * mean * (mean * (1.0 - bias * lean[:, -1]) - 2.0 * theta0[:, -1])
             np.maximum(rss, 0.0, out=rss)
-            guess, strength = (0.0, 0.0) if prior.noise is None else (prior.noise, spec.noise_strength)
-            count = strength + float(n.sum())
-            # Neither a guess nor an outcome: no noise is known.
-            pooled = (strength * guess * guess + float(rss.sum())) / count if count > 0.0 else 0.0
-            np.divide(rss + spec.noise_strength * pooled, n + spec.noise_strength, out=self._noise2[j])
+            guess = mean if prior.noise is None else prior.noise
+            strength = spec.noise_strength
+            pooled = (strength * guess * guess + float(rss.sum())) / (strength + float(n.sum()))
+            np.divide(rss + strength * pooled, n + strength, out=self._noise2[j])
 
 
 def _invert(a: Vector, b: Vector, *, least: float) -> tuple[Vector, Vector, float]:

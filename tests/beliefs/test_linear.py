@@ -26,7 +26,7 @@ def ridge(spec, prior, contexts, outcomes):
     """Mean vector, inverse precision and remaining sum of squares, in one go."""
     precision = np.diag([*[spec.feature_precision] * (contexts.shape[1] - 1), spec.intercept_precision])
     mu = np.zeros(contexts.shape[1])
-    mu[-1] = prior.mean
+    mu[-1] = 0.0 if prior.mean is None else prior.mean
     a = precision + contexts.T @ contexts
     b = contexts.T @ outcomes + precision @ mu
     theta = np.linalg.solve(a, b)
@@ -68,9 +68,10 @@ def test_learned_noise_by_hand():
 def test_without_a_guess_the_first_outcomes_set_the_noise():
     belief = started(disjoint(intercept_precision=1.0, noise_strength=2.0), cost_usd=Prior())
     assert not belief.predict(np.ones(1)).spreads.any()
-    # theta = 1/2 x 0.4 = 0.2, rss = 0.16 - 0.2 x 0.4 = 0.08 = pooled; sigma_a^2 = (2 x 0.08 + 0.08) / 3 = 0.08.
+    # theta = 1/2 x 0.4 = 0.2, rss = 0.16 - 0.2 x 0.4 = 0.08, pooled = (2 x 0^2 + 0.08) / (2 + 1) = 0.08 / 3;
+    # sigma_a^2 = (2 x 0.08 / 3 + 0.08) / 3 = 0.4 / 9, sigma_b^2 = (2 x 0.08 / 3) / 2 = 0.08 / 3.
     belief.update("a", np.ones(1), {"cost_usd": 0.4})
-    assert belief.predict(np.ones(1)).spreads[0] == pytest.approx([math.sqrt(0.08 / 2.0), math.sqrt(0.08)])
+    assert belief.predict(np.ones(1)).spreads[0] == pytest.approx([math.sqrt(0.2 / 9.0), math.sqrt(0.08 / 3.0)])
 
 
 @pytest.mark.parametrize("strength", [0.01, 0.5, 1.0, 4.0, 100.0])
@@ -117,11 +118,55 @@ def test_learned_noise_is_the_formula_of_the_module():
     for j, (name, prior) in enumerate(priors.items()):
         fits = [ridge(spec, prior, contexts[k, :n], outcomes[k, :n, j]) for k, n in enumerate(counts)]
         rss = np.array([fit[2] for fit in fits])
-        n, guess = np.array(counts), nu if prior.noise else 0.0
-        pooled = (guess * (prior.noise or 0.0) ** 2 + rss.sum()) / (guess + n.sum())
+        n, guess = np.array(counts), prior.mean if prior.noise is None else prior.noise
+        pooled = (nu * guess**2 + rss.sum()) / (nu + n.sum())
         noise2 = (nu * pooled + rss) / (nu + n)
         expected = [math.sqrt(noise2[k] * (x @ fits[k][1] @ x)) for k in range(3)]
         assert belief.predict(x).spreads[belief.objectives.index(name)] == pytest.approx(expected, rel=1e-10)
+
+
+def test_the_shared_prior_is_what_the_arms_have_in_common():
+    """Every arm is the ridge from the prior mean of the module's formula, arms without feedback too."""
+    rng = np.random.default_rng(14)
+    arms, d, bias, counts = ["a", "b", "new"], 3, 0.5, [40, 3, 0]
+    spec = Linear(feature_precision=2.0, intercept_precision=bias, noise={"quality": 1.0, "cost_usd": 1.0})
+    priors = {"quality": Prior(mean=0.5), "cost_usd": Prior()}
+    belief = started(spec, arms, d, **priors)
+    contexts, outcomes = rng.normal(size=(3, 40, d)), 3.0 + rng.normal(size=(3, 40, 2))
+    contexts[:, :, -1] = 1.0
+    for i in range(40):  # in turns, so that each arm's prior moves while the other learns
+        for k, n in enumerate(counts):
+            if i < n:
+                belief.update(arms[k], contexts[k, i], dict(zip(priors, outcomes[k, i].tolist(), strict=True)))
+    x = contexts[2, 0]
+    for j, (name, prior) in enumerate(priors.items()):
+        weights = [1.0, 40.0 / 40.5, 3.0 / 3.5] if prior.mean is not None else [0.0, 40.0 / 40.5, 3.0 / 3.5]
+        mu = np.average([prior.mean or 0.0, outcomes[0, :, j].mean(), outcomes[1, :3, j].mean()], weights=weights)
+        for k, n in enumerate(counts):
+            theta, inverse, _ = ridge(spec, Prior(mean=mu), contexts[k, :n], outcomes[k, :n, j])
+            means, spreads = belief.predict(x)
+            row = belief.objectives.index(name)
+            assert means[row, k] == pytest.approx(theta @ x, rel=1e-10)
+            assert spreads[row, k] == pytest.approx(math.sqrt(x @ inverse @ x), rel=1e-10)
+        assert belief.predict(np.array([0.0, 0.0, 1.0])).means[row, 2] == pytest.approx(mu)
+
+
+def test_learned_noise_begins_at_the_size_of_what_is_expected_where_there_is_no_guess():
+    # One outcome 8 and a shared prior mean of 8: no remaining squares, pooled = nu 8^2 / (nu + 1) = 51.2 at nu = 4;
+    # sigma_a^2 = 4 x 51.2 / (4 + 1) = 40.96 = 6.4^2, at A = 2.
+    belief = started(Linear(), ["a"], cost_usd=Prior())
+    belief.update("a", np.ones(1), {"cost_usd": 8.0})
+    means, spreads = belief.predict(np.ones(1))
+    assert means[0] == pytest.approx([8.0])
+    assert spreads[0] == pytest.approx([6.4 / math.sqrt(2.0)])
+
+
+def test_whole_numbers_are_taken_for_precisions():
+    x = np.array([0.3, 1.0])
+    whole, decimal = (
+        started(Linear(feature_precision=p, intercept_precision=0.5), dimension=2, y=Prior(noise=1.0)) for p in (2, 2.0)
+    )
+    assert whole.predict(x).spreads.tolist() == decimal.predict(x).spreads.tolist()
 
 
 def test_information_is_the_log_determinant_of_abbasi_yadkori():
@@ -284,7 +329,7 @@ def test_statistics_are_the_sums_that_the_belief_was_given():
     assert (group.n, group.s.tolist(), group.b.tolist()) == (1, [[4.0, 2.0], [2.0, 1.0]], [[1.0, 0.5]])
 
 
-@pytest.mark.parametrize("bad", [0.0, -1.0, math.nan, math.inf, True, np.True_, "1", None])
+@pytest.mark.parametrize("bad", [0.0, -1.0, math.nan, math.inf, True, np.True_, "1", []])
 @pytest.mark.parametrize("setting", ["feature_precision", "intercept_precision", "noise_strength"])
 def test_bad_settings_are_refused(setting, bad):
     with pytest.raises(InvalidConfigurationError, match=f"^{setting} is "):
