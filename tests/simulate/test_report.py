@@ -55,8 +55,8 @@ class TestTextTable:
         assert text_table([learned, always]).splitlines() == [
             head,
             "-" * len(head),
-            "learned        0.6250 ± 1.5883  0.001000 ± 0.000000         –  0.6250 ± 1.5883  3.8 ± 79.4    75%  25%",
-            "always small            1.0000                    –      12.3           1.0000         0.0   100%   0%",
+            "learned       0.6250 ± 1.5883  0.001000 ± 0.000000         –  0.6250 ± 1.5883  3.8 ± 79.4    75%  25%",
+            "always small           1.0000                    –      12.3           1.0000         0.0   100%   0%",
         ]
 
     def test_one_seed_shows_no_interval(self, rows):
