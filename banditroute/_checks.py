@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 
-from banditroute._validate import label, number
+from banditroute._validate import LARGEST, label, number
 from banditroute.errors import InvalidConfigurationError, InvalidRequestError
 from banditroute.features.base import Featurizer
 from banditroute.features.given import GivenFeatures
+from banditroute.learners import Learner, ThompsonSampling
+from banditroute.store.base import Store
+from banditroute.store.memory import MemoryStore
 from banditroute.types import Arm, Request, Vector
 
 
@@ -57,6 +59,8 @@ def check_request(
     if tags:
         if isinstance(tags, str):
             raise InvalidRequestError(f"tags is the string {tags!r}; give a collection of strings, ({tags!r},)")
+        if not isinstance(tags, Collection):
+            raise InvalidRequestError(f"tags is {tags!r} ({type(tags).__name__}); give a collection of strings")
         tags = tuple(label(tag, name="tag", error=InvalidRequestError) for tag in tags)
     if input_tokens is not None:
         input_tokens = int(number(input_tokens, name="input_tokens", low=0.0, error=InvalidRequestError))
@@ -69,6 +73,12 @@ def check_request(
         return Request(text=request, session=session, tags=tuple(tags), input_tokens=input_tokens)
     vector = _check_vector(request, features.dimension)
     return Request(features=vector, session=session, tags=tuple(tags), input_tokens=input_tokens)
+
+
+def bounded(vector: Vector) -> bool:
+    """Whether all numbers are finite and none is beyond ``LARGEST``."""
+    # Of all the ways to a sum of squares, vdot alone is silent where it overflows.
+    return float(np.vdot(vector, vector)) <= LARGEST * LARGEST
 
 
 def _check_vector(request: object, dimension: int) -> Vector:
@@ -85,9 +95,29 @@ def _check_vector(request: object, dimension: int) -> Vector:
             f"the features have shape {vector.shape}; this router expects ({dimension},), without the bias entry"
         )
     vector = vector.astype(np.float64, copy=False)
-    if not math.isfinite(float(vector @ vector)):
-        raise InvalidRequestError("the features hold NaN, an infinity or numbers beyond 1e150; give finite numbers")
+    if not bounded(vector):
+        raise InvalidRequestError("the features hold NaN, an infinity or numbers beyond 1e50; give finite numbers")
     return vector
+
+
+def check_learner(learner: Learner | None) -> Learner:
+    """The learner of a router; raises InvalidConfigurationError for what is none, such as a bare policy."""
+    if learner is None:
+        return ThompsonSampling()
+    if not isinstance(learner, Learner):
+        raise InvalidConfigurationError(
+            f"learner is {learner!r}; give a learner such as LinUCB(), or Learner(policy=...) around a policy"
+        )
+    return learner
+
+
+def check_store(store: Store | None) -> Store:
+    """The store of a router; raises InvalidConfigurationError for what is none, such as an address."""
+    if store is None:
+        return MemoryStore()
+    if not isinstance(store, Store):
+        raise InvalidConfigurationError(f"store is {store!r}; give a store such as MemoryStore() or SQLStore(...)")
+    return store
 
 
 def check_eligible(index: Mapping[str, int], arms: Collection[str] | None, exclude: Collection[str]) -> list[int]:
@@ -95,8 +125,10 @@ def check_eligible(index: Mapping[str, int], arms: Collection[str] | None, exclu
     for given, what in ((arms, "arms"), (exclude, "exclude")):
         if isinstance(given, str):
             raise InvalidRequestError(f"{what} is the string {given!r}; give a collection of names, [{given!r}]")
+        if given is not None and not isinstance(given, Collection):
+            raise InvalidRequestError(f"{what} is {given!r} ({type(given).__name__}); give a list of names")
         for name in given or ():
-            if name not in index:
+            if not isinstance(name, str) or name not in index:
                 raise InvalidRequestError(f"{what} names {name!r}, which is no arm; arms: {', '.join(index)}")
     left = [k for name, k in index.items() if (arms is None or name in arms) and name not in exclude]
     if not left:

@@ -9,6 +9,9 @@ from banditroute.errors import InvalidInputError
 
 _PLAIN = (float, int)
 
+LARGEST = 1e50
+"""Beyond it a context, an outcome or a weight is refused: products of four such numbers are still finite."""
+
 
 def number(
     value: object,

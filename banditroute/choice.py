@@ -80,7 +80,7 @@ class Chooser:
         Raises
         ------
         CannotChooseError
-            If what is believed is not finite.
+            If what is believed is not finite, or the policy gives no probabilities.
         """
         belief, names = self._belief, self._names
         with self._lock:
@@ -101,10 +101,10 @@ class Chooser:
                     return some
 
             utilities, utility_spreads = utility(signed, means, spreads)
-            if not math.isfinite(float(utilities @ utilities) + float(utility_spreads @ utility_spreads)):
+            if not math.isfinite(np.vdot(utilities, utilities) + np.vdot(utility_spreads, utility_spreads)):
                 raise CannotChooseError("the belief is not finite; verify or restore the stored statistics")
             probabilities = self._policy.probabilities(utilities, utility_spreads, arms=names, information=information)
-            chosen, propensity = _draw(probabilities, self._rng.random())
+            chosen, propensity = _draw(probabilities, len(names), self._rng.random())
         return Decision(
             id=_new_id(now),
             arm=names[chosen],
@@ -206,9 +206,13 @@ class Chooser:
         spreads[cost] = np.where(by_tokens, spread, spreads[cost])
 
 
-def _draw(probabilities: Vector, u: float) -> tuple[int, float]:
+def _draw(probabilities: Vector, count: int, u: float) -> tuple[int, float]:
     """The arm whose share of [0, 1) holds ``u``, and its probability; never one of probability 0."""
     shares = probabilities.tolist()
+    if len(shares) != count or not abs(sum(shares) - 1.0) < 1e-9 or min(shares) < 0.0:
+        raise CannotChooseError(
+            f"the policy did not give {count} probabilities that sum to 1; test it with testing.check_policy"
+        )
     at = 0.0
     chosen = -1
     for k, share in enumerate(shares):

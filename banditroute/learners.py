@@ -56,7 +56,7 @@ class LinUCB(Learner):
         *,
         alpha: float = 0.5,
         delta: float | None = None,
-        floor: float = 0.01,
+        floor: float = 0.005,
         belief: BeliefSpec | None = None,
     ) -> None:
         super().__init__(policy=UCB(alpha=alpha, delta=delta, floor=floor), belief=belief)
@@ -78,7 +78,7 @@ class ThompsonSampling(Learner):
     1.0
     """
 
-    def __init__(self, *, scale: float = 0.5, floor: float = 0.01, belief: BeliefSpec | None = None) -> None:
+    def __init__(self, *, scale: float = 0.5, floor: float = 0.005, belief: BeliefSpec | None = None) -> None:
         super().__init__(policy=Thompson(scale=scale, floor=floor), belief=belief)
 
 

@@ -7,26 +7,35 @@ import logging
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from types import TracebackType
 from typing import Self, TypeAlias, TypedDict, Unpack
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from banditroute._checks import check_arms, check_eligible, check_features, check_request
+from banditroute._checks import (
+    bounded,
+    check_arms,
+    check_eligible,
+    check_features,
+    check_learner,
+    check_request,
+    check_store,
+)
 from banditroute._validate import label
 from banditroute.choice import CannotChooseError, Chooser
 from banditroute.errors import (
     BanditRouteError,
     InvalidConfigurationError,
     InvalidFeedbackError,
+    InvalidRequestError,
 )
 from banditroute.features.base import Featurizer
-from banditroute.learners import Learner, ThompsonSampling
+from banditroute.learners import Learner
 from banditroute.rewards.objectives import Objective
 from banditroute.rewards.utility import check_preference, table
 from banditroute.store.base import Event, Store, Ticket
-from banditroute.store.memory import MemoryStore
 from banditroute.types import Arm, Decision, Feedback, Preference, Request, Vector
 
 Clock: TypeAlias = Callable[[], float]
@@ -120,14 +129,14 @@ class Router:
         self._preference = check_preference(Preference(quality=1.0) if prefer is None else prefer, self._objectives)
         self._features = check_features(features)
         self._dimension = self._features.dimension + 1
-        self._learner = ThompsonSampling() if learner is None else learner
+        self._learner = check_learner(learner)
         self._store_prompts = store_prompts
         self._clock = clock
         self._fallbacks = 0
         self._last_trouble: str | None = None
         label(name, name="Router(name=...)", error=InvalidConfigurationError)
 
-        self._store: Store = MemoryStore() if store is None else store
+        self._store = check_store(store)
         memory = self._store.open(
             router=name,
             arms=self._arms,
@@ -209,6 +218,8 @@ class Router:
         ------
         InvalidRequestError
             For a caller's mistake: no arm left, an unknown arm or objective, features of a wrong length or not finite.
+        InvalidConfigurationError
+            For a preference without a usable weight.
         """
         checked = check_request(request, self._features, session=session, tags=tags, input_tokens=input_tokens)
         preference = self._preference if prefer is None else check_preference(prefer, self._objectives)
@@ -226,6 +237,8 @@ class Router:
         tags: Collection[str] = (),
     ) -> list[Decision]:
         """``route()`` for many requests, whose texts are featurized in one batch."""
+        if isinstance(requests, str):
+            raise InvalidRequestError(f"requests is the string {requests[:40]!r}; give a list of texts, or use route()")
         checked = [
             check_request(request, self._features, session=session, tags=tags, input_tokens=None)
             for request in requests
@@ -328,26 +341,32 @@ class Router:
         self, request: Request, preference: Preference, eligible: list[int] | None, features: Vector | None
     ) -> Decision:
         now = self._clock()
+        prompt = request.text if self._store_prompts else None
         x: Vector | None = None
         try:
             x = self._context(request, features)
             if self._store.trouble is not None:
                 raise CannotChooseError(self._store.trouble)
             decision = self._chooser.choose(request, preference, eligible, x, now)
+            self._store.add_decision(decision, prompt)
             self._last_trouble = None
+            return decision
         except Exception as error:  # whatever was learned or stored must not stop the traffic
             trouble = str(error) if isinstance(error, BanditRouteError) else f"{type(error).__name__}: {error}"
             self._note(trouble, error)
             decision = self._chooser.fall_back(
                 request, preference, eligible, x, now, arm=self._fallback, trouble=trouble
             )
-        self._store.add_decision(decision, request.text if self._store_prompts else None)
+        with suppress(Exception):  # a store that breaks its word has given the trouble, or will with the next request
+            self._store.add_decision(decision, prompt)
         return decision
 
     def _context(self, request: Request, features: Vector | None) -> Vector:
         x = np.empty(self._dimension)
         x[:-1] = self._features.transform_one(request) if features is None else features
         x[-1] = 1.0
+        if not bounded(x):
+            raise CannotChooseError(f"{type(self._features).__name__} gave features that are not finite")
         return x
 
     def _note(self, trouble: str, error: Exception) -> None:

@@ -9,7 +9,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from banditroute._validate import label, number
+from banditroute._validate import LARGEST, label, number
 from banditroute.errors import InvalidConfigurationError, InvalidFeedbackError, InvalidRequestError
 
 Vector: TypeAlias = NDArray[np.float64]
@@ -69,12 +69,12 @@ class Preference(Mapping[str, float]):
     Parameters
     ----------
     weights
-        Objective name = weight, finite and at least 0, at least one above 0. What is not named weighs 0.
+        Objective name = weight, 0 to 1e50, at least one above 0. What is not named weighs 0.
 
     Raises
     ------
     InvalidConfigurationError
-        For a weight that is negative or not a finite number, and where no weight is above 0.
+        For a weight that is out of range or not a number, and where no weight is above 0.
 
     Examples
     --------
@@ -89,7 +89,7 @@ class Preference(Mapping[str, float]):
 
     def __init__(self, **weights: float) -> None:
         self._weights = {
-            key: number(value, name=f"preference {key}", low=0.0, error=InvalidConfigurationError)
+            key: number(value, name=f"preference {key}", low=0.0, high=LARGEST, error=InvalidConfigurationError)
             for key, value in weights.items()
         }
         if not any(self._weights.values()):

@@ -16,12 +16,12 @@ class Prior:
     Attributes
     ----------
     mean
-        Expected outcome, in the objective's unit.
+        Expected outcome, in the objective's unit; None: set by the first outcomes.
     noise
         Guess of the standard deviation of single outcomes; None: set by the first outcomes.
     """
 
-    mean: float = 0.0
+    mean: float | None = None
     noise: float | None = None
 
 

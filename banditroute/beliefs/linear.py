@@ -6,14 +6,21 @@ elsewhere. With the sums ``S``, ``B``, ``yy`` of :mod:`banditroute.beliefs.stati
 
     A = Lambda + S        theta = A^-1 (B + Lambda mu)        spread(x) = sigma sqrt(x' A^-1 x)
 
+``mu`` is given, or learned as what the arms have in common (empirical Bayes), so that an arm that was never tried is
+expected to be like the others; with the objective's prior mean ``mu0``, if there is one, counting as one more arm:
+
+    mu = (mu0 + sum over arms of r mean(y)) / (1 + sum over arms of r)    r = n / (n + Lambda_bias) of the arm
+
 The noise ``sigma`` is known, or learned per arm and objective as a scaled inverse chi-squared (normal-inverse-gamma)
-with ``nu`` prior degrees of freedom, whose scale is the pooled noise of all arms (empirical Bayes):
+with ``nu`` prior degrees of freedom, whose scale is the pooled noise of all arms:
 
     rss     = yy + mu' Lambda mu - theta' (B + Lambda mu)                             of the arm
     pooled  = (nu noise0^2 + sum over arms of rss) / (nu + sum over arms of n)        nu = 0 here without a noise0
     sigma^2 = (nu pooled + rss) / (nu + n)
 
-``A^-1``, ``theta`` and ``rss`` follow by rank one (Sherman and Morrison 1950) and are derived afresh by Cholesky every
+Only ``theta`` and ``rss`` depend on ``mu``, and simply: with those for ``mu = 0`` and ``c = Lambda_bias A^-1 e_bias``,
+``theta = theta_0 + mu c`` and ``rss = rss_0 + mu Lambda_bias (mu (1 - c_bias) - 2 theta_0,bias)``. ``A^-1``, ``theta_0``
+and ``rss_0`` follow each observation by rank one (Sherman and Morrison 1950) and are derived afresh by Cholesky every
 ``_REFRESH`` observations of an arm, so that rounding does not build up.
 
 Sources: Li et al. 2010, "A contextual-bandit approach to personalized news article recommendation", algorithm 1
@@ -32,7 +39,7 @@ from banditroute._validate import number
 from banditroute.beliefs import statistics as statistics_
 from banditroute.beliefs.base import Prediction, Prior
 from banditroute.beliefs.statistics import ArmStatistics, Group
-from banditroute.errors import IncompatibleStoreError, InvalidConfigurationError
+from banditroute.errors import InvalidConfigurationError
 from banditroute.types import Vector
 
 _REFRESH = 256
@@ -47,9 +54,14 @@ class Linear:
     ----------
     feature_precision
         Prior precision of every feature's weight, in units of the noise: how many observations it takes for a feature
-        of size 1 to earn half its weight. Above 0.
+        of size 1 to earn half its weight. Above 0. None: ``4 (d - 1)``, so that features of about unit variance
+        together begin with a quarter of the variance of the noise, however many they are; features of another size
+        should be scaled to it.
     intercept_precision
         The same of the bias. Above 0; small, so that an arm's average is learned before what the context adds.
+    shared_prior
+        Whether ``mu`` is learned from all arms. False: each arm begins at its objective's prior mean (0 without one),
+        and learns from its own feedback alone, as in the papers.
     noise
         Known standard deviation of single outcomes by objective, in its unit; None: learned from feedback.
     noise_strength
@@ -65,17 +77,18 @@ class Linear:
     >>> belief = Linear().start(arms=["a", "b"], dimension=2, priors={"quality": Prior(mean=0.5, noise=0.4)})
     >>> belief.update("a", np.array([0.0, 1.0]), {"quality": 1.0})
     >>> belief.predict(np.array([0.0, 1.0])).means.round(3)
-    array([[0.667, 0.5  ]])
+    array([[0.833, 0.667]])
     """
 
-    feature_precision: float = 16.0
-    intercept_precision: float = 2.0
+    feature_precision: float | None = None
+    intercept_precision: float = 1.0
+    shared_prior: bool = True
     noise: Mapping[str, float] | None = None
     noise_strength: float = 4.0
 
     def __post_init__(self) -> None:
         given = {
-            "feature_precision": self.feature_precision,
+            "feature_precision": 1.0 if self.feature_precision is None else self.feature_precision,
             "intercept_precision": self.intercept_precision,
             "noise_strength": self.noise_strength,
             **{f"noise[{name!r}]": value for name, value in (self.noise or {}).items()},
@@ -132,19 +145,14 @@ class LinearBelief:
         self._index = {name: k for k, name in enumerate(self._arms)}
         self._dimension = dimension
         self._priors = dict(priors)
-        self._precision = np.full(dimension, spec.feature_precision, dtype=np.float64)
+        per_feature = 4.0 * (dimension - 1) if spec.feature_precision is None else spec.feature_precision
+        self._precision = np.full(dimension, per_feature, dtype=np.float64)
         self._precision[-1] = spec.intercept_precision
         self._statistics = [ArmStatistics(dimension=dimension) for _ in self._arms]
         for name, blob in statistics.items():
             if name not in self._index:
                 continue  # an arm that this router does not have keeps its statistics in the store
-            loaded = ArmStatistics.from_bytes(blob)
-            if loaded.dimension != dimension:
-                raise IncompatibleStoreError(
-                    f"statistics of arm {name!r} have {loaded.dimension} features, the router has {dimension}; "
-                    "use the featurizer they were learned with, or another router name"
-                )
-            self._statistics[self._index[name]] = loaded
+            self._statistics[self._index[name]] = statistics_.load(blob, dimension=dimension)
         self._since_refresh = [0] * len(self._arms)
         observed = {name for arm in self._statistics for group in arm.groups for name in group.objectives}
         self._objectives: tuple[str, ...] = tuple(sorted(observed))
@@ -184,7 +192,7 @@ class LinearBelief:
 
     def information(self) -> Vector:
         """``log det(A) - log det(Lambda)`` of each arm ``(K,)``, the largest of its groups, in nats."""
-        most: Vector = self._information.max(axis=0)
+        most: Vector = self._information.max(axis=0, initial=0.0)
         return most
 
     def update(self, arm: str, x: Vector, values: Mapping[str, float]) -> None:
@@ -202,25 +210,31 @@ class LinearBelief:
                 self._rank_one(g, k, members, x, values)
         if self._since_refresh[k] >= _REFRESH:
             self._since_refresh[k] = 0
-            for g, members in enumerate(self._members):
-                self._solve(g, k, members)
-                self._learn_noise(members)
+            for g in range(len(self._members)):
+                self._solve(g, k)
+                self._pool(g)
 
     def _rank_one(self, g: int, k: int, members: list[int], x: Vector, values: Mapping[str, float]) -> None:
         inverse = self._inverse[g, k]
         gain = inverse @ x
         width = float(gain @ x)
+        if width < 0.0:  # rounding has the better of the inverse: derive it, with this observation, afresh
+            self._solve(g, k)
+            self._pool(g)
+            return
         scale = 1.0 / (1.0 + width)
         for j in members:
-            theta = self._theta[j, k]
-            error = values[self._objectives[j]] - float(theta @ x)
+            y = values[self._objectives[j]]
+            theta = self._theta0[j, k]
+            error = y - float(theta @ x)
             theta += (error * scale) * gain
-            self._rss[j, k] += error * error * scale
+            self._rss0[j, k] += error * error * scale
+            self._total[j, k] += y
             self._n[j, k] += 1.0
-        self._learn_noise(members)
         # The inverse is symmetric and in C order: its transpose is the Fortran view that BLAS updates in place.
         self._rank_one_product(-scale, gain, gain, a=inverse.T, overwrite_a=1)
         self._information[g, k] += math.log1p(width)
+        self._pool(g)
 
     def _derive(self) -> None:
         """Derive everything from the statistics: at the start, and whenever the grouping changes (rare)."""
@@ -232,56 +246,74 @@ class LinearBelief:
         self._group_of = np.empty(m, dtype=np.intp)
         for g, members in enumerate(self._members):
             self._group_of[members] = g
-        self._prior_mean = np.array([self._priors.get(name, _NO_PRIOR).mean for name in self._objectives])
         self._inverse = np.empty((len(self._members), k, d, d))
         self._information = np.empty((len(self._members), k))
-        self._theta = np.empty((m, k, d))
-        self._rss = np.zeros((m, k))
-        self._n = np.zeros((m, k))
-        self._noise2 = np.empty((m, k))
-        for g, members in enumerate(self._members):
+        self._theta0, self._theta = np.empty((m, k, d)), np.empty((m, k, d))
+        self._rss0, self._noise2 = np.empty((m, k)), np.empty((m, k))
+        self._total, self._n = np.empty((m, k)), np.empty((m, k))
+        for g in range(len(self._members)):
             for arm in range(k):
-                self._solve(g, arm, members)
-            self._learn_noise(members)
+                self._solve(g, arm)
+            self._pool(g)
 
-    def _solve(self, g: int, k: int, members: list[int]) -> None:
-        """Derive one group of one arm by Cholesky."""
-        from scipy.linalg import cho_factor, cho_solve
-
+    def _solve(self, g: int, k: int) -> None:
+        """Derive what one arm alone says of one group of objectives, by Cholesky."""
+        members = self._members[g]
         group, rows = _find(self._statistics[k], [self._objectives[j] for j in members])
-        precision, mean = self._precision, self._prior_mean[members]
-        b = np.zeros((len(members), self._dimension)) if group is None else group.b[rows]
-        b[:, -1] += precision[-1] * mean
         if group is None:
-            self._inverse[g, k] = np.diag(1.0 / precision)
-            self._theta[members, k] = b / precision
-            self._rss[members, k] = 0.0
-            self._n[members, k] = 0.0
+            self._inverse[g, k] = np.diag(1.0 / self._precision)
             self._information[g, k] = 0.0
+            for array in (self._theta0, self._rss0, self._total, self._n):
+                array[members, k] = 0.0
             return
-        factor = cho_factor(np.diag(precision) + group.s, lower=True)
-        inverse = cho_solve(factor, np.eye(self._dimension))
+        b = group.b[rows]
+        a = np.diag(self._precision) + group.s
+        inverse, theta, log_det = _invert(a, b, least=float(self._precision.min()))
         self._inverse[g, k] = (inverse + inverse.T) / 2.0
-        theta = cho_solve(factor, b.T).T
-        self._theta[members, k] = theta
-        rss = group.yy[rows] + precision[-1] * mean**2 - np.einsum("jd,jd->j", theta, b)
-        self._rss[members, k] = np.maximum(rss, 0.0)
+        self._information[g, k] = log_det - np.log(self._precision).sum()
+        self._theta0[members, k] = theta
+        self._rss0[members, k] = group.yy[rows] - np.einsum("jd,jd->j", theta, b)
+        self._total[members, k] = b[:, -1]
         self._n[members, k] = group.n
-        self._information[g, k] = 2.0 * np.log(np.diag(factor[0])).sum() - np.log(precision).sum()
 
-    def _learn_noise(self, members: list[int]) -> None:
-        strength = self._spec.noise_strength
-        for j in members:
+    def _pool(self, g: int) -> None:
+        """Derive what all arms say together of one group of objectives: prior mean, weights and noise."""
+        spec, bias = self._spec, float(self._precision[-1])
+        lean = self._inverse[g, :, -1]  # A^-1 e_bias of every arm (K, d)
+        for j in self._members[g]:
+            prior = self._priors.get(self._objectives[j], _NO_PRIOR)
+            n, theta0 = self._n[j], self._theta0[j]
+            mean = 0.0 if prior.mean is None else prior.mean
+            if spec.shared_prior:
+                weight = (prior.mean is not None) + float((n / (n + bias)).sum())
+                mean = (mean + float((self._total[j] / (n + bias)).sum())) / weight if weight > 0.0 else 0.0
+            np.multiply(lean, bias * mean, out=self._theta[j])
+            self._theta[j] += theta0
             known = self._known_noise.get(self._objectives[j])
             if known is not None:
                 self._noise2[j] = known * known
                 continue
-            rss, n = self._rss[j], self._n[j]
-            prior = self._priors.get(self._objectives[j], _NO_PRIOR)
-            weight = 0.0 if prior.noise is None else strength
-            guess = 0.0 if prior.noise is None else prior.noise
-            pooled = (weight * guess * guess + float(rss.sum())) / max(weight + float(n.sum()), 1.0)
-            np.divide(rss + strength * pooled, n + strength, out=self._noise2[j])
+            rss = self._rss0[j] + bias * mean * (mean * (1.0 - bias * lean[:, -1]) - 2.0 * theta0[:, -1])
+            np.maximum(rss, 0.0, out=rss)
+            guess, strength = (0.0, 0.0) if prior.noise is None else (prior.noise, spec.noise_strength)
+            count = strength + float(n.sum())
+            # Neither a guess nor an outcome: no noise is known.
+            pooled = (strength * guess * guess + float(rss.sum())) / count if count > 0.0 else 0.0
+            np.divide(rss + spec.noise_strength * pooled, n + spec.noise_strength, out=self._noise2[j])
+
+
+def _invert(a: Vector, b: Vector, *, least: float) -> tuple[Vector, Vector, float]:
+    """``A^-1 (d, d)``, the rows ``A^-1 b (m, d)`` and ``log det A``; no eigenvalue of ``A`` is below ``least``."""
+    from scipy.linalg import LinAlgError, cho_factor, cho_solve, eigh
+
+    try:
+        factor = cho_factor(a, lower=True)
+    except LinAlgError:  # contexts so large and so alike that rounding has eaten the prior: give it back
+        values, vectors = eigh(a)
+        values = np.maximum(values, least)
+        inverse = (vectors / values) @ vectors.T
+        return inverse, b @ inverse, float(np.log(values).sum())
+    return cho_solve(factor, np.eye(len(a))), cho_solve(factor, b.T).T, 2.0 * float(np.log(np.diag(factor[0])).sum())
 
 
 def _seat(arm: ArmStatistics, objective: str) -> int:

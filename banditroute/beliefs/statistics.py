@@ -20,7 +20,8 @@ from banditroute.types import Vector
 
 _MAGIC = b"BRST"
 _VERSION = 1
-_HEADER = struct.Struct("<4sHIII")  # magic, version, d, length of the JSON, crc32 of all that follows
+_HEADER = struct.Struct("<4sHII")  # magic, version, d, length of the JSON; before the body
+_CHECKSUM = struct.Struct("<I")  # crc32 of header and body; after them
 
 
 class Group:
@@ -130,14 +131,14 @@ class ArmStatistics:
         return changed
 
     def to_bytes(self) -> bytes:
-        """Little-endian raw arrays behind a header with magic, version, shape and checksum; read by ``from_bytes``."""
+        """Little-endian raw arrays between a header with magic, version, shape and a checksum; for ``from_bytes``."""
         upper = np.triu_indices(self.dimension)
         meta = json.dumps([{"objectives": g.objectives, "n": g.n} for g in self.groups]).encode()
         arrays = [
             np.ascontiguousarray(part, dtype="<f8").tobytes() for g in self.groups for part in (g.s[upper], g.b, g.yy)
         ]
-        body = meta + b"".join(arrays)
-        return _HEADER.pack(_MAGIC, _VERSION, self.dimension, len(meta), zlib.crc32(body)) + body
+        content = _HEADER.pack(_MAGIC, _VERSION, self.dimension, len(meta)) + meta + b"".join(arrays)
+        return content + _CHECKSUM.pack(zlib.crc32(content))
 
     @classmethod
     def from_bytes(cls, blob: bytes) -> ArmStatistics:
@@ -148,16 +149,17 @@ class ArmStatistics:
         IncompatibleStoreError
             If the blob is damaged or of a newer version.
         """
-        if len(blob) < _HEADER.size or blob[:4] != _MAGIC:
+        if len(blob) < _HEADER.size + _CHECKSUM.size or blob[:4] != _MAGIC:
             raise IncompatibleStoreError(f"these {len(blob)} bytes are not statistics of an arm; {_REMEDY}")
-        _, version, dimension, length, checksum = _HEADER.unpack_from(blob)
+        _, version, dimension, length = _HEADER.unpack_from(blob)
         if version > _VERSION:
             raise IncompatibleStoreError(
                 f"statistics of version {version}, this banditroute reads up to {_VERSION}; upgrade banditroute"
             )
-        body = blob[_HEADER.size :]
-        if zlib.crc32(body) != checksum:
+        content = blob[: -_CHECKSUM.size]
+        if _CHECKSUM.pack(zlib.crc32(content)) != blob[-_CHECKSUM.size :]:
             raise IncompatibleStoreError(f"statistics of an arm are damaged (checksum differs); {_REMEDY}")
+        body = content[_HEADER.size :]
         statistics = cls(dimension=dimension)
         numbers = np.frombuffer(body, dtype="<f8", offset=length).astype(np.float64)
         upper = np.triu_indices(dimension)
@@ -181,6 +183,19 @@ class ArmStatistics:
 _REMEDY = "restore the database from a backup, or start a new one"
 
 
+def load(blob: bytes | None, *, dimension: int) -> ArmStatistics:
+    """An arm's statistics from its blob, ``None`` for an arm without any; refuses those of another dimension."""
+    if blob is None:
+        return ArmStatistics(dimension=dimension)
+    statistics = ArmStatistics.from_bytes(blob)
+    if statistics.dimension != dimension:
+        raise IncompatibleStoreError(
+            f"statistics of an arm have {statistics.dimension} features, the router has {dimension}; "
+            "use the featurizer they were learned with, or another router name"
+        )
+    return statistics
+
+
 def fold(blob: bytes | None, events: Iterable[tuple[Vector, Mapping[str, float]]], *, dimension: int) -> bytes:
     """An arm's blob with ``events`` (context, outcomes) added; ``None`` is an arm without any.
 
@@ -190,7 +205,7 @@ def fold(blob: bytes | None, events: Iterable[tuple[Vector, Mapping[str, float]]
     >>> ArmStatistics.from_bytes(fold(blob, [(np.array([0.0, 1.0]), {"quality": 1.0})], dimension=2)).groups[0].n
     2
     """
-    statistics = ArmStatistics(dimension=dimension) if blob is None else ArmStatistics.from_bytes(blob)
+    statistics = load(blob, dimension=dimension)
     for x, values in events:
         statistics.add(x, values)
     return statistics.to_bytes()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from banditroute._validate import label, number
+from banditroute._validate import LARGEST, label, number
 from banditroute.errors import InvalidConfigurationError
 from banditroute.types import Vector
 
@@ -39,12 +39,12 @@ class Mixture:
     Parameters
     ----------
     shares
-        Arm -> share, finite and at least 0, at least one above 0; scaled to sum 1.
+        Arm -> share, 0 to 1e50, at least one above 0; scaled to sum 1.
 
     Raises
     ------
     InvalidConfigurationError
-        For a share that is negative or not a number, and where no share is above 0.
+        For a share that is out of range or not a number, and where no share is above 0.
 
     Examples
     --------
@@ -58,7 +58,7 @@ class Mixture:
     def __post_init__(self) -> None:
         for arm, share in self.shares.items():
             label(arm, name="arm of a mixture", error=InvalidConfigurationError)
-            number(share, name=f"share of arm {arm!r}", low=0.0, error=InvalidConfigurationError)
+            number(share, name=f"share of arm {arm!r}", low=0.0, high=LARGEST, error=InvalidConfigurationError)
         if not any(self.shares.values()):
             raise InvalidConfigurationError(f"a mixture needs a share above 0, got {dict(self.shares)}")
 

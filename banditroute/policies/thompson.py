@@ -42,7 +42,7 @@ class Thompson:
     """
 
     scale: float = 0.5
-    floor: float = 0.01
+    floor: float = 0.005
 
     def __post_init__(self) -> None:
         check_floor(self.floor)
@@ -81,7 +81,7 @@ def best_probabilities(means: Vector, spreads: Vector) -> Vector:
     spreads = np.maximum(spreads, 1e-6 * scale)
     reach = _REACH * spreads
     lowest = (means - reach).max()  # below it, some arm is (nearly) sure to be higher
-    able = (means + reach > lowest).nonzero()[0]
+    able = (means + reach >= lowest).nonzero()[0]
     count = len(able)
     result = np.zeros(len(means))
     if count == 1:

@@ -46,7 +46,7 @@ class UCB:
     alpha: float = 0.5
     delta: float | None = None
     norm_bound: float = 1.0
-    floor: float = 0.01
+    floor: float = 0.005
 
     def __post_init__(self) -> None:
         check_floor(self.floor)

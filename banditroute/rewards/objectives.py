@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import keyword
 import math
 from dataclasses import dataclass
 
-from banditroute._validate import label, number
+from banditroute._validate import LARGEST, label, number
 from banditroute.errors import InvalidConfigurationError, InvalidFeedbackError
 
 
@@ -22,15 +23,16 @@ class Objective:
     low, high
         Range of a possible value, in the objective's own unit; a value outside is refused.
     prior_mean
-        Expected outcome of an arm before any feedback.
+        Expected outcome of an arm before any feedback. None where no guess fits every user (dollars, joules): then it
+        is what the arms have in common, as soon as there is feedback.
     prior_noise
         Guess of the standard deviation of single outcomes around their expectation, used until feedback shows it.
-        None where no guess fits every user (a scale in dollars or joules): then the first outcomes set it.
+        None: the first outcomes set it.
 
     Raises
     ------
     InvalidConfigurationError
-        For a name that is no identifier, or a prior outside the range.
+        For a name that cannot be a keyword of ``feedback()``, or a prior outside the range.
 
     Examples
     --------
@@ -43,22 +45,23 @@ class Objective:
     higher_is_better: bool
     low: float = -math.inf
     high: float = math.inf
-    prior_mean: float = 0.0
+    prior_mean: float | None = None
     prior_noise: float | None = None
 
     def __post_init__(self) -> None:
         label(self.name, name="Objective(name=...)", error=InvalidConfigurationError)
-        if not self.name.isidentifier():
+        if not self.name.isidentifier() or keyword.iskeyword(self.name) or self.name in ("self", "decision_id"):
             raise InvalidConfigurationError(
-                f"objective {self.name!r} is not a Python identifier; it must serve as a keyword of feedback()"
+                f"objective {self.name!r} cannot be a keyword of feedback(); give another Python identifier"
             )
-        number(
-            self.prior_mean,
-            name=f"prior_mean of objective {self.name!r}",
-            low=self.low,
-            high=self.high,
-            error=InvalidConfigurationError,
-        )
+        if self.prior_mean is not None:
+            number(
+                self.prior_mean,
+                name=f"prior_mean of objective {self.name!r}",
+                low=self.low,
+                high=self.high,
+                error=InvalidConfigurationError,
+            )
         if self.prior_noise is not None:
             noise = number(
                 self.prior_noise, name=f"prior_noise of {self.name!r}", low=0.0, error=InvalidConfigurationError
@@ -74,9 +77,10 @@ class Objective:
         Raises
         ------
         InvalidFeedbackError
-            For a bool, a non-number, NaN, infinity, or a value out of range.
+            For a bool, a non-number, NaN, infinity, a value out of range or beyond 1e50.
         """
-        return number(value, name=self.name, low=self.low, high=self.high, error=InvalidFeedbackError)
+        low, high = max(self.low, -LARGEST), min(self.high, LARGEST)
+        return number(value, name=self.name, low=low, high=high, error=InvalidFeedbackError)
 
     @property
     def sign(self) -> float:

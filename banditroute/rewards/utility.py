@@ -17,10 +17,14 @@ def table(user_objectives: Sequence[Objective]) -> dict[str, Objective]:
     Raises
     ------
     InvalidConfigurationError
-        If two objectives have one name.
+        If two objectives have one name, or one is no objective.
     """
     objectives = {objective.name: objective for objective in STANDARD_OBJECTIVES}
     for objective in user_objectives:
+        if not isinstance(objective, Objective):
+            raise InvalidConfigurationError(
+                f"objective {objective!r} is a {type(objective).__name__}; give Objective(name=..., ...)"
+            )
         if objective.name in objectives:
             raise InvalidConfigurationError(
                 f"objective {objective.name!r} is defined twice (standard: {', '.join(sorted(objectives))}); "
@@ -37,21 +41,21 @@ def check_preference(prefer: object, objectives: Mapping[str, Objective]) -> Pre
     ------
     InvalidRequestError
         If it is neither a preference nor a mapping, or names an objective that does not exist.
+    InvalidConfigurationError
+        If its weights make no preference.
     """
-    if not isinstance(prefer, Preference):
-        if not isinstance(prefer, Mapping):
-            raise InvalidRequestError(
-                f"prefer is {prefer!r} ({type(prefer).__name__}); give a Preference, for example "
-                "Preference(quality=1.0, cost_usd=50.0)"
-            )
-        prefer = Preference(**prefer)
+    if not isinstance(prefer, Mapping):
+        raise InvalidRequestError(
+            f"prefer is {prefer!r} ({type(prefer).__name__}); give a Preference, for example "
+            "Preference(quality=1.0, cost_usd=50.0)"
+        )
     for name in prefer:
         if name not in objectives:
             raise InvalidRequestError(
                 f"preference {name!r} is no objective of this router; known: {', '.join(sorted(objectives))}. "
                 "Declare your own with Router(objectives=[Objective(...)])"
             )
-    return prefer
+    return prefer if isinstance(prefer, Preference) else Preference(**prefer)
 
 
 def weights(preference: Preference, names: Sequence[str], objectives: Mapping[str, Objective]) -> Vector:

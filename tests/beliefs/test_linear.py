@@ -1,0 +1,271 @@
+"""The linear belief against hand-computed numbers, brute force and the papers' own formulas."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from banditroute.beliefs import ArmStatistics, Linear, Prior
+from banditroute.errors import IncompatibleStoreError, InvalidConfigurationError
+
+
+def started(spec, arms=("a", "b"), dimension=1, **priors):
+    belief = spec.start(arms=arms, dimension=dimension, priors=priors)
+    belief.watch(list(priors))
+    return belief
+
+
+def ridge(spec, prior, contexts, outcomes):
+    """Mean vector, inverse precision and remaining sum of squares, in one go."""
+    precision = np.diag([*[spec.feature_precision] * (contexts.shape[1] - 1), spec.intercept_precision])
+    mu = np.zeros(contexts.shape[1])
+    mu[-1] = prior.mean
+    a = precision + contexts.T @ contexts
+    b = contexts.T @ outcomes + precision @ mu
+    theta = np.linalg.solve(a, b)
+    return theta, np.linalg.inv(a), outcomes @ outcomes + mu @ precision @ mu - theta @ b
+
+
+def test_one_outcome_by_hand():
+    # Lambda = 2, mu = 0.5, y = 1 at x = 1: A = 3, theta = (1 + 2 x 0.5) / 3 = 2/3, spread = 0.3 sqrt(1/3).
+    belief = started(Linear(intercept_precision=2.0, noise={"quality": 0.3}), quality=Prior(mean=0.5))
+    belief.update("a", np.ones(1), {"quality": 1.0})
+    means, spreads = belief.predict(np.ones(1))
+    assert means[0] == pytest.approx([2.0 / 3.0, 0.5])
+    assert spreads[0] == pytest.approx([0.3 * math.sqrt(1.0 / 3.0), 0.3 * math.sqrt(1.0 / 2.0)])
+
+
+def test_a_feature_and_a_bias_by_hand():
+    # Lambda = diag(1, 1), mu = 0, y = 3 at x = (1, 1): A = [[2, 1], [1, 2]], A^-1 = [[2, -1], [-1, 2]] / 3,
+    # theta = A^-1 (3, 3) = (1, 1). At (1, 0): mean 1, spread sqrt(2/3); log det A = log 3.
+    belief = started(
+        Linear(feature_precision=1.0, intercept_precision=1.0, noise={"y": 1.0}), dimension=2, y=Prior(mean=0.0)
+    )
+    belief.update("b", np.ones(2), {"y": 3.0})
+    means, spreads = belief.predict(np.array([1.0, 0.0]))
+    assert means[0] == pytest.approx([0.0, 1.0])
+    assert spreads[0] == pytest.approx([1.0, math.sqrt(2.0 / 3.0)])
+    assert belief.information() == pytest.approx([0.0, math.log(3.0)])
+
+
+def test_learned_noise_by_hand():
+    # Lambda = 1, mu = 0, nu = 2, noise0 = 1. Outcomes 1 and 3 of arm a at x = 1: A = 3, theta = 4/3,
+    # rss = 1 + 9 - 4/3 x 4 = 14/3; pooled = (2 + 14/3) / (2 + 2) = 5/3;
+    # sigma_a^2 = (2 x 5/3 + 14/3) / (2 + 2) = 2, sigma_b^2 = (2 x 5/3) / 2 = 5/3.
+    belief = started(Linear(intercept_precision=1.0, noise_strength=2.0), y=Prior(mean=0.0, noise=1.0))
+    belief.update("a", np.ones(1), {"y": 1.0})
+    belief.update("a", np.ones(1), {"y": 3.0})
+    assert belief.predict(np.ones(1)).spreads[0] == pytest.approx([math.sqrt(2.0 / 3.0), math.sqrt(5.0 / 3.0)])
+
+
+def test_without_a_guess_the_first_outcomes_set_the_noise():
+    belief = started(Linear(intercept_precision=1.0, noise_strength=2.0), cost_usd=Prior())
+    assert not belief.predict(np.ones(1)).spreads.any()
+    # theta = 1/2 x 0.4 = 0.2, rss = 0.16 - 0.2 x 0.4 = 0.08 = pooled; sigma_a^2 = (2 x 0.08 + 0.08) / 3 = 0.08.
+    belief.update("a", np.ones(1), {"cost_usd": 0.4})
+    assert belief.predict(np.ones(1)).spreads[0] == pytest.approx([math.sqrt(0.08 / 2.0), math.sqrt(0.08)])
+
+
+@pytest.mark.parametrize("strength", [0.01, 0.5, 1.0, 4.0, 100.0])
+def test_before_any_outcome_the_noise_is_the_guess(strength):
+    belief = started(Linear(intercept_precision=4.0, noise_strength=strength), quality=Prior(mean=0.5, noise=0.4))
+    assert belief.predict(np.ones(1)).spreads[0] == pytest.approx([0.2, 0.2])
+
+
+@pytest.mark.parametrize(("d", "k", "seed"), [(1, 2, 0), (2, 3, 1), (6, 4, 2), (33, 2, 3)])
+def test_scores_are_those_of_linucb(d, k, seed):
+    """Li et al. 2010, algorithm 1: A = I + sum x x', theta = A^-1 b, score = theta'x + alpha sqrt(x' A^-1 x)."""
+    rng = np.random.default_rng(seed)
+    arms = [f"arm {i}" for i in range(k)]
+    lam, alpha = 1.0, 0.7
+    spec = Linear(feature_precision=lam, intercept_precision=lam, noise={"y": 1.0})
+    belief = started(spec, arms, d, y=Prior(mean=0.0))
+    a, b = np.stack([lam * np.eye(d)] * k), np.zeros((k, d))
+    worst = 0.0
+    for _ in range(400):
+        x, chosen, y = rng.normal(size=d), int(rng.integers(k)), float(rng.normal())
+        inverse = np.linalg.inv(a)
+        theta = np.einsum("kij,kj->ki", inverse, b)
+        scores = theta @ x + alpha * np.sqrt(np.einsum("i,kij,j->k", x, inverse, x))
+        means, spreads = belief.predict(x)
+        worst = max(worst, np.abs(means[0] + alpha * spreads[0] - scores).max())
+        a[chosen] += np.outer(x, x)
+        b[chosen] += y * x
+        belief.update(arms[chosen], x, {"y": y})
+    assert worst < 1e-10
+
+
+def test_learned_noise_is_the_formula_of_the_module():
+    rng = np.random.default_rng(4)
+    arms, d, nu = ["a", "b", "c"], 3, 3.0
+    spec = Linear(feature_precision=2.0, intercept_precision=0.5, noise_strength=nu)
+    priors = {"quality": Prior(mean=0.5, noise=0.4), "cost_usd": Prior(mean=0.1)}
+    belief = started(spec, arms, d, **priors)
+    contexts, outcomes = rng.normal(size=(3, 40, d)), rng.normal(size=(3, 40, 2))
+    counts = [40, 7, 0]
+    for k, n in enumerate(counts):
+        for x, y in zip(contexts[k, :n], outcomes[k, :n], strict=True):
+            belief.update(arms[k], x, {"quality": y[0], "cost_usd": y[1]})
+    x = rng.normal(size=d)
+    for j, (name, prior) in enumerate(priors.items()):
+        fits = [ridge(spec, prior, contexts[k, :n], outcomes[k, :n, j]) for k, n in enumerate(counts)]
+        rss = np.array([fit[2] for fit in fits])
+        n, guess = np.array(counts), nu if prior.noise else 0.0
+        pooled = (guess * (prior.noise or 0.0) ** 2 + rss.sum()) / (guess + n.sum())
+        noise2 = (nu * pooled + rss) / (nu + n)
+        expected = [math.sqrt(noise2[k] * (x @ fits[k][1] @ x)) for k in range(3)]
+        assert belief.predict(x).spreads[belief.objectives.index(name)] == pytest.approx(expected, rel=1e-10)
+
+
+def test_information_is_the_log_determinant_of_abbasi_yadkori():
+    """log det(A) - log det(Lambda), also where updates were by rank one (theorem 2 needs it)."""
+    rng = np.random.default_rng(5)
+    belief = started(Linear(feature_precision=3.0, intercept_precision=0.2), dimension=4, y=Prior(noise=1.0))
+    precision = np.diag([3.0, 3.0, 3.0, 0.2])
+    a = precision.copy()
+    for i in range(300):
+        x = rng.normal(size=4)
+        a += np.outer(x, x)
+        belief.update("a", x, {"y": 1.0})
+        expected = np.linalg.slogdet(a)[1] - np.linalg.slogdet(precision)[1]
+        assert belief.information() == pytest.approx([expected, 0.0], rel=1e-10), i
+
+
+def test_information_is_that_of_the_best_known_objective():
+    belief = started(Linear(intercept_precision=1.0), quality=Prior(noise=0.4), cost_usd=Prior())
+    for _ in range(3):
+        belief.update("a", np.ones(1), {"cost_usd": 1.0})
+    belief.update("a", np.ones(1), {"quality": 1.0})
+    assert belief.information() == pytest.approx([math.log(4.0), 0.0])
+
+
+def test_nothing_believed_is_no_information():
+    belief = Linear().start(arms=["a", "b"], dimension=2, priors={})
+    assert belief.information().tolist() == [0.0, 0.0]
+    assert belief.predict(np.ones(2)).means.shape == (0, 2)
+
+
+def test_rounding_does_not_build_up():
+    """20,000 updates by rank one, contexts of condition 1e8, against one solution in one go at the end."""
+    rng = np.random.default_rng(6)
+    d = 8
+    axes = np.linalg.qr(rng.normal(size=(d, d)))[0] * np.logspace(0.0, -4.0, d)
+    contexts = rng.normal(size=(20_000, d)) @ axes
+    contexts[:, -1] = 1.0
+    outcomes = contexts @ rng.normal(size=d) + 0.1 * rng.normal(size=20_000)
+    spec = Linear(feature_precision=1e-3, intercept_precision=1e-3)
+    prior = Prior(mean=0.5, noise=0.4)
+    belief = started(spec, ["a"], d, y=prior)
+    for x, y in zip(contexts, outcomes.tolist(), strict=True):
+        belief.update("a", x, {"y": y})
+    refolded = spec.start(
+        arms=["a"],
+        dimension=d,
+        priors={"y": prior},
+        statistics={
+            "a": spec.fold(None, [(x, {"y": y}) for x, y in zip(contexts, outcomes, strict=True)], dimension=d)
+        },
+    )
+    theta = ridge(spec, prior, contexts, outcomes)[0]
+    for x in contexts[:50]:
+        online, afresh = belief.predict(x), refolded.predict(x)
+        assert np.abs(online.means - afresh.means).max() < 1e-10
+        assert np.abs(online.spreads - afresh.spreads).max() < 1e-10
+        assert online.means[0, 0] == pytest.approx(theta @ x, abs=1e-9)
+        assert belief.information()[0] == pytest.approx(refolded.information()[0], abs=1e-8)
+
+
+@pytest.mark.parametrize("size", [1e6, 1e9, 1e20, 1e49])
+def test_contexts_too_large_and_too_alike_still_leave_a_belief(size):
+    rng = np.random.default_rng(7)
+    belief = started(Linear(), ["a"], 3, quality=Prior(mean=0.5, noise=0.4))
+    events = []
+    for i in range(600):
+        x = np.array([size * (1.0 + 1e-9 * i), size * (1.0 + 2e-9 * i), 1.0])
+        events.append((x, {"quality": 0.8 + 0.1 * rng.random()}))
+        belief.update("a", *events[-1])
+    blob = Linear().fold(None, events, dimension=3)
+    again = Linear().start(arms=["a"], dimension=3, priors={}, statistics={"a": blob})
+    for one in (belief, again):
+        means, spreads = one.predict(np.array([size, size, 1.0]))
+        assert 0.7 < means[0, 0] < 1.0
+        assert 0.0 <= spreads[0, 0] < 1.0
+
+
+OBJECTIVES = ["quality", "cost_usd", "energy_joules"]
+PRIORS = {"quality": Prior(mean=0.5, noise=0.4), "cost_usd": Prior(mean=0.1), "energy_joules": Prior()}
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["a", "b"]), st.sets(st.sampled_from(OBJECTIVES), min_size=1), st.booleans()),
+        min_size=1,
+        max_size=25,
+    ),
+    st.sets(st.sampled_from(OBJECTIVES)),
+    st.integers(0, 2**32 - 1),
+)
+def test_grouping_is_one_regression_per_objective(reports, watched, seed):
+    """Observed together, apart, in parts, in changing subsets: each objective is believed as if it were alone."""
+    rng = np.random.default_rng(seed)
+    spec = Linear(feature_precision=2.0, noise=dict.fromkeys(OBJECTIVES, 0.7))
+    belief = spec.start(arms=["a", "b"], dimension=3, priors=PRIORS)
+    belief.watch(sorted(watched))
+    seen = {(arm, name): ([], []) for arm in "ab" for name in OBJECTIVES}
+    for arm, names, in_parts in reports:
+        x, values = rng.normal(size=3), {name: float(rng.normal()) for name in sorted(names)}
+        for part in [{name: value} for name, value in values.items()] if in_parts else [values]:
+            belief.update(arm, x, part)
+        for name, value in values.items():
+            seen[arm, name][0].append(x)
+            seen[arm, name][1].append(value)
+    x = rng.normal(size=3)
+    means, spreads = belief.predict(x)
+    assert set(belief.objectives) == watched.union(*(names for _, names, _ in reports))
+    for j, name in enumerate(belief.objectives):
+        for k, arm in enumerate("ab"):
+            contexts, outcomes = seen[arm, name]
+            theta, inverse, _ = ridge(spec, PRIORS[name], np.array(contexts).reshape(-1, 3), np.array(outcomes))
+            assert means[j, k] == pytest.approx(theta @ x, abs=1e-10)
+            assert spreads[j, k] == pytest.approx(0.7 * math.sqrt(x @ inverse @ x), abs=1e-10)
+            assert belief.counts(name)[k] == len(outcomes)
+
+
+def test_arms_of_another_router_keep_their_statistics_to_themselves():
+    blob = Linear().fold(None, [(np.ones(2), {"quality": 1.0})], dimension=2)
+    belief = Linear().start(arms=["a"], dimension=2, priors={}, statistics={"gone": blob})
+    assert belief.objectives == ()
+
+
+def test_statistics_of_another_dimension_are_refused():
+    blob = Linear().fold(None, [(np.ones(3), {"quality": 1.0})], dimension=3)
+    with pytest.raises(IncompatibleStoreError, match=r"have 3 features, the router has 2; use the featurizer"):
+        Linear().start(arms=["a"], dimension=2, priors={}, statistics={"a": blob})
+    with pytest.raises(IncompatibleStoreError, match=r"have 3 features, the router has 2; use the featurizer"):
+        Linear().fold(blob, [], dimension=2)
+
+
+def test_damaged_statistics_are_refused_at_the_start():
+    with pytest.raises(IncompatibleStoreError, match="restore the database"):
+        Linear().start(arms=["a"], dimension=2, priors={}, statistics={"a": b"BRST"})
+
+
+def test_statistics_are_the_sums_that_the_belief_was_given():
+    blob = Linear().fold(None, [(np.array([2.0, 1.0]), {"quality": 0.5})], dimension=2)
+    (group,) = ArmStatistics.from_bytes(blob).groups
+    assert (group.n, group.s.tolist(), group.b.tolist()) == (1, [[4.0, 2.0], [2.0, 1.0]], [[1.0, 0.5]])
+
+
+@pytest.mark.parametrize("bad", [0.0, -1.0, math.nan, math.inf, True, np.True_, "1", None])
+@pytest.mark.parametrize("setting", ["feature_precision", "intercept_precision", "noise_strength"])
+def test_bad_settings_are_refused(setting, bad):
+    with pytest.raises(InvalidConfigurationError, match=f"^{setting} is "):
+        Linear(**{setting: bad})
+
+
+@pytest.mark.parametrize("bad", [0.0, -1.0, math.nan, True])
+def test_bad_noise_is_refused(bad):
+    with pytest.raises(InvalidConfigurationError, match=r"^noise\['quality'\] is "):
+        Linear(noise={"quality": bad})

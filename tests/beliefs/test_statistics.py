@@ -1,0 +1,114 @@
+"""Sums by hand, and a form on disk that is exact and refuses any damage."""
+
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from banditroute.beliefs import ArmStatistics
+from banditroute.beliefs.statistics import fold
+from banditroute.errors import IncompatibleStoreError
+
+NUMBERS = st.floats(-1e50, 1e50)
+EVENTS = st.lists(
+    st.tuples(
+        st.lists(NUMBERS, min_size=3, max_size=3).map(np.array),
+        st.dictionaries(st.sampled_from(["quality", "cost_usd", "größe"]), NUMBERS, min_size=1),
+    ),
+    max_size=6,
+)
+
+
+def grouped(statistics):
+    return {
+        group.objectives: (group.n, group.s.tobytes(), group.b.tobytes(), group.yy.tobytes())
+        for group in statistics.groups
+    }
+
+
+def sample():
+    return fold(
+        None,
+        [(np.array([2.0, 1.0]), {"quality": 0.5, "cost_usd": 3.0}), (np.array([0.5, 1.0]), {"quality": 1.0})],
+        dimension=2,
+    )
+
+
+def test_sums_by_hand():
+    statistics = ArmStatistics(dimension=2)
+    assert statistics.add(np.array([2.0, 1.0]), {"quality": 0.5, "cost_usd": 3.0})
+    assert not statistics.add(np.array([0.0, 1.0]), {"cost_usd": 1.0, "quality": 1.0})
+    (group,) = statistics.groups
+    assert group.objectives == ("cost_usd", "quality")
+    assert group.n == 2
+    assert group.s.tolist() == [[4.0, 2.0], [2.0, 2.0]]
+    assert group.b.tolist() == [[6.0, 4.0], [1.0, 1.5]]
+    assert group.yy.tolist() == [10.0, 1.25]
+
+
+def test_objectives_part_at_the_first_decision_that_reports_one_without_the_other():
+    statistics = ArmStatistics(dimension=1)
+    x = np.ones(1)
+    assert statistics.add(x, {"quality": 1.0, "cost_usd": 2.0})
+    assert statistics.add(x, {"quality": 0.0})
+    assert {group.objectives: group.n for group in statistics.groups} == {("quality",): 2, ("cost_usd",): 1}
+    assert not statistics.add(x, {"quality": 1.0, "cost_usd": 2.0})
+    assert {group.objectives: group.s.item() for group in statistics.groups} == {("quality",): 3.0, ("cost_usd",): 2.0}
+
+
+@given(EVENTS)
+def test_written_statistics_are_read_exactly(events):
+    blob = fold(None, events, dimension=3)
+    read = ArmStatistics.from_bytes(blob)
+    direct = ArmStatistics(dimension=3)
+    for x, values in events:
+        direct.add(x, values)
+    assert read.dimension == 3
+    assert grouped(read) == grouped(direct)
+    assert read.to_bytes() == blob
+    for group in read.groups:
+        group.b += 1.0  # a read array is its own, not a view of the blob
+
+
+@given(EVENTS, EVENTS)
+def test_a_fold_in_two_steps_is_one_fold(first, second):
+    assert fold(fold(None, first, dimension=3), second, dimension=3) == fold(None, first + second, dimension=3)
+
+
+def test_every_truncation_is_refused():
+    blob = sample()
+    for length in range(len(blob)):
+        with pytest.raises(IncompatibleStoreError, match="restore the database from a backup"):
+            ArmStatistics.from_bytes(blob[:length])
+
+
+def test_every_flipped_bit_is_refused():
+    blob = sample()
+    for bit in range(8 * len(blob)):
+        damaged = bytearray(blob)
+        damaged[bit // 8] ^= 1 << bit % 8
+        with pytest.raises(IncompatibleStoreError, match=r"restore the database|upgrade banditroute"):
+            ArmStatistics.from_bytes(bytes(damaged))
+
+
+@given(st.binary(max_size=200), st.integers(0, 200), st.integers(0, 200))
+def test_any_other_damage_is_refused(other, start, length):
+    blob = sample()
+    damaged = blob[:start] + other + blob[start + length :]
+    if damaged != blob:
+        with pytest.raises(IncompatibleStoreError):
+            ArmStatistics.from_bytes(damaged)
+
+
+def test_statistics_of_a_newer_version_are_refused_with_the_remedy():
+    content = struct.pack("<4sHII", b"BRST", 2, 2, 2) + b"[]"
+    with pytest.raises(IncompatibleStoreError, match=r"version 2, this banditroute reads up to 1; upgrade banditroute"):
+        ArmStatistics.from_bytes(content + struct.pack("<I", zlib.crc32(content)))
+
+
+def test_statistics_of_another_dimension_are_not_added_to():
+    with pytest.raises(IncompatibleStoreError, match="have 2 features, the router has 3"):
+        fold(sample(), [(np.ones(3), {"quality": 1.0})], dimension=3)

@@ -1,0 +1,43 @@
+"""Learners are a belief and a policy under a well-known name."""
+
+import pytest
+
+from banditroute.beliefs import Linear
+from banditroute.errors import InvalidConfigurationError
+from banditroute.learners import EpsilonGreedy, Learner, LinUCB, ThompsonSampling
+from banditroute.policies import UCB, Greedy, Thompson, Uniform
+
+SPEC = Linear(feature_precision=1.0)
+
+
+@pytest.mark.parametrize(
+    ("learner", "policy"),
+    [
+        (LinUCB(alpha=1.0, delta=0.1, floor=0.2, belief=SPEC), UCB(alpha=1.0, delta=0.1, floor=0.2)),
+        (ThompsonSampling(scale=2.0, floor=0.3, belief=SPEC), Thompson(scale=2.0, floor=0.3)),
+        (EpsilonGreedy(epsilon=0.4, belief=SPEC), Greedy(floor=0.4)),
+        (Learner(policy=Uniform(), belief=SPEC), Uniform()),
+    ],
+)
+def test_a_learner_is_its_policy_and_belief(learner, policy):
+    assert learner.policy == policy
+    assert learner.belief is SPEC
+    assert repr(learner) == f"{type(learner).__name__}(policy={policy!r})"
+
+
+@pytest.mark.parametrize("learner", [LinUCB(), ThompsonSampling(), EpsilonGreedy(), Learner(policy=Uniform())])
+def test_the_belief_is_linear_unless_told_otherwise(learner):
+    assert learner.belief == Linear()
+
+
+@pytest.mark.parametrize(("learner", "policy"), [(LinUCB, UCB), (ThompsonSampling, Thompson), (EpsilonGreedy, Greedy)])
+def test_defaults_are_those_of_the_policy(learner, policy):
+    assert learner().policy == policy()
+
+
+@pytest.mark.parametrize(
+    "make", [lambda: LinUCB(alpha=-1.0), lambda: ThompsonSampling(scale=True), lambda: EpsilonGreedy(epsilon=1.5)]
+)
+def test_bad_settings_are_refused(make):
+    with pytest.raises(InvalidConfigurationError):
+        make()
