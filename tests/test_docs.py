@@ -217,7 +217,7 @@ class TestTheTestItself:
     def test_failing_block_has_the_line_of_the_page(self):
         with pytest.raises(ZeroDivisionError) as caught:
             run_blocks("text\n\n```python\n\n1 / 0\n```\n", "page.md")
-        assert "page.md:5:" in str(caught.traceback[-1])
+        assert "'page.md':5 in" in str(caught.traceback[-1])
 
     def test_block_that_warns_fails(self):
         with pytest.raises(DeprecationWarning):

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import sqlite3
 
 import numpy as np
@@ -137,11 +138,13 @@ def test_second_run_repeats_the_figures_and_continues_to_learn(small_log, first,
     assert "It has learned from 400 now." in again
 
 
-def test_log_without_costs(small_log, tmp_path):
+def test_log_without_costs_begins_anew_in_the_same_folder(small_log, first, out, tmp_path):
+    shutil.copy(out / "demo.db", tmp_path)
     rows = pq.read_table(small_log)
     bare = tmp_path / "bare.parquet"
     pq.write_table(rows.select(["query_id", "model", "score", "prompt"]), bare)
     shown = run(bare, tmp_path, seeds=1)
+    assert "begins with 0 learned outcomes in demo.db" in shown
     assert "static mixture" not in shown
     assert "best arm per task" not in shown.split("\n\n")[1]
     assert (tmp_path / "demo.png").exists()
@@ -157,11 +160,3 @@ def test_log_with_some_costs_unknown(small_log, tmp_path):
     assert "static mixture" not in shown
     row = next(line for line in shown.splitlines() if line.startswith("LinUCB"))
     assert re.split(r"\s{2,}", row)[2] == "–"
-
-
-def test_another_log_begins_anew_in_the_same_folder(small_log, tmp_path):
-    run(small_log, tmp_path, seeds=1)
-    other = tmp_path / "other.parquet"
-    rows = pq.read_table(small_log)
-    pq.write_table(rows, other)
-    assert "begins with 0 learned outcomes in demo.db" in run(other, tmp_path, seeds=1)

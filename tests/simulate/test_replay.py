@@ -114,7 +114,7 @@ def test_preference_acts(toy):
     )
     for weight, better in ((0.0, 1), (100.0, 0)):  # a dollar is worth 0, or 100 points: the dear arm costs 1 point
         prefer = Preference(quality=1.0, cost_usd=weight)
-        trace = replay(table, np.zeros((n, 0)), learner=LinUCB(), prefer=prefer, seed=0)
+        trace = replay(table, np.zeros((n, 0)), learner=ThompsonSampling(), prefer=prefer, seed=0)
         assert (trace.chosen[n // 2 :] == better).mean() > 0.9
 
 
