@@ -54,7 +54,7 @@ class LinUCB(Learner):
     def __init__(
         self,
         *,
-        alpha: float = 0.5,
+        alpha: float = 0.7,
         delta: float | None = None,
         floor: float = 0.005,
         belief: BeliefSpec | None = None,
