@@ -25,12 +25,7 @@ from banditroute._checks import (
 )
 from banditroute._validate import label
 from banditroute.choice import CannotChooseError, Chooser
-from banditroute.errors import (
-    BanditRouteError,
-    InvalidConfigurationError,
-    InvalidFeedbackError,
-    InvalidRequestError,
-)
+from banditroute.errors import BanditRouteError, InvalidConfigurationError, InvalidFeedbackError, InvalidRequestError
 from banditroute.features.base import Featurizer
 from banditroute.learners import Learner
 from banditroute.rewards.objectives import Objective
