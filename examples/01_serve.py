@@ -16,7 +16,7 @@ PROMPTS = [
     "What is the capital of Finland?",
     "Translate 'good morning' into Italian.",
     "Prove that there are infinitely many prime numbers, and then that there are infinitely many of the form 4k + 3.",
-    "```python\ndef f(xs):\n    return sorted(xs)[len(xs) // 2]\n```\nWhat does f return for [3, 1, 2]? Explain each step.",
+    "```python\ndef f(xs):\n    return sorted(xs)[len(xs) // 2]\n```\nWhat does f return for [3, 1, 2]? Explain it.",
 ]
 
 
