@@ -149,7 +149,7 @@ class Router:
                 rng=np.random.default_rng(seed),
             )
             for event in memory.pending:
-                self._chooser.learn(event.arm, event.x, event.values)
+                self._learn(event)
         except BaseException:
             self._store.close()
             raise
@@ -167,7 +167,7 @@ class Router:
 
     @property
     def learned(self) -> int:
-        """How much feedback this router's beliefs rest on, that of earlier processes included."""
+        """On how many decisions with feedback the beliefs rest, those of earlier processes included."""
         return self._learned_before + self._chooser.learned
 
     @property
@@ -389,7 +389,7 @@ class Router:
         return self._store.add_feedback(report, self._learn)
 
     def _learn(self, event: Event) -> None:
-        self._chooser.learn(event.arm, event.x, event.values)
+        self._chooser.learn(event.arm, event.x, event.values, first=event.first)
 
     def _fold(self, blob: bytes | None, events: Sequence[Event]) -> bytes:
         pairs = [(event.x, event.values) for event in events]

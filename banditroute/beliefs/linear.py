@@ -96,6 +96,8 @@ class Linear:
             "noise_strength": self.noise_strength,
             **{f"noise[{name!r}]": value for name, value in (self.noise or {}).items()},
         }
+        if self.noise is not None:
+            object.__setattr__(self, "noise", dict(self.noise))  # the caller may go on to change its own
         for name, value in given.items():
             if number(value, name=name, low=0.0, error=InvalidConfigurationError) == 0.0:
                 raise InvalidConfigurationError(f"{name} is 0; give a number above 0")
@@ -112,9 +114,16 @@ class Linear:
 
         Raises
         ------
+        InvalidConfigurationError
+            If the noise of an objective is given that does not exist.
         IncompatibleStoreError
             If an arm's statistics are damaged, or of another dimension.
         """
+        unknown = sorted(set(self.noise or {}) - set(priors))
+        if unknown:
+            raise InvalidConfigurationError(
+                f"noise is given for {', '.join(unknown)}, which is no objective; known: {', '.join(sorted(priors))}"
+            )
         return LinearBelief(spec=self, arms=arms, dimension=dimension, priors=priors, statistics=statistics or {})
 
     def fold(

@@ -350,3 +350,12 @@ def test_bad_settings_are_refused(setting, bad):
 def test_bad_noise_is_refused(bad):
     with pytest.raises(InvalidConfigurationError, match=r"^noise\['quality'\] is "):
         disjoint(noise={"quality": bad})
+
+
+def test_noise_of_an_unknown_objective_is_refused_and_later_changes_of_the_mapping_have_no_effect():
+    noise = {"quality": 0.4}
+    spec = Linear(noise=noise)
+    noise["qualty"] = 0.1
+    assert spec.noise == {"quality": 0.4}
+    with pytest.raises(InvalidConfigurationError, match="noise is given for qualty, which is no objective; known: qu"):
+        Linear(noise=noise).start(arms=["a"], dimension=1, priors={"quality": Prior(mean=0.5)})
