@@ -136,6 +136,9 @@ def test_second_run_repeats_the_figures_and_continues_to_learn(small_log, first,
     assert (out / "figures.json").read_text() == figures
     assert "continues from 200 learned outcomes in demo.db" in again
     assert "It has learned from 400 now." in again
+    prompts = read_outcomes(small_log).prompts
+    for shown, served in ((first, 200), (again, 400)):  # the second goes on where the first stopped
+        assert repr(" ".join(prompts[served % 60].split())[:100]) in shown
 
 
 def test_log_without_costs_begins_anew_in_the_same_folder(small_log, first, out, tmp_path):

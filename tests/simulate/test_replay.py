@@ -59,6 +59,13 @@ def test_beliefs_are_the_same_to_the_bit(table, x, monkeypatch):
         assert np.array_equal(one.probabilities, again.probabilities)
         assert np.array_equal(one.means, again.means)
         assert one.decided_at == again.decided_at
+    assert [decision.decided_at for decision in seen[:40]] == [float(second) for second in range(1, 41)]
+
+
+def test_seed_draws_the_choices_too(table, x):
+    # A uniform policy sees nothing of the request: only the router's own seed tells these apart.
+    one, other = (replay(table, x, learner=LEARNERS["uniform"], prefer=PREFER, seed=seed) for seed in (1, 2))
+    assert not np.array_equal(one.chosen, other.chosen)
 
 
 def test_order_of_the_requests_does_not_depend_on_the_learner(table, x):

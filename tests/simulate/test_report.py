@@ -140,6 +140,7 @@ class TestDraw:
 def test_dashed_line_is_where_the_mixtures_are(arms, at):
     quality, cost = arms
     hull = _upper_hull(cost, quality)
+    assert (np.diff(cost[hull]) > 0.0).all()
     assert cost[hull[0]] == cost.min()
     assert quality[hull[-1]] == quality.max()
     budget = cost[hull[0]] + at * (cost[hull[-1]] - cost[hull[0]])
