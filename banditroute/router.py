@@ -369,7 +369,8 @@ class Router:
         self._fallbacks += 1
         if trouble != self._last_trouble:
             self._last_trouble = trouble
-            _log.warning("routing falls back to arm %r: %s", self._fallback, trouble, exc_info=error)
+            foreseen = isinstance(error, BanditRouteError)
+            _log.warning("routing falls back to arm %r: %s", self._fallback, trouble, exc_info=None if foreseen else error)
 
     def _report(self, decision_id: str, **values: float | None) -> Ticket:
         if not isinstance(decision_id, str):
