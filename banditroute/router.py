@@ -369,8 +369,8 @@ class Router:
         self._fallbacks += 1
         if trouble != self._last_trouble:
             self._last_trouble = trouble
-            foreseen = isinstance(error, BanditRouteError)
-            _log.warning("routing falls back to arm %r: %s", self._fallback, trouble, exc_info=None if foreseen else error)
+            surprise = None if isinstance(error, BanditRouteError) else error
+            _log.warning("routing falls back to arm %r: %s", self._fallback, trouble, exc_info=surprise)
 
     def _report(self, decision_id: str, **values: float | None) -> Ticket:
         if not isinstance(decision_id, str):
