@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from typing import TypedDict
 
 import numpy as np
 
@@ -13,7 +14,20 @@ from banditroute.features.given import GivenFeatures
 from banditroute.learners import Learner, ThompsonSampling
 from banditroute.store.base import Store
 from banditroute.store.memory import MemoryStore
-from banditroute.types import Arm, Request, Vector
+from banditroute.types import Arm, Preference, Request, Vector
+
+
+class RouteOptions(TypedDict, total=False):
+    """The options of ``Router.route``, for its other forms."""
+
+    prefer: Preference | Mapping[str, float] | None
+    arms: Collection[str] | None
+    exclude: Collection[str]
+    session: str | None
+    tags: Collection[str]
+    input_tokens: int | None
+    template: str | None
+    metadata: Mapping[str, float | str] | None
 
 
 def check_arms(arms: object) -> tuple[Arm, ...]:
@@ -53,10 +67,9 @@ def check_features(features: Featurizer | int | None) -> Featurizer:
 def check_request(
     request: object,
     features: Featurizer,
-    *,
-    session: str | None,
-    tags: Collection[str],
-    input_tokens: int | None,
+    session: str | None = None,
+    tags: Collection[str] = (),
+    input_tokens: int | None = None,
     template: str | None = None,
     metadata: Mapping[str, float | str] | None = None,
 ) -> Request:

@@ -9,12 +9,13 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from types import TracebackType
-from typing import Self, TypeAlias, TypedDict, Unpack
+from typing import Self, TypeAlias, Unpack
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from banditroute._checks import (
+    RouteOptions,
     bounded,
     check_arms,
     check_eligible,
@@ -25,12 +26,7 @@ from banditroute._checks import (
 )
 from banditroute._validate import label
 from banditroute.choice import CannotChooseError, Chooser
-from banditroute.errors import (
-    BanditRouteError,
-    InvalidConfigurationError,
-    InvalidFeedbackError,
-    InvalidRequestError,
-)
+from banditroute.errors import BanditRouteError, InvalidConfigurationError, InvalidFeedbackError, InvalidRequestError
 from banditroute.features.base import Featurizer
 from banditroute.learners import Learner
 from banditroute.rewards.objectives import Objective
@@ -42,19 +38,6 @@ Clock: TypeAlias = Callable[[], float]
 """Gives Unix time in seconds."""
 
 _log = logging.getLogger("banditroute")
-
-
-class RouteOptions(TypedDict, total=False):
-    """The options of ``Router.route``, for its other forms."""
-
-    prefer: Preference | Mapping[str, float] | None
-    arms: Collection[str] | None
-    exclude: Collection[str]
-    session: str | None
-    tags: Collection[str]
-    input_tokens: int | None
-    template: str | None
-    metadata: Mapping[str, float | str] | None
 
 
 class Router:
@@ -156,7 +139,7 @@ class Router:
                 rng=np.random.default_rng(seed),
             )
             for event in memory.pending:
-                self._chooser.learn(event.arm, event.x, event.values)
+                self._learn(event)
         except BaseException:
             self._store.close()
             raise
@@ -174,7 +157,7 @@ class Router:
 
     @property
     def learned(self) -> int:
-        """How much feedback this router's beliefs rest on, that of earlier processes included."""
+        """On how many decisions with feedback the beliefs rest, those of earlier processes included."""
         return self._learned_before + self._chooser.learned
 
     @property
@@ -229,15 +212,7 @@ class Router:
         InvalidConfigurationError
             For a preference without a usable weight.
         """
-        checked = check_request(
-            request,
-            self._features,
-            session=session,
-            tags=tags,
-            input_tokens=input_tokens,
-            template=template,
-            metadata=metadata,
-        )
+        checked = check_request(request, self._features, session, tags, input_tokens, template, metadata)
         preference = self._preference if prefer is None else check_preference(prefer, self._objectives)
         eligible = None if arms is None and not exclude else check_eligible(self._index, arms, exclude)
         return self._decide(checked, preference, eligible, checked.features)
@@ -251,19 +226,20 @@ class Router:
         exclude: Collection[str] = (),
         session: str | None = None,
         tags: Collection[str] = (),
+        template: str | None = None,
+        metadata: Mapping[str, float | str] | None = None,
     ) -> list[Decision]:
         """``route()`` for many requests, whose texts are featurized in one batch."""
         if isinstance(requests, str):
             raise InvalidRequestError(f"requests is the string {requests[:40]!r}; give a list of texts, or use route()")
-        checked = [
-            check_request(request, self._features, session=session, tags=tags, input_tokens=None)
-            for request in requests
-        ]
+        checked = [check_request(each, self._features, session, tags, None, template, metadata) for each in requests]
         preference = self._preference if prefer is None else check_preference(prefer, self._objectives)
         eligible = None if arms is None and not exclude else check_eligible(self._index, arms, exclude)
         texts = [request for request in checked if request.text is not None]
         try:
             rows: Sequence[Vector | None] = list(self._features.transform(texts)) if texts else []
+        except InvalidRequestError:  # a caller's mistake, as in _decide: nothing is decided
+            raise
         except Exception as error:  # one bad text must not spoil the others: each goes alone
             _log.warning("featurizing %d texts in one batch failed, now one at a time: %s", len(texts), error)
             rows = [None] * len(texts)
@@ -392,7 +368,8 @@ class Router:
         self._fallbacks += 1
         if trouble != self._last_trouble:
             self._last_trouble = trouble
-            _log.warning("routing falls back to arm %r: %s", self._fallback, trouble, exc_info=error)
+            surprise = None if isinstance(error, BanditRouteError) else error
+            _log.warning("routing falls back to arm %r: %s", self._fallback, trouble, exc_info=surprise)
 
     def _report(self, decision_id: str, **values: float | None) -> Ticket:
         if not isinstance(decision_id, str):
@@ -412,7 +389,7 @@ class Router:
         return self._store.add_feedback(report, self._learn)
 
     def _learn(self, event: Event) -> None:
-        self._chooser.learn(event.arm, event.x, event.values)
+        self._chooser.learn(event.arm, event.x, event.values, first=event.first)
 
     def _fold(self, blob: bytes | None, events: Sequence[Event]) -> bytes:
         pairs = [(event.x, event.values) for event in events]

@@ -54,7 +54,8 @@ TYPES = {
 SUBJECTS = {
     "mathematics": "abstract_algebra college_mathematics high_school_mathematics high_school_statistics",
     "arithmetic": "elementary_mathematics",
-    "reading": "high_school_european_history high_school_us_history high_school_world_history",  # questions on a passage
+    # Questions on a passage that the prompt holds.
+    "reading": "high_school_european_history high_school_us_history high_school_world_history",
     "reasoning": "formal_logic logical_fallacies moral_scenarios",
     "science": "astronomy college_biology college_chemistry college_computer_science college_physics computer_security "
     "conceptual_physics electrical_engineering high_school_biology high_school_chemistry high_school_computer_science "
@@ -64,7 +65,8 @@ SUBJECT_TYPES = {f"mmlu/{subject}": name for name, subjects in SUBJECTS.items() 
 
 HEADER = re.compile(
     r"\[([^\]\n]+)\]\n|(?:Question|Q):\s*|Complete the sentence with the correct option:\s*"
-    r"|Please answer with the letter of the correct answer\.\s*|Read the following context and choose [^\n]*\s*Context:\s*"
+    r"|Please answer with the letter of the correct answer\.\s*"
+    r"|Read the following context and choose [^\n]*\s*Context:\s*"
 )
 OPTIONS = re.compile(r"\n\s*\(?[A1][).] |\nChoices: |\nOptions:|\nOption 1:")
 OPTION = re.compile(r"(?:\n\s*|, |: )\(?([A-J1-9])[).] (.+?)(?=, \([A-J]\) |\n|$)")
@@ -78,6 +80,7 @@ FRAMES = (
     ("Please answer the following question.\n\n", "\n- {}: ", ""),
 )
 MOST = 300  # prompts of one data set
+
 
 def task_type(dataset: str, prompt: str) -> str | None:
     """The type of a prompt; None where its data set holds several and the prompt does not tell which."""
@@ -213,7 +216,9 @@ class Held:
             if rows.any():
                 named = right & rows
                 claimed = max((p.argmax(axis=1) == index).sum(), 1)
-                click.echo(f"    {name:<14} recall {named.sum() / rows.sum():.3f}, precision {named.sum() / claimed:.3f}")
+                click.echo(
+                    f"    {name:<14} recall {named.sum() / rows.sum():.3f}, precision {named.sum() / claimed:.3f}"
+                )
 
 
 @click.command()

@@ -41,6 +41,14 @@ async def test_aroute_takes_them_too():
         assert np.array_equal((await router.aroute("hi", **options)).x, router.route("hi", **options).x)
 
 
+def test_route_many_gives_them_to_every_request():
+    features = Compose(blocks=[SCHEMA, Template()])
+    with make(features) as router:
+        options = {"metadata": {"tier": "gold"}, "template": "support"}
+        many = router.route_many(["hi", "ho"], **options)
+        assert all(np.array_equal(decision.x, router.route("hi", **options).x) for decision in many)
+
+
 def test_none_is_not_known():
     with make() as router:
         assert np.array_equal(router.route("hi", metadata={"tier": None}).x, router.route("hi", metadata=None).x)
@@ -84,12 +92,18 @@ def test_the_callers_mapping_may_change_afterwards():
     ],
 )
 def test_unusable_values_are_refused_and_nothing_is_recorded(options, message):
-    store = MemoryStore()
-    with make(store=store) as router:
-        with pytest.raises(InvalidRequestError, match=message):
-            router.route("hi", **options)
+    decided = []
+
+    class Noting(MemoryStore):
+        def add_decision(self, decision, prompt=None):
+            decided.append(decision)
+
+    with make(store=Noting()) as router:
+        for call in (lambda: router.route("hi", **options), lambda: router.route_many(["hi", "ho"], **options)):
+            with pytest.raises(InvalidRequestError, match=message):
+                call()
         assert router.fallbacks == 0
-        assert not list(store.decisions()) if hasattr(store, "decisions") else True
+    assert not decided
 
 
 def test_requests_can_still_be_hashed():

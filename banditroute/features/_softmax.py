@@ -23,8 +23,8 @@ def softmax(scores: Vector) -> Vector:
 def fit_softmax(x: Vector, classes: Vector, weights: Vector, *, precision: float) -> Vector:
     """Slopes and, as the last row, intercepts ``(d + 1, C)`` of ``softmax(x @ slopes + intercepts)``.
 
-    Minimises ``-sum_i weights_i ln p(class_i | x_i) + precision / 2 sum slopes^2`` by L-BFGS; the intercepts are all but
-    free, with a precision of 1e-3 that makes the minimum unique.
+    Minimises ``-sum_i weights_i ln p(class_i | x_i) + precision / 2 sum slopes^2`` by L-BFGS; the intercepts are all
+    but free, with a precision of 1e-3 that makes the minimum unique.
 
     Parameters
     ----------

@@ -7,13 +7,13 @@ import os
 from collections.abc import Collection, Mapping
 from os import PathLike, fspath
 from pathlib import Path
+from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
 from banditroute.errors import InvalidConfigurationError
-from banditroute.types import Vector
 
 _OWNER = "fitted by"
 
@@ -35,7 +35,7 @@ def save(path: str | PathLike[str], *, owner: str, arrays: Mapping[str, NDArray[
     part = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
         with part.open("wb") as file:
-            np.savez(file, allow_pickle=False, **{_OWNER: np.array(owner), **arrays})
+            np.savez(file, **{_OWNER: np.array(owner), **arrays})
             file.flush()
             os.fsync(file.fileno())
         os.replace(part, target)
@@ -43,7 +43,7 @@ def save(path: str | PathLike[str], *, owner: str, arrays: Mapping[str, NDArray[
         part.unlink(missing_ok=True)
 
 
-def load(path: str | PathLike[str], *, owner: str, names: Collection[str]) -> dict[str, Vector]:
+def load(path: str | PathLike[str], *, owner: str, names: Collection[str]) -> dict[str, NDArray[Any]]:
     """The arrays that :func:`save` wrote for ``owner``.
 
     Raises

@@ -27,9 +27,9 @@ class Metadata:
     ``metadata``: ``router.route(text, input_tokens=900, metadata={"tier": "gold"})``. A name that the schema does not
     declare is not read.
 
-    A number ``v`` declared with ``(low, high)`` gives two entries: ``sqrt(3) (2 (v - low) / (high - low) - 1)``, limited
-    to ``[-sqrt(3), sqrt(3)]`` so that what is uniform over the range has unit variance, and an indicator that is 1
-    where the number is missing (the first is 0 then, as in the middle of the range, and the indicator tells them apart).
+    A number ``v`` declared with ``(low, high)`` gives two entries: ``sqrt(3) (2 (v - low) / (high - low) - 1)``,
+    limited to ``[-sqrt(3), sqrt(3)]`` so that what is uniform over the range has unit variance, and an indicator, 1 where the
+    number is missing (the first is 0 then, as in the middle of the range, and the indicator tells them apart).
 
     A category declared with ``n`` gives ``n + 1`` entries: one 1 in the slot ``BLAKE2b(value) mod n``, or in the last
     where the category is missing. A value never seen before has a slot like any other; two values may share one, so

@@ -33,9 +33,9 @@ class TaskType:
     ``p = softmax(z W + b)`` over ``z``, the 64 directions of :class:`StaticEmbedding` and the 12 numbers of
     :class:`Complexity`. ``TaskType()`` takes the shipped ``W``: a multinomial logistic regression on the prompts of
     openly licensed routing data, whose temperature was fitted on data sets that were left out [1]_. Its types are those
-    for which there was training data: see :attr:`types`. There was none for translation, summary, extraction, chat, code
-    reading and free writing, and prompts of these kinds get the probabilities of whatever they look like. How it was
-    made, what it reaches on data sets that it has not seen, and the licences lie beside it in ``data/task_type``.
+    for which there was training data: see :attr:`types`. There was none for translation, summary, extraction, chat,
+    code reading and free writing, and prompts of these kinds get the probabilities of whatever they look like. How it
+    was made, what it reaches on data sets that it has not seen, and the licences lie beside it in ``data/task_type``.
 
     :meth:`fit` replaces types and weights by your own, from a few prompts of each; ``classifier`` replaces all.
 
@@ -156,7 +156,7 @@ class TaskType:
         OSError
             If the file cannot be read.
         """
-        arrays: dict[str, NDArray[np.generic]] = _state.load(path, owner=_owner(), names=("types", "weights"))
+        arrays = _state.load(path, owner=_owner(), names=("types", "weights"))
         return cls.of(arrays["types"].tolist(), arrays["weights"].astype(np.float64))
 
     @property

@@ -19,7 +19,7 @@ _WORDS = 4
 """How many words make a head or a tail: templates are told apart by fewer than they begin with."""
 
 _WORD = re.compile(r"\d+|[^\W\d]+|[^\w\s]")
-_LABEL = re.compile(r"^[ \t]{0,8}([^\W\d][^\W\d]{0,23}(?: [^\W\d]{1,24}){0,2}):|^(#{1,6} |```|<\w{1,24}>)", re.MULTILINE)
+_LABEL = re.compile(r"^[ \t]{0,8}([^\W\d]{1,24}(?: [^\W\d]{1,24}){0,2}):|^(#{1,6} |```|<\w{1,24}>)", re.MULTILINE)
 _LABELS = 32
 
 
@@ -27,12 +27,11 @@ class Template:
     """Recognises the call site of templated prompts, as a soft one-hot over a fixed number of slots.
 
     Production prompts are mostly a constant frame around what varies. Three parts of the frame each vote a third for
-    one slot: the *head* (the first four words of the first line, up to a colon), the *tail* (the last four words of the
-    last line), and the *structure* (the labels that begin lines, such as ``Question:``, ``## `` or a fence of code, each
-    once and in order; a text without any has none, and votes as every other plain text does). Case, white space and
-    digits do not matter. So every prompt of one call site puts the votes of its constant parts on the same slots,
-    whatever its other part holds. A request with ``template="..."`` names its call site, and gives the whole vote to
-    that name's slot.
+    one slot: the *head* (first four words of the first line, up to a colon), the *tail* (last four words of the last
+    line), and the *structure* (the labels that begin lines, such as ``Question:``, ``## `` or a fence of code, each once
+    and in order; a text without any has none, and votes as every other plain text does). Case, white space and digits
+    do not matter. So every prompt of one call site puts the votes of its constant parts on the same slots, whatever its
+    other part holds. A request with ``template="..."`` names its call site, and gives the whole vote to the name's slot.
 
     The slot of a part is a hash of it (BLAKE2b), and depends on nothing else: not on the traffic so far, the process or
     the order of requests. Counting which signatures recur, online, would leave the slots of rare ones free, but the
@@ -54,7 +53,7 @@ class Template:
     --------
     >>> template = Template(slots=16)
     >>> frame = "Classify the sentiment of this review.\\nReview: {}\\nAnswer with one word, please."
-    >>> one, other = (template.transform_one(Request(text=frame.format(text))) for text in ("Great!", "Broke on day 2."))
+    >>> one, other = (template.transform_one(Request(text=frame.format(text))) for text in ("Great!", "It broke."))
     >>> bool((one == other).all())
     True
     >>> template.transform_one(Request(text="Hello", template="greeting")).max()

@@ -66,7 +66,8 @@ def test_two_objects_of_the_same_settings_agree(name):
 
 def test_importing_and_constructing_imports_nothing_heavy():
     script = (
-        "import sys; from banditroute.features import *; TextFeatures(); SentenceEmbedding(model='no/such/model'); TaskType(); "
+        "import sys; from banditroute.features import *; "
+        "TextFeatures(); SentenceEmbedding(model='no/such/model'); TaskType(); "
         "heavy = {'tokenizers', 'torch', 'pyarrow', 'scipy', 'sentence_transformers'} & set(sys.modules); "
         "print(sorted(heavy))"
     )

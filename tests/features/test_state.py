@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 from banditroute.errors import InvalidConfigurationError
-from banditroute.features import Complexity, SentenceEmbedding, Standardize, StaticEmbedding, TaskType
-from banditroute.features import _state
+from banditroute.features import Complexity, SentenceEmbedding, Standardize, StaticEmbedding, TaskType, _state
 from banditroute.types import Request
 
 PROMPTS = ["a", "aa b", "cat and dog", "an apple a day", "zoo"]

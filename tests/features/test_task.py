@@ -27,7 +27,10 @@ def probabilities(task, text):
     ("text", "expected"),
     [
         ("Write a Python function that removes duplicates from a list.", "code_writing"),
-        ("def median(xs: list) -> float:\n    '''Return the median of xs.\n    >>> median([3, 1])\n    2.0'''", "code_writing"),
+        (
+            "def median(xs: list) -> float:\n    '''Return the median of xs.\n    >>> median([3, 1])\n    2.0'''",
+            "code_writing",
+        ),
         ("Tom has 12 apples, gives 5 to Ann and buys 7 more at $2 each. How many apples does he have?", "arithmetic"),
         ("Find all real $x$ such that $\\frac{x^2 - 4}{x - 2} = 7$. Simplify the polynomial.", "mathematics"),
         ("Which gas do plants take in from the air during photosynthesis?", "science"),

@@ -66,7 +66,9 @@ def test_a_named_template_wins():
     named = one("any text", template="support")
     assert sorted(named)[-2:] == [0.0, 1.0]
     assert np.array_equal(named, one("quite another text", template="support"))
-    assert not np.array_equal(one("any text", slots=1024, template="billing"), one("any text", slots=1024, template="b"))
+    assert not np.array_equal(
+        one("any text", slots=1024, template="billing"), one("any text", slots=1024, template="b")
+    )
 
 
 @given(st.text(max_size=300))
