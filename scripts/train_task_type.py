@@ -64,7 +64,7 @@ SUBJECTS = {
 SUBJECT_TYPES = {f"mmlu/{subject}": name for name, subjects in SUBJECTS.items() for subject in subjects.split()}
 
 HEADER = re.compile(
-    r"\[([^\]\n]+)\]\n|(?:Question|Q):\s*|Complete the sentence with the correct option:\s*"
+    r"\[[^\]\n]+\]\n|(?:Question|Q):\s*|Complete the sentence with the correct option:\s*"
     r"|Please answer with the letter of the correct answer\.\s*"
     r"|Read the following context and choose [^\n]*\s*Context:\s*"
 )

@@ -32,10 +32,11 @@ def save(path: str | PathLike[str], *, owner: str, arrays: Mapping[str, NDArray[
     ``owner`` says what they belong to: class, settings and parts, as far as the numbers depend on them.
     """
     target = Path(fspath(path))
+    fields: dict[str, Any] = {_OWNER: np.array(owner), **arrays}
     part = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
         with part.open("wb") as file:
-            np.savez(file, **{_OWNER: np.array(owner), **arrays})
+            np.savez(file, **fields)
             file.flush()
             os.fsync(file.fileno())
         os.replace(part, target)
@@ -54,8 +55,8 @@ def load(path: str | PathLike[str], *, owner: str, names: Collection[str]) -> di
         Where the file holds anything else, or belongs to another owner.
     """
     try:
-        with np.load(fspath(path), allow_pickle=False) as file:
-            found = {name: file[name] for name in file.files}
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
+            found = {name: archive[name] for name in archive.files}
     except (ValueError, EOFError, BadZipFile, TypeError, AttributeError) as error:
         raise InvalidConfigurationError(f"{fspath(path)} is not what save() of a featurizer writes") from error
     written_by = str(found.pop(_OWNER, "nobody"))

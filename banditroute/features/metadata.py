@@ -28,8 +28,8 @@ class Metadata:
     declare is not read.
 
     A number ``v`` declared with ``(low, high)`` gives two entries: ``sqrt(3) (2 (v - low) / (high - low) - 1)``,
-    limited to ``[-sqrt(3), sqrt(3)]`` so that what is uniform over the range has unit variance, and an indicator, 1 where the
-    number is missing (the first is 0 then, as in the middle of the range, and the indicator tells them apart).
+    limited to ``[-sqrt(3), sqrt(3)]`` so that what is uniform over the range has unit variance, and an indicator, 1
+    where the number is missing (the first is 0 then, as in the middle of the range; the indicator tells them apart).
 
     A category declared with ``n`` gives ``n + 1`` entries: one 1 in the slot ``BLAKE2b(value) mod n``, or in the last
     where the category is missing. A value never seen before has a slot like any other; two values may share one, so

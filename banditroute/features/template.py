@@ -28,10 +28,11 @@ class Template:
 
     Production prompts are mostly a constant frame around what varies. Three parts of the frame each vote a third for
     one slot: the *head* (first four words of the first line, up to a colon), the *tail* (last four words of the last
-    line), and the *structure* (the labels that begin lines, such as ``Question:``, ``## `` or a fence of code, each once
-    and in order; a text without any has none, and votes as every other plain text does). Case, white space and digits
-    do not matter. So every prompt of one call site puts the votes of its constant parts on the same slots, whatever its
-    other part holds. A request with ``template="..."`` names its call site, and gives the whole vote to the name's slot.
+    line), and the *structure* (the labels that begin lines, such as ``Question:``, ``## `` or a fence of code, each
+    once and in order; a text without any has none, and votes as every other plain text does). Case, white space and
+    digits do not matter. So every prompt of one call site puts the votes of its constant parts on the same slots,
+    whatever its other part holds. A request with ``template="..."`` names its call site, and gives the whole vote to
+    the slot of that name.
 
     The slot of a part is a hash of it (BLAKE2b), and depends on nothing else: not on the traffic so far, the process or
     the order of requests. Counting which signatures recur, online, would leave the slots of rare ones free, but the
