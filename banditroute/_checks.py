@@ -27,7 +27,7 @@ class RouteOptions(TypedDict, total=False):
     tags: Collection[str]
     input_tokens: int | None
     template: str | None
-    metadata: Mapping[str, float | str] | None
+    metadata: Mapping[str, float | str | None] | None
 
 
 def check_arms(arms: object) -> tuple[Arm, ...]:
@@ -71,7 +71,7 @@ def check_request(
     tags: Collection[str] = (),
     input_tokens: int | None = None,
     template: str | None = None,
-    metadata: Mapping[str, float | str] | None = None,
+    metadata: Mapping[str, float | str | None] | None = None,
 ) -> Request:
     """A request that ``features`` can turn into a context; raises InvalidRequestError for any other."""
     if session is not None:

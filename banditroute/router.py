@@ -176,7 +176,7 @@ class Router:
         tags: Collection[str] = (),
         input_tokens: int | None = None,
         template: str | None = None,
-        metadata: Mapping[str, float | str] | None = None,
+        metadata: Mapping[str, float | str | None] | None = None,
     ) -> Decision:
         """Choose an arm for a request.
 
@@ -227,7 +227,7 @@ class Router:
         session: str | None = None,
         tags: Collection[str] = (),
         template: str | None = None,
-        metadata: Mapping[str, float | str] | None = None,
+        metadata: Mapping[str, float | str | None] | None = None,
     ) -> list[Decision]:
         """``route()`` for many requests, whose texts are featurized in one batch."""
         if isinstance(requests, str):

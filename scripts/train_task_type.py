@@ -29,6 +29,7 @@ from banditroute.types import Request
 PRECISION = 40.0  # of the prior of each slope, with as much evidence as there are prompts
 
 # Data set -> task type. Types without a data set: translation, summary, extraction, chat, code reading, free writing.
+# commongen is left out: its prompts are bare lists of words, and a type learned from them would know no other writing.
 TYPES = {
     "agentverse-logicgrid": "reasoning",
     "agentverse-mgsm": "arithmetic",

@@ -32,7 +32,16 @@ from banditroute import (
     ThompsonSampling,
 )
 from banditroute.beliefs import Linear
-from banditroute.features import Complexity, Compose, Featurizer, StaticEmbedding
+from banditroute.features import (
+    Complexity,
+    Compose,
+    Featurizer,
+    Metadata,
+    Standardize,
+    StaticEmbedding,
+    TaskType,
+    Template,
+)
 from banditroute.policies import UCB, Mixture, Policy, Uniform
 from banditroute.store import Event, Fold, Learn, Memory, Store, Ticket
 
@@ -98,6 +107,19 @@ def settings() -> None:
     Router(arms=["a"], learner=Learner(policy=Mixture(shares={"a": 1.0})), prefer={"quality": 1.0})
 
 
+def told_apart(prompts: list[str]) -> Featurizer:
+    task = TaskType.fit({"sum": ["Add 1 and 2", "What is 3 + 4?"], "greeting": ("Hi", "Hello")})
+    assert_type(task, TaskType)
+    own = TaskType(classifier=lambda text: [0.5, 0.5], types=["a", "b"], label="even")
+    schema = Metadata(numeric={"input_tokens": (0, 8000), "age": (0.5, 1.5)}, categorical={"tier": 4})
+    router = Router(arms=["a"], features=Compose(blocks=[own, schema, Template(slots=8)]))
+    router.route("Why?", template="why", metadata={"tier": "gold", "age": 1})
+    router.route_many(["Why?"], template="why", metadata={"tier": "gold"})
+    standard = Standardize(block=task).fit(prompts)
+    assert_type(Standardize(block=task, dimension=1).load("file.npz"), Standardize)
+    return standard
+
+
 def ready_features(router: Router) -> list[Decision]:
     router.route([0.1, 0.2])
     router.route((0.1, 0.2))
@@ -108,7 +130,7 @@ def ready_features(router: Router) -> list[Decision]:
 
 
 async def event_loop(router: Router) -> None:
-    decision = await router.aroute("Why?", prefer={"quality": 1.0}, session="s", tags=["t"], input_tokens=2)
+    decision = await router.aroute("Why?", session="s", input_tokens=2, template="t", metadata={"tier": None})
     assert_type(decision, Decision)
     await router.afeedback(decision.id, quality=1.0, latency_seconds=0.2)
 
