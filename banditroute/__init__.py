@@ -18,6 +18,7 @@ from banditroute.errors import (
 )
 from banditroute.features import SentenceEmbedding, TextFeatures
 from banditroute.learners import EpsilonGreedy, Learner, LinUCB, ThompsonSampling
+from banditroute.policies import Mixture, Uniform
 from banditroute.rewards import Objective
 from banditroute.router import Router
 from banditroute.store import MemoryStore, SQLStore
@@ -40,6 +41,7 @@ __all__ = [
     "LinUCB",
     "MemoryStore",
     "MissingDependencyError",
+    "Mixture",
     "Objective",
     "Preference",
     "Request",
@@ -49,6 +51,7 @@ __all__ = [
     "StoreError",
     "TextFeatures",
     "ThompsonSampling",
+    "Uniform",
     "UnknownDecisionError",
 ]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from typing import TypedDict
 
 import numpy as np
 
@@ -13,7 +14,20 @@ from banditroute.features.given import GivenFeatures
 from banditroute.learners import Learner, ThompsonSampling
 from banditroute.store.base import Store
 from banditroute.store.memory import MemoryStore
-from banditroute.types import Arm, Request, Vector
+from banditroute.types import Arm, Preference, Request, Vector
+
+
+class RouteOptions(TypedDict, total=False):
+    """The options of ``Router.route``, for its other forms."""
+
+    prefer: Preference | Mapping[str, float] | None
+    arms: Collection[str] | None
+    exclude: Collection[str]
+    session: str | None
+    tags: Collection[str]
+    input_tokens: int | None
+    template: str | None
+    metadata: Mapping[str, float | str | None] | None
 
 
 def check_arms(arms: object) -> tuple[Arm, ...]:
@@ -51,7 +65,13 @@ def check_features(features: Featurizer | int | None) -> Featurizer:
 
 
 def check_request(
-    request: object, features: Featurizer, *, session: str | None, tags: Collection[str], input_tokens: int | None
+    request: object,
+    features: Featurizer,
+    session: str | None = None,
+    tags: Collection[str] = (),
+    input_tokens: int | None = None,
+    template: str | None = None,
+    metadata: Mapping[str, float | str | None] | None = None,
 ) -> Request:
     """A request that ``features`` can turn into a context; raises InvalidRequestError for any other."""
     if session is not None:
@@ -64,15 +84,45 @@ def check_request(
         tags = tuple(label(tag, name="tag", error=InvalidRequestError) for tag in tags)
     if input_tokens is not None:
         input_tokens = int(number(input_tokens, name="input_tokens", low=0.0, error=InvalidRequestError))
+    if template is not None:
+        label(template, name="template", error=InvalidRequestError)
+    given = {} if metadata is None else _check_metadata(metadata)
     if isinstance(request, str):
         if isinstance(features, GivenFeatures):
             raise InvalidRequestError(
                 f"this router expects {features.dimension} ready features, a text was given; "
                 "make it with Router(features=TextFeatures()) to route texts"
             )
-        return Request(text=request, session=session, tags=tuple(tags), input_tokens=input_tokens)
-    vector = _check_vector(request, features.dimension)
-    return Request(features=vector, session=session, tags=tuple(tags), input_tokens=input_tokens)
+        text, vector = request, None
+    else:
+        text, vector = None, _check_vector(request, features.dimension)
+    return Request(
+        text=text,
+        features=vector,
+        session=session,
+        tags=tuple(tags),
+        input_tokens=input_tokens,
+        template=template,
+        metadata=given,
+    )
+
+
+def _check_metadata(metadata: object) -> dict[str, float | str]:
+    """Names with a number or a string each, as a copy; what is None is not known, and left out."""
+    if not isinstance(metadata, Mapping):
+        raise InvalidRequestError(
+            f"metadata is {metadata!r} ({type(metadata).__name__}); give a mapping, for example {{'tier': 'gold'}}"
+        )
+    given: dict[str, float | str] = {}
+    for name, value in metadata.items():
+        label(name, name="a name in metadata", error=InvalidRequestError)
+        if name in ("session", "tags", "input_tokens"):
+            raise InvalidRequestError(f"metadata names {name!r}, which has a keyword of its own: {name}=...")
+        if isinstance(value, str):
+            given[name] = value
+        elif value is not None:
+            given[name] = number(value, name=f"metadata {name!r}", error=InvalidRequestError)
+    return given
 
 
 def bounded(vector: Vector) -> bool:

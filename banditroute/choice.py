@@ -167,17 +167,17 @@ class Chooser:
 
     @property
     def learned(self) -> int:
-        """How many times ``learn`` was called for an arm of this router."""
+        """Of how many decisions something was learned."""
         return self._learned
 
-    def learn(self, arm: str, x: Vector, values: Mapping[str, float]) -> None:
-        """Learn the outcomes ``values`` of ``arm`` at context ``x (d,)``."""
+    def learn(self, arm: str, x: Vector, values: Mapping[str, float], *, first: bool = True) -> None:
+        """Learn the outcomes ``values`` of ``arm`` at context ``x (d,)``, the ``first`` of their decision or others."""
         if arm not in self._names:
             return  # an arm of an earlier configuration: recorded, and folded by the store
         with self._lock:
             known = len(self._belief.objectives)
             self._belief.update(arm, x, values)
-            self._learned += 1
+            self._learned += first
             if len(self._belief.objectives) != known:
                 self._weights.clear()
 

@@ -9,12 +9,13 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from types import TracebackType
-from typing import Self, TypeAlias, TypedDict, Unpack
+from typing import Self, TypeAlias, Unpack
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from banditroute._checks import (
+    RouteOptions,
     bounded,
     check_arms,
     check_eligible,
@@ -25,12 +26,7 @@ from banditroute._checks import (
 )
 from banditroute._validate import label
 from banditroute.choice import CannotChooseError, Chooser
-from banditroute.errors import (
-    BanditRouteError,
-    InvalidConfigurationError,
-    InvalidFeedbackError,
-    InvalidRequestError,
-)
+from banditroute.errors import BanditRouteError, InvalidConfigurationError, InvalidFeedbackError, InvalidRequestError
 from banditroute.features.base import Featurizer
 from banditroute.learners import Learner
 from banditroute.rewards.objectives import Objective
@@ -42,17 +38,6 @@ Clock: TypeAlias = Callable[[], float]
 """Gives Unix time in seconds."""
 
 _log = logging.getLogger("banditroute")
-
-
-class RouteOptions(TypedDict, total=False):
-    """The options of ``Router.route``, for its other forms."""
-
-    prefer: Preference | Mapping[str, float] | None
-    arms: Collection[str] | None
-    exclude: Collection[str]
-    session: str | None
-    tags: Collection[str]
-    input_tokens: int | None
 
 
 class Router:
@@ -154,7 +139,7 @@ class Router:
                 rng=np.random.default_rng(seed),
             )
             for event in memory.pending:
-                self._chooser.learn(event.arm, event.x, event.values)
+                self._learn(event)
         except BaseException:
             self._store.close()
             raise
@@ -172,7 +157,7 @@ class Router:
 
     @property
     def learned(self) -> int:
-        """How much feedback this router's beliefs rest on, that of earlier processes included."""
+        """On how many decisions with feedback the beliefs rest, those of earlier processes included."""
         return self._learned_before + self._chooser.learned
 
     @property
@@ -190,6 +175,8 @@ class Router:
         session: str | None = None,
         tags: Collection[str] = (),
         input_tokens: int | None = None,
+        template: str | None = None,
+        metadata: Mapping[str, float | str | None] | None = None,
     ) -> Decision:
         """Choose an arm for a request.
 
@@ -207,6 +194,9 @@ class Router:
             Labels, recorded with the decision.
         input_tokens
             Tokens of the prompt; where arms have token prices and none is given, a quarter of its characters.
+        template, metadata
+            What the featurizers ``Template`` and ``Metadata`` read: a name for the place in the application that made
+            the prompt, and name = number or string (None: not known). Not recorded, but for their part in the context.
 
         Returns
         -------
@@ -217,11 +207,12 @@ class Router:
         Raises
         ------
         InvalidRequestError
-            For a caller's mistake: no arm left, an unknown arm or objective, features of a wrong length or not finite.
+            For a caller's mistake: no arm left, an unknown arm or objective, features of a wrong length or not finite,
+            metadata that the featurizer cannot read.
         InvalidConfigurationError
             For a preference without a usable weight.
         """
-        checked = check_request(request, self._features, session=session, tags=tags, input_tokens=input_tokens)
+        checked = check_request(request, self._features, session, tags, input_tokens, template, metadata)
         preference = self._preference if prefer is None else check_preference(prefer, self._objectives)
         eligible = None if arms is None and not exclude else check_eligible(self._index, arms, exclude)
         return self._decide(checked, preference, eligible, checked.features)
@@ -235,19 +226,20 @@ class Router:
         exclude: Collection[str] = (),
         session: str | None = None,
         tags: Collection[str] = (),
+        template: str | None = None,
+        metadata: Mapping[str, float | str | None] | None = None,
     ) -> list[Decision]:
         """``route()`` for many requests, whose texts are featurized in one batch."""
         if isinstance(requests, str):
             raise InvalidRequestError(f"requests is the string {requests[:40]!r}; give a list of texts, or use route()")
-        checked = [
-            check_request(request, self._features, session=session, tags=tags, input_tokens=None)
-            for request in requests
-        ]
+        checked = [check_request(each, self._features, session, tags, None, template, metadata) for each in requests]
         preference = self._preference if prefer is None else check_preference(prefer, self._objectives)
         eligible = None if arms is None and not exclude else check_eligible(self._index, arms, exclude)
         texts = [request for request in checked if request.text is not None]
         try:
             rows: Sequence[Vector | None] = list(self._features.transform(texts)) if texts else []
+        except InvalidRequestError:  # a caller's mistake, as in _decide: nothing is decided
+            raise
         except Exception as error:  # one bad text must not spoil the others: each goes alone
             _log.warning("featurizing %d texts in one batch failed, now one at a time: %s", len(texts), error)
             rows = [None] * len(texts)
@@ -351,6 +343,8 @@ class Router:
             self._store.add_decision(decision, prompt)
             self._last_trouble = None
             return decision
+        except InvalidRequestError:  # a caller's mistake that only the featurizer can see
+            raise
         except Exception as error:  # whatever was learned or stored must not stop the traffic
             trouble = str(error) if isinstance(error, BanditRouteError) else f"{type(error).__name__}: {error}"
             self._note(trouble, error)
@@ -374,7 +368,8 @@ class Router:
         self._fallbacks += 1
         if trouble != self._last_trouble:
             self._last_trouble = trouble
-            _log.warning("routing falls back to arm %r: %s", self._fallback, trouble, exc_info=error)
+            surprise = None if isinstance(error, BanditRouteError) else error
+            _log.warning("routing falls back to arm %r: %s", self._fallback, trouble, exc_info=surprise)
 
     def _report(self, decision_id: str, **values: float | None) -> Ticket:
         if not isinstance(decision_id, str):
@@ -394,7 +389,7 @@ class Router:
         return self._store.add_feedback(report, self._learn)
 
     def _learn(self, event: Event) -> None:
-        self._chooser.learn(event.arm, event.x, event.values)
+        self._chooser.learn(event.arm, event.x, event.values, first=event.first)
 
     def _fold(self, blob: bytes | None, events: Sequence[Event]) -> bytes:
         pairs = [(event.x, event.values) for event in events]

@@ -128,6 +128,20 @@ class Request:
         Labels that the application gives; stored with the decision.
     input_tokens
         Tokens of the prompt, at least 0; None if not counted.
+    template
+        Names the place in the application that made the prompt, for the featurizer ``Template``; None if not known.
+    metadata
+        Name -> number or string, for the featurizer ``Metadata``.
+
+    Raises
+    ------
+    InvalidRequestError
+        For both text and features, and for neither.
+
+    Examples
+    --------
+    >>> Request(text="Why is the sky blue?", tags=("physics",)).tags
+    ('physics',)
     """
 
     text: str | None = None
@@ -135,6 +149,8 @@ class Request:
     session: str | None = None
     tags: tuple[str, ...] = ()
     input_tokens: int | None = None
+    template: str | None = None
+    metadata: Mapping[str, float | str] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
         if (self.text is None) == (self.features is None):
@@ -153,6 +169,16 @@ class Feedback:
         Objective name -> observed value, in the objective's own unit; checked by the router.
     received_at
         Unix time in seconds.
+
+    Raises
+    ------
+    InvalidFeedbackError
+        For no outcome at all.
+
+    Examples
+    --------
+    >>> Feedback(decision_id="0f", values={"quality": 1.0, "cost_usd": 0.002}, received_at=0.0).values["cost_usd"]
+    0.002
     """
 
     decision_id: str
@@ -198,6 +224,15 @@ class Decision:
         The weights that were used, and the policy's description.
     session, tags, input_tokens
         As given to ``route()``.
+
+    Examples
+    --------
+    >>> from banditroute import Router
+    >>> decision = Router(arms=["small", "large"], features=1).route([0.5], exclude=["large"])
+    >>> decision.arm, decision.propensity, decision.ranking
+    ('small', 1.0, ('small',))
+    >>> decision.x
+    array([0.5, 1. ])
     """
 
     id: str
@@ -274,7 +309,23 @@ class ArmExplanation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Explanation:
-    """Why a decision fell as it did; its ``str`` is a table, the chosen arm first."""
+    """Why a decision fell as it did; its ``str`` is a table, the chosen arm first.
+
+    Attributes
+    ----------
+    decision
+        The decision that is explained.
+    rows
+        One for each eligible arm, in the order of ``decision.ranking``.
+
+    Examples
+    --------
+    >>> from banditroute import Router
+    >>> print(Router(arms=["small"], features=1).route([0.5]).explain())
+    small with probability 1.000 by ThompsonSampling(...) (policy), Preference(quality=1)
+    arm    probability  utility      penalty  quality
+    small  1.000        0.5 ± ...    0        0.5 ± ...
+    """
 
     decision: Decision = field(repr=False)
     rows: tuple[ArmExplanation, ...]

@@ -98,7 +98,7 @@ def main(prompts: tuple[Path, ...], leave_out: tuple[Path, ...], clusters: int, 
     taken = sample([read_prompts(path) for path in prompts], barred)
     codebook = fit(taken, clusters=clusters)
     out.parent.mkdir(parents=True, exist_ok=True)
-    codebook.write(out)
+    codebook.save(out)
     digest = hashlib.sha256(out.read_bytes()).hexdigest()
     click.echo(
         f"{len(codebook.centres)} clusters of {len(taken):,} prompts; {out.stat().st_size:,} bytes, sha256 {digest}"

@@ -1,11 +1,13 @@
 """Learners are a belief and a policy under a well-known name."""
 
+import numpy as np
 import pytest
 
 from banditroute.beliefs import Linear
 from banditroute.errors import InvalidConfigurationError
 from banditroute.learners import EpsilonGreedy, Learner, LinUCB, ThompsonSampling
 from banditroute.policies import UCB, Greedy, Thompson, Uniform
+from banditroute.router import Router
 
 SPEC = Linear(feature_precision=1.0)
 
@@ -41,3 +43,21 @@ def test_defaults_are_those_of_the_policy(learner, policy):
 def test_bad_settings_are_refused(make):
     with pytest.raises(InvalidConfigurationError):
         make()
+
+
+@pytest.mark.parametrize("learner", [LinUCB(), ThompsonSampling(), EpsilonGreedy()], ids=repr)
+def test_constant_costs_do_not_lock_the_better_arm_out(learner):
+    """One cost that never varies is no certainty about the costs of arms that were not tried."""
+    for seed in range(5):
+        rng = np.random.default_rng(seed)
+        router = Router(
+            arms=["dear", "good"], features=1, learner=learner, prefer={"quality": 1.0, "cost_usd": 100.0}, seed=seed
+        )
+        chosen = []
+        for _ in range(300):
+            decision = router.route(rng.normal(size=1))
+            chosen.append(decision.arm)
+            good = decision.arm == "good"
+            quality = np.clip((0.8 if good else 0.6) + 0.2 * rng.normal(), 0.0, 1.0)
+            router.feedback(decision.id, quality=quality, cost_usd=0.001 if good else 0.003)
+        assert chosen[200:].count("good") >= 80, seed

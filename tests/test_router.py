@@ -13,7 +13,7 @@ from banditroute.learners import EpsilonGreedy, Learner, LinUCB, ThompsonSamplin
 from banditroute.policies import Uniform
 from banditroute.rewards import Objective
 from banditroute.router import Router
-from banditroute.store.memory import MemoryStore
+from banditroute.store import MemoryStore, SQLStore
 from banditroute.types import Arm, Preference
 
 
@@ -46,7 +46,7 @@ def test_a_decision_tells_all_that_it_rests_on():
     assert decision.utilities.tolist() == [1.0, 1.0]
     assert decision.x.tolist() == [0.5, 2.0, 1.0]
     assert decision.preference == {"quality": 2.0}
-    assert decision.policy == "LinUCB(policy=UCB(alpha=1.0, delta=None, norm_bound=1.0, floor=0.01))"
+    assert decision.policy == "LinUCB(policy=UCB(alpha=1.0, delta=None, norm_bound=1.0, floor=0.005))"
     assert (decision.session, decision.tags, decision.input_tokens) == ("s", ("x", "y"), 7)
     assert decision.reason == "policy"
     assert not decision.fell_back
@@ -83,8 +83,8 @@ def test_a_router_without_features_learns_averages():
     router = made(features=0)
     for outcome in (1.0, 0.0, 1.0):
         router.feedback(router.route([], arms=["a"]).id, quality=outcome)
-    # Prior of 2 outcomes at 0.5: (2 x 0.5 + 2) / (2 + 3)
-    assert router.route([]).means[0] == pytest.approx([0.6, 0.5])
+    # The shared prior: (0.5 + 3/4 x 2/3) / (1 + 3/4) = 4/7. It is worth one outcome: (4/7 + 2) / (1 + 3).
+    assert router.route([]).means[0] == pytest.approx([18.0 / 28.0, 4.0 / 7.0])
 
 
 def test_many_requests_are_decided_as_one_by_one():
@@ -164,13 +164,11 @@ def test_a_conflict_is_refused_whole(second):
     decision = router.route([1.0, 2.0])
     router.feedback(decision.id, quality=0.5)
     before = believed(router)
-    with pytest.raises(
-        ConflictingFeedbackError, match=r"recorded as 0.5 and was now given as 0.6; the first value stays"
-    ):
+    with pytest.raises(ConflictingFeedbackError, match=r"recorded as 0.5 and now given as 0.6; the first value stays"):
         router.feedback(decision.id, **second)
     same(before, believed(router))
     router.feedback(decision.id, cost_usd=0.2)  # nothing of the refused report was recorded: this is no conflict
-    assert router.learned == 2
+    assert router.learned == 1
 
 
 def test_an_unknown_decision_is_refused():
@@ -300,3 +298,14 @@ def test_eight_threads_lose_and_double_nothing(caplog):
         assert np.array_equal(group.s, sum(np.outer(x, x) for x, _ in mine))
         assert np.array_equal(group.b[0], sum(quality * x for x, quality in mine))
         assert group.yy[0] == sum(quality for _, quality in mine)
+
+
+def test_learned_counts_decisions_however_many_parts_their_feedback_had(tmp_path):
+    for store in (MemoryStore(), SQLStore(f"sqlite:///{tmp_path / 'r.db'}")):
+        with Router(arms=["a", "b"], features=0, store=store, seed=0) as router:
+            decision = router.route([])
+            router.feedback(decision.id, quality=0.5)
+            router.feedback(decision.id, cost_usd=0.1)
+            assert router.learned == 1
+        with Router(arms=["a", "b"], features=0, store=store, seed=0) as again:
+            assert again.learned == 1

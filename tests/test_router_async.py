@@ -24,9 +24,9 @@ class SlowStore(MemoryStore):
         ticket = Future()
 
         def write():
-            assert self.gate.wait(10.0)
             ticket.set_running_or_notify_cancel()
             try:
+                assert self.gate.wait(5.0), "the event loop was blocked"
                 super(SlowStore, self).add_feedback(feedback, learn).result()
             except Exception as error:
                 ticket.set_exception(error)
@@ -53,7 +53,7 @@ class SlowFeatures(Complexity):
 
     def transform_one(self, request):
         self.threads.append(threading.current_thread())
-        assert self.gate.wait(10.0)
+        assert self.gate.wait(5.0), "the event loop was blocked"
         return super().transform_one(request)
 
 

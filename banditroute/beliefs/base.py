@@ -18,7 +18,7 @@ class Prior:
     mean
         Expected outcome, in the objective's unit; None: set by the first outcomes.
     noise
-        Guess of the standard deviation of single outcomes; None: set by the first outcomes.
+        Guess of the standard deviation of single outcomes; None: the size of the expected outcome.
     """
 
     mean: float | None = None

@@ -12,16 +12,18 @@ expected to be like the others; with the objective's prior mean ``mu0``, if ther
     mu = (mu0 + sum over arms of r mean(y)) / (1 + sum over arms of r)    r = n / (n + Lambda_bias) of the arm
 
 The noise ``sigma`` is known, or learned per arm and objective as a scaled inverse chi-squared (normal-inverse-gamma)
-with ``nu`` prior degrees of freedom, whose scale is the pooled noise of all arms:
+with ``nu`` prior degrees of freedom, whose scale is the pooled noise of all arms. The pool begins at the objective's
+guess ``noise0``; where it has none, at ``|mu|``, since dollars and seconds scatter about as widely as they are large:
 
     rss     = yy + mu' Lambda mu - theta' (B + Lambda mu)                             of the arm
-    pooled  = (nu noise0^2 + sum over arms of rss) / (nu + sum over arms of n)        nu = 0 here without a noise0
+    pooled  = (nu noise0^2 + sum over arms of rss) / (nu + sum over arms of n)
     sigma^2 = (nu pooled + rss) / (nu + n)
 
 Only ``theta`` and ``rss`` depend on ``mu``, and simply: with those for ``mu = 0`` and ``c = Lambda_bias A^-1 e_bias``,
-``theta = theta_0 + mu c`` and ``rss = rss_0 + mu Lambda_bias (mu (1 - c_bias) - 2 theta_0,bias)``. ``A^-1``, ``theta_0``
-and ``rss_0`` follow each observation by rank one (Sherman and Morrison 1950) and are derived afresh by Cholesky every
-``_REFRESH`` observations of an arm, so that rounding does not build up.
+``theta = theta_0 + mu c`` and ``rss = rss_0 + mu Lambda_bias (mu (1 - c_bias) - 2 theta_0,bias)``. ``A^-1``,
+``theta_0`` and ``rss_0`` follow each observation by rank one (Sherman and Morrison 1950) and are derived afresh by
+Cholesky every ``_REFRESH`` observations of an arm, and at any that outweighs those before it ``_WIDEST`` times, so that
+rounding does not build up.
 
 Sources: Li et al. 2010, "A contextual-bandit approach to personalized news article recommendation", algorithm 1
 (disjoint ridge per arm); Bishop 2006, "Pattern recognition and machine learning", sections 2.3.6 and 3.3.
@@ -43,6 +45,7 @@ from banditroute.errors import InvalidConfigurationError
 from banditroute.types import Vector
 
 _REFRESH = 256
+_WIDEST = 1e4  # an update by rank one loses as many digits as this factor has by which it narrows a direction
 _NO_PRIOR = Prior()
 
 
@@ -93,6 +96,8 @@ class Linear:
             "noise_strength": self.noise_strength,
             **{f"noise[{name!r}]": value for name, value in (self.noise or {}).items()},
         }
+        if self.noise is not None:
+            object.__setattr__(self, "noise", dict(self.noise))  # the caller may go on to change its own
         for name, value in given.items():
             if number(value, name=name, low=0.0, error=InvalidConfigurationError) == 0.0:
                 raise InvalidConfigurationError(f"{name} is 0; give a number above 0")
@@ -109,9 +114,16 @@ class Linear:
 
         Raises
         ------
+        InvalidConfigurationError
+            If the noise of an objective is given that does not exist.
         IncompatibleStoreError
             If an arm's statistics are damaged, or of another dimension.
         """
+        unknown = sorted(set(self.noise or {}) - set(priors))
+        if unknown:
+            raise InvalidConfigurationError(
+                f"noise is given for {', '.join(unknown)}, which is no objective; known: {', '.join(sorted(priors))}"
+            )
         return LinearBelief(spec=self, arms=arms, dimension=dimension, priors=priors, statistics=statistics or {})
 
     def fold(
@@ -199,10 +211,9 @@ class LinearBelief:
         """Learn the outcomes ``values`` of ``arm`` at context ``x (d,)``."""
         k = self._index[arm]
         regrouped = self._statistics[k].add(x, values)
-        new = [name for name in values if name not in self._objectives]
-        self._objectives += tuple(new)
+        self._objectives += tuple(name for name in values if name not in self._objectives)
         self._since_refresh[k] += 1
-        if regrouped or new:
+        if regrouped:  # as by any objective that is new
             self._derive()
             return
         for g, members in enumerate(self._members):
@@ -218,8 +229,8 @@ class LinearBelief:
         inverse = self._inverse[g, k]
         gain = inverse @ x
         width = float(gain @ x)
-        if width < 0.0:  # rounding has the better of the inverse: derive it, with this observation, afresh
-            self._solve(g, k)
+        if not 0.0 <= width < _WIDEST:  # rounding would have, or has, the better of the inverse
+            self._solve(g, k)  # the statistics hold this observation already
             self._pool(g)
             return
         scale = 1.0 / (1.0 + width)
@@ -295,11 +306,10 @@ class LinearBelief:
                 continue
             rss = self._rss0[j] + bias * mean * (mean * (1.0 - bias * lean[:, -1]) - 2.0 * theta0[:, -1])
             np.maximum(rss, 0.0, out=rss)
-            guess, strength = (0.0, 0.0) if prior.noise is None else (prior.noise, spec.noise_strength)
-            count = strength + float(n.sum())
-            # Neither a guess nor an outcome: no noise is known.
-            pooled = (strength * guess * guess + float(rss.sum())) / count if count > 0.0 else 0.0
-            np.divide(rss + spec.noise_strength * pooled, n + spec.noise_strength, out=self._noise2[j])
+            guess = mean if prior.noise is None else prior.noise
+            strength = spec.noise_strength
+            pooled = (strength * guess * guess + float(rss.sum())) / (strength + float(n.sum()))
+            np.divide(rss + strength * pooled, n + strength, out=self._noise2[j])
 
 
 def _invert(a: Vector, b: Vector, *, least: float) -> tuple[Vector, Vector, float]:

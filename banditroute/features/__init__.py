@@ -7,8 +7,12 @@ from banditroute.features.base import Featurizer
 from banditroute.features.cluster import Codebook, SemanticCluster
 from banditroute.features.complexity import Complexity
 from banditroute.features.compose import Compose
+from banditroute.features.metadata import Metadata
 from banditroute.features.sentence import SentenceEmbedding
+from banditroute.features.standardize import Standardize
 from banditroute.features.static_embedding import StaticEmbedding
+from banditroute.features.task import TaskType
+from banditroute.features.template import Template
 from banditroute.features.text import TextFeatures
 
 __all__ = [
@@ -16,8 +20,12 @@ __all__ = [
     "Complexity",
     "Compose",
     "Featurizer",
+    "Metadata",
     "SemanticCluster",
     "SentenceEmbedding",
+    "Standardize",
     "StaticEmbedding",
+    "TaskType",
+    "Template",
     "TextFeatures",
 ]

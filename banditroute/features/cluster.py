@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import as_file, files
 from os import PathLike
-from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 
 from banditroute.errors import InvalidConfigurationError
+from banditroute.features import _state
 from banditroute.features._text import stack
 from banditroute.features.complexity import Complexity
 from banditroute.features.compose import Compose
@@ -66,46 +64,31 @@ class Codebook:
                 "a codebook needs finite numbers, and scales and a temperature above 0; fit it again"
             )
 
-    def write(self, path: str | PathLike[str]) -> None:
-        """Write what :meth:`read` reads, in single precision: a codebook that was written is read as it was rounded."""
-        np.savez_compressed(
-            path,
-            space=np.array(cluster_space().version),
-            centre=self.centre.astype(np.float32),
-            scale=self.scale.astype(np.float32),
-            centres=self.centres.astype(np.float32),
-            temperature=np.float32(self.temperature),
-        )
-
-    @classmethod
-    def read(cls, path: str | PathLike[str]) -> Codebook:
-        """Read what :meth:`write` wrote: NumPy's ``.npz``, without pickle.
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write the numbers in single precision, as a file without pickle.
 
         Raises
         ------
-        InvalidConfigurationError
-            If the file holds something else, or was fitted on features of another version.
+        OSError
+            If the file cannot be written; an older one is then still whole.
         """
-        try:
-            with Path(path).open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-                centre, scale, centres, temperature = (arrays[name].astype(np.float64) for name in _ARRAYS)
-                space = str(arrays["space"])
-        except (ValueError, KeyError, AttributeError, TypeError, EOFError, BadZipFile) as error:
-            raise InvalidConfigurationError(
-                f"{path} is no codebook: {error}; make one with scripts/fit_codebook.py"
-            ) from error
-        if space != cluster_space().version:
-            raise InvalidConfigurationError(
-                f"{path} was fitted on {space!r}, and prompts are measured by {cluster_space().version!r} now; "
-                "fit it again with scripts/fit_codebook.py"
-            )
-        return cls(centre=centre, scale=scale, centres=centres, temperature=float(temperature))
+        arrays = {name: np.asarray(getattr(self, name), dtype=np.float32) for name in _ARRAYS}
+        _state.save(path, owner=_owner(), arrays=arrays)
 
-    @property
-    def digest(self) -> str:
-        """Eight characters that name these numbers."""
-        arrays = (self.centre, self.scale, self.centres, np.float64(self.temperature))
-        return hashlib.sha256(b"".join(np.asarray(array, dtype="<f8").tobytes() for array in arrays)).hexdigest()[:8]
+    @classmethod
+    def load(cls, path: str | PathLike[str]) -> Codebook:
+        """What :meth:`save` wrote.
+
+        Raises
+        ------
+        OSError
+            If the file cannot be read.
+        InvalidConfigurationError
+            For any other file, and for one that was fitted on another version of the features.
+        """
+        arrays = _state.load(path, owner=_owner(), names=_ARRAYS)
+        centre, scale, centres, temperature = (arrays[name].astype(np.float64) for name in _ARRAYS)
+        return cls(centre=centre, scale=scale, centres=centres, temperature=float(temperature))
 
 
 class SemanticCluster:
@@ -123,7 +106,7 @@ class SemanticCluster:
     Parameters
     ----------
     codebook
-        Another codebook than the shipped one, such as ``Codebook.read("mine.npz")``.
+        Another codebook than the shipped one, such as ``Codebook.load("mine.npz")``.
 
     References
     ----------
@@ -145,7 +128,7 @@ class SemanticCluster:
 
     def __init__(self, *, codebook: Codebook | None = None) -> None:
         if codebook is not None and not isinstance(codebook, Codebook):
-            raise InvalidConfigurationError(f"codebook is {codebook!r}; give a Codebook, such as Codebook.read(path)")
+            raise InvalidConfigurationError(f"codebook is {codebook!r}; give a Codebook, such as Codebook.load(path)")
         self._given = None if codebook is None else _Assignment.of(codebook)
 
     @property
@@ -197,7 +180,8 @@ class _Assignment:
         centres = codebook.centres / codebook.temperature
         weights = 2.0 * centres.T / codebook.scale[:, None]
         offsets = -(centres * codebook.centres).sum(axis=1) - codebook.centre @ weights
-        version = f"cluster-{codebook.digest}:{len(offsets)}({space.version})"
+        arrays = (codebook.centre, codebook.scale, codebook.centres, np.float64(codebook.temperature))
+        version = f"cluster:{_state.digest(*map(np.asarray, arrays))}({space.version})"
         return cls(version, space, np.ascontiguousarray(weights), offsets)
 
     def __call__(self, request: Request) -> Vector:
@@ -211,4 +195,8 @@ class _Assignment:
 def _shipped() -> _Assignment:
     """The shipped codebook of this process; read twice at most, should two threads ask first."""
     with as_file(files("banditroute.features") / "data" / "clusters" / "codebook.npz") as path:
-        return _Assignment.of(Codebook.read(path))
+        return _Assignment.of(Codebook.load(path))
+
+
+def _owner() -> str:
+    return f"Codebook over {cluster_space().version}"

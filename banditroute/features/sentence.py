@@ -16,7 +16,9 @@ from numpy.typing import ArrayLike
 from banditroute import _validate
 from banditroute._imports import optional
 from banditroute.errors import InvalidConfigurationError
+from banditroute.features import _state
 from banditroute.features._text import excerpt, stack
+from banditroute.features._whitening import whitening
 from banditroute.types import Request, Vector
 
 Embed: TypeAlias = Callable[[list[str]], ArrayLike]
@@ -103,8 +105,7 @@ class SentenceEmbedding:
         if self._dimension is None:
             return f"sentence:{self._label}"
         mean, projection = self._fitted()
-        digest = hashlib.sha256(mean.tobytes() + projection.tobytes()).hexdigest()
-        return f"sentence:{self._label}:{self._dimension}:{digest[:12]}"
+        return f"sentence:{self._label}:{self._dimension}:{_state.digest(mean, projection)}"
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -127,21 +128,40 @@ class SentenceEmbedding:
         if self._dimension is None:
             raise InvalidConfigurationError("without a dimension there is nothing to fit; give dimension=16, say")
         embeddings = np.array([self._embedding(excerpt(Request(text=prompt))) for prompt in prompts])
-        rank = 0
-        if len(embeddings) > 1:
-            mean = embeddings.mean(axis=0)
-            _, spread, directions = np.linalg.svd(embeddings - mean, full_matrices=False)
-            rank = int((spread > 1e-6 * spread[0]).sum())
-        if rank < self._dimension:
-            raise InvalidConfigurationError(
-                f"{len(prompts)} prompts vary in {rank} directions, fewer than dimension={self._dimension}; "
-                "give more prompts, or a smaller dimension"
-            )
-        directions = directions[: self._dimension].T
-        directions *= np.sign(directions[np.abs(directions).argmax(axis=0), np.arange(self._dimension)])
-        self._projection = directions * np.sqrt(len(embeddings)) / spread[: self._dimension]
-        self._mean = mean
+        self._mean, self._projection = whitening(embeddings, self._dimension)
         return self
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write what :meth:`fit` found, as a file without pickle; the model itself is not in it.
+
+        Raises
+        ------
+        InvalidConfigurationError
+            Where nothing was fitted.
+        OSError
+            If the file cannot be written; an older one is then still whole.
+        """
+        mean, projection = self._fitted()
+        _state.save(path, owner=self._owner, arrays={"mean": mean, "projection": projection})
+
+    def load(self, path: str | PathLike[str]) -> SentenceEmbedding:
+        """Read what :meth:`save` wrote, instead of fitting, and return self: the version is that of the saved one.
+
+        Raises
+        ------
+        InvalidConfigurationError
+            For any other file, and for one saved with another label or dimension; nothing is changed.
+        OSError
+            If the file cannot be read.
+        """
+        arrays = _state.load(path, owner=self._owner, names=("mean", "projection"))
+        self._mean, self._projection = arrays["mean"], arrays["projection"]
+        return self
+
+    @property
+    def _owner(self) -> str:
+        """What a saved projection belongs to."""
+        return f"SentenceEmbedding(label={self._label!r}, dimension={self._dimension})"
 
     def transform_one(self, request: Request) -> Vector:
         """Features of one request ``(dimension,)``.
@@ -167,7 +187,7 @@ class SentenceEmbedding:
         if self._mean is None or self._projection is None:
             raise InvalidConfigurationError(
                 f"SentenceEmbedding(dimension={self._dimension}) is not fitted; call fit(prompts) with a few hundred "
-                "prompts like those to come, or leave dimension out"
+                "prompts like those to come, load(path) what was saved, or leave dimension out"
             )
         return self._mean, self._projection
 

@@ -49,8 +49,8 @@ def greedy(scores: Vector) -> Vector:
     >>> greedy(np.array([1.0, 3.0, 3.0]))
     array([0. , 0.5, 0.5])
     """
-    best = (scores == scores.max()).astype(np.float64)
-    shared: Vector = best / best.sum()
+    best = scores == scores.max()
+    shared: Vector = best / np.count_nonzero(best)
     return shared
 
 
@@ -62,7 +62,8 @@ def with_floor(probabilities: Vector, floor: float) -> Vector:
     >>> with_floor(np.array([1.0, 0.0]), 0.1)
     array([0.95, 0.05])
     """
-    mixed: Vector = probabilities * (1.0 - floor) + floor / len(probabilities)
+    mixed = probabilities * (1.0 - floor)
+    mixed += floor / len(probabilities)
     return mixed
 
 

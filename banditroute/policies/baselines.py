@@ -56,6 +56,7 @@ class Mixture:
     shares: Mapping[str, float]
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "shares", dict(self.shares))  # the caller may go on to change its own
         for arm, share in self.shares.items():
             label(arm, name="arm of a mixture", error=InvalidConfigurationError)
             number(share, name=f"share of arm {arm!r}", low=0.0, high=LARGEST, error=InvalidConfigurationError)

@@ -27,7 +27,7 @@ class Objective:
         is what the arms have in common, as soon as there is feedback.
     prior_noise
         Guess of the standard deviation of single outcomes around their expectation, used until feedback shows it.
-        None: the first outcomes set it.
+        None: the size of the expected outcome.
 
     Raises
     ------
@@ -53,6 +53,10 @@ class Objective:
         if not self.name.isidentifier() or keyword.iskeyword(self.name) or self.name in ("self", "decision_id"):
             raise InvalidConfigurationError(
                 f"objective {self.name!r} cannot be a keyword of feedback(); give another Python identifier"
+            )
+        if not self.low <= self.high:
+            raise InvalidConfigurationError(
+                f"objective {self.name!r} ranges from low={self.low} to high={self.high}; give low <= high"
             )
         if self.prior_mean is not None:
             number(

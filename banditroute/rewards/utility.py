@@ -87,5 +87,4 @@ def utility(signed: Vector, means: Vector, spreads: Vector) -> tuple[Vector, Vec
     >>> float(mean[0].round(3)), float(spread[0].round(3))  # .5 - 2 x .1; sqrt(.3^2 + .4^2)
     (0.3, 0.5)
     """
-    scaled = signed[:, None] * spreads
-    return signed @ means, np.sqrt(np.einsum("jk,jk->k", scaled, scaled))
+    return signed @ means, np.sqrt((signed * signed) @ (spreads * spreads))

@@ -31,7 +31,8 @@ def run(*, log: Path | None, out: Path, seeds: int, echo: Callable[[str], None])
     Parameters
     ----------
     log
-        An outcome table (see :func:`read_outcomes`) with costs; None for the one that is shipped.
+        An outcome table (see :func:`read_outcomes`); None for the one that is shipped. Static mixtures are shown where
+        it has the cost of every arm for every prompt.
     out
         Folder for the picture, the figures and the database; made if it is not there.
     seeds
@@ -48,8 +49,8 @@ def run(*, log: Path | None, out: Path, seeds: int, echo: Callable[[str], None])
     traces = _replay(table, x, {"LinUCB": LinUCB(), "ThompsonSampling": ThompsonSampling()}, seeds, "learning ")
     learned = {policy: summarize(table, PREFER, policy, runs) for policy, runs in traces.items()}
     baselines: dict[str, Learner] = {"epsilon-greedy": EpsilonGreedy(), "uniform": Learner(policy=Uniform())}
-    if "cost_usd" in table.outcomes:
-        for policy, row in learned.items():
+    for policy, row in learned.items():
+        if "cost_usd" in row.objectives:
             shares = static_mixture(table, cost_usd=row.objectives["cost_usd"].mean)
             baselines[f"static mixture at {policy}'s cost"] = Learner(policy=Mixture(shares=shares))
     baseline_traces = _replay(table, x, baselines, seeds, "baselines")
@@ -86,7 +87,11 @@ def _replay(
 def _serve(table: OutcomeTable, features: TextFeatures, database: Path, echo: Callable[[str], None]) -> None:
     """Route prompts as a service would: texts in, feedback back, all of it in SQLite."""
     with Router(
-        arms=table.arms, features=features, prefer=PREFER, store=SQLStore(f"sqlite:///{database.resolve()}")
+        arms=table.arms,
+        features=features,
+        prefer=PREFER,
+        store=SQLStore(f"sqlite:///{database.resolve()}"),
+        name=table.name,  # what was learned on another log is not continued
     ) as router:
         before = router.learned
         echo(

@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from banditroute.errors import InvalidInputError
 from banditroute.types import Vector
+
+if TYPE_CHECKING:
+    import pyarrow
 
 _OBJECTIVES = {
     "score": "quality",
@@ -55,7 +59,8 @@ def read_outcomes(path: str | Path) -> OutcomeTable:
     Raises
     ------
     InvalidInputError
-        If the file cannot be read, lacks a column, repeats or misses a (query, arm), or has a score out of range.
+        If the file cannot be read, has no rows, lacks a column, repeats or misses a (query, arm), or has a score that
+        is missing or out of range, or another outcome that ``feedback()`` would refuse.
     """
     import pyarrow
     import pyarrow.parquet
@@ -70,8 +75,10 @@ def read_outcomes(path: str | Path) -> OutcomeTable:
         raise InvalidInputError(
             f"{path} has no column {', '.join(sorted(missing))}; it has {', '.join(rows.column_names)}"
         )
-    query_names, query = np.unique(rows["query_id"].to_numpy(zero_copy_only=False).astype(str), return_inverse=True)
-    arm_names, arm = np.unique(rows["model"].to_numpy(zero_copy_only=False).astype(str), return_inverse=True)
+    if not len(rows):
+        raise InvalidInputError(f"{path} has no rows; one per query and arm is expected")
+    query_names, query = _ids(rows, "query_id", path)
+    arm_names, arm = _ids(rows, "model", path)
     shape = (len(query_names), len(arm_names))
     seen = np.zeros(shape, dtype=int)
     np.add.at(seen, (query, arm), 1)
@@ -79,14 +86,14 @@ def read_outcomes(path: str | Path) -> OutcomeTable:
     if len(wrong):
         i, k = wrong[0]
         raise InvalidInputError(
-            f"{path} has {seen[i, k]} rows for query {query_names[i]!r} and arm {arm_names[k]!r}, one is expected "
+            f"{path} has {seen[i, k]} rows for query '{query_names[i]}' and arm '{arm_names[k]}', one is expected "
             f"({len(wrong)} such pairs of {seen.size}); simulation needs the outcome of every arm for every query"
         )
     outcomes = {}
     for column, objective in _OBJECTIVES.items():
         if column in rows.column_names and rows[column].null_count < len(rows):
             values = np.empty(shape)
-            values[query, arm] = rows[column].to_numpy(zero_copy_only=False).astype(np.float64)
+            values[query, arm] = _numbers(rows, column, path)
             outcomes[objective] = values
     quality = outcomes.get("quality", np.full(shape, np.nan))
     if not ((quality >= 0.0) & (quality <= 1.0)).all():
@@ -102,7 +109,30 @@ def read_outcomes(path: str | Path) -> OutcomeTable:
     )
 
 
-def _texts(rows: pyarrow.Table, column: str, at: np.ndarray) -> tuple[str, ...]:  # type: ignore[name-defined]  # noqa: F821
+def _ids(rows: pyarrow.Table, column: str, path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """The names in a column, sorted, and the position of each row's name among them."""
+    if rows[column].null_count:
+        raise InvalidInputError(
+            f"{path} has rows without {column}: {rows[column].null_count} of {len(rows)}; drop them"
+        )
+    names, positions = np.unique(rows[column].to_numpy(zero_copy_only=False).astype(str), return_inverse=True)
+    return names, positions
+
+
+def _numbers(rows: pyarrow.Table, column: str, path: Path) -> Vector:
+    """A column as float64, NaN where it is null."""
+    try:
+        values: Vector = rows[column].to_numpy(zero_copy_only=False).astype(np.float64)
+    except (TypeError, ValueError) as error:
+        raise InvalidInputError(f"{path}: column {column} is {rows[column].type}, expected are numbers") from error
+    if column != "score" and ((values < 0.0) | np.isinf(values)).any():
+        raise InvalidInputError(
+            f"{path}: column {column} has a value below 0 or infinite; correct it or leave it empty"
+        )
+    return values
+
+
+def _texts(rows: pyarrow.Table, column: str, at: np.ndarray) -> tuple[str, ...]:
     if column not in rows.column_names:
         return ("",) * len(at)
     return tuple(text or "" for text in rows[column].take(at).to_pylist())

@@ -62,6 +62,7 @@ def draw(
     """Write a PNG: utility gained over the best single arm as requests pass, and quality against cost.
 
     Bands are 95% intervals over seeds; the dashed line is what mixtures of two arms reach without seeing the prompt.
+    Quality against cost is shown where the cost of every arm is known for every prompt.
 
     Raises
     ------
@@ -90,9 +91,10 @@ def draw(
     left.set_title("Learning")
     left.legend(frameon=False, fontsize=9)
 
-    if "cost_usd" in table.outcomes:
+    costs = table.outcomes.get("cost_usd")
+    if costs is not None and costs.sum() > 0.0:  # neither with gaps nor all free, which no logarithmic axis can show
         quality = table.outcomes["quality"].mean(axis=0)
-        cost = np.nanmean(table.outcomes["cost_usd"], axis=0)
+        cost = costs.mean(axis=0)
         hull = _upper_hull(cost, quality)
         # Straight mixtures look curved on a logarithmic axis, so they are drawn in steps.
         corners = np.arange(len(hull))
@@ -122,7 +124,7 @@ def draw(
         right.set_title("Quality against cost")
         right.legend(frameon=False, fontsize=9, loc="lower right")
     figure.suptitle(f"{table.name}: {len(table):,} prompts, {len(table.arms)} arms, {prefer}", fontsize=11)
-    figure.savefig(path, dpi=110)
+    figure.savefig(path, dpi=110, format="png")
 
 
 def _upper_hull(cost: np.ndarray, quality: np.ndarray) -> list[int]:

@@ -26,11 +26,14 @@ class Event:
         The context ``(d,)`` that it was chosen in.
     values
         Objective name -> observed value; only what was not recorded before.
+    first
+        Whether nothing was recorded of the decision before.
     """
 
     arm: str
     x: Vector
     values: Mapping[str, float]
+    first: bool = True
 
 
 Learn: TypeAlias = Callable[[Event], None]

@@ -161,8 +161,10 @@ def _add_part(
             f"no decision {part.decision_id!r} is held; check the id, and that this is the database of the "
             f"router that decided"
         )
-    new = new_outcomes(part, recorded[part.decision_id])
-    recorded[part.decision_id].update(new)
+    known = recorded[part.decision_id]
+    first = not known
+    new = new_outcomes(part, known)
+    known.update(new)
     rows += [
         {
             "decision_id": part.decision_id,
@@ -176,7 +178,7 @@ def _add_part(
     ]
     if not new or about.x is None or about.epoch_id != epoch_id:
         return None
-    return Event(arm=about.arm, x=about.x, values=new)
+    return Event(arm=about.arm, x=about.x, values=new, first=first)
 
 
 def fold_pending(connection: Connection, epoch_id: int, fold: Fold, *, limit: int) -> int:

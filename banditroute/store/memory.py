@@ -124,7 +124,7 @@ class MemoryStore:
             self._outcomes[feedback.decision_id] = {**recorded, **new} if recorded else new
         if decision.x is None or epoch != self._epoch:
             return None
-        return Event(arm=decision.arm, x=decision.x, values=new)
+        return Event(arm=decision.arm, x=decision.x, values=new, first=not recorded)
 
 
 class _Done:

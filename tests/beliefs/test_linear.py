@@ -8,7 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from banditroute.beliefs import ArmStatistics, Linear, Prior
+from banditroute.beliefs.linear import _invert
 from banditroute.errors import IncompatibleStoreError, InvalidConfigurationError
+
+
+def disjoint(**settings):
+    """Each arm for itself, from a prior that stays: what brute force can follow."""
+    return Linear(**{"feature_precision": 16.0, "intercept_precision": 2.0, "shared_prior": False, **settings})
 
 
 def started(spec, arms=("a", "b"), dimension=1, **priors):
@@ -21,7 +27,7 @@ def ridge(spec, prior, contexts, outcomes):
     """Mean vector, inverse precision and remaining sum of squares, in one go."""
     precision = np.diag([*[spec.feature_precision] * (contexts.shape[1] - 1), spec.intercept_precision])
     mu = np.zeros(contexts.shape[1])
-    mu[-1] = prior.mean
+    mu[-1] = 0.0 if prior.mean is None else prior.mean
     a = precision + contexts.T @ contexts
     b = contexts.T @ outcomes + precision @ mu
     theta = np.linalg.solve(a, b)
@@ -30,7 +36,7 @@ def ridge(spec, prior, contexts, outcomes):
 
 def test_one_outcome_by_hand():
     # Lambda = 2, mu = 0.5, y = 1 at x = 1: A = 3, theta = (1 + 2 x 0.5) / 3 = 2/3, spread = 0.3 sqrt(1/3).
-    belief = started(Linear(intercept_precision=2.0, noise={"quality": 0.3}), quality=Prior(mean=0.5))
+    belief = started(disjoint(intercept_precision=2.0, noise={"quality": 0.3}), quality=Prior(mean=0.5))
     belief.update("a", np.ones(1), {"quality": 1.0})
     means, spreads = belief.predict(np.ones(1))
     assert means[0] == pytest.approx([2.0 / 3.0, 0.5])
@@ -41,7 +47,7 @@ def test_a_feature_and_a_bias_by_hand():
     # Lambda = diag(1, 1), mu = 0, y = 3 at x = (1, 1): A = [[2, 1], [1, 2]], A^-1 = [[2, -1], [-1, 2]] / 3,
     # theta = A^-1 (3, 3) = (1, 1). At (1, 0): mean 1, spread sqrt(2/3); log det A = log 3.
     belief = started(
-        Linear(feature_precision=1.0, intercept_precision=1.0, noise={"y": 1.0}), dimension=2, y=Prior(mean=0.0)
+        disjoint(feature_precision=1.0, intercept_precision=1.0, noise={"y": 1.0}), dimension=2, y=Prior(mean=0.0)
     )
     belief.update("b", np.ones(2), {"y": 3.0})
     means, spreads = belief.predict(np.array([1.0, 0.0]))
@@ -54,23 +60,24 @@ def test_learned_noise_by_hand():
     # Lambda = 1, mu = 0, nu = 2, noise0 = 1. Outcomes 1 and 3 of arm a at x = 1: A = 3, theta = 4/3,
     # rss = 1 + 9 - 4/3 x 4 = 14/3; pooled = (2 + 14/3) / (2 + 2) = 5/3;
     # sigma_a^2 = (2 x 5/3 + 14/3) / (2 + 2) = 2, sigma_b^2 = (2 x 5/3) / 2 = 5/3.
-    belief = started(Linear(intercept_precision=1.0, noise_strength=2.0), y=Prior(mean=0.0, noise=1.0))
+    belief = started(disjoint(intercept_precision=1.0, noise_strength=2.0), y=Prior(mean=0.0, noise=1.0))
     belief.update("a", np.ones(1), {"y": 1.0})
     belief.update("a", np.ones(1), {"y": 3.0})
     assert belief.predict(np.ones(1)).spreads[0] == pytest.approx([math.sqrt(2.0 / 3.0), math.sqrt(5.0 / 3.0)])
 
 
 def test_without_a_guess_the_first_outcomes_set_the_noise():
-    belief = started(Linear(intercept_precision=1.0, noise_strength=2.0), cost_usd=Prior())
+    belief = started(disjoint(intercept_precision=1.0, noise_strength=2.0), cost_usd=Prior())
     assert not belief.predict(np.ones(1)).spreads.any()
-    # theta = 1/2 x 0.4 = 0.2, rss = 0.16 - 0.2 x 0.4 = 0.08 = pooled; sigma_a^2 = (2 x 0.08 + 0.08) / 3 = 0.08.
+    # theta = 1/2 x 0.4 = 0.2, rss = 0.16 - 0.2 x 0.4 = 0.08, pooled = (2 x 0^2 + 0.08) / (2 + 1) = 0.08 / 3;
+    # sigma_a^2 = (2 x 0.08 / 3 + 0.08) / 3 = 0.4 / 9, sigma_b^2 = (2 x 0.08 / 3) / 2 = 0.08 / 3.
     belief.update("a", np.ones(1), {"cost_usd": 0.4})
-    assert belief.predict(np.ones(1)).spreads[0] == pytest.approx([math.sqrt(0.08 / 2.0), math.sqrt(0.08)])
+    assert belief.predict(np.ones(1)).spreads[0] == pytest.approx([math.sqrt(0.2 / 9.0), math.sqrt(0.08 / 3.0)])
 
 
 @pytest.mark.parametrize("strength", [0.01, 0.5, 1.0, 4.0, 100.0])
 def test_before_any_outcome_the_noise_is_the_guess(strength):
-    belief = started(Linear(intercept_precision=4.0, noise_strength=strength), quality=Prior(mean=0.5, noise=0.4))
+    belief = started(disjoint(intercept_precision=4.0, noise_strength=strength), quality=Prior(mean=0.5, noise=0.4))
     assert belief.predict(np.ones(1)).spreads[0] == pytest.approx([0.2, 0.2])
 
 
@@ -80,7 +87,7 @@ def test_scores_are_those_of_linucb(d, k, seed):
     rng = np.random.default_rng(seed)
     arms = [f"arm {i}" for i in range(k)]
     lam, alpha = 1.0, 0.7
-    spec = Linear(feature_precision=lam, intercept_precision=lam, noise={"y": 1.0})
+    spec = disjoint(feature_precision=lam, intercept_precision=lam, noise={"y": 1.0})
     belief = started(spec, arms, d, y=Prior(mean=0.0))
     a, b = np.stack([lam * np.eye(d)] * k), np.zeros((k, d))
     worst = 0.0
@@ -100,7 +107,7 @@ def test_scores_are_those_of_linucb(d, k, seed):
 def test_learned_noise_is_the_formula_of_the_module():
     rng = np.random.default_rng(4)
     arms, d, nu = ["a", "b", "c"], 3, 3.0
-    spec = Linear(feature_precision=2.0, intercept_precision=0.5, noise_strength=nu)
+    spec = disjoint(feature_precision=2.0, intercept_precision=0.5, noise_strength=nu)
     priors = {"quality": Prior(mean=0.5, noise=0.4), "cost_usd": Prior(mean=0.1)}
     belief = started(spec, arms, d, **priors)
     contexts, outcomes = rng.normal(size=(3, 40, d)), rng.normal(size=(3, 40, 2))
@@ -112,17 +119,61 @@ def test_learned_noise_is_the_formula_of_the_module():
     for j, (name, prior) in enumerate(priors.items()):
         fits = [ridge(spec, prior, contexts[k, :n], outcomes[k, :n, j]) for k, n in enumerate(counts)]
         rss = np.array([fit[2] for fit in fits])
-        n, guess = np.array(counts), nu if prior.noise else 0.0
-        pooled = (guess * (prior.noise or 0.0) ** 2 + rss.sum()) / (guess + n.sum())
+        n, guess = np.array(counts), prior.mean if prior.noise is None else prior.noise
+        pooled = (nu * guess**2 + rss.sum()) / (nu + n.sum())
         noise2 = (nu * pooled + rss) / (nu + n)
         expected = [math.sqrt(noise2[k] * (x @ fits[k][1] @ x)) for k in range(3)]
         assert belief.predict(x).spreads[belief.objectives.index(name)] == pytest.approx(expected, rel=1e-10)
 
 
+def test_the_shared_prior_is_what_the_arms_have_in_common():
+    """Every arm is the ridge from the prior mean of the module's formula, arms without feedback too."""
+    rng = np.random.default_rng(14)
+    arms, d, bias, counts = ["a", "b", "new"], 3, 0.5, [40, 3, 0]
+    spec = Linear(feature_precision=2.0, intercept_precision=bias, noise={"quality": 1.0, "cost_usd": 1.0})
+    priors = {"quality": Prior(mean=0.5), "cost_usd": Prior()}
+    belief = started(spec, arms, d, **priors)
+    contexts, outcomes = rng.normal(size=(3, 40, d)), 3.0 + rng.normal(size=(3, 40, 2))
+    contexts[:, :, -1] = 1.0
+    for i in range(40):  # in turns, so that each arm's prior moves while the other learns
+        for k, n in enumerate(counts):
+            if i < n:
+                belief.update(arms[k], contexts[k, i], dict(zip(priors, outcomes[k, i].tolist(), strict=True)))
+    x = contexts[2, 0]
+    for j, (name, prior) in enumerate(priors.items()):
+        weights = [1.0, 40.0 / 40.5, 3.0 / 3.5] if prior.mean is not None else [0.0, 40.0 / 40.5, 3.0 / 3.5]
+        mu = np.average([prior.mean or 0.0, outcomes[0, :, j].mean(), outcomes[1, :3, j].mean()], weights=weights)
+        for k, n in enumerate(counts):
+            theta, inverse, _ = ridge(spec, Prior(mean=mu), contexts[k, :n], outcomes[k, :n, j])
+            means, spreads = belief.predict(x)
+            row = belief.objectives.index(name)
+            assert means[row, k] == pytest.approx(theta @ x, rel=1e-10)
+            assert spreads[row, k] == pytest.approx(math.sqrt(x @ inverse @ x), rel=1e-10)
+        assert belief.predict(np.array([0.0, 0.0, 1.0])).means[row, 2] == pytest.approx(mu)
+
+
+def test_learned_noise_begins_at_the_size_of_what_is_expected_where_there_is_no_guess():
+    # One outcome 8 and a shared prior mean of 8: no remaining squares, pooled = nu 8^2 / (nu + 1) = 51.2 at nu = 4;
+    # sigma_a^2 = 4 x 51.2 / (4 + 1) = 40.96 = 6.4^2, at A = 2.
+    belief = started(Linear(), ["a"], cost_usd=Prior())
+    belief.update("a", np.ones(1), {"cost_usd": 8.0})
+    means, spreads = belief.predict(np.ones(1))
+    assert means[0] == pytest.approx([8.0])
+    assert spreads[0] == pytest.approx([6.4 / math.sqrt(2.0)])
+
+
+def test_whole_numbers_are_taken_for_precisions():
+    x = np.array([0.3, 1.0])
+    whole, decimal = (
+        started(Linear(feature_precision=p, intercept_precision=0.5), dimension=2, y=Prior(noise=1.0)) for p in (2, 2.0)
+    )
+    assert whole.predict(x).spreads.tolist() == decimal.predict(x).spreads.tolist()
+
+
 def test_information_is_the_log_determinant_of_abbasi_yadkori():
     """log det(A) - log det(Lambda), also where updates were by rank one (theorem 2 needs it)."""
     rng = np.random.default_rng(5)
-    belief = started(Linear(feature_precision=3.0, intercept_precision=0.2), dimension=4, y=Prior(noise=1.0))
+    belief = started(disjoint(feature_precision=3.0, intercept_precision=0.2), dimension=4, y=Prior(noise=1.0))
     precision = np.diag([3.0, 3.0, 3.0, 0.2])
     a = precision.copy()
     for i in range(300):
@@ -134,7 +185,7 @@ def test_information_is_the_log_determinant_of_abbasi_yadkori():
 
 
 def test_information_is_that_of_the_best_known_objective():
-    belief = started(Linear(intercept_precision=1.0), quality=Prior(noise=0.4), cost_usd=Prior())
+    belief = started(disjoint(intercept_precision=1.0), quality=Prior(noise=0.4), cost_usd=Prior())
     for _ in range(3):
         belief.update("a", np.ones(1), {"cost_usd": 1.0})
     belief.update("a", np.ones(1), {"quality": 1.0})
@@ -142,20 +193,21 @@ def test_information_is_that_of_the_best_known_objective():
 
 
 def test_nothing_believed_is_no_information():
-    belief = Linear().start(arms=["a", "b"], dimension=2, priors={})
+    belief = disjoint().start(arms=["a", "b"], dimension=2, priors={})
     assert belief.information().tolist() == [0.0, 0.0]
     assert belief.predict(np.ones(2)).means.shape == (0, 2)
 
 
 def test_rounding_does_not_build_up():
-    """20,000 updates by rank one, contexts of condition 1e8, against one solution in one go at the end."""
+    """20,000 updates by rank one, contexts of very unlike size, against one solution in one go at the end."""
     rng = np.random.default_rng(6)
     d = 8
-    axes = np.linalg.qr(rng.normal(size=(d, d)))[0] * np.logspace(0.0, -4.0, d)
+    axes = np.linalg.qr(rng.normal(size=(d, d)))[0] * np.logspace(0.0, -3.0, d)
     contexts = rng.normal(size=(20_000, d)) @ axes
     contexts[:, -1] = 1.0
     outcomes = contexts @ rng.normal(size=d) + 0.1 * rng.normal(size=20_000)
-    spec = Linear(feature_precision=1e-3, intercept_precision=1e-3)
+    contexts *= np.where(np.arange(20_000) % 7_000 == 0, 50.0, 1.0)[:, None]
+    spec = disjoint(feature_precision=1e-3, intercept_precision=1e-3)
     prior = Prior(mean=0.5, noise=0.4)
     belief = started(spec, ["a"], d, y=prior)
     for x, y in zip(contexts, outcomes.tolist(), strict=True):
@@ -171,27 +223,56 @@ def test_rounding_does_not_build_up():
     theta = ridge(spec, prior, contexts, outcomes)[0]
     for x in contexts[:50]:
         online, afresh = belief.predict(x), refolded.predict(x)
-        assert np.abs(online.means - afresh.means).max() < 1e-10
-        assert np.abs(online.spreads - afresh.spreads).max() < 1e-10
+        assert np.abs(online.means - afresh.means).max() < 1e-11
+        assert np.abs(online.spreads - afresh.spreads).max() < 1e-11
         assert online.means[0, 0] == pytest.approx(theta @ x, abs=1e-9)
         assert belief.information()[0] == pytest.approx(refolded.information()[0], abs=1e-8)
+
+
+def test_contexts_that_outweigh_all_before_them_leave_no_rounding_behind():
+    """A prior of next to nothing, and every 20th context 1000 times as large as the others: true to 1e-8."""
+    rng = np.random.default_rng(8)
+    contexts = rng.normal(size=(300, 5)) * np.where(np.arange(300) % 20 == 10, 1e3, 1.0)[:, None]
+    spec, prior = disjoint(feature_precision=1e-6, intercept_precision=1e-6), Prior(noise=1.0)
+    belief, events = started(spec, ["a"], 5, y=prior), []
+    for i, x in enumerate(contexts):
+        events.append((x, {"y": float(rng.normal())}))
+        belief.update("a", *events[-1])
+        afresh = spec.start(
+            arms=["a"], dimension=5, priors={"y": prior}, statistics={"a": spec.fold(None, events, dimension=5)}
+        )
+        if i >= 5:  # as soon as the contexts span all directions
+            for probe in contexts[:10]:
+                for mine, true in zip(belief.predict(probe), afresh.predict(probe), strict=True):
+                    assert np.abs(mine - true).max() < 1e-8, i
+
+
+def test_a_prior_that_rounding_has_eaten_is_given_back():
+    """[[4, 4], [4, 4]] has the eigenvalues 8 and 0, of which the latter becomes 0.5: vv'/8 + ww'/0.5, log det log 4."""
+    inverse, theta, log_det = _invert(np.full((2, 2), 4.0), np.array([[2.0, 0.0]]), least=0.5)
+    expected = np.array([[1.0 / 16.0 + 1.0, 1.0 / 16.0 - 1.0], [1.0 / 16.0 - 1.0, 1.0 / 16.0 + 1.0]])
+    assert inverse == pytest.approx(expected)
+    assert theta == pytest.approx(2.0 * expected[:1])
+    assert log_det == pytest.approx(math.log(4.0))
 
 
 @pytest.mark.parametrize("size", [1e6, 1e9, 1e20, 1e49])
 def test_contexts_too_large_and_too_alike_still_leave_a_belief(size):
     rng = np.random.default_rng(7)
-    belief = started(Linear(), ["a"], 3, quality=Prior(mean=0.5, noise=0.4))
-    events = []
+    spec, prior = disjoint(noise={"quality": 0.4}), Prior(mean=0.5)
+    belief, events = started(spec, ["a"], 3, quality=prior), []
     for i in range(600):
         x = np.array([size * (1.0 + 1e-9 * i), size * (1.0 + 2e-9 * i), 1.0])
         events.append((x, {"quality": 0.8 + 0.1 * rng.random()}))
         belief.update("a", *events[-1])
-    blob = Linear().fold(None, events, dimension=3)
-    again = Linear().start(arms=["a"], dimension=3, priors={}, statistics={"a": blob})
+    blob = spec.fold(None, events, dimension=3)
+    again = spec.start(arms=["a"], dimension=3, priors={"quality": prior}, statistics={"a": blob})
     for one in (belief, again):
         means, spreads = one.predict(np.array([size, size, 1.0]))
         assert 0.7 < means[0, 0] < 1.0
-        assert 0.0 <= spreads[0, 0] < 1.0
+        assert 0.0 <= spreads[0, 0] < 0.4
+    # Of the difference of the features next to nothing was learned; no direction is less sure than the least prior, 2.
+    assert again.predict(np.array([1.0, -1.0, 0.0])).spreads[0, 0] <= 0.4 * math.sqrt(2.0 / 2.0)
 
 
 OBJECTIVES = ["quality", "cost_usd", "energy_joules"]
@@ -210,7 +291,7 @@ PRIORS = {"quality": Prior(mean=0.5, noise=0.4), "cost_usd": Prior(mean=0.1), "e
 def test_grouping_is_one_regression_per_objective(reports, watched, seed):
     """Observed together, apart, in parts, in changing subsets: each objective is believed as if it were alone."""
     rng = np.random.default_rng(seed)
-    spec = Linear(feature_precision=2.0, noise=dict.fromkeys(OBJECTIVES, 0.7))
+    spec = disjoint(feature_precision=2.0, noise=dict.fromkeys(OBJECTIVES, 0.7))
     belief = spec.start(arms=["a", "b"], dimension=3, priors=PRIORS)
     belief.watch(sorted(watched))
     seen = {(arm, name): ([], []) for arm in "ab" for name in OBJECTIVES}
@@ -234,38 +315,47 @@ def test_grouping_is_one_regression_per_objective(reports, watched, seed):
 
 
 def test_arms_of_another_router_keep_their_statistics_to_themselves():
-    blob = Linear().fold(None, [(np.ones(2), {"quality": 1.0})], dimension=2)
-    belief = Linear().start(arms=["a"], dimension=2, priors={}, statistics={"gone": blob})
+    blob = disjoint().fold(None, [(np.ones(2), {"quality": 1.0})], dimension=2)
+    belief = disjoint().start(arms=["a"], dimension=2, priors={}, statistics={"gone": blob})
     assert belief.objectives == ()
 
 
 def test_statistics_of_another_dimension_are_refused():
-    blob = Linear().fold(None, [(np.ones(3), {"quality": 1.0})], dimension=3)
+    blob = disjoint().fold(None, [(np.ones(3), {"quality": 1.0})], dimension=3)
     with pytest.raises(IncompatibleStoreError, match=r"have 3 features, the router has 2; use the featurizer"):
-        Linear().start(arms=["a"], dimension=2, priors={}, statistics={"a": blob})
+        disjoint().start(arms=["a"], dimension=2, priors={}, statistics={"a": blob})
     with pytest.raises(IncompatibleStoreError, match=r"have 3 features, the router has 2; use the featurizer"):
-        Linear().fold(blob, [], dimension=2)
+        disjoint().fold(blob, [], dimension=2)
 
 
 def test_damaged_statistics_are_refused_at_the_start():
     with pytest.raises(IncompatibleStoreError, match="restore the database"):
-        Linear().start(arms=["a"], dimension=2, priors={}, statistics={"a": b"BRST"})
+        disjoint().start(arms=["a"], dimension=2, priors={}, statistics={"a": b"BRST"})
 
 
 def test_statistics_are_the_sums_that_the_belief_was_given():
-    blob = Linear().fold(None, [(np.array([2.0, 1.0]), {"quality": 0.5})], dimension=2)
+    blob = disjoint().fold(None, [(np.array([2.0, 1.0]), {"quality": 0.5})], dimension=2)
     (group,) = ArmStatistics.from_bytes(blob).groups
     assert (group.n, group.s.tolist(), group.b.tolist()) == (1, [[4.0, 2.0], [2.0, 1.0]], [[1.0, 0.5]])
 
 
-@pytest.mark.parametrize("bad", [0.0, -1.0, math.nan, math.inf, True, np.True_, "1", None])
+@pytest.mark.parametrize("bad", [0.0, -1.0, math.nan, math.inf, True, np.True_, "1", []])
 @pytest.mark.parametrize("setting", ["feature_precision", "intercept_precision", "noise_strength"])
 def test_bad_settings_are_refused(setting, bad):
     with pytest.raises(InvalidConfigurationError, match=f"^{setting} is "):
-        Linear(**{setting: bad})
+        disjoint(**{setting: bad})
 
 
 @pytest.mark.parametrize("bad", [0.0, -1.0, math.nan, True])
 def test_bad_noise_is_refused(bad):
     with pytest.raises(InvalidConfigurationError, match=r"^noise\['quality'\] is "):
-        Linear(noise={"quality": bad})
+        disjoint(noise={"quality": bad})
+
+
+def test_noise_of_an_unknown_objective_is_refused_and_later_changes_of_the_mapping_have_no_effect():
+    noise = {"quality": 0.4}
+    spec = Linear(noise=noise)
+    noise["qualty"] = 0.1
+    assert spec.noise == {"quality": 0.4}
+    with pytest.raises(InvalidConfigurationError, match="noise is given for qualty, which is no objective; known: qu"):
+        Linear(noise=noise).start(arms=["a"], dimension=1, priors={"quality": Prior(mean=0.5)})

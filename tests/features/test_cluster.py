@@ -62,7 +62,7 @@ def test_shipped_squares_sum_to_the_number_of_clusters():
 def test_meaning_is_pinned_to_the_version():
     # Fails when the shipped codebook or what it measures by changes: then the version has changed with it.
     shipped = SemanticCluster()
-    assert shipped.version == "cluster-36c7eba3:48(complexity-2+static-minilm-1:64)"
+    assert shipped.version == "cluster:83769423fe7c(complexity-2+static-minilm-1:64)"
     x = shipped.transform_one(Request(text="Write a Python function that returns the 10 largest primes below n."))
     expected = [0.00495, 0.06852, 1.05229, 1.54858, 1.0013, 0.55562, 2.20115, 0.44975]
     assert np.allclose(x[:8], expected, rtol=0.0, atol=1e-4)
@@ -83,32 +83,33 @@ def test_another_codebook_is_another_version(codebook):
     assert len(versions) == 3
 
 
-def test_what_is_written_is_read(codebook, tmp_path):
-    codebook.write(tmp_path / "mine.npz")
-    read = Codebook.read(tmp_path / "mine.npz")
+def test_what_is_saved_is_loaded(codebook, tmp_path):
+    codebook.save(tmp_path / "mine.npz")
+    read = Codebook.load(tmp_path / "mine.npz")
     assert read.centres == pytest.approx(codebook.centres, rel=1e-6)
-    read.write(tmp_path / "again.npz")
-    assert Codebook.read(tmp_path / "again.npz").digest == read.digest
+    read.save(tmp_path / "again.npz")
+    again = Codebook.load(tmp_path / "again.npz")
+    assert SemanticCluster(codebook=again).version == SemanticCluster(codebook=read).version
 
 
 def test_a_codebook_of_other_features_is_refused(codebook, tmp_path, monkeypatch):
-    codebook.write(tmp_path / "mine.npz")
+    codebook.save(tmp_path / "mine.npz")
     monkeypatch.setattr(module.Complexity, "version", "complexity-99")
-    with pytest.raises(InvalidConfigurationError, match=r"complexity-2.*complexity-99.*fit it again"):
-        Codebook.read(tmp_path / "mine.npz")
+    with pytest.raises(InvalidConfigurationError, match=r"complexity-2.*complexity-99"):
+        Codebook.load(tmp_path / "mine.npz")
 
 
 @pytest.mark.parametrize("content", [b"", b"text", b"PK\x03\x04 broken"])
 def test_a_file_of_something_else_is_refused(tmp_path, content):
     (tmp_path / "other.npz").write_bytes(content)
-    with pytest.raises(InvalidConfigurationError, match=r"other\.npz is no codebook"):
-        Codebook.read(tmp_path / "other.npz")
+    with pytest.raises(InvalidConfigurationError, match=r"other\.npz is not what save\(\)"):
+        Codebook.load(tmp_path / "other.npz")
 
 
 def test_arrays_of_something_else_are_refused(tmp_path):
     np.savez(tmp_path / "other.npz", centre=np.zeros(3))
-    with pytest.raises(InvalidConfigurationError, match="is no codebook"):
-        Codebook.read(tmp_path / "other.npz")
+    with pytest.raises(InvalidConfigurationError, match="was saved by"):
+        Codebook.load(tmp_path / "other.npz")
 
 
 @pytest.mark.parametrize(
@@ -128,7 +129,7 @@ def test_unusable_codebooks_are_refused(codebook, change, message):
 
 
 def test_a_path_is_no_codebook():
-    with pytest.raises(InvalidConfigurationError, match=r"Codebook\.read\(path\)"):
+    with pytest.raises(InvalidConfigurationError, match=r"Codebook\.load\(path\)"):
         SemanticCluster(codebook="mine.npz")
 
 

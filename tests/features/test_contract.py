@@ -7,7 +7,18 @@ import numpy as np
 import pytest
 
 from banditroute import features
-from banditroute.features import Complexity, Compose, SemanticCluster, SentenceEmbedding, StaticEmbedding, TextFeatures
+from banditroute.features import (
+    Complexity,
+    Compose,
+    Metadata,
+    SemanticCluster,
+    SentenceEmbedding,
+    Standardize,
+    StaticEmbedding,
+    TaskType,
+    Template,
+    TextFeatures,
+)
 from banditroute.testing import check_featurizer
 from banditroute.types import Request
 
@@ -19,11 +30,15 @@ def by_letters(texts):
 READY = {
     "Complexity": lambda: Complexity(),
     "Compose": lambda: Compose(blocks=[StaticEmbedding(dimension=3), Complexity()]),
+    "Metadata": lambda: Metadata(numeric={"input_tokens": (0, 8000)}, categorical={"tier": 4, "tags": 4}),
     "SemanticCluster": lambda: SemanticCluster(),
     "SentenceEmbedding": lambda: SentenceEmbedding(model=by_letters, label="letters", dimension=2).fit(
         ["a bee", "an ear of corn", "io", "queue of aunts", "sun", "moon and stars"]
     ),
+    "Standardize": lambda: Standardize(block=Complexity()).fit(["One.", "Two and two?", "def f(x): return 3"]),
     "StaticEmbedding": lambda: StaticEmbedding(),
+    "TaskType": lambda: TaskType(),
+    "Template": lambda: Template(),
     "TextFeatures": lambda: TextFeatures(),
 }
 
@@ -53,7 +68,7 @@ def test_two_objects_of_the_same_settings_agree(name):
 def test_importing_and_constructing_imports_nothing_heavy():
     script = (
         "import sys; from banditroute.features import *; TextFeatures(); SemanticCluster(); "
-        "SentenceEmbedding(model='no/such/model'); "
+        "SentenceEmbedding(model='no/such/model'); TaskType(); "
         "heavy = {'tokenizers', 'torch', 'pyarrow', 'scipy', 'sentence_transformers'} & set(sys.modules); "
         "print(sorted(heavy))"
     )

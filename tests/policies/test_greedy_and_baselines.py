@@ -85,3 +85,10 @@ def test_policies_are_frozen_values(policy):
     assert repr(policy).startswith(type(policy).__name__)
     with pytest.raises(AttributeError):
         policy.floor = 0.5
+
+
+def test_a_mixture_does_not_follow_later_changes_of_the_mapping_it_was_given():
+    shares = {"a": 1.0, "b": 3.0}
+    mixture = Mixture(shares=shares)
+    shares["a"] = 9.0
+    assert mixture.shares == {"a": 1.0, "b": 3.0}

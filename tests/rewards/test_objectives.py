@@ -54,10 +54,10 @@ def test_a_name_is_a_free_keyword_of_feedback(name):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"low": 1.0}, r"^prior_mean of objective 'x' is 0.0; it must be at least 1$"),
+        ({"low": 1.0, "prior_mean": 0.0}, r"^prior_mean of objective 'x' is 0.0; it must be at least 1$"),
         ({"low": 1.0, "high": 5.0, "prior_mean": 6.0}, r"is 6.0; it must be between 1 and 5$"),
-        ({"low": 2.0, "high": 1.0, "prior_mean": 1.5}, r"must be between 2 and 1$"),
-        ({"low": math.nan}, r"^prior_mean of objective 'x'"),
+        ({"low": 2.0, "high": 1.0, "prior_mean": 1.5}, r"^objective 'x' ranges from low=2.0 to high=1.0; give low"),
+        ({"low": math.nan}, r"^objective 'x' ranges from low=nan"),
         ({"prior_mean": True}, r"is True \(bool\)"),
         ({"prior_mean": math.nan}, r"is nan; give a finite number"),
         ({"prior_noise": -1.0}, r"^prior_noise of 'x' is -1.0; it must be at least 0$"),

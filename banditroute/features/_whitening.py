@@ -1,0 +1,39 @@
+"""The principal directions of vectors, each scaled to unit variance."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from banditroute.errors import InvalidConfigurationError
+from banditroute.types import Vector
+
+
+def whitening(rows: Vector, dimension: int) -> tuple[Vector, Vector]:
+    """Mean ``(d,)`` and projection ``(d, dimension)``: ``(x - mean) @ projection`` is centred and white over ``rows``.
+
+    The strongest direction comes first. The sign of each is such that its largest entry is positive.
+
+    Raises
+    ------
+    InvalidConfigurationError
+        Where ``rows (n, d)`` do not vary in ``dimension`` directions.
+
+    Examples
+    --------
+    >>> mean, projection = whitening(np.array([[0.0, 1.0], [4.0, 1.0]]), 1)
+    >>> mean, projection
+    (array([2., 1.]), array([[0.5], [0. ]]))
+    """
+    rank = 0
+    if len(rows) > 1:
+        mean = rows.mean(axis=0)
+        _, spread, directions = np.linalg.svd(rows - mean, full_matrices=False)
+        rank = int((spread > 1e-6 * spread[0]).sum())
+    if rank < dimension:
+        raise InvalidConfigurationError(
+            f"{len(rows)} prompts vary in {rank} directions, fewer than dimension={dimension}; "
+            "give more prompts, or a smaller dimension"
+        )
+    directions = directions[:dimension].T
+    directions *= np.sign(directions[np.abs(directions).argmax(axis=0), np.arange(dimension)])
+    return mean, directions * np.sqrt(len(rows)) / spread[:dimension]

@@ -1,0 +1,168 @@
+"""Another featurizer's numbers, centred and scaled once on prompts like those to come."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from os import PathLike
+
+import numpy as np
+
+from banditroute.errors import InvalidConfigurationError
+from banditroute.features import _state
+from banditroute.features._text import stack
+from banditroute.features._whitening import whitening
+from banditroute.features.base import Featurizer
+from banditroute.types import Request, Vector
+
+_LIMIT = 4.0
+
+
+class Standardize:
+    """Brings the numbers of a block to mean 0 and variance 1, or projects them on fewer such directions.
+
+    ``x = clip((e - mean) P, -4, 4)`` over the block's ``e (d,)``. Without ``dimension``, ``P`` is diagonal and divides
+    every entry by its standard deviation; an entry that was the same in all prompts is centred only. With it, ``P``
+    projects on the ``dimension`` principal directions, each scaled to unit variance. A prior counts on numbers of about
+    unit variance.
+
+    :meth:`fit` is called once, before the first request, and what it found never moves with the traffic: a scale that
+    changes under a learned belief would make every number mean something else. A new fit is a new version.
+
+    Parameters
+    ----------
+    block
+        The featurizer to standardise, ready for use.
+    dimension
+        How many principal directions to give, at least 1; None gives every entry of the block.
+
+    Raises
+    ------
+    InvalidConfigurationError
+        For a block that is no featurizer, or an unusable dimension; on use, where :meth:`fit` is missing.
+
+    Examples
+    --------
+    >>> from banditroute.features import Complexity
+    >>> prompts = ["Hi.", "What is 2 + 2?", "def f(x): return x", "Write a long poem about an autumn in Rome."]
+    >>> standard = Standardize(block=Complexity()).fit(prompts)
+    >>> x = standard.transform([Request(text=prompt) for prompt in prompts])
+    >>> bool(np.allclose(x.mean(axis=0), 0.0)), bool(np.allclose(x[:, 0].std(), 1.0))
+    (True, True)
+    """
+
+    def __init__(self, *, block: Featurizer, dimension: int | None = None) -> None:
+        if isinstance(block, type) or not isinstance(block, Featurizer):
+            raise InvalidConfigurationError(
+                f"{block!r} is no featurizer; a block has dimension, version, names, transform_one and transform"
+            )
+        if dimension is not None and (
+            isinstance(dimension, bool) or not isinstance(dimension, int) or not 1 <= dimension <= block.dimension
+        ):
+            raise InvalidConfigurationError(
+                f"dimension is {dimension!r}; give a whole number from 1 to {block.dimension}, the block's"
+            )
+        self._block = block
+        self._dimension = dimension
+        self._state: tuple[Vector, Vector] | None = None
+
+    @property
+    def dimension(self) -> int:
+        """Length of the vector."""
+        return self._dimension or self._block.dimension
+
+    @property
+    def version(self) -> str:
+        """Names the block, and what was fitted."""
+        size = "" if self._dimension is None else f":{self._dimension}"
+        return f"standardize{size}:{_state.digest(*self._fitted())}({self._block.version})"
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The block's names, or one name per principal direction."""
+        if self._dimension is None:
+            return self._block.names
+        room = self._block.names[0].split(".")[0]
+        return tuple(f"{room}.principal.{index:02d}" for index in range(self._dimension))
+
+    def fit(self, prompts: Sequence[str]) -> Standardize:
+        """Fit mean and scale, and return self.
+
+        Parameters
+        ----------
+        prompts
+            Prompts like those to come, at least 2 and more than ``dimension``; a few hundred do.
+
+        Raises
+        ------
+        InvalidConfigurationError
+            For too few prompts, or prompts that do not vary in ``dimension`` directions; nothing is changed.
+        """
+        if len(prompts) < 2:
+            raise InvalidConfigurationError(f"got {len(prompts)} prompts; give at least 2, better a few hundred")
+        rows = self._block.transform([Request(text=prompt) for prompt in prompts])
+        if self._dimension is None:
+            spread = rows.std(axis=0)
+            varies = spread > 1e-9 * (1.0 + np.abs(rows).max(axis=0))
+            self._state = (rows.mean(axis=0), 1.0 / np.where(varies, spread, 1.0))
+        else:
+            self._state = whitening(rows, self._dimension)
+        return self
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write what :meth:`fit` found, as a file without pickle; the block itself is not in it.
+
+        Raises
+        ------
+        InvalidConfigurationError
+            Where nothing was fitted.
+        OSError
+            If the file cannot be written; an older one is then still whole.
+        """
+        mean, projection = self._fitted()
+        _state.save(path, owner=self._owner, arrays={"mean": mean, "projection": projection})
+
+    def load(self, path: str | PathLike[str]) -> Standardize:
+        """Read what :meth:`save` wrote, instead of fitting, and return self: the version is that of the saved one.
+
+        Raises
+        ------
+        InvalidConfigurationError
+            For any other file, and for one saved with another block or dimension; nothing is changed.
+        OSError
+            If the file cannot be read.
+        """
+        arrays = _state.load(path, owner=self._owner, names=("mean", "projection"))
+        self._state = (arrays["mean"], arrays["projection"])
+        return self
+
+    def transform_one(self, request: Request) -> Vector:
+        """Features of one request ``(dimension,)``.
+
+        Raises
+        ------
+        InvalidRequestError
+            For a request that the block cannot read.
+        """
+        mean, projection = self._fitted()
+        centred = self._block.transform_one(request) - mean
+        scaled = centred * projection if self._dimension is None else centred @ projection
+        result: Vector = np.clip(scaled, -_LIMIT, _LIMIT)
+        return result
+
+    def transform(self, requests: Sequence[Request]) -> Vector:
+        """Features of many requests ``(n, dimension)``."""
+        return stack(self, requests)
+
+    @property
+    def _owner(self) -> str:
+        """What a saved fit belongs to."""
+        return f"Standardize(block={self._block.version!r}, dimension={self._dimension})"
+
+    def _fitted(self) -> tuple[Vector, Vector]:
+        """Mean ``(d,)`` and scales ``(d,)`` or projection ``(d, dimension)``."""
+        if self._state is None:
+            raise InvalidConfigurationError(
+                "Standardize is not fitted; call fit(prompts) with a few hundred prompts like those to come, or "
+                "load(path) what was saved"
+            )
+        return self._state

@@ -1,0 +1,117 @@
+"""Which place in the application made the prompt: its name, or the constant words at the ends of the text."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from hashlib import blake2b
+
+import numpy as np
+
+from banditroute.errors import InvalidConfigurationError
+from banditroute.features._text import excerpt, stack
+from banditroute.types import Request, Vector
+
+_REACH = 200
+"""How many characters at each end are looked at for the head and the tail."""
+
+_WORDS = 4
+"""How many words make a head or a tail: templates are told apart by fewer than they begin with."""
+
+_WORD = re.compile(r"\d+|[^\W\d]+|[^\w\s]")
+_LABEL = re.compile(r"^[ \t]{0,8}([^\W\d]{1,24}(?: [^\W\d]{1,24}){0,2}):|^(#{1,6} |```|<\w{1,24}>)", re.MULTILINE)
+_LABELS = 32
+
+
+class Template:
+    """Recognises the call site of templated prompts, as a soft one-hot over a fixed number of slots.
+
+    Production prompts are mostly a constant frame around what varies. Three parts of the frame each vote a third for
+    one slot: the *head* (first four words of the first line, up to a colon), the *tail* (last four words of the last
+    line), and the *structure* (the labels that begin lines, such as ``Question:``, ``## `` or a fence of code, each
+    once and in order; a text without any has none, and votes as every other plain text does). Case, white space and
+    digits do not matter. So every prompt of one call site puts the votes of its constant parts on the same slots,
+    whatever its other part holds. A request with ``template="..."`` names its call site, and gives the whole vote to
+    the slot of that name.
+
+    The slot of a part is a hash of it (BLAKE2b), and depends on nothing else: not on the traffic so far, the process or
+    the order of requests. Counting which signatures recur, online, would leave the slots of rare ones free, but the
+    same text would then give one vector before its template is known and another after: a belief would have learned
+    from numbers that no longer mean what they did. Hashing needs no memory and no warm-up; its price is that two call
+    sites may share a slot, and that in traffic without templates the votes of heads and tails are noise.
+
+    Parameters
+    ----------
+    slots
+        Length of the vector, 2 to 1,024; about twice the number of call sites keeps most of them apart.
+
+    Raises
+    ------
+    InvalidConfigurationError
+        For a number of slots out of range.
+
+    Examples
+    --------
+    >>> template = Template(slots=16)
+    >>> frame = "Classify the sentiment of this review.\\nReview: {}\\nAnswer with one word, please."
+    >>> one, other = (template.transform_one(Request(text=frame.format(text))) for text in ("Great!", "It broke."))
+    >>> bool((one == other).all())
+    True
+    >>> template.transform_one(Request(text="Hello", template="greeting")).max()
+    np.float64(1.0)
+    """
+
+    __slots__ = ("_slots",)
+
+    def __init__(self, *, slots: int = 16) -> None:
+        if isinstance(slots, bool) or not isinstance(slots, int) or not 2 <= slots <= 1024:
+            raise InvalidConfigurationError(f"slots is {slots!r}; give a whole number from 2 to 1,024")
+        self._slots = slots
+
+    @property
+    def dimension(self) -> int:
+        """Length of the vector."""
+        return self._slots
+
+    @property
+    def version(self) -> str:
+        """Names the signature and the number of slots."""
+        return f"template-1:{self._slots}"
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """One name per slot."""
+        return tuple(f"template.{index:02d}" for index in range(self._slots))
+
+    def transform_one(self, request: Request) -> Vector:
+        """Features of one request ``(slots,)``, at least 0 and summing to 1.
+
+        Raises
+        ------
+        InvalidRequestError
+            For a request without text.
+        """
+        text = excerpt(request)
+        votes = np.zeros(self._slots)
+        if request.template is not None:
+            votes[self._slot("name", request.template)] = 1.0
+            return votes
+        text = text.strip().lower()
+        head = _WORD.findall(text[:_REACH].split("\n", 1)[0])[:_WORDS]
+        if ":" in head:
+            del head[head.index(":") :]
+        tail = _WORD.findall(text[-_REACH:].rsplit("\n", 1)[-1])[-_WORDS:]
+        labels = [first or second for first, second in _LABEL.findall(text)]
+        structure = list(dict.fromkeys(labels))[:_LABELS]
+        for part, words in (("head", head), ("tail", tail), ("structure", structure)):
+            votes[self._slot(part, " ".join("0" if word.isdigit() else word for word in words))] += 1.0 / 3.0
+        return votes
+
+    def transform(self, requests: Sequence[Request]) -> Vector:
+        """Features of many requests ``(n, slots)``."""
+        return stack(self, requests)
+
+    def _slot(self, part: str, signature: str) -> int:
+        """Where a part of a signature votes."""
+        code = blake2b(f"{part}:{signature}".encode("utf-8", "replace"), digest_size=8).digest()
+        return int.from_bytes(code, "little") % self._slots

@@ -1,0 +1,32 @@
+"""What the tests of the outer rooms share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+SHIPPED = ROOT / "banditroute" / "data" / "paretobandit4" / "paretobandit4.parquet"
+
+
+@pytest.fixture(scope="session")
+def small_log(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """60 prompts of the shipped log, of all its tasks."""
+    rows = pq.read_table(SHIPPED)
+    every = sorted(set(rows["query_id"].to_pylist()))
+    some = every[:: len(every) // 60][:60]
+    path = tmp_path_factory.mktemp("logs") / "small.parquet"
+    pq.write_table(rows.filter(pc.is_in(rows["query_id"], pa.array(some, rows["query_id"].type))), path)
+    return path
+
+
+@pytest.fixture
+def bad_log(tmp_path: Path) -> Path:
+    """A file that is not Parquet."""
+    path = tmp_path / "bad.parquet"
+    path.write_text("query_id,model,score\n1,a,0.5\n")
+    return path

@@ -1,0 +1,253 @@
+"""How the house is built: which room may import which, and what no room may hold."""
+
+import ast
+import inspect
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+import banditroute
+
+PACKAGE = Path(banditroute.__file__).parent
+FILES = sorted(PACKAGE.rglob("*.py"))
+ROOMS = sorted(path.parent.name for path in PACKAGE.glob("*/__init__.py"))
+
+GROUND = {"types", "errors", "_validate", "_imports"}
+# What each room and file of the top may import, beside itself.
+MAY_IMPORT = {
+    "errors": set(),
+    "_validate": {"errors"},
+    "_imports": {"errors"},
+    "types": {"errors", "_validate"},
+    **dict.fromkeys(["features", "beliefs", "rewards", "policies", "store"], GROUND),
+    "learners": GROUND | {"beliefs", "policies"},
+}
+MAY_IMPORT["choice"] = GROUND | {"features", "beliefs", "rewards", "policies", "store", "learners"}
+MAY_IMPORT["_checks"] = MAY_IMPORT["choice"]
+MAY_IMPORT["router"] = MAY_IMPORT["choice"] | {"choice", "_checks"}
+MAY_IMPORT["simulate"] = MAY_IMPORT["router"] | {"router"}
+MAY_IMPORT["cli"] = MAY_IMPORT["simulate"] | {"simulate", "__init__"}  # the version
+MAY_IMPORT["__main__"] = {"cli"}
+MAY_IMPORT["__init__"] = MAY_IMPORT["router"] | {"router"}
+MAY_IMPORT["testing"] = set(MAY_IMPORT)
+
+FORBIDDEN_MODULES = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "marshal", "shelve", "yaml"}
+FORBIDDEN_CALLS = {"eval", "exec", "compile", "__import__", "print", "input", "breakpoint"}
+
+
+def shown(path):
+    return str(path.relative_to(PACKAGE))
+
+
+def parse(path):
+    return ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+
+
+def room_of(parts):
+    """The room of a module's dotted parts below the package: its folder, or the file at the top."""
+    return parts[0] if parts else "__init__"
+
+
+def own_room(path):
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    return room_of(parts)
+
+
+def imports(tree):
+    """(module, name or None, line) of every import, wherever it stands, those for type checkers too."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield alias.name, None, node.lineno
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"line {node.lineno}: imports are absolute"
+            for alias in node.names:
+                yield node.module, alias.name, node.lineno
+
+
+def wrong_imports(tree, room):
+    """What a file of ``room`` imports and may not."""
+    names = set(MAY_IMPORT)
+    wrong = []
+    for module, name, line in imports(tree):
+        first, *rest = module.split(".")
+        if first != "banditroute":
+            continue
+        if not rest and name in names:
+            rest = [name]
+        target = room_of(rest)
+        if target != room and target not in MAY_IMPORT[room]:
+            wrong.append(f"line {line}: {room} imports {target}")
+    return wrong
+
+
+def forbidden(tree):
+    """What no file of the package may import or call."""
+    found = [
+        f"line {line}: imports {module}"
+        for module, name, line in imports(tree)
+        if FORBIDDEN_MODULES & {module.split(".")[0], name}
+    ]
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            function = node.func
+            if isinstance(function, ast.Name) and function.id in FORBIDDEN_CALLS:
+                found.append(f"line {node.lineno}: calls {function.id}")
+            for keyword in node.keywords:
+                loads = keyword.arg == "allow_pickle" and not (
+                    isinstance(keyword.value, ast.Constant) and keyword.value.value is False
+                )
+                if loads:
+                    found.append(f"line {node.lineno}: allows pickle")
+            if isinstance(function, ast.Attribute) and function.attr == "load" and ast.unparse(function) == "np.load":
+                told = {keyword.arg for keyword in node.keywords}
+                if "allow_pickle" not in told:
+                    found.append(f"line {node.lineno}: np.load without allow_pickle=False")
+    return found
+
+
+each_file = pytest.mark.parametrize("path", FILES, ids=shown)
+each_room = pytest.mark.parametrize("room", ["", *ROOMS])
+
+
+def room_module(room):
+    return import_module(f"banditroute.{room}" if room else "banditroute")
+
+
+def public(room):
+    """The public names of a room, and what they name."""
+    module = room_module(room)
+    return {name: getattr(module, name) for name in getattr(module, "__all__", [])}
+
+
+class TestFiles:
+    def test_every_room_has_its_rule(self):
+        tops = {path.stem for path in PACKAGE.glob("*.py")} | set(ROOMS)
+        assert tops == set(MAY_IMPORT)
+
+    @each_file
+    def test_imports_run_one_way(self, path):
+        assert not wrong_imports(parse(path), own_room(path))
+
+    @each_file
+    def test_under_400_lines(self, path):
+        assert len(path.read_text(encoding="utf-8").splitlines()) < 400
+
+    @each_file
+    def test_nothing_that_runs_data_or_writes_to_the_terminal(self, path):
+        assert not forbidden(parse(path))
+
+    @each_file
+    def test_has_a_docstring(self, path):
+        assert ast.get_docstring(parse(path))
+
+
+class TestTheRulesThemselves:
+    """They find what they are for."""
+
+    @pytest.mark.parametrize(
+        ("room", "source"),
+        [
+            ("policies", "from banditroute.beliefs import Linear"),
+            ("policies", "import banditroute.beliefs.linear"),
+            ("policies", "from banditroute import beliefs"),
+            ("policies", "from banditroute import LinUCB"),
+            ("store", "def f():\n    from banditroute.router import Router"),
+            ("features", "if TYPE_CHECKING:\n    from banditroute.store.base import Event"),
+            ("router", "from banditroute.simulate.replay import replay"),
+            ("simulate", "from banditroute.cli import main"),
+            ("types", "from banditroute.features.base import Featurizer"),
+        ],
+    )
+    def test_wrong_direction_is_found(self, room, source):
+        assert len(wrong_imports(ast.parse(source), room)) == 1
+
+    @pytest.mark.parametrize(
+        ("room", "source"),
+        [
+            ("policies", "from banditroute.policies.base import Policy"),
+            ("policies", "import numpy as np\nfrom banditroute.types import Vector"),
+            ("learners", "from banditroute.beliefs import Linear"),
+            ("testing", "from banditroute.router import Router"),
+        ],
+    )
+    def test_right_direction_is_not(self, room, source):
+        assert not wrong_imports(ast.parse(source), room)
+
+    @pytest.mark.parametrize(
+        "source",
+        [
+            "import pickle",
+            "from pickle import loads",
+            "def f():\n    import joblib",
+            "from yaml import load",
+            "eval('1')",
+            "exec(text)",
+            "print('x')",
+            "np.load(path, allow_pickle=True)",
+            "np.load(path)",
+        ],
+    )
+    def test_forbidden_is_found(self, source):
+        assert len(forbidden(ast.parse(source))) == 1
+
+    @pytest.mark.parametrize("source", ["connection.exec(1)", "np.load(path, allow_pickle=False)", "model.eval()"])
+    def test_allowed_is_not(self, source):
+        assert not forbidden(ast.parse(source))
+
+
+class TestPublicNames:
+    @each_room
+    def test_all_is_sorted(self, room):
+        # As ruff sorts: constants, classes, functions.
+        names = list(getattr(room_module(room), "__all__", []))
+        assert names == sorted(names, key=lambda name: (not name.isupper(), not name[0].isupper(), name))
+        assert len(names) == len(set(names))
+
+    @each_room
+    def test_all_is_complete(self, room):
+        """What a room's ``__init__`` takes from its files is what it offers, and nothing else."""
+        tree = parse(Path(room_module(room).__file__))
+        taken = {
+            name for module, name, _ in imports(tree) if module.startswith("banditroute") and not name.startswith("_")
+        }
+        assert taken == set(public(room))
+
+    @each_room
+    def test_everything_public_has_a_docstring(self, room):
+        for name, thing in public(room).items():
+            if not (inspect.isclass(thing) or inspect.isroutine(thing)):
+                continue
+            assert inspect.getdoc(thing), name
+            for member, value in vars(thing).items() if inspect.isclass(thing) else ():
+                function = value.fget if isinstance(value, property) else value
+                if inspect.isroutine(function) and not member.startswith(("_", "test_")):
+                    assert inspect.getdoc(function), f"{name}.{member}"
+
+    @each_room
+    def test_constructors_take_keywords_only(self, room):
+        for name, thing in public(room).items():
+            if not inspect.isclass(thing) or issubclass(thing, (BaseException, tuple)):
+                continue  # errors take their message, named tuples are tuples
+            if getattr(thing, "_is_protocol", False) or name in POSITIONAL:
+                continue
+            kinds = {parameter.kind for parameter in inspect.signature(thing).parameters.values()}
+            assert kinds <= {inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.VAR_KEYWORD}, name
+
+    def test_exceptions_are_still_needed(self):
+        for name, parameters in POSITIONAL.items():
+            found = [thing for room in ["", *ROOMS] for n, thing in public(room).items() if n == name]
+            assert found, name
+            positional = [
+                p.name
+                for p in inspect.signature(found[0]).parameters.values()
+                if p.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD
+            ]
+            assert positional == parameters
+
+
+# Classes whose constructor takes something by position, and what.
+POSITIONAL = {
+    "SQLStore": ["url"],  # as SQLAlchemy's create_engine(url): it has one subject
+}

@@ -1,0 +1,106 @@
+"""The public names: that they are there, cost little to import, and have the types that a user needs."""
+
+import inspect
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import banditroute
+
+ROOT = Path(__file__).resolve().parents[1]
+HEAVY = [
+    "alembic",
+    "matplotlib",
+    "pyarrow",
+    "pydantic",
+    "river",
+    "scipy.linalg",
+    "scipy.stats",
+    "sentence_transformers",
+    "sqlalchemy",
+    "tokenizers",
+    "torch",
+]
+CLASSES = [
+    name
+    for name in banditroute.__all__
+    if inspect.isclass(thing := getattr(banditroute, name))
+    and not issubclass(thing, BaseException)
+    and not getattr(thing, "_is_protocol", False)
+]
+
+
+def fresh(source):
+    """What a fresh interpreter prints, as JSON."""
+    run = [sys.executable, "-W", "error", "-c", source]
+    done = subprocess.run(run, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_all_is_sorted_and_each_name_is_there():
+    assert banditroute.__all__ == sorted(banditroute.__all__)
+    assert len(set(banditroute.__all__)) == len(banditroute.__all__)
+    for name in banditroute.__all__:
+        assert getattr(banditroute, name) is not None
+
+
+def test_star_gives_exactly_the_public_names():
+    names = {}
+    exec("from banditroute import *", names)
+    assert names.keys() - {"__builtins__"} == set(banditroute.__all__)
+
+
+def test_every_error_is_public():
+    from banditroute import errors
+
+    defined = {name for name, thing in vars(errors).items() if inspect.isclass(thing)}
+    assert defined <= set(banditroute.__all__)
+    assert all(issubclass(getattr(errors, name), banditroute.BanditRouteError) for name in defined)
+
+
+def test_import_loads_nothing_heavy():
+    loaded = fresh("import banditroute, json, sys; print(json.dumps(sorted(sys.modules)))")
+    assert "banditroute.router" in loaded
+    assert not set(HEAVY) & set(loaded)
+
+
+def test_heavy_modules_would_be_seen():
+    assert "scipy.linalg" in fresh("import scipy.linalg, json, sys; print(json.dumps(sorted(sys.modules)))")
+
+
+def test_import_opens_no_socket_and_writes_no_file():
+    source = (
+        "import json, sys\n"
+        "seen = []\n"
+        "sys.dont_write_bytecode = True\n"
+        "def hook(event, arguments):\n"
+        "    writes = event == 'open' and isinstance(arguments[1], str) and set(arguments[1]) & set('wax+')\n"
+        "    if event.startswith(('socket.', 'subprocess.', 'os.mkdir', 'sqlite3.')) or writes:\n"
+        "        seen.append(f'{event} {arguments[:2]}')\n"
+        "sys.addaudithook(hook)\n"
+        "%s\n"
+        "print(json.dumps(seen))"
+    )
+    assert fresh(source % "import banditroute") == []
+    assert fresh(source % "import socket; socket.socket().close()") != []
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_every_public_class_has_a_doctest(name):
+    text = inspect.getdoc(getattr(banditroute, name))
+    _, heading, examples = text.partition("Examples\n--------\n")
+    assert heading
+    assert ">>> " in examples
+
+
+def test_types_are_those_that_a_user_needs(monkeypatch):
+    from mypy import api
+
+    monkeypatch.chdir(ROOT)  # its cache is there
+    options = ["--strict", "--no-error-summary", "--config-file", str(ROOT / "pyproject.toml")]
+    out, err, status = api.run([*options, str(ROOT / "tests" / "typing" / "api.py")])
+    assert (out, err, status) == ("", "", 0)

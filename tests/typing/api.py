@@ -1,0 +1,239 @@
+"""banditroute as a user writes it: never run, checked by ``mypy --strict``.
+
+``assert_type`` fails where a name has become ``Any``; ``type: ignore`` fails where a mistake is no longer found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import assert_type
+
+import numpy as np
+from numpy.typing import NDArray
+
+import banditroute
+from banditroute import (
+    Arm,
+    BanditRouteError,
+    Decision,
+    EpsilonGreedy,
+    Explanation,
+    Feedback,
+    Learner,
+    LinUCB,
+    MemoryStore,
+    Objective,
+    Preference,
+    Request,
+    Router,
+    SentenceEmbedding,
+    SQLStore,
+    TextFeatures,
+    ThompsonSampling,
+)
+from banditroute.beliefs import Linear
+from banditroute.features import (
+    Complexity,
+    Compose,
+    Featurizer,
+    Metadata,
+    Standardize,
+    StaticEmbedding,
+    TaskType,
+    Template,
+)
+from banditroute.policies import UCB, Mixture, Policy, Uniform
+from banditroute.store import Event, Fold, Learn, Memory, Store, Ticket
+
+
+def first_steps() -> str:
+    router = Router(arms=["small", "large"])
+    decision = router.route("Why is the sky blue?")
+    assert_type(decision, Decision)
+    assert_type(decision.arm, str)
+    assert_type(decision.propensity, float)
+    assert_type(decision.ranking, tuple[str, ...])
+    assert_type(decision.probabilities, NDArray[np.float64])
+    assert_type(decision.x, NDArray[np.float64] | None)
+    assert_type(decision.explain(), Explanation)
+    assert_type(decision.explain().rows[0].predictions["quality"], tuple[float, float])
+    router.feedback(decision.id, quality=1.0)
+    router.feedback(decision.id, quality=np.float64(0.5), cost_usd=0, energy_joules=None, latency_seconds=0.3)
+    router.close()
+    return decision.arm
+
+
+def settings() -> None:
+    arms = [
+        Arm(name="small", input_usd_per_million_tokens=0.15, output_usd_per_million_tokens=0.6),
+        Arm(name="large"),
+    ]
+    with Router(
+        arms=arms,
+        features=TextFeatures(),
+        learner=LinUCB(alpha=1.0, delta=0.05, belief=Linear()),
+        prefer=Preference(quality=1.0, cost_usd=50.0),
+        objectives=[Objective(name="helpfulness", higher_is_better=True, low=1.0, high=5.0, prior_mean=3.0)],
+        store=SQLStore("sqlite:///routes.db"),
+        fallback="small",
+        name="chat",
+        store_prompts=True,
+        seed=7,
+        clock=lambda: 0.0,
+    ) as router:
+        assert_type(router, Router)
+        assert_type(router.arms, tuple[Arm, ...])
+        assert_type(router.features, Featurizer)
+        assert_type(router.learned, int)
+        decision = router.route(
+            "Write a sonnet.",
+            prefer={"quality": 1, "helpfulness": 0.2},
+            arms={"small", "large"},
+            exclude=[arm.name for arm in arms[1:]],
+            session="user-1",
+            tags=["poem"],
+            input_tokens=6,
+        )
+        router.feedback(decision.id, helpfulness=4.5)
+        router.flush()
+    Router(arms=["a"], features=3, learner=ThompsonSampling(scale=1.0), store=MemoryStore(capacity=10))
+    Router(arms=("a", Arm(name="b")), learner=EpsilonGreedy(epsilon=0.2), seed=np.random.default_rng(0))
+    Router(
+        arms=["a"],
+        features=Compose(
+            blocks=[Complexity(), StaticEmbedding(dimension=8), SentenceEmbedding(model="all-MiniLM-L6-v2")]
+        ),
+    )
+    Router(arms=["a"], learner=Learner(policy=Mixture(shares={"a": 1.0})), prefer={"quality": 1.0})
+
+
+def told_apart(prompts: list[str]) -> Featurizer:
+    task = TaskType.fit({"sum": ["Add 1 and 2", "What is 3 + 4?"], "greeting": ("Hi", "Hello")})
+    assert_type(task, TaskType)
+    own = TaskType(classifier=lambda text: [0.5, 0.5], types=["a", "b"], label="even")
+    schema = Metadata(numeric={"input_tokens": (0, 8000), "age": (0.5, 1.5)}, categorical={"tier": 4})
+    router = Router(arms=["a"], features=Compose(blocks=[own, schema, Template(slots=8)]))
+    router.route("Why?", template="why", metadata={"tier": "gold", "age": 1})
+    router.route_many(["Why?"], template="why", metadata={"tier": "gold"})
+    standard = Standardize(block=task).fit(prompts)
+    assert_type(Standardize(block=task, dimension=1).load("file.npz"), Standardize)
+    return standard
+
+
+def ready_features(router: Router) -> list[Decision]:
+    router.route([0.1, 0.2])
+    router.route((0.1, 0.2))
+    router.route(np.zeros(2, dtype=np.float32))
+    decisions = router.route_many([[0.1, 0.2], np.zeros(2), "text"], prefer=Preference(quality=1.0), exclude=["a"])
+    assert_type(decisions, list[Decision])
+    return decisions
+
+
+async def event_loop(router: Router) -> None:
+    decision = await router.aroute("Why?", session="s", input_tokens=2, template="t", metadata={"tier": None})
+    assert_type(decision, Decision)
+    await router.afeedback(decision.id, quality=1.0, latency_seconds=0.2)
+
+
+class Sticky:
+    """A policy of one's own."""
+
+    def probabilities(
+        self,
+        means: NDArray[np.float64],
+        spreads: NDArray[np.float64],
+        *,
+        arms: Sequence[str],
+        information: Callable[[], NDArray[np.float64]],
+    ) -> NDArray[np.float64]:
+        result = np.zeros(len(arms))
+        result[int(means.argmax())] = 1.0
+        return result
+
+
+class Length:
+    """A featurizer of one's own; plain attributes will do."""
+
+    dimension = 1
+    version = "length-1"
+    names = ("length",)
+
+    def transform_one(self, request: Request) -> NDArray[np.float64]:
+        return np.array([float(len(request.text or ""))])
+
+    def transform(self, requests: Sequence[Request]) -> NDArray[np.float64]:
+        return np.stack([self.transform_one(request) for request in requests])
+
+
+class Done:
+    """A ticket of one's own."""
+
+    def result(self, timeout: float | None = None) -> None:
+        return None
+
+
+class Shelf:
+    """A store of one's own."""
+
+    def __init__(self) -> None:
+        self.trouble: str | None = None
+        self.made: dict[str, Decision] = {}
+
+    def open(self, *, router: str, arms: Sequence[Arm], features_version: str, dimension: int, fold: Fold) -> Memory:
+        assert_type(fold(None, []), bytes)
+        return Memory(statistics={}, pending=[], decisions=0, feedback=0)
+
+    def add_decision(self, decision: Decision, prompt: str | None = None) -> None:
+        self.made[decision.id] = decision
+
+    def add_feedback(self, feedback: Feedback, learn: Learn) -> Ticket:
+        decision = self.made[feedback.decision_id]
+        if decision.x is not None:
+            learn(Event(arm=decision.arm, x=decision.x, values=feedback.values))
+        return Done()
+
+    def flush(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
+def own_parts() -> None:
+    policy: Policy = Sticky()
+    featurizer: Featurizer = Length()
+    store: Store = Shelf()
+    Router(arms=["a"], features=featurizer, learner=Learner(policy=policy, belief=Linear()), store=store)
+    Router(arms=["a"], features=Length(), learner=Learner(policy=Sticky()), store=Shelf())
+    policies: list[Policy] = [UCB(alpha=1.0), Uniform(), Mixture(shares={"a": 1})]
+    chances = policies[0].probabilities(np.zeros(1), np.zeros(1), arms=["a"], information=lambda: np.zeros(1))
+    assert_type(chances, NDArray[np.float64])
+
+
+def errors(router: Router) -> str:
+    try:
+        router.feedback("0f", quality=1.0)
+    except banditroute.UnknownDecisionError as error:
+        assert_type(error, banditroute.UnknownDecisionError)
+        return str(error)
+    except (banditroute.InvalidFeedbackError, banditroute.StoreError) as problem:
+        known: BanditRouteError = problem
+        return str(known)
+    return ""
+
+
+def preference() -> Mapping[str, float]:
+    prefer = Preference(quality=1, cost_usd=50)
+    assert_type(prefer["quality"], float)
+    return prefer
+
+
+def mistakes(router: Router) -> None:
+    Router()  # type: ignore[call-arg]
+    Router(arms=[1])  # type: ignore[list-item]
+    Router(arms=["a"], learner=UCB())  # type: ignore[arg-type]
+    Router(arms=["a"], features=object())  # type: ignore[arg-type]
+    Router(arms=["a"], store=Length())  # type: ignore[arg-type]
+    router.route("x", prefers={"quality": 1.0})  # type: ignore[call-arg]
+    router.feedback("0f", quality="good")  # type: ignore[arg-type]
+    router.route("x").arm = "b"  # type: ignore[misc]
+    Learner(policy=Length())  # type: ignore[arg-type]
+    Preference(quality="high")  # type: ignore[arg-type]
