@@ -72,8 +72,6 @@ def best_probabilities(means: Vector, spreads: Vector) -> Vector:
     >>> best_probabilities(np.array([0.0, 1.0]), np.array([1.0, 0.0])).round(2)  # 1 - Phi(1) = 0.16
     array([0.16, 0.84])
     """
-    from scipy.special import ndtr  # here, so that importing banditroute stays quick
-
     scale = float(spreads.max())
     if scale == 0.0:
         return greedy(means)
@@ -83,20 +81,40 @@ def best_probabilities(means: Vector, spreads: Vector) -> Vector:
     lowest = (means - reach).max()  # below it, some arm is (nearly) sure to be higher
     able = (means + reach >= lowest).nonzero()[0]
     count = len(able)
-    result = np.zeros(len(means))
-    if count == 1:
-        result[able] = 1.0
+    if count < len(means):
+        result = np.zeros(len(means))
+        result[able] = 1.0 if count == 1 else _best(means[able], spreads[able], lowest)
         return result
-    center, spread = means[able, None], spreads[able, None]
-    grid = (center + spread * _quantiles(count)).ravel()
+    return _best(means, spreads, lowest)
+
+
+def _best(means: Vector, spreads: Vector, lowest: float) -> Vector:
+    """The quadrature over two arms or more, from ``lowest`` upwards."""
+    center, spread = means[:, None], spreads[:, None]
+    grid = (center + spread * _quantiles(len(means))).ravel()
     np.maximum(grid, lowest, out=grid)
     grid.sort()
-    below = ndtr((grid - center) / spread)
+    below = _normal_cdf((grid - center) / spread)
     below[:, -1] = 1.0
     others = np.multiply.reduce(below, axis=0) / below
     share = np.einsum("kn,kn->k", below[:, 1:] - below[:, :-1], others[:, 1:] + others[:, :-1])
-    result[able] = share / share.sum()
-    return result
+    probabilities: Vector = share / share.sum()
+    return probabilities
+
+
+def _normal_cdf(z: Vector) -> Vector:
+    """``Phi(z)`` within 0.00014, in half the time of the exact function; overwrites ``z``.
+
+    ``1 / (1 + exp(-1.5976 z - 0.07056 z^3))`` (Bowling et al. 2009, "A logistic approximation to the cumulative normal
+    distribution"): a distribution function of its own, so that what is made of it are probabilities.
+    """
+    power = z * z
+    power *= -0.07056
+    power -= 1.5976
+    power *= z
+    np.exp(power, out=power)
+    power += 1.0
+    return np.divide(1.0, power, out=z)
 
 
 @lru_cache(maxsize=64)
