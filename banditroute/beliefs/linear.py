@@ -7,9 +7,9 @@ elsewhere. With the sums ``S``, ``B``, ``yy`` of :mod:`banditroute.beliefs.stati
     A = Lambda + S        theta = A^-1 (B + Lambda mu)        spread(x) = sigma sqrt(x' A^-1 x)
 
 ``mu`` is given, or learned as what the arms have in common (empirical Bayes), so that an arm that was never tried is
-expected to be like the others; with the objective's prior mean ``mu0``, if there is one, counting as one more arm:
+expected to be like the others; with the objective's prior mean ``mu0``, if there is one, counting as ``g`` of an arm:
 
-    mu = (mu0 + sum over arms of r mean(y)) / (1 + sum over arms of r)    r = n / (n + Lambda_bias) of the arm
+    mu = (g mu0 + sum over arms of r mean(y)) / (g + sum over arms of r)    g = 1/4, r = n / (n + Lambda_bias)
 
 The noise ``sigma`` is known, or learned per arm and objective as a scaled inverse chi-squared (normal-inverse-gamma)
 with ``nu`` prior degrees of freedom, whose scale is the pooled noise of all arms. The pool begins at the objective's
@@ -46,6 +46,7 @@ from banditroute.types import Vector
 
 _REFRESH = 256
 _WIDEST = 1e4  # an update by rank one loses as many digits as this factor has by which it narrows a direction
+_GUESS = 0.25  # of an arm: enough to begin with, little enough to give way to the first arms that are known
 _NO_PRIOR = Prior()
 
 
@@ -80,7 +81,7 @@ class Linear:
     >>> belief = Linear().start(arms=["a", "b"], dimension=2, priors={"quality": Prior(mean=0.5, noise=0.4)})
     >>> belief.update("a", np.array([0.0, 1.0]), {"quality": 1.0})
     >>> belief.predict(np.array([0.0, 1.0])).means.round(3)
-    array([[0.833, 0.667]])
+    array([[0.917, 0.833]])
     """
 
     feature_precision: float | None = None
@@ -296,8 +297,9 @@ class LinearBelief:
             n, theta0 = self._n[j], self._theta0[j]
             mean = 0.0 if prior.mean is None else prior.mean
             if spec.shared_prior:
-                weight = (prior.mean is not None) + float((n / (n + bias)).sum())
-                mean = (mean + float((self._total[j] / (n + bias)).sum())) / weight if weight > 0.0 else 0.0
+                guess = 0.0 if prior.mean is None else _GUESS
+                weight = guess + float((n / (n + bias)).sum())
+                mean = (guess * mean + float((self._total[j] / (n + bias)).sum())) / weight if weight > 0.0 else 0.0
             np.multiply(lean, bias * mean, out=self._theta[j])
             self._theta[j] += theta0
             known = self._known_noise.get(self._objectives[j])

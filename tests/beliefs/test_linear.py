@@ -141,7 +141,7 @@ def test_the_shared_prior_is_what_the_arms_have_in_common():
                 belief.update(arms[k], contexts[k, i], dict(zip(priors, outcomes[k, i].tolist(), strict=True)))
     x = contexts[2, 0]
     for j, (name, prior) in enumerate(priors.items()):
-        weights = [1.0, 40.0 / 40.5, 3.0 / 3.5] if prior.mean is not None else [0.0, 40.0 / 40.5, 3.0 / 3.5]
+        weights = [0.25, 40.0 / 40.5, 3.0 / 3.5] if prior.mean is not None else [0.0, 40.0 / 40.5, 3.0 / 3.5]
         mu = np.average([prior.mean or 0.0, outcomes[0, :, j].mean(), outcomes[1, :3, j].mean()], weights=weights)
         for k, n in enumerate(counts):
             theta, inverse, _ = ridge(spec, Prior(mean=mu), contexts[k, :n], outcomes[k, :n, j])
