@@ -16,9 +16,7 @@ from numpy.typing import ArrayLike
 from banditroute import _validate
 from banditroute._imports import optional
 from banditroute.errors import InvalidConfigurationError
-from banditroute.features import _state
 from banditroute.features._text import excerpt, stack
-from banditroute.features._whitening import whitening
 from banditroute.types import Request, Vector
 
 Embed: TypeAlias = Callable[[list[str]], ArrayLike]
@@ -26,11 +24,10 @@ Embed: TypeAlias = Callable[[list[str]], ArrayLike]
 
 
 class SentenceEmbedding:
-    """The embedding of a sentence transformer, or of any function, reduced to few whitened directions.
+    """The embedding of a sentence transformer, or of any function, as it is.
 
-    ``x = (e - mean) W`` with ``mean`` and ``W`` fitted by :meth:`fit` on prompts like those to come: ``W`` projects on
-    the ``dimension`` principal directions and scales each to unit variance. Without ``dimension`` there is nothing to
-    fit, and ``x = e``.
+    It has hundreds of small numbers, from which a router learns slowly. ``Standardize(block=SentenceEmbedding(...),
+    dimension=16).fit(prompts)`` gives its first few directions at unit variance.
 
     Each text is embedded alone, so that a vector depends on no other text, and remembered by the SHA-256 of what was
     read of it; the text itself is not kept. Of a long text the first and the last 8,000 characters are read, and
@@ -41,8 +38,6 @@ class SentenceEmbedding:
     model
         Folder or name of a sentence transformer (needs the extra ``embeddings``; loaded at the first use, and by
         name from the network unless it is in the local cache), or a function ``(list[str]) -> (n, d)``.
-    dimension
-        How many principal directions to give, at least 1; None gives the embedding as it is.
     label
         Names the model in ``version``; change it when the weights change. By default the last part of the folder or
         name; a function needs one.
@@ -52,8 +47,7 @@ class SentenceEmbedding:
     Raises
     ------
     InvalidConfigurationError
-        For an unusable parameter; on use, where :meth:`fit` is missing, or where the function returns anything but
-        finite rows of one length.
+        For an unusable parameter; on use, where the function returns anything but finite rows of one length.
     MissingDependencyError
         On use, where sentence-transformers is not installed.
 
@@ -68,13 +62,11 @@ class SentenceEmbedding:
         self,
         *,
         model: str | PathLike[str] | Embed,
-        dimension: int | None = None,
         label: str | None = None,
         remembered: int = 4096,
     ) -> None:
-        for name, value, least in (("dimension", dimension, 1), ("remembered", remembered, 0)):
-            if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < least):
-                raise InvalidConfigurationError(f"{name} is {value!r}; give a whole number of at least {least}")
+        if isinstance(remembered, bool) or not isinstance(remembered, int) or remembered < 0:
+            raise InvalidConfigurationError(f"remembered is {remembered!r}; give a whole number of at least 0")
         if not (callable(model) or isinstance(model, str | PathLike)):
             raise InvalidConfigurationError(f"model is {model!r}; give a folder, a name, or an embedding function")
         if label is None:
@@ -86,9 +78,6 @@ class SentenceEmbedding:
         self._label = _validate.label(label, name="label", error=InvalidConfigurationError)
         self._model = model
         self._embed = model if callable(model) else None
-        self._dimension = dimension
-        self._mean: Vector | None = None
-        self._projection: Vector | None = None
         self._width: int | None = None
         self._remembered = remembered
         self._memory: OrderedDict[bytes, Vector] = OrderedDict()
@@ -96,72 +85,18 @@ class SentenceEmbedding:
 
     @property
     def dimension(self) -> int:
-        """Length of the vector; where no ``dimension`` was given, that of the model, which this loads."""
-        return self._dimension or len(self._embedding(""))
+        """Length of the vector, which this loads the model to know."""
+        return self._width or len(self._embedding(""))
 
     @property
     def version(self) -> str:
-        """Names the model, and the projection by what was fitted."""
-        if self._dimension is None:
-            return f"sentence:{self._label}"
-        mean, projection = self._fitted()
-        return f"sentence:{self._label}:{self._dimension}:{_state.digest(mean, projection)}"
+        """Names the model."""
+        return f"sentence:{self._label}"
 
     @property
     def names(self) -> tuple[str, ...]:
         """One name per entry."""
         return tuple(f"sentence.{index:03d}" for index in range(self.dimension))
-
-    def fit(self, prompts: Sequence[str]) -> SentenceEmbedding:
-        """Fit the projection to ``dimension`` directions, and return self.
-
-        Parameters
-        ----------
-        prompts
-            Prompts like those to come, more of them than ``dimension``; a few hundred do.
-
-        Raises
-        ------
-        InvalidConfigurationError
-            Where no ``dimension`` was given, or the prompts do not vary in that many directions.
-        """
-        if self._dimension is None:
-            raise InvalidConfigurationError("without a dimension there is nothing to fit; give dimension=16, say")
-        embeddings = np.array([self._embedding(excerpt(Request(text=prompt))) for prompt in prompts])
-        self._mean, self._projection = whitening(embeddings, self._dimension)
-        return self
-
-    def save(self, path: str | PathLike[str]) -> None:
-        """Write what :meth:`fit` found, as a file without pickle; the model itself is not in it.
-
-        Raises
-        ------
-        InvalidConfigurationError
-            Where nothing was fitted.
-        OSError
-            If the file cannot be written; an older one is then still whole.
-        """
-        mean, projection = self._fitted()
-        _state.save(path, owner=self._owner, arrays={"mean": mean, "projection": projection})
-
-    def load(self, path: str | PathLike[str]) -> SentenceEmbedding:
-        """Read what :meth:`save` wrote, instead of fitting, and return self: the version is that of the saved one.
-
-        Raises
-        ------
-        InvalidConfigurationError
-            For any other file, and for one saved with another label or dimension; nothing is changed.
-        OSError
-            If the file cannot be read.
-        """
-        arrays = _state.load(path, owner=self._owner, names=("mean", "projection"))
-        self._mean, self._projection = arrays["mean"], arrays["projection"]
-        return self
-
-    @property
-    def _owner(self) -> str:
-        """What a saved projection belongs to."""
-        return f"SentenceEmbedding(label={self._label!r}, dimension={self._dimension})"
 
     def transform_one(self, request: Request) -> Vector:
         """Features of one request ``(dimension,)``.
@@ -171,25 +106,11 @@ class SentenceEmbedding:
         InvalidRequestError
             For a request without text.
         """
-        embedding = self._embedding(excerpt(request))
-        if self._dimension is None:
-            return embedding.copy()
-        mean, projection = self._fitted()
-        result: Vector = (embedding - mean) @ projection
-        return result
+        return self._embedding(excerpt(request)).copy()
 
     def transform(self, requests: Sequence[Request]) -> Vector:
         """Features of many requests ``(n, dimension)``."""
         return stack(self, requests)
-
-    def _fitted(self) -> tuple[Vector, Vector]:
-        """Mean ``(d,)`` and projection ``(d, dimension)``."""
-        if self._mean is None or self._projection is None:
-            raise InvalidConfigurationError(
-                f"SentenceEmbedding(dimension={self._dimension}) is not fitted; call fit(prompts) with a few hundred "
-                "prompts like those to come, load(path) what was saved, or leave dimension out"
-            )
-        return self._mean, self._projection
 
     def _embedding(self, text: str) -> Vector:
         """Embedding of one text ``(d,)``, remembered; not to be changed by whoever gets it."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -18,7 +19,7 @@ DIMENSION = 3
 HOSTILE = ["'; DROP TABLE banditroute_decision; --", 'quo"ted \\ %s {} :x', "näme 🦙\u202e\n", "x" * 255]
 
 
-class StoreContract:
+class StoreContract(ABC):
     """What a router relies on, as tests; a store of your own passes them all.
 
     Derive a class, say how to make the store, and let pytest collect it. A store that outlives its object
@@ -32,9 +33,9 @@ class StoreContract:
     ...         return MemoryStore()
     """
 
+    @abstractmethod
     def make_store(self) -> Store:
         """A new store that remembers nothing."""
-        raise NotImplementedError
 
     def reopen(self, store: Store) -> Store:
         """A store that remembers what ``store`` did, after closing that; here the same object."""

@@ -32,9 +32,7 @@ READY = {
     "Compose": lambda: Compose(blocks=[StaticEmbedding(dimension=3), Complexity()]),
     "Metadata": lambda: Metadata(numeric={"input_tokens": (0, 8000)}, categorical={"tier": 4, "tags": 4}),
     "SemanticCluster": lambda: SemanticCluster(),
-    "SentenceEmbedding": lambda: SentenceEmbedding(model=by_letters, label="letters", dimension=2).fit(
-        ["a bee", "an ear of corn", "io", "queue of aunts", "sun", "moon and stars"]
-    ),
+    "SentenceEmbedding": lambda: SentenceEmbedding(model=by_letters, label="letters"),
     "Standardize": lambda: Standardize(block=Complexity()).fit(["One.", "Two and two?", "def f(x): return 3"]),
     "StaticEmbedding": lambda: StaticEmbedding(),
     "TaskType": lambda: TaskType(),

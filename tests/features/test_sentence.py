@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from banditroute.errors import InvalidConfigurationError, MissingDependencyError
-from banditroute.features import SentenceEmbedding
+from banditroute.features import SentenceEmbedding, Standardize
 from banditroute.testing import check_featurizer
 from banditroute.types import Request
 
@@ -22,61 +22,13 @@ class Counting:
         return [[len(text), text.count("a"), text.count(" ")] for text in texts]
 
 
-PROMPTS = ["a", "aa b", "cat and dog", "an apple a day", "zoo", "the end of it all", "banana", "x y z"]
-
-
-def test_without_a_dimension_the_embedding_is_given_as_it_is():
+def test_the_embedding_is_given_as_it_is():
     sentence = SentenceEmbedding(model=Counting(), label="counts")
     assert sentence.dimension == 3
     assert sentence.names == ("sentence.000", "sentence.001", "sentence.002")
     assert sentence.version == "sentence:counts"
     assert sentence.transform_one(Request(text="a cat")).tolist() == [5.0, 2.0, 1.0]
     check_featurizer(sentence)
-
-
-def test_projection_whitens_the_prompts_that_it_was_fitted_on():
-    sentence = SentenceEmbedding(model=Counting(), label="counts", dimension=2).fit(PROMPTS)
-    x = sentence.transform([Request(text=prompt) for prompt in PROMPTS])
-    assert x.shape == (8, 2)
-    assert x.mean(axis=0) == pytest.approx(np.zeros(2), abs=1e-12)
-    assert x.T @ x / len(PROMPTS) == pytest.approx(np.eye(2), abs=1e-12)
-
-
-def test_the_first_direction_is_the_strongest():
-    sentence = SentenceEmbedding(
-        model=lambda texts: [[100.0 * len(t), t.count("a")] for t in texts], label="l", dimension=1
-    )
-    x = sentence.fit(PROMPTS).transform([Request(text=prompt) for prompt in PROMPTS])[:, 0]
-    lengths = [len(prompt) for prompt in PROMPTS]
-    assert np.corrcoef(x, lengths)[0, 1] > 0.999
-
-
-def test_version_names_the_fit():
-    versions = {
-        SentenceEmbedding(model=Counting(), label="counts", dimension=2).fit(prompts).version
-        for prompts in (PROMPTS, PROMPTS, PROMPTS[:-1])
-    }
-    assert len(versions) == 2
-
-
-@pytest.mark.parametrize("use", [lambda s: s.transform_one(Request(text="a")), lambda s: s.version])
-def test_use_before_fit_says_so(use):
-    with pytest.raises(InvalidConfigurationError, match=r"call fit\(prompts\)"):
-        use(SentenceEmbedding(model=Counting(), label="counts", dimension=2))
-
-
-@pytest.mark.parametrize("prompts", [[], ["one"], ["same", "same", "same"], ["a", "aa", "aaa"]])
-def test_too_little_variety_is_refused_and_changes_nothing(prompts):
-    sentence = SentenceEmbedding(model=Counting(), label="counts", dimension=2).fit(PROMPTS)
-    version = sentence.version
-    with pytest.raises(InvalidConfigurationError, match="give more prompts, or a smaller dimension"):
-        sentence.fit(prompts)
-    assert sentence.version == version
-
-
-def test_fit_without_a_dimension_is_refused():
-    with pytest.raises(InvalidConfigurationError, match="nothing to fit"):
-        SentenceEmbedding(model=Counting(), label="counts").fit(PROMPTS)
 
 
 def test_a_text_is_embedded_once_while_it_is_remembered():
@@ -126,10 +78,9 @@ def test_rows_of_another_length_are_told():
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
-        ({"dimension": 0}, "dimension is 0"),
-        ({"dimension": True}, "dimension is True"),
-        ({"dimension": 1.5}, r"dimension is 1\.5"),
         ({"remembered": -1}, "remembered is -1"),
+        ({"remembered": True}, "remembered is True"),
+        ({"remembered": 1.5}, r"remembered is 1\.5"),
         ({"label": ""}, "label"),
         ({"model": len}, "give label="),
         ({"model": 7}, "model is 7"),
@@ -162,8 +113,9 @@ def minilm():
 @pytest.mark.torch
 def test_real_model_keeps_the_contract_offline(minilm):
     prompts = [f"{verb} {thing}" for verb in ("Write", "Count", "Explain") for thing in ("poems", "primes", "bees")]
-    sentence = SentenceEmbedding(model=minilm, label="minilm", dimension=4)
-    check_featurizer(sentence.fit(prompts))
+    sentence = SentenceEmbedding(model=minilm, label="minilm")
+    check_featurizer(sentence)
+    check_featurizer(Standardize(block=sentence, dimension=4).fit(prompts))
 
 
 @pytest.mark.torch

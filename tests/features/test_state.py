@@ -16,11 +16,11 @@ def embed(texts):
 
 
 def sentence(label="counts", dimension=2):
-    return SentenceEmbedding(model=embed, label=label, dimension=dimension)
+    return Standardize(block=SentenceEmbedding(model=embed, label=label), dimension=dimension)
 
 
 SAVED = {
-    "SentenceEmbedding": (lambda: sentence().fit(PROMPTS), lambda path: sentence().load(path)),
+    "Standardize, of a sentence embedding": (lambda: sentence().fit(PROMPTS), lambda path: sentence().load(path)),
     "Standardize": (
         lambda: Standardize(block=Complexity()).fit(PROMPTS),
         lambda path: Standardize(block=Complexity()).load(path),
@@ -57,18 +57,16 @@ def test_a_file_is_loaded_only_where_it_belongs(name, other, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "other",
+    ("saved", "other"),
     [
-        sentence(label="other"),
-        sentence(dimension=1),
-        Standardize(block=StaticEmbedding()),
-        Standardize(block=Complexity(), dimension=2),
+        (sentence(), sentence(label="other")),
+        (sentence(), sentence(dimension=1)),
+        (Standardize(block=Complexity()), Standardize(block=StaticEmbedding())),
+        (Standardize(block=Complexity()), Standardize(block=Complexity(), dimension=2)),
     ],
 )
-def test_other_settings_are_refused_and_nothing_is_changed(other, tmp_path):
-    (sentence() if isinstance(other, SentenceEmbedding) else Standardize(block=Complexity())).fit(PROMPTS).save(
-        tmp_path / "state.npz"
-    )
+def test_other_settings_are_refused_and_nothing_is_changed(saved, other, tmp_path):
+    saved.fit(PROMPTS).save(tmp_path / "state.npz")
     version = other.fit(PROMPTS).version
     with pytest.raises(InvalidConfigurationError, match="with the settings that it was saved with"):
         other.load(tmp_path / "state.npz")
