@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
 import threading
@@ -38,6 +39,8 @@ class Chooser:
         d, the length of the context with its bias.
     statistics
         Folded statistics by arm.
+    decisions
+        How many were made before, by earlier processes.
     rng
         Draws the arms.
     """
@@ -50,6 +53,7 @@ class Chooser:
         learner: Learner,
         dimension: int,
         statistics: Mapping[str, bytes],
+        decisions: int,
         rng: np.random.Generator,
     ) -> None:
         self._names = tuple(arm.name for arm in arms)
@@ -68,6 +72,7 @@ class Chooser:
             statistics=statistics,
         )
         self._learned = 0
+        self._decided = itertools.count(decisions)
         self._prices = TokenPrices(arms=arms) if any(arm.priced for arm in arms) else None
         if self._prices is not None:
             self._belief.watch(["cost_usd", "output_tokens"])
@@ -125,6 +130,7 @@ class Chooser:
             session=request.session,
             tags=request.tags,
             input_tokens=request.input_tokens,
+            ordinal=next(self._decided),
         )
 
     def fall_back(
@@ -163,6 +169,7 @@ class Chooser:
             session=request.session,
             tags=request.tags,
             input_tokens=request.input_tokens,
+            ordinal=next(self._decided),
         )
 
     @property

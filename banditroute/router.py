@@ -136,6 +136,7 @@ class Router:
                 learner=self._learner,
                 dimension=self._dimension,
                 statistics=memory.statistics,
+                decisions=memory.decisions,
                 rng=np.random.default_rng(seed),
             )
             for event in memory.pending:

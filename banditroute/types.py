@@ -26,11 +26,21 @@ class Arm:
     input_usd_per_million_tokens, output_usd_per_million_tokens
         Token prices, at least 0. With both given, the router computes the expected cost from the tokens of the
         request and the output tokens that it expects, so a new price acts on the next request. None: not known.
+    tags
+        What it can do ("vision", "tools") or where it runs ("eu"): what a request may require.
+    context_window_tokens
+        The longest request that it takes, in tokens, at least 1; None: not known, and no limit.
+    descriptors
+        Numbers that describe it, such as ``{"size_billions": 70, "mmlu": 0.82}``: what an arm never tried is
+        expected to do follows from them and from the other arms.
+    replaces
+        Name of the arm that it succeeds, a renamed or an older version: it begins with what was learned of that one,
+        discounted. None: it begins anew.
 
     Raises
     ------
     InvalidConfigurationError
-        For an unusable name or price, or for one price without the other.
+        For an unusable name, price, tag, window or descriptor, or for one price without the other.
 
     Examples
     --------
@@ -41,9 +51,33 @@ class Arm:
     name: str
     input_usd_per_million_tokens: float | None = None
     output_usd_per_million_tokens: float | None = None
+    tags: tuple[str, ...] = ()
+    context_window_tokens: int | None = None
+    descriptors: Mapping[str, float] = field(default_factory=dict, hash=False)
+    replaces: str | None = None
 
     def __post_init__(self) -> None:
         label(self.name, name="Arm(name=...)", error=InvalidConfigurationError)
+        if isinstance(self.tags, str):
+            raise InvalidConfigurationError(
+                f"tags of arm {self.name!r} is the string {self.tags!r}; give a tuple of strings, ({self.tags!r},)"
+            )
+        for tag in self.tags:
+            label(tag, name=f"tag of arm {self.name!r}", error=InvalidConfigurationError)
+        object.__setattr__(self, "tags", tuple(self.tags))
+        if self.context_window_tokens is not None:
+            number(
+                self.context_window_tokens,
+                name=f"context_window_tokens of arm {self.name!r}",
+                low=1.0,
+                error=InvalidConfigurationError,
+            )
+        for name, value in self.descriptors.items():
+            label(name, name=f"descriptor of arm {self.name!r}", error=InvalidConfigurationError)
+            number(value, name=f"descriptor {name!r} of arm {self.name!r}", error=InvalidConfigurationError)
+        object.__setattr__(self, "descriptors", dict(self.descriptors))  # the caller may go on to change its own
+        if self.replaces is not None:
+            label(self.replaces, name=f"replaces of arm {self.name!r}", error=InvalidConfigurationError)
         prices = (self.input_usd_per_million_tokens, self.output_usd_per_million_tokens)
         if (prices[0] is None) != (prices[1] is None):
             raise InvalidConfigurationError(
@@ -224,6 +258,8 @@ class Decision:
         The weights that were used, and the policy's description.
     session, tags, input_tokens
         As given to ``route()``.
+    ordinal
+        How many decisions the router had made before it, those of earlier processes included.
 
     Examples
     --------
@@ -254,6 +290,7 @@ class Decision:
     session: str | None = None
     tags: tuple[str, ...] = ()
     input_tokens: int | None = None
+    ordinal: int = 0
 
     @property
     def fell_back(self) -> bool:

@@ -28,6 +28,7 @@ def chooser(learner, arms=("a", "b", "c", "d"), seed=0, objectives=()):
         learner=learner,
         dimension=3,
         statistics={},
+        decisions=0,
         rng=np.random.default_rng(seed),
     )
 

@@ -8,7 +8,7 @@ knows nothing of beliefs: the router hands it the fold.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias, runtime_checkable
 
 from banditroute.types import Arm, Decision, Feedback, Vector
@@ -26,6 +26,9 @@ class Event:
         The context ``(d,)`` that it was chosen in.
     values
         Objective name -> observed value; only what was not recorded before.
+    decided_at, ordinal
+        When the decision was made: Unix time in seconds, and as the how-manieth of the router. What forgets counts
+        age from these, so that the order of arrival does not matter.
     first
         Whether nothing was recorded of the decision before.
     """
@@ -33,6 +36,8 @@ class Event:
     arm: str
     x: Vector
     values: Mapping[str, float]
+    decided_at: float
+    ordinal: int
     first: bool = True
 
 
@@ -56,12 +61,15 @@ class Memory:
     decisions, feedback
         How many decisions, and how many decisions with feedback, are recorded under this router, dimension and
         features version.
+    states
+        Name -> blob, as last given to ``put_state`` by a router of this name, whatever its features.
     """
 
     statistics: Mapping[str, bytes]
     pending: Sequence[Event]
     decisions: int
     feedback: int
+    states: Mapping[str, bytes] = field(default_factory=dict)
 
 
 class Ticket(Protocol):
@@ -128,6 +136,12 @@ class Store(Protocol):
 
         An outcome that is recorded with the same value already is passed over. ``learn`` is not called where
         nothing was new, the decision has no context, or it was made in other features.
+        """
+
+    def put_state(self, name: str, blob: bytes) -> None:
+        """Take a named piece of the router's other state (a budget, a breaker, a warm start), replacing the last.
+
+        Returns at once, as ``add_decision`` does; recorded with the next group, at the latest by ``flush`` or ``close``.
         """
 
     def flush(self) -> None:

@@ -49,6 +49,7 @@ class MemoryStore:
         self._lock = threading.Lock()
         self._epoch: _Epoch | None = None
         self._made: OrderedDict[str, tuple[Decision, _Epoch]] = OrderedDict()
+        self._states: dict[str, dict[str, bytes]] = {}  # by router
         self._outcomes: dict[str, dict[str, float]] = {}  # by decision, in the order of the first part's arrival
 
     @property
@@ -69,12 +70,19 @@ class MemoryStore:
             return Memory(
                 statistics={},
                 pending=[
-                    Event(arm=decision.arm, x=decision.x, values=values)
+                    Event(
+                        arm=decision.arm,
+                        x=decision.x,
+                        values=values,
+                        decided_at=decision.decided_at,
+                        ordinal=decision.ordinal,
+                    )
                     for decision, made_in, values in heard
                     if made_in == epoch and decision.x is not None
                 ],
                 decisions=sum(made_in == epoch for _, made_in in self._made.values()),
                 feedback=sum(made_in == epoch for _, made_in, _ in heard),
+                states=dict(self._states.get(router, {})),
             )
 
     def add_decision(self, decision: Decision, prompt: str | None = None) -> None:
@@ -96,6 +104,12 @@ class MemoryStore:
         except Exception as error:
             return _Refused(error)
         return _DONE
+
+    def put_state(self, name: str, blob: bytes) -> None:
+        """Retain a named piece of state, replacing the last."""
+        with self._lock:
+            if self._epoch is not None:
+                self._states.setdefault(self._epoch[0], {})[name] = blob
 
     def flush(self) -> None:
         """Return: nothing is ever waiting."""
@@ -124,7 +138,14 @@ class MemoryStore:
             self._outcomes[feedback.decision_id] = {**recorded, **new} if recorded else new
         if decision.x is None or epoch != self._epoch:
             return None
-        return Event(arm=decision.arm, x=decision.x, values=new, first=not recorded)
+        return Event(
+            arm=decision.arm,
+            x=decision.x,
+            values=new,
+            decided_at=decision.decided_at,
+            ordinal=decision.ordinal,
+            first=not recorded,
+        )
 
 
 class _Done:

@@ -82,4 +82,6 @@ def event(number: int, **values: float) -> Event:
     """What is to be learned from feedback for the decision of that number."""
     made = decision(number)
     assert made.x is not None
-    return Event(arm=made.arm, x=made.x, values=values)
+    return Event(
+        arm=made.arm, x=made.x, values=values, decided_at=made.decided_at, ordinal=made.ordinal
+    )

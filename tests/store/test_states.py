@@ -51,8 +51,10 @@ class StoreMachine(RuleBasedStateMachine):
         )
 
     def event(self, number: int, values: dict[str, float]) -> list[Event]:
-        x = self.decision(number).x
-        return [] if x is None else [Event(arm="ab"[number % 2], x=x, values=values)]
+        made = self.decision(number)
+        if made.x is None:
+            return []
+        return [Event(arm=made.arm, x=made.x, values=values, decided_at=made.decided_at, ordinal=made.ordinal)]
 
     def decision(self, number: int):  # type: ignore[no-untyped-def]
         arm = "ab"[number % 2]

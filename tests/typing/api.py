@@ -189,8 +189,18 @@ class Shelf:
     def add_feedback(self, feedback: Feedback, learn: Learn) -> Ticket:
         decision = self.made[feedback.decision_id]
         if decision.x is not None:
-            learn(Event(arm=decision.arm, x=decision.x, values=feedback.values))
+            learn(
+                Event(
+                    arm=decision.arm,
+                    x=decision.x,
+                    values=feedback.values,
+                    decided_at=decision.decided_at,
+                    ordinal=decision.ordinal,
+                )
+            )
         return Done()
+
+    def put_state(self, name: str, blob: bytes) -> None: ...
 
     def flush(self) -> None: ...
 
