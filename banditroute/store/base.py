@@ -141,7 +141,8 @@ class Store(Protocol):
     def put_state(self, name: str, blob: bytes) -> None:
         """Take a named piece of the router's other state (a budget, a breaker, a warm start), replacing the last.
 
-        Returns at once, as ``add_decision`` does; recorded with the next group, at the latest by ``flush`` or ``close``.
+        Returns at once, as ``add_decision`` does; recorded with the next group, at the latest by ``flush`` or
+        ``close``.
         """
 
     def flush(self) -> None:

@@ -7,6 +7,7 @@ writing from its beginning; so what it reads cannot change before it writes.
 from __future__ import annotations
 
 import json
+import time
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
@@ -19,7 +20,7 @@ from sqlalchemy.dialects.sqlite import insert
 from banditroute.errors import ConflictingFeedbackError, IncompatibleStoreError, UnknownDecisionError
 from banditroute.store.base import Event, Fold, Memory
 from banditroute.store.outcomes import new_outcomes
-from banditroute.store.schema import arm, decision, epoch, feedback, statistics
+from banditroute.store.schema import arm, decision, epoch, feedback, state, statistics
 from banditroute.types import Arm, Decision, Feedback, Vector
 
 _MOST_PARAMETERS = 500  # of one IN (...): well below what any database allows
@@ -31,6 +32,8 @@ class Made(NamedTuple):
     epoch_id: int
     arm: str
     x: Vector | None
+    decided_at: float
+    ordinal: int
 
 
 def epoch_of(connection: Connection, *, router: str, features_version: str, dimension: int) -> int:
@@ -64,14 +67,15 @@ def try_writing(connection: Connection, epoch_id: int) -> None:
 
 
 def remember(connection: Connection, epoch_id: int) -> Memory:
-    """All that is remembered of an epoch.
+    """All that is remembered of an epoch, and of its router.
 
     Raises
     ------
     IncompatibleStoreError
-        If the statistics of an arm are damaged.
+        If the statistics of an arm or a piece of state are damaged.
     """
     rows = connection.execute(select(statistics).where(statistics.c.epoch_id == epoch_id))
+    states = select(state).join(epoch, epoch.c.router == state.c.router).where(epoch.c.id == epoch_id)
     return Memory(
         statistics={row.arm: _intact(row) for row in rows},
         pending=list(_events(connection.execute(_pending(epoch_id)))),
@@ -80,6 +84,7 @@ def remember(connection: Connection, epoch_id: int) -> Memory:
             select(func.count(feedback.c.decision_id.distinct())).where(feedback.c.epoch_id == epoch_id)
         )
         or 0,
+        states={row.name: _intact_state(row) for row in connection.execute(states)},
     )
 
 
@@ -102,6 +107,7 @@ def add_decisions(connection: Connection, epoch_id: int, made: Iterable[tuple[De
             "tags": json.dumps(each.tags),
             "input_tokens": each.input_tokens,
             "prompt": _clean(prompt),
+            "ordinal": each.ordinal,
         }
         for each, prompt in made
     ]
@@ -178,7 +184,18 @@ def _add_part(
     ]
     if not new or about.x is None or about.epoch_id != epoch_id:
         return None
-    return Event(arm=about.arm, x=about.x, values=new, first=first)
+    return Event(arm=about.arm, x=about.x, values=new, decided_at=about.decided_at, ordinal=about.ordinal, first=first)
+
+
+def put_states(connection: Connection, router: str, states: Mapping[str, bytes]) -> None:
+    """Record pieces of a router's state by name, each in place of the last."""
+    for name, blob in states.items():
+        new = {"blob": blob, "crc32": zlib.crc32(blob), "updated_at": time.time()}
+        connection.execute(
+            insert(state)
+            .values(router=router, name=name, **new)
+            .on_conflict_do_update(index_elements=["router", "name"], set_=new)
+        )
 
 
 def fold_pending(connection: Connection, epoch_id: int, fold: Fold, *, limit: int) -> int:
@@ -219,7 +236,7 @@ def fold_pending(connection: Connection, epoch_id: int, fold: Fold, *, limit: in
 
 def _pending(epoch_id: int) -> Any:
     return (
-        select(feedback, decision.c.arm, decision.c.x)
+        select(feedback, decision.c.arm, decision.c.x, decision.c.decided_at, decision.c.ordinal)
         .join(decision, decision.c.id == feedback.c.decision_id)
         .where(feedback.c.epoch_id == epoch_id, feedback.c.folded_version.is_(None))
         .order_by(feedback.c.id)
@@ -233,15 +250,18 @@ def _events(rows: Iterable[Row[Any]]) -> Iterator[Event]:
             arm=outcomes[0].arm,
             x=_vector(outcomes[0].x),
             values={row.objective: row.value for row in outcomes},
+            decided_at=outcomes[0].decided_at,
+            ordinal=outcomes[0].ordinal,
         )
 
 
 def _made(connection: Connection, ids: Iterable[str], recent: Mapping[str, Made]) -> dict[str, Made]:
     made = {id: recent[id] for id in ids if id in recent}
-    columns = select(decision.c.id, decision.c.epoch_id, decision.c.arm, decision.c.x)
+    columns = select(*(decision.c[name] for name in ("id", *Made._fields)))
     for few in _chunks(id for id in ids if id not in made):
         for row in connection.execute(columns.where(decision.c.id.in_(few))):
-            made[row.id] = Made(row.epoch_id, row.arm, None if row.x is None else _vector(row.x))
+            x = None if row.x is None else _vector(row.x)
+            made[row.id] = Made(row.epoch_id, row.arm, x, row.decided_at, row.ordinal)
     return made
 
 
@@ -254,6 +274,16 @@ def _intact(row: Row[Any]) -> bytes:
             f"DELETE FROM {statistics.name} WHERE epoch_id = {row.epoch_id}; "
             f"UPDATE {feedback.name} SET folded_version = NULL "
             f"WHERE folded_version > 0 AND epoch_id = {row.epoch_id};"
+        )
+    return blob
+
+
+def _intact_state(row: Row[Any]) -> bytes:
+    blob: bytes = row.blob
+    if zlib.crc32(blob) != row.crc32:
+        raise IncompatibleStoreError(
+            f"the state {row.name!r} of router {row.router!r} is damaged (checksum); restore a backup of the database, "
+            f"or delete that row of {state.name} to begin it anew"
         )
     return blob
 

@@ -1,4 +1,4 @@
-"""The tables: the log of decisions and feedback, and the statistics that were folded from it.
+"""The tables: the log of decisions and feedback, the statistics that were folded from it, and other state.
 
 Decisions and feedback are the truth, statistics a cache that can be made again from them. An *epoch* is what
 may be learned together: one router, one version of the features, one dimension. An arm is its name, here as in the
@@ -27,7 +27,7 @@ from sqlalchemy import (
 
 PREFIX: Final = "banditroute_"
 VERSION_TABLE: Final = f"{PREFIX}alembic_version"
-REVISION: Final = "0001"
+REVISION: Final = "0002"
 """The revision of the schema that is written here; the newest file of ``migrations/versions``."""
 
 metadata: Final = MetaData(
@@ -83,6 +83,7 @@ decision: Final = Table(
     Column("tags", Text, nullable=False),  # JSON list
     Column("input_tokens", BigInteger),
     Column("prompt", Text),  # only where the application asked for it
+    Column("ordinal", BigInteger, nullable=False, server_default="0"),  # how many its router had made before
 )
 
 feedback: Final = Table(
@@ -115,4 +116,14 @@ statistics: Final = Table(
     Column("version", BigInteger, nullable=False),  # the epoch's, when the blob last changed
     Column("blob", LargeBinary, nullable=False),
     Column("crc32", BigInteger, nullable=False),  # of the blob
+)
+
+state: Final = Table(
+    f"{PREFIX}state",
+    metadata,
+    Column("router", String(255), primary_key=True),
+    Column("name", String(255), primary_key=True),
+    Column("blob", LargeBinary, nullable=False),
+    Column("crc32", BigInteger, nullable=False),  # of the blob
+    Column("updated_at", Double, nullable=False),  # Unix time in seconds
 )

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
-from banditroute._validate import number
+from banditroute._validate import label, number
 from banditroute.errors import InvalidConfigurationError, StoreError
 from banditroute.store.base import Fold, Learn, Memory
 from banditroute.store.outcomes import CLOSED
@@ -104,6 +104,7 @@ class SQLStore:
                     memory = log.remember(connection, epoch_id)
             self._writer = Writer(
                 engine,
+                router=router,
                 epoch_id=epoch_id,
                 fold=fold,
                 unfolded=sum(len(event.values) for event in memory.pending),
@@ -127,6 +128,12 @@ class SQLStore:
             ticket.set_exception(StoreError(CLOSED))
             return ticket
         return writer.add_feedback(feedback, learn)
+
+    def put_state(self, name: str, blob: bytes) -> None:
+        """Queue a piece of state for writing; see :class:`~banditroute.store.base.Store`."""
+        writer = self._writer
+        if writer is not None:
+            writer.put_state(label(name, name="put_state(name)", error=InvalidConfigurationError), blob)
 
     def flush(self) -> None:
         """Return when all that was given so far is on disk; raises StoreError if it cannot be."""

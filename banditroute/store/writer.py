@@ -57,8 +57,8 @@ class Writer:
     ----------
     engine
         The database.
-    epoch_id
-        The epoch of the decisions that are given, and the one that learns.
+    router, epoch_id
+        Whose state is given; the epoch of the decisions that are given, and the one that learns.
     fold
         As in :class:`~banditroute.store.base.Store`.
     unfolded
@@ -67,10 +67,13 @@ class Writer:
         How long decisions may wait for others to be written with.
     """
 
-    def __init__(self, engine: Engine, *, epoch_id: int, fold: Fold, unfolded: int, linger_seconds: float) -> None:
+    def __init__(
+        self, engine: Engine, *, router: str, epoch_id: int, fold: Fold, unfolded: int, linger_seconds: float
+    ) -> None:
         self.trouble: str | None = None
         self.dropped = 0
         self._engine = engine
+        self._router = router
         self._epoch_id = epoch_id
         self._fold = fold
         self._unfolded = unfolded
@@ -82,6 +85,7 @@ class Writer:
         self._closed: str | None = None
         self._overflows = False
         self._queue: OrderedDict[str, _Decided] = OrderedDict()
+        self._states: dict[str, bytes] = {}
         self._asked: list[_Asked] = []
         self._flushes: list[Future[None]] = []
         self._stir = threading.Event()  # there is something to do
@@ -99,6 +103,14 @@ class Writer:
             if len(self._queue) > _QUEUE:
                 self._drop_oldest()
         if not self._stir.is_set():  # once for each group: waking a thread costs more than all the rest
+            self._stir.set()
+
+    def put_state(self, name: str, blob: bytes) -> None:
+        """Queue a piece of state in place of the last of its name."""
+        with self._lock:
+            if self._closed is None:
+                self._states[name] = blob
+        if not self._stir.is_set():
             self._stir.set()
 
     def add_feedback(self, feedback: Feedback, learn: Learn) -> Future[None]:
@@ -132,14 +144,18 @@ class Writer:
         if self._thread is threading.current_thread():  # collected as garbage while it worked: it ends by itself
             return
         self._thread.join()
-        if self._queue:
-            raise StoreError(f"{len(self._queue)} decisions could not be recorded: {self.trouble}")
+        if self._queue or self._states:
+            raise StoreError(
+                f"{len(self._queue)} decisions and {len(self._states)} pieces of state could not be recorded: "
+                f"{self.trouble}"
+            )
 
     def abandon_after_fork(self) -> None:
         """Refuse all in a child process: the thread did not come along, the connection must not be used."""
         self._lock = threading.Lock()
         self._closed = self.trouble = _FORKED
         self._queue.clear()
+        self._states.clear()
 
     def _call(self) -> None:
         self._urgent.set()
@@ -218,14 +234,19 @@ class Writer:
         self._learn(asked, results)
 
     def _write(self, decisions: Sequence[_Decided], asked: Sequence[_Asked]) -> list[Event | Exception | None]:
-        fresh = {made.id: log.Made(self._epoch_id, made.arm, made.x) for made, _ in decisions}
+        fresh = {
+            made.id: log.Made(self._epoch_id, made.arm, made.x, made.decided_at, made.ordinal) for made, _ in decisions
+        }
         parts = [one.feedback for one in asked]
+        with self._lock:
+            states = dict(self._states)
         with explained(self._engine.url):
             connection = self._connect()
             with connection.begin():
                 if self.trouble is not None:  # it ends when a write succeeds, be there something to write or not
                     log.try_writing(connection, self._epoch_id)
                 log.add_decisions(connection, self._epoch_id, decisions)
+                log.put_states(connection, self._router, states)
                 results = log.add_feedback(connection, self._epoch_id, parts, ChainMap(fresh, self._recent))
         self._recent.update(fresh)
         while len(self._recent) > _RECENT:
@@ -233,6 +254,9 @@ class Writer:
         with self._lock:
             for id in fresh:
                 self._queue.pop(id, None)
+            for name, blob in states.items():
+                if self._states.get(name) is blob:  # and not a newer one by now
+                    del self._states[name]
         return results
 
     def _learn(self, asked: Sequence[_Asked], results: Sequence[Event | Exception | None]) -> None:

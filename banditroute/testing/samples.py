@@ -70,6 +70,7 @@ def decision(
         policy="a test",
         session=session,
         tags=tags,
+        ordinal=number,
     )
 
 
@@ -82,6 +83,4 @@ def event(number: int, **values: float) -> Event:
     """What is to be learned from feedback for the decision of that number."""
     made = decision(number)
     assert made.x is not None
-    return Event(
-        arm=made.arm, x=made.x, values=values, decided_at=made.decided_at, ordinal=made.ordinal
-    )
+    return Event(arm=made.arm, x=made.x, values=values, decided_at=made.decided_at, ordinal=made.ordinal)

@@ -6,6 +6,7 @@ import random
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -79,8 +80,8 @@ class StoreContract(ABC):
         store.add_decision(decision(2))
         ticket: Ticket = store.add_feedback(feedback(1, quality=1.0, cost_usd=2.0), learned.append)
         assert ticket.result(30) is None  # type: ignore[func-returns-value]
-        assert [(one.arm, one.x.tolist(), dict(one.values)) for one in learned] == [
-            ("a", [1.0, 1.0, 1.0], {"quality": 1.0, "cost_usd": 2.0})
+        assert [(one.arm, one.x.tolist(), dict(one.values), one.ordinal) for one in learned] == [
+            ("a", [1.0, 1.0, 1.0], {"quality": 1.0, "cost_usd": 2.0}, 1)
         ]
         memory = self.again(store)
         assert remembered(memory) == {"a": {"quality": [1, 1, 1, 1], "cost_usd": [1, 2, 2, 2]}}
@@ -93,12 +94,19 @@ class StoreContract(ABC):
             seen.extend(events)
             return b""
 
-        x = np.array([0.1, -5e-324, 1.0])
+        def see_one(event: Event) -> None:
+            seen.append(event)
+
+        made = replace(decision(2**40, x=np.array([0.1, -5e-324, 1.0])), decided_at=1_700_000_000.1 + 0.2)
         store.open(router="r", arms=(), features_version="1", dimension=3, fold=see)
-        store.add_decision(decision(1, x=x))
-        store.add_feedback(feedback(1, quality=0.1 + 0.2), ignore).result(30)
+        store.add_decision(made)
+        store.add_feedback(feedback(2**40, quality=0.1 + 0.2), see_one).result(30)
         seen.extend(self.again(store).pending)
-        assert [(one.x.tobytes(), dict(one.values)) for one in seen] == [(x.tobytes(), {"quality": 0.1 + 0.2})]
+        assert len(seen) == 2
+        for one in seen:
+            assert made.x is not None
+            assert (one.x.tobytes(), dict(one.values)) == (made.x.tobytes(), {"quality": 0.1 + 0.2})
+            assert (one.decided_at, one.ordinal) == (made.decided_at, 2**40)
 
     def test_the_same_decision_twice_is_one(self, store: Store) -> None:
         self.open(store)
@@ -273,6 +281,22 @@ class StoreContract(ABC):
         store.add_feedback(feedback(1, cost_usd=1.0), learned.append).result(30)
         assert len(learned) == 1
         assert remembered(self.again(store)) == summed([event(1, quality=1.0, cost_usd=1.0)])
+
+    def test_the_last_state_of_each_name_is_kept_for_its_router(self, store: Store) -> None:
+        self.open(store)
+        store.put_state("budget", b"old")
+        store.flush()
+        store.put_state("budget", b"new")
+        for name in HOSTILE:
+            store.put_state(name, name.encode())
+        store.put_state("empty", b"")
+        expected = {"budget": b"new", "empty": b"", **{name: name.encode() for name in HOSTILE}}
+        assert dict(self.again(store).states) == expected
+        # It is the router's, whatever its features, and no other's.
+        assert dict(self.again(store, features_version="2").states) == expected
+        assert dict(self.again(store, router="another").states) == {}
+        store.put_state("budget", b"closed")
+        assert dict(self.again(store).states) == expected
 
     def test_one_store_serves_one_router(self, store: Store) -> None:
         self.open(store)

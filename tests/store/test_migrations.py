@@ -7,13 +7,17 @@ import sqlite3
 import subprocess
 import sys
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from sqlalchemy import create_engine
 
-from banditroute.store import SQLStore, migrations, schema
-from banditroute.testing.samples import decision, feedback, fold, ignore
+from banditroute.store import Event, SQLStore, migrations, schema
+from banditroute.testing.samples import decision, event, feedback, fold, ignore, remembered, summed
+
+RELEASED = sorted((Path(__file__).parent / "schemas").glob("*.sql"))
+SCRIPTS = sorted((Path(migrations.__file__).parent / "versions").glob("[0-9]*.py"))
 
 
 def tables(path: Path) -> dict[str, object]:
@@ -51,8 +55,31 @@ def test_migrating_gives_the_tables_of_the_schema(tmp_path: Path) -> None:
     schema.metadata.create_all(engine)
     engine.dispose()
     fresh = tables(tmp_path / "fresh.db")
-    assert len(fresh) == 6
+    assert len(fresh) == 7
     assert tables(tmp_path / "migrated.db") == fresh
+
+
+@pytest.mark.parametrize("released", RELEASED, ids=lambda path: path.stem)
+def test_every_released_schema_is_upgraded_with_what_it_holds(tmp_path: Path, released: Path) -> None:
+    """Each file is a router's database as that revision wrote it: 5 decisions, one outcome not folded yet."""
+    path = tmp_path / "old.db"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(released.read_text())
+    open_store(tmp_path / "new.db").close()
+    store = SQLStore(f"sqlite:///{path}")
+    memory = store.open(router="r", arms=(), features_version="1", dimension=3, fold=fold)
+    assert tables(path) == tables(tmp_path / "new.db")
+    one = replace(event(1, quality=1.0, cost_usd=2.0), arm="b")
+    assert remembered(memory) == summed([one, event(2, quality=1.0)])
+    assert [(one.decided_at, one.ordinal) for one in memory.pending] == [(decision(1).decided_at, 0)]
+    learned: list[Event] = []
+    store.add_feedback(feedback(3, quality=1.0), learned.append).result(30)
+    assert [one.ordinal for one in learned] == [2]
+    store.close()
+
+
+def test_there_is_a_file_of_every_revision_but_the_newest() -> None:
+    assert {path.stem for path in RELEASED} == {script.stem[:4] for script in SCRIPTS} - {schema.REVISION}
 
 
 def test_alembic_sees_no_difference(tmp_path: Path) -> None:

@@ -105,6 +105,7 @@ def test_a_decision_is_stored_as_it_was_made(store: SQLStore, path: Path) -> Non
         "session": "s",
         "input_tokens": None,
         "prompt": "a prompt\ufffd with ?",
+        "ordinal": 1,
     }
 
 

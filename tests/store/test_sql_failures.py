@@ -121,7 +121,7 @@ def test_closing_tells_of_decisions_that_could_not_be_written(path: Path) -> Non
     store.flush()
     with locked(path):
         store.add_decision(decision(2))
-        with pytest.raises(StoreError, match="1 decisions could not be recorded"):
+        with pytest.raises(StoreError, match="1 decisions and 0 pieces of state could not"):
             store.close()
     store.close()
     assert store.open(router="r", arms=(), features_version="1", dimension=3, fold=fold).decisions == 1
@@ -207,7 +207,7 @@ def test_another_applications_database_is_refused_and_left_alone(path: Path) -> 
 def test_a_newer_schema_is_refused(path: Path) -> None:
     open_store(path).close()
     change(path, "UPDATE banditroute_alembic_version SET version_num = '0999'")
-    with pytest.raises(IncompatibleStoreError, match=r"'0999'.*'0001'.*pip install --upgrade"):
+    with pytest.raises(IncompatibleStoreError, match=r"'0999'.*'0002'.*pip install --upgrade"):
         open_store(path)
 
 
