@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from banditroute._validate import number
 from banditroute.beliefs.base import BeliefSpec
-from banditroute.beliefs.linear import Linear
+from banditroute.beliefs.hybrid import Hybrid
+from banditroute.errors import InvalidConfigurationError
 from banditroute.policies.base import Policy
 from banditroute.policies.greedy import Greedy
 from banditroute.policies.thompson import Thompson
@@ -18,7 +20,17 @@ class Learner:
     policy
         Turns utilities with uncertainty into probabilities.
     belief
-        How the belief begins.
+        How the belief begins. Default: :class:`banditroute.beliefs.Hybrid`.
+    context_exploration
+        How much of what the request adds to an arm's uncertainty is explored, in [0, 1]; the uncertainty of the arm's
+        average always is. 1 explores all, as in the papers. Little is enough, since requests differ among themselves:
+        acting on the best expectation explores contexts by itself (Bastani, Bayati and Khosravi 2021, "Mostly
+        exploration-free algorithms for contextual bandits").
+
+    Raises
+    ------
+    InvalidConfigurationError
+        For a ``context_exploration`` outside [0, 1].
 
     Examples
     --------
@@ -27,9 +39,14 @@ class Learner:
     Learner(policy=Uniform())
     """
 
-    def __init__(self, *, policy: Policy, belief: BeliefSpec | None = None) -> None:
+    def __init__(
+        self, *, policy: Policy, belief: BeliefSpec | None = None, context_exploration: float = 0.3
+    ) -> None:
         self.policy = policy
-        self.belief: BeliefSpec = Linear() if belief is None else belief
+        self.belief: BeliefSpec = Hybrid() if belief is None else belief
+        self.context_exploration = number(
+            context_exploration, name="context_exploration", low=0.0, high=1.0, error=InvalidConfigurationError
+        )
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(policy={self.policy!r})"

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from banditroute._validate import LARGEST, label, number
 from banditroute.errors import InvalidConfigurationError, InvalidFeedbackError, InvalidRequestError
+
+if TYPE_CHECKING:
+    from banditroute.explanation import Explanation
 
 Vector: TypeAlias = NDArray[np.float64]
 
@@ -33,6 +36,9 @@ class Arm:
     descriptors
         Numbers that describe it, such as ``{"size_billions": 70, "mmlu": 0.82}``: what an arm never tried is
         expected to do follows from them and from the other arms.
+    expected
+        What is expected of its outcomes on average, such as ``{"quality": 0.71, "latency_seconds": 2}`` from a public
+        benchmark or from experience: what it begins with, until feedback says otherwise. Differences between arms count.
     replaces
         Name of the arm that it succeeds, a renamed or an older version: it begins with what was learned of that one,
         discounted. None: it begins anew.
@@ -54,6 +60,7 @@ class Arm:
     tags: tuple[str, ...] = ()
     context_window_tokens: int | None = None
     descriptors: Mapping[str, float] = field(default_factory=dict, hash=False)
+    expected: Mapping[str, float] = field(default_factory=dict, hash=False)
     replaces: str | None = None
 
     def __post_init__(self) -> None:
@@ -72,10 +79,12 @@ class Arm:
                 low=1.0,
                 error=InvalidConfigurationError,
             )
-        for name, value in self.descriptors.items():
-            label(name, name=f"descriptor of arm {self.name!r}", error=InvalidConfigurationError)
-            number(value, name=f"descriptor {name!r} of arm {self.name!r}", error=InvalidConfigurationError)
-        object.__setattr__(self, "descriptors", dict(self.descriptors))  # the caller may go on to change its own
+        for what in ("descriptors", "expected"):
+            given = dict(getattr(self, what))  # the caller may go on to change its own
+            for name, value in given.items():
+                label(name, name=f"name in {what} of arm {self.name!r}", error=InvalidConfigurationError)
+                number(value, name=f"{what} {name!r} of arm {self.name!r}", error=InvalidConfigurationError)
+            object.__setattr__(self, what, given)
         if self.replaces is not None:
             label(self.replaces, name=f"replaces of arm {self.name!r}", error=InvalidConfigurationError)
         prices = (self.input_usd_per_million_tokens, self.output_usd_per_million_tokens)
@@ -305,90 +314,6 @@ class Decision:
 
     def explain(self) -> Explanation:
         """Per arm: predicted objectives with spread, utility, penalty and probability; ``print()`` shows a table."""
-        rows = []
-        for name in self.ranking:
-            k = self.arms.index(name)
-            rows.append(
-                ArmExplanation(
-                    arm=name,
-                    probability=float(self.probabilities[k]),
-                    utility=float(self.utilities[k]),
-                    utility_spread=float(self.utility_spreads[k]),
-                    penalty=float(self.penalties[k]),
-                    predictions={
-                        objective: (float(self.means[j, k]), float(self.spreads[j, k]))
-                        for j, objective in enumerate(self.objectives)
-                    },
-                )
-            )
-        return Explanation(decision=self, rows=tuple(rows))
+        from banditroute.explanation import explain  # here: an explanation holds its decision
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ArmExplanation:
-    """One row of an :class:`Explanation`.
-
-    Attributes
-    ----------
-    probability, utility, utility_spread, penalty
-        As in :class:`Decision`.
-    predictions
-        Objective -> (expected outcome, standard deviation of that expectation), in the objective's unit.
-    """
-
-    arm: str
-    probability: float
-    utility: float
-    utility_spread: float
-    penalty: float
-    predictions: Mapping[str, tuple[float, float]]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Explanation:
-    """Why a decision fell as it did; its ``str`` is a table, the chosen arm first.
-
-    Attributes
-    ----------
-    decision
-        The decision that is explained.
-    rows
-        One for each eligible arm, in the order of ``decision.ranking``.
-
-    Examples
-    --------
-    >>> from banditroute import Router
-    >>> print(Router(arms=["small"], features=1).route([0.5]).explain())
-    small with probability 1.000 by ThompsonSampling(...) (policy), Preference(quality=1)
-    arm    probability  utility      penalty  quality
-    small  1.000        0.5 ± ...    0        0.5 ± ...
-    """
-
-    decision: Decision = field(repr=False)
-    rows: tuple[ArmExplanation, ...]
-
-    def __str__(self) -> str:
-        decision = self.decision
-        head = ["arm", "probability", "utility", "penalty", *decision.objectives]
-        body = [
-            [
-                row.arm,
-                f"{row.probability:.3f}",
-                f"{row.utility:.4g} ± {row.utility_spread:.2g}",
-                f"{row.penalty:.4g}",
-                *(f"{mean:.4g} ± {spread:.2g}" for mean, spread in row.predictions.values()),
-            ]
-            for row in self.rows
-        ]
-        widths = [max(len(line[column]) for line in [head, *body]) for column in range(len(head))]
-        lines = [
-            "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
-            for line in [head, *body]
-        ]
-        return "\n".join(
-            [
-                f"{decision.arm} with probability {decision.propensity:.3f} by {decision.policy} ({decision.reason}), "
-                f"{decision.preference}",
-                *lines,
-            ]
-        )
+        return explain(self)

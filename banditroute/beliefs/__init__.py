@@ -1,7 +1,18 @@
 """Beliefs: from a context to the expected outcome of every arm, and how sure it is."""
 
-from banditroute.beliefs.base import Belief, BeliefSpec, Prediction, Prior
+from banditroute.beliefs.base import Belief, BeliefSpec, Observation, Prediction, Prior
+from banditroute.beliefs.hybrid import Hybrid
 from banditroute.beliefs.linear import Linear, LinearBelief
 from banditroute.beliefs.statistics import ArmStatistics
 
-__all__ = ["ArmStatistics", "Belief", "BeliefSpec", "Linear", "LinearBelief", "Prediction", "Prior"]
+__all__ = [
+    "ArmStatistics",
+    "Belief",
+    "BeliefSpec",
+    "Hybrid",
+    "Linear",
+    "LinearBelief",
+    "Observation",
+    "Prediction",
+    "Prior",
+]

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
-from banditroute.types import Vector
+from banditroute.types import Arm, Vector
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +25,28 @@ class Prior:
     noise: float | None = None
 
 
+class Observation(NamedTuple):
+    """What one decision taught of one arm.
+
+    Attributes
+    ----------
+    x
+        The context ``(d,)``.
+    values
+        Objective name -> observed value.
+    decided_at, ordinal
+        When the decision was made: Unix time in seconds, and as the how-manieth of the router.
+    weight
+        What it counts for; -1 takes back what was learned.
+    """
+
+    x: Vector
+    values: Mapping[str, float]
+    decided_at: float = 0.0
+    ordinal: int = 0
+    weight: float = 1.0
+
+
 class Prediction(NamedTuple):
     """What a belief expects of every arm at one context.
 
@@ -34,10 +56,13 @@ class Prediction(NamedTuple):
         Expected outcome, objective by arm.
     spreads : (m, K)
         Standard deviation of that expectation (not of a single outcome).
+    average_spreads : (m, K)
+        The part of ``spreads`` that no context is without: how uncertain the arm's average is.
     """
 
     means: Vector
     spreads: Vector
+    average_spreads: Vector
 
 
 class Belief(Protocol):
@@ -61,21 +86,35 @@ class Belief(Protocol):
         """What was learned of each arm, in nats ``(K,)``: ``log det(A) - log det(Lambda)``."""
 
     def counts(self, objective: str) -> Vector:
-        """How many outcomes of a believed objective were learned for each arm ``(K,)``."""
+        """How many outcomes of a believed objective were learned for each arm ``(K,)``, by weight."""
 
-    def update(self, arm: str, x: Vector, values: Mapping[str, float]) -> None:
-        """Learn the outcomes ``values`` of ``arm`` at context ``x (d,)``."""
+    def advance(self, decided_at: float, ordinal: int) -> None:
+        """Let what is known age until a decision that is about to be made; nothing where nothing is forgotten."""
+
+    def update(
+        self, arm: str, x: Vector, values: Mapping[str, float], *, decided_at: float = 0.0, ordinal: int = 0
+    ) -> None:
+        """Learn the outcomes ``values`` of ``arm`` at context ``x (d,)``, of a decision made then."""
+
+    def statistics(self) -> Mapping[str, bytes]:
+        """What was learned of each arm; what ``BeliefSpec.start`` reads."""
 
 
 class BeliefSpec(Protocol):
     """How a belief begins: a frozen description that many routers may share."""
 
     def start(
-        self, *, arms: Sequence[str], dimension: int, priors: Mapping[str, Prior], statistics: Mapping[str, bytes]
+        self,
+        *,
+        arms: Sequence[Arm | str],
+        dimension: int,
+        priors: Mapping[str, Prior],
+        statistics: Mapping[str, bytes],
     ) -> Belief:
         """A belief over ``arms`` in ``dimension`` features (with bias), from folded ``statistics`` where there are."""
 
-    def fold(
-        self, blob: bytes | None, events: Sequence[tuple[Vector, Mapping[str, float]]], *, dimension: int
-    ) -> bytes:
-        """An arm's folded statistics with events added; what ``start`` reads."""
+    def fold(self, blob: bytes | None, observations: Sequence[Observation], *, dimension: int) -> bytes:
+        """An arm's folded statistics with observations added; what ``start`` reads."""
+
+    def merge(self, blobs: Sequence[bytes], *, dimension: int) -> bytes:
+        """The statistics of one arm that hold what all of ``blobs`` hold."""

@@ -6,24 +6,20 @@ elsewhere. With the sums ``S``, ``B``, ``yy`` of :mod:`banditroute.beliefs.stati
 
     A = Lambda + S        theta = A^-1 (B + Lambda mu)        spread(x) = sigma sqrt(x' A^-1 x)
 
-``mu`` is given, or learned as what the arms have in common (empirical Bayes), so that an arm that was never tried is
-expected to be like the others; with the objective's prior mean ``mu0``, if there is one, counting as ``g`` of an arm:
-
-    mu = (g mu0 + sum over arms of r mean(y)) / (g + sum over arms of r)    g = 1/4, r = n / (n + Lambda_bias)
-
 The noise ``sigma`` is known, or learned per arm and objective as a scaled inverse chi-squared (normal-inverse-gamma)
-with ``nu`` prior degrees of freedom, whose scale is the pooled noise of all arms. The pool begins at the objective's
-guess ``noise0``; where it has none, at ``|mu|``, since dollars and seconds scatter about as widely as they are large:
+with ``nu`` prior degrees of freedom, whose scale is the pooled noise of all arms; the pool begins at the objective's
+guess ``noise0``:
 
     rss     = yy + mu' Lambda mu - theta' (B + Lambda mu)                             of the arm
     pooled  = (nu noise0^2 + sum over arms of rss) / (nu + sum over arms of n)
     sigma^2 = (nu pooled + rss) / (nu + n)
 
-Only ``theta`` and ``rss`` depend on ``mu``, and simply: with those for ``mu = 0`` and ``c = Lambda_bias A^-1 e_bias``,
-``theta = theta_0 + mu c`` and ``rss = rss_0 + mu Lambda_bias (mu (1 - c_bias) - 2 theta_0,bias)``. ``A^-1``,
-``theta_0`` and ``rss_0`` follow each observation by rank one (Sherman and Morrison 1950) and are derived afresh by
-Cholesky every ``_REFRESH`` observations of an arm, and at any that outweighs those before it ``_WIDEST`` times, so that
-rounding does not build up.
+Only ``theta`` and ``rss`` depend on ``mu``, and simply: with those for ``mu = 0`` and ``c = A^-1 Lambda mu``,
+``theta = theta_0 + c`` and ``rss = rss_0 + mu' Lambda (mu - c - 2 theta_0)``. ``A^-1``, ``theta_0`` and ``rss_0`` follow
+each observation by rank one (Sherman and Morrison 1950) and are derived afresh by Cholesky every ``_REFRESH``
+observations of an arm, and at any that outweighs those before it ``_WIDEST`` times, so that rounding does not build up.
+Where the belief forgets, they stand for the weights of a moment, and are derived afresh when a 32nd of a half-life has
+passed; the sums beneath are exact at any time.
 
 Sources: Li et al. 2010, "A contextual-bandit approach to personalized news article recommendation", algorithm 1
 (disjoint ridge per arm); Bishop 2006, "Pattern recognition and machine learning", sections 2.3.6 and 3.3.
@@ -33,26 +29,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 
 from banditroute._validate import number
-from banditroute.beliefs import statistics as statistics_
-from banditroute.beliefs.base import Prediction, Prior
-from banditroute.beliefs.statistics import ArmStatistics, Group
+from banditroute.beliefs.base import Observation, Prediction, Prior
+from banditroute.beliefs.statistics import ArmStatistics, Group, load
 from banditroute.errors import InvalidConfigurationError
-from banditroute.types import Vector
+from banditroute.types import Arm, Vector
 
 _REFRESH = 256
 _WIDEST = 1e4  # an update by rank one loses as many digits as this factor has by which it narrows a direction
-_GUESS = 0.25  # of an arm: enough to begin with, little enough to give way to the first arms that are known
+_STALE = 1.0 / 32.0  # of a half-life: the weights in the posterior are then 2% off
 _NO_PRIOR = Prior()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Linear:
-    """How a linear belief begins.
+    """How a linear belief begins: each arm by itself, as in the papers.
 
     Parameters
     ----------
@@ -63,50 +58,48 @@ class Linear:
         should be scaled to it.
     intercept_precision
         The same of the bias. Above 0; small, so that an arm's average is learned before what the context adds.
-    shared_prior
-        Whether ``mu`` is learned from all arms. False: each arm begins at its objective's prior mean (0 without one),
-        and learns from its own feedback alone, as in the papers.
     noise
         Known standard deviation of single outcomes by objective, in its unit; None: learned from feedback.
     noise_strength
         ``nu``, how many observations the prior of a learned noise is worth. Above 0.
+    half_life_requests, half_life_seconds
+        How many requests, or seconds, after a decision what it taught counts half. At most one of them, above 0;
+        neither: nothing is forgotten. What the priors say never fades.
 
     Raises
     ------
     InvalidConfigurationError
-        For a number that is not finite and above 0.
+        For a number that is not finite and above 0, and for two half-lives.
 
     Examples
     --------
     >>> belief = Linear().start(arms=["a", "b"], dimension=2, priors={"quality": Prior(mean=0.5, noise=0.4)})
     >>> belief.update("a", np.array([0.0, 1.0]), {"quality": 1.0})
     >>> belief.predict(np.array([0.0, 1.0])).means.round(3)
-    array([[0.917, 0.833]])
+    array([[0.75, 0.5 ]])
     """
 
     feature_precision: float | None = None
     intercept_precision: float = 1.0
-    shared_prior: bool = True
     noise: Mapping[str, float] | None = None
     noise_strength: float = 4.0
+    half_life_requests: float | None = None
+    half_life_seconds: float | None = None
 
     def __post_init__(self) -> None:
-        given = {
-            "feature_precision": 1.0 if self.feature_precision is None else self.feature_precision,
-            "intercept_precision": self.intercept_precision,
-            "noise_strength": self.noise_strength,
-            **{f"noise[{name!r}]": value for name, value in (self.noise or {}).items()},
-        }
+        if self.half_life_requests is not None and self.half_life_seconds is not None:
+            raise InvalidConfigurationError("half_life_requests and half_life_seconds are both given; give one of them")
         if self.noise is not None:
             object.__setattr__(self, "noise", dict(self.noise))  # the caller may go on to change its own
-        for name, value in given.items():
-            if number(value, name=name, low=0.0, error=InvalidConfigurationError) == 0.0:
+        given = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "noise"}
+        for name, value in {**given, **{f"noise[{key!r}]": value for key, value in (self.noise or {}).items()}}.items():
+            if value is not None and number(value, name=name, low=0.0, error=InvalidConfigurationError) == 0.0:
                 raise InvalidConfigurationError(f"{name} is 0; give a number above 0")
 
     def start(
         self,
         *,
-        arms: Sequence[str],
+        arms: Sequence[Arm | str],
         dimension: int,
         priors: Mapping[str, Prior],
         statistics: Mapping[str, bytes] | None = None,
@@ -125,13 +118,36 @@ class Linear:
             raise InvalidConfigurationError(
                 f"noise is given for {', '.join(unknown)}, which is no objective; known: {', '.join(sorted(priors))}"
             )
-        return LinearBelief(spec=self, arms=arms, dimension=dimension, priors=priors, statistics=statistics or {})
+        return self._belief()(spec=self, arms=arms, dimension=dimension, priors=priors, statistics=statistics or {})
 
-    def fold(
-        self, blob: bytes | None, events: Sequence[tuple[Vector, Mapping[str, float]]], *, dimension: int
-    ) -> bytes:
-        """An arm's folded statistics with ``events`` added."""
-        return statistics_.fold(blob, events, dimension=dimension)
+    def fold(self, blob: bytes | None, observations: Sequence[Observation], *, dimension: int) -> bytes:
+        """An arm's folded statistics with ``observations`` added."""
+        statistics = self.load(blob, dimension=dimension)
+        for each in observations:
+            moment = self.moment(each.decided_at, each.ordinal)
+            statistics.add(each.x, each.values, moment=moment, weight=each.weight)
+        return statistics.to_bytes()
+
+    def merge(self, blobs: Sequence[bytes], *, dimension: int) -> bytes:
+        """The statistics of one arm that hold what all of ``blobs`` hold."""
+        merged = self.load(None, dimension=dimension)
+        for blob in blobs:
+            merged.merge(self.load(blob, dimension=dimension))
+        return merged.to_bytes()
+
+    def load(self, blob: bytes | None, *, dimension: int) -> ArmStatistics:
+        """The statistics in a blob, ageing with this belief."""
+        half_life = self.half_life_seconds if self.half_life_requests is None else self.half_life_requests
+        return load(blob, dimension=dimension, half_life=half_life)
+
+    def moment(self, decided_at: float, ordinal: int) -> float:
+        """When a decision was made, on the clock that half-lives are counted in."""
+        if self.half_life_requests is not None:
+            return float(ordinal)
+        return 0.0 if self.half_life_seconds is None else decided_at
+
+    def _belief(self) -> type[LinearBelief]:
+        return LinearBelief
 
 
 class LinearBelief:
@@ -144,7 +160,7 @@ class LinearBelief:
         self,
         *,
         spec: Linear,
-        arms: Sequence[str],
+        arms: Sequence[Arm | str],
         dimension: int,
         priors: Mapping[str, Prior],
         statistics: Mapping[str, bytes],
@@ -154,22 +170,23 @@ class LinearBelief:
         self._rank_one_product = blas.dger
         self._spec = spec
         self._known_noise = dict(spec.noise or {})
-        self._arms = tuple(arms)
+        self._arms = tuple(arm if isinstance(arm, str) else arm.name for arm in arms)
         self._index = {name: k for k, name in enumerate(self._arms)}
         self._dimension = dimension
         self._priors = dict(priors)
-        per_feature = 4.0 * (dimension - 1) if spec.feature_precision is None else spec.feature_precision
-        self._precision = np.full(dimension, per_feature, dtype=np.float64)
-        self._precision[-1] = spec.intercept_precision
-        self._statistics = [ArmStatistics(dimension=dimension) for _ in self._arms]
-        for name, blob in statistics.items():
-            if name not in self._index:
-                continue  # an arm that this router does not have keeps its statistics in the store
-            self._statistics[self._index[name]] = statistics_.load(blob, dimension=dimension)
+        # An arm that this router does not have keeps its statistics in the store.
+        self._statistics = [spec.load(statistics.get(name), dimension=dimension) for name in self._arms]
+        self._clock = max(arm.clock for arm in self._statistics)  # of the weights in the posterior
         self._since_refresh = [0] * len(self._arms)
         observed = {name for arm in self._statistics for group in arm.groups for name in group.objectives}
         self._objectives: tuple[str, ...] = tuple(sorted(observed))
         self._derive()
+
+    def _prior_precision(self, objective: str) -> Vector:
+        """The diagonal of ``Lambda`` for an objective ``(d,)``."""
+        precision = np.full(self._dimension, self._spec.feature_precision or 4.0 * (self._dimension - 1))
+        precision[-1] = self._spec.intercept_precision
+        return precision
 
     @property
     def arms(self) -> tuple[str, ...]:
@@ -199,70 +216,94 @@ class LinearBelief:
         groups = len(self._members)
         means = (self._theta.reshape(m * k, d) @ x).reshape(m, k)
         widths = (self._inverse.reshape(groups * k * d, d) @ x).reshape(groups * k, d) @ x
-        spreads = self._noise2 * widths.reshape(groups, k)[self._group_of]
+        spreads = self._noise2 * (widths.reshape(groups, k) + self._common)[self._group_of]
         # Rounding can leave a width of -1e-17 where a direction is known to the last bit.
-        return Prediction(means, np.sqrt(np.maximum(spreads, 0.0, out=spreads), out=spreads))
+        return Prediction(means, np.sqrt(np.maximum(spreads, 0.0, out=spreads), out=spreads), self._average.copy())
 
     def information(self) -> Vector:
         """``log det(A) - log det(Lambda)`` of each arm ``(K,)``, the largest of its groups, in nats."""
         most: Vector = self._information.max(axis=0, initial=0.0)
         return most
 
-    def update(self, arm: str, x: Vector, values: Mapping[str, float]) -> None:
-        """Learn the outcomes ``values`` of ``arm`` at context ``x (d,)``."""
+    def advance(self, decided_at: float, ordinal: int) -> None:
+        """Let what is known age until a decision that is about to be made; nothing where nothing is forgotten."""
+        now = self._spec.moment(decided_at, ordinal)
+        half_life = self._statistics[0].half_life
+        if half_life is not None and now - self._clock > _STALE * half_life:
+            self._clock = now
+            self._derive()
+
+    def update(
+        self, arm: str, x: Vector, values: Mapping[str, float], *, decided_at: float = 0.0, ordinal: int = 0
+    ) -> None:
+        """Learn the outcomes ``values`` of ``arm`` at context ``x (d,)``, of a decision made then."""
+        self.advance(decided_at, ordinal)
         k = self._index[arm]
-        regrouped = self._statistics[k].add(x, values)
+        moment = self._spec.moment(decided_at, ordinal)
+        regrouped = self._statistics[k].add(x, values, moment=moment)
         self._objectives += tuple(name for name in values if name not in self._objectives)
         self._since_refresh[k] += 1
         if regrouped:  # as by any objective that is new
             self._derive()
             return
+        weight = self._statistics[k].weight(moment, self._clock)
+        refresh = self._since_refresh[k] >= _REFRESH
         for g, members in enumerate(self._members):
-            if self._objectives[members[0]] in values:
-                self._rank_one(g, k, members, x, values)
-        if self._since_refresh[k] >= _REFRESH:
-            self._since_refresh[k] = 0
-            for g in range(len(self._members)):
-                self._solve(g, k)
+            observed = self._objectives[members[0]] in values
+            if refresh or (observed and not self._rank_one(g, k, x, values, weight)):
+                self._solve(g, k)  # the statistics hold this observation already
+            if refresh or observed:
                 self._pool(g)
+        if refresh:
+            self._since_refresh[k] = 0
 
-    def _rank_one(self, g: int, k: int, members: list[int], x: Vector, values: Mapping[str, float]) -> None:
+    def statistics(self) -> dict[str, bytes]:
+        """What was learned of each arm, where anything was; what :meth:`Linear.start` reads."""
+        return {name: s.to_bytes() for name, s in zip(self._arms, self._statistics, strict=True) if s.groups}
+
+    def _rank_one(self, g: int, k: int, x: Vector, values: Mapping[str, float], weight: float) -> bool:
+        """Follow one observation; whether that is safe, for rounding may have, or would get, the better of it."""
         inverse = self._inverse[g, k]
         gain = inverse @ x
-        width = float(gain @ x)
-        if not 0.0 <= width < _WIDEST:  # rounding would have, or has, the better of the inverse
-            self._solve(g, k)  # the statistics hold this observation already
-            self._pool(g)
-            return
-        scale = 1.0 / (1.0 + width)
-        for j in members:
+        width = weight * float(gain @ x)
+        if not 0.0 <= width < _WIDEST:
+            return False
+        scale = weight / (1.0 + width)
+        for j in self._members[g]:
             y = values[self._objectives[j]]
             theta = self._theta0[j, k]
             error = y - float(theta @ x)
             theta += (error * scale) * gain
             self._rss0[j, k] += error * error * scale
-            self._total[j, k] += y
-            self._n[j, k] += 1.0
+            self._squares[j, k] += weight * y * y
+            self._n[j, k] += weight
         # The inverse is symmetric and in C order: its transpose is the Fortran view that BLAS updates in place.
         self._rank_one_product(-scale, gain, gain, a=inverse.T, overwrite_a=1)
         self._information[g, k] += math.log1p(width)
-        self._pool(g)
+        self._share(g, k, gain, scale)
+        return True
+
+    def _share(self, g: int, k: int, gain: Vector, scale: float) -> None:
+        """Let other arms learn from what ``A_k`` was told, ``scale`` times the square of ``A_k gain``: nothing here."""
 
     def _derive(self) -> None:
         """Derive everything from the statistics: at the start, and whenever the grouping changes (rare)."""
         m, k, d = len(self._objectives), len(self._arms), self._dimension
-        seats: dict[tuple[int, ...], list[int]] = {}
+        alike: dict[tuple[bytes, ...], list[int]] = {}
         for j, name in enumerate(self._objectives):
-            seats.setdefault(tuple(_seat(arm, name) for arm in self._statistics), []).append(j)
-        self._members = list(seats.values())
+            seats = bytes(str([_seat(arm, name) for arm in self._statistics]), "ascii")
+            alike.setdefault((seats, self._prior_precision(name).tobytes()), []).append(j)
+        self._members = list(alike.values())
+        self._precision = [self._prior_precision(self._objectives[members[0]]) for members in self._members]
         self._group_of = np.empty(m, dtype=np.intp)
         for g, members in enumerate(self._members):
             self._group_of[members] = g
         self._inverse = np.empty((len(self._members), k, d, d))
         self._information = np.empty((len(self._members), k))
         self._theta0, self._theta = np.empty((m, k, d)), np.empty((m, k, d))
-        self._rss0, self._noise2 = np.empty((m, k)), np.empty((m, k))
-        self._total, self._n = np.empty((m, k)), np.empty((m, k))
+        self._rss0, self._noise2, self._average = np.empty((m, k)), np.empty((m, k)), np.empty((m, k))
+        self._squares, self._n = np.empty((m, k)), np.empty((m, k))
+        self._common = np.zeros((len(self._members), k))
         for g in range(len(self._members)):
             for arm in range(k):
                 self._solve(g, arm)
@@ -270,51 +311,52 @@ class LinearBelief:
 
     def _solve(self, g: int, k: int) -> None:
         """Derive what one arm alone says of one group of objectives, by Cholesky."""
-        members = self._members[g]
+        members, precision = self._members[g], self._precision[g]
         group, rows = _find(self._statistics[k], [self._objectives[j] for j in members])
         if group is None:
-            self._inverse[g, k] = np.diag(1.0 / self._precision)
+            self._inverse[g, k] = np.diag(1.0 / precision)
             self._information[g, k] = 0.0
-            for array in (self._theta0, self._rss0, self._total, self._n):
+            for array in (self._theta0, self._rss0, self._squares, self._n):
                 array[members, k] = 0.0
             return
-        b = group.b[rows]
-        a = np.diag(self._precision) + group.s
-        inverse, theta, log_det = _invert(a, b, least=float(self._precision.min()))
+        faded = self._statistics[k].weight(self._statistics[k].clock, self._clock)
+        b = faded * group.b[rows]
+        a = np.diag(precision) + faded * group.s
+        inverse, theta, log_det = invert(a, b, least=float(precision.min()))
         self._inverse[g, k] = (inverse + inverse.T) / 2.0
-        self._information[g, k] = log_det - np.log(self._precision).sum()
+        self._information[g, k] = log_det - np.log(precision).sum()
         self._theta0[members, k] = theta
-        self._rss0[members, k] = group.yy[rows] - np.einsum("jd,jd->j", theta, b)
-        self._total[members, k] = b[:, -1]
-        self._n[members, k] = group.n
+        self._squares[members, k] = faded * group.yy[rows]
+        self._rss0[members, k] = self._squares[members, k] - np.einsum("jd,jd->j", theta, b)
+        self._n[members, k] = faded * group.n
 
     def _pool(self, g: int) -> None:
-        """Derive what all arms say together of one group of objectives: prior mean, weights and noise."""
-        spec, bias = self._spec, float(self._precision[-1])
+        """Derive what the prior and all arms add to one group of objectives: weights and noise."""
+        bias = float(self._precision[g][-1])
         lean = self._inverse[g, :, -1]  # A^-1 e_bias of every arm (K, d)
         for j in self._members[g]:
             prior = self._priors.get(self._objectives[j], _NO_PRIOR)
-            n, theta0 = self._n[j], self._theta0[j]
             mean = 0.0 if prior.mean is None else prior.mean
-            if spec.shared_prior:
-                guess = 0.0 if prior.mean is None else _GUESS
-                weight = guess + float((n / (n + bias)).sum())
-                mean = (guess * mean + float((self._total[j] / (n + bias)).sum())) / weight if weight > 0.0 else 0.0
             np.multiply(lean, bias * mean, out=self._theta[j])
-            self._theta[j] += theta0
-            known = self._known_noise.get(self._objectives[j])
-            if known is not None:
-                self._noise2[j] = known * known
-                continue
-            rss = self._rss0[j] + bias * mean * (mean * (1.0 - bias * lean[:, -1]) - 2.0 * theta0[:, -1])
-            np.maximum(rss, 0.0, out=rss)
-            guess = mean if prior.noise is None else prior.noise
-            strength = spec.noise_strength
+            self._theta[j] += self._theta0[j]
+            rss = self._rss0[j] + bias * mean * (mean * (1.0 - bias * lean[:, -1]) - 2.0 * self._theta0[j, :, -1])
+            self._scatter(j, rss, mean if prior.noise is None else prior.noise, bias)
+
+    def _scatter(self, j: int, rss: Vector, guess: float, bias: float, size: Vector | float = 1.0) -> None:
+        """Derive the noise of one objective, known or learned from what the weights leave over, in units of ``size``."""
+        n = self._n[j]
+        known = self._known_noise.get(self._objectives[j])
+        if known is not None:
+            self._noise2[j] = known * known
+        else:
+            rss = np.maximum(rss, 0.0)
+            strength = self._spec.noise_strength
             pooled = (strength * guess * guess + float(rss.sum())) / (strength + float(n.sum()))
-            np.divide(rss + strength * pooled, n + strength, out=self._noise2[j])
+            self._noise2[j] = size * size * (rss + strength * pooled) / (n + strength)
+        np.sqrt(self._noise2[j] / (n + bias), out=self._average[j])
 
 
-def _invert(a: Vector, b: Vector, *, least: float) -> tuple[Vector, Vector, float]:
+def invert(a: Vector, b: Vector, *, least: float) -> tuple[Vector, Vector, float]:
     """``A^-1 (d, d)``, the rows ``A^-1 b (m, d)`` and ``log det A``; no eigenvalue of ``A`` is below ``least``."""
     from scipy.linalg import LinAlgError, cho_factor, cho_solve, eigh
 

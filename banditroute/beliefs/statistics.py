@@ -1,9 +1,14 @@
 """Sufficient statistics of one arm: the additive truth behind every linear belief.
 
-For an arm's feedback ``(x_i, y_i)`` of one objective: ``S = sum x x'``, ``B = sum y x``, ``yy = sum y^2`` and
-the count ``n``, without any prior. Sums do not depend on order, so that late feedback, another process's feedback and
-a replay of the log all give the same state. Objectives that were always observed together share one ``S``; they part
-(each with a copy of what they shared) at the first decision that reports one without the other.
+For an arm's feedback ``(x_i, y_i)`` of one objective: ``S = sum w x x'``, ``B = sum w y x``, ``yy = sum w y^2`` and
+the count ``n = sum w``, without any prior. Sums do not depend on order, so that late feedback, another process's
+feedback and a replay of the log all give the same state; what is taken back has the weight -1. Objectives that were
+always observed together share one ``S``; they part (each with a copy of what they shared) at the first decision that
+reports one without the other.
+
+Forgetting weighs each outcome by the age of its *decision*, ``w = 2^-((clock - t) / half_life)``, with the clock at the
+latest decision so far: the weights depend on neither the order of arrival nor on how the sums were merged. The prior is
+no part of the sums and never fades, so a direction without traffic returns to it.
 """
 
 from __future__ import annotations
@@ -11,7 +16,7 @@ from __future__ import annotations
 import json
 import struct
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 import numpy as np
 
@@ -19,7 +24,7 @@ from banditroute.errors import IncompatibleStoreError
 from banditroute.types import Vector
 
 _MAGIC = b"BRST"
-_VERSION = 1
+_VERSION = 2  # 1 had no clock
 _HEADER = struct.Struct("<4sHII")  # magic, version, d, length of the JSON; before the body
 _CHECKSUM = struct.Struct("<I")  # crc32 of header and body; after them
 
@@ -32,18 +37,18 @@ class Group:
     objectives
         Names, in the order of the rows of ``b``; m of them.
     n
-        Number of observations.
+        Number of observations, by weight.
     s : (d, d)
-        ``sum x x'``.
+        ``sum w x x'``.
     b : (m, d)
-        ``sum y x``.
+        ``sum w y x``.
     yy : (m,)
-        ``sum y^2``.
+        ``sum w y^2``.
     """
 
     __slots__ = ("b", "n", "objectives", "s", "yy")
 
-    def __init__(self, *, objectives: tuple[str, ...], n: int, s: Vector, b: Vector, yy: Vector) -> None:
+    def __init__(self, *, objectives: tuple[str, ...], n: float, s: Vector, b: Vector, yy: Vector) -> None:
         self.objectives = objectives
         self.n = n
         self.s = s
@@ -56,6 +61,13 @@ class Group:
         return self._part([name in chosen for name in self.objectives]), self._part(
             [name not in chosen for name in self.objectives]
         )
+
+    def scale(self, factor: float) -> None:
+        """Multiply every weight."""
+        self.n *= factor
+        self.s *= factor
+        self.b *= factor
+        self.yy *= factor
 
     def _part(self, mask: list[bool]) -> Group:
         return Group(
@@ -75,10 +87,15 @@ class ArmStatistics:
     dimension
         d, the length of the context with its bias.
 
+    half_life
+        How much older a decision is that counts half, in the unit of the clock; None: nothing is forgotten.
+
     Attributes
     ----------
     groups
         One :class:`Group` for every set of objectives observed together. An objective never observed is in none.
+    clock
+        When the latest decision was made; all weights are as of then.
 
     Examples
     --------
@@ -88,52 +105,90 @@ class ArmStatistics:
     array([[1. , 0.5]])
     """
 
-    __slots__ = ("dimension", "groups")
+    __slots__ = ("clock", "dimension", "groups", "half_life")
 
-    def __init__(self, *, dimension: int) -> None:
+    def __init__(self, *, dimension: int, half_life: float | None = None) -> None:
         self.dimension = dimension
+        self.half_life = half_life
+        self.clock = 0.0
         self.groups: list[Group] = []
 
-    def add(self, x: Vector, values: Mapping[str, float]) -> bool:
+    def weight(self, moment: float, now: float) -> float:
+        """What a decision made at ``moment`` weighs at ``now``; more than 1 if it is of later."""
+        return 1.0 if self.half_life is None else 2.0 ** ((moment - now) / self.half_life)
+
+    def advance(self, now: float) -> None:
+        """Let what is known age until ``now``; a clock never goes back."""
+        if now > self.clock:
+            faded = self.weight(self.clock, now)
+            if faded != 1.0:
+                for group in self.groups:
+                    group.scale(faded)
+            self.clock = now
+
+    def add(self, x: Vector, values: Mapping[str, float], *, moment: float = 0.0, weight: float = 1.0) -> bool:
         """Add one observation of the objectives in ``values`` at context ``x (d,)``.
+
+        Parameters
+        ----------
+        moment
+            When its decision was made, by the clock.
+        weight
+            What it counted for at that moment; -1 takes back what was added.
 
         Returns
         -------
         bool
             Whether the grouping of the objectives changed.
         """
-        known = 0
-        changed = False
-        for group in self.groups[:]:
-            observed = [name for name in group.objectives if name in values]
-            if not observed:
-                continue
-            known += len(observed)
-            target = group
-            if len(observed) < len(group.objectives):
-                target, rest = group.split(observed)
-                self.groups[self.groups.index(group)] = target
-                self.groups.append(rest)
-                changed = True
-            y = np.array([values[name] for name in target.objectives])
-            target.n += 1
-            target.s += np.multiply.outer(x, x)
-            target.b += np.multiply.outer(y, x)
-            target.yy += y * y
-        if known < len(values):
-            held = {name for group in self.groups for name in group.objectives}
-            names = tuple(sorted(name for name in values if name not in held))
-            y = np.array([values[name] for name in names])
-            self.groups.append(
-                Group(objectives=names, n=1, s=np.multiply.outer(x, x), b=np.multiply.outer(y, x), yy=y * y)
-            )
-            changed = True
+        self.advance(moment)
+        weight *= self.weight(moment, self.clock)
+        changed = self._part(values)
+        for group in self.groups:
+            if group.objectives[0] in values:
+                y = np.array([values[name] for name in group.objectives])
+                group.n += weight
+                group.s += np.multiply.outer(weight * x, x)
+                group.b += np.multiply.outer(weight * y, x)
+                group.yy += weight * y * y
         return changed
+
+    def merge(self, other: ArmStatistics) -> None:
+        """Add all that ``other`` holds; it may age with the clock, and is not changed otherwise."""
+        self.advance(other.clock)
+        other.advance(self.clock)
+        for theirs in other.groups:
+            self._part(theirs.objectives)
+            for group in self.groups:
+                rows = [theirs.objectives.index(name) for name in group.objectives if name in theirs.objectives]
+                if rows:
+                    group.n += theirs.n
+                    group.s += theirs.s
+                    group.b += theirs.b[rows]
+                    group.yy += theirs.yy[rows]
+
+    def _part(self, observed: Collection[str]) -> bool:
+        """Split and add groups until each is observed entirely or not at all; returns whether any was."""
+        before = len(self.groups)
+        held = {name for group in self.groups for name in group.objectives}
+        for i, group in enumerate(self.groups[:]):
+            count = sum(name in observed for name in group.objectives)
+            if 0 < count < len(group.objectives):
+                self.groups[i], rest = group.split(observed)
+                self.groups.append(rest)
+        new = tuple(sorted(name for name in observed if name not in held))
+        if new:
+            d, m = self.dimension, len(new)
+            self.groups.append(
+                Group(objectives=new, n=0.0, s=np.zeros((d, d)), b=np.zeros((m, d)), yy=np.zeros(m))
+            )
+        return len(self.groups) > before
 
     def to_bytes(self) -> bytes:
         """Little-endian raw arrays between a header with magic, version, shape and a checksum; for ``from_bytes``."""
         upper = np.triu_indices(self.dimension)
-        meta = json.dumps([{"objectives": g.objectives, "n": g.n} for g in self.groups]).encode()
+        groups = [{"objectives": g.objectives, "n": g.n} for g in self.groups]
+        meta = json.dumps({"clock": self.clock, "groups": groups}).encode()
         arrays = [
             np.ascontiguousarray(part, dtype="<f8").tobytes() for g in self.groups for part in (g.s[upper], g.b, g.yy)
         ]
@@ -164,7 +219,11 @@ class ArmStatistics:
         numbers = np.frombuffer(body, dtype="<f8", offset=length).astype(np.float64)
         upper = np.triu_indices(dimension)
         at = 0
-        for entry in json.loads(body[:length]):
+        meta = json.loads(body[:length])
+        if version > 1:
+            statistics.clock = meta["clock"]
+            meta = meta["groups"]
+        for entry in meta:
             names = tuple(entry["objectives"])
             m, triangle = len(names), len(upper[0])
             s = np.zeros((dimension, dimension))
@@ -174,7 +233,7 @@ class ArmStatistics:
             b = numbers[at : at + m * dimension].reshape(m, dimension).copy()
             at += m * dimension
             statistics.groups.append(
-                Group(objectives=names, n=int(entry["n"]), s=s, b=b, yy=numbers[at : at + m].copy())
+                Group(objectives=names, n=float(entry["n"]), s=s, b=b, yy=numbers[at : at + m].copy())
             )
             at += m
         return statistics
@@ -183,29 +242,16 @@ class ArmStatistics:
 _REMEDY = "restore the database from a backup, or start a new one"
 
 
-def load(blob: bytes | None, *, dimension: int) -> ArmStatistics:
-    """An arm's statistics from its blob, ``None`` for an arm without any; refuses those of another dimension."""
-    if blob is None:
-        return ArmStatistics(dimension=dimension)
-    statistics = ArmStatistics.from_bytes(blob)
+def load(blob: bytes | None, *, dimension: int, half_life: float | None = None) -> ArmStatistics:
+    """An arm's statistics from its blob, ``None`` for an arm without any; refuses those of another dimension.
+
+    They age by ``half_life`` from their clock on, however they aged before.
+    """
+    statistics = ArmStatistics(dimension=dimension) if blob is None else ArmStatistics.from_bytes(blob)
     if statistics.dimension != dimension:
         raise IncompatibleStoreError(
             f"statistics of an arm have {statistics.dimension} features, the router has {dimension}; "
             "use the featurizer they were learned with, or another router name"
         )
+    statistics.half_life = half_life
     return statistics
-
-
-def fold(blob: bytes | None, events: Iterable[tuple[Vector, Mapping[str, float]]], *, dimension: int) -> bytes:
-    """An arm's blob with ``events`` (context, outcomes) added; ``None`` is an arm without any.
-
-    Examples
-    --------
-    >>> blob = fold(None, [(np.array([2.0, 1.0]), {"quality": 0.5})], dimension=2)
-    >>> ArmStatistics.from_bytes(fold(blob, [(np.array([0.0, 1.0]), {"quality": 1.0})], dimension=2)).groups[0].n
-    2
-    """
-    statistics = load(blob, dimension=dimension)
-    for x, values in events:
-        statistics.add(x, values)
-    return statistics.to_bytes()

@@ -1,0 +1,219 @@
+"""The hybrid belief: what all arms share, such as how hard a request is, and what each arm adds.
+
+As in the linear belief, ``y = x'theta_k + noise``, but the arms' weights scatter about weights that they share and that
+are learned as well, and about what the arms' descriptors ``z_k (q,)`` say of their averages:
+
+    theta_k ~ N(beta_k, sigma^2 Lambda^-1)      beta_k = beta + (z_k'delta) e_bias
+    beta    ~ N(b0, sigma^2 Lambda_s^-1)        delta  ~ N(d0, sigma^2 / lambda_z)
+
+``Lambda`` is wide for an arm's average and narrow for the rest: requests that are hard for one arm are hard for others
+too, and an arm has to show that it is different. An arm never tried is expected to be what its descriptors and the
+others say. With ``M_k = Lambda - Lambda A_k^-1 Lambda``, what arm k tells of ``beta_k``, and ``E_k = (I, e_bias z_k')``,
+the shared part ``(beta, delta)`` has the posterior precision and mean
+
+    P = Lambda_s + sum_k E_k' M_k E_k       P^-1 (Lambda_s (b0, d0) + sum_k E_k' Lambda theta_0,k)
+
+with ``theta_0,k = A_k^-1 B_k``; the belief of an arm is then the linear one with ``mu = beta_k`` (two-stage hierarchy:
+Lindley and Smith 1972, "Bayes estimates for the linear model", section 3; shared and own parts of a linear bandit: Li
+et al. 2010, algorithm 2). An observation adds ``scale u u'`` to ``M_k``, ``u = Lambda gain``: rank one again.
+
+Objectives without a guess of their noise (dollars, seconds, joules) are believed relative to each arm's size ``s_k``,
+its average so far, which begins at that of all arms: the arms share how much *longer* a request takes, not by how many
+seconds. Spreads are those of an arm's own part and of the shared average; what the arms share otherwise shifts all
+alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from banditroute.beliefs.base import Prior
+from banditroute.beliefs.linear import Linear, LinearBelief, invert
+from banditroute.types import Arm, Vector
+
+_GUESS = 0.25  # of an observation: enough to begin with, little enough to give way to the first arms that are known
+_DESCRIPTOR_PRECISION = 16.0  # a standard deviation of a descriptor moves quality by about .1, a quarter of the noise
+_EXPECTED_PRECISION = 1.0  # the slope of what was expected is 1, give or take half
+_NO_PRIOR = Prior()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hybrid(Linear):
+    """How a hybrid belief begins: what arms share is learned from all of them.
+
+    Parameters
+    ----------
+    feature_precision, intercept_precision
+        Prior precision of what an arm's weights add to the shared ones, in units of the noise: how many observations
+        it takes for a feature of size 1 to earn half its weight. Above 0. None: ``64 (d - 1)``, or ``4 (d - 1)`` for
+        objectives without a guess of their noise, which depend on the request more than quality does.
+    shared_precision
+        The same of the shared weights. None: a 32nd of ``feature_precision``.
+    noise, noise_strength, half_life_requests, half_life_seconds
+        As in :class:`~banditroute.beliefs.Linear`.
+
+    Raises
+    ------
+    InvalidConfigurationError
+        For a number that is not finite and above 0, and for two half-lives.
+
+    Examples
+    --------
+    >>> belief = Hybrid().start(arms=["a", "b"], dimension=2, priors={"quality": Prior(mean=0.5, noise=0.4)})
+    >>> for hard in [0.0, 1.0] * 50:
+    ...     belief.update("a", np.array([hard, 1.0]), {"quality": 1.0 - hard})
+    >>> bool(belief.predict(np.array([1.0, 1.0])).means[0, 1] < 0.5)  # what is hard for a is expected to be so for b
+    True
+    """
+
+    intercept_precision: float = 4.0
+    shared_precision: float | None = None
+
+    def _belief(self) -> type[LinearBelief]:
+        return HybridBelief
+
+
+class HybridBelief(LinearBelief):
+    """The state of a hybrid belief; made by :meth:`Hybrid.start`. Not thread-safe: the router holds a lock.
+
+    Arrays run over G groups of objectives that share an ``A``, K arms, and p = d + q shared weights.
+    """
+
+    _spec: Hybrid
+
+    def __init__(
+        self,
+        *,
+        spec: Hybrid,
+        arms: Sequence[Arm | str],
+        dimension: int,
+        priors: Mapping[str, Prior],
+        statistics: Mapping[str, bytes],
+    ) -> None:
+        given = [arm if isinstance(arm, Arm) else Arm(name=arm) for arm in arms]
+        self._z, self._columns = descriptors(given)
+        self._expected = {
+            name: np.array([arm.expected.get(name, np.nan) for arm in given]) for name in priors
+        }
+        super().__init__(spec=spec, arms=arms, dimension=dimension, priors=priors, statistics=statistics)
+
+    def _prior_precision(self, objective: str) -> Vector:
+        per_feature = 64.0 if self._known_size(objective) else 4.0
+        precision = np.full(self._dimension, self._spec.feature_precision or per_feature * (self._dimension - 1))
+        precision[-1] = self._spec.intercept_precision
+        return precision
+
+    def _known_size(self, objective: str) -> bool:
+        """Whether outcomes are believed in their own unit, not relative to each arm's size."""
+        return self._priors.get(objective, _NO_PRIOR).noise is not None
+
+    def _derive(self) -> None:
+        self._shared: dict[int, Vector] = {}  # P^-1 (p, p) by group; derived when needed
+        super()._derive()
+
+    def _solve(self, g: int, k: int) -> None:
+        super()._solve(g, k)
+        self._shared.pop(g, None)  # what arm k tells the others is another now
+
+    def _share(self, g: int, k: int, gain: Vector, scale: float) -> None:
+        if g in self._shared:
+            u = self._precision[g] * gain
+            u = np.concatenate([u, u[-1] * self._z[k]])
+            reach = self._shared[g] @ u
+            self._shared[g] -= (scale / (1.0 + scale * float(reach @ u))) * np.multiply.outer(reach, reach)
+
+    def _pool(self, g: int) -> None:
+        """Derive what arms share of one group of objectives, and from it their weights and noise."""
+        inverse, precision, d = self._inverse[g], self._precision[g], self._dimension
+        bias = float(precision[-1])
+        if g not in self._shared:
+            self._shared[g] = self._solve_shared(g)
+        shared = self._shared[g]
+        lean = inverse[:, :, -1]  # A^-1 e_bias of every arm (K, d)
+        self._common[g] = np.square(bias * lean[:, -1]) * shared[d - 1, d - 1]
+        start = self._shared_precision(g)
+        for j in self._members[g]:
+            prior = self._priors.get(self._objectives[j], _NO_PRIOR)
+            size = self._size(j)
+            own = self._theta0[j] / size[:, None]
+            right = np.concatenate([precision * own.sum(axis=0), bias * (own[:, -1] @ self._z)])
+            right[d - 1] += start[d - 1] * (prior.mean or 0.0)
+            right[d:] += start[d:] * (self._columns == self._objectives[j])
+            weights = shared @ right
+            beta, offset = weights[:d], bias * (self._z @ weights[d:])
+            pull = precision * beta  # Lambda beta_k = pull + offset_k e_bias
+            moved = inverse @ pull + offset[:, None] * lean
+            self._theta[j] = size[:, None] * (own + moved)
+            rss = self._rss0[j] / (size * size) + (
+                float(beta @ pull) + offset * (2.0 * beta[-1] + offset / bias)
+                - (moved + 2.0 * own) @ pull - offset * (moved + 2.0 * own)[:, -1]
+            )  # fmt: skip
+            self._scatter(j, rss, prior.noise or 1.0, bias, size)
+
+    def _solve_shared(self, g: int) -> Vector:
+        """``P^-1`` of a group, from what every arm tells."""
+        precision, inverse, z = self._precision[g], self._inverse[g], self._z
+        told = np.diag(precision) - precision[:, None] * inverse * precision  # M_k (K, d, d)
+        d = self._dimension
+        p = np.diag(self._shared_precision(g))
+        p[:d, :d] += told.sum(axis=0)
+        p[:d, d:] += told[:, :, -1].T @ z
+        p[d:, :d] = p[:d, d:].T
+        p[d:, d:] += (z.T * told[:, -1, -1]) @ z
+        least = float(self._shared_precision(g).min())
+        shared, _, _ = invert(p, np.zeros((0, len(p))), least=least)
+        return (shared + shared.T) / 2.0
+
+    def _shared_precision(self, g: int) -> Vector:
+        """The diagonal of ``Lambda_s`` and ``lambda_z`` ``(p,)``."""
+        own = self._precision[g]
+        shared = np.full(self._dimension, self._spec.shared_precision or float(own[0]) / 32.0)
+        known = any(self._priors.get(self._objectives[j], _NO_PRIOR).mean is not None for j in self._members[g])
+        shared[-1] = _GUESS if known else 1e-6 * _GUESS
+        return np.concatenate([shared, np.where(self._columns == "", _DESCRIPTOR_PRECISION, _EXPECTED_PRECISION)])
+
+    def _size(self, j: int) -> Vector:
+        """What the outcomes of an objective are relative to ``(K,)``: 1, or each arm's root mean square so far."""
+        name, n = self._objectives[j], self._n[j]
+        if self._known_size(name):
+            return np.ones(len(n))
+        known = float((n / (n + 1.0)).sum())
+        typical = float((self._squares[j] / (n + 1.0)).sum()) / known if known > 0.0 else 0.0
+        begin = np.where(np.isnan(self._expected[name]), typical, np.square(self._expected[name]))
+        size: Vector = np.sqrt((self._squares[j] + begin) / (n + 1.0))
+        return np.where(size > 0.0, size, 1.0)
+
+
+def descriptors(arms: Sequence[Arm]) -> tuple[Vector, Vector]:
+    """What describes the arms ``(K, q)``, each column centred, and the objective that each column expects ``(q,)``.
+
+    Descriptors are scaled to unit variance, those of positive numbers that span more than a factor of ten by their
+    logarithm; their column has no objective (""). Expected outcomes stay in their unit. What an arm does not say is
+    taken as the others' average.
+
+    Examples
+    --------
+    >>> arms = [Arm(name=str(size), descriptors={"size_billions": size}) for size in (1.0, 10.0, 100.0)]
+    >>> descriptors(arms)[0].round(2).tolist()
+    [[-1.22], [0.0], [1.22]]
+    """
+    columns: list[Vector] = []
+    objectives: list[str] = []
+    for name in sorted({name for arm in arms for name in arm.descriptors}):
+        column = np.array([arm.descriptors.get(name, np.nan) for arm in arms])
+        if np.nanmin(column) > 0.0 and np.nanmax(column) > 10.0 * np.nanmin(column):
+            column = np.log(column)
+        spread = float(np.nanstd(column))
+        if spread > 0.0:
+            columns.append((column - np.nanmean(column)) / spread)
+            objectives.append("")
+    for name in sorted({name for arm in arms for name in arm.expected}):
+        column = np.array([arm.expected.get(name, np.nan) for arm in arms])
+        columns.append(column - np.nanmean(column))
+        objectives.append(name)
+    if not columns:
+        return np.zeros((len(arms), 0)), np.empty(0, dtype=str)
+    return np.nan_to_num(np.stack(columns, axis=1)), np.array(objectives)
