@@ -18,6 +18,7 @@ from banditroute.errors import (
 )
 from banditroute.features import SentenceEmbedding, TextFeatures
 from banditroute.learners import EpsilonGreedy, Learner, LinUCB, ThompsonSampling
+from banditroute.limits import CircuitBreaker, Limits
 from banditroute.policies import Mixture, Uniform
 from banditroute.rewards import Objective
 from banditroute.router import Router
@@ -27,6 +28,7 @@ from banditroute.types import Arm, Decision, Explanation, Feedback, Preference, 
 __all__ = [
     "Arm",
     "BanditRouteError",
+    "CircuitBreaker",
     "ConflictingFeedbackError",
     "Decision",
     "EpsilonGreedy",
@@ -38,6 +40,7 @@ __all__ = [
     "InvalidInputError",
     "InvalidRequestError",
     "Learner",
+    "Limits",
     "LinUCB",
     "MemoryStore",
     "MissingDependencyError",

@@ -8,10 +8,13 @@ from typing import TypedDict
 import numpy as np
 
 from banditroute._validate import LARGEST, label, number
-from banditroute.errors import InvalidConfigurationError, InvalidRequestError
+from banditroute.errors import InvalidConfigurationError, InvalidFeedbackError, InvalidInputError, InvalidRequestError
 from banditroute.features.base import Featurizer
 from banditroute.features.given import GivenFeatures
 from banditroute.learners import Learner, ThompsonSampling
+from banditroute.limits.breaker import CircuitBreaker
+from banditroute.limits.constraints import Limits
+from banditroute.rewards.objectives import Objective
 from banditroute.store.base import Store
 from banditroute.store.memory import MemoryStore
 from banditroute.types import Arm, Preference, Request, Vector
@@ -23,6 +26,7 @@ class RouteOptions(TypedDict, total=False):
     prefer: Preference | Mapping[str, float] | None
     arms: Collection[str] | None
     exclude: Collection[str]
+    limits: Limits | None
     session: str | None
     tags: Collection[str]
     input_tokens: int | None
@@ -170,20 +174,70 @@ def check_store(store: Store | None) -> Store:
     return store
 
 
-def check_eligible(index: Mapping[str, int], arms: Collection[str] | None, exclude: Collection[str]) -> list[int]:
-    """Positions of the arms that may be chosen; raises InvalidRequestError for unknown names, and if none is left."""
-    for given, what in ((arms, "arms"), (exclude, "exclude")):
+def check_breaker(breaker: CircuitBreaker | None) -> CircuitBreaker | None:
+    """The breaker of a router; raises InvalidConfigurationError for what is none."""
+    if breaker is not None and not isinstance(breaker, CircuitBreaker):
+        raise InvalidConfigurationError(f"breaker is {breaker!r}; give a CircuitBreaker, or None for none")
+    return breaker
+
+
+def check_limits(limits: Limits | None, *, error: type[InvalidInputError] = InvalidRequestError) -> Limits | None:
+    """The limits of a router or a request; raises ``error`` for what is none."""
+    if limits is not None and not isinstance(limits, Limits):
+        raise error(f"limits is {limits!r}; give Limits(...), for example Limits(max_cost_usd=0.002)")
+    return limits
+
+
+def check_eligible(
+    arms: Sequence[Arm],
+    only: Collection[str] | None = None,
+    exclude: Collection[str] = (),
+    limits: Limits | None = None,
+    *,
+    error: type[InvalidInputError] = InvalidRequestError,
+) -> list[int] | None:
+    """Positions of the arms that may be chosen, None for all; raises ``error`` for unknown names or if none is left."""
+    require = () if limits is None else limits.require
+    if only is None and not exclude and not require:
+        return None
+    names = [arm.name for arm in arms]
+    for given, what in ((only, "arms"), (exclude, "exclude")):
         if isinstance(given, str):
-            raise InvalidRequestError(f"{what} is the string {given!r}; give a collection of names, [{given!r}]")
+            raise error(f"{what} is the string {given!r}; give a collection of names, [{given!r}]")
         if given is not None and not isinstance(given, Collection):
-            raise InvalidRequestError(f"{what} is {given!r} ({type(given).__name__}); give a list of names")
+            raise error(f"{what} is {given!r} ({type(given).__name__}); give a list of names")
         for name in given or ():
-            if not isinstance(name, str) or name not in index:
-                raise InvalidRequestError(f"{what} names {name!r}, which is no arm; arms: {', '.join(index)}")
-    left = [k for name, k in index.items() if (arms is None or name in arms) and name not in exclude]
+            if name not in names:
+                raise error(f"{what} names {name!r}, which is no arm; arms: {', '.join(names)}")
+    left = [
+        k
+        for k, arm in enumerate(arms)
+        if (only is None or arm.name in only) and arm.name not in exclude and set(require) <= set(arm.tags)
+    ]
     if not left:
-        raise InvalidRequestError(
-            f"no arm is left: arms={None if arms is None else sorted(arms)}, exclude={sorted(exclude)} of "
-            f"{', '.join(index)}; leave at least one"
+        tagged = f", require={list(require)}" if require else ""
+        raise error(
+            f"no arm is left: arms={None if only is None else sorted(only)}, exclude={sorted(exclude)}{tagged} of "
+            f"{', '.join(names)}; leave at least one"
         )
     return left
+
+
+def check_outcomes(
+    objectives: Mapping[str, Objective], values: Mapping[str, float | None], failed: bool | None
+) -> dict[str, float]:
+    """The outcomes that are known, in their ranges; raises InvalidFeedbackError for any other."""
+    checked: dict[str, float] = {}
+    if failed is not None:
+        if not isinstance(failed, bool | np.bool_):
+            raise InvalidFeedbackError(f"failed is {failed!r} ({type(failed).__name__}); give True, False or None")
+        checked["availability"] = 0.0 if failed else 1.0
+    for name, value in values.items():
+        if name not in objectives:
+            raise InvalidFeedbackError(
+                f"{name!r} is no objective of this router; known: {', '.join(sorted(objectives))}. "
+                "Declare your own with Router(objectives=[Objective(...)])"
+            )
+        if value is not None:
+            checked[name] = objectives[name].check(value)
+    return checked

@@ -6,16 +6,19 @@ import itertools
 import math
 import os
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
 from banditroute.beliefs.base import Prior
 from banditroute.errors import BanditRouteError
 from banditroute.learners import Learner
+from banditroute.limits.constraints import Excess, Limits, excess
+from banditroute.limits.gate import Gate
 from banditroute.rewards.objectives import Objective
 from banditroute.rewards.prices import TokenPrices
 from banditroute.rewards.utility import utility, weights
+from banditroute.store.base import Event
 from banditroute.types import Arm, Decision, Preference, Request, Vector
 
 _CHARACTERS_PER_TOKEN = 4.0
@@ -35,6 +38,8 @@ class Chooser:
         What can be chosen, and what can be observed of it, by name.
     learner
         Belief and policy.
+    gate
+        What may be chosen just now.
     dimension
         d, the length of the context with its bias.
     statistics
@@ -51,6 +56,7 @@ class Chooser:
         arms: Sequence[Arm],
         objectives: Mapping[str, Objective],
         learner: Learner,
+        gate: Gate,
         dimension: int,
         statistics: Mapping[str, bytes],
         decisions: int,
@@ -58,6 +64,7 @@ class Chooser:
     ) -> None:
         self._names = tuple(arm.name for arm in arms)
         self._objectives = objectives
+        self._gate = gate
         self._policy = learner.policy
         self._policy_text = repr(learner)
         self._rng = rng
@@ -78,9 +85,15 @@ class Chooser:
             self._belief.watch(["cost_usd", "output_tokens"])
 
     def choose(
-        self, request: Request, preference: Preference, eligible: list[int] | None, x: Vector, now: float
+        self,
+        request: Request,
+        preference: Preference,
+        eligible: list[int] | None,
+        x: Vector,
+        now: float,
+        limits: Limits | None = None,
     ) -> Decision:
-        """Decide by the policy, among all arms or those at the ``eligible`` positions.
+        """Decide by the policy, among all arms or those at the ``eligible`` positions, within ``limits``.
 
         Raises
         ------
@@ -89,14 +102,28 @@ class Chooser:
         """
         belief, names = self._belief, self._names
         with self._lock:
+            if limits is not None:
+                self._watch(limits.objectives.values())
             signed = self._weights.get(preference)
             if signed is None:
                 signed = self._weigh(preference)
             means, spreads = belief.predict(x)
-            if self._prices is not None:
-                self._price(self._prices, request, means, spreads)
+            computed = None if self._prices is None else self._price(self._prices, request, means, spreads)
             objectives = belief.objectives
+            if "availability" in objectives:
+                j = objectives.index("availability")
+                means[j], spreads[j] = self._gate.availability()
             information = belief.information
+            admission = None
+            if limits is not None or self._gate.bars(request.input_tokens):
+                admission = self._gate.admit(
+                    range(len(names)) if eligible is None else eligible,
+                    tokens=request.input_tokens,
+                    now=now,
+                    limits=limits,
+                    beyond=self._judge(limits, means, spreads, computed) if limits and limits.objectives else None,
+                )
+                eligible = admission.positions
             if eligible is not None:
                 names = tuple(names[k] for k in eligible)
                 means, spreads = means[:, eligible], spreads[:, eligible]
@@ -110,11 +137,12 @@ class Chooser:
                 raise CannotChooseError("the belief is not finite; verify or restore the stored statistics")
             probabilities = self._policy.probabilities(utilities, utility_spreads, arms=names, information=information)
             chosen, propensity = _draw(probabilities, len(names), self._rng.random())
+            self._gate.choose(names[chosen], now)
         return Decision(
             id=_new_id(now),
             arm=names[chosen],
             propensity=propensity,
-            reason="policy",
+            reason="policy" if admission is None else admission.reason(chosen, names[chosen]),
             decided_at=now,
             arms=names,
             probabilities=probabilities,
@@ -188,29 +216,50 @@ class Chooser:
             if len(self._belief.objectives) != known:
                 self._weights.clear()
 
-    def _weigh(self, preference: Preference) -> Vector:
+    def report(self, event: Event, now: float) -> None:
+        """Tell the gate what is newly reported, ``now``, and learned already."""
+        with self._lock:
+            self._gate.report(event.arm, event.values, decided_at=event.decided_at, now=now, first=event.first)
+
+    def _watch(self, objectives: Iterable[str]) -> None:
         known = len(self._belief.objectives)
-        self._belief.watch([name for name, weight in preference.items() if weight > 0.0])
-        if len(self._belief.objectives) != known or len(self._weights) >= _CACHED_PREFERENCES:
+        self._belief.watch(list(objectives))
+        if len(self._belief.objectives) != known:
+            self._weights.clear()
+
+    def _weigh(self, preference: Preference) -> Vector:
+        self._watch(name for name, weight in preference.items() if weight > 0.0)
+        if len(self._weights) >= _CACHED_PREFERENCES:
             self._weights.clear()
         signed = weights(preference, self._belief.objectives, self._objectives)
         self._weights[preference] = signed
         return signed
 
-    def _price(self, prices: TokenPrices, request: Request, means: Vector, spreads: Vector) -> None:
-        """Replace the learned cost of priced arms by the one computed from tokens."""
+    def _price(self, prices: TokenPrices, request: Request, means: Vector, spreads: Vector) -> Vector | None:
+        """Replace the learned cost of priced arms by the one computed from tokens, and say of which ``(K,)``."""
         tokens: float | None = request.input_tokens
         if tokens is None:
             if request.text is None:
-                return  # neither counted nor countable: the learned cost stands
+                return None  # neither counted nor countable: the learned cost stands
             tokens = len(request.text) / _CHARACTERS_PER_TOKEN
         cost, output = (self._belief.objectives.index(name) for name in ("cost_usd", "output_tokens"))
         mean, spread = prices.cost_usd(tokens, means[output], spreads[output])
         # An arm that reported dollars and never tokens is better known by its dollars.
         known_by_tokens = (self._belief.counts("output_tokens") > 0) | (self._belief.counts("cost_usd") == 0)
-        by_tokens = prices.priced & known_by_tokens
+        by_tokens: Vector = prices.priced & known_by_tokens
         means[cost] = np.where(by_tokens, mean, means[cost])
         spreads[cost] = np.where(by_tokens, spread, spreads[cost])
+        return by_tokens
+
+    def _judge(self, limits: Limits, means: Vector, spreads: Vector, computed: Vector | None) -> Excess:
+        """How far all arms are beyond ``limits``; a ``computed`` cost is known without any outcome."""
+        row = {name: self._belief.objectives.index(name) for name in limits.objectives.values()}
+        known = {name: self._belief.counts(name) for name in row}
+        if computed is not None and "cost_usd" in known:
+            known["cost_usd"] = np.where(computed, np.inf, known["cost_usd"])
+        return excess(
+            limits, {name: means[j] for name, j in row.items()}, {name: spreads[j] for name, j in row.items()}, known
+        )
 
 
 def _draw(probabilities: Vector, count: int, u: float) -> tuple[int, float]:

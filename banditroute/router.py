@@ -7,7 +7,6 @@ import logging
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future
-from contextlib import suppress
 from types import TracebackType
 from typing import Self, TypeAlias, Unpack
 
@@ -16,23 +15,29 @@ from numpy.typing import ArrayLike
 
 from banditroute._checks import (
     RouteOptions,
-    bounded,
     check_arms,
+    check_breaker,
     check_eligible,
     check_features,
     check_learner,
+    check_limits,
+    check_outcomes,
     check_request,
     check_store,
 )
 from banditroute._validate import label
-from banditroute.choice import CannotChooseError, Chooser
-from banditroute.errors import BanditRouteError, InvalidConfigurationError, InvalidFeedbackError, InvalidRequestError
+from banditroute.choice import Chooser
+from banditroute.decider import Decider
+from banditroute.errors import InvalidConfigurationError, InvalidFeedbackError, InvalidRequestError
 from banditroute.features.base import Featurizer
 from banditroute.learners import Learner
+from banditroute.limits.breaker import CircuitBreaker
+from banditroute.limits.constraints import Limits
+from banditroute.limits.gate import Gate
 from banditroute.rewards.objectives import Objective
 from banditroute.rewards.utility import check_preference, table
 from banditroute.store.base import Event, Store, Ticket
-from banditroute.types import Arm, Decision, Feedback, Preference, Request, Vector
+from banditroute.types import Arm, Decision, Feedback, Preference, Vector
 
 Clock: TypeAlias = Callable[[], float]
 """Gives Unix time in seconds."""
@@ -58,6 +63,10 @@ class Router:
         What the objectives are worth. Default: ``Preference(quality=1.0)``.
     objectives
         The user's own objectives, beside the standard ones.
+    limits
+        What an arm must keep to serve a request. Default: nothing.
+    breaker
+        When to leave a failing arm alone; None: never.
     store
         Where decisions, feedback and what was learned are kept. Default: ``MemoryStore()``, gone with the process.
     fallback
@@ -98,6 +107,8 @@ class Router:
         learner: Learner | None = None,
         prefer: Preference | Mapping[str, float] | None = None,
         objectives: Sequence[Objective] = (),
+        limits: Limits | None = None,
+        breaker: CircuitBreaker | None = CircuitBreaker(),  # noqa: B008
         store: Store | None = None,
         fallback: str | None = None,
         name: str = "default",
@@ -106,19 +117,18 @@ class Router:
         clock: Clock = time.time,
     ) -> None:
         self._arms = check_arms(arms)
-        self._index = {arm.name: k for k, arm in enumerate(self._arms)}
-        if fallback is not None and fallback not in self._index:
-            raise InvalidConfigurationError(f"fallback {fallback!r} is no arm; arms: {', '.join(self._index)}")
-        self._fallback = self._arms[0].name if fallback is None else fallback
+        names = [arm.name for arm in self._arms]
+        if fallback is not None and fallback not in names:
+            raise InvalidConfigurationError(f"fallback {fallback!r} is no arm; arms: {', '.join(names)}")
         self._objectives = table(objectives)
         self._preference = check_preference(Preference(quality=1.0) if prefer is None else prefer, self._objectives)
         self._features = check_features(features)
         self._dimension = self._features.dimension + 1
         self._learner = check_learner(learner)
-        self._store_prompts = store_prompts
+        self._limits = check_limits(limits, error=InvalidConfigurationError)
+        check_eligible(self._arms, limits=self._limits, error=InvalidConfigurationError)
+        check_breaker(breaker)
         self._clock = clock
-        self._fallbacks = 0
-        self._last_trouble: str | None = None
         label(name, name="Router(name=...)", error=InvalidConfigurationError)
 
         self._store = check_store(store)
@@ -134,6 +144,7 @@ class Router:
                 arms=self._arms,
                 objectives=self._objectives,
                 learner=self._learner,
+                gate=Gate(arms=self._arms, breaker=breaker, states=memory.states, put_state=self._store.put_state),
                 dimension=self._dimension,
                 statistics=memory.statistics,
                 decisions=memory.decisions,
@@ -144,6 +155,14 @@ class Router:
         except BaseException:
             self._store.close()
             raise
+        self._decider = Decider(
+            chooser=self._chooser,
+            features=self._features,
+            store=self._store,
+            fallback=names[0] if fallback is None else fallback,
+            store_prompts=store_prompts,
+            clock=clock,
+        )
         self._learned_before = memory.feedback - self._chooser.learned
 
     @property
@@ -164,7 +183,7 @@ class Router:
     @property
     def fallbacks(self) -> int:
         """How many decisions fell back since this router was made."""
-        return self._fallbacks
+        return self._decider.fallbacks
 
     def route(
         self,
@@ -173,6 +192,7 @@ class Router:
         prefer: Preference | Mapping[str, float] | None = None,
         arms: Collection[str] | None = None,
         exclude: Collection[str] = (),
+        limits: Limits | None = None,
         session: str | None = None,
         tags: Collection[str] = (),
         input_tokens: int | None = None,
@@ -191,6 +211,8 @@ class Router:
             Names of the arms that may be chosen. Default: all.
         exclude
             Names of arms that may not be chosen, such as one that has just failed.
+        limits
+            What an arm must keep to serve this request; replaces the router's limits.
         session, tags
             Labels, recorded with the decision.
         input_tokens
@@ -208,15 +230,16 @@ class Router:
         Raises
         ------
         InvalidRequestError
-            For a caller's mistake: no arm left, an unknown arm or objective, features of a wrong length or not finite,
-            metadata that the featurizer cannot read.
+            For a caller's mistake: no arm left that is named and has the tags, an unknown arm or objective, features of
+            a wrong length or not finite, metadata that the featurizer cannot read.
         InvalidConfigurationError
             For a preference without a usable weight.
         """
         checked = check_request(request, self._features, session, tags, input_tokens, template, metadata)
         preference = self._preference if prefer is None else check_preference(prefer, self._objectives)
-        eligible = None if arms is None and not exclude else check_eligible(self._index, arms, exclude)
-        return self._decide(checked, preference, eligible, checked.features)
+        limits = self._limits if limits is None else check_limits(limits)
+        eligible = check_eligible(self._arms, arms, exclude, limits)
+        return self._decider.decide(checked, preference, eligible, checked.features, limits)
 
     def route_many(
         self,
@@ -225,6 +248,7 @@ class Router:
         prefer: Preference | Mapping[str, float] | None = None,
         arms: Collection[str] | None = None,
         exclude: Collection[str] = (),
+        limits: Limits | None = None,
         session: str | None = None,
         tags: Collection[str] = (),
         template: str | None = None,
@@ -235,18 +259,21 @@ class Router:
             raise InvalidRequestError(f"requests is the string {requests[:40]!r}; give a list of texts, or use route()")
         checked = [check_request(each, self._features, session, tags, None, template, metadata) for each in requests]
         preference = self._preference if prefer is None else check_preference(prefer, self._objectives)
-        eligible = None if arms is None and not exclude else check_eligible(self._index, arms, exclude)
+        limits = self._limits if limits is None else check_limits(limits)
+        eligible = check_eligible(self._arms, arms, exclude, limits)
         texts = [request for request in checked if request.text is not None]
         try:
             rows: Sequence[Vector | None] = list(self._features.transform(texts)) if texts else []
-        except InvalidRequestError:  # a caller's mistake, as in _decide: nothing is decided
+        except InvalidRequestError:  # a caller's mistake, as in one alone: nothing is decided
             raise
         except Exception as error:  # one bad text must not spoil the others: each goes alone
             _log.warning("featurizing %d texts in one batch failed, now one at a time: %s", len(texts), error)
             rows = [None] * len(texts)
         row = iter(rows)
         return [
-            self._decide(request, preference, eligible, next(row) if request.features is None else request.features)
+            self._decider.decide(
+                request, preference, eligible, next(row) if request.features is None else request.features, limits
+            )
             for request in checked
         ]
 
@@ -265,6 +292,7 @@ class Router:
         energy_joules: float | None = None,
         latency_seconds: float | None = None,
         output_tokens: float | None = None,
+        failed: bool | None = None,
         **user_objectives: float | None,
     ) -> None:
         """Report what came back: any subset of the objectives, in any number of parts, in any order, however late.
@@ -279,6 +307,9 @@ class Router:
             How good the answer was, in [0, 1].
         cost_usd, energy_joules, latency_seconds, output_tokens
             What it took, at least 0. What is not known is left out; it is never taken for 0.
+        failed
+            True if the call failed or timed out, False if it was answered (which any other outcome says as well): the
+            objective ``availability``, and what trips the circuit breaker.
         user_objectives
             The objectives given to the router, by name.
 
@@ -300,15 +331,16 @@ class Router:
             energy_joules=energy_joules,
             latency_seconds=latency_seconds,
             output_tokens=output_tokens,
+            failed=failed,
             **user_objectives,
         ).result()
 
-    async def afeedback(self, decision_id: str, **outcomes: float | None) -> None:
+    async def afeedback(self, decision_id: str, *, failed: bool | None = None, **outcomes: float | None) -> None:
         """``feedback()`` for the event loop, which is free while the report is written.
 
         A cancelled wait does not take the report back.
         """
-        ticket = self._report(decision_id, **outcomes)
+        ticket = self._report(decision_id, failed=failed, **outcomes)
         if isinstance(ticket, Future):
             await asyncio.shield(asyncio.wrap_future(ticket))
         else:
@@ -330,64 +362,22 @@ class Router:
     ) -> None:
         self.close()
 
-    def _decide(
-        self, request: Request, preference: Preference, eligible: list[int] | None, features: Vector | None
-    ) -> Decision:
-        now = self._clock()
-        prompt = request.text if self._store_prompts else None
-        x: Vector | None = None
-        try:
-            x = self._context(request, features)
-            if self._store.trouble is not None:
-                raise CannotChooseError(self._store.trouble)
-            decision = self._chooser.choose(request, preference, eligible, x, now)
-            self._store.add_decision(decision, prompt)
-            self._last_trouble = None
-            return decision
-        except InvalidRequestError:  # a caller's mistake that only the featurizer can see
-            raise
-        except Exception as error:  # whatever was learned or stored must not stop the traffic
-            trouble = str(error) if isinstance(error, BanditRouteError) else f"{type(error).__name__}: {error}"
-            self._note(trouble, error)
-            decision = self._chooser.fall_back(
-                request, preference, eligible, x, now, arm=self._fallback, trouble=trouble
-            )
-        with suppress(Exception):  # a store that breaks its word has given the trouble, or will with the next request
-            self._store.add_decision(decision, prompt)
-        return decision
-
-    def _context(self, request: Request, features: Vector | None) -> Vector:
-        x = np.empty(self._dimension)
-        x[:-1] = self._features.transform_one(request) if features is None else features
-        x[-1] = 1.0
-        if not bounded(x):
-            raise CannotChooseError(f"{type(self._features).__name__} gave features that are not finite")
-        return x
-
-    def _note(self, trouble: str, error: Exception) -> None:
-        """Count a fallback; one line in the log per trouble, not per request."""
-        self._fallbacks += 1
-        if trouble != self._last_trouble:
-            self._last_trouble = trouble
-            surprise = None if isinstance(error, BanditRouteError) else error
-            _log.warning("routing falls back to arm %r: %s", self._fallback, trouble, exc_info=surprise)
-
-    def _report(self, decision_id: str, **values: float | None) -> Ticket:
+    def _report(self, decision_id: str, *, failed: bool | None, **values: float | None) -> Ticket:
         if not isinstance(decision_id, str):
             raise InvalidFeedbackError(
                 f"decision_id is {decision_id!r} ({type(decision_id).__name__}); give the string decision.id"
             )
-        checked: dict[str, float] = {}
-        for name, value in values.items():
-            if name not in self._objectives:
-                raise InvalidFeedbackError(
-                    f"{name!r} is no objective of this router; known: {', '.join(sorted(self._objectives))}. "
-                    "Declare your own with Router(objectives=[Objective(...)])"
-                )
-            if value is not None:
-                checked[name] = self._objectives[name].check(value)
-        report = Feedback(decision_id=decision_id, values=checked, received_at=self._clock())
-        return self._store.add_feedback(report, self._learn)
+        report = Feedback(
+            decision_id=decision_id,
+            values=check_outcomes(self._objectives, values, failed),
+            received_at=self._clock(),
+        )
+
+        def hear(event: Event) -> None:
+            self._learn(event)
+            self._chooser.report(event, report.received_at)
+
+        return self._store.add_feedback(report, hear)
 
     def _learn(self, event: Event) -> None:
         self._chooser.learn(event.arm, event.x, event.values, first=event.first)

@@ -250,7 +250,8 @@ class Decision:
     propensity
         The probability with which ``arm`` was chosen, in (0, 1]; exact.
     reason
-        ``"policy"``, or ``"fallback: ..."`` with what kept the policy from choosing.
+        ``"policy"``; or ``"limits: ..."``, ``"breaker: ..."`` with what limited the policy; or ``"fallback: ..."`` with
+        what kept it from choosing.
     decided_at
         Unix time in seconds.
     arms, probabilities
@@ -304,7 +305,7 @@ class Decision:
     @property
     def fell_back(self) -> bool:
         """Whether the fallback arm was given because the policy could not choose."""
-        return self.reason != "policy"
+        return self.reason.startswith("fallback")
 
     @property
     def ranking(self) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from banditroute.choice import CannotChooseError, Chooser, _draw
 from banditroute.learners import EpsilonGreedy, Learner, LinUCB, ThompsonSampling
+from banditroute.limits.gate import Gate
 from banditroute.policies import Mixture, Uniform
 from banditroute.rewards import Objective
 from banditroute.rewards.utility import table
@@ -22,10 +23,12 @@ REQUEST = Request(features=X[:-1])
 
 
 def chooser(learner, arms=("a", "b", "c", "d"), seed=0, objectives=()):
+    arms = [arm if isinstance(arm, Arm) else Arm(name=arm) for arm in arms]
     return Chooser(
-        arms=[arm if isinstance(arm, Arm) else Arm(name=arm) for arm in arms],
+        arms=arms,
         objectives=table(objectives),
         learner=learner,
+        gate=Gate(arms=arms, breaker=None, states={}, put_state=lambda name, blob: None),
         dimension=3,
         statistics={},
         decisions=0,

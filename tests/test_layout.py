@@ -20,12 +20,13 @@ MAY_IMPORT = {
     "_validate": {"errors"},
     "_imports": {"errors"},
     "types": {"errors", "_validate"},
-    **dict.fromkeys(["features", "beliefs", "rewards", "policies", "store"], GROUND),
+    **dict.fromkeys(["features", "beliefs", "rewards", "policies", "limits", "store"], GROUND),
     "learners": GROUND | {"beliefs", "policies"},
 }
-MAY_IMPORT["choice"] = GROUND | {"features", "beliefs", "rewards", "policies", "store", "learners"}
+MAY_IMPORT["choice"] = GROUND | {"features", "beliefs", "rewards", "policies", "limits", "store", "learners"}
 MAY_IMPORT["_checks"] = MAY_IMPORT["choice"]
-MAY_IMPORT["router"] = MAY_IMPORT["choice"] | {"choice", "_checks"}
+MAY_IMPORT["decider"] = MAY_IMPORT["choice"] | {"choice", "_checks"}
+MAY_IMPORT["router"] = MAY_IMPORT["decider"] | {"decider"}
 MAY_IMPORT["simulate"] = MAY_IMPORT["router"] | {"router"}
 MAY_IMPORT["cli"] = MAY_IMPORT["simulate"] | {"simulate", "__init__"}  # the version
 MAY_IMPORT["__main__"] = {"cli"}

@@ -102,7 +102,10 @@ OPTIONS = [
     ({"arms": "a"}, r"arms is the string 'a'; give a collection of names, \['a'\]"),
     ({"exclude": "b"}, r"exclude is the string 'b'; give a collection of names"),
     ({"arms": 1}, r"arms is 1 \(int\); give a list of names"),
-    ({"prefer": {"qualty": 1.0}}, r"'qualty' is no objective of this router; known: cost_usd, .*quality. Declare"),
+    (
+        {"prefer": {"qualty": 1.0}},
+        r"'qualty' is no objective of this router; known: availability, cost_usd, .*quality. Declare",
+    ),
     ({"prefer": {1: 1.0}}, r"preference 1 is no objective of this router"),
     ({"prefer": "quality"}, r"prefer is 'quality' \(str\); give a Preference, for example Preference\(quality=1.0"),
     ({"prefer": 1.0}, r"prefer is 1.0 \(float\); give a Preference"),
@@ -162,7 +165,10 @@ OUTCOMES = [
     ({"energy_joules": -1}, r"^energy_joules is -1.0"),
     ({"latency_seconds": -1}, r"^latency_seconds is -1.0"),
     ({"output_tokens": -1}, r"^output_tokens is -1.0"),
-    ({"helpfulness": 1.0}, r"^'helpfulness' is no objective of this router; known: cost_usd, .* Declare your own with"),
+    (
+        {"helpfulness": 1.0},
+        r"^'helpfulness' is no objective of this router; known: availability, cost_usd, .* Declare your own with",
+    ),
     ({"helpfulness": None}, r"^'helpfulness' is no objective"),
     ({}, r"has no outcome; give at least one, for example quality=1.0$"),
     ({"quality": None}, r"has no outcome; give at least one"),

@@ -61,12 +61,15 @@ def check_preference(prefer: object, objectives: Mapping[str, Objective]) -> Pre
 def weights(preference: Preference, names: Sequence[str], objectives: Mapping[str, Objective]) -> Vector:
     """Signed weight of each believed objective ``(m,)``: minus where less is better, 0 where it does not matter.
 
+    Availability that is not named weighs as much as quality: a failed call is as bad as a worthless answer.
+
     Examples
     --------
     >>> weights(Preference(quality=1, cost_usd=50), ["cost_usd", "quality"], table([]))
     array([-50.,   1.])
     """
-    return np.array([preference.get(name, 0.0) * objectives[name].sign for name in names])
+    unnamed = {"availability": preference.get("quality", 0.0)}
+    return np.array([preference.get(name, unnamed.get(name, 0.0)) * objectives[name].sign for name in names])
 
 
 def utility(signed: Vector, means: Vector, spreads: Vector) -> tuple[Vector, Vector]:

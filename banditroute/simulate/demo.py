@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from importlib.resources import as_file, files
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
@@ -103,8 +104,9 @@ def _serve(table: OutcomeTable, features: TextFeatures, database: Path, echo: Ca
             row = i % len(table)
             decision = router.route(table.prompts[row])
             k = table.arms.index(decision.arm)
-            outcome = {name: values[row, k] for name, values in table.outcomes.items()}
-            router.feedback(decision.id, **{name: float(value) for name, value in outcome.items() if value == value})
+            outcome = {name: float(values[row, k]) for name, values in table.outcomes.items()}
+            known: dict[str, Any] = {name: value for name, value in outcome.items() if value == value}
+            router.feedback(decision.id, **known)
         echo(f"It has learned from {router.learned:,} now. Its next decision, explained:\n")
         prompt = table.prompts[(first + _LIVE_REQUESTS) % len(table)]
         echo(f"  {' '.join(prompt.split())[:100]!r}")

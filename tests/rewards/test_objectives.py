@@ -19,6 +19,7 @@ def test_the_standard_objectives():
         "energy_joules": False,
         "latency_seconds": False,
         "output_tokens": False,
+        "availability": True,
     }
     assert (STANDARD["quality"].low, STANDARD["quality"].high) == (0.0, 1.0)
     assert all(objective.low == 0.0 for objective in STANDARD.values())

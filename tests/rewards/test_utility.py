@@ -65,7 +65,9 @@ def test_a_mapping_becomes_a_preference_and_a_preference_stays():
     "prefer", [{"helpfulness": 1.0}, Preference(helpfulness=1.0), {"quality": 1.0, "helpfulness": 0}]
 )
 def test_a_preference_names_known_objectives_only(prefer):
-    with pytest.raises(InvalidRequestError, match=r"'helpfulness' is no objective of this router; known: cost_usd, "):
+    with pytest.raises(
+        InvalidRequestError, match=r"'helpfulness' is no objective of this router; known: availability, cost_usd, "
+    ):
         check_preference(prefer, table([]))
 
 

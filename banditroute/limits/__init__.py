@@ -1,0 +1,6 @@
+"""Limits: what may be chosen, and at what shadow price."""
+
+from banditroute.limits.breaker import CircuitBreaker
+from banditroute.limits.constraints import Limits
+
+__all__ = ["CircuitBreaker", "Limits"]

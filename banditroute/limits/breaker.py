@@ -1,0 +1,160 @@
+"""The circuit breaker: an arm that keeps failing rests, and is tried again by one request at a time."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+from banditroute._validate import number
+from banditroute.errors import InvalidConfigurationError
+from banditroute.types import Vector
+
+_PRIOR_ANSWERS = 5.0  # that a new arm is taken to have given: its first failure is no verdict
+_MEMORY = 500.0  # outcomes of an arm over which its availability is counted: providers recover
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CircuitBreaker:
+    """When an arm that fails is left alone, and for how long.
+
+    After ``failures`` failures in a row the arm's circuit is *open*: it is not chosen for ``reset_seconds``. Then it is
+    *half-open*: one request may choose it, and its outcome decides. A failure opens the circuit again; an answer,
+    or no news for ``reset_seconds``, closes it.
+
+    Parameters
+    ----------
+    failures
+        Failures in a row that open the circuit, at least 1. Any other outcome between them says that the call was
+        answered.
+    reset_seconds
+        How long an open circuit stays open, above 0.
+
+    Raises
+    ------
+    InvalidConfigurationError
+        For another number.
+
+    Examples
+    --------
+    >>> CircuitBreaker(failures=3)
+    CircuitBreaker(failures=3, reset_seconds=30.0)
+    """
+
+    failures: int = 5
+    reset_seconds: float = 30.0
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.failures, int) or isinstance(self.failures, bool) or self.failures < 1:
+            raise InvalidConfigurationError(f"failures is {self.failures!r}; give a whole number of at least 1")
+        if number(self.reset_seconds, name="reset_seconds", error=InvalidConfigurationError) <= 0.0:
+            raise InvalidConfigurationError(f"reset_seconds is {self.reset_seconds!r}; give a number above 0")
+
+
+@dataclass(slots=True)
+class _Circuit:
+    """One arm's; times are Unix times in seconds."""
+
+    answered: float = 0.0
+    failed: float = 0.0
+    in_a_row: int = 0
+    last_failed: float = 0.0  # when the latest failing request was decided
+    opened: float | None = None
+    probed: float | None = None
+
+
+class Circuits:
+    """The circuits of a router's arms, and how available each arm is.
+
+    Parameters
+    ----------
+    breaker
+        When circuits open; None: never.
+    blob
+        What ``to_bytes`` gave before.
+    """
+
+    def __init__(self, *, breaker: CircuitBreaker | None, blob: bytes | None = None) -> None:
+        self._breaker = breaker
+        self._circuits = {arm: _Circuit(**saved) for arm, saved in json.loads(blob or b"{}").items()}
+        self._open = {arm for arm, circuit in self._circuits.items() if circuit.opened is not None}
+
+    @property
+    def tripped(self) -> bool:
+        """Whether any circuit is not closed."""
+        return bool(self._open)
+
+    def closed(self, arms: Sequence[str], now: float) -> list[str]:
+        """Those of ``arms`` that may be chosen; none where all circuits are open."""
+        return [arm for arm in arms if not self._bars(arm, now)]
+
+    def opened_first(self, arms: Sequence[str]) -> str:
+        """Of ``arms`` with open circuits, the one whose circuit was opened first."""
+        return min(arms, key=lambda arm: self._circuits[arm].opened or 0.0)
+
+    def choose(self, arm: str, now: float) -> None:
+        """Say that ``arm`` was chosen: through a half-open circuit no other request goes until there is news."""
+        if arm in self._open:
+            self._circuits[arm].probed = now
+
+    def report(self, arm: str, *, failed: bool, decided_at: float, now: float) -> None:
+        """Take what became, ``now``, of a request that ``arm`` was chosen for at ``decided_at``."""
+        circuit = self._circuits.setdefault(arm, _Circuit())
+        keep = 1.0 - 1.0 / _MEMORY
+        circuit.answered = circuit.answered * keep + (not failed)
+        circuit.failed = circuit.failed * keep + failed
+        if failed:
+            circuit.in_a_row += 1
+            circuit.last_failed = max(circuit.last_failed, decided_at)
+            probe = circuit.opened is not None and decided_at > circuit.opened
+            if self._breaker is not None and (probe or circuit.in_a_row == self._breaker.failures):
+                circuit.opened, circuit.probed = now, None
+                self._open.add(arm)
+        elif decided_at >= circuit.last_failed:  # an answer from before the trouble is no news
+            self._close(arm)
+
+    def availability(self, arms: Sequence[str]) -> tuple[Vector, Vector]:
+        """Expected share of the calls of each arm that are answered, and its standard deviation, each ``(K,)``.
+
+        That of a Beta distribution over the outcomes of the arm, each of which weighs ``1 - 1/500`` of the next, with 5
+        answers before the first.
+
+        Examples
+        --------
+        >>> circuits = Circuits(breaker=None)
+        >>> circuits.report("a", failed=True, decided_at=0.0, now=1.0)
+        >>> circuits.availability(["a", "b"])[0].round(3)  # 5 / 6
+        array([0.833, 1.   ])
+        """
+        pairs = [(c.answered, c.failed) for c in (self._circuits.get(arm, _UNSEEN) for arm in arms)]
+        answered, failed = np.array(pairs).T
+        total = answered + failed + _PRIOR_ANSWERS
+        mean = 1.0 - failed / total
+        return mean, np.sqrt(mean * (1.0 - mean) / (total + 1.0))
+
+    def to_bytes(self) -> bytes:
+        """All that is counted, as JSON."""
+        return json.dumps({arm: asdict(circuit) for arm, circuit in self._circuits.items()}).encode()
+
+    def _bars(self, arm: str, now: float) -> bool:
+        """Whether the circuit of ``arm`` keeps it from being chosen; one with no bad news of its probe is closed."""
+        circuit = self._circuits.get(arm)
+        if self._breaker is None or circuit is None or circuit.opened is None:
+            return False
+        wait = self._breaker.reset_seconds
+        if circuit.probed is None:
+            return now < circuit.opened + wait
+        if now < circuit.probed + wait:
+            return True
+        self._close(arm)
+        return False
+
+    def _close(self, arm: str) -> None:
+        circuit = self._circuits[arm]
+        circuit.in_a_row, circuit.opened, circuit.probed = 0, None, None
+        self._open.discard(arm)
+
+
+_UNSEEN = _Circuit()

@@ -1,0 +1,142 @@
+"""The gate: all that limits a router's choice, in the order in which it applies."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from banditroute.errors import IncompatibleStoreError
+from banditroute.limits.breaker import CircuitBreaker, Circuits
+from banditroute.limits.constraints import Excess, Limits
+from banditroute.types import Arm, Vector
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Admission:
+    """Which arms the gate lets pass.
+
+    Attributes
+    ----------
+    positions
+        Of the arms that may be chosen, at least one.
+    trouble
+        Why these pass although they break a limit; None where they do not.
+    unknown
+        Limit -> for each of all arms whether it passes because too little is known of it ``(K,)``.
+    """
+
+    positions: list[int]
+    trouble: str | None = None
+    unknown: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)
+
+    def reason(self, chosen: int, arm: str) -> str:
+        """What to say of the choice of ``arm``, the ``chosen``-th of ``positions``."""
+        if self.trouble is not None:
+            return self.trouble
+        unjudged = [name for name, flags in self.unknown.items() if flags[self.positions[chosen]]]
+        return f"limits: {', '.join(unjudged)} cannot be judged yet of {arm!r}" if unjudged else "policy"
+
+
+class Gate:
+    """What may be chosen just now. Not thread-safe: the chooser holds a lock.
+
+    Parameters
+    ----------
+    arms
+        All K arms.
+    breaker
+        When to leave a failing arm alone; None: never.
+    states
+        What ``put_state`` was given before.
+    put_state
+        Keeps a named piece of state.
+    """
+
+    def __init__(
+        self,
+        *,
+        arms: Sequence[Arm],
+        breaker: CircuitBreaker | None,
+        states: Mapping[str, bytes],
+        put_state: Callable[[str, bytes], None],
+    ) -> None:
+        self._names = [arm.name for arm in arms]
+        self._windows = np.array([arm.context_window_tokens or np.inf for arm in arms])
+        self._smallest_window = float(self._windows.min())
+        self._put_state = put_state
+        try:
+            self._circuits = Circuits(breaker=breaker, blob=states.get("breaker"))
+        except (ValueError, TypeError, AttributeError) as error:
+            raise IncompatibleStoreError(
+                f"the stored state 'breaker' is damaged ({error}); restore the database from a backup, or use another "
+                "router name"
+            ) from error
+
+    def bars(self, tokens: int | None) -> bool:
+        """Whether some arm may not be chosen for a request of so many ``tokens``, whatever is believed."""
+        return self._circuits.tripped or (tokens is not None and tokens > self._smallest_window)
+
+    def admit(
+        self,
+        positions: Sequence[int],
+        *,
+        tokens: int | None,
+        now: float,
+        limits: Limits | None,
+        beyond: Excess | None,
+    ) -> Admission:
+        """Which arms at ``positions`` may be chosen.
+
+        Parameters
+        ----------
+        tokens
+            Of the request; None if not counted.
+        limits
+            What must be kept, if anything.
+        beyond
+            How far each of all arms is believed to be beyond the limits.
+        """
+        trouble = None
+        left = list(positions)
+        if tokens is not None:
+            windows = self._windows[left]
+            fits = windows >= tokens
+            if not fits.any():
+                fits = windows == windows.max()
+                trouble = f"limits: no context window holds {tokens} tokens; the largest is used"
+            left = [k for k, fit in zip(left, fits, strict=True) if fit]
+        if self._circuits.tripped:
+            names = [self._names[k] for k in left]
+            closed = self._circuits.closed(names, now)
+            if not closed:
+                closed = [self._circuits.opened_first(names)]
+                trouble = "breaker: the circuits of all arms are open; the one that was opened first is tried"
+            left = [k for k in left if self._names[k] in closed]
+        if beyond is None:
+            return Admission(positions=left, trouble=trouble)
+        total = beyond.total[left]
+        least = total.min()
+        if least > 0.0:
+            trouble = trouble or f"limits: no arm is believed to keep {limits!r}; the one that breaks it least is used"
+        left = [k for k, each in zip(left, total, strict=True) if not each > least]
+        return Admission(positions=left, trouble=trouble, unknown=beyond.unknown)
+
+    def choose(self, arm: str, now: float) -> None:
+        """Say that ``arm`` was chosen."""
+        if self._circuits.tripped:
+            self._circuits.choose(arm, now)
+
+    def availability(self) -> tuple[Vector, Vector]:
+        """Expected availability of all arms, and its standard deviation, each ``(K,)``."""
+        return self._circuits.availability(self._names)
+
+    def report(self, arm: str, values: Mapping[str, float], *, decided_at: float, now: float, first: bool) -> None:
+        """Take what is newly reported of a decision for ``arm``, the ``first`` of it or more."""
+        failed = values.get("availability", 1.0) < 1.0
+        if failed or first:
+            self._circuits.report(arm, failed=failed, decided_at=decided_at, now=now)
+        if failed:
+            self._put_state("breaker", self._circuits.to_bytes())
