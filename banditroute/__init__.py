@@ -17,7 +17,7 @@ from banditroute.errors import (
     UnknownDecisionError,
 )
 from banditroute.features import SentenceEmbedding, TextFeatures
-from banditroute.learners import EpsilonGreedy, Learner, LinUCB, ThompsonSampling
+from banditroute.learners import EpsilonGreedy, Learner, LinUCB, SquareCB, ThompsonSampling
 from banditroute.policies import Mixture, Uniform
 from banditroute.rewards import Objective
 from banditroute.router import Router
@@ -48,6 +48,7 @@ __all__ = [
     "Router",
     "SQLStore",
     "SentenceEmbedding",
+    "SquareCB",
     "StoreError",
     "TextFeatures",
     "ThompsonSampling",

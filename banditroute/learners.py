@@ -6,6 +6,7 @@ from banditroute.beliefs.base import BeliefSpec
 from banditroute.beliefs.linear import Linear
 from banditroute.policies.base import Policy
 from banditroute.policies.greedy import Greedy
+from banditroute.policies.inverse_gap import InverseGap
 from banditroute.policies.thompson import Thompson
 from banditroute.policies.ucb import UCB
 
@@ -80,6 +81,26 @@ class ThompsonSampling(Learner):
 
     def __init__(self, *, scale: float = 0.5, floor: float = 0.005, belief: BeliefSpec | None = None) -> None:
         super().__init__(policy=Thompson(scale=scale, floor=floor), belief=belief)
+
+
+class SquareCB(Learner):
+    """Linear belief under inverse-gap weighting (Foster and Rakhlin 2020).
+
+    Parameters
+    ----------
+    scale
+        Multiplies the learning rate, which follows from the belief: see :class:`banditroute.policies.InverseGap`.
+    belief
+        Priors: see :class:`banditroute.beliefs.Linear`.
+
+    Examples
+    --------
+    >>> SquareCB(scale=3.0).policy.scale
+    3.0
+    """
+
+    def __init__(self, *, scale: float = 10.0, belief: BeliefSpec | None = None) -> None:
+        super().__init__(policy=InverseGap(scale=scale), belief=belief)
 
 
 class EpsilonGreedy(Learner):

@@ -13,7 +13,7 @@ import numpy as np
 from tqdm import tqdm
 
 from banditroute.features import TextFeatures
-from banditroute.learners import EpsilonGreedy, LinUCB, ThompsonSampling
+from banditroute.learners import EpsilonGreedy, LinUCB, SquareCB, ThompsonSampling
 from banditroute.simulate.logs import OutcomeTable, read_outcomes
 from banditroute.simulate.replay import Trace, sweep
 from banditroute.types import Preference, Request
@@ -31,6 +31,7 @@ FILES = [
 LEARNERS = {
     "banditroute": ThompsonSampling(),
     "banditroute/linucb": LinUCB(),
+    "banditroute/squarecb": SquareCB(),
     "banditroute/epsilon_greedy": EpsilonGreedy(),
 }
 FULL_INFORMATION = {"ridge_full": full_information.ridge, "knn_full": full_information.neighbours}

@@ -183,6 +183,7 @@ class TestQuality:
         assert by_policy == {
             "banditroute": learned,
             "banditroute/linucb": learned,
+            "banditroute/squarecb": learned,
             "banditroute/epsilon_greedy": learned,
             **{name: [(metric, 3) for metric, _ in learned] for name in rivals},
             "ridge_full": [("score_pass", 3)],

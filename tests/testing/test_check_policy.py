@@ -4,13 +4,14 @@ import numpy as np
 import pytest
 
 import banditroute.policies
-from banditroute.policies import UCB, Greedy, Mixture, Thompson, Uniform
+from banditroute.policies import UCB, Greedy, InverseGap, Mixture, Thompson, Uniform
 from banditroute.testing import check_policy
 
 POLICIES = {
     "UCB": [UCB(), UCB(alpha=0.0, floor=0.0), UCB(alpha=1.0, delta=0.1)],
     "Greedy": [Greedy(), Greedy(floor=0.0), Greedy(floor=1.0)],
     "Thompson": [Thompson(), Thompson(scale=0.0), Thompson(scale=1.0, floor=0.0)],
+    "InverseGap": [InverseGap(), InverseGap(scale=0.0), InverseGap(scale=1.0)],
     "Uniform": [Uniform()],
     "Mixture": [Mixture(shares={"small": 3.0, "large": 1.0}), Mixture(shares={"of another router": 1.0})],
 }
