@@ -13,6 +13,7 @@ import numpy as np
 from banditroute.beliefs.base import Prior
 from banditroute.errors import BanditRouteError
 from banditroute.learners import Learner
+from banditroute.policies.base import start
 from banditroute.rewards.objectives import Objective
 from banditroute.rewards.prices import TokenPrices
 from banditroute.rewards.utility import utility, weights
@@ -58,7 +59,7 @@ class Chooser:
     ) -> None:
         self._names = tuple(arm.name for arm in arms)
         self._objectives = objectives
-        self._policy = learner.policy
+        self._policy = start(learner.policy, objectives=objectives)
         self._policy_text = repr(learner)
         self._rng = rng
         self._lock = threading.Lock()
@@ -108,7 +109,9 @@ class Chooser:
             utilities, utility_spreads = utility(signed, means, spreads)
             if not math.isfinite(np.vdot(utilities, utilities) + np.vdot(utility_spreads, utility_spreads)):
                 raise CannotChooseError("the belief is not finite; verify or restore the stored statistics")
-            probabilities = self._policy.probabilities(utilities, utility_spreads, arms=names, information=information)
+            probabilities = self._policy.probabilities(
+                utilities, utility_spreads, arms=names, information=information, x=x
+            )
             chosen, propensity = _draw(probabilities, len(names), self._rng.random())
         return Decision(
             id=_new_id(now),
@@ -184,6 +187,7 @@ class Chooser:
         with self._lock:
             known = len(self._belief.objectives)
             self._belief.update(arm, x, values)
+            self._policy.learn(arm, x, values)
             self._learned += first
             if len(self._belief.objectives) != known:
                 self._weights.clear()

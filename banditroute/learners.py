@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from banditroute.beliefs.base import BeliefSpec
 from banditroute.beliefs.linear import Linear
-from banditroute.policies.base import Policy
+from banditroute.policies.base import LearningPolicy, Policy
 from banditroute.policies.greedy import Greedy
 from banditroute.policies.inverse_gap import InverseGap
 from banditroute.policies.thompson import Thompson
@@ -28,7 +28,7 @@ class Learner:
     Learner(policy=Uniform())
     """
 
-    def __init__(self, *, policy: Policy, belief: BeliefSpec | None = None) -> None:
+    def __init__(self, *, policy: Policy | LearningPolicy, belief: BeliefSpec | None = None) -> None:
         self.policy = policy
         self.belief: BeliefSpec = Linear() if belief is None else belief
 

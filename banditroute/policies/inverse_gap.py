@@ -60,7 +60,7 @@ class InverseGap:
             return best
         gaps /= unit
         gamma = self.scale * _rate(gaps, (spreads / unit) ** 2, best)
-        probabilities = 1.0 / (len(arms) + gamma * gaps)
+        probabilities: Vector = 1.0 / (len(arms) + gamma * gaps)
         probabilities += best * (1.0 - probabilities.sum())
         return probabilities
 
