@@ -16,14 +16,15 @@ from banditroute.errors import (
     StoreError,
     UnknownDecisionError,
 )
+from banditroute.explanation import Explanation
 from banditroute.features import SentenceEmbedding, TextFeatures
-from banditroute.learners import EpsilonGreedy, Learner, LinUCB, ThompsonSampling
+from banditroute.learners import EpsilonGreedy, Learner, LinUCB, SquareCB, ThompsonSampling
 from banditroute.limits import CircuitBreaker, Limits
 from banditroute.policies import Mixture, Uniform
 from banditroute.rewards import Objective
 from banditroute.router import Router
 from banditroute.store import MemoryStore, SQLStore
-from banditroute.types import Arm, Decision, Explanation, Feedback, Preference, Request
+from banditroute.types import Arm, Decision, Feedback, Preference, Request
 
 __all__ = [
     "Arm",
@@ -51,6 +52,7 @@ __all__ = [
     "Router",
     "SQLStore",
     "SentenceEmbedding",
+    "SquareCB",
     "StoreError",
     "TextFeatures",
     "ThompsonSampling",

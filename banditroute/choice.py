@@ -15,6 +15,7 @@ from banditroute.errors import BanditRouteError
 from banditroute.learners import Learner
 from banditroute.limits.constraints import Excess, Limits, excess
 from banditroute.limits.gate import Gate
+from banditroute.policies.base import start
 from banditroute.rewards.objectives import Objective
 from banditroute.rewards.prices import TokenPrices
 from banditroute.rewards.utility import utility, weights
@@ -65,7 +66,8 @@ class Chooser:
         self._names = tuple(arm.name for arm in arms)
         self._objectives = objectives
         self._gate = gate
-        self._policy = learner.policy
+        self._policy = start(learner.policy, objectives=objectives)
+        self._of_context = learner.context_exploration**2
         self._policy_text = repr(learner)
         self._rng = rng
         self._lock = threading.Lock()
@@ -73,7 +75,7 @@ class Chooser:
         self._no_penalty = np.zeros(len(arms))
         self._no_penalty.flags.writeable = False
         self._belief = learner.belief.start(
-            arms=self._names,
+            arms=arms,
             dimension=dimension,
             priors={o.name: Prior(mean=o.prior_mean, noise=o.prior_noise) for o in objectives.values()},
             statistics=statistics,
@@ -101,18 +103,22 @@ class Chooser:
             If what is believed is not finite, or the policy gives no probabilities.
         """
         belief, names = self._belief, self._names
+        ordinal = next(self._decided)
         with self._lock:
             if limits is not None:
                 self._watch(limits.objectives.values())
             signed = self._weights.get(preference)
             if signed is None:
                 signed = self._weigh(preference)
-            means, spreads = belief.predict(x)
-            computed = None if self._prices is None else self._price(self._prices, request, means, spreads)
+            belief.advance(now, ordinal)
+            means, spreads, averages = belief.predict(x)
+            explored = np.sqrt(self._of_context * spreads * spreads + (1.0 - self._of_context) * averages * averages)
+            computed = None if self._prices is None else self._price(self._prices, request, means, spreads, explored)
             objectives = belief.objectives
             if "availability" in objectives:
                 j = objectives.index("availability")
                 means[j], spreads[j] = self._gate.availability()
+                explored[j] = spreads[j]
             information = belief.information
             admission = None
             if limits is not None or self._gate.bars(request.input_tokens):
@@ -126,16 +132,18 @@ class Chooser:
                 eligible = admission.positions
             if eligible is not None:
                 names = tuple(names[k] for k in eligible)
-                means, spreads = means[:, eligible], spreads[:, eligible]
+                means, spreads, explored = means[:, eligible], spreads[:, eligible], explored[:, eligible]
 
                 def information() -> Vector:
                     some: Vector = belief.information()[eligible]
                     return some
 
-            utilities, utility_spreads = utility(signed, means, spreads)
+            utilities, utility_spreads = utility(signed, means, explored)
             if not math.isfinite(np.vdot(utilities, utilities) + np.vdot(utility_spreads, utility_spreads)):
                 raise CannotChooseError("the belief is not finite; verify or restore the stored statistics")
-            probabilities = self._policy.probabilities(utilities, utility_spreads, arms=names, information=information)
+            probabilities = self._policy.probabilities(
+                utilities, utility_spreads, arms=names, information=information, x=x
+            )
             chosen, propensity = _draw(probabilities, len(names), self._rng.random())
             self._gate.choose(names[chosen], now)
         return Decision(
@@ -158,7 +166,7 @@ class Chooser:
             session=request.session,
             tags=request.tags,
             input_tokens=request.input_tokens,
-            ordinal=next(self._decided),
+            ordinal=ordinal,
         )
 
     def fall_back(
@@ -205,14 +213,15 @@ class Chooser:
         """Of how many decisions something was learned."""
         return self._learned
 
-    def learn(self, arm: str, x: Vector, values: Mapping[str, float], *, first: bool = True) -> None:
-        """Learn the outcomes ``values`` of ``arm`` at context ``x (d,)``, the ``first`` of their decision or others."""
-        if arm not in self._names:
+    def learn(self, event: Event) -> None:
+        """Learn what is newly known of a decision."""
+        if event.arm not in self._names:
             return  # an arm of an earlier configuration: recorded, and folded by the store
         with self._lock:
             known = len(self._belief.objectives)
-            self._belief.update(arm, x, values)
-            self._learned += first
+            self._belief.update(event.arm, event.x, event.values, decided_at=event.decided_at, ordinal=event.ordinal)
+            self._policy.learn(event.arm, event.x, event.values)
+            self._learned += event.first
             if len(self._belief.objectives) != known:
                 self._weights.clear()
 
@@ -235,7 +244,9 @@ class Chooser:
         self._weights[preference] = signed
         return signed
 
-    def _price(self, prices: TokenPrices, request: Request, means: Vector, spreads: Vector) -> Vector | None:
+    def _price(
+        self, prices: TokenPrices, request: Request, means: Vector, spreads: Vector, explored: Vector
+    ) -> Vector | None:
         """Replace the learned cost of priced arms by the one computed from tokens, and say of which ``(K,)``."""
         tokens: float | None = request.input_tokens
         if tokens is None:
@@ -249,6 +260,8 @@ class Chooser:
         by_tokens: Vector = prices.priced & known_by_tokens
         means[cost] = np.where(by_tokens, mean, means[cost])
         spreads[cost] = np.where(by_tokens, spread, spreads[cost])
+        _, spread = prices.cost_usd(tokens, means[output], explored[output])
+        explored[cost] = np.where(by_tokens, spread, explored[cost])
         return by_tokens
 
     def _judge(self, limits: Limits, means: Vector, spreads: Vector, computed: Vector | None) -> Excess:

@@ -1,4 +1,8 @@
-"""Learners: a belief and the policy that acts on it, under the names by which they are known."""
+"""Learners: a belief and the policy that acts on it, under the names by which they are known.
+
+All believe by :class:`banditroute.beliefs.Hybrid` unless told otherwise; the algorithms of the papers, each arm by
+itself and every uncertainty explored, are these with ``belief=Linear(), context_exploration=1.0``.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +10,9 @@ from banditroute._validate import number
 from banditroute.beliefs.base import BeliefSpec
 from banditroute.beliefs.hybrid import Hybrid
 from banditroute.errors import InvalidConfigurationError
-from banditroute.policies.base import Policy
+from banditroute.policies.base import LearningPolicy, Policy
 from banditroute.policies.greedy import Greedy
+from banditroute.policies.inverse_gap import InverseGap
 from banditroute.policies.thompson import Thompson
 from banditroute.policies.ucb import UCB
 
@@ -40,7 +45,7 @@ class Learner:
     """
 
     def __init__(
-        self, *, policy: Policy, belief: BeliefSpec | None = None, context_exploration: float = 0.3
+        self, *, policy: Policy | LearningPolicy, belief: BeliefSpec | None = None, context_exploration: float = 0.3
     ) -> None:
         self.policy = policy
         self.belief: BeliefSpec = Hybrid() if belief is None else belief
@@ -53,14 +58,14 @@ class Learner:
 
 
 class LinUCB(Learner):
-    """Linear belief under upper confidence bounds (Li et al. 2010, algorithm 1, disjoint).
+    """Linear belief under upper confidence bounds (Li et al. 2010, algorithms 1 and 2).
 
     Parameters
     ----------
     alpha, delta, floor
         Width and exploration floor: see :class:`banditroute.policies.UCB`.
-    belief
-        Priors: see :class:`banditroute.beliefs.Linear`.
+    belief, context_exploration
+        See :class:`Learner`.
 
     Examples
     --------
@@ -71,23 +76,25 @@ class LinUCB(Learner):
     def __init__(
         self,
         *,
-        alpha: float = 0.7,
+        alpha: float = 2.0,
         delta: float | None = None,
         floor: float = 0.005,
         belief: BeliefSpec | None = None,
+        context_exploration: float = 0.3,
     ) -> None:
-        super().__init__(policy=UCB(alpha=alpha, delta=delta, floor=floor), belief=belief)
+        policy = UCB(alpha=alpha, delta=delta, floor=floor)
+        super().__init__(policy=policy, belief=belief, context_exploration=context_exploration)
 
 
 class ThompsonSampling(Learner):
-    """Linear belief under Thompson sampling (Agrawal and Goyal 2013, algorithm 1, disjoint).
+    """Linear belief under Thompson sampling (Agrawal and Goyal 2013, algorithm 1).
 
     Parameters
     ----------
     scale, floor
         Scale of the sampled spread and exploration floor: see :class:`banditroute.policies.Thompson`.
-    belief
-        Priors: see :class:`banditroute.beliefs.Linear`.
+    belief, context_exploration
+        See :class:`Learner`.
 
     Examples
     --------
@@ -95,8 +102,36 @@ class ThompsonSampling(Learner):
     1.0
     """
 
-    def __init__(self, *, scale: float = 0.5, floor: float = 0.005, belief: BeliefSpec | None = None) -> None:
-        super().__init__(policy=Thompson(scale=scale, floor=floor), belief=belief)
+    def __init__(
+        self,
+        *,
+        scale: float = 0.8,
+        floor: float = 0.005,
+        belief: BeliefSpec | None = None,
+        context_exploration: float = 0.3,
+    ) -> None:
+        policy = Thompson(scale=scale, floor=floor)
+        super().__init__(policy=policy, belief=belief, context_exploration=context_exploration)
+
+
+class SquareCB(Learner):
+    """Linear belief under inverse-gap weighting (Foster and Rakhlin 2020).
+
+    Parameters
+    ----------
+    scale
+        Multiplies the learning rate, which follows from the belief: see :class:`banditroute.policies.InverseGap`.
+    belief
+        See :class:`Learner`.
+
+    Examples
+    --------
+    >>> SquareCB(scale=3.0).policy.scale
+    3.0
+    """
+
+    def __init__(self, *, scale: float = 10.0, belief: BeliefSpec | None = None) -> None:
+        super().__init__(policy=InverseGap(scale=scale), belief=belief)
 
 
 class EpsilonGreedy(Learner):
@@ -107,7 +142,7 @@ class EpsilonGreedy(Learner):
     epsilon
         Share of requests spread evenly over all eligible arms, in [0, 1].
     belief
-        Priors: see :class:`banditroute.beliefs.Linear`.
+        See :class:`Learner`.
 
     Examples
     --------

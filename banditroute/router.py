@@ -26,6 +26,7 @@ from banditroute._checks import (
     check_store,
 )
 from banditroute._validate import label
+from banditroute.beliefs.base import Observation
 from banditroute.choice import Chooser
 from banditroute.decider import Decider
 from banditroute.errors import InvalidConfigurationError, InvalidFeedbackError, InvalidRequestError
@@ -151,7 +152,7 @@ class Router:
                 rng=np.random.default_rng(seed),
             )
             for event in memory.pending:
-                self._learn(event)
+                self._chooser.learn(event)
         except BaseException:
             self._store.close()
             raise
@@ -374,14 +375,11 @@ class Router:
         )
 
         def hear(event: Event) -> None:
-            self._learn(event)
+            self._chooser.learn(event)
             self._chooser.report(event, report.received_at)
 
         return self._store.add_feedback(report, hear)
 
-    def _learn(self, event: Event) -> None:
-        self._chooser.learn(event.arm, event.x, event.values, first=event.first)
-
     def _fold(self, blob: bytes | None, events: Sequence[Event]) -> bytes:
-        pairs = [(event.x, event.values) for event in events]
-        return self._learner.belief.fold(blob, pairs, dimension=self._dimension)
+        observations = [Observation(e.x, e.values, e.decided_at, e.ordinal) for e in events]
+        return self._learner.belief.fold(blob, observations, dimension=self._dimension)

@@ -38,7 +38,7 @@ class Arm:
         expected to do follows from them and from the other arms.
     expected
         What is expected of its outcomes on average, such as ``{"quality": 0.71, "latency_seconds": 2}`` from a public
-        benchmark or from experience: what it begins with, until feedback says otherwise. Differences between arms count.
+        benchmark or from experience: what it begins with, until feedback says otherwise.
     replaces
         Name of the arm that it succeeds, a renamed or an older version: it begins with what was learned of that one,
         discounted. None: it begins anew.

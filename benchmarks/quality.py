@@ -1,57 +1,115 @@
-"""Quality only: one shuffled pass per seed, bandit feedback, no task labels; beside what needs no learning."""
+"""Quality only: one shuffled pass per seed, bandit feedback, no labels; beside rivals and what needs no learning."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 
 from benchmarks.harness import Row, command, row  # first: it sets the BLAS threads
 
-import numpy as np  # isort: skip
+import click  # isort: skip
+import numpy as np
 from tqdm import tqdm
 
 from banditroute.features import TextFeatures
-from banditroute.learners import EpsilonGreedy, LinUCB, ThompsonSampling
-from banditroute.simulate.logs import read_outcomes
+from banditroute.learners import EpsilonGreedy, LinUCB, SquareCB, ThompsonSampling
+from banditroute.simulate.logs import OutcomeTable, read_outcomes
 from banditroute.simulate.replay import Trace, sweep
 from banditroute.types import Preference, Request
+from benchmarks import full_information, rivals
 
+FILES = [
+    "llmrouter9.parquet",
+    "routerdc7.parquet",
+    "openllm19_bbh.parquet",
+    "routellm2.parquet",
+    "routerbench3.parquet",
+    "alpacaeval55.parquet",
+    "cascades9.parquet",
+]
 LEARNERS = {
     "banditroute": ThompsonSampling(),
     "banditroute/linucb": LinUCB(),
+    "banditroute/squarecb": SquareCB(),
     "banditroute/epsilon_greedy": EpsilonGreedy(),
 }
+FULL_INFORMATION = {"ridge_full": full_information.ridge, "knn_full": full_information.neighbours}
 
 
-@command(default_files=["llmrouter9.parquet"])
-def main(*, files: list[Path], seeds: int) -> list[Row]:
-    """Mean score over one pass and over its second half, for every FILE (default: llmrouter9)."""
+@command(
+    default_files=FILES,
+    options=[
+        click.option(
+            "--rival-seeds", default=5, show_default=True, help="Orders for rivals, folds of full information."
+        )
+    ],
+)
+def main(*, files: list[Path], seeds: int, rival_seeds: int) -> list[Row]:
+    """Mean score over one pass and over its second half, for every FILE.
+
+    Beside them: the rival libraries that are installed, on the same features, orders and feedback; ridge and 40 nearest
+    neighbours with full information on the same features, 5 folds; and what needs no learning.
+    """
     rows: list[Row] = []
+    installed = rivals.installed(lambda line: click.echo(line, err=True))
     for file in files:
         table = read_outcomes(file)
-        quality = table.outcomes["quality"]
         x = TextFeatures().transform([Request(text=prompt) for prompt in table.prompts])
-        traces: dict[str, list[Trace]] = {policy: [] for policy in LEARNERS}
         cells = sweep(table, x, learners=LEARNERS, prefer=Preference(quality=1.0), seeds=range(seeds))
-        for trace in tqdm(cells, total=len(LEARNERS) * seeds, desc=table.name):
-            traces[trace.policy].append(trace)
-        half = len(table) // 2
-        best = quality.mean(axis=0).max()
-        for policy, runs in traces.items():
-            scores = [run.outcome(quality) for run in runs]
-            rows.append(row(table.name, policy, "score_pass", [s.mean() for s in scores]))
-            rows.append(row(table.name, policy, "score_second_half", [s[half:].mean() for s in scores]))
-            regret = [float((best - s).sum()) for s in scores]
-            rows.append(row(table.name, policy, "regret", regret, higher_is_better=False))
-        tasks = np.array(table.tasks)
-        per_task = sum(quality[tasks == t].mean(axis=0).max() * (tasks == t).mean() for t in np.unique(tasks))
-        for policy, score in {
-            "best_single": best,
-            "best_per_task": per_task,
-            "uniform": quality.mean(),
-            "oracle": quality.max(axis=1).mean(),
-        }.items():
-            rows.append(row(table.name, policy, "score_pass", [float(score)]))
+        rows += _learned(table, list(LEARNERS), tqdm(cells, total=len(LEARNERS) * seeds, desc=table.name))
+        cells = _sweep_rivals(table, x, installed, rival_seeds)
+        rows += _learned(table, installed, tqdm(cells, total=len(installed) * rival_seeds, desc="rivals"))
+        rows += _full_information(table, x, rival_seeds)
+        rows += _references(table)
     return rows
+
+
+def _sweep_rivals(table: OutcomeTable, x: np.ndarray, names: list[str], seeds: int) -> Iterator[Trace]:
+    with ProcessPoolExecutor() as pool:
+        quality = table.outcomes["quality"]
+        cells = [pool.submit(rivals.replay, name, x, quality, seed) for seed in range(seeds) for name in names]
+        for done in as_completed(cells):
+            yield done.result()
+
+
+def _learned(table: OutcomeTable, policies: list[str], traces: Iterator[Trace]) -> list[Row]:
+    """Score over the pass and its second half, and regret, of every policy."""
+    scores: dict[str, list[np.ndarray]] = {policy: [] for policy in policies}
+    for trace in traces:
+        scores[trace.policy].append(trace.outcome(table.outcomes["quality"]))
+    half = len(table) // 2
+    best = table.outcomes["quality"].mean(axis=0).max()
+    rows = []
+    for policy, runs in scores.items():
+        rows.append(row(table.name, policy, "score_pass", [run.mean() for run in runs]))
+        rows.append(row(table.name, policy, "score_second_half", [run[half:].mean() for run in runs]))
+        regret = [float((best - run).sum()) for run in runs]
+        rows.append(row(table.name, policy, "regret", regret, higher_is_better=False))
+    return rows
+
+
+def _full_information(table: OutcomeTable, x: np.ndarray, seeds: int) -> list[Row]:
+    quality = table.outcomes["quality"]
+    every = np.arange(len(table))
+    rows = []
+    for policy, fit in FULL_INFORMATION.items():
+        chosen = [full_information.choices(x, quality, seed=seed, fit=fit)[0] for seed in range(seeds)]
+        rows.append(row(table.name, policy, "score_pass", [quality[every, arms].mean() for arms in chosen]))
+    return rows
+
+
+def _references(table: OutcomeTable) -> list[Row]:
+    quality = table.outcomes["quality"]
+    tasks = np.array(table.tasks)
+    per_task = sum(quality[tasks == t].mean(axis=0).max() * (tasks == t).mean() for t in np.unique(tasks))
+    scores = {
+        "best_single": quality.mean(axis=0).max(),
+        "best_per_task": per_task,
+        "uniform": quality.mean(),
+        "oracle": quality.max(axis=1).mean(),
+    }
+    return [row(table.name, policy, "score_pass", [float(score)]) for policy, score in scores.items()]
 
 
 if __name__ == "__main__":

@@ -14,12 +14,17 @@ from banditroute.policies import Mixture, Uniform
 from banditroute.rewards import Objective
 from banditroute.rewards.utility import table
 from banditroute.router import Router
+from banditroute.store.base import Event
 from banditroute.store.memory import MemoryStore
 from banditroute.types import Arm, Preference, Request
 
 QUALITY = Preference(quality=1.0)
 X = np.array([0.3, -0.2, 1.0])
 REQUEST = Request(features=X[:-1])
+
+
+def learn(made, arm, x, values):
+    made.learn(Event(arm=arm, x=x, values=values, decided_at=0.0, ordinal=0))
 
 
 def chooser(learner, arms=("a", "b", "c", "d"), seed=0, objectives=()):
@@ -43,7 +48,7 @@ def taught(learner, seed=0):
     for k, arm in enumerate("abcd"):
         for _ in range(5 * k + 1):
             x = np.array([*rng.normal(size=2), 1.0])
-            made.learn(arm, x, {"quality": float(rng.random() < 0.4 + 0.1 * k), "cost_usd": 0.001 * (k + 1)})
+            learn(made, arm, x, {"quality": float(rng.random() < 0.4 + 0.1 * k), "cost_usd": 0.001 * (k + 1)})
     return made
 
 
@@ -145,8 +150,8 @@ def test_ids_are_unique_and_sort_by_time():
 def test_a_preference_changes_the_decision_and_relearns_nothing():
     made = chooser(EpsilonGreedy(epsilon=0.0), ["good", "cheap"])
     for _ in range(200):
-        made.learn("good", X, {"quality": 0.9, "cost_usd": 0.02})
-        made.learn("cheap", X, {"quality": 0.7, "cost_usd": 0.001})
+        learn(made, "good", X, {"quality": 0.9, "cost_usd": 0.02})
+        learn(made, "cheap", X, {"quality": 0.7, "cost_usd": 0.001})
     before, learned = made._belief.predict(X), made.learned
     thrifty = Preference(quality=1.0, cost_usd=50.0)
     # 0.9 - 50 x 0.02 = -0.1 against 0.7 - 50 x 0.001 = 0.65
@@ -169,7 +174,7 @@ def test_an_objective_is_believed_from_the_first_preference_that_names_it():
 
 def test_more_preferences_than_are_cached_are_each_weighed_right():
     made = chooser(EpsilonGreedy(), ["a"])
-    made.learn("a", X, {"quality": 1.0})
+    learn(made, "a", X, {"quality": 1.0})
     mean = ask(made).means[0, 0]
     for weight in [*range(1, 1200), 1, 600]:
         assert ask(made, Preference(quality=weight)).utilities[0] == pytest.approx(weight * mean)
@@ -177,13 +182,22 @@ def test_more_preferences_than_are_cached_are_each_weighed_right():
 
 
 def test_the_utility_of_a_decision_is_its_means_weighed():
-    made = taught(ThompsonSampling())
+    made = taught(ThompsonSampling(context_exploration=1.0))
     decision = ask(made, Preference(quality=2.0, cost_usd=30.0))
     quality, cost = (decision.objectives.index(name) for name in ("quality", "cost_usd"))
     assert decision.utilities == pytest.approx(2.0 * decision.means[quality] - 30.0 * decision.means[cost])
     assert decision.utility_spreads == pytest.approx(
         np.hypot(2.0 * decision.spreads[quality], 30.0 * decision.spreads[cost])
     )
+
+
+def test_of_what_the_context_adds_to_the_spread_only_a_part_is_explored():
+    made = taught(ThompsonSampling(context_exploration=0.5))
+    decision = ask(made)
+    averages = made._belief.predict(X).average_spreads[decision.objectives.index("quality")]
+    spreads = decision.spreads[decision.objectives.index("quality")]
+    assert (spreads > averages).all()
+    assert decision.utility_spreads == pytest.approx(np.sqrt(averages**2 + 0.25 * (spreads**2 - averages**2)))
 
 
 class BestKnown:
@@ -216,15 +230,15 @@ def test_a_users_objective_is_learned_and_weighed_in_its_own_direction():
     made = chooser(EpsilonGreedy(epsilon=0.0), ["a", "b"], objectives=[helpful, waste])
     assert ask(made, Preference(helpfulness=1.0)).means.tolist() == [[3.0, 3.0]]
     for _ in range(30):
-        made.learn("a", X, {"helpfulness": 4.0, "waste": 9.0})
-        made.learn("b", X, {"helpfulness": 2.0, "waste": 1.0})
+        learn(made, "a", X, {"helpfulness": 4.0, "waste": 9.0})
+        learn(made, "b", X, {"helpfulness": 2.0, "waste": 1.0})
     assert ask(made, Preference(helpfulness=1.0)).arm == "a"
     assert ask(made, Preference(waste=1.0)).arm == "b"
 
 
 def test_a_belief_that_is_not_finite_cannot_choose():
     made = chooser(EpsilonGreedy())
-    made.learn("a", X, {"quality": 1.0})
+    learn(made, "a", X, {"quality": 1.0})
     made._belief._theta[:] = math.nan
     with pytest.raises(CannotChooseError, match="verify or restore the stored statistics"):
         ask(made)
@@ -260,7 +274,7 @@ def test_a_text_is_counted_as_a_token_per_four_characters():
 
 def test_without_tokens_or_text_the_learned_cost_stands():
     made = chooser(EpsilonGreedy(), PRICED)
-    made.learn("small", X, {"cost_usd": 0.5})
+    learn(made, "small", X, {"cost_usd": 0.5})
     mean, _ = believed_cost(ask(made))
     assert mean[0] == pytest.approx(0.5)
     assert mean[1] == pytest.approx(0.5)  # what the arms have in common, and not what 256 tokens would cost
@@ -269,9 +283,9 @@ def test_without_tokens_or_text_the_learned_cost_stands():
 def test_an_arm_that_reported_dollars_and_never_tokens_is_known_by_its_dollars():
     made = chooser(EpsilonGreedy(), PRICED)
     counted = Request(features=X[:-1], input_tokens=1000)
-    made.learn("small", X, {"cost_usd": 0.5})
+    learn(made, "small", X, {"cost_usd": 0.5})
     assert believed_cost(ask(made, request=counted))[0][0] > 0.1
-    made.learn("small", X, {"output_tokens": 300.0})
+    learn(made, "small", X, {"output_tokens": 300.0})
     assert believed_cost(ask(made, request=counted))[0][0] == pytest.approx(0.0015, rel=0.1)
 
 

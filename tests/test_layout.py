@@ -19,7 +19,8 @@ MAY_IMPORT = {
     "errors": set(),
     "_validate": {"errors"},
     "_imports": {"errors"},
-    "types": {"errors", "_validate"},
+    "types": {"errors", "_validate", "explanation"},  # a decision explains itself
+    "explanation": {"types"},
     **dict.fromkeys(["features", "beliefs", "rewards", "policies", "limits", "store"], GROUND),
     "learners": GROUND | {"beliefs", "policies"},
 }
@@ -30,7 +31,7 @@ MAY_IMPORT["router"] = MAY_IMPORT["decider"] | {"decider"}
 MAY_IMPORT["simulate"] = MAY_IMPORT["router"] | {"router"}
 MAY_IMPORT["cli"] = MAY_IMPORT["simulate"] | {"simulate", "__init__"}  # the version
 MAY_IMPORT["__main__"] = {"cli"}
-MAY_IMPORT["__init__"] = MAY_IMPORT["router"] | {"router"}
+MAY_IMPORT["__init__"] = MAY_IMPORT["router"] | {"router", "explanation"}
 MAY_IMPORT["testing"] = set(MAY_IMPORT)
 
 FORBIDDEN_MODULES = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "marshal", "shelve", "yaml"}

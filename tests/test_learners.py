@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from banditroute.beliefs import Linear
+from banditroute.beliefs import Hybrid, Linear
 from banditroute.errors import InvalidConfigurationError
 from banditroute.learners import EpsilonGreedy, Learner, LinUCB, ThompsonSampling
 from banditroute.policies import UCB, Greedy, Thompson, Uniform
@@ -28,8 +28,8 @@ def test_a_learner_is_its_policy_and_belief(learner, policy):
 
 
 @pytest.mark.parametrize("learner", [LinUCB(), ThompsonSampling(), EpsilonGreedy(), Learner(policy=Uniform())])
-def test_the_belief_is_linear_unless_told_otherwise(learner):
-    assert learner.belief == Linear()
+def test_the_belief_is_hybrid_unless_told_otherwise(learner):
+    assert learner.belief == Hybrid()
 
 
 @pytest.mark.parametrize(("learner", "policy"), [(LinUCB, UCB), (ThompsonSampling, Thompson), (EpsilonGreedy, Greedy)])

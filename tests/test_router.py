@@ -83,8 +83,9 @@ def test_a_router_without_features_learns_averages():
     router = made(features=0)
     for outcome in (1.0, 0.0, 1.0):
         router.feedback(router.route([], arms=["a"]).id, quality=outcome)
-    # The shared prior: (1/4 x 1/2 + 3/4 x 2/3) / (1/4 + 3/4) = 5/8. It is worth one outcome: (5/8 + 2) / (1 + 3).
-    assert router.route([]).means[0] == pytest.approx([21.0 / 32.0, 5.0 / 8.0])
+    # What the arms share: a tells M = 4 x 3 / (4 + 3) = 12/7 of its average 2/3, the guess 1/4 of 1/2;
+    # (12/7 x 2/3 + 1/4 x 1/2) / (12/7 + 1/4) = 71/110. It is worth four outcomes: (4 x 71/110 + 2) / (4 + 3).
+    assert router.route([]).means[0] == pytest.approx([(4.0 * 71.0 / 110.0 + 2.0) / 7.0, 71.0 / 110.0])
 
 
 def test_many_requests_are_decided_as_one_by_one():

@@ -92,8 +92,8 @@ class NaNBelief(FailingBelief):
 
         class Belief(LinearBelief):
             def predict(self, x):
-                means, spreads = super().predict(x)
-                return means * (math.nan if switch.on else 1.0), spreads
+                means, *spreads = super().predict(x)
+                return means * (math.nan if switch.on else 1.0), *spreads
 
         return Belief(spec=self, **settings)
 

@@ -17,7 +17,7 @@ from banditroute.store.memory import MemoryStore
 ARMS = ("a", "b")
 NOISE = {"quality": 0.5, "cost_usd": 2.0}
 PRIOR_MEAN = {"quality": 0.5, "cost_usd": 0.0}
-SPEC = Linear(feature_precision=3.0, intercept_precision=2.0, shared_prior=False, noise=NOISE)
+SPEC = Linear(feature_precision=3.0, intercept_precision=2.0, noise=NOISE)
 PRECISION = np.diag([3.0, 3.0, 2.0])
 PROBES = [np.array([0.5, -1.0, 1.0]), np.array([0.0, 0.0, 1.0])]
 

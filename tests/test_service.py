@@ -76,9 +76,10 @@ def test_a_database_that_cannot_be_written_costs_no_request_and_comes_back(path)
 def test_thompson_chooses_as_often_as_sampled_weights_would():
     """Agrawal and Goyal, algorithm 1, drawn 200,000 times: weights of every arm, then the best arm at the context."""
     rng = np.random.default_rng(0)
-    spec = Linear(feature_precision=2.0, intercept_precision=1.0, shared_prior=False, noise={"quality": 0.3})
+    spec = Linear(feature_precision=2.0, intercept_precision=1.0, noise={"quality": 0.3})
     scale, floor, d, arms = 0.8, 0.05, 4, ["a", "b", "c"]
-    router = Router(arms=arms, features=d - 1, learner=ThompsonSampling(scale=scale, floor=floor, belief=spec), seed=1)
+    learner = ThompsonSampling(scale=scale, floor=floor, belief=spec, context_exploration=1.0)
+    router = Router(arms=arms, features=d - 1, learner=learner, seed=1)
     s, b = np.zeros((3, d, d)), np.zeros((3, d))
     for _ in range(60):
         features = rng.normal(size=d - 1)

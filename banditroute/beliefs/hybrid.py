@@ -4,12 +4,12 @@ As in the linear belief, ``y = x'theta_k + noise``, but the arms' weights scatte
 are learned as well, and about what the arms' descriptors ``z_k (q,)`` say of their averages:
 
     theta_k ~ N(beta_k, sigma^2 Lambda^-1)      beta_k = beta + (z_k'delta) e_bias
-    beta    ~ N(b0, sigma^2 Lambda_s^-1)        delta  ~ N(d0, sigma^2 / lambda_z)
+    beta    ~ N(b0, sigma^2 Lambda_s^-1)        delta  ~ N(d0, sigma^2 Lambda_z^-1)
 
 ``Lambda`` is wide for an arm's average and narrow for the rest: requests that are hard for one arm are hard for others
 too, and an arm has to show that it is different. An arm never tried is expected to be what its descriptors and the
-others say. With ``M_k = Lambda - Lambda A_k^-1 Lambda``, what arm k tells of ``beta_k``, and ``E_k = (I, e_bias z_k')``,
-the shared part ``(beta, delta)`` has the posterior precision and mean
+others say. With ``M_k = Lambda - Lambda A_k^-1 Lambda``, which is what arm k tells of ``beta_k``, and
+``E_k = (I, e_bias z_k')``, the shared part ``(beta, delta)`` has the posterior precision and mean
 
     P = Lambda_s + sum_k E_k' M_k E_k       P^-1 (Lambda_s (b0, d0) + sum_k E_k' Lambda theta_0,k)
 
@@ -25,7 +25,7 @@ alike.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,7 +35,6 @@ from banditroute.beliefs.linear import Linear, LinearBelief, invert
 from banditroute.types import Arm, Vector
 
 _GUESS = 0.25  # of an observation: enough to begin with, little enough to give way to the first arms that are known
-_DESCRIPTOR_PRECISION = 16.0  # a standard deviation of a descriptor moves quality by about .1, a quarter of the noise
 _EXPECTED_PRECISION = 1.0  # the slope of what was expected is 1, give or take half
 _NO_PRIOR = Prior()
 
@@ -94,15 +93,13 @@ class HybridBelief(LinearBelief):
         statistics: Mapping[str, bytes],
     ) -> None:
         given = [arm if isinstance(arm, Arm) else Arm(name=arm) for arm in arms]
-        self._z, self._columns = descriptors(given)
-        self._expected = {
-            name: np.array([arm.expected.get(name, np.nan) for arm in given]) for name in priors
-        }
+        self._z, self._columns = descriptors(given, [name for name in priors if priors[name].noise is not None])
+        self._expected = {name: np.array([arm.expected.get(name, np.nan) for arm in given]) for name in priors}
         super().__init__(spec=spec, arms=arms, dimension=dimension, priors=priors, statistics=statistics)
 
     def _prior_precision(self, objective: str) -> Vector:
         per_feature = 64.0 if self._known_size(objective) else 4.0
-        precision = np.full(self._dimension, self._spec.feature_precision or per_feature * (self._dimension - 1))
+        precision = np.full(self._dimension, float(self._spec.feature_precision or per_feature * (self._dimension - 1)))
         precision[-1] = self._spec.intercept_precision
         return precision
 
@@ -138,16 +135,17 @@ class HybridBelief(LinearBelief):
         for j in self._members[g]:
             prior = self._priors.get(self._objectives[j], _NO_PRIOR)
             size = self._size(j)
-            own = self._theta0[j] / size[:, None]
+            unit = np.where(size > 0.0, size, 1.0)
+            own = self._theta0[j] / unit[:, None]
             right = np.concatenate([precision * own.sum(axis=0), bias * (own[:, -1] @ self._z)])
-            right[d - 1] += start[d - 1] * (prior.mean or 0.0)
+            right[d - 1] += start[d - 1] * (1.0 if prior.noise is None else prior.mean or 0.0)
             right[d:] += start[d:] * (self._columns == self._objectives[j])
             weights = shared @ right
             beta, offset = weights[:d], bias * (self._z @ weights[d:])
             pull = precision * beta  # Lambda beta_k = pull + offset_k e_bias
             moved = inverse @ pull + offset[:, None] * lean
             self._theta[j] = size[:, None] * (own + moved)
-            rss = self._rss0[j] / (size * size) + (
+            rss = self._rss0[j] / (unit * unit) + (
                 float(beta @ pull) + offset * (2.0 * beta[-1] + offset / bias)
                 - (moved + 2.0 * own) @ pull - offset * (moved + 2.0 * own)[:, -1]
             )  # fmt: skip
@@ -168,31 +166,33 @@ class HybridBelief(LinearBelief):
         return (shared + shared.T) / 2.0
 
     def _shared_precision(self, g: int) -> Vector:
-        """The diagonal of ``Lambda_s`` and ``lambda_z`` ``(p,)``."""
+        """The diagonals of ``Lambda_s`` and ``Lambda_z`` ``(p,)``."""
         own = self._precision[g]
-        shared = np.full(self._dimension, self._spec.shared_precision or float(own[0]) / 32.0)
-        known = any(self._priors.get(self._objectives[j], _NO_PRIOR).mean is not None for j in self._members[g])
-        shared[-1] = _GUESS if known else 1e-6 * _GUESS
-        return np.concatenate([shared, np.where(self._columns == "", _DESCRIPTOR_PRECISION, _EXPECTED_PRECISION)])
+        shared = np.full(self._dimension, float(self._spec.shared_precision or own[0] / 32.0))
+        shared[-1] = _GUESS
+        return np.concatenate([shared, np.where(self._columns == "", own[-1], _EXPECTED_PRECISION)])
 
     def _size(self, j: int) -> Vector:
         """What the outcomes of an objective are relative to ``(K,)``: 1, or each arm's root mean square so far."""
         name, n = self._objectives[j], self._n[j]
         if self._known_size(name):
             return np.ones(len(n))
-        known = float((n / (n + 1.0)).sum())
-        typical = float((self._squares[j] / (n + 1.0)).sum()) / known if known > 0.0 else 0.0
+        guess = self._priors.get(name, _NO_PRIOR).mean
+        weight = 0.0 if guess is None else _GUESS
+        known = weight + float((n / (n + 1.0)).sum())
+        squares = weight * (guess or 0.0) ** 2 + float((self._squares[j] / (n + 1.0)).sum())
+        typical = squares / known if known > 0.0 else 0.0
         begin = np.where(np.isnan(self._expected[name]), typical, np.square(self._expected[name]))
         size: Vector = np.sqrt((self._squares[j] + begin) / (n + 1.0))
-        return np.where(size > 0.0, size, 1.0)
+        return size
 
 
-def descriptors(arms: Sequence[Arm]) -> tuple[Vector, Vector]:
+def descriptors(arms: Sequence[Arm], objectives: Collection[str] = ()) -> tuple[Vector, Vector]:
     """What describes the arms ``(K, q)``, each column centred, and the objective that each column expects ``(q,)``.
 
     Descriptors are scaled to unit variance, those of positive numbers that span more than a factor of ten by their
-    logarithm; their column has no objective (""). Expected outcomes stay in their unit. What an arm does not say is
-    taken as the others' average.
+    logarithm; their column has no objective (""). Outcomes are taken as expected for the ``objectives`` only, and stay
+    in their unit. What an arm does not say is taken as the others' average.
 
     Examples
     --------
@@ -201,7 +201,7 @@ def descriptors(arms: Sequence[Arm]) -> tuple[Vector, Vector]:
     [[-1.22], [0.0], [1.22]]
     """
     columns: list[Vector] = []
-    objectives: list[str] = []
+    expected: list[str] = []
     for name in sorted({name for arm in arms for name in arm.descriptors}):
         column = np.array([arm.descriptors.get(name, np.nan) for arm in arms])
         if np.nanmin(column) > 0.0 and np.nanmax(column) > 10.0 * np.nanmin(column):
@@ -209,11 +209,11 @@ def descriptors(arms: Sequence[Arm]) -> tuple[Vector, Vector]:
         spread = float(np.nanstd(column))
         if spread > 0.0:
             columns.append((column - np.nanmean(column)) / spread)
-            objectives.append("")
-    for name in sorted({name for arm in arms for name in arm.expected}):
+            expected.append("")
+    for name in sorted({name for arm in arms for name in arm.expected if name in objectives}):
         column = np.array([arm.expected.get(name, np.nan) for arm in arms])
         columns.append(column - np.nanmean(column))
-        objectives.append(name)
+        expected.append(name)
     if not columns:
         return np.zeros((len(arms), 0)), np.empty(0, dtype=str)
-    return np.nan_to_num(np.stack(columns, axis=1)), np.array(objectives)
+    return np.nan_to_num(np.stack(columns, axis=1)), np.array(expected)

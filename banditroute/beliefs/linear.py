@@ -15,7 +15,7 @@ guess ``noise0``:
     sigma^2 = (nu pooled + rss) / (nu + n)
 
 Only ``theta`` and ``rss`` depend on ``mu``, and simply: with those for ``mu = 0`` and ``c = A^-1 Lambda mu``,
-``theta = theta_0 + c`` and ``rss = rss_0 + mu' Lambda (mu - c - 2 theta_0)``. ``A^-1``, ``theta_0`` and ``rss_0`` follow
+``theta = theta_0 + c``, ``rss = rss_0 + mu' Lambda (mu - c - 2 theta_0)``. ``A^-1``, ``theta_0`` and ``rss_0`` follow
 each observation by rank one (Sherman and Morrison 1950) and are derived afresh by Cholesky every ``_REFRESH``
 observations of an arm, and at any that outweighs those before it ``_WIDEST`` times, so that rounding does not build up.
 Where the belief forgets, they stand for the weights of a moment, and are derived afresh when a 32nd of a half-life has
@@ -184,7 +184,7 @@ class LinearBelief:
 
     def _prior_precision(self, objective: str) -> Vector:
         """The diagonal of ``Lambda`` for an objective ``(d,)``."""
-        precision = np.full(self._dimension, self._spec.feature_precision or 4.0 * (self._dimension - 1))
+        precision = np.full(self._dimension, float(self._spec.feature_precision or 4.0 * (self._dimension - 1)))
         precision[-1] = self._spec.intercept_precision
         return precision
 
@@ -343,7 +343,7 @@ class LinearBelief:
             self._scatter(j, rss, mean if prior.noise is None else prior.noise, bias)
 
     def _scatter(self, j: int, rss: Vector, guess: float, bias: float, size: Vector | float = 1.0) -> None:
-        """Derive the noise of one objective, known or learned from what the weights leave over, in units of ``size``."""
+        """Derive the noise of one objective, known or learned from what the weights leave over (by ``size``)."""
         n = self._n[j]
         known = self._known_noise.get(self._objectives[j])
         if known is not None:

@@ -179,9 +179,7 @@ class ArmStatistics:
         new = tuple(sorted(name for name in observed if name not in held))
         if new:
             d, m = self.dimension, len(new)
-            self.groups.append(
-                Group(objectives=new, n=0.0, s=np.zeros((d, d)), b=np.zeros((m, d)), yy=np.zeros(m))
-            )
+            self.groups.append(Group(objectives=new, n=0.0, s=np.zeros((d, d)), b=np.zeros((m, d)), yy=np.zeros(m)))
         return len(self.groups) > before
 
     def to_bytes(self) -> bytes:

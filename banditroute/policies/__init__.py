@@ -1,9 +1,22 @@
 """Policies: from expected utilities and their spread to a probability for every eligible arm."""
 
-from banditroute.policies.base import Policy
+from banditroute.policies.base import LearningPolicy, Policy, PolicyState
 from banditroute.policies.baselines import Mixture, Uniform
 from banditroute.policies.greedy import Greedy
+from banditroute.policies.inverse_gap import InverseGap
+from banditroute.policies.river_policy import RiverPolicy
 from banditroute.policies.thompson import Thompson
 from banditroute.policies.ucb import UCB
 
-__all__ = ["UCB", "Greedy", "Mixture", "Policy", "Thompson", "Uniform"]
+__all__ = [
+    "UCB",
+    "Greedy",
+    "InverseGap",
+    "LearningPolicy",
+    "Mixture",
+    "Policy",
+    "PolicyState",
+    "RiverPolicy",
+    "Thompson",
+    "Uniform",
+]

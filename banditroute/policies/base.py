@@ -7,7 +7,7 @@ logged is exact.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -21,7 +21,8 @@ from banditroute.types import Vector
 class Policy(Protocol):
     """Turns utilities with uncertainty into a probability for every eligible arm.
 
-    Policies hold settings and no state; all that is learned is in the belief.
+    Policies hold settings and no state; all that is learned is in the belief. (One that learns by itself is a
+    :class:`LearningPolicy`.)
     ``banditroute.testing.check_policy`` is the suite that every policy must pass.
     """
 
@@ -39,6 +40,47 @@ class Policy(Protocol):
         information
             Gives what was learned of each arm, in nats ``(K,)``; called only by a policy that needs it.
         """
+
+
+class PolicyState(Protocol):
+    """What a policy that learns by itself has learned in one router."""
+
+    def probabilities(
+        self, means: Vector, spreads: Vector, *, arms: Sequence[str], information: Callable[[], Vector], x: Vector
+    ) -> Vector:
+        """Probability of each eligible arm at context ``x (d,)``; the rest is as in :class:`Policy`."""
+
+    def learn(self, arm: str, x: Vector, values: Mapping[str, float]) -> None:
+        """Learn the outcomes ``values`` of ``arm`` at context ``x (d,)``: objective -> value, what is newly known."""
+
+
+@runtime_checkable
+class LearningPolicy(Protocol):
+    """The settings of a policy that learns by itself, beside the belief: many routers may share them.
+
+    Its state is not stored: opened again, a router teaches it the outcomes that are not folded into statistics yet.
+    """
+
+    def start(self, *, objectives: Collection[str]) -> PolicyState:
+        """A state that has learned nothing, for a router with these ``objectives``."""
+
+
+def start(policy: Policy | LearningPolicy, *, objectives: Collection[str]) -> PolicyState:
+    """The state of any policy in one router; that of a policy without any learns nothing."""
+    return policy.start(objectives=objectives) if isinstance(policy, LearningPolicy) else _NoState(policy)
+
+
+class _NoState:
+    def __init__(self, policy: Policy) -> None:
+        self._policy = policy
+
+    def probabilities(
+        self, means: Vector, spreads: Vector, *, arms: Sequence[str], information: Callable[[], Vector], x: Vector
+    ) -> Vector:
+        return self._policy.probabilities(means, spreads, arms=arms, information=information)
+
+    def learn(self, arm: str, x: Vector, values: Mapping[str, float]) -> None:
+        pass
 
 
 def greedy(scores: Vector) -> Vector:

@@ -41,7 +41,7 @@ class Thompson:
     array([0.5, 0.5])
     """
 
-    scale: float = 0.5
+    scale: float = 0.8
     floor: float = 0.005
 
     def __post_init__(self) -> None:

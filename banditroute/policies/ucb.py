@@ -43,7 +43,7 @@ class UCB:
     array([0.05, 0.95])
     """
 
-    alpha: float = 0.7
+    alpha: float = 2.0
     delta: float | None = None
     norm_bound: float = 1.0
     floor: float = 0.005

@@ -97,7 +97,7 @@ COST_USD = Objective(name="cost_usd", higher_is_better=False, low=0.0)
 ENERGY_JOULES = Objective(name="energy_joules", higher_is_better=False, low=0.0)
 LATENCY_SECONDS = Objective(name="latency_seconds", higher_is_better=False, low=0.0)
 AVAILABILITY = Objective(name="availability", higher_is_better=True, low=0.0, high=1.0, prior_mean=1.0, prior_noise=0.1)
-OUTPUT_TOKENS = Objective(name="output_tokens", higher_is_better=False, low=0.0, prior_mean=256.0, prior_noise=256.0)
+OUTPUT_TOKENS = Objective(name="output_tokens", higher_is_better=False, low=0.0, prior_mean=256.0)
 
 STANDARD_OBJECTIVES = (QUALITY, COST_USD, ENERGY_JOULES, LATENCY_SECONDS, OUTPUT_TOKENS, AVAILABILITY)
 """What every router knows. ``output_tokens`` are believed so that a priced arm's cost can be computed from them;

@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from banditroute.beliefs.base import Belief, BeliefSpec, Prior
+from banditroute.beliefs.base import Belief, BeliefSpec, Observation, Prior
 from banditroute.types import Vector
 
 _ARMS = ("small", "medium", "large")
@@ -96,7 +96,7 @@ def _folded(spec: BeliefSpec, events: Sequence[_Event]) -> Mapping[str, bytes]:
     """Statistics by arm, folded in two steps."""
     blobs: dict[str, bytes] = {}
     for arm in sorted({arm for arm, _, _ in events}):
-        pairs = [(x, values) for name, x, values in events if name == arm]
+        pairs = [Observation(x, values) for name, x, values in events if name == arm]
         first = spec.fold(None, pairs[:5], dimension=_DIMENSION)
         blobs[arm] = spec.fold(first, pairs[5:], dimension=_DIMENSION)
     return blobs
@@ -104,13 +104,15 @@ def _folded(spec: BeliefSpec, events: Sequence[_Event]) -> Mapping[str, bytes]:
 
 def _known(belief: Belief, x: Vector) -> _Known:
     """Means and spreads of every objective ``(K,)``, by name."""
-    means, spreads = belief.predict(x)
+    means, spreads, averages = belief.predict(x)
     shape = (len(belief.objectives), len(belief.arms))
     assert means.shape == shape, f"the means have the shape {means.shape}, not {shape}"
     assert spreads.shape == shape, f"the spreads have the shape {spreads.shape}, not {shape}"
     assert np.isfinite(means).all(), "a mean is not finite"
     assert np.isfinite(spreads).all(), "a spread is not finite"
     assert (spreads >= 0.0).all(), "a spread is negative"
+    assert averages.shape == shape, f"the spreads of the averages have the shape {averages.shape}, not {shape}"
+    assert (averages <= spreads * (1.0 + 1e-9)).all(), "an arm's average is less certain than its outcome at a context"
     return {name: (means[j], spreads[j]) for j, name in enumerate(belief.objectives)}
 
 
@@ -190,7 +192,7 @@ def _check_watch(spec: BeliefSpec) -> None:
 def _check_inputs(spec: BeliefSpec) -> None:
     """What is passed in stays as it was, and what comes back is the caller's own."""
     x, values, priors = _contexts(1)[0], {"quality": 1.0, "cost_usd": 0.1}, dict(_PRIORS)
-    blob = spec.fold(None, [(x, values)], dimension=_DIMENSION)
+    blob = spec.fold(None, [Observation(x, values)], dimension=_DIMENSION)
     statistics = {"small": blob, "of another router": blob}
     belief = spec.start(arms=_ARMS, dimension=_DIMENSION, priors=priors, statistics=statistics)
     belief.update("small", x, values)
@@ -206,4 +208,4 @@ def _check_inputs(spec: BeliefSpec) -> None:
     assert values == {"quality": 1.0, "cost_usd": 0.1}, "the belief changed the outcomes"
     assert priors == _PRIORS, "the belief changed the priors"
     assert statistics == {"small": blob, "of another router": blob}, "the belief changed the statistics"
-    assert blob == spec.fold(None, [(x, values)], dimension=_DIMENSION), "equal events fold into other bytes"
+    assert blob == spec.fold(None, [Observation(x, values)], dimension=_DIMENSION), "equal events fold into other bytes"

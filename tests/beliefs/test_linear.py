@@ -7,14 +7,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from banditroute.beliefs import ArmStatistics, Linear, Prior
-from banditroute.beliefs.linear import _invert
+from banditroute.beliefs import ArmStatistics, Linear, Observation, Prior
+from banditroute.beliefs.linear import invert
 from banditroute.errors import IncompatibleStoreError, InvalidConfigurationError
 
 
 def disjoint(**settings):
     """Each arm for itself, from a prior that stays: what brute force can follow."""
-    return Linear(**{"feature_precision": 16.0, "intercept_precision": 2.0, "shared_prior": False, **settings})
+    return Linear(**{"feature_precision": 16.0, "intercept_precision": 2.0, **settings})
+
+
+def folded(spec, blob, events, *, dimension):
+    return spec.fold(blob, [Observation(*event) for event in events], dimension=dimension)
 
 
 def started(spec, arms=("a", "b"), dimension=1, **priors):
@@ -38,7 +42,7 @@ def test_one_outcome_by_hand():
     # Lambda = 2, mu = 0.5, y = 1 at x = 1: A = 3, theta = (1 + 2 x 0.5) / 3 = 2/3, spread = 0.3 sqrt(1/3).
     belief = started(disjoint(intercept_precision=2.0, noise={"quality": 0.3}), quality=Prior(mean=0.5))
     belief.update("a", np.ones(1), {"quality": 1.0})
-    means, spreads = belief.predict(np.ones(1))
+    means, spreads, _ = belief.predict(np.ones(1))
     assert means[0] == pytest.approx([2.0 / 3.0, 0.5])
     assert spreads[0] == pytest.approx([0.3 * math.sqrt(1.0 / 3.0), 0.3 * math.sqrt(1.0 / 2.0)])
 
@@ -50,7 +54,7 @@ def test_a_feature_and_a_bias_by_hand():
         disjoint(feature_precision=1.0, intercept_precision=1.0, noise={"y": 1.0}), dimension=2, y=Prior(mean=0.0)
     )
     belief.update("b", np.ones(2), {"y": 3.0})
-    means, spreads = belief.predict(np.array([1.0, 0.0]))
+    means, spreads, _ = belief.predict(np.array([1.0, 0.0]))
     assert means[0] == pytest.approx([0.0, 1.0])
     assert spreads[0] == pytest.approx([1.0, math.sqrt(2.0 / 3.0)])
     assert belief.information() == pytest.approx([0.0, math.log(3.0)])
@@ -96,7 +100,7 @@ def test_scores_are_those_of_linucb(d, k, seed):
         inverse = np.linalg.inv(a)
         theta = np.einsum("kij,kj->ki", inverse, b)
         scores = theta @ x + alpha * np.sqrt(np.einsum("i,kij,j->k", x, inverse, x))
-        means, spreads = belief.predict(x)
+        means, spreads, _ = belief.predict(x)
         worst = max(worst, np.abs(means[0] + alpha * spreads[0] - scores).max())
         a[chosen] += np.outer(x, x)
         b[chosen] += y * x
@@ -124,42 +128,6 @@ def test_learned_noise_is_the_formula_of_the_module():
         noise2 = (nu * pooled + rss) / (nu + n)
         expected = [math.sqrt(noise2[k] * (x @ fits[k][1] @ x)) for k in range(3)]
         assert belief.predict(x).spreads[belief.objectives.index(name)] == pytest.approx(expected, rel=1e-10)
-
-
-def test_the_shared_prior_is_what_the_arms_have_in_common():
-    """Every arm is the ridge from the prior mean of the module's formula, arms without feedback too."""
-    rng = np.random.default_rng(14)
-    arms, d, bias, counts = ["a", "b", "new"], 3, 0.5, [40, 3, 0]
-    spec = Linear(feature_precision=2.0, intercept_precision=bias, noise={"quality": 1.0, "cost_usd": 1.0})
-    priors = {"quality": Prior(mean=0.5), "cost_usd": Prior()}
-    belief = started(spec, arms, d, **priors)
-    contexts, outcomes = rng.normal(size=(3, 40, d)), 3.0 + rng.normal(size=(3, 40, 2))
-    contexts[:, :, -1] = 1.0
-    for i in range(40):  # in turns, so that each arm's prior moves while the other learns
-        for k, n in enumerate(counts):
-            if i < n:
-                belief.update(arms[k], contexts[k, i], dict(zip(priors, outcomes[k, i].tolist(), strict=True)))
-    x = contexts[2, 0]
-    for j, (name, prior) in enumerate(priors.items()):
-        weights = [0.25, 40.0 / 40.5, 3.0 / 3.5] if prior.mean is not None else [0.0, 40.0 / 40.5, 3.0 / 3.5]
-        mu = np.average([prior.mean or 0.0, outcomes[0, :, j].mean(), outcomes[1, :3, j].mean()], weights=weights)
-        for k, n in enumerate(counts):
-            theta, inverse, _ = ridge(spec, Prior(mean=mu), contexts[k, :n], outcomes[k, :n, j])
-            means, spreads = belief.predict(x)
-            row = belief.objectives.index(name)
-            assert means[row, k] == pytest.approx(theta @ x, rel=1e-10)
-            assert spreads[row, k] == pytest.approx(math.sqrt(x @ inverse @ x), rel=1e-10)
-        assert belief.predict(np.array([0.0, 0.0, 1.0])).means[row, 2] == pytest.approx(mu)
-
-
-def test_learned_noise_begins_at_the_size_of_what_is_expected_where_there_is_no_guess():
-    # One outcome 8 and a shared prior mean of 8: no remaining squares, pooled = nu 8^2 / (nu + 1) = 51.2 at nu = 4;
-    # sigma_a^2 = 4 x 51.2 / (4 + 1) = 40.96 = 6.4^2, at A = 2.
-    belief = started(Linear(), ["a"], cost_usd=Prior())
-    belief.update("a", np.ones(1), {"cost_usd": 8.0})
-    means, spreads = belief.predict(np.ones(1))
-    assert means[0] == pytest.approx([8.0])
-    assert spreads[0] == pytest.approx([6.4 / math.sqrt(2.0)])
 
 
 def test_whole_numbers_are_taken_for_precisions():
@@ -217,7 +185,7 @@ def test_rounding_does_not_build_up():
         dimension=d,
         priors={"y": prior},
         statistics={
-            "a": spec.fold(None, [(x, {"y": y}) for x, y in zip(contexts, outcomes, strict=True)], dimension=d)
+            "a": folded(spec, None, [(x, {"y": y}) for x, y in zip(contexts, outcomes, strict=True)], dimension=d)
         },
     )
     theta = ridge(spec, prior, contexts, outcomes)[0]
@@ -239,7 +207,7 @@ def test_contexts_that_outweigh_all_before_them_leave_no_rounding_behind():
         events.append((x, {"y": float(rng.normal())}))
         belief.update("a", *events[-1])
         afresh = spec.start(
-            arms=["a"], dimension=5, priors={"y": prior}, statistics={"a": spec.fold(None, events, dimension=5)}
+            arms=["a"], dimension=5, priors={"y": prior}, statistics={"a": folded(spec, None, events, dimension=5)}
         )
         if i >= 5:  # as soon as the contexts span all directions
             for probe in contexts[:10]:
@@ -249,7 +217,7 @@ def test_contexts_that_outweigh_all_before_them_leave_no_rounding_behind():
 
 def test_a_prior_that_rounding_has_eaten_is_given_back():
     """[[4, 4], [4, 4]] has the eigenvalues 8 and 0, of which the latter becomes 0.5: vv'/8 + ww'/0.5, log det log 4."""
-    inverse, theta, log_det = _invert(np.full((2, 2), 4.0), np.array([[2.0, 0.0]]), least=0.5)
+    inverse, theta, log_det = invert(np.full((2, 2), 4.0), np.array([[2.0, 0.0]]), least=0.5)
     expected = np.array([[1.0 / 16.0 + 1.0, 1.0 / 16.0 - 1.0], [1.0 / 16.0 - 1.0, 1.0 / 16.0 + 1.0]])
     assert inverse == pytest.approx(expected)
     assert theta == pytest.approx(2.0 * expected[:1])
@@ -265,10 +233,10 @@ def test_contexts_too_large_and_too_alike_still_leave_a_belief(size):
         x = np.array([size * (1.0 + 1e-9 * i), size * (1.0 + 2e-9 * i), 1.0])
         events.append((x, {"quality": 0.8 + 0.1 * rng.random()}))
         belief.update("a", *events[-1])
-    blob = spec.fold(None, events, dimension=3)
+    blob = folded(spec, None, events, dimension=3)
     again = spec.start(arms=["a"], dimension=3, priors={"quality": prior}, statistics={"a": blob})
     for one in (belief, again):
-        means, spreads = one.predict(np.array([size, size, 1.0]))
+        means, spreads, _ = one.predict(np.array([size, size, 1.0]))
         assert 0.7 < means[0, 0] < 1.0
         assert 0.0 <= spreads[0, 0] < 0.4
     # Of the difference of the features next to nothing was learned; no direction is less sure than the least prior, 2.
@@ -303,7 +271,7 @@ def test_grouping_is_one_regression_per_objective(reports, watched, seed):
             seen[arm, name][0].append(x)
             seen[arm, name][1].append(value)
     x = rng.normal(size=3)
-    means, spreads = belief.predict(x)
+    means, spreads, _ = belief.predict(x)
     assert set(belief.objectives) == watched.union(*(names for _, names, _ in reports))
     for j, name in enumerate(belief.objectives):
         for k, arm in enumerate("ab"):
@@ -315,17 +283,17 @@ def test_grouping_is_one_regression_per_objective(reports, watched, seed):
 
 
 def test_arms_of_another_router_keep_their_statistics_to_themselves():
-    blob = disjoint().fold(None, [(np.ones(2), {"quality": 1.0})], dimension=2)
+    blob = folded(disjoint(), None, [(np.ones(2), {"quality": 1.0})], dimension=2)
     belief = disjoint().start(arms=["a"], dimension=2, priors={}, statistics={"gone": blob})
     assert belief.objectives == ()
 
 
 def test_statistics_of_another_dimension_are_refused():
-    blob = disjoint().fold(None, [(np.ones(3), {"quality": 1.0})], dimension=3)
+    blob = folded(disjoint(), None, [(np.ones(3), {"quality": 1.0})], dimension=3)
     with pytest.raises(IncompatibleStoreError, match=r"have 3 features, the router has 2; use the featurizer"):
         disjoint().start(arms=["a"], dimension=2, priors={}, statistics={"a": blob})
     with pytest.raises(IncompatibleStoreError, match=r"have 3 features, the router has 2; use the featurizer"):
-        disjoint().fold(blob, [], dimension=2)
+        folded(disjoint(), blob, [], dimension=2)
 
 
 def test_damaged_statistics_are_refused_at_the_start():
@@ -334,7 +302,7 @@ def test_damaged_statistics_are_refused_at_the_start():
 
 
 def test_statistics_are_the_sums_that_the_belief_was_given():
-    blob = disjoint().fold(None, [(np.array([2.0, 1.0]), {"quality": 0.5})], dimension=2)
+    blob = folded(disjoint(), None, [(np.array([2.0, 1.0]), {"quality": 0.5})], dimension=2)
     (group,) = ArmStatistics.from_bytes(blob).groups
     assert (group.n, group.s.tolist(), group.b.tolist()) == (1, [[4.0, 2.0], [2.0, 1.0]], [[1.0, 0.5]])
 

@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from banditroute.beliefs import ArmStatistics
-from banditroute.beliefs.statistics import fold
+from banditroute.beliefs import ArmStatistics, Linear, Observation
 from banditroute.errors import IncompatibleStoreError
 
 NUMBERS = st.floats(-1e50, 1e50)
@@ -20,6 +19,10 @@ EVENTS = st.lists(
     ),
     max_size=6,
 )
+
+
+def fold(blob, events, *, dimension, **settings):
+    return Linear(**settings).fold(blob, [Observation(*event) for event in events], dimension=dimension)
 
 
 def grouped(statistics):
@@ -104,11 +107,66 @@ def test_any_other_damage_is_refused(other, start, length):
 
 
 def test_statistics_of_a_newer_version_are_refused_with_the_remedy():
-    content = struct.pack("<4sHII", b"BRST", 2, 2, 2) + b"[]"
-    with pytest.raises(IncompatibleStoreError, match=r"version 2, this banditroute reads up to 1; upgrade banditroute"):
+    content = struct.pack("<4sHII", b"BRST", 3, 2, 2) + b"[]"
+    with pytest.raises(IncompatibleStoreError, match=r"version 3, this banditroute reads up to 2; upgrade banditroute"):
         ArmStatistics.from_bytes(content + struct.pack("<I", zlib.crc32(content)))
 
 
 def test_statistics_of_another_dimension_are_not_added_to():
     with pytest.raises(IncompatibleStoreError, match="have 2 features, the router has 3"):
         fold(sample(), [(np.ones(3), {"quality": 1.0})], dimension=3)
+
+
+def test_statistics_of_the_version_before_are_read_without_a_clock():
+    meta = b'[{"objectives": ["quality"], "n": 2}]'
+    numbers = np.array([5.0, 3.0, 2.0, 1.5, 1.0, 0.75])  # the upper triangle of S, B, yy
+    content = struct.pack("<4sHII", b"BRST", 1, 2, len(meta)) + meta + numbers.tobytes()
+    read = ArmStatistics.from_bytes(content + struct.pack("<I", zlib.crc32(content)))
+    (group,) = read.groups
+    assert (read.clock, group.n, group.s.tolist()) == (0.0, 2, [[5.0, 3.0], [3.0, 2.0]])
+    assert (group.b.tolist(), group.yy.tolist()) == ([[1.5, 1.0]], [0.75])
+
+
+def test_forgetting_by_hand():
+    """Half-life 2: an outcome of moment 1 weighs 1/2 at moment 3, one of moment 5 leaves 1/4 and 1/2 of the others."""
+    statistics = ArmStatistics(dimension=1, half_life=2.0)
+    x = np.ones(1)
+    statistics.add(x, {"quality": 1.0}, moment=3.0)
+    statistics.add(x, {"quality": 4.0}, moment=1.0)  # late
+    (group,) = statistics.groups
+    assert (statistics.clock, group.n, group.b.item(), group.yy.item()) == (3.0, 1.5, 3.0, 9.0)
+    statistics.add(x, {"quality": 0.0}, moment=5.0)
+    assert (statistics.clock, group.n, group.b.item()) == (5.0, 1.75, 1.5)
+
+
+@given(
+    EVENTS.map(lambda events: [(np.sign(x), {n: float(np.sign(y)) for n, y in v.items()}) for x, v in events]),
+    st.randoms(use_true_random=False),
+    st.sampled_from([{}, {"half_life_requests": 3.0}]),
+)
+def test_neither_order_nor_merging_matters(events, random, settings):
+    timed = [(*event, 0.0, 2 * i) for i, event in enumerate(events)]
+    whole = ArmStatistics.from_bytes(fold(None, timed, dimension=3, **settings))
+    random.shuffle(timed)
+    parts = [fold(None, timed[i::2], dimension=3, **settings) for i in range(2)]
+    merged = ArmStatistics.from_bytes(Linear(**settings).merge(parts, dimension=3))
+    assert merged.clock == whole.clock
+    known, expected = (
+        {name: (g.n, g.s, g.b[i], g.yy[i]) for g in one.groups for i, name in enumerate(g.objectives)}
+        for one in (merged, whole)
+    )
+    assert known.keys() == expected.keys()
+    for name, numbers in known.items():
+        for mine, theirs in zip(numbers, expected[name], strict=True):
+            assert np.allclose(mine, theirs, rtol=1e-13, atol=1e-13)
+
+
+def test_what_is_taken_back_leaves_what_was_before():
+    before = [(np.array([2.0, 1.0]), {"quality": 0.5, "cost_usd": 3.0}, 0.0, 4)]
+    after = [(np.array([0.5, 1.0]), {"quality": 1.0, "cost_usd": 1.0}, 0.0, 2)]
+    back = [(*after[0], -1.0)]
+    blob = fold(None, before + after + back, dimension=2, half_life_requests=2.0)
+    (mine,), (true,) = (ArmStatistics.from_bytes(b).groups for b in (blob, fold(None, before, dimension=2)))
+    assert (mine.n, mine.s.tolist(), mine.b.tolist(), mine.yy.tolist()) == (
+        true.n, true.s.tolist(), true.b.tolist(), true.yy.tolist()
+    )  # fmt: skip

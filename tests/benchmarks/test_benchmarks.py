@@ -1,5 +1,6 @@
 """The form that all benchmarks share, and that what they compare with is right."""
 
+import importlib.util
 import json
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from click.testing import CliRunner
 
 from banditroute.simulate.logs import read_outcomes
 from benchmarks.harness import Row, command, report, row
+from benchmarks.rivals import RIVALS
 from benchmarks.speed import BareLinUCB
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -158,8 +160,8 @@ class TestBareLinUCB:
 def rows(small_log, tmp_path_factory):
     """What the quality benchmark writes of two seeds on 60 prompts."""
     out = tmp_path_factory.mktemp("quality") / "out.json"
-    run = [sys.executable, "-m", "benchmarks.quality", str(small_log), "--seeds", "2", "--json", str(out)]
-    done = subprocess.run(run, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    run = [sys.executable, "-m", "benchmarks.quality", str(small_log), "--seeds", "2", "--rival-seeds", "3"]
+    done = subprocess.run([*run, "--json", str(out)], cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     rows = json.loads(out.read_text())["rows"]
     assert len(done.stdout.splitlines()) == len(rows) + 1
@@ -177,10 +179,15 @@ class TestQuality:
         for figure in rows:
             by_policy.setdefault(figure["policy"], []).append((figure["metric"], figure["n"]))
         learned = [("score_pass", 2), ("score_second_half", 2), ("regret", 2)]
+        rivals = [name for name in RIVALS if importlib.util.find_spec(name)]
         assert by_policy == {
             "banditroute": learned,
             "banditroute/linucb": learned,
+            "banditroute/squarecb": learned,
             "banditroute/epsilon_greedy": learned,
+            **{name: [(metric, 3) for metric, _ in learned] for name in rivals},
+            "ridge_full": [("score_pass", 3)],
+            "knn_full": [("score_pass", 3)],
             **{name: [("score_pass", 1)] for name in ("best_single", "best_per_task", "uniform", "oracle")},
         }
 

@@ -56,21 +56,21 @@ class Shared(LinearBelief):
         if kept is None or kept.means.shape != fresh.means.shape:
             self.kept = kept = fresh
         elif not np.array_equal(x, self.last):
-            kept.means[:], kept.spreads[:] = fresh
+            kept.means[:], kept.spreads[:], kept.average_spreads[:] = fresh
         self.last = x.copy()
         return kept
 
 
 class Shifted(LinearBelief):
     def predict(self, x):
-        means, spreads = super().predict(x)
-        return Prediction(means + 1e-6, spreads)
+        means, *spreads = super().predict(x)
+        return Prediction(means + 1e-6, *spreads)
 
 
 class Certain(LinearBelief):
     def predict(self, x):
-        means, spreads = super().predict(x)
-        return Prediction(means, np.ones_like(spreads))
+        means, _, averages = super().predict(x)
+        return Prediction(means, np.ones_like(means), np.minimum(averages, 1.0))
 
 
 class Scribbling(LinearBelief):

@@ -1,28 +1,63 @@
 """Every public policy passes the suite, and the suite finds each broken promise."""
 
+import itertools
+
 import numpy as np
 import pytest
 
 import banditroute.policies
-from banditroute.policies import UCB, Greedy, Mixture, Thompson, Uniform
+from banditroute.policies import UCB, Greedy, InverseGap, Mixture, RiverPolicy, Thompson, Uniform
+from banditroute.policies.base import greedy
 from banditroute.testing import check_policy
 
+
+def river(name, *, pulls=1, **settings):
+    bandit = pytest.importorskip("river.bandit")
+    if name == "ThompsonSampling":
+        settings["reward_obj"] = pytest.importorskip("river.proba").Beta()
+    return RiverPolicy(policy=getattr(bandit, name)(seed=0, **settings), pulls=pulls)
+
+
+NOT_LEARNING = {"regret": None}
 POLICIES = {
-    "UCB": [UCB(), UCB(alpha=0.0, floor=0.0), UCB(alpha=1.0, delta=0.1)],
-    "Greedy": [Greedy(), Greedy(floor=0.0), Greedy(floor=1.0)],
-    "Thompson": [Thompson(), Thompson(scale=0.0), Thompson(scale=1.0, floor=0.0)],
-    "Uniform": [Uniform()],
-    "Mixture": [Mixture(shares={"small": 3.0, "large": 1.0}), Mixture(shares={"of another router": 1.0})],
+    "UCB": [(UCB, {}), (lambda: UCB(alpha=0.0, floor=0.0), NOT_LEARNING), (lambda: UCB(alpha=1.0, delta=0.1), {})],
+    "Greedy": [(Greedy, {}), (lambda: Greedy(floor=0.0), NOT_LEARNING), (lambda: Greedy(floor=1.0), NOT_LEARNING)],
+    "InverseGap": [
+        (InverseGap, {}),
+        (lambda: InverseGap(scale=0.0), NOT_LEARNING),
+        (lambda: InverseGap(scale=1.0), {}),
+    ],
+    "Thompson": [
+        (Thompson, {"accuracy": 0.006}),
+        (lambda: Thompson(scale=0.0), NOT_LEARNING),
+        (lambda: Thompson(scale=1.0, floor=0.0), {"accuracy": 0.006}),
+    ],
+    "Uniform": [(Uniform, NOT_LEARNING)],
+    "Mixture": [
+        (lambda: Mixture(shares={"small": 3.0, "large": 1.0}), NOT_LEARNING),
+        (lambda: Mixture(shares={"of another router": 1.0}), NOT_LEARNING),
+    ],
+    "RiverPolicy": [
+        (lambda: river("UCB", delta=0.5, pulls=40), {"accuracy": 0.2}),
+        (lambda: river("EpsilonGreedy", epsilon=0.1, pulls=40), {"accuracy": 0.2}),
+        (lambda: river("ThompsonSampling", pulls=20), {"accuracy": 0.3}),
+        (lambda: river("Exp3", gamma=0.1, pulls=20), {"accuracy": 0.3, "regret": 0.6}),
+        (lambda: river("LinUCBDisjoint", alpha=1.0, beta=4.0, pulls=5), {"accuracy": 0.5}),
+        (lambda: river("RandomPolicy", pulls=20), {"accuracy": 0.3, "regret": None}),
+    ],
 }
 
 
 def test_every_public_policy_is_tried():
-    assert set(POLICIES) == set(banditroute.policies.__all__) - {"Policy"}
+    assert set(POLICIES) == set(banditroute.policies.__all__) - {"LearningPolicy", "Policy", "PolicyState"}
 
 
-@pytest.mark.parametrize("policy", [policy for some in POLICIES.values() for policy in some], ids=repr)
-def test_policies_keep_the_contract(policy):
-    check_policy(policy, accuracy=0.006 if isinstance(policy, Thompson) else 1e-9)
+@pytest.mark.parametrize(
+    ("make", "promises"),
+    [pytest.param(*case, id=f"{name}-{k}") for name, some in POLICIES.items() for k, case in enumerate(some)],
+)
+def test_policies_keep_the_contract(make, promises):
+    check_policy(make(), **promises)
 
 
 def softmax(means):
@@ -109,3 +144,93 @@ def test_what_is_no_policy_is_refused():
 def test_a_policy_outside_its_stated_accuracy_is_found():
     with pytest.raises(AssertionError, match="in another order"):
         check_policy(Thompson(scale=1.0, floor=0.0), accuracy=1e-6)
+
+
+class Learns:
+    """A greedy policy that learns by itself; ``spoil`` is called with the state, arm, context and outcomes."""
+
+    def __init__(self, spoil=lambda state, arm, x, values: None):
+        self.spoil = spoil
+
+    def start(self, *, objectives):
+        return LearnsState(self.spoil)
+
+
+class LearnsState:
+    def __init__(self, spoil):
+        self.spoil = spoil
+        self.sums = {}
+
+    def probabilities(self, means, spreads, *, arms, information, x):
+        mean = np.array([np.divide(*self.sums.get(arm, (1.0, 1.0))) for arm in arms])
+        return 0.95 * greedy(mean) + 0.05 / len(arms)
+
+    def learn(self, arm, x, values):
+        self.spoil(self, arm, x, values)
+        total, count = self.sums.get(arm, (1.0, 1.0))
+        self.sums[arm] = total + values["quality"], count + 1.0
+
+
+COUNT = itertools.count()
+
+
+def remembers_all(state, arm, x, values):
+    vars(state).setdefault("log", []).append((arm, x, dict(values)))
+
+
+def mixes_states(state, arm, x, values):
+    state.sums = {arm: (2.0 * (next(COUNT) % 2), 1.0)}
+
+
+def changes_context(state, arm, x, values):
+    x += 1.0
+
+
+def changes_outcomes(state, arm, x, values):
+    values["quality"] = 0.0
+
+
+def forgets(state, arm, x, values):
+    state.sums.clear()
+
+
+def throws_dice(state, arm, x, values):
+    if np.random.default_rng().random() < 0.5:
+        state.sums.clear()
+
+
+def test_a_policy_that_learns_by_itself_passes():
+    check_policy(Learns())
+
+
+@pytest.mark.parametrize(
+    ("spoil", "complaint"),
+    [
+        (remembers_all, "grew by"),
+        (mixes_states, "and its copy"),
+        (changes_context, "changed the context that it was taught"),
+        (changes_outcomes, "changed the outcomes that it was taught"),
+        (forgets, "regret"),
+        (throws_dice, "and its copy|equal seeds made other choices"),
+    ],
+)
+def test_broken_states_are_found(spoil, complaint):
+    with pytest.raises(AssertionError, match=complaint):
+        check_policy(Learns(spoil))
+
+
+def test_a_policy_that_never_finds_the_best_arm_is_found():
+    with pytest.raises(AssertionError, match="regret"):
+        check_policy(Uniform())
+
+
+def test_an_arm_that_is_away_must_not_change_the_others():
+    seen = []
+
+    def answer(means, spreads, arms):
+        seen.append(len(arms))
+        n = len(arms)
+        return np.eye(n)[0] if seen[-3:] == [n, n - 1, n] else np.full(n, 1.0 / n)
+
+    with pytest.raises(AssertionError, match="when an arm had been away"):
+        check_policy(Odd(answer))

@@ -1,0 +1,196 @@
+"""The hybrid belief against the joint Gaussian of all weights, written out and solved in one go."""
+
+import math
+
+import numpy as np
+import pytest
+
+from banditroute.beliefs import Hybrid, Linear, Observation, Prior
+from banditroute.beliefs.hybrid import descriptors
+from banditroute.types import Arm
+
+QUALITY = {"quality": Prior(mean=0.5, noise=0.4)}
+
+
+def joint(arms, contexts, outcomes, *, own, shared, z, columns, b0):
+    """Posterior mean and covariance, in units of the noise, of (beta, delta, theta_1 .. theta_K) together."""
+    k, d, q = len(arms), contexts[0].shape[1], z.shape[1]
+    size = d + q + k * d
+    p, r = np.zeros((size, size)), np.zeros(size)
+    p[: d + q, : d + q] = np.diag(shared)
+    r[: d + q] = shared * b0
+    for i in range(k):
+        at = slice(d + q + i * d, d + q + (i + 1) * d)
+        e = np.zeros((d, d + q))  # theta_i - e (beta, delta) has the precision own
+        e[:, :d] = np.eye(d)
+        e[-1, d:] = z[i]
+        both = np.zeros((d, size))
+        both[:, : d + q] = -e
+        both[:, at] = np.eye(d)
+        p += both.T @ np.diag(own) @ both
+        p[at, at] += contexts[i].T @ contexts[i]
+        r[at] += contexts[i].T @ outcomes[i]
+    covariance = np.linalg.inv(p)
+    return covariance @ r, covariance
+
+
+def drawn(seed, counts, d):
+    rng = np.random.default_rng(seed)
+    contexts = [rng.normal(size=(n, d)) for n in counts]
+    for x in contexts:
+        x[:, -1] = 1.0
+    return contexts, [0.3 * k + x[:, 0] + rng.normal(size=len(x)) for k, x in enumerate(contexts)]
+
+
+@pytest.mark.parametrize("described", [False, True])
+@pytest.mark.parametrize(("counts", "d"), [([40, 3, 0], 3), ([0, 0], 2), ([5, 500], 1), ([7, 7, 7, 300], 6)])
+def test_it_is_the_joint_posterior(counts, d, described):
+    arms = [
+        Arm(name=f"arm {k}", descriptors={"size": k**2} if k != 1 else {}, expected={"quality": 0.1 * k})
+        if described
+        else Arm(name=f"arm {k}")
+        for k in range(len(counts))
+    ]
+    contexts, outcomes = drawn(1, counts, d)
+    spec = Hybrid(feature_precision=8.0, intercept_precision=2.0, shared_precision=0.5, noise={"quality": 0.7})
+    belief = spec.start(arms=arms, dimension=d, priors=QUALITY)
+    belief.watch(["quality"])
+    for i in range(max(counts)):  # in turns, so that what is shared moves while the others learn
+        for k, n in enumerate(counts):
+            if i < n:
+                belief.update(arms[k].name, contexts[k][i], {"quality": outcomes[k][i]})
+    z, columns = descriptors(arms, ["quality"])
+    own = np.array([8.0] * (d - 1) + [2.0])
+    shared = np.array([0.5] * (d - 1) + [0.25] + [1.0 if name else 2.0 for name in columns])
+    b0 = np.array([0.0] * (d - 1) + [0.5] + [float(name == "quality") for name in columns])
+    mean, covariance = joint(arms, contexts, outcomes, own=own, shared=shared, z=z, columns=columns, b0=b0)
+    p = d + z.shape[1]
+    rng = np.random.default_rng(2)
+    for _ in range(5):
+        x = np.append(rng.normal(size=d - 1), 1.0)
+        means, spreads, averages = belief.predict(x)
+        for k, n in enumerate(counts):
+            at = slice(p + k * d, p + (k + 1) * d)
+            assert means[0, k] == pytest.approx(mean[at] @ x, abs=1e-9)
+            inverse = np.linalg.inv(np.diag(own) + contexts[k].T @ contexts[k])
+            width = x @ inverse @ x + (2.0 * inverse[-1, -1]) ** 2 * covariance[d - 1, d - 1]
+            assert spreads[0, k] == pytest.approx(0.7 * math.sqrt(width), rel=1e-9)
+            assert averages[0, k] == pytest.approx(0.7 / math.sqrt(n + 2.0))
+
+
+def test_the_noise_is_what_the_joint_posterior_leaves_over():
+    counts, d, nu = [40, 3, 0], 3, 4.0
+    contexts, outcomes = drawn(3, counts, d)
+    spec = Hybrid(feature_precision=8.0, shared_precision=0.5)
+    belief = spec.start(arms=["a", "b", "c"], dimension=d, priors=QUALITY)
+    for k, n in enumerate(counts):
+        for i in range(n):
+            belief.update("abc"[k], contexts[k][i], {"quality": outcomes[k][i]})
+    own = np.array([8.0, 8.0, 4.0])
+    none = np.zeros((3, 0))
+    shared, b0 = np.array([0.5, 0.5, 0.25]), np.array([0.0, 0.0, 0.5])
+    mean, _ = joint("abc", contexts, outcomes, own=own, shared=shared, z=none, columns=[], b0=b0)
+    beta = mean[:d]
+    rss = []
+    for k in range(3):
+        theta = mean[d + k * d : d + (k + 1) * d]
+        left = outcomes[k] - contexts[k] @ theta
+        rss.append(left @ left + (theta - beta) @ (own * (theta - beta)))
+    pooled = (nu * 0.4**2 + sum(rss)) / (nu + sum(counts))
+    averages = belief.predict(np.ones(d)).average_spreads[0]
+    for k, n in enumerate(counts):
+        assert averages[k] == pytest.approx(math.sqrt((nu * pooled + rss[k]) / (nu + n) / (n + 4.0)))
+
+
+def test_what_is_hard_for_some_is_expected_to_be_hard_for_an_arm_never_tried():
+    belief = Hybrid().start(arms=["a", "b", "new"], dimension=2, priors=QUALITY)
+    for hard in [0.0, 1.0] * 100:
+        for arm in "ab":
+            belief.update(arm, np.array([hard, 1.0]), {"quality": 0.9 - 0.6 * hard})
+    easy, hard = (belief.predict(np.array([h, 1.0])).means[0, 2] for h in (0.0, 1.0))
+    assert easy == pytest.approx(0.9, abs=0.05)
+    assert hard == pytest.approx(0.3, abs=0.05)
+
+
+def test_dollars_are_shared_by_ratio_and_not_by_difference():
+    """Long requests cost three times as much with both arms; the third, five times dearer, was seen on short ones."""
+    belief = Hybrid().start(arms=["a", "b", "dear"], dimension=2, priors={"cost_usd": Prior()})
+    for long in [0.0, 1.0] * 200:
+        for arm, cost in {"a": 0.001, "b": 0.002}.items():
+            belief.update(arm, np.array([long, 1.0]), {"cost_usd": cost * (1.0 + 2.0 * long)})
+    for _ in range(50):
+        belief.update("dear", np.array([0.0, 1.0]), {"cost_usd": 0.01})
+    means = belief.predict(np.array([1.0, 1.0])).means[0]
+    assert means[:2] == pytest.approx([0.003, 0.006], rel=0.02)
+    assert means[2] > 0.016  # and .013 by difference
+
+
+def test_descriptors_say_what_to_expect_of_an_arm_never_tried():
+    arms = [Arm(name=str(n), descriptors={"size_billions": 4.0**n}) for n in range(6)]
+    belief = Hybrid().start(arms=arms, dimension=1, priors=QUALITY)
+    for arm in arms[:5]:
+        for _ in range(100):
+            belief.update(arm.name, np.ones(1), {"quality": 0.3 + 0.1 * int(arm.name)})
+    means = belief.predict(np.ones(1)).means[0]
+    assert means[5] == pytest.approx(0.8, abs=0.1)  # and .5 is the average of the others
+
+
+def test_expected_outcomes_are_where_arms_begin():
+    arms = [Arm(name="good", expected={"quality": 0.8}), Arm(name="bad", expected={"quality": 0.4}), Arm(name="new")]
+    belief = Hybrid().start(arms=arms, dimension=1, priors=QUALITY)
+    belief.watch(["quality"])
+    assert belief.predict(np.ones(1)).means[0] == pytest.approx([0.7, 0.3, 0.5])  # differences count, about 0.5
+    belief = Hybrid().start(
+        arms=[
+            Arm(name="slow", expected={"latency_seconds": 8.0}),
+            Arm(name="quick"),
+        ],
+        dimension=1,
+        priors={"latency_seconds": Prior()},
+    )
+    for _ in range(50):
+        belief.update("quick", np.ones(1), {"latency_seconds": 2.0})
+    assert belief.predict(np.ones(1)).means[0] == pytest.approx([8.0, 2.0], rel=0.1)
+
+
+@pytest.mark.parametrize("settings", [{"half_life_requests": 50.0}, {"half_life_seconds": 500.0}])
+@pytest.mark.parametrize("spec", [Linear, Hybrid])
+def test_what_is_forgotten_follows_a_change_and_online_is_the_fold(spec, settings):
+    rng = np.random.default_rng(5)
+    made = spec(**settings)
+    belief = made.start(arms=["a", "b"], dimension=3, priors=QUALITY)
+    observations = {"a": [], "b": []}
+    for i in range(400):
+        x = np.append(rng.normal(size=2), 1.0)
+        arm, values = "ab"[i % 2], {"quality": 0.9 if i < 200 else 0.2}
+        belief.advance(10.0 * i, i)
+        belief.update(arm, x, values, decided_at=10.0 * i, ordinal=i)
+        observations[arm].append(Observation(x, values, 10.0 * i, i))
+    blobs = {arm: made.fold(None, each, dimension=3) for arm, each in observations.items()}
+    again = made.start(arms=["a", "b"], dimension=3, priors=QUALITY, statistics=blobs)
+    x = np.array([0.0, 0.0, 1.0])
+    assert belief.predict(x).means[0] == pytest.approx([0.2, 0.2], abs=0.1)
+    assert belief.counts("quality") == pytest.approx(again.counts("quality"), rel=0.02)  # as of 2% of a half-life ago
+    assert belief.predict(x).means == pytest.approx(again.predict(x).means, rel=0.01)
+    assert again.statistics() == blobs
+
+
+def test_an_idle_belief_returns_to_its_prior_and_no_further():
+    belief = Hybrid(half_life_seconds=60.0, noise={"quality": 0.4}).start(arms=["a"], dimension=2, priors=QUALITY)
+    belief.watch(["quality"])
+    x = np.array([0.7, 1.0])
+    before = belief.predict(x)
+    for i in range(100):
+        belief.update("a", x, {"quality": 1.0}, decided_at=float(i))
+    belief.advance(1e6, 100)
+    for mine, theirs in zip(belief.predict(x), before, strict=True):
+        assert mine == pytest.approx(theirs)
+
+
+def test_two_half_lives_are_refused():
+    from banditroute.errors import InvalidConfigurationError
+
+    with pytest.raises(InvalidConfigurationError, match="give one of them"):
+        Hybrid(half_life_requests=1.0, half_life_seconds=1.0)
+    with pytest.raises(InvalidConfigurationError, match="half_life_seconds is 0"):
+        Linear(half_life_seconds=0.0)
