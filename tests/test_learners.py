@@ -5,8 +5,8 @@ import pytest
 
 from banditroute.beliefs import Hybrid, Linear
 from banditroute.errors import InvalidConfigurationError
-from banditroute.learners import EpsilonGreedy, Learner, LinUCB, ThompsonSampling
-from banditroute.policies import UCB, Greedy, Thompson, Uniform
+from banditroute.learners import EpsilonGreedy, Learner, LinUCB, SquareCB, ThompsonSampling
+from banditroute.policies import UCB, Greedy, InverseGap, Thompson, Uniform
 from banditroute.router import Router
 
 SPEC = Linear(feature_precision=1.0)
@@ -17,6 +17,7 @@ SPEC = Linear(feature_precision=1.0)
     [
         (LinUCB(alpha=1.0, delta=0.1, floor=0.2, belief=SPEC), UCB(alpha=1.0, delta=0.1, floor=0.2)),
         (ThompsonSampling(scale=2.0, floor=0.3, belief=SPEC), Thompson(scale=2.0, floor=0.3)),
+        (SquareCB(scale=2.0, belief=SPEC), InverseGap(scale=2.0)),
         (EpsilonGreedy(epsilon=0.4, belief=SPEC), Greedy(floor=0.4)),
         (Learner(policy=Uniform(), belief=SPEC), Uniform()),
     ],
@@ -27,12 +28,17 @@ def test_a_learner_is_its_policy_and_belief(learner, policy):
     assert repr(learner) == f"{type(learner).__name__}(policy={policy!r})"
 
 
-@pytest.mark.parametrize("learner", [LinUCB(), ThompsonSampling(), EpsilonGreedy(), Learner(policy=Uniform())])
+@pytest.mark.parametrize(
+    "learner", [LinUCB(), ThompsonSampling(), SquareCB(), EpsilonGreedy(), Learner(policy=Uniform())]
+)
 def test_the_belief_is_hybrid_unless_told_otherwise(learner):
     assert learner.belief == Hybrid()
 
 
-@pytest.mark.parametrize(("learner", "policy"), [(LinUCB, UCB), (ThompsonSampling, Thompson), (EpsilonGreedy, Greedy)])
+@pytest.mark.parametrize(
+    ("learner", "policy"),
+    [(LinUCB, UCB), (ThompsonSampling, Thompson), (SquareCB, InverseGap), (EpsilonGreedy, Greedy)],
+)
 def test_defaults_are_those_of_the_policy(learner, policy):
     assert learner().policy == policy()
 
@@ -45,7 +51,7 @@ def test_bad_settings_are_refused(make):
         make()
 
 
-@pytest.mark.parametrize("learner", [LinUCB(), ThompsonSampling(), EpsilonGreedy()], ids=repr)
+@pytest.mark.parametrize("learner", [LinUCB(), ThompsonSampling(), SquareCB(), EpsilonGreedy()], ids=repr)
 def test_constant_costs_do_not_lock_the_better_arm_out(learner):
     """One cost that never varies is no certainty about the costs of arms that were not tried."""
     for seed in range(5):

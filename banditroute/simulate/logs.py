@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -26,7 +27,7 @@ _OBJECTIVES = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutcomeTable:
-    """Full information: the outcomes of every arm for every prompt.
+    """The outcomes of every arm for every prompt, or in a partial log of some arms for each.
 
     Attributes
     ----------
@@ -37,7 +38,8 @@ class OutcomeTable:
     arms
         The K arms.
     outcomes
-        Objective -> ``(n, K)``, in the objective's unit; NaN where it is not known. ``quality`` is always known.
+        Objective -> ``(n, K)``, in the objective's unit; NaN where it is not known. Where ``quality`` is not known, the
+        log is partial: that arm did not answer that prompt.
     """
 
     name: str
@@ -50,11 +52,22 @@ class OutcomeTable:
         return len(self.prompts)
 
 
-def read_outcomes(path: str | Path) -> OutcomeTable:
+def read_outcomes(
+    path: str | Path, *, partial: bool = False, further: Mapping[str, str] = MappingProxyType({})
+) -> OutcomeTable:
     """Read a Parquet file with one row per (query, arm).
 
     Columns: ``query_id``, ``model`` and ``score`` in [0, 1] are needed; ``prompt``, ``dataset`` (task), ``cost_usd``,
     ``energy_j``, ``latency_s`` and ``output_tokens`` are read where they are.
+
+    Parameters
+    ----------
+    path
+        The file.
+    partial
+        Whether a (query, arm) may be missing: then only some arms can be chosen for that query.
+    further
+        Columns of objectives of your own -> their names.
 
     Raises
     ------
@@ -82,7 +95,7 @@ def read_outcomes(path: str | Path) -> OutcomeTable:
     shape = (len(query_names), len(arm_names))
     seen = np.zeros(shape, dtype=int)
     np.add.at(seen, (query, arm), 1)
-    wrong = np.argwhere(seen != 1)
+    wrong = np.argwhere(seen > 1 if partial else seen != 1)
     if len(wrong):
         i, k = wrong[0]
         raise InvalidInputError(
@@ -90,13 +103,13 @@ def read_outcomes(path: str | Path) -> OutcomeTable:
             f"({len(wrong)} such pairs of {seen.size}); simulation needs the outcome of every arm for every query"
         )
     outcomes = {}
-    for column, objective in _OBJECTIVES.items():
+    for column, objective in {**_OBJECTIVES, **further}.items():
         if column in rows.column_names and rows[column].null_count < len(rows):
-            values = np.empty(shape)
+            values = np.full(shape, np.nan)
             values[query, arm] = _numbers(rows, column, path)
             outcomes[objective] = values
     quality = outcomes.get("quality", np.full(shape, np.nan))
-    if not ((quality >= 0.0) & (quality <= 1.0)).all():
+    if not ((quality >= 0.0) & (quality <= 1.0) | (seen == 0)).all():
         raise InvalidInputError(f"{path} has a score that is missing or outside [0, 1]; scale or drop it")
     first = np.empty(shape[0], dtype=np.intp)
     first[query[::-1]] = np.arange(len(query))[::-1]

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from banditroute.learners import Learner
+from banditroute.rewards.objectives import Objective
 from banditroute.router import Router
 from banditroute.simulate.logs import OutcomeTable
 from banditroute.store.memory import MemoryStore
@@ -45,9 +46,18 @@ class Trace:
 
 
 def replay(
-    table: OutcomeTable, x: Vector, *, learner: Learner, prefer: Preference, seed: int, policy: str = ""
+    table: OutcomeTable,
+    x: Vector,
+    *,
+    learner: Learner,
+    prefer: Preference,
+    seed: int,
+    policy: str = "",
+    objectives: Sequence[Objective] = (),
 ) -> Trace:
     """Route every row of the table once, in an order drawn from ``seed``, with feedback at once.
+
+    Of a partial log, each row is routed among the arms whose quality is known there.
 
     Parameters
     ----------
@@ -55,6 +65,8 @@ def replay(
         Features of each row ``(n, d - 1)``, without bias.
     policy
         Name of the learner in the trace.
+    objectives
+        The user's own objectives, if the table has any.
 
     Examples
     --------
@@ -73,6 +85,8 @@ def replay(
     order = np.random.default_rng(seed).permutation(len(table))
     columns = {name: values.tolist() for name, values in table.outcomes.items()}
     index = {arm: k for k, arm in enumerate(table.arms)}
+    answered = ~np.isnan(table.outcomes["quality"])
+    among = [None if row.all() else [table.arms[k] for k in np.flatnonzero(row)] for row in answered]
     chosen = np.empty(len(order), dtype=np.intp)
     now = 0.0
     with Router(
@@ -80,13 +94,14 @@ def replay(
         features=x.shape[1],
         learner=learner,
         prefer=prefer,
+        objectives=objectives,
         store=MemoryStore(capacity=1),
         seed=seed,
         clock=lambda: now,
     ) as router:
         for step, row in enumerate(order):
             now += _SECONDS_BETWEEN_REQUESTS
-            decision = router.route(x[row])
+            decision = router.route(x[row], arms=among[row])
             k = chosen[step] = index[decision.arm]
             values = {name: column[row][k] for name, column in columns.items()}
             router.feedback(decision.id, **{name: value for name, value in values.items() if value == value})
@@ -94,27 +109,39 @@ def replay(
 
 
 def sweep(
-    table: OutcomeTable, x: Vector, *, learners: Mapping[str, Learner], prefer: Preference, seeds: Sequence[int]
+    table: OutcomeTable,
+    x: Vector,
+    *,
+    learners: Mapping[str, Learner],
+    prefer: Preference,
+    seeds: Sequence[int],
+    objectives: Sequence[Objective] = (),
 ) -> Iterator[Trace]:
     """``replay`` for every learner and seed, on all cores; traces come as they are done, in any order."""
     cells = [(policy, seed) for seed in seeds for policy in learners]
     with ProcessPoolExecutor(
         max_workers=min(len(cells), os.cpu_count() or 1),
         initializer=_begin,
-        initargs=(table, x, dict(learners), prefer),
+        initargs=(table, x, dict(learners), prefer, objectives),
     ) as pool:
         for done in as_completed([pool.submit(_cell, policy, seed) for policy, seed in cells]):
             yield done.result()
 
 
-_job: tuple[OutcomeTable, Vector, dict[str, Learner], Preference]
+_job: tuple[OutcomeTable, Vector, dict[str, Learner], Preference, Sequence[Objective]]
 
 
-def _begin(table: OutcomeTable, x: Vector, learners: dict[str, Learner], prefer: Preference) -> None:
+def _begin(
+    table: OutcomeTable,
+    x: Vector,
+    learners: dict[str, Learner],
+    prefer: Preference,
+    objectives: Sequence[Objective],
+) -> None:
     global _job  # the table is sent to each worker once, not with every cell
-    _job = (table, x, learners, prefer)
+    _job = (table, x, learners, prefer, objectives)
 
 
 def _cell(policy: str, seed: int) -> Trace:
-    table, x, learners, prefer = _job
-    return replay(table, x, learner=learners[policy], prefer=prefer, seed=seed, policy=policy)
+    table, x, learners, prefer, objectives = _job
+    return replay(table, x, learner=learners[policy], prefer=prefer, seed=seed, policy=policy, objectives=objectives)

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from banditroute._imports import optional
+from banditroute.simulate.frontier import frontier
 from banditroute.simulate.logs import OutcomeTable
 from banditroute.simulate.metrics import Estimate, Row, utilities
 from banditroute.simulate.replay import Trace
@@ -95,11 +96,11 @@ def draw(
     if costs is not None and costs.sum() > 0.0:  # neither with gaps nor all free, which no logarithmic axis can show
         quality = table.outcomes["quality"].mean(axis=0)
         cost = costs.mean(axis=0)
-        hull = _upper_hull(cost, quality)
+        hull = frontier(cost, quality)
         # Straight mixtures look curved on a logarithmic axis, so they are drawn in steps.
-        corners = np.arange(len(hull))
-        at = np.linspace(0.0, len(hull) - 1.0, 400)
-        line_cost, line_quality = np.interp(at, corners, cost[hull]), np.interp(at, corners, quality[hull])
+        corners = np.arange(len(hull.corners))
+        at = np.linspace(0.0, len(corners) - 1.0, 400)
+        line_cost, line_quality = np.interp(at, corners, hull.cost), np.interp(at, corners, hull.quality)
         right.plot(line_cost, line_quality, "--", color="0.4", linewidth=1.0, label="mixtures of two arms")
         right.scatter(cost, quality, marker="s", color="0.4", s=28)
         for rank, k in enumerate(np.argsort(cost)):
@@ -125,17 +126,3 @@ def draw(
         right.legend(frameon=False, fontsize=9, loc="lower right")
     figure.suptitle(f"{table.name}: {len(table):,} prompts, {len(table.arms)} arms, {prefer}", fontsize=11)
     figure.savefig(path, dpi=110, format="png")
-
-
-def _upper_hull(cost: np.ndarray, quality: np.ndarray) -> list[int]:
-    """Arms on the upper hull of quality over cost, cheapest first."""
-    hull: list[int] = []
-    for k in np.lexsort((-quality, cost)):
-        if hull and quality[k] <= quality[hull[-1]]:
-            continue
-        while len(hull) > 1 and (quality[k] - quality[hull[-1]]) * (cost[hull[-1]] - cost[hull[-2]]) >= (
-            quality[hull[-1]] - quality[hull[-2]]
-        ) * (cost[k] - cost[hull[-1]]):
-            hull.pop()
-        hull.append(int(k))
-    return hull

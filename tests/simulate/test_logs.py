@@ -108,6 +108,24 @@ def test_pair_that_is_missing_is_named(write):
         read_outcomes(write(**rows))
 
 
+def test_a_partial_log_lacks_pairs_but_repeats_none(write):
+    rows = {column: values[:3] for column, values in ROWS.items()}
+    table = read_outcomes(write(**rows), partial=True)
+    np.testing.assert_array_equal(table.outcomes["quality"], [[1.0, 0.5], [np.nan, 0.25]])
+    np.testing.assert_array_equal(table.outcomes["cost_usd"], [[0.01, 0.02], [np.nan, 0.04]])
+    with pytest.raises(InvalidInputError, match="score that is missing"):
+        read_outcomes(write(**{**rows, "score": [0.25, None, 1.0]}), partial=True)
+    twice = {column: [*values, values[1]] for column, values in ROWS.items()}
+    with pytest.raises(InvalidInputError, match="has 2 rows"):
+        read_outcomes(write(**twice), partial=True)
+
+
+def test_further_columns_are_objectives(write):
+    table = read_outcomes(write(stars=[4.0, 2.0, 1.0, None]), further={"stars": "star_rating", "moons": "absent"})
+    np.testing.assert_array_equal(table.outcomes["star_rating"], [[1.0, 2.0], [np.nan, 4.0]])
+    assert "absent" not in table.outcomes
+
+
 @pytest.mark.parametrize("score", [-0.01, 1.01, 85.0, float("nan"), float("inf"), None])
 def test_score_out_of_range_or_missing_is_refused(write, score):
     with pytest.raises(InvalidInputError, match=r"log\.parquet has a score that is missing or outside \[0, 1\]"):

@@ -7,6 +7,7 @@ import pytest
 
 from banditroute.learners import EpsilonGreedy, Learner, LinUCB, ThompsonSampling
 from banditroute.policies import Mixture, Uniform
+from banditroute.rewards import Objective
 from banditroute.router import Router
 from banditroute.simulate.logs import OutcomeTable
 from banditroute.simulate.replay import Trace, replay, sweep
@@ -150,3 +151,32 @@ def test_sweep_raises_what_a_replay_raises(toy):
     wrong = OutcomeTable(name="wrong", prompts=("",), tasks=("",), arms=("a",), outcomes={"quality": np.array([[2.0]])})
     with pytest.raises(ValueError, match=r"quality is 2\.0; it must be between 0 and 1"):
         list(sweep(wrong, np.zeros((1, 0)), learners={"u": Learner(policy=Uniform())}, prefer=PREFER, seeds=[0]))
+
+
+def test_a_partial_log_is_routed_among_the_arms_that_answered():
+    n = 60
+    quality = np.tile([0.9, 0.5, 0.1], (n, 1))
+    quality[::2, 0] = np.nan
+    quality[1::2, 2] = np.nan
+    table = OutcomeTable(
+        name="gaps", prompts=("",) * n, tasks=("",) * n, arms=("a", "b", "c"), outcomes={"quality": quality}
+    )
+    for learner in (EpsilonGreedy(epsilon=0.5), Learner(policy=Uniform())):
+        trace = replay(table, np.zeros((n, 0)), learner=learner, prefer=Preference(quality=1.0), seed=0)
+        assert not np.isnan(trace.outcome(quality)).any()
+        assert set(trace.chosen.tolist()) == {0, 1, 2}
+
+
+def test_objectives_of_the_user_are_learned():
+    stars = Objective(name="stars", higher_is_better=True, low=1.0, high=5.0)
+    n = 200
+    table = OutcomeTable(
+        name="stars",
+        prompts=("",) * n,
+        tasks=("",) * n,
+        arms=("a", "b"),
+        outcomes={"quality": np.full((n, 2), 0.5), "stars": np.tile([2.0, 4.0], (n, 1))},
+    )
+    x, prefer = np.zeros((n, 0)), Preference(stars=1.0)
+    (trace,) = sweep(table, x, learners={"ts": ThompsonSampling()}, prefer=prefer, seeds=[0], objectives=[stars])
+    assert (trace.chosen[n // 2 :] == 1).mean() > 0.9

@@ -5,15 +5,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays
 
 from banditroute.errors import MissingDependencyError
-from banditroute.simulate.logs import OutcomeTable
-from banditroute.simulate.metrics import Row, estimate, fixed_choice, references, static_mixture, summarize
+from banditroute.simulate.metrics import Row, estimate, fixed_choice, references, summarize
 from banditroute.simulate.replay import Trace
-from banditroute.simulate.report import _upper_hull, draw, text_table
+from banditroute.simulate.report import draw, text_table
 from banditroute.types import Preference
 
 PREFER = Preference(quality=1.0, cost_usd=10.0)
@@ -126,31 +122,3 @@ class TestDraw:
         with pytest.raises(MissingDependencyError, match=r"pip install 'banditroute\[plot\]'"):
             draw(tmp_path / "p.png", table=toy, prefer=PREFER, traces=traces, rows=rows)
         assert not (tmp_path / "p.png").exists()
-
-
-@given(
-    st.integers(1, 6).flatmap(
-        lambda k: st.tuples(
-            arrays(float, k, elements=st.integers(0, 20).map(lambda v: v / 20)),
-            arrays(float, k, elements=st.integers(0, 20).map(lambda v: v / 1000)),
-        )
-    ),
-    st.floats(0.0, 1.0),
-)
-def test_dashed_line_is_where_the_mixtures_are(arms, at):
-    quality, cost = arms
-    hull = _upper_hull(cost, quality)
-    assert (np.diff(cost[hull]) > 0.0).all()
-    assert cost[hull[0]] == cost.min()
-    assert quality[hull[-1]] == quality.max()
-    budget = cost[hull[0]] + at * (cost[hull[-1]] - cost[hull[0]])
-    table = OutcomeTable(
-        name="flat",
-        prompts=("",),
-        tasks=("",),
-        arms=tuple(f"a{k}" for k in range(len(quality))),
-        outcomes={"quality": quality[None], "cost_usd": cost[None]},
-    )
-    mixture = static_mixture(table, cost_usd=budget)
-    reached = sum(share * quality[table.arms.index(arm)] for arm, share in mixture.items())
-    assert reached == pytest.approx(np.interp(budget, cost[hull], quality[hull]), abs=1e-9)

@@ -1,0 +1,69 @@
+"""Accuracy against joules per token over a sweep of GreenServ's weight, on the pairs that were measured."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from benchmarks.harness import Row, command, row  # first: it sets the BLAS threads
+
+import click  # isort: skip
+import numpy as np
+from tqdm import tqdm
+
+from banditroute.features import TextFeatures
+from banditroute.learners import Learner, ThompsonSampling
+from banditroute.policies import Uniform
+from banditroute.rewards import JOULES_PER_TOKEN, greenserv
+from banditroute.simulate.logs import OutcomeTable, read_outcomes
+from banditroute.simulate.replay import Trace, sweep
+from banditroute.types import Request
+
+LEARNERS: dict[str, Learner] = {"banditroute": ThompsonSampling()}
+WEIGHTS = (0.0, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9, 1.0)  # of energy, against accuracy
+
+
+@command(default_files=["greenserv16_partial.parquet"])
+def main(*, files: list[Path], seeds: int) -> list[Row]:
+    """Accuracy and joules per token of one pass for each weight of energy, for every FILE with `energy_j_per_token`.
+
+    A prompt is routed among the arms that were measured on it. Beside ours: uniform among the same, and each single
+    arm on the prompts that it was measured on, which are not the same for all.
+    """
+    rows: list[Row] = []
+    for file in files:
+        table = read_outcomes(file, partial=True, further={"energy_j_per_token": "joules_per_token"})
+        if "joules_per_token" not in table.outcomes:
+            raise click.UsageError(f"{file.name} has no column energy_j_per_token")
+        x = TextFeatures().transform([Request(text=prompt) for prompt in table.prompts])
+        for weight in WEIGHTS:
+            runs: dict[str, list[Trace]] = {policy: [] for policy in LEARNERS}
+            cells = _sweep(table, x, LEARNERS, weight, seeds)
+            for trace in tqdm(cells, total=len(LEARNERS) * seeds, desc=f"{table.name}@{weight}"):
+                runs[trace.policy].append(trace)
+            for policy, traces in runs.items():
+                rows += _figures(f"{table.name}@{weight}", policy, table, traces)
+        uniform = list(_sweep(table, x, {"uniform": Learner(policy=Uniform())}, 0.0, seeds))
+        rows += _figures(table.name, "uniform", table, uniform)
+        for k, arm in enumerate(table.arms):
+            measured = np.flatnonzero(~np.isnan(table.outcomes["quality"][:, k]))
+            single = Trace(policy=arm, seed=0, rows=measured, chosen=np.full(len(measured), k))
+            rows += _figures(table.name, f"always {arm}", table, [single])
+    return rows
+
+
+def _sweep(table: OutcomeTable, x: np.ndarray, learners: dict[str, Learner], weight: float, seeds: int):
+    objectives = [JOULES_PER_TOKEN]
+    return sweep(table, x, learners=learners, prefer=greenserv(weight), seeds=range(seeds), objectives=objectives)
+
+
+def _figures(case: str, policy: str, table: OutcomeTable, traces: list[Trace]) -> list[Row]:
+    accuracy = [trace.outcome(table.outcomes["quality"]).mean() for trace in traces]
+    joules = [trace.outcome(table.outcomes["joules_per_token"]).mean() for trace in traces]
+    return [
+        row(case, policy, "score_pass", accuracy),
+        row(case, policy, "joules_per_token_pass", joules, higher_is_better=False),
+    ]
+
+
+if __name__ == "__main__":
+    main()
