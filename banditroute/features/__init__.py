@@ -5,6 +5,7 @@ Importing this package reads no table and imports no heavy package; each featuri
 
 from banditroute.features.base import Featurizer
 from banditroute.features.cluster import Codebook, SemanticCluster
+from banditroute.features.cluster_tracker import ClusterTracker
 from banditroute.features.complexity import Complexity
 from banditroute.features.compose import Compose
 from banditroute.features.metadata import Metadata
@@ -16,6 +17,7 @@ from banditroute.features.template import Template
 from banditroute.features.text import TextFeatures
 
 __all__ = [
+    "ClusterTracker",
     "Codebook",
     "Complexity",
     "Compose",
