@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from banditroute._checks import (
+    Conversation,
     RouteOptions,
     bounded,
     check_arms,
@@ -23,6 +24,7 @@ from banditroute._checks import (
     check_learner,
     check_request,
     check_store,
+    is_conversation,
 )
 from banditroute._validate import label
 from banditroute.choice import CannotChooseError, Chooser
@@ -168,7 +170,7 @@ class Router:
 
     def route(
         self,
-        request: str | ArrayLike,
+        request: str | Conversation | ArrayLike,
         *,
         prefer: Preference | Mapping[str, float] | None = None,
         arms: Collection[str] | None = None,
@@ -184,7 +186,7 @@ class Router:
         Parameters
         ----------
         request
-            The prompt, or its ready features ``(d - 1,)`` without bias.
+            The prompt, messages such as ``{"role": "user", "content": "Why?"}``, or ready features ``(d - 1,)``.
         prefer
             What the objectives are worth for this request; replaces the router's preference.
         arms
@@ -194,7 +196,7 @@ class Router:
         session, tags
             Labels, recorded with the decision.
         input_tokens
-            Tokens of the prompt; where arms have token prices and none is given, a quarter of its characters.
+            Tokens of all messages; where arms have token prices and none is given, a quarter of their characters.
         template, metadata
             What the featurizers ``Template`` and ``Metadata`` read: a name for the place in the application that made
             the prompt, and name = number or string (None: not known). Not recorded, but for their part in the context.
@@ -220,7 +222,7 @@ class Router:
 
     def route_many(
         self,
-        requests: Sequence[str | ArrayLike],
+        requests: Sequence[str | Conversation | ArrayLike],
         *,
         prefer: Preference | Mapping[str, float] | None = None,
         arms: Collection[str] | None = None,
@@ -250,9 +252,9 @@ class Router:
             for request in checked
         ]
 
-    async def aroute(self, request: str | ArrayLike, **options: Unpack[RouteOptions]) -> Decision:
-        """``route()`` for the event loop: a text is featurized in a worker thread."""
-        if isinstance(request, str):
+    async def aroute(self, request: str | Conversation | ArrayLike, **options: Unpack[RouteOptions]) -> Decision:
+        """``route()`` for the event loop: a text or a conversation is featurized in a worker thread."""
+        if isinstance(request, str) or is_conversation(request):
             return await asyncio.to_thread(self.route, request, **options)
         return self.route(request, **options)
 

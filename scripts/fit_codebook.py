@@ -46,7 +46,8 @@ def fit(prompts: Sequence[str], *, clusters: int = CLUSTERS, seed: int = 0) -> C
     looks = Complexity().dimension
     shares = np.repeat([looks, rows.shape[1] - looks], [looks, rows.shape[1] - looks])
     centre = rows.mean(axis=0)
-    scale = np.maximum(rows.std(axis=0), 0.05) * np.sqrt(shares)
+    spread = rows.std(axis=0)
+    scale = np.where(spread > 0.05, spread, 1.0) * np.sqrt(shares)  # what these prompts hardly have stays as it is
     z = (rows - centre) / scale
     rng = np.random.default_rng(seed)
     runs = [lloyd(z, np.ones(len(z)), start(z, clusters, rng)) for _ in range(STARTS)]

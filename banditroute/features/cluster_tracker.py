@@ -16,7 +16,7 @@ from banditroute.features.cluster import SOFTNESS, Codebook, cluster_space
 from banditroute.types import Request
 
 WINDOW = 4096
-"""How many prompts are remembered, each as the numbers that it is clustered by in single precision: 1.2 MB in all."""
+"""How many prompts are remembered, each as the numbers that it is clustered by in single precision: 1.4 MB in all."""
 
 STAYING = 20.0
 """How many prompts a cluster's old centre counts as."""
@@ -40,7 +40,7 @@ class ClusterTracker:
     for a topic that has appeared or grown. A cluster in which old centres lie goes on under the id of the nearest of
     them; one in which none lies gets an id never used before. The temperature follows the distances likewise.
 
-    What is remembered of a prompt are the 75 numbers that it is clustered by, not its text. Safe to use from many
+    What is remembered of a prompt are the 85 numbers that it is clustered by, not its text. Safe to use from many
     threads.
 
     Parameters

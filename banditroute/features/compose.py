@@ -29,9 +29,9 @@ class Compose:
     >>> from banditroute.features import Complexity, StaticEmbedding
     >>> both = Compose(blocks=[Complexity(), StaticEmbedding(dimension=8)])
     >>> both.dimension
-    19
+    29
     >>> both.version
-    'complexity-2+static-minilm-1:8'
+    'complexity-3+static-minilm-1:8'
     """
 
     def __init__(self, *, blocks: Sequence[Featurizer]) -> None:

@@ -119,9 +119,9 @@ def test_memory_is_bounded_and_the_latest_prompts_count(small, tmp_path, monkeyp
     tracker = watched(ClusterTracker(codebook=small), FINE, NEW, n=150)
     tracker.save(tmp_path / "tracker.npz")
     with np.load(tmp_path / "tracker.npz") as arrays:
-        assert arrays["window"].shape == (100, 75)
+        assert arrays["window"].shape == (100, 85)
         assert arrays["window"].dtype == np.float32
-    assert tracker._window.shape == (100, 75)
+    assert tracker._window.shape == (100, 85)
     alone = watched(ClusterTracker(codebook=small), NEW, n=150)
     assert tracker.refit().centres == pytest.approx(alone.refit().centres)  # nothing is left of what came first
 

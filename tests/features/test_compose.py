@@ -13,9 +13,9 @@ TEXTS = [Request(text="Sort these numbers: 3, 1, 2."), Request(text="Sing.")]
 def test_the_blocks_stand_in_their_order():
     blocks = [StaticEmbedding(dimension=2), Complexity()]
     both = Compose(blocks=blocks)
-    assert both.dimension == 13
+    assert both.dimension == 23
     assert both.names == blocks[0].names + blocks[1].names
-    assert both.version == "static-minilm-1:2+complexity-2"
+    assert both.version == "static-minilm-1:2+complexity-3"
     assert np.array_equal(both.transform(TEXTS), np.hstack([block.transform(TEXTS) for block in blocks]))
 
 
@@ -27,14 +27,14 @@ def test_another_order_is_another_version():
 def test_compositions_compose():
     inner = Compose(blocks=[Complexity()])
     outer = Compose(blocks=[inner, StaticEmbedding(dimension=1)])
-    assert np.array_equal(outer.transform_one(TEXTS[0])[:11], inner.transform_one(TEXTS[0]))
+    assert np.array_equal(outer.transform_one(TEXTS[0])[:21], inner.transform_one(TEXTS[0]))
 
 
 def test_changing_the_list_afterwards_changes_nothing():
     blocks = [Complexity()]
     compose = Compose(blocks=blocks)
     blocks.append(StaticEmbedding())
-    assert compose.dimension == 11
+    assert compose.dimension == 21
 
 
 @pytest.mark.parametrize(
@@ -53,4 +53,4 @@ def test_unusable_blocks_are_refused(blocks, message):
 
 def test_what_a_block_cannot_read_is_refused():
     with pytest.raises(InvalidRequestError):
-        Compose(blocks=[Complexity()]).transform([*TEXTS, Request(features=np.ones(11))])
+        Compose(blocks=[Complexity()]).transform([*TEXTS, Request(features=np.ones(21))])
