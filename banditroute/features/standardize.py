@@ -9,7 +9,6 @@ import numpy as np
 
 from banditroute.errors import InvalidConfigurationError
 from banditroute.features import _state
-from banditroute.features._text import stack
 from banditroute.features._whitening import whitening
 from banditroute.features.base import Featurizer
 from banditroute.types import Request, Vector
@@ -143,15 +142,20 @@ class Standardize:
         InvalidRequestError
             For a request that the block cannot read.
         """
-        mean, projection = self._fitted()
-        centred = self._block.transform_one(request) - mean
-        scaled = centred * projection if self._dimension is None else centred @ projection
-        result: Vector = np.clip(scaled, -_LIMIT, _LIMIT)
-        return result
+        return self._scaled(self._block.transform_one(request))
 
     def transform(self, requests: Sequence[Request]) -> Vector:
         """Features of many requests ``(n, dimension)``."""
-        return stack(self, requests)
+        rows = [self._scaled(row) for row in self._block.transform(requests)]
+        return np.array(rows).reshape(len(requests), self.dimension)
+
+    def _scaled(self, row: Vector) -> Vector:
+        """The block's numbers ``(d,)`` brought to scale ``(dimension,)``."""
+        mean, projection = self._fitted()
+        centred = row - mean
+        scaled = centred * projection if self._dimension is None else centred @ projection
+        result: Vector = np.clip(scaled, -_LIMIT, _LIMIT)
+        return result
 
     @property
     def _owner(self) -> str:
