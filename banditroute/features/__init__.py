@@ -15,6 +15,7 @@ from banditroute.features.static_embedding import StaticEmbedding
 from banditroute.features.task import TaskType
 from banditroute.features.template import Template
 from banditroute.features.text import TextFeatures
+from banditroute.features.warm_up import WarmUp
 
 __all__ = [
     "ClusterTracker",
@@ -30,4 +31,5 @@ __all__ = [
     "TaskType",
     "Template",
     "TextFeatures",
+    "WarmUp",
 ]

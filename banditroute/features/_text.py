@@ -1,4 +1,4 @@
-"""What every featurizer of text shares: which part of it is read, and how a batch is stacked."""
+"""What featurizers share: which part of a text is read, how a batch is stacked, and what may be a block of another."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from banditroute.errors import InvalidRequestError
+from banditroute.errors import InvalidConfigurationError, InvalidRequestError
 from banditroute.features.base import Featurizer
 from banditroute.types import Request, Vector
 
@@ -49,3 +49,12 @@ def stack(featurizer: Featurizer, requests: Sequence[Request]) -> Vector:
     for row, request in zip(rows, requests, strict=True):
         row[:] = featurizer.transform_one(request)
     return rows
+
+
+def check_block(block: object) -> Featurizer:
+    """What may be a part of another featurizer; raises InvalidConfigurationError for anything else."""
+    if isinstance(block, type) or not isinstance(block, Featurizer):
+        raise InvalidConfigurationError(
+            f"{block!r} is no featurizer; a block has dimension, version, names, transform_one and transform"
+        )
+    return block

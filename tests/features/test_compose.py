@@ -51,6 +51,29 @@ def test_unusable_blocks_are_refused(blocks, message):
         Compose(blocks=blocks)
 
 
+def test_a_scale_multiplies_its_block_and_changes_the_version():
+    blocks = [Complexity(), StaticEmbedding(dimension=2)]
+    plain, half = Compose(blocks=blocks), Compose(blocks=blocks, scales=[1, 0.5])
+    factors = np.repeat([1.0, 0.5], [21, 2])
+    assert np.array_equal(half.transform_one(TEXTS[0]), factors * plain.transform_one(TEXTS[0]))
+    assert np.array_equal(half.transform(TEXTS), factors * plain.transform(TEXTS))
+    assert half.names == plain.names
+    assert half.version == "complexity-3+0.5*(static-minilm-1:2)"
+    assert Compose(blocks=blocks, scales=[1.0, 1.0]).version == plain.version
+
+
+def test_the_scale_of_a_composition_is_not_that_of_its_first_block():
+    one, other = Complexity(), StaticEmbedding(dimension=2)
+    whole = Compose(blocks=[Compose(blocks=[one, other])], scales=[0.5])
+    assert whole.version != Compose(blocks=[one, other], scales=[0.5, 1.0]).version
+
+
+@pytest.mark.parametrize("scales", [[1.0], [1.0, 0.0], [1.0, -2.0], [1.0, float("nan")], [1.0, "2"], [1.0, True]])
+def test_unusable_scales_are_refused(scales):
+    with pytest.raises(InvalidConfigurationError, match="scale"):
+        Compose(blocks=[Complexity(), StaticEmbedding()], scales=scales)
+
+
 def test_what_a_block_cannot_read_is_refused():
     with pytest.raises(InvalidRequestError):
         Compose(blocks=[Complexity()]).transform([*TEXTS, Request(features=np.ones(21))])
