@@ -13,6 +13,9 @@ from banditroute.types import Request, Vector
 REACH = 8_000
 """Only the first and the last ``REACH`` characters of a text are read, so a long one costs no more than 16,001."""
 
+RECENT = 8
+"""Of how many texts the tokens and marks are remembered: the blocks of a composition read the same text in turn."""
+
 
 def excerpt(request: Request) -> str:
     """What is read of the request's text: valid Unicode, at most ``2 * REACH + 1`` characters.

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from itertools import pairwise
 
 import numpy as np
 
-from banditroute.features._text import excerpt, stack
+from banditroute.features._text import RECENT, excerpt, stack
 from banditroute.types import Request, Vector
 
 _NAMES = (
@@ -47,7 +48,10 @@ _LIMIT = 3.0
 
 # Linear in the text whatever it holds: no repetition that could run on without a match.
 _SENTENCE = re.compile(r"""[.!?]["')\]”’]?\s""")
-_OPTION = re.compile(r"[\n\t ]\(?(?:[A-Ja-j]|\d{1,2})[.):](?=[ \t])|\n[ \t]{0,8}[-*•][ \t]")
+_OPTION = re.compile(  # what ends a mark, then what is before it: of the ends there are few
+    r"[.):](?=[ \t])(?:(?<=[\n\t ][A-Ja-j\d].)|(?<=[\n\t ]\d\d.)|(?<=[\n\t ]\([A-Ja-j\d].)|(?<=[\n\t ]\(\d\d.))"
+)
+_BULLET = re.compile(r"\n[ \t]{0,8}[-*•][ \t]")
 _ITEM = re.compile(r"\n[ \t]*(?:[-*•]|\(?(?:[A-Ja-j]|\d{1,3})[.):])[ \t]")
 _KEY = re.compile(r'"\s*:')
 _CODE = ("```", "def ", "return", "import ", "()", "==", "->", "=>", "();", "</", "#include", "SELECT ")
@@ -194,17 +198,22 @@ class Complexity:
 def _raw(request: Request) -> Vector:
     """The numbers before scaling."""
     text = excerpt(request)
-    form = _form(text, characters=len(request.text or ""))
-    return np.array((*form, *_language(text), *_roles(request.messages)))
+    return np.array((*_written(text, len(request.text or "")), *_roles(request.messages)))
 
 
-def _form(text: str, *, characters: int) -> tuple[float, ...]:
+@lru_cache(maxsize=RECENT)
+def _written(text: str, characters: int) -> tuple[float, ...]:
+    """What the text alone tells."""
+    words = text.lower().split()
+    return (*_form(text, characters=characters, words=len(words) or 1), *_language(text, words))
+
+
+def _form(text: str, *, characters: int, words: int) -> tuple[float, ...]:
     """Length, readability and marks, ``log_characters`` to ``other_script``."""
     histogram = np.bincount(np.frombuffer(text.encode(), dtype=np.uint8), minlength=256)
     read, letters, digits, code, mathematics, questions, other = (histogram @ _CLASSES).tolist()
     whole = read * characters / max(len(text), 1)
     read = read or 1.0
-    words = len(text.split()) or 1
     lines = f"\n{text}\n"
     ends = len(_SENTENCE.findall(lines)) + sum(map(text.count, "。！？"))
     sentences = ends or 1
@@ -219,19 +228,18 @@ def _form(text: str, *, characters: int) -> tuple[float, ...]:
         math.sqrt(mathematics / read),
         math.sqrt(digits / read),
         math.log1p(questions),
-        math.log1p(len(_OPTION.findall(lines))),
+        math.log1p(len(_OPTION.findall(lines)) + len(_BULLET.findall(lines))),
         math.sqrt(other / read),
     )
 
 
-def _language(text: str) -> tuple[float, ...]:
+def _language(text: str, words: Sequence[str]) -> tuple[float, ...]:
     """Words and lines, ``vocabulary`` to ``other_language``."""
-    words = text.lower().split()
     n = len(words) or 1
     lines = [line for line in text.split("\n") if line and not line.isspace()]
     rows = sum(line.count("|") > 1 for line in lines) if "|" in text else 0
     keys = 5.0 * len(_KEY.findall(text)) / sum(map(len, words)) if '"' in text else 0.0
-    begins = words[:1] + [word for before, word in pairwise(words) if before[-1] in ".!?:;"]
+    begins = [*words[:1], *(word for before, word in pairwise(words) if before[-1] in ".!?:;")]
     return (
         math.log(len(set(words))) / math.log(n) if n > 1 else 1.0,
         math.sqrt(len(_ITEM.findall(f"\n{text}")) / (len(lines) or 1)),

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from banditroute.errors import InvalidConfigurationError, InvalidRequestError
-from banditroute.features import Complexity, Compose, StaticEmbedding
+from banditroute.features import Complexity, Compose, SemanticCluster, StaticEmbedding, TextFeatures
+from banditroute.features._wordpiece import WordPieces
 from banditroute.types import Request
 
 TEXTS = [Request(text="Sort these numbers: 3, 1, 2."), Request(text="Sing.")]
@@ -28,6 +29,23 @@ def test_compositions_compose():
     inner = Compose(blocks=[Complexity()])
     outer = Compose(blocks=[inner, StaticEmbedding(dimension=1)])
     assert np.array_equal(outer.transform_one(TEXTS[0])[:21], inner.transform_one(TEXTS[0]))
+
+
+def test_blocks_that_read_the_same_text_split_it_once(monkeypatch):
+    read = []
+    whole = WordPieces.rows
+    monkeypatch.setattr(WordPieces, "rows", lambda self, text: read.append(text) or whole(self, text))
+    Compose(blocks=[TextFeatures(), SemanticCluster()]).transform_one(Request(text="Which of these is read once?"))
+    assert read == ["Which of these is read once?"]
+
+
+def test_what_is_remembered_of_a_text_is_not_the_callers_to_change():
+    both = Compose(blocks=[TextFeatures(), SemanticCluster()])
+    first = both.transform_one(TEXTS[0])
+    expected = first.copy()
+    first[:] = 7.0
+    TextFeatures().transform_one(TEXTS[0])[:] = 7.0
+    assert np.array_equal(both.transform_one(TEXTS[0]), expected)
 
 
 def test_changing_the_list_afterwards_changes_nothing():
