@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import TypedDict
+from typing import TypeAlias, TypedDict, TypeGuard
 
 import numpy as np
 
 from banditroute._validate import LARGEST, label, number
 from banditroute.errors import InvalidConfigurationError, InvalidFeedbackError, InvalidInputError, InvalidRequestError
+from banditroute.features._messages import asked, messages_of
 from banditroute.features.base import Featurizer
 from banditroute.features.given import GivenFeatures
 from banditroute.learners import Learner, ThompsonSampling
@@ -18,6 +19,9 @@ from banditroute.rewards.objectives import Objective
 from banditroute.store.base import Store
 from banditroute.store.memory import MemoryStore
 from banditroute.types import Arm, Preference, Request, Vector
+
+Conversation: TypeAlias = Sequence[Mapping[str, object]]
+"""Messages with a role and a content, as chat interfaces take them."""
 
 
 class RouteOptions(TypedDict, total=False):
@@ -91,13 +95,14 @@ def check_request(
     if template is not None:
         label(template, name="template", error=InvalidRequestError)
     given = {} if metadata is None else _check_metadata(metadata)
-    if isinstance(request, str):
+    messages = messages_of(request) if is_conversation(request) else ()
+    if messages or isinstance(request, str):
         if isinstance(features, GivenFeatures):
             raise InvalidRequestError(
                 f"this router expects {features.dimension} ready features, a text was given; "
                 "make it with Router(features=TextFeatures()) to route texts"
             )
-        text, vector = request, None
+        text, vector = asked(messages) if messages else str(request), None
     else:
         text, vector = None, _check_vector(request, features.dimension)
     return Request(
@@ -108,7 +113,13 @@ def check_request(
         input_tokens=input_tokens,
         template=template,
         metadata=given,
+        messages=messages,
     )
+
+
+def is_conversation(request: object) -> TypeGuard[Conversation]:
+    """Whether a request is a list of messages."""
+    return isinstance(request, Sequence) and len(request) > 0 and isinstance(request[0], Mapping)
 
 
 def _check_metadata(metadata: object) -> dict[str, float | str]:

@@ -252,7 +252,8 @@ class Chooser:
         if tokens is None:
             if request.text is None:
                 return None  # neither counted nor countable: the learned cost stands
-            tokens = len(request.text) / _CHARACTERS_PER_TOKEN
+            characters = sum(len(text) for _, text in request.messages) or len(request.text)
+            tokens = characters / _CHARACTERS_PER_TOKEN
         cost, output = (self._belief.objectives.index(name) for name in ("cost_usd", "output_tokens"))
         mean, spread = prices.cost_usd(tokens, means[output], spreads[output])
         # An arm that reported dollars and never tokens is better known by its dollars.

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from banditroute._checks import (
+    Conversation,
     RouteOptions,
     check_arms,
     check_breaker,
@@ -24,6 +25,7 @@ from banditroute._checks import (
     check_outcomes,
     check_request,
     check_store,
+    is_conversation,
 )
 from banditroute._validate import label
 from banditroute.beliefs.base import Observation
@@ -188,7 +190,7 @@ class Router:
 
     def route(
         self,
-        request: str | ArrayLike,
+        request: str | Conversation | ArrayLike,
         *,
         prefer: Preference | Mapping[str, float] | None = None,
         arms: Collection[str] | None = None,
@@ -205,7 +207,7 @@ class Router:
         Parameters
         ----------
         request
-            The prompt, or its ready features ``(d - 1,)`` without bias.
+            The prompt, messages such as ``{"role": "user", "content": "Why?"}``, or ready features ``(d - 1,)``.
         prefer
             What the objectives are worth for this request; replaces the router's preference.
         arms
@@ -217,7 +219,7 @@ class Router:
         session, tags
             Labels, recorded with the decision.
         input_tokens
-            Tokens of the prompt; where arms have token prices and none is given, a quarter of its characters.
+            Tokens of all messages; where arms have token prices and none is given, a quarter of their characters.
         template, metadata
             What the featurizers ``Template`` and ``Metadata`` read: a name for the place in the application that made
             the prompt, and name = number or string (None: not known). Not recorded, but for their part in the context.
@@ -244,7 +246,7 @@ class Router:
 
     def route_many(
         self,
-        requests: Sequence[str | ArrayLike],
+        requests: Sequence[str | Conversation | ArrayLike],
         *,
         prefer: Preference | Mapping[str, float] | None = None,
         arms: Collection[str] | None = None,
@@ -278,9 +280,9 @@ class Router:
             for request in checked
         ]
 
-    async def aroute(self, request: str | ArrayLike, **options: Unpack[RouteOptions]) -> Decision:
-        """``route()`` for the event loop: a text is featurized in a worker thread."""
-        if isinstance(request, str):
+    async def aroute(self, request: str | Conversation | ArrayLike, **options: Unpack[RouteOptions]) -> Decision:
+        """``route()`` for the event loop: a text or a conversation is featurized in a worker thread."""
+        if isinstance(request, str) or is_conversation(request):
             return await asyncio.to_thread(self.route, request, **options)
         return self.route(request, **options)
 

@@ -175,6 +175,8 @@ class Request:
         Names the place in the application that made the prompt, for the featurizer ``Template``; None if not known.
     metadata
         Name -> number or string, for the featurizer ``Metadata``.
+    messages
+        Role and text of each message of a conversation, of which ``text`` is the part that featurizers read.
 
     Raises
     ------
@@ -194,6 +196,7 @@ class Request:
     input_tokens: int | None = None
     template: str | None = None
     metadata: Mapping[str, float | str] = field(default_factory=dict, hash=False)
+    messages: tuple[tuple[str, str], ...] = ()
 
     def __post_init__(self) -> None:
         if (self.text is None) == (self.features is None):

@@ -18,12 +18,12 @@ import click
 import numpy as np
 import pyarrow.parquet as parquet
 
-from banditroute.features.cluster import Codebook, cluster_space
+from banditroute.features._kmeans import lloyd
+from banditroute.features.cluster import SOFTNESS, Codebook, cluster_space
 from banditroute.features.complexity import Complexity
 from banditroute.types import Request
 
 CLUSTERS = 48
-SOFTNESS = 0.35  # temperature over the mean squared distance to the nearest centre
 PER_FILE = 1_800
 STARTS = 4
 
@@ -46,12 +46,21 @@ def fit(prompts: Sequence[str], *, clusters: int = CLUSTERS, seed: int = 0) -> C
     looks = Complexity().dimension
     shares = np.repeat([looks, rows.shape[1] - looks], [looks, rows.shape[1] - looks])
     centre = rows.mean(axis=0)
-    scale = np.maximum(rows.std(axis=0), 0.05) * np.sqrt(shares)
+    spread = rows.std(axis=0)
+    scale = np.where(spread > 0.05, spread, 1.0) * np.sqrt(shares)  # what these prompts hardly have stays as it is
     z = (rows - centre) / scale
     rng = np.random.default_rng(seed)
-    runs = [lloyd(z, start(z, clusters, rng)) for _ in range(STARTS)]
-    centres, inertia = min(runs, key=lambda run: run[1])
-    return Codebook(centre=centre, scale=scale, centres=centres, temperature=SOFTNESS * inertia)
+    runs = [lloyd(z, np.ones(len(z)), start(z, clusters, rng)) for _ in range(STARTS)]
+    inertias = [((z - centres[labels]) ** 2).sum(axis=1).mean() for centres, labels in runs]
+    centres, labels = runs[int(np.argmin(inertias))]
+    order = np.argsort(-np.bincount(labels, minlength=clusters), kind="stable")
+    return Codebook(
+        centre=centre,
+        scale=scale,
+        centres=centres[order],  # the largest cluster first
+        temperature=SOFTNESS * min(inertias),
+        ids=np.arange(clusters),
+    )
 
 
 def start(z: np.ndarray, clusters: int, rng: np.random.Generator) -> np.ndarray:
@@ -62,24 +71,6 @@ def start(z: np.ndarray, clusters: int, rng: np.random.Generator) -> np.ndarray:
         distance = np.minimum(distance, ((z - centres[-1]) ** 2).sum(axis=1))
         centres.append(z[rng.choice(len(z), p=distance / distance.sum())])
     return np.array(centres)
-
-
-def lloyd(z: np.ndarray, centres: np.ndarray) -> tuple[np.ndarray, float]:
-    """Centres after Lloyd's iteration, the largest cluster first, and the mean squared distance to the nearest."""
-    squares = (z**2).sum(axis=1)
-    labels = np.full(len(z), -1)
-    while True:
-        distances = squares[:, None] - 2.0 * z @ centres.T + (centres**2).sum(axis=1)
-        nearest = distances.argmin(axis=1)
-        sizes = np.bincount(nearest, minlength=len(centres))
-        if (nearest == labels).all():
-            order = np.argsort(-sizes, kind="stable")
-            return centres[order], float(distances.min(axis=1).mean())
-        labels = nearest
-        member = np.zeros((len(centres), len(z)))
-        member[nearest, np.arange(len(z))] = 1.0
-        filled = sizes > 0  # an empty cluster stays where it is
-        centres = np.where(filled[:, None], member @ z / np.maximum(sizes, 1)[:, None], centres)
 
 
 def read_prompts(path: Path) -> list[str]:

@@ -5,6 +5,7 @@ Importing this package reads no table and imports no heavy package; each featuri
 
 from banditroute.features.base import Featurizer
 from banditroute.features.cluster import Codebook, SemanticCluster
+from banditroute.features.cluster_tracker import ClusterTracker
 from banditroute.features.complexity import Complexity
 from banditroute.features.compose import Compose
 from banditroute.features.metadata import Metadata
@@ -14,8 +15,10 @@ from banditroute.features.static_embedding import StaticEmbedding
 from banditroute.features.task import TaskType
 from banditroute.features.template import Template
 from banditroute.features.text import TextFeatures
+from banditroute.features.warm_up import WarmUp
 
 __all__ = [
+    "ClusterTracker",
     "Codebook",
     "Complexity",
     "Compose",
@@ -28,4 +31,5 @@ __all__ = [
     "TaskType",
     "Template",
     "TextFeatures",
+    "WarmUp",
 ]

@@ -1,4 +1,4 @@
-"""What every featurizer of text shares: which part of it is read, and how a batch is stacked."""
+"""What featurizers share: which part of a text is read, how a batch is stacked, and what may be a block of another."""
 
 from __future__ import annotations
 
@@ -6,12 +6,15 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from banditroute.errors import InvalidRequestError
+from banditroute.errors import InvalidConfigurationError, InvalidRequestError
 from banditroute.features.base import Featurizer
 from banditroute.types import Request, Vector
 
 REACH = 8_000
 """Only the first and the last ``REACH`` characters of a text are read, so a long one costs no more than 16,001."""
+
+RECENT = 8
+"""Of how many texts the tokens and marks are remembered: the blocks of a composition read the same text in turn."""
 
 
 def excerpt(request: Request) -> str:
@@ -49,3 +52,12 @@ def stack(featurizer: Featurizer, requests: Sequence[Request]) -> Vector:
     for row, request in zip(rows, requests, strict=True):
         row[:] = featurizer.transform_one(request)
     return rows
+
+
+def check_block(block: object) -> Featurizer:
+    """What may be a part of another featurizer; raises InvalidConfigurationError for anything else."""
+    if isinstance(block, type) or not isinstance(block, Featurizer):
+        raise InvalidConfigurationError(
+            f"{block!r} is no featurizer; a block has dimension, version, names, transform_one and transform"
+        )
+    return block

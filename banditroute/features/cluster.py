@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 from functools import cache
 from importlib.resources import as_file, files
 from os import PathLike
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from banditroute.errors import InvalidConfigurationError
 from banditroute.features import _state
@@ -18,7 +20,8 @@ from banditroute.features.compose import Compose
 from banditroute.features.static_embedding import MAXIMUM, StaticEmbedding
 from banditroute.types import Request, Vector
 
-_ARRAYS = ("centre", "scale", "centres", "temperature")
+SOFTNESS = 0.35
+"""Temperature of a codebook over the mean squared distance from prompts to the nearest centre."""
 
 
 def cluster_space() -> Compose:
@@ -38,17 +41,21 @@ class Codebook:
         The clusters, in the space so scaled; at least 2.
     temperature
         How soft the assignment is, in squared distance; above 0.
+    ids : (K,)
+        What the clusters are called, and go on to be called where a :class:`ClusterTracker` moves them: whole numbers
+        of at least 0, each once.
 
     Raises
     ------
     InvalidConfigurationError
-        For arrays of the wrong shape, or numbers that are not finite or not above 0 where they must be.
+        For arrays of the wrong shape, numbers that are not finite or not above 0 where they must be, or unusable ids.
     """
 
     centre: Vector
     scale: Vector
     centres: Vector
     temperature: float
+    ids: NDArray[np.int64]
 
     def __post_init__(self) -> None:
         s = cluster_space().dimension
@@ -63,17 +70,19 @@ class Codebook:
             raise InvalidConfigurationError(
                 "a codebook needs finite numbers, and scales and a temperature above 0; fit it again"
             )
+        ids, k = np.asarray(self.ids), len(self.centres)
+        if ids.dtype.kind != "i" or ids.shape != (k,) or ids.min() < 0 or len(np.unique(ids)) < k:
+            raise InvalidConfigurationError(f"{k} clusters need {k} ids, each once and at least 0; they got {ids}")
 
     def save(self, path: str | PathLike[str]) -> None:
-        """Write the numbers in single precision, as a file without pickle.
+        """Write the numbers, as a file without pickle.
 
         Raises
         ------
         OSError
             If the file cannot be written; an older one is then still whole.
         """
-        arrays = {name: np.asarray(getattr(self, name), dtype=np.float32) for name in _ARRAYS}
-        _state.save(path, owner=_owner(), arrays=arrays)
+        _state.save(path, owner=_owner(), arrays=self.arrays())
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> Codebook:
@@ -86,9 +95,24 @@ class Codebook:
         InvalidConfigurationError
             For any other file, and for one that was fitted on another version of the features.
         """
-        arrays = _state.load(path, owner=_owner(), names=_ARRAYS)
-        centre, scale, centres, temperature = (arrays[name].astype(np.float64) for name in _ARRAYS)
-        return cls(centre=centre, scale=scale, centres=centres, temperature=float(temperature))
+        return cls.of(_state.load(path, owner=_owner(), names=[field.name for field in fields(cls)]))
+
+    @classmethod
+    def of(cls, arrays: Mapping[str, NDArray[Any]]) -> Codebook:
+        """The codebook with these numbers, as :meth:`arrays` gives them."""
+        parts = {field.name: arrays[field.name] for field in fields(cls)}
+        return cls(temperature=float(parts.pop("temperature")), **parts)
+
+    @classmethod
+    @cache
+    def shipped(cls) -> Codebook:
+        """The one that comes with the package; read twice at most, should two threads ask first."""
+        with as_file(files("banditroute.features") / "data" / "clusters" / "codebook.npz") as path:
+            return cls.load(path)
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """The numbers by name, as they are saved."""
+        return {field.name: np.asarray(getattr(self, field.name)) for field in fields(self)}
 
 
 class SemanticCluster:
@@ -143,8 +167,8 @@ class SemanticCluster:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """One name per cluster."""
-        return tuple(f"cluster.{index:02d}" for index in range(self.dimension))
+        """One name per cluster, by its id in the codebook."""
+        return tuple(f"cluster.{name:02d}" for name in self._assignment.ids)
 
     def transform_one(self, request: Request) -> Vector:
         """Features of one request ``(dimension,)``.
@@ -170,6 +194,7 @@ class _Assignment:
     """A codebook made ready: |z|² is the same for all clusters, so the logarithm of p is linear in s."""
 
     version: str
+    ids: NDArray[np.int64]
     space: Compose
     weights: Vector  # (s, K)
     offsets: Vector  # (K,)
@@ -182,7 +207,7 @@ class _Assignment:
         offsets = -(centres * codebook.centres).sum(axis=1) - codebook.centre @ weights
         arrays = (codebook.centre, codebook.scale, codebook.centres, np.float64(codebook.temperature))
         version = f"cluster:{_state.digest(*map(np.asarray, arrays))}({space.version})"
-        return cls(version, space, np.ascontiguousarray(weights), offsets)
+        return cls(version, codebook.ids, space, np.ascontiguousarray(weights), offsets)
 
     def __call__(self, request: Request) -> Vector:
         logits = self.space.transform_one(request) @ self.weights + self.offsets
@@ -193,9 +218,8 @@ class _Assignment:
 
 @cache
 def _shipped() -> _Assignment:
-    """The shipped codebook of this process; read twice at most, should two threads ask first."""
-    with as_file(files("banditroute.features") / "data" / "clusters" / "codebook.npz") as path:
-        return _Assignment.of(Codebook.load(path))
+    """The shipped codebook, made ready once per process."""
+    return _Assignment.of(Codebook.shipped())
 
 
 def _owner() -> str:

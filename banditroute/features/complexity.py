@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from itertools import pairwise
 
 import numpy as np
 
-from banditroute.features._text import excerpt, stack
+from banditroute.features._text import RECENT, excerpt, stack
 from banditroute.types import Request, Vector
 
 _NAMES = (
@@ -23,18 +25,60 @@ _NAMES = (
     "questions",
     "options",
     "other_script",
+    "vocabulary",
+    "list",
+    "table",
+    "json",
+    "imperative",
+    "english",
+    "other_language",
+    "turns",
+    "system",
+    "tools",
 )
 
 # About the mean and the spread of each raw number over openly licensed prompts of common benchmarks. log_characters is
 # stretched to tell 6 characters from 27,000, and other_script to reach 3 only where all is of another script.
-_CENTRE = np.array((5.8, 1.5, 4.6, 7.5, 7.0, 0.10, 0.02, 0.08, 0.5, 1.2, 0.0))
-_SPREAD = np.array((1.4, 0.7, 0.9, 5.5, 6.0, 0.11, 0.055, 0.11, 0.35, 0.7, 0.33))
+# That of what is rare is such that 3 means a text of nothing else.
+_CENTRE = np.array((5.8, 1.5, 4.6, 7.5, 7.0, 0.10, 0.02, 0.08, 0.5, 1.2, 0.0, 0.93, 0.4, 0, 0, 0.2, 0.5, 0, 0, 0, 0))
+_SPREAD = np.array(
+    (1.4, 0.7, 0.9, 5.5, 6.0, 0.11, 0.055, 0.11, 0.35, 0.7, 0.33, 0.05, 0.35, 0.33, 0.2, 0.3, 0.17, 0.2, 0.7, 1.0, 0.33)
+)
 _LIMIT = 3.0
 
 # Linear in the text whatever it holds: no repetition that could run on without a match.
 _SENTENCE = re.compile(r"""[.!?]["')\]”’]?\s""")
-_OPTION = re.compile(r"[\n\t ]\(?(?:[A-Ja-j]|\d{1,2})[.):](?=[ \t])|\n[ \t]{0,8}[-*•][ \t]")
+_OPTION = re.compile(  # what ends a mark, then what is before it: of the ends there are few
+    r"[.):](?=[ \t])(?:(?<=[\n\t ][A-Ja-j\d].)|(?<=[\n\t ]\d\d.)|(?<=[\n\t ]\([A-Ja-j\d].)|(?<=[\n\t ]\(\d\d.))"
+)
+_BULLET = re.compile(r"\n[ \t]{0,8}[-*•][ \t]")
+_ITEM = re.compile(r"\n[ \t]*(?:[-*•]|\(?(?:[A-Ja-j]|\d{1,3})[.):])[ \t]")
+_KEY = re.compile(r'"\s*:')
 _CODE = ("```", "def ", "return", "import ", "()", "==", "->", "=>", "();", "</", "#include", "SELECT ")
+
+
+def _words(listed: str) -> frozenset[str]:
+    return frozenset(listed.split())
+
+
+# Verbs that tell an assistant what to do, and words too short and frequent to be missing from a text of their language.
+_IMPERATIVES = _words(
+    "add analyse analyze answer arrange assume build calculate change check choose classify combine compare complete "
+    "compose compute consider convert correct count create decide define describe design determine develop draft edit "
+    "estimate evaluate explain express extract fill find fix follow format generate give help identify imagine "
+    "implement improve list make modify name organise organize outline paraphrase perform pick plan predict prepare "
+    "print produce proofread propose prove provide rank rate read recommend rephrase replace respond return review "
+    "rewrite select show simplify solve sort suggest summarise summarize tell translate use verify write"
+)
+_ENGLISH = _words(
+    "a an and are as at be by for from has have his how if in is it its not of on or that the their they this to was "
+    "what which with you your"
+)
+_OTHERS = _words(  # German, French, Spanish, Italian, Dutch, Portuguese
+    "auf das dem den der des die ein eine ist mit nicht und von wie zu dans du est et la le les par pas pour que qui "
+    "sur un une con del el en los por se una y che della di gli il non per sono het een niet van zijn com da dos não "
+    "os uma"
+)
 
 
 def _classes() -> Vector:
@@ -62,7 +106,7 @@ _CLASSES = _classes()
 
 
 class Complexity:
-    """Eleven numbers about the form of a prompt, each in [-3, 3], by fixed formulas.
+    """Twenty-one numbers about the form of a prompt, each in [-3, 3], by fixed formulas.
 
     Every entry is ``clip((raw - centre) / spread, -3, 3)`` with constants of this version; ``raw`` is
 
@@ -81,6 +125,20 @@ class Complexity:
         characters); ``+*/=^<>%$\\``; digits; letters of other scripts than Latin.
     ``questions``, ``options``
         ln(1 + question marks); ln(1 + items of lists, such as ``A. ...``, ``(1) ...`` or ``- ...``).
+    ``vocabulary``
+        ln(different words) / ln(words) [3]_, which hardly depends on the length; 1 for a text of one word or none.
+    ``list``, ``table``
+        Square root of the share of lines that begin as an item does; that hold two ``|`` or more.
+    ``json``
+        Square root of the share of characters that belong to keys (``"...":``), each counted as five characters.
+    ``imperative``
+        Square root of the share of sentences and clauses that begin with a verb such as *write* or *explain*.
+    ``english``, ``other_language``
+        Square root of the share of words that are among the 35 commonest of English; among those of six other
+        European languages.
+    ``turns``, ``system``, ``tools``
+        Of a conversation: ln(user messages), at least 0; 1 where it has a system message; square root of the share of
+        messages that are results of tools. A text alone is one user message.
 
     White space is not counted among the characters, and capitals are not told from small letters: how a prompt happens
     to be set should not change who answers it. Of a long text the first and the last 8,000 characters are read. Words
@@ -92,6 +150,7 @@ class Complexity:
     .. [1] Coleman, Liau 1975, "A computer readability formula designed for machine scoring", Journal of Applied
        Psychology 60(2).
     .. [2] Senter, Smith 1967, "Automated readability index", AMRL-TR-66-220.
+    .. [3] Herdan 1960, "Type-token mathematics".
 
     Examples
     --------
@@ -106,13 +165,13 @@ class Complexity:
 
     @property
     def dimension(self) -> int:
-        """Length of the vector: 11."""
+        """Length of the vector: 21."""
         return len(_NAMES)
 
     @property
     def version(self) -> str:
         """Names what the numbers mean."""
-        return "complexity-2"
+        return "complexity-3"
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -120,46 +179,83 @@ class Complexity:
         return tuple(f"complexity.{name}" for name in _NAMES)
 
     def transform_one(self, request: Request) -> Vector:
-        """Features of one request ``(11,)``.
+        """Features of one request ``(21,)``.
 
         Raises
         ------
         InvalidRequestError
             For a request without text.
         """
-        text = excerpt(request)
-        scaled = (_raw(text, characters=len(request.text or "")) - _CENTRE) / _SPREAD
+        scaled = (_raw(request) - _CENTRE) / _SPREAD
         result: Vector = np.minimum(np.maximum(scaled, -_LIMIT), _LIMIT)
         return result
 
     def transform(self, requests: Sequence[Request]) -> Vector:
-        """Features of many requests ``(n, 11)``."""
+        """Features of many requests ``(n, 21)``."""
         return stack(self, requests)
 
 
-def _raw(text: str, *, characters: int) -> Vector:
-    """The eleven numbers before scaling."""
+def _raw(request: Request) -> Vector:
+    """The numbers before scaling."""
+    text = excerpt(request)
+    return np.array((*_written(text, len(request.text or "")), *_roles(request.messages)))
+
+
+@lru_cache(maxsize=RECENT)
+def _written(text: str, characters: int) -> tuple[float, ...]:
+    """What the text alone tells."""
+    words = text.lower().split()
+    return (*_form(text, characters=characters, words=len(words) or 1), *_language(text, words))
+
+
+def _form(text: str, *, characters: int, words: int) -> tuple[float, ...]:
+    """Length, readability and marks, ``log_characters`` to ``other_script``."""
     histogram = np.bincount(np.frombuffer(text.encode(), dtype=np.uint8), minlength=256)
     read, letters, digits, code, mathematics, questions, other = (histogram @ _CLASSES).tolist()
     whole = read * characters / max(len(text), 1)
     read = read or 1.0
-    words = len(text.split()) or 1
     lines = f"\n{text}\n"
     ends = len(_SENTENCE.findall(lines)) + sum(map(text.count, "。！？"))
     sentences = ends or 1
     code_words = sum(map(text.count, _CODE))
-    return np.array(
-        (
-            math.log1p(whole),
-            math.log1p(ends),
-            (letters + digits) / words,
-            5.88 * letters / words - 29.6 * sentences / words - 15.8,
-            4.71 * (letters + digits) / words + 0.5 * words / sentences - 21.43,
-            math.sqrt((code + 5.0 * code_words) / read),
-            math.sqrt(mathematics / read),
-            math.sqrt(digits / read),
-            math.log1p(questions),
-            math.log1p(len(_OPTION.findall(lines))),
-            math.sqrt(other / read),
-        )
+    return (
+        math.log1p(whole),
+        math.log1p(ends),
+        (letters + digits) / words,
+        5.88 * letters / words - 29.6 * sentences / words - 15.8,
+        4.71 * (letters + digits) / words + 0.5 * words / sentences - 21.43,
+        math.sqrt((code + 5.0 * code_words) / read),
+        math.sqrt(mathematics / read),
+        math.sqrt(digits / read),
+        math.log1p(questions),
+        math.log1p(len(_OPTION.findall(lines)) + len(_BULLET.findall(lines))),
+        math.sqrt(other / read),
+    )
+
+
+def _language(text: str, words: Sequence[str]) -> tuple[float, ...]:
+    """Words and lines, ``vocabulary`` to ``other_language``."""
+    n = len(words) or 1
+    lines = [line for line in text.split("\n") if line and not line.isspace()]
+    rows = sum(line.count("|") > 1 for line in lines) if "|" in text else 0
+    keys = 5.0 * len(_KEY.findall(text)) / sum(map(len, words)) if '"' in text else 0.0
+    begins = [*words[:1], *(word for before, word in pairwise(words) if before[-1] in ".!?:;")]
+    return (
+        math.log(len(set(words))) / math.log(n) if n > 1 else 1.0,
+        math.sqrt(len(_ITEM.findall(f"\n{text}")) / (len(lines) or 1)),
+        math.sqrt(rows / (len(lines) or 1)),
+        math.sqrt(keys),
+        math.sqrt(sum(map(_IMPERATIVES.__contains__, begins)) / (len(begins) or 1)),
+        math.sqrt(sum(map(_ENGLISH.__contains__, words)) / n),
+        math.sqrt(sum(map(_OTHERS.__contains__, words)) / n),
+    )
+
+
+def _roles(messages: Sequence[tuple[str, str]]) -> tuple[float, ...]:
+    """What is known of a conversation: ``turns``, ``system``, ``tools``."""
+    roles = [role for role, _ in messages]
+    return (
+        math.log(max(roles.count("user"), 1)),
+        float("system" in roles or "developer" in roles),
+        math.sqrt((roles.count("tool") + roles.count("function")) / (len(roles) or 1)),
     )

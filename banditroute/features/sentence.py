@@ -16,11 +16,14 @@ from numpy.typing import ArrayLike
 from banditroute import _validate
 from banditroute._imports import optional
 from banditroute.errors import InvalidConfigurationError
-from banditroute.features._text import excerpt, stack
+from banditroute.features._text import excerpt
+from banditroute.features._together import Together
 from banditroute.types import Request, Vector
 
 Embed: TypeAlias = Callable[[list[str]], ArrayLike]
 """Texts -> one embedding each, as rows ``(n, d)``."""
+
+_MOST = 64
 
 
 class SentenceEmbedding:
@@ -29,9 +32,12 @@ class SentenceEmbedding:
     It has hundreds of small numbers, from which a router learns slowly. ``Standardize(block=SentenceEmbedding(...),
     dimension=16).fit(prompts)`` gives its first few directions at unit variance.
 
-    Each text is embedded alone, so that a vector depends on no other text, and remembered by the SHA-256 of what was
-    read of it; the text itself is not kept. Of a long text the first and the last 8,000 characters are read, and
-    most sentence transformers read fewer.
+    The model is called once at a time. Texts of other threads that come meanwhile wait, and are embedded together in
+    the next call, at most 64; a text that finds no call running waits for nobody. An embedding is remembered by the
+    SHA-256 of what was read of the text; the text itself is not kept. Of a long text the first and the last 8,000
+    characters are read, and most sentence transformers read fewer. A sentence transformer reads the texts of a call one
+    by one: padded to one length they would take longer on a processor, and move each other's numbers in the seventh
+    digit. With an accelerator give a function of your own, such as ``lambda texts: model.encode(texts)``.
 
     Parameters
     ----------
@@ -77,16 +83,16 @@ class SentenceEmbedding:
             label = PurePath(model).name
         self._label = _validate.label(label, name="label", error=InvalidConfigurationError)
         self._model = model
-        self._embed = model if callable(model) else None
         self._width: int | None = None
         self._remembered = remembered
         self._memory: OrderedDict[bytes, Vector] = OrderedDict()
         self._lock = Lock()
+        self._together = Together(self._embed, most=_MOST)
 
     @property
     def dimension(self) -> int:
         """Length of the vector, which this loads the model to know."""
-        return self._width or len(self._embedding(""))
+        return self._width or len(self._embeddings([Request(text="")])[0])
 
     @property
     def version(self) -> str:
@@ -106,34 +112,51 @@ class SentenceEmbedding:
         InvalidRequestError
             For a request without text.
         """
-        return self._embedding(excerpt(request)).copy()
+        return self._embeddings([request])[0].copy()
 
     def transform(self, requests: Sequence[Request]) -> Vector:
         """Features of many requests ``(n, dimension)``."""
-        return stack(self, requests)
+        return np.array(self._embeddings(requests)).reshape(len(requests), self.dimension)
 
-    def _embedding(self, text: str) -> Vector:
-        """Embedding of one text ``(d,)``, remembered; not to be changed by whoever gets it."""
-        key = hashlib.sha256(text.encode()).digest()
+    def _embeddings(self, requests: Sequence[Request]) -> list[Vector]:
+        """Embeddings ``(d,)`` of the texts, remembered; not to be changed by whoever gets them."""
+        texts = [excerpt(request) for request in requests]
+        keys = [hashlib.sha256(text.encode()).digest() for text in texts]
         with self._lock:
-            known = self._memory.get(key)
-            if known is not None:
+            rows = {key: self._memory[key] for key in keys if key in self._memory}
+            for key in rows:
                 self._memory.move_to_end(key)
-                return known
-            if self._embed is None:
-                self._embed = _load(fspath(self._model))  # type: ignore[arg-type]
-        row = _one_row(self._embed([text]), self._label)
-        with self._lock:
-            self._width = self._width or len(row)
-            if len(row) != self._width:
-                raise InvalidConfigurationError(
-                    f"the embedding function {self._label!r} gave {len(row)} numbers for one text, {self._width} "
-                    "before; it must give rows of one length"
-                )
-            self._memory[key] = row
-            while len(self._memory) > self._remembered:
-                self._memory.popitem(last=False)
-        return row
+        new = {key: text for key, text in zip(keys, texts, strict=True) if key not in rows}
+        if new:
+            rows.update(zip(new, self._together(new.values()), strict=True))
+            with self._lock:
+                self._memory.update((key, rows[key].copy()) for key in new)  # not the whole batch with each
+                while len(self._memory) > self._remembered:
+                    self._memory.popitem(last=False)
+        return [rows[key] for key in keys]
+
+    def _embed(self, texts: list[str]) -> Vector:
+        """What the model gives for ``texts``, if it is one row of finite numbers each ``(n, d)``."""
+        if not callable(self._model):
+            self._model = _load(fspath(self._model))
+        try:
+            rows = np.array(self._model(texts), dtype=np.float64)
+        except (TypeError, ValueError) as error:
+            raise InvalidConfigurationError(
+                f"the embedding function {self._label!r} gave no array of numbers"
+            ) from error
+        if rows.ndim != 2 or len(rows) != len(texts) or not rows.size or not np.isfinite(rows).all():
+            raise InvalidConfigurationError(
+                f"the embedding function {self._label!r} gave the shape {rows.shape} for a list of {len(texts)}, or "
+                "numbers that are not finite; it must give one row of finite numbers for each text"
+            )
+        self._width = self._width or rows.shape[1]
+        if rows.shape[1] != self._width:
+            raise InvalidConfigurationError(
+                f"the embedding function {self._label!r} gave {rows.shape[1]} numbers for a text, {self._width} "
+                "before; it must give rows of one length"
+            )
+        return rows
 
 
 def _load(model: str) -> Embed:
@@ -141,22 +164,7 @@ def _load(model: str) -> Embed:
     transformer = optional("sentence_transformers", extra="embeddings").SentenceTransformer(model)
 
     def embed(texts: list[str]) -> ArrayLike:
-        rows: ArrayLike = transformer.encode(texts, show_progress_bar=False)
+        rows: ArrayLike = transformer.encode(texts, batch_size=1, show_progress_bar=False)
         return rows
 
     return embed
-
-
-def _one_row(rows: ArrayLike, label: str) -> Vector:
-    """The only row of ``rows``, as a copy, if it is one of finite numbers."""
-    try:
-        array = np.array(rows, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise InvalidConfigurationError(f"the embedding function {label!r} gave no array of numbers") from error
-    if array.ndim != 2 or len(array) != 1 or not array.size or not np.isfinite(array).all():
-        raise InvalidConfigurationError(
-            f"the embedding function {label!r} gave the shape {array.shape} for one text, or numbers that are not "
-            "finite; it must give one row of finite numbers for each text"
-        )
-    row: Vector = array[0]
-    return row

@@ -9,7 +9,7 @@ import numpy as np
 
 from banditroute.errors import InvalidConfigurationError
 from banditroute.features import _state
-from banditroute.features._text import stack
+from banditroute.features._text import check_block
 from banditroute.features._whitening import whitening
 from banditroute.features.base import Featurizer
 from banditroute.types import Request, Vector
@@ -51,17 +51,13 @@ class Standardize:
     """
 
     def __init__(self, *, block: Featurizer, dimension: int | None = None) -> None:
-        if isinstance(block, type) or not isinstance(block, Featurizer):
-            raise InvalidConfigurationError(
-                f"{block!r} is no featurizer; a block has dimension, version, names, transform_one and transform"
-            )
+        self._block = check_block(block)
         if dimension is not None and (
             isinstance(dimension, bool) or not isinstance(dimension, int) or not 1 <= dimension <= block.dimension
         ):
             raise InvalidConfigurationError(
                 f"dimension is {dimension!r}; give a whole number from 1 to {block.dimension}, the block's"
             )
-        self._block = block
         self._dimension = dimension
         self._state: tuple[Vector, Vector] | None = None
 
@@ -97,9 +93,12 @@ class Standardize:
         InvalidConfigurationError
             For too few prompts, or prompts that do not vary in ``dimension`` directions; nothing is changed.
         """
-        if len(prompts) < 2:
-            raise InvalidConfigurationError(f"got {len(prompts)} prompts; give at least 2, better a few hundred")
-        rows = self._block.transform([Request(text=prompt) for prompt in prompts])
+        return self.fit_rows(self._block.transform([Request(text=prompt) for prompt in prompts]))
+
+    def fit_rows(self, rows: Vector) -> Standardize:
+        """:meth:`fit` on what the block gave for the prompts ``(n, d)``."""
+        if len(rows) < 2:
+            raise InvalidConfigurationError(f"got {len(rows)} prompts; give at least 2, better a few hundred")
         if self._dimension is None:
             spread = rows.std(axis=0)
             varies = spread > 1e-9 * (1.0 + np.abs(rows).max(axis=0))
@@ -143,15 +142,20 @@ class Standardize:
         InvalidRequestError
             For a request that the block cannot read.
         """
-        mean, projection = self._fitted()
-        centred = self._block.transform_one(request) - mean
-        scaled = centred * projection if self._dimension is None else centred @ projection
-        result: Vector = np.clip(scaled, -_LIMIT, _LIMIT)
-        return result
+        return self._scaled(self._block.transform_one(request))
 
     def transform(self, requests: Sequence[Request]) -> Vector:
         """Features of many requests ``(n, dimension)``."""
-        return stack(self, requests)
+        rows = [self._scaled(row) for row in self._block.transform(requests)]
+        return np.array(rows).reshape(len(requests), self.dimension)
+
+    def _scaled(self, row: Vector) -> Vector:
+        """The block's numbers ``(d,)`` brought to scale ``(dimension,)``."""
+        mean, projection = self._fitted()
+        centred = row - mean
+        scaled = centred * projection if self._dimension is None else centred @ projection
+        result: Vector = np.clip(scaled, -_LIMIT, _LIMIT)
+        return result
 
     @property
     def _owner(self) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib.resources import files
 from threading import Lock
 
@@ -11,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from banditroute.errors import InvalidConfigurationError
-from banditroute.features._text import excerpt, stack
+from banditroute.features._text import RECENT, excerpt, stack
 from banditroute.features._wordpiece import WordPieces
 from banditroute.types import Request, Vector
 
@@ -101,9 +102,8 @@ class StaticEmbedding:
         InvalidRequestError
             For a request without text.
         """
-        text = excerpt(request)
         table = _table()
-        rows = np.array(table.pieces.rows(text), dtype=np.intp)
+        rows = _rows(excerpt(request))
         weight = table.weights[rows].sum()
         total = table.vectors[rows, : self._dimension].sum(axis=0, dtype=np.float64)
         result: Vector = np.clip(total / (PRIOR_TOKENS + weight), -_LIMIT, _LIMIT)
@@ -126,6 +126,12 @@ def _table() -> _Table:
             if _loaded is None:
                 _loaded = _load()
     return _loaded
+
+
+@lru_cache(maxsize=RECENT)
+def _rows(text: str) -> NDArray[np.intp]:
+    """The rows of the tokens."""
+    return np.array(_table().pieces.rows(text), dtype=np.intp)
 
 
 def _load() -> _Table:

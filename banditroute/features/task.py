@@ -30,7 +30,7 @@ _FOLDS = 5
 class TaskType:
     """The probability that a prompt is of each task type, by a small classifier: shipped, yours, or fitted to examples.
 
-    ``p = softmax(z W + b)`` over ``z``, the 64 directions of :class:`StaticEmbedding` and the 11 numbers of
+    ``p = softmax(z W + b)`` over ``z``, the 64 directions of :class:`StaticEmbedding` and the 21 numbers of
     :class:`Complexity`. ``TaskType()`` takes the shipped ``W``: a multinomial logistic regression on the prompts of
     openly licensed routing data, whose temperature was fitted on data sets that were left out [1]_. Its types are those
     for which there was training data: see :attr:`types`. There was none for translation, summary, extraction, chat,
@@ -122,7 +122,7 @@ class TaskType:
 
     @classmethod
     def of(cls, types: Sequence[str], weights: Vector) -> TaskType:
-        """The classifier with these weights: slopes and, as the last row, intercepts ``(76, C)``."""
+        """The classifier with these weights: slopes and, as the last row, intercepts ``(86, C)``."""
         made = cls()
         checked = _check_types(types)
         if weights.shape != (_inputs().dimension + 1, len(checked)) or not np.isfinite(weights).all():

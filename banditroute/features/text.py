@@ -8,7 +8,7 @@ from banditroute.features.static_embedding import StaticEmbedding
 
 
 class TextFeatures(Compose):
-    """How a prompt looks (:class:`Complexity`, 11 numbers) and what it is about (:class:`StaticEmbedding`, 16).
+    """How a prompt looks (:class:`Complexity`, 21 numbers) and what it is about (:class:`StaticEmbedding`, 16).
 
     Few numbers on purpose: a belief per arm learns from the feedback of that arm alone, and every further direction
     costs feedback before it pays.
@@ -17,7 +17,7 @@ class TextFeatures(Compose):
     --------
     >>> from banditroute.types import Request
     >>> TextFeatures().transform_one(Request(text="What is the capital of France?")).shape
-    (27,)
+    (37,)
     """
 
     def __init__(self) -> None:

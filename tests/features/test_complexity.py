@@ -12,8 +12,8 @@ from banditroute.features.complexity import _CENTRE, _NAMES, _SPREAD, _raw
 from banditroute.types import Request
 
 
-def raw(text):
-    return dict(zip(_NAMES, _raw(text, characters=len(text)).tolist(), strict=True))
+def raw(text, messages=()):
+    return dict(zip(_NAMES, _raw(Request(text=text, messages=messages)).tolist(), strict=True))
 
 
 def test_by_hand():
@@ -58,10 +58,42 @@ def test_a_text_without_words_or_sentences_divides_by_one():
         ("naïve Übung – “ok” 🙂", "other_script", 0.0),
         ("一。二！三？", "log_sentences", math.log(4)),
         ("3.14 is pi... right?!", "log_sentences", math.log(3)),
+        ("the cat and the dog", "vocabulary", math.log(4) / math.log(5)),
+        ("The cat", "vocabulary", 1.0),
+        ("one", "vocabulary", 1.0),
+        ("Pick:\n\n1. cat\n  (b) dog\n- cow - ox\nwhy?", "list", math.sqrt(3 / 5)),
+        ("| a | b |\n|---|---|\n| 1 | 2 |\nSum it | up.", "table", math.sqrt(3 / 4)),
+        ('{"a": 1, "b" : [2]}', "json", math.sqrt(2 * 5 / 15)),
+        ('He said "yes": no.', "json", math.sqrt(5 / 15)),
+        ("Write a poem. Rhyme it; then explain: list why", "imperative", math.sqrt(2 / 4)),
+        ("what to write", "imperative", 0.0),
+        ("It is not of this", "english", 1.0),
+        ("la vie est belle et pas", "other_language", math.sqrt(4 / 6)),
+        ("The die is cast in", "english", math.sqrt(3 / 5)),
+        ("да нет", "english", 0.0),
     ],
 )
 def test_each_number_by_hand(text, name, expected):
     assert raw(text)[name] == pytest.approx(expected)
+
+
+def test_a_text_alone_is_one_turn_without_roles():
+    found = raw("Why?")
+    assert found["turns"] == found["system"] == found["tools"] == 0.0
+
+
+def test_turns_and_roles_by_hand():
+    roles = ("system", "user", "assistant", "tool", "assistant", "user", "assistant", "user")
+    found = raw("Why?", tuple((role, "Why?") for role in roles))
+    assert found["turns"] == pytest.approx(math.log(3))
+    assert found["system"] == 1.0
+    assert found["tools"] == pytest.approx(math.sqrt(1 / 8))
+    assert raw("Why?", (("developer", "Be brief."), ("function", "4")))["system"] == 1.0
+
+
+def test_a_conversation_of_one_user_message_is_its_text():
+    alone, sent = Request(text="Why?"), Request(text="Why?", messages=(("user", "Why?"),))
+    assert np.array_equal(Complexity().transform_one(alone), Complexity().transform_one(sent))
 
 
 def test_length_is_that_of_the_whole_text():
@@ -75,6 +107,7 @@ def test_length_is_that_of_the_whole_text():
     [
         "Which of these is a mammal? A. Trout B. Whale\nAnswer: ",
         "Sum 1 + 2.\n\nThen say {x}; why? - now",
+        'Explain this: {"a": 1, "b": 2}\n| x | y |\n| 1 | 2 |\n\n- one\n- two',
         "法国的首都 是哪里？",
     ],
 )
@@ -86,7 +119,7 @@ def test_white_space_and_capitals_change_nothing(text):
 
 def test_scaling():
     text = "Name three rivers of Europe and say how long each of them is."
-    expected = (_raw(text, characters=len(text)) - _CENTRE) / _SPREAD
+    expected = (_raw(Request(text=text)) - _CENTRE) / _SPREAD
     assert (np.abs(expected) < 3).all()
     assert Complexity().transform_one(Request(text=text)) == pytest.approx(expected)
 
@@ -97,7 +130,19 @@ def test_every_entry_is_within_three(text):
 
 
 @pytest.mark.parametrize(
-    "text", ["a" * 5000, "(" * 5000, ". " * 5000, "\n" * 16_000, " " * 16_000, "1. " * 5000, "." * 16_000 + "x"]
+    "text",
+    [
+        "a" * 5000,
+        "(" * 5000,
+        ". " * 5000,
+        "\n" * 16_000,
+        " " * 16_000,
+        "1. " * 5000,
+        "." * 16_000 + "x",
+        '"' * 16_000,
+        "| " * 8000,
+        "\n-" * 8000,
+    ],
 )
 def test_no_text_takes_the_expressions_long(text):
     # Quadratic backtracking over 16,000 characters would take minutes, not the 60 s at which a test run is stopped.

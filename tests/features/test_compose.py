@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from banditroute.errors import InvalidConfigurationError, InvalidRequestError
-from banditroute.features import Complexity, Compose, StaticEmbedding
+from banditroute.features import Complexity, Compose, SemanticCluster, StaticEmbedding, TextFeatures
+from banditroute.features._wordpiece import WordPieces
 from banditroute.types import Request
 
 TEXTS = [Request(text="Sort these numbers: 3, 1, 2."), Request(text="Sing.")]
@@ -13,9 +14,9 @@ TEXTS = [Request(text="Sort these numbers: 3, 1, 2."), Request(text="Sing.")]
 def test_the_blocks_stand_in_their_order():
     blocks = [StaticEmbedding(dimension=2), Complexity()]
     both = Compose(blocks=blocks)
-    assert both.dimension == 13
+    assert both.dimension == 23
     assert both.names == blocks[0].names + blocks[1].names
-    assert both.version == "static-minilm-1:2+complexity-2"
+    assert both.version == "static-minilm-1:2+complexity-3"
     assert np.array_equal(both.transform(TEXTS), np.hstack([block.transform(TEXTS) for block in blocks]))
 
 
@@ -27,14 +28,31 @@ def test_another_order_is_another_version():
 def test_compositions_compose():
     inner = Compose(blocks=[Complexity()])
     outer = Compose(blocks=[inner, StaticEmbedding(dimension=1)])
-    assert np.array_equal(outer.transform_one(TEXTS[0])[:11], inner.transform_one(TEXTS[0]))
+    assert np.array_equal(outer.transform_one(TEXTS[0])[:21], inner.transform_one(TEXTS[0]))
+
+
+def test_blocks_that_read_the_same_text_split_it_once(monkeypatch):
+    read = []
+    whole = WordPieces.rows
+    monkeypatch.setattr(WordPieces, "rows", lambda self, text: read.append(text) or whole(self, text))
+    Compose(blocks=[TextFeatures(), SemanticCluster()]).transform_one(Request(text="Which of these is read once?"))
+    assert read == ["Which of these is read once?"]
+
+
+def test_what_is_remembered_of_a_text_is_not_the_callers_to_change():
+    both = Compose(blocks=[TextFeatures(), SemanticCluster()])
+    first = both.transform_one(TEXTS[0])
+    expected = first.copy()
+    first[:] = 7.0
+    TextFeatures().transform_one(TEXTS[0])[:] = 7.0
+    assert np.array_equal(both.transform_one(TEXTS[0]), expected)
 
 
 def test_changing_the_list_afterwards_changes_nothing():
     blocks = [Complexity()]
     compose = Compose(blocks=blocks)
     blocks.append(StaticEmbedding())
-    assert compose.dimension == 11
+    assert compose.dimension == 21
 
 
 @pytest.mark.parametrize(
@@ -51,6 +69,29 @@ def test_unusable_blocks_are_refused(blocks, message):
         Compose(blocks=blocks)
 
 
+def test_a_scale_multiplies_its_block_and_changes_the_version():
+    blocks = [Complexity(), StaticEmbedding(dimension=2)]
+    plain, half = Compose(blocks=blocks), Compose(blocks=blocks, scales=[1, 0.5])
+    factors = np.repeat([1.0, 0.5], [21, 2])
+    assert np.array_equal(half.transform_one(TEXTS[0]), factors * plain.transform_one(TEXTS[0]))
+    assert np.array_equal(half.transform(TEXTS), factors * plain.transform(TEXTS))
+    assert half.names == plain.names
+    assert half.version == "complexity-3+0.5*(static-minilm-1:2)"
+    assert Compose(blocks=blocks, scales=[1.0, 1.0]).version == plain.version
+
+
+def test_the_scale_of_a_composition_is_not_that_of_its_first_block():
+    one, other = Complexity(), StaticEmbedding(dimension=2)
+    whole = Compose(blocks=[Compose(blocks=[one, other])], scales=[0.5])
+    assert whole.version != Compose(blocks=[one, other], scales=[0.5, 1.0]).version
+
+
+@pytest.mark.parametrize("scales", [[1.0], [1.0, 0.0], [1.0, -2.0], [1.0, float("nan")], [1.0, "2"], [1.0, True]])
+def test_unusable_scales_are_refused(scales):
+    with pytest.raises(InvalidConfigurationError, match="scale"):
+        Compose(blocks=[Complexity(), StaticEmbedding()], scales=scales)
+
+
 def test_what_a_block_cannot_read_is_refused():
     with pytest.raises(InvalidRequestError):
-        Compose(blocks=[Complexity()]).transform([*TEXTS, Request(features=np.ones(11))])
+        Compose(blocks=[Complexity()]).transform([*TEXTS, Request(features=np.ones(21))])

@@ -18,6 +18,7 @@ from banditroute.features import (
     TaskType,
     Template,
     TextFeatures,
+    WarmUp,
 )
 from banditroute.testing import check_featurizer
 from banditroute.types import Request
@@ -38,6 +39,7 @@ READY = {
     "TaskType": lambda: TaskType(),
     "Template": lambda: Template(),
     "TextFeatures": lambda: TextFeatures(),
+    "WarmUp": lambda: WarmUp(block=StaticEmbedding(dimension=3), prompts=5),
 }
 
 

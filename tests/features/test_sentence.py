@@ -1,6 +1,7 @@
 """SentenceEmbedding over a function, and over the real MiniLM."""
 
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -37,6 +38,22 @@ def test_a_text_is_embedded_once_while_it_is_remembered():
     for text in ("one", "two", "one", "three", "one", "two"):  # "two" is the least recently used when "three" comes
         sentence.transform_one(Request(text=text))
     assert counting.calls == [["one"], ["two"], ["three"], ["two"]]
+
+
+def test_a_batch_is_one_call_for_what_is_not_remembered():
+    counting = Counting()
+    sentence = SentenceEmbedding(model=counting, label="counts")
+    sentence.transform_one(Request(text="one"))
+    rows = sentence.transform([Request(text=text) for text in ("two", "one", "a cat", "two")])
+    assert rows[:, 0].tolist() == [3.0, 3.0, 5.0, 3.0]
+    assert counting.calls == [["one"], ["two", "a cat"]]
+
+
+def test_a_batch_may_be_larger_than_the_memory():
+    sentence = SentenceEmbedding(model=Counting(), label="counts", remembered=2)
+    requests = [Request(text="a" * n) for n in range(200)]
+    assert sentence.transform(requests)[:, 0].tolist() == list(range(200))
+    assert len(sentence._memory) == 2
 
 
 def test_nothing_need_be_remembered():
@@ -126,3 +143,13 @@ def test_real_model_knows_what_is_alike(minilm):
         [Request(text=text) for text in ("Write a poem on autumn", "Compose verses about fall", "Sort a list in C")]
     )
     assert poem @ verse > 2 * (poem @ code)
+
+
+@pytest.mark.torch
+def test_real_model_gives_threads_and_batches_what_it_gives_each_text_alone(minilm):
+    requests = [Request(text=f"{'Why is that? ' * n}{n}") for n in range(1, 13)]
+    alone, batch, shared = (SentenceEmbedding(model=minilm, label="minilm") for _ in range(3))
+    expected = [alone.transform_one(request) for request in requests]
+    assert np.array_equal(batch.transform(requests), expected)
+    with ThreadPoolExecutor(max_workers=6) as pool:
+        assert np.array_equal(list(pool.map(shared.transform_one, requests)), expected)

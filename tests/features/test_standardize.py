@@ -72,7 +72,7 @@ def test_version_names_the_block_the_dimension_and_the_fit():
 
 def test_it_composes():
     both = Compose(blocks=[Standardize(block=Complexity()).fit(PROMPTS), StaticEmbedding(dimension=2)])
-    assert both.dimension == 13
+    assert both.dimension == 23
     check_featurizer(both)
 
 
@@ -81,8 +81,8 @@ def test_it_composes():
     [
         ({"block": Complexity}, "is no featurizer"),
         ({"block": "complexity"}, "is no featurizer"),
-        ({"dimension": 0}, "from 1 to 11"),
-        ({"dimension": 12}, "from 1 to 11"),
+        ({"dimension": 0}, "from 1 to 21"),
+        ({"dimension": 22}, "from 1 to 21"),
         ({"dimension": True}, "dimension is True"),
         ({"dimension": 2.0}, r"dimension is 2\.0"),
     ],
@@ -109,4 +109,4 @@ def test_too_few_prompts_are_refused_and_change_nothing(prompts):
 
 def test_what_the_block_cannot_read_is_refused():
     with pytest.raises(InvalidRequestError):
-        Standardize(block=Complexity()).fit(PROMPTS).transform_one(Request(features=np.ones(11)))
+        Standardize(block=Complexity()).fit(PROMPTS).transform_one(Request(features=np.ones(21)))

@@ -3,13 +3,12 @@
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as parquet
-import pytest
 from click.testing import CliRunner
 
 from banditroute.features import Codebook, SemanticCluster
 from banditroute.types import Request
 from scripts import fit_codebook
-from scripts.fit_codebook import fit, lloyd, main, sample
+from scripts.fit_codebook import fit, main, sample
 
 KINDS = {
     "sum": "Add {0} and {1}, then subtract {2}. What is the result?",
@@ -33,16 +32,11 @@ def test_clusters_are_the_kinds_of_prompt():
     assert len(set.union(*nearest)) == 3
 
 
-def test_lloyd_by_hand():
-    z = np.array([[0.0], [1.0], [9.0], [10.0], [11.0]])
-    centres, inertia = lloyd(z, np.array([[0.0], [1.0]]))
-    assert centres.tolist() == [[10.0], [0.5]]  # the larger cluster first
-    assert inertia == pytest.approx((0.25 + 0.25 + 1.0 + 0.0 + 1.0) / 5)
-
-
-def test_a_centre_without_prompts_stays():
-    centres, _ = lloyd(np.array([[0.0], [2.0]]), np.array([[0.0], [50.0]]))
-    assert centres.tolist() == [[1.0], [50.0]]
+def test_the_largest_cluster_comes_first():
+    codebook = fit([*prompts("poem", 10), *prompts("sum", 30)], clusters=2)
+    x = SemanticCluster(codebook=codebook).transform([Request(text=text) for text in prompts("sum", 30)])
+    assert set(x.argmax(axis=1).tolist()) == {0}
+    assert codebook.ids.tolist() == [0, 1]
 
 
 def test_sample_repeats_nothing_and_leaves_out(monkeypatch):

@@ -33,10 +33,13 @@ from banditroute import (
 )
 from banditroute.beliefs import Linear
 from banditroute.features import (
+    ClusterTracker,
+    Codebook,
     Complexity,
     Compose,
     Featurizer,
     Metadata,
+    SemanticCluster,
     Standardize,
     StaticEmbedding,
     TaskType,
@@ -115,9 +118,22 @@ def told_apart(prompts: list[str]) -> Featurizer:
     router = Router(arms=["a"], features=Compose(blocks=[own, schema, Template(slots=8)]))
     router.route("Why?", template="why", metadata={"tier": "gold", "age": 1})
     router.route_many(["Why?"], template="why", metadata={"tier": "gold"})
+    chat: list[dict[str, str]] = [{"role": "user", "content": "Why?"}]
+    router.route(chat)
+    parts: Mapping[str, object] = {"role": "user", "content": [{"type": "text", "text": "Why?"}]}
+    router.route([parts, {"role": "tool", "content": None}])
+    router.route_many([chat, "Why?"])
     standard = Standardize(block=task).fit(prompts)
     assert_type(Standardize(block=task, dimension=1).load("file.npz"), Standardize)
     return standard
+
+
+def drift(prompts: list[str]) -> Featurizer:
+    tracker = ClusterTracker(codebook=Codebook.load("mine.npz"))
+    tracker.observe(prompts[0])
+    tracker.save("tracker.npz")
+    assert_type(ClusterTracker.load("tracker.npz").refit(), Codebook)
+    return SemanticCluster(codebook=tracker.refit())
 
 
 def ready_features(router: Router) -> list[Decision]:
