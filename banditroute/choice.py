@@ -7,15 +7,17 @@ import math
 import os
 import threading
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import numpy as np
 
-from banditroute.beliefs.base import Prior
+from banditroute.beliefs.base import Belief, Prior
 from banditroute.errors import BanditRouteError
 from banditroute.learners import Learner
 from banditroute.rewards.objectives import Objective
 from banditroute.rewards.prices import TokenPrices
 from banditroute.rewards.utility import utility, weights
+from banditroute.store.base import Memory
 from banditroute.types import Arm, Decision, Preference, Request, Vector
 
 _CHARACTERS_PER_TOKEN = 4.0
@@ -37,10 +39,8 @@ class Chooser:
         Belief and policy.
     dimension
         d, the length of the context with its bias.
-    statistics
-        Folded statistics by arm.
-    decisions
-        How many were made before, by earlier processes.
+    memory
+        What was learned before, by earlier processes.
     rng
         Draws the arms.
     """
@@ -52,8 +52,7 @@ class Chooser:
         objectives: Mapping[str, Objective],
         learner: Learner,
         dimension: int,
-        statistics: Mapping[str, bytes],
-        decisions: int,
+        memory: Memory,
         rng: np.random.Generator,
     ) -> None:
         self._names = tuple(arm.name for arm in arms)
@@ -65,14 +64,15 @@ class Chooser:
         self._weights: dict[Preference, Vector] = {}
         self._no_penalty = np.zeros(len(arms))
         self._no_penalty.flags.writeable = False
-        self._belief = learner.belief.start(
+        self._start = partial(
+            learner.belief.start,
             arms=self._names,
             dimension=dimension,
             priors={o.name: Prior(mean=o.prior_mean, noise=o.prior_noise) for o in objectives.values()},
-            statistics=statistics,
         )
-        self._learned = 0
-        self._decided = itertools.count(decisions)
+        self._belief = self._believe(memory)
+        self._learned = memory.feedback
+        self._decided = itertools.count(memory.decisions)
         self._prices = TokenPrices(arms=arms) if any(arm.priced for arm in arms) else None
         if self._prices is not None:
             self._belief.watch(["cost_usd", "output_tokens"])
@@ -87,8 +87,9 @@ class Chooser:
         CannotChooseError
             If what is believed is not finite, or the policy gives no probabilities.
         """
-        belief, names = self._belief, self._names
+        names = self._names
         with self._lock:
+            belief = self._belief
             signed = self._weights.get(preference)
             if signed is None:
                 signed = self._weigh(preference)
@@ -187,6 +188,23 @@ class Chooser:
             self._learned += first
             if len(self._belief.objectives) != known:
                 self._weights.clear()
+
+    def refresh(self, memory: Memory) -> None:
+        """Believe what is remembered now in place of what was; meanwhile nothing may be learned."""
+        belief = self._believe(memory)
+        with self._lock:
+            belief.watch(self._belief.objectives)
+            self._belief = belief
+            self._weights.clear()
+            self._learned = memory.feedback
+            self._decided = itertools.count(max(next(self._decided), memory.decisions))
+
+    def _believe(self, memory: Memory) -> Belief:
+        belief = self._start(statistics=memory.statistics)
+        for event in memory.pending:
+            if event.arm in self._names:
+                belief.update(event.arm, event.x, event.values)
+        return belief
 
     def _weigh(self, preference: Preference) -> Vector:
         known = len(self._belief.objectives)

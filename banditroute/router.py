@@ -135,16 +135,13 @@ class Router:
                 objectives=self._objectives,
                 learner=self._learner,
                 dimension=self._dimension,
-                statistics=memory.statistics,
-                decisions=memory.decisions,
+                memory=memory,
                 rng=np.random.default_rng(seed),
             )
-            for event in memory.pending:
-                self._learn(event)
+            self._store.follow(self._chooser.refresh)
         except BaseException:
             self._store.close()
             raise
-        self._learned_before = memory.feedback - self._chooser.learned
 
     @property
     def arms(self) -> tuple[Arm, ...]:
@@ -159,7 +156,7 @@ class Router:
     @property
     def learned(self) -> int:
         """On how many decisions with feedback the beliefs rest, those of earlier processes included."""
-        return self._learned_before + self._chooser.learned
+        return self._chooser.learned
 
     @property
     def fallbacks(self) -> int:
@@ -251,14 +248,14 @@ class Router:
         ]
 
     async def aroute(self, request: str | ArrayLike, **options: Unpack[RouteOptions]) -> Decision:
-        """``route()`` for the event loop: a text is featurized in a worker thread."""
-        if isinstance(request, str):
-            return await asyncio.to_thread(self.route, request, **options)
-        return self.route(request, **options)
+        """``route()`` for the event loop, which is free meanwhile: it is done in a worker thread."""
+        return await asyncio.to_thread(self.route, request, **options)
 
     def feedback(
         self,
         decision_id: str,
+        source: str | None = None,
+        /,
         *,
         quality: float | None = None,
         cost_usd: float | None = None,
@@ -275,6 +272,8 @@ class Router:
         ----------
         decision_id
             ``decision.id``.
+        source
+            Who reports it, such as a user or a grader: all that one source reported can be taken back.
         quality
             How good the answer was, in [0, 1].
         cost_usd, energy_joules, latency_seconds, output_tokens
@@ -295,6 +294,7 @@ class Router:
         """
         self._report(
             decision_id,
+            source,
             quality=quality,
             cost_usd=cost_usd,
             energy_joules=energy_joules,
@@ -303,12 +303,12 @@ class Router:
             **user_objectives,
         ).result()
 
-    async def afeedback(self, decision_id: str, **outcomes: float | None) -> None:
+    async def afeedback(self, decision_id: str, source: str | None = None, /, **outcomes: float | None) -> None:
         """``feedback()`` for the event loop, which is free while the report is written.
 
         A cancelled wait does not take the report back.
         """
-        ticket = self._report(decision_id, **outcomes)
+        ticket = self._report(decision_id, source, **outcomes)
         if isinstance(ticket, Future):
             await asyncio.shield(asyncio.wrap_future(ticket))
         else:
@@ -372,7 +372,7 @@ class Router:
             surprise = None if isinstance(error, BanditRouteError) else error
             _log.warning("routing falls back to arm %r: %s", self._fallback, trouble, exc_info=surprise)
 
-    def _report(self, decision_id: str, **values: float | None) -> Ticket:
+    def _report(self, decision_id: str, source: str | None, /, **values: float | None) -> Ticket:
         if not isinstance(decision_id, str):
             raise InvalidFeedbackError(
                 f"decision_id is {decision_id!r} ({type(decision_id).__name__}); give the string decision.id"
@@ -386,7 +386,9 @@ class Router:
                 )
             if value is not None:
                 checked[name] = self._objectives[name].check(value)
-        report = Feedback(decision_id=decision_id, values=checked, received_at=self._clock())
+        if source is not None:
+            label(source, name="source", error=InvalidFeedbackError)
+        report = Feedback(decision_id=decision_id, values=checked, received_at=self._clock(), source=source)
         return self._store.add_feedback(report, self._learn)
 
     def _learn(self, event: Event) -> None:
