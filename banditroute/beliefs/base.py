@@ -76,6 +76,11 @@ class BeliefSpec(Protocol):
         """A belief over ``arms`` in ``dimension`` features (with bias), from folded ``statistics`` where there are."""
 
     def fold(
-        self, blob: bytes | None, events: Sequence[tuple[Vector, Mapping[str, float]]], *, dimension: int
+        self,
+        blob: bytes | None,
+        events: Sequence[tuple[Vector, Mapping[str, float]]],
+        *,
+        dimension: int,
+        removed: Sequence[tuple[Vector, Mapping[str, float]]] = (),
     ) -> bytes:
-        """An arm's folded statistics with events added; what ``start`` reads."""
+        """An arm's folded statistics with events added, and those ``removed`` taken back; what ``start`` reads."""

@@ -128,10 +128,15 @@ class Linear:
         return LinearBelief(spec=self, arms=arms, dimension=dimension, priors=priors, statistics=statistics or {})
 
     def fold(
-        self, blob: bytes | None, events: Sequence[tuple[Vector, Mapping[str, float]]], *, dimension: int
+        self,
+        blob: bytes | None,
+        events: Sequence[tuple[Vector, Mapping[str, float]]],
+        *,
+        dimension: int,
+        removed: Sequence[tuple[Vector, Mapping[str, float]]] = (),
     ) -> bytes:
-        """An arm's folded statistics with ``events`` added."""
-        return statistics_.fold(blob, events, dimension=dimension)
+        """An arm's folded statistics with ``events`` added, and those ``removed`` taken back."""
+        return statistics_.fold(blob, events, dimension=dimension, removed=removed)
 
 
 class LinearBelief:

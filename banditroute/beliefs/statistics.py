@@ -94,8 +94,8 @@ class ArmStatistics:
         self.dimension = dimension
         self.groups: list[Group] = []
 
-    def add(self, x: Vector, values: Mapping[str, float]) -> bool:
-        """Add one observation of the objectives in ``values`` at context ``x (d,)``.
+    def add(self, x: Vector, values: Mapping[str, float], *, sign: int = 1) -> bool:
+        """Add one observation of the objectives in ``values`` at context ``x (d,)``; with ``sign`` -1, take it back.
 
         Returns
         -------
@@ -104,6 +104,7 @@ class ArmStatistics:
         """
         known = 0
         changed = False
+        signed = x if sign == 1 else -x
         for group in self.groups[:]:
             observed = [name for name in group.objectives if name in values]
             if not observed:
@@ -116,16 +117,25 @@ class ArmStatistics:
                 self.groups.append(rest)
                 changed = True
             y = np.array([values[name] for name in target.objectives])
-            target.n += 1
-            target.s += np.multiply.outer(x, x)
-            target.b += np.multiply.outer(y, x)
-            target.yy += y * y
+            target.n += sign
+            target.s += np.multiply.outer(signed, x)
+            target.b += np.multiply.outer(y, signed)
+            target.yy += sign * y * y
+            if target.n == 0:  # nothing of it is left but rounding
+                self.groups.remove(target)
+                changed = True
         if known < len(values):
             held = {name for group in self.groups for name in group.objectives}
             names = tuple(sorted(name for name in values if name not in held))
             y = np.array([values[name] for name in names])
             self.groups.append(
-                Group(objectives=names, n=1, s=np.multiply.outer(x, x), b=np.multiply.outer(y, x), yy=y * y)
+                Group(
+                    objectives=names,
+                    n=sign,
+                    s=np.multiply.outer(signed, x),
+                    b=np.multiply.outer(y, signed),
+                    yy=sign * y * y,
+                )
             )
             changed = True
         return changed
@@ -196,8 +206,14 @@ def load(blob: bytes | None, *, dimension: int) -> ArmStatistics:
     return statistics
 
 
-def fold(blob: bytes | None, events: Iterable[tuple[Vector, Mapping[str, float]]], *, dimension: int) -> bytes:
-    """An arm's blob with ``events`` (context, outcomes) added; ``None`` is an arm without any.
+def fold(
+    blob: bytes | None,
+    events: Iterable[tuple[Vector, Mapping[str, float]]],
+    *,
+    dimension: int,
+    removed: Iterable[tuple[Vector, Mapping[str, float]]] = (),
+) -> bytes:
+    """An arm's blob with ``events`` (context, outcomes) added, and ``removed`` taken back; ``None`` is an arm without.
 
     Examples
     --------
@@ -208,4 +224,6 @@ def fold(blob: bytes | None, events: Iterable[tuple[Vector, Mapping[str, float]]
     statistics = load(blob, dimension=dimension)
     for x, values in events:
         statistics.add(x, values)
+    for x, values in removed:
+        statistics.add(x, values, sign=-1)
     return statistics.to_bytes()

@@ -112,3 +112,37 @@ def test_statistics_of_a_newer_version_are_refused_with_the_remedy():
 def test_statistics_of_another_dimension_are_not_added_to():
     with pytest.raises(IncompatibleStoreError, match="have 2 features, the router has 3"):
         fold(sample(), [(np.ones(3), {"quality": 1.0})], dimension=3)
+
+
+def test_what_is_taken_back_is_gone_by_hand():
+    x = np.array([2.0, 1.0])
+    both = fold(None, [(x, {"quality": 0.5}), (np.array([3.0, 1.0]), {"quality": 1.0})], dimension=2)
+    (group,) = ArmStatistics.from_bytes(fold(both, [], dimension=2, removed=[(x, {"quality": 0.5})])).groups
+    assert group.n == 1
+    assert group.s.tolist() == [[9.0, 3.0], [3.0, 1.0]]
+    assert group.b.tolist() == [[3.0, 1.0]]
+    assert group.yy.tolist() == [1.0]
+
+
+EVENTS = st.lists(
+    st.tuples(
+        st.tuples(st.integers(-3, 3), st.integers(-3, 3)).map(lambda pair: np.array([*map(float, pair), 1.0])),
+        st.dictionaries(st.sampled_from(["quality", "cost_usd"]), st.integers(0, 3).map(float), min_size=1),
+    ),
+    max_size=8,
+)
+
+
+def by_objective(blob):
+    """Objective -> n, S, b, yy, whatever it is grouped with."""
+    return {
+        name: (group.n, group.s.tolist(), group.b[j].tolist(), float(group.yy[j]))
+        for group in ArmStatistics.from_bytes(blob).groups
+        for j, name in enumerate(group.objectives)
+    }
+
+
+@given(EVENTS, EVENTS)
+def test_events_taken_back_leave_what_was_there_before(kept, taken):
+    blob = fold(fold(None, [*kept, *taken], dimension=3), [], dimension=3, removed=taken)
+    assert by_objective(blob) == by_objective(fold(None, kept, dimension=3))
