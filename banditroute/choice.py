@@ -7,10 +7,11 @@ import math
 import os
 import threading
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 
-from banditroute.beliefs.base import Prior
+from banditroute.beliefs.base import Belief, Prior
 from banditroute.errors import BanditRouteError
 from banditroute.learners import Learner
 from banditroute.limits.constraints import Excess, Limits, excess
@@ -19,7 +20,7 @@ from banditroute.policies.base import start
 from banditroute.rewards.objectives import Objective
 from banditroute.rewards.prices import TokenPrices
 from banditroute.rewards.utility import utility, weights
-from banditroute.store.base import Event
+from banditroute.store.base import Event, Memory
 from banditroute.types import Arm, Decision, Preference, Request, Vector
 
 _CHARACTERS_PER_TOKEN = 4.0
@@ -43,10 +44,8 @@ class Chooser:
         What may be chosen just now.
     dimension
         d, the length of the context with its bias.
-    statistics
-        Folded statistics by arm.
-    decisions
-        How many were made before, by earlier processes.
+    memory
+        What was learned before, by earlier processes.
     rng
         Draws the arms.
     """
@@ -59,8 +58,7 @@ class Chooser:
         learner: Learner,
         gate: Gate,
         dimension: int,
-        statistics: Mapping[str, bytes],
-        decisions: int,
+        memory: Memory,
         rng: np.random.Generator,
     ) -> None:
         self._names = tuple(arm.name for arm in arms)
@@ -74,14 +72,15 @@ class Chooser:
         self._weights: dict[Preference, Vector] = {}
         self._no_penalty = np.zeros(len(arms))
         self._no_penalty.flags.writeable = False
-        self._belief = learner.belief.start(
+        self._start = partial(
+            learner.belief.start,
             arms=arms,
             dimension=dimension,
             priors={o.name: Prior(mean=o.prior_mean, noise=o.prior_noise) for o in objectives.values()},
-            statistics=statistics,
         )
-        self._learned = 0
-        self._decided = itertools.count(decisions)
+        self._belief = self._believe(memory)
+        self._learned = memory.feedback
+        self._decided = itertools.count(memory.decisions)
         self._prices = TokenPrices(arms=arms) if any(arm.priced for arm in arms) else None
         if self._prices is not None:
             self._belief.watch(["cost_usd", "output_tokens"])
@@ -102,9 +101,10 @@ class Chooser:
         CannotChooseError
             If what is believed is not finite, or the policy gives no probabilities.
         """
-        belief, names = self._belief, self._names
+        names = self._names
         ordinal = next(self._decided)
         with self._lock:
+            belief = self._belief
             if limits is not None:
                 self._watch(limits.objectives.values())
             signed = self._weights.get(preference)
@@ -229,6 +229,23 @@ class Chooser:
         """Tell the gate what is newly reported, ``now``, and learned already."""
         with self._lock:
             self._gate.report(event.arm, event.values, decided_at=event.decided_at, now=now, first=event.first)
+
+    def refresh(self, memory: Memory) -> None:
+        """Believe what is remembered now in place of what was; meanwhile nothing may be learned."""
+        belief = self._believe(memory)
+        with self._lock:
+            belief.watch(self._belief.objectives)
+            self._belief = belief
+            self._weights.clear()
+            self._learned = memory.feedback
+            self._decided = itertools.count(max(next(self._decided), memory.decisions))
+
+    def _believe(self, memory: Memory) -> Belief:
+        belief = self._start(statistics=memory.statistics)
+        for event in memory.pending:
+            if event.arm in self._names:
+                belief.update(event.arm, event.x, event.values, decided_at=event.decided_at, ordinal=event.ordinal)
+        return belief
 
     def _watch(self, objectives: Iterable[str]) -> None:
         known = len(self._belief.objectives)

@@ -25,7 +25,6 @@ from banditroute._checks import (
     check_outcomes,
     check_request,
     check_store,
-    is_conversation,
 )
 from banditroute._validate import label
 from banditroute.beliefs.base import Observation
@@ -149,12 +148,10 @@ class Router:
                 learner=self._learner,
                 gate=Gate(arms=self._arms, breaker=breaker, states=memory.states, put_state=self._store.put_state),
                 dimension=self._dimension,
-                statistics=memory.statistics,
-                decisions=memory.decisions,
+                memory=memory,
                 rng=np.random.default_rng(seed),
             )
-            for event in memory.pending:
-                self._chooser.learn(event)
+            self._store.follow(self._chooser.refresh)
         except BaseException:
             self._store.close()
             raise
@@ -166,7 +163,6 @@ class Router:
             store_prompts=store_prompts,
             clock=clock,
         )
-        self._learned_before = memory.feedback - self._chooser.learned
 
     @property
     def arms(self) -> tuple[Arm, ...]:
@@ -181,7 +177,7 @@ class Router:
     @property
     def learned(self) -> int:
         """On how many decisions with feedback the beliefs rest, those of earlier processes included."""
-        return self._learned_before + self._chooser.learned
+        return self._chooser.learned
 
     @property
     def fallbacks(self) -> int:
@@ -281,10 +277,8 @@ class Router:
         ]
 
     async def aroute(self, request: str | Conversation | ArrayLike, **options: Unpack[RouteOptions]) -> Decision:
-        """``route()`` for the event loop: a text or a conversation is featurized in a worker thread."""
-        if isinstance(request, str) or is_conversation(request):
-            return await asyncio.to_thread(self.route, request, **options)
-        return self.route(request, **options)
+        """``route()`` for the event loop, which is free meanwhile: it is done in a worker thread."""
+        return await asyncio.to_thread(self.route, request, **options)
 
     def feedback(
         self,
@@ -296,6 +290,7 @@ class Router:
         latency_seconds: float | None = None,
         output_tokens: float | None = None,
         failed: bool | None = None,
+        source: str | None = None,
         **user_objectives: float | None,
     ) -> None:
         """Report what came back: any subset of the objectives, in any number of parts, in any order, however late.
@@ -313,6 +308,8 @@ class Router:
         failed
             True if the call failed or timed out, False if it was answered (which any other outcome says as well): the
             objective ``availability``, and what trips the circuit breaker.
+        source
+            Who reports it, such as a user or a grader: all that one source reported can be taken back.
         user_objectives
             The objectives given to the router, by name.
 
@@ -335,15 +332,18 @@ class Router:
             latency_seconds=latency_seconds,
             output_tokens=output_tokens,
             failed=failed,
+            source=source,
             **user_objectives,
         ).result()
 
-    async def afeedback(self, decision_id: str, *, failed: bool | None = None, **outcomes: float | None) -> None:
+    async def afeedback(
+        self, decision_id: str, *, failed: bool | None = None, source: str | None = None, **outcomes: float | None
+    ) -> None:
         """``feedback()`` for the event loop, which is free while the report is written.
 
         A cancelled wait does not take the report back.
         """
-        ticket = self._report(decision_id, failed=failed, **outcomes)
+        ticket = self._report(decision_id, failed=failed, source=source, **outcomes)
         if isinstance(ticket, Future):
             await asyncio.shield(asyncio.wrap_future(ticket))
         else:
@@ -365,15 +365,18 @@ class Router:
     ) -> None:
         self.close()
 
-    def _report(self, decision_id: str, *, failed: bool | None, **values: float | None) -> Ticket:
+    def _report(self, decision_id: str, *, failed: bool | None, source: str | None, **values: float | None) -> Ticket:
         if not isinstance(decision_id, str):
             raise InvalidFeedbackError(
                 f"decision_id is {decision_id!r} ({type(decision_id).__name__}); give the string decision.id"
             )
+        if source is not None:
+            label(source, name="source", error=InvalidFeedbackError)
         report = Feedback(
             decision_id=decision_id,
             values=check_outcomes(self._objectives, values, failed),
             received_at=self._clock(),
+            source=source,
         )
 
         def hear(event: Event) -> None:

@@ -215,6 +215,8 @@ class Feedback:
         Objective name -> observed value, in the objective's own unit; checked by the router.
     received_at
         Unix time in seconds.
+    source
+        Who reports it, where the application says so: all that one source reported can be taken back.
 
     Raises
     ------
@@ -230,6 +232,7 @@ class Feedback:
     decision_id: str
     values: Mapping[str, float]
     received_at: float
+    source: str | None = None
 
     def __post_init__(self) -> None:
         if not self.values:

@@ -14,7 +14,7 @@ from banditroute.policies import Mixture, Uniform
 from banditroute.rewards import Objective
 from banditroute.rewards.utility import table
 from banditroute.router import Router
-from banditroute.store.base import Event
+from banditroute.store.base import Event, Memory
 from banditroute.store.memory import MemoryStore
 from banditroute.types import Arm, Preference, Request
 
@@ -35,8 +35,7 @@ def chooser(learner, arms=("a", "b", "c", "d"), seed=0, objectives=()):
         learner=learner,
         gate=Gate(arms=arms, breaker=None, states={}, put_state=lambda name, blob: None),
         dimension=3,
-        statistics={},
-        decisions=0,
+        memory=Memory(statistics={}, pending=[], decisions=0, feedback=0),
         rng=np.random.default_rng(seed),
     )
 

@@ -25,6 +25,7 @@ from banditroute.types import Vector
 
 _MAGIC = b"BRST"
 _VERSION = 2  # 1 had no clock
+_NOTHING = 1e-9  # of an observation: what rounding leaves of one that was taken back
 _HEADER = struct.Struct("<4sHII")  # magic, version, d, length of the JSON; before the body
 _CHECKSUM = struct.Struct("<I")  # crc32 of header and body; after them
 
@@ -151,6 +152,10 @@ class ArmStatistics:
                 group.s += np.multiply.outer(weight * x, x)
                 group.b += np.multiply.outer(weight * y, x)
                 group.yy += weight * y * y
+        if weight < 0.0:
+            held = len(self.groups)
+            self.groups = [group for group in self.groups if group.n > _NOTHING]
+            changed |= len(self.groups) < held
         return changed
 
     def merge(self, other: ArmStatistics) -> None:

@@ -59,8 +59,8 @@ class Memory:
     pending
         Events that no blob holds yet, in the order of their arrival.
     decisions, feedback
-        How many decisions, and how many decisions with feedback, are recorded under this router, dimension and
-        features version.
+        How many decisions, and how many decisions with feedback, were recorded under this router, dimension and
+        features version; where others have added to them, as far as can be told without counting.
     states
         Name -> blob, as last given to ``put_state`` by a router of this name, whatever its features.
     """
@@ -116,8 +116,15 @@ class Store(Protocol):
             If what is stored is corrupt, another application's, or of a newer version.
         """
 
+    def follow(self, follow: Callable[[Memory], None]) -> None:
+        """From now on, call ``follow`` with all that is remembered whenever other processes have added to it.
+
+        It is called from the thread that calls ``learn``, or where no other learns, so that what it is given holds
+        exactly the feedback that was learned so far and that of the others. A store of one process never calls it.
+        """
+
     def add_decision(self, decision: Decision, prompt: str | None = None) -> None:
-        """Take a decision for recording; returns at once, without waiting for a disk.
+        """Take a decision for recording; returns at once, without waiting for a disk, unless the store promises more.
 
         Never raises: what keeps the store from recording is told by ``trouble``.
         """
@@ -128,7 +135,8 @@ class Store(Protocol):
         The ticket's ``result()`` raises, and nothing was recorded or learned, with
 
         UnknownDecisionError
-            if no decision of that id is held;
+            if no decision of that id is held (one just made by another process may yet appear: a store that is shared
+            keeps its feedback, and learns from it then);
         ConflictingFeedbackError
             if one of the outcomes is recorded with another value;
         StoreError

@@ -1,38 +1,128 @@
-"""The database under a store: connecting, the schema's revision, and failures in words."""
+"""The database under a store: its address, its transactions, and its failures in words."""
 
 from __future__ import annotations
 
-import sqlite3
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, Table
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import (
-    ArgumentError,
-    DataError,
-    DBAPIError,
-    IntegrityError,
-    InterfaceError,
-    ProgrammingError,
-)
-from sqlalchemy.pool import NullPool
+from sqlalchemy.exc import ArgumentError
 
 from banditroute.errors import IncompatibleStoreError, InvalidConfigurationError, StoreError
-from banditroute.store.schema import REVISION, VERSION_TABLE
+from banditroute.store.schema import REVISION
 
-_WAIT_SECONDS = 30  # for another process that writes; ?timeout=... in the URL sets another
-_WAL_BYTES = 64 * 2**20
+_INSERT = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
+
+
+class Database(ABC):
+    """A database that a store may use.
+
+    Attributes
+    ----------
+    engine
+        Connects to it.
+    name
+        How messages call it; without the password.
+    """
+
+    def __init__(self, engine: Engine, name: str) -> None:
+        self.engine = engine
+        self.name = name
+
+    @contextmanager
+    def writing(self, connection: Connection) -> Iterator[None]:
+        """A transaction that writes; what it reads another one may change, but for the rows that it locks."""
+        with self.explained(), connection.begin():
+            yield
+
+    @abstractmethod
+    @contextmanager
+    def reading(self, connection: Connection) -> Iterator[None]:
+        """A transaction that reads the state of one moment, and keeps nobody from writing."""
+        yield
+
+    @abstractmethod
+    def revision(self, connection: Connection) -> str | None:
+        """The revision of the schema that is there, None where there is none.
+
+        Raises
+        ------
+        IncompatibleStoreError
+            If another application owns the place.
+        """
+
+    @abstractmethod
+    def prepare(self) -> None:
+        """Make sure that the schema is this version's.
+
+        Raises
+        ------
+        IncompatibleStoreError
+            If the database is another application's, or of a newer version.
+        StoreError
+            If it cannot be used as it is.
+        """
+
+    @abstractmethod
+    def upgrade(self) -> None:
+        """Bring the schema to this version's, all or nothing; processes that do so at once wait for each other."""
+
+    @abstractmethod
+    def blames_data(self, error: Exception) -> bool:
+        """Whether a statement failed for the values it was given, and not for the state of the database."""
+
+    @abstractmethod
+    def passes(self, error: Exception) -> bool:
+        """Whether what failed may succeed when it is tried again at once: another process was in its way."""
+
+    @abstractmethod
+    def explain(self, error: Exception) -> StoreError | None:
+        """What the database raised for its own state, in words that say what to do; None if it did not raise it."""
+
+    @contextmanager
+    def explained(self) -> Iterator[None]:
+        """Turn what the database raises for its own state into a StoreError that says what to do."""
+        try:
+            yield
+        except Exception as error:
+            explanation = None if self.blames_data(error) or self.passes(error) else self.explain(error)
+            if explanation is None:
+                raise
+            raise explanation from error
+
+    def _migrate(self, connection: Connection) -> None:
+        """Upgrade inside the transaction that ``connection`` is in."""
+        from banditroute.store import migrations
+
+        found = self.revision(connection)  # now: another process may have upgraded it
+        if found is not None and not migrations.knows(found):
+            raise self._newer(found)
+        if found != REVISION:
+            migrations.upgrade(connection)
+
+    def _newer(self, found: str) -> IncompatibleStoreError:
+        return IncompatibleStoreError(
+            f"{self.name} has schema {found!r}, this version of banditroute knows schemas up to {REVISION!r}; "
+            f"run: pip install --upgrade banditroute"
+        )
+
+
+def insert(connection: Connection, table: Table) -> Any:
+    """An INSERT that knows ``on_conflict_do_...``."""
+    return _INSERT[connection.dialect.name](table)
 
 
 def parse(url: object) -> URL:
-    """``url`` as the address of a SQLite file.
+    """``url`` as an address that :func:`database_at` takes.
 
     Raises
     ------
     InvalidConfigurationError
-        For a plain path, an in-memory database, and another database than SQLite.
+        For a plain path, an in-memory database, and another database than SQLite and PostgreSQL.
     """
     if not isinstance(url, str) or "://" not in url:
         raise InvalidConfigurationError(
@@ -44,9 +134,13 @@ def parse(url: object) -> URL:
         raise InvalidConfigurationError(
             f"SQLStore({url!r}) is not a database URL ({error}); for a file: SQLStore('sqlite:///routes.db')"
         ) from error
-    if address.get_backend_name() != "sqlite":
+    kind = address.get_backend_name()
+    if kind == "postgresql":
+        return address.set(drivername="postgresql+psycopg")
+    if kind != "sqlite":
         raise InvalidConfigurationError(
-            f"SQLStore({url!r}): only SQLite is served; give SQLStore('sqlite:///routes.db')"
+            f"SQLStore: {kind} is not served, SQLite and PostgreSQL are; give 'sqlite:///routes.db' or "
+            f"'postgresql://user:password@host/database'"
         )
     if address.database in (None, "", ":memory:") or "mode=memory" in url:
         raise InvalidConfigurationError(
@@ -56,115 +150,25 @@ def parse(url: object) -> URL:
     return address
 
 
-def engine_for(address: URL) -> Engine:
-    """An engine whose every transaction is a write that waits for its turn at the beginning.
+def database_at(address: URL, *, relaxed: bool = False) -> Database:
+    """The database at an address that :func:`parse` gave.
 
-    A SQLite transaction that begins as a read and turns to writing fails at once where another writes; one
-    that begins with ``BEGIN IMMEDIATE`` waits.
-    """
-    if "timeout" not in address.query:
-        address = address.update_query_dict({"timeout": str(_WAIT_SECONDS)})
-    engine = create_engine(address, poolclass=NullPool)
-
-    @event.listens_for(engine, "connect")
-    def settle(connection: sqlite3.Connection, record: object) -> None:
-        connection.isolation_level = None  # so that the driver begins no transactions of its own
-        connection.execute("PRAGMA synchronous=FULL")
-        connection.execute("PRAGMA foreign_keys=ON")
-        connection.execute(f"PRAGMA journal_size_limit={_WAL_BYTES}")
-
-    @event.listens_for(engine, "begin")
-    def begin(connection: Connection) -> None:
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
-
-    return engine
-
-
-def prepare(engine: Engine) -> None:
-    """Bring a database to this version's schema; nothing of a database that is not ours is changed.
+    Parameters
+    ----------
+    address
+        Where it is.
+    relaxed
+        Whether a commit returns before it is on disk, where only a power cut or a crash of the machine can undo it.
 
     Raises
     ------
-    IncompatibleStoreError
-        If it belongs to another application or has a newer schema.
-    StoreError
-        If it cannot have a write-ahead log.
+    MissingDependencyError
+        If the driver is not installed.
     """
-    with closing(engine.raw_connection()) as raw:
-        plain: Any = raw.driver_connection
-        found = _revision(plain, engine.url)
-        mode = plain.execute("PRAGMA journal_mode=WAL").fetchone()[0]
-        if mode != "wal":
-            raise StoreError(
-                f"{engine.url.database} cannot have a write-ahead log (SQLite says {mode!r}); put the file "
-                f"on a local disk, not on a network share"
-            )
-    if found != REVISION:
-        _upgrade(engine)
+    if address.get_backend_name() == "postgresql":
+        from banditroute.store.postgresql import PostgreSQL
 
+        return PostgreSQL(address, relaxed=relaxed)
+    from banditroute.store.sqlite import SQLite
 
-def _revision(plain: sqlite3.Connection, url: URL) -> str | None:
-    tables = {row[0] for row in plain.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-    if VERSION_TABLE in tables:
-        row = plain.execute(f"SELECT version_num FROM {VERSION_TABLE}").fetchone()
-        if row is not None:
-            return str(row[0])
-    if tables:
-        raise IncompatibleStoreError(
-            f"{url.database} holds tables of another application ({', '.join(sorted(tables)[:5])}) and no "
-            f"banditroute schema; give the store a file of its own"
-        )
-    return None
-
-
-def _upgrade(engine: Engine) -> None:
-    from banditroute.store import migrations
-
-    with engine.connect() as connection:
-        plain: Any = connection.connection.driver_connection
-        plain.execute("PRAGMA foreign_keys=OFF")  # a table that is copied is dropped under its references
-        with connection.begin():
-            found = _revision(plain, engine.url)  # again: another process may have upgraded it by now
-            if found is not None and not migrations.knows(found):
-                raise IncompatibleStoreError(
-                    f"{engine.url.database} has schema {found!r}, this version of banditroute knows schemas "
-                    f"up to {REVISION!r}; run: pip install --upgrade banditroute"
-                )
-            migrations.upgrade(connection)
-
-
-def blames_data(error: Exception) -> bool:
-    """Whether a statement failed for the values it was given, and not for the state of the database."""
-    if isinstance(error, DBAPIError):
-        return isinstance(error, DataError | IntegrityError | InterfaceError | ProgrammingError)
-    return not isinstance(error, StoreError | sqlite3.Error)
-
-
-@contextmanager
-def explained(url: URL) -> Iterator[None]:
-    """Turn what the database raises for its own state into a StoreError that says what to do."""
-    try:
-        yield
-    except (DBAPIError, sqlite3.Error) as error:
-        if blames_data(error):
-            raise
-        raise _explain(error, url) from error
-
-
-def _explain(error: Exception, url: URL) -> StoreError:
-    cause = getattr(error, "orig", error)
-    code = getattr(cause, "sqlite_errorcode", 0) & 0xFF  # the upper bytes only tell variants apart
-    remedy = _REMEDIES.get(code, "see what SQLite says, and try again")
-    kind = IncompatibleStoreError if code in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT) else StoreError
-    return kind(f"{url.database}: {cause}; {remedy}")
-
-
-_REMEDIES = {
-    sqlite3.SQLITE_NOTADB: "it is no SQLite database: give another path, or move that file away",
-    sqlite3.SQLITE_CORRUPT: "the file is damaged: restore a backup, or move it away to begin anew",
-    sqlite3.SQLITE_CANTOPEN: "make sure that its directory exists and that this user may write there",
-    sqlite3.SQLITE_READONLY: "make the file and its directory writable for this user, or give another path",
-    sqlite3.SQLITE_FULL: "the disk is full: free some space",
-    sqlite3.SQLITE_BUSY: "another process is writing for too long: end its transaction",
-    sqlite3.SQLITE_IOERR: "the disk fails, or the file was removed: check the disk",
-}
+    return SQLite(address, relaxed=relaxed)

@@ -1,29 +1,32 @@
-"""The log in SQL: add decisions and feedback, fold them, read what is remembered.
+"""The log in SQL: epochs, decisions and feedback.
 
-Every function works inside the transaction of the connection that it is given, which holds the database for
-writing from its beginning; so what it reads cannot change before it writes.
+Every function works inside the transaction of the connection that it is given.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import time
-import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import groupby
 from typing import Any, NamedTuple
 
 import numpy as np
-from sqlalchemy import Connection, Row, bindparam, func, select, update
-from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy import Connection, Row, delete, exists, select, union_all, update
 
-from banditroute.errors import ConflictingFeedbackError, IncompatibleStoreError, UnknownDecisionError
-from banditroute.store.base import Event, Fold, Memory
+from banditroute.errors import ConflictingFeedbackError, UnknownDecisionError
+from banditroute.store.base import Event
+from banditroute.store.database import insert
 from banditroute.store.outcomes import new_outcomes
-from banditroute.store.schema import arm, decision, epoch, feedback, state, statistics
+from banditroute.store.schema import arm, decision, epoch, feedback, orphan
 from banditroute.types import Arm, Decision, Feedback, Vector
 
+ORPHAN_SECONDS = 60.0
+"""Feedback this much younger or older than its decision's id may have come before the decision could be seen."""
+
+_KEPT_SECONDS = 600.0  # how long it is kept for that decision: longer than another process waits for a locked database
 _MOST_PARAMETERS = 500  # of one IN (...): well below what any database allows
+_logger = logging.getLogger("banditroute.store")
 
 
 class Made(NamedTuple):
@@ -36,10 +39,25 @@ class Made(NamedTuple):
     ordinal: int
 
 
+class Added(NamedTuple):
+    """What became of some feedback.
+
+    Attributes
+    ----------
+    results
+        For each part what there is to learn, or None for nothing, or what keeps the part from being recorded.
+    outcomes
+        How many outcomes are pending now that were not before, in the epoch that learns.
+    """
+
+    results: list[Event | Exception | None]
+    outcomes: int
+
+
 def epoch_of(connection: Connection, *, router: str, features_version: str, dimension: int) -> int:
     """The id of an epoch, which is begun if it is new; fails where the database cannot be written."""
     key = {"router": router, "features_version": features_version, "dimension": dimension}
-    begin = insert(epoch).values(version=0, **key)
+    begin = insert(connection, epoch).values(version=0, **key)
     # The update changes nothing: it returns the row, and it is a write, which a read-only file refuses.
     found = begin.on_conflict_do_update(index_elements=list(key), set_={"router": router}).returning(epoch.c.id)
     return int(connection.execute(found).scalar_one())
@@ -47,45 +65,24 @@ def epoch_of(connection: Connection, *, router: str, features_version: str, dime
 
 def set_arms(connection: Connection, router: str, arms: Sequence[Arm]) -> None:
     """Record what a router can choose now; arms that it could choose before stay, and are not active."""
-    connection.execute(update(arm).where(arm.c.router == router).values(active=False))
-    for each in arms:
+    for each in sorted(arms, key=lambda one: one.name):  # sorted: processes that begin at once lock in one order
         now = {
             "active": True,
             "input_usd_per_million_tokens": each.input_usd_per_million_tokens,
             "output_usd_per_million_tokens": each.output_usd_per_million_tokens,
         }
         connection.execute(
-            insert(arm)
+            insert(connection, arm)
             .values(router=router, name=each.name, **now)
             .on_conflict_do_update(index_elements=["router", "name"], set_=now)
         )
+    gone = arm.c.name.not_in([each.name for each in arms]) & arm.c.active
+    connection.execute(update(arm).where(arm.c.router == router, gone).values(active=False))
 
 
 def try_writing(connection: Connection, epoch_id: int) -> None:
     """Write without changing anything; fails where the database cannot be written."""
     connection.execute(update(epoch).where(epoch.c.id == epoch_id).values(version=epoch.c.version))
-
-
-def remember(connection: Connection, epoch_id: int) -> Memory:
-    """All that is remembered of an epoch, and of its router.
-
-    Raises
-    ------
-    IncompatibleStoreError
-        If the statistics of an arm or a piece of state are damaged.
-    """
-    rows = connection.execute(select(statistics).where(statistics.c.epoch_id == epoch_id))
-    states = select(state).join(epoch, epoch.c.router == state.c.router).where(epoch.c.id == epoch_id)
-    return Memory(
-        statistics={row.arm: _intact(row) for row in rows},
-        pending=list(_events(connection.execute(_pending(epoch_id)))),
-        decisions=connection.scalar(select(func.count()).where(decision.c.epoch_id == epoch_id)) or 0,
-        feedback=connection.scalar(
-            select(func.count(feedback.c.decision_id.distinct())).where(feedback.c.epoch_id == epoch_id)
-        )
-        or 0,
-        states={row.name: _intact_state(row) for row in connection.execute(states)},
-    )
 
 
 def add_decisions(connection: Connection, epoch_id: int, made: Iterable[tuple[Decision, str | None]]) -> None:
@@ -112,13 +109,13 @@ def add_decisions(connection: Connection, epoch_id: int, made: Iterable[tuple[De
         for each, prompt in made
     ]
     if rows:
-        connection.execute(insert(decision).on_conflict_do_nothing(index_elements=["id"]), rows)
+        connection.execute(insert(connection, decision).on_conflict_do_nothing(index_elements=["id"]), rows)
 
 
-def add_feedback(
-    connection: Connection, epoch_id: int, parts: Sequence[Feedback], recent: Mapping[str, Made]
-) -> list[Event | Exception | None]:
+def add_feedback(connection: Connection, epoch_id: int, parts: Sequence[Feedback], recent: Mapping[str, Made]) -> Added:
     """Add the parts that can be added, each entirely or not at all.
+
+    A part whose decision is not there, and so young that it may yet come from another process, is kept as an orphan.
 
     Parameters
     ----------
@@ -128,131 +125,117 @@ def add_feedback(
         Feedback in the order of its arrival.
     recent
         Decisions by id that need not be read back.
-
-    Returns
-    -------
-    list
-        For each part what there is to learn, or None for nothing, or what keeps the part from being recorded.
     """
     if not parts:
-        return []
+        return Added([], 0)
     ids = {part.decision_id for part in parts if _is_id(part.decision_id)}
     made = _made(connection, ids, recent)
-    recorded: dict[str, dict[str, float]] = {id: {} for id in made}
-    for few in _chunks(made):
-        for row in connection.execute(select(feedback).where(feedback.c.decision_id.in_(few))):
-            recorded[row.decision_id][row.objective] = row.value
-    rows: list[dict[str, Any]] = []
+    recorded = _recorded(connection, ids)
+    rows: dict[str, list[dict[str, Any]]] = {feedback.name: [], orphan.name: []}
     results: list[Event | Exception | None] = []
     for part in parts:
+        about = made.get(part.decision_id)
         try:
-            results.append(_add_part(part, epoch_id, made, recorded, rows))
+            if about is None and not _may_be_orphan(part):
+                raise UnknownDecisionError(
+                    f"no decision {part.decision_id!r} is held; check the id, that this is the database of the router "
+                    f"that decided, and that the decision is not older than what the database keeps"
+                )
+            known = recorded[part.decision_id]
+            new = new_outcomes(part, known)
         except (UnknownDecisionError, ConflictingFeedbackError) as error:
             results.append(error)
-    if rows:
-        connection.execute(insert(feedback), rows)
-    return results
+            continue
+        results.append(_event(about, new, first=not known) if about and about.epoch_id == epoch_id else None)
+        known.update(new)
+        where, more = (feedback, {"epoch_id": about.epoch_id}) if about else (orphan, {"kept_at": time.time()})
+        rows[where.name] += [
+            {
+                "decision_id": part.decision_id,
+                "objective": objective,
+                "value": value,
+                "received_at": part.received_at,
+                "source": part.source,
+                **more,
+            }
+            for objective, value in new.items()
+        ]
+    for table in (feedback, orphan):
+        if rows[table.name]:
+            connection.execute(table.insert(), rows[table.name])
+    return Added(results, sum(row["epoch_id"] == epoch_id for row in rows[feedback.name]))
 
 
-def _add_part(
-    part: Feedback,
-    epoch_id: int,
-    made: Mapping[str, Made],
-    recorded: Mapping[str, dict[str, float]],
-    rows: list[dict[str, Any]],
-) -> Event | None:
-    about = made.get(part.decision_id)
-    if about is None:
-        raise UnknownDecisionError(
-            f"no decision {part.decision_id!r} is held; check the id, and that this is the database of the "
-            f"router that decided"
-        )
-    known = recorded[part.decision_id]
-    first = not known
-    new = new_outcomes(part, known)
-    known.update(new)
-    rows += [
+def match_orphans(connection: Connection) -> None:
+    """Make pending what came before its decision could be seen; what waited too long for one is dropped and told."""
+    found = exists().where(decision.c.id == orphan.c.decision_id)
+    claimed = connection.execute(delete(orphan).where(found).returning(orphan)).all()
+    epochs: dict[str, int] = {}
+    for few in _chunks({row.decision_id for row in claimed}):
+        named = select(decision.c.id, decision.c.epoch_id).where(decision.c.id.in_(few))
+        epochs.update((row.id, row.epoch_id) for row in connection.execute(named))
+    rows = [
         {
-            "decision_id": part.decision_id,
-            "objective": objective,
-            "value": value,
-            "received_at": part.received_at,
-            "epoch_id": about.epoch_id,
-            "folded_version": 0 if about.x is None else None,
+            "decision_id": row.decision_id,
+            "objective": row.objective,
+            "value": row.value,
+            "received_at": row.received_at,
+            "source": row.source,
+            "epoch_id": epochs[row.decision_id],
         }
-        for objective, value in new.items()
+        for row in claimed
     ]
-    if not new or about.x is None or about.epoch_id != epoch_id:
-        return None
-    return Event(arm=about.arm, x=about.x, values=new, decided_at=about.decided_at, ordinal=about.ordinal, first=first)
-
-
-def put_states(connection: Connection, router: str, states: Mapping[str, bytes]) -> None:
-    """Record pieces of a router's state by name, each in place of the last."""
-    for name, blob in states.items():
-        new = {"blob": blob, "crc32": zlib.crc32(blob), "updated_at": time.time()}
-        connection.execute(
-            insert(state)
-            .values(router=router, name=name, **new)
-            .on_conflict_do_update(index_elements=["router", "name"], set_=new)
+    if rows:
+        # It may be there already: reported again to a process that saw the decision.
+        connection.execute(insert(connection, feedback).on_conflict_do_nothing(), rows)
+    late = orphan.c.kept_at < time.time() - _KEPT_SECONDS
+    dropped = set(connection.execute(delete(orphan).where(late).returning(orphan.c.decision_id)).scalars())
+    if dropped:
+        _logger.error(
+            "feedback for %d decisions that never appeared is dropped, among them %s", len(dropped), min(dropped)
         )
 
 
-def fold_pending(connection: Connection, epoch_id: int, fold: Fold, *, limit: int) -> int:
-    """Fold the oldest pending outcomes, at most ``limit``, into the statistics; returns how many there were.
-
-    The statistics and the mark of what they hold change in one transaction, and both are read in it: each
-    outcome is folded once, by whichever process comes first.
-
-    Raises
-    ------
-    IncompatibleStoreError
-        If the statistics of an arm are damaged.
-    """
-    now = select(epoch.c.version).where(epoch.c.id == epoch_id).with_for_update()
-    version = connection.scalars(now).one() + 1
-    rows = connection.execute(_pending(epoch_id).limit(limit)).all()
-    if not rows:
-        return 0
-    by_arm: dict[str, list[Event]] = {}
-    for event in _events(rows):
-        by_arm.setdefault(event.arm, []).append(event)
-    for name, events in by_arm.items():
-        key = (statistics.c.epoch_id == epoch_id) & (statistics.c.arm == name)
-        old = connection.execute(select(statistics).where(key)).first()
-        blob = fold(None if old is None else _intact(old), events)
-        new = {"version": version, "blob": blob, "crc32": zlib.crc32(blob)}
-        connection.execute(
-            insert(statistics)
-            .values(epoch_id=epoch_id, arm=name, **new)
-            .on_conflict_do_update(index_elements=["epoch_id", "arm"], set_=new)
+def events_of(rows: Iterable[Row[Any]]) -> dict[str, Event]:
+    """By decision, what is to be learned from rows of :func:`outcomes_with_decisions`; none without a context."""
+    by_decision: dict[str, list[Row[Any]]] = {}
+    for row in rows:
+        if row.x is not None:
+            by_decision.setdefault(row.decision_id, []).append(row)
+    return {
+        id: Event(
+            arm=part[0].arm,
+            x=_vector(part[0].x),
+            values={row.objective: row.value for row in part},
+            decided_at=part[0].decided_at,
+            ordinal=part[0].ordinal,
+            first=not part[0].again,
         )
-    # Row by row and not up to the last: elsewhere a row with a lower id may be committed in between.
-    mark = update(feedback).where(feedback.c.id == bindparam("row")).values(folded_version=version)
-    connection.execute(mark, [{"row": row.id} for row in rows])
-    connection.execute(update(epoch).where(epoch.c.id == epoch_id).values(version=version))
-    return len(rows)
+        for id, part in by_decision.items()
+    }
 
 
-def _pending(epoch_id: int) -> Any:
+def outcomes_with_decisions() -> Any:
+    """A SELECT of feedback in the order of its arrival, each with what is to be known of its decision."""
+    other = feedback.alias()
+    again = exists().where(other.c.decision_id == feedback.c.decision_id, other.c.folded_version.is_not(None))
     return (
-        select(feedback, decision.c.arm, decision.c.x, decision.c.decided_at, decision.c.ordinal)
+        select(
+            feedback,
+            *(decision.c[name] for name in ("arm", "x", "decided_at", "ordinal")),
+            again.label("again"),  # whether an outcome of the decision was folded before
+        )
         .join(decision, decision.c.id == feedback.c.decision_id)
-        .where(feedback.c.epoch_id == epoch_id, feedback.c.folded_version.is_(None))
         .order_by(feedback.c.id)
     )
 
 
-def _events(rows: Iterable[Row[Any]]) -> Iterator[Event]:
-    for _, part in groupby(rows, key=lambda row: row.decision_id):
-        outcomes = list(part)
-        yield Event(
-            arm=outcomes[0].arm,
-            x=_vector(outcomes[0].x),
-            values={row.objective: row.value for row in outcomes},
-            decided_at=outcomes[0].decided_at,
-            ordinal=outcomes[0].ordinal,
-        )
+def _event(about: Made, values: Mapping[str, float], *, first: bool) -> Event | None:
+    if about.x is None or not values:
+        return None
+    return Event(
+        arm=about.arm, x=about.x, values=values, decided_at=about.decided_at, ordinal=about.ordinal, first=first
+    )
 
 
 def _made(connection: Connection, ids: Iterable[str], recent: Mapping[str, Made]) -> dict[str, Made]:
@@ -265,27 +248,27 @@ def _made(connection: Connection, ids: Iterable[str], recent: Mapping[str, Made]
     return made
 
 
-def _intact(row: Row[Any]) -> bytes:
-    blob: bytes = row.blob
-    if zlib.crc32(blob) != row.crc32:
-        raise IncompatibleStoreError(
-            f"the statistics of arm {row.arm!r} are damaged (checksum); restore a backup of the database, or "
-            f"have all arms learned again from the log in it with these statements: "
-            f"DELETE FROM {statistics.name} WHERE epoch_id = {row.epoch_id}; "
-            f"UPDATE {feedback.name} SET folded_version = NULL "
-            f"WHERE folded_version > 0 AND epoch_id = {row.epoch_id};"
-        )
-    return blob
+def _recorded(connection: Connection, ids: Iterable[str]) -> dict[str, dict[str, float]]:
+    recorded: dict[str, dict[str, float]] = {id: {} for id in ids}
+    for few in _chunks(recorded):
+        held = [
+            select(table.c.decision_id, table.c.objective, table.c.value).where(table.c.decision_id.in_(few))
+            for table in (feedback, orphan)
+        ]
+        for row in connection.execute(union_all(*held)):
+            recorded[row.decision_id][row.objective] = row.value
+    return recorded
 
 
-def _intact_state(row: Row[Any]) -> bytes:
-    blob: bytes = row.blob
-    if zlib.crc32(blob) != row.crc32:
-        raise IncompatibleStoreError(
-            f"the state {row.name!r} of router {row.router!r} is damaged (checksum); restore a backup of the database, "
-            f"or delete that row of {state.name} to begin it anew"
-        )
-    return blob
+def _may_be_orphan(part: Feedback) -> bool:
+    """Whether an unknown id is one that a router may have given just now: its first 12 digits are its time."""
+    if not _is_id(part.decision_id) or len(part.decision_id) != 32:
+        return False
+    try:
+        made_at = int(part.decision_id[:12], 16) / 1000.0
+    except ValueError:
+        return False
+    return abs(part.received_at - made_at) <= ORPHAN_SECONDS
 
 
 def _is_id(id: object) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeAlias
 
 from banditroute.errors import InvalidConfigurationError, StoreError, UnknownDecisionError
@@ -84,6 +84,9 @@ class MemoryStore:
                 feedback=sum(made_in == epoch for _, made_in, _ in heard),
                 states=dict(self._states.get(router, {})),
             )
+
+    def follow(self, follow: Callable[[Memory], None]) -> None:
+        """Do nothing: no other process can add to it."""
 
     def add_decision(self, decision: Decision, prompt: str | None = None) -> None:
         """Retain a decision."""

@@ -49,8 +49,10 @@ epoch: Final = Table(
     Column("router", String(255), nullable=False),
     Column("features_version", Text, nullable=False),
     Column("dimension", Integer, nullable=False),
-    # Goes up by one with each fold: a reader that polls it knows when to load statistics again.
+    # Goes up by one with each fold, correction and erasure: who polls it knows when to load statistics again.
     Column("version", BigInteger, nullable=False),
+    Column("heard", BigInteger, nullable=False, server_default="0"),  # decisions of which feedback was folded
+    Column("pruned", BigInteger, nullable=False, server_default="0"),  # decisions that were too old to keep
     UniqueConstraint("router", "features_version", "dimension"),
 )
 
@@ -69,7 +71,7 @@ decision: Final = Table(
     metadata,
     # 32 hexadecimal digits, the first 12 its time: the primary key is the index by time too.
     Column("id", String(32), primary_key=True),
-    Column("epoch_id", ForeignKey(epoch.c.id), nullable=False, index=True),
+    Column("epoch_id", ForeignKey(epoch.c.id), nullable=False),
     Column("decided_at", Double, nullable=False),  # Unix time in seconds
     Column("arm", String(255), nullable=False),
     Column("propensity", Double, nullable=False),
@@ -85,6 +87,7 @@ decision: Final = Table(
     Column("prompt", Text),  # only where the application asked for it
     Column("ordinal", BigInteger, nullable=False, server_default="0"),  # how many its router had made before
 )
+Index(None, decision.c.epoch_id, decision.c.id)  # the latest of an epoch, and those too old to keep
 
 feedback: Final = Table(
     f"{PREFIX}feedback",
@@ -95,8 +98,10 @@ feedback: Final = Table(
     Column("value", Double, nullable=False),
     Column("received_at", Double, nullable=False),  # Unix time in seconds
     Column("epoch_id", ForeignKey(epoch.c.id), nullable=False),  # the decision's, for the index of what is pending
-    # The epoch's version that folded it. NULL: pending. 0: never, for the decision has no context.
+    # The epoch's version that folded it. NULL: pending. 0: it counts for nothing, as the decision has no context, or
+    # as what was learned was rolled back.
     Column("folded_version", BigInteger),
+    Column("source", String(255)),  # who reported it, where the application says so
     UniqueConstraint("decision_id", "objective"),
 )
 _pending = feedback.c.folded_version.is_(None)
@@ -108,6 +113,17 @@ Index(
     postgresql_where=_pending,
 )
 
+orphan: Final = Table(  # feedback that came before its decision could be seen
+    f"{PREFIX}orphan",
+    metadata,
+    Column("decision_id", String(32), primary_key=True),
+    Column("objective", String(255), primary_key=True),
+    Column("value", Double, nullable=False),
+    Column("received_at", Double, nullable=False),  # Unix time in seconds, by the router's clock
+    Column("source", String(255)),
+    Column("kept_at", Double, nullable=False),  # Unix time in seconds, by the machine's
+)
+
 statistics: Final = Table(
     f"{PREFIX}statistics",
     metadata,
@@ -116,6 +132,17 @@ statistics: Final = Table(
     Column("version", BigInteger, nullable=False),  # the epoch's, when the blob last changed
     Column("blob", LargeBinary, nullable=False),
     Column("crc32", BigInteger, nullable=False),  # of the blob
+)
+
+snapshot: Final = Table(  # statistics as they were after some folds, to go back to
+    f"{PREFIX}snapshot",
+    metadata,
+    Column("epoch_id", ForeignKey(epoch.c.id), primary_key=True),
+    Column("version", BigInteger, primary_key=True),
+    Column("arm", String(255), primary_key=True),
+    Column("blob", LargeBinary, nullable=False),
+    Column("crc32", BigInteger, nullable=False),
+    Column("taken_at", Double, nullable=False),  # Unix time in seconds
 )
 
 state: Final = Table(

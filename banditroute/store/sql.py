@@ -1,12 +1,12 @@
-"""A store that survives the process: a SQLite file."""
+"""A store that survives the process: a SQLite file, or a PostgreSQL server."""
 
 from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
 from banditroute._validate import label, number
 from banditroute.errors import InvalidConfigurationError, StoreError
@@ -18,29 +18,41 @@ if TYPE_CHECKING:
     from banditroute.store.writer import Writer
 
 
+Durability: TypeAlias = Literal["feedback", "all", "relaxed"]
+"""What must be on disk before a call returns."""
+
+
 class SQLStore:
-    """Keeps decisions, feedback and what was learned in a database.
+    """Keeps decisions, feedback and what was learned in a database that many processes may share.
 
     Decisions are written behind, in groups; a decision is on disk about ``linger_seconds`` after it was
-    made. Feedback is on disk when its ticket is done. Several processes may use one file, each through a
-    store of its own; what one learns, another sees when it opens the store next.
+    made. Feedback is on disk when its ticket is done. Each process uses a store of its own; what one learns, the
+    others know within about half a second.
 
-    The file must be on a local disk. Prompts are stored only where they are given. Contexts are stored, and
-    text can be guessed from some of them: guard the file as you guard the prompts.
+    Prompts are stored only where they are given. Contexts are stored, and text can be guessed from some of them: guard
+    the database as you guard the prompts.
 
     Parameters
     ----------
     url
-        A SQLAlchemy URL: ``"sqlite:///relative/path.db"`` or ``"sqlite:////absolute/path.db"``. The file is
-        made if it does not exist, its directory is not; an older schema is upgraded. ``?timeout=5`` waits at
-        most 5 seconds for another process that writes, 30 by default.
+        A SQLAlchemy URL. ``"sqlite:///relative/path.db"`` or ``"sqlite:////absolute/path.db"``: a file on a local disk,
+        for the processes of one machine. It is made if it does not exist, its directory is not; an older schema is
+        upgraded. ``?timeout=5`` waits at most 5 seconds for another process that writes, 30 by default.
+        ``"postgresql://user:password@host/database"``: a server, for many machines (extra ``postgresql``); its tables
+        are made and upgraded by ``banditroute db upgrade``.
+    durability
+        ``"feedback"``: feedback is on disk before it is acknowledged, decisions soon after they were made. ``"all"``:
+        ``add_decision``, too, returns when the decision is on disk, or ``trouble`` says why it cannot be.
+        ``"relaxed"``: feedback is given to the database before it is acknowledged, which brings it to the disk later.
     linger_seconds
         How long a decision may wait for others to be written with, 0 to 60.
 
     Raises
     ------
     InvalidConfigurationError
-        For a URL that names no SQLite file, or another ``linger_seconds``.
+        For a URL that names no database of these, and for another ``durability`` or ``linger_seconds``.
+    MissingDependencyError
+        If the database's driver is not installed.
 
     Notes
     -----
@@ -59,10 +71,15 @@ class SQLStore:
     >>> directory.cleanup()
     """
 
-    def __init__(self, url: str, *, linger_seconds: float = 0.05) -> None:
+    def __init__(self, url: str, *, durability: Durability = "feedback", linger_seconds: float = 0.05) -> None:
         from banditroute.store import database
 
-        self._address = database.parse(url)
+        if durability not in get_args(Durability):
+            raise InvalidConfigurationError(
+                f"SQLStore(durability={durability!r}): choose one of {', '.join(get_args(Durability))}"
+            )
+        self._durability = durability
+        self._database = database.database_at(database.parse(url), relaxed=durability == "relaxed")
         self._linger_seconds = number(
             linger_seconds, name="linger_seconds", low=0.0, high=60.0, error=InvalidConfigurationError
         )
@@ -84,7 +101,7 @@ class SQLStore:
 
     def open(self, *, router: str, arms: Sequence[Arm], features_version: str, dimension: int, fold: Fold) -> Memory:
         """Begin to serve a router; see :class:`~banditroute.store.base.Store`."""
-        from banditroute.store import database, log
+        from banditroute.store.ledger import Ledger
         from banditroute.store.writer import Writer
 
         with self._lock:
@@ -93,29 +110,29 @@ class SQLStore:
                     f"this SQLStore serves a router already; give router {router!r} a store of its own (it "
                     f"may have the same URL), or close the first router"
                 )
-            engine = database.engine_for(self._address)
-            with database.explained(self._address):
-                database.prepare(engine)
-                with engine.begin() as connection:
-                    epoch_id = log.epoch_of(
-                        connection, router=router, features_version=features_version, dimension=dimension
-                    )
-                    log.set_arms(connection, router, arms)
-                    memory = log.remember(connection, epoch_id)
+            self._database.prepare()
+            ledger = Ledger(
+                self._database, router=router, features_version=features_version, dimension=dimension, fold=fold
+            )
+            try:
+                memory = ledger.begin(arms)
+            finally:
+                ledger.close()  # a connection belongs to the thread that opened it
             self._writer = Writer(
-                engine,
-                router=router,
-                epoch_id=epoch_id,
-                fold=fold,
-                unfolded=sum(len(event.values) for event in memory.pending),
-                linger_seconds=self._linger_seconds,
+                self._database, ledger, linger_seconds=self._linger_seconds, wait=self._durability == "all"
             )
             # Called by close(), or else when the store is collected, or else when the interpreter ends.
             self._stop = weakref.finalize(self, self._writer.stop)
             return memory
 
+    def follow(self, follow: Callable[[Memory], None]) -> None:
+        """Tell of what other processes add; see :class:`~banditroute.store.base.Store`."""
+        writer = self._writer
+        if writer is not None:
+            writer.follow(follow)
+
     def add_decision(self, decision: Decision, prompt: str | None = None) -> None:
-        """Queue a decision for writing; see :class:`~banditroute.store.base.Store`."""
+        """Queue a decision for writing, or write it; see :class:`~banditroute.store.base.Store`."""
         writer = self._writer
         if writer is not None:
             writer.add_decision(decision, prompt)

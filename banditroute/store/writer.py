@@ -5,29 +5,33 @@ from __future__ import annotations
 import logging
 import os
 import threading
+import time
 import weakref
-from collections import ChainMap, OrderedDict
-from collections.abc import Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
-from typing import NamedTuple, TypeAlias
-
-from sqlalchemy import Connection, Engine
+from typing import NamedTuple
 
 from banditroute.errors import StoreError
-from banditroute.store import log
-from banditroute.store.base import Event, Fold, Learn
-from banditroute.store.database import blames_data, explained
+from banditroute.store.base import Event, Learn, Memory
+from banditroute.store.database import Database
+from banditroute.store.ledger import Decided, Ledger
 from banditroute.store.outcomes import CLOSED
 from banditroute.types import Decision, Feedback
 
 FOLD_AT = 256
 """Pending outcomes that are worth a fold."""
 
-_FOLD_LIMIT = 4096  # outcomes of one transaction, which holds the database for so long
+FOLD_SECONDS = 5.0
+"""For so long fewer of them may be pending."""
+
+LOOK_SECONDS = 0.25
+"""How often a process looks for what others have learned."""
+
 _QUEUE = 10_000  # decisions that wait while the database cannot be written
-_RECENT = 10_000  # decisions whose feedback needs no reading back
 _RETRY_SECONDS = 1.0
+_FORK_SECONDS = 5.0  # that a fork may wait for the disk
 _FORKED = (
     "the store was opened before this process was forked and records nothing in it; open a router in each "
     "worker process, after the fork"
@@ -35,9 +39,6 @@ _FORKED = (
 
 _logger = logging.getLogger("banditroute.store")
 _writers: weakref.WeakSet[Writer] = weakref.WeakSet()
-
-
-_Decided: TypeAlias = tuple[Decision, str | None]
 
 
 class _Asked(NamedTuple):
@@ -55,36 +56,31 @@ class Writer:
 
     Parameters
     ----------
-    engine
+    database
         The database.
-    router, epoch_id
-        Whose state is given; the epoch of the decisions that are given, and the one that learns.
-    fold
-        As in :class:`~banditroute.store.base.Store`.
-    unfolded
-        How many outcomes wait to be folded as it begins.
+    ledger
+        The transactions on it, begun; from now on the thread's own.
     linger_seconds
         How long decisions may wait for others to be written with.
+    wait
+        Whether ``add_decision`` returns when the decision is on disk.
     """
 
-    def __init__(
-        self, engine: Engine, *, router: str, epoch_id: int, fold: Fold, unfolded: int, linger_seconds: float
-    ) -> None:
+    def __init__(self, database: Database, ledger: Ledger, *, linger_seconds: float, wait: bool) -> None:
         self.trouble: str | None = None
         self.dropped = 0
-        self._engine = engine
-        self._router = router
-        self._epoch_id = epoch_id
-        self._fold = fold
-        self._unfolded = unfolded
-        self._fold_fails = False
+        self._database = database
+        self._ledger = ledger
         self._linger_seconds = linger_seconds
-        self._connection: Connection | None = None  # this and what follows is the thread's own
-        self._recent: OrderedDict[str, log.Made] = OrderedDict()
+        self._wait = wait
+        self._follow: Callable[[Memory], None] | None = None
+        self._fold_by = time.monotonic() + FOLD_SECONDS  # this and what follows is the thread's own
+        self._fold_again = 0.0
+        self._looks_in_vain = False
         self._lock = threading.Lock()  # guards what follows; never held while a disk works
         self._closed: str | None = None
         self._overflows = False
-        self._queue: OrderedDict[str, _Decided] = OrderedDict()
+        self._queue: OrderedDict[str, Decided] = OrderedDict()
         self._states: dict[str, bytes] = {}
         self._asked: list[_Asked] = []
         self._flushes: list[Future[None]] = []
@@ -95,13 +91,17 @@ class Writer:
         _writers.add(self)
 
     def add_decision(self, decision: Decision, prompt: str | None) -> None:
-        """Queue a decision."""
+        """Queue a decision; with ``wait``, return when it is on disk or ``trouble`` says why not."""
         with self._lock:
             if self._closed is not None:
                 return
             self._queue[decision.id] = (decision, prompt)
             if len(self._queue) > _QUEUE:
                 self._drop_oldest()
+        if self._wait and threading.current_thread() is not self._thread:
+            with suppress(StoreError):
+                self.flush()
+            return
         if not self._stir.is_set():  # once for each group: waking a thread costs more than all the rest
             self._stir.set()
 
@@ -128,13 +128,7 @@ class Writer:
 
     def flush(self) -> None:
         """Return when all that was queued is written; raises StoreError if it cannot be."""
-        done: Future[None] = Future()
-        with self._lock:
-            if self._closed is not None:
-                return
-            self._flushes.append(done)
-        self._call()
-        done.result()
+        self._flush().result()
 
     def stop(self) -> None:
         """Write and fold what is left, and end; raises StoreError if decisions had to be given up."""
@@ -150,12 +144,32 @@ class Writer:
                 f"{self.trouble}"
             )
 
+    def follow(self, follow: Callable[[Memory], None]) -> None:
+        """From now on, hand to ``follow`` what is remembered when others have added to it."""
+        self._follow = follow
+
+    def flush_before_fork(self) -> None:
+        """Write what is queued, so that a child that ends in another way loses nothing of it."""
+        with suppress(Exception):  # it is tried again in the parent
+            self._flush().result(_FORK_SECONDS)
+
     def abandon_after_fork(self) -> None:
         """Refuse all in a child process: the thread did not come along, the connection must not be used."""
         self._lock = threading.Lock()
         self._closed = self.trouble = _FORKED
         self._queue.clear()
         self._states.clear()
+        self._ledger.abandon_after_fork()
+
+    def _flush(self) -> Future[None]:
+        done: Future[None] = Future()
+        with self._lock:
+            if self._closed is None:
+                self._flushes.append(done)
+            else:
+                done.set_result(None)
+        self._call()
+        return done
 
     def _call(self) -> None:
         self._urgent.set()
@@ -172,28 +186,34 @@ class Writer:
 
     def _run(self) -> None:
         closed = None
+        look_at = 0.0
         while closed is None:
-            self._stir.wait()
-            self._urgent.wait(self._linger_seconds if self.trouble is None else _RETRY_SECONDS)
+            if self._stir.wait(max(0.0, look_at - time.monotonic())):
+                self._urgent.wait(self._linger_seconds if self.trouble is None else _RETRY_SECONDS)
             self._stir.clear()
             self._urgent.clear()
             closed = self._closed  # read first: nothing is queued after it, so the last group is complete
             self._write_group()
-            if self._unfolded >= (FOLD_AT if closed is None else 1) and self.trouble is None:
-                self._fold_pending()
-        self._disconnect()
+            if self.trouble is None:
+                self._fold_pending(last=closed is not None)
+                if closed is None and time.monotonic() >= look_at:
+                    look_at = self._look()
+        self._ledger.close()
 
     def _write_group(self) -> None:
         with self._lock:
             asked, self._asked = self._asked, []
             flushes, self._flushes = self._flushes, []
             decisions = list(self._queue.values())
+            states = dict(self._states)
+        if not (asked or flushes or decisions or states or self.trouble):
+            return
         failure: Exception | None = None
         try:
-            self._commit(decisions, asked)
+            self._commit(decisions, states, asked)
         except Exception as error:
             failure = error if isinstance(error, StoreError) else StoreError(f"the store failed: {error!r}")
-            self._disconnect()
+            self._ledger.close()
             if self.trouble is None:
                 _logger.error("the store cannot be written; decisions are kept and tried again: %s", failure)
             self.trouble = str(failure)
@@ -209,16 +229,17 @@ class Writer:
             else:
                 ticket.set_exception(failure)
 
-    def _commit(self, decisions: Sequence[_Decided], asked: Sequence[_Asked]) -> None:
+    def _commit(self, decisions: Sequence[Decided], states: Mapping[str, bytes], asked: Sequence[_Asked]) -> None:
         """Write a group as one transaction, then learn from it.
 
         Where a value is at fault that no database can hold, the group is halved until that one is found and
         refused: it must not take the others with it.
         """
         try:
-            results = self._write(decisions, asked)
+            parts = [one.feedback for one in asked]
+            results = self._ledger.add(decisions, states, parts, try_it=self.trouble is not None)
         except Exception as error:
-            if not blames_data(error):
+            if not self._database.blames_data(error):
                 raise
             if decisions and asked:
                 halves = [(decisions, asked[:0]), (decisions[:0], asked)]
@@ -227,42 +248,21 @@ class Writer:
                 halves = [(decisions[:middle], asked[:middle]), (decisions[middle:], asked[middle:])]
             else:
                 self._refuse(decisions, asked, error)
-                return
+                halves = []
             for half in halves:
-                self._commit(*half)
+                self._commit(half[0], {}, half[1])
             return
-        self._learn(asked, results)
-
-    def _write(self, decisions: Sequence[_Decided], asked: Sequence[_Asked]) -> list[Event | Exception | None]:
-        fresh = {
-            made.id: log.Made(self._epoch_id, made.arm, made.x, made.decided_at, made.ordinal) for made, _ in decisions
-        }
-        parts = [one.feedback for one in asked]
         with self._lock:
-            states = dict(self._states)
-        with explained(self._engine.url):
-            connection = self._connect()
-            with connection.begin():
-                if self.trouble is not None:  # it ends when a write succeeds, be there something to write or not
-                    log.try_writing(connection, self._epoch_id)
-                log.add_decisions(connection, self._epoch_id, decisions)
-                log.put_states(connection, self._router, states)
-                results = log.add_feedback(connection, self._epoch_id, parts, ChainMap(fresh, self._recent))
-        self._recent.update(fresh)
-        while len(self._recent) > _RECENT:
-            self._recent.popitem(last=False)
-        with self._lock:
-            for id in fresh:
-                self._queue.pop(id, None)
+            for made, _ in decisions:
+                self._queue.pop(made.id, None)
             for name, blob in states.items():
                 if self._states.get(name) is blob:  # and not a newer one by now
                     del self._states[name]
-        return results
+        self._learn(asked, results)
 
     def _learn(self, asked: Sequence[_Asked], results: Sequence[Event | Exception | None]) -> None:
         for one, result in zip(asked, results, strict=True):
             if isinstance(result, Event):
-                self._unfolded += len(result.values)
                 try:
                     one.learn(result)
                 except Exception as error:  # the caller's: it must see it, and the thread must survive it
@@ -272,7 +272,7 @@ class Writer:
             else:
                 one.ticket.set_result(None)
 
-    def _refuse(self, decisions: Sequence[_Decided], asked: Sequence[_Asked], error: Exception) -> None:
+    def _refuse(self, decisions: Sequence[Decided], asked: Sequence[_Asked], error: Exception) -> None:
         for decision, _ in decisions:
             with self._lock:
                 self._queue.pop(decision.id, None)
@@ -283,34 +283,44 @@ class Writer:
                 StoreError(f"{one.feedback} has a value that cannot be stored ({error}); nothing was recorded")
             )
 
-    def _fold_pending(self) -> None:
-        """Fold what is pending; a failure is logged, and tried again when as much has come anew."""
-        self._unfolded = 0
+    def _fold_pending(self, *, last: bool) -> None:
+        """Fold if it is time to; a failure is logged once, and tried again later."""
+        outcomes, now = self._ledger.outcomes, time.monotonic()
+        if not outcomes:
+            self._fold_by = now + FOLD_SECONDS
+        if not (outcomes >= FOLD_AT or (outcomes and (last or now >= self._fold_by))) or now < self._fold_again:
+            return
         try:
-            folded = _FOLD_LIMIT
-            while folded == _FOLD_LIMIT:
-                with explained(self._engine.url):
-                    connection = self._connect()
-                    with connection.begin():
-                        folded = log.fold_pending(connection, self._epoch_id, self._fold, limit=_FOLD_LIMIT)
+            self._ledger.fold(wait=last)
         except Exception:
-            self._disconnect()
-            if not self._fold_fails:
+            self._ledger.close()
+            if self._fold_again == 0.0:
                 _logger.exception("feedback is recorded and learned, but cannot be folded; tried again later")
-            self._fold_fails = True
+            self._fold_again = now + _RETRY_SECONDS
         else:
-            self._fold_fails = False
+            self._fold_again = 0.0
+        self._fold_by = now + FOLD_SECONDS
 
-    def _connect(self) -> Connection:
-        if self._connection is None:
-            self._connection = self._engine.connect()
-        return self._connection
+    def _look(self) -> float:
+        """See what other processes did; returns when to look again."""
+        begin = time.monotonic()
+        try:
+            self._ledger.notice(self._follow)
+        except Exception:
+            self._ledger.close()
+            if not self._looks_in_vain:
+                _logger.exception("what other processes learn cannot be seen; tried again")
+            self._looks_in_vain = True
+        else:
+            self._looks_in_vain = False
+        end = time.monotonic()
+        # To learn all anew must not become all that this process does.
+        return end + max(LOOK_SECONDS, 9.0 * (end - begin))
 
-    def _disconnect(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            with suppress(Exception):  # what it failed with is told already
-                connection.close()
+
+def _flush_before_fork() -> None:
+    for writer in list(_writers):
+        writer.flush_before_fork()
 
 
 def _abandon_after_fork() -> None:
@@ -319,4 +329,4 @@ def _abandon_after_fork() -> None:
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_abandon_after_fork)
+    os.register_at_fork(before=_flush_before_fork, after_in_child=_abandon_after_fork)

@@ -152,7 +152,7 @@ class StoreContract(ABC):
         self.open(store)
         for unknown in [f"{9:032x}", "", "no id", "\ud800", "\x00", HOSTILE[0]]:
             learned: list[Event] = []
-            part = Feedback(decision_id=unknown, values={"quality": 1.0}, received_at=0.0)
+            part = Feedback(decision_id=unknown, values={"quality": 1.0}, received_at=1_700_000_000.0)
             with pytest.raises(UnknownDecisionError, match="no decision"):
                 store.add_feedback(part, learned.append).result(30)
             assert learned == []

@@ -170,3 +170,27 @@ def test_what_is_taken_back_leaves_what_was_before():
     assert (mine.n, mine.s.tolist(), mine.b.tolist(), mine.yy.tolist()) == (
         true.n, true.s.tolist(), true.b.tolist(), true.yy.tolist()
     )  # fmt: skip
+
+
+WHOLE = st.lists(
+    st.tuples(
+        st.tuples(st.integers(-3, 3), st.integers(-3, 3)).map(lambda pair: np.array([*map(float, pair), 1.0])),
+        st.dictionaries(st.sampled_from(["quality", "cost_usd"]), st.integers(0, 3).map(float), min_size=1),
+    ),
+    max_size=8,
+)
+
+
+def by_objective(blob):
+    """Objective -> n, S, b, yy, whatever it is grouped with."""
+    return {
+        name: (group.n, group.s.tolist(), group.b[j].tolist(), float(group.yy[j]))
+        for group in ArmStatistics.from_bytes(blob).groups
+        for j, name in enumerate(group.objectives)
+    }
+
+
+@given(WHOLE, WHOLE)
+def test_events_taken_back_leave_what_was_there_before(kept, taken):
+    blob = fold(fold(None, [*kept, *taken], dimension=3), [(*each, 0.0, 0, -1.0) for each in taken], dimension=3)
+    assert by_objective(blob) == by_objective(fold(None, kept, dimension=3))

@@ -18,6 +18,7 @@ from banditroute.store import Event, SQLStore, Store
 from banditroute.testing import StoreContract
 from banditroute.testing.samples import decision, event, feedback, fold, ignore, remembered, summed
 from banditroute.types import Arm
+from benchmarks.server import Server
 
 Until: TypeAlias = Callable[[Callable[[], bool]], None]
 
@@ -41,6 +42,14 @@ class TestSQLStoreOpenedAgain(TestSQLStore):
     def reopen(self, store: Store) -> Store:
         store.close()
         return store
+
+
+class TestSQLStoreOnPostgreSQL(TestSQLStore):
+    """The same suite on a server."""
+
+    @pytest.fixture(autouse=True)
+    def _place(self, postgresql: Server) -> None:
+        self.url = postgresql.database()
 
 
 @pytest.fixture
@@ -120,8 +129,7 @@ def test_the_log_is_ahead_of_the_file_and_synchronous(store: SQLStore, path: Pat
     from banditroute.store import database
 
     assert query(path, "PRAGMA journal_mode") == [("wal",)]
-    engine = database.engine_for(database.parse(f"sqlite:///{path}"))
-    with engine.connect() as connection:
+    with database.database_at(database.parse(f"sqlite:///{path}")).engine.connect() as connection:
         assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 2  # FULL
         assert connection.exec_driver_sql("PRAGMA foreign_keys").scalar() == 1
         assert connection.exec_driver_sql("PRAGMA busy_timeout").scalar() == 30_000
@@ -203,11 +211,12 @@ def test_a_failing_fold_loses_nothing(path: Path, caplog: pytest.LogCaptureFixtu
 
 
 def test_the_index_of_what_is_pending_is_used(store: SQLStore, path: Path) -> None:
-    from banditroute.store import database, log
+    from banditroute.store import database, folding, log
 
-    engine = database.engine_for(database.parse(f"sqlite:///{path}"))
+    engine = database.database_at(database.parse(f"sqlite:///{path}")).engine
     with engine.connect() as connection:
-        statement = log._pending(1).compile(engine, compile_kwargs={"literal_binds": True})
+        pending = log.outcomes_with_decisions().where(folding._is_pending(1))
+        statement = pending.compile(engine, compile_kwargs={"literal_binds": True})
         plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}").all()
     steps = [row[-1] for row in plan]
     assert "ix_banditroute_feedback_pending" in steps[0]
@@ -222,7 +231,7 @@ def test_the_index_of_what_is_pending_is_used(store: SQLStore, path: Path) -> No
         ("sqlite://", "MemoryStore"),
         ("sqlite:///:memory:", "MemoryStore"),
         ("sqlite:///file:x?mode=memory&uri=true", "MemoryStore"),
-        ("postgresql://localhost/routes", "only SQLite"),
+        ("mysql://localhost/routes", "SQLite and PostgreSQL are"),
         ("://", "not a database URL"),
         (None, "give a database URL"),
     ],

