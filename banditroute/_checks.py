@@ -16,9 +16,10 @@ from banditroute.learners import Learner, ThompsonSampling
 from banditroute.limits.breaker import CircuitBreaker
 from banditroute.limits.constraints import Limits
 from banditroute.rewards.objectives import Objective
+from banditroute.rewards.utility import Prefer
 from banditroute.store.base import Store
 from banditroute.store.memory import MemoryStore
-from banditroute.types import Arm, Preference, Request, Vector
+from banditroute.types import Arm, Request, Vector
 
 Conversation: TypeAlias = Sequence[Mapping[str, object]]
 """Messages with a role and a content, as chat interfaces take them."""
@@ -27,7 +28,7 @@ Conversation: TypeAlias = Sequence[Mapping[str, object]]
 class RouteOptions(TypedDict, total=False):
     """The options of ``Router.route``, for its other forms."""
 
-    prefer: Preference | Mapping[str, float] | None
+    prefer: Prefer | None
     arms: Collection[str] | None
     exclude: Collection[str]
     limits: Limits | None

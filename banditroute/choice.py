@@ -6,7 +6,7 @@ import itertools
 import math
 import os
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 
 import numpy as np
@@ -19,6 +19,7 @@ from banditroute.limits.gate import Gate
 from banditroute.policies.base import start
 from banditroute.rewards.objectives import Objective
 from banditroute.rewards.prices import TokenPrices
+from banditroute.rewards.scaling import Scaled, Scales
 from banditroute.rewards.utility import utility, weights
 from banditroute.store.base import Event, Memory
 from banditroute.types import Arm, Decision, Preference, Request, Vector
@@ -46,6 +47,8 @@ class Chooser:
         d, the length of the context with its bias.
     memory
         What was learned before, by earlier processes.
+    put_state
+        Takes what is to be found in the memory's ``states`` after a restart.
     rng
         Draws the arms.
     """
@@ -59,11 +62,13 @@ class Chooser:
         gate: Gate,
         dimension: int,
         memory: Memory,
+        put_state: Callable[[str, bytes], None],
         rng: np.random.Generator,
     ) -> None:
         self._names = tuple(arm.name for arm in arms)
         self._objectives = objectives
         self._gate = gate
+        self._scales = Scales(arms=self._names, objectives=objectives, states=memory.states, put_state=put_state)
         self._policy = start(learner.policy, objectives=objectives)
         self._of_context = learner.context_exploration**2
         self._policy_text = repr(learner)
@@ -79,11 +84,20 @@ class Chooser:
             priors={o.name: Prior(mean=o.prior_mean, noise=o.prior_noise) for o in objectives.values()},
         )
         self._belief = self._believe(memory)
+        for event in memory.pending:
+            self._policy.learn(event.arm, event.x, event.values)
         self._learned = memory.feedback
         self._decided = itertools.count(memory.decisions)
         self._prices = TokenPrices(arms=arms) if any(arm.priced for arm in arms) else None
         if self._prices is not None:
             self._belief.watch(["cost_usd", "output_tokens"])
+
+    def rates(self, prefer: Preference | Scaled) -> Preference:
+        """The exchange rates that a preference comes to just now."""
+        if isinstance(prefer, Preference):
+            return prefer
+        with self._lock:
+            return self._scales.rates(prefer)
 
     def choose(
         self,
@@ -221,6 +235,7 @@ class Chooser:
             known = len(self._belief.objectives)
             self._belief.update(event.arm, event.x, event.values, decided_at=event.decided_at, ordinal=event.ordinal)
             self._policy.learn(event.arm, event.x, event.values)
+            self._scales.add(event.arm, event.values)
             self._learned += event.first
             if len(self._belief.objectives) != known:
                 self._weights.clear()

@@ -13,6 +13,7 @@ from banditroute.choice import CannotChooseError, Chooser
 from banditroute.errors import BanditRouteError, InvalidRequestError
 from banditroute.features.base import Featurizer
 from banditroute.limits.constraints import Limits
+from banditroute.rewards.scaling import Scaled
 from banditroute.store.base import Store
 from banditroute.types import Decision, Preference, Request, Vector
 
@@ -66,13 +67,14 @@ class Decider:
     def decide(
         self,
         request: Request,
-        preference: Preference,
+        prefer: Preference | Scaled,
         eligible: list[int] | None,
         features: Vector | None,
         limits: Limits | None,
     ) -> Decision:
         """Decide a checked request; ``features`` are those of its text where they are computed already."""
         now = self._clock()
+        preference = self._chooser.rates(prefer)
         prompt = request.text if self._store_prompts else None
         x: Vector | None = None
         try:

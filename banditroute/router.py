@@ -37,7 +37,7 @@ from banditroute.limits.breaker import CircuitBreaker
 from banditroute.limits.constraints import Limits
 from banditroute.limits.gate import Gate
 from banditroute.rewards.objectives import Objective
-from banditroute.rewards.utility import check_preference, table
+from banditroute.rewards.utility import Prefer, check_preference, table
 from banditroute.store.base import Event, Store, Ticket
 from banditroute.types import Arm, Decision, Feedback, Preference, Vector
 
@@ -62,7 +62,8 @@ class Router:
     learner
         Belief and policy. Default: ``ThompsonSampling()``.
     prefer
-        What the objectives are worth. Default: ``Preference(quality=1.0)``.
+        What the objectives are worth, in their own units, or in scaled ones (``banditroute.rewards.Scaled``). Default:
+        ``Preference(quality=1.0)``.
     objectives
         The user's own objectives, beside the standard ones.
     limits
@@ -107,7 +108,7 @@ class Router:
         arms: Sequence[Arm | str],
         features: Featurizer | int | None = None,
         learner: Learner | None = None,
-        prefer: Preference | Mapping[str, float] | None = None,
+        prefer: Prefer | None = None,
         objectives: Sequence[Objective] = (),
         limits: Limits | None = None,
         breaker: CircuitBreaker | None = CircuitBreaker(),  # noqa: B008
@@ -149,6 +150,7 @@ class Router:
                 gate=Gate(arms=self._arms, breaker=breaker, states=memory.states, put_state=self._store.put_state),
                 dimension=self._dimension,
                 memory=memory,
+                put_state=self._store.put_state,
                 rng=np.random.default_rng(seed),
             )
             self._store.follow(self._chooser.refresh)
@@ -188,7 +190,7 @@ class Router:
         self,
         request: str | Conversation | ArrayLike,
         *,
-        prefer: Preference | Mapping[str, float] | None = None,
+        prefer: Prefer | None = None,
         arms: Collection[str] | None = None,
         exclude: Collection[str] = (),
         limits: Limits | None = None,
@@ -244,7 +246,7 @@ class Router:
         self,
         requests: Sequence[str | Conversation | ArrayLike],
         *,
-        prefer: Preference | Mapping[str, float] | None = None,
+        prefer: Prefer | None = None,
         arms: Collection[str] | None = None,
         exclude: Collection[str] = (),
         limits: Limits | None = None,

@@ -58,7 +58,8 @@ class PolicyState(Protocol):
 class LearningPolicy(Protocol):
     """The settings of a policy that learns by itself, beside the belief: many routers may share them.
 
-    Its state is not stored: opened again, a router teaches it the outcomes that are not folded into statistics yet.
+    Its state is not stored, nor shared between processes: opened again, a router teaches it the outcomes that are not
+    folded into statistics yet.
     """
 
     def start(self, *, objectives: Collection[str]) -> PolicyState:

@@ -29,8 +29,8 @@ class RiverPolicy:
     Beliefs go on beside it, for what else rests on them; the policy itself knows neither them, nor preferences, nor
     penalties, only which arms are eligible.
 
-    What it learned is not in the store: opened again, a router teaches it the outcomes that are not folded yet, some
-    hundreds at most. A policy that was trained before brings its experience along.
+    What it learned is not in the store, nor shared between processes: opened again, a router teaches it the outcomes
+    that are not folded yet, some hundreds at most. A policy that was trained before brings its experience along.
 
     Parameters
     ----------

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from banditroute._validate import number
+from banditroute._validate import LARGEST, number
 from banditroute.errors import InvalidConfigurationError
 from banditroute.rewards.objectives import Objective
 from banditroute.types import Preference
@@ -119,7 +119,8 @@ class Scales:
         """The exchange rates that the weights come to just now: weight over spread."""
         self._used = True
         spreads = {**self._spreads, **scaled.reference}
-        known = {name: weight / spreads[name] for name, weight in scaled.weights.items() if name in spreads}
+        weights = scaled.weights.items()
+        known = {name: min(weight / spreads[name], LARGEST) for name, weight in weights if name in spreads}
         return Preference(**known) if any(known.values()) else Preference(**scaled.weights)
 
     def _measure(self, name: str) -> None:

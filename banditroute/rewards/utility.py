@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TypeAlias
 
 import numpy as np
 
 from banditroute.errors import InvalidConfigurationError, InvalidRequestError
 from banditroute.rewards.objectives import STANDARD_OBJECTIVES, Objective
+from banditroute.rewards.scaling import Scaled
 from banditroute.types import Preference, Vector
+
+Prefer: TypeAlias = Preference | Scaled | Mapping[str, float]
+"""What a router takes for a preference."""
 
 
 def table(user_objectives: Sequence[Objective]) -> dict[str, Objective]:
@@ -34,8 +39,8 @@ def table(user_objectives: Sequence[Objective]) -> dict[str, Objective]:
     return objectives
 
 
-def check_preference(prefer: object, objectives: Mapping[str, Objective]) -> Preference:
-    """``prefer`` as a preference over known objectives.
+def check_preference(prefer: object, objectives: Mapping[str, Objective]) -> Preference | Scaled:
+    """``prefer`` as a preference over known objectives, or as scaled weights of them.
 
     Raises
     ------
@@ -44,18 +49,18 @@ def check_preference(prefer: object, objectives: Mapping[str, Objective]) -> Pre
     InvalidConfigurationError
         If its weights make no preference.
     """
-    if not isinstance(prefer, Mapping):
+    if not isinstance(prefer, Mapping | Scaled):
         raise InvalidRequestError(
             f"prefer is {prefer!r} ({type(prefer).__name__}); give a Preference, for example "
             "Preference(quality=1.0, cost_usd=50.0)"
         )
-    for name in prefer:
+    for name in prefer if isinstance(prefer, Mapping) else {**prefer.weights, **prefer.reference}:
         if name not in objectives:
             raise InvalidRequestError(
                 f"preference {name!r} is no objective of this router; known: {', '.join(sorted(objectives))}. "
                 "Declare your own with Router(objectives=[Objective(...)])"
             )
-    return prefer if isinstance(prefer, Preference) else Preference(**prefer)
+    return prefer if isinstance(prefer, Preference | Scaled) else Preference(**prefer)
 
 
 def weights(preference: Preference, names: Sequence[str], objectives: Mapping[str, Objective]) -> Vector:

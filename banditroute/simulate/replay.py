@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 
 from banditroute.learners import Learner
 from banditroute.rewards.objectives import Objective
+from banditroute.rewards.utility import Prefer
 from banditroute.router import Router
 from banditroute.simulate.logs import OutcomeTable
 from banditroute.store.memory import MemoryStore
-from banditroute.types import Preference, Vector
+from banditroute.types import Vector
 
 _SECONDS_BETWEEN_REQUESTS = 1.0
 
@@ -50,7 +51,7 @@ def replay(
     x: Vector,
     *,
     learner: Learner,
-    prefer: Preference,
+    prefer: Prefer,
     seed: int,
     policy: str = "",
     objectives: Sequence[Objective] = (),
@@ -71,6 +72,7 @@ def replay(
     Examples
     --------
     >>> from banditroute.learners import EpsilonGreedy
+    >>> from banditroute.types import Preference
     >>> table = OutcomeTable(
     ...     name="toy",
     ...     prompts=("",) * 99,
@@ -113,7 +115,7 @@ def sweep(
     x: Vector,
     *,
     learners: Mapping[str, Learner],
-    prefer: Preference,
+    prefer: Prefer,
     seeds: Sequence[int],
     objectives: Sequence[Objective] = (),
 ) -> Iterator[Trace]:
@@ -128,14 +130,14 @@ def sweep(
             yield done.result()
 
 
-_job: tuple[OutcomeTable, Vector, dict[str, Learner], Preference, Sequence[Objective]]
+_job: tuple[OutcomeTable, Vector, dict[str, Learner], Prefer, Sequence[Objective]]
 
 
 def _begin(
     table: OutcomeTable,
     x: Vector,
     learners: dict[str, Learner],
-    prefer: Preference,
+    prefer: Prefer,
     objectives: Sequence[Objective],
 ) -> None:
     global _job  # the table is sent to each worker once, not with every cell

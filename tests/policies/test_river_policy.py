@@ -5,7 +5,7 @@ import sys
 import numpy as np
 import pytest
 
-from banditroute import Learner, Router
+from banditroute import Learner, Router, SQLStore
 from banditroute.errors import InvalidConfigurationError, MissingDependencyError
 from banditroute.policies import RiverPolicy
 
@@ -127,6 +127,27 @@ def test_in_a_router_it_finds_the_best_arm_with_exact_propensities():
         assert chosen[-100:].count("good") > 90
         assert router.route([0.0], exclude=["good"]).arm == "bad"
         assert "RiverPolicy(policy=UCB" in router.route([0.0]).policy
+
+
+def test_a_restart_teaches_what_is_not_folded_yet(tmp_path):
+    log = []
+
+    class Diary(Recorder):
+        def update(self, arm_id, *reward):
+            log.append((arm_id, *reward))
+
+    def serve(store):
+        return Router(arms=["a", "b"], features=1, store=store, learner=Learner(policy=RiverPolicy(policy=Diary())))
+
+    database = f"sqlite:///{tmp_path / 'r.db'}"
+    router = serve(SQLStore(database))
+    for quality in (0.25, 0.75):
+        router.feedback(router.route([0.0], arms=["b"]).id, quality=quality)
+    assert log == [("b", 0.25), ("b", 0.75)]
+    log.clear()
+    with serve(SQLStore(database)):  # beside the first, which has not folded: as after a crash
+        assert log == [("b", 0.25), ("b", 0.75)]
+    router.close()
 
 
 @pytest.mark.parametrize(
