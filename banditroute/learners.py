@@ -121,7 +121,7 @@ class SquareCB(Learner):
     ----------
     scale
         Multiplies the learning rate, which follows from the belief: see :class:`banditroute.policies.InverseGap`.
-    belief
+    belief, context_exploration
         See :class:`Learner`.
 
     Examples
@@ -130,8 +130,10 @@ class SquareCB(Learner):
     3.0
     """
 
-    def __init__(self, *, scale: float = 10.0, belief: BeliefSpec | None = None) -> None:
-        super().__init__(policy=InverseGap(scale=scale), belief=belief)
+    def __init__(
+        self, *, scale: float = 10.0, belief: BeliefSpec | None = None, context_exploration: float = 0.3
+    ) -> None:
+        super().__init__(policy=InverseGap(scale=scale), belief=belief, context_exploration=context_exploration)
 
 
 class EpsilonGreedy(Learner):

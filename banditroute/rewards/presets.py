@@ -11,6 +11,9 @@ from banditroute.types import Preference
 JOULES_PER_TOKEN = Objective(name="joules_per_token", higher_is_better=False, low=0.0)
 """Energy over input and output tokens: what GreenServ weighs. ``Router(objectives=[JOULES_PER_TOKEN])`` takes it."""
 
+CHEAPEST = Preference(cost_usd=1.0)
+"""The least cost, whatever the quality: with ``Limits(min_quality=...)``, the cheapest arm above that quality."""
+
 
 def equal_worth(**amounts: float) -> Preference:
     """The preference to which these amounts are worth the same, each in its objective's own unit.

@@ -28,6 +28,7 @@ from banditroute import (
     Router,
     SentenceEmbedding,
     SQLStore,
+    SquareCB,
     TextFeatures,
     ThompsonSampling,
 )
@@ -46,6 +47,7 @@ from banditroute.features import (
     Template,
 )
 from banditroute.policies import UCB, Mixture, Policy, Uniform
+from banditroute.rewards import Scaled, equal_worth, greenserv
 from banditroute.store import Event, Fold, Learn, Memory, Store, Ticket
 
 
@@ -251,6 +253,11 @@ def errors(router: Router) -> str:
 def preference() -> Mapping[str, float]:
     prefer = Preference(quality=1, cost_usd=50)
     assert_type(prefer["quality"], float)
+    assert_type(equal_worth(quality=0.01, cost_usd=0.002), Preference)
+    scaled = greenserv(0.5, joules_per_token=2.0)
+    assert_type(scaled, Scaled)
+    router = Router(arms=["a"], learner=SquareCB(), prefer=scaled)
+    assert_type(router.route("x", prefer=Scaled(weights=prefer)).preference, Preference)
     return prefer
 
 
