@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks.harness import Row, command, row  # first: it sets the BLAS threads
@@ -51,7 +52,9 @@ def main(*, files: list[Path], seeds: int) -> list[Row]:
     return rows
 
 
-def _sweep(table: OutcomeTable, x: np.ndarray, learners: dict[str, Learner], weight: float, seeds: int):
+def _sweep(
+    table: OutcomeTable, x: np.ndarray, learners: dict[str, Learner], weight: float, seeds: int
+) -> Iterator[Trace]:
     objectives = [JOULES_PER_TOKEN]
     return sweep(table, x, learners=learners, prefer=greenserv(weight), seeds=range(seeds), objectives=objectives)
 
