@@ -20,7 +20,7 @@ from banditroute.simulate.replay import Trace, sweep
 from banditroute.types import Request
 
 LEARNERS: dict[str, Learner] = {"banditroute": ThompsonSampling()}
-WEIGHTS = (0.0, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9, 1.0)  # of energy, against accuracy
+WEIGHTS = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)  # of energy, against accuracy
 
 
 @command(default_files=["greenserv16_partial.parquet"])
