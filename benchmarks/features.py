@@ -12,7 +12,16 @@ import click  # isort: skip
 import numpy as np
 from tqdm import tqdm
 
-from banditroute.features import Complexity, Compose, Featurizer, SemanticCluster, StaticEmbedding, TextFeatures
+from banditroute.features import (
+    ClusterTracker,
+    Codebook,
+    Complexity,
+    Compose,
+    Featurizer,
+    SemanticCluster,
+    StaticEmbedding,
+    TextFeatures,
+)
 from banditroute.simulate.logs import OutcomeTable, read_outcomes
 from banditroute.types import Request
 from benchmarks import full_information, minilm
@@ -61,13 +70,15 @@ def main(*, files: list[Path], seeds: int, limit: int, prompts: tuple[Path, ...]
     rows: list[Row] = []
     for file in files:
         table = _limited(read_outcomes(file), limit)
-        featurizers = _featurizers(_clusters_without(file, table, sources))
+        codebook = _codebook_without(file, table, sources)
+        featurizers = _featurizers(SemanticCluster(codebook=codebook))
         for policy, featurizer in tqdm(featurizers.items(), desc=table.name):
             rows += _scores(table, policy, _transform(featurizer, table.prompts), seeds=seeds, featurizer=featurizer)
         if with_minilm:
             x = minilm.embed(table.prompts)
             rows += _scores(table, "minilm_384", x, seeds=seeds)
             rows += _scores(table, "minilm_pca25", x, seeds=seeds, whitened=25)
+        rows += _tracked(table, codebook, seeds=seeds)
         rows += _references(table)
     return rows + times(_limited(read_outcomes(files[0]), limit).prompts, with_minilm=with_minilm)
 
@@ -84,10 +95,27 @@ def _featurizers(cluster: SemanticCluster) -> dict[str, Featurizer]:
     }
 
 
-def _clusters_without(file: Path, table: OutcomeTable, sources: tuple[Path, ...]) -> SemanticCluster:
+def _codebook_without(file: Path, table: OutcomeTable, sources: tuple[Path, ...]) -> Codebook:
     """Clusters of other files and other prompts than the evaluated ones."""
     others = [read_prompts(source) for source in sources if source.name != file.name]
-    return SemanticCluster(codebook=fit(sample(others, leave_out=table.prompts)))
+    return fit(sample(others, leave_out=table.prompts))
+
+
+def _tracked(table: OutcomeTable, codebook: Codebook, *, seeds: int) -> list[Row]:
+    """Score on one half of the prompts, with clusters as they are, and after a tracker has seen the other half."""
+    scores: dict[str, list[float]] = {"banditroute/clusters": [], "banditroute/clusters_tracked": []}
+    for seed in range(seeds):
+        order = np.random.default_rng(seed).permutation(len(table))
+        seen, scored = np.array_split(order, 2)
+        tracker = ClusterTracker(codebook=codebook)
+        for index in seen:
+            tracker.observe(table.prompts[index])
+        prompts, y = tuple(table.prompts[i] for i in scored), table.outcomes["quality"][scored]
+        for policy, clusters in zip(scores, (codebook, tracker.refit()), strict=True):
+            x = _transform(SemanticCluster(codebook=clusters), prompts)
+            chosen = full_information.choices(x, y, seed=seed, fit=full_information.ridge)[0]
+            scores[policy].append(float(y[np.arange(len(y)), chosen].mean()))
+    return [row(f"{table.name}@half", policy, "score_ridge", values) for policy, values in scores.items()]
 
 
 def _limited(table: OutcomeTable, limit: int) -> OutcomeTable:

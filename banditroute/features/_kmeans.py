@@ -7,6 +7,8 @@ from numpy.typing import NDArray
 
 from banditroute.types import Vector
 
+_ITERATIONS = 1000  # some dozens are enough, unless rounding turns in a circle
+
 
 def squared_distances(z: Vector, centres: Vector) -> Vector:
     """From every point to every centre ``(n, K)``, at least 0."""
@@ -26,15 +28,16 @@ def lloyd(z: Vector, weights: Vector, centres: Vector) -> tuple[Vector, NDArray[
     (array([[1.5], [9. ]]), array([0, 0, 1]))
     """
     labels = np.full(len(z), -1)
-    while True:
+    for _ in range(_ITERATIONS):
         nearest = squared_distances(z, centres).argmin(axis=1)
         if (nearest == labels).all():
-            return centres, labels
+            break
         labels = nearest
         member = np.zeros((len(centres), len(z)))
         member[labels, np.arange(len(z))] = weights
         mass = member.sum(axis=1, keepdims=True)
         centres = np.where(mass > 0.0, member @ z / np.where(mass > 0.0, mass, 1.0), centres)
+    return centres, labels
 
 
 def follow(z: Vector, weights: Vector, centres: Vector, *, margin: float) -> Vector:

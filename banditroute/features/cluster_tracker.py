@@ -123,7 +123,7 @@ class ClusterTracker:
         OSError
             If the file cannot be written; an older one is then still whole.
         """
-        with self._lock:
+        with self._refitting, self._lock:
             own = {"next_id": np.array(self._next_id), "seen": np.array(self._seen), "window": self._remembered()}
             arrays = {**self._codebook.arrays(), **own}
         _state.save(path, owner=_owner(), arrays=arrays)

@@ -50,6 +50,13 @@ def test_what_is_easy_to_route_is_routed_and_stands_beside_the_references(rows):
     assert rows["small", "oracle", "score_ridge"]["mean"] == pytest.approx(0.95)
 
 
+def test_clusters_are_scored_as_they_are_and_tracked(rows):
+    for policy in ("banditroute/clusters", "banditroute/clusters_tracked"):
+        found = rows["small@half", policy, "score_ridge"]
+        assert found["n"] == 2
+        assert found["mean"] > 0.8  # one arm alone: 0.5
+
+
 def test_flips_are_counted_for_every_writing(rows):
     cases = {case for case, policy, metric in rows if metric == "flip_rate" and policy == "banditroute"}
     assert cases == {"small@whitespace", "small@lower_case", "small@upper_case", "small@prefix"}

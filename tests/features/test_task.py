@@ -73,7 +73,7 @@ def test_meaning_is_pinned_to_the_version():
     assert TaskType().version == PINNED
 
 
-PINNED = "task:0887e67839a8(static-minilm-1:64+complexity-3)"
+PINNED = "task:36b7a9dafd61(static-minilm-1:64+complexity-3)"
 
 
 def test_a_few_examples_replace_the_types():
