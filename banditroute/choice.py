@@ -11,13 +11,13 @@ from functools import partial
 
 import numpy as np
 
-from banditroute.beliefs.base import Belief, Prior
+from banditroute.beliefs.base import Belief, BeliefSpec, Prior
 from banditroute.errors import BanditRouteError
 from banditroute.learners import Learner
 from banditroute.rewards.objectives import Objective
 from banditroute.rewards.prices import TokenPrices
 from banditroute.rewards.utility import utility, weights
-from banditroute.store.base import Memory
+from banditroute.store.base import Event, Fold, Memory
 from banditroute.types import Arm, Decision, Preference, Request, Vector
 
 _CHARACTERS_PER_TOKEN = 4.0
@@ -26,6 +26,16 @@ _CACHED_PREFERENCES = 1024
 
 class CannotChooseError(BanditRouteError):
     """Why the policy could not choose; its message goes into ``decision.reason``, it never reaches a caller."""
+
+
+def fold_with(belief: BeliefSpec) -> Fold:
+    """How a store folds events into the statistics of ``belief``."""
+
+    def fold(blob: bytes | None, events: Sequence[Event]) -> bytes:
+        pairs = {sign: [(event.x, event.values) for event in events if event.sign == sign] for sign in (1, -1)}
+        return belief.fold(blob, pairs[1], dimension=len(events[0].x), removed=pairs[-1])
+
+    return fold
 
 
 class Chooser:

@@ -25,7 +25,7 @@ from banditroute._checks import (
     check_store,
 )
 from banditroute._validate import label
-from banditroute.choice import CannotChooseError, Chooser
+from banditroute.choice import CannotChooseError, Chooser, fold_with
 from banditroute.errors import BanditRouteError, InvalidConfigurationError, InvalidFeedbackError, InvalidRequestError
 from banditroute.features.base import Featurizer
 from banditroute.learners import Learner
@@ -127,7 +127,7 @@ class Router:
             arms=self._arms,
             features_version=self._features.version,
             dimension=self._dimension,
-            fold=self._fold,
+            fold=fold_with(self._learner.belief),
         )
         try:
             self._chooser = Chooser(
@@ -393,7 +393,3 @@ class Router:
 
     def _learn(self, event: Event) -> None:
         self._chooser.learn(event.arm, event.x, event.values, first=event.first)
-
-    def _fold(self, blob: bytes | None, events: Sequence[Event]) -> bytes:
-        pairs = [(event.x, event.values) for event in events]
-        return self._learner.belief.fold(blob, pairs, dimension=self._dimension)

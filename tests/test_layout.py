@@ -25,9 +25,10 @@ MAY_IMPORT = {
 }
 MAY_IMPORT["choice"] = GROUND | {"features", "beliefs", "rewards", "policies", "store", "learners"}
 MAY_IMPORT["_checks"] = MAY_IMPORT["choice"]
+MAY_IMPORT["records"] = MAY_IMPORT["choice"] | {"choice"}
 MAY_IMPORT["router"] = MAY_IMPORT["choice"] | {"choice", "_checks"}
 MAY_IMPORT["simulate"] = MAY_IMPORT["router"] | {"router"}
-MAY_IMPORT["cli"] = MAY_IMPORT["simulate"] | {"simulate", "__init__"}  # the version
+MAY_IMPORT["cli"] = MAY_IMPORT["simulate"] | {"simulate", "records", "__init__"}  # the version
 MAY_IMPORT["__main__"] = {"cli"}
 MAY_IMPORT["__init__"] = MAY_IMPORT["router"] | {"router"}
 MAY_IMPORT["testing"] = set(MAY_IMPORT)

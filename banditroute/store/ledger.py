@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import random
-import time
 from collections import ChainMap, OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -20,8 +18,6 @@ _T = TypeVar("_T")
 Decided: TypeAlias = tuple[Decision, str | None]
 """A decision, with its prompt or None."""
 
-_ATTEMPTS = 6
-_PAUSE_SECONDS = 0.01
 _FOLD_LIMIT = 4096  # outcomes of one transaction, which holds a SQLite file for so long
 _RECENT = 10_000  # decisions whose feedback needs no reading back
 _of_the_parent: list[Connection | None] = []
@@ -149,21 +145,17 @@ class Ledger:
 
     def _write(self, transaction: Callable[[Connection], _T]) -> _T:
         """Do it in a transaction that writes, and again where another process was in the way."""
-        for attempt in range(_ATTEMPTS):
-            try:
-                connection = self._connect()
-                with self._database.writing(connection):
-                    return transaction(connection)
-            except Exception as error:
-                if not self._database.passes(error):
-                    raise
-                failure = error
+
+        def attempt() -> _T:
+            connection = self._connect()
+            with self._database.writing(connection):
+                return transaction(connection)
+
+        def start_over() -> None:
             self.close()
             self._recent.clear()  # among them may be what was in the way: a decision that was erased
-            time.sleep(random.uniform(0.0, _PAUSE_SECONDS * 2**attempt))
-        if self._database.blames_data(failure):
-            raise failure
-        raise self._database.explain(failure) or failure
+
+        return self._database.retried(attempt, between=start_over)
 
     def _connect(self) -> Connection:
         if self._connection is None:

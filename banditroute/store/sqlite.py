@@ -96,6 +96,13 @@ class SQLite(Database):
             with self.writing(connection):
                 self._migrate(connection)
 
+    def damage(self, connection: Connection) -> list[str]:
+        """What SQLite's own checks find."""
+        query = connection.exec_driver_sql
+        found = [f"{self.name}: {line}" for line in query("PRAGMA integrity_check").scalars() if line != "ok"]
+        lost = [f"{self.name}: a row of {row[0]} refers to none" for row in query("PRAGMA foreign_key_check")]
+        return found + lost
+
     def blames_data(self, error: Exception) -> bool:
         """Whether a statement failed for the values it was given."""
         if isinstance(error, DBAPIError):
