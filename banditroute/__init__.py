@@ -19,6 +19,7 @@ from banditroute.errors import (
 from banditroute.features import SentenceEmbedding, TextFeatures
 from banditroute.learners import EpsilonGreedy, Learner, LinUCB, ThompsonSampling
 from banditroute.policies import Mixture, Uniform
+from banditroute.records import Records
 from banditroute.rewards import Objective
 from banditroute.router import Router
 from banditroute.store import MemoryStore, SQLStore
@@ -44,6 +45,7 @@ __all__ = [
     "Mixture",
     "Objective",
     "Preference",
+    "Records",
     "Request",
     "Router",
     "SQLStore",

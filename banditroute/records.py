@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 
 from banditroute._validate import number
+from banditroute.beliefs.base import Prior
 from banditroute.beliefs.statistics import ArmStatistics
 from banditroute.choice import fold_with
 from banditroute.errors import InvalidConfigurationError, InvalidFeedbackError, InvalidRequestError
@@ -26,6 +27,26 @@ _T = TypeVar("_T")
 _AT_ONCE = 1000  # decisions that are deleted in one transaction
 _TOLERANCE = 1e-9  # of statistics, relative: rounding is far below it
 _IN_A_FILE = 10_000  # decisions of one exported file
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArmRecord:
+    """What is known of an arm.
+
+    Attributes
+    ----------
+    name, active
+        Its name, and whether the router that was opened last can choose it.
+    counts
+        How many outcomes of each objective its statistics hold.
+    information_nats
+        How much was learned from them: ``log det(A) - log det(Lambda)``.
+    """
+
+    name: str
+    active: bool
+    counts: Mapping[str, int]
+    information_nats: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,8 +65,10 @@ class EpochRecord:
         Sum of the costs that were reported and are held.
     snapshots
         Versions to go back to.
+    states
+        Name of a piece of the router's other state -> its size in bytes.
     arms
-        Name -> how many outcomes of each objective its statistics hold.
+        What is known of each arm.
     """
 
     id: int
@@ -60,7 +83,8 @@ class EpochRecord:
     lag_seconds: float
     spend_usd: float
     snapshots: tuple[int, ...]
-    arms: Mapping[str, Mapping[str, int]]
+    states: Mapping[str, int]
+    arms: tuple[ArmRecord, ...]
 
 
 class Records:
@@ -101,7 +125,8 @@ class Records:
     def __init__(self, url: str, *, learner: Learner | None = None) -> None:
         from banditroute.store import database
 
-        self._fold = fold_with((ThompsonSampling() if learner is None else learner).belief)
+        self._learner = ThompsonSampling() if learner is None else learner
+        self._fold = fold_with(self._learner.belief)
         self._database = database.database_at(database.parse(url))
 
     def upgrade(self) -> None:
@@ -112,16 +137,16 @@ class Records:
         """What is recorded, of one router or of all."""
         from banditroute.store import inspection
 
-        return self._read(
-            lambda connection: [
-                EpochRecord(
-                    arms={arm: _counts(blob) for arm, blob in statistics.items()},
-                    lag_seconds=0.0 if oldest is None else time.time() - oldest,
-                    **figures,
-                )
-                for figures, oldest, statistics in inspection.epochs(connection, router)
-            ]
-        )
+        return [
+            EpochRecord(
+                arms=self._arms(figures["dimension"], active, statistics),
+                lag_seconds=0.0 if oldest is None else max(0.0, time.time() - oldest),
+                **figures,
+            )
+            for figures, oldest, active, statistics in self._read(
+                lambda connection: list(inspection.epochs(connection, router))
+            )
+        ]
 
     def correct(self, decision_id: str, **outcomes: float) -> None:
         """Give outcomes that are recorded another value, as if they had been reported with it.
@@ -319,6 +344,23 @@ class Records:
 
         return self._read(write)
 
+    def _arms(
+        self, dimension: int, active: Mapping[str, bool], statistics: Mapping[str, bytes]
+    ) -> tuple[ArmRecord, ...]:
+        names = sorted({*active, *statistics})
+        sums = {arm: _sums(statistics.get(arm)) for arm in names}
+        priors = {objective: Prior(mean=0.0, noise=1.0) for of_arm in sums.values() for objective in of_arm}
+        belief = self._learner.belief.start(arms=names, dimension=dimension, priors=priors, statistics=statistics)
+        return tuple(
+            ArmRecord(
+                name=name,
+                active=active.get(name, False),
+                counts={objective: int(sums[name][objective][0]) for objective in sorted(sums[name])},
+                information_nats=float(nats),
+            )
+            for name, nats in zip(names, belief.information(), strict=True)
+        )
+
     def _read(self, transaction: Callable[[Connection], _T]) -> _T:
         self._database.prepare()
         with self._database.engine.connect() as connection, self._database.reading(connection):
@@ -354,7 +396,3 @@ def _sums(blob: bytes | None) -> dict[str, Vector]:
         for group in ArmStatistics.from_bytes(blob).groups
         for j, name in enumerate(group.objectives)
     }
-
-
-def _counts(blob: bytes) -> dict[str, int]:
-    return {name: group.n for group in ArmStatistics.from_bytes(blob).groups for name in group.objectives}

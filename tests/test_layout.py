@@ -30,7 +30,7 @@ MAY_IMPORT["router"] = MAY_IMPORT["choice"] | {"choice", "_checks"}
 MAY_IMPORT["simulate"] = MAY_IMPORT["router"] | {"router"}
 MAY_IMPORT["cli"] = MAY_IMPORT["simulate"] | {"simulate", "records", "__init__"}  # the version
 MAY_IMPORT["__main__"] = {"cli"}
-MAY_IMPORT["__init__"] = MAY_IMPORT["router"] | {"router"}
+MAY_IMPORT["__init__"] = MAY_IMPORT["router"] | {"router", "records"}
 MAY_IMPORT["testing"] = set(MAY_IMPORT)
 
 FORBIDDEN_MODULES = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "marshal", "shelve", "yaml"}
@@ -250,5 +250,6 @@ class TestPublicNames:
 
 # Classes whose constructor takes something by position, and what.
 POSITIONAL = {
+    "Records": ["url"],
     "SQLStore": ["url"],  # as SQLAlchemy's create_engine(url): it has one subject
 }

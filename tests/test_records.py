@@ -341,7 +341,10 @@ def test_figures_of_every_epoch(life):
     costs = [values["cost_usd"][0] for *_, values in life.told.values() if "cost_usd" in values]
     assert epoch.spend_usd == sum(costs)
     assert (epoch.router, epoch.dimension, epoch.pending, epoch.lag_seconds) == ("default", 3, 0, 0.0)
-    assert sum(counts["quality"] for counts in epoch.arms.values()) == epoch.answered
+    assert [(arm.name, arm.active) for arm in epoch.arms] == [("a", True), ("b", True)]
+    assert sum(arm.counts["quality"] for arm in epoch.arms) == epoch.answered
+    assert all(arm.information_nats > 1.0 for arm in epoch.arms)
+    assert epoch.states == {}
     assert Records(life.url).epochs("another") == []
 
 

@@ -10,9 +10,9 @@ from sqlalchemy import Connection, func, select
 
 from banditroute.store import folding
 from banditroute.store.database import Database
-from banditroute.store.schema import decision, epoch, feedback, snapshot, state, statistics
+from banditroute.store.schema import arm, decision, epoch, feedback, snapshot, state, statistics
 
-_Epoch: TypeAlias = tuple[dict[str, Any], float | None, dict[str, bytes]]
+_Epoch: TypeAlias = tuple[dict[str, Any], float | None, dict[str, bool], dict[str, bytes]]
 
 
 def epoch_ids(connection: Connection, router: str | None) -> list[int]:
@@ -28,7 +28,10 @@ def statistics_of(connection: Connection, epoch_id: int) -> dict[str, bytes]:
 
 
 def epochs(connection: Connection, router: str | None) -> Iterator[_Epoch]:
-    """Of each epoch the figures, when the oldest of what is pending was received, and the statistics."""
+    """Of each epoch the figures, when the oldest of what is pending was received, arms and statistics.
+
+    Arms are the router's, by name, with whether it can choose them now.
+    """
     for id in epoch_ids(connection, router):
         row = connection.execute(select(epoch).where(epoch.c.id == id)).one()
         mine = feedback.c.epoch_id == id
@@ -37,6 +40,7 @@ def epochs(connection: Connection, router: str | None) -> Iterator[_Epoch]:
         ).one()
         copies = select(snapshot.c.version).where(snapshot.c.epoch_id == id, snapshot.c.version > folding.PRUNED)
         spend = select(func.sum(feedback.c.value)).where(mine, feedback.c.objective == "cost_usd")
+        states = select(state).where(state.c.router == row.router).order_by(state.c.name)
         yield (
             {
                 **{name: getattr(row, name) for name in ("id", "router", "features_version", "dimension", "version")},
@@ -46,8 +50,10 @@ def epochs(connection: Connection, router: str | None) -> Iterator[_Epoch]:
                 "pending": pending,
                 "spend_usd": connection.scalar(spend) or 0.0,
                 "snapshots": tuple(sorted(set(connection.scalars(copies)))),
+                "states": {each.name: len(each.blob) for each in connection.execute(states)},
             },
             oldest,
+            {each.name: each.active for each in connection.execute(select(arm).where(arm.c.router == row.router))},
             statistics_of(connection, id),
         )
 
