@@ -9,6 +9,7 @@ from typing import TypeAlias, TypeVar
 
 from sqlalchemy import Connection
 
+from banditroute.errors import IncompatibleStoreError
 from banditroute.store import folding, log
 from banditroute.store.base import Event, Fold, Memory
 from banditroute.store.database import Database
@@ -138,10 +139,15 @@ class Ledger:
 
     def _read(self, *, count: bool) -> tuple[Memory, folding.Standing]:
         connection = self._connect()
-        with self._database.reading(connection):
-            return folding.remember(connection, self._epoch_id, count=count), folding.standing(
-                connection, self._epoch_id
-            )
+        try:
+            with self._database.reading(connection):
+                standing = folding.standing(connection, self._epoch_id)
+                return folding.remember(connection, self._epoch_id, count=count), standing
+        except (TypeError, ValueError) as error:
+            raise IncompatibleStoreError(
+                f"{self._database.name} holds what no router wrote ({error}); run banditroute db verify, and restore a "
+                f"backup or begin a new database"
+            ) from error
 
     def _write(self, transaction: Callable[[Connection], _T]) -> _T:
         """Do it in a transaction that writes, and again where another process was in the way."""

@@ -107,7 +107,7 @@ class SQLite(Database):
         """Whether a statement failed for the values it was given."""
         if isinstance(error, DBAPIError):
             return isinstance(error, DataError | IntegrityError | InterfaceError | ProgrammingError)
-        return not isinstance(error, StoreError | sqlite3.Error)
+        return not isinstance(error, StoreError | sqlite3.Error | UnicodeDecodeError)
 
     def passes(self, error: Exception) -> bool:
         """Whether a decision was erased by another process after this one had read it."""
@@ -115,6 +115,8 @@ class SQLite(Database):
 
     def explain(self, error: Exception) -> StoreError | None:
         """What SQLite raised, with a remedy."""
+        if isinstance(error, UnicodeDecodeError):  # SQLite quotes the damage in its message, or in a name
+            return IncompatibleStoreError(f"{self.name}: {_REMEDIES[sqlite3.SQLITE_CORRUPT]}")
         if not isinstance(error, DBAPIError | sqlite3.Error):
             return None
         cause = getattr(error, "orig", error)

@@ -137,4 +137,4 @@ class TestSQLStoreStates(SQLStoreMachine.TestCase):  # type: ignore[name-defined
 
     @pytest.fixture(autouse=True)
     def _fold_often(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(writer, "FOLD_AT", 3)
+        monkeypatch.setattr(writer, "FOLD_AT_ONCE", 3)
