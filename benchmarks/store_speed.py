@@ -113,7 +113,7 @@ def folded(url: str, events: int) -> float:
     with database.engine.connect() as connection:
         for _ in range(events // FOLD):
             with database.writing(connection):
-                folding.fold_pending(connection, 1, fold_with(Linear()), limit=FOLD, expected=None)
+                folding.fold_pending(connection, 1, fold_with(Linear()), limit=FOLD, expected=None, wait=True)
     figure = events / (time.perf_counter() - begin)
     ledger.close()
     return figure

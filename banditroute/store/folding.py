@@ -96,7 +96,7 @@ def remember(connection: Connection, epoch_id: int, *, count: bool) -> Memory:
 
 
 def fold_pending(
-    connection: Connection, epoch_id: int, fold: Fold, *, limit: int, expected: int | None
+    connection: Connection, epoch_id: int, fold: Fold, *, limit: int, expected: int | None, wait: bool
 ) -> tuple[int, int] | None:
     """Fold the oldest pending outcomes, at most ``limit``, into the statistics.
 
@@ -108,19 +108,21 @@ def fold_pending(
         What to fold, and how.
     expected
         The version that the epoch is thought to have; None: whichever.
+    wait
+        For another process that is folding.
 
     Returns
     -------
     tuple or None
-        The version now, and how many outcomes were folded; None where another process is folding, or has folded
-        beyond the expected version.
+        The version now, and how many outcomes were folded; None where another process is folding and this does not
+        wait, or where the version is another.
 
     Raises
     ------
     IncompatibleStoreError
         If the statistics of an arm are damaged.
     """
-    version = lock(connection, epoch_id, wait=expected is None)
+    version = lock(connection, epoch_id, wait=wait)
     if version is None or expected not in (None, version):
         return None
     rows = connection.execute(outcomes_with_decisions().where(_is_pending(epoch_id)).limit(limit)).all()

@@ -201,7 +201,7 @@ class Writer:
             if self.trouble is None:
                 self._fold_pending(FOLD_AT_ONCE if stirred else FOLD_AT, last=closed is not None)
                 if closed is None and time.monotonic() >= look_at:
-                    look_at = self._look()
+                    look_at = self._look(self._follow)
         self._ledger.close()
 
     def _write_group(self) -> None:
@@ -296,7 +296,7 @@ class Writer:
         if not due or (now < self._fold_again and not last):
             return
         try:
-            self._ledger.fold(wait=last)
+            self._ledger.fold(wait=last, anew=last or self._follow is None)
         except Exception:
             self._ledger.close()
             if self._fold_again == 0.0:
@@ -306,11 +306,12 @@ class Writer:
             self._fold_again = 0.0
         self._fold_by = now + FOLD_SECONDS
 
-    def _look(self) -> float:
+    def _look(self, follow: Callable[[Memory], None] | None) -> float:
         """See what other processes did; returns when to look again."""
         begin = time.monotonic()
         try:
-            self._ledger.notice(self._follow)
+            if follow is not None:
+                self._ledger.notice(follow)
         except Exception:
             self._ledger.close()
             if not self._looks_in_vain:

@@ -35,7 +35,7 @@ def summed(events: Iterable[Event], statistics: Mapping[str, bytes] | None = Non
     blobs = dict(statistics or {})
     for event in events:
         blobs[event.arm] = fold(blobs.get(event.arm), [event])
-    return {arm: json.loads(blob) for arm, blob in blobs.items()}
+    return {arm: sums for arm, blob in blobs.items() if (sums := json.loads(blob))}
 
 
 def remembered(memory: Memory) -> Sums:
