@@ -111,7 +111,8 @@ class SQLite(Database):
 
     def passes(self, error: Exception) -> bool:
         """Whether a decision was erased by another process after this one had read it."""
-        return isinstance(error, IntegrityError)
+        code = getattr(getattr(error, "orig", None), "sqlite_errorcode", None)
+        return code == sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY
 
     def explain(self, error: Exception) -> StoreError | None:
         """What SQLite raised, with a remedy."""
