@@ -21,6 +21,7 @@ from banditroute.features import SentenceEmbedding, TextFeatures
 from banditroute.learners import EpsilonGreedy, Learner, LinUCB, SquareCB, ThompsonSampling
 from banditroute.limits import CircuitBreaker, Limits
 from banditroute.policies import Mixture, Uniform
+from banditroute.records import Records
 from banditroute.rewards import Objective
 from banditroute.router import Router
 from banditroute.store import MemoryStore, SQLStore
@@ -48,6 +49,7 @@ __all__ = [
     "Mixture",
     "Objective",
     "Preference",
+    "Records",
     "Request",
     "Router",
     "SQLStore",

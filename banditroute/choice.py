@@ -11,7 +11,7 @@ from functools import partial
 
 import numpy as np
 
-from banditroute.beliefs.base import Belief, Prior
+from banditroute.beliefs.base import Belief, BeliefSpec, Observation, Prior
 from banditroute.errors import BanditRouteError
 from banditroute.learners import Learner
 from banditroute.limits.constraints import Excess, Limits, excess
@@ -21,7 +21,7 @@ from banditroute.rewards.objectives import Objective
 from banditroute.rewards.prices import TokenPrices
 from banditroute.rewards.scaling import Scaled, Scales
 from banditroute.rewards.utility import utility, weights
-from banditroute.store.base import Event, Memory
+from banditroute.store.base import Event, Fold, Memory
 from banditroute.types import Arm, Decision, Preference, Request, Vector
 
 _CHARACTERS_PER_TOKEN = 4.0
@@ -30,6 +30,16 @@ _CACHED_PREFERENCES = 1024
 
 class CannotChooseError(BanditRouteError):
     """Why the policy could not choose; its message goes into ``decision.reason``, it never reaches a caller."""
+
+
+def fold_with(belief: BeliefSpec) -> Fold:
+    """How a store folds events into the statistics of ``belief``."""
+
+    def fold(blob: bytes | None, events: Sequence[Event]) -> bytes:
+        observations = [Observation(e.x, e.values, e.decided_at, e.ordinal, float(e.sign)) for e in events]
+        return belief.fold(blob, observations, dimension=len(events[0].x))
+
+    return fold
 
 
 class Chooser:

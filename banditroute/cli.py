@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from banditroute import __version__
-from banditroute.errors import BanditRouteError
+from banditroute import Records, __version__
+from banditroute.errors import BanditRouteError, InvalidConfigurationError
 
 
 class _Group(click.Group):
@@ -45,6 +45,126 @@ def demo(log: Path | None, out: Path, seeds: int) -> None:
     from banditroute.simulate.demo import run
 
     run(log=log, out=out, seeds=seeds, echo=click.echo)
+
+
+def _at(context: click.Context, parameter: click.Parameter, value: str) -> Records:
+    """The records at a database URL, or in a SQLite file."""
+    if "://" not in value:
+        if not Path(value).is_file():
+            raise click.BadParameter(f"there is no file {value!r}; give that of a router's database, or a URL")
+        value = f"sqlite:///{value}"
+    try:
+        return Records(value)
+    except InvalidConfigurationError as error:
+        raise click.BadParameter(str(error)) from error
+
+
+_records = click.argument("records", metavar="DB", callback=_at)
+_router = click.option("--router", help="Only of the router of this name.")
+
+
+@main.command()
+@_records
+@_router
+def inspect(records: Records, router: str | None) -> None:
+    """Show what a database (file or URL) holds: decisions, feedback, arms, and how well each is known."""
+    epochs = records.epochs(router)
+    if not epochs:
+        click.echo("nothing is recorded")
+    for epoch in epochs:
+        click.echo(
+            f"epoch {epoch.id}: router {epoch.router!r}, {epoch.dimension} features of {epoch.features_version!r}\n"
+            f"  version {epoch.version}, snapshots {', '.join(map(str, epoch.snapshots)) or 'none'}\n"
+            f"  {epoch.decisions:,} decisions ({epoch.pruned:,} pruned), {epoch.answered:,} with feedback, spend "
+            f"${epoch.spend_usd:,.4f}\n"
+            f"  {epoch.pending:,} outcomes pending, the oldest for {epoch.lag_seconds:.1f} s"
+        )
+        for name, size in epoch.states.items():
+            click.echo(f"  state {name!r}: {size:,} bytes")
+        for arm in epoch.arms:
+            counts = ", ".join(f"{count:,} {objective}" for objective, count in arm.counts.items()) or "nothing learned"
+            gone = "" if arm.active else " (not active)"
+            click.echo(f"  arm {arm.name!r}{gone}: {counts}; {arm.information_nats:.1f} nats")
+
+
+@main.group()
+def db() -> None:
+    """Keep a router's database: make, check, rebuild, prune, export, erase."""
+
+
+@db.command()
+@click.argument("url")
+def upgrade(url: str) -> None:
+    """Make the tables at a URL, or bring them to the schema of this version."""
+    Records(url).upgrade()
+    click.echo("the schema is that of this version")
+
+
+@db.command()
+@_records
+def verify(records: Records) -> None:
+    """Look for damage, and for sums that are not what the log makes; exit status 1 if there is any."""
+    found = records.verify()
+    for line in found:
+        click.echo(line)
+    if found:
+        raise click.exceptions.Exit(1)
+    click.echo("no damage, and the sums are those of the log")
+
+
+@db.command()
+@_records
+@_router
+def rebuild(records: Records, router: str | None) -> None:
+    """Make the sums anew from the log."""
+    records.rebuild(router)
+    click.echo("the sums are made anew")
+
+
+@db.command()
+@_records
+@_router
+@click.option("--unanswered-days", default=30.0, show_default=True, help="Keep decisions without feedback so long.")
+@click.option("--answered-days", default=90.0, show_default=True, help="Keep those with feedback so long.")
+@click.option("--export", type=click.Path(path_type=Path), help="Folder that gets them as Parquet first.")
+def prune(
+    records: Records, router: str | None, unanswered_days: float, answered_days: float, export: Path | None
+) -> None:
+    """Delete decisions that are too old to keep; what was learned from them stays."""
+    day = 86_400.0
+    pruned = records.prune(
+        unanswered_seconds=unanswered_days * day, answered_seconds=answered_days * day, export=export, router=router
+    )
+    click.echo(f"{pruned:,} decisions deleted")
+
+
+@db.command()
+@_records
+@_router
+@click.argument("out", type=click.Path(dir_okay=False, path_type=Path))
+def export(records: Records, router: str | None, out: Path) -> None:
+    """Write all decisions with their outcomes to the Parquet file OUT."""
+    click.echo(f"{records.export(out, router):,} decisions written to {out}")
+
+
+@db.command()
+@_records
+@_router
+@click.option("--decision", "decision_id", help="Id of one decision.")
+@click.option("--session", help="Label of a session: all its decisions.")
+@click.option("--source", help="Who reported: all feedback of this source, without the decisions.")
+def erase(records: Records, **what: str | None) -> None:
+    """Delete decisions or feedback, and take back what was learned from them."""
+    click.echo(f"{records.erase(**what):,} decisions erased, or without that feedback")
+
+
+@db.command()
+@_records
+@click.argument("epoch", type=int)
+@click.argument("version", type=int)
+def rollback(records: Records, epoch: int, version: int) -> None:
+    """Go back to the snapshot VERSION of EPOCH; banditroute inspect shows which there are."""
+    click.echo(f"{records.roll_back(epoch, version):,} outcomes that came later count for nothing now")
 
 
 if __name__ == "__main__":

@@ -27,8 +27,7 @@ from banditroute._checks import (
     check_store,
 )
 from banditroute._validate import label
-from banditroute.beliefs.base import Observation
-from banditroute.choice import Chooser
+from banditroute.choice import Chooser, fold_with
 from banditroute.decider import Decider
 from banditroute.errors import InvalidConfigurationError, InvalidFeedbackError, InvalidRequestError
 from banditroute.features.base import Featurizer
@@ -140,7 +139,7 @@ class Router:
             arms=self._arms,
             features_version=self._features.version,
             dimension=self._dimension,
-            fold=self._fold,
+            fold=fold_with(self._learner.belief),
         )
         try:
             self._chooser = Chooser(
@@ -386,7 +385,3 @@ class Router:
             self._chooser.report(event, report.received_at)
 
         return self._store.add_feedback(report, hear)
-
-    def _fold(self, blob: bytes | None, events: Sequence[Event]) -> bytes:
-        observations = [Observation(e.x, e.values, e.decided_at, e.ordinal) for e in events]
-        return self._learner.belief.fold(blob, observations, dimension=self._dimension)

@@ -49,7 +49,6 @@ class Server:
 
     def stop(self) -> None:
         """Stop for good, and remove the folder."""
-        self.crash()  # what is about to be removed need not be flushed
         self._server.cleanup()
 
     def _control(self, *arguments: str) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pyarrow as pa
@@ -9,8 +11,26 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
+from benchmarks.server import Server, server
+
 ROOT = Path(__file__).resolve().parents[1]
 SHIPPED = ROOT / "banditroute" / "data" / "paretobandit4" / "paretobandit4.parquet"
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[Server]:
+    """A PostgreSQL server."""
+    with server() as running:
+        yield running
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty database of each kind."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'store.db'}"
+    server: Server = request.getfixturevalue("postgresql")
+    return server.database()
 
 
 @pytest.fixture(scope="session")
@@ -30,3 +50,16 @@ def bad_log(tmp_path: Path) -> Path:
     path = tmp_path / "bad.parquet"
     path.write_text("query_id,model,score\n1,a,0.5\n")
     return path
+
+
+@pytest.fixture
+def until() -> Callable[[Callable[[], bool]], None]:
+    """Wait for a condition."""
+
+    def wait(condition: Callable[[], bool]) -> None:
+        end = time.monotonic() + 30.0
+        while not condition():
+            assert time.monotonic() < end, "waited in vain"
+            time.sleep(0.005)
+
+    return wait

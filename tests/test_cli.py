@@ -1,10 +1,14 @@
 """The command line: its help, its one-line errors, and the demo through it."""
 
 import json
+import re
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner
 
@@ -29,7 +33,7 @@ def test_help_names_every_command():
     assert result.exit_code == 0
     assert "Learns, online, which LLM or LoRA adapter should serve each request." in result.output
     for name, command in main.commands.items():
-        assert f"  {name}  {command.get_short_help_str(limit=20).removesuffix('...')}" in result.output
+        assert re.search(rf"  {name} +{command.get_short_help_str(limit=20).removesuffix('...')}", result.output)
 
 
 def test_help_of_demo_names_its_options_and_defaults():
@@ -40,8 +44,8 @@ def test_help_of_demo_names_its_options_and_defaults():
 
 
 def test_every_option_is_explained():
-    for command in main.commands.values():
-        assert all(option.help for option in command.params)
+    for command in (*main.commands.values(), *main.commands["db"].commands.values()):
+        assert all(option.help for option in command.params if isinstance(option, click.Option))
 
 
 def test_own_errors_are_one_line(bad_log, tmp_path):
@@ -91,3 +95,70 @@ def test_module_is_the_command():
     done = subprocess.run(run, cwd=ROOT, capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout == f"banditroute, version {banditroute.__version__}\n"
     assert done.stderr == ""
+
+
+class TestDatabase:
+    @pytest.fixture
+    def path(self, tmp_path):
+        """The database of a router that made three decisions and had feedback for two."""
+        path = tmp_path / "routes.db"
+        store = banditroute.SQLStore(f"sqlite:///{path}")
+        with banditroute.Router(arms=["small", "large"], features=1, store=store, seed=0) as router:
+            made = [router.route([float(i)], session="Ann" if i else None) for i in range(3)]
+            router.feedback(made[0].id, quality=1.0, cost_usd=0.25)
+            router.feedback(made[1].id, "grader", quality=0.0)
+            store.put_state("budget", b"1234")
+        self.ids = [each.id for each in made]
+        return path
+
+    def say(self, *arguments, status=0):
+        result = invoke(*arguments)
+        assert result.exit_code == status, result.output
+        return result.output
+
+    def test_inspect(self, path):
+        output = self.say("inspect", path)
+        assert "router 'default', 2 features of " in output
+        assert "3 decisions (0 pruned), 2 with feedback, spend $0.2500" in output
+        assert "0 outcomes pending" in output
+        assert "state 'budget': 4 bytes" in output
+        assert re.search(r"arm 'small': .*quality; \d+\.\d nats", output)
+        assert self.say("inspect", f"sqlite:///{path}", "--router", "other") == "nothing is recorded\n"
+
+    def test_verify_and_rebuild(self, path):
+        assert self.say("db", "verify", path) == "no damage, and the sums are those of the log\n"
+        with closing(sqlite3.connect(path)) as connection, connection:
+            connection.execute("UPDATE banditroute_statistics SET blob = x'00'")
+        assert "is damaged (checksum)" in self.say("db", "verify", path, status=1)
+        assert self.say("db", "rebuild", path) == "the sums are made anew\n"
+        self.say("db", "verify", path)
+
+    def test_erase(self, path):
+        assert self.say("db", "erase", path, "--source", "grader").startswith("1 decisions")
+        assert self.say("db", "erase", path, "--session", "Ann").startswith("2 decisions")
+        assert self.say("db", "erase", path, "--decision", self.ids[0]).startswith("1 decisions")
+        assert "exactly one" in self.say("db", "erase", path, status=1)
+        assert "0 decisions (0 pruned), 0 with feedback" in self.say("inspect", path)
+
+    def test_export_and_prune(self, path, tmp_path):
+        out = tmp_path / "log.parquet"
+        assert self.say("db", "export", path, out) == f"3 decisions written to {out}\n"
+        assert self.say("db", "prune", path) == "0 decisions deleted\n"
+        at_once = ("--answered-days", 0, "--unanswered-days", 0)
+        assert self.say("db", "prune", path, *at_once, "--export", tmp_path / "old") == "3 decisions deleted\n"
+        assert len(list((tmp_path / "old").glob("*.parquet"))) == 2
+        assert "2 with feedback" in self.say("inspect", path)
+
+    def test_rollback(self, path):
+        output = self.say("db", "rollback", path, 1, 7, status=1)
+        assert "no snapshot of version 7 of epoch 1; there are: none" in output
+
+    def test_upgrade(self, tmp_path):
+        url = f"sqlite:///{tmp_path / 'new.db'}"
+        assert self.say("db", "upgrade", url) == "the schema is that of this version\n"
+        assert self.say("inspect", url) == "nothing is recorded\n"
+
+    def test_a_file_that_is_not_there_is_not_made(self, tmp_path):
+        assert "there is no file" in self.say("inspect", tmp_path / "no.db", status=2)
+        assert not (tmp_path / "no.db").exists()
+        assert "is not served" in self.say("inspect", "mysql://localhost/x", status=2)

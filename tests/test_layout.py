@@ -26,12 +26,13 @@ MAY_IMPORT = {
 }
 MAY_IMPORT["choice"] = GROUND | {"features", "beliefs", "rewards", "policies", "limits", "store", "learners"}
 MAY_IMPORT["_checks"] = MAY_IMPORT["choice"]
+MAY_IMPORT["records"] = MAY_IMPORT["choice"] | {"choice"}
 MAY_IMPORT["decider"] = MAY_IMPORT["choice"] | {"choice", "_checks"}
 MAY_IMPORT["router"] = MAY_IMPORT["decider"] | {"decider"}
 MAY_IMPORT["simulate"] = MAY_IMPORT["router"] | {"router"}
-MAY_IMPORT["cli"] = MAY_IMPORT["simulate"] | {"simulate", "__init__"}  # the version
+MAY_IMPORT["cli"] = MAY_IMPORT["simulate"] | {"simulate", "records", "__init__"}  # the version
 MAY_IMPORT["__main__"] = {"cli"}
-MAY_IMPORT["__init__"] = MAY_IMPORT["router"] | {"router", "explanation"}
+MAY_IMPORT["__init__"] = MAY_IMPORT["router"] | {"router", "explanation", "records"}
 MAY_IMPORT["testing"] = set(MAY_IMPORT)
 
 FORBIDDEN_MODULES = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "marshal", "shelve", "yaml"}
@@ -251,5 +252,6 @@ class TestPublicNames:
 
 # Classes whose constructor takes something by position, and what.
 POSITIONAL = {
+    "Records": ["url"],
     "SQLStore": ["url"],  # as SQLAlchemy's create_engine(url): it has one subject
 }

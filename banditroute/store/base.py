@@ -31,6 +31,8 @@ class Event:
         age from these, so that the order of arrival does not matter.
     first
         Whether nothing was recorded of the decision before.
+    sign
+        1, or -1 where a fold is to take back what it added before.
     """
 
     arm: str
@@ -39,13 +41,15 @@ class Event:
     decided_at: float
     ordinal: int
     first: bool = True
+    sign: int = 1
 
 
 Learn: TypeAlias = Callable[[Event], None]
 """Called once for each event, after it is durable, from whichever thread made it so."""
 
 Fold: TypeAlias = Callable[[bytes | None, Sequence[Event]], bytes]
-"""``fold(blob, events)`` -> the arm's statistics with the events added; ``None`` is an arm without any. Pure."""
+"""``fold(blob, events)`` -> the arm's statistics with the events added, or taken back by their sign; ``None`` is an arm
+without any. Pure."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

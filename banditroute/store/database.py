@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import random
+import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, Table
 from sqlalchemy.dialects import postgresql, sqlite
@@ -15,6 +17,9 @@ from sqlalchemy.exc import ArgumentError
 from banditroute.errors import IncompatibleStoreError, InvalidConfigurationError, StoreError
 from banditroute.store.schema import REVISION
 
+_T = TypeVar("_T")
+_ATTEMPTS = 6
+_PAUSE_SECONDS = 0.01
 _INSERT = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 
 
@@ -82,6 +87,23 @@ class Database(ABC):
     @abstractmethod
     def explain(self, error: Exception) -> StoreError | None:
         """What the database raised for its own state, in words that say what to do; None if it did not raise it."""
+
+    @abstractmethod
+    def damage(self, connection: Connection) -> list[str]:
+        """What the database itself finds damaged, in words."""
+
+    def retried(self, attempt: Callable[[], _T], *, between: Callable[[], None]) -> _T:
+        """What ``attempt`` returns, tried again where another process was in its way, with ``between`` before that."""
+        for number in range(_ATTEMPTS):
+            try:
+                return attempt()
+            except Exception as error:
+                if not self.passes(error):
+                    raise
+                failure = error
+            between()
+            time.sleep(random.uniform(0.0, _PAUSE_SECONDS * 2**number))
+        raise failure if self.blames_data(failure) else self.explain(failure) or failure
 
     @contextmanager
     def explained(self) -> Iterator[None]:

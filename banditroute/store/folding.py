@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Row, delete, func, literal, select, update
@@ -24,6 +24,9 @@ SNAPSHOT_FOLDS = 100
 
 SNAPSHOTS = 20
 """How many copies are kept."""
+
+PRUNED = 0
+"""The version under which the copies hold what was pruned: statistics are these and all that the log holds."""
 
 _MARKED = 500  # rows of one IN (...)
 
@@ -93,7 +96,7 @@ def remember(connection: Connection, epoch_id: int, *, count: bool) -> Memory:
 
 
 def fold_pending(
-    connection: Connection, epoch_id: int, fold: Fold, *, limit: int, expected: int | None
+    connection: Connection, epoch_id: int, fold: Fold, *, limit: int, expected: int | None, wait: bool
 ) -> tuple[int, int] | None:
     """Fold the oldest pending outcomes, at most ``limit``, into the statistics.
 
@@ -105,19 +108,21 @@ def fold_pending(
         What to fold, and how.
     expected
         The version that the epoch is thought to have; None: whichever.
+    wait
+        For another process that is folding.
 
     Returns
     -------
     tuple or None
-        The version now, and how many outcomes were folded; None where another process is folding, or has folded
-        beyond the expected version.
+        The version now, and how many outcomes were folded; None where another process is folding and this does not
+        wait, or where the version is another.
 
     Raises
     ------
     IncompatibleStoreError
         If the statistics of an arm are damaged.
     """
-    version = lock(connection, epoch_id, wait=expected is None)
+    version = lock(connection, epoch_id, wait=wait)
     if version is None or expected not in (None, version):
         return None
     rows = connection.execute(outcomes_with_decisions().where(_is_pending(epoch_id)).limit(limit)).all()
@@ -141,21 +146,30 @@ def lock(connection: Connection, epoch_id: int, *, wait: bool = True) -> int | N
     return connection.scalar(row)
 
 
-def change(connection: Connection, epoch_id: int, version: int, fold: Fold, events: Any) -> None:
+def change(connection: Connection, epoch_id: int, version: int, fold: Fold, events: Iterable[Event]) -> None:
     """Fold events into the statistics of their arms."""
-    by_arm: dict[str, list[Event]] = {}
-    for event in events:
-        by_arm.setdefault(event.arm, []).append(event)
-    for name, of_arm in by_arm.items():
+    for name, of_arm in by_arm(events).items():
         key = (statistics.c.epoch_id == epoch_id) & (statistics.c.arm == name)
         old = connection.execute(select(statistics).where(key)).first()
-        blob = fold(None if old is None else intact(old), of_arm)
-        new = {"version": version, "blob": blob, "crc32": zlib.crc32(blob)}
-        connection.execute(
-            insert(connection, statistics)
-            .values(epoch_id=epoch_id, arm=name, **new)
-            .on_conflict_do_update(index_elements=["epoch_id", "arm"], set_=new)
-        )
+        set_statistics(connection, epoch_id, version, name, fold(None if old is None else intact(old), of_arm))
+
+
+def by_arm(events: Iterable[Event]) -> dict[str, list[Event]]:
+    """The events of each arm."""
+    found: dict[str, list[Event]] = {}
+    for event in events:
+        found.setdefault(event.arm, []).append(event)
+    return found
+
+
+def set_statistics(connection: Connection, epoch_id: int, version: int, name: str, blob: bytes) -> None:
+    """Record the statistics of the arm of that name."""
+    new = {"version": version, "blob": blob, "crc32": zlib.crc32(blob)}
+    connection.execute(
+        insert(connection, statistics)
+        .values(epoch_id=epoch_id, arm=name, **new)
+        .on_conflict_do_update(index_elements=["epoch_id", "arm"], set_=new)
+    )
 
 
 def mark(connection: Connection, ids: Sequence[int], version: int) -> None:
@@ -175,7 +189,7 @@ def take_snapshot(connection: Connection, epoch_id: int, version: int) -> None:
         literal(time.time()),
     ).where(statistics.c.epoch_id == epoch_id)
     connection.execute(insert(connection, snapshot).from_select(columns, now))
-    mine = snapshot.c.epoch_id == epoch_id
+    mine = (snapshot.c.epoch_id == epoch_id) & (snapshot.c.version > PRUNED)
     kept = select(snapshot.c.version).where(mine).distinct().order_by(snapshot.c.version.desc())
     oldest = connection.scalars(kept.limit(SNAPSHOTS)).all()[-1]
     connection.execute(delete(snapshot).where(mine, snapshot.c.version < oldest))

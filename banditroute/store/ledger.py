@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import random
-import time
 from collections import ChainMap, OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from typing import TypeAlias, TypeVar
 
 from sqlalchemy import Connection
 
+from banditroute.errors import IncompatibleStoreError
 from banditroute.store import folding, log
 from banditroute.store.base import Event, Fold, Memory
 from banditroute.store.database import Database
@@ -20,8 +19,6 @@ _T = TypeVar("_T")
 Decided: TypeAlias = tuple[Decision, str | None]
 """A decision, with its prompt or None."""
 
-_ATTEMPTS = 6
-_PAUSE_SECONDS = 0.01
 _FOLD_LIMIT = 4096  # outcomes of one transaction, which holds a SQLite file for so long
 _RECENT = 10_000  # decisions whose feedback needs no reading back
 _of_the_parent: list[Connection | None] = []
@@ -67,7 +64,7 @@ class Ledger:
             return log.epoch_of(connection, **self._key)  # type: ignore[arg-type]
 
         self._epoch_id = self._write(begin)
-        memory, standing = self._read(count=True)
+        memory, standing = self._remember(count=True)
         self._version, self._outcomes = standing.version, standing.outcomes
         return memory
 
@@ -96,12 +93,17 @@ class Ledger:
             self._recent.popitem(last=False)
         return added.results
 
-    def fold(self, *, wait: bool = False) -> None:
-        """Fold what is pending; without ``wait``, not where another process folds or has folded."""
+    def fold(self, *, wait: bool, anew: bool) -> None:
+        """Fold what is pending, not where another process folds, unless told to ``wait`` for it.
+
+        Nor, unless told to fold ``anew``, where another has folded since: who follows will know of it soon, and of how
+        little is left.
+        """
 
         def fold(connection: Connection) -> tuple[int, int] | None:
+            expected = None if anew else self._version
             return folding.fold_pending(
-                connection, self._epoch_id, self._fold, limit=_FOLD_LIMIT, expected=None if wait else self._version
+                connection, self._epoch_id, self._fold, limit=_FOLD_LIMIT, expected=expected, wait=wait
             )
 
         folded = _FOLD_LIMIT
@@ -114,19 +116,15 @@ class Ledger:
                 self._version = version
             self._outcomes -= folded  # below 0 where others' were among them: that is noticed, too
 
-    def notice(self, follow: Callable[[Memory], None] | None) -> None:
+    def notice(self, follow: Callable[[Memory], None]) -> None:
         """Hand what is remembered to ``follow`` if others have added to it."""
-        connection = self._connect()
-        with self._database.reading(connection):
-            now = folding.standing(connection, self._epoch_id)
+        now = self._in(self._database.reading, lambda connection: folding.standing(connection, self._epoch_id))
         if now.orphans:
             self._write(log.match_orphans)
-        if (now.version, now.outcomes) == (self._version, self._outcomes):
-            return
-        if follow is not None:
-            memory, now = self._read(count=False)
+        if (now.version, now.outcomes) != (self._version, self._outcomes):
+            memory, now = self._remember(count=False)
             follow(memory)
-        self._version, self._outcomes = now.version, now.outcomes
+            self._version, self._outcomes = now.version, now.outcomes
 
     def close(self) -> None:
         """Let go of the connection; it is opened again when it is needed."""
@@ -140,30 +138,35 @@ class Ledger:
         _of_the_parent.append(self._connection)
         self._connection = None
 
-    def _read(self, *, count: bool) -> tuple[Memory, folding.Standing]:
-        connection = self._connect()
-        with self._database.reading(connection):
-            return folding.remember(connection, self._epoch_id, count=count), folding.standing(
-                connection, self._epoch_id
-            )
+    def _remember(self, *, count: bool) -> tuple[Memory, folding.Standing]:
+        def remember(connection: Connection) -> tuple[Memory, folding.Standing]:
+            standing = folding.standing(connection, self._epoch_id)
+            return folding.remember(connection, self._epoch_id, count=count), standing
+
+        try:
+            return self._in(self._database.reading, remember)
+        except (TypeError, ValueError) as error:
+            raise IncompatibleStoreError(
+                f"{self._database.name} holds what no router wrote ({error}); run banditroute db verify, and restore a "
+                f"backup or begin a new database"
+            ) from error
 
     def _write(self, transaction: Callable[[Connection], _T]) -> _T:
-        """Do it in a transaction that writes, and again where another process was in the way."""
-        for attempt in range(_ATTEMPTS):
-            try:
-                connection = self._connect()
-                with self._database.writing(connection):
-                    return transaction(connection)
-            except Exception as error:
-                if not self._database.passes(error):
-                    raise
-                failure = error
+        return self._in(self._database.writing, transaction)
+
+    def _in(self, mode: Callable[[Connection], AbstractContextManager[None]], work: Callable[[Connection], _T]) -> _T:
+        """Do it in a transaction, and again where another process was in the way or the connection was cut."""
+
+        def attempt() -> _T:
+            connection = self._connect()
+            with mode(connection):
+                return work(connection)
+
+        def start_over() -> None:
             self.close()
             self._recent.clear()  # among them may be what was in the way: a decision that was erased
-            time.sleep(random.uniform(0.0, _PAUSE_SECONDS * 2**attempt))
-        if self._database.blames_data(failure):
-            raise failure
-        raise self._database.explain(failure) or failure
+
+        return self._database.retried(attempt, between=start_over)
 
     def _connect(self) -> Connection:
         if self._connection is None:

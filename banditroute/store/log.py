@@ -9,6 +9,7 @@ import json
 import logging
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -136,11 +137,8 @@ def add_feedback(connection: Connection, epoch_id: int, parts: Sequence[Feedback
     for part in parts:
         about = made.get(part.decision_id)
         try:
-            if about is None and not _may_be_orphan(part):
-                raise UnknownDecisionError(
-                    f"no decision {part.decision_id!r} is held; check the id, that this is the database of the router "
-                    f"that decided, and that the decision is not older than what the database keeps"
-                )
+            if about is None:
+                _check_orphan(part)
             known = recorded[part.decision_id]
             new = new_outcomes(part, known)
         except (UnknownDecisionError, ConflictingFeedbackError) as error:
@@ -260,15 +258,19 @@ def _recorded(connection: Connection, ids: Iterable[str]) -> dict[str, dict[str,
     return recorded
 
 
-def _may_be_orphan(part: Feedback) -> bool:
-    """Whether an unknown id is one that a router may have given just now: its first 12 digits are its time."""
-    if not _is_id(part.decision_id) or len(part.decision_id) != 32:
-        return False
-    try:
-        made_at = int(part.decision_id[:12], 16) / 1000.0
-    except ValueError:
-        return False
-    return abs(part.received_at - made_at) <= ORPHAN_SECONDS
+def _check_orphan(part: Feedback) -> None:
+    """Refuse an unknown id unless a router may have given it just now: its first 12 digits are its time."""
+    ago = ""
+    if _is_id(part.decision_id) and len(part.decision_id) == 32:
+        with suppress(ValueError):
+            age = part.received_at - int(part.decision_id[:12], 16) / 1000.0
+            if abs(age) <= ORPHAN_SECONDS:
+                return
+            ago = f", by its id of {age / 86_400.0:.3g} days ago,"
+    raise UnknownDecisionError(
+        f"no decision {part.decision_id!r}{ago} is held; check the id, that this is the database of the router that "
+        f"decided, and that the decision is not older than what the database keeps"
+    )
 
 
 def _is_id(id: object) -> bool:

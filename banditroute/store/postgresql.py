@@ -79,6 +79,10 @@ class PostgreSQL(Database):
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), turn)
             self._migrate(connection)
 
+    def damage(self, connection: Connection) -> list[str]:
+        """Nothing: a server checks its pages itself."""
+        return []
+
     def blames_data(self, error: Exception) -> bool:
         """Whether a statement failed for the values it was given."""
         if isinstance(error, ProgrammingError):

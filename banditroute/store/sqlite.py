@@ -96,18 +96,28 @@ class SQLite(Database):
             with self.writing(connection):
                 self._migrate(connection)
 
+    def damage(self, connection: Connection) -> list[str]:
+        """What SQLite's own checks find."""
+        query = connection.exec_driver_sql
+        found = [f"{self.name}: {line}" for line in query("PRAGMA integrity_check").scalars() if line != "ok"]
+        lost = [f"{self.name}: a row of {row[0]} refers to none" for row in query("PRAGMA foreign_key_check")]
+        return found + lost
+
     def blames_data(self, error: Exception) -> bool:
         """Whether a statement failed for the values it was given."""
         if isinstance(error, DBAPIError):
             return isinstance(error, DataError | IntegrityError | InterfaceError | ProgrammingError)
-        return not isinstance(error, StoreError | sqlite3.Error)
+        return not isinstance(error, StoreError | sqlite3.Error | UnicodeDecodeError)
 
     def passes(self, error: Exception) -> bool:
         """Whether a decision was erased by another process after this one had read it."""
-        return isinstance(error, IntegrityError)
+        code = getattr(getattr(error, "orig", None), "sqlite_errorcode", None)
+        return code == sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY
 
     def explain(self, error: Exception) -> StoreError | None:
         """What SQLite raised, with a remedy."""
+        if isinstance(error, UnicodeDecodeError):  # SQLite quotes the damage in its message, or in a name
+            return IncompatibleStoreError(f"{self.name}: {_REMEDIES[sqlite3.SQLITE_CORRUPT]}")
         if not isinstance(error, DBAPIError | sqlite3.Error):
             return None
         cause = getattr(error, "orig", error)

@@ -21,7 +21,10 @@ from banditroute.store.outcomes import CLOSED
 from banditroute.types import Decision, Feedback
 
 FOLD_AT = 256
-"""Pending outcomes that are worth a fold."""
+"""Pending outcomes that are worth a fold when nothing is to be written just then."""
+
+FOLD_AT_ONCE = 2048
+"""And those that are folded though feedback waits meanwhile."""
 
 FOLD_SECONDS = 5.0
 """For so long fewer of them may be pending."""
@@ -188,16 +191,17 @@ class Writer:
         closed = None
         look_at = 0.0
         while closed is None:
-            if self._stir.wait(max(0.0, look_at - time.monotonic())):
+            stirred = self._stir.wait(max(0.0, look_at - time.monotonic()))
+            if stirred:
                 self._urgent.wait(self._linger_seconds if self.trouble is None else _RETRY_SECONDS)
             self._stir.clear()
             self._urgent.clear()
             closed = self._closed  # read first: nothing is queued after it, so the last group is complete
             self._write_group()
             if self.trouble is None:
-                self._fold_pending(last=closed is not None)
+                self._fold_pending(FOLD_AT_ONCE if stirred else FOLD_AT, last=closed is not None)
                 if closed is None and time.monotonic() >= look_at:
-                    look_at = self._look()
+                    look_at = self._look(self._follow)
         self._ledger.close()
 
     def _write_group(self) -> None:
@@ -283,15 +287,16 @@ class Writer:
                 StoreError(f"{one.feedback} has a value that cannot be stored ({error}); nothing was recorded")
             )
 
-    def _fold_pending(self, *, last: bool) -> None:
+    def _fold_pending(self, worth: int, *, last: bool) -> None:
         """Fold if it is time to; a failure is logged once, and tried again later."""
         outcomes, now = self._ledger.outcomes, time.monotonic()
         if not outcomes:
             self._fold_by = now + FOLD_SECONDS
-        if not (outcomes >= FOLD_AT or (outcomes and (last or now >= self._fold_by))) or now < self._fold_again:
+        due = outcomes >= worth or (outcomes and (last or now >= self._fold_by))
+        if not due or (now < self._fold_again and not last):
             return
         try:
-            self._ledger.fold(wait=last)
+            self._ledger.fold(wait=last, anew=last or self._follow is None)
         except Exception:
             self._ledger.close()
             if self._fold_again == 0.0:
@@ -301,11 +306,12 @@ class Writer:
             self._fold_again = 0.0
         self._fold_by = now + FOLD_SECONDS
 
-    def _look(self) -> float:
+    def _look(self, follow: Callable[[Memory], None] | None) -> float:
         """See what other processes did; returns when to look again."""
         begin = time.monotonic()
         try:
-            self._ledger.notice(self._follow)
+            if follow is not None:
+                self._ledger.notice(follow)
         except Exception:
             self._ledger.close()
             if not self._looks_in_vain:

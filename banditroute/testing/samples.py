@@ -23,8 +23,10 @@ def fold(blob: bytes | None, events: Sequence[Event]) -> bytes:
     sums: dict[str, list[int]] = json.loads(blob) if blob is not None else {}
     for event in events:
         for objective, value in event.values.items():
-            one = [1, *(int(value * entry) for entry in event.x)]
+            one = [event.sign, *(int(event.sign * value * entry) for entry in event.x)]
             sums[objective] = [a + b for a, b in zip(sums.get(objective, [0] * len(one)), one, strict=True)]
+            if not any(sums[objective]):
+                del sums[objective]
     return json.dumps(sums, sort_keys=True).encode()
 
 
@@ -33,7 +35,7 @@ def summed(events: Iterable[Event], statistics: Mapping[str, bytes] | None = Non
     blobs = dict(statistics or {})
     for event in events:
         blobs[event.arm] = fold(blobs.get(event.arm), [event])
-    return {arm: json.loads(blob) for arm, blob in blobs.items()}
+    return {arm: sums for arm, blob in blobs.items() if (sums := json.loads(blob))}
 
 
 def remembered(memory: Memory) -> Sums:

@@ -298,6 +298,15 @@ class StoreContract(ABC):
         store.put_state("budget", b"closed")
         assert dict(self.again(store).states) == expected
 
+    def test_who_follows_is_not_told_of_what_it_learned_itself(self, store: Store) -> None:
+        self.open(store)
+        told: list[Memory] = []
+        store.follow(told.append)
+        store.add_decision(decision(1))
+        store.add_feedback(feedback(1, quality=1.0), ignore).result(30)
+        store.close()
+        assert told == []
+
     def test_one_store_serves_one_router(self, store: Store) -> None:
         self.open(store)
         with pytest.raises(StoreError, match="'second'"):
