@@ -45,7 +45,7 @@ class ArmRecord:
 
     name: str
     active: bool
-    counts: Mapping[str, int]
+    counts: Mapping[str, float]
     information_nats: float
 
 
@@ -355,7 +355,7 @@ class Records:
             ArmRecord(
                 name=name,
                 active=active.get(name, False),
-                counts={objective: int(sums[name][objective][0]) for objective in sorted(sums[name])},
+                counts={objective: float(sums[name][objective][0]) for objective in sorted(sums[name])},
                 information_nats=float(nats),
             )
             for name, nats in zip(names, belief.information(), strict=True)

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from sqlalchemy import select, update
 
-from banditroute.beliefs.statistics import ArmStatistics, fold
+from banditroute.beliefs import ArmStatistics, Linear, Observation
 from banditroute.errors import (
     IncompatibleStoreError,
     InvalidConfigurationError,
@@ -64,7 +64,7 @@ class Told:
         for arm, x, _, values in self.told.values():
             if values:
                 plain = {name: value for name, (value, _) in values.items()}
-                blobs[arm] = fold(blobs.get(arm), [(x, plain)], dimension=3)
+                blobs[arm] = Linear().fold(blobs.get(arm), [Observation(x, plain)], dimension=3)
         return {arm: sums(blob) for arm, blob in blobs.items()}
 
     def held(self):
@@ -267,7 +267,7 @@ def test_damaged_statistics_are_rebuilt(life):
 def test_statistics_that_the_log_does_not_make_are_found(life):
     import zlib
 
-    blob = fold(None, [(np.ones(3), {"quality": 1.0})], dimension=3)
+    blob = Linear().fold(None, [Observation(np.ones(3), {"quality": 1.0})], dimension=3)
     with database_at(parse(life.url)).engine.begin() as connection:
         new = {"blob": blob, "crc32": zlib.crc32(blob)}
         connection.execute(update(statistics).where(statistics.c.arm == "a").values(**new))
