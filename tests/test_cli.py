@@ -106,7 +106,7 @@ class TestDatabase:
         with banditroute.Router(arms=["small", "large"], features=1, store=store, seed=0) as router:
             made = [router.route([float(i)], session="Ann" if i else None) for i in range(3)]
             router.feedback(made[0].id, quality=1.0, cost_usd=0.25)
-            router.feedback(made[1].id, "grader", quality=0.0)
+            router.feedback(made[1].id, source="grader", quality=0.0)
             store.put_state("budget", b"1234")
         self.ids = [each.id for each in made]
         return path

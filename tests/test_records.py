@@ -55,7 +55,7 @@ class Told:
 
     def tell(self, router, id, **values):
         source = self.rng.choice(["grader", "user", None])
-        router.feedback(id, source, **values)
+        router.feedback(id, source=source, **values)
         self.told[id][3].update({name: (value, source) for name, value in values.items()})
 
     def expected(self):

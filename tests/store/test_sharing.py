@@ -236,7 +236,8 @@ def test_routers_on_one_database_predict_the_same(url: str, until: Until) -> Non
         return Router(arms=["a", "b", "c"], features=4, store=SQLStore(url), seed=int(rng.integers(100)))
 
     def predictions(one: Router) -> np.ndarray:
-        return np.array([one.route(probe).means[0] for probe in np.eye(4)])
+        made = [one.route(probe) for probe in np.eye(4)]
+        return np.array([each.means[each.objectives.index("quality")] for each in made])
 
     one, two, reader = (router() for _ in range(3))
     for _ in range(150):
