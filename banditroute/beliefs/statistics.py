@@ -174,7 +174,7 @@ class ArmStatistics:
             self._drop_empty()
 
     def scale(self, share: float, *, at_most: float = math.inf) -> None:
-        """Multiply every weight by ``share``, or by as much less as leaves ``at_most`` observations of any objective."""
+        """Multiply every weight by ``share``, or by less where more than ``at_most`` observations would be left."""
         most = max((group.n for group in self.groups), default=0.0)
         factor = min(share, at_most / most) if most > 0.0 else share
         for group in self.groups:

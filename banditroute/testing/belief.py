@@ -24,8 +24,9 @@ def check_belief(spec: BeliefSpec) -> None:
     Before any feedback it expects the priors' means. Outcomes draw the expectation towards themselves and narrow its
     spread. What is believed does not depend on the order of the feedback (1e-9), on whether a decision's outcomes come
     in one part or in many, nor on whether they were learned one at a time or folded into statistics (1e-10), whole or
-    in parts that are merged; merged by a share of -1, a part is taken back (1e-9). Watching another objective changes nothing that is known; objectives are added at the end and stay where they are. Nothing
-    that is passed in is changed, and predictions are the caller's own.
+    in parts that are merged; a part that is merged with a share of -1 is taken back (1e-9). Watching another objective
+    changes nothing that is known; objectives are added at the end and stay where they are. Nothing that is passed in is
+    changed, and predictions are the caller's own.
 
     Parameters
     ----------
