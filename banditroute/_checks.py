@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TypeAlias, TypedDict, TypeGuard
 
 import numpy as np
@@ -207,8 +207,8 @@ def check_eligible(
     limits: Limits | None = None,
     *,
     error: type[InvalidInputError] = InvalidRequestError,
-) -> list[int] | None:
-    """Positions of the arms that may be chosen, None for all; raises ``error`` for unknown names or if none is left."""
+) -> list[str] | None:
+    """Names of the arms that may be chosen, None for all; raises ``error`` for unknown names or if none is left."""
     require = () if limits is None else limits.require
     if only is None and not exclude and not require:
         return None
@@ -222,8 +222,8 @@ def check_eligible(
             if name not in names:
                 raise error(f"{what} names {name!r}, which is no arm; arms: {', '.join(names)}")
     left = [
-        k
-        for k, arm in enumerate(arms)
+        arm.name
+        for arm in arms
         if (only is None or arm.name in only) and arm.name not in exclude and set(require) <= set(arm.tags)
     ]
     if not left:
@@ -253,3 +253,42 @@ def check_outcomes(
         if value is not None:
             checked[name] = objectives[name].check(value)
     return checked
+
+
+def check_log(
+    log: object, *, features: Featurizer, arms: Collection[str], objectives: Mapping[str, Objective]
+) -> list[tuple[Request, dict[str, dict[str, float]]]]:
+    """The rows of a log with the outcomes that are known; raises for a row that ``route`` or ``feedback`` would refuse.
+
+    Raises
+    ------
+    InvalidRequestError
+        For what is no log, and a request that ``features`` cannot turn into a context.
+    InvalidFeedbackError
+        For outcomes that are none, or are of an unknown arm, and for a log without any.
+    """
+    if isinstance(log, str | Mapping) or not isinstance(log, Iterable):
+        raise InvalidRequestError(
+            f"log is a {type(log).__name__}; give rows of a request and its outcomes by arm: "
+            "[('Why?', {'small': {'quality': 1.0}})], or table.rows() of an OutcomeTable"
+        )
+    rows = []
+    for i, row in enumerate(log):
+        try:
+            if not isinstance(row, tuple | list) or len(row) != 2 or not isinstance(row[1], Mapping):
+                raise InvalidRequestError(f"{row!r:.80} is not a pair of a request and its outcomes by arm")
+            outcomes = {}
+            for arm, values in row[1].items():
+                if arm not in arms:
+                    raise InvalidFeedbackError(f"{arm!r} is no arm of this router; arms: {', '.join(arms)}")
+                if not isinstance(values, Mapping):
+                    raise InvalidFeedbackError(f"outcomes of {arm!r} are {values!r:.80}; give objective -> value")
+                known = check_outcomes(objectives, values, None)
+                if known:
+                    outcomes[arm] = known
+            rows.append((check_request(row[0], features), outcomes))
+        except InvalidInputError as error:
+            raise type(error)(f"row {i} of the log: {error}") from error
+    if not any(outcomes for _, outcomes in rows):
+        raise InvalidFeedbackError("the log has no outcome; give at least one row with one")
+    return rows

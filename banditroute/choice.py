@@ -6,13 +6,13 @@ import itertools
 import math
 import os
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 import numpy as np
 
-from banditroute.beliefs.base import Belief, BeliefSpec, Observation, Prior
-from banditroute.errors import BanditRouteError
+from banditroute.beliefs.base import Belief, Prior
+from banditroute.errors import BanditRouteError, InvalidRequestError
+from banditroute.history import History
 from banditroute.learners import Learner
 from banditroute.limits.constraints import Excess, Limits, excess
 from banditroute.limits.gate import Gate
@@ -21,7 +21,7 @@ from banditroute.rewards.objectives import Objective
 from banditroute.rewards.prices import TokenPrices
 from banditroute.rewards.scaling import Scaled, Scales
 from banditroute.rewards.utility import utility, weights
-from banditroute.store.base import Event, Fold, Memory
+from banditroute.store.base import Event, Memory
 from banditroute.types import Arm, Decision, Preference, Request, Vector
 
 _CHARACTERS_PER_TOKEN = 4.0
@@ -30,16 +30,6 @@ _CACHED_PREFERENCES = 1024
 
 class CannotChooseError(BanditRouteError):
     """Why the policy could not choose; its message goes into ``decision.reason``, it never reaches a caller."""
-
-
-def fold_with(belief: BeliefSpec) -> Fold:
-    """How a store folds events into the statistics of ``belief``."""
-
-    def fold(blob: bytes | None, events: Sequence[Event]) -> bytes:
-        observations = [Observation(e.x, e.values, e.decided_at, e.ordinal, float(e.sign)) for e in events]
-        return belief.fold(blob, observations, dimension=len(events[0].x))
-
-    return fold
 
 
 class Chooser:
@@ -53,8 +43,8 @@ class Chooser:
         Belief and policy.
     gate
         What may be chosen just now.
-    dimension
-        d, the length of the context with its bias.
+    features_version, dimension
+        The features, and d, the length of the context with its bias.
     memory
         What was learned before, by earlier processes.
     put_state
@@ -70,37 +60,32 @@ class Chooser:
         objectives: Mapping[str, Objective],
         learner: Learner,
         gate: Gate,
+        features_version: str,
         dimension: int,
         memory: Memory,
         put_state: Callable[[str, bytes], None],
         rng: np.random.Generator,
     ) -> None:
-        self._names = tuple(arm.name for arm in arms)
         self._objectives = objectives
         self._gate = gate
-        self._scales = Scales(arms=self._names, objectives=objectives, states=memory.states, put_state=put_state)
+        self._scales = Scales(objectives=objectives, states=memory.states, put_state=put_state)
         self._policy = start(learner.policy, objectives=objectives)
         self._of_context = learner.context_exploration**2
         self._policy_text = repr(learner)
+        self._learner = learner
+        self._features_version, self._dimension = features_version, dimension
+        self._priors = {o.name: Prior(mean=o.prior_mean, noise=o.prior_noise) for o in objectives.values()}
         self._rng = rng
         self._lock = threading.Lock()
+        self._changing = threading.Lock()  # held, outside the other, while the belief is exchanged
         self._weights: dict[Preference, Vector] = {}
-        self._no_penalty = np.zeros(len(arms))
-        self._no_penalty.flags.writeable = False
-        self._start = partial(
-            learner.belief.start,
-            arms=arms,
-            dimension=dimension,
-            priors={o.name: Prior(mean=o.prior_mean, noise=o.prior_noise) for o in objectives.values()},
-        )
-        self._belief = self._believe(memory)
+        self._seat(arms)
+        self._history = self._recall(memory)
+        self._belief = self._believe(self._history)
         for event in memory.pending:
             self._policy.learn(event.arm, event.x, event.values)
         self._learned = memory.feedback
         self._decided = itertools.count(memory.decisions)
-        self._prices = TokenPrices(arms=arms) if any(arm.priced for arm in arms) else None
-        if self._prices is not None:
-            self._belief.watch(["cost_usd", "output_tokens"])
 
     def rates(self, prefer: Preference | Scaled) -> Preference:
         """The exchange rates that a preference comes to just now."""
@@ -113,21 +98,26 @@ class Chooser:
         self,
         request: Request,
         preference: Preference,
-        eligible: list[int] | None,
+        among: Collection[str] | None,
         x: Vector,
         now: float,
         limits: Limits | None = None,
     ) -> Decision:
-        """Decide by the policy, among all arms or those at the ``eligible`` positions, within ``limits``.
+        """Decide by the policy, among all arms or those named in ``among``, within ``limits``.
 
         Raises
         ------
+        InvalidRequestError
+            If all arms in ``among`` were removed meanwhile.
         CannotChooseError
             If what is believed is not finite, or the policy gives no probabilities.
         """
-        names = self._names
-        ordinal = next(self._decided)
         with self._lock:
+            ordinal = next(self._decided)
+            names = self._names
+            eligible = None if among is None else [k for k, name in enumerate(names) if name in among]
+            if eligible == []:
+                raise InvalidRequestError(f"no arm is left: {', '.join(among or ())} was removed meanwhile")
             belief = self._belief
             if limits is not None:
                 self._watch(limits.objectives.values())
@@ -197,7 +187,7 @@ class Chooser:
         self,
         request: Request,
         preference: Preference,
-        eligible: list[int] | None,
+        among: Sequence[str] | None,
         x: Vector | None,
         now: float,
         *,
@@ -205,10 +195,10 @@ class Chooser:
         trouble: str,
     ) -> Decision:
         """Decide for ``arm``, or the first eligible one, without asking belief or policy."""
-        names = self._names if eligible is None else tuple(self._names[k] for k in eligible)
+        names = self._names if among is None else tuple(among)
         arm = arm if arm in names else names[0]
         nothing = np.zeros((0, len(names)))
-        zeros = self._no_penalty[: len(names)]
+        zeros = np.zeros(len(names))
         return Decision(
             id=_new_id(now),
             arm=arm,
@@ -237,16 +227,25 @@ class Chooser:
         """Of how many decisions something was learned."""
         return self._learned
 
+    @property
+    def decided(self) -> int:
+        """How many decisions were made: the ordinal of the next."""
+        with self._lock:
+            ordinal = next(self._decided)
+            self._decided = itertools.count(ordinal)
+        return ordinal
+
     def learn(self, event: Event) -> None:
         """Learn what is newly known of a decision."""
-        if event.arm not in self._names:
-            return  # an arm of an earlier configuration: recorded, and folded by the store
         with self._lock:
+            self._learned += event.first
+            if event.arm not in self._names:
+                self._history.learn(event.arm, [event])  # for its return
+                return
             known = len(self._belief.objectives)
             self._belief.update(event.arm, event.x, event.values, decided_at=event.decided_at, ordinal=event.ordinal)
             self._policy.learn(event.arm, event.x, event.values)
             self._scales.add(event.arm, event.values)
-            self._learned += event.first
             if len(self._belief.objectives) != known:
                 self._weights.clear()
 
@@ -257,20 +256,60 @@ class Chooser:
 
     def refresh(self, memory: Memory) -> None:
         """Believe what is remembered now in place of what was; meanwhile nothing may be learned."""
-        belief = self._believe(memory)
-        with self._lock:
-            belief.watch(self._belief.objectives)
-            self._belief = belief
-            self._weights.clear()
-            self._learned = memory.feedback
-            self._decided = itertools.count(max(next(self._decided), memory.decisions))
+        with self._changing:
+            history = self._recall(memory)
+            belief = self._believe(history)
+            with self._lock:
+                self._history = history
+                self._exchange(belief)
+                self._learned = memory.feedback
+                self._decided = itertools.count(max(next(self._decided), memory.decisions))
 
-    def _believe(self, memory: Memory) -> Belief:
-        belief = self._start(statistics=memory.statistics)
-        for event in memory.pending:
-            if event.arm in self._names:
-                belief.update(event.arm, event.x, event.values, decided_at=event.decided_at, ordinal=event.ordinal)
+    def warm_start(self, statistics: Mapping[str, bytes]) -> None:
+        """Begin anew from these statistics of a log, in place of an earlier log's, and from all feedback."""
+        with self._changing, self._lock:
+            self._history.keep(self._belief.statistics())
+            self._history.warm = dict(statistics)
+            self._exchange(self._believe(self._history))
+
+    def set_arms(self, arms: Sequence[Arm]) -> None:
+        """Choose among ``arms`` from now on; what was learned of others is kept for their return."""
+        with self._changing, self._lock:
+            self._history.keep(self._belief.statistics())
+            self._gate.set_arms(arms)
+            self._seat(arms)
+            self._exchange(self._believe(self._history))
+
+    def _seat(self, arms: Sequence[Arm]) -> None:
+        """Derive all that follows from the arms alone."""
+        self._arms = tuple(arms)
+        self._names = tuple(arm.name for arm in arms)
+        self._scales.set_arms(self._names)
+        self._prices = TokenPrices(arms=arms) if any(arm.priced for arm in arms) else None
+        self._no_penalty = np.zeros(len(arms))
+        self._no_penalty.flags.writeable = False
+
+    def _recall(self, memory: Memory) -> History:
+        return History(
+            belief=self._learner.belief,
+            features_version=self._features_version,
+            dimension=self._dimension,
+            memory=memory,
+        )
+
+    def _believe(self, history: History) -> Belief:
+        statistics = history.begin(self._arms)
+        belief = self._learner.belief.start(
+            arms=self._arms, dimension=self._dimension, priors=self._priors, statistics=statistics
+        )
+        if self._prices is not None:
+            belief.watch(["cost_usd", "output_tokens"])
         return belief
+
+    def _exchange(self, belief: Belief) -> None:
+        belief.watch(self._belief.objectives)
+        self._belief = belief
+        self._weights.clear()
 
     def _watch(self, objectives: Iterable[str]) -> None:
         known = len(self._belief.objectives)

@@ -68,7 +68,7 @@ class Decider:
         self,
         request: Request,
         prefer: Preference | Scaled,
-        eligible: list[int] | None,
+        among: list[str] | None,
         features: Vector | None,
         limits: Limits | None,
     ) -> Decision:
@@ -81,7 +81,7 @@ class Decider:
             x = self._context(request, features)
             if self._store.trouble is not None:
                 raise CannotChooseError(self._store.trouble)
-            decision = self._chooser.choose(request, preference, eligible, x, now, limits)
+            decision = self._chooser.choose(request, preference, among, x, now, limits)
             self._store.add_decision(decision, prompt)
             self._last_trouble = None
             return decision
@@ -90,9 +90,7 @@ class Decider:
         except Exception as error:  # whatever was learned or stored must not stop the traffic
             trouble = str(error) if isinstance(error, BanditRouteError) else f"{type(error).__name__}: {error}"
             self._note(trouble, error)
-            decision = self._chooser.fall_back(
-                request, preference, eligible, x, now, arm=self._fallback, trouble=trouble
-            )
+            decision = self._chooser.fall_back(request, preference, among, x, now, arm=self._fallback, trouble=trouble)
         with suppress(Exception):  # a store that breaks its word has given the trouble, or will with the next request
             self._store.add_decision(decision, prompt)
         return decision

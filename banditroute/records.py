@@ -15,8 +15,8 @@ import numpy as np
 from banditroute._validate import number
 from banditroute.beliefs.base import Prior
 from banditroute.beliefs.statistics import ArmStatistics
-from banditroute.choice import fold_with
 from banditroute.errors import InvalidConfigurationError, InvalidFeedbackError, InvalidRequestError
+from banditroute.history import fold_with
 from banditroute.learners import Learner, ThompsonSampling
 from banditroute.types import Vector
 

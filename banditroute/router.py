@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from concurrent.futures import Future
 from types import TracebackType
 from typing import Self, TypeAlias, Unpack
 
@@ -22,23 +22,24 @@ from banditroute._checks import (
     check_features,
     check_learner,
     check_limits,
-    check_outcomes,
     check_request,
     check_store,
 )
 from banditroute._validate import label
-from banditroute.choice import Chooser, fold_with
+from banditroute.choice import Chooser
 from banditroute.decider import Decider
-from banditroute.errors import InvalidConfigurationError, InvalidFeedbackError, InvalidRequestError
+from banditroute.errors import InvalidConfigurationError, InvalidRequestError
 from banditroute.features.base import Featurizer
+from banditroute.history import fold_with
 from banditroute.learners import Learner
 from banditroute.limits.breaker import CircuitBreaker
 from banditroute.limits.constraints import Limits
 from banditroute.limits.gate import Gate
+from banditroute.listener import Listener
 from banditroute.rewards.objectives import Objective
 from banditroute.rewards.utility import Prefer, check_preference, table
-from banditroute.store.base import Event, Store, Ticket
-from banditroute.types import Arm, Decision, Feedback, Preference, Vector
+from banditroute.store.base import Store
+from banditroute.types import Arm, Decision, Preference, Vector
 
 Clock: TypeAlias = Callable[[], float]
 """Gives Unix time in seconds."""
@@ -46,7 +47,7 @@ Clock: TypeAlias = Callable[[], float]
 _log = logging.getLogger("banditroute")
 
 
-class Router:
+class Router(Listener):
     """Learns which arm should serve each request.
 
     ``route()`` chooses and never waits for a disk; ``feedback()`` reports what came back and returns when that is
@@ -131,6 +132,7 @@ class Router:
         check_eligible(self._arms, limits=self._limits, error=InvalidConfigurationError)
         check_breaker(breaker)
         self._clock = clock
+        self._changing = threading.Lock()  # held while the arms or the warm start change
         label(name, name="Router(name=...)", error=InvalidConfigurationError)
 
         self._store = check_store(store)
@@ -147,6 +149,7 @@ class Router:
                 objectives=self._objectives,
                 learner=self._learner,
                 gate=Gate(arms=self._arms, breaker=breaker, states=memory.states, put_state=self._store.put_state),
+                features_version=self._features.version,
                 dimension=self._dimension,
                 memory=memory,
                 put_state=self._store.put_state,
@@ -281,74 +284,41 @@ class Router:
         """``route()`` for the event loop, which is free meanwhile: it is done in a worker thread."""
         return await asyncio.to_thread(self.route, request, **options)
 
-    def feedback(
-        self,
-        decision_id: str,
-        *,
-        quality: float | None = None,
-        cost_usd: float | None = None,
-        energy_joules: float | None = None,
-        latency_seconds: float | None = None,
-        output_tokens: float | None = None,
-        failed: bool | None = None,
-        source: str | None = None,
-        **user_objectives: float | None,
-    ) -> None:
-        """Report what came back: any subset of the objectives, in any number of parts, in any order, however late.
+    def add_arm(self, arm: Arm | str) -> None:
+        """Let an arm be chosen from now on, in this process; it comes last in a decision's arrays.
 
-        Returns when the report is durable and learned. The same value again is harmless.
-
-        Parameters
-        ----------
-        decision_id
-            ``decision.id``.
-        quality
-            How good the answer was, in [0, 1].
-        cost_usd, energy_joules, latency_seconds, output_tokens
-            What it took, at least 0. What is not known is left out; it is never taken for 0.
-        failed
-            True if the call failed or timed out, False if it was answered (which any other outcome says as well): the
-            objective ``availability``, and what trips the circuit breaker.
-        source
-            Who reports it, such as a user or a grader: all that one source reported can be taken back.
-        user_objectives
-            The objectives given to the router, by name.
+        What was learned of it when it was here before is believed again. One that is new starts from its ``expected``
+        and ``descriptors``, and from what is known of the arm that it ``replaces``. A router made later is to be given
+        the arm in ``Router(arms=...)``.
 
         Raises
         ------
-        InvalidFeedbackError
-            For no outcome at all, an unknown objective, or a value that is not a finite number in range.
-        UnknownDecisionError
-            If no such decision is held.
-        ConflictingFeedbackError
-            If an outcome is recorded with another value already; nothing of this report is taken.
-        StoreError
-            If the report could not be written; nothing was learned, report it again.
+        InvalidConfigurationError
+            If there is an arm of that name.
         """
-        self._report(
-            decision_id,
-            quality=quality,
-            cost_usd=cost_usd,
-            energy_joules=energy_joules,
-            latency_seconds=latency_seconds,
-            output_tokens=output_tokens,
-            failed=failed,
-            source=source,
-            **user_objectives,
-        ).result()
+        with self._changing:
+            self._set_arms(check_arms([*self._arms, arm]))
 
-    async def afeedback(
-        self, decision_id: str, *, failed: bool | None = None, source: str | None = None, **outcomes: float | None
-    ) -> None:
-        """``feedback()`` for the event loop, which is free while the report is written.
+    def remove_arm(self, name: str) -> None:
+        """Let an arm be chosen no more, in this process; what is learned of it is kept for its return.
 
-        A cancelled wait does not take the report back.
+        Feedback for its decisions may still come. Where it was the fallback, the first arm is.
+
+        Raises
+        ------
+        InvalidConfigurationError
+            If there is no such arm, and where no other is left that the router's limits allow.
         """
-        ticket = self._report(decision_id, failed=failed, source=source, **outcomes)
-        if isinstance(ticket, Future):
-            await asyncio.shield(asyncio.wrap_future(ticket))
-        else:
-            ticket.result()
+        with self._changing:
+            left = tuple(arm for arm in self._arms if arm.name != name)
+            if len(left) == len(self._arms):
+                raise InvalidConfigurationError(
+                    f"{name!r} is no arm, so it cannot be removed; arms: {', '.join(arm.name for arm in left)}"
+                )
+            if not left:
+                raise InvalidConfigurationError(f"{name!r} is the last arm; add another before it is removed")
+            check_eligible(left, limits=self._limits, error=InvalidConfigurationError)
+            self._set_arms(left)
 
     def flush(self) -> None:
         """Return when every decision so far is recorded."""
@@ -366,22 +336,7 @@ class Router:
     ) -> None:
         self.close()
 
-    def _report(self, decision_id: str, *, failed: bool | None, source: str | None, **values: float | None) -> Ticket:
-        if not isinstance(decision_id, str):
-            raise InvalidFeedbackError(
-                f"decision_id is {decision_id!r} ({type(decision_id).__name__}); give the string decision.id"
-            )
-        if source is not None:
-            label(source, name="source", error=InvalidFeedbackError)
-        report = Feedback(
-            decision_id=decision_id,
-            values=check_outcomes(self._objectives, values, failed),
-            received_at=self._clock(),
-            source=source,
-        )
-
-        def hear(event: Event) -> None:
-            self._chooser.learn(event)
-            self._chooser.report(event, report.received_at)
-
-        return self._store.add_feedback(report, hear)
+    def _set_arms(self, arms: tuple[Arm, ...]) -> None:
+        self._store.set_arms(arms)
+        self._chooser.set_arms(arms)
+        self._arms = arms

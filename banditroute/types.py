@@ -46,7 +46,8 @@ class Arm:
     Raises
     ------
     InvalidConfigurationError
-        For an unusable name, price, tag, window or descriptor, or for one price without the other.
+        For an unusable name, price, tag, window or descriptor, for one price without the other, and for an arm that
+        replaces itself.
 
     Examples
     --------
@@ -85,6 +86,10 @@ class Arm:
                 label(name, name=f"name in {what} of arm {self.name!r}", error=InvalidConfigurationError)
                 number(value, name=f"{what} {name!r} of arm {self.name!r}", error=InvalidConfigurationError)
             object.__setattr__(self, what, given)
+        if self.replaces == self.name:
+            raise InvalidConfigurationError(
+                f"arm {self.name!r} replaces itself; name the arm that it succeeds, or leave it out"
+            )
         if self.replaces is not None:
             label(self.replaces, name=f"replaces of arm {self.name!r}", error=InvalidConfigurationError)
         prices = (self.input_usd_per_million_tokens, self.output_usd_per_million_tokens)

@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 from tqdm import tqdm
 
 from banditroute.beliefs import Linear
-from banditroute.choice import fold_with
+from banditroute.history import fold_with
 from banditroute.store import SQLStore, folding, log
 from banditroute.store.database import database_at, parse
 from banditroute.store.ledger import Ledger

@@ -34,6 +34,7 @@ def chooser(learner, arms=("a", "b", "c", "d"), seed=0, objectives=()):
         objectives=table(objectives),
         learner=learner,
         gate=Gate(arms=arms, breaker=None, states={}, put_state=lambda name, blob: None),
+        features_version="1",
         dimension=3,
         memory=Memory(statistics={}, pending=[], decisions=0, feedback=0),
         put_state=lambda name, blob: None,
@@ -52,8 +53,8 @@ def taught(learner, seed=0):
     return made
 
 
-def ask(made, preference=QUALITY, eligible=None, x=X, request=REQUEST):
-    return made.choose(request, preference, eligible, x, 1.7e9)
+def ask(made, preference=QUALITY, among=None, x=X, request=REQUEST):
+    return made.choose(request, preference, among, x, 1.7e9)
 
 
 LEARNERS = [
@@ -211,7 +212,7 @@ class BestKnown:
 @pytest.mark.parametrize("learner", [*LEARNERS, LinUCB(delta=0.1), Learner(policy=BestKnown())], ids=repr)
 def test_a_subset_of_arms_is_judged_as_if_there_were_no_others(learner, eligible):
     made = taught(learner)
-    all_arms, some = ask(made), ask(made, eligible=eligible)
+    all_arms, some = ask(made), ask(made, among=["abcd"[k] for k in eligible])
     assert some.arms == tuple(all_arms.arms[k] for k in eligible)
     assert some.arm in some.arms
     assert np.array_equal(some.means, all_arms.means[:, eligible])

@@ -24,11 +24,16 @@ MAY_IMPORT = {
     **dict.fromkeys(["features", "beliefs", "rewards", "policies", "limits", "store"], GROUND),
     "learners": GROUND | {"beliefs", "policies"},
 }
-MAY_IMPORT["choice"] = GROUND | {"features", "beliefs", "rewards", "policies", "limits", "store", "learners"}
+MAY_IMPORT["warm_start"] = GROUND | {"beliefs"}
+MAY_IMPORT["history"] = GROUND | {"beliefs", "store", "warm_start"}
+MAY_IMPORT["choice"] = (
+    {"history"} | GROUND | {"features", "beliefs", "rewards", "policies", "limits", "store", "learners"}
+)
 MAY_IMPORT["_checks"] = MAY_IMPORT["choice"]
 MAY_IMPORT["records"] = MAY_IMPORT["choice"] | {"choice"}
 MAY_IMPORT["decider"] = MAY_IMPORT["choice"] | {"choice", "_checks"}
-MAY_IMPORT["router"] = MAY_IMPORT["decider"] | {"decider"}
+MAY_IMPORT["listener"] = MAY_IMPORT["decider"] | {"warm_start"}
+MAY_IMPORT["router"] = MAY_IMPORT["listener"] | {"decider", "listener"}
 MAY_IMPORT["simulate"] = MAY_IMPORT["router"] | {"router"}
 MAY_IMPORT["cli"] = MAY_IMPORT["simulate"] | {"simulate", "records", "__init__"}  # the version
 MAY_IMPORT["__main__"] = {"cli"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
@@ -118,3 +119,9 @@ class BeliefSpec(Protocol):
 
     def merge(self, blobs: Sequence[bytes], *, dimension: int) -> bytes:
         """The statistics of one arm that hold what all of ``blobs`` hold."""
+
+    def scale(self, blob: bytes, share: float, *, dimension: int, at_most: float = math.inf) -> bytes:
+        """An arm's statistics in which each observation counts ``share`` of what it did, and all at most so many.
+
+        With a ``share`` of -1, ``merge`` takes back what it added.
+        """

@@ -135,6 +135,12 @@ class Linear:
             merged.merge(self.load(blob, dimension=dimension))
         return merged.to_bytes()
 
+    def scale(self, blob: bytes, share: float, *, dimension: int, at_most: float = math.inf) -> bytes:
+        """An arm's statistics in which each observation counts ``share`` of what it did, and all at most so many."""
+        statistics = self.load(blob, dimension=dimension)
+        statistics.scale(share, at_most=at_most)
+        return statistics.to_bytes()
+
     def load(self, blob: bytes | None, *, dimension: int) -> ArmStatistics:
         """The statistics in a blob, ageing with this belief."""
         half_life = self.half_life_seconds if self.half_life_requests is None else self.half_life_requests

@@ -14,6 +14,7 @@ no part of the sums and never fades, so a direction without traffic returns to i
 from __future__ import annotations
 
 import json
+import math
 import struct
 import zlib
 from collections.abc import Collection, Iterable, Mapping
@@ -153,13 +154,11 @@ class ArmStatistics:
                 group.b += np.multiply.outer(weight * y, x)
                 group.yy += weight * y * y
         if weight < 0.0:
-            held = len(self.groups)
-            self.groups = [group for group in self.groups if group.n > _NOTHING]
-            changed |= len(self.groups) < held
+            changed |= self._drop_empty()
         return changed
 
     def merge(self, other: ArmStatistics) -> None:
-        """Add all that ``other`` holds; it may age with the clock, and is not changed otherwise."""
+        """Add all that ``other`` holds, or take it back where its weights are negative; it may age with the clock."""
         self.advance(other.clock)
         other.advance(self.clock)
         for theirs in other.groups:
@@ -171,6 +170,15 @@ class ArmStatistics:
                     group.s += theirs.s
                     group.b += theirs.b[rows]
                     group.yy += theirs.yy[rows]
+        if any(theirs.n < 0.0 for theirs in other.groups):
+            self._drop_empty()
+
+    def scale(self, share: float, *, at_most: float = math.inf) -> None:
+        """Multiply every weight by ``share``, or by less where more than ``at_most`` observations would be left."""
+        most = max((group.n for group in self.groups), default=0.0)
+        factor = min(share, at_most / most) if most > 0.0 else share
+        for group in self.groups:
+            group.scale(factor)
 
     def _part(self, observed: Collection[str]) -> bool:
         """Split and add groups until each is observed entirely or not at all; returns whether any was."""
@@ -186,6 +194,12 @@ class ArmStatistics:
             d, m = self.dimension, len(new)
             self.groups.append(Group(objectives=new, n=0.0, s=np.zeros((d, d)), b=np.zeros((m, d)), yy=np.zeros(m)))
         return len(self.groups) > before
+
+    def _drop_empty(self) -> bool:
+        """Let go of groups of which all was taken back; returns whether there were any."""
+        before = len(self.groups)
+        self.groups = [group for group in self.groups if group.n > _NOTHING]
+        return len(self.groups) < before
 
     def to_bytes(self) -> bytes:
         """Little-endian raw arrays between a header with magic, version, shape and a checksum; for ``from_bytes``."""

@@ -63,9 +63,7 @@ class Gate:
         states: Mapping[str, bytes],
         put_state: Callable[[str, bytes], None],
     ) -> None:
-        self._names = [arm.name for arm in arms]
-        self._windows = np.array([arm.context_window_tokens or np.inf for arm in arms])
-        self._smallest_window = float(self._windows.min())
+        self.set_arms(arms)
         self._put_state = put_state
         try:
             self._circuits = Circuits(breaker=breaker, blob=states.get("breaker"))
@@ -74,6 +72,12 @@ class Gate:
                 f"the stored state 'breaker' is damaged ({error}); restore the database from a backup, or use another "
                 "router name"
             ) from error
+
+    def set_arms(self, arms: Sequence[Arm]) -> None:
+        """Judge these arms from now on; the circuits of others stay as they are."""
+        self._names = [arm.name for arm in arms]
+        self._windows = np.array([arm.context_window_tokens or np.inf for arm in arms])
+        self._smallest_window = float(self._windows.min())
 
     def bars(self, tokens: int | None) -> bool:
         """Whether some arm may not be chosen for a request of so many ``tokens``, whatever is believed."""

@@ -66,8 +66,6 @@ class Scales:
 
     Parameters
     ----------
-    arms
-        Names of the arms whose outcomes count.
     objectives
         By name; those with a range keep it.
     states
@@ -78,7 +76,8 @@ class Scales:
     Examples
     --------
     >>> watts = Objective(name="watts", higher_is_better=False)
-    >>> scales = Scales(arms=["a"], objectives={"watts": watts}, states={}, put_state=lambda name, blob: None)
+    >>> scales = Scales(objectives={"watts": watts}, states={}, put_state=lambda name, blob: None)
+    >>> scales.set_arms(["a"])
     >>> for value in range(8):
     ...     scales.add("a", {"watts": float(value)})
     >>> scales.rates(Scaled(weights={"watts": 1.0}))  # the quartiles are 1 and 5
@@ -88,7 +87,6 @@ class Scales:
     def __init__(
         self,
         *,
-        arms: Sequence[str],
         objectives: Mapping[str, Objective],
         states: Mapping[str, bytes],
         put_state: Callable[[str, bytes], None],
@@ -98,17 +96,25 @@ class Scales:
         self._used = False
         widths = {name: objective.high - objective.low for name, objective in objectives.items()}
         self._spreads = {name: width for name, width in widths.items() if math.isfinite(width)}
-        self._samples = {name: {arm: _Sample() for arm in arms} for name in widths if name not in self._spreads}
         kept = json.loads(states.get("scales", b"{}"))
-        for name, samples in self._samples.items():
-            samples.update({arm: _Sample(*sample) for arm, sample in kept.get(name, {}).items() if arm in samples})
+        self._samples = {
+            name: {arm: _Sample(*sample) for arm, sample in kept.get(name, {}).items()}
+            for name in widths
+            if name not in self._spreads
+        }
+        self._arms: Sequence[str] = ()
+
+    def set_arms(self, arms: Sequence[str]) -> None:
+        """Count the outcomes of these arms from now on; those of others are kept."""
+        self._arms = arms
+        for name in self._samples:
             self._measure(name)
 
     def add(self, arm: str, values: Mapping[str, float]) -> None:
         """Take the outcomes ``values`` of ``arm``."""
         for name in values.keys() & self._samples.keys():
             samples = self._samples[name]
-            samples[arm].add(values[name], self._random)
+            samples.setdefault(arm, _Sample()).add(values[name], self._random)
             seen = sum(sample.seen for sample in samples.values())
             if seen % min(1 + seen // 16, _SAMPLE) == 0:
                 self._measure(name)
@@ -124,7 +130,8 @@ class Scales:
         return Preference(**known) if any(known.values()) else Preference(**scaled.weights)
 
     def _measure(self, name: str) -> None:
-        samples = [sample.values for sample in self._samples[name].values() if sample.values]
+        held = self._samples[name]
+        samples = [held[arm].values for arm in self._arms if arm in held and held[arm].values]
         if sum(map(len, samples)) >= _LEAST and (spread := interquartile_range(samples)) > 0.0:
             self._spreads[name] = spread
 

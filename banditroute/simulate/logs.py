@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -50,6 +50,17 @@ class OutcomeTable:
 
     def __len__(self) -> int:
         return len(self.prompts)
+
+    def known(self, row: int) -> dict[str, dict[str, float]]:
+        """Arm -> objective -> outcome, of what is known of one row."""
+        return {
+            arm: {name: float(values[row, k]) for name, values in self.outcomes.items() if not np.isnan(values[row, k])}
+            for k, arm in enumerate(self.arms)
+        }
+
+    def rows(self) -> Iterator[tuple[str, dict[str, dict[str, float]]]]:
+        """Each prompt with what is known of it: what ``Router.warm_start`` takes."""
+        return zip(self.prompts, map(self.known, range(len(self))), strict=True)
 
 
 def read_outcomes(

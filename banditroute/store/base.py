@@ -120,6 +120,12 @@ class Store(Protocol):
             If what is stored is corrupt, another application's, or of a newer version.
         """
 
+    def set_arms(self, arms: Sequence[Arm]) -> None:
+        """Record what the router can choose from now on, in place of what ``open`` was told.
+
+        Returns at once, as ``put_state`` does. What was learned of other arms stays recorded.
+        """
+
     def follow(self, follow: Callable[[Memory], None]) -> None:
         """From now on, call ``follow`` with all that is remembered whenever other processes have added to it.
 

@@ -68,6 +68,10 @@ class Ledger:
         self._version, self._outcomes = standing.version, standing.outcomes
         return memory
 
+    def set_arms(self, arms: Sequence[Arm]) -> None:
+        """Record what the router can choose now."""
+        self._write(lambda connection: log.set_arms(connection, self._router, arms))
+
     def add(
         self, decisions: Sequence[Decided], states: Mapping[str, bytes], parts: Sequence[Feedback], *, try_it: bool
     ) -> list[Event | Exception | None]:

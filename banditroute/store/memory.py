@@ -85,6 +85,9 @@ class MemoryStore:
                 states=dict(self._states.get(router, {})),
             )
 
+    def set_arms(self, arms: Sequence[Arm]) -> None:
+        """Do nothing: what is remembered does not depend on the arms."""
+
     def follow(self, follow: Callable[[Memory], None]) -> None:
         """Do nothing: no other process can add to it."""
 

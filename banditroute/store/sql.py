@@ -125,6 +125,12 @@ class SQLStore:
             self._stop = weakref.finalize(self, self._writer.stop)
             return memory
 
+    def set_arms(self, arms: Sequence[Arm]) -> None:
+        """Queue the router's arms for writing; see :class:`~banditroute.store.base.Store`."""
+        writer = self._writer
+        if writer is not None:
+            writer.set_arms(arms)
+
     def follow(self, follow: Callable[[Memory], None]) -> None:
         """Tell of what other processes add; see :class:`~banditroute.store.base.Store`."""
         writer = self._writer

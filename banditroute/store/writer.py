@@ -18,7 +18,7 @@ from banditroute.store.base import Event, Learn, Memory
 from banditroute.store.database import Database
 from banditroute.store.ledger import Decided, Ledger
 from banditroute.store.outcomes import CLOSED
-from banditroute.types import Decision, Feedback
+from banditroute.types import Arm, Decision, Feedback
 
 FOLD_AT = 256
 """Pending outcomes that are worth a fold when nothing is to be written just then."""
@@ -85,6 +85,7 @@ class Writer:
         self._overflows = False
         self._queue: OrderedDict[str, Decided] = OrderedDict()
         self._states: dict[str, bytes] = {}
+        self._arms: Sequence[Arm] | None = None  # to be written
         self._asked: list[_Asked] = []
         self._flushes: list[Future[None]] = []
         self._stir = threading.Event()  # there is something to do
@@ -115,6 +116,13 @@ class Writer:
                 self._states[name] = blob
         if not self._stir.is_set():
             self._stir.set()
+
+    def set_arms(self, arms: Sequence[Arm]) -> None:
+        """Queue the router's arms in place of the last."""
+        with self._lock:
+            if self._closed is None:
+                self._arms = arms
+        self._stir.set()
 
     def add_feedback(self, feedback: Feedback, learn: Learn) -> Future[None]:
         """Queue feedback; the future is done when it is durable and learned."""
@@ -210,10 +218,16 @@ class Writer:
             flushes, self._flushes = self._flushes, []
             decisions = list(self._queue.values())
             states = dict(self._states)
-        if not (asked or flushes or decisions or states or self.trouble):
+            arms = self._arms
+        if not (asked or flushes or decisions or states or arms or self.trouble):
             return
         failure: Exception | None = None
         try:
+            if arms is not None:
+                self._ledger.set_arms(arms)
+                with self._lock:
+                    if self._arms is arms:  # and not newer ones by now
+                        self._arms = None
             self._commit(decisions, states, asked)
         except Exception as error:
             failure = error if isinstance(error, StoreError) else StoreError(f"the store failed: {error!r}")

@@ -23,9 +23,10 @@ def check_belief(spec: BeliefSpec) -> None:
 
     Before any feedback it expects the priors' means. Outcomes draw the expectation towards themselves and narrow its
     spread. What is believed does not depend on the order of the feedback (1e-9), on whether a decision's outcomes come
-    in one part or in many, nor on whether they were learned one at a time or folded into statistics (1e-10). Watching
-    another objective changes nothing that is known; objectives are added at the end and stay where they are. Nothing
-    that is passed in is changed, and predictions are the caller's own.
+    in one part or in many, nor on whether they were learned one at a time or folded into statistics (1e-10), whole or
+    in parts that are merged; a part that is merged with a share of -1 is taken back (1e-9). Watching another objective
+    changes nothing that is known; objectives are added at the end and stay where they are. Nothing that is passed in is
+    changed, and predictions are the caller's own.
 
     Parameters
     ----------
@@ -54,6 +55,7 @@ def check_belief(spec: BeliefSpec) -> None:
     for half in (0, len(events) // 2, len(events)):
         folded = _learned(spec, events[half:], statistics=_folded(spec, events[:half]))
         _check_same(folded, online, 1e-10, f"{half} events folded, the others learned, are not all learned")
+    _check_merging(spec, events, online)
     parts = [(arm, x, {name: value}) for arm, x, values in events for name, value in values.items()]
     whole = [(arm, x, values) for arm, x, values in events if len(values) > 1]
     split = [(arm, x, {name: value}) for arm, x, values in whole for name, value in values.items()]
@@ -100,6 +102,20 @@ def _folded(spec: BeliefSpec, events: Sequence[_Event]) -> Mapping[str, bytes]:
         first = spec.fold(None, pairs[:5], dimension=_DIMENSION)
         blobs[arm] = spec.fold(first, pairs[5:], dimension=_DIMENSION)
     return blobs
+
+
+def _check_merging(spec: BeliefSpec, events: Sequence[_Event], online: Belief) -> None:
+    """Statistics of the same arm add up, in shares too, and what was added can be taken back."""
+    whole, first, rest = (_folded(spec, some) for some in (events, events[:30], events[30:]))
+    added, left, halves = {}, {}, {}
+    for arm, blob in whole.items():
+        back, half = (spec.scale(*pair, dimension=_DIMENSION) for pair in ((rest[arm], -1.0), (blob, 0.5)))
+        added[arm] = spec.merge([first[arm], rest[arm]], dimension=_DIMENSION)
+        left[arm] = spec.merge([blob, back], dimension=_DIMENSION)
+        halves[arm] = spec.merge([half, half], dimension=_DIMENSION)
+    _check_same(_start(spec, added), online, 1e-10, "statistics that are merged are not the sum")
+    _check_same(_start(spec, halves), online, 1e-10, "two halves are not the whole")
+    _check_same(_start(spec, left), _start(spec, first), 1e-9, "what is merged by a share of -1 is not taken back")
 
 
 def _known(belief: Belief, x: Vector) -> _Known:

@@ -14,7 +14,7 @@ import pytest
 from banditroute.errors import ConflictingFeedbackError, StoreError, UnknownDecisionError
 from banditroute.store.base import Event, Memory, Store, Ticket
 from banditroute.testing.samples import decision, event, feedback, fold, ignore, remembered, summed
-from banditroute.types import Feedback
+from banditroute.types import Arm, Feedback
 
 DIMENSION = 3
 HOSTILE = ["'; DROP TABLE banditroute_decision; --", 'quo"ted \\ %s {} :x', "näme 🦙\u202e\n", "x" * 255]
@@ -297,6 +297,17 @@ class StoreContract(ABC):
         assert dict(self.again(store, router="another").states) == {}
         store.put_state("budget", b"closed")
         assert dict(self.again(store).states) == expected
+
+    def test_other_arms_change_nothing_that_is_remembered(self, store: Store) -> None:
+        self.open(store)
+        store.add_decision(decision(1))
+        store.set_arms([Arm(name="b"), *(Arm(name=name) for name in HOSTILE)])
+        learned: list[Event] = []
+        store.add_feedback(feedback(1, quality=1.0), learned.append).result(30)
+        store.flush()
+        assert store.trouble is None
+        assert remembered(self.again(store)) == summed(learned) == summed([event(1, quality=1.0)])
+        store.set_arms([])  # closed: nothing happens
 
     def test_who_follows_is_not_told_of_what_it_learned_itself(self, store: Store) -> None:
         self.open(store)

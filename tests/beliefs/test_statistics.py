@@ -1,5 +1,6 @@
 """Sums by hand, and a form on disk that is exact and refuses any damage."""
 
+import math
 import struct
 import zlib
 
@@ -194,3 +195,21 @@ def by_objective(blob):
 def test_events_taken_back_leave_what_was_there_before(kept, taken):
     blob = fold(fold(None, [*kept, *taken], dimension=3), [(*each, 0.0, 0, -1.0) for each in taken], dimension=3)
     assert by_objective(blob) == by_objective(fold(None, kept, dimension=3))
+
+
+@pytest.mark.parametrize(("share", "at_most", "n"), [(0.25, math.inf, 1.0), (0.25, 0.5, 0.5), (0.25, 64.0, 1.0)])
+def test_scaled_statistics_count_a_share_and_at_most_so_many(share, at_most, n):
+    events = [(np.array([2.0, 1.0]), {"quality": 0.5})] * 4
+    blob = Linear().scale(fold(None, events, dimension=2), share, dimension=2, at_most=at_most)
+    assert by_objective(blob) == {"quality": (n, [[4 * n, 2 * n], [2 * n, n]], [n, n / 2], n / 4)}
+
+
+def test_nothing_scaled_is_nothing():
+    assert by_objective(Linear().scale(fold(None, [], dimension=2), 0.25, dimension=2, at_most=64.0)) == {}
+
+
+@given(WHOLE, WHOLE)
+def test_a_part_merged_by_a_share_of_minus_1_is_taken_back(kept, taken):
+    whole, part = fold(None, [*kept, *taken], dimension=3), fold(None, taken, dimension=3)
+    left = Linear().merge([whole, Linear().scale(part, -1.0, dimension=3)], dimension=3)
+    assert by_objective(left) == by_objective(fold(None, kept, dimension=3))

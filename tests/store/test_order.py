@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from banditroute.beliefs.statistics import ArmStatistics
-from banditroute.choice import fold_with
+from banditroute.history import fold_with
 from banditroute.learners import ThompsonSampling
 from banditroute.store import Event
 

@@ -1,5 +1,7 @@
 """Every public belief passes the suite, and the suite finds each broken promise."""
 
+import math
+
 import numpy as np
 import pytest
 
@@ -102,9 +104,27 @@ class Of(Linear):
         return super().fold(blob, events[self.lose :], dimension=dimension)
 
 
+class Keeping(Of):
+    def scale(self, blob, share, *, dimension, at_most=math.inf):
+        return super().scale(blob, abs(share), dimension=dimension, at_most=at_most)
+
+
+class Sharing(Of):
+    def scale(self, blob, share, *, dimension, at_most=math.inf):
+        return super().scale(blob, math.copysign(1.0, share), dimension=dimension, at_most=at_most)
+
+
+class Dropping(Of):
+    def merge(self, blobs, *, dimension):
+        return super().merge(blobs[:1], dimension=dimension)
+
+
 @pytest.mark.parametrize(
     ("spec", "complaint"),
     [
+        (Keeping(LinearBelief), "not taken back"),
+        (Sharing(LinearBelief), "two halves"),
+        (Dropping(LinearBelief), "not the sum"),
         (Of(Shifted), "not the prior mean"),
         (Of(Stubborn), "20 outcomes 1.0 moved|20 outcomes 0.0 moved"),
         (Of(Certain), "40 outcomes leave a spread"),

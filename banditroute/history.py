@@ -1,0 +1,94 @@
+"""What is known of every arm, whether it can be chosen or not, and with what a belief begins.
+
+Of an arm there are up to three parts, all of them sums, so that each can be added and taken back: its *own* outcomes,
+a *warm start* from a log, and a share of what its predecessor has. The store keeps the first two apart and the third
+follows from them: a restart, a change of arms and a new warm start all begin from the same parts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from banditroute import warm_start
+from banditroute.beliefs.base import BeliefSpec, Observation
+from banditroute.store.base import Event, Fold, Memory
+from banditroute.types import Arm
+
+_INHERITED_SHARE = 0.25
+"""Of what its predecessor's outcomes count for a successor: they are like it, and not of it."""
+
+_INHERITED_AT_MOST = 64.0
+"""Outcomes of its own that a successor needs to outweigh them, however long the predecessor served: a version that has
+become better or worse is then found out in tens of requests."""
+
+
+def fold_with(belief: BeliefSpec) -> Fold:
+    """How a store folds events into the statistics of ``belief``."""
+
+    def fold(blob: bytes | None, events: Sequence[Event]) -> bytes:
+        observations = [Observation(e.x, e.values, e.decided_at, e.ordinal, float(e.sign)) for e in events]
+        return belief.fold(blob, observations, dimension=len(events[0].x))
+
+    return fold
+
+
+class History:
+    """The parts of every arm's statistics. Not thread-safe: the chooser holds a lock.
+
+    Parameters
+    ----------
+    belief
+        Adds statistics and scales them.
+    features_version, dimension
+        The context that they are of.
+    memory
+        What a store remembers.
+    """
+
+    def __init__(self, *, belief: BeliefSpec, features_version: str, dimension: int, memory: Memory) -> None:
+        self._belief = belief
+        self._dimension = dimension
+        self._own = dict(memory.statistics)
+        self._given: dict[str, bytes] = {}  # what the arms of the belief hold beside their own
+        events: dict[str, list[Event]] = {}
+        for event in memory.pending:
+            events.setdefault(event.arm, []).append(event)
+        for arm, some in events.items():
+            self.learn(arm, some)
+        self.warm = warm_start.from_bytes(
+            memory.states.get("warm_start"), features_version=features_version, dimension=dimension
+        )
+
+    def learn(self, arm: str, events: Sequence[Event]) -> None:
+        """Learn of an arm that no belief holds."""
+        self._own[arm] = fold_with(self._belief)(self._own.get(arm), events)
+
+    def keep(self, statistics: Mapping[str, bytes]) -> None:
+        """Take what a belief that began with ``begin`` has by now, less what it was given beside the arms' own."""
+        for arm, blob in statistics.items():
+            given = self._given.get(arm)
+            if given is not None:
+                back = self._belief.scale(given, -1.0, dimension=self._dimension)
+                blob = self._merge([blob, back])
+            self._own[arm] = blob
+
+    def begin(self, arms: Sequence[Arm]) -> dict[str, bytes]:
+        """The statistics that a belief over ``arms`` begins with."""
+        self._given = {}
+        for arm in arms:
+            parts = [self.warm[arm.name]] if arm.name in self.warm else []
+            before = [part[arm.replaces] for part in (self._own, self.warm) if arm.replaces in part]
+            if before:
+                blob = self._merge(before)
+                parts.append(
+                    self._belief.scale(blob, _INHERITED_SHARE, dimension=self._dimension, at_most=_INHERITED_AT_MOST)
+                )
+            if parts:
+                self._given[arm.name] = self._merge(parts)
+        whole = dict(self._own)
+        for name, blob in self._given.items():
+            whole[name] = self._merge([whole[name], blob]) if name in whole else blob
+        return whole
+
+    def _merge(self, blobs: Sequence[bytes]) -> bytes:
+        return self._belief.merge(blobs, dimension=self._dimension)

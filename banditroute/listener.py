@@ -1,0 +1,196 @@
+"""The half of the router that listens: what came back becomes better beliefs."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from banditroute import warm_start
+from banditroute._checks import Conversation, bounded, check_log, check_outcomes
+from banditroute._validate import label, number
+from banditroute.choice import Chooser
+from banditroute.errors import InvalidConfigurationError, InvalidFeedbackError, InvalidRequestError
+from banditroute.features.base import Featurizer
+from banditroute.learners import Learner
+from banditroute.rewards.objectives import Objective
+from banditroute.store.base import Event, Store, Ticket
+from banditroute.types import Arm, Feedback, Request, Vector
+
+
+class Listener:
+    """Takes feedback and logs; :class:`banditroute.Router` is made of it."""
+
+    _arms: tuple[Arm, ...]
+    _objectives: Mapping[str, Objective]
+    _features: Featurizer
+    _learner: Learner
+    _chooser: Chooser
+    _store: Store
+    _clock: Callable[[], float]
+    _changing: threading.Lock
+
+    def feedback(
+        self,
+        decision_id: str,
+        *,
+        quality: float | None = None,
+        cost_usd: float | None = None,
+        energy_joules: float | None = None,
+        latency_seconds: float | None = None,
+        output_tokens: float | None = None,
+        failed: bool | None = None,
+        source: str | None = None,
+        **user_objectives: float | None,
+    ) -> None:
+        """Report what came back: any subset of the objectives, in any number of parts, in any order, however late.
+
+        Returns when the report is durable and learned. The same value again is harmless.
+
+        Parameters
+        ----------
+        decision_id
+            ``decision.id``.
+        quality
+            How good the answer was, in [0, 1].
+        cost_usd, energy_joules, latency_seconds, output_tokens
+            What it took, at least 0. What is not known is left out; it is never taken for 0.
+        failed
+            True if the call failed or timed out, False if it was answered (which any other outcome says as well): the
+            objective ``availability``, and what trips the circuit breaker.
+        source
+            Who reports it, such as a user or a grader: all that one source reported can be taken back.
+        user_objectives
+            The objectives given to the router, by name.
+
+        Raises
+        ------
+        InvalidFeedbackError
+            For no outcome at all, an unknown objective, or a value that is not a finite number in range.
+        UnknownDecisionError
+            If no such decision is held.
+        ConflictingFeedbackError
+            If an outcome is recorded with another value already; nothing of this report is taken.
+        StoreError
+            If the report could not be written; nothing was learned, report it again.
+        """
+        self._report(
+            decision_id,
+            quality=quality,
+            cost_usd=cost_usd,
+            energy_joules=energy_joules,
+            latency_seconds=latency_seconds,
+            output_tokens=output_tokens,
+            failed=failed,
+            source=source,
+            **user_objectives,
+        ).result()
+
+    async def afeedback(
+        self, decision_id: str, *, failed: bool | None = None, source: str | None = None, **outcomes: float | None
+    ) -> None:
+        """``feedback()`` for the event loop, which is free while the report is written.
+
+        A cancelled wait does not take the report back.
+        """
+        ticket = self._report(decision_id, failed=failed, source=source, **outcomes)
+        if isinstance(ticket, Future):
+            await asyncio.shield(asyncio.wrap_future(ticket))
+        else:
+            ticket.result()
+
+    def warm_start(
+        self,
+        log: Iterable[tuple[str | Conversation | ArrayLike, Mapping[str, Mapping[str, float | None]]]],
+        *,
+        worth: float | None = None,
+    ) -> None:
+        """Learn from a log, before the traffic or beside it: an evaluation of some arms or all, or past feedback.
+
+        Returns when it is recorded and learned: every router of this name begins with it, and others that run already
+        believe it when they next learn of feedback. Another warm start takes its place. The arms' availability, scales
+        of objectives, and policies that learn by themselves know nothing of it.
+
+        Parameters
+        ----------
+        log
+            Rows of a request, as ``route()`` takes it, and arm -> objective -> outcome. What is None is not known.
+        worth
+            How many requests the log counts for: of an arm with n rows each weighs ``min(1, worth / n)``. Fewer than it
+            has where its requests or its grades are not quite like the traffic's. Above 0. Default: each row counts
+            as one.
+
+        Raises
+        ------
+        InvalidRequestError, InvalidFeedbackError
+            For a row that is none, an unknown arm or objective, a value that is not a finite number in range, and a log
+            without any outcome; nothing was changed.
+        InvalidConfigurationError
+            For a ``worth`` that is not above 0.
+        StoreError
+            If it cannot be written at present; nothing was learned, give it again.
+
+        Examples
+        --------
+        >>> from banditroute import Router
+        >>> router = Router(arms=["small", "large"], features=1, seed=0)
+        >>> row = ([0.5], {"small": {"quality": 0.0}, "large": {"quality": 1.0}})
+        >>> router.warm_start([row] * 200, worth=50)
+        >>> router.route([0.5]).means.round(2)
+        array([[0.02, 0.98]])
+        """
+        if worth is not None and number(worth, name="worth", low=0.0, error=InvalidConfigurationError) == 0.0:
+            raise InvalidConfigurationError("worth is 0; give how many requests the log counts for")
+        with self._changing:
+            names = [arm.name for arm in self._arms]
+            rows = check_log(log, features=self._features, arms=names, objectives=self._objectives)
+            statistics = warm_start.fold(
+                self._learner.belief,
+                zip(self._contexts([request for request, _ in rows]), (outcomes for _, outcomes in rows), strict=True),
+                worth=worth,
+                decided_at=self._clock(),
+                ordinal=self._chooser.decided,
+            )
+            state = warm_start.to_bytes(
+                statistics, features_version=self._features.version, dimension=self._features.dimension + 1
+            )
+            self._store.put_state("warm_start", state)
+            self._store.flush()
+            self._chooser.warm_start(statistics)
+
+    def _contexts(self, requests: Sequence[Request]) -> Vector:
+        """The contexts ``(n, d)`` of requests, whose texts are featurized in one batch."""
+        texts = [request for request in requests if request.text is not None]
+        rows = iter(self._features.transform(texts) if texts else ())
+        x = np.ones((len(requests), self._features.dimension + 1))
+        for i, request in enumerate(requests):
+            x[i, :-1] = next(rows) if request.features is None else request.features
+            if not bounded(x[i]):
+                raise InvalidRequestError(
+                    f"row {i} of the log: {type(self._features).__name__} gave no finite features"
+                )
+        return x
+
+    def _report(self, decision_id: str, *, failed: bool | None, source: str | None, **values: float | None) -> Ticket:
+        if not isinstance(decision_id, str):
+            raise InvalidFeedbackError(
+                f"decision_id is {decision_id!r} ({type(decision_id).__name__}); give the string decision.id"
+            )
+        if source is not None:
+            label(source, name="source", error=InvalidFeedbackError)
+        report = Feedback(
+            decision_id=decision_id,
+            values=check_outcomes(self._objectives, values, failed),
+            received_at=self._clock(),
+            source=source,
+        )
+
+        def hear(event: Event) -> None:
+            self._chooser.learn(event)
+            self._chooser.report(event, report.received_at)
+
+        return self._store.add_feedback(report, hear)
