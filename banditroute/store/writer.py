@@ -322,7 +322,7 @@ class Writer:
 
     def _look(self, follow: Callable[[Memory], None] | None) -> float:
         """See what other processes did; returns when to look again."""
-        begin = time.monotonic()
+        begin = time.thread_time()
         try:
             if follow is not None:
                 self._ledger.notice(follow)
@@ -333,9 +333,8 @@ class Writer:
             self._looks_in_vain = True
         else:
             self._looks_in_vain = False
-        end = time.monotonic()
         # To learn all anew must not become all that this process does.
-        return end + max(LOOK_SECONDS, 9.0 * (end - begin))
+        return time.monotonic() + max(LOOK_SECONDS, 9.0 * (time.thread_time() - begin))
 
 
 def _flush_before_fork() -> None:

@@ -88,15 +88,12 @@ def test_each_learns_what_all_are_told_and_nothing_twice(learners: list[Learner]
     assert all(one.memory.feedback <= 700 for one in learners)
 
 
-def test_a_reader_learns_within_a_second_and_is_told_how_much_there_is(learners: list[Learner]) -> None:
+def test_a_reader_learns_and_is_told_how_much_there_is(learners: list[Learner], until: Until) -> None:
     writer_, reader, _ = learners
     for number in range(10):
         writer_.store.add_decision(decision(number))
         writer_.report(feedback(number, quality=1.0))
-    end = time.monotonic() + 1.0
-    while reader.sums != writer_.sums and time.monotonic() < end:
-        time.sleep(0.01)
-    assert reader.sums == writer_.sums
+    until(lambda: reader.sums == writer_.sums)
     assert (reader.memory.decisions, reader.memory.feedback) == (10, 10)
 
 
@@ -244,9 +241,7 @@ def test_routers_on_one_database_predict_the_same(url: str, until: Until) -> Non
         for each in (one, two):
             made = each.route(rng.normal(size=4))
             each.feedback(made.id, quality=float(rng.random()), cost_usd=float(rng.random()))
-    begin = time.monotonic()
     until(lambda: one.learned == two.learned == reader.learned == 300)
-    assert time.monotonic() - begin < 5.0
     np.testing.assert_allclose(predictions(one), predictions(two), rtol=1e-12, atol=1e-12)
     np.testing.assert_allclose(predictions(one), predictions(reader), rtol=1e-12, atol=1e-12)
     for each in (one, two, reader):
