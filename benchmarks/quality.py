@@ -34,6 +34,7 @@ LEARNERS = {
     "banditroute/squarecb": SquareCB(),
     "banditroute/epsilon_greedy": EpsilonGreedy(),
 }
+WARM = 300  # prompts of a warm start
 FULL_INFORMATION = {"ridge_full": full_information.ridge, "knn_full": full_information.neighbours}
 
 
@@ -48,8 +49,9 @@ FULL_INFORMATION = {"ridge_full": full_information.ridge, "knn_full": full_infor
 def main(*, files: list[Path], seeds: int, rival_seeds: int) -> list[Row]:
     """Mean score over one pass and over its second half, for every FILE.
 
-    Beside them: the rival libraries that are installed, on the same features, orders and feedback; ridge and 40 nearest
-    neighbours with full information on the same features, 5 folds; and what needs no learning.
+    `warm300` knows the outcomes of all arms for the first 300 prompts of each order, which are not scored. Beside them:
+    the rival libraries that are installed, on the same features, orders and feedback; ridge and 40 nearest neighbours
+    with full information on the same features, 5 folds; and what needs no learning.
     """
     rows: list[Row] = []
     installed = rivals.installed(lambda line: click.echo(line, err=True))
@@ -58,6 +60,10 @@ def main(*, files: list[Path], seeds: int, rival_seeds: int) -> list[Row]:
         x = TextFeatures().transform([Request(text=prompt) for prompt in table.prompts])
         cells = sweep(table, x, learners=LEARNERS, prefer=Preference(quality=1.0), seeds=range(seeds))
         rows += _learned(table, list(LEARNERS), tqdm(cells, total=len(LEARNERS) * seeds, desc=table.name))
+        if len(table) > 2 * WARM:
+            warm = {f"banditroute/warm{WARM}": LEARNERS["banditroute"]}
+            cells = sweep(table, x, learners=warm, prefer=Preference(quality=1.0), seeds=range(seeds), warm=WARM)
+            rows += _learned(table, list(warm), tqdm(cells, total=seeds, desc="warm start"))
         cells = _sweep_rivals(table, x, installed, rival_seeds)
         rows += _learned(table, installed, tqdm(cells, total=len(installed) * rival_seeds, desc="rivals"))
         rows += _full_information(table, x, rival_seeds)
@@ -78,12 +84,11 @@ def _learned(table: OutcomeTable, policies: list[str], traces: Iterator[Trace]) 
     scores: dict[str, list[np.ndarray]] = {policy: [] for policy in policies}
     for trace in traces:
         scores[trace.policy].append(trace.outcome(table.outcomes["quality"]))
-    half = len(table) // 2
     best = table.outcomes["quality"].mean(axis=0).max()
     rows = []
     for policy, runs in scores.items():
         rows.append(row(table.name, policy, "score_pass", [run.mean() for run in runs]))
-        rows.append(row(table.name, policy, "score_second_half", [run[half:].mean() for run in runs]))
+        rows.append(row(table.name, policy, "score_second_half", [run[len(run) // 2 :].mean() for run in runs]))
         regret = [float((best - run).sum()) for run in runs]
         rows.append(row(table.name, policy, "regret", regret, higher_is_better=False))
     return rows

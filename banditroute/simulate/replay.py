@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from banditroute.errors import InvalidInputError
 from banditroute.learners import Learner
 from banditroute.rewards.objectives import Objective
 from banditroute.rewards.utility import Prefer
@@ -55,6 +56,7 @@ def replay(
     seed: int,
     policy: str = "",
     objectives: Sequence[Objective] = (),
+    warm: int = 0,
 ) -> Trace:
     """Route every row of the table once, in an order drawn from ``seed``, with feedback at once.
 
@@ -68,6 +70,14 @@ def replay(
         Name of the learner in the trace.
     objectives
         The user's own objectives, if the table has any.
+    warm
+        Of how many rows, the first of the order, the outcomes of all arms are known before: they are a warm start, and
+        not routed.
+
+    Raises
+    ------
+    InvalidInputError
+        If ``warm`` leaves no row to route.
 
     Examples
     --------
@@ -84,7 +94,9 @@ def replay(
     >>> bool(trace.outcome(table.outcomes["quality"]).mean() > 0.9)
     True
     """
-    order = np.random.default_rng(seed).permutation(len(table))
+    if not 0 <= warm < len(table):
+        raise InvalidInputError(f"warm is {warm}, and the table has {len(table)} rows; leave at least one to route")
+    known, order = np.split(np.random.default_rng(seed).permutation(len(table)), [warm])
     columns = {name: values.tolist() for name, values in table.outcomes.items()}
     index = {arm: k for k, arm in enumerate(table.arms)}
     answered = ~np.isnan(table.outcomes["quality"])
@@ -101,6 +113,8 @@ def replay(
         seed=seed,
         clock=lambda: now,
     ) as router:
+        if warm:
+            router.warm_start((x[row], table.known(row)) for row in known)
         for step, row in enumerate(order):
             now += _SECONDS_BETWEEN_REQUESTS
             decision = router.route(x[row], arms=among[row])
@@ -118,19 +132,20 @@ def sweep(
     prefer: Prefer,
     seeds: Sequence[int],
     objectives: Sequence[Objective] = (),
+    warm: int = 0,
 ) -> Iterator[Trace]:
     """``replay`` for every learner and seed, on all cores; traces come as they are done, in any order."""
     cells = [(policy, seed) for seed in seeds for policy in learners]
     with ProcessPoolExecutor(
         max_workers=min(len(cells), os.cpu_count() or 1),
         initializer=_begin,
-        initargs=(table, x, dict(learners), prefer, objectives),
+        initargs=(table, x, dict(learners), prefer, objectives, warm),
     ) as pool:
         for done in as_completed([pool.submit(_cell, policy, seed) for policy, seed in cells]):
             yield done.result()
 
 
-_job: tuple[OutcomeTable, Vector, dict[str, Learner], Prefer, Sequence[Objective]]
+_job: tuple[OutcomeTable, Vector, dict[str, Learner], Prefer, Sequence[Objective], int]
 
 
 def _begin(
@@ -139,11 +154,14 @@ def _begin(
     learners: dict[str, Learner],
     prefer: Prefer,
     objectives: Sequence[Objective],
+    warm: int,
 ) -> None:
     global _job  # the table is sent to each worker once, not with every cell
-    _job = (table, x, learners, prefer, objectives)
+    _job = (table, x, learners, prefer, objectives, warm)
 
 
 def _cell(policy: str, seed: int) -> Trace:
-    table, x, learners, prefer, objectives = _job
-    return replay(table, x, learner=learners[policy], prefer=prefer, seed=seed, policy=policy, objectives=objectives)
+    table, x, learners, prefer, objectives, warm = _job
+    return replay(
+        table, x, learner=learners[policy], prefer=prefer, seed=seed, policy=policy, objectives=objectives, warm=warm
+    )

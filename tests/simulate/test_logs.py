@@ -1,5 +1,6 @@
 """Reading a table of outcomes: what it holds, and what it refuses."""
 
+from dataclasses import replace
 from importlib.resources import as_file, files
 
 import numpy as np
@@ -179,3 +180,15 @@ def test_shipped_log_is_complete():
     assert len(set(table.tasks)) > 1
     assert not np.isnan(table.outcomes["cost_usd"]).any()
     assert (table.outcomes["cost_usd"] > 0.0).all()
+
+
+def test_rows_say_what_is_known(toy):
+    gaps = toy.outcomes["quality"].copy()
+    gaps[3, 1:] = np.nan
+    table = replace(toy, outcomes={**toy.outcomes, "quality": gaps})
+    assert table.known(3) == {
+        "cheap": {"quality": 1.0, "cost_usd": 0.001},
+        "middle": {"cost_usd": 0.002},
+        "vendor/dear": {"cost_usd": 0.01},
+    }
+    assert list(table.rows()) == [(prompt, table.known(i)) for i, prompt in enumerate("abcd")]

@@ -5,6 +5,7 @@ import os
 import numpy as np
 import pytest
 
+from banditroute.errors import InvalidInputError
 from banditroute.learners import EpsilonGreedy, Learner, LinUCB, ThompsonSampling
 from banditroute.policies import Mixture, Uniform
 from banditroute.rewards import Objective
@@ -180,3 +181,33 @@ def test_objectives_of_the_user_are_learned():
     x, prefer = np.zeros((n, 0)), Preference(stars=1.0)
     (trace,) = sweep(table, x, learners={"ts": ThompsonSampling()}, prefer=prefer, seeds=[0], objectives=[stars])
     assert (trace.chosen[n // 2 :] == 1).mean() > 0.9
+
+
+def test_rows_of_a_warm_start_are_known_and_not_routed():
+    n = 200
+    table = OutcomeTable(
+        name="warm",
+        prompts=("",) * n,
+        tasks=("",) * n,
+        arms=("a", "b", "c"),
+        outcomes={"quality": np.tile([0.0, 0.5, 1.0], (n, 1))},
+    )
+    cold, warm = (
+        replay(table, np.zeros((n, 0)), learner=LinUCB(floor=0.0), prefer=PREFER, seed=4, warm=rows) for rows in (0, 50)
+    )
+    assert warm.rows.tolist() == cold.rows[50:].tolist()
+    assert (warm.chosen == 2).all()
+    assert set(cold.chosen) == {0, 1, 2}
+
+
+def test_sweep_starts_warm_too(table, x):
+    (trace,) = sweep(table, x, learners={"ts": ThompsonSampling()}, prefer=PREFER, seeds=[1], warm=30)
+    here = replay(table, x, learner=ThompsonSampling(), prefer=PREFER, seed=1, warm=30)
+    assert trace.rows.tolist() == here.rows.tolist()
+    assert trace.chosen.tolist() == here.chosen.tolist()
+
+
+@pytest.mark.parametrize("warm", [-1, 40, 41])
+def test_a_warm_start_leaves_something_to_route(table, x, warm):
+    with pytest.raises(InvalidInputError, match=f"warm is {warm}, and the table has 40 rows"):
+        replay(table, x, learner=LinUCB(), prefer=PREFER, seed=0, warm=warm)

@@ -48,6 +48,7 @@ from banditroute.features import (
 )
 from banditroute.policies import UCB, Mixture, Policy, Uniform
 from banditroute.rewards import Scaled, equal_worth, greenserv
+from banditroute.simulate.logs import OutcomeTable
 from banditroute.store import Event, Fold, Learn, Memory, Store, Ticket
 
 
@@ -238,6 +239,13 @@ def own_parts() -> None:
     policies: list[Policy] = [UCB(alpha=1.0), Uniform(), Mixture(shares={"a": 1})]
     chances = policies[0].probabilities(np.zeros(1), np.zeros(1), arms=["a"], information=lambda: np.zeros(1))
     assert_type(chances, NDArray[np.float64])
+
+
+def arms_and_logs(router: Router) -> None:
+    router.add_arm(Arm(name="b", replaces="a"))
+    router.remove_arm("a")
+    router.warm_start([("Why?", {"b": {"quality": 1.0}}), ([0.5], {"b": {"quality": None}})], worth=50)
+    router.warm_start(OutcomeTable(name="t", prompts=(), tasks=(), arms=(), outcomes={}).rows())
 
 
 def errors(router: Router) -> str:
