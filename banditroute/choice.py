@@ -81,7 +81,7 @@ class Chooser:
         self._weights: dict[Preference, Vector] = {}
         self._seat(arms)
         self._history = self._recall(memory)
-        self._belief = self._believe(self._history)
+        self._belief = self._believe(self._history, arms)
         for event in memory.pending:
             self._policy.learn(event.arm, event.x, event.values)
         self._learned = memory.feedback
@@ -258,7 +258,7 @@ class Chooser:
         """Believe what is remembered now in place of what was; meanwhile nothing may be learned."""
         with self._changing:
             history = self._recall(memory)
-            belief = self._believe(history)
+            belief = self._believe(history, self._arms)
             with self._lock:
                 self._history = history
                 self._exchange(belief)
@@ -270,15 +270,16 @@ class Chooser:
         with self._changing, self._lock:
             self._history.keep(self._belief.statistics())
             self._history.warm = dict(statistics)
-            self._exchange(self._believe(self._history))
+            self._exchange(self._believe(self._history, self._arms))
 
     def set_arms(self, arms: Sequence[Arm]) -> None:
         """Choose among ``arms`` from now on; what was learned of others is kept for their return."""
         with self._changing, self._lock:
             self._history.keep(self._belief.statistics())
+            belief = self._believe(self._history, arms)
             self._gate.set_arms(arms)
             self._seat(arms)
-            self._exchange(self._believe(self._history))
+            self._exchange(belief)
 
     def _seat(self, arms: Sequence[Arm]) -> None:
         """Derive all that follows from the arms alone."""
@@ -297,12 +298,12 @@ class Chooser:
             memory=memory,
         )
 
-    def _believe(self, history: History) -> Belief:
-        statistics = history.begin(self._arms)
+    def _believe(self, history: History, arms: Sequence[Arm]) -> Belief:
+        statistics = history.begin(arms)
         belief = self._learner.belief.start(
-            arms=self._arms, dimension=self._dimension, priors=self._priors, statistics=statistics
+            arms=arms, dimension=self._dimension, priors=self._priors, statistics=statistics
         )
-        if self._prices is not None:
+        if any(arm.priced for arm in arms):
             belief.watch(["cost_usd", "output_tokens"])
         return belief
 

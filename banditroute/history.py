@@ -74,7 +74,7 @@ class History:
 
     def begin(self, arms: Sequence[Arm]) -> dict[str, bytes]:
         """The statistics that a belief over ``arms`` begins with."""
-        self._given = {}
+        given: dict[str, bytes] = {}
         for arm in arms:
             parts = [self.warm[arm.name]] if arm.name in self.warm else []
             before = [part[arm.replaces] for part in (self._own, self.warm) if arm.replaces in part]
@@ -84,10 +84,11 @@ class History:
                     self._belief.scale(blob, _INHERITED_SHARE, dimension=self._dimension, at_most=_INHERITED_AT_MOST)
                 )
             if parts:
-                self._given[arm.name] = self._merge(parts)
+                given[arm.name] = self._merge(parts)
         whole = dict(self._own)
-        for name, blob in self._given.items():
+        for name, blob in given.items():
             whole[name] = self._merge([whole[name], blob]) if name in whole else blob
+        self._given = given
         return whole
 
     def _merge(self, blobs: Sequence[bytes]) -> bytes:

@@ -14,7 +14,7 @@ from banditroute import warm_start
 from banditroute._checks import Conversation, bounded, check_log, check_outcomes
 from banditroute._validate import label, number
 from banditroute.choice import Chooser
-from banditroute.errors import InvalidConfigurationError, InvalidFeedbackError, InvalidRequestError
+from banditroute.errors import InvalidConfigurationError, InvalidFeedbackError, InvalidRequestError, StoreError
 from banditroute.features.base import Featurizer
 from banditroute.learners import Learner
 from banditroute.rewards.objectives import Objective
@@ -158,6 +158,8 @@ class Listener:
             state = warm_start.to_bytes(
                 statistics, features_version=self._features.version, dimension=self._features.dimension + 1
             )
+            if self._store.trouble is not None:
+                raise StoreError(f"the warm start cannot be recorded: {self._store.trouble}")
             self._store.put_state("warm_start", state)
             self._store.flush()
             self._chooser.warm_start(statistics)

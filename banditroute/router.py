@@ -337,6 +337,6 @@ class Router(Listener):
         self.close()
 
     def _set_arms(self, arms: tuple[Arm, ...]) -> None:
-        self._store.set_arms(arms)
         self._chooser.set_arms(arms)
         self._arms = arms
+        self._store.set_arms(arms)

@@ -3,11 +3,22 @@
 import sqlite3
 import threading
 from contextlib import closing
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from banditroute import Arm, InvalidConfigurationError, InvalidRequestError, Limits, LinUCB, Router, SQLStore
+from banditroute import (
+    Arm,
+    IncompatibleStoreError,
+    InvalidConfigurationError,
+    InvalidRequestError,
+    Limits,
+    LinUCB,
+    MemoryStore,
+    Router,
+    SQLStore,
+)
 from banditroute.beliefs import Linear
 from banditroute.features import Complexity
 from banditroute.rewards import Scaled
@@ -172,6 +183,23 @@ def test_a_mistake_changes_nothing(change, words):
         change(router)
     assert router.arms == before
     assert router.route(X).arms == ("a",)
+
+
+def test_an_arm_whose_statistics_are_damaged_does_not_come_and_nothing_changes():
+    class Damaged(MemoryStore):
+        def open(self, **settings):
+            return replace(super().open(**settings), statistics={"c": b"what is this"})
+
+    router = made(["a", Arm(name="b", replaces="a")], store=Damaged())
+    router.warm_start([(X, {"a": {"quality": 0.25}})] * 9)
+    feed(router, "b")
+    before = of(router, "b")
+    with pytest.raises(IncompatibleStoreError, match="not statistics of an arm"):
+        router.add_arm("c")
+    assert [arm.name for arm in router.arms] == ["a", "b"]
+    assert of(router, "b") == before
+    router.add_arm("d")
+    assert of(router, "b") == pytest.approx(before, rel=1e-12)
 
 
 def test_the_last_arm_stays():

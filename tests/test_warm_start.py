@@ -229,6 +229,13 @@ def test_what_cannot_be_recorded_is_not_learned():
     same(router, expected, 0.0)
 
 
+def test_a_closed_router_takes_none():
+    router = made()
+    router.close()
+    with pytest.raises(StoreError, match="closed"):
+        router.warm_start(full())
+
+
 class TestSuccession:
     def test_a_successor_begins_with_a_quarter_of_what_its_predecessor_has(self):
         rows = full(80, arms=("a",))
