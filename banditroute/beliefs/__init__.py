@@ -3,6 +3,7 @@
 from banditroute.beliefs.base import Belief, BeliefSpec, Observation, Prediction, Prior
 from banditroute.beliefs.hybrid import Hybrid
 from banditroute.beliefs.linear import Linear, LinearBelief
+from banditroute.beliefs.logistic import Logistic
 from banditroute.beliefs.statistics import ArmStatistics
 
 __all__ = [
@@ -12,6 +13,7 @@ __all__ = [
     "Hybrid",
     "Linear",
     "LinearBelief",
+    "Logistic",
     "Observation",
     "Prediction",
     "Prior",

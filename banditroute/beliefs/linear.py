@@ -91,7 +91,8 @@ class Linear:
             raise InvalidConfigurationError("half_life_requests and half_life_seconds are both given; give one of them")
         if self.noise is not None:
             object.__setattr__(self, "noise", dict(self.noise))  # the caller may go on to change its own
-        given = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "noise"}
+        names = [field.name for field in fields(self) if field.name not in ("noise", "objectives")]
+        given = {name: getattr(self, name) for name in names}
         for name, value in {**given, **{f"noise[{key!r}]": value for key, value in (self.noise or {}).items()}}.items():
             if value is not None and number(value, name=name, low=0.0, error=InvalidConfigurationError) == 0.0:
                 raise InvalidConfigurationError(f"{name} is 0; give a number above 0")
@@ -275,6 +276,7 @@ class LinearBelief:
             error = y - float(theta @ x)
             theta += (error * scale) * gain
             self._rss0[j, k] += error * error * scale
+            self._sums[j, k] += weight * y
             self._squares[j, k] += weight * y * y
             self._n[j, k] += weight
         # The inverse is symmetric and in C order: its transpose is the Fortran view that BLAS updates in place.
@@ -302,7 +304,7 @@ class LinearBelief:
         self._information = np.empty((len(self._members), k))
         self._theta0, self._theta = np.empty((m, k, d)), np.empty((m, k, d))
         self._rss0, self._noise2, self._average = np.empty((m, k)), np.empty((m, k)), np.empty((m, k))
-        self._squares, self._n = np.empty((m, k)), np.empty((m, k))
+        self._sums, self._squares, self._n = np.empty((m, k)), np.empty((m, k)), np.empty((m, k))
         self._common = np.zeros((len(self._members), k))
         for g in range(len(self._members)):
             for arm in range(k):
@@ -316,7 +318,7 @@ class LinearBelief:
         if group is None:
             self._inverse[g, k] = np.diag(1.0 / precision)
             self._information[g, k] = 0.0
-            for array in (self._theta0, self._rss0, self._squares, self._n):
+            for array in (self._theta0, self._rss0, self._sums, self._squares, self._n):
                 array[members, k] = 0.0
             return
         faded = self._statistics[k].weight(self._statistics[k].clock, self._clock)
@@ -326,6 +328,7 @@ class LinearBelief:
         self._inverse[g, k] = (inverse + inverse.T) / 2.0
         self._information[g, k] = log_det - np.log(precision).sum()
         self._theta0[members, k] = theta
+        self._sums[members, k] = b[:, -1]  # the bias is 1
         self._squares[members, k] = faded * group.yy[rows]
         self._rss0[members, k] = self._squares[members, k] - np.einsum("jd,jd->j", theta, b)
         self._n[members, k] = faded * group.n
