@@ -8,6 +8,7 @@ from banditroute.features.cluster import Codebook, SemanticCluster
 from banditroute.features.cluster_tracker import ClusterTracker
 from banditroute.features.complexity import Complexity
 from banditroute.features.compose import Compose
+from banditroute.features.fourier import FourierFeatures
 from banditroute.features.metadata import Metadata
 from banditroute.features.sentence import SentenceEmbedding
 from banditroute.features.standardize import Standardize
@@ -23,6 +24,7 @@ __all__ = [
     "Complexity",
     "Compose",
     "Featurizer",
+    "FourierFeatures",
     "Metadata",
     "SemanticCluster",
     "SentenceEmbedding",

@@ -10,6 +10,7 @@ from banditroute import features
 from banditroute.features import (
     Complexity,
     Compose,
+    FourierFeatures,
     Metadata,
     SemanticCluster,
     SentenceEmbedding,
@@ -31,6 +32,7 @@ def by_letters(texts):
 READY = {
     "Complexity": lambda: Complexity(),
     "Compose": lambda: Compose(blocks=[StaticEmbedding(dimension=3), Complexity()]),
+    "FourierFeatures": lambda: FourierFeatures(block=Complexity(), dimension=5, bandwidth=4.0),
     "Metadata": lambda: Metadata(numeric={"input_tokens": (0, 8000)}, categorical={"tier": 4, "tags": 4}),
     "SemanticCluster": lambda: SemanticCluster(),
     "SentenceEmbedding": lambda: SentenceEmbedding(model=by_letters, label="letters"),

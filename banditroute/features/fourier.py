@@ -1,0 +1,138 @@
+"""A kernel for every belief: waves over another featurizer's numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from banditroute._validate import number
+from banditroute.errors import InvalidConfigurationError
+from banditroute.features._text import check_block
+from banditroute.features.base import Featurizer
+from banditroute.types import Request, Vector
+
+_ENOUGH = 1000  # prompts: half a million distances
+
+
+class FourierFeatures:
+    """Random Fourier features: what is linear in them is a function of the block's numbers of any smooth shape.
+
+    ``z_i = sqrt(2) cos(w_i'e / bandwidth + b_i)`` over the block's ``e (d,)``, with ``w_i ~ N(0, I)`` and ``b_i``
+    uniform on a circle, drawn once by ``seed``. Then ``z(e)'z(f) / dimension`` is on average the Gaussian kernel
+    ``exp(-|e - f|^2 / (2 bandwidth^2))``, with a standard deviation of at most ``sqrt(1.5 / dimension)``, and ridge
+    regression on ``z`` is about that of the kernel (Rahimi and Recht 2007, "Random features for large-scale kernel
+    machines"). Entries have the mean square 1, over draws of ``b_i``.
+
+    Parameters
+    ----------
+    block
+        The featurizer to take waves over, its numbers of about one size (see :class:`Standardize`).
+    dimension
+        How many waves, at least 1.
+    bandwidth
+        How far apart two prompts are that have little to say of each other, in the block's numbers; above 0. None: set
+        by :meth:`fit`.
+    seed
+        Draws the waves; a whole number of 0 to 2^32 - 1.
+
+    Raises
+    ------
+    InvalidConfigurationError
+        For a block that is no featurizer, or an unusable number; on use, without a bandwidth.
+
+    Examples
+    --------
+    >>> from banditroute.features import Complexity
+    >>> waves = FourierFeatures(block=Complexity(), dimension=500).fit(["Hi.", "What is 2 + 2?", "def f(x): return x"])
+    >>> waves.version
+    'fourier:500:6.581:0(complexity-3)'
+    >>> x = waves.transform([Request(text="Hi."), Request(text="What is 3 + 3?")])
+    >>> e = Complexity().transform([Request(text="Hi."), Request(text="What is 3 + 3?")])
+    >>> kernel = np.exp(-np.sum((e[0] - e[1]) ** 2) / (2.0 * waves.bandwidth**2))
+    >>> bool(abs(x[0] @ x[1] / 500 - kernel) < 0.1)
+    True
+    """
+
+    def __init__(
+        self, *, block: Featurizer, dimension: int = 64, bandwidth: float | None = None, seed: int = 0
+    ) -> None:
+        self._block = check_block(block)
+        for name, value, low, high in (("dimension", dimension, 1, 1_000_000), ("seed", seed, 0, 2**32 - 1)):
+            if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+                raise InvalidConfigurationError(f"{name} is {value!r}; give a whole number from {low} to {high}")
+        if bandwidth is not None:
+            number(bandwidth, name="bandwidth", low=1e-6, high=1e6, error=InvalidConfigurationError)
+        self._bandwidth = bandwidth
+        self._seed = seed
+        draw = np.random.RandomState(seed)  # its numbers are the same in every numpy to come
+        self._directions = draw.normal(size=(block.dimension, dimension))
+        self._phases = draw.uniform(0.0, 2.0 * np.pi, size=dimension)
+
+    @property
+    def dimension(self) -> int:
+        """Length of the vector."""
+        return len(self._phases)
+
+    @property
+    def bandwidth(self) -> float:
+        """As given, or as found by :meth:`fit`: to be given when the features are made again."""
+        if self._bandwidth is None:
+            raise InvalidConfigurationError(
+                "FourierFeatures has no bandwidth; give one, or call fit(prompts) with a few hundred like those to come"
+            )
+        return self._bandwidth
+
+    @property
+    def version(self) -> str:
+        """Names the settings, the bandwidth and the block."""
+        return f"fourier:{self.dimension}:{self.bandwidth}:{self._seed}({self._block.version})"
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """One name per wave."""
+        room = self._block.names[0].split(".")[0]
+        return tuple(f"{room}.fourier.{index:02d}" for index in range(self.dimension))
+
+    def fit(self, prompts: Sequence[str]) -> FourierFeatures:
+        """Set the bandwidth to the median distance of two prompts, to four digits, and return self.
+
+        Parameters
+        ----------
+        prompts
+            Prompts like those to come, at least 2; the first 1,000 are taken.
+
+        Raises
+        ------
+        InvalidConfigurationError
+            For too few prompts, or prompts of which more than half of the pairs are alike; nothing is changed.
+        """
+        e = self._block.transform([Request(text=prompt) for prompt in prompts[:_ENOUGH]])
+        squares = np.square(e).sum(axis=1)
+        apart = (squares[:, None] + squares - 2.0 * e @ e.T)[np.triu_indices(len(e), 1)]
+        median = float(np.median(np.sqrt(np.maximum(apart, 0.0)))) if len(apart) else 0.0
+        if median < 1e-6:
+            raise InvalidConfigurationError(
+                f"{len(e)} prompts have the median distance {median:g}; give at least 2 that differ, better hundreds"
+            )
+        self._bandwidth = float(f"{median:.4g}")
+        return self
+
+    def transform_one(self, request: Request) -> Vector:
+        """Features of one request ``(dimension,)``.
+
+        Raises
+        ------
+        InvalidRequestError
+            For a request that the block cannot read.
+        """
+        return self._waves(self._block.transform_one(request))
+
+    def transform(self, requests: Sequence[Request]) -> Vector:
+        """Features of many requests ``(n, dimension)``."""
+        rows = [self._waves(row) for row in self._block.transform(requests)]
+        return np.array(rows).reshape(len(requests), self.dimension)
+
+    def _waves(self, e: Vector) -> Vector:
+        waves: Vector = np.sqrt(2.0) * np.cos(e @ self._directions / self.bandwidth + self._phases)
+        return waves
