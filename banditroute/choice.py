@@ -12,6 +12,7 @@ from functools import partial
 import numpy as np
 
 from banditroute.beliefs.base import Belief, BeliefSpec, Observation, Prior
+from banditroute.beliefs.drift import Drift, Reset
 from banditroute.errors import BanditRouteError
 from banditroute.learners import Learner
 from banditroute.limits.constraints import Excess, Limits, excess
@@ -55,6 +56,8 @@ class Chooser:
         What may be chosen just now.
     dimension
         d, the length of the context with its bias.
+    features_version
+        Names the features.
     memory
         What was learned before, by earlier processes.
     put_state
@@ -71,6 +74,7 @@ class Chooser:
         learner: Learner,
         gate: Gate,
         dimension: int,
+        features_version: str,
         memory: Memory,
         put_state: Callable[[str, bytes], None],
         rng: np.random.Generator,
@@ -92,6 +96,13 @@ class Chooser:
             arms=arms,
             dimension=dimension,
             priors={o.name: Prior(mean=o.prior_mean, noise=o.prior_noise) for o in objectives.values()},
+        )
+        self._drift = Drift(
+            test=learner.drift,
+            belief=learner.belief,
+            dimension=dimension,
+            features_version=features_version,
+            put_state=put_state,
         )
         self._belief = self._believe(memory)
         for event in memory.pending:
@@ -243,12 +254,22 @@ class Chooser:
             return  # an arm of an earlier configuration: recorded, and folded by the store
         with self._lock:
             known = len(self._belief.objectives)
+            changed = self._drift.notice(self._belief, event.arm, event.x, event.values)
             self._belief.update(event.arm, event.x, event.values, decided_at=event.decided_at, ordinal=event.ordinal)
             self._policy.learn(event.arm, event.x, event.values)
             self._scales.add(event.arm, event.values)
             self._learned += event.first
             if len(self._belief.objectives) != known:
                 self._weights.clear()
+            for objective in changed:
+                left = self._drift.reset(self._belief.statistics(), event.arm, objective, event.decided_at)
+                self._replace(self._start(statistics=left))
+
+    @property
+    def resets(self) -> tuple[Reset, ...]:
+        """The latest change of everything that changed, oldest first."""
+        with self._lock:
+            return self._drift.resets
 
     def report(self, event: Event, now: float) -> None:
         """Tell the gate what is newly reported, ``now``, and learned already."""
@@ -259,9 +280,7 @@ class Chooser:
         """Believe what is remembered now in place of what was; meanwhile nothing may be learned."""
         belief = self._believe(memory)
         with self._lock:
-            belief.watch(self._belief.objectives)
-            self._belief = belief
-            self._weights.clear()
+            self._replace(belief)
             self._learned = memory.feedback
             self._decided = itertools.count(max(next(self._decided), memory.decisions))
 
@@ -270,7 +289,13 @@ class Chooser:
         for event in memory.pending:
             if event.arm in self._names:
                 belief.update(event.arm, event.x, event.values, decided_at=event.decided_at, ordinal=event.ordinal)
-        return belief
+        left = self._drift.discounted(belief.statistics, memory.states)
+        return belief if left is None else self._start(statistics=left)
+
+    def _replace(self, belief: Belief) -> None:
+        belief.watch(self._belief.objectives)
+        self._belief = belief
+        self._weights.clear()
 
     def _watch(self, objectives: Iterable[str]) -> None:
         known = len(self._belief.objectives)

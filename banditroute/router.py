@@ -27,6 +27,7 @@ from banditroute._checks import (
     check_store,
 )
 from banditroute._validate import label
+from banditroute.beliefs.drift import Reset
 from banditroute.choice import Chooser, fold_with
 from banditroute.decider import Decider
 from banditroute.errors import InvalidConfigurationError, InvalidFeedbackError, InvalidRequestError
@@ -148,6 +149,7 @@ class Router:
                 learner=self._learner,
                 gate=Gate(arms=self._arms, breaker=breaker, states=memory.states, put_state=self._store.put_state),
                 dimension=self._dimension,
+                features_version=self._features.version,
                 memory=memory,
                 put_state=self._store.put_state,
                 rng=np.random.default_rng(seed),
@@ -184,6 +186,11 @@ class Router:
     def fallbacks(self) -> int:
         """How many decisions fell back since this router was made."""
         return self._decider.fallbacks
+
+    @property
+    def resets(self) -> tuple[Reset, ...]:
+        """What was found to have changed, each with when and how often, oldest first; see ``Learner(drift=...)``."""
+        return self._chooser.resets
 
     def route(
         self,

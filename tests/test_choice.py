@@ -35,6 +35,7 @@ def chooser(learner, arms=("a", "b", "c", "d"), seed=0, objectives=()):
         learner=learner,
         gate=Gate(arms=arms, breaker=None, states={}, put_state=lambda name, blob: None),
         dimension=3,
+        features_version="1",
         memory=Memory(statistics={}, pending=[], decisions=0, feedback=0),
         put_state=lambda name, blob: None,
         rng=np.random.default_rng(seed),
