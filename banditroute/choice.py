@@ -11,7 +11,9 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 import numpy as np
 
 from banditroute.beliefs.base import Belief, Prior
-from banditroute.errors import BanditRouteError, InvalidRequestError
+from banditroute.beliefs.drift import Drift, Reset
+from banditroute.draw import CannotChooseError, draw
+from banditroute.errors import InvalidRequestError
 from banditroute.history import History
 from banditroute.learners import Learner
 from banditroute.limits.constraints import Excess, Limits, excess
@@ -26,10 +28,6 @@ from banditroute.types import Arm, Decision, Preference, Request, Vector
 
 _CHARACTERS_PER_TOKEN = 4.0
 _CACHED_PREFERENCES = 1024
-
-
-class CannotChooseError(BanditRouteError):
-    """Why the policy could not choose; its message goes into ``decision.reason``, it never reaches a caller."""
 
 
 class Chooser:
@@ -79,9 +77,16 @@ class Chooser:
         self._lock = threading.Lock()
         self._changing = threading.Lock()  # held, outside the other, while the belief is exchanged
         self._weights: dict[Preference, Vector] = {}
+        self._drift = Drift(
+            test=learner.drift,
+            belief=learner.belief,
+            dimension=dimension,
+            features_version=features_version,
+            put_state=put_state,
+        )
         self._seat(arms)
         self._history = self._recall(memory)
-        self._belief = self._believe(self._history, arms)
+        self._belief = self._believe(self._remembered(self._history, arms, memory), arms)
         for event in memory.pending:
             self._policy.learn(event.arm, event.x, event.values)
         self._learned = memory.feedback
@@ -158,7 +163,7 @@ class Chooser:
             probabilities = self._policy.probabilities(
                 utilities, utility_spreads, arms=names, information=information, x=x
             )
-            chosen, propensity = _draw(probabilities, len(names), self._rng.random())
+            chosen, propensity = draw(probabilities, len(names), self._rng.random())
             self._gate.choose(names[chosen], now)
         return Decision(
             id=_new_id(now),
@@ -243,11 +248,21 @@ class Chooser:
                 self._history.learn(event.arm, [event])  # for its return
                 return
             known = len(self._belief.objectives)
+            changed = self._drift.notice(self._belief, event.arm, event.x, event.values)
             self._belief.update(event.arm, event.x, event.values, decided_at=event.decided_at, ordinal=event.ordinal)
             self._policy.learn(event.arm, event.x, event.values)
             self._scales.add(event.arm, event.values)
             if len(self._belief.objectives) != known:
                 self._weights.clear()
+            for objective in changed:
+                left = self._drift.reset(self._belief.statistics(), event.arm, objective, event.decided_at)
+                self._exchange(self._believe(left, self._arms))
+
+    @property
+    def resets(self) -> tuple[Reset, ...]:
+        """The latest change of everything that changed, oldest first."""
+        with self._lock:
+            return self._drift.resets
 
     def report(self, event: Event, now: float) -> None:
         """Tell the gate what is newly reported, ``now``, and learned already."""
@@ -258,7 +273,7 @@ class Chooser:
         """Believe what is remembered now in place of what was; meanwhile nothing may be learned."""
         with self._changing:
             history = self._recall(memory)
-            belief = self._believe(history, self._arms)
+            belief = self._believe(self._remembered(history, self._arms, memory), self._arms)
             with self._lock:
                 self._history = history
                 self._exchange(belief)
@@ -270,13 +285,13 @@ class Chooser:
         with self._changing, self._lock:
             self._history.keep(self._belief.statistics())
             self._history.warm = dict(statistics)
-            self._exchange(self._believe(self._history, self._arms))
+            self._exchange(self._believe(self._history.begin(self._arms), self._arms))
 
     def set_arms(self, arms: Sequence[Arm]) -> None:
         """Choose among ``arms`` from now on; what was learned of others is kept for their return."""
         with self._changing, self._lock:
             self._history.keep(self._belief.statistics())
-            belief = self._believe(self._history, arms)
+            belief = self._believe(self._history.begin(arms), arms)
             self._gate.set_arms(arms)
             self._seat(arms)
             self._exchange(belief)
@@ -298,8 +313,13 @@ class Chooser:
             memory=memory,
         )
 
-    def _believe(self, history: History, arms: Sequence[Arm]) -> Belief:
+    def _remembered(self, history: History, arms: Sequence[Arm], memory: Memory) -> Mapping[str, bytes]:
+        """All that is remembered of the arms, less what changes of theirs took off."""
         statistics = history.begin(arms)
+        left = self._drift.discounted(lambda: statistics, memory.states)
+        return statistics if left is None else left
+
+    def _believe(self, statistics: Mapping[str, bytes], arms: Sequence[Arm]) -> Belief:
         belief = self._learner.belief.start(
             arms=arms, dimension=self._dimension, priors=self._priors, statistics=statistics
         )
@@ -356,24 +376,6 @@ class Chooser:
         return excess(
             limits, {name: means[j] for name, j in row.items()}, {name: spreads[j] for name, j in row.items()}, known
         )
-
-
-def _draw(probabilities: Vector, count: int, u: float) -> tuple[int, float]:
-    """The arm whose share of [0, 1) holds ``u``, and its probability; never one of probability 0."""
-    shares = probabilities.tolist()
-    if len(shares) != count or not abs(sum(shares) - 1.0) < 1e-9 or min(shares) < 0.0:
-        raise CannotChooseError(
-            f"the policy did not give {count} probabilities that sum to 1; test it with testing.check_policy"
-        )
-    at = 0.0
-    chosen = -1
-    for k, share in enumerate(shares):
-        if share > 0.0:
-            chosen = k
-            at += share
-            if u < at:
-                break
-    return chosen, shares[chosen]
 
 
 def _new_id(now: float) -> str:

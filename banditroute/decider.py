@@ -9,7 +9,8 @@ from contextlib import suppress
 import numpy as np
 
 from banditroute._checks import bounded
-from banditroute.choice import CannotChooseError, Chooser
+from banditroute.choice import Chooser
+from banditroute.draw import CannotChooseError
 from banditroute.errors import BanditRouteError, InvalidRequestError
 from banditroute.features.base import Featurizer
 from banditroute.limits.constraints import Limits

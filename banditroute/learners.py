@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from banditroute._validate import number
 from banditroute.beliefs.base import BeliefSpec
+from banditroute.beliefs.drift import PageHinkley
 from banditroute.beliefs.hybrid import Hybrid
 from banditroute.errors import InvalidConfigurationError
 from banditroute.policies.base import LearningPolicy, Policy
@@ -15,6 +16,8 @@ from banditroute.policies.greedy import Greedy
 from banditroute.policies.inverse_gap import InverseGap
 from banditroute.policies.thompson import Thompson
 from banditroute.policies.ucb import UCB
+
+_DRIFT = PageHinkley()
 
 
 class Learner:
@@ -31,6 +34,8 @@ class Learner:
         average always is. 1 explores all, as in the papers. Little is enough, since requests differ among themselves:
         acting on the best expectation explores contexts by itself (Bastani, Bayati and Khosravi 2021, "Mostly
         exploration-free algorithms for contextual bandits").
+    drift
+        When an arm counts as changed, and what it taught before as out of date; None: never.
 
     Raises
     ------
@@ -45,13 +50,19 @@ class Learner:
     """
 
     def __init__(
-        self, *, policy: Policy | LearningPolicy, belief: BeliefSpec | None = None, context_exploration: float = 0.3
+        self,
+        *,
+        policy: Policy | LearningPolicy,
+        belief: BeliefSpec | None = None,
+        context_exploration: float = 0.3,
+        drift: PageHinkley | None = _DRIFT,
     ) -> None:
         self.policy = policy
         self.belief: BeliefSpec = Hybrid() if belief is None else belief
         self.context_exploration = number(
             context_exploration, name="context_exploration", low=0.0, high=1.0, error=InvalidConfigurationError
         )
+        self.drift = drift
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(policy={self.policy!r})"
@@ -64,7 +75,7 @@ class LinUCB(Learner):
     ----------
     alpha, delta, floor
         Width and exploration floor: see :class:`banditroute.policies.UCB`.
-    belief, context_exploration
+    belief, context_exploration, drift
         See :class:`Learner`.
 
     Examples
@@ -81,9 +92,10 @@ class LinUCB(Learner):
         floor: float = 0.005,
         belief: BeliefSpec | None = None,
         context_exploration: float = 0.3,
+        drift: PageHinkley | None = _DRIFT,
     ) -> None:
         policy = UCB(alpha=alpha, delta=delta, floor=floor)
-        super().__init__(policy=policy, belief=belief, context_exploration=context_exploration)
+        super().__init__(policy=policy, belief=belief, context_exploration=context_exploration, drift=drift)
 
 
 class ThompsonSampling(Learner):
@@ -93,7 +105,7 @@ class ThompsonSampling(Learner):
     ----------
     scale, floor
         Scale of the sampled spread and exploration floor: see :class:`banditroute.policies.Thompson`.
-    belief, context_exploration
+    belief, context_exploration, drift
         See :class:`Learner`.
 
     Examples
@@ -109,9 +121,10 @@ class ThompsonSampling(Learner):
         floor: float = 0.005,
         belief: BeliefSpec | None = None,
         context_exploration: float = 0.3,
+        drift: PageHinkley | None = _DRIFT,
     ) -> None:
         policy = Thompson(scale=scale, floor=floor)
-        super().__init__(policy=policy, belief=belief, context_exploration=context_exploration)
+        super().__init__(policy=policy, belief=belief, context_exploration=context_exploration, drift=drift)
 
 
 class SquareCB(Learner):
@@ -121,7 +134,7 @@ class SquareCB(Learner):
     ----------
     scale
         Multiplies the learning rate, which follows from the belief: see :class:`banditroute.policies.InverseGap`.
-    belief, context_exploration
+    belief, context_exploration, drift
         See :class:`Learner`.
 
     Examples
@@ -131,9 +144,15 @@ class SquareCB(Learner):
     """
 
     def __init__(
-        self, *, scale: float = 10.0, belief: BeliefSpec | None = None, context_exploration: float = 0.3
+        self,
+        *,
+        scale: float = 10.0,
+        belief: BeliefSpec | None = None,
+        context_exploration: float = 0.3,
+        drift: PageHinkley | None = _DRIFT,
     ) -> None:
-        super().__init__(policy=InverseGap(scale=scale), belief=belief, context_exploration=context_exploration)
+        policy = InverseGap(scale=scale)
+        super().__init__(policy=policy, belief=belief, context_exploration=context_exploration, drift=drift)
 
 
 class EpsilonGreedy(Learner):
@@ -143,7 +162,7 @@ class EpsilonGreedy(Learner):
     ----------
     epsilon
         Share of requests spread evenly over all eligible arms, in [0, 1].
-    belief
+    belief, drift
         See :class:`Learner`.
 
     Examples
@@ -152,5 +171,7 @@ class EpsilonGreedy(Learner):
     0.05
     """
 
-    def __init__(self, *, epsilon: float = 0.1, belief: BeliefSpec | None = None) -> None:
-        super().__init__(policy=Greedy(floor=epsilon), belief=belief)
+    def __init__(
+        self, *, epsilon: float = 0.1, belief: BeliefSpec | None = None, drift: PageHinkley | None = _DRIFT
+    ) -> None:
+        super().__init__(policy=Greedy(floor=epsilon), belief=belief, drift=drift)

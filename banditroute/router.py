@@ -26,6 +26,7 @@ from banditroute._checks import (
     check_store,
 )
 from banditroute._validate import label
+from banditroute.beliefs.drift import Reset
 from banditroute.choice import Chooser
 from banditroute.decider import Decider
 from banditroute.errors import InvalidConfigurationError, InvalidRequestError
@@ -187,6 +188,11 @@ class Router(Listener):
     def fallbacks(self) -> int:
         """How many decisions fell back since this router was made."""
         return self._decider.fallbacks
+
+    @property
+    def resets(self) -> tuple[Reset, ...]:
+        """What was found to have changed, each with when and how often, oldest first; see ``Learner(drift=...)``."""
+        return self._chooser.resets
 
     def route(
         self,

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from banditroute.choice import CannotChooseError, Chooser, _draw
+from banditroute.choice import Chooser
+from banditroute.draw import CannotChooseError, draw
 from banditroute.learners import EpsilonGreedy, Learner, LinUCB, ThompsonSampling
 from banditroute.limits.gate import Gate
 from banditroute.policies import Mixture, Uniform
@@ -71,7 +72,7 @@ LEARNERS = [
 def test_200_000_draws_agree_with_the_logged_probabilities(learner):
     decision = ask(taught(learner))
     probabilities, n = decision.probabilities, 200_000
-    drawn = [_draw(probabilities, 4, u)[0] for u in np.random.default_rng(2).random(n).tolist()]
+    drawn = [draw(probabilities, 4, u)[0] for u in np.random.default_rng(2).random(n).tolist()]
     shares = np.bincount(drawn, minlength=4) / n
     assert (np.abs(shares - probabilities) <= 5.0 * np.sqrt(probabilities * (1.0 - probabilities) / n)).all()
 
@@ -101,7 +102,7 @@ def test_the_propensity_is_the_probability_of_the_arm(learner):
 )
 def test_an_arm_is_drawn_where_its_share_holds_the_number(weights, u):
     probabilities = np.array(weights) / sum(weights)
-    chosen, propensity = _draw(probabilities, len(weights), u)
+    chosen, propensity = draw(probabilities, len(weights), u)
     assert propensity == probabilities[chosen] > 0.0
     assert probabilities[:chosen].sum() <= u + 1e-12
     assert u < probabilities[: chosen + 1].sum() + 1e-12
@@ -109,18 +110,18 @@ def test_an_arm_is_drawn_where_its_share_holds_the_number(weights, u):
 
 @pytest.mark.parametrize(("u", "chosen"), [(0.0, 1), (0.2499, 1), (0.25, 3), (math.nextafter(1.0, 0.0), 3)])
 def test_an_arm_of_probability_0_is_never_drawn(u, chosen):
-    assert _draw(np.array([0.0, 0.25, 0.0, 0.75, 0.0]), 5, u)[0] == chosen
+    assert draw(np.array([0.0, 0.25, 0.0, 0.75, 0.0]), 5, u)[0] == chosen
 
 
 def test_the_last_arm_takes_what_rounding_leaves():
     thirds = np.full(3, 0.1 + 0.2) + 0.1 / 3.0
-    assert _draw(thirds * (1.0 - 1e-13), 3, math.nextafter(1.0, 0.0))[0] == 2
+    assert draw(thirds * (1.0 - 1e-13), 3, math.nextafter(1.0, 0.0))[0] == 2
 
 
 @pytest.mark.parametrize("bad", [[math.nan, 0.5], [0.6, 0.6], [1.5, -0.5], [0.0, 0.0], [1.0], [0.5, 0.3, 0.2]])
 def test_what_are_no_probabilities_is_never_drawn_from(bad):
     with pytest.raises(CannotChooseError, match=r"2 probabilities that sum to 1; test it with testing.check_policy"):
-        _draw(np.array(bad), 2, 0.5)
+        draw(np.array(bad), 2, 0.5)
 
 
 def test_a_seed_reproduces_the_choices():

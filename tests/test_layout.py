@@ -21,17 +21,18 @@ MAY_IMPORT = {
     "_imports": {"errors"},
     "types": {"errors", "_validate", "explanation"},  # a decision explains itself
     "explanation": {"types"},
+    "draw": {"types", "errors"},
     **dict.fromkeys(["features", "beliefs", "rewards", "policies", "limits", "store"], GROUND),
     "learners": GROUND | {"beliefs", "policies"},
 }
 MAY_IMPORT["warm_start"] = GROUND | {"beliefs"}
 MAY_IMPORT["history"] = GROUND | {"beliefs", "store", "warm_start"}
 MAY_IMPORT["choice"] = (
-    {"history"} | GROUND | {"features", "beliefs", "rewards", "policies", "limits", "store", "learners"}
+    {"history", "draw"} | GROUND | {"features", "beliefs", "rewards", "policies", "limits", "store", "learners"}
 )
 MAY_IMPORT["_checks"] = MAY_IMPORT["choice"]
 MAY_IMPORT["records"] = MAY_IMPORT["choice"] | {"choice"}
-MAY_IMPORT["decider"] = MAY_IMPORT["choice"] | {"choice", "_checks"}
+MAY_IMPORT["decider"] = MAY_IMPORT["choice"] | {"choice", "_checks", "draw"}
 MAY_IMPORT["listener"] = MAY_IMPORT["decider"] | {"warm_start"}
 MAY_IMPORT["router"] = MAY_IMPORT["listener"] | {"decider", "listener"}
 MAY_IMPORT["simulate"] = MAY_IMPORT["router"] | {"router"}

@@ -1,6 +1,7 @@
 """Beliefs: from a context to the expected outcome of every arm, and how sure it is."""
 
 from banditroute.beliefs.base import Belief, BeliefSpec, Observation, Prediction, Prior
+from banditroute.beliefs.drift import PageHinkley, Reset
 from banditroute.beliefs.hybrid import Hybrid
 from banditroute.beliefs.linear import Linear, LinearBelief
 from banditroute.beliefs.logistic import Logistic
@@ -15,6 +16,8 @@ __all__ = [
     "LinearBelief",
     "Logistic",
     "Observation",
+    "PageHinkley",
     "Prediction",
     "Prior",
+    "Reset",
 ]

@@ -1,5 +1,6 @@
 """Policies: from expected utilities and their spread to a probability for every eligible arm."""
 
+from banditroute.policies.adaptive import Adaptive
 from banditroute.policies.base import LearningPolicy, Policy, PolicyState
 from banditroute.policies.baselines import Mixture, Uniform
 from banditroute.policies.greedy import Greedy
@@ -10,6 +11,7 @@ from banditroute.policies.ucb import UCB
 
 __all__ = [
     "UCB",
+    "Adaptive",
     "Greedy",
     "InverseGap",
     "LearningPolicy",

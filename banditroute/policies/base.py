@@ -12,7 +12,7 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from banditroute._validate import number
+from banditroute._validate import label, number
 from banditroute.errors import InvalidConfigurationError
 from banditroute.types import Vector
 
@@ -113,3 +113,22 @@ def with_floor(probabilities: Vector, floor: float) -> Vector:
 def check_floor(floor: float) -> None:
     """Refuse a floor outside [0, 1]."""
     number(floor, name="floor", low=0.0, high=1.0, error=InvalidConfigurationError)
+
+
+def check_reward(reward: Mapping[str, float]) -> dict[str, float]:
+    """A copy of what each objective adds to a reward; refuses numbers that are none, and a reward of nothing."""
+    for name, worth in reward.items():
+        label(name, name="objective of the reward", error=InvalidConfigurationError)
+        number(worth, name=f"reward for {name!r}", error=InvalidConfigurationError)
+    if not any(reward.values()):
+        raise InvalidConfigurationError(f"a reward needs a number other than 0, got {reward}")
+    return dict(reward)
+
+
+def check_rewarded(reward: Mapping[str, float], objectives: Collection[str]) -> None:
+    """Refuse a reward for what is none of the ``objectives``."""
+    unknown = sorted(set(reward) - set(objectives))
+    if unknown:
+        raise InvalidConfigurationError(
+            f"the reward counts {', '.join(unknown)}, which is no objective; known: {', '.join(sorted(objectives))}"
+        )

@@ -14,9 +14,8 @@ from typing import Any
 import numpy as np
 
 from banditroute._imports import optional
-from banditroute._validate import label, number
 from banditroute.errors import InvalidConfigurationError
-from banditroute.policies.base import check_floor, with_floor
+from banditroute.policies.base import check_floor, check_reward, check_rewarded, with_floor
 from banditroute.types import Vector
 
 
@@ -75,12 +74,7 @@ class RiverPolicy:
             raise InvalidConfigurationError(
                 f"policy is {self.policy!r}; give a policy of river.bandit, such as UCB(delta=1)"
             )
-        object.__setattr__(self, "reward", dict(self.reward))  # the caller may go on to change its own
-        for name, worth in self.reward.items():
-            label(name, name="objective of the reward", error=InvalidConfigurationError)
-            number(worth, name=f"reward for {name!r}", error=InvalidConfigurationError)
-        if not any(self.reward.values()):
-            raise InvalidConfigurationError(f"a reward needs a number other than 0, got {self.reward}")
+        object.__setattr__(self, "reward", check_reward(self.reward))
         if not isinstance(self.pulls, int) or isinstance(self.pulls, bool) or self.pulls < 1:
             raise InvalidConfigurationError(f"pulls is {self.pulls!r}; give a whole number of at least 1")
         check_floor(self.floor)
@@ -90,11 +84,7 @@ class RiverPolicy:
 
     def start(self, *, objectives: Collection[str]) -> RiverState:
         """What one router learns; see :class:`banditroute.policies.LearningPolicy`."""
-        unknown = sorted(set(self.reward) - set(objectives))
-        if unknown:
-            raise InvalidConfigurationError(
-                f"the reward counts {', '.join(unknown)}, which is no objective; known: {', '.join(sorted(objectives))}"
-            )
+        check_rewarded(self.reward, objectives)
         return RiverState(spec=self)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import banditroute.policies
-from banditroute.policies import UCB, Greedy, InverseGap, Mixture, RiverPolicy, Thompson, Uniform
+from banditroute.policies import UCB, Adaptive, Greedy, InverseGap, Mixture, RiverPolicy, Thompson, Uniform
 from banditroute.policies.base import greedy
 from banditroute.testing import check_policy
 
@@ -31,6 +31,10 @@ POLICIES = {
         (Thompson, {"accuracy": 0.006}),
         (lambda: Thompson(scale=0.0), NOT_LEARNING),
         (lambda: Thompson(scale=1.0, floor=0.0), {"accuracy": 0.006}),
+    ],
+    "Adaptive": [
+        (Adaptive, {"accuracy": 0.006}),
+        (lambda: Adaptive(policies=[Greedy(floor=0.1), UCB()]), {}),
     ],
     "Uniform": [(Uniform, NOT_LEARNING)],
     "Mixture": [

@@ -1,0 +1,237 @@
+"""Drift: notice that an arm is no longer what it was, and believe less of what it taught before.
+
+What is watched, for each arm and objective, is the residual ``r`` of every outcome against its prediction, in units of
+the noise ``s``, the root mean square of the residuals so far: ``z = r / s``, clipped to 4 either way, so that no
+outlier decides alone. Two sums rise with outcomes above and below expectation and fall with others (Page 1954,
+"Continuous inspection schemes"; Hinkley 1971, "Inference about the change-point from cumulative sum tests"):
+
+    up   = max(0, up + z - slack)        down = max(0, down - z - slack)
+
+When one of them passes the threshold, the statistics of that objective of that arm are scaled down to the weight of a
+few observations; what other objectives, other arms and the part that arms share have learned stays.
+
+A store keeps adding to the statistics, and knows nothing of this. So the weight that is taken off is itself kept, as
+statistics of negative weight in the router's durable state, and merged with the stored ones whenever a belief is made
+from them: what is believed remains a function of what is stored, in every process. An outcome from before a reset that
+is erased later is taken off in full, although little of it was left.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import logging
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from typing import NamedTuple
+
+from banditroute._validate import number
+from banditroute.beliefs.base import Belief, BeliefSpec
+from banditroute.beliefs.statistics import ArmStatistics
+from banditroute.errors import IncompatibleStoreError, InvalidConfigurationError
+from banditroute.types import Vector
+
+_FARTHEST = 4.0  # noises that one outcome counts for at most
+_LEAST = 30  # outcomes that tell the noise, before any is judged by it
+
+_log = logging.getLogger("banditroute")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PageHinkley:
+    """When an arm counts as changed, and what is left of what it taught before.
+
+    Parameters
+    ----------
+    slack
+        Shift of the mean, in units of the noise, that is let pass; above 0. The shift that is found soonest is twice
+        as large.
+    threshold
+        Sum of shifts beyond the slack at which the arm counts as changed; above 0. A shift of ``h`` noises is found
+        after about ``threshold / (h - slack)`` outcomes.
+    worth
+        How many observations all that was learned before a change is worth after it; above 0.
+
+    Raises
+    ------
+    InvalidConfigurationError
+        For a number that is not finite and above 0.
+
+    Examples
+    --------
+    >>> PageHinkley(threshold=50.0).slack
+    0.25
+    """
+
+    slack: float = 0.25
+    threshold: float = 25.0
+    worth: float = 10.0
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            if number(getattr(self, field.name), name=field.name, low=0.0, error=InvalidConfigurationError) == 0.0:
+                raise InvalidConfigurationError(f"{field.name} is 0; give a number above 0")
+
+
+class Reset(NamedTuple):
+    """The latest change of one objective of one arm.
+
+    Attributes
+    ----------
+    arm, objective
+        What changed.
+    decided_at
+        When the decision was made whose outcome gave it away: Unix time in seconds.
+    times
+        How many changes of it were found so far.
+    """
+
+    arm: str
+    objective: str
+    decided_at: float
+    times: int
+
+
+class _Sums:
+    """The test of one objective of one arm since its last change."""
+
+    __slots__ = ("down", "n", "squares", "up")
+
+    def __init__(self) -> None:
+        self.n, self.squares, self.up, self.down = 0, 0.0, 0.0, 0.0
+
+    def add(self, residual: float, test: PageHinkley) -> bool:
+        """Take one residual; whether the arm has changed."""
+        if self.n >= _LEAST:
+            noise = math.sqrt(self.squares / self.n)
+            z = min(max(residual / noise, -_FARTHEST), _FARTHEST) if noise > 0.0 else 0.0
+            self.up = max(0.0, self.up + z - test.slack)
+            self.down = max(0.0, self.down - z - test.slack)
+        self.n += 1
+        self.squares += residual * residual
+        return max(self.up, self.down) > test.threshold
+
+
+class Drift:
+    """Watches the arms of one router. Not thread-safe: the chooser holds a lock.
+
+    The sums of the test are this process's own; the resets are everyone's.
+
+    Parameters
+    ----------
+    test
+        When an arm counts as changed; None: never, and what was reset before counts again.
+    belief
+        How statistics are merged.
+    dimension, features_version
+        Of the statistics; resets of others are not applied.
+    put_state
+        Takes what is to be given to :meth:`discounted` after a restart, and in other processes.
+    """
+
+    def __init__(
+        self,
+        *,
+        test: PageHinkley | None,
+        belief: BeliefSpec,
+        dimension: int,
+        features_version: str,
+        put_state: Callable[[str, bytes], None],
+    ) -> None:
+        self._test = test
+        self._belief = belief
+        self._dimension = dimension
+        self._features_version = features_version
+        self._put_state = put_state
+        self._sums: dict[tuple[str, str], _Sums] = {}
+        self._resets: dict[tuple[str, str], tuple[Reset, bytes]] = {}  # with the statistics that each takes off
+
+    @property
+    def resets(self) -> tuple[Reset, ...]:
+        """The latest change of everything that changed, oldest first."""
+        known = list(self._resets.values())  # at once: a refresh may add to them meanwhile
+        return tuple(sorted((reset for reset, _ in known), key=lambda reset: reset.decided_at))
+
+    def notice(self, belief: Belief, arm: str, x: Vector, values: Mapping[str, float]) -> list[str]:
+        """Compare outcomes with what ``belief``, which has yet to learn them, expects; the objectives that changed."""
+        believed = [name for name in values if name in belief.objectives]
+        if self._test is None or not believed:
+            return []
+        means = belief.predict(x).means[:, belief.arms.index(arm)]
+        return [
+            name
+            for name in believed
+            if self._sums.setdefault((arm, name), _Sums()).add(
+                values[name] - float(means[belief.objectives.index(name)]), self._test
+            )
+        ]
+
+    def reset(self, statistics: Mapping[str, bytes], arm: str, objective: str, decided_at: float) -> dict[str, bytes]:
+        """Let go of what an objective of an arm taught, but for a little; what is left of all ``statistics``."""
+        del self._sums[arm, objective]
+        held = ArmStatistics.from_bytes(statistics[arm])
+        group = next(group for group in held.groups if objective in group.objectives)
+        worth = group.n if self._test is None else self._test.worth
+        if group.n <= worth:
+            return dict(statistics)
+        held.groups = [group.split([objective])[0]]
+        held.groups[0].scale(worth / group.n - 1.0)
+        taken = held.to_bytes()
+        last, before = self._resets.get((arm, objective), (None, None))
+        times = 1 if last is None else last.times + 1
+        off = taken if before is None else self._belief.merge([before, taken], dimension=self._dimension)
+        self._resets[arm, objective] = Reset(arm, objective, decided_at, times), off
+        self._put_state("drift", self._to_bytes())
+        _log.warning(
+            "%s of arm %r has changed: %.0f observations of it now count as %g", objective, arm, group.n, worth
+        )
+        return {**statistics, arm: self._belief.merge([statistics[arm], taken], dimension=self._dimension)}
+
+    def discounted(
+        self, statistics: Callable[[], Mapping[str, bytes]], states: Mapping[str, bytes]
+    ) -> dict[str, bytes] | None:
+        """What is left of stored ``statistics`` by all resets, those in the stored ``states`` included.
+
+        None where there were none: then ``statistics`` is not called.
+
+        Where less is stored than a reset would take off (the store was rolled back to before it), it is passed over.
+
+        Raises
+        ------
+        IncompatibleStoreError
+            If the state is damaged.
+        """
+        if self._test is not None and "drift" in states:
+            self._read(states["drift"])
+        if not self._resets:
+            return None
+        left = dict(statistics())
+        for (arm, objective), (_, off) in self._resets.items():
+            if arm in left:
+                merged = self._belief.merge([left[arm], off], dimension=self._dimension)
+                if any(g.n > 0.0 for g in ArmStatistics.from_bytes(merged).groups if objective in g.objectives):
+                    left[arm] = merged
+        return left
+
+    def _to_bytes(self) -> bytes:
+        resets = [[*reset, base64.b64encode(off).decode()] for reset, off in self._resets.values()]
+        return json.dumps({"features_version": self._features_version, "resets": resets}).encode()
+
+    def _read(self, blob: bytes) -> None:
+        """Take over the resets that are newer than those known here."""
+        try:
+            state = json.loads(blob)
+            if state["features_version"] != self._features_version:
+                return
+            for *fields_, off in state["resets"]:
+                reset = Reset(*fields_)
+                key = reset.arm, reset.objective
+                if key not in self._resets or self._resets[key][0].times < reset.times:
+                    self._resets[key] = reset, base64.b64decode(off, validate=True)
+                    self._sums.pop(key, None)
+        except (ValueError, TypeError, KeyError) as error:
+            raise IncompatibleStoreError(
+                f"the stored state 'drift' is damaged ({error}); restore the database from a backup, or use another "
+                "router name"
+            ) from error
