@@ -21,10 +21,24 @@ Objectives without a guess of their noise (dollars, seconds, joules) are believe
 its average so far, which begins at that of all arms: the arms share how much *longer* a request takes, not by how many
 seconds. Spreads are those of an arm's own part and of the shared average; what the arms share otherwise shifts all
 alike.
+
+How much context matters is not for a user to guess. From the statistics that a belief starts with, the precision
+``a`` of the features is chosen for each objective by its evidence (empirical Bayes), with all weights and one noise for
+all arms integrated out: for n outcomes of K arms
+
+    log p(y | a) = const - 1/2 (sum_k log det A_k / det Lambda + log det P / det Lambda_(s,z))
+                         - (nu + n) / 2 log(nu noise0^2 + R)
+    R = sum_k rss_0,k + (b0, d0)' Lambda_(s,z) (b0, d0) - r' P^-1 r
+
+with ``r`` what ``P^-1`` is multiplied by above: the density of a Student distribution with ``nu`` degrees of freedom
+(Bishop 2006, sections 2.3.7 and 3.5.1). The usual precision stays unless another is better by ``_CLEARLY``, and none
+changes while the belief lives: what it learns does not depend on the order, and all that start from the same statistics
+agree. A router starts one whenever its store has folded what came.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -36,6 +50,8 @@ from banditroute.types import Arm, Vector
 
 _GUESS = 0.25  # of an observation: enough to begin with, little enough to give way to the first arms that are known
 _EXPECTED_PRECISION = 1.0  # the slope of what was expected is 1, give or take half
+_SCALES = (4.0, 16.0, 64.0, 256.0, 1024.0)  # precisions of the features that are tried, for each of them
+_CLEARLY = 15.0  # nats: outcomes are not quite normal, nor of one noise
 _NO_PRIOR = Prior()
 
 
@@ -48,7 +64,8 @@ class Hybrid(Linear):
     feature_precision, intercept_precision
         Prior precision of what an arm's weights add to the shared ones, in units of the noise: how many observations
         it takes for a feature of size 1 to earn half its weight. Above 0. None: ``64 (d - 1)``, or ``4 (d - 1)`` for
-        objectives without a guess of their noise, which depend on the request more than quality does.
+        objectives without a guess of their noise, which depend on the request more than quality does; unless what was
+        learned before the start says clearly that it is another of 4, 16, 64, 256 and 1024 times ``d - 1``.
     shared_precision
         The same of the shared weights. None: a 32nd of ``feature_precision``.
     noise, noise_strength, half_life_requests, half_life_seconds
@@ -95,11 +112,48 @@ class HybridBelief(LinearBelief):
         given = [arm if isinstance(arm, Arm) else Arm(name=arm) for arm in arms]
         self._z, self._columns = descriptors(given, [name for name in priors if priors[name].noise is not None])
         self._expected = {name: np.array([arm.expected.get(name, np.nan) for arm in given]) for name in priors}
+        self._scales: dict[str, float] = {}  # of objectives for which another than the usual was chosen
         super().__init__(spec=spec, arms=arms, dimension=dimension, priors=priors, statistics=statistics)
+        if spec.feature_precision is None and dimension > 1 and self._objectives:
+            self._choose_scales()
+
+    def _choose_scales(self) -> None:
+        """Choose the precision of the features of each objective, where its evidence is clear."""
+        learned = [name for name in self._objectives if name not in self._known_noise]
+        evidence = {name: {self._scale(name): self._evidence(name)} for name in learned}
+        for scale in _SCALES:
+            self._scales = dict.fromkeys(learned, scale)
+            self._derive()
+            for name in learned:
+                evidence[name][scale] = self._evidence(name)
+        self._scales = {}
+        for name, found in evidence.items():
+            best = max(found, key=found.__getitem__)
+            if found[best] > found[self._scale(name)] + _CLEARLY:
+                self._scales[name] = best
+        self._derive()
+
+    def _evidence(self, objective: str) -> float:
+        """``log p(y)`` of what was learned of an objective, but for a constant."""
+        j = self._objectives.index(objective)
+        g = int(self._group_of[j])
+        size = self._size(j)
+        unit = np.where(size > 0.0, size, 1.0)
+        begin, right = self._right(g, j, self._theta0[j] / unit[:, None])
+        start, shared = self._shared_precision(g), self._shared[g]
+        left = float((self._rss0[j] / (unit * unit)).sum() + start @ (begin * begin) - right @ shared @ right)
+        log_det = float(self._information[g].sum() - np.linalg.slogdet(shared)[1] - np.log(start).sum())
+        nu, guess = self._spec.noise_strength, self._priors.get(objective, _NO_PRIOR).noise or 1.0
+        n = float(self._n[j].sum())
+        return -0.5 * (log_det + (nu + n) * math.log(nu * guess * guess + max(left, 0.0)))
+
+    def _scale(self, objective: str) -> float:
+        """Prior precision of the features' weights, for each feature."""
+        return self._scales.get(objective, 64.0 if self._known_size(objective) else 4.0)
 
     def _prior_precision(self, objective: str) -> Vector:
-        per_feature = 64.0 if self._known_size(objective) else 4.0
-        precision = np.full(self._dimension, float(self._spec.feature_precision or per_feature * (self._dimension - 1)))
+        features = self._spec.feature_precision or self._scale(objective) * (self._dimension - 1)
+        precision = np.full(self._dimension, float(features))
         precision[-1] = self._spec.intercept_precision
         return precision
 
@@ -131,16 +185,12 @@ class HybridBelief(LinearBelief):
         shared = self._shared[g]
         lean = inverse[:, :, -1]  # A^-1 e_bias of every arm (K, d)
         self._common[g] = np.square(bias * lean[:, -1]) * shared[d - 1, d - 1]
-        start = self._shared_precision(g)
         for j in self._members[g]:
             prior = self._priors.get(self._objectives[j], _NO_PRIOR)
             size = self._size(j)
             unit = np.where(size > 0.0, size, 1.0)
             own = self._theta0[j] / unit[:, None]
-            right = np.concatenate([precision * own.sum(axis=0), bias * (own[:, -1] @ self._z)])
-            right[d - 1] += start[d - 1] * (1.0 if prior.noise is None else prior.mean or 0.0)
-            right[d:] += start[d:] * (self._columns == self._objectives[j])
-            weights = shared @ right
+            weights = shared @ self._right(g, j, own)[1]
             beta, offset = weights[:d], bias * (self._z @ weights[d:])
             pull = precision * beta  # Lambda beta_k = pull + offset_k e_bias
             moved = inverse @ pull + offset[:, None] * lean
@@ -150,6 +200,16 @@ class HybridBelief(LinearBelief):
                 - (moved + 2.0 * own) @ pull - offset * (moved + 2.0 * own)[:, -1]
             )  # fmt: skip
             self._scatter(j, rss, prior.noise or 1.0, bias, size)
+
+    def _right(self, g: int, j: int, own: Vector) -> tuple[Vector, Vector]:
+        """What is expected of the shared weights of an objective, and what ``P^-1`` turns into them, each ``(p,)``."""
+        precision, d = self._precision[g], self._dimension
+        prior = self._priors.get(self._objectives[j], _NO_PRIOR)
+        begin = np.zeros(d + len(self._columns))
+        begin[d - 1] = 1.0 if prior.noise is None else prior.mean or 0.0
+        begin[d:] = self._columns == self._objectives[j]
+        told = np.concatenate([precision * own.sum(axis=0), precision[-1] * (own[:, -1] @ self._z)])
+        return begin, told + self._shared_precision(g) * begin
 
     def _solve_shared(self, g: int) -> Vector:
         """``P^-1`` of a group, from what every arm tells."""

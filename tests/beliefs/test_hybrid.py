@@ -4,6 +4,8 @@ import math
 
 import numpy as np
 import pytest
+from scipy.linalg import block_diag
+from scipy.stats import multivariate_t
 
 from banditroute.beliefs import Hybrid, Linear, Observation, Prior
 from banditroute.beliefs.hybrid import descriptors
@@ -194,3 +196,90 @@ def test_two_half_lives_are_refused():
         Hybrid(half_life_requests=1.0, half_life_seconds=1.0)
     with pytest.raises(InvalidConfigurationError, match="half_life_seconds is 0"):
         Linear(half_life_seconds=0.0)
+
+
+def folded(spec, contexts, outcomes):
+    return {
+        f"arm {k}": spec.fold(
+            None, [Observation(row, {"quality": value}) for row, value in zip(x, y, strict=True)], dimension=x.shape[1]
+        )
+        for k, (x, y) in enumerate(zip(contexts, outcomes, strict=True))
+    }
+
+
+def test_the_evidence_is_the_student_density_of_all_outcomes():
+    counts, d, nu = [9, 3, 0], 3, 4.0
+    contexts, outcomes = drawn(5, counts, d)
+    arms = [Arm(name=f"arm {k}", expected={"quality": 0.2 * k}, descriptors={"size": k}) for k in range(3)]
+    z, columns = descriptors(arms, ["quality"])
+    ours, theirs = [], []
+    for feature in (0.5, 8.0, 300.0):
+        spec = Hybrid(feature_precision=feature, intercept_precision=2.0)
+        belief = spec.start(arms=arms, dimension=d, priors=QUALITY, statistics=folded(spec, contexts, outcomes))
+        ours.append(belief._evidence("quality"))
+        own, shared = np.array([feature, feature, 2.0]), [feature / 32.0] * 2 + [0.25]
+        shared += [1.0 if name else 2.0 for name in columns]
+        b0 = np.array([0.0, 0.0, 0.5] + [float(name == "quality") for name in columns])
+        e = [np.hstack([x, np.ones((len(x), 1)) * z[k]]) for k, x in enumerate(contexts)]
+        apart = block_diag(*[(x / own) @ x.T for x in contexts if len(x)])
+        scale = np.eye(sum(counts)) + apart + (np.vstack(e) / shared) @ np.vstack(e).T
+        law = multivariate_t(np.vstack(e) @ b0, 0.4**2 * scale, df=nu)
+        theirs.append(law.logpdf(np.concatenate(outcomes)))
+    assert np.ptp(theirs) > 1.0
+    assert np.diff(ours) == pytest.approx(np.diff(theirs), abs=1e-9)
+
+
+def strong(seed, count, effect):
+    """Four arms, of which each does well on requests of its own."""
+    rng = np.random.default_rng(seed)
+    contexts = [np.hstack([rng.normal(size=(count, 8)), np.ones((count, 1))]) for _ in range(4)]
+    weights = np.random.default_rng(0).normal(size=(4, 9)) * effect / math.sqrt(8.0)
+    return contexts, [0.5 + x @ w + 0.2 * rng.normal(size=count) for x, w in zip(contexts, weights, strict=True)]
+
+
+def test_where_arms_differ_by_context_the_precision_falls_and_so_does_the_error():
+    contexts, outcomes = strong(1, 60, 0.5)
+    tested, truth = strong(2, 200, 0.5)
+    usual = Hybrid(feature_precision=64.0 * 8)
+    errors, weights = [], []
+    for spec in (usual, Hybrid()):
+        blobs = folded(spec, contexts, outcomes)
+        belief = spec.start(arms=list(blobs), dimension=9, priors=QUALITY, statistics=blobs)
+        left = [
+            y - [belief.predict(row).means[0, k] for row in x]
+            for k, (x, y) in enumerate(zip(tested, truth, strict=True))
+        ]
+        errors.append(float(np.square(left).mean()))
+        weights.append(float(belief.information()[0]))
+    assert errors[1] < 0.5 * errors[0]  # of which 0.04 is the noise
+    assert weights[1] > 2.0 * weights[0]
+
+
+@pytest.mark.parametrize("effect", [0.0, 0.02])
+def test_without_clear_evidence_the_usual_precision_stays(effect):
+    blobs = folded(Hybrid(), *strong(1, 60, effect))
+    chosen, usual = (
+        spec.start(arms=list(blobs), dimension=9, priors=QUALITY, statistics=blobs)
+        for spec in (Hybrid(), Hybrid(feature_precision=64.0 * 8))
+    )
+    x = np.ones(9)
+    for ours, theirs in zip(chosen.predict(x), usual.predict(x), strict=True):
+        assert np.array_equal(ours, theirs)
+
+
+def test_the_choice_lives_as_long_as_the_belief_whatever_it_learns_and_watches():
+    contexts, outcomes = strong(1, 60, 0.5)
+    spec, priors = Hybrid(), {**QUALITY, "cost_usd": Prior()}
+    blobs = folded(spec, [x[:50] for x in contexts], [y[:50] for y in outcomes])
+    events = [(k, x, y) for k in range(4) for x, y in zip(contexts[k][50:], outcomes[k][50:], strict=True)]
+    beliefs = []
+    for order in (events, events[::-1]):
+        belief = spec.start(arms=list(blobs), dimension=9, priors=priors, statistics=blobs)
+        for k, x, y in order:
+            belief.update(f"arm {k}", x, {"quality": y})
+        belief.watch(["cost_usd"])  # derives everything afresh
+        beliefs.append(belief.predict(np.ones(9)))
+    for ours, theirs in zip(*beliefs, strict=True):
+        assert ours == pytest.approx(theirs, abs=1e-9)
+    again = spec.start(arms=list(blobs), dimension=9, priors=priors, statistics=blobs)
+    assert again._scales == belief._scales != {}
