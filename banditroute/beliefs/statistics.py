@@ -198,7 +198,7 @@ class ArmStatistics:
     def _drop_empty(self) -> bool:
         """Let go of groups of which all was taken back; returns whether there were any."""
         before = len(self.groups)
-        self.groups = [group for group in self.groups if group.n > _NOTHING]
+        self.groups = [group for group in self.groups if abs(group.n) > _NOTHING]
         return len(self.groups) < before
 
     def to_bytes(self) -> bytes:
