@@ -141,7 +141,7 @@ class Listener:
         >>> row = ([0.5], {"small": {"quality": 0.0}, "large": {"quality": 1.0}})
         >>> router.warm_start([row] * 200, worth=50)
         >>> router.route([0.5]).means.round(2)
-        array([[0.02, 0.98]])
+        array([[0.04, 0.96]])
         """
         if worth is not None and number(worth, name="worth", low=0.0, error=InvalidConfigurationError) == 0.0:
             raise InvalidConfigurationError("worth is 0; give how many requests the log counts for")
