@@ -17,8 +17,6 @@ from banditroute.policies.inverse_gap import InverseGap
 from banditroute.policies.thompson import Thompson
 from banditroute.policies.ucb import UCB
 
-_DRIFT = PageHinkley()
-
 
 class Learner:
     """A belief and the policy that acts on it. Holds settings only: many routers may share one.
@@ -35,7 +33,8 @@ class Learner:
         acting on the best expectation explores contexts by itself (Bastani, Bayati and Khosravi 2021, "Mostly
         exploration-free algorithms for contextual bandits").
     drift
-        When an arm counts as changed, and what it taught before as out of date; None: never.
+        When an arm counts as changed, and what it taught before as out of date: a
+        :class:`banditroute.beliefs.PageHinkley`. None: never.
 
     Raises
     ------
@@ -55,7 +54,7 @@ class Learner:
         policy: Policy | LearningPolicy,
         belief: BeliefSpec | None = None,
         context_exploration: float = 0.3,
-        drift: PageHinkley | None = _DRIFT,
+        drift: PageHinkley | None = None,
     ) -> None:
         self.policy = policy
         self.belief: BeliefSpec = Hybrid() if belief is None else belief
@@ -92,7 +91,7 @@ class LinUCB(Learner):
         floor: float = 0.005,
         belief: BeliefSpec | None = None,
         context_exploration: float = 0.3,
-        drift: PageHinkley | None = _DRIFT,
+        drift: PageHinkley | None = None,
     ) -> None:
         policy = UCB(alpha=alpha, delta=delta, floor=floor)
         super().__init__(policy=policy, belief=belief, context_exploration=context_exploration, drift=drift)
@@ -121,7 +120,7 @@ class ThompsonSampling(Learner):
         floor: float = 0.005,
         belief: BeliefSpec | None = None,
         context_exploration: float = 0.3,
-        drift: PageHinkley | None = _DRIFT,
+        drift: PageHinkley | None = None,
     ) -> None:
         policy = Thompson(scale=scale, floor=floor)
         super().__init__(policy=policy, belief=belief, context_exploration=context_exploration, drift=drift)
@@ -149,7 +148,7 @@ class SquareCB(Learner):
         scale: float = 10.0,
         belief: BeliefSpec | None = None,
         context_exploration: float = 0.3,
-        drift: PageHinkley | None = _DRIFT,
+        drift: PageHinkley | None = None,
     ) -> None:
         policy = InverseGap(scale=scale)
         super().__init__(policy=policy, belief=belief, context_exploration=context_exploration, drift=drift)
@@ -172,6 +171,6 @@ class EpsilonGreedy(Learner):
     """
 
     def __init__(
-        self, *, epsilon: float = 0.1, belief: BeliefSpec | None = None, drift: PageHinkley | None = _DRIFT
+        self, *, epsilon: float = 0.1, belief: BeliefSpec | None = None, drift: PageHinkley | None = None
     ) -> None:
         super().__init__(policy=Greedy(floor=epsilon), belief=belief, drift=drift)
