@@ -9,6 +9,7 @@ from banditroute.features.cluster_tracker import ClusterTracker
 from banditroute.features.complexity import Complexity
 from banditroute.features.compose import Compose
 from banditroute.features.fourier import FourierFeatures
+from banditroute.features.generic import generic_prompts
 from banditroute.features.metadata import Metadata
 from banditroute.features.sentence import SentenceEmbedding
 from banditroute.features.standardize import Standardize
@@ -34,4 +35,5 @@ __all__ = [
     "Template",
     "TextFeatures",
     "WarmUp",
+    "generic_prompts",
 ]
