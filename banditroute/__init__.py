@@ -19,7 +19,7 @@ from banditroute.errors import (
 from banditroute.explanation import Explanation
 from banditroute.features import SentenceEmbedding, TextFeatures
 from banditroute.learners import EpsilonGreedy, Learner, LinUCB, SquareCB, ThompsonSampling
-from banditroute.limits import CircuitBreaker, Limits
+from banditroute.limits import Budget, CircuitBreaker, Limits, Spend
 from banditroute.policies import Mixture, Uniform
 from banditroute.records import Records
 from banditroute.rewards import Objective
@@ -30,6 +30,7 @@ from banditroute.types import Arm, Decision, Feedback, Preference, Request
 __all__ = [
     "Arm",
     "BanditRouteError",
+    "Budget",
     "CircuitBreaker",
     "ConflictingFeedbackError",
     "Decision",
@@ -54,6 +55,7 @@ __all__ = [
     "Router",
     "SQLStore",
     "SentenceEmbedding",
+    "Spend",
     "SquareCB",
     "StoreError",
     "TextFeatures",

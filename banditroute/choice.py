@@ -7,6 +7,7 @@ import math
 import os
 import threading
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 
 import numpy as np
 
@@ -16,8 +17,10 @@ from banditroute.draw import CannotChooseError, draw
 from banditroute.errors import InvalidRequestError
 from banditroute.history import History
 from banditroute.learners import Learner
-from banditroute.limits.constraints import Excess, Limits, excess
+from banditroute.limits.budget import Spend
+from banditroute.limits.constraints import Limits
 from banditroute.limits.gate import Gate
+from banditroute.outlook import look, tokens_of
 from banditroute.policies.base import start
 from banditroute.rewards.objectives import Objective
 from banditroute.rewards.prices import TokenPrices
@@ -26,8 +29,8 @@ from banditroute.rewards.utility import utility, weights
 from banditroute.store.base import Event, Memory
 from banditroute.types import Arm, Decision, Preference, Request, Vector
 
-_CHARACTERS_PER_TOKEN = 4.0
 _CACHED_PREFERENCES = 1024
+_NOT_FINITE = "the belief is not finite; verify or restore the stored statistics"
 
 
 class Chooser:
@@ -123,53 +126,67 @@ class Chooser:
             eligible = None if among is None else [k for k, name in enumerate(names) if name in among]
             if eligible == []:
                 raise InvalidRequestError(f"no arm is left: {', '.join(among or ())} was removed meanwhile")
-            belief = self._belief
+            belief, gate = self._belief, self._gate
             if limits is not None:
                 self._watch(limits.objectives.values())
             signed = self._weights.get(preference)
             if signed is None:
                 signed = self._weigh(preference)
             belief.advance(now, ordinal)
-            means, spreads, averages = belief.predict(x)
-            explored = np.sqrt(self._of_context * spreads * spreads + (1.0 - self._of_context) * averages * averages)
-            computed = None if self._prices is None else self._price(self._prices, request, means, spreads, explored)
-            objectives = belief.objectives
-            if "availability" in objectives:
-                j = objectives.index("availability")
-                means[j], spreads[j] = self._gate.availability()
-                explored[j] = spreads[j]
-            information = belief.information
+            outlook = look(
+                belief,
+                x,
+                of_context=self._of_context,
+                prices=self._prices,
+                tokens=None if self._prices is None else tokens_of(request),
+                availability=gate.availability,
+            )
+            objectives, means, spreads, explored, _ = outlook
             admission = None
-            if limits is not None or self._gate.bars(request.input_tokens):
-                admission = self._gate.admit(
+            if limits is not None or gate.bars(request.input_tokens):
+                admission = gate.admit(
                     range(len(names)) if eligible is None else eligible,
                     tokens=request.input_tokens,
                     now=now,
                     limits=limits,
-                    beyond=self._judge(limits, means, spreads, computed) if limits and limits.objectives else None,
+                    beyond=outlook.excess(limits, belief.counts) if limits and limits.objectives else None,
                 )
                 eligible = admission.positions
+            utilities, utility_spreads = utility(signed, means, explored)
+            penalties = self._no_penalty
+            if gate.accounts.count(request.tags):
+                spends = {name: means[objectives.index(name)] for name in gate.accounts.objectives}
+                if not all(math.isfinite(row.sum()) for row in (utilities, *spends.values())):
+                    raise CannotChooseError(_NOT_FINITE)
+                positions = range(len(names)) if eligible is None else eligible
+                penalties, eligible = gate.accounts.pace(
+                    request.tags, utilities, utility_spreads, spends, positions, now
+                )
+                utilities = utilities - penalties
+            information = belief.information
             if eligible is not None:
                 names = tuple(names[k] for k in eligible)
-                means, spreads, explored = means[:, eligible], spreads[:, eligible], explored[:, eligible]
+                means, spreads = means[:, eligible], spreads[:, eligible]
+                utilities, utility_spreads = utilities[eligible], utility_spreads[eligible]
+                penalties = penalties[eligible]
 
                 def information() -> Vector:
                     some: Vector = belief.information()[eligible]
                     return some
 
-            utilities, utility_spreads = utility(signed, means, explored)
             if not math.isfinite(np.vdot(utilities, utilities) + np.vdot(utility_spreads, utility_spreads)):
-                raise CannotChooseError("the belief is not finite; verify or restore the stored statistics")
+                raise CannotChooseError(_NOT_FINITE)
             probabilities = self._policy.probabilities(
                 utilities, utility_spreads, arms=names, information=information, x=x
             )
             chosen, propensity = draw(probabilities, len(names), self._rng.random())
-            self._gate.choose(names[chosen], now)
+            id = _new_id(now)
+            self._enter(id, request, names[chosen], names, now)
         return Decision(
-            id=_new_id(now),
+            id=id,
             arm=names[chosen],
             propensity=propensity,
-            reason="policy" if admission is None else admission.reason(chosen, names[chosen]),
+            reason="policy" if admission is None else admission.reason(names[chosen]),
             decided_at=now,
             arms=names,
             probabilities=probabilities,
@@ -178,7 +195,7 @@ class Chooser:
             spreads=spreads,
             utilities=utilities,
             utility_spreads=utility_spreads,
-            penalties=self._no_penalty[: len(names)],
+            penalties=penalties,
             x=x,
             preference=preference,
             policy=self._policy_text,
@@ -204,8 +221,11 @@ class Chooser:
         arm = arm if arm in names else names[0]
         nothing = np.zeros((0, len(names)))
         zeros = np.zeros(len(names))
+        id = _new_id(now)
+        with suppress(Exception), self._lock:  # what fails may be the gate itself
+            self._enter(id, request, arm, names, now)
         return Decision(
-            id=_new_id(now),
+            id=id,
             arm=arm,
             propensity=1.0,
             reason=f"fallback: {trouble}",
@@ -264,10 +284,23 @@ class Chooser:
         with self._lock:
             return self._drift.resets
 
-    def report(self, event: Event, now: float) -> None:
-        """Tell the gate what is newly reported, ``now``, and learned already."""
+    def report(self, id: str, event: Event, now: float) -> None:
+        """Tell the gate what is newly reported, ``now``, of decision ``id``, and learned already."""
         with self._lock:
-            self._gate.report(event.arm, event.values, decided_at=event.decided_at, now=now, first=event.first)
+            self._gate.report(id, event.arm, event.values, decided_at=event.decided_at, now=now, first=event.first)
+
+    def spends(self, now: float) -> tuple[Spend, ...]:
+        """How each budget stands."""
+        with self._lock:
+            return self._gate.accounts.spends(now)
+
+    def _enter(self, id: str, request: Request, arm: str, names: Sequence[str], now: float) -> None:
+        """Tell the gate of the decision ``id`` for ``arm``, one of ``names``."""
+        tokens = None if self._prices is None else tokens_of(request)
+        by_tokens = None
+        if self._prices is not None and tokens is not None:
+            by_tokens = self._prices.by_tokens(self._names.index(arm), tokens)
+        self._gate.choose(id, arm, names, request.tags, now, by_tokens)
 
     def refresh(self, memory: Memory) -> None:
         """Believe what is remembered now in place of what was; meanwhile nothing may be learned."""
@@ -325,6 +358,7 @@ class Chooser:
         )
         if any(arm.priced for arm in arms):
             belief.watch(["cost_usd", "output_tokens"])
+        belief.watch(self._gate.accounts.objectives)
         return belief
 
     def _exchange(self, belief: Belief) -> None:
@@ -345,37 +379,6 @@ class Chooser:
         signed = weights(preference, self._belief.objectives, self._objectives)
         self._weights[preference] = signed
         return signed
-
-    def _price(
-        self, prices: TokenPrices, request: Request, means: Vector, spreads: Vector, explored: Vector
-    ) -> Vector | None:
-        """Replace the learned cost of priced arms by the one computed from tokens, and say of which ``(K,)``."""
-        tokens: float | None = request.input_tokens
-        if tokens is None:
-            if request.text is None:
-                return None  # neither counted nor countable: the learned cost stands
-            characters = sum(len(text) for _, text in request.messages) or len(request.text)
-            tokens = characters / _CHARACTERS_PER_TOKEN
-        cost, output = (self._belief.objectives.index(name) for name in ("cost_usd", "output_tokens"))
-        mean, spread = prices.cost_usd(tokens, means[output], spreads[output])
-        # An arm that reported dollars and never tokens is better known by its dollars.
-        known_by_tokens = (self._belief.counts("output_tokens") > 0) | (self._belief.counts("cost_usd") == 0)
-        by_tokens: Vector = prices.priced & known_by_tokens
-        means[cost] = np.where(by_tokens, mean, means[cost])
-        spreads[cost] = np.where(by_tokens, spread, spreads[cost])
-        _, spread = prices.cost_usd(tokens, means[output], explored[output])
-        explored[cost] = np.where(by_tokens, spread, explored[cost])
-        return by_tokens
-
-    def _judge(self, limits: Limits, means: Vector, spreads: Vector, computed: Vector | None) -> Excess:
-        """How far all arms are beyond ``limits``; a ``computed`` cost is known without any outcome."""
-        row = {name: self._belief.objectives.index(name) for name in limits.objectives.values()}
-        known = {name: self._belief.counts(name) for name in row}
-        if computed is not None and "cost_usd" in known:
-            known["cost_usd"] = np.where(computed, np.inf, known["cost_usd"])
-        return excess(
-            limits, {name: means[j] for name, j in row.items()}, {name: spreads[j] for name, j in row.items()}, known
-        )
 
 
 def _new_id(now: float) -> str:

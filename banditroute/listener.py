@@ -193,6 +193,6 @@ class Listener:
 
         def hear(event: Event) -> None:
             self._chooser.learn(event)
-            self._chooser.report(event, report.received_at)
+            self._chooser.report(decision_id, event, report.received_at)
 
         return self._store.add_feedback(report, hear)

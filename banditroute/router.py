@@ -18,6 +18,7 @@ from banditroute._checks import (
     RouteOptions,
     check_arms,
     check_breaker,
+    check_budgets,
     check_eligible,
     check_features,
     check_learner,
@@ -34,6 +35,7 @@ from banditroute.features.base import Featurizer
 from banditroute.history import fold_with
 from banditroute.learners import Learner
 from banditroute.limits.breaker import CircuitBreaker
+from banditroute.limits.budget import Budget, Spend
 from banditroute.limits.constraints import Limits
 from banditroute.limits.gate import Gate
 from banditroute.listener import Listener
@@ -71,6 +73,8 @@ class Router(Listener):
         What an arm must keep to serve a request. Default: nothing.
     breaker
         When to leave a failing arm alone; None: never.
+    budgets
+        What may be spent; each process keeps its own.
     store
         Where decisions, feedback and what was learned are kept. Default: ``MemoryStore()``, gone with the process.
     fallback
@@ -113,6 +117,7 @@ class Router(Listener):
         objectives: Sequence[Objective] = (),
         limits: Limits | None = None,
         breaker: CircuitBreaker | None = CircuitBreaker(),  # noqa: B008
+        budgets: Sequence[Budget] = (),
         store: Store | None = None,
         fallback: str | None = None,
         name: str = "default",
@@ -132,6 +137,7 @@ class Router(Listener):
         self._limits = check_limits(limits, error=InvalidConfigurationError)
         check_eligible(self._arms, limits=self._limits, error=InvalidConfigurationError)
         check_breaker(breaker)
+        check_budgets(budgets)
         self._clock = clock
         self._changing = threading.Lock()  # held while the arms or the warm start change
         label(name, name="Router(name=...)", error=InvalidConfigurationError)
@@ -149,7 +155,13 @@ class Router(Listener):
                 arms=self._arms,
                 objectives=self._objectives,
                 learner=self._learner,
-                gate=Gate(arms=self._arms, breaker=breaker, states=memory.states, put_state=self._store.put_state),
+                gate=Gate(
+                    arms=self._arms,
+                    breaker=breaker,
+                    budgets=budgets,
+                    states=memory.states,
+                    put_state=self._store.put_state,
+                ),
                 features_version=self._features.version,
                 dimension=self._dimension,
                 memory=memory,
@@ -193,6 +205,11 @@ class Router(Listener):
     def resets(self) -> tuple[Reset, ...]:
         """What was found to have changed, each with when and how often, oldest first; see ``Learner(drift=...)``."""
         return self._chooser.resets
+
+    @property
+    def budgets(self) -> tuple[Spend, ...]:
+        """How each budget stands: spend, pace and shadow price."""
+        return self._chooser.spends(self._clock())
 
     def route(
         self,
