@@ -181,7 +181,7 @@ class Chooser:
             )
             chosen, propensity = draw(probabilities, len(names), self._rng.random())
             id = _new_id(now)
-            self._enter(id, request, names[chosen], names, now)
+            self._enter(id, request, chosen, names, probabilities, now)
         return Decision(
             id=id,
             arm=names[chosen],
@@ -221,9 +221,10 @@ class Chooser:
         arm = arm if arm in names else names[0]
         nothing = np.zeros((0, len(names)))
         zeros = np.zeros(len(names))
+        probabilities = np.array([float(name == arm) for name in names])
         id = _new_id(now)
         with suppress(Exception), self._lock:  # what fails may be the gate itself
-            self._enter(id, request, arm, names, now)
+            self._enter(id, request, names.index(arm), names, probabilities, now)
         return Decision(
             id=id,
             arm=arm,
@@ -231,7 +232,7 @@ class Chooser:
             reason=f"fallback: {trouble}",
             decided_at=now,
             arms=names,
-            probabilities=np.array([float(name == arm) for name in names]),
+            probabilities=probabilities,
             objectives=(),
             means=nothing,
             spreads=nothing,
@@ -294,13 +295,15 @@ class Chooser:
         with self._lock:
             return self._gate.accounts.spends(now)
 
-    def _enter(self, id: str, request: Request, arm: str, names: Sequence[str], now: float) -> None:
-        """Tell the gate of the decision ``id`` for ``arm``, one of ``names``."""
+    def _enter(
+        self, id: str, request: Request, chosen: int, names: Sequence[str], probabilities: Vector, now: float
+    ) -> None:
+        """Tell the gate of the decision ``id`` for the ``chosen``-th of ``names``."""
         tokens = None if self._prices is None else tokens_of(request)
         by_tokens = None
         if self._prices is not None and tokens is not None:
-            by_tokens = self._prices.by_tokens(self._names.index(arm), tokens)
-        self._gate.choose(id, arm, names, request.tags, now, by_tokens)
+            by_tokens = self._prices.by_tokens(self._names.index(names[chosen]), tokens)
+        self._gate.choose(id, chosen, names, probabilities, request.tags, now, by_tokens)
 
     def refresh(self, memory: Memory) -> None:
         """Believe what is remembered now in place of what was; meanwhile nothing may be learned."""

@@ -29,7 +29,9 @@ MAY_IMPORT["warm_start"] = GROUND | {"beliefs"}
 MAY_IMPORT["history"] = GROUND | {"beliefs", "store", "warm_start"}
 MAY_IMPORT["outlook"] = GROUND | {"beliefs", "rewards", "limits"}
 MAY_IMPORT["choice"] = (
-    {"history", "draw", "outlook"} | GROUND | {"features", "beliefs", "rewards", "policies", "limits", "store", "learners"}
+    {"history", "draw", "outlook"}
+    | GROUND
+    | {"features", "beliefs", "rewards", "policies", "limits", "store", "learners"}
 )
 MAY_IMPORT["_checks"] = MAY_IMPORT["choice"]
 MAY_IMPORT["records"] = MAY_IMPORT["choice"] | {"choice"}

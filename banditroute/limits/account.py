@@ -72,20 +72,28 @@ class Account:
         self._begin(now)
         self._pacer.observe(utilities, spreads, self._expected, positions, self._allowance.target(now))
 
-    def affords(self, positions: Sequence[int], now: float) -> list[int]:
+    def afford(self, positions: Sequence[int], now: float) -> list[int]:
         """Those of ``positions`` that the budget can bear for this request, at least the cheapest."""
         # A call may turn out dearer than expected of it: what is at risk is at least the arm's average.
         at_risk = np.maximum(self._expected, self._averages)
-        return self._pacer.affords(at_risk, positions, self._allowance.most(now))
+        return self._pacer.afford(at_risk, positions, self._allowance.most(now))
 
     def reserve(
-        self, id: str, chosen: int, positions: Sequence[int], now: float, by_tokens: tuple[float, float] | None
+        self,
+        id: str,
+        chosen: int,
+        positions: Sequence[int],
+        probabilities: Vector,
+        now: float,
+        by_tokens: tuple[float, float] | None,
     ) -> None:
-        """Enter a request for the arm at ``chosen``, with what was expected last, of ``positions`` to choose from."""
+        """Enter a request for the ``chosen``-th of ``positions``, with what was expected last."""
         self._begin(now)
-        spend = float(self._expected[chosen])
+        expected = self._expected[positions]
+        spend = float(expected[chosen])
+        self._pacer.learn(float(probabilities @ expected))
         self._ledger.reserve(id, spend, now, by_tokens if self.budget.usd is not None else None)
-        self._allowance.enter(spend, float(self._expected[positions].min()), now)
+        self._allowance.enter(spend, float(expected.min()), now)
 
     def settle(self, id: str, values: Mapping[str, float], now: float) -> None:
         """Enter what a request took, if the outcomes ``values`` say so."""

@@ -78,23 +78,27 @@ class Accounts:
             off -= account.price * spend  # each is priced as the others stand
             account.pace(utilities - off, spreads, positions, now)
             off += account.price * spend
-            left = account.affords(left, now)
+            left = account.afford(left, now)
         return off, left
 
     def reserve(
         self,
         id: str,
-        arm: str,
+        chosen: int,
         among: Sequence[str],
+        probabilities: Vector,
         tags: Collection[str],
         now: float,
         by_tokens: tuple[float, float] | None,
     ) -> None:
-        """Enter a decision for ``arm``, of ``among`` to choose from; ``by_tokens`` as in ``Ledger.reserve``."""
+        """Enter a decision for the ``chosen``-th of the arms ``among`` which it was, as likely as ``probabilities`` say.
+
+        ``by_tokens`` is as in ``Ledger.reserve``.
+        """
         positions = [self._arms.index(name) for name in among]
         for account in self._accounts:
             if account.counts(tags):
-                account.reserve(id, self._arms.index(arm), positions, now, by_tokens)
+                account.reserve(id, chosen, positions, probabilities, now, by_tokens)
 
     def settle(self, id: str, values: Mapping[str, float], now: float) -> None:
         """Enter what a request took, where the outcomes ``values`` say so."""

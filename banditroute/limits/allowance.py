@@ -9,6 +9,7 @@ from __future__ import annotations
 
 _FIRST_CREDIT = 30.0  # requests' worth
 _CREDIT = 0.005  # more of it for each request: half a percent of what was ever granted
+_SAVED = 1.0
 _HORIZON = 100.0  # requests within which a deviation is paid back
 _MARGIN = 0.98  # aimed at, since a deviation is only paid back after it was made
 _RECENT = 30  # gaps between requests over which the usual one is averaged
@@ -33,8 +34,8 @@ class PerRequest:
     --------
     >>> allowance = PerRequest(amount=0.01)
     >>> allowance.enter(0.02, least=0.001, now=0.0)
-    >>> allowance.balance, round(allowance.target(0.0), 5)  # 0.985 x 0.01 - 0.01 / 100
-    (-0.01, 0.00975)
+    >>> allowance.balance, round(allowance.target(0.0), 5)  # 0.98 x 0.01 - 0.01 / 100
+    (-0.01, 0.0097)
     """
 
     def __init__(self, *, amount: float, requests: int = 0, balance: float = 0.0) -> None:
@@ -57,7 +58,7 @@ class PerRequest:
     def correct(self, more: float) -> None:
         """Take into account that a request took so much ``more`` than was expected of it."""
         # What was left unspent long ago is not carried: it would be spent all at once.
-        self.balance = min(self.balance - more, _credit(self.requests) * self._amount)
+        self.balance = min(self.balance - more, _SAVED * _credit(self.requests) * self._amount)
 
     def target(self, now: float) -> float:
         """What the next requests may take, each on average."""

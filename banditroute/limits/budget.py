@@ -97,6 +97,15 @@ class Spend:
         What the budget allowed until now: its amount for each request, or for the part of the hour or day that is over.
     shadow_price
         Points of utility that one more dollar or joule must buy; 0 where the budget does not bind.
+
+    Examples
+    --------
+    >>> from banditroute import Router
+    >>> router = Router(arms=["small", "large"], features=1, budgets=[Budget(usd=0.01)], seed=0)
+    >>> router.feedback(router.route([0.5]).id, cost_usd=0.005)
+    >>> (spend,) = router.budgets
+    >>> spend.requests, spend.spent, spend.pace
+    (1, 0.005, 0.5)
     """
 
     budget: Budget

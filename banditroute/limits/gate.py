@@ -140,17 +140,28 @@ class Gate:
     def choose(
         self,
         id: str,
-        arm: str,
+        chosen: int,
         among: Sequence[str],
+        probabilities: Vector,
         tags: Collection[str],
         now: float,
         by_tokens: tuple[float, float] | None,
     ) -> None:
-        """Say that of ``among`` an arm was chosen, as decision ``id``; ``by_tokens`` as in ``Ledger.reserve``."""
+        """Say that the ``chosen``-th of the arms ``among`` which it was is chosen, as decision ``id``.
+
+        Parameters
+        ----------
+        probabilities
+            Of each of the arms.
+        tags
+            Of the request.
+        by_tokens
+            As in ``Ledger.reserve``.
+        """
         if self._circuits.tripped:
-            self._circuits.choose(arm, now)
+            self._circuits.choose(among[chosen], now)
         if self.accounts.objectives:
-            self.accounts.reserve(id, arm, among, tags, now, by_tokens)
+            self.accounts.reserve(id, chosen, among, probabilities, tags, now, by_tokens)
             self._put_state("budgets", self.accounts.to_bytes())
 
     def availability(self) -> tuple[Vector, Vector]:

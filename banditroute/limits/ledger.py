@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from typing import NamedTuple
 
@@ -87,7 +88,7 @@ class Ledger:
         self.reserved -= self._open.pop(id).amount
         self.spent += amount
         if not self._open or self.reserved < 0.0:  # what rounding leaves
-            self.reserved = sum(reservation.amount for reservation in self._open.values())
+            self.reserved = math.fsum(reservation.amount for reservation in self._open.values())
 
     def clear(self) -> None:
         """Begin anew; what was open is counted no more."""
