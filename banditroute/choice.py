@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 import os
 import threading
@@ -93,7 +92,7 @@ class Chooser:
         for event in memory.pending:
             self._policy.learn(event.arm, event.x, event.values)
         self._learned = memory.feedback
-        self._decided = itertools.count(memory.decisions)
+        self._decided = memory.decisions
 
     def rates(self, prefer: Preference | Scaled) -> Preference:
         """The exchange rates that a preference comes to just now."""
@@ -121,7 +120,8 @@ class Chooser:
             If what is believed is not finite, or the policy gives no probabilities.
         """
         with self._lock:
-            ordinal = next(self._decided)
+            ordinal = self._decided
+            self._decided += 1
             names = self._names
             eligible = None if among is None else [k for k, name in enumerate(names) if name in among]
             if eligible == []:
@@ -223,8 +223,11 @@ class Chooser:
         zeros = np.zeros(len(names))
         probabilities = np.array([float(name == arm) for name in names])
         id = _new_id(now)
-        with suppress(Exception), self._lock:  # what fails may be the gate itself
-            self._enter(id, request, names.index(arm), names, probabilities, now)
+        with self._lock:
+            ordinal = self._decided
+            self._decided += 1
+            with suppress(Exception):  # what fails may be the gate itself
+                self._enter(id, request, names.index(arm), names, probabilities, now)
         return Decision(
             id=id,
             arm=arm,
@@ -245,7 +248,7 @@ class Chooser:
             session=request.session,
             tags=request.tags,
             input_tokens=request.input_tokens,
-            ordinal=next(self._decided),
+            ordinal=ordinal,
         )
 
     @property
@@ -256,10 +259,7 @@ class Chooser:
     @property
     def decided(self) -> int:
         """How many decisions were made: the ordinal of the next."""
-        with self._lock:
-            ordinal = next(self._decided)
-            self._decided = itertools.count(ordinal)
-        return ordinal
+        return self._decided
 
     def learn(self, event: Event) -> None:
         """Learn what is newly known of a decision."""
@@ -314,7 +314,7 @@ class Chooser:
                 self._history = history
                 self._exchange(belief)
                 self._learned = memory.feedback
-                self._decided = itertools.count(max(next(self._decided), memory.decisions))
+                self._decided = max(self._decided, memory.decisions)
 
     def warm_start(self, statistics: Mapping[str, bytes]) -> None:
         """Begin anew from these statistics of a log, in place of an earlier log's, and from all feedback."""

@@ -75,7 +75,7 @@ class Codebook:
             raise InvalidConfigurationError(f"{k} clusters need {k} ids, each once and at least 0; they got {ids}")
 
     def save(self, path: str | PathLike[str]) -> None:
-        """Write the numbers, as a file without pickle.
+        """Write the numbers, as a file of plain arrays.
 
         Raises
         ------

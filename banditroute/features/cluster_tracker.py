@@ -116,7 +116,7 @@ class ClusterTracker:
             return fitted
 
     def save(self, path: str | PathLike[str]) -> None:
-        """Write the codebook and what is remembered of the prompts since, as a file without pickle.
+        """Write the codebook and what is remembered of the prompts since, as a file of plain arrays.
 
         Raises
         ------

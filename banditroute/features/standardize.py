@@ -108,7 +108,7 @@ class Standardize:
         return self
 
     def save(self, path: str | PathLike[str]) -> None:
-        """Write what :meth:`fit` found, as a file without pickle; the block itself is not in it.
+        """Write what :meth:`fit` found, as a file of plain arrays; the block itself is not in it.
 
         Raises
         ------

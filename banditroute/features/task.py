@@ -131,7 +131,7 @@ class TaskType:
         return made
 
     def save(self, path: str | PathLike[str]) -> None:
-        """Write types and weights, as a file without pickle.
+        """Write types and weights, as a file of plain arrays.
 
         Raises
         ------

@@ -91,7 +91,7 @@ class Accounts:
         now: float,
         by_tokens: tuple[float, float] | None,
     ) -> None:
-        """Enter a decision for the ``chosen``-th of the arms ``among`` which it was, as likely as ``probabilities`` say.
+        """Enter a decision for the ``chosen``-th of the arms ``among``, as likely as ``probabilities`` say.
 
         ``by_tokens`` is as in ``Ledger.reserve``.
         """

@@ -1,8 +1,8 @@
 """The pacer: the price at which requests like the latest ones take what they may.
 
 Of the latest requests it keeps what each arm was worth and expected to take, and looks by bisection for the price at
-which choosing the arms with the highest ``utility - price x spend`` takes the target on average (a model-predictive form
-of the dual of a budget; its step-by-step form, as in Balseiro and Gur 2019, "Learning in repeated auctions with
+which choosing the arms with the highest ``utility - price x spend`` takes the target on average (a model-predictive
+form of the dual of a budget; its step-by-step form, as in Balseiro and Gur 2019, "Learning in repeated auctions with
 budgets", needs a step size and wanders).
 
 What an arm was worth is drawn once from what was believed of it, as in Thompson sampling: exploration takes its part of
