@@ -5,16 +5,16 @@ from __future__ import annotations
 import math
 import os
 import threading
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 
 import numpy as np
 
-from banditroute.beliefs.base import Belief, Prior
-from banditroute.beliefs.drift import Drift, Reset
+from banditroute.beliefs.base import Belief
+from banditroute.beliefs.drift import Reset
 from banditroute.draw import CannotChooseError, draw
 from banditroute.errors import InvalidRequestError
-from banditroute.history import History
+from banditroute.knowledge import Knowledge
 from banditroute.learners import Learner
 from banditroute.limits.budget import Spend
 from banditroute.limits.constraints import Limits
@@ -26,6 +26,7 @@ from banditroute.rewards.prices import TokenPrices
 from banditroute.rewards.scaling import Scaled, Scales
 from banditroute.rewards.utility import utility, weights
 from banditroute.store.base import Event, Memory
+from banditroute.store.outcomes import measured
 from banditroute.types import Arm, Decision, Preference, Request, Vector
 
 _CACHED_PREFERENCES = 1024
@@ -72,25 +73,24 @@ class Chooser:
         self._policy = start(learner.policy, objectives=objectives)
         self._of_context = learner.context_exploration**2
         self._policy_text = repr(learner)
-        self._learner = learner
-        self._features_version, self._dimension = features_version, dimension
-        self._priors = {o.name: Prior(mean=o.prior_mean, noise=o.prior_noise) for o in objectives.values()}
         self._rng = rng
         self._lock = threading.Lock()
         self._changing = threading.Lock()  # held, outside the other, while the belief is exchanged
         self._weights: dict[Preference, Vector] = {}
-        self._drift = Drift(
-            test=learner.drift,
-            belief=learner.belief,
-            dimension=dimension,
+        self._weighed: tuple[str, ...] = ()  # the objectives that they are of
+        self._seat(arms)
+        self._knowledge = Knowledge(
+            arms=arms,
+            objectives=objectives,
+            learner=learner,
+            watched=gate.accounts.objectives,
             features_version=features_version,
+            dimension=dimension,
+            memory=memory,
             put_state=put_state,
         )
-        self._seat(arms)
-        self._history = self._recall(memory)
-        self._belief = self._believe(self._remembered(self._history, arms, memory), arms)
         for event in memory.pending:
-            self._policy.learn(event.arm, event.x, event.values)
+            self._policy.learn(event.arm, event.x, measured(event.values))
         self._learned = memory.feedback
         self._decided = memory.decisions
 
@@ -126,12 +126,12 @@ class Chooser:
             eligible = None if among is None else [k for k, name in enumerate(names) if name in among]
             if eligible == []:
                 raise InvalidRequestError(f"no arm is left: {', '.join(among or ())} was removed meanwhile")
-            belief, gate = self._belief, self._gate
+            belief, gate = self._knowledge.belief, self._gate
             if limits is not None:
-                self._watch(limits.objectives.values())
-            signed = self._weights.get(preference)
+                belief.watch(list(limits.objectives.values()))
+            signed = self._weights.get(preference) if belief.objectives is self._weighed else None
             if signed is None:
-                signed = self._weigh(preference)
+                signed = self._weigh(preference, belief)
             belief.advance(now, ordinal)
             outlook = look(
                 belief,
@@ -265,25 +265,22 @@ class Chooser:
         """Learn what is newly known of a decision."""
         with self._lock:
             self._learned += event.first
-            if event.arm not in self._names:
-                self._history.learn(event.arm, [event])  # for its return
-                return
-            known = len(self._belief.objectives)
-            changed = self._drift.notice(self._belief, event.arm, event.x, event.values)
-            self._belief.update(event.arm, event.x, event.values, decided_at=event.decided_at, ordinal=event.ordinal)
-            self._policy.learn(event.arm, event.x, event.values)
-            self._scales.add(event.arm, event.values)
-            if len(self._belief.objectives) != known:
-                self._weights.clear()
-            for objective in changed:
-                left = self._drift.reset(self._belief.statistics(), event.arm, objective, event.decided_at)
-                self._exchange(self._believe(left, self._arms))
+            self._knowledge.learn(event)
+            if event.arm in self._names:
+                outcomes = measured(event.values)
+                self._policy.learn(event.arm, event.x, outcomes)
+                self._scales.add(event.arm, outcomes)
+
+    def compare(self, winner: tuple[str, Vector | None], loser: tuple[str, Vector | None]) -> tuple[float, float]:
+        """What the preference of one arm at its context to another teaches of the quality of each."""
+        with self._lock:
+            return self._knowledge.compare(winner, loser)
 
     @property
     def resets(self) -> tuple[Reset, ...]:
         """The latest change of everything that changed, oldest first."""
         with self._lock:
-            return self._drift.resets
+            return self._knowledge.resets
 
     def report(self, id: str, event: Event, now: float) -> None:
         """Tell the gate what is newly reported, ``now``, of decision ``id``, and learned already."""
@@ -308,78 +305,38 @@ class Chooser:
     def refresh(self, memory: Memory) -> None:
         """Believe what is remembered now in place of what was; meanwhile nothing may be learned."""
         with self._changing:
-            history = self._recall(memory)
-            belief = self._believe(self._remembered(history, self._arms, memory), self._arms)
+            known = self._knowledge.recall(memory)
             with self._lock:
-                self._history = history
-                self._exchange(belief)
+                self._knowledge.replace(*known)
                 self._learned = memory.feedback
                 self._decided = max(self._decided, memory.decisions)
 
     def warm_start(self, statistics: Mapping[str, bytes]) -> None:
         """Begin anew from these statistics of a log, in place of an earlier log's, and from all feedback."""
         with self._changing, self._lock:
-            self._history.keep(self._belief.statistics())
-            self._history.warm = dict(statistics)
-            self._exchange(self._believe(self._history.begin(self._arms), self._arms))
+            self._knowledge.warm_start(statistics)
 
     def set_arms(self, arms: Sequence[Arm]) -> None:
         """Choose among ``arms`` from now on; what was learned of others is kept for their return."""
         with self._changing, self._lock:
-            self._history.keep(self._belief.statistics())
-            belief = self._believe(self._history.begin(arms), arms)
+            self._knowledge.set_arms(arms)
             self._gate.set_arms(arms)
             self._seat(arms)
-            self._exchange(belief)
 
     def _seat(self, arms: Sequence[Arm]) -> None:
         """Derive all that follows from the arms alone."""
-        self._arms = tuple(arms)
         self._names = tuple(arm.name for arm in arms)
         self._scales.set_arms(self._names)
         self._prices = TokenPrices(arms=arms) if any(arm.priced for arm in arms) else None
         self._no_penalty = np.zeros(len(arms))
         self._no_penalty.flags.writeable = False
 
-    def _recall(self, memory: Memory) -> History:
-        return History(
-            belief=self._learner.belief,
-            features_version=self._features_version,
-            dimension=self._dimension,
-            memory=memory,
-        )
-
-    def _remembered(self, history: History, arms: Sequence[Arm], memory: Memory) -> Mapping[str, bytes]:
-        """All that is remembered of the arms, less what changes of theirs took off."""
-        statistics = history.begin(arms)
-        left = self._drift.discounted(lambda: statistics, memory.states)
-        return statistics if left is None else left
-
-    def _believe(self, statistics: Mapping[str, bytes], arms: Sequence[Arm]) -> Belief:
-        belief = self._learner.belief.start(
-            arms=arms, dimension=self._dimension, priors=self._priors, statistics=statistics
-        )
-        if any(arm.priced for arm in arms):
-            belief.watch(["cost_usd", "output_tokens"])
-        belief.watch(self._gate.accounts.objectives)
-        return belief
-
-    def _exchange(self, belief: Belief) -> None:
-        belief.watch(self._belief.objectives)
-        self._belief = belief
-        self._weights.clear()
-
-    def _watch(self, objectives: Iterable[str]) -> None:
-        known = len(self._belief.objectives)
-        self._belief.watch(list(objectives))
-        if len(self._belief.objectives) != known:
+    def _weigh(self, preference: Preference, belief: Belief) -> Vector:
+        belief.watch([name for name, weight in preference.items() if weight > 0.0])
+        if belief.objectives is not self._weighed or len(self._weights) >= _CACHED_PREFERENCES:
             self._weights.clear()
-
-    def _weigh(self, preference: Preference) -> Vector:
-        self._watch(name for name, weight in preference.items() if weight > 0.0)
-        if len(self._weights) >= _CACHED_PREFERENCES:
-            self._weights.clear()
-        signed = weights(preference, self._belief.objectives, self._objectives)
+            self._weighed = belief.objectives
+        signed = weights(preference, belief.objectives, self._objectives)
         self._weights[preference] = signed
         return signed
 

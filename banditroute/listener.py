@@ -19,6 +19,7 @@ from banditroute.features.base import Featurizer
 from banditroute.learners import Learner
 from banditroute.rewards.objectives import Objective
 from banditroute.store.base import Event, Store, Ticket
+from banditroute.store.outcomes import PASSED_OVER_FOR, PREFERRED_TO
 from banditroute.types import Arm, Feedback, Request, Vector
 
 
@@ -103,6 +104,54 @@ class Listener:
         else:
             ticket.result()
 
+    def compare(self, winner_id: str, loser_id: str, *, source: str | None = None) -> None:
+        """Report which of two answers was better, where neither has a quality of its own.
+
+        Teaches the quality of both arms by a Bradley-Terry step: the more the less it was expected. Returns when it is
+        durable and learned; the same report again is harmless. Of two answers of one arm nothing is learned.
+
+        Parameters
+        ----------
+        winner_id, loser_id
+            ``decision.id`` of the answer that was preferred, and of the other: two decisions for one request, such as
+            ``route(request)`` and ``route(request, exclude=[first.arm])``.
+        source
+            As in ``feedback``.
+
+        Raises
+        ------
+        InvalidFeedbackError
+            For a decision compared with itself.
+        UnknownDecisionError
+            If one of them is not held.
+        ConflictingFeedbackError
+            If the other was preferred by an earlier report.
+        StoreError
+            If the report could not be written; report it again.
+
+        Examples
+        --------
+        >>> from banditroute import Router
+        >>> router = Router(arms=["small", "large"], features=1, seed=0)
+        >>> for _ in range(100):
+        ...     answers = [router.route([0.5], arms=[arm]) for arm in ("small", "large")]
+        ...     router.compare(answers[1].id, answers[0].id)
+        >>> router.route([0.5]).arm
+        'large'
+        """
+        if winner_id == loser_id:
+            raise InvalidFeedbackError(f"decision {winner_id!r} is compared with itself; give two decisions")
+        winner, loser = (self._store.find(_checked(id)) for id in (winner_id, loser_id))
+        if winner[0] == loser[0]:
+            return
+        won, lost = self._chooser.compare(winner, loser)
+        tickets = [
+            self._add(winner_id, {PREFERRED_TO + loser_id: won}, source),
+            self._add(loser_id, {PASSED_OVER_FOR + winner_id: lost}, source),
+        ]
+        for ticket in tickets:
+            ticket.result()
+
     def warm_start(
         self,
         log: Iterable[tuple[str | Conversation | ArrayLike, Mapping[str, Mapping[str, float | None]]]],
@@ -178,21 +227,23 @@ class Listener:
         return x
 
     def _report(self, decision_id: str, *, failed: bool | None, source: str | None, **values: float | None) -> Ticket:
-        if not isinstance(decision_id, str):
-            raise InvalidFeedbackError(
-                f"decision_id is {decision_id!r} ({type(decision_id).__name__}); give the string decision.id"
-            )
+        return self._add(_checked(decision_id), check_outcomes(self._objectives, values, failed), source)
+
+    def _add(self, decision_id: str, values: Mapping[str, float], source: str | None) -> Ticket:
         if source is not None:
             label(source, name="source", error=InvalidFeedbackError)
-        report = Feedback(
-            decision_id=decision_id,
-            values=check_outcomes(self._objectives, values, failed),
-            received_at=self._clock(),
-            source=source,
-        )
+        report = Feedback(decision_id=decision_id, values=values, received_at=self._clock(), source=source)
 
         def hear(event: Event) -> None:
             self._chooser.learn(event)
             self._chooser.report(decision_id, event, report.received_at)
 
         return self._store.add_feedback(report, hear)
+
+
+def _checked(decision_id: object) -> str:
+    if not isinstance(decision_id, str):
+        raise InvalidFeedbackError(
+            f"decision_id is {decision_id!r} ({type(decision_id).__name__}); give the string decision.id"
+        )
+    return decision_id

@@ -28,11 +28,8 @@ MAY_IMPORT = {
 MAY_IMPORT["warm_start"] = GROUND | {"beliefs"}
 MAY_IMPORT["history"] = GROUND | {"beliefs", "store", "warm_start"}
 MAY_IMPORT["outlook"] = GROUND | {"beliefs", "rewards", "limits"}
-MAY_IMPORT["choice"] = (
-    {"history", "draw", "outlook"}
-    | GROUND
-    | {"features", "beliefs", "rewards", "policies", "limits", "store", "learners"}
-)
+MAY_IMPORT["knowledge"] = GROUND | {"history", "beliefs", "rewards", "store", "learners"}
+MAY_IMPORT["choice"] = MAY_IMPORT["knowledge"] | {"knowledge", "outlook", "draw", "features", "policies", "limits"}
 MAY_IMPORT["_checks"] = MAY_IMPORT["choice"]
 MAY_IMPORT["records"] = MAY_IMPORT["choice"] | {"choice"}
 MAY_IMPORT["decider"] = MAY_IMPORT["choice"] | {"choice", "_checks", "draw"}

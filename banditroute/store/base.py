@@ -139,6 +139,17 @@ class Store(Protocol):
         Never raises: what keeps the store from recording is told by ``trouble``.
         """
 
+    def find(self, decision_id: str) -> tuple[str, Vector | None]:
+        """The arm of a decision, and the context ``(d,)`` that it was chosen in, if it has one.
+
+        Raises
+        ------
+        UnknownDecisionError
+            If no decision of that id is held, or it was made by another process and cannot be seen yet.
+        StoreError
+            If the store cannot be read.
+        """
+
     def add_feedback(self, feedback: Feedback, learn: Learn) -> Ticket:
         """Record feedback durably, then call ``learn`` with what was new in it.
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
 
@@ -164,6 +164,17 @@ def add_feedback(connection: Connection, epoch_id: int, parts: Sequence[Feedback
     return Added(results, sum(row["epoch_id"] == epoch_id for row in rows[feedback.name]))
 
 
+def find(connection: Connection, decision_id: str) -> tuple[str, Vector | None]:
+    """The arm of a decision and its context; raises UnknownDecisionError if there is none of that id."""
+    made = _made(connection, [decision_id] if _is_id(decision_id) else [], {})
+    if decision_id not in made:
+        raise UnknownDecisionError(
+            f"no decision {decision_id!r} is held; check the id, that this is the database of the router that decided, "
+            f"and that the decision is not older than what the database keeps"
+        )
+    return made[decision_id].arm, made[decision_id].x
+
+
 def match_orphans(connection: Connection) -> None:
     """Make pending what came before its decision could be seen; what waited too long for one is dropped and told."""
     found = exists().where(decision.c.id == orphan.c.decision_id)
@@ -236,7 +247,7 @@ def _event(about: Made, values: Mapping[str, float], *, first: bool) -> Event | 
     )
 
 
-def _made(connection: Connection, ids: Iterable[str], recent: Mapping[str, Made]) -> dict[str, Made]:
+def _made(connection: Connection, ids: Collection[str], recent: Mapping[str, Made]) -> dict[str, Made]:
     made = {id: recent[id] for id in ids if id in recent}
     columns = select(*(decision.c[name] for name in ("id", *Made._fields)))
     for few in _chunks(id for id in ids if id not in made):

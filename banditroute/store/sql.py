@@ -12,7 +12,7 @@ from banditroute._validate import label, number
 from banditroute.errors import InvalidConfigurationError, StoreError
 from banditroute.store.base import Fold, Learn, Memory
 from banditroute.store.outcomes import CLOSED
-from banditroute.types import Arm, Decision, Feedback
+from banditroute.types import Arm, Decision, Feedback, Vector
 
 if TYPE_CHECKING:
     from banditroute.store.writer import Writer
@@ -142,6 +142,13 @@ class SQLStore:
         writer = self._writer
         if writer is not None:
             writer.add_decision(decision, prompt)
+
+    def find(self, decision_id: str) -> tuple[str, Vector | None]:
+        """The arm of a decision and its context; see :class:`~banditroute.store.base.Store`."""
+        writer = self._writer
+        if writer is None:
+            raise StoreError(CLOSED)
+        return writer.find(decision_id)
 
     def add_feedback(self, feedback: Feedback, learn: Learn) -> Future[None]:
         """Record feedback, then learn from it; see :class:`~banditroute.store.base.Store`."""

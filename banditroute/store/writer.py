@@ -14,11 +14,12 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from banditroute.errors import StoreError
+from banditroute.store import log
 from banditroute.store.base import Event, Learn, Memory
 from banditroute.store.database import Database
 from banditroute.store.ledger import Decided, Ledger
 from banditroute.store.outcomes import CLOSED
-from banditroute.types import Arm, Decision, Feedback
+from banditroute.types import Arm, Decision, Feedback, Vector
 
 FOLD_AT = 256
 """Pending outcomes that are worth a fold when nothing is to be written just then."""
@@ -123,6 +124,23 @@ class Writer:
             if self._closed is None:
                 self._arms = arms
         self._stir.set()
+
+    def find(self, decision_id: str) -> tuple[str, Vector | None]:
+        """The arm of a decision and its context, whether it is written already or not."""
+        with self._lock:
+            queued = self._queue.get(decision_id)
+        if queued is not None:
+            return queued[0].arm, queued[0].x
+
+        def read() -> tuple[str, Vector | None]:  # a connection of its own: the thread's is the thread's
+            with (
+                self._database.explained(),
+                self._database.engine.connect() as connection,
+                self._database.reading(connection),
+            ):
+                return log.find(connection, decision_id)
+
+        return self._database.retried(read, between=lambda: None)
 
     def add_feedback(self, feedback: Feedback, learn: Learn) -> Future[None]:
         """Queue feedback; the future is done when it is durable and learned."""
