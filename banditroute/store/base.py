@@ -150,6 +150,12 @@ class Store(Protocol):
             If the store cannot be read.
         """
 
+    def find_session(self, session: str) -> Sequence[str]:
+        """Ids of the decisions of a session in this epoch, in the order of their ids; none if there are none.
+
+        Those that another process made just now may be missing. Raises StoreError if the store cannot be read.
+        """
+
     def add_feedback(self, feedback: Feedback, learn: Learn) -> Ticket:
         """Record feedback durably, then call ``learn`` with what was new in it.
 

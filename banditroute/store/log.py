@@ -175,6 +175,12 @@ def find(connection: Connection, decision_id: str) -> tuple[str, Vector | None]:
     return made[decision_id].arm, made[decision_id].x
 
 
+def find_session(connection: Connection, epoch_id: int, session: str) -> list[str]:
+    """Ids of the decisions of a session in an epoch, in the order of their ids."""
+    mine = (decision.c.epoch_id == epoch_id) & (decision.c.session == _clean(session))
+    return list(connection.scalars(select(decision.c.id).where(mine).order_by(decision.c.id)))
+
+
 def match_orphans(connection: Connection) -> None:
     """Make pending what came before its decision could be seen; what waited too long for one is dropped and told."""
     found = exists().where(decision.c.id == orphan.c.decision_id)

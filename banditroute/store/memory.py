@@ -107,6 +107,14 @@ class MemoryStore:
             decision, _ = self._held(decision_id)
         return decision.arm, decision.x
 
+    def find_session(self, session: str) -> list[str]:
+        """Ids of the decisions of a session; see :class:`~banditroute.store.base.Store`."""
+        with self._lock:
+            if self._epoch is None:
+                raise StoreError(CLOSED)
+            made = self._made.values()
+            return sorted(one.id for one, epoch in made if one.session == session and epoch == self._epoch)
+
     def add_feedback(self, feedback: Feedback, learn: Learn) -> Ticket:
         """Record feedback and learn from it before returning; see :class:`~banditroute.store.base.Store`."""
         try:

@@ -1,4 +1,10 @@
-"""What is new in feedback, and the words of the refusals that every store gives."""
+"""What is new in feedback, and the words of the refusals that every store gives.
+
+Beside objectives a decision can have two other kinds of outcomes, told by their names: no objective has a space in its
+own. ``quality of 3`` is the outcome of a session of three decisions, each of which is given a third of it.
+``preferred to ID`` and ``passed over for ID`` are a comparison, recorded with both decisions; the value is the quality
+that it taught when it was first reported.
+"""
 
 from __future__ import annotations
 
@@ -11,19 +17,18 @@ CLOSED = "the store is closed and records nothing; open a router on it, or on a 
 
 PREFERRED_TO = "preferred to "
 PASSED_OVER_FOR = "passed over for "
-"""A comparison is recorded with both decisions, as outcomes of these names and the other's id: no objective has a space
-in its name. The value is the quality that it taught when it was first reported."""
+SHARE_OF = " of "
 
 
 def measured(values: Mapping[str, float]) -> dict[str, float]:
-    """Those of ``values`` that are not of a comparison.
+    """Those of ``values`` that are outcomes of the decision alone.
 
     Examples
     --------
-    >>> measured({"quality": 1.0, "preferred to 0f": 0.8})
+    >>> measured({"quality": 1.0, "preferred to 0f": 0.8, "quality of 3": 0.5})
     {'quality': 1.0}
     """
-    return {name: value for name, value in values.items() if not _is_comparison(name)}
+    return {name: value for name, value in values.items() if " " not in name}
 
 
 def new_outcomes(feedback: Feedback, recorded: Mapping[str, float]) -> dict[str, float]:
@@ -35,6 +40,8 @@ def new_outcomes(feedback: Feedback, recorded: Mapping[str, float]) -> dict[str,
         What is reported now.
     recorded
         Objective -> value that the same decision has already.
+
+    A share of a session's outcome is none where the decision has an outcome of its own, or a share already.
 
     Raises
     ------
@@ -49,16 +56,16 @@ def new_outcomes(feedback: Feedback, recorded: Mapping[str, float]) -> dict[str,
     """
     new = {}
     for objective, value in feedback.values.items():
-        if _is_comparison(objective):
+        first = recorded.get(objective)
+        if objective.startswith((PREFERRED_TO, PASSED_OVER_FOR)):
             if _reversed(objective) in recorded:
                 raise ConflictingFeedbackError(
                     f"decision {feedback.decision_id!r} is given as {objective}, and recorded as "
                     f"{_reversed(objective)}; the first report stays: compare two decisions once"
                 )
-            if objective not in recorded:
-                new[objective] = value
+            first = first if first is None else value  # what it teaches depends on what was believed
+        elif SHARE_OF in objective and _has_its_own(objective.partition(SHARE_OF)[0], objective, recorded):
             continue
-        first = recorded.get(objective)
         if first is None:
             new[objective] = value
         elif first != value:
@@ -70,8 +77,9 @@ def new_outcomes(feedback: Feedback, recorded: Mapping[str, float]) -> dict[str,
     return new
 
 
-def _is_comparison(name: str) -> bool:
-    return name.startswith((PREFERRED_TO, PASSED_OVER_FOR))
+def _has_its_own(objective: str, share: str, recorded: Mapping[str, float]) -> bool:
+    """Whether a decision has an outcome of its own, or another share than this one."""
+    return any(name == objective or (name.startswith(objective + SHARE_OF) and name != share) for name in recorded)
 
 
 def _reversed(comparison: str) -> str:

@@ -150,6 +150,13 @@ class SQLStore:
             raise StoreError(CLOSED)
         return writer.find(decision_id)
 
+    def find_session(self, session: str) -> list[str]:
+        """Ids of the decisions of a session; see :class:`~banditroute.store.base.Store`."""
+        writer = self._writer
+        if writer is None:
+            raise StoreError(CLOSED)
+        return writer.find_session(session)
+
     def add_feedback(self, feedback: Feedback, learn: Learn) -> Future[None]:
         """Record feedback, then learn from it; see :class:`~banditroute.store.base.Store`."""
         writer = self._writer

@@ -11,7 +11,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from banditroute.errors import StoreError
 from banditroute.store import log
@@ -20,6 +20,11 @@ from banditroute.store.database import Database
 from banditroute.store.ledger import Decided, Ledger
 from banditroute.store.outcomes import CLOSED
 from banditroute.types import Arm, Decision, Feedback, Vector
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+_T = TypeVar("_T")
 
 FOLD_AT = 256
 """Pending outcomes that are worth a fold when nothing is to be written just then."""
@@ -132,15 +137,26 @@ class Writer:
         if queued is not None:
             return queued[0].arm, queued[0].x
 
-        def read() -> tuple[str, Vector | None]:  # a connection of its own: the thread's is the thread's
+        return self._read(lambda connection: log.find(connection, decision_id))
+
+    def find_session(self, session: str) -> list[str]:
+        """Ids of the decisions of a session, whether they are written already or not."""
+        with self._lock:
+            queued = {id for id, (made, _) in self._queue.items() if made.session == session}
+        return sorted(queued.union(self._read(lambda c: log.find_session(c, self._ledger.epoch_id, session))))
+
+    def _read(self, work: Callable[[Connection], _T]) -> _T:
+        """Read on a connection of its own, from the caller's thread: the writer's is the writer's."""
+
+        def attempt() -> _T:
             with (
                 self._database.explained(),
                 self._database.engine.connect() as connection,
                 self._database.reading(connection),
             ):
-                return log.find(connection, decision_id)
+                return work(connection)
 
-        return self._database.retried(read, between=lambda: None)
+        return self._database.retried(attempt, between=lambda: None)
 
     def add_feedback(self, feedback: Feedback, learn: Learn) -> Future[None]:
         """Queue feedback; the future is done when it is durable and learned."""

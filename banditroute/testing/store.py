@@ -14,14 +14,14 @@ import pytest
 from banditroute.errors import ConflictingFeedbackError, StoreError, UnknownDecisionError
 from banditroute.store.base import Event, Memory, Store, Ticket
 from banditroute.testing.samples import decision, event, feedback, fold, ignore, remembered, summed
-from banditroute.testing.store_comparisons import ComparisonContract
+from banditroute.testing.store_finding import FindingContract
 from banditroute.types import Arm, Feedback
 
 DIMENSION = 3
 HOSTILE = ["'; DROP TABLE banditroute_decision; --", 'quo"ted \\ %s {} :x', "näme 🦙\u202e\n", "x" * 255]
 
 
-class StoreContract(ComparisonContract):
+class StoreContract(FindingContract):
     """What a router relies on, as tests; a store of your own passes them all.
 
     Derive a class, say how to make the store, and how to come back to one that outlives its object; pytest collects it.

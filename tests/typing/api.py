@@ -64,6 +64,7 @@ def first_steps() -> str:
     assert_type(decision.explain(), Explanation)
     assert_type(decision.explain().rows[0].predictions["quality"], tuple[float, float])
     router.feedback(decision.id, quality=1.0)
+    router.feedback(session="ticket 7", quality=1.0)
     router.compare(decision.id, router.route("Why?", exclude=[decision.arm]).id, source="Ann")
     router.feedback(decision.id, quality=np.float64(0.5), cost_usd=0, energy_joules=None, latency_seconds=0.3)
     router.close()
@@ -222,6 +223,9 @@ class Shelf:
 
     def find(self, decision_id: str) -> tuple[str, NDArray[np.float64] | None]:
         return self.made[decision_id].arm, self.made[decision_id].x
+
+    def find_session(self, session: str) -> list[str]:
+        return [id for id, made in self.made.items() if made.session == session]
 
     def follow(self, follow: Callable[[Memory], None]) -> None: ...
 

@@ -1,4 +1,4 @@
-"""What every store must do for comparisons: find decisions again, and record which was preferred."""
+"""What every store must do for comparisons and sessions: find decisions again, and record what they share."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import pytest
 from banditroute.errors import ConflictingFeedbackError, StoreError, UnknownDecisionError
 from banditroute.store.base import Event, Memory, Store
 from banditroute.store.outcomes import PASSED_OVER_FOR, PREFERRED_TO
-from banditroute.testing.samples import decision, feedback, ignore, remembered
+from banditroute.testing.samples import decision, feedback, fold, ignore, remembered
 
 
-class ComparisonContract(ABC):
+class FindingContract(ABC):
     """Part of :class:`~banditroute.testing.StoreContract`."""
 
     @abstractmethod
@@ -23,6 +23,10 @@ class ComparisonContract(ABC):
     @abstractmethod
     def again(self, store: Store) -> Memory:
         """What is remembered when a later router opens the store, and closes it."""
+
+    @abstractmethod
+    def reopen(self, store: Store) -> Store:
+        """A store that remembers what ``store`` did, after closing that."""
 
     def test_a_decision_is_found_from_the_moment_it_is_made(self, store: Store) -> None:
         self.open(store)
@@ -67,3 +71,40 @@ class ComparisonContract(ABC):
         store.add_feedback(feedback(1, **{PASSED_OVER_FOR + f"{3:032x}": 4.0}), ignore).result(30)
         kept = remembered(self.again(store))["a"]
         assert kept == {won: [1, 2, 2, 2], PASSED_OVER_FOR + f"{3:032x}": [1, 4, 4, 4]}
+
+    def test_the_decisions_of_a_session_are_found(self, store: Store) -> None:
+        self.open(store)
+        for number in range(1, 30):
+            store.add_decision(decision(number, session=["odd", "even", None][number % 3]))
+            ids = [f"{n:032x}" for n in range(1, number + 1) if n % 3 == 0]
+            assert list(store.find_session("odd")) == ids
+        assert list(store.find_session("'; --")) == []
+        assert list(store.find_session("näme 🦙")) == []
+
+    def test_the_sessions_of_another_epoch_are_not(self, store: Store) -> None:
+        self.open(store)
+        store.add_decision(decision(1, session="s"))
+        later = self.reopen(store)
+        try:
+            later.open(router="r", arms=(), features_version="2", dimension=3, fold=fold)
+            assert list(later.find_session("s")) == []
+        finally:
+            later.close()
+
+    def test_a_share_is_none_beside_an_outcome_of_its_own_or_another_share(self, store: Store) -> None:
+        self.open(store)
+        learned: list[Event] = []
+        for number in (1, 2):
+            store.add_decision(decision(number))
+        store.add_feedback(feedback(1, quality=1.0), ignore).result(30)
+        for number in (1, 2):
+            store.add_feedback(
+                feedback(number, **{"quality of 2": 3.0, "helpfulness of 2": 5.0}), learned.append
+            ).result(30)
+            store.add_feedback(feedback(number, **{"quality of 4": 7.0}), learned.append).result(30)
+        assert [dict(event.values) for event in learned] == [
+            {"helpfulness of 2": 5.0},
+            {"quality of 2": 3.0, "helpfulness of 2": 5.0},
+        ]
+        with pytest.raises(ConflictingFeedbackError, match="quality of 2"):
+            store.add_feedback(feedback(2, **{"quality of 2": 4.0}), ignore).result(30)
