@@ -19,13 +19,13 @@ from banditroute.learners import Learner
 from banditroute.limits.budget import Spend
 from banditroute.limits.constraints import Limits
 from banditroute.limits.gate import Gate
-from banditroute.outlook import look, tokens_of
+from banditroute.outlook import Outlook, look, tokens_of
 from banditroute.policies.base import start
 from banditroute.rewards.objectives import Objective
 from banditroute.rewards.prices import TokenPrices
 from banditroute.rewards.scaling import Scaled, Scales
 from banditroute.rewards.utility import utility, weights
-from banditroute.store.base import Event, Memory
+from banditroute.store.base import Event, Memory, Served
 from banditroute.store.outcomes import measured
 from banditroute.types import Arm, Decision, Preference, Request, Vector
 
@@ -73,6 +73,7 @@ class Chooser:
         self._policy = start(learner.policy, objectives=objectives)
         self._of_context = learner.context_exploration**2
         self._policy_text = repr(learner)
+        self._dimension = dimension
         self._rng = rng
         self._lock = threading.Lock()
         self._changing = threading.Lock()  # held, outside the other, while the belief is exchanged
@@ -133,14 +134,7 @@ class Chooser:
             if signed is None:
                 signed = self._weigh(preference, belief)
             belief.advance(now, ordinal)
-            outlook = look(
-                belief,
-                x,
-                of_context=self._of_context,
-                prices=self._prices,
-                tokens=None if self._prices is None else tokens_of(request),
-                availability=gate.availability,
-            )
+            outlook = self._look(request, belief, x)
             objectives, means, spreads, explored, _ = outlook
             admission = None
             if limits is not None or gate.bars(request.input_tokens):
@@ -271,10 +265,23 @@ class Chooser:
                 self._policy.learn(event.arm, event.x, outcomes)
                 self._scales.add(event.arm, outcomes)
 
-    def compare(self, winner: tuple[str, Vector | None], loser: tuple[str, Vector | None]) -> tuple[float, float]:
-        """What the preference of one arm at its context to another teaches of the quality of each."""
+    def compare(self, winner: Served, loser: Served) -> tuple[float, float]:
+        """What it teaches of the quality of each that the one answer was preferred to the other."""
         with self._lock:
             return self._knowledge.compare(winner, loser)
+
+    def expect(self, served: Served, request: Request) -> tuple[float, dict[str, float]]:
+        """The quality expected of an arm that served, and the utility of every arm, had each been asked instead."""
+        x = served.x
+        with self._lock:
+            quality = self._knowledge.quality(served.arm, x)
+            if x is None or len(x) != self._dimension:
+                return quality, {}
+            belief = self._knowledge.belief
+            signed = self._weigh(served.preference, belief)
+            return quality, dict(
+                zip(self._names, (signed @ self._look(request, belief, x).means).tolist(), strict=True)
+            )
 
     @property
     def resets(self) -> tuple[Reset, ...]:
@@ -291,6 +298,16 @@ class Chooser:
         """How each budget stands."""
         with self._lock:
             return self._gate.accounts.spends(now)
+
+    def _look(self, request: Request, belief: Belief, x: Vector) -> Outlook:
+        return look(
+            belief,
+            x,
+            of_context=self._of_context,
+            prices=self._prices,
+            tokens=None if self._prices is None else tokens_of(request),
+            availability=self._gate.availability,
+        )
 
     def _enter(
         self, id: str, request: Request, chosen: int, names: Sequence[str], probabilities: Vector, now: float

@@ -10,7 +10,7 @@ from banditroute.beliefs.drift import Drift, Reset
 from banditroute.history import History, observations_of
 from banditroute.learners import Learner
 from banditroute.rewards.objectives import Objective
-from banditroute.store.base import Event, Memory
+from banditroute.store.base import Event, Memory, Served
 from banditroute.store.outcomes import measured
 from banditroute.types import Arm, Vector
 
@@ -82,21 +82,21 @@ class Knowledge:
             left = self._drift.reset(self.belief.statistics(), event.arm, objective, event.decided_at)
             self._exchange(self._believe(left))
 
-    def compare(self, *served: tuple[str, Vector | None]) -> tuple[float, float]:
-        """What the preference of the first arm at its context to the second at its own teaches of the quality of each.
+    def quality(self, arm: str, x: Vector | None) -> float:
+        """The quality expected of an arm at context ``x``.
 
-        Of an arm that can be chosen no more, and at a context of other features, nothing is expected.
+        Of an arm that can be chosen no more, and at a context of other features, what is assumed of a new one.
         """
         self.belief.watch(["quality"])
-        j = self.belief.objectives.index("quality")
-        prior = self._priors["quality"]
-        winner, loser = (
-            float(self.belief.predict(x).means[j, self.belief.arms.index(arm)])
-            if arm in self.belief.arms and x is not None and len(x) == self._dimension
-            else prior.mean or 0.0
-            for arm, x in served
-        )
-        return comparison.outcomes(winner, loser, noise=prior.noise or 1.0)
+        if arm not in self.belief.arms or x is None or len(x) != self._dimension:
+            return self._priors["quality"].mean or 0.0
+        j, k = self.belief.objectives.index("quality"), self.belief.arms.index(arm)
+        return float(self.belief.predict(x).means[j, k])
+
+    def compare(self, winner: Served, loser: Served) -> tuple[float, float]:
+        """What it teaches of the quality of each that the one answer was preferred to the other."""
+        noise = self._priors["quality"].noise or 1.0
+        return comparison.outcomes(self.quality(winner.arm, winner.x), self.quality(loser.arm, loser.x), noise=noise)
 
     def recall(self, memory: Memory) -> tuple[History, Belief]:
         """What is to be known by all that is remembered now; changes nothing."""

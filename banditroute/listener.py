@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 from banditroute import warm_start
 from banditroute._checks import Conversation, bounded, check_log, check_outcomes
 from banditroute._validate import label, number
+from banditroute.cascade import Cascade
 from banditroute.choice import Chooser
 from banditroute.errors import (
     InvalidConfigurationError,
@@ -39,6 +40,7 @@ class Listener:
     _features: Featurizer
     _learner: Learner
     _chooser: Chooser
+    _cascade: Cascade
     _store: Store
     _clock: Callable[[], float]
     _changing: threading.Lock
@@ -168,8 +170,8 @@ class Listener:
         """
         if winner_id == loser_id:
             raise InvalidFeedbackError(f"decision {winner_id!r} is compared with itself; give two decisions")
-        winner, loser = (self._store.find(_checked(id)) for id in (winner_id, loser_id))
-        if winner[0] == loser[0]:
+        winner, loser = (self._store.find(checked_id(id)) for id in (winner_id, loser_id))
+        if winner.arm == loser.arm:
             return
         won, lost = self._chooser.compare(winner, loser)
         tickets = [
@@ -268,7 +270,7 @@ class Listener:
             )
         if session is None:
             checked = check_outcomes(self._objectives, values, failed)
-            return [self._add(_checked(decision_id), checked, source)]
+            return [self._add(checked_id(decision_id), checked, source)]
         label(session, name="session", error=InvalidFeedbackError)
         checked = check_outcomes(self._objectives, values, failed)
         of_calls = [name for name in checked if name != "quality" and name in _STANDARD]
@@ -293,11 +295,14 @@ class Listener:
         def hear(event: Event) -> None:
             self._chooser.learn(event)
             self._chooser.report(decision_id, event, report.received_at)
+            if "quality" in event.values:
+                self._cascade.learn(decision_id, event.values["quality"])
 
         return self._store.add_feedback(report, hear)
 
 
-def _checked(decision_id: object) -> str:
+def checked_id(decision_id: object) -> str:
+    """``decision_id`` if it can be one; raises InvalidFeedbackError for what is no string."""
     if not isinstance(decision_id, str):
         raise InvalidFeedbackError(
             f"decision_id is {decision_id!r} ({type(decision_id).__name__}); give the string decision.id"

@@ -8,10 +8,10 @@ knows nothing of beliefs: the router hands it the fold.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Protocol, TypeAlias, runtime_checkable
 
-from banditroute.types import Arm, Decision, Feedback, Vector
+from banditroute.types import Arm, Decision, Feedback, Preference, Vector
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +42,30 @@ class Event:
     ordinal: int
     first: bool = True
     sign: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Served:
+    """What is recorded of a decision.
+
+    Attributes
+    ----------
+    arm, arms, x, preference, session, tags, input_tokens
+        As in :class:`~banditroute.types.Decision`.
+    """
+
+    arm: str
+    arms: tuple[str, ...]
+    x: Vector | None
+    preference: Preference
+    session: str | None
+    tags: tuple[str, ...]
+    input_tokens: int | None
+
+    @classmethod
+    def by(cls, decision: Decision) -> Served:
+        """What will be recorded of ``decision``."""
+        return cls(**{each.name: getattr(decision, each.name) for each in fields(cls)})
 
 
 Learn: TypeAlias = Callable[[Event], None]
@@ -139,8 +163,8 @@ class Store(Protocol):
         Never raises: what keeps the store from recording is told by ``trouble``.
         """
 
-    def find(self, decision_id: str) -> tuple[str, Vector | None]:
-        """The arm of a decision, and the context ``(d,)`` that it was chosen in, if it has one.
+    def find(self, decision_id: str) -> Served:
+        """What is recorded of a decision.
 
         Raises
         ------

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
 
@@ -16,11 +16,11 @@ import numpy as np
 from sqlalchemy import Connection, Row, delete, exists, select, union_all, update
 
 from banditroute.errors import ConflictingFeedbackError, UnknownDecisionError
-from banditroute.store.base import Event
+from banditroute.store.base import Event, Served
 from banditroute.store.database import insert
 from banditroute.store.outcomes import new_outcomes
 from banditroute.store.schema import arm, decision, epoch, feedback, orphan
-from banditroute.types import Arm, Decision, Feedback, Vector
+from banditroute.types import Arm, Decision, Feedback, Preference, Vector
 
 ORPHAN_SECONDS = 60.0
 """Feedback this much younger or older than its decision's id may have come before the decision could be seen."""
@@ -164,15 +164,27 @@ def add_feedback(connection: Connection, epoch_id: int, parts: Sequence[Feedback
     return Added(results, sum(row["epoch_id"] == epoch_id for row in rows[feedback.name]))
 
 
-def find(connection: Connection, decision_id: str) -> tuple[str, Vector | None]:
-    """The arm of a decision and its context; raises UnknownDecisionError if there is none of that id."""
-    made = _made(connection, [decision_id] if _is_id(decision_id) else [], {})
-    if decision_id not in made:
+def find(connection: Connection, decision_id: str) -> Served:
+    """What is recorded of a decision; raises UnknownDecisionError if there is none of that id."""
+    row = (
+        connection.execute(select(decision).where(decision.c.id == decision_id)).first()
+        if _is_id(decision_id)
+        else None
+    )
+    if row is None:
         raise UnknownDecisionError(
             f"no decision {decision_id!r} is held; check the id, that this is the database of the router that decided, "
             f"and that the decision is not older than what the database keeps"
         )
-    return made[decision_id].arm, made[decision_id].x
+    return Served(
+        arm=row.arm,
+        arms=tuple(json.loads(row.arms)),
+        x=None if row.x is None else _vector(row.x),
+        preference=Preference(**json.loads(row.preference)),
+        session=row.session,
+        tags=tuple(json.loads(row.tags)),
+        input_tokens=row.input_tokens,
+    )
 
 
 def find_session(connection: Connection, epoch_id: int, session: str) -> list[str]:
@@ -253,7 +265,7 @@ def _event(about: Made, values: Mapping[str, float], *, first: bool) -> Event | 
     )
 
 
-def _made(connection: Connection, ids: Collection[str], recent: Mapping[str, Made]) -> dict[str, Made]:
+def _made(connection: Connection, ids: Iterable[str], recent: Mapping[str, Made]) -> dict[str, Made]:
     made = {id: recent[id] for id in ids if id in recent}
     columns = select(*(decision.c[name] for name in ("id", *Made._fields)))
     for few in _chunks(id for id in ids if id not in made):

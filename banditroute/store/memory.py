@@ -8,9 +8,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TypeAlias
 
 from banditroute.errors import InvalidConfigurationError, StoreError, UnknownDecisionError
-from banditroute.store.base import Event, Fold, Learn, Memory, Ticket
+from banditroute.store.base import Event, Fold, Learn, Memory, Served, Ticket
 from banditroute.store.outcomes import CLOSED, new_outcomes
-from banditroute.types import Arm, Decision, Feedback, Vector
+from banditroute.types import Arm, Decision, Feedback
 
 _Epoch: TypeAlias = tuple[str, str, int]
 
@@ -101,11 +101,11 @@ class MemoryStore:
                 oldest, _ = self._made.popitem(last=False)
                 self._outcomes.pop(oldest, None)
 
-    def find(self, decision_id: str) -> tuple[str, Vector | None]:
-        """The arm of a decision and its context; see :class:`~banditroute.store.base.Store`."""
+    def find(self, decision_id: str) -> Served:
+        """What is recorded of a decision; see :class:`~banditroute.store.base.Store`."""
         with self._lock:
             decision, _ = self._held(decision_id)
-        return decision.arm, decision.x
+        return Served.by(decision)
 
     def find_session(self, session: str) -> list[str]:
         """Ids of the decisions of a session; see :class:`~banditroute.store.base.Store`."""

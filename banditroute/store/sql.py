@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
 from banditroute._validate import label, number
 from banditroute.errors import InvalidConfigurationError, StoreError
-from banditroute.store.base import Fold, Learn, Memory
+from banditroute.store.base import Fold, Learn, Memory, Served
 from banditroute.store.outcomes import CLOSED
-from banditroute.types import Arm, Decision, Feedback, Vector
+from banditroute.types import Arm, Decision, Feedback
 
 if TYPE_CHECKING:
     from banditroute.store.writer import Writer
@@ -143,8 +143,8 @@ class SQLStore:
         if writer is not None:
             writer.add_decision(decision, prompt)
 
-    def find(self, decision_id: str) -> tuple[str, Vector | None]:
-        """The arm of a decision and its context; see :class:`~banditroute.store.base.Store`."""
+    def find(self, decision_id: str) -> Served:
+        """What is recorded of a decision; see :class:`~banditroute.store.base.Store`."""
         writer = self._writer
         if writer is None:
             raise StoreError(CLOSED)

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from banditroute.errors import StoreError
 from banditroute.store import log
-from banditroute.store.base import Event, Learn, Memory
+from banditroute.store.base import Event, Learn, Memory, Served
 from banditroute.store.database import Database
 from banditroute.store.ledger import Decided, Ledger
 from banditroute.store.outcomes import CLOSED
-from banditroute.types import Arm, Decision, Feedback, Vector
+from banditroute.types import Arm, Decision, Feedback
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -130,12 +130,12 @@ class Writer:
                 self._arms = arms
         self._stir.set()
 
-    def find(self, decision_id: str) -> tuple[str, Vector | None]:
-        """The arm of a decision and its context, whether it is written already or not."""
+    def find(self, decision_id: str) -> Served:
+        """What is recorded of a decision, whether it is written already or not."""
         with self._lock:
             queued = self._queue.get(decision_id)
         if queued is not None:
-            return queued[0].arm, queued[0].x
+            return Served.by(queued[0])
 
         return self._read(lambda connection: log.find(connection, decision_id))
 

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from banditroute.errors import ConflictingFeedbackError, StoreError, UnknownDecisionError
-from banditroute.store.base import Event, Memory, Store
+from banditroute.store.base import Event, Memory, Served, Store
 from banditroute.store.outcomes import PASSED_OVER_FOR, PREFERRED_TO
 from banditroute.testing.samples import decision, feedback, fold, ignore, remembered
+from banditroute.types import Decision, Preference
+
+
+def assert_served(found: Served, made: Decision) -> None:
+    """Assert that ``found`` is what ``made`` was."""
+    assert made.x is not None
+    np.testing.assert_array_equal(found.x, made.x)
+    assert replace(found, x=None) == replace(Served.by(made), x=None)
 
 
 class FindingContract(ABC):
@@ -32,18 +41,24 @@ class FindingContract(ABC):
         self.open(store)
         for number in range(1, 100):
             store.add_decision(decision(number, arm="a" if number % 2 else "b"))
-            arm, x = store.find(f"{number:032x}")
-            assert arm == ("a" if number % 2 else "b")
-            assert x is not None
-            np.testing.assert_array_equal(x, [number % 7, number % 11, 1.0])
+            assert_served(store.find(f"{number:032x}"), decision(number, arm="a" if number % 2 else "b"))
         store.flush()
-        assert store.find(f"{1:032x}")[0] == "a"
+        assert_served(store.find(f"{1:032x}"), decision(1))
+
+    def test_all_that_was_given_with_a_request_is_found(self, store: Store) -> None:
+        self.open(store)
+        made = replace(
+            decision(1, session="s", tags=("a", "b")), input_tokens=7, preference=Preference(quality=0.1, cost_usd=3.0)
+        )
+        store.add_decision(made)
+        store.flush()
+        assert_served(store.find(made.id), made)
 
     def test_a_decision_without_a_context_is_found(self, store: Store) -> None:
         self.open(store)
         store.add_decision(decision(1, x=None))
         store.flush()
-        assert store.find(f"{1:032x}") == ("a", None)
+        assert store.find(f"{1:032x}").x is None
 
     @pytest.mark.parametrize("unknown", [f"{9:032x}", "", "no id", "\ud800", "\x00"])
     def test_an_unknown_decision_is_not_found(self, store: Store, unknown: str) -> None:

@@ -49,7 +49,7 @@ from banditroute.features import (
 from banditroute.policies import UCB, Mixture, Policy, Uniform
 from banditroute.rewards import Scaled, equal_worth, greenserv
 from banditroute.simulate.logs import OutcomeTable
-from banditroute.store import Event, Fold, Learn, Memory, Store, Ticket
+from banditroute.store import Event, Fold, Learn, Memory, Served, Store, Ticket
 
 
 def first_steps() -> str:
@@ -221,8 +221,8 @@ class Shelf:
             )
         return Done()
 
-    def find(self, decision_id: str) -> tuple[str, NDArray[np.float64] | None]:
-        return self.made[decision_id].arm, self.made[decision_id].x
+    def find(self, decision_id: str) -> Served:
+        return Served.by(self.made[decision_id])
 
     def find_session(self, session: str) -> list[str]:
         return [id for id, made in self.made.items() if made.session == session]
