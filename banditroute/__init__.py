@@ -7,6 +7,7 @@ example and docs/ for the rest.
 from banditroute.errors import (
     BanditRouteError,
     ConflictingFeedbackError,
+    EnergyCounterError,
     IncompatibleStoreError,
     InvalidConfigurationError,
     InvalidFeedbackError,
@@ -34,6 +35,7 @@ __all__ = [
     "CircuitBreaker",
     "ConflictingFeedbackError",
     "Decision",
+    "EnergyCounterError",
     "EpsilonGreedy",
     "Explanation",
     "Feedback",

@@ -11,6 +11,7 @@
     ├── ConflictingFeedbackError            another value for an outcome that is already recorded
     ├── StoreError                          the store cannot be opened, read or written
     │   └── IncompatibleStoreError          corrupt, another application's, or of a newer version
+    ├── EnergyCounterError                  an energy counter that is not there, or cannot be read
     └── MissingDependencyError (ImportError)   an extra is not installed; the message has the pip line
 
 Every message says what was given, what was expected and what to do. Whatever raises one has changed nothing.
@@ -56,6 +57,10 @@ class StoreError(BanditRouteError):
 
 class IncompatibleStoreError(StoreError):
     """The stored data is corrupt, belongs to another application, or is of a newer version."""
+
+
+class EnergyCounterError(BanditRouteError):
+    """An energy counter that is not there, or cannot be read."""
 
 
 class MissingDependencyError(BanditRouteError, ImportError):

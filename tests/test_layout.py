@@ -22,7 +22,7 @@ MAY_IMPORT = {
     "types": {"errors", "_validate", "explanation"},  # a decision explains itself
     "explanation": {"types"},
     "draw": {"types", "errors"},
-    **dict.fromkeys(["features", "beliefs", "rewards", "policies", "limits", "store"], GROUND),
+    **dict.fromkeys(["energy", "features", "beliefs", "rewards", "policies", "limits", "signals", "store"], GROUND),
     "learners": GROUND | {"beliefs", "policies"},
 }
 MAY_IMPORT["warm_start"] = GROUND | {"beliefs"}
