@@ -82,7 +82,7 @@ def calibrate_judge(scores: Sequence[float], labels: Sequence[float]) -> JudgeCa
     >>> calibration.apply(Signal(quality=0.9)).quality
     0.5
     >>> round(calibration.raw_error, 2), round(calibration.error, 2)
-    (0.5, 0.35)
+    (0.5, 0.37)
     """
     if len(scores) != len(labels):
         raise InvalidInputError(f"there are {len(scores)} scores and {len(labels)} labels; give one label for each")

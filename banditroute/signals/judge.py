@@ -10,7 +10,7 @@ from banditroute.signals.signal import Signal, text_of
 
 _SCORE = r"(-?\d+(?:\.\d+)?)(?:\s*(?:/|out of)\s*(\d+(?:\.\d+)?))?(?![\w.]*\d)"
 _MARKED = re.compile(rf"\[\[{_SCORE}\]\]|\b(?:score|rating|grade)\b(?:\W|is\b|of\b)*?{_SCORE}", re.IGNORECASE)
-_ALONE = re.compile(rf"\W*{_SCORE}\W*")
+_ALONE = re.compile(rf"[^\w-]*{_SCORE}\W*")
 
 
 def judge_score(reply: str | None, *, low: float, high: float) -> Signal:

@@ -48,7 +48,7 @@ def plain(answer: str | None) -> str:
     return text.strip(string.punctuation + " ") or text
 
 
-def numeric_match(answer: str | None, expected: float, *, relative_tolerance: float = 1e-6) -> Signal:
+def numeric_match(answer: str | None, expected: float, *, relative_tolerance: float = 1e-9) -> Signal:
     """1 if the last number in the answer is ``expected``, else 0: ``|x - expected| <= tolerance x |expected|``.
 
     Reads ``1,234.5``, ``-2e3``, ``3/4`` and LaTeX's ``\\frac{3}{4}``; units, currency and percent signs are left aside.
@@ -85,8 +85,8 @@ def numeric_match(answer: str | None, expected: float, *, relative_tolerance: fl
 def choice_match(answer: str | None, expected: str, *, choices: str = "ABCD") -> Signal:
     """1 if the answer chooses ``expected`` among lettered ``choices``, else 0.
 
-    A choice is read from ``the answer is B``; else from an answer that is or begins with the letter, ``B) Turku``; else
-    from a letter in brackets, bold or a box, ``(B)``. Not known: an answer with none of these, or with several.
+    A choice is read from ``the answer is B``; else from an answer that is or begins with the letter, ``B) Turku``, and
+    from letters in brackets, bold or a box, ``(B)``. Not known: an answer with none of these, or with several.
 
     Parameters
     ----------
@@ -113,16 +113,13 @@ def choice_match(answer: str | None, expected: str, *, choices: str = "ABCD") ->
     text = text_of(answer)
     if len(text.strip(string.punctuation)) == 1:
         text = text.upper()
-    patterns = (
-        r"(?i:\banswer\b\W*(?:is\b|would be\b)?\W*(?:option\b|choice\b)?\W*)"
-        rf"({letter})(?![\w'’]|\W+(?:or|and)\W+{letter}\b)",
-        rf"\A\W*({letter})(?:\W*\Z|[).:,\]*])",
-        rf"(?:[(\[*]|\\boxed{{)({letter})[)\]*}}]",
+    said = (
+        r"(?i:\banswer\b(?:\W|(?:is|would be|option|choice)\b)*)"
+        rf"({letter})(?![\w'’]|\W+(?:or|and)\W+{letter}\b)"
     )
-    for pattern in patterns:
-        if found := sorted(set(re.findall(pattern, text))):
-            break
-    else:
+    marked = rf"\A\W*({letter})(?:\W*\Z|[).:,\]*])|(?:[(\[*]|\\boxed{{)({letter})[)\]*}}]"
+    found = sorted(set(re.findall(said, text)) or {"".join(each) for each in re.findall(marked, text)})
+    if not found:
         return Signal(quality=None, reason=f"the answer chooses none of {', '.join(choices)}")
     if len(found) > 1:
         return Signal(quality=None, reason=f"the answer chooses {' and '.join(found)}")
