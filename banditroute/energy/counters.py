@@ -14,24 +14,16 @@ _log = logging.getLogger(__name__)
 
 
 class EnergyCounter(Protocol):
-    """Counters of the hardware that only go up; to be read from any thread.
-
-    Attributes
-    ----------
-    source
-        What a reading names as its source.
-    devices
-        Names of what is counted, unique on the machine: two meters that run at once on one device share it.
-    """
+    """Counters of the hardware that only go up; to be read from any thread."""
 
     @property
     def source(self) -> str:
-        """See the class."""
+        """What a reading names as its source."""
         ...
 
     @property
     def devices(self) -> Sequence[str]:
-        """See the class."""
+        """Names of what is counted, unique on the machine: meters that run at once on one device share it."""
         ...
 
     def read(self) -> Sequence[int]:

@@ -61,7 +61,9 @@ class EnergyMeter:
         if len(set(devices)) < len(devices):
             raise InvalidConfigurationError(f"the counters count {devices}; give one counter for each device")
         if joules_per_token is not None:
-            EnergyReading.estimate(tokens=0, joules_per_token=joules_per_token, seconds=0.0)
+            EnergyReading.estimate(
+                tokens=0, joules_per_token=joules_per_token, seconds=0.0
+            )  # refuses it now, not later
         self.tokens: float | None = None
         self._counters = tuple(counters)
         self._devices = set(devices)

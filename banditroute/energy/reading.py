@@ -91,10 +91,10 @@ class EnergyReading:
             For another object, and for one with no joules at all.
         """
         parts = [getattr(measurement, f"{part}_energy", None) or {} for part in ("gpu", "cpu", "dram")]
-        if not any(parts) or not all(isinstance(part, Mapping) for part in parts):
+        if not hasattr(measurement, "time") or not any(parts) or not all(isinstance(part, Mapping) for part in parts):
             raise InvalidInputError(
-                f"{measurement!r} has no joules of a GPU or CPU; give what ZeusMonitor.end_window() returned, with a "
-                "device that Zeus can measure"
+                f"{measurement!r} has no time, or no joules of a GPU or CPU; give what "
+                "ZeusMonitor.end_window() returned, with a device that Zeus can measure"
             )
         joules = sum(number(each, name="joules", low=0.0) for part in parts for each in part.values())
         return cls(joules=joules, seconds=measurement.time, source="zeus", shared=shared)
@@ -115,9 +115,10 @@ class EnergyReading:
         InvalidInputError
             For another object, such as the kilograms that ``tracker.stop()`` returns.
         """
-        if not hasattr(emissions, "energy_consumed"):
+        if not (hasattr(emissions, "energy_consumed") and hasattr(emissions, "duration")):
             raise InvalidInputError(
-                f"{emissions!r} has no energy_consumed; give tracker.final_emissions_data, or what stop_task() returned"
+                f"{emissions!r} has no energy_consumed or no duration; give "
+                "tracker.final_emissions_data, or what stop_task() returned"
             )
         joules = number(emissions.energy_consumed, name="energy_consumed", low=0.0) * _JOULES_PER_KWH
         return cls(joules=joules, seconds=emissions.duration, source="codecarbon", shared=shared)

@@ -67,7 +67,7 @@ def read_prices(path: str | os.PathLike[str]) -> dict[str, ModelPrice]:
         longer = row.pop("above_tokens", {})
         if not isinstance(longer, dict) or not all(isinstance(tier, dict) for tier in longer.values()):
             raise InvalidConfigurationError(f"above_tokens of {model!r} is {longer!r}; give a table for each threshold")
-        for key in {**row, **dict(chain.from_iterable(tier.items() for tier in longer.values()))}:
+        for key in chain(row, *longer.values()):
             if key not in RATES:
                 raise InvalidConfigurationError(f"{model!r} has {key!r}; give some of {', '.join(RATES)}, above_tokens")
         tiers = {int(tokens) if tokens.isdecimal() else tokens: {**row, **tier} for tokens, tier in longer.items()}

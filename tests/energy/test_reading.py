@@ -103,6 +103,7 @@ class TestOthers:
             SimpleNamespace(time=2.0, gpu_energy=7.0),
             SimpleNamespace(time=2.0, gpu_energy={0: math.nan}),
             SimpleNamespace(time=2.0, gpu_energy={0: -5.0}),
+            SimpleNamespace(gpu_energy={0: 5.0}),
             3.0,
         ],
     )
