@@ -60,10 +60,8 @@ class EnergyMeter:
         devices = [device for counter in counters for device in counter.devices]
         if len(set(devices)) < len(devices):
             raise InvalidConfigurationError(f"the counters count {devices}; give one counter for each device")
-        if joules_per_token is not None:
-            EnergyReading.estimate(
-                tokens=0, joules_per_token=joules_per_token, seconds=0.0
-            )  # refuses it now, not later
+        if joules_per_token is not None:  # one that cannot be used is refused here, not after the work
+            EnergyReading.estimate(tokens=0, joules_per_token=joules_per_token, seconds=0.0)
         self.tokens: float | None = None
         self._counters = tuple(counters)
         self._devices = set(devices)

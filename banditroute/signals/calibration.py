@@ -18,7 +18,9 @@ _FOLDS = 10
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JudgeCalibration:
-    """A curve from a judge's score to the expected label, that never falls; as :func:`calibrate_judge` makes it.
+    """A curve from a judge's score to the expected label; as :func:`calibrate_judge` makes it, it never falls.
+
+    ``dataclasses.asdict`` gives what JSON can keep, and ``JudgeCalibration(**kept)`` takes it back.
 
     Attributes
     ----------
@@ -29,6 +31,11 @@ class JudgeCalibration:
         cross-validated: each label was predicted by a curve made without it.
     answers
         How many labelled answers that rests on.
+
+    Raises
+    ------
+    InvalidInputError
+        Unless there is one quality in [0, 1] for each score, and scores rise.
 
     Examples
     --------
@@ -44,6 +51,15 @@ class JudgeCalibration:
     raw_error: float
     error: float
     answers: int
+
+    def __post_init__(self) -> None:
+        for name in ("scores", "qualities"):
+            values = tuple(number(value, name=name, low=0.0, high=1.0) for value in getattr(self, name))
+            object.__setattr__(self, name, values)
+        if not 0 < len(self.scores) == len(self.qualities) or list(self.scores) != sorted(set(self.scores)):
+            raise InvalidInputError(
+                f"scores are {self.scores} and qualities {self.qualities}; give rising scores, and a quality for each"
+            )
 
     def apply(self, signal: Signal) -> Signal:
         """The judge's signal, calibrated; one without a quality is given back."""

@@ -1,6 +1,8 @@
 """What a judge wrote, and what it is worth."""
 
+import json
 import math
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -114,6 +116,18 @@ class TestCalibration:
         order = rng.permutation(60)
         once, again = calibrate_judge(scores, labels), calibrate_judge(scores[order], labels[order])
         assert once.qualities == pytest.approx(again.qualities)
+
+    def test_survives_json(self):
+        calibration = calibrate_judge(*judged(np.random.default_rng(4), 40))
+        assert JudgeCalibration(**json.loads(json.dumps(asdict(calibration)))) == calibration
+
+    @pytest.mark.parametrize(
+        ("scores", "qualities"),
+        [((), ()), ((0.5,), (0.1, 0.2)), ((0.5, 0.2), (0.1, 0.2)), ((0.5, 0.5), (0.1, 0.2)), ((0.5,), (1.2,))],
+    )
+    def test_what_is_no_curve(self, scores, qualities):
+        with pytest.raises(InvalidInputError):
+            JudgeCalibration(scores=scores, qualities=qualities, raw_error=0.5, error=0.4, answers=20)
 
     def test_an_unknown_score_stays_unknown(self):
         unknown = Signal(quality=None, reason="there is no score in the reply")
