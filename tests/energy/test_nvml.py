@@ -3,14 +3,12 @@
 import sys
 import time
 
+import pynvml
 import pytest
 
 from banditroute.energy import NVML
 from banditroute.errors import EnergyCounterError, MissingDependencyError
-
-pynvml = pytest.importorskip("pynvml")
-
-from tests.energy.fake_nvml import GPU, Library, install  # noqa: E402
+from tests.energy.fake_nvml import GPU, Library, install
 
 
 def test_all_gpus_together(monkeypatch):

@@ -6,7 +6,9 @@ import sys
 import tomllib
 from datetime import UTC, datetime
 
+import genai_prices
 import pytest
+from genai_prices.data_snapshot import get_snapshot
 
 from banditroute.errors import InvalidConfigurationError, MissingDependencyError
 from banditroute.rewards import Usage, genai_price, read_litellm_prices, read_prices
@@ -165,9 +167,6 @@ class TestLiteLLM:
 
 class TestGenaiPrices:
     def test_every_text_model_of_the_bundle_costs_what_the_library_says(self):
-        genai_prices = pytest.importorskip("genai_prices")
-        from genai_prices.data_snapshot import get_snapshot
-
         now, rng, compared = datetime(2026, 6, 1, 12, tzinfo=UTC), random.Random(0), 0
         for provider in get_snapshot().providers:
             for model in provider.models:
