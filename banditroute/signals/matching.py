@@ -117,7 +117,7 @@ def choice_match(answer: str | None, expected: str, *, choices: str = "ABCD") ->
         r"(?i:\banswer\b(?:\W|(?:is|would be|option|choice)\b)*)"
         rf"({letter})(?![\w'’]|\W+(?:or|and)\W+{letter}\b)"
     )
-    marked = rf"\A\W*({letter})(?:\W*\Z|[).:,\]*])|(?:[(\[*]|\\boxed{{)({letter})[)\]*}}]"
+    marked = rf"\A\W*({letter})(?:\W*\Z|[).:,\]*])|(?<!not )(?:[(\[*]|\\boxed{{)({letter})[)\]*}}]"
     found = sorted(set(re.findall(said, text)) or {"".join(each) for each in re.findall(marked, text)})
     if not found:
         return Signal(quality=None, reason=f"the answer chooses none of {', '.join(choices)}")

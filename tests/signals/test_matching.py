@@ -135,6 +135,7 @@ class TestChoice:
             ("the answer is a cat", "the answer chooses none of A, B, C, D"),
             ("The answer is A or B", "the answer chooses none of A, B, C, D"),
             ("The answer is not B", "the answer chooses none of A, B, C, D"),
+            ("It is surely not (B)", "the answer chooses none of A, B, C, D"),
             ("The answer is Absolutely unclear", "the answer chooses none of A, B, C, D"),
             ("(A) or (C)", "the answer chooses A and C"),
             ("A) or C)? I say (C).", "the answer chooses A and C"),
