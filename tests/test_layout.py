@@ -38,6 +38,7 @@ MAY_IMPORT["listener"] = MAY_IMPORT["decider"] | {"warm_start", "cascade"}
 MAY_IMPORT["roster"] = MAY_IMPORT["decider"]
 MAY_IMPORT["router"] = MAY_IMPORT["listener"] | {"decider", "listener", "roster"}
 MAY_IMPORT["simulate"] = MAY_IMPORT["router"] | {"router"}
+MAY_IMPORT["integrations"] = MAY_IMPORT["router"] | {"router"}
 MAY_IMPORT["cli"] = MAY_IMPORT["simulate"] | {"simulate", "records", "__init__"}  # the version
 MAY_IMPORT["__main__"] = {"cli"}
 MAY_IMPORT["__init__"] = MAY_IMPORT["router"] | {"router", "explanation", "records"}
