@@ -22,7 +22,9 @@ MAY_IMPORT = {
     "types": {"errors", "_validate", "explanation"},  # a decision explains itself
     "explanation": {"types"},
     "draw": {"types", "errors"},
-    **dict.fromkeys(["energy", "features", "beliefs", "rewards", "policies", "limits", "signals", "store"], GROUND),
+    "confidence": {"errors", "_validate"},
+    **dict.fromkeys(["energy", "features", "beliefs", "rewards", "policies", "signals", "store"], GROUND),
+    "limits": GROUND | {"confidence"},
     "learners": GROUND | {"beliefs", "policies"},
 }
 MAY_IMPORT["warm_start"] = GROUND | {"beliefs"}
