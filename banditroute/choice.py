@@ -25,6 +25,7 @@ from banditroute.rewards.objectives import Objective
 from banditroute.rewards.prices import TokenPrices
 from banditroute.rewards.scaling import Scaled, Scales
 from banditroute.rewards.utility import utility, weights
+from banditroute.slate import Slate
 from banditroute.store.base import Event, Memory, Served
 from banditroute.store.outcomes import measured
 from banditroute.types import Arm, Decision, Preference, Request, Vector
@@ -157,45 +158,28 @@ class Chooser:
                     request.tags, utilities, utility_spreads, spends, positions, now
                 )
                 utilities = utilities - penalties
-            information = belief.information
+            slate = Slate(names, objectives, means, spreads, utilities, utility_spreads, penalties, belief.information)
             if eligible is not None:
-                names = tuple(names[k] for k in eligible)
-                means, spreads = means[:, eligible], spreads[:, eligible]
-                utilities, utility_spreads = utilities[eligible], utility_spreads[eligible]
-                penalties = penalties[eligible]
-
-                def information() -> Vector:
-                    some: Vector = belief.information()[eligible]
-                    return some
-
-            if not math.isfinite(np.vdot(utilities, utilities) + np.vdot(utility_spreads, utility_spreads)):
+                slate = slate.of(eligible)
+            if not math.isfinite(
+                np.vdot(slate.utilities, slate.utilities) + np.vdot(slate.utility_spreads, slate.utility_spreads)
+            ):
                 raise CannotChooseError(_NOT_FINITE)
-            probabilities = self._policy.probabilities(
-                utilities, utility_spreads, arms=names, information=information, x=x
-            )
-            chosen, propensity = draw(probabilities, len(names), self._rng.random())
+            probabilities = slate.ask(self._policy, x)
+            chosen, propensity = draw(probabilities, len(slate.arms), self._rng.random())
             id = _new_id(now)
-            self._enter(id, request, chosen, names, probabilities, now)
-        return Decision(
-            id=id,
-            arm=names[chosen],
+            self._enter(id, request, chosen, slate.arms, probabilities, now)
+        return slate.decision(
+            id,
+            chosen,
+            probabilities,
             propensity=propensity,
-            reason="policy" if admission is None else admission.reason(names[chosen]),
-            decided_at=now,
-            arms=names,
-            probabilities=probabilities,
-            objectives=objectives,
-            means=means,
-            spreads=spreads,
-            utilities=utilities,
-            utility_spreads=utility_spreads,
-            penalties=penalties,
-            x=x,
+            reason="policy" if admission is None else admission.reason(slate.arms[chosen]),
+            request=request,
             preference=preference,
             policy=self._policy_text,
-            session=request.session,
-            tags=request.tags,
-            input_tokens=request.input_tokens,
+            x=x,
+            now=now,
             ordinal=ordinal,
         )
 
@@ -213,35 +197,25 @@ class Chooser:
         """Decide for ``arm``, or the first eligible one, without asking belief or policy."""
         names = self._names if among is None else tuple(among)
         arm = arm if arm in names else names[0]
-        nothing = np.zeros((0, len(names)))
-        zeros = np.zeros(len(names))
-        probabilities = np.array([float(name == arm) for name in names])
+        chosen = names.index(arm)
+        probabilities = np.array([float(k == chosen) for k in range(len(names))])
         id = _new_id(now)
         with self._lock:
             ordinal = self._decided
             self._decided += 1
             with suppress(Exception):  # what fails may be the gate itself
-                self._enter(id, request, names.index(arm), names, probabilities, now)
-        return Decision(
-            id=id,
-            arm=arm,
+                self._enter(id, request, chosen, names, probabilities, now)
+        return Slate.blank(names).decision(
+            id,
+            chosen,
+            probabilities,
             propensity=1.0,
             reason=f"fallback: {trouble}",
-            decided_at=now,
-            arms=names,
-            probabilities=probabilities,
-            objectives=(),
-            means=nothing,
-            spreads=nothing,
-            utilities=zeros,
-            utility_spreads=zeros,
-            penalties=zeros,
-            x=x,
+            request=request,
             preference=preference,
             policy=self._policy_text,
-            session=request.session,
-            tags=request.tags,
-            input_tokens=request.input_tokens,
+            x=x,
+            now=now,
             ordinal=ordinal,
         )
 

@@ -31,7 +31,10 @@ MAY_IMPORT["warm_start"] = GROUND | {"beliefs"}
 MAY_IMPORT["history"] = GROUND | {"beliefs", "store", "warm_start"}
 MAY_IMPORT["outlook"] = GROUND | {"beliefs", "rewards", "limits"}
 MAY_IMPORT["knowledge"] = GROUND | {"history", "beliefs", "rewards", "store", "learners"}
-MAY_IMPORT["choice"] = MAY_IMPORT["knowledge"] | {"knowledge", "outlook", "draw", "features", "policies", "limits"}
+MAY_IMPORT["slate"] = GROUND | {"policies"}
+MAY_IMPORT["choice"] = (
+    MAY_IMPORT["knowledge"] | {"knowledge", "outlook", "slate", "draw", "features", "policies", "limits"}
+)
 MAY_IMPORT["cascade"] = GROUND | {"beliefs"}
 MAY_IMPORT["_checks"] = MAY_IMPORT["choice"]
 MAY_IMPORT["records"] = MAY_IMPORT["choice"] | {"choice"}
