@@ -7,6 +7,7 @@ import os
 import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
+from typing import TypeVar
 
 import numpy as np
 
@@ -16,7 +17,6 @@ from banditroute.draw import CannotChooseError, draw
 from banditroute.errors import InvalidRequestError
 from banditroute.knowledge import Knowledge
 from banditroute.learners import Learner
-from banditroute.limits.budget import Spend
 from banditroute.limits.constraints import Limits
 from banditroute.limits.gate import Gate
 from banditroute.outlook import Outlook, look, tokens_of
@@ -30,6 +30,7 @@ from banditroute.store.base import Event, Memory, Served
 from banditroute.store.outcomes import measured
 from banditroute.types import Arm, Decision, Preference, Request, Vector
 
+_T = TypeVar("_T")
 _CACHED_PREFERENCES = 1024
 _NOT_FINITE = "the belief is not finite; verify or restore the stored statistics"
 
@@ -166,15 +167,25 @@ class Chooser:
             ):
                 raise CannotChooseError(_NOT_FINITE)
             probabilities = slate.ask(self._policy, x)
+            reason, mixed = None, None
+            if gate.shapes:
+                probabilities, reason, mixed = gate.shape(
+                    probabilities, slate.arms, lambda some: slate.of(some).ask(self._policy, x)
+                )
             chosen, propensity = draw(probabilities, len(slate.arms), self._rng.random())
             id = _new_id(now)
-            self._enter(id, request, chosen, slate.arms, probabilities, now)
+            by_tokens = self._enter(id, request, chosen, slate.arms, probabilities, now)
+            if gate.watch is not None and mixed is not None:
+                worth = {name: each * self._objectives[name].sign for name, each in preference.items() if each > 0.0}
+                gate.watch.enter(id, chosen, mixed, slate.worth(worth), worth, by_tokens)
+        if admission is not None:
+            reason = admission.reason(slate.arms[chosen]) or reason
         return slate.decision(
             id,
             chosen,
             probabilities,
             propensity=propensity,
-            reason="policy" if admission is None else admission.reason(slate.arms[chosen]),
+            reason=reason or "policy",
             request=request,
             preference=preference,
             policy=self._policy_text,
@@ -268,10 +279,10 @@ class Chooser:
         with self._lock:
             self._gate.report(id, event.arm, event.values, decided_at=event.decided_at, now=now, first=event.first)
 
-    def spends(self, now: float) -> tuple[Spend, ...]:
-        """How each budget stands."""
+    def at_gate(self, do: Callable[[Gate], _T]) -> _T:
+        """What ``do`` makes of the gate, while nothing passes it."""
         with self._lock:
-            return self._gate.accounts.spends(now)
+            return do(self._gate)
 
     def _look(self, request: Request, belief: Belief, x: Vector) -> Outlook:
         return look(
@@ -285,13 +296,14 @@ class Chooser:
 
     def _enter(
         self, id: str, request: Request, chosen: int, names: Sequence[str], probabilities: Vector, now: float
-    ) -> None:
-        """Tell the gate of the decision ``id`` for the ``chosen``-th of ``names``."""
+    ) -> tuple[float, float] | None:
+        """Tell the gate of the decision ``id`` for the ``chosen``-th of ``names``; returns what it costs by tokens."""
         tokens = None if self._prices is None else tokens_of(request)
         by_tokens = None
         if self._prices is not None and tokens is not None:
             by_tokens = self._prices.by_tokens(self._names.index(names[chosen]), tokens)
         self._gate.choose(id, chosen, names, probabilities, request.tags, now, by_tokens)
+        return by_tokens
 
     def refresh(self, memory: Memory) -> None:
         """Believe what is remembered now in place of what was; meanwhile nothing may be learned."""
@@ -299,6 +311,8 @@ class Chooser:
             known = self._knowledge.recall(memory)
             with self._lock:
                 self._knowledge.replace(*known)
+                if self._gate.watch is not None:
+                    self._gate.watch.follow(memory.states.get("guard"))
                 self._learned = memory.feedback
                 self._decided = max(self._decided, memory.decisions)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -52,6 +52,12 @@ class Slate(NamedTuple):
         return policy.probabilities(
             self.utilities, self.utility_spreads, arms=self.arms, information=self.information, x=x
         )
+
+    def worth(self, weights: Mapping[str, float]) -> Vector:
+        """The expected sum of objectives times their signed ``weights (K,)``, where all of them are believed."""
+        rows = [self.objectives.index(name) for name in weights]
+        expected: Vector = np.array(list(weights.values())) @ self.means[rows]
+        return expected
 
     def decision(
         self,
