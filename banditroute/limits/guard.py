@@ -22,9 +22,8 @@ class Guard:
     (:func:`banditroute.limits.evidence.paired_gain`), and a confidence sequence bounds its mean, at all times at once:
     ``lower`` and ``upper``. With s' the next share, the learner gets it when ``s' lower > -tolerance``; it falls back
     to the first share when ``s upper < -tolerance``. Either way evidence begins anew, the j-th time with
-    ``alpha / (j (j + 1))``, so that the probability of ever promoting a learner that is not better is at most alpha.
-
-    Until then the learner costs, per request, at most the first share of what it is worse by.
+    ``alpha / (j (j + 1))`` for each bound, so that the probability of ever promoting a learner that is not better is at
+    most alpha. It costs, per request, the first share of what it is worse by: the price of learning at all.
 
     Parameters
     ----------

@@ -219,5 +219,5 @@ class Watch:
 
     def _anew(self) -> ConfidenceSequence:
         unit = self._high - self._low
-        alpha = self._guard.alpha / (self._begun * (self._begun + 1))
+        alpha = 2.0 * self._guard.alpha / (self._begun * (self._begun + 1))  # of both sides, each of which errs in half
         return ConfidenceSequence(low=-unit, high=unit, alpha=alpha, truncation=self._truncation / 2.0)
