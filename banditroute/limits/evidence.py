@@ -3,12 +3,80 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from banditroute.confidence import ConfidenceSequence
 from banditroute.types import Vector
+
+_OF_THE_LATEST = 0.2  # of the probability of error; at 5% the whole needs 7% more outcomes for it
+_FIRST_RENEWAL = 1000  # outcomes; fewer say little at small shares
+
+
+class GainBounds:
+    """Bounds of the mean gain, over all outcomes and over the latest, at all times at once.
+
+    A learner gets better, and arms get worse; so beside the whole, what came since its 1000th, 2000th, 4000th, ...
+    outcome is bounded by itself, beginning anew at each. Whatever either bounds is bounded.
+
+    Parameters
+    ----------
+    unit
+        The most that a gain can be, and the least below 0.
+    alpha
+        Probability, below 1, that a lower bound is ever above what it bounds; the same of the upper one. The whole has
+        four fifths of it, the i-th of the latest ``1 / (i (i + 1))`` of the rest.
+    truncation
+        As in :func:`paired_gain`.
+    """
+
+    def __init__(self, *, unit: float, alpha: float, truncation: float) -> None:
+        self._reach = (1.0 + truncation) * unit
+        self._settings = {"low": -unit, "high": unit, "truncation": truncation / 2.0}  # the range is two units
+        self._alpha = 2.0 * alpha  # a sequence errs on either side with half of its own
+        self._whole = ConfidenceSequence(**self._settings, alpha=(1.0 - _OF_THE_LATEST) * self._alpha)
+        self._renewals = 0
+        self._latest = self._renewed()
+
+    @property
+    def n(self) -> int:
+        """How many outcomes."""
+        return self._whole.n
+
+    @property
+    def lower(self) -> float:
+        """What the mean gain is not below, over all outcomes or the latest, whichever is more."""
+        return max(self._whole.lower, self._latest.lower)
+
+    @property
+    def upper(self) -> float:
+        """What the mean gain is not above, over all outcomes or the latest, whichever is less."""
+        return min(self._whole.upper, self._latest.upper)
+
+    def add(self, below: float, above: float) -> None:
+        """Take the two pseudo-outcomes of a request."""
+        if self.n == _FIRST_RENEWAL << self._renewals:
+            self._renewals += 1
+            self._latest = self._renewed()
+        below, above = max(below, -self._reach), min(above, self._reach)  # they are, but for rounding
+        self._whole.add(below, above)
+        if self._renewals:
+            self._latest.add(below, above)
+
+    def to_dict(self) -> dict[str, object]:
+        """All of it, as JSON can hold it."""
+        return {"renewals": self._renewals, "whole": self._whole.to_dict(), "latest": self._latest.to_dict()}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from what ``to_dict`` gave."""
+        self._renewals = state["renewals"]
+        self._whole, self._latest = (ConfidenceSequence.from_dict(state[name]) for name in ("whole", "latest"))
+
+    def _renewed(self) -> ConfidenceSequence:
+        i = self._renewals + 1
+        return ConfidenceSequence(**self._settings, alpha=_OF_THE_LATEST * self._alpha / (i * (i + 1)))
 
 
 class PairedGain(NamedTuple):

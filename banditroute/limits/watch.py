@@ -10,8 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from banditroute.confidence import ConfidenceSequence
-from banditroute.limits.evidence import paired_gain, utility_of
+from banditroute.limits.evidence import GainBounds, paired_gain, utility_of
 from banditroute.limits.guard import Guard, Mode, Rollout
 from banditroute.types import Vector
 
@@ -72,11 +71,11 @@ class Watch:
         self._mode: Mode = guard.mode
         self._rung, self._begun = 0, 1
         self._since: float | None = None
-        self._sequence = self._anew()
+        self._bounds = self._anew()
         self.follow(rollout)
         kept = json.loads(evidence or b"{}")
         if kept.get("of") == self._of:
-            self._sequence = ConfidenceSequence.from_dict(kept["sequence"])
+            self._bounds.restore(kept["bounds"])
 
     def baseline(self, arms: Sequence[str]) -> Vector | None:
         """Probabilities of the eligible ``arms (K,)`` under the baseline; None where it has none of them."""
@@ -142,12 +141,9 @@ class Watch:
             return
         del self._open[id]
         utility = min(max(utility, self._low), self._high)
-        reach = (1.0 + self._truncation) * (self._high - self._low)
-        self._sequence.add(  # no further than it can be, but for rounding
-            max(entry.weight * utility + entry.below, -reach), min(entry.weight * utility + entry.above, reach)
-        )
+        self._bounds.add(entry.weight * utility + entry.below, entry.weight * utility + entry.above)
         self._judge(now)
-        kept = {"of": self._of, "sequence": self._sequence.to_dict()}
+        kept = {"of": self._of, "bounds": self._bounds.to_dict()}
         self._put_state("guard_evidence", json.dumps(kept).encode())
 
     def set_mode(self, mode: Mode, now: float) -> None:
@@ -166,7 +162,7 @@ class Watch:
             return
         self._mode, self._rung, self._begun, self._since = (kept[name] for name in ("mode", "rung", "begun", "since"))
         self._open.clear()
-        self._sequence = self._anew()
+        self._bounds = self._anew()
 
     def rollout(self) -> Rollout:
         """How far the learner is rolled out."""
@@ -174,9 +170,9 @@ class Watch:
             mode=self._mode,
             share=self._share,
             since=self._since,
-            decisions=self._sequence.n,
-            lower=self._sequence.lower,
-            upper=self._sequence.upper,
+            decisions=self._bounds.n,
+            lower=self._bounds.lower,
+            upper=self._bounds.upper,
         )
 
     @property
@@ -194,8 +190,8 @@ class Watch:
         if self._mode != "apply":
             return
         share, shares, tolerance = self._share, self._guard.shares, self._guard.tolerance
-        lower, upper = self._sequence.lower, self._sequence.upper
-        if share * upper < -tolerance:
+        lower, upper = self._bounds.lower, self._bounds.upper
+        if self._rung > 0 and share * upper < -tolerance:
             _log.warning("the guard rolls the learner back: its gain is at most %.4g at a share of %.4g", upper, share)
             self._begin(0, now)
         elif share < shares[-1] and shares[self._rung + 1] * lower > -tolerance:
@@ -205,7 +201,7 @@ class Watch:
     def _begin(self, rung: int, now: float) -> None:
         self._rung, self._begun, self._since = rung, self._begun + 1, now
         self._open.clear()
-        self._sequence = self._anew()
+        self._bounds = self._anew()
         self._keep()
 
     def _keep(self) -> None:
@@ -217,7 +213,9 @@ class Watch:
         """What the evidence is of."""
         return [self._settings, self._begun, self._since]
 
-    def _anew(self) -> ConfidenceSequence:
-        unit = self._high - self._low
-        alpha = 2.0 * self._guard.alpha / (self._begun * (self._begun + 1))  # of both sides, each of which errs in half
-        return ConfidenceSequence(low=-unit, high=unit, alpha=alpha, truncation=self._truncation / 2.0)
+    def _anew(self) -> GainBounds:
+        return GainBounds(
+            unit=self._high - self._low,
+            alpha=self._guard.alpha / (self._begun * (self._begun + 1)),
+            truncation=self._truncation,
+        )

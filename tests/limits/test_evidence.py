@@ -1,12 +1,14 @@
 """Evidence: pseudo-outcomes by hand and in expectation, and how often they ever promote what is not better."""
 
+import json
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from banditroute.confidence import confidence_sequence
-from banditroute.limits.evidence import paired_gain, utility_of
+from banditroute.limits.evidence import GainBounds, paired_gain, utility_of
 
 UNIT = {"low": 0.0, "high": 1.0}
 
@@ -103,6 +105,51 @@ class TestErrors:
         assert (lower > 0.0).any(axis=1).mean() > 0.95
         _, upper = simulated(-0.08, share=0.5, runs=200, n=3000, seed=3)
         assert (upper < 0.0).any(axis=1).mean() > 0.95
+
+
+class TestGainBounds:
+    def fed(self, *means, n=3000, **settings):
+        bounds = GainBounds(**{"unit": 1.0, "alpha": 0.05, "truncation": 1.0, **settings})
+        rng = np.random.default_rng(0)
+        for mean in means:
+            for _ in range(n):
+                value = mean + rng.choice([-0.5, 0.5])
+                bounds.add(value, value)
+        return bounds
+
+    def test_before_the_first_outcome_the_range(self):
+        bounds = GainBounds(unit=3.0, alpha=0.05, truncation=1.0)
+        assert (bounds.n, bounds.lower, bounds.upper) == (0, -3.0, 3.0)
+
+    def test_the_whole_has_most_of_the_error_and_what_comes_later_ever_less(self):
+        bounds = self.fed(0.1, n=4001)
+        assert bounds._whole.alpha / 2.0 == pytest.approx(0.04)
+        assert bounds._latest.alpha / 2.0 == pytest.approx(0.01 / 12.0)
+        assert (bounds._whole.n, bounds._latest.n) == (4001, 1)
+
+    def test_the_whole_bounds_what_stays(self):
+        bounds = self.fed(0.3)
+        assert bounds.lower == bounds._whole.lower
+        assert bounds.lower < 0.3 < bounds.upper < bounds.lower + 0.1
+
+    @pytest.mark.parametrize("sign", [1.0, -1.0])
+    def test_the_latest_shows_what_has_changed(self, sign):
+        bounds = self.fed(sign, -sign)
+        assert bounds._whole.lower < 0.0 < bounds._whole.upper
+        assert (bounds.upper if sign > 0.0 else -bounds.lower) < -0.8
+
+    def test_goes_on_from_what_was_kept(self):
+        bounds, again = self.fed(0.1, n=1500), GainBounds(unit=1.0, alpha=0.05, truncation=1.0)
+        again.restore(json.loads(json.dumps(bounds.to_dict())))
+        for each in (bounds, again):
+            each.add(1.0, 1.0)
+        assert again.to_dict() == bounds.to_dict()
+        assert again.n == 1501
+
+    def test_rounding_beyond_the_bounds_is_taken_back(self):
+        bounds = GainBounds(unit=1.0, alpha=0.05, truncation=1.0)
+        bounds.add(-2.0 - 1e-12, 2.0 + 1e-12)
+        assert bounds.n == 1
 
 
 class TestUtility:

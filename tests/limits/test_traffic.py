@@ -92,9 +92,7 @@ class TestByHand:
 
     def test_filling_one_floor_may_reach_another(self):
         # .3 of c leaves .7 x (.8, .2) = (.56, .14), below b's .18; then a has the rest
-        q, _ = shaped(
-            np.array([0.8, 0.2, 0.0]), {"b": Share(at_least=0.18), "c": Share(at_least=0.3)}, ARMS[:3], never
-        )
+        q, _ = shaped(np.array([0.8, 0.2, 0.0]), {"b": Share(at_least=0.18), "c": Share(at_least=0.3)}, ARMS[:3], never)
         np.testing.assert_allclose(q, [0.52, 0.18, 0.3])
 
     def test_cap_and_floor(self):
