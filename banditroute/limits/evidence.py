@@ -18,8 +18,9 @@ _FIRST_RENEWAL = 1000  # outcomes; fewer say little at small shares
 class GainBounds:
     """Bounds of the mean gain, over all outcomes and over the latest, at all times at once.
 
-    A learner gets better, and arms get worse; so beside the whole, what came since its 1000th, 2000th, 4000th, ...
-    outcome is bounded by itself, beginning anew at each. Whatever either bounds is bounded.
+    A learner gets better, and arms get worse; so beside the whole, what came since the 1000th, 2000th, 4000th, ...
+    outcome is bounded by itself, beginning anew at each. Where the two contradict each other, what was before is out of
+    date, and the latest are the whole from then on.
 
     Parameters
     ----------
@@ -30,6 +31,11 @@ class GainBounds:
         four fifths of it, the i-th of the latest ``1 / (i (i + 1))`` of the rest.
     truncation
         As in :func:`paired_gain`.
+
+    Attributes
+    ----------
+    n
+        How many outcomes.
     """
 
     def __init__(self, *, unit: float, alpha: float, truncation: float) -> None:
@@ -37,13 +43,8 @@ class GainBounds:
         self._settings = {"low": -unit, "high": unit, "truncation": truncation / 2.0}  # the range is two units
         self._alpha = 2.0 * alpha  # a sequence errs on either side with half of its own
         self._whole = ConfidenceSequence(**self._settings, alpha=(1.0 - _OF_THE_LATEST) * self._alpha)
-        self._renewals = 0
-        self._latest = self._renewed()
-
-    @property
-    def n(self) -> int:
-        """How many outcomes."""
-        return self._whole.n
+        self.n = self._renewals = 0
+        self._latest = ConfidenceSequence(**self._settings)  # without outcomes until it is renewed
 
     @property
     def lower(self) -> float:
@@ -57,25 +58,28 @@ class GainBounds:
 
     def add(self, below: float, above: float) -> None:
         """Take the two pseudo-outcomes of a request."""
-        if self.n == _FIRST_RENEWAL << self._renewals:
-            self._renewals += 1
+        if self.n >= _FIRST_RENEWAL << self._renewals:
             self._latest = self._renewed()
+        self.n += 1
         below, above = max(below, -self._reach), min(above, self._reach)  # they are, but for rounding
         self._whole.add(below, above)
         if self._renewals:
             self._latest.add(below, above)
+        if self._latest.upper < self._whole.lower or self._latest.lower > self._whole.upper:
+            self._whole, self._latest = self._latest, self._renewed()
 
     def to_dict(self) -> dict[str, object]:
         """All of it, as JSON can hold it."""
-        return {"renewals": self._renewals, "whole": self._whole.to_dict(), "latest": self._latest.to_dict()}
+        counts = {"n": self.n, "renewals": self._renewals}
+        return {**counts, "whole": self._whole.to_dict(), "latest": self._latest.to_dict()}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on from what ``to_dict`` gave."""
-        self._renewals = state["renewals"]
+        self.n, self._renewals = state["n"], state["renewals"]
         self._whole, self._latest = (ConfidenceSequence.from_dict(state[name]) for name in ("whole", "latest"))
 
     def _renewed(self) -> ConfidenceSequence:
-        i = self._renewals + 1
+        self._renewals = i = self._renewals + 1
         return ConfidenceSequence(**self._settings, alpha=_OF_THE_LATEST * self._alpha / (i * (i + 1)))
 
 

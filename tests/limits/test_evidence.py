@@ -132,11 +132,12 @@ class TestGainBounds:
         assert bounds.lower == bounds._whole.lower
         assert bounds.lower < 0.3 < bounds.upper < bounds.lower + 0.1
 
-    @pytest.mark.parametrize("sign", [1.0, -1.0])
-    def test_the_latest_shows_what_has_changed(self, sign):
-        bounds = self.fed(sign, -sign)
-        assert bounds._whole.lower < 0.0 < bounds._whole.upper
-        assert (bounds.upper if sign > 0.0 else -bounds.lower) < -0.8
+    @pytest.mark.parametrize("now", [0.5, -0.5])
+    def test_the_latest_shows_what_has_changed(self, now):
+        bounds = self.fed(-now, now)
+        assert bounds.n == 6000
+        assert bounds._whole.n < 3000  # what was before is dropped, and not all at once
+        assert bounds.lower < now < bounds.upper < bounds.lower + 0.2
 
     def test_goes_on_from_what_was_kept(self):
         bounds, again = self.fed(0.1, n=1500), GainBounds(unit=1.0, alpha=0.05, truncation=1.0)
