@@ -6,16 +6,19 @@ from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 
 from benchmarks.harness import Row, command, row  # first: it sets the BLAS threads
 
-import numpy as np  # isort: skip
+import click  # isort: skip
+import numpy as np
 from tqdm import tqdm
 
 from banditroute.features import TextFeatures
 from banditroute.learners import Learner, ThompsonSampling
 from banditroute.limits import Guard
+from banditroute.limits.evidence import GainBounds, paired_gain
 from banditroute.policies import Uniform
 from banditroute.router import Router
 from banditroute.simulate.logs import OutcomeTable, read_outcomes
@@ -24,6 +27,7 @@ from banditroute.types import Request, Vector
 
 SAMPLE = 300  # prompts with the outcomes of all arms: they name the baseline, and warm the learner
 TOLERANCE = 0.01
+LONGEST = 100_000  # simulated requests
 
 POLICIES = {
     "banditroute": (ThompsonSampling(), None),
@@ -84,10 +88,14 @@ def main(*, files: list[Path], seeds: int) -> list[Row]:
 
     The baseline is the best single arm on a sample of 300 prompts, which also warms the learner and is not scored.
     `promoted_after` counts requests, one more than there are for never; `share` is what the learner decides at the end.
+    The `gain` cases are simulated: a learner that is better by so much, and differs from the baseline in half of the
+    requests; what is counted is the requests until it is promoted from one share to the next.
     """
-    rows: list[Row] = []
+    rows = _needed(seeds)
     for file in files:
         table = read_outcomes(file)
+        if len(table) <= SAMPLE:
+            raise click.UsageError(f"{table.name} has {len(table)} prompts; the sample alone takes {SAMPLE}")
         x = TextFeatures().transform([Request(text=prompt) for prompt in table.prompts])
         runs: dict[str, list[Run]] = {policy: [] for policy in POLICIES}
         for policy, run in tqdm(_sweep(table, x, seeds), total=len(POLICIES) * seeds, desc=table.name):
@@ -100,6 +108,41 @@ def main(*, files: list[Path], seeds: int) -> list[Row]:
                 rows.append(row(table.name, policy, "share", [run.share for run in some]))
         rows += _scores(table.name, "best_single_of_sample", [run.baseline for run in runs["banditroute"]])
     return rows
+
+
+def _needed(seeds: int) -> list[Row]:
+    """Requests that evidence of a given gain takes at each share, without and with a tolerance."""
+    rows = []
+    shares = Guard(baseline="a").shares
+    for gain in (0.03, 0.1):
+        for share, following in pairwise(shares):
+            for tolerance in (0.0, TOLERANCE):
+                taken = [_requests_until(-tolerance / following, gain, share, seed) for seed in range(seeds)]
+                policy = f"guard@{share:g}" + (f"/tolerance={tolerance:g}" if tolerance else "")
+                rows.append(row(f"gain={gain:g}", policy, "promoted_after", taken, higher_is_better=False))
+    return rows
+
+
+def _requests_until(lower: float, gain: float, share: float, seed: int) -> int:
+    """The first tenth request after which the gain is known to be above ``lower``; outcomes are 0 or 1."""
+    rng = np.random.default_rng(seed)
+    differs = rng.random(LONGEST) < 0.5
+    learner = np.stack([~differs, differs], axis=-1).astype(float)
+    baseline = np.broadcast_to([1.0, 0.0], learner.shape)
+    logged = (1.0 - share) * baseline + share * learner
+    chosen = (rng.random(LONGEST) < logged[:, 1]).astype(int)
+    right = rng.uniform(0.3, 0.8, LONGEST) + 2.0 * gain * chosen
+    quality = rng.random(LONGEST) < right
+    truncation = 0.5 / min(share, 1.0 - share)
+    predicted = np.full_like(learner, 0.55)
+    pseudo = paired_gain(learner, baseline, logged, predicted, low=0.0, high=1.0, truncation=truncation)
+    weight, below, above = (each[np.arange(LONGEST), chosen] for each in pseudo)
+    bounds = GainBounds(unit=1.0, alpha=0.025, truncation=truncation)  # of a first rollout at 5%
+    for n, pair in enumerate(zip(weight * quality + below, weight * quality + above, strict=True), start=1):
+        bounds.add(*pair)
+        if n % 10 == 0 and bounds.lower > lower:
+            return n
+    return LONGEST + 1
 
 
 def _sweep(table: OutcomeTable, x: Vector, seeds: int) -> Iterator[tuple[str, Run]]:
