@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from banditroute.errors import IncompatibleStoreError, InvalidConfigurationError
+from banditroute.errors import IncompatibleStoreError, InvalidConfigurationError, StoreError
 from banditroute.learners import EpsilonGreedy, Learner
 from banditroute.limits import Budget, Guard, Limits, Share
 from banditroute.limits.watch import Watch
@@ -423,6 +423,32 @@ class TestRouter:
             routes.feedback(decision.id, quality=1.0, cost_usd=0.001)
         assert routes.rollout.decisions == 50
         assert routes.fallbacks == 0
+
+    def test_a_rollback_holds_even_where_it_cannot_be_recorded(self):
+        class Full(MemoryStore):
+            def flush(self):
+                raise StoreError("the disk is full")
+
+        routes = router(store=Full())
+        with pytest.raises(StoreError, match="the disk is full"):
+            routes.set_guard_mode("bypass")
+        np.testing.assert_array_equal(routes.route([0.0]).probabilities, [1.0, 0.0, 0.0])
+
+    def test_a_request_may_prefer_otherwise(self):
+        routes = router()
+        decision = routes.route([0.0], prefer={"quality": 1.0, "latency_seconds": 0.1})
+        routes.feedback(decision.id, quality=0.5)
+        assert routes.rollout.decisions == 0
+        routes.feedback(decision.id, latency_seconds=2.0)
+        assert routes.rollout.decisions == 1
+
+    def test_outcomes_of_sessions_and_comparisons_are_no_evidence(self):
+        routes = router()
+        first = routes.route([0.0], session="s")
+        second = routes.route([0.0], exclude=[first.arm], session="s")
+        routes.compare(first.id, second.id)
+        routes.feedback(session="s", quality=1.0)
+        assert routes.rollout.decisions == 0
 
     def test_without_a_guard(self):
         routes = router(guard=None)
