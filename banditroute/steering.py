@@ -10,7 +10,6 @@ from banditroute.choice import Chooser
 from banditroute.errors import InvalidConfigurationError
 from banditroute.limits.budget import Spend
 from banditroute.limits.constraints import Limits
-from banditroute.limits.gate import Gate
 from banditroute.limits.guard import Guard, Mode, Rollout, check_mode
 from banditroute.limits.traffic import Share, check_shares
 from banditroute.store.base import Store
@@ -127,12 +126,7 @@ class Steering:
         check_mode(mode)
         if self._guard is None:
             raise InvalidConfigurationError("the router has no guard; make it with Router(guard=Guard(baseline=...))")
-
-        def begin(gate: Gate) -> None:
-            assert gate.watch is not None
-            gate.watch.set_mode(mode, self._clock())
-
-        self._chooser.at_gate(begin)
+        self._chooser.at_gate(lambda gate: gate.set_guard_mode(mode, self._clock()))
         self._store.flush()
 
     def _keep(self, traffic: Mapping[str, Share]) -> None:

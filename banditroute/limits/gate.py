@@ -13,7 +13,7 @@ from banditroute.limits.accounts import Accounts
 from banditroute.limits.breaker import CircuitBreaker, Circuits
 from banditroute.limits.budget import Budget
 from banditroute.limits.constraints import Excess, Limits
-from banditroute.limits.guard import Guard
+from banditroute.limits.guard import Guard, Mode
 from banditroute.limits.traffic import Redraw, Share, shaped
 from banditroute.limits.watch import Mixed, Watch
 from banditroute.types import Arm, Vector
@@ -182,6 +182,11 @@ class Gate:
         left = [k for k, each in zip(left, total, strict=True) if not each > least]
         unjudged = {self._names[k]: [name for name, unknown in beyond.unknown.items() if unknown[k]] for k in left}
         return Admission(positions=left, trouble=trouble, unjudged=unjudged)
+
+    def set_guard_mode(self, mode: Mode, now: float) -> None:
+        """Begin the rollout anew in ``mode``, where there is a guard."""
+        if self.watch is not None:
+            self.watch.set_mode(mode, now)
 
     @property
     def shapes(self) -> bool:

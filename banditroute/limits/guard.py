@@ -19,7 +19,7 @@ class Guard:
 
     At a share s, each arm is drawn with probability ``(1 - s) baseline + s learner``. Every request with its feedback
     tells something of the gain, the utility of what the learner would choose less that of the baseline's
-    (:func:`banditroute.limits.evidence.paired_gain`), and a confidence sequence bounds its mean, at all times at once:
+    (:func:`banditroute.limits.evidence.paired_gain`), and confidence sequences bound its mean, at all times at once:
     ``lower`` and ``upper``. With s' the next share, the learner gets it when ``s' lower > -tolerance``; it falls back
     to the first share when ``s upper < -tolerance``. Either way evidence begins anew, the j-th time with
     ``alpha / (j (j + 1))`` for each bound, so that the probability of ever promoting a learner that is not better is at
@@ -128,7 +128,7 @@ class Rollout:
     share
         Of the requests that the learner decides, in [0, 1].
     since
-        When the share or the mode was last changed or confirmed: Unix time in seconds; None where never.
+        When it last began anew, with another share or mode: Unix time in seconds; None where never.
     decisions
         Requests with feedback since then that tell of the gain.
     lower, upper

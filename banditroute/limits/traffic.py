@@ -105,22 +105,21 @@ def _capped(probabilities: Vector, most: Vector, redraw: Redraw) -> Vector:
     """What is above ``most`` is drawn again, among the arms with room; each round fills one of them at least."""
     capped: Vector = np.minimum(probabilities, most)
     for _ in most:
-        surplus = 1.0 - capped.sum()
+        surplus = probabilities.sum() - capped.sum()  # not 1 less: what is no distribution stays none
         if surplus <= _ROUNDING:
             break
         room = np.flatnonzero(capped < most)
         capped[room] += surplus * redraw(room.tolist())
         capped = np.minimum(capped, most)
-    capped /= capped.sum()
     return capped
 
 
 def _filled(probabilities: Vector, least: Vector) -> Vector:
-    """``max(least, c p)`` with the c for which it sums to 1; each round fixes arms at ``least``, or is the last."""
+    """``max(least, c p)`` with the c that keeps the sum; each round fixes arms at ``least``, or is the last."""
     fixed = np.zeros(len(least), dtype=bool)
     for _ in least:
         rest = probabilities[~fixed].sum()
-        scale = max(1.0 - least[fixed].sum(), 0.0) / rest if rest > 0.0 else 0.0
+        scale = max(probabilities.sum() - least[fixed].sum(), 0.0) / rest if rest > 0.0 else 0.0
         below = ~fixed & (scale * probabilities < least)
         if not below.any():
             break

@@ -199,6 +199,14 @@ class TestRouter:
         assert (decision.arm, decision.propensity) == ("a", 1.0)
         assert decision.reason.startswith("traffic: the eligible arms may get 0.2 of the traffic together")
 
+    def test_a_policy_that_gives_no_distribution_is_not_mended(self):
+        class Half:
+            def probabilities(self, means, spreads, *, arms, information):
+                return np.full(len(arms), 0.5 / len(arms))
+
+        routes = router(learner=Learner(policy=Half()), traffic={"b": Share(at_most=0.1), "c": Share(at_least=0.3)})
+        assert routes.route([0.0]).fell_back
+
     def test_a_newcomer_comes_with_its_share_and_keeps_it_for_its_return(self):
         routes = router(learner=Learner(policy=Mixture(shares={"d": 1.0})))
         routes.add_arm("d", traffic=Share(at_most=0.1))
