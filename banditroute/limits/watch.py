@@ -15,6 +15,7 @@ from banditroute.limits.guard import Guard, Mode, Rollout
 from banditroute.types import Vector
 
 _OPEN = 10_000  # decisions whose outcome is awaited; older ones tell nothing
+_ALONE = " of 1"  # ends the name of an outcome given to a decision that stands for itself alone
 _log = logging.getLogger("banditroute")
 
 
@@ -135,7 +136,8 @@ class Watch:
         entry = self._open.get(id)
         if entry is None:
             return
-        entry.values.update(values)
+        # Without what a signal said of an answer that was escalated, only answers that looked good would be evidence.
+        entry.values.update({name.removesuffix(_ALONE): value for name, value in values.items()})
         utility = utility_of(entry.worth, entry.values, entry.by_tokens)
         if utility is None:
             return

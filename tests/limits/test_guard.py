@@ -164,6 +164,13 @@ class TestWatch:
         watch.report("x", {"cost_usd": 0.001}, 3.0)
         assert watch.rollout().decisions == 1
 
+    def test_what_a_signal_said_of_an_escalated_answer_counts_as_its_quality(self):
+        watch = Kept().watch(Guard(baseline="a"))
+        for id, outcome in (("x", "quality of 1"), ("y", "quality of 2"), ("z", "passed over for x")):
+            watch.enter(id, 0, watch.mix(B, A)[0], np.zeros(2), WORTH, None)
+            watch.report(id, {outcome: 0.5}, 1.0)
+        assert watch.rollout().decisions == 1
+
     def test_a_utility_out_of_range_counts_as_its_edge(self):
         bounds = []
         for quality in (1.0, 50.0):
