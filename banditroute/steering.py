@@ -68,7 +68,7 @@ class Steering:
             given = {} if traffic is None else check_traffic({names[-1]: traffic}, names)
             shares = {**self._traffic, **given}
             check_shares(shares, names)
-            self._keep(shares)
+            self._set_traffic(shares)  # first, so that the arm is never without
             self._set_arms(arms)
 
     def remove_arm(self, name: str) -> None:
@@ -108,7 +108,7 @@ class Steering:
         with self._changing:
             traffic = check_traffic(traffic, [arm.name for arm in self._arms])
             check_baseline(self._guard, traffic)
-            self._keep(traffic)
+            self._set_traffic(traffic)
 
     def set_guard_mode(self, mode: Mode) -> None:
         """Begin the rollout anew, at the first share, in ``mode``: ``"bypass"`` is an instant rollback to the baseline.
@@ -129,8 +129,8 @@ class Steering:
         self._chooser.at_gate(lambda gate: gate.set_guard_mode(mode, self._clock()))
         self._store.flush()
 
-    def _keep(self, traffic: Mapping[str, Share]) -> None:
-        self._chooser.at_gate(lambda gate: setattr(gate, "traffic", traffic))
+    def _set_traffic(self, traffic: Mapping[str, Share]) -> None:
+        self._chooser.at_gate(lambda gate: gate.set_traffic(traffic))
         self._traffic = traffic
 
     def _set_arms(self, arms: tuple[Arm, ...]) -> None:

@@ -164,7 +164,7 @@ def utility_of(
 
     Examples
     --------
-    >>> utility_of({"quality": 1.0, "cost_usd": -50.0}, {"quality": 0.8, "output_tokens": 500}, (0.001, 2e-6))
+    >>> round(utility_of({"quality": 1.0, "cost_usd": -50.0}, {"quality": 0.8, "output_tokens": 500}, (0.001, 2e-6)), 9)
     0.7
     """
     answered = values.get("availability", 1.0)

@@ -88,8 +88,6 @@ class Gate:
     ----------
     accounts
         The budgets at work.
-    traffic
-        As given; exchanged as a whole.
     watch
         The guard at work; None without one.
     """
@@ -108,7 +106,7 @@ class Gate:
     ) -> None:
         names = [arm.name for arm in arms]
         self._put_state = put_state
-        self.traffic: Mapping[str, Share] = dict(traffic or {})
+        self._traffic: Mapping[str, Share] = traffic or {}
         self._circuits = _restored("breaker", states, lambda blob: Circuits(breaker=breaker, blob=blob))
         self.accounts = _restored("budgets", states, lambda blob: Accounts(budgets=budgets, arms=names, blob=blob))
         self.watch = None
@@ -183,6 +181,10 @@ class Gate:
         unjudged = {self._names[k]: [name for name, unknown in beyond.unknown.items() if unknown[k]] for k in left}
         return Admission(positions=left, trouble=trouble, unjudged=unjudged)
 
+    def set_traffic(self, traffic: Mapping[str, Share]) -> None:
+        """Keep the arms within these shares from now on."""
+        self._traffic = traffic
+
     def set_guard_mode(self, mode: Mode, now: float) -> None:
         """Begin the rollout anew in ``mode``, where there is a guard."""
         if self.watch is not None:
@@ -191,7 +193,7 @@ class Gate:
     @property
     def shapes(self) -> bool:
         """Whether ``shape`` does anything."""
-        return self.watch is not None or bool(self.traffic)
+        return self.watch is not None or bool(self._traffic)
 
     def shape(self, probabilities: Vector, arms: Sequence[str], redraw: Redraw) -> Shaped:
         """What serves the eligible ``arms (K,)`` in place of the policy's ``probabilities``.
@@ -199,13 +201,13 @@ class Gate:
         Learner and baseline are kept within the shares of the traffic before they are mixed: so is every mixture of
         them then, and what is judged is what would serve.
         """
-        learner, reason = shaped(probabilities, self.traffic, arms, redraw)
+        learner, reason = shaped(probabilities, self._traffic, arms, redraw)
         if self.watch is None:
             return Shaped(learner, reason, None)
         baseline = self.watch.baseline(arms)
         if baseline is None:
             return Shaped(learner, "guard: no arm of the baseline is eligible; the learner decides", None)
-        mixed, why = self.watch.mix(learner, shaped(baseline, self.traffic, arms, redraw)[0])
+        mixed, why = self.watch.mix(learner, shaped(baseline, self._traffic, arms, redraw)[0])
         return Shaped(mixed.probabilities, reason or why, mixed)
 
     def choose(
