@@ -89,6 +89,8 @@ def shaped(
     >>> shaped(np.array([0.9, 0.1, 0.0]), floor, ["a", "b", "c"], lambda _: np.array([]))[0]
     array([0.81, 0.09, 0.1 ])
     """
+    if not traffic:
+        return probabilities, None
     shares = [traffic.get(arm, _ANY) for arm in arms]
     least = np.array([share.at_least for share in shares])
     most = np.array([share.at_most for share in shares])
