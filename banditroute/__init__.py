@@ -20,7 +20,7 @@ from banditroute.errors import (
 from banditroute.explanation import Explanation
 from banditroute.features import SentenceEmbedding, TextFeatures
 from banditroute.learners import EpsilonGreedy, Learner, LinUCB, SquareCB, ThompsonSampling
-from banditroute.limits import Budget, CircuitBreaker, Limits, Spend
+from banditroute.limits import Budget, CircuitBreaker, Guard, Limits, Rollout, Share, Spend
 from banditroute.policies import Mixture, Uniform
 from banditroute.records import Records
 from banditroute.rewards import Objective
@@ -39,6 +39,7 @@ __all__ = [
     "EpsilonGreedy",
     "Explanation",
     "Feedback",
+    "Guard",
     "IncompatibleStoreError",
     "InvalidConfigurationError",
     "InvalidFeedbackError",
@@ -54,9 +55,11 @@ __all__ = [
     "Preference",
     "Records",
     "Request",
+    "Rollout",
     "Router",
     "SQLStore",
     "SentenceEmbedding",
+    "Share",
     "Spend",
     "SquareCB",
     "StoreError",

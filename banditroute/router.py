@@ -21,10 +21,12 @@ from banditroute._checks import (
     check_budgets,
     check_eligible,
     check_features,
+    check_guard,
     check_learner,
     check_limits,
     check_request,
     check_store,
+    check_traffic,
 )
 from banditroute._validate import label, number
 from banditroute.beliefs.drift import Reset
@@ -36,13 +38,15 @@ from banditroute.features.base import Featurizer
 from banditroute.history import fold_with
 from banditroute.learners import Learner
 from banditroute.limits.breaker import CircuitBreaker
-from banditroute.limits.budget import Budget, Spend
+from banditroute.limits.budget import Budget
 from banditroute.limits.constraints import Limits
 from banditroute.limits.gate import Gate
+from banditroute.limits.guard import Guard
+from banditroute.limits.traffic import Share
 from banditroute.listener import Listener, checked_id
 from banditroute.rewards.objectives import Objective
 from banditroute.rewards.utility import Prefer, check_preference, table
-from banditroute.roster import Roster
+from banditroute.steering import Steering
 from banditroute.store.base import Store
 from banditroute.store.outcomes import SHARE_OF
 from banditroute.types import Arm, Decision, Preference, Request, Vector
@@ -53,7 +57,7 @@ Clock: TypeAlias = Callable[[], float]
 _log = logging.getLogger("banditroute")
 
 
-class Router(Listener, Roster):
+class Router(Listener, Steering):
     """Learns which arm should serve each request.
 
     ``route()`` chooses and never waits for a disk; ``feedback()`` reports what came back and returns when that is
@@ -78,6 +82,10 @@ class Router(Listener, Roster):
         When to leave a failing arm alone; None: never.
     budgets
         What may be spent; each process keeps its own.
+    traffic
+        Arm -> the least and the most of the traffic that it gets, such as a canary's.
+    guard
+        What serves until there is evidence that the learner is better. Default: the learner decides at once.
     store
         Where decisions, feedback and what was learned are kept. Default: ``MemoryStore()``, gone with the process.
     fallback
@@ -121,6 +129,8 @@ class Router(Listener, Roster):
         limits: Limits | None = None,
         breaker: CircuitBreaker | None = CircuitBreaker(),  # noqa: B008
         budgets: Sequence[Budget] = (),
+        traffic: Mapping[str, Share] | None = None,
+        guard: Guard | None = None,
         store: Store | None = None,
         fallback: str | None = None,
         name: str = "default",
@@ -141,6 +151,9 @@ class Router(Listener, Roster):
         check_eligible(self._arms, limits=self._limits, error=InvalidConfigurationError)
         check_breaker(breaker)
         check_budgets(budgets)
+        self._traffic = check_traffic({} if traffic is None else traffic, names)
+        self._guard = guard
+        utility_range = check_guard(guard, names, self._traffic, self._preference, self._objectives)
         self._clock = clock
         self._changing = threading.Lock()  # held while the arms or the warm start change
         label(name, name="Router(name=...)", error=InvalidConfigurationError)
@@ -162,6 +175,9 @@ class Router(Listener, Roster):
                     arms=self._arms,
                     breaker=breaker,
                     budgets=budgets,
+                    traffic=self._traffic,
+                    guard=guard,
+                    utility_range=utility_range,
                     states=memory.states,
                     put_state=self._store.put_state,
                 ),
@@ -204,11 +220,6 @@ class Router(Listener, Roster):
     def resets(self) -> tuple[Reset, ...]:
         """What was found to have changed, each with when and how often, oldest first; see ``Learner(drift=...)``."""
         return self._chooser.resets
-
-    @property
-    def budgets(self) -> tuple[Spend, ...]:
-        """How each budget stands: spend, pace and shadow price."""
-        return self._chooser.spends(self._clock())
 
     def route(
         self,

@@ -19,14 +19,17 @@ from banditroute import (
     EpsilonGreedy,
     Explanation,
     Feedback,
+    Guard,
     Learner,
     LinUCB,
     MemoryStore,
     Objective,
     Preference,
     Request,
+    Rollout,
     Router,
     SentenceEmbedding,
+    Share,
     SQLStore,
     SquareCB,
     TextFeatures,
@@ -115,6 +118,16 @@ def settings() -> None:
         ),
     )
     Router(arms=["a"], learner=Learner(policy=Mixture(shares={"a": 1.0})), prefer={"quality": 1.0})
+
+
+def steered() -> None:
+    guard = Guard(baseline={"small": 0.5, "large": 0.5}, shares=[0.1, 0.9], tolerance=0.01, mode="observe")
+    router = Router(arms=["small", "large"], guard=guard, traffic={"small": Share(at_least=0.1)})
+    assert_type(router.rollout, Rollout | None)
+    router.add_arm("new", traffic=Share(at_most=0.05))
+    router.set_traffic({})
+    router.set_guard_mode("bypass")
+    router.set_guard_mode("off")  # type: ignore[arg-type]
 
 
 def told_apart(prompts: list[str]) -> Featurizer:
