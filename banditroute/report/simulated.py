@@ -103,7 +103,7 @@ def _regret(traces: Mapping[str, Sequence[Trace]], value: Vector) -> Section:
 
 def _quarters(curves: Mapping[str, Vector]) -> Table:
     at = {f"after {quarter}/4": quarter / 4 for quarter in (1, 2, 3, 4)}
-    rows = [
+    rows: list[tuple[str | float | None, ...]] = [
         (policy, *(float(values[:, max(int(values.shape[1] * share) - 1, 0)].mean()) for share in at.values()))
         for policy, values in curves.items()
     ]
