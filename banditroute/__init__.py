@@ -5,6 +5,12 @@ example and docs/ for the rest.
 """
 
 from banditroute.errors import (
+    AdapterBusyError,
+    AdapterCapacityError,
+    AdapterError,
+    AdapterIncompatibleError,
+    AdapterNotFoundError,
+    BackendUnavailableError,
     BanditRouteError,
     ConflictingFeedbackError,
     IncompatibleStoreError,
@@ -28,7 +34,13 @@ from banditroute.store import MemoryStore, SQLStore
 from banditroute.types import Arm, Decision, Feedback, Preference, Request
 
 __all__ = [
+    "AdapterBusyError",
+    "AdapterCapacityError",
+    "AdapterError",
+    "AdapterIncompatibleError",
+    "AdapterNotFoundError",
     "Arm",
+    "BackendUnavailableError",
     "BanditRouteError",
     "CircuitBreaker",
     "ConflictingFeedbackError",

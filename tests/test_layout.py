@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+from enum import Enum
 from importlib import import_module
 from pathlib import Path
 
@@ -22,7 +23,7 @@ MAY_IMPORT = {
     "types": {"errors", "_validate", "explanation"},  # a decision explains itself
     "explanation": {"types"},
     "draw": {"types", "errors"},
-    **dict.fromkeys(["features", "beliefs", "rewards", "policies", "limits", "store"], GROUND),
+    **dict.fromkeys(["features", "beliefs", "rewards", "policies", "limits", "adapters", "store"], GROUND),
     "learners": GROUND | {"beliefs", "policies"},
 }
 MAY_IMPORT["warm_start"] = GROUND | {"beliefs"}
@@ -237,8 +238,8 @@ class TestPublicNames:
     @each_room
     def test_constructors_take_keywords_only(self, room):
         for name, thing in public(room).items():
-            if not inspect.isclass(thing) or issubclass(thing, (BaseException, tuple)):
-                continue  # errors take their message, named tuples are tuples
+            if not inspect.isclass(thing) or issubclass(thing, (BaseException, tuple, Enum)):
+                continue  # errors take their message, named tuples are tuples, an enum its value
             if getattr(thing, "_is_protocol", False) or name in POSITIONAL:
                 continue
             kinds = {parameter.kind for parameter in inspect.signature(thing).parameters.values()}

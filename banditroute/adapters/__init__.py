@@ -1,0 +1,23 @@
+"""Adapters: which LoRA adapters are resident."""
+
+from banditroute.adapters.backends.base import (
+    AdapterBackend,
+    AsyncAdapterBackend,
+    Capability,
+    Capacity,
+    CostEstimate,
+    LoadResult,
+    Tier,
+)
+from banditroute.adapters.spec import AdapterSpec
+
+__all__ = [
+    "AdapterBackend",
+    "AdapterSpec",
+    "AsyncAdapterBackend",
+    "Capability",
+    "Capacity",
+    "CostEstimate",
+    "LoadResult",
+    "Tier",
+]
