@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -89,29 +91,19 @@ class AdapterSpec:
         >>> import numpy as np, tempfile
         >>> from safetensors.numpy import save_file
         >>> folder = Path(tempfile.mkdtemp())
-        >>> _ = (folder / "adapter_config.json").write_text('{"base_model_name_or_path": "tiny"}')
+        >>> _ = (folder / "adapter_config.json").write_text('{"peft_type": "LORA", "base_model_name_or_path": "tiny"}')
         >>> weights = {"q.lora_A.weight": np.ones((4, 64), "f4"), "q.lora_B.weight": np.ones((64, 4), "f4")}
         >>> save_file(weights, folder / "adapter_model.safetensors")
         >>> spec = AdapterSpec.read(folder, name="law")
         >>> spec.rank, spec.modules, spec.size_bytes, spec.base_model
         (4, 1, 2048, 'tiny')
         """
-        safetensors = optional("safetensors", extra="adapters")
         config = read_config(path, name=name)
-        weights = Path(path) / WEIGHTS
-        if not weights.is_file():
-            raise AdapterNotFoundError(
-                f"adapter {name!r} has no file {WEIGHTS} in {str(path)!r}; save it with save_pretrained()"
-            )
-        try:
-            with safetensors.safe_open(weights, framework="numpy") as header:
-                slices = {key: header.get_slice(key) for key in header.keys()}  # noqa: SIM118, it is not a mapping
-                shapes = {key: piece.get_shape() for key, piece in slices.items()}
-                bits = {key: _BITS[piece.get_dtype()] for key, piece in slices.items()}
-        except (safetensors.SafetensorError, KeyError, OSError) as error:
-            raise AdapterIncompatibleError(
-                f"{WEIGHTS} of adapter {name!r} cannot be read ({error}); copy or save it again"
-            ) from error
+        safe_open = optional("safetensors", extra="adapters").safe_open
+        with reading(WEIGHTS, name=name, path=path), safe_open(Path(path) / WEIGHTS, framework="numpy") as header:
+            slices = {key: header.get_slice(key) for key in header.keys()}  # noqa: SIM118, it is not a mapping
+            shapes = {key: piece.get_shape() for key, piece in slices.items()}
+            bits = {key: _BITS[piece.get_dtype()] for key, piece in slices.items()}
         ranks = [shape[0] for key, shape in shapes.items() if key.endswith((".lora_A.weight", ".lora_embedding_A"))]
         if not ranks:
             raise AdapterIncompatibleError(f"{WEIGHTS} of adapter {name!r} holds no LoRA weights; give a LoRA adapter")
@@ -129,25 +121,34 @@ class AdapterSpec:
 _BITS = {"F64": 64, "F32": 32, "F16": 16, "BF16": 16, "F8_E4M3": 8, "F8_E5M2": 8}
 
 
-def read_config(path: str | Path, *, name: str) -> dict[str, Any]:
-    """The configuration of adapter ``name`` in the folder ``path``.
+@contextmanager
+def reading(file: str, *, name: str, path: str | Path) -> Iterator[None]:
+    """Say which ``file`` of adapter ``name`` in the folder ``path`` is missing or damaged, if reading it fails.
 
     Raises
     ------
     AdapterNotFoundError
         If there is none.
     AdapterIncompatibleError
-        If it is not a JSON object.
+        If it cannot be read or is not what it should be.
     """
+    damaged = optional("safetensors", extra="adapters").SafetensorError
     try:
-        config = json.loads((Path(path) / CONFIG).read_text(encoding="utf-8"))
-    except OSError as error:
+        yield
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise AdapterNotFoundError(
-            f"adapter {name!r} has no readable {CONFIG} in {str(path)!r} ({error.strerror}); give the folder that "
-            "save_pretrained() wrote"
+            f"adapter {name!r} has no {file} in {str(path)!r}; give the folder that save_pretrained() wrote"
         ) from error
-    except ValueError as error:
-        raise AdapterIncompatibleError(f"{CONFIG} of adapter {name!r} is not JSON ({error}); save it again") from error
-    if not isinstance(config, dict):
-        raise AdapterIncompatibleError(f"{CONFIG} of adapter {name!r} is not a JSON object; save it again")
+    except (OSError, ValueError, KeyError, TypeError, damaged) as error:
+        raise AdapterIncompatibleError(
+            f"{file} of adapter {name!r} cannot be read ({error!r}); copy or save it again"
+        ) from error
+
+
+def read_config(path: str | Path, *, name: str) -> dict[str, Any]:
+    """The configuration of adapter ``name`` in the folder ``path``, a LoRA adapter's."""
+    with reading(CONFIG, name=name, path=path):
+        config = dict(json.loads((Path(path) / CONFIG).read_text(encoding="utf-8")))
+    if config.get("peft_type") != "LORA":
+        raise AdapterIncompatibleError(f"adapter {name!r} is of type {config.get('peft_type')!r}; give a LoRA adapter")
     return config

@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import Protocol, runtime_checkable
 
 from banditroute.adapters.spec import AdapterSpec
+from banditroute.errors import AdapterIncompatibleError
 
 
 class Tier(StrEnum):
@@ -130,9 +131,9 @@ class AdapterBackend(Protocol):
         AdapterNotFoundError
             If there are no such files.
         AdapterIncompatibleError
-            If they are damaged, do not fit the base model, or the name belongs to another adapter.
+            If they are damaged, do not fit the base model or a slot's rank, or the name belongs to another adapter.
         AdapterCapacityError
-            If it is larger than any slot, or (``Capability.STRICT``) if no slot is free.
+            If there is no room, which with ``Capability.STRICT`` others have to be unloaded for.
         """
         ...
 
@@ -175,3 +176,18 @@ class AsyncAdapterBackend(AdapterBackend, Protocol):
     async def aresident(self) -> Mapping[str, Tier]:
         """As ``resident``."""
         ...
+
+
+def check_same(adapter: AdapterSpec, held: AdapterSpec) -> None:
+    """Refuse ``adapter`` if another one, ``held``, goes by its name.
+
+    Raises
+    ------
+    AdapterIncompatibleError
+        If their paths differ.
+    """
+    if adapter.path != held.path:
+        raise AdapterIncompatibleError(
+            f"the name {adapter.name!r} belongs to the adapter in {held.path!r}, and {adapter.path!r} is another one; "
+            "give it another name"
+        )
