@@ -271,9 +271,10 @@ def _add_slots(
         raise InvalidConfigurationError("the model has LoRA adapters; give one without, and load them by their specs")
     targets = target_modules if isinstance(target_modules, str) else list(target_modules)
     try:
-        for slot in slots:
-            config = peft.LoraConfig(r=rank, target_modules=targets, inference_mode=True)
-            peft.inject_adapter_in_model(config, model, slot)
+        configs = {slot: peft.LoraConfig(r=rank, target_modules=targets, inference_mode=True) for slot in slots}
+        tuner = lora.LoraModel(model, configs, slots[0])
+        for slot in slots[1:]:
+            tuner.inject_adapter(model, slot)
     except ValueError as error:
         raise InvalidConfigurationError(f"target_modules {target_modules!r} do not fit the model: {error}") from error
     model.eval().requires_grad_(False)
