@@ -9,6 +9,8 @@ from banditroute.adapters.backends.base import (
     LoadResult,
     Tier,
 )
+from banditroute.adapters.backends.peft import PeftBackend
+from banditroute.adapters.backends.simulated import SimulatedBackend
 from banditroute.adapters.spec import AdapterSpec
 
 __all__ = [
@@ -19,5 +21,7 @@ __all__ = [
     "Capacity",
     "CostEstimate",
     "LoadResult",
+    "PeftBackend",
+    "SimulatedBackend",
     "Tier",
 ]

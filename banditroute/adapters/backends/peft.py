@@ -19,7 +19,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from banditroute._imports import optional
-from banditroute._validate import number
+from banditroute._validate import number, whole
 from banditroute.adapters.backends.base import Capability, Capacity, CostEstimate, LoadResult, Tier, check_same
 from banditroute.adapters.spec import CONFIG, WEIGHTS, AdapterSpec, read_config, reading
 from banditroute.errors import (
@@ -95,8 +95,7 @@ class PeftBackend:
             "max_rank": max_rank,
             "ram_bytes": 1 if ram_bytes is None else ram_bytes,
         }.items():
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise InvalidConfigurationError(f"{name} is {value!r}; give a whole number of at least 1")
+            whole(value, name=name, error=InvalidConfigurationError)
         self._slots = [f"slot{i}" for i in range(slots + 1)]
         self._layers = _add_slots(model, self._slots, max_rank, target_modules)
         self._max_rank = max_rank

@@ -41,9 +41,9 @@ class SimulatedBackend:
 
     Examples
     --------
-    >>> backend = SimulatedBackend(capacity=Capacity(slots=2), base_seconds=0.1, bytes_per_second=1e9, jitter=0.0)
-    >>> backend.load(AdapterSpec(name="law", path="law", size_bytes=200_000_000)).seconds
-    0.3
+    >>> backend = SimulatedBackend(capacity=Capacity(slots=2), base_seconds=0.25, bytes_per_second=1e9, jitter=0.0)
+    >>> backend.load(AdapterSpec(name="law", path="law", size_bytes=250_000_000)).seconds
+    0.5
     >>> backend.resident()
     {'law': <Tier.GPU: 'gpu'>}
     """
