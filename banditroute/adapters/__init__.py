@@ -10,7 +10,9 @@ from banditroute.adapters.backends.base import (
     Tier,
 )
 from banditroute.adapters.backends.peft import PeftBackend
+from banditroute.adapters.backends.sglang import SGLangBackend
 from banditroute.adapters.backends.simulated import SimulatedBackend
+from banditroute.adapters.backends.vllm import VLLMBackend
 from banditroute.adapters.spec import AdapterSpec
 
 __all__ = [
@@ -22,6 +24,8 @@ __all__ = [
     "CostEstimate",
     "LoadResult",
     "PeftBackend",
+    "SGLangBackend",
     "SimulatedBackend",
     "Tier",
+    "VLLMBackend",
 ]

@@ -93,7 +93,7 @@ class LoadResult:
 
     @property
     def was_resident(self) -> bool:
-        """Whether it was in a slot already: then ``seconds`` says nothing of what paging costs."""
+        """Whether it was there already, as far as is known: then ``seconds`` says nothing of what paging costs."""
         return self.source is Tier.GPU
 
 
@@ -190,16 +190,16 @@ class AsyncAdapterBackend(AdapterBackend, Protocol):
         ...
 
 
-def check_same(adapter: AdapterSpec, held: AdapterSpec) -> None:
-    """Refuse ``adapter`` if another one, ``held``, goes by its name.
+def check_same(adapter: AdapterSpec, path: str) -> None:
+    """Refuse ``adapter`` if the one that goes by its name is that in ``path``, and that is another one.
 
     Raises
     ------
     AdapterIncompatibleError
-        If their paths differ.
+        If it is.
     """
-    if adapter.path != held.path:
+    if adapter.path != path:
         raise AdapterIncompatibleError(
-            f"the name {adapter.name!r} belongs to the adapter in {held.path!r}, and {adapter.path!r} is another one; "
+            f"the name {adapter.name!r} belongs to the adapter in {path!r}, and {adapter.path!r} is another one; "
             "give it another name"
         )

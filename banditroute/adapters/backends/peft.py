@@ -124,7 +124,7 @@ class PeftBackend:
             with self._lock:
                 known = self._ram.get(adapter.name)
                 if known is not None:
-                    check_same(adapter, known.adapter)
+                    check_same(adapter, known.adapter.path)
                     self._ram.move_to_end(adapter.name)
                 if adapter.name in self._slot_of:
                     return LoadResult(name=adapter.name, seconds=0.0, source=Tier.GPU)

@@ -94,7 +94,7 @@ class SimulatedBackend:
         with self._lock:
             held = self._resident.get(adapter.name)
             if held is not None:
-                check_same(adapter, held)
+                check_same(adapter, held.path)
                 return LoadResult(name=adapter.name, seconds=0.0, source=Tier.GPU)
             limit = self._capacity
             used = sum(self.size(each) for each in self._resident.values())
