@@ -1,6 +1,6 @@
 """What the backends behind HTTP share: the calls, their failures, and the shadow of what the server keeps.
 
-A call is written once, as a generator that yields requests and is sent the responses; it runs by a client of either kind.
+A call is written once, as a generator that yields requests and is sent the responses; clients of either kind run it.
 """
 
 from __future__ import annotations
@@ -27,6 +27,11 @@ from banditroute.errors import (
 
 if TYPE_CHECKING:
     import httpx
+
+
+_ALREADY = re.compile("already (been loaded|loaded|exists)")
+_FULL = re.compile("unload some|pin all")
+_OFF = re.compile("^Not Found$|LoRA is not enabled")  # of an address that the server does not have, and of LoRA
 
 
 class Call(NamedTuple):
@@ -80,7 +85,8 @@ class RemoteBackend(ABC):
             "base_url": url,
             "headers": {} if api_key is None else {"Authorization": f"Bearer {api_key}"},
             "timeout": timeout_seconds,
-            "verify": self._httpx.create_ssl_context(),  # once: it takes longer than a call
+            # Once, and not in vain: to read the certificates takes longer than a call.
+            "verify": self._httpx.create_ssl_context() if url.scheme == "https" else False,
         }
         self._known: dict[str, str] = {}  # name -> path of what the server loads by itself when a request needs it
         self._shadow = ShadowLRU(slots=slots, ram_slots=ram_slots)
@@ -201,12 +207,14 @@ class RemoteBackend(ABC):
         if status == 500:  # the same for an adapter that the engine refuses and for an engine that has died
             health = yield Call("GET", "/health")
             status = 400 if health.status_code == 200 else 500
-        if _FULL.search(words):
-            return AdapterCapacityError(f"{self._where} has no room for adapter {adapter.name!r}: {words}")
-        if "No such file" in words or (status == 404 and words != _NO_ADDRESS):
+        if _OFF.search(words):
+            return self._failure(response)
+        if status == 404 or "No such file" in words:
             return AdapterNotFoundError(
                 f"{self._where} finds no adapter {adapter.name!r} in {adapter.path!r} ({words}); give its path there"
             )
+        if _FULL.search(words):
+            return AdapterCapacityError(f"{self._where} has no room for adapter {adapter.name!r}: {words}")
         if status in (400, 422):
             return AdapterIncompatibleError(f"{self._where} refuses adapter {adapter.name!r}: {words}")
         return self._failure(response)
@@ -214,7 +222,7 @@ class RemoteBackend(ABC):
     def _failure(self, response: httpx.Response) -> BackendUnavailableError:
         """That the server does not do what it was asked for."""
         words = said(response)
-        advice = f"; start it with {self._switch}" if words == _NO_ADDRESS else ""
+        advice = f"; start it with {self._switch}" if _OFF.search(words) else ""
         return BackendUnavailableError(f"{self._where} answers {response.status_code}: {words}{advice}")
 
     def _unreachable(self, error: Exception) -> BackendUnavailableError:
@@ -246,11 +254,6 @@ class RemoteBackend(ABC):
             return result
         except self._httpx.RequestError as error:
             raise self._unreachable(error) from error
-
-
-_ALREADY = re.compile("already (been loaded|loaded|exists)")
-_FULL = re.compile("unload some|pin all")
-_NO_ADDRESS = "Not Found"  # what a server says of an address that it does not have
 
 
 def said(response: httpx.Response) -> str:

@@ -59,8 +59,9 @@ class SGLangBackend(RemoteBackend):
         error = InvalidConfigurationError
         super().__init__(
             slots=whole(max_loras_per_batch, name="max_loras_per_batch", low=2, error=error) - 1,
-            ram_slots=max_loaded_loras
-            and whole(max_loaded_loras, name="max_loaded_loras", low=max_loras_per_batch, error=error),
+            ram_slots=None
+            if max_loaded_loras is None
+            else whole(max_loaded_loras, name="max_loaded_loras", low=max_loras_per_batch, error=error),
             base_url=base_url,
             api_key=api_key,
             timeout_seconds=timeout_seconds,

@@ -82,11 +82,11 @@ class VLLMBackend(RemoteBackend):
         response = yield Call("GET", "/metrics")
         if response.status_code != 200 or _METRIC not in response.text:
             return registered, False
-        levels = {"cpu": set[str](), "gpu": set[str]()}
+        levels: dict[str | None, list[str]] = {"cpu": [], "gpu": []}
         for sample in _SAMPLE.finditer(response.text):
             labels = dict(_LABEL.findall(sample["labels"]))
             if sample["value"] not in ("0", "0.0"):
-                levels.get(labels.get("level", ""), set()).add(_unescaped(labels.get("adapter_name", "")))
+                levels.get(labels.get("level"), []).append(_unescaped(labels.get("adapter_name", "")))
         tiers = dict.fromkeys(levels["cpu"], Tier.RAM) | dict.fromkeys(levels["gpu"], Tier.GPU)
         with self._lock:
             self._shadow.correct(tiers)
