@@ -67,15 +67,16 @@ def main(
 
 
 def model(layers: int, width: int) -> Qwen2ForCausalLM:
-    """A random model in the proportions of Qwen2.5-0.5B."""
+    """A random model in the proportions of Qwen2.5-0.5B, which has 24 layers of 896."""
+    heads = width // 64
     return Qwen2ForCausalLM(
         Qwen2Config(
             vocab_size=256,
             hidden_size=width,
-            intermediate_size=width * 19 // 4,
+            intermediate_size=width * 38 // 7,
             num_hidden_layers=layers,
-            num_attention_heads=width // 32,
-            num_key_value_heads=max(width // 256, 1),
+            num_attention_heads=heads,
+            num_key_value_heads=2 - heads % 2,
         )
     )
 
