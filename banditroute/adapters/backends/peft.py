@@ -78,7 +78,7 @@ class PeftBackend:
         If ``peft`` is not installed.
     """
 
-    capabilities = frozenset({Capability.STRICT, Capability.PIN, Capability.MIXED_BATCH})
+    capabilities = frozenset({Capability.STRICT, Capability.PIN})
 
     def __init__(
         self,

@@ -9,7 +9,7 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Generator, Mapping
 from threading import Lock
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeVar, cast
 
 from banditroute._imports import optional
 from banditroute._validate import number
@@ -57,7 +57,7 @@ class RemoteBackend(ABC):
         How to reach it; see the backends.
     """
 
-    capabilities = frozenset({Capability.MIXED_BATCH})
+    capabilities: frozenset[Capability] = frozenset()
 
     _name: str
     _load_url: str
@@ -238,8 +238,7 @@ class RemoteBackend(ABC):
                 while True:
                     call = flow.send(client.request(*call[:2], json=call.json))
         except StopIteration as done:
-            result: Result = done.value
-            return result
+            return cast("Result", done.value)
         except self._httpx.RequestError as error:
             raise self._unreachable(error) from error
 
@@ -250,8 +249,7 @@ class RemoteBackend(ABC):
                 while True:
                     call = flow.send(await client.request(*call[:2], json=call.json))
         except StopIteration as done:
-            result: Result = done.value
-            return result
+            return cast("Result", done.value)
         except self._httpx.RequestError as error:
             raise self._unreachable(error) from error
 

@@ -18,7 +18,7 @@ def backend(vllm, served):
 
 
 def test_keeps_no_adapter_for_us(backend):
-    assert backend.capabilities == {Capability.MIXED_BATCH}
+    assert Capability.PIN not in backend.capabilities
     backend.load(AdapterSpec(name="a", path="adapters/a", pinned=True))
     for name in "bcd":
         backend.load(adapter(name))
