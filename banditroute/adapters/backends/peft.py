@@ -225,8 +225,7 @@ class PeftBackend:
                 f"{self._base_model!r}; give an adapter of this model"
             )
         with reading(WEIGHTS, name=adapter.name, path=adapter.path):
-            # From bytes: tensors of an open file would change, or end the process, with the file.
-            left = optional("safetensors.torch", extra="adapters").load((Path(adapter.path) / WEIGHTS).read_bytes())
+            left = optional("safetensors.torch", extra="adapters").load_file(Path(adapter.path) / WEIGHTS)
         modules = {}
         size_bytes = 0
         for name, layer in self._layers.items():
@@ -242,7 +241,10 @@ class PeftBackend:
                     f"{self._max_rank} between {into_a.shape[1]} inputs and {into_b.shape[0]} outputs"
                 )
             with reading(CONFIG, name=adapter.name, path=adapter.path):
-                modules[name] = (a.to(into_a.dtype), b.to(into_b.dtype), _scaling(config, name, rank))
+                in_ram = [
+                    half.to(into_a.dtype, copy=True) for half in (a, b)
+                ]  # a view of the file would change with it
+                modules[name] = (*in_ram, _scaling(config, name, rank))
             size_bytes += a.nbytes + b.nbytes
         if left or not modules:
             raise AdapterIncompatibleError(
