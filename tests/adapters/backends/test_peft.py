@@ -21,6 +21,7 @@ from banditroute.errors import (
     AdapterIncompatibleError,
     AdapterNotFoundError,
     InvalidConfigurationError,
+    InvalidInputError,
 )
 
 pytestmark = [
@@ -145,6 +146,15 @@ class TestOutput:
         assert not torch.equal(alone[0], plain[0])
         assert torch.equal(mixed, torch.stack([alone[0], plain[1]]))
 
+    @pytest.mark.parametrize("names", [[], ["plain"], ["plain"] * 5])
+    def test_needs_an_adapter_for_each_row(self, model, backend, saved, expected, names):
+        backend.load(saved["plain"])
+        message = f"the batch has 4 rows, and is served through {len(names)} adapters; name one for each row"
+        with pytest.raises(InvalidInputError, match=message), backend.serving(names):
+            model(IDS)
+        assert torch.equal(model(IDS).logits, expected[None])
+        assert backend.unload("plain")
+
     def test_no_gradients_before_and_after(self, model, backend, saved):
         backend.load(saved["wide"])
         with backend.serving(["wide"] * 4):
@@ -211,6 +221,40 @@ class TestSlots:
 
     def test_unloading_what_is_not_there_is_done(self, backend):
         assert backend.unload("nowhere")
+
+    def test_many_threads_that_load_one_adapter_share_a_slot(self, backend, saved):
+        results, together = [], threading.Barrier(4)
+
+        def load(name):
+            together.wait()
+            results.append(backend.load(saved[name]))
+
+        threads = [threading.Thread(target=load, args=(name,)) for name in ["plain", "wide"] * 2]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert sorted(result.source for result in results) == ["disk", "disk", "gpu", "gpu"]
+        assert backend.resident() == {"plain": Tier.GPU, "wide": Tier.GPU}
+
+    def test_what_is_resident_does_not_wait_for_what_is_loaded(self, backend, saved, monkeypatch):
+        backend.load(saved["plain"])
+        reading, done = threading.Event(), threading.Event()
+        read = backend._read
+
+        def slow(adapter):
+            reading.set()
+            assert done.wait(30.0)
+            return read(adapter)
+
+        monkeypatch.setattr(backend, "_read", slow)
+        thread = threading.Thread(target=backend.load, args=(saved["wide"],))
+        thread.start()
+        assert reading.wait(30.0)
+        assert backend.load(saved["plain"]).was_resident  # or the test would hang
+        done.set()
+        thread.join()
+        assert backend.resident() == {"plain": Tier.GPU, "wide": Tier.GPU}
 
     def test_others_load_while_some_serve(self, model, backend, saved, expected):
         """Forward passes of two threads through two adapters, while a third comes and goes."""
