@@ -13,6 +13,7 @@ from banditroute.errors import (
     BackendUnavailableError,
     BanditRouteError,
     ConflictingFeedbackError,
+    EnergyCounterError,
     IncompatibleStoreError,
     InvalidConfigurationError,
     InvalidFeedbackError,
@@ -25,7 +26,7 @@ from banditroute.errors import (
 from banditroute.explanation import Explanation
 from banditroute.features import SentenceEmbedding, TextFeatures
 from banditroute.learners import EpsilonGreedy, Learner, LinUCB, SquareCB, ThompsonSampling
-from banditroute.limits import CircuitBreaker, Limits
+from banditroute.limits import Budget, CircuitBreaker, Limits, Spend
 from banditroute.policies import Mixture, Uniform
 from banditroute.records import Records
 from banditroute.rewards import Objective
@@ -42,9 +43,11 @@ __all__ = [
     "Arm",
     "BackendUnavailableError",
     "BanditRouteError",
+    "Budget",
     "CircuitBreaker",
     "ConflictingFeedbackError",
     "Decision",
+    "EnergyCounterError",
     "EpsilonGreedy",
     "Explanation",
     "Feedback",
@@ -66,6 +69,7 @@ __all__ = [
     "Router",
     "SQLStore",
     "SentenceEmbedding",
+    "Spend",
     "SquareCB",
     "StoreError",
     "TextFeatures",
