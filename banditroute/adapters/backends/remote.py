@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Generator, Mapping
+from functools import cache
 from threading import Lock
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeVar, cast
 
@@ -26,8 +27,9 @@ from banditroute.errors import (
 )
 
 if TYPE_CHECKING:
-    import httpx
+    import ssl
 
+    import httpx
 
 _ALREADY = re.compile("already (been loaded|loaded|exists)")
 _FULL = re.compile("unload some|pin all")
@@ -85,8 +87,7 @@ class RemoteBackend(ABC):
             "base_url": url,
             "headers": {} if api_key is None else {"Authorization": f"Bearer {api_key}"},
             "timeout": timeout_seconds,
-            # Once, and not in vain: to read the certificates takes longer than a call.
-            "verify": self._httpx.create_ssl_context() if url.scheme == "https" else False,
+            "verify": _ssl_context(),
         }
         self._known: dict[str, str] = {}  # name -> path of what the server loads by itself when a request needs it
         self._shadow = ShadowLRU(slots=slots, ram_slots=ram_slots)
@@ -252,6 +253,13 @@ class RemoteBackend(ABC):
             return cast("Result", done.value)
         except self._httpx.RequestError as error:
             raise self._unreachable(error) from error
+
+
+@cache
+def _ssl_context() -> ssl.SSLContext:
+    """The certificates that are trusted: to read them takes longer than a call."""
+    context: ssl.SSLContext = optional("httpx", extra="adapters").create_ssl_context()
+    return context
 
 
 def said(response: httpx.Response) -> str:

@@ -47,6 +47,26 @@ def test_without_the_metric_the_rule_tells_where_adapters_are(backend, vllm, see
     assert set(vllm.registered()) == set("abcdefgh")
 
 
+@pytest.mark.parametrize("frees", [False, True])
+def test_with_the_metric_nothing_has_to_be_told(backend, vllm, frees):
+    """Loads, unloads and requests of ours and of others, in any order."""
+    vllm.frees, vllm.has_metric = frees, True
+    rng = np.random.default_rng(0)
+    for _ in range(60):
+        name, kind = str(rng.choice(list("abcdef"))), rng.integers(5)
+        if kind < 2:
+            backend.load(adapter(name))
+            vllm.answer("POST /v1/completions", {"model": name})
+        elif kind == 2:
+            gone = backend.unload(name)
+            assert gone is (name not in vllm.truth())
+        elif kind == 3:
+            vllm.answer("POST /v1/load_lora_adapter", {"lora_name": name, "lora_path": f"adapters/{name}"})
+        else:
+            vllm.answer("POST /v1/completions", {"model": name})
+        assert backend.resident() == vllm.truth()
+
+
 @pytest.mark.parametrize("name", ["law", "v1.2/x", 'quote"d', "back\\slash", "new\nline", "a} 0 {b"])
 def test_the_metric_corrects_the_estimate(backend, vllm, ask, name):
     vllm.files["adapters/" + name] = 8
