@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -137,7 +138,7 @@ def reading(file: str, *, name: str, path: str | Path) -> Iterator[None]:
         raise AdapterNotFoundError(
             f"adapter {name!r} has no {file} in {str(path)!r}; give the folder that save_pretrained() wrote"
         ) from error
-    except (OSError, ValueError, KeyError, TypeError, damaged) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, re.error, damaged) as error:
         raise AdapterIncompatibleError(
             f"{file} of adapter {name!r} cannot be read ({error!r}); copy or save it again"
         ) from error

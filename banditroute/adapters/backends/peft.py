@@ -260,10 +260,9 @@ class PeftBackend:
                     f"{self._max_rank} between {into_a.shape[1]} inputs and {into_b.shape[0]} outputs"
                 )
             with reading(CONFIG, name=adapter.name, path=adapter.path):
-                in_ram = [
-                    half.to(into_a.dtype, copy=True) for half in (a, b)
-                ]  # a view of the file would change with it
-                modules[name] = (*in_ram, _scaling(config, name, rank))
+                scaling = _scaling(config, name, rank)
+            a, b = (half.to(into_a.dtype, copy=True) for half in (a, b))  # a view of the file would change with it
+            modules[name] = (a, b, scaling)
             size_bytes += a.nbytes + b.nbytes
         if left or not modules:
             raise AdapterIncompatibleError(

@@ -333,6 +333,8 @@ class TestBadAdapters:
             ({"peft_type": "LOHA"}, "is of type 'LOHA'; give a LoRA adapter"),
             ({"lora_alpha": None}, "adapter_config.json of adapter 'bad' cannot be read"),
             ({"lora_alpha": float("nan")}, "adapter_config.json of adapter 'bad' cannot be read"),
+            ({"alpha_pattern": {"(": 4}}, "adapter_config.json of adapter 'bad' cannot be read"),
+            ({"alpha_pattern": ["q_proj"]}, "adapter_config.json of adapter 'bad' cannot be read"),
             ({"alpha_pattern": {"q_proj": "many"}}, "adapter_config.json of adapter 'bad' cannot be read"),
             ({"alora_invocation_tokens": [1, 2]}, "uses alora_invocation_tokens; only plain LoRA"),
         ],
