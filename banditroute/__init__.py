@@ -5,6 +5,12 @@ example and docs/ for the rest.
 """
 
 from banditroute.errors import (
+    AdapterBusyError,
+    AdapterCapacityError,
+    AdapterError,
+    AdapterIncompatibleError,
+    AdapterNotFoundError,
+    BackendUnavailableError,
     BanditRouteError,
     ConflictingFeedbackError,
     EnergyCounterError,
@@ -29,7 +35,13 @@ from banditroute.store import MemoryStore, SQLStore
 from banditroute.types import Arm, Decision, Feedback, Preference, Request
 
 __all__ = [
+    "AdapterBusyError",
+    "AdapterCapacityError",
+    "AdapterError",
+    "AdapterIncompatibleError",
+    "AdapterNotFoundError",
     "Arm",
+    "BackendUnavailableError",
     "BanditRouteError",
     "Budget",
     "CircuitBreaker",

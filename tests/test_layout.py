@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+from enum import Enum
 from importlib import import_module
 from pathlib import Path
 
@@ -23,7 +24,7 @@ MAY_IMPORT = {
     "explanation": {"types"},
     "draw": {"types", "errors"},
     "confidence": {"errors", "_validate"},
-    **dict.fromkeys(["energy", "features", "beliefs", "rewards", "policies", "signals", "store"], GROUND),
+    **dict.fromkeys(["adapters", "energy", "features", "beliefs", "rewards", "policies", "signals", "store"], GROUND),
     "limits": GROUND | {"confidence"},
     "learners": GROUND | {"beliefs", "policies"},
 }
@@ -252,8 +253,8 @@ class TestPublicNames:
     @each_room
     def test_constructors_take_keywords_only(self, room):
         for name, thing in public(room).items():
-            if not inspect.isclass(thing) or issubclass(thing, (BaseException, tuple)):
-                continue  # errors take their message, named tuples are tuples
+            if not inspect.isclass(thing) or issubclass(thing, (BaseException, tuple, Enum)):
+                continue  # errors take their message, named tuples are tuples, an enum its value
             if getattr(thing, "_is_protocol", False) or name in POSITIONAL:
                 continue
             kinds = {parameter.kind for parameter in inspect.signature(thing).parameters.values()}
