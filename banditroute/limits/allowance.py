@@ -1,17 +1,18 @@
 """Allowances: how much of a budget the next requests may take, and how much one of them at most.
 
 Both kinds pay back what was spent too much, and a call so dear that it would put the budget far behind is not made:
-what is at risk at any time is what ``30 + n / 200`` requests may take, n being the requests so far. Without that bound
-a few calls of an arm that costs hundreds of average requests decide over the whole.
+what is at risk at any time is what ``20 + n / 200`` requests may take, n being the requests so far. Without that bound
+a few calls of an arm that costs hundreds of average requests decide over the whole. Less than half as much can be
+saved: what was left over for long is not spent all at once when arms or prices change.
 """
 
 from __future__ import annotations
 
-_FIRST_CREDIT = 30.0  # requests' worth
+_FIRST_CREDIT = 20.0  # requests' worth
 _CREDIT = 0.005  # more of it for each request: half a percent of what was ever granted
-_SAVED = 1.0
-_HORIZON = 100.0  # requests within which a deviation is paid back
-_MARGIN = 0.98  # aimed at, since a deviation is only paid back after it was made
+_SAVED = 0.4  # of that much
+_REPAID = 100.0  # requests within which a debt is paid back
+_USED = 30.0  # and within which savings are used
 _RECENT = 30  # gaps between requests over which the usual one is averaged
 _LONGEST = 10.0  # usual gaps
 
@@ -34,8 +35,8 @@ class PerRequest:
     --------
     >>> allowance = PerRequest(amount=0.01)
     >>> allowance.enter(0.02, least=0.001, now=0.0)
-    >>> allowance.balance, round(allowance.target(0.0), 5)  # 0.98 x 0.01 - 0.01 / 100
-    (-0.01, 0.0097)
+    >>> allowance.balance, round(allowance.target(0.0), 5)  # 0.01 - 0.01 / 100
+    (-0.01, 0.0099)
     """
 
     def __init__(self, *, amount: float, requests: int = 0, balance: float = 0.0) -> None:
@@ -57,16 +58,15 @@ class PerRequest:
 
     def correct(self, more: float) -> None:
         """Take into account that a request took so much ``more`` than was expected of it."""
-        # What was left unspent long ago is not carried: it would be spent all at once.
         self.balance = min(self.balance - more, _SAVED * _credit(self.requests) * self._amount)
 
     def target(self, now: float) -> float:
         """What the next requests may take, each on average."""
-        return _MARGIN * self._amount + self.balance / _HORIZON
+        return self._amount + self.balance / (_REPAID if self.balance < 0.0 else _USED)
 
     def most(self, now: float) -> float:
-        """What the next request may take at most."""
-        return self.balance + (1.0 + _credit(self.requests)) * self._amount
+        """What the next request may take at most; the amount itself is never too much, it leaves the balance as it is."""
+        return max(self.balance + (1.0 + _credit(self.requests)) * self._amount, self._amount)
 
     def granted(self, now: float) -> float:
         """What was allowed so far."""

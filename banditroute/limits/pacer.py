@@ -21,6 +21,7 @@ from banditroute.types import Vector
 
 _WINDOW = 300  # requests
 _FIRST = 1e-3  # points of utility for the largest spend: where a search begins
+_NOTHING = 1e-12  # dollars or joules: what no price can tell from a gift
 _BIASED = 100.0  # requests over which it is averaged what they take beyond the plan
 _DRAWS = 64  # of what the arms of a request are worth
 _EVERY = 10  # requests from one search to the next
@@ -124,7 +125,7 @@ class Pacer:
         least = _LEAST * float(np.where(np.isinf(utilities), np.inf, spends).min(axis=1).mean())
         self.strict = target < least
         target = max(target - self._bias, least)
-        low, high = 0.0, max(self.price, _FIRST / float(spends.max() or 1.0))
+        low, high = 0.0, max(self.price, _FIRST / max(float(spends.max()), _NOTHING))
         if taken(0.0) <= target:
             self.price = 0.0
             return
