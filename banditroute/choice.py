@@ -174,7 +174,7 @@ class Chooser:
                 )
             chosen, propensity = draw(probabilities, len(slate.arms), self._rng.random())
             id = _new_id(now)
-            by_tokens = self._enter(id, request, chosen, slate.arms, probabilities, now)
+            reserved, by_tokens = self._enter(id, request, chosen, slate.arms, probabilities, now)
             if gate.watch is not None and mixed is not None:
                 worth = {name: each * self._objectives[name].sign for name, each in preference.items() if each > 0.0}
                 gate.watch.enter(id, chosen, mixed, slate.worth(worth), worth, by_tokens)
@@ -192,6 +192,7 @@ class Chooser:
             x=x,
             now=now,
             ordinal=ordinal,
+            reserved=reserved,
         )
 
     def fall_back(
@@ -214,8 +215,9 @@ class Chooser:
         with self._lock:
             ordinal = self._decided
             self._decided += 1
+            reserved: Mapping[str, tuple[float, ...]] = {}
             with suppress(Exception):  # what fails may be the gate itself
-                self._enter(id, request, chosen, names, probabilities, now)
+                reserved, _ = self._enter(id, request, chosen, names, probabilities, now)
         return Slate.blank(names).decision(
             id,
             chosen,
@@ -228,6 +230,7 @@ class Chooser:
             x=x,
             now=now,
             ordinal=ordinal,
+            reserved=reserved,
         )
 
     @property
@@ -277,7 +280,15 @@ class Chooser:
     def report(self, id: str, event: Event, now: float) -> None:
         """Tell the gate what is newly reported, ``now``, of decision ``id``, and learned already."""
         with self._lock:
-            self._gate.report(id, event.arm, event.values, decided_at=event.decided_at, now=now, first=event.first)
+            self._gate.report(
+                id,
+                event.arm,
+                event.values,
+                reserved=event.reserved,
+                known=event.known,
+                decided_at=event.decided_at,
+                now=now,
+            )
 
     def at_gate(self, do: Callable[[Gate], _T]) -> _T:
         """What ``do`` makes of the gate, while nothing passes it."""
@@ -296,14 +307,16 @@ class Chooser:
 
     def _enter(
         self, id: str, request: Request, chosen: int, names: Sequence[str], probabilities: Vector, now: float
-    ) -> tuple[float, float] | None:
-        """Tell the gate of the decision ``id`` for the ``chosen``-th of ``names``; returns what it costs by tokens."""
+    ) -> tuple[Mapping[str, tuple[float, ...]], tuple[float, float] | None]:
+        """Tell the gate of the decision ``id`` for the ``chosen``-th of ``names``.
+
+        Returns what budgets reserve for it, and what it costs by tokens.
+        """
         tokens = None if self._prices is None else tokens_of(request)
         by_tokens = None
         if self._prices is not None and tokens is not None:
             by_tokens = self._prices.by_tokens(self._names.index(names[chosen]), tokens)
-        self._gate.choose(id, chosen, names, probabilities, request.tags, now, by_tokens)
-        return by_tokens
+        return self._gate.choose(id, chosen, names, probabilities, request.tags, now, by_tokens), by_tokens
 
     def refresh(self, memory: Memory) -> None:
         """Believe what is remembered now in place of what was; meanwhile nothing may be learned."""

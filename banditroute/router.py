@@ -49,7 +49,7 @@ from banditroute.rewards.utility import Prefer, check_preference, table
 from banditroute.steering import Steering
 from banditroute.store.base import Store
 from banditroute.store.outcomes import SHARE_OF
-from banditroute.types import Arm, Decision, Preference, Request, Vector
+from banditroute.types import Arm, Decision, Preference, Request, Tally, Vector
 
 Clock: TypeAlias = Callable[[], float]
 """Gives Unix time in seconds."""
@@ -81,7 +81,7 @@ class Router(Listener, Steering):
     breaker
         When to leave a failing arm alone; None: never.
     budgets
-        What may be spent; each process keeps its own.
+        What may be spent, by all processes that share the store together.
     traffic
         Arm -> the least and the most of the traffic that it gets, such as a canary's.
     guard
@@ -180,6 +180,8 @@ class Router(Listener, Steering):
                     utility_range=utility_range,
                     states=memory.states,
                     put_state=self._store.put_state,
+                    tallies=memory.tallies,
+                    add_tally=self._add_tally,
                 ),
                 features_version=self._features.version,
                 dimension=self._dimension,
@@ -220,6 +222,12 @@ class Router(Listener, Steering):
     def resets(self) -> tuple[Reset, ...]:
         """What was found to have changed, each with when and how often, oldest first; see ``Learner(drift=...)``."""
         return self._chooser.resets
+
+    def _add_tally(self, budget: str, tally: Tally) -> None:
+        def told(joint: Tally, added: Tally) -> None:
+            self._chooser.at_gate(lambda gate: gate.accounts.hear(budget, joint, added))
+
+        self._store.add_tally(budget, tally, told)
 
     def route(
         self,

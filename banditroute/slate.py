@@ -73,6 +73,7 @@ class Slate(NamedTuple):
         x: Vector | None,
         now: float,
         ordinal: int,
+        reserved: Mapping[str, tuple[float, ...]],
     ) -> Decision:
         """The decision for the ``chosen``-th arm."""
         return Decision(
@@ -96,4 +97,5 @@ class Slate(NamedTuple):
             tags=request.tags,
             input_tokens=request.input_tokens,
             ordinal=ordinal,
+            reserved=reserved,
         )

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from banditroute.errors import StoreError
 from banditroute.store import log
-from banditroute.store.base import Event, Learn, Memory, Served
+from banditroute.store.base import Event, Learn, Memory, Served, Told
 from banditroute.store.database import Database
 from banditroute.store.ledger import Decided, Ledger
 from banditroute.store.outcomes import CLOSED
-from banditroute.types import Arm, Decision, Feedback
+from banditroute.types import Arm, Decision, Feedback, Tally
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -91,6 +91,8 @@ class Writer:
         self._overflows = False
         self._queue: OrderedDict[str, Decided] = OrderedDict()
         self._states: dict[str, bytes] = {}
+        self._tallies: dict[str, Tally] = {}
+        self._told: dict[str, Told] = {}
         self._arms: Sequence[Arm] | None = None  # to be written
         self._asked: list[_Asked] = []
         self._flushes: list[Future[None]] = []
@@ -120,6 +122,15 @@ class Writer:
         with self._lock:
             if self._closed is None:
                 self._states[name] = blob
+        if not self._stir.is_set():
+            self._stir.set()
+
+    def add_tally(self, budget: str, tally: Tally, told: Told) -> None:
+        """Queue what is counted for a budget, with what is queued of it."""
+        with self._lock:
+            if self._closed is None:
+                self._tallies[budget] = self._tallies.get(budget, Tally()) + tally
+                self._told[budget] = told
         if not self._stir.is_set():
             self._stir.set()
 
@@ -204,6 +215,7 @@ class Writer:
         self._closed = self.trouble = _FORKED
         self._queue.clear()
         self._states.clear()
+        self._tallies.clear()
         self._ledger.abandon_after_fork()
 
     def _flush(self) -> Future[None]:
@@ -252,8 +264,9 @@ class Writer:
             flushes, self._flushes = self._flushes, []
             decisions = list(self._queue.values())
             states = dict(self._states)
+            tallies, self._tallies = self._tallies, {}
             arms = self._arms
-        if not (asked or flushes or decisions or states or arms or self.trouble):
+        if not (asked or flushes or decisions or states or tallies or arms or self.trouble):
             return
         failure: Exception | None = None
         try:
@@ -262,7 +275,7 @@ class Writer:
                 with self._lock:
                     if self._arms is arms:  # and not newer ones by now
                         self._arms = None
-            self._commit(decisions, states, asked)
+            self._commit(decisions, states, tallies, asked)
         except Exception as error:
             failure = error if isinstance(error, StoreError) else StoreError(f"the store failed: {error!r}")
             self._ledger.close()
@@ -281,7 +294,13 @@ class Writer:
             else:
                 ticket.set_exception(failure)
 
-    def _commit(self, decisions: Sequence[Decided], states: Mapping[str, bytes], asked: Sequence[_Asked]) -> None:
+    def _commit(
+        self,
+        decisions: Sequence[Decided],
+        states: Mapping[str, bytes],
+        tallies: Mapping[str, Tally],
+        asked: Sequence[_Asked],
+    ) -> None:
         """Write a group as one transaction, then learn from it.
 
         Where a value is at fault that no database can hold, the group is halved until that one is found and
@@ -289,8 +308,11 @@ class Writer:
         """
         try:
             parts = [one.feedback for one in asked]
-            results = self._ledger.add(decisions, states, parts, try_it=self.trouble is not None)
+            results, sums = self._ledger.add(decisions, states, tallies, parts, try_it=self.trouble is not None)
         except Exception as error:
+            with self._lock:
+                for budget, tally in tallies.items():
+                    self._tallies[budget] = tally + self._tallies.get(budget, Tally())
             if not self._database.blames_data(error):
                 raise
             if decisions and asked:
@@ -302,7 +324,7 @@ class Writer:
                 self._refuse(decisions, asked, error)
                 halves = []
             for half in halves:
-                self._commit(half[0], {}, half[1])
+                self._commit(half[0], {}, {}, half[1])
             return
         with self._lock:
             for made, _ in decisions:
@@ -310,6 +332,8 @@ class Writer:
             for name, blob in states.items():
                 if self._states.get(name) is blob:  # and not a newer one by now
                     del self._states[name]
+        for budget, added in tallies.items():
+            self._told[budget](sums[budget], added)
         self._learn(asked, results)
 
     def _learn(self, asked: Sequence[_Asked], results: Sequence[Event | Exception | None]) -> None:
