@@ -121,7 +121,7 @@ class Account:
     def state(self) -> dict[str, float]:
         """What to begin with another time, beside the tally."""
         gap = self._allowance.gap if isinstance(self._allowance, PerPeriod) else 0.0
-        return {"amount": self.budget.amount, "price": self.price, "gap": gap}
+        return {"price": self.price, "gap": gap}
 
     def _count(self, tally: Tally) -> None:
         self._unheard += tally

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import asdict
 
 import numpy as np
 
@@ -75,7 +76,7 @@ class Accounts:
             budget.name: Account(
                 budget=budget,
                 arms=len(arms),
-                state={name: float(value) for name, value in kept.get(budget.name, {}).items()},
+                state={name: float(value) for name, value in kept.get(budget.name, {}).get("state", {}).items()},
                 tally=tallies.get(budget.name, Tally()),
                 add=lambda tally, name=budget.name: add(name, tally),  # type: ignore[misc]
             )
@@ -88,8 +89,10 @@ class Accounts:
     def set_arms(self, arms: Sequence[str]) -> None:
         """Price these arms from now on."""
         kept = [self._arms.index(arm) if arm in self._arms else None for arm in arms]
-        for each in (*self._accounts.values(), *self._expected.values()):
-            each.set_arms(kept)
+        for account in self._accounts.values():
+            account.set_arms(kept)
+        for expected in self._expected.values():
+            expected.set_arms(kept)
         self._arms = list(arms)
 
     def count(self, tags: Collection[str]) -> bool:
@@ -189,4 +192,14 @@ class Accounts:
 
     def to_bytes(self) -> bytes:
         """What to begin with another time beside the tallies, as JSON."""
-        return json.dumps({name: account.state() for name, account in self._accounts.items()}).encode()
+        kept = {
+            name: {"budget": asdict(account.budget), "state": account.state()}
+            for name, account in self._accounts.items()
+        }
+        return json.dumps(kept).encode()
+
+
+def recorded(blob: bytes, tallies: Mapping[str, Tally], now: float) -> tuple[Spend, ...]:
+    """How the budgets stand that a router kept, given what ``to_bytes`` gave and what all processes have counted."""
+    budgets = [Budget(**kept["budget"]) for kept in json.loads(blob).values()]
+    return Accounts(budgets=budgets, arms=[], blob=blob, tallies=tallies, add=lambda budget, tally: None).spends(now)

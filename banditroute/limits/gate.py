@@ -118,7 +118,7 @@ class Gate:
             states,
             lambda blob: Accounts(budgets=budgets, arms=names, blob=blob, tallies=tallies, add=add_tally),
         )
-        self._kept = self.accounts.prices
+        self._kept: tuple[float, ...] | None = None  # the prices that were given to ``put_state``
         self.watch = None
         if guard is not None:
             self.watch = _restored(

@@ -22,7 +22,7 @@ from banditroute.store.outcomes import CLOSED
 from banditroute.types import Arm, Decision, Feedback, Tally
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection
+    pass
 
 _T = TypeVar("_T")
 
@@ -148,26 +148,13 @@ class Writer:
         if queued is not None:
             return Served.by(queued[0])
 
-        return self._read(lambda connection: log.find(connection, decision_id))
+        return self._database.read(lambda connection: log.find(connection, decision_id))
 
     def find_session(self, session: str) -> list[str]:
         """Ids of the decisions of a session, whether they are written already or not."""
         with self._lock:
             queued = {id for id, (made, _) in self._queue.items() if made.session == session}
-        return sorted(queued.union(self._read(lambda c: log.find_session(c, self._ledger.epoch_id, session))))
-
-    def _read(self, work: Callable[[Connection], _T]) -> _T:
-        """Read on a connection of its own, from the caller's thread: the writer's is the writer's."""
-
-        def attempt() -> _T:
-            with (
-                self._database.explained(),
-                self._database.engine.connect() as connection,
-                self._database.reading(connection),
-            ):
-                return work(connection)
-
-        return self._database.retried(attempt, between=lambda: None)
+        return sorted(queued.union(self._database.read(lambda c: log.find_session(c, self._ledger.epoch_id, session))))
 
     def add_feedback(self, feedback: Feedback, learn: Learn) -> Future[None]:
         """Queue feedback; the future is done when it is durable and learned."""

@@ -373,7 +373,7 @@ class TestRestart:
         assert (new.spent, new.requests) == (0.0, 0)
 
     def test_a_damaged_state_is_refused(self):
-        for blob in (b"{", b'{"cost_usd per request": {"price": "high"}}', b'{"cost_usd per request": 5}'):
+        for blob in (b"{", b'{"cost_usd per request": {"state": {"price": "high"}}}', b'{"cost_usd per request": 5}'):
             store = MemoryStore()
             store._states["default"] = {"budgets": blob}
             with pytest.raises(IncompatibleStoreError, match="the stored state 'budgets' is damaged"):

@@ -1,4 +1,4 @@
-"""One budget and several processes: they keep it together, and what one of them leaves unsettled is settled as expected."""
+"""One budget and several processes: they keep it together, and settle as expected what nobody reports."""
 
 import sqlite3
 import subprocess

@@ -54,7 +54,8 @@ from banditroute.policies import UCB, Mixture, Policy, Uniform
 from banditroute.rewards import ModelPrice, Scaled, Usage, equal_worth, genai_price, greenserv
 from banditroute.signals import exact_match
 from banditroute.simulate.logs import OutcomeTable
-from banditroute.store import Event, Fold, Learn, Memory, Served, Store, Ticket
+from banditroute.store import Event, Fold, Learn, Memory, Served, Store, Ticket, Told
+from banditroute.types import Tally
 
 
 def first_steps() -> str:
