@@ -91,9 +91,10 @@ class Pacer:
             What the next requests may take, each on average.
         """
         row = self._seen % _WINDOW
-        self._utilities[row] = -np.inf
         self._drawn = utilities + spreads * self._draws
-        self._utilities[row, positions] = self._drawn[self._seen % _DRAWS, positions]
+        self._utilities[row] = self._drawn[self._seen % _DRAWS]
+        if len(positions) < len(utilities):
+            self._utilities[row, [k for k in range(len(utilities)) if k not in positions]] = -np.inf
         self._spends[row] = spends
         self._seen += 1
         if self._seen > self._trusted and (self._seen <= 2 * _EVERY or self._seen % _EVERY == 0):
@@ -106,8 +107,10 @@ class Pacer:
         least = _SAME * min(spends[k] for k in positions)
         most = least if self.strict else max(most, least)
         left = [k for k in positions if spends[k] <= most]
-        expected = self._spends[(self._seen - 1) % _WINDOW, left]
-        self._planned = float(expected[(self._drawn[:, left] - self.price * expected).argmax(axis=1)].mean())
+        drawn, expected = self._drawn, self._spends[(self._seen - 1) % _WINDOW]
+        if len(left) < len(expected):
+            drawn, expected = drawn[:, left], expected[left]
+        self._planned = float(expected[(drawn - self.price * expected).argmax(axis=1)].sum()) / _DRAWS
         return left
 
     def learn(self, spend: float) -> None:
