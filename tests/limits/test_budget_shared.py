@@ -95,11 +95,13 @@ def test_what_is_heard_is_not_counted_twice():
     decision = router.route([0.0])
     before = router.budgets[0]
     (reserved,) = decision.reserved["cost_usd per request"]
-    router._chooser.hear("cost_usd per request", heard, Tally())  # this one's own is not in it yet
+    router._chooser.at_gate(
+        lambda gate: gate.accounts.hear("cost_usd per request", heard, Tally())
+    )  # this one's own is not in it yet
     assert router.budgets[0].requests == 11
     assert router.budgets[0].spent + router.budgets[0].reserved == pytest.approx(1.0 + reserved)
     added = Tally(0, 1, reserved, 0.004 - reserved)
-    router._chooser.hear("cost_usd per request", heard + added, added)
+    router._chooser.at_gate(lambda gate: gate.accounts.hear("cost_usd per request", heard + added, added))
     assert router.budgets[0].requests == 11
     assert router.budgets[0].spent + router.budgets[0].reserved == pytest.approx(1.0 + reserved)
     assert before.requests == 1
