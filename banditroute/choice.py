@@ -88,7 +88,7 @@ class Chooser:
         )
         self._seat(arms)
         self._history = self._recall(memory)
-        self._belief = self._believe(self._remembered(self._history, arms, memory), arms)
+        self._belief = self._believe(self._history, self._remembered(self._history, arms, memory), arms)
         for event in memory.pending:
             self._policy.learn(event.arm, event.x, event.values)
         self._learned = memory.feedback
@@ -277,7 +277,7 @@ class Chooser:
                 self._weights.clear()
             for objective in changed:
                 left = self._drift.reset(self._belief.statistics(), event.arm, objective, event.decided_at)
-                self._exchange(self._believe(left, self._arms))
+                self._exchange(self._believe(self._history, left, self._arms))
 
     @property
     def resets(self) -> tuple[Reset, ...]:
@@ -309,7 +309,7 @@ class Chooser:
         """Believe what is remembered now in place of what was; meanwhile nothing may be learned."""
         with self._changing:
             history = self._recall(memory)
-            belief = self._believe(self._remembered(history, self._arms, memory), self._arms)
+            belief = self._believe(history, self._remembered(history, self._arms, memory), self._arms)
             with self._lock:
                 self._history = history
                 self._exchange(belief)
@@ -321,13 +321,13 @@ class Chooser:
         with self._changing, self._lock:
             self._history.keep(self._belief.statistics())
             self._history.warm = dict(statistics)
-            self._exchange(self._believe(self._history.begin(self._arms), self._arms))
+            self._exchange(self._believe(self._history, self._history.begin(self._arms), self._arms))
 
     def set_arms(self, arms: Sequence[Arm]) -> None:
         """Choose among ``arms`` from now on; what was learned of others is kept for their return."""
         with self._changing, self._lock:
             self._history.keep(self._belief.statistics())
-            belief = self._believe(self._history.begin(arms), arms)
+            belief = self._believe(self._history, self._history.begin(arms), arms)
             self._gate.set_arms(arms)
             self._seat(arms)
             self._exchange(belief)
@@ -355,9 +355,13 @@ class Chooser:
         left = self._drift.discounted(lambda: statistics, memory.states)
         return statistics if left is None else left
 
-    def _believe(self, statistics: Mapping[str, bytes], arms: Sequence[Arm]) -> Belief:
+    def _believe(self, history: History, statistics: Mapping[str, bytes], arms: Sequence[Arm]) -> Belief:
         belief = self._learner.belief.start(
-            arms=arms, dimension=self._dimension, priors=self._priors, statistics=statistics
+            arms=arms,
+            dimension=self._dimension,
+            priors=self._priors,
+            statistics=statistics,
+            folded=history.folded(arms),
         )
         if any(arm.priced for arm in arms):
             belief.watch(["cost_usd", "output_tokens"])

@@ -111,8 +111,13 @@ class BeliefSpec(Protocol):
         dimension: int,
         priors: Mapping[str, Prior],
         statistics: Mapping[str, bytes],
+        folded: Mapping[str, bytes] | None = None,
     ) -> Belief:
-        """A belief over ``arms`` in ``dimension`` features (with bias), from folded ``statistics`` where there are."""
+        """A belief over ``arms`` in ``dimension`` features (with bias), from ``statistics`` where there are.
+
+        Whatever is chosen once for the belief's life is chosen by what of them is ``folded``, which all processes of a
+        router know alike; None: by all.
+        """
 
     def fold(self, blob: bytes | None, observations: Sequence[Observation], *, dimension: int) -> bytes:
         """An arm's folded statistics with observations added; what ``start`` reads."""

@@ -104,8 +104,11 @@ class Linear:
         dimension: int,
         priors: Mapping[str, Prior],
         statistics: Mapping[str, bytes] | None = None,
+        folded: Mapping[str, bytes] | None = None,
     ) -> LinearBelief:
-        """A belief over ``arms`` in ``dimension`` features (the bias last), from folded statistics where there are.
+        """A belief over ``arms`` in ``dimension`` features (the bias last), from ``statistics`` where there are.
+
+        Nothing is chosen by what is ``folded``; see :class:`~banditroute.beliefs.Hybrid`.
 
         Raises
         ------

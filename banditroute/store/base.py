@@ -127,7 +127,9 @@ class Store(Protocol):
         """
 
     def follow(self, follow: Callable[[Memory], None]) -> None:
-        """From now on, call ``follow`` with all that is remembered whenever other processes have added to it.
+        """From now on, call ``follow`` with all that is remembered whenever others have added to it, or it is folded.
+
+        A router begins anew from it; so what it chooses by what is folded is what every other chooses.
 
         It is called from the thread that calls ``learn``, or where no other learns, so that what it is given holds
         exactly the feedback that was learned so far and that of the others. A store of one process never calls it.

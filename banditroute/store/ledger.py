@@ -48,6 +48,7 @@ class Ledger:
         self._epoch_id = 0
         self._version = 0
         self._outcomes = 0
+        self._folded = False  # by this process, since it began
         self._recent: OrderedDict[str, log.Made] = OrderedDict()
         self._connection: Connection | None = None
 
@@ -118,16 +119,18 @@ class Ledger:
             version, folded = done
             if folded and version == self._version + 1:
                 self._version = version
+                self._folded = True
             self._outcomes -= folded  # below 0 where others' were among them: that is noticed, too
 
     def notice(self, follow: Callable[[Memory], None]) -> None:
-        """Hand what is remembered to ``follow`` if others have added to it."""
+        """Hand what is remembered to ``follow`` if others have added to it, or this process has folded."""
         now = self._in(self._database.reading, lambda connection: folding.standing(connection, self._epoch_id))
         if now.orphans:
             self._write(log.match_orphans)
-        if (now.version, now.outcomes) != (self._version, self._outcomes):
+        if self._folded or (now.version, now.outcomes) != (self._version, self._outcomes):
             memory, now = self._remember(count=False)
             follow(memory)
+            self._folded = False
             self._version, self._outcomes = now.version, now.outcomes
 
     def close(self) -> None:

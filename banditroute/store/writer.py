@@ -156,7 +156,7 @@ class Writer:
             )
 
     def follow(self, follow: Callable[[Memory], None]) -> None:
-        """From now on, hand to ``follow`` what is remembered when others have added to it."""
+        """From now on, hand to ``follow`` what is remembered when others have added to it or some was folded."""
         self._follow = follow
 
     def flush_before_fork(self) -> None:

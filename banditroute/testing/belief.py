@@ -64,7 +64,8 @@ def check_belief(spec: BeliefSpec) -> None:
 
 
 def _start(spec: BeliefSpec, statistics: Mapping[str, bytes] | None = None) -> Belief:
-    return spec.start(arms=_ARMS, dimension=_DIMENSION, priors=_PRIORS, statistics=statistics or {})
+    some = statistics or {}
+    return spec.start(arms=_ARMS, dimension=_DIMENSION, priors=_PRIORS, statistics=some, folded=some)
 
 
 def _contexts(count: int) -> Vector:

@@ -283,3 +283,14 @@ def test_the_choice_lives_as_long_as_the_belief_whatever_it_learns_and_watches()
         assert ours == pytest.approx(theirs, abs=1e-9)
     again = spec.start(arms=list(blobs), dimension=9, priors=priors, statistics=blobs)
     assert again._scales == belief._scales != {}
+
+
+def test_the_choice_rests_on_what_is_folded():
+    contexts, outcomes = strong(1, 60, 0.5)
+    blobs = folded(Hybrid(), contexts, outcomes)
+
+    def scales(**settings):
+        return Hybrid().start(arms=list(blobs), dimension=9, priors=QUALITY, statistics=blobs, **settings)._scales
+
+    assert scales() == scales(folded=blobs) != {}
+    assert scales(folded={}) == {}

@@ -97,7 +97,7 @@ class Of(Linear):
         object.__setattr__(self, "belief", belief)
         object.__setattr__(self, "lose", lose)
 
-    def start(self, *, arms, dimension, priors, statistics=None):
+    def start(self, *, arms, dimension, priors, statistics=None, folded=None):
         return self.belief(spec=self, arms=arms, dimension=dimension, priors=priors, statistics=statistics or {})
 
     def fold(self, blob, events, *, dimension):
