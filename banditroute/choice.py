@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 import os
 import threading
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 
 import numpy as np
 
@@ -20,12 +21,12 @@ from banditroute.limits.budget import Spend
 from banditroute.limits.constraints import Limits
 from banditroute.limits.gate import Gate
 from banditroute.outlook import look, tokens_of
-from banditroute.policies.base import start
+from banditroute.policies.base import SharedPolicyState, start
 from banditroute.rewards.objectives import Objective
 from banditroute.rewards.prices import TokenPrices
 from banditroute.rewards.scaling import Scaled, Scales
 from banditroute.rewards.utility import utility, weights
-from banditroute.store.base import Event, Memory
+from banditroute.store.base import Event, Memory, PutState
 from banditroute.types import Arm, Decision, Preference, Request, Vector
 
 _CACHED_PREFERENCES = 1024
@@ -48,7 +49,7 @@ class Chooser:
     memory
         What was learned before, by earlier processes.
     put_state
-        Takes what is to be found in the memory's ``states`` after a restart.
+        Takes what is to be found in the memory's ``states`` after a restart; see ``Store.put_state``.
     rng
         Draws the arms.
     """
@@ -63,17 +64,19 @@ class Chooser:
         features_version: str,
         dimension: int,
         memory: Memory,
-        put_state: Callable[[str, bytes], None],
+        put_state: PutState,
         rng: np.random.Generator,
     ) -> None:
         self._objectives = objectives
         self._gate = gate
         self._scales = Scales(objectives=objectives, states=memory.states, put_state=put_state)
         self._policy = start(learner.policy, objectives=objectives)
+        self._shared = self._policy if isinstance(self._policy, SharedPolicyState) else None
+        self._put_state = put_state
         self._of_context = learner.context_exploration**2
         self._policy_text = repr(learner)
         self._learner = learner
-        self._features_version, self._dimension = features_version, dimension
+        self._dimension = dimension
         self._priors = {o.name: Prior(mean=o.prior_mean, noise=o.prior_noise) for o in objectives.values()}
         self._rng = rng
         self._lock = threading.Lock()
@@ -87,8 +90,10 @@ class Chooser:
             put_state=put_state,
         )
         self._seat(arms)
-        self._history = self._recall(memory)
-        self._belief = self._believe(self._history, self._remembered(self._history, arms, memory), arms)
+        self._recall = partial(History, belief=learner.belief, features_version=features_version, dimension=dimension)
+        self._history = self._recall(memory=memory)
+        self._belief = self._remember(self._history, arms, memory)
+        self._share(memory.states)
         for event in memory.pending:
             self._policy.learn(event.arm, event.x, event.values)
         self._learned = memory.feedback
@@ -272,6 +277,8 @@ class Chooser:
             changed = self._drift.notice(self._belief, event.arm, event.x, event.values)
             self._belief.update(event.arm, event.x, event.values, decided_at=event.decided_at, ordinal=event.ordinal)
             self._policy.learn(event.arm, event.x, event.values)
+            if self._shared is not None and (news := self._shared.news()) is not None:
+                self._put_state("policy", news, self._shared.join)
             self._scales.add(event.arm, event.values)
             if len(self._belief.objectives) != known:
                 self._weights.clear()
@@ -308,11 +315,12 @@ class Chooser:
     def refresh(self, memory: Memory) -> None:
         """Believe what is remembered now in place of what was; meanwhile nothing may be learned."""
         with self._changing:
-            history = self._recall(memory)
-            belief = self._believe(history, self._remembered(history, self._arms, memory), self._arms)
+            history = self._recall(memory=memory)
+            belief = self._remember(history, self._arms, memory)
             with self._lock:
                 self._history = history
                 self._exchange(belief)
+                self._share(memory.states)
                 self._learned = memory.feedback
                 self._decided = max(self._decided, memory.decisions)
 
@@ -341,19 +349,11 @@ class Chooser:
         self._no_penalty = np.zeros(len(arms))
         self._no_penalty.flags.writeable = False
 
-    def _recall(self, memory: Memory) -> History:
-        return History(
-            belief=self._learner.belief,
-            features_version=self._features_version,
-            dimension=self._dimension,
-            memory=memory,
-        )
-
-    def _remembered(self, history: History, arms: Sequence[Arm], memory: Memory) -> Mapping[str, bytes]:
-        """All that is remembered of the arms, less what changes of theirs took off."""
+    def _remember(self, history: History, arms: Sequence[Arm], memory: Memory) -> Belief:
+        """Believe all that is remembered of the arms, less what changes of theirs took off."""
         statistics = history.begin(arms)
         left = self._drift.discounted(lambda: statistics, memory.states)
-        return statistics if left is None else left
+        return self._believe(history, statistics if left is None else left, arms)
 
     def _believe(self, history: History, statistics: Mapping[str, bytes], arms: Sequence[Arm]) -> Belief:
         belief = self._learner.belief.start(
@@ -367,6 +367,11 @@ class Chooser:
             belief.watch(["cost_usd", "output_tokens"])
         belief.watch(self._gate.accounts.objectives)
         return belief
+
+    def _share(self, states: Mapping[str, bytes]) -> None:
+        """Let the policy know what all processes told it, if it can."""
+        if self._shared is not None and "policy" in states:
+            self._shared.begin_anew(states["policy"])
 
     def _exchange(self, belief: Belief) -> None:
         belief.watch(self._belief.objectives)

@@ -74,7 +74,12 @@ class Ledger:
         self._write(lambda connection: log.set_arms(connection, self._router, arms))
 
     def add(
-        self, decisions: Sequence[Decided], states: Mapping[str, bytes], parts: Sequence[Feedback], *, try_it: bool
+        self,
+        decisions: Sequence[Decided],
+        states: Mapping[str, folding.Put],
+        parts: Sequence[Feedback],
+        *,
+        try_it: bool,
     ) -> list[Event | Exception | None]:
         """Write decisions, pieces of state and feedback in one transaction; as :func:`log.add_feedback` returns.
 

@@ -298,6 +298,22 @@ class StoreContract(ABC):
         store.put_state("budget", b"closed")
         assert dict(self.again(store).states) == expected
 
+    def test_a_state_that_is_joined_adds_to_the_last(self, store: Store) -> None:
+        def join(earlier: bytes, later: bytes) -> bytes:
+            return earlier + later
+
+        self.open(store)
+        store.put_state("sum", b"a", join)
+        store.put_state("sum", b"b", join)
+        store.flush()
+        store.put_state("sum", b"c", join)
+        store.put_state("other", b"x")
+        store.put_state("other", b"y", join)
+        later = self.reopen(store)
+        assert dict(self.open(later).states) == {"sum": b"abc", "other": b"xy"}
+        later.put_state("sum", b"d", join)
+        assert self.again(later).states["sum"] == b"abcd"
+
     def test_other_arms_change_nothing_that_is_remembered(self, store: Store) -> None:
         self.open(store)
         store.add_decision(decision(1))

@@ -145,7 +145,7 @@ def drift_of(test=PageHinkley(), **settings):  # noqa: B008
         belief=Linear(),
         dimension=settings.pop("dimension", 1),
         features_version=settings.pop("features_version", "1"),
-        put_state=kept.__setitem__,
+        put_state=lambda name, blob, join: kept.update({name: join(kept[name], blob) if name in kept else blob}),
     )
 
 
@@ -191,12 +191,46 @@ def test_a_store_rolled_back_to_before_the_reset_is_left_alone():
     assert drift_of().discounted(dict, kept) == {}
 
 
+def test_resets_that_two_processes_find_are_joined():
+    """The second knows nothing of the first's when it records its own."""
+    kept = {}
+    made(kept=kept)
+    other = drift_of(kept=kept)
+    other._sums["b", "quality"] = None
+    other.reset({"b": taught([0.5] * 40)["a"]}, "b", "quality", 8.0)
+    third = drift_of()
+    third.discounted(dict, kept)
+    assert [(reset.arm, reset.times) for reset in third.resets] == [("a", 1), ("b", 1)]
+
+
+def test_of_a_change_that_two_find_the_first_recorded_stands():
+    kept = {}
+    made(kept=kept)
+    other = made([0.5] * 41, kept=kept)
+    assert held(other.discounted(lambda: taught([0.5] * 41), kept)).n == pytest.approx(11.0)  # as for all
+    other._sums["a", "quality"] = None
+    other.reset(taught([0.5] * 41), "a", "quality", 9.0)  # and what it finds later is the second
+    assert [reset.times for reset in other.resets] == [2]
+    third = drift_of()
+    third.discounted(dict, kept)
+    assert third.resets == other.resets
+
+
+def test_resets_in_other_features_stay_for_their_return():
+    kept = {}
+    made(kept=kept)
+    other = drift_of(features_version="2", kept=kept)
+    other._sums["a", "quality"] = None
+    other.reset(taught((0.5,) * 40), "a", "quality", 7.0)
+    assert held(drift_of().discounted(lambda: taught([0.5] * 40), kept)).n == pytest.approx(10.0)
+
+
 def test_little_is_not_reset():
     drift = made([0.5] * 9)
     assert drift.resets == ()
 
 
-@pytest.mark.parametrize("blob", [b"", b"{}", b"[]", b'{"features_version": "1", "resets": [["a"]]}'])
+@pytest.mark.parametrize("blob", [b"", b"[]", b'{"1": [["a"]]}', b'{"1": 7}'])
 def test_a_damaged_state_is_refused(blob):
     with pytest.raises(IncompatibleStoreError, match="'drift' is damaged"):
         drift_of().discounted(dict, {"drift": blob})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import random
+import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import TypeAlias
@@ -129,6 +130,46 @@ def test_states_of_others_are_told_with_the_rest(learners: list[Learner], until:
     learners[0].store.add_decision(decision(1))
     learners[0].report(feedback(1, quality=1.0))
     until(lambda: learners[1].memory.states == {"budget": b"7"})
+
+
+def plus(earlier: bytes, later: bytes) -> bytes:
+    return str(int(earlier) + int(later)).encode()
+
+
+def test_states_that_several_join_at_once_lose_nothing(learners: list[Learner], url: str) -> None:
+    def put(one: Learner) -> None:
+        for _ in range(50):
+            one.store.put_state("sum", b"1", plus)
+            one.store.flush()
+
+    threads = [threading.Thread(target=put, args=(one,)) for one in learners]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    later = Learner(url)
+    assert later.memory.states == {"sum": b"150"}
+    later.store.close()
+
+
+def test_what_is_told_holds_the_state_that_waits(url: str, until: Until) -> None:
+    """As it holds the feedback that is learned, so that it may take the place of what was known."""
+
+    class Puts(Learner):
+        def learn(self, event: Event) -> None:
+            super().learn(event)
+            self.store.put_state("sum", b"10", plus)  # recorded with the next group
+
+    one, two = Puts(url), Learner(url)
+    two.store.put_state("sum", b"1", plus)
+    two.store.add_decision(decision(1))
+    two.store.flush()
+    two.report(feedback(1, quality=1.0))
+    one.store.add_decision(decision(2))
+    one.report(feedback(2, quality=1.0))
+    until(lambda: one.memory.states == {"sum": b"11"})
+    one.store.close()
+    two.store.close()
 
 
 def test_what_cannot_be_learned_is_told_and_tried_again(

@@ -50,8 +50,24 @@ objectives = st.sampled_from(["quality", "cost_usd"])
 outcomes = st.dictionaries(objectives, st.integers(0, 2).map(float), min_size=1)
 versions = st.sampled_from(["1", "2"])
 jumps = st.sampled_from([-1e6, -3_600.0, -1.0, 1.0, 3_600.0, 1e6])
-ANY_STORE = {"route", "report", "part", "duplicate", "conflict", "unknown", "restart", "clock jump", "add", "remove"}
+ANY_STORE = {
+    "route",
+    "report",
+    "part",
+    "duplicate",
+    "conflict",
+    "unknown",
+    "restart",
+    "clock jump",
+    "add",
+    "remove",
+    "state",
+}
 SHARED = {"early", "late", "fold elsewhere", "report elsewhere", "correct", "erase", "prune", "rebuild"}
+
+
+def plus(earlier: bytes, later: bytes) -> bytes:
+    return str(int(earlier) + int(later)).encode()
 
 
 class StoreMachine(RuleBasedStateMachine):
@@ -71,6 +87,7 @@ class StoreMachine(RuleBasedStateMachine):
         self.recorded: dict[int, dict[str, float]] = {}
         self.early: dict[int, dict[str, float]] = {}  # waiting for a decision that never comes (again)
         self.pruned: set[int] = set()
+        self.sum = 0
         self.learned: list[Event] = []
         self.expected: list[Event] = []
 
@@ -89,6 +106,7 @@ class StoreMachine(RuleBasedStateMachine):
     def open_version(self, version: str) -> None:
         self.version = version
         memory = self.open_store(self.store)
+        assert memory.states == ({"sum": str(self.sum).encode()} if self.sum else {})
         mine = [number for number, (made_in, _) in self.made.items() if made_in == version]
         assert memory.decisions == len(mine)
         assert memory.feedback == sum(number in self.recorded for number in mine)
@@ -184,6 +202,12 @@ class StoreMachine(RuleBasedStateMachine):
         self.hits["remove" if name in self.arms else "add"] += 1
         self.arms = sorted({*self.arms} ^ {name})
         self.store.set_arms([Arm(name=each) for each in self.arms])
+
+    @rule(number=st.integers(1, 9))
+    def add_up(self, number: int) -> None:
+        self.hits["state"] += 1
+        self.sum += number
+        self.store.put_state("sum", str(number).encode(), plus)
 
     @rule()
     def flush(self) -> None:
