@@ -393,4 +393,5 @@ def test_sqlite(path: Path) -> None:
 @pytest.mark.usefixtures("_often_and_quickly")
 def test_postgresql(postgresql: Server) -> None:
     PostgreSQLStoreMachine.server = postgresql
-    run(PostgreSQLStoreMachine, ANY_STORE | SHARED, settings(_PROGRAMS, max_examples=_PROGRAMS.max_examples // 10))
+    some = settings(_PROGRAMS, max_examples=_PROGRAMS.max_examples // 10)  # too few for all to happen
+    run(PostgreSQLStoreMachine, {"route", "report"}, some)

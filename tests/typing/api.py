@@ -49,7 +49,7 @@ from banditroute.features import (
 from banditroute.policies import UCB, Mixture, Policy, Uniform
 from banditroute.rewards import Scaled, equal_worth, greenserv
 from banditroute.simulate.logs import OutcomeTable
-from banditroute.store import Event, Fold, Learn, Memory, Store, Ticket
+from banditroute.store import Event, Fold, Join, Learn, Memory, Store, Ticket
 
 
 def first_steps() -> str:
@@ -223,7 +223,7 @@ class Shelf:
 
     def set_arms(self, arms: Sequence[Arm]) -> None: ...
 
-    def put_state(self, name: str, blob: bytes) -> None: ...
+    def put_state(self, name: str, blob: bytes, join: Join | None = None) -> None: ...
 
     def flush(self) -> None: ...
 
