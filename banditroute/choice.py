@@ -91,6 +91,7 @@ class Chooser:
         )
         self._seat(arms)
         self._recall = partial(History, belief=learner.belief, features_version=features_version, dimension=dimension)
+        self._judged_by: object = None  # by what is folded, all processes choose what is chosen once for a belief
         self._history = self._recall(memory=memory)
         self._belief = self._remember(self._history, arms, memory)
         self._share(memory.states)
@@ -356,13 +357,11 @@ class Chooser:
         return self._believe(history, statistics if left is None else left, arms)
 
     def _believe(self, history: History, statistics: Mapping[str, bytes], arms: Sequence[Arm]) -> Belief:
-        belief = self._learner.belief.start(
-            arms=arms,
-            dimension=self._dimension,
-            priors=self._priors,
-            statistics=statistics,
-            folded=history.folded(arms),
-        )
+        begin = partial(self._learner.belief.start, arms=arms, dimension=self._dimension, priors=self._priors)
+        judged_by = tuple(arms), history.folded(arms)
+        if judged_by != self._judged_by:
+            self._judged_by, self._judge = judged_by, begin(statistics=judged_by[1])
+        belief = begin(statistics=statistics, like=self._judge)
         if any(arm.priced for arm in arms):
             belief.watch(["cost_usd", "output_tokens"])
         belief.watch(self._gate.accounts.objectives)

@@ -111,12 +111,12 @@ class BeliefSpec(Protocol):
         dimension: int,
         priors: Mapping[str, Prior],
         statistics: Mapping[str, bytes],
-        folded: Mapping[str, bytes] | None = None,
+        like: Belief | None = None,
     ) -> Belief:
-        """A belief over ``arms`` in ``dimension`` features (with bias), from ``statistics`` where there are.
+        """A belief over ``arms`` in ``dimension`` features (with bias), from folded ``statistics`` where there are.
 
-        Whatever is chosen once for the belief's life is chosen by what of them is ``folded``, which all processes of a
-        router know alike; None: by all.
+        Whatever is chosen once for a belief's life is as in ``like``, another that this started; None: it is chosen by
+        the statistics.
         """
 
     def fold(self, blob: bytes | None, observations: Sequence[Observation], *, dimension: int) -> bytes:

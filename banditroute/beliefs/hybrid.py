@@ -44,7 +44,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from banditroute.beliefs.base import Prior
+from banditroute.beliefs.base import Belief, Prior
 from banditroute.beliefs.linear import Linear, LinearBelief, invert
 from banditroute.types import Arm, Vector
 
@@ -88,26 +88,6 @@ class Hybrid(Linear):
     intercept_precision: float = 4.0
     shared_precision: float | None = None
 
-    def start(
-        self,
-        *,
-        arms: Sequence[Arm | str],
-        dimension: int,
-        priors: Mapping[str, Prior],
-        statistics: Mapping[str, bytes] | None = None,
-        folded: Mapping[str, bytes] | None = None,
-    ) -> LinearBelief:
-        """As :meth:`Linear.start`; how much context matters is chosen by what is ``folded``, or else by all."""
-
-        def begin(some: Mapping[str, bytes] | None) -> LinearBelief:  # by name: slots leave super() without its class
-            return Linear.start(self, arms=arms, dimension=dimension, priors=priors, statistics=some)
-
-        belief = begin(statistics)
-        if self.feature_precision is None and dimension > 1 and isinstance(belief, HybridBelief):
-            judge = belief if folded is None else begin(folded)
-            belief.set_scales(judge.choose_scales() if isinstance(judge, HybridBelief) else {})
-        return belief
-
     def _belief(self) -> type[LinearBelief]:
         return HybridBelief
 
@@ -128,35 +108,32 @@ class HybridBelief(LinearBelief):
         dimension: int,
         priors: Mapping[str, Prior],
         statistics: Mapping[str, bytes],
+        like: Belief | None,
     ) -> None:
         given = [arm if isinstance(arm, Arm) else Arm(name=arm) for arm in arms]
         self._z, self._columns = descriptors(given, [name for name in priors if priors[name].noise is not None])
         self._expected = {name: np.array([arm.expected.get(name, np.nan) for arm in given]) for name in priors}
-        self._scales: dict[str, float] = {}  # of objectives for which another than the usual was chosen
-        super().__init__(spec=spec, arms=arms, dimension=dimension, priors=priors, statistics=statistics)
+        # Of objectives for which another than the usual was chosen.
+        self._scales: dict[str, float] = dict(like._scales) if isinstance(like, HybridBelief) else {}
+        super().__init__(spec=spec, arms=arms, dimension=dimension, priors=priors, statistics=statistics, like=like)
+        if like is None and spec.feature_precision is None and dimension > 1 and self._objectives:
+            self._choose_scales()
 
-    def set_scales(self, scales: Mapping[str, float]) -> None:
-        """Take these precisions for each feature of some objectives, the usual one for the others."""
-        if self._scales != scales:
-            self._scales = dict(scales)
-            self._derive()
-
-    def choose_scales(self) -> dict[str, float]:
-        """Precisions of objectives of which another than the usual has clearly more evidence; to be set then."""
+    def _choose_scales(self) -> None:
+        """Choose the precision of the features of each objective, where its evidence is clear."""
         learned = [name for name in self._objectives if name not in self._known_noise]
-        if not learned:
-            return {}
         evidence = {name: {self._scale(name): self._evidence(name)} for name in learned}
         for scale in _SCALES:
             self._scales = dict.fromkeys(learned, scale)
             self._derive()
             for name in learned:
                 evidence[name][scale] = self._evidence(name)
-        usual = {name: next(iter(found)) for name, found in evidence.items()}
-        best = {name: max(found, key=found.__getitem__) for name, found in evidence.items()}
-        return {
-            name: best[name] for name, found in evidence.items() if found[best[name]] > found[usual[name]] + _CLEARLY
-        }
+        self._scales = {}
+        for name, found in evidence.items():
+            best = max(found, key=found.__getitem__)
+            if found[best] > found[self._scale(name)] + _CLEARLY:
+                self._scales[name] = best
+        self._derive()
 
     def _evidence(self, objective: str) -> float:
         """``log p(y)`` of what was learned of an objective, but for a constant."""

@@ -34,7 +34,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from banditroute._validate import number
-from banditroute.beliefs.base import Observation, Prediction, Prior
+from banditroute.beliefs.base import Belief, Observation, Prediction, Prior
 from banditroute.beliefs.statistics import ArmStatistics, Group, load
 from banditroute.errors import InvalidConfigurationError
 from banditroute.types import Arm, Vector
@@ -104,11 +104,11 @@ class Linear:
         dimension: int,
         priors: Mapping[str, Prior],
         statistics: Mapping[str, bytes] | None = None,
-        folded: Mapping[str, bytes] | None = None,
+        like: Belief | None = None,
     ) -> LinearBelief:
-        """A belief over ``arms`` in ``dimension`` features (the bias last), from ``statistics`` where there are.
+        """A belief over ``arms`` in ``dimension`` features (the bias last), from folded statistics where there are.
 
-        Nothing is chosen by what is ``folded``; see :class:`~banditroute.beliefs.Hybrid`.
+        What a belief chooses once for its life (see :class:`~banditroute.beliefs.Hybrid`) is as in ``like``.
 
         Raises
         ------
@@ -122,7 +122,9 @@ class Linear:
             raise InvalidConfigurationError(
                 f"noise is given for {', '.join(unknown)}, which is no objective; known: {', '.join(sorted(priors))}"
             )
-        return self._belief()(spec=self, arms=arms, dimension=dimension, priors=priors, statistics=statistics or {})
+        return self._belief()(
+            spec=self, arms=arms, dimension=dimension, priors=priors, statistics=statistics or {}, like=like
+        )
 
     def fold(self, blob: bytes | None, observations: Sequence[Observation], *, dimension: int) -> bytes:
         """An arm's folded statistics with ``observations`` added."""
@@ -174,6 +176,7 @@ class LinearBelief:
         dimension: int,
         priors: Mapping[str, Prior],
         statistics: Mapping[str, bytes],
+        like: Belief | None,
     ) -> None:
         from scipy.linalg import blas  # here, since it takes half of the time that importing banditroute may
 

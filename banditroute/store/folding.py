@@ -86,11 +86,12 @@ def remember(connection: Connection, epoch_id: int, *, count: bool) -> Memory:
     IncompatibleStoreError
         If the statistics of an arm or a piece of state are damaged.
     """
-    router, heard, pruned = connection.execute(
-        select(epoch.c.router, epoch.c.heard, epoch.c.pruned).where(epoch.c.id == epoch_id)
+    made = select(func.count() if count else decision.c.ordinal + 1).where(decision.c.epoch_id == epoch_id)
+    if not count:
+        made = made.order_by(decision.c.id.desc()).limit(1)
+    router, heard, pruned, decisions = connection.execute(
+        select(epoch.c.router, epoch.c.heard, epoch.c.pruned, made.scalar_subquery()).where(epoch.c.id == epoch_id)
     ).one()
-    latest = select(decision.c.ordinal + 1).where(decision.c.epoch_id == epoch_id).order_by(decision.c.id.desc())
-    counted = select(func.count() + pruned).where(decision.c.epoch_id == epoch_id)
     rows = connection.execute(outcomes_with_decisions().where(_is_pending(epoch_id))).all()
     return Memory(
         statistics={
@@ -98,7 +99,7 @@ def remember(connection: Connection, epoch_id: int, *, count: bool) -> Memory:
             for row in connection.execute(select(statistics).where(statistics.c.epoch_id == epoch_id))
         },
         pending=list(events_of(rows).values()),
-        decisions=connection.scalar(counted if count else latest.limit(1)) or 0,
+        decisions=decisions + pruned if count else decisions or 0,
         feedback=heard + len({row.decision_id for row in rows if not row.again}),
         states={
             row.name: _intact_state(row) for row in connection.execute(select(state).where(state.c.router == router))

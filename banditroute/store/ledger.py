@@ -65,7 +65,8 @@ class Ledger:
             return log.epoch_of(connection, **self._key)  # type: ignore[arg-type]
 
         self._epoch_id = self._write(begin)
-        memory, standing = self._remember(count=True)
+        memory, standing = self._remember(None, count=True)
+        assert memory is not None
         self._version, self._outcomes = standing.version, standing.outcomes
         return memory
 
@@ -129,14 +130,14 @@ class Ledger:
 
     def notice(self, follow: Callable[[Memory], None]) -> None:
         """Hand what is remembered to ``follow`` if others have added to it, or this process has folded."""
-        now = self._in(self._database.reading, lambda connection: folding.standing(connection, self._epoch_id))
-        if now.orphans:
-            self._write(log.match_orphans)
-        if self._folded or (now.version, now.outcomes) != (self._version, self._outcomes):
-            memory, now = self._remember(count=False)
+        known = None if self._folded else (self._version, self._outcomes)
+        memory, now = self._remember(known, count=False)
+        if memory is not None:
             follow(memory)
             self._folded = False
             self._version, self._outcomes = now.version, now.outcomes
+        if now.orphans:
+            self._write(log.match_orphans)  # seen when it looks next
 
     def close(self) -> None:
         """Let go of the connection; it is opened again when it is needed."""
@@ -150,9 +151,13 @@ class Ledger:
         _of_the_parent.append(self._connection)
         self._connection = None
 
-    def _remember(self, *, count: bool) -> tuple[Memory, folding.Standing]:
-        def remember(connection: Connection) -> tuple[Memory, folding.Standing]:
+    def _remember(self, known: tuple[int, int] | None, *, count: bool) -> tuple[Memory | None, folding.Standing]:
+        """All that is remembered, None if its version and how much is pending are ``known``; and how things stand."""
+
+        def remember(connection: Connection) -> tuple[Memory | None, folding.Standing]:
             standing = folding.standing(connection, self._epoch_id)
+            if (standing.version, standing.outcomes) == known:
+                return None, standing
             return folding.remember(connection, self._epoch_id, count=count), standing
 
         try:
