@@ -12,7 +12,7 @@ from banditroute.errors import IncompatibleStoreError, InvalidConfigurationError
 from banditroute.learners import Learner
 from banditroute.policies import Uniform
 from banditroute.router import Router
-from banditroute.store import SQLStore
+from banditroute.store import SQLStore, writer
 from banditroute.store.memory import MemoryStore
 
 ARMS = ["a", "b"]
@@ -136,6 +136,25 @@ def test_a_reset_is_seen_by_other_processes(tmp_path):
             time.sleep(0.05)
         assert other.resets == one.resets
         np.testing.assert_allclose(counts(other), counts(one), rtol=1e-9)
+
+
+def test_resets_of_both_processes_reach_the_other_and_outlive_them(tmp_path, until, monkeypatch):
+    """Though no feedback comes after them: with the next fold."""
+    monkeypatch.setattr(writer, "FOLD_SECONDS", 0.2)
+    url = f"sqlite:///{tmp_path / 'routes.db'}"
+    rng = np.random.default_rng(4)
+    with opened(SQLStore(url)) as one, opened(SQLStore(url)) as other:
+        for router, arm in ((one, "a"), (other, "b")):
+            serve(router, rng, requests=150, quality={arm: 0.9}, arms=[arm])
+        for router, arm in ((one, "a"), (other, "b")):
+            while not any(reset.arm == arm for reset in router.resets):
+                serve(router, rng, requests=1, quality={arm: 0.0}, arms=[arm])
+        until(lambda: {reset.arm for reset in one.resets} == {"a", "b"} and one.resets == other.resets)
+        until(lambda: np.allclose(counts(one), counts(other), rtol=1e-9) and counts(one).max() < 50)
+        found, left = one.resets, counts(one)
+    with opened(SQLStore(url)) as again:
+        assert again.resets == found
+        np.testing.assert_allclose(counts(again), left, rtol=1e-9)
 
 
 def drift_of(test=PageHinkley(), **settings):  # noqa: B008
