@@ -5,8 +5,15 @@ example and docs/ for the rest.
 """
 
 from banditroute.errors import (
+    AdapterBusyError,
+    AdapterCapacityError,
+    AdapterError,
+    AdapterIncompatibleError,
+    AdapterNotFoundError,
+    BackendUnavailableError,
     BanditRouteError,
     ConflictingFeedbackError,
+    EnergyCounterError,
     IncompatibleStoreError,
     InvalidConfigurationError,
     InvalidFeedbackError,
@@ -19,7 +26,7 @@ from banditroute.errors import (
 from banditroute.explanation import Explanation
 from banditroute.features import SentenceEmbedding, TextFeatures
 from banditroute.learners import EpsilonGreedy, Learner, LinUCB, SquareCB, ThompsonSampling
-from banditroute.limits import Budget, CircuitBreaker, Limits, Spend
+from banditroute.limits import Budget, CircuitBreaker, Guard, Limits, Rollout, Share, Spend
 from banditroute.policies import Mixture, Uniform
 from banditroute.records import Records
 from banditroute.rewards import Objective
@@ -28,15 +35,23 @@ from banditroute.store import MemoryStore, SQLStore
 from banditroute.types import Arm, Decision, Feedback, Preference, Request
 
 __all__ = [
+    "AdapterBusyError",
+    "AdapterCapacityError",
+    "AdapterError",
+    "AdapterIncompatibleError",
+    "AdapterNotFoundError",
     "Arm",
+    "BackendUnavailableError",
     "BanditRouteError",
     "Budget",
     "CircuitBreaker",
     "ConflictingFeedbackError",
     "Decision",
+    "EnergyCounterError",
     "EpsilonGreedy",
     "Explanation",
     "Feedback",
+    "Guard",
     "IncompatibleStoreError",
     "InvalidConfigurationError",
     "InvalidFeedbackError",
@@ -52,9 +67,11 @@ __all__ = [
     "Preference",
     "Records",
     "Request",
+    "Rollout",
     "Router",
     "SQLStore",
     "SentenceEmbedding",
+    "Share",
     "Spend",
     "SquareCB",
     "StoreError",

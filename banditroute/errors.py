@@ -11,6 +11,13 @@
     ├── ConflictingFeedbackError            another value for an outcome that is already recorded
     ├── StoreError                          the store cannot be opened, read or written
     │   └── IncompatibleStoreError          corrupt, another application's, or of a newer version
+    ├── AdapterError                        an adapter cannot be loaded, unloaded or found
+    │   ├── AdapterNotFoundError            there are no such files
+    │   ├── AdapterIncompatibleError        damaged, or of another base model, rank, modules or content
+    │   ├── AdapterCapacityError            no slot is free for it, or none is large enough
+    │   ├── AdapterBusyError                a request is being served through it
+    │   └── BackendUnavailableError         what holds the adapters is down, too slow, or fails
+    ├── EnergyCounterError                  an energy counter that is not there, or cannot be read
     └── MissingDependencyError (ImportError)   an extra is not installed; the message has the pip line
 
 Every message says what was given, what was expected and what to do. Whatever raises one has changed nothing.
@@ -56,6 +63,34 @@ class StoreError(BanditRouteError):
 
 class IncompatibleStoreError(StoreError):
     """The stored data is corrupt, belongs to another application, or is of a newer version."""
+
+
+class AdapterError(BanditRouteError):
+    """An adapter cannot be loaded, unloaded or found."""
+
+
+class AdapterNotFoundError(AdapterError):
+    """There are no such files."""
+
+
+class AdapterIncompatibleError(AdapterError):
+    """The adapter is damaged, or its base model, rank, modules or content are not what is expected."""
+
+
+class AdapterCapacityError(AdapterError):
+    """No slot is free for the adapter, or none is large enough."""
+
+
+class AdapterBusyError(AdapterError):
+    """A request is being served through the adapter."""
+
+
+class BackendUnavailableError(AdapterError):
+    """What holds the adapters is down, too slow, or fails."""
+
+
+class EnergyCounterError(BanditRouteError):
+    """An energy counter that is not there, or cannot be read."""
 
 
 class MissingDependencyError(BanditRouteError, ImportError):

@@ -7,8 +7,7 @@ elsewhere. With the sums ``S``, ``B``, ``yy`` of :mod:`banditroute.beliefs.stati
     A = Lambda + S        theta = A^-1 (B + Lambda mu)        spread(x) = sigma sqrt(x' A^-1 x)
 
 The noise ``sigma`` is known, or learned per arm and objective as a scaled inverse chi-squared (normal-inverse-gamma)
-with ``nu`` prior degrees of freedom, whose scale is the pooled noise of all arms; the pool begins at the objective's
-guess ``noise0``:
+with ``nu`` prior degrees of freedom, whose scale is the pooled noise of all arms, at first the guess ``noise0``:
 
     rss     = yy + mu' Lambda mu - theta' (B + Lambda mu)                             of the arm
     pooled  = (nu noise0^2 + sum over arms of rss) / (nu + sum over arms of n)
@@ -18,8 +17,7 @@ Only ``theta`` and ``rss`` depend on ``mu``, and simply: with those for ``mu = 0
 ``theta = theta_0 + c``, ``rss = rss_0 + mu' Lambda (mu - c - 2 theta_0)``. ``A^-1``, ``theta_0`` and ``rss_0`` follow
 each observation by rank one (Sherman and Morrison 1950) and are derived afresh by Cholesky every ``_REFRESH``
 observations of an arm, and at any that outweighs those before it ``_WIDEST`` times, so that rounding does not build up.
-Where the belief forgets, they stand for the weights of a moment, and are derived afresh when a 32nd of a half-life has
-passed; the sums beneath are exact at any time.
+Where the belief forgets, they are of a moment, and derived afresh after a 32nd of a half-life; the sums are exact.
 
 Sources: Li et al. 2010, "A contextual-bandit approach to personalized news article recommendation", algorithm 1
 (disjoint ridge per arm); Bishop 2006, "Pattern recognition and machine learning", sections 2.3.6 and 3.3.
@@ -91,8 +89,7 @@ class Linear:
             raise InvalidConfigurationError("half_life_requests and half_life_seconds are both given; give one of them")
         if self.noise is not None:
             object.__setattr__(self, "noise", dict(self.noise))  # the caller may go on to change its own
-        names = [field.name for field in fields(self) if field.name not in ("noise", "objectives")]
-        given = {name: getattr(self, name) for name in names}
+        given = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("noise", "objectives")}
         for name, value in {**given, **{f"noise[{key!r}]": value for key, value in (self.noise or {}).items()}}.items():
             if value is not None and number(value, name=name, low=0.0, error=InvalidConfigurationError) == 0.0:
                 raise InvalidConfigurationError(f"{name} is 0; give a number above 0")
@@ -108,8 +105,6 @@ class Linear:
     ) -> LinearBelief:
         """A belief over ``arms`` in ``dimension`` features (the bias last), from folded statistics where there are.
 
-        What a belief chooses once for its life (see :class:`~banditroute.beliefs.Hybrid`) is as in ``like``.
-
         Raises
         ------
         InvalidConfigurationError
@@ -122,9 +117,8 @@ class Linear:
             raise InvalidConfigurationError(
                 f"noise is given for {', '.join(unknown)}, which is no objective; known: {', '.join(sorted(priors))}"
             )
-        return self._belief()(
-            spec=self, arms=arms, dimension=dimension, priors=priors, statistics=statistics or {}, like=like
-        )
+        known = statistics or {}
+        return self._belief()(spec=self, arms=arms, dimension=dimension, priors=priors, statistics=known, like=like)
 
     def fold(self, blob: bytes | None, observations: Sequence[Observation], *, dimension: int) -> bytes:
         """An arm's folded statistics with ``observations`` added."""
@@ -247,19 +241,26 @@ class LinearBelief:
             self._derive()
 
     def update(
-        self, arm: str, x: Vector, values: Mapping[str, float], *, decided_at: float = 0.0, ordinal: int = 0
+        self,
+        arm: str,
+        x: Vector,
+        values: Mapping[str, float],
+        *,
+        decided_at: float = 0.0,
+        ordinal: int = 0,
+        weight: float = 1.0,
     ) -> None:
         """Learn the outcomes ``values`` of ``arm`` at context ``x (d,)``, of a decision made then."""
         self.advance(decided_at, ordinal)
         k = self._index[arm]
         moment = self._spec.moment(decided_at, ordinal)
-        regrouped = self._statistics[k].add(x, values, moment=moment)
+        regrouped = self._statistics[k].add(x, values, moment=moment, weight=weight)
         self._objectives += tuple(name for name in values if name not in self._objectives)
         self._since_refresh[k] += 1
         if regrouped:  # as by any objective that is new
             self._derive()
             return
-        weight = self._statistics[k].weight(moment, self._clock)
+        weight *= self._statistics[k].weight(moment, self._clock)
         refresh = self._since_refresh[k] >= _REFRESH
         for g, members in enumerate(self._members):
             observed = self._objectives[members[0]] in values
@@ -310,15 +311,14 @@ class LinearBelief:
         self._members = list(alike.values())
         self._precision = [self._prior_precision(self._objectives[members[0]]) for members in self._members]
         self._group_of = np.empty(m, dtype=np.intp)
-        for g, members in enumerate(self._members):
-            self._group_of[members] = g
         self._inverse = np.empty((len(self._members), k, d, d))
         self._information = np.empty((len(self._members), k))
         self._theta0, self._theta = np.empty((m, k, d)), np.empty((m, k, d))
         self._rss0, self._noise2, self._average = np.empty((m, k)), np.empty((m, k)), np.empty((m, k))
         self._sums, self._squares, self._n = np.empty((m, k)), np.empty((m, k)), np.empty((m, k))
         self._common = np.zeros((len(self._members), k))
-        for g in range(len(self._members)):
+        for g, members in enumerate(self._members):
+            self._group_of[members] = g
             for arm in range(k):
                 self._solve(g, arm)
             self._pool(g)

@@ -1,0 +1,1 @@
+"""Backends: what holds the adapters."""
