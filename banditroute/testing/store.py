@@ -15,13 +15,14 @@ from banditroute.errors import ConflictingFeedbackError, StoreError, UnknownDeci
 from banditroute.store.base import Event, Memory, Store, Ticket
 from banditroute.testing.samples import decision, event, feedback, fold, ignore, remembered, summed
 from banditroute.testing.store_finding import FindingContract
+from banditroute.testing.store_joining import JoiningContract
 from banditroute.types import Arm, Feedback
 
 DIMENSION = 3
 HOSTILE = ["'; DROP TABLE banditroute_decision; --", 'quo"ted \\ %s {} :x', "näme 🦙\u202e\n", "x" * 255]
 
 
-class StoreContract(FindingContract):
+class StoreContract(FindingContract, JoiningContract):
     """What a router relies on, as tests; a store of your own passes them all.
 
     Derive a class, say how to make the store, and how to come back to one that outlives its object; pytest collects it.
@@ -297,22 +298,6 @@ class StoreContract(FindingContract):
         assert dict(self.again(store, router="another").states) == {}
         store.put_state("budget", b"closed")
         assert dict(self.again(store).states) == expected
-
-    def test_a_state_that_is_joined_adds_to_the_last(self, store: Store) -> None:
-        def join(earlier: bytes, later: bytes) -> bytes:
-            return earlier + later
-
-        self.open(store)
-        store.put_state("sum", b"a", join)
-        store.put_state("sum", b"b", join)
-        store.flush()
-        store.put_state("sum", b"c", join)
-        store.put_state("other", b"x")
-        store.put_state("other", b"y", join)
-        later = self.reopen(store)
-        assert dict(self.open(later).states) == {"sum": b"abc", "other": b"xy"}
-        later.put_state("sum", b"d", join)
-        assert self.again(later).states["sum"] == b"abcd"
 
     def test_other_arms_change_nothing_that_is_remembered(self, store: Store) -> None:
         self.open(store)
