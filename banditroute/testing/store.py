@@ -293,8 +293,7 @@ class StoreContract(FindingContract, JoiningContract):
         store.put_state("empty", b"")
         expected = {"budget": b"new", "empty": b"", **{name: name.encode() for name in HOSTILE}}
         assert dict(self.again(store).states) == expected
-        # It is the router's, whatever its features, and no other's.
-        assert dict(self.again(store, features_version="2").states) == expected
+        assert dict(self.again(store, features_version="2").states) == expected  # the router's, whatever its features
         assert dict(self.again(store, router="another").states) == {}
         store.put_state("budget", b"closed")
         assert dict(self.again(store).states) == expected
