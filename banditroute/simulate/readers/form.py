@@ -1,0 +1,227 @@
+"""Our own form of a bandit log, one row for each decision: its columns, and what a row must be."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from banditroute._validate import LARGEST, number
+from banditroute.errors import InvalidInputError
+from banditroute.rewards.objectives import STANDARD_OBJECTIVES
+from banditroute.simulate.readers.damage import Damage
+from banditroute.simulate.readers.source import ROWS_AT_ONCE
+from banditroute.store.retention import log_schema
+from banditroute.types import Vector
+
+if TYPE_CHECKING:
+    import pyarrow
+
+RANGES = {each.name: (each.low, min(each.high, LARGEST)) for each in STANDARD_OBJECTIVES}
+"""Of each objective that every router knows; any other may be any number."""
+
+_ROUNDING = 1e-4  # of probabilities: logs in single precision
+_MOST_INTEGER = 2**63 - 1
+
+
+def schema() -> pyarrow.Schema:
+    """The columns that the store exports, and the task."""
+    import pyarrow
+
+    return log_schema().append(pyarrow.field("task", pyarrow.string()))
+
+
+def typed(records: Iterable[tuple[int, Mapping[str, Any]]], damage: Damage) -> Iterator[pyarrow.Table]:
+    """Numbered records, as JSON gives them, as tables of our own form."""
+    numbers: list[int] = []
+    rows: list[dict[str, Any]] = []
+    columns = [(field.name, field.type) for field in schema()]
+    for position, record in records:
+        row = {}
+        try:
+            for name, kind in columns:
+                value = record.get(name)
+                row[name] = None if value is None else _value(value, kind, name)
+        except InvalidInputError as error:
+            damage.row(position, name, str(error).removeprefix(f"{name} "))
+            continue
+        numbers.append(position)
+        rows.append(row)
+        if len(rows) == ROWS_AT_ONCE:
+            yield _table(numbers, rows, damage)
+            numbers, rows = [], []
+    if rows:
+        yield _table(numbers, rows, damage)
+
+
+def checked(numbers: NDArray[np.int64], table: pyarrow.Table, damage: Damage) -> pyarrow.Table:
+    """The rows of a table of our own form that can be used.
+
+    Raises
+    ------
+    InvalidInputError
+        For the first that cannot, unless such rows are passed over.
+    """
+    import pyarrow.compute as pc
+
+    table = table.combine_chunks()
+    found = _Found(table)
+    names = table["arm"]
+    length = pc.fill_null(pc.utf8_length(names), 0).to_numpy()
+    found.add((length == 0) | (length > 255), "arm", "give a name of 1 to 255 characters")
+    for name, low, high, expected in (
+        ("propensity", math.ulp(0.0), 1.0, "give a number in (0, 1]"),
+        ("decided_at", -LARGEST, LARGEST, "give Unix time in seconds"),
+        ("ordinal", 0, _MOST_INTEGER, "give a number that is not negative"),
+        ("input_tokens", 0, _MOST_INTEGER, "give a number that is not negative"),
+    ):
+        values = table[name].to_numpy()
+        given = np.asarray(table[name].is_valid())
+        with np.errstate(invalid="ignore"):
+            found.add(given & ~((values >= low) & (values <= high)), name, expected)
+    parents, x = flat(table["x"])
+    found.add(_any(parents, ~(np.abs(x) <= LARGEST), len(table)), "x", "give finite numbers")
+    _check_outcomes(table, found)
+    _check_arms(table, found)
+    found.tell(numbers, damage)
+    return table.filter(~found.rows) if found.rows.any() else table
+
+
+def flat(lists: pyarrow.ChunkedArray) -> tuple[NDArray[np.intp], NDArray[Any]]:
+    """The row of every element of a column of lists, and the elements; NaN or None where there is none."""
+    import pyarrow.compute as pc
+
+    lengths = pc.fill_null(pc.list_value_length(lists), 0).to_numpy()
+    return np.repeat(np.arange(len(lists)), lengths), pc.list_flatten(lists).to_numpy(zero_copy_only=False)
+
+
+def entries(maps: pyarrow.ChunkedArray) -> tuple[NDArray[np.intp], NDArray[Any], Vector]:
+    """The row, the key and the value of every entry of a column of maps."""
+    import pyarrow
+
+    array = pyarrow.concat_arrays(maps.chunks) if maps.num_chunks != 1 else maps.chunk(0)
+    offsets = array.offsets.to_numpy()
+    inside = slice(offsets[0], offsets[-1]) if len(offsets) else slice(0)
+    keys, values = (part.to_numpy(zero_copy_only=False)[inside] for part in (array.keys, array.items))
+    return np.repeat(np.arange(len(array)), np.diff(offsets)), keys, values
+
+
+class _Found:
+    """The rows that cannot be used, and of each the first reason."""
+
+    def __init__(self, table: pyarrow.Table) -> None:
+        self.rows = np.zeros(len(table), dtype=bool)
+        self._table = table
+        self._reasons: list[tuple[int, str, str]] = []
+
+    def add(self, wrong: NDArray[np.bool_], column: str, expected: str) -> None:
+        """Rows whose value in a column is not what is expected."""
+        for i in np.flatnonzero(wrong & ~self.rows):
+            self._reasons.append((int(i), column, f"is {_short(self._table[column][i].as_py())}; {expected}"))
+        self.rows |= wrong
+
+    def tell(self, numbers: NDArray[np.int64], damage: Damage) -> None:
+        """Tell of them in their order."""
+        for i, column, message in sorted(self._reasons):
+            damage.row(int(numbers[i]), column, message)
+
+
+def _check_outcomes(table: pyarrow.Table, found: _Found) -> None:
+    parents, keys, values = entries(table["outcomes"])
+    for name in set(keys.tolist()):
+        low, high = RANGES.get(name, (-LARGEST, LARGEST))
+        here = keys == name
+        wrong = ~((values >= low) & (values <= high))
+        found.add(_any(parents, here & wrong, len(table)), "outcomes", f"give {name} a number in [{low:g}, {high:g}]")
+        found.add(np.bincount(parents[here], minlength=len(table)) > 1, "outcomes", f"give {name} once")
+    found.add(_any(parents, keys == "", len(table)), "outcomes", "give every objective a name")
+
+
+def _check_arms(table: pyarrow.Table, found: _Found) -> None:
+    n = len(table)
+    parents, arms = flat(table["arms"])
+    names, codes = np.unique(arms.astype(str), return_inverse=True)
+    found.add(_any(parents, (arms == None) | (arms == ""), n), "arms", "give every arm a name")  # noqa: E711
+    pairs, times = np.unique(parents * len(names) + codes, return_counts=True)
+    found.add(_any(pairs[times > 1] // max(len(names), 1), np.ones((times > 1).sum(), bool), n), "arms", "name each once")
+    own = np.asarray(table["arm"].to_numpy(zero_copy_only=False).astype(str))[parents] == names[codes]
+    given = np.asarray(table["arms"].is_valid())
+    found.add(given & ~_any(parents, own, n), "arms", "the chosen arm is not among them")
+
+    lengths = np.bincount(parents, minlength=n)
+    at, values = flat(table["probabilities"])
+    told = np.asarray(table["probabilities"].is_valid())
+    found.add(told & (np.bincount(at, minlength=n) != lengths), "probabilities", "give one for each of arms")
+    found.add(_any(at, ~((values >= 0.0) & (values <= 1.0)), n), "probabilities", "give numbers in [0, 1]")
+    sums = np.bincount(at, weights=values, minlength=n)
+    found.add(told & ~(np.abs(sums - 1.0) <= _ROUNDING), "probabilities", "they do not sum to 1")
+    right = ~found.rows & told
+    of_chosen = np.zeros(n)
+    of_chosen[parents[right[parents] & own]] = values[right[at]][own[right[parents]]]
+    propensity = table["propensity"].to_numpy()
+    with np.errstate(invalid="ignore"):
+        differs = ~(np.abs(of_chosen - propensity) <= _ROUNDING)
+    found.add(right & differs, "propensity", "that is not the chosen arm's of probabilities")
+
+
+def _any(parents: NDArray[np.intp], wrong: NDArray[np.bool_], n: int) -> NDArray[np.bool_]:
+    """Which of n rows have an element that is wrong."""
+    rows = np.zeros(n, dtype=bool)
+    rows[parents[wrong]] = True
+    return rows
+
+
+def _table(numbers: list[int], rows: list[dict[str, Any]], damage: Damage) -> pyarrow.Table:
+    import pyarrow
+
+    return checked(np.array(numbers), pyarrow.Table.from_pylist(rows, schema=schema()), damage)
+
+
+def _value(value: Any, kind: pyarrow.DataType, name: str) -> Any:
+    """A value of JSON as one of a column's type."""
+    import pyarrow.types as types
+
+    if types.is_string(kind):
+        return text(value, name)
+    if types.is_float64(kind):
+        return moment(value, name) if name == "decided_at" else number(value, name=name)
+    if types.is_integer(kind):
+        whole = number(value, name=name)
+        if whole % 1.0 or abs(whole) >= _MOST_INTEGER:
+            raise InvalidInputError(f"{name} is {_short(value)}; give a whole number")
+        return int(value)
+    if types.is_map(kind):
+        if not isinstance(value, Mapping):
+            raise InvalidInputError(f"{name} is {_short(value)}; give an object")
+        given = ((key, each) for key, each in value.items() if each is not None)
+        return [(text(key, name), number(each, name=f"{name} {key!r}")) for key, each in given]
+    if not isinstance(value, list):
+        raise InvalidInputError(f"{name} is {_short(value)}; give a list")
+    return [_value(each, kind.value_type, name) for each in value]
+
+
+def text(value: Any, name: str) -> str:
+    """A string of JSON as one that can be stored: lone surrogates are replaced."""
+    if not isinstance(value, str):
+        raise InvalidInputError(f"{name} is {_short(value)} ({type(value).__name__}); give a string")
+    return value.encode("utf-8", "replace").decode()
+
+
+def moment(value: Any, name: str) -> float:
+    """Unix time in seconds of a number, or of a text as ISO 8601 has it; without a zone it is UTC."""
+    if not isinstance(value, str):
+        return number(value, name=name)
+    try:
+        at = datetime.fromisoformat(value)
+        return (at if at.tzinfo else at.replace(tzinfo=timezone.utc)).timestamp()
+    except (ValueError, OverflowError) as error:
+        raise InvalidInputError(f"{name} is {_short(value)}; give Unix time in seconds, or ISO 8601") from error
+
+
+def _short(value: object) -> str:
+    shown = repr(value)
+    return shown if len(shown) <= 80 else f"{shown[:77]}..."
