@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+import reprlib
+import textwrap
 from collections import Counter
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
 
 from banditroute.errors import InvalidInputError
+
+if TYPE_CHECKING:
+    import pyarrow
 
 
 class Damage:
@@ -20,7 +29,7 @@ class Damage:
     Attributes
     ----------
     skipped
-        What was wrong -> rows that were passed over for it.
+        Why -> how many rows were passed over for it.
 
     Examples
     --------
@@ -45,6 +54,38 @@ class Damage:
         """
         if not self._skip:
             raise InvalidInputError(
-                f"{self.name}: row {number}: {what} {message}; correct the row, or pass over such rows with skip_bad"
+                f"{self.name}: row {number}: {what} {textwrap.shorten(message, 300)}; correct the row, or pass over such "
+                "rows with skip_bad"
             )
         self.skipped[what] += 1
+
+    def leave_out(self, why: str) -> None:
+        """Count a row that is whole, and no decision."""
+        self.skipped[why] += 1
+
+
+class Found:
+    """The rows of a table that cannot be used, and of each the first reason.
+
+    Attributes
+    ----------
+    rows : (n,) bool
+        Which they are.
+    """
+
+    def __init__(self, table: pyarrow.Table) -> None:
+        self.rows: NDArray[np.bool_] = np.zeros(len(table), dtype=bool)
+        self._table = table
+        self._reasons: list[tuple[int, str, str]] = []
+
+    def add(self, wrong: NDArray[np.bool_], column: str, expected: str) -> None:
+        """Rows whose value in a column is not what is expected."""
+        for i in np.flatnonzero(wrong & ~self.rows):
+            value = reprlib.repr(self._table[column][i].as_py())
+            self._reasons.append((int(i), column, f"is {value}; {expected}"))
+        self.rows |= wrong
+
+    def tell(self, numbers: NDArray[np.int64], damage: Damage) -> None:
+        """Tell of them in their order, by the numbers of all rows."""
+        for i, column, message in sorted(self._reasons):
+            damage.row(int(numbers[i]), column, message)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import reprlib
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from banditroute._validate import LARGEST, number
 from banditroute.errors import InvalidInputError
 from banditroute.rewards.objectives import STANDARD_OBJECTIVES
-from banditroute.simulate.readers.damage import Damage
+from banditroute.simulate.readers.damage import Damage, Found
 from banditroute.simulate.readers.source import ROWS_AT_ONCE
 from banditroute.store.retention import log_schema
 from banditroute.types import Vector
@@ -68,8 +69,10 @@ def checked(numbers: NDArray[np.int64], table: pyarrow.Table, damage: Damage) ->
     """
     import pyarrow.compute as pc
 
+    if not len(table):
+        return table
     table = table.combine_chunks()
-    found = _Found(table)
+    found = Found(table)
     names = table["arm"]
     length = pc.fill_null(pc.utf8_length(names), 0).to_numpy()
     found.add((length == 0) | (length > 255), "arm", "give a name of 1 to 255 characters")
@@ -84,53 +87,41 @@ def checked(numbers: NDArray[np.int64], table: pyarrow.Table, damage: Damage) ->
         with np.errstate(invalid="ignore"):
             found.add(given & ~((values >= low) & (values <= high)), name, expected)
     parents, x = flat(table["x"])
-    found.add(_any(parents, ~(np.abs(x) <= LARGEST), len(table)), "x", "give finite numbers")
+    found.add(_any(parents, ~(np.abs(x.to_numpy()) <= LARGEST), len(table)), "x", "give finite numbers")
     _check_outcomes(table, found)
     _check_arms(table, found)
     found.tell(numbers, damage)
     return table.filter(~found.rows) if found.rows.any() else table
 
 
-def flat(lists: pyarrow.ChunkedArray) -> tuple[NDArray[np.intp], NDArray[Any]]:
-    """The row of every element of a column of lists, and the elements; NaN or None where there is none."""
+def flat(lists: pyarrow.ChunkedArray) -> tuple[NDArray[np.intp], pyarrow.ChunkedArray]:
+    """The row of every element of a column of lists, and the elements."""
     import pyarrow.compute as pc
 
     lengths = pc.fill_null(pc.list_value_length(lists), 0).to_numpy()
-    return np.repeat(np.arange(len(lists)), lengths), pc.list_flatten(lists).to_numpy(zero_copy_only=False)
+    return np.repeat(np.arange(len(lists)), lengths), pc.list_flatten(lists)
+
+
+def encoded(strings: pyarrow.ChunkedArray) -> tuple[list[str], NDArray[np.intp]]:
+    """The different strings of a column, and the position of each row's among them; -1 where there is none."""
+    import pyarrow.compute as pc
+
+    codes = strings.combine_chunks().dictionary_encode()
+    return codes.dictionary.to_pylist(), pc.fill_null(codes.indices, -1).to_numpy().astype(np.intp)
 
 
 def entries(maps: pyarrow.ChunkedArray) -> tuple[NDArray[np.intp], NDArray[Any], Vector]:
     """The row, the key and the value of every entry of a column of maps."""
     import pyarrow
 
-    array = pyarrow.concat_arrays(maps.chunks) if maps.num_chunks != 1 else maps.chunk(0)
+    array = pyarrow.concat_arrays(maps.chunks)
     offsets = array.offsets.to_numpy()
-    inside = slice(offsets[0], offsets[-1]) if len(offsets) else slice(0)
+    inside = slice(offsets[0], offsets[-1])
     keys, values = (part.to_numpy(zero_copy_only=False)[inside] for part in (array.keys, array.items))
     return np.repeat(np.arange(len(array)), np.diff(offsets)), keys, values
 
 
-class _Found:
-    """The rows that cannot be used, and of each the first reason."""
-
-    def __init__(self, table: pyarrow.Table) -> None:
-        self.rows = np.zeros(len(table), dtype=bool)
-        self._table = table
-        self._reasons: list[tuple[int, str, str]] = []
-
-    def add(self, wrong: NDArray[np.bool_], column: str, expected: str) -> None:
-        """Rows whose value in a column is not what is expected."""
-        for i in np.flatnonzero(wrong & ~self.rows):
-            self._reasons.append((int(i), column, f"is {_short(self._table[column][i].as_py())}; {expected}"))
-        self.rows |= wrong
-
-    def tell(self, numbers: NDArray[np.int64], damage: Damage) -> None:
-        """Tell of them in their order."""
-        for i, column, message in sorted(self._reasons):
-            damage.row(int(numbers[i]), column, message)
-
-
-def _check_outcomes(table: pyarrow.Table, found: _Found) -> None:
+def _check_outcomes(table: pyarrow.Table, found: Found) -> None:
     parents, keys, values = entries(table["outcomes"])
     for name in set(keys.tolist()):
         low, high = RANGES.get(name, (-LARGEST, LARGEST))
@@ -141,19 +132,24 @@ def _check_outcomes(table: pyarrow.Table, found: _Found) -> None:
     found.add(_any(parents, keys == "", len(table)), "outcomes", "give every objective a name")
 
 
-def _check_arms(table: pyarrow.Table, found: _Found) -> None:
+def _check_arms(table: pyarrow.Table, found: Found) -> None:
     n = len(table)
     parents, arms = flat(table["arms"])
-    names, codes = np.unique(arms.astype(str), return_inverse=True)
-    found.add(_any(parents, (arms == None) | (arms == ""), n), "arms", "give every arm a name")  # noqa: E711
-    pairs, times = np.unique(parents * len(names) + codes, return_counts=True)
-    found.add(_any(pairs[times > 1] // max(len(names), 1), np.ones((times > 1).sum(), bool), n), "arms", "name each once")
-    own = np.asarray(table["arm"].to_numpy(zero_copy_only=False).astype(str))[parents] == names[codes]
+    names, codes = encoded(arms)
+    empty = [code for code, name in enumerate(names) if not name]
+    found.add(_any(parents, np.isin(codes, [-1, *empty]), n), "arms", "give every arm a name")
+    pairs, times = np.unique(parents * (len(names) + 1) + codes, return_counts=True)
+    twice = (pairs // (len(names) + 1))[times > 1]
+    found.add(np.isin(np.arange(n), twice), "arms", "name every arm once")
+    chosen, chosen_codes = encoded(table["arm"])
+    position = {name: code for code, name in enumerate(names)}
+    own = np.array([position.get(name, -2) for name in chosen])[chosen_codes][parents] == codes
     given = np.asarray(table["arms"].is_valid())
     found.add(given & ~_any(parents, own, n), "arms", "the chosen arm is not among them")
 
     lengths = np.bincount(parents, minlength=n)
-    at, values = flat(table["probabilities"])
+    at, elements = flat(table["probabilities"])
+    values = elements.to_numpy()
     told = np.asarray(table["probabilities"].is_valid())
     found.add(told & (np.bincount(at, minlength=n) != lengths), "probabilities", "give one for each of arms")
     found.add(_any(at, ~((values >= 0.0) & (values <= 1.0)), n), "probabilities", "give numbers in [0, 1]")
@@ -188,40 +184,42 @@ def _value(value: Any, kind: pyarrow.DataType, name: str) -> Any:
     if types.is_string(kind):
         return text(value, name)
     if types.is_float64(kind):
-        return moment(value, name) if name == "decided_at" else number(value, name=name)
+        return moment(value, name) if name == "decided_at" else _number(value, name)
     if types.is_integer(kind):
-        whole = number(value, name=name)
+        whole = _number(value, name)
         if whole % 1.0 or abs(whole) >= _MOST_INTEGER:
-            raise InvalidInputError(f"{name} is {_short(value)}; give a whole number")
+            raise InvalidInputError(f"{name} is {reprlib.repr(value)}; give a whole number")
         return int(value)
     if types.is_map(kind):
         if not isinstance(value, Mapping):
-            raise InvalidInputError(f"{name} is {_short(value)}; give an object")
+            raise InvalidInputError(f"{name} is {reprlib.repr(value)}; give an object")
         given = ((key, each) for key, each in value.items() if each is not None)
-        return [(text(key, name), number(each, name=f"{name} {key!r}")) for key, each in given]
+        return [(text(key, name), _number(each, f"{name} {key!r}")) for key, each in given]
     if not isinstance(value, list):
-        raise InvalidInputError(f"{name} is {_short(value)}; give a list")
+        raise InvalidInputError(f"{name} is {reprlib.repr(value)}; give a list")
     return [_value(each, kind.value_type, name) for each in value]
 
 
 def text(value: Any, name: str) -> str:
     """A string of JSON as one that can be stored: lone surrogates are replaced."""
     if not isinstance(value, str):
-        raise InvalidInputError(f"{name} is {_short(value)} ({type(value).__name__}); give a string")
+        raise InvalidInputError(f"{name} is {reprlib.repr(value)} ({type(value).__name__}); give a string")
     return value.encode("utf-8", "replace").decode()
+
+
+def _number(value: Any, name: str) -> float:
+    if isinstance(value, list | dict | str):  # of any size and depth: their repr is cut short
+        raise InvalidInputError(f"{name} is {reprlib.repr(value)}; give a number")
+    return number(value, name=name)
 
 
 def moment(value: Any, name: str) -> float:
     """Unix time in seconds of a number, or of a text as ISO 8601 has it; without a zone it is UTC."""
     if not isinstance(value, str):
-        return number(value, name=name)
+        return _number(value, name)
     try:
         at = datetime.fromisoformat(value)
         return (at if at.tzinfo else at.replace(tzinfo=timezone.utc)).timestamp()
     except (ValueError, OverflowError) as error:
-        raise InvalidInputError(f"{name} is {_short(value)}; give Unix time in seconds, or ISO 8601") from error
+        raise InvalidInputError(f"{name} is {reprlib.repr(value)}; give Unix time in seconds, or ISO 8601") from error
 
-
-def _short(value: object) -> str:
-    shown = repr(value)
-    return shown if len(shown) <= 80 else f"{shown[:77]}..."

@@ -1,0 +1,188 @@
+"""Tables of our own form as one log of arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from banditroute.errors import InvalidInputError
+from banditroute.simulate.bandit_log import BanditLog
+from banditroute.simulate.readers.form import encoded, entries, flat
+from banditroute.types import Vector
+
+if TYPE_CHECKING:
+    import pyarrow
+
+_MOST_CELLS = 2**31
+"""Of decisions times arms: more arms than that is hardly meant."""
+
+_Cells = tuple[NDArray[np.bool_], Vector]
+
+
+class Assembly:
+    """Takes in tables of decisions one after the other, and makes a log of them.
+
+    Parameters
+    ----------
+    name
+        How messages call the log.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._positions: dict[str, int] = {}  # of arms, in the order of their appearance
+        self._versions: dict[str, int] = {}
+        self._routers: set[str] = set()
+        self._n = 0
+        self._columns: dict[str, list[NDArray[Any]]] = {"chosen": [], "propensity": [], "decided_at": []}
+        self._texts: dict[str, list[str]] = {"prompt": [], "session": [], "task": []}
+        self._outcomes: dict[str, list[tuple[NDArray[np.intp], Vector]]] = {}
+        self._cells: list[_Cells] = []
+        self._contexts: list[tuple[NDArray[np.intp], NDArray[np.intp], Vector]] = []
+
+    def add(self, table: pyarrow.Table) -> None:
+        """Take in some rows, which were checked.
+
+        Raises
+        ------
+        InvalidInputError
+            For rows of several routers, and for too many arms.
+        """
+        if not len(table):
+            return
+        self._routers.update(table["router"].unique().drop_null().to_pylist())
+        if len(self._routers) > 1:
+            raise InvalidInputError(
+                f"{self._name} has decisions of several routers, {', '.join(sorted(self._routers))}; name one of them "
+                "with router="
+            )
+        for name in ("propensity", "decided_at"):
+            self._columns[name].append(table[name].to_numpy())
+        for name, values in self._texts.items():
+            values.extend(value or "" for value in table[name].to_pylist())
+        self._columns["chosen"].append(self._codes(table["arm"]))
+        self._cells.append(self._matrices(table))
+        for name, at, values in _by_objective(table):
+            self._outcomes.setdefault(name, []).append((at + self._n, values))
+        self._add_contexts(table)
+        self._n += len(table)
+
+    def log(self, skipped: Mapping[str, int]) -> BanditLog:
+        """The log of all that was taken in.
+
+        Raises
+        ------
+        InvalidInputError
+            If that is nothing.
+        """
+        if not self._n:
+            passed = f"; {sum(skipped.values()):,} rows were passed over" if skipped else ""
+            raise InvalidInputError(f"{self._name} has no rows that can be used{passed}")
+        arms = tuple(sorted(self._positions))
+        order = np.empty(len(arms), dtype=np.intp)
+        order[[self._positions[arm] for arm in arms]] = np.arange(len(arms))
+        eligible, probabilities = self._all_cells(order)
+        propensities = np.concatenate(self._columns["propensity"])
+        texts = {name: tuple(values) if any(values) else None for name, values in self._texts.items()}
+        return BanditLog(
+            arms=arms,
+            chosen=order[np.concatenate(self._columns["chosen"])],
+            eligible=eligible,
+            propensities=None if np.isnan(propensities).all() else propensities,
+            probabilities=probabilities,
+            contexts=self._all_contexts(),
+            prompts=texts["prompt"],
+            sessions=texts["session"],
+            tasks=texts["task"],
+            outcomes={name: _scattered(self._n, parts) for name, parts in sorted(self._outcomes.items())},
+            decided_at=np.concatenate(self._columns["decided_at"]),
+            skipped=dict(skipped),
+        )
+
+    def _codes(self, names: pyarrow.ChunkedArray) -> NDArray[np.intp]:
+        distinct, codes = encoded(names)
+        positions = [self._positions.setdefault(name, len(self._positions)) for name in distinct]
+        return np.array(positions, dtype=np.intp)[codes]
+
+    def _matrices(self, table: pyarrow.Table) -> _Cells:
+        """Who was eligible, and with which probability ``(n, K so far)``."""
+        n = len(table)
+        parents, arms = flat(table["arms"])
+        codes = self._codes(arms)
+        if (self._n + n) * len(self._positions) > _MOST_CELLS:
+            raise InvalidInputError(
+                f"{self._name} has {len(self._positions):,} different arms in {self._n + n:,} decisions; is the column of "
+                "arms the right one?"
+            )
+        eligible = np.zeros((n, len(self._positions)), dtype=bool)
+        eligible[parents, codes] = True
+        at, values = flat(table["probabilities"])
+        told = np.asarray(table["probabilities"].is_valid())
+        if not told.any():
+            return eligible, np.empty((n, 0))
+        probabilities = np.zeros(eligible.shape)
+        probabilities[~told] = np.nan
+        probabilities[at, codes[told[parents]]] = values.to_numpy()
+        return eligible, probabilities
+
+    def _all_cells(self, order: NDArray[np.intp]) -> tuple[NDArray[np.bool_], Vector | None]:
+        """Both for all rows; where the arms were not said, all of them were eligible."""
+        k = len(order)
+        eligible = np.zeros((self._n, k), dtype=bool)
+        told = any(probabilities.size for _, probabilities in self._cells)
+        all_probabilities = np.zeros((self._n, k)) if told else None
+        begin = 0
+        for flags, probabilities in self._cells:
+            rows = slice(begin, begin + len(flags))
+            begin += len(flags)
+            eligible[rows, order[: flags.shape[1]]] = flags
+            if all_probabilities is not None:
+                all_probabilities[rows, order[: probabilities.shape[1]]] = probabilities
+                if not probabilities.size:
+                    all_probabilities[rows] = np.nan
+        eligible[~eligible.any(axis=1)] = True
+        if all_probabilities is not None:  # of arms that came up later, too
+            all_probabilities[np.isnan(all_probabilities).any(axis=1)] = np.nan
+        return eligible, all_probabilities
+
+    def _add_contexts(self, table: pyarrow.Table) -> None:
+        parents, x = flat(table["x"])
+        lengths = np.bincount(parents, minlength=len(table))
+        names, codes = encoded(table["features_version"])
+        versions = [self._versions.setdefault(name, len(self._versions)) for name in names]
+        # What names no version (-1) is a version, too.
+        self._contexts.append((lengths, np.array([*versions, -1], dtype=np.intp)[codes], x.to_numpy()))
+
+    def _all_contexts(self) -> Vector | None:
+        """The contexts in the features of the last row that has any; NaN in the other rows."""
+        with_any = [part for part in self._contexts if part[0].any()]
+        if not with_any:
+            return None
+        lengths, version, _ = with_any[-1]
+        last = np.flatnonzero(lengths)[-1]
+        d, features = int(lengths[last]), version[last]
+        contexts = np.full((self._n, d), np.nan)
+        begin = 0
+        while self._contexts:  # each is let go as soon as it is copied
+            lengths, version, x = self._contexts.pop(0)
+            same = (lengths == d) & (version == features)
+            contexts[begin : begin + len(lengths)][same] = x[np.repeat(same, lengths)].reshape(-1, d)
+            begin += len(lengths)
+        return contexts
+
+
+def _by_objective(table: pyarrow.Table) -> Iterable[tuple[str, NDArray[np.intp], Vector]]:
+    parents, keys, values = entries(table["outcomes"])
+    for name in dict.fromkeys(keys.tolist()):
+        here = keys == name
+        yield name, parents[here], values[here]
+
+
+def _scattered(n: int, parts: Iterable[tuple[NDArray[np.intp], Vector]]) -> Vector:
+    values = np.full(n, np.nan)
+    for at, some in parts:
+        values[at] = some
+    return values
