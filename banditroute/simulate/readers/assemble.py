@@ -65,8 +65,8 @@ class Assembly:
             values.extend(value or "" for value in table[name].to_pylist())
         self._columns["chosen"].append(self._codes(table["arm"]))
         self._cells.append(self._matrices(table))
-        for name, at, values in _by_objective(table):
-            self._outcomes.setdefault(name, []).append((at + self._n, values))
+        for objective, at, some in _by_objective(table):
+            self._outcomes.setdefault(objective, []).append((at + self._n, some))
         self._add_contexts(table)
         self._n += len(table)
 
@@ -114,8 +114,8 @@ class Assembly:
         codes = self._codes(arms)
         if (self._n + n) * len(self._positions) > _MOST_CELLS:
             raise InvalidInputError(
-                f"{self._name} has {len(self._positions):,} different arms in {self._n + n:,} decisions; is the column of "
-                "arms the right one?"
+                f"{self._name} has {len(self._positions):,} different arms in {self._n + n:,} decisions; is the column "
+                "of arms the right one?"
             )
         eligible = np.zeros((n, len(self._positions)), dtype=bool)
         eligible[parents, codes] = True

@@ -54,8 +54,7 @@ class Damage:
         """
         if not self._skip:
             raise InvalidInputError(
-                f"{self.name}: row {number}: {what} {textwrap.shorten(message, 300)}; correct the row, or pass over such "
-                "rows with skip_bad"
+                f"{self.name}: row {number}: {what} {textwrap.shorten(message, 300)}; correct the row, or leave it out"
             )
         self.skipped[what] += 1
 

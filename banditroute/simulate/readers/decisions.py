@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def knows(reading: Reading) -> bool:
     """Whether the columns are ours."""
-    return {"id", "arm", "outcomes"} <= {*reading.source.names}
+    return {"arm", "outcomes"} <= {*reading.source.names}
 
 
 def read(reading: Reading) -> Iterator[pyarrow.Table]:
@@ -72,7 +72,9 @@ def _ours(table: pyarrow.Table) -> pyarrow.Table:
             given = table[field.name] if field.name in table.column_names else pyarrow.nulls(len(table), field.type)
             columns[field.name] = given.cast(field.type)
         except pyarrow.ArrowException as error:
-            raise InvalidInputError(f"column {field.name} is {given.type}, expected is {field.type}: {error}") from error
+            raise InvalidInputError(
+                f"column {field.name} is {given.type}, expected is {field.type}: {error}"
+            ) from error
     return pyarrow.table(columns, schema=schema())
 
 

@@ -57,7 +57,7 @@ def _row(record: Mapping[str, Any], fields: Mapping[str, str], name: str) -> dic
     row = renamed(record, fields)
     for objective, theirs in fields.items():
         cost = row["outcomes"].get(objective)
-        if theirs == "_label_cost" and cost is not None:
+        if theirs == "_label_cost" and type(cost) in (int, float):
             row["outcomes"][objective] = 0.0 - cost
     return {
         **row,

@@ -89,9 +89,7 @@ def objects(source: Source, damage: Damage) -> Iterator[tuple[int, dict[str, Any
             damage.row(number, "JSON", f"is a {type(record).__name__}; give one object a line")
 
 
-def tables(
-    source: Source, names: Sequence[str], damage: Damage
-) -> Iterator[tuple[NDArray[np.int64], pyarrow.Table]]:
+def tables(source: Source, names: Sequence[str], damage: Damage) -> Iterator[tuple[NDArray[np.int64], pyarrow.Table]]:
     """Some columns of a table, some rows at a time, with the numbers of the rows.
 
     From Parquet they come in their types, from text as strings, in which nothing is "".
@@ -107,7 +105,7 @@ def _readable(address: str) -> Iterator[None]:
     try:
         yield
     except (OSError, pyarrow.ArrowException, UnicodeDecodeError) as error:
-        raise InvalidInputError(f"{address} cannot be read: {error}") from error
+        raise InvalidInputError(f"{address} cannot be read: {' '.join(str(error).split())}") from error
 
 
 @contextmanager
@@ -172,9 +170,7 @@ def _header(line: bytes, address: str) -> tuple[str, ...]:
     return names
 
 
-def _parquet(
-    source: Source, names: Sequence[str], damage: Damage
-) -> Iterator[tuple[NDArray[np.int64], pyarrow.Table]]:
+def _parquet(source: Source, names: Sequence[str], damage: Damage) -> Iterator[tuple[NDArray[np.int64], pyarrow.Table]]:
     import pyarrow
     import pyarrow.parquet
 
@@ -208,8 +204,9 @@ def _json_columns(
             values.append("" if value is None else str(value).encode("utf-8", "replace").decode())
         if len(numbers) == ROWS_AT_ONCE:
             yield taken()
-            for values in (numbers, *columns.values()):
-                values.clear()  # type: ignore[attr-defined]
+            numbers.clear()
+            for values in columns.values():
+                values.clear()
     if numbers:
         yield taken()
 
@@ -231,9 +228,7 @@ def _csv(source: Source, names: Sequence[str], damage: Damage) -> Iterator[tuple
         passed.append(row.number)
         return "skip"
 
-    read = pyarrow.csv.ReadOptions(
-        use_threads=False, column_names=source.names, skip_rows=1, block_size=LINE_BYTES
-    )
+    read = pyarrow.csv.ReadOptions(use_threads=False, column_names=source.names, skip_rows=1, block_size=LINE_BYTES)
     parse = pyarrow.csv.ParseOptions(newlines_in_values=True, invalid_row_handler=wrong)
     convert = pyarrow.csv.ConvertOptions(
         include_columns=list(names),
