@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import gzip
 import json
 import math
@@ -9,29 +10,45 @@ import random
 import resource
 import tempfile
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from benchmarks.harness import Row, command, row  # first: it sets the BLAS threads
-
 import click
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from tqdm import tqdm
 
 from banditroute import Router, SQLStore
 from banditroute.errors import BanditRouteError
+from banditroute.simulate.bandit_log import BanditLog
+from banditroute.simulate.logs import read_outcomes
 from banditroute.simulate.readers import convert, open_log, read_log
 from banditroute.simulate.readers.form import schema
+from benchmarks.harness import Row, command, row  # first: it sets the BLAS threads
 
 LINES = 6
 _WRONG = (
     None, True, "", "x", "\ud800", "\x00", -1, 0, 1.5, 10**40, 2**63, 1e308, -1e-320, math.nan, math.inf, [], {}, [[]],
     [None], {"": None}, "9" * 5000, "2026-13-99",
 )  # fmt: skip
-_TOKENS = (b"NaN", b"Infinity", b"1e999", b"null", b'"', b"{", b"[" * 3000, b",", b"\n", b"\x00", b"\xff\xfe", b"-", b"\\ud800")
+_TOKENS = (
+    b"NaN",
+    b"Infinity",
+    b"1e999",
+    b"null",
+    b'"',
+    b"{",
+    b"[" * 3000,
+    b",",
+    b"\n",
+    b"\x00",
+    b"\xff\xfe",
+    b"-",
+    b"\\ud800",
+)
 
 
 def decision(n: int) -> dict[str, Any]:
@@ -87,13 +104,27 @@ def otlp(n: int) -> dict[str, Any]:
 def outcome(n: int) -> dict[str, Any]:
     """A row of a long table."""
     arm = ("small", "large")[n % 2]
-    return {"query_id": f"q{n // 2}", "model": arm, "prompt": "Why, \"really\"?", "dataset": "sums", "score": 0.5, "cost_usd": 0.1}
+    return {
+        "query_id": f"q{n // 2}",
+        "model": arm,
+        "prompt": 'Why, "really"?',
+        "dataset": "sums",
+        "score": 0.5,
+        "cost_usd": 0.1,
+    }
 
 
 def routerbench(n: int) -> dict[str, Any]:
     """A row of a wide table."""
     about = {"sample_id": f"s{n}", "prompt": "Why?", "eval_name": "mmlu"}
-    return {**about, "small": 0.5, "small|total_cost": 0.01, "large": 1.0, "large|total_cost": 0.1, "large|model_response": "Because,\nso"}
+    return {
+        **about,
+        "small": 0.5,
+        "small|total_cost": 0.01,
+        "large": 1.0,
+        "large|total_cost": 0.1,
+        "large|model_response": "Because,\nso",
+    }
 
 
 def open_bandit(n: int) -> dict[str, Any]:
@@ -107,7 +138,10 @@ def open_bandit(n: int) -> dict[str, Any]:
 
 def as_csv(rows: list[dict[str, Any]]) -> bytes:
     """A CSV file."""
-    quoted = [[f'"{str(cell).replace(chr(34), chr(34) * 2)}"' for cell in each] for each in ([*rows[0]], *(r.values() for r in rows))]
+    quoted = [
+        [f'"{str(cell).replace(chr(34), chr(34) * 2)}"' for cell in each]
+        for each in ([*rows[0]], *(r.values() for r in rows))
+    ]
     return "\n".join(",".join(line) for line in quoted).encode("utf-8", "replace") + b"\n"
 
 
@@ -154,3 +188,147 @@ def sample(name: str) -> bytes:
     """A valid file."""
     make, write = SAMPLES[name]
     return write([make(n) for n in range(LINES)])
+
+
+def damaged(name: str, rng: random.Random) -> bytes:
+    """A valid file with one to three things wrong: values, keys, bytes, or its end."""
+    make, write = SAMPLES[name]
+    content = _valid(name)
+    if rng.random() < 0.5 and not name.endswith(".db"):
+        rows = [make(n) for n in range(LINES)]
+        for _ in range(rng.randint(1, 3)):
+            _spoil(rng.choice(rows), rng)
+        try:
+            content = write(rows)
+        except (pa.ArrowException, TypeError, ValueError, OverflowError, UnicodeError):
+            pass  # what cannot be written so is damaged below
+        else:
+            return content
+    for _ in range(rng.randint(1, 3)):
+        at = rng.randrange(len(content) + 1)
+        content = rng.choice(
+            (
+                lambda: content[:at],
+                lambda: content[:at] + bytes([rng.randrange(256)]) + content[at + 1 :],
+                lambda: content[:at] + rng.choice(_TOKENS) + content[at:],
+                lambda: content[:at] + content[at + rng.randrange(40) :],
+                lambda: content[:at] + content[at : at + 200] * 2 + content[at + 200 :],
+            )
+        )()
+    if rng.random() < 0.1:
+        content = gzip.compress(content, compresslevel=1)[: rng.choice((None, -5, 40))]
+    return content
+
+
+def read(path: Path, *, skip_bad: bool) -> None:
+    """Read a file in every way; what comes out must be whole.
+
+    Raises
+    ------
+    AssertionError
+        If something else than a log comes out.
+    BanditRouteError
+        As the readers raise it.
+    """
+    log = open_log(path, skip_bad=skip_bad)
+    if log.format.of_outcomes:
+        table = read_outcomes(path, partial=skip_bad)
+        assert all(((values >= 0.0) | np.isnan(values)).all() for values in table.outcomes.values())
+    else:
+        _check(read_log(path, skip_bad=skip_bad))
+    assert convert(log, path.with_name("out.jsonl")) > 0
+
+
+def _check(log: BanditLog) -> None:
+    n, k = len(log), len(log.arms)
+    assert n > 0
+    assert log.eligible.shape == (n, k)
+    assert log.eligible[np.arange(n), log.chosen].all()
+    if log.propensities is not None:
+        told = log.propensities[~np.isnan(log.propensities)]
+        assert ((told > 0.0) & (told <= 1.0)).all()
+    if log.probabilities is not None:
+        told = log.probabilities[~np.isnan(log.probabilities).any(axis=1)]
+        assert np.allclose(told.sum(axis=1), 1.0, atol=1e-3)
+    quality = log.outcomes.get("quality", np.zeros(n))
+    assert ((quality >= 0.0) & (quality <= 1.0) | np.isnan(quality)).all()
+    assert not any(np.isinf(values).any() for values in log.outcomes.values())
+    assert log.contexts is None or not np.isinf(log.contexts).any()
+
+
+@lru_cache
+def _valid(name: str) -> bytes:
+    return sample(name)
+
+
+def _spoil(value: Any, rng: random.Random) -> None:
+    """Change something, at any depth, of an object or a list."""
+    while True:
+        keys = list(value) if isinstance(value, dict) else list(range(len(value)))
+        if not keys:
+            return
+        key = rng.choice(keys)
+        if isinstance(value[key], dict | list) and rng.random() < 0.7:
+            value = value[key]
+            continue
+        if rng.random() < 0.2:
+            del value[key]
+        elif rng.random() < 0.1:
+            for _ in range(rng.choice((3, 200, 900))):
+                value[key] = [value[key]]
+        else:
+            value[key] = copy.deepcopy(rng.choice(_WRONG))
+        return
+
+
+def run(cases: int, *, seed: int, folder: Path) -> dict[str, list[tuple[float, bool]]]:
+    """Read damaged files; of each format, how many seconds each took, and whether it was refused.
+
+    Raises
+    ------
+    AssertionError
+        For anything but a log or a declared error; it names the case.
+    """
+    took: dict[str, list[tuple[float, bool]]] = {name: [] for name in SAMPLES}
+    for case in tqdm(range(cases), desc=f"seed {seed}", disable=None):
+        rng = random.Random(f"{seed}/{case}")
+        name = rng.choices(list(SAMPLES), [0.1 if name.endswith(".db") else 1.0 for name in SAMPLES])[0]
+        path = folder / f"case{case}"
+        path.write_bytes(damaged(name, rng))
+        refused = False
+        began = time.perf_counter()
+        try:
+            read(path, skip_bad=rng.random() < 0.5)
+        except BanditRouteError:
+            refused = True
+        except Exception as error:
+            raise AssertionError(f"case {case} of seed {seed}, {name}: {error!r}; the file is {path}") from error
+        took[name].append((time.perf_counter() - began, refused))
+        for left in folder.iterdir():
+            left.unlink()
+    return took
+
+
+@command(
+    seeds=1, options=[click.option("--cases", default=100_000, show_default=True, help="Damaged files of a seed.")]
+)
+def main(*, files: list[Path], seeds: int, cases: int) -> list[Row]:
+    """Damaged files of every format: how many are refused, and how long the slowest takes.
+
+    An error that is not declared, or a log that is not whole, ends the run and names the case.
+    """
+    rows = []
+    for seed in range(seeds):
+        with tempfile.TemporaryDirectory() as folder:
+            run(min(cases, 1000), seed=-1, folder=Path(folder))
+            before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+            for name, took in run(cases, seed=seed, folder=Path(folder)).items():
+                rows.append(row(name, "readers", "refused", [refused for _, refused in took]))
+                rows.append(row(name, "readers", "seconds", [seconds for seconds, _ in took], higher_is_better=False))
+        after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        rows.append(row("all", "readers", "more_bytes_than_after_1000_cases", [(after - before) * 1024.0]))
+    return rows
+
+
+if __name__ == "__main__":
+    main()

@@ -13,6 +13,7 @@ from banditroute.types import Vector
 if TYPE_CHECKING:
     import pyarrow
 
+_NO_TEXT = "\ufffd"  # what bytes become that are no text
 _MISSING = ("", "nan", "null", "none", "na")
 _NUMBER = r"^-?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$"
 
@@ -30,6 +31,13 @@ def texts(table: pyarrow.Table, name: str) -> pyarrow.ChunkedArray:
 
     column = _cast(table, name, pyarrow.string())
     return pc.if_else(pc.equal(column, ""), None, column)
+
+
+def named(column: pyarrow.ChunkedArray) -> NDArray[np.bool_]:
+    """Which texts are names: there, and whole."""
+    import pyarrow.compute as pc
+
+    return np.asarray(pc.fill_null(pc.invert(pc.match_substring(column, _NO_TEXT)), False))
 
 
 def numbers(table: pyarrow.Table, name: str) -> tuple[Vector, NDArray[np.bool_]]:

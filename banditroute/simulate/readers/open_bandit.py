@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from banditroute.errors import InvalidInputError
-from banditroute.simulate.readers.columns import numbers, texts
+from banditroute.simulate.readers.columns import named, numbers, texts
 from banditroute.simulate.readers.damage import Found
 from banditroute.simulate.readers.form import checked, encoded, moment, schema
 from banditroute.simulate.readers.hashed import SLOTS, hashed
@@ -48,6 +48,7 @@ def read(reading: Reading) -> Iterator[pyarrow.Table]:
             columns["task"] = texts(table, _POSITION)
         if "decided_at" in fields:
             columns["decided_at"] = _moments(table, fields["decided_at"], found)
+        found.add(~named(columns["arm"]), fields["arm"], "every row names it")
         columns["propensity"] = _numbers(table, fields["propensity"], found)
         objectives = {
             ours: _numbers(table, theirs, found) for ours, theirs in fields.items() if ours not in schema().names

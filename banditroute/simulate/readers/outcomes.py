@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from banditroute._validate import LARGEST
 from banditroute.errors import InvalidInputError
-from banditroute.simulate.readers.columns import numbers, texts
+from banditroute.simulate.readers.columns import named, numbers, texts
 from banditroute.simulate.readers.damage import Damage, Found
 from banditroute.simulate.readers.form import RANGES
 from banditroute.simulate.readers.reading import Format, Reading
@@ -104,7 +104,7 @@ def _checked(
         if ours in NAMES:
             columns[ours] = texts(table, theirs)
             if ours in ("query_id", "arm"):
-                found.add(np.asarray(columns[ours].is_null()), theirs, "every row names it")
+                found.add(~named(columns[ours]), theirs, "every row names it")
             continue
         values, wrong = numbers(table, theirs)
         low, high = RANGES.get(ours, (-LARGEST, LARGEST))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 import json
@@ -212,7 +213,7 @@ def _json_columns(
 
 
 def _csv(source: Source, names: Sequence[str], damage: Damage) -> Iterator[tuple[NDArray[np.int64], pyarrow.Table]]:
-    """Row 1 is the header. Columns are read as bytes, so that what is no text is told with its row."""
+    """Row 1 is the header. Bytes that are no UTF-8 become U+FFFD, as pyarrow cannot tell of such a row otherwise."""
     import pyarrow
     import pyarrow.csv
 
@@ -232,14 +233,15 @@ def _csv(source: Source, names: Sequence[str], damage: Damage) -> Iterator[tuple
     parse = pyarrow.csv.ParseOptions(newlines_in_values=True, invalid_row_handler=wrong)
     convert = pyarrow.csv.ConvertOptions(
         include_columns=list(names),
-        column_types=dict.fromkeys(names, pyarrow.binary()),
+        column_types=dict.fromkeys(names, pyarrow.string()),
         strings_can_be_null=False,
     )
     begin = 2
     try:
         with (
             _readable(source.address),
-            _unpacked(source.address) as file,
+            _unpacked(source.address) as packed,
+            codecs.EncodedFile(packed, "utf-8", errors="replace") as file,
             pyarrow.csv.open_csv(file, read_options=read, parse_options=parse, convert_options=convert) as reader,
         ):
             for batch in reader:
@@ -247,31 +249,11 @@ def _csv(source: Source, names: Sequence[str], damage: Damage) -> Iterator[tuple
                 numbers = np.setdiff1d(candidates, passed)[: batch.num_rows]
                 begin = int(numbers[-1]) + 1 if len(numbers) else begin
                 passed[:] = [row for row in passed if row >= begin]
-                yield _decoded(numbers, pyarrow.Table.from_batches([batch]), damage)
+                yield numbers, pyarrow.Table.from_batches([batch])
     except InvalidInputError:
         if refused:
             raise refused[0] from None
         raise
-
-
-def _decoded(
-    numbers: NDArray[np.int64], table: pyarrow.Table, damage: Damage
-) -> tuple[NDArray[np.int64], pyarrow.Table]:
-    """The bytes of every column as text."""
-    import pyarrow
-
-    try:
-        return numbers, table.cast(pyarrow.schema([(name, pyarrow.string()) for name in table.column_names]))
-    except pyarrow.ArrowInvalid:
-        whole = np.ones(len(numbers), dtype=bool)
-        for name, column in zip(table.column_names, table.columns, strict=True):
-            for i in np.flatnonzero(whole):
-                try:
-                    column[i].as_py().decode()
-                except UnicodeDecodeError as error:
-                    damage.row(int(numbers[i]), name, f"is no UTF-8 text: {error}")
-                    whole[i] = False
-        return _decoded(numbers[whole], table.filter(whole), damage)
 
 
 def _refuse(constant: str) -> NoReturn:
