@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import csv
 import gzip
+import io
 import json
 import math
 import random
@@ -77,7 +79,8 @@ def litellm(n: int) -> dict[str, Any]:
         "request_id": f"r{n}", "call_type": "acompletion", "spend": 0.002, "total_tokens": 30, "prompt_tokens": 10,
         "completion_tokens": 20, "startTime": "2026-01-01T00:00:00.000Z", "endTime": "2026-01-01T00:00:02.500Z",
         "model": "gpt-small", "model_group": "chat", "metadata": {"score": 1.0}, "cache_hit": "False",
-        "request_tags": ["eu"], "messages": [{"role": "user", "content": "Why?"}], "session_id": "s", "status": "success",
+        "request_tags": ["eu"], "messages": [{"role": "user", "content": "Why?"}], "session_id": "s",
+        "status": "success",
     }  # fmt: skip
 
 
@@ -103,28 +106,18 @@ def otlp(n: int) -> dict[str, Any]:
 
 def outcome(n: int) -> dict[str, Any]:
     """A row of a long table."""
-    arm = ("small", "large")[n % 2]
     return {
-        "query_id": f"q{n // 2}",
-        "model": arm,
-        "prompt": 'Why, "really"?',
-        "dataset": "sums",
-        "score": 0.5,
-        "cost_usd": 0.1,
-    }
+        "query_id": f"q{n // 2}", "model": ("small", "large")[n % 2], "prompt": 'Why, "really"?', "dataset": "sums",
+        "score": 0.5, "cost_usd": 0.1,
+    }  # fmt: skip
 
 
 def routerbench(n: int) -> dict[str, Any]:
     """A row of a wide table."""
-    about = {"sample_id": f"s{n}", "prompt": "Why?", "eval_name": "mmlu"}
     return {
-        **about,
-        "small": 0.5,
-        "small|total_cost": 0.01,
-        "large": 1.0,
-        "large|total_cost": 0.1,
-        "large|model_response": "Because,\nso",
-    }
+        "sample_id": f"s{n}", "prompt": "Why?", "eval_name": "mmlu", "small": 0.5, "small|total_cost": 0.01,
+        "large": 1.0, "large|total_cost": 0.1, "large|model_response": "Because,\nso",
+    }  # fmt: skip
 
 
 def open_bandit(n: int) -> dict[str, Any]:
@@ -138,11 +131,9 @@ def open_bandit(n: int) -> dict[str, Any]:
 
 def as_csv(rows: list[dict[str, Any]]) -> bytes:
     """A CSV file."""
-    quoted = [
-        [f'"{str(cell).replace(chr(34), chr(34) * 2)}"' for cell in each]
-        for each in ([*rows[0]], *(r.values() for r in rows))
-    ]
-    return "\n".join(",".join(line) for line in quoted).encode("utf-8", "replace") + b"\n"
+    text = io.StringIO(newline="")
+    csv.writer(text).writerows([rows[0], *(each.values() for each in rows)])
+    return text.getvalue().encode("utf-8", "replace")
 
 
 def as_jsonl(rows: list[dict[str, Any]]) -> bytes:
@@ -206,15 +197,16 @@ def damaged(name: str, rng: random.Random) -> bytes:
             return content
     for _ in range(rng.randint(1, 3)):
         at = rng.randrange(len(content) + 1)
-        content = rng.choice(
-            (
-                lambda: content[:at],
-                lambda: content[:at] + bytes([rng.randrange(256)]) + content[at + 1 :],
-                lambda: content[:at] + rng.choice(_TOKENS) + content[at:],
-                lambda: content[:at] + content[at + rng.randrange(40) :],
-                lambda: content[:at] + content[at : at + 200] * 2 + content[at + 200 :],
-            )
-        )()
+        head, tail = content[:at], content[at:]
+        content = head + rng.choice(
+            [
+                b"",
+                bytes([rng.randrange(256)]) + tail[1:],
+                rng.choice(_TOKENS) + tail,
+                tail[rng.randrange(40) :],
+                tail[:200] + tail,
+            ]
+        )
     if rng.random() < 0.1:
         content = gzip.compress(content, compresslevel=1)[: rng.choice((None, -5, 40))]
     return content
