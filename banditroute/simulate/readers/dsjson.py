@@ -9,7 +9,7 @@ from banditroute.errors import InvalidInputError
 from banditroute.simulate.readers.form import typed
 from banditroute.simulate.readers.hashed import hashed
 from banditroute.simulate.readers.reading import Format, Reading
-from banditroute.simulate.readers.records import renamed, value_at
+from banditroute.simulate.readers.fields import renamed, value_at
 from banditroute.simulate.readers.source import objects
 
 if TYPE_CHECKING:
