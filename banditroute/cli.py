@@ -125,7 +125,7 @@ def _columns(context: click.Context, parameter: click.Parameter, values: tuple[s
 @click.argument("out", type=click.Path(dir_okay=False, path_type=Path))
 @click.option("--format", help="What IN is, if it is not to be recognised; docs/formats.md names the formats.")
 @click.option(
-    "--column", "columns", metavar="OURS=THEIRS", multiple=True, callback=_columns, help="What IN calls a column of ours."
+    "--column", "columns", metavar="OURS=THEIRS", multiple=True, callback=_columns, help="What IN calls a name of ours."
 )
 @click.option("--skip-bad", is_flag=True, help="Pass over rows that cannot be used, and count them.")
 @_router
@@ -137,7 +137,7 @@ def convert(
 
     opened = readers.open_log(log, format=format, columns=columns, skip_bad=skip_bad, router=router)
     click.echo(f"{readers.convert(opened, out):,} rows of format {opened.format.name} written to {out}")
-    for why, rows in opened.skipped.items():
+    for why, rows in sorted(opened.skipped.items()):
         click.echo(f"{rows:,} passed over: {why}")
 
 

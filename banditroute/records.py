@@ -327,9 +327,7 @@ class Records:
     def log(self, router: str | None = None) -> Iterator[pyarrow.Table]:
         """All decisions with their outcomes at this moment, some at a time, in the order of their ids.
 
-        Columns: ``id``, ``router``, ``features_version``, ``decided_at``, ``ordinal``, ``arm``, ``propensity``,
-        ``reason``, ``policy``, ``preference`` (map), ``arms``, ``probabilities``, ``x`` (lists), ``session``, ``tags``
-        (list), ``input_tokens``, ``prompt``, ``outcomes`` (map).
+        Columns as the table of decisions has them, lists and maps unpacked, and ``outcomes``; docs/formats.md.
         """
         from banditroute.store import retention
 

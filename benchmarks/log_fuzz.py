@@ -191,7 +191,7 @@ def damaged(name: str, rng: random.Random) -> bytes:
             _spoil(rng.choice(rows), rng)
         try:
             content = write(rows)
-        except (pa.ArrowException, TypeError, ValueError, OverflowError, UnicodeError):
+        except (pa.ArrowException, TypeError, ValueError, OverflowError, RecursionError):
             pass  # what cannot be written so is damaged below
         else:
             return content

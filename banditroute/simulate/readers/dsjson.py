@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from banditroute.errors import InvalidInputError
+from banditroute.simulate.readers.fields import renamed, value_at
 from banditroute.simulate.readers.form import typed
 from banditroute.simulate.readers.hashed import hashed
 from banditroute.simulate.readers.reading import Format, Reading
-from banditroute.simulate.readers.fields import renamed, value_at
 from banditroute.simulate.readers.source import objects
 
 if TYPE_CHECKING:
@@ -51,6 +53,8 @@ def _rows(reading: Reading) -> Iterator[tuple[int, dict[str, Any]]]:
 
 def _row(record: Mapping[str, Any], fields: Mapping[str, str], name: str) -> dict[str, Any]:
     actions = record["c"]["_multi"]
+    if not all(isinstance(action, Mapping) for action in actions):
+        raise InvalidInputError("_multi lists an action that is no object")
     ranked = [_position(action, len(actions)) for action in record["a"]]
     names = [str(value_at(actions[k], name) or k + 1) for k in ranked]
     chosen = _position(record.get("_label_Action", record["a"][0]), len(actions))
@@ -65,7 +69,7 @@ def _row(record: Mapping[str, Any], fields: Mapping[str, str], name: str) -> dic
         "propensity": record.get("_label_probability", record["p"][0]),
         "arms": names,
         "probabilities": record["p"],
-        "x": [*hashed(_features(record["c"])), 1.0],
+        "x": np.append(hashed(_features(record["c"])), 1.0),
     }
 
 

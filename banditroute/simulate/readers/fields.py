@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 from banditroute.features._messages import asked, messages_of
@@ -23,11 +24,15 @@ def renamed(record: Mapping[str, Any], fields: Mapping[str, str]) -> dict[str, A
     >>> renamed({"model": "small", "scores": {"judge": 0.5}}, {"arm": "model", "quality": "scores.judge"})
     {'outcomes': {'quality': 0.5}, 'arm': 'small'}
     """
-    columns = schema().names
     row: dict[str, Any] = {"outcomes": {}}
     for ours, theirs in fields.items():
-        (row if ours in columns else row["outcomes"])[ours] = value_at(record, theirs)
+        (row if ours in _columns() else row["outcomes"])[ours] = value_at(record, theirs)
     return row
+
+
+@cache
+def _columns() -> frozenset[str]:
+    return frozenset(schema().names)
 
 
 def value_at(record: Any, path: str) -> Any:

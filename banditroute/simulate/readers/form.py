@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import reprlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ from banditroute._validate import LARGEST, number
 from banditroute.errors import InvalidInputError
 from banditroute.rewards.objectives import STANDARD_OBJECTIVES
 from banditroute.simulate.readers.damage import Damage, Found
-from banditroute.simulate.readers.source import ROWS_AT_ONCE
+from banditroute.simulate.readers.source import CHARACTERS_AT_ONCE, ROWS_AT_ONCE
 from banditroute.store.retention import log_schema
 from banditroute.types import Vector
 
@@ -40,21 +40,24 @@ def typed(records: Iterable[tuple[int, Mapping[str, Any]]], damage: Damage) -> I
     """Numbered records, as JSON gives them, as tables of our own form."""
     numbers: list[int] = []
     rows: list[dict[str, Any]] = []
-    columns = [(field.name, field.type) for field in schema()]
+    characters = 0
+    columns = {field.name: _converter(field.type, field.name) for field in schema()}
+    columns["decided_at"] = lambda value: moment(value, "decided_at")
     for position, record in records:
         row = {}
         try:
-            for name, kind in columns:
+            for name, convert in columns.items():
                 value = record.get(name)
-                row[name] = None if value is None else _value(value, kind, name)
+                row[name] = None if value is None else convert(value)
         except InvalidInputError as error:
             damage.row(position, name, str(error).removeprefix(f"{name} "))
             continue
         numbers.append(position)
         rows.append(row)
-        if len(rows) == ROWS_AT_ONCE:
+        characters += len(row["prompt"] or "")
+        if len(rows) == ROWS_AT_ONCE or characters > CHARACTERS_AT_ONCE:
             yield _table(numbers, rows, damage)
-            numbers, rows = [], []
+            numbers, rows, characters = [], [], 0
     if rows:
         yield _table(numbers, rows, damage)
 
@@ -177,40 +180,54 @@ def _table(numbers: list[int], rows: list[dict[str, Any]], damage: Damage) -> py
     return checked(np.array(numbers), pyarrow.Table.from_pylist(rows, schema=schema()), damage)
 
 
-def _value(value: Any, kind: pyarrow.DataType, name: str) -> Any:
-    """A value of JSON as one of a column's type."""
+def _converter(kind: pyarrow.DataType, name: str) -> Callable[[Any], Any]:
+    """What makes a value of JSON one of a column's type, or raises InvalidInputError."""
     import pyarrow.types as types
 
     if types.is_string(kind):
-        return text(value, name)
+        return lambda value: text(value, name)
     if types.is_float64(kind):
-        return moment(value, name) if name == "decided_at" else _number(value, name)
+        return lambda value: _number(value, name)
     if types.is_integer(kind):
-        whole = _number(value, name)
-        if whole % 1.0 or abs(whole) >= _MOST_INTEGER:
-            raise InvalidInputError(f"{name} is {reprlib.repr(value)}; give a whole number")
-        return int(value)
+        return lambda value: _integer(value, name)
     if types.is_map(kind):
-        if not isinstance(value, Mapping):
-            raise InvalidInputError(f"{name} is {reprlib.repr(value)}; give an object")
-        given = ((key, each) for key, each in value.items() if each is not None)
-        return [(text(key, name), _number(each, f"{name} {key!r}")) for key, each in given]
-    if not isinstance(value, list):
-        raise InvalidInputError(f"{name} is {reprlib.repr(value)}; give a list")
-    return [_value(each, kind.value_type, name) for each in value]
+        return lambda value: _entries(value, name)
+    element = _converter(kind.value_type, name)
+
+    def elements(value: Any) -> Any:
+        if isinstance(value, np.ndarray):  # a reader's own
+            return value
+        if not isinstance(value, list):
+            raise InvalidInputError(f"{name} is {reprlib.repr(value)}; give a list")
+        return [element(each) for each in value]
+
+    return elements
+
+
+def _entries(value: Any, name: str) -> list[tuple[str, float]]:
+    if not isinstance(value, Mapping):
+        raise InvalidInputError(f"{name} is {reprlib.repr(value)}; give an object")
+    return [(text(key, name), _number(each, f"{name} {key!r}")) for key, each in value.items() if each is not None]
 
 
 def text(value: Any, name: str) -> str:
     """A string of JSON as one that can be stored: lone surrogates are replaced."""
     if not isinstance(value, str):
         raise InvalidInputError(f"{name} is {reprlib.repr(value)} ({type(value).__name__}); give a string")
-    return value.encode("utf-8", "replace").decode()
+    return value if value.isascii() else value.encode("utf-8", "replace").decode()
 
 
 def _number(value: Any, name: str) -> float:
-    if isinstance(value, list | dict | str):  # of any size and depth: their repr is cut short
+    if isinstance(value, (list, dict, str)):  # of any size and depth: their repr is cut short
         raise InvalidInputError(f"{name} is {reprlib.repr(value)}; give a number")
     return number(value, name=name)
+
+
+def _integer(value: Any, name: str) -> int:
+    whole = _number(value, name)
+    if whole % 1.0 or abs(whole) >= _MOST_INTEGER:
+        raise InvalidInputError(f"{name} is {reprlib.repr(value)}; give a whole number")
+    return int(value)
 
 
 def moment(value: Any, name: str) -> float:

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from banditroute.errors import InvalidInputError
+from banditroute.simulate.readers.fields import prompt_of, renamed, unpacked
 from banditroute.simulate.readers.form import moment, typed
 from banditroute.simulate.readers.reading import Format, Reading
-from banditroute.simulate.readers.fields import prompt_of, renamed, unpacked
 from banditroute.simulate.readers.source import objects
 
 if TYPE_CHECKING:

@@ -24,7 +24,10 @@ if TYPE_CHECKING:
 LINE_BYTES = 16 * 2**20
 """The longest line, and the longest row of a CSV file: what one row may cost of memory."""
 
-ROWS_AT_ONCE = 8192
+ROWS_AT_ONCE = 4096
+CHARACTERS_AT_ONCE = 2**23
+"""Of prompts: fewer rows are held at once where they are long."""
+
 _LINES_TO_KNOW = 20  # the first of them that is whole tells what a text file holds
 _COMPRESSIONS = {b"\x1f\x8b": "gzip", b"BZh": "bz2", b"\x28\xb5\x2f\xfd": "zstd", b"\x04\x22\x4d\x18": "lz4"}
 _PICKLES = tuple(bytes([0x80, protocol]) for protocol in range(2, 6))
@@ -127,6 +130,7 @@ def _lines(address: str, damage: Damage) -> Iterator[tuple[int, bytes]]:
         with _unpacked(address) as file:
             while line := file.readline(LINE_BYTES):
                 number += 1
+                line = line.removeprefix(codecs.BOM_UTF8) if number == 1 else line
                 if len(line) == LINE_BYTES and not line.endswith(b"\n"):
                     while (rest := file.readline(LINE_BYTES)) and not rest.endswith(b"\n"):
                         pass
@@ -140,7 +144,7 @@ def _lines(address: str, damage: Damage) -> Iterator[tuple[int, bytes]]:
 def _look_at_text(address: str) -> Source:
     with _readable(address), _unpacked(address) as file:
         head = [file.readline(LINE_BYTES) for _ in range(_LINES_TO_KNOW)]
-    lines = [line.removeprefix(b"\xef\xbb\xbf").strip() for line in head]
+    lines = [line.removeprefix(codecs.BOM_UTF8).strip() for line in head]
     lines = [line for line in lines if line]
     if not lines:
         raise InvalidInputError(f"{address} is empty; a log has at least one row")
@@ -189,6 +193,7 @@ def _json_columns(
 
     numbers: list[int] = []
     columns: dict[str, list[str]] = {name: [] for name in names}
+    characters = 0
 
     def taken() -> tuple[NDArray[np.int64], pyarrow.Table]:
         table = pyarrow.table({name: pyarrow.array(values, pyarrow.string()) for name, values in columns.items()})
@@ -203,8 +208,10 @@ def _json_columns(
         for name, values in columns.items():
             value = record.get(name)
             values.append("" if value is None else str(value).encode("utf-8", "replace").decode())
-        if len(numbers) == ROWS_AT_ONCE:
+            characters += len(values[-1])
+        if len(numbers) == ROWS_AT_ONCE or characters > CHARACTERS_AT_ONCE:
             yield taken()
+            characters = 0
             numbers.clear()
             for values in columns.values():
                 values.clear()

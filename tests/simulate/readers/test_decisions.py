@@ -129,7 +129,7 @@ class TestOfARouter:
     def test_a_damaged_database_is_told(self, live):
         with closing(sqlite3.connect(live)) as connection, connection:
             connection.execute("UPDATE banditroute_decision SET preference = '{', x = x'00' WHERE rowid = 5")
-        with pytest.raises(InvalidInputError, match="what it holds is damaged .* see banditroute db verify"):
+        with pytest.raises(InvalidInputError, match=r"what it holds is damaged .* see banditroute db verify"):
             read_log(live)
         live.write_bytes(live.read_bytes()[:2000])
         with pytest.raises(BanditRouteError):
@@ -210,7 +210,8 @@ def test_every_damage_is_told_with_its_row(write, field, changes):
 
 
 @pytest.mark.parametrize(
-    "line", [b"{", b'"text"', b"[1]", b'{"arm": NaN}', b'{"arm": "\xff"}', b"[" * 100_000, b'{"x": ' + b"9" * 5000 + b"}"]
+    "line",
+    [b"{", b'"text"', b"[1]", b'{"arm": NaN}', b'{"arm": "\xff"}', b"[" * 100_000, b'{"x": ' + b"9" * 5000 + b"}"],
 )
 def test_every_line_that_is_no_record_is_told(write, line):
     good = json.dumps(ROW).encode()
@@ -244,7 +245,7 @@ def test_parquet_columns_of_another_type(tmp_path):
 
 
 def test_our_columns_have_their_names(write):
-    with pytest.raises(InvalidConfigurationError, match="is a log of ours.*leave out columns="):
+    with pytest.raises(InvalidConfigurationError, match=r"is a log of ours.*leave out columns="):
         read_log(write([row()]), columns={"quality": "score"})
 
 
