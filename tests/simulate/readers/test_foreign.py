@@ -141,8 +141,8 @@ class TestLiteLLM:
         "changes",
         [
             {"model": None}, {"model": ""}, {"spend": -1}, {"spend": "1"}, {"endTime": "2025-01-01"},
-            {"startTime": "soon"}, {"startTime": 1e60}, {"endTime": True}, {"completion_tokens": -1}, {"prompt_tokens": 1.5},
-            {"messages": [1]}, {"request_tags": {"a": 1}},
+            {"startTime": "soon"}, {"startTime": 1e60}, {"endTime": True}, {"completion_tokens": -1},
+            {"prompt_tokens": 1.5}, {"messages": [1]}, {"request_tags": {"a": 1}},
         ],
         ids=str,
     )  # fmt: skip

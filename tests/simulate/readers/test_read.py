@@ -5,6 +5,7 @@ import csv
 import gzip
 import io
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -97,10 +98,14 @@ class TestRecognition:
         with pytest.raises(InvalidInputError, match=r"is a log of decisions \(litellm\), .* read_log"):
             read_outcomes(write([CALL]))
 
-    def test_every_format_is_documented(self):
-        text = (Path(__file__).parents[3] / "docs" / "formats.md").read_text()
-        for name in FORMATS:
-            assert f"`{name}`" in text
+    @pytest.mark.parametrize("name", FORMATS)
+    def test_the_example_of_the_documentation(self, write, name):
+        page = (Path(__file__).parents[3] / "docs" / "formats.md").read_text()
+        section = page.split(f"## `{name}`: ")[1].split("\n## ")[0]
+        (example,) = re.findall(r"```(?:json|text)\n(.*?)```", section, re.DOTALL)
+        log = open_log(write(example))
+        assert log.format.name == name
+        assert sum(map(len, log.tables())) in (1, 2)
 
 
 class TestOutcomes:
