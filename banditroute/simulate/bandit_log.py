@@ -80,7 +80,7 @@ class BanditLog:
             "probabilities": (self.probabilities, (n, k)),
             "propensities": (self.propensities, (n,)),
             "decided_at": (self.decided_at, (n,)),
-            "contexts": (self.contexts, (n, *(self.contexts.shape[1:2] if self.contexts is not None else ()))),
+            "contexts": (self.contexts, (n, *(self.contexts.shape[-1:] if self.contexts is not None else ()))),
             **{name: (getattr(self, name), (n,)) for name in ("prompts", "sessions", "tasks")},
             **{f"outcomes[{name!r}]": (values, (n,)) for name, values in self.outcomes.items()},
         }

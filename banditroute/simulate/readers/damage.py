@@ -15,6 +15,9 @@ from banditroute.errors import InvalidInputError
 if TYPE_CHECKING:
     import pyarrow
 
+MALFORMED = (AttributeError, LookupError, OverflowError, RecursionError, TypeError, ValueError)
+"""What looking into a record of any shape may raise; InvalidInputError is among them."""
+
 
 class Damage:
     """Refuses the first row that cannot be used, or counts how many there are.

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from banditroute.errors import InvalidConfigurationError, InvalidInputError
+from banditroute.errors import BanditRouteError, InvalidConfigurationError, InvalidInputError
 from banditroute.records import Records
+from banditroute.simulate.readers.damage import MALFORMED
 from banditroute.simulate.readers.form import checked, schema, typed
 from banditroute.simulate.readers.reading import Format, Reading
 from banditroute.simulate.readers.source import objects, tables
@@ -46,8 +47,8 @@ def _database(reading: Reading) -> Iterator[pyarrow.Table]:
         for table in Records(address if "://" in address else f"sqlite:///{address}").log(reading.router):
             yield checked(np.arange(begin, begin + len(table)), _ours(table), reading.damage)
             begin += len(table)
-    except (pyarrow.ArrowException, ValueError, TypeError) as error:
-        if isinstance(error, InvalidInputError):
+    except (pyarrow.ArrowException, *MALFORMED) as error:
+        if isinstance(error, BanditRouteError):
             raise
         raise InvalidInputError(f"{address}: what it holds is damaged ({error}); see banditroute db verify") from error
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from banditroute.errors import InvalidInputError
+from banditroute.simulate.readers.damage import MALFORMED
 from banditroute.simulate.readers.fields import renamed, value_at
 from banditroute.simulate.readers.form import typed
 from banditroute.simulate.readers.hashed import hashed
@@ -44,10 +46,10 @@ def _rows(reading: Reading) -> Iterator[tuple[int, dict[str, Any]]]:
         try:
             if share != dropped:
                 raise InvalidInputError(
-                    f"pdrop is {share!r:.20}, before {dropped!r:.20}: rows would need weights; split the file by pdrop"
+                    f"pdrop is {reprlib.repr(share)}, before {reprlib.repr(dropped)}: rows would need weights; split the file"
                 )
             yield number, _row(record, fields, name)
-        except (InvalidInputError, AttributeError, KeyError, IndexError, TypeError, ValueError, OverflowError) as error:
+        except MALFORMED as error:
             reading.damage.row(number, "decision", f"is none of one action: {error!r}")
 
 
@@ -56,7 +58,8 @@ def _row(record: Mapping[str, Any], fields: Mapping[str, str], name: str) -> dic
     if not all(isinstance(action, Mapping) for action in actions):
         raise InvalidInputError("_multi lists an action that is no object")
     ranked = [_position(action, len(actions)) for action in record["a"]]
-    names = [str(value_at(actions[k], name) or k + 1) for k in ranked]
+    named = [value_at(actions[k], name) for k in ranked]
+    names = [str(each) if isinstance(each, str | int) else str(k + 1) for each, k in zip(named, ranked, strict=True)]
     chosen = _position(record.get("_label_Action", record["a"][0]), len(actions))
     row = renamed(record, fields)
     for objective, theirs in fields.items():
@@ -76,7 +79,7 @@ def _row(record: Mapping[str, Any], fields: Mapping[str, str], name: str) -> dic
 def _position(action: Any, n: int) -> int:
     """Of an action among ``_multi``; actions are counted from 1."""
     if type(action) is not int or not 1 <= action <= n:
-        raise InvalidInputError(f"action {action!r:.20} is none of the {n} in _multi")
+        raise InvalidInputError(f"action {reprlib.repr(action)} is none of the {n} in _multi")
     return action - 1
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from banditroute.errors import InvalidInputError
+from banditroute.simulate.readers.damage import MALFORMED
 from banditroute.simulate.readers.fields import prompt_of, renamed, unpacked
 from banditroute.simulate.readers.form import moment, typed
 from banditroute.simulate.readers.reading import Format, Reading
@@ -42,16 +42,16 @@ def read(reading: Reading) -> Iterator[pyarrow.Table]:
 def _rows(reading: Reading) -> Iterator[tuple[int, dict[str, Any]]]:
     fields = reading.fields(_FIELDS)
     for number, record in objects(reading.source, reading.damage):
-        call = str(record.get("call_type") or "completion")
-        if not any(part in call for part in _CALLS):
+        call = record.get("call_type") or "completion"
+        if not any(part in call for part in _CALLS if isinstance(call, str)):
             reading.damage.leave_out("call of another type")
-        elif str(record.get("cache_hit")).lower() == "true":
+        elif record.get("cache_hit") in ("True", "true", True):
             reading.damage.leave_out("answered from a cache")
         else:
             try:
                 yield number, _row(record, fields)
-            except InvalidInputError as error:
-                reading.damage.row(number, "row", str(error))
+            except MALFORMED as error:
+                reading.damage.row(number, "call", f"cannot be used: {error!r}")
 
 
 def _row(record: dict[str, Any], fields: dict[str, str]) -> dict[str, Any]:

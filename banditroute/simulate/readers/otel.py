@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from banditroute.errors import InvalidInputError
+from banditroute.simulate.readers.damage import MALFORMED
 from banditroute.simulate.readers.fields import prompt_of, renamed, unpacked
 from banditroute.simulate.readers.form import moment, typed
 from banditroute.simulate.readers.reading import Format, Reading
@@ -47,7 +47,7 @@ def _rows(reading: Reading) -> Iterator[tuple[int, dict[str, Any]]]:
     for number, record in objects(reading.source, reading.damage):
         try:
             rows = [_row(span, fields) for span in _spans(record)]
-        except (InvalidInputError, AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
+        except MALFORMED as error:
             reading.damage.row(number, "span", f"is none of OpenTelemetry: {error!r}")
             continue
         for row in rows:
@@ -75,8 +75,8 @@ def _row(span: Mapping[str, Any], fields: Mapping[str, str]) -> dict[str, Any] |
     attributes.setdefault("banditroute.decision.arm", model)
     for event in span.get("events") or ():
         told = _attributes(event)
-        if "gen_ai.evaluation.score.value" in told:
-            attributes[str(told["gen_ai.evaluation.name"])] = told["gen_ai.evaluation.score.value"]
+        if isinstance(told.get("gen_ai.evaluation.name"), str):
+            attributes[told["gen_ai.evaluation.name"]] = told.get("gen_ai.evaluation.score.value")
     row = renamed(attributes, fields)
     row["prompt"] = prompt_of(_contents(row["prompt"]))
     begin, end = _times(span)

@@ -142,26 +142,26 @@ def _lines(address: str, damage: Damage) -> Iterator[tuple[int, bytes]]:
 
 
 def _look_at_text(address: str) -> Source:
+    first = b""
     with _readable(address), _unpacked(address) as file:
-        head = [file.readline(LINE_BYTES) for _ in range(_LINES_TO_KNOW)]
-    lines = [line.removeprefix(codecs.BOM_UTF8).strip() for line in head]
-    lines = [line for line in lines if line]
-    if not lines:
+        for _ in range(_LINES_TO_KNOW):
+            line = file.readline(LINE_BYTES).removeprefix(codecs.BOM_UTF8).strip()
+            first = first or line
+            try:
+                record = json.loads(line) if line.startswith(b"{") else None
+            except (ValueError, RecursionError):
+                continue
+            if isinstance(record, dict):
+                return Source(address=address, container="jsonl", names=tuple(record))
+    if not first:
         raise InvalidInputError(f"{address} is empty; a log has at least one row")
-    for line in lines:
-        try:
-            record = json.loads(line) if line.startswith(b"{") else None
-        except (ValueError, RecursionError):
-            continue
-        if isinstance(record, dict):
-            return Source(address=address, container="jsonl", names=tuple(record))
-    if lines[0].startswith(b"["):
+    if first.startswith(b"["):
         raise InvalidInputError(
             f"{address} looks like one JSON array; give one object a line, as `jq -c '.[]'` writes them"
         )
-    if lines[0].startswith(b"{"):
+    if first.startswith(b"{"):
         return Source(address=address, container="jsonl")
-    return Source(address=address, container="csv", names=_header(lines[0], address))
+    return Source(address=address, container="csv", names=_header(first, address))
 
 
 def _header(line: bytes, address: str) -> tuple[str, ...]:
@@ -182,6 +182,7 @@ def _parquet(source: Source, names: Sequence[str], damage: Damage) -> Iterator[t
     begin = 1
     with _readable(source.address), pyarrow.parquet.ParquetFile(source.address) as file:
         for batch in file.iter_batches(batch_size=ROWS_AT_ONCE, columns=list(names), use_threads=False):
+            batch.validate(full=True)  # texts that are none would stop later steps
             yield np.arange(begin, begin + batch.num_rows), pyarrow.Table.from_batches([batch])
             begin += batch.num_rows
 

@@ -244,6 +244,14 @@ def test_parquet_columns_of_another_type(tmp_path):
         read_log(tmp_path / "log.parquet")
 
 
+def test_parquet_with_texts_that_are_none(tmp_path):
+    names = pa.Array.from_buffers(pa.string(), 2, pa.array([b"a", b"\xff"], pa.binary()).buffers())
+    outcomes = pa.nulls(2, pa.map_(pa.string(), pa.float64()))
+    pq.write_table(pa.table({"arm": names, "outcomes": outcomes}), tmp_path / "log.parquet")
+    with pytest.raises(InvalidInputError, match=r"log\.parquet cannot be read: .*UTF8"):
+        read_log(tmp_path / "log.parquet", skip_bad=True)
+
+
 def test_our_columns_have_their_names(write):
     with pytest.raises(InvalidConfigurationError, match=r"is a log of ours.*leave out columns="):
         read_log(write([row()]), columns={"quality": "score"})
