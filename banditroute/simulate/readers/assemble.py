@@ -62,7 +62,9 @@ class Assembly:
         for name in ("propensity", "decided_at"):
             self._columns[name].append(table[name].to_numpy())
         for name, values in self._texts.items():
-            values.extend(value or "" for value in table[name].to_pylist())
+            texts, codes = encoded(table[name])
+            texts.append("")  # of a row without one, whose code is -1
+            values.extend(texts[code] for code in codes.tolist())
         self._columns["chosen"].append(self._codes(table["arm"]))
         self._cells.append(self._matrices(table))
         for objective, at, some in _by_objective(table):
@@ -134,8 +136,9 @@ class Assembly:
         eligible = np.zeros((self._n, k), dtype=bool)
         told = any(probabilities.size for _, probabilities in self._cells)
         all_probabilities = np.zeros((self._n, k)) if told else None
-        begin = 0
-        for flags, probabilities in self._cells:
+        begin = 0  # each part is let go as soon as it is copied
+        while self._cells:
+            flags, probabilities = self._cells.pop(0)
             rows = slice(begin, begin + len(flags))
             begin += len(flags)
             eligible[rows, order[: flags.shape[1]]] = flags
@@ -158,18 +161,20 @@ class Assembly:
 
     def _all_contexts(self) -> Vector | None:
         """The contexts in the features of the last row that has any; NaN in the other rows."""
-        with_any = [part for part in self._contexts if part[0].any()]
-        if not with_any:
+        latest = next((part[:2] for part in reversed(self._contexts) if part[0].any()), None)
+        if latest is None:
             return None
-        lengths, version, _ = with_any[-1]
+        lengths, version = latest
         last = np.flatnonzero(lengths)[-1]
         d, features = int(lengths[last]), version[last]
-        contexts = np.full((self._n, d), np.nan)
+        contexts = np.empty((self._n, d))
         begin = 0
-        while self._contexts:  # each is let go as soon as it is copied
+        while self._contexts:
             lengths, version, x = self._contexts.pop(0)
             same = (lengths == d) & (version == features)
-            contexts[begin : begin + len(lengths)][same] = x[np.repeat(same, lengths)].reshape(-1, d)
+            rows = contexts[begin : begin + len(lengths)]
+            rows[same] = x[np.repeat(same, lengths)].reshape(-1, d)
+            rows[~same] = np.nan
             begin += len(lengths)
         return contexts
 

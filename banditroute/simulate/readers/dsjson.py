@@ -46,7 +46,7 @@ def _rows(reading: Reading) -> Iterator[tuple[int, dict[str, Any]]]:
         try:
             if share != dropped:
                 raise InvalidInputError(
-                    f"pdrop is {reprlib.repr(share)}, before {reprlib.repr(dropped)}: rows would need weights; split the file"
+                    f"pdrop is {reprlib.repr(share)}, before {reprlib.repr(dropped)}: rows need weights; split the file"
                 )
             yield number, _row(record, fields, name)
         except MALFORMED as error:

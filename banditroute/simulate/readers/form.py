@@ -91,6 +91,8 @@ def checked(numbers: NDArray[np.int64], table: pyarrow.Table, damage: Damage) ->
             found.add(given & ~((values >= low) & (values <= high)), name, expected)
     parents, x = flat(table["x"])
     found.add(_any(parents, ~(np.abs(x.to_numpy()) <= LARGEST), len(table)), "x", "give finite numbers")
+    parents, _, weights = entries(table["preference"])
+    found.add(_any(parents, ~np.isfinite(weights), len(table)), "preference", "give finite numbers")
     _check_outcomes(table, found)
     _check_arms(table, found)
     found.tell(numbers, damage)

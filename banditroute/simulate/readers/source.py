@@ -180,7 +180,7 @@ def _parquet(source: Source, names: Sequence[str], damage: Damage) -> Iterator[t
     import pyarrow.parquet
 
     begin = 1
-    with _readable(source.address), pyarrow.parquet.ParquetFile(source.address) as file:
+    with _readable(source.address), pyarrow.parquet.ParquetFile(source.address, pre_buffer=False) as file:
         for batch in file.iter_batches(batch_size=ROWS_AT_ONCE, columns=list(names), use_threads=False):
             batch.validate(full=True)  # texts that are none would stop later steps
             yield np.arange(begin, begin + batch.num_rows), pyarrow.Table.from_batches([batch])

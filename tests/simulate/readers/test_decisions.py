@@ -221,11 +221,14 @@ def test_every_line_that_is_no_record_is_told(write, line):
     assert read_log(path, skip_bad=True).skipped == {"JSON": 1}
 
 
-@pytest.mark.parametrize("field", ["arm", "propensity", "probabilities", "x", "outcomes", "decided_at", "arms"])
+@pytest.mark.parametrize(
+    "field", ["arm", "propensity", "probabilities", "x", "outcomes", "decided_at", "arms", "preference"]
+)
 def test_parquet_is_checked_too(write, tmp_path, field):
     wrong = {
         "arm": "", "propensity": 2.0, "probabilities": [float("nan"), 1.0], "x": [float("inf"), 1.0],
         "outcomes": [("quality", 1.0), ("quality", 0.0)], "decided_at": float("nan"), "arms": ["small", None],
+        "preference": [("quality", float("nan"))],
     }  # fmt: skip
     convert(open_log(write([row()] * 3)), tmp_path / "good.parquet")
     rows = pq.read_table(tmp_path / "good.parquet")
