@@ -34,14 +34,13 @@ class Assembly:
     def __init__(self, name: str) -> None:
         self._name = name
         self._positions: dict[str, int] = {}  # of arms, in the order of their appearance
-        self._versions: dict[str, int] = {}
         self._routers: set[str] = set()
         self._n = 0
         self._columns: dict[str, list[NDArray[Any]]] = {"chosen": [], "propensity": [], "decided_at": []}
         self._texts: dict[str, list[str]] = {"prompt": [], "session": [], "task": []}
         self._outcomes: dict[str, list[tuple[NDArray[np.intp], Vector]]] = {}
         self._cells: list[_Cells] = []
-        self._contexts: list[tuple[NDArray[np.intp], NDArray[np.intp], Vector]] = []
+        self._contexts: dict[tuple[str | None, int], _Contexts] = {}  # by features version and length
 
     def add(self, table: pyarrow.Table) -> None:
         """Take in some rows, which were checked.
@@ -154,29 +153,48 @@ class Assembly:
     def _add_contexts(self, table: pyarrow.Table) -> None:
         parents, x = flat(table["x"])
         lengths = np.bincount(parents, minlength=len(table))
-        names, codes = encoded(table["features_version"])
-        versions = [self._versions.setdefault(name, len(self._versions)) for name in names]
-        # What names no version (-1) is a version, too.
-        self._contexts.append((lengths, np.array([*versions, -1], dtype=np.intp)[codes], x.to_numpy()))
+        versions, codes = encoded(table["features_version"])
+        for code, d in dict.fromkeys(zip(codes.tolist(), lengths.tolist(), strict=True)):
+            if d:
+                of_these = (codes == code) & (lengths == d)
+                key = (versions[code] if code >= 0 else None, d)
+                rows = x.to_numpy()[of_these[parents]].reshape(-1, d)
+                self._contexts.setdefault(key, _Contexts(d)).add(self._n + np.flatnonzero(of_these), rows)
 
     def _all_contexts(self) -> Vector | None:
         """The contexts in the features of the last row that has any; NaN in the other rows."""
-        latest = next((part[:2] for part in reversed(self._contexts) if part[0].any()), None)
-        if latest is None:
+        if not self._contexts:
             return None
-        lengths, version = latest
-        last = np.flatnonzero(lengths)[-1]
-        d, features = int(lengths[last]), version[last]
-        contexts = np.empty((self._n, d))
-        begin = 0
-        while self._contexts:
-            lengths, version, x = self._contexts.pop(0)
-            same = (lengths == d) & (version == features)
-            rows = contexts[begin : begin + len(lengths)]
-            rows[same] = x[np.repeat(same, lengths)].reshape(-1, d)
-            rows[~same] = np.nan
-            begin += len(lengths)
+        last = max(self._contexts.values(), key=lambda each: int(each.at[-1][-1]))
+        values, at = last.all()
+        if len(values) == self._n:
+            return values
+        contexts = np.full((self._n, values.shape[1]), np.nan)
+        contexts[at] = values
         return contexts
+
+
+class _Contexts:
+    """Contexts of one length: an array that grows where it is, since two of them may be more than there is room for."""
+
+    def __init__(self, d: int) -> None:
+        self.at: list[NDArray[np.intp]] = []  # the rows that they belong to
+        self._values = np.empty((0, d))
+        self._n = 0
+
+    def add(self, at: NDArray[np.intp], values: Vector) -> None:
+        begin, self._n = self._n, self._n + len(values)
+        if self._n > len(self._values):
+            self._resize(max(self._n, len(self._values) * 5 // 4))
+        self._values[begin : self._n] = values
+        self.at.append(at)
+
+    def all(self) -> tuple[Vector, NDArray[np.intp]]:
+        self._resize(self._n)
+        return self._values, np.concatenate(self.at)
+
+    def _resize(self, n: int) -> None:
+        self._values.resize((n, self._values.shape[1]), refcheck=False)
 
 
 def _by_objective(table: pyarrow.Table) -> Iterable[tuple[str, NDArray[np.intp], Vector]]:
