@@ -143,7 +143,15 @@ def as_jsonl(rows: list[dict[str, Any]]) -> bytes:
 
 def as_parquet(rows: list[dict[str, Any]]) -> bytes:
     """A Parquet file, in our own form where the rows are decisions."""
-    table = pa.Table.from_pylist(rows, schema=schema()) if "arms" in rows[0] else pa.Table.from_pylist(rows)
+    if all("outcomes" in each for each in rows):
+        maps = [{name: dict(each.get(name) or {}) for name in ("preference", "outcomes")} for each in rows]
+        # As pairs of a dict: pyarrow ends the process for a map that it is given with an entry of None.
+        pairs = [{name: list(each.items()) for name, each in of_row.items()} for of_row in maps]
+        table = pa.Table.from_pylist(
+            [{**each, **more} for each, more in zip(rows, pairs, strict=True)], schema=schema()
+        )
+    else:
+        table = pa.Table.from_pylist(rows)
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink)
     return sink.getvalue().to_pybytes()

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 _MOST_CELLS = 2**31
 """Of decisions times arms: more arms than that is hardly meant."""
 
+_MOST_OBJECTIVES = 1000
+
 _Cells = tuple[NDArray[np.bool_], Vector]
 
 
@@ -48,7 +50,7 @@ class Assembly:
         Raises
         ------
         InvalidInputError
-            For rows of several routers, and for too many arms.
+            For rows of several routers, and for too many arms or objectives.
         """
         if not len(table):
             return
@@ -66,8 +68,7 @@ class Assembly:
             values.extend(texts[code] for code in codes.tolist())
         self._columns["chosen"].append(self._codes(table["arm"]))
         self._cells.append(self._matrices(table))
-        for objective, at, some in _by_objective(table):
-            self._outcomes.setdefault(objective, []).append((at + self._n, some))
+        self._add_outcomes(table)
         self._add_contexts(table)
         self._n += len(table)
 
@@ -102,6 +103,17 @@ class Assembly:
             decided_at=np.concatenate(self._columns["decided_at"]),
             skipped=dict(skipped),
         )
+
+    def _add_outcomes(self, table: pyarrow.Table) -> None:
+        parents, keys, values = entries(table["outcomes"])
+        names, codes = np.unique(keys.astype(str), return_inverse=True)
+        if len({*self._outcomes, *names.tolist()}) > _MOST_OBJECTIVES:
+            raise InvalidInputError(
+                f"{self._name} has more than {_MOST_OBJECTIVES:,} different objectives; are their names the right ones?"
+            )
+        for code, name in enumerate(names.tolist()):
+            here = codes == code
+            self._outcomes.setdefault(name, []).append((parents[here] + self._n, values[here]))
 
     def _codes(self, names: pyarrow.ChunkedArray) -> NDArray[np.intp]:
         distinct, codes = encoded(names)
@@ -195,13 +207,6 @@ class _Contexts:
 
     def _resize(self, n: int) -> None:
         self._values.resize((n, self._values.shape[1]), refcheck=False)
-
-
-def _by_objective(table: pyarrow.Table) -> Iterable[tuple[str, NDArray[np.intp], Vector]]:
-    parents, keys, values = entries(table["outcomes"])
-    for name in dict.fromkeys(keys.tolist()):
-        here = keys == name
-        yield name, parents[here], values[here]
 
 
 def _scattered(n: int, parts: Iterable[tuple[NDArray[np.intp], Vector]]) -> Vector:

@@ -45,7 +45,7 @@ def _database(reading: Reading) -> Iterator[pyarrow.Table]:
     begin = 1
     try:
         for table in Records(address if "://" in address else f"sqlite:///{address}").log(reading.router):
-            yield checked(np.arange(begin, begin + len(table)), _ours(table), reading.damage)
+            yield checked(np.arange(begin, begin + len(table)), _ours(table, address), reading.damage)
             begin += len(table)
     except (pyarrow.ArrowException, *MALFORMED) as error:
         if isinstance(error, BanditRouteError):
@@ -56,14 +56,14 @@ def _database(reading: Reading) -> Iterator[pyarrow.Table]:
 def _parquet(reading: Reading) -> Iterator[pyarrow.Table]:
     names = [name for name in schema().names if name in reading.source.names]
     for numbers, table in tables(reading.source, names, reading.damage):
-        yield checked(numbers, _ours(table), reading.damage)
+        yield checked(numbers, _ours(table, reading.source.address), reading.damage)
 
 
 def _jsonl(reading: Reading) -> Iterator[pyarrow.Table]:
     return typed(objects(reading.source, reading.damage), reading.damage)
 
 
-def _ours(table: pyarrow.Table) -> pyarrow.Table:
+def _ours(table: pyarrow.Table, address: str) -> pyarrow.Table:
     """A table in the very types of our columns; those that it lacks are empty."""
     import pyarrow
 
@@ -74,7 +74,7 @@ def _ours(table: pyarrow.Table) -> pyarrow.Table:
             columns[field.name] = given.cast(field.type)
         except pyarrow.ArrowException as error:
             raise InvalidInputError(
-                f"column {field.name} is {given.type}, expected is {field.type}: {error}"
+                f"{address}: column {field.name} is {given.type}, expected is {field.type}: {error}"
             ) from error
     return pyarrow.table(columns, schema=schema())
 

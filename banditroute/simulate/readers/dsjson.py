@@ -84,18 +84,19 @@ def _position(action: Any, n: int) -> int:
 
 
 def _features(context: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
-    """Every feature that the actions share, by its path; texts and flags are 1 where they are."""
-    rest: list[tuple[str, Any]] = [("", context)]
+    """Every feature that the actions share, under its key and the one above; texts and flags are 1 where they are."""
+    rest: list[tuple[str, str, Any]] = [("", "", context)]
     while rest:
-        path, value = rest.pop()
+        above, key, value = rest.pop()
         if isinstance(value, Mapping):
-            rest += [(f"{path}.{key}", each) for key, each in value.items() if not key.startswith("_")]
+            rest += [(key, below, each) for below, each in value.items() if not below.startswith("_")]
         elif isinstance(value, list):
-            rest += [(f"{path}.{k}" if isinstance(each, int | float) else path, each) for k, each in enumerate(value)]
+            numbered = ((str(k), each) for k, each in enumerate(value))
+            rest += [(key, k, each) if isinstance(each, int | float) else (above, key, each) for k, each in numbered]
         elif isinstance(value, str):
-            yield f"{path}={value}", 1.0
+            yield f"{above}.{key}={value}", 1.0
         elif value is not None:
-            yield path, float(value)
+            yield f"{above}.{key}", float(value)
 
 
 DSJSON = Format(name="dsjson", containers=("jsonl",), knows=knows, read=read)

@@ -16,7 +16,6 @@ from banditroute.errors import InvalidInputError
 from banditroute.rewards.objectives import STANDARD_OBJECTIVES
 from banditroute.simulate.readers.damage import Damage, Found
 from banditroute.simulate.readers.source import CHARACTERS_AT_ONCE, ROWS_AT_ONCE
-from banditroute.store.retention import log_schema
 from banditroute.types import Vector
 
 if TYPE_CHECKING:
@@ -32,6 +31,8 @@ _MOST_INTEGER = 2**63 - 1
 def schema() -> pyarrow.Schema:
     """The columns that the store exports, and the task."""
     import pyarrow
+
+    from banditroute.store.retention import log_schema
 
     return log_schema().append(pyarrow.field("task", pyarrow.string()))
 
@@ -127,14 +128,14 @@ def entries(maps: pyarrow.ChunkedArray) -> tuple[NDArray[np.intp], NDArray[Any],
 
 
 def _check_outcomes(table: pyarrow.Table, found: Found) -> None:
+    n = len(table)
     parents, keys, values = entries(table["outcomes"])
-    for name in set(keys.tolist()):
-        low, high = RANGES.get(name, (-LARGEST, LARGEST))
-        here = keys == name
-        wrong = ~((values >= low) & (values <= high))
-        found.add(_any(parents, here & wrong, len(table)), "outcomes", f"give {name} a number in [{low:g}, {high:g}]")
-        found.add(np.bincount(parents[here], minlength=len(table)) > 1, "outcomes", f"give {name} once")
-    found.add(_any(parents, keys == "", len(table)), "outcomes", "give every objective a name")
+    names, codes = np.unique(keys.astype(str), return_inverse=True)
+    low, high = np.array([RANGES.get(name, (-LARGEST, LARGEST)) for name in names.tolist()]).reshape(-1, 2).T
+    wrong = ~((values >= low[codes]) & (values <= high[codes]))
+    found.add(_any(parents, wrong, n), "outcomes", "quality lies in [0, 1], dollars and the like are at least 0")
+    found.add(_any(parents, (names == "")[codes], n), "outcomes", "give every objective a name")
+    found.add(_twice(parents, codes, n), "outcomes", "give every objective once")
 
 
 def _check_arms(table: pyarrow.Table, found: Found) -> None:
@@ -143,9 +144,7 @@ def _check_arms(table: pyarrow.Table, found: Found) -> None:
     names, codes = encoded(arms)
     empty = [code for code, name in enumerate(names) if not name]
     found.add(_any(parents, np.isin(codes, [-1, *empty]), n), "arms", "give every arm a name")
-    pairs, times = np.unique(parents * (len(names) + 1) + codes, return_counts=True)
-    twice = (pairs // (len(names) + 1))[times > 1]
-    found.add(np.isin(np.arange(n), twice), "arms", "name every arm once")
+    found.add(_twice(parents, codes, n), "arms", "name every arm once")
     chosen, chosen_codes = encoded(table["arm"])
     position = {name: code for code, name in enumerate(names)}
     own = np.array([position.get(name, -2) for name in chosen])[chosen_codes][parents] == codes
@@ -173,6 +172,15 @@ def _any(parents: NDArray[np.intp], wrong: NDArray[np.bool_], n: int) -> NDArray
     """Which of n rows have an element that is wrong."""
     rows = np.zeros(n, dtype=bool)
     rows[parents[wrong]] = True
+    return rows
+
+
+def _twice(parents: NDArray[np.intp], codes: NDArray[np.intp], n: int) -> NDArray[np.bool_]:
+    """Which of n rows have the same code twice."""
+    kinds = codes.max(initial=0) + 2  # -1 is one
+    pairs = np.sort(parents * kinds + codes + 1)
+    rows = np.zeros(n, dtype=bool)
+    rows[pairs[1:][np.diff(pairs) == 0] // kinds] = True
     return rows
 
 

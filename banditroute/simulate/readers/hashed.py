@@ -11,6 +11,7 @@ import numpy as np
 from banditroute.types import Vector
 
 SLOTS = 64
+_LONGEST_KEPT = 200  # characters of a name whose place is kept
 
 
 def hashed(features: Iterable[tuple[str, float]]) -> Vector:
@@ -24,7 +25,7 @@ def hashed(features: Iterable[tuple[str, float]]) -> Vector:
     """
     x = np.zeros(SLOTS)
     for name, value in features:
-        slot, sign = _place(name)
+        slot, sign = _place(name) if len(name) <= _LONGEST_KEPT else _place.__wrapped__(name)
         x[slot] += sign * value
     return x
 

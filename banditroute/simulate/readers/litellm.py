@@ -62,7 +62,7 @@ def _row(record: dict[str, Any], fields: dict[str, str]) -> dict[str, Any]:
         row["outcomes"] = {"availability": 0.0}
         return row
     outcomes = row["outcomes"]
-    if outcomes["cost_usd"] == 0.0 and record.get("total_tokens"):
+    if outcomes.get("cost_usd") == 0.0 and record.get("total_tokens"):
         outcomes["cost_usd"] = None  # LiteLLM has no price for the model
     times = [record.get(name) for name in ("startTime", "endTime")]
     if None not in times:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,14 +19,21 @@ from banditroute.types import Vector
 if TYPE_CHECKING:
     import pyarrow
 
-_FIELDS = {"arm": "item_id", "propensity": "propensity_score", "decided_at": "timestamp", "quality": "click"}
 _POSITION = "position"
+_FIELDS = {
+    "arm": "item_id",
+    "propensity": "propensity_score",
+    "decided_at": "timestamp",
+    "task": _POSITION,
+    "quality": "click",
+}
+_TEXTS = ("id", "arm", "session", "prompt", "task")
 
 
 def knows(reading: Reading) -> bool:
     """Whether the columns are those of the data set."""
     fields = reading.fields(_FIELDS)
-    return {fields["arm"], fields["propensity"], fields["quality"], _POSITION} <= {*reading.source.names}
+    return {fields["arm"], fields["propensity"], _POSITION} <= {*reading.source.names}
 
 
 def read(reading: Reading) -> Iterator[pyarrow.Table]:
@@ -36,28 +43,29 @@ def read(reading: Reading) -> Iterator[pyarrow.Table]:
     has = reading.source.names
     fields = reading.fields(_FIELDS)
     reading.require(fields["arm"], fields["propensity"], *reading.columns.values())
+    fields = {ours: theirs for ours, theirs in fields.items() if theirs in has}
     categories = [name for name in has if name.startswith("user_feature_") or name == _POSITION]
     affinities = [name for name in has if name.startswith("user-item_affinity_")]
-    fields = {ours: theirs for ours, theirs in fields.items() if theirs in has}
-    for positions, table in tables(
-        reading.source, [*dict.fromkeys(fields.values()), *categories, *affinities], reading.damage
-    ):
+    wanted = dict.fromkeys([*fields.values(), *categories, *affinities])
+    for positions, table in tables(reading.source, list(wanted), reading.damage):
         found = Found(table)
-        columns = {"arm": texts(table, fields["arm"]), "x": _contexts(table, categories, affinities, found)}
-        if _POSITION in has:
-            columns["task"] = texts(table, _POSITION)
-        if "decided_at" in fields:
-            columns["decided_at"] = _moments(table, fields["decided_at"], found)
+        columns: dict[str, Any] = {"x": _contexts(table, categories, affinities, found)}
+        outcomes = {}
+        for ours, theirs in fields.items():
+            if ours in _TEXTS:
+                columns[ours] = texts(table, theirs)
+            elif ours == "decided_at":
+                columns[ours] = _moments(table, theirs, found)
+            elif ours == "propensity":
+                columns[ours] = _numbers(table, theirs, found)
+            else:
+                outcomes[ours] = _numbers(table, theirs, found)
         found.add(~named(columns["arm"]), fields["arm"], "every row names it")
-        columns["propensity"] = _numbers(table, fields["propensity"], found)
-        objectives = {
-            ours: _numbers(table, theirs, found) for ours, theirs in fields.items() if ours not in schema().names
-        }
-        columns["outcomes"] = _map(objectives)
         found.tell(positions, reading.damage)
+        columns["outcomes"] = _map(outcomes, len(table))
         filled = [columns.get(field.name, pyarrow.nulls(len(table), field.type)) for field in schema()]
-        ours = pyarrow.table(filled, schema=schema()).filter(~found.rows)
-        yield checked(positions[~found.rows], ours, reading.damage)
+        whole = pyarrow.table(filled, schema=schema()).filter(~found.rows)
+        yield checked(positions[~found.rows], whole, reading.damage)
 
 
 def _numbers(table: pyarrow.Table, name: str, found: Found) -> Vector:
@@ -93,11 +101,11 @@ def _contexts(table: pyarrow.Table, categories: list[str], affinities: list[str]
     return pyarrow.ListArray.from_arrays(ends, x.ravel())
 
 
-def _map(objectives: Mapping[str, Vector]) -> pyarrow.Array:
+def _map(objectives: Mapping[str, Vector], n: int) -> pyarrow.Array:
     """The outcomes of each row that are not NaN."""
     import pyarrow
 
-    values = np.stack(list(objectives.values()), axis=1)
+    values = np.concatenate([np.empty((n, 0)), *(each[:, None] for each in objectives.values())], axis=1)
     told = ~np.isnan(values)
     ends = np.concatenate([[0], np.cumsum(told.sum(axis=1))]).astype(np.int32)
     names = np.broadcast_to(np.array(list(objectives), dtype=object), values.shape)[told]

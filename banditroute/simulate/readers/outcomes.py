@@ -38,17 +38,17 @@ NAMES = ("query_id", "arm", "prompt", "task")
 
 
 def _knows_long(reading: Reading) -> bool:
-    fields = reading.fields(LONG_FIELDS)
+    fields = {**LONG_FIELDS, **reading.columns}
     return {fields["query_id"], fields["arm"], fields["quality"]} <= {*reading.source.names}
 
 
 def _knows_wide(reading: Reading) -> bool:
-    fields = reading.fields(_WIDE_FIELDS)
+    fields = {**_WIDE_FIELDS, **reading.columns}
     return fields["query_id"] in reading.source.names and bool(_arms(reading.source.names, fields))
 
 
 def _long(reading: Reading) -> Iterator[pyarrow.Table]:
-    fields = reading.fields(LONG_FIELDS)
+    fields = {**LONG_FIELDS, **reading.columns}
     reading.require(fields["query_id"], fields["arm"], fields["quality"], *reading.columns.values())
     fields = {ours: theirs for ours, theirs in fields.items() if theirs in reading.source.names}
     for positions, table in tables(reading.source, list(dict.fromkeys(fields.values())), reading.damage):
@@ -57,12 +57,12 @@ def _long(reading: Reading) -> Iterator[pyarrow.Table]:
 
 def _wide(reading: Reading) -> Iterator[pyarrow.Table]:
     import pyarrow
-    import pyarrow.compute as pc
 
     has = reading.source.names
-    fields = reading.fields(_WIDE_FIELDS)
+    fields = {**_WIDE_FIELDS, **reading.columns}
     arms = _arms(has, fields)
-    reading.require(fields["query_id"])
+    ends = {name.rpartition("|")[2] for name in has}
+    reading.require(fields["query_id"], *(theirs for theirs in reading.columns.values() if theirs not in ends))
     if not arms:
         raise InvalidInputError(
             f"{reading.source.address} has no pair of columns ARM and ARM|{fields['cost_usd']}; it has "
@@ -78,7 +78,8 @@ def _wide(reading: Reading) -> Iterator[pyarrow.Table]:
     for positions, table in tables(reading.source, wanted, reading.damage):
         parts = []
         for arm, columns in of_arm.items():
-            answered = np.asarray(pc.is_valid(texts(table, arm)))  # an arm without a score was not asked
+            scores, wrong = numbers(table, columns["quality"])
+            answered = wrong | ~np.isnan(scores)  # an arm without a score was not asked
             rows = table.filter(answered).append_column(
                 "", pyarrow.array([arm] * int(answered.sum()), pyarrow.string())
             )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from banditroute.errors import InvalidInputError
 from banditroute.simulate.readers.damage import Damage
+from banditroute.simulate.readers.form import RANGES
 from banditroute.simulate.readers.source import Source
 
 if TYPE_CHECKING:
@@ -36,8 +37,10 @@ class Reading:
     router: str | None = None
 
     def fields(self, usual: Mapping[str, str]) -> dict[str, str]:
-        """Our name -> the log's name, of what is usual for the format and what is asked for."""
-        return {**usual, **self.columns}
+        """Our name -> the log's name: as asked for, or as usual, unless that is asked for as another objective."""
+        asked = self.columns.values()
+        kept = {ours: theirs for ours, theirs in usual.items() if ours not in RANGES or theirs not in asked}
+        return {**kept, **self.columns}
 
     def require(self, *names: str) -> None:
         """Refuse a table without these columns.

@@ -39,13 +39,7 @@ class TestDSJSON:
         assert log.eligible.all()
         assert {name: values.tolist() for name, values in log.outcomes.items()} == {"quality": [0.5]}
         assert log.decided_at.tolist() == [NEW_YEAR + 0.5]
-        features = [
-            (".User.age", 0.5),
-            (".User.tier=gold", 1.0),
-            (".User.new", 1.0),
-            (".scores.0", 0.25),
-            (".scores.1", 2.0),
-        ]
+        features = [("User.age", 0.5), ("User.tier=gold", 1.0), ("User.new", 1.0), ("scores.0", 0.25), ("scores.1", 2)]
         np.testing.assert_array_equal(log.contexts, [[*hashed(features), 1.0]])
 
     def test_actions_differ_from_row_to_row(self, write):
@@ -63,9 +57,9 @@ class TestDSJSON:
 
     def test_columns(self, write):
         path = write([{**DSJSON, "_label_cost": -3, "o": [{"v": 3}], "extra": {"usd": 0.01}}])
-        with pytest.raises(InvalidInputError, match=r"row 1: outcomes is .*; give quality a number in \[0, 1\]"):
+        with pytest.raises(InvalidInputError, match=r"row 1: outcomes is .*; quality lies in"):
             read_log(path)
-        columns = {"reward": "_label_cost", "quality": "none", "cost_usd": "extra.usd", "arm": "m.id"}
+        columns = {"reward": "_label_cost", "cost_usd": "extra.usd", "arm": "m.id"}
         log = read_log(path, columns=columns)
         assert log.arms == ("2", "7", "third")
         assert {name: values.tolist() for name, values in log.outcomes.items()} == {"cost_usd": [0.01], "reward": [3.0]}
@@ -271,6 +265,12 @@ class TestOpenBandit:
         first = hashed([("position=3", 1.0), ("user_feature_0=81ce", 1.0)])
         second = hashed([("position=1", 1.0)])
         np.testing.assert_array_equal(log.contexts, [[*first, 0.0, 2.5, 1.0], [*second, 1.0, 0.0, 1.0]])
+
+    def test_columns(self, write):
+        path = write(f"{self.HEAD},price,user\n{self.ROW},4.5,Ann\n", "all.csv")
+        log = read_log(path, columns={"session": "user", "revenue": "price", "clicks": "click"})
+        assert log.sessions == ("Ann",)
+        assert {name: values.tolist() for name, values in log.outcomes.items()} == {"clicks": [1.0], "revenue": [4.5]}
 
     def test_an_outcome_that_is_not_there(self, write):
         path = write(f"{self.HEAD}\n{self.ROW}\n{self.ROW.replace(',1,0.0125', ',,0.0125')}\n", "all.csv")

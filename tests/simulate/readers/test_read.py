@@ -149,6 +149,8 @@ class TestOutcomes:
         assert read_outcomes(path, columns=columns).known(0) == {
             "a": {"quality": 1.0, "cost_usd": 0.5, "tokens_per_second": 70.0}
         }
+        with pytest.raises(InvalidInputError, match=r"has no column typo; it has id, a, a\|usd"):
+            read_outcomes(path, format="wide", columns={**columns, "latency_seconds": "typo"})
         with pytest.raises(
             InvalidInputError, match=r"has no pair of columns ARM and ARM\|total_cost; it has sample_id, a"
         ):
