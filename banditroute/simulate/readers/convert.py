@@ -35,6 +35,19 @@ def convert(log: LogFile, out: str | Path) -> int:
         For a name with another ending, and for that of the log itself.
     InvalidInputError
         As :meth:`LogFile.tables` raises it, and for a log without any row that can be used.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> from banditroute.simulate.readers import open_log, read_log
+    >>> directory = tempfile.TemporaryDirectory()
+    >>> path = pathlib.Path(directory.name)
+    >>> _ = (path / "calls.jsonl").write_text('{"request_id": "1", "model": "small", "spend": 0.01, "startTime": 0}')
+    >>> convert(open_log(path / "calls.jsonl"), path / "calls.parquet")
+    1
+    >>> read_log(path / "calls.parquet").arms
+    ('small',)
+    >>> directory.cleanup()
     """
     path = Path(out)
     given = Path(log.reading.source.address)

@@ -92,6 +92,13 @@ def open_log(
         For what cannot be read, or is in no known format.
     InvalidConfigurationError
         For a format that there is not, or that cannot be in such a file.
+
+    Examples
+    --------
+    >>> from importlib.resources import files
+    >>> log = open_log(str(files("banditroute") / "data" / "paretobandit4" / "paretobandit4.parquet"))
+    >>> log.format.name, sum(len(table) for table in log.tables())
+    ('long', 7064)
     """
     source = look(address)
     reading = Reading(source=source, damage=Damage(source.address, skip=skip_bad), columns=dict(columns), router=router)
