@@ -34,7 +34,8 @@ def convert(log: LogFile, out: str | Path) -> int:
     InvalidConfigurationError
         For a name with another ending, and for that of the log itself.
     InvalidInputError
-        As :meth:`LogFile.tables` raises it, and for a log without any row that can be used.
+        As :meth:`LogFile.tables` raises it, for a log without any row that can be used, and if ``out`` cannot be
+        written.
 
     Examples
     --------
@@ -58,12 +59,15 @@ def convert(log: LogFile, out: str | Path) -> int:
     try:
         with _writer(path, part) as write:
             for table in log.tables():
-                named = [LONG_FIELDS.get(name, name) for name in table.column_names] if log.format.of_outcomes else None
-                write(table if named is None else table.rename_columns(named))
+                if log.format.of_outcomes:
+                    table = table.rename_columns([LONG_FIELDS.get(name, name) for name in table.column_names])
+                write(table)
                 written += len(table)
         if not written:
             raise InvalidInputError(f"{log.reading.source.address} has no rows that can be used")
         part.replace(path)
+    except OSError as error:  # of reading, it would be another
+        raise InvalidInputError(f"{path} cannot be written: {error}") from error
     finally:
         part.unlink(missing_ok=True)
     return written
