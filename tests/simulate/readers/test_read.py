@@ -2,12 +2,14 @@
 
 import bz2
 import csv
+import gc
 import gzip
 import io
 import json
 import re
 import subprocess
 import sys
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -197,6 +199,15 @@ class TestCost:
         assert (len(log), log.skipped) == (2, {"line": 1})
         with pytest.raises(InvalidInputError, match=r"log\.csv cannot be read: "):
             read_outcomes(write(LONG.replace("Why?", "W" * 5000), "log.csv"))
+
+    def test_a_table_that_was_refused_is_let_go(self, write):
+        log = open_log(write(LONG + "torn\n", "log.csv"))
+        damage = weakref.ref(log.reading.damage)
+        with pytest.raises(InvalidInputError, match="row 4: columns are 1"):
+            list(log.tables())
+        del log
+        gc.collect()
+        assert damage() is None
 
     def test_too_many_arms_are_refused(self, write, monkeypatch):
         monkeypatch.setattr("banditroute.simulate.readers.assemble._MOST_CELLS", 10)
