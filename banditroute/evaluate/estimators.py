@@ -80,7 +80,7 @@ def direct_method(target: ArrayLike, predicted: ArrayLike) -> Vector:
 def doubly_robust(
     outcomes: ArrayLike, weights: ArrayLike, chosen: NDArray[np.intp], target: ArrayLike, predicted: ArrayLike
 ) -> Vector:
-    """Doubly robust: ``direct method + w (y - predicted[chosen])``. Unbiased, and the better the predictions, the surer.
+    """Doubly robust: ``direct method + w (y - predicted[chosen])``. Unbiased; good predictions make it sure.
 
     Source: Dudik, Langford and Li 2011, "Doubly robust policy evaluation and learning", equation 2.
 
@@ -107,14 +107,15 @@ def self_normalized_doubly_robust(
 ) -> Vector:
     """Doubly robust with its correction self-normalised: ``direct method + sum w (y - predicted[chosen]) / sum w``.
 
-    Source: Thomas and Brunskill 2016, "Data-efficient off-policy policy evaluation for reinforcement learning" (weighted
-    doubly robust), for one step. Parameters as of :func:`doubly_robust`.
+    Source: Thomas and Brunskill 2016, "Data-efficient off-policy policy evaluation for reinforcement learning"
+    (weighted doubly robust), for one step. Parameters as of :func:`doubly_robust`.
 
     Examples
     --------
-    >>> arms, flat = np.array([0, 0]), [[1.0, 0.0]] * 2
-    >>> self_normalized_doubly_robust([1.0, 0.0], [3.0, 1.0], arms, flat, [[0.5, 0.0]] * 2).mean()  # .5 + (1.5 - .5) / 4
-    np.float64(0.75)
+    >>> target, predicted = [[1.0, 0.0]] * 2, [[0.5, 0.0]] * 2
+    >>> terms = self_normalized_doubly_robust([1.0, 0.0], [3.0, 1.0], np.array([0, 0]), target, predicted)
+    >>> float(terms.mean())  # .5 + (3 x .5 - 1 x .5) / 4
+    0.75
     """
     y, w, expected = _with_predictions(outcomes, weights, chosen, target, predicted)
     return expected + _normalised(y, w)

@@ -12,7 +12,9 @@ from banditroute.types import Vector
 _ROWS, _SHARE, _GOOD_SHARE = 100.0, 0.01, 0.10  # effective rows, and as a share of all: refused below, warned below
 _STANDARD_ERRORS = 3.0
 _LARGEST_SHARE = 0.10
-_MORE_TRAFFIC = "log more decisions, or with more exploration (a larger floor), or ask about a policy nearer to the logged"
+_MORE_TRAFFIC = (
+    "log more decisions, or with more exploration (a larger floor), or ask about a policy nearer to the logged"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,14 +55,14 @@ def diagnose(
 ) -> Diagnostics:
     """Judge the weights of a log's decisions.
 
-    Refused are fewer than 100 effective rows or 1% of all, a mean weight beyond 3 standard errors from 1, a weight that is
-    more than 10% of their sum, and a target policy that takes arms which could not be logged. Fewer than 10% effective
-    rows are warned of.
+    Refused are fewer than 100 effective rows or 1% of all, a mean weight beyond 3 standard errors from 1, a weight
+    that is more than 10% of their sum, and a target policy that takes arms which could not be logged. Fewer than 10%
+    effective rows are warned of.
 
     Parameters
     ----------
     weights, chosen
-        Weight and position of the arm of each logged decision ``(n,)``, n at least 2.
+        Weight and position of the arm of each logged decision ``(n,)``.
     target
         Probability of every arm under the target policy ``(n, K)``.
     probabilities
@@ -75,30 +77,35 @@ def diagnose(
     n, arms = target.shape
     total, squares = float(weights.sum()), float(weights @ weights)
     effective = total**2 / squares if squares > 0.0 else 0.0
-    mean, error = total / n, float(weights.std(ddof=1)) / np.sqrt(n)
+    mean, error = total / max(n, 1), float(weights.std()) / np.sqrt(n) if n else 0.0
     largest = float(weights.max()) / total if total > 0.0 else 1.0
     support = np.bincount(chosen, minlength=arms)
     never = np.broadcast_to(support == 0, target.shape) if probabilities is None else probabilities == 0.0
-    unsupported = float(target[never].sum()) / n
+    unsupported = float(target[never].sum()) / max(n, 1)
 
     refusals, warnings = [], []
     if unsupported > 0.0:
         refusals.append(
-            f"{unsupported:.2%} of the policy's choices are of arms that could not be logged where it takes them; log them "
-            "with an exploration floor, or leave them out of the policy"
+            f"{unsupported:.2%} of the policy's choices are of arms that could not be logged where it takes them; log "
+            "them with an exploration floor, or leave them out of the policy"
         )
     if effective < _ROWS:
-        refusals.append(f"{n:,} decisions are worth {effective:.0f} of this policy's, at least 100 are needed; {_MORE_TRAFFIC}")
+        refusals.append(
+            f"{n:,} decisions are worth {effective:.0f} of this policy's, at least 100 are needed; {_MORE_TRAFFIC}"
+        )
     elif effective < _SHARE * n:
         refusals.append(f"{n:,} decisions are worth {effective:.0f} of this policy's, less than 1%; {_MORE_TRAFFIC}")
     elif effective < _GOOD_SHARE * n:
-        warnings.append(f"{n:,} decisions are worth {effective:.0f} of this policy's, less than 10%: intervals are wide")
+        warnings.append(
+            f"{n:,} decisions are worth {effective:.0f} of this policy's, less than 10%: intervals are wide"
+        )
     if largest > _LARGEST_SHARE:
         refusals.append(f"one decision has {largest:.0%} of all weight, more than 10%; {_MORE_TRAFFIC}")
     if abs(mean - 1.0) > _STANDARD_ERRORS * error + 1e-9:
         refusals.append(
-            f"importance weights average {mean:.3f} ± {error:.3f} and should average 1, so the propensities are not those "
-            "of the choices (or rows are missing that depend on the arm); record the propensity of every decision as drawn"
+            f"importance weights average {mean:.3f} ± {error:.3f} and should average 1, so the propensities are not "
+            "those of the choices, or rows are missing that depend on the arm; record the propensity of every decision "
+            "as it was drawn, and decisions without outcome too"
         )
     return Diagnostics(
         rows=n,

@@ -47,9 +47,11 @@ def normal_interval(terms: Vector, *, groups: NDArray[np.intp] | None = None, al
     (-0.484, 4.484)
     """
     total, size = _by_group(terms, groups)
-    value, error = _ratio(total.sum(), size.sum(), (total**2).sum(), (total * size).sum(), (size**2).sum(), len(total))
+    value = float(total.sum() / size.sum())
+    squares = ((total - value * size) ** 2).sum()
+    error = np.sqrt(len(total) / (len(total) - 1.0) * squares) / size.sum()
     half = float(stdtrit(len(total) - 1, 1.0 - alpha / 2.0) * error)
-    return Interval(float(value), float(value) - half, float(value) + half)
+    return Interval(value, value - half, value + half)
 
 
 def bootstrap_interval(
@@ -57,7 +59,7 @@ def bootstrap_interval(
     *,
     groups: NDArray[np.intp] | None = None,
     alpha: float = 0.05,
-    repetitions: int = 1000,
+    repetitions: int = 2000,
     seed: int = 0,
 ) -> Interval:
     """Mean and bootstrap-t interval of terms ``(n,)``: groups are drawn with replacement, and every draw studentised.
@@ -81,43 +83,42 @@ def bootstrap_interval(
     Examples
     --------
     >>> terms = np.random.default_rng(0).normal(5.0, 1.0, 400)
-    >>> value, lower, upper = bootstrap_interval(terms)
-    >>> round(upper - lower, 2), round(normal_interval(terms).upper - normal_interval(terms).lower, 2)
-    (0.19, 0.19)
+    >>> [round(bound, 2) for bound in bootstrap_interval(terms)]
+    [4.96, 4.87, 5.06]
+    >>> [round(bound, 2) for bound in normal_interval(terms)]
+    [4.96, 4.87, 5.06]
     """
     rng = np.random.default_rng(seed)
     total, size = _by_group(terms, groups)
     if len(total) > _BLOCKS:
         block = rng.permutation(len(total)) % _BLOCKS
-        total, size = (np.bincount(block, weights=sums) for sums in (total, size))
+        total, size = _sums(block, total), _sums(block, size)
     blocks = len(total)
-    centred = total - total.sum() / size.sum() * size  # so that products of sums lose no digits
-    value, error = _ratio(centred.sum(), size.sum(), (centred**2).sum(), (centred * size).sum(), (size**2).sum(), blocks)
-    drawn = rng.multinomial(blocks, np.full(blocks, 1.0 / blocks), size=repetitions)
-    sums = drawn.astype(np.float64) @ np.stack([centred, size, centred**2, centred * size, size**2], axis=1)
-    means, errors = _ratio(*sums.T, blocks)
-    ratios = np.divide(means - value, errors, out=np.zeros_like(means), where=errors > 0.0)
-    low, high = np.quantile(ratios, [alpha / 2.0, 1.0 - alpha / 2.0])
-    mean = float(total.sum() / size.sum())
-    return Interval(mean, mean - float(high * error), mean - float(low * error))
+    mean = total.sum() / size.sum()
+    off = total - mean * size
+    cells = rng.integers(blocks, size=(repetitions, blocks)) + blocks * np.arange(repetitions)[:, None]
+    drawn = np.bincount(cells.ravel(), minlength=cells.size).reshape(cells.shape).astype(np.float64)  # how often each
+    off_drawn, drawn_size, squares, both, sizes = (drawn @ np.stack([off, size, off**2, off * size, size**2], axis=1)).T
+    shift = off_drawn / drawn_size
+    # Of each draw, the sum of (off - shift size)^2: its standard error but for factors that all draws share.
+    spread = np.sqrt(np.maximum(squares - 2.0 * shift * both + shift**2 * sizes, 0.0)) / drawn_size
+    ratios = np.divide(shift, spread, out=np.zeros_like(shift), where=spread > 0.0)
+    low, high = np.quantile(ratios, [alpha / 2.0, 1.0 - alpha / 2.0]) * np.sqrt((off**2).sum()) / size.sum()
+    return Interval(float(mean), float(mean - high), float(mean - low))
 
 
 def _by_group(terms: Vector, groups: NDArray[np.intp] | None) -> tuple[Vector, Vector]:
     """Sum and number of the terms of each group."""
     if terms.ndim != 1 or not np.isfinite(terms).all():
         raise InvalidInputError(f"terms have shape {terms.shape}, or are not finite; give finite numbers (n,)")
-    if groups is None:
-        total, size = terms, np.ones(len(terms))
-    else:
-        total, size = np.bincount(groups, weights=terms), np.bincount(groups).astype(np.float64)
+    total, size = terms, np.ones(len(terms))
+    if groups is not None:
+        total, size = _sums(groups, total), _sums(groups, size)
         total, size = total[size > 0.0], size[size > 0.0]
     if len(total) < 2:
         raise InvalidInputError(f"there are {len(total)} groups of rows; an interval needs at least 2")
     return total, size
 
 
-def _ratio(total: Vector, size: Vector, total2: Vector, both: Vector, size2: Vector, groups: int) -> tuple[Vector, Vector]:
-    """Mean per row and its standard error, from sums over groups of T, n, T^2, T n and n^2."""
-    value = total / size
-    squares = np.maximum(total2 - 2.0 * value * both + value**2 * size2, 0.0)
-    return value, np.sqrt(groups / (groups - 1.0) * squares) / size
+def _sums(groups: NDArray[np.intp], values: Vector) -> Vector:
+    return np.asarray(np.bincount(groups, weights=values), dtype=np.float64)

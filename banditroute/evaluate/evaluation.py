@@ -1,0 +1,292 @@
+"""Would it have been better? Another policy's outcomes from a log, with intervals, or why there is no answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from banditroute.confidence import confidence_sequence
+from banditroute.errors import InvalidInputError
+from banditroute.evaluate.estimators import direct_method, self_normalized_doubly_robust, snips
+from banditroute.evaluate.gates import Diagnostics
+from banditroute.evaluate.intervals import Interval, bootstrap_interval
+from banditroute.evaluate.reward_model import cross_fitted, progressive
+from banditroute.evaluate.subject import Policy, Subject, described, subject
+from banditroute.learners import Learner
+from banditroute.rewards.objectives import Objective
+from banditroute.rewards.utility import table
+from banditroute.types import Preference, Vector
+
+if TYPE_CHECKING:
+    from banditroute.simulate.bandit_log import BanditLog
+
+_NO_PROPENSITIES = (
+    "the log has no propensities, so what it says of another policy is mixed up with why arms were chosen; record the "
+    "probability of every choice (a router does), or replay a table with every arm's outcome"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """One objective, or the utility, under two policies.
+
+    Attributes
+    ----------
+    value, against, difference
+        Mean per request under the policy, under what it is compared with, and the one less the other; with bounds for
+        this number of rows. None where the diagnostics refuse.
+    anytime
+        Bounds of the difference that hold at all times at once, also of a log whose policy learned on the way; None
+        where outcomes have no range, and for a replay.
+    estimates
+        Estimator -> the value by it: they agree where the log suffices.
+    diagnostics
+        Of the rows where the objective was observed.
+    """
+
+    value: Interval | None
+    against: Interval | None
+    difference: Interval | None
+    anytime: tuple[float, float] | None
+    estimates: Mapping[str, Interval]
+    diagnostics: Diagnostics
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evaluation:
+    """What a log says of a policy; made by :func:`evaluate`.
+
+    Attributes
+    ----------
+    policy, against
+        What was compared.
+    objectives
+        Objective -> comparison.
+    utility
+        Comparison of what the outcomes are worth.
+    verdict
+        One sentence: better, worse, no difference shown, or why there is no answer and what to do.
+    """
+
+    policy: str
+    against: str
+    objectives: Mapping[str, Comparison]
+    utility: Comparison | None
+    verdict: str
+
+
+def evaluate(
+    log: BanditLog,
+    policy: Policy,
+    *,
+    against: Policy = "logged",
+    prefer: Preference | None = None,
+    objectives: Sequence[Objective] = (),
+    learning: bool = True,
+    alpha: float = 0.05,
+    seed: int = 0,
+) -> Evaluation:
+    """Compare a policy with what was logged, or with another, on a log's decisions.
+
+    Values are cross-fitted doubly robust estimates with bootstrap-t intervals, over sessions where the log has them;
+    those of a learner are means over its replay by rejection sampling.
+
+    Parameters
+    ----------
+    log
+        Decisions with propensities; rows without are left out.
+    policy, against
+        ``"logged"``, ``"uniform"`` (over the eligible arms), the name of an arm, a learner, or the probability of every
+        arm for every row ``(n, K)``.
+    prefer
+        What the objectives are worth. Default: ``Preference(quality=1.0)``.
+    objectives
+        The user's own objectives, if the log has any.
+    learning
+        Whether a learner learns on the way. If not, it is taught with the first half of the log and judged as it is
+        then by the second.
+    alpha
+        The probability of an interval to miss.
+    seed
+        Of folds, bootstrap and replays.
+
+    Raises
+    ------
+    InvalidInputError
+        For an unknown policy or objective, and probabilities that are none.
+
+    Examples
+    --------
+    >>> from banditroute.simulate.bandit_log import BanditLog
+    >>> rng = np.random.default_rng(0)
+    >>> chosen = rng.integers(2, size=1000)
+    >>> log = BanditLog(
+    ...     arms=("large", "small"),
+    ...     chosen=chosen,
+    ...     eligible=np.ones((1000, 2), dtype=bool),
+    ...     propensities=np.full(1000, 0.5),
+    ...     outcomes={"quality": (rng.random(1000) < np.where(chosen == 0, 0.9, 0.6)).astype(float)},
+    ...     decided_at=np.arange(1000.0),
+    ... )
+    >>> evaluate(log, "large").verdict
+    'large would have been better than logged: utility 0.909 against 0.753, by 0.156 (0.130 to 0.185).'
+    """
+    prefer = Preference(quality=1.0) if prefer is None else prefer
+    known = table(objectives)
+    for name in (*log.outcomes, *prefer):
+        if name not in known or name not in log.outcomes:
+            raise InvalidInputError(
+                f"{name!r} is no objective of the log with a known range and direction; it has "
+                f"{', '.join(log.outcomes)}; declare your own with objectives=[Objective(...)]"
+            )
+    names = (described(policy), described(against))
+    if log.propensities is None or np.isnan(log.propensities).all():
+        return Evaluation(
+            policy=names[0], against=names[1], objectives={}, utility=None, verdict=f"No answer: {_NO_PROPENSITIES}."
+        )
+    usable = np.flatnonzero(~np.isnan(log.propensities))
+    groups = None if log.sessions is None else _numbered(log.sessions)[usable]
+    policies = []
+    for each in (policy, against):
+        if isinstance(each, np.ndarray) and each.shape != log.eligible.shape:
+            raise InvalidInputError(
+                f"the probabilities have shape {each.shape}; the log has {log.eligible.shape} rows and arms"
+            )
+        policies.append(each[usable] if isinstance(each, np.ndarray) else each)
+    log = _take(log, usable)
+    taught = len(log) // 2 if not learning and any(isinstance(each, Learner) for each in policies) else 0
+    first, second = (subject(log, each, prefer, objectives, taught, learning, seed) for each in policies)
+    log = _take(log, np.arange(taught, len(log)))
+    groups = None if groups is None else groups[taught:]
+
+    compared = {
+        name: _compare(log, first, second, values, (known[name].low, known[name].high), groups, alpha, seed)
+        for name, values in log.outcomes.items()
+    }
+    signed = {name: weight * known[name].sign for name, weight in prefer.items()}
+    worth = np.sum([sign * log.outcomes[name] for name, sign in signed.items()], axis=0)
+    edges = [sorted((sign * known[name].low, sign * known[name].high)) for name, sign in signed.items() if sign]
+    utility = _compare(log, first, second, worth, tuple(np.sum(edges, axis=0)), groups, alpha, seed)
+    return Evaluation(
+        policy=names[0], against=names[1], objectives=compared, utility=utility, verdict=_verdict(*names, utility)
+    )
+
+
+def _compare(
+    log: BanditLog,
+    first: Subject,
+    second: Subject,
+    values: Vector,
+    range_: tuple[float, float],
+    groups: NDArray[np.intp] | None,
+    alpha: float,
+    seed: int,
+) -> Comparison:
+    rows = np.flatnonzero(~np.isnan(values))
+    diagnostics, other = first.diagnose(rows, log), second.diagnose(rows, log)
+    if other.refusals:
+        diagnostics = replace(diagnostics, refusals=diagnostics.refusals + other.refusals)
+    if diagnostics.refusals:
+        return Comparison(
+            value=None, against=None, difference=None, anytime=None, estimates={}, diagnostics=diagnostics
+        )
+    y, chosen = values[rows], log.chosen[rows]
+    x = np.zeros((len(rows), 0)) if log.contexts is None else log.contexts[rows]
+    if groups is not None:
+        groups = np.unique(groups[rows], return_inverse=True)[1]
+    predicted = cross_fitted(x, chosen, y, arms=len(log.arms), groups=groups, seed=seed)
+
+    def interval(terms: Vector) -> Interval:
+        return bootstrap_interval(terms, groups=groups, alpha=alpha, seed=seed)
+
+    terms, other_terms = (each.terms(y, rows, chosen, predicted) for each in (first, second))
+    estimates = {}
+    if first.target is not None:
+        weights, target = first.weights[rows], first.target[rows]
+        estimates = {
+            "DR": interval(terms),
+            "SNDR": interval(self_normalized_doubly_robust(y, weights, chosen, target, predicted)),
+            "SNIPS": interval(snips(y, weights)),
+            "DM": interval(direct_method(target, predicted)),
+        }
+    return Comparison(
+        value=interval(terms),
+        against=interval(other_terms),
+        difference=interval(terms - other_terms),
+        anytime=_anytime(log, first, second, y, rows, x, range_, alpha),
+        estimates=estimates,
+        diagnostics=diagnostics,
+    )
+
+
+def _anytime(
+    log: BanditLog,
+    first: Subject,
+    second: Subject,
+    y: Vector,
+    rows: NDArray[np.intp],
+    x: Vector,
+    range_: tuple[float, float],
+    alpha: float,
+) -> tuple[float, float] | None:
+    """Bounds of the difference that hold at all times."""
+    low, high = range_
+    replayed = any(each.target is None and (each.weights == 0.0).any() for each in (first, second))
+    if replayed or not np.isfinite(high - low):
+        return None
+    predicted = low + progressive(x, log.chosen[rows], y - low, arms=len(log.arms))
+    below, above, reach = first.pseudo_outcomes(y, rows, log, predicted, low, high)
+    other_below, other_above, other_reach = second.pseudo_outcomes(y, rows, log, predicted, low, high)
+    lower, upper = confidence_sequence(
+        below - other_above, above - other_below, low=low - high, high=high - low, alpha=alpha,
+        truncation=(reach + other_reach) / 2.0,
+    )  # fmt: skip
+    return float(lower[-1]), float(upper[-1])
+
+
+def _verdict(policy: str, against: str, utility: Comparison) -> str:
+    if utility.value is None or utility.against is None or utility.difference is None:
+        return f"No answer: {utility.diagnostics.refusals[0]}."
+    gain, lower, upper = utility.difference
+    figures = (
+        f"utility {utility.value.value:.3f} against {utility.against.value:.3f}, by {gain:.3f} "
+        f"({lower:.3f} to {upper:.3f})."
+    )
+    if lower > 0.0:
+        return f"{policy} would have been better than {against}: {figures}"
+    if upper < 0.0:
+        return f"{policy} would have been worse than {against}: {figures}"
+    return f"No difference between {policy} and {against} is shown: {figures}"
+
+
+def _numbered(sessions: Sequence[str]) -> NDArray[np.intp]:
+    """A number for each session; a row without one is a session of its own."""
+    names, numbers = np.unique(np.array(sessions), return_inverse=True)
+    alone = numbers == np.searchsorted(names, "") if "" in names else np.zeros(len(numbers), dtype=np.bool_)
+    return np.where(alone, len(names) + np.arange(len(numbers)), numbers)
+
+
+def _take(log: BanditLog, rows: NDArray[np.intp]) -> BanditLog:
+    """Some rows of a log, without texts."""
+
+    def some(values: Vector | None) -> Vector | None:
+        return None if values is None else values[rows]
+
+    probabilities = some(log.probabilities)
+    return replace(
+        log,
+        chosen=log.chosen[rows],
+        eligible=log.eligible[rows],
+        propensities=some(log.propensities),
+        probabilities=None if probabilities is None or np.isnan(probabilities).any() else probabilities,
+        contexts=some(log.contexts),
+        prompts=None,
+        sessions=None,
+        tasks=None,
+        outcomes={name: values[rows] for name, values in log.outcomes.items()},
+        decided_at=log.decided_at[rows],
+    )
