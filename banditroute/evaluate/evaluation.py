@@ -87,13 +87,12 @@ def evaluate(
     prefer: Preference | None = None,
     objectives: Sequence[Objective] = (),
     learning: bool = True,
-    alpha: float = 0.05,
     seed: int = 0,
 ) -> Evaluation:
     """Compare a policy with what was logged, or with another, on a log's decisions.
 
-    Values are cross-fitted doubly robust estimates with bootstrap-t intervals, over sessions where the log has them;
-    those of a learner are means over its replay by rejection sampling.
+    Values are cross-fitted doubly robust estimates with 95% bootstrap-t intervals, over sessions where the log has
+    them; those of a learner are means over its replay by rejection sampling.
 
     Parameters
     ----------
@@ -109,8 +108,6 @@ def evaluate(
     learning
         Whether a learner learns on the way. If not, it is taught with the first half of the log and judged as it is
         then by the second.
-    alpha
-        The probability of an interval to miss.
     seed
         Of folds, bootstrap and replays.
 
@@ -164,13 +161,13 @@ def evaluate(
     groups = None if groups is None else groups[taught:]
 
     compared = {
-        name: _compare(log, first, second, values, (known[name].low, known[name].high), groups, alpha, seed)
+        name: _compare(log, first, second, values, (known[name].low, known[name].high), groups, seed)
         for name, values in log.outcomes.items()
     }
     signed = {name: weight * known[name].sign for name, weight in prefer.items()}
     worth = np.sum([sign * log.outcomes[name] for name, sign in signed.items()], axis=0)
     edges = [sorted((sign * known[name].low, sign * known[name].high)) for name, sign in signed.items() if sign]
-    utility = _compare(log, first, second, worth, tuple(np.sum(edges, axis=0)), groups, alpha, seed)
+    utility = _compare(log, first, second, worth, tuple(np.sum(edges, axis=0)), groups, seed)
     return Evaluation(
         policy=names[0], against=names[1], objectives=compared, utility=utility, verdict=_verdict(*names, utility)
     )
@@ -183,68 +180,61 @@ def _compare(
     values: Vector,
     range_: tuple[float, float],
     groups: NDArray[np.intp] | None,
-    alpha: float,
     seed: int,
 ) -> Comparison:
+    """Compare two policies by what was observed of ``values (n,)``."""
     rows = np.flatnonzero(~np.isnan(values))
-    diagnostics, other = first.diagnose(rows, log), second.diagnose(rows, log)
-    if other.refusals:
-        diagnostics = replace(diagnostics, refusals=diagnostics.refusals + other.refusals)
+    log, first, second, y = _take(log, rows), first.take(rows), second.take(rows), values[rows]
+    diagnostics = first.diagnose(log)
+    if refusals := second.diagnose(log).refusals:
+        diagnostics = replace(diagnostics, refusals=diagnostics.refusals + refusals)
     if diagnostics.refusals:
         return Comparison(
             value=None, against=None, difference=None, anytime=None, estimates={}, diagnostics=diagnostics
         )
-    y, chosen = values[rows], log.chosen[rows]
-    x = np.zeros((len(rows), 0)) if log.contexts is None else log.contexts[rows]
+    x = np.zeros((len(y), 0)) if log.contexts is None else log.contexts
     if groups is not None:
         groups = np.unique(groups[rows], return_inverse=True)[1]
-    predicted = cross_fitted(x, chosen, y, arms=len(log.arms), groups=groups, seed=seed)
+    predicted = cross_fitted(x, log.chosen, y, arms=len(log.arms), groups=groups, seed=seed)
 
     def interval(terms: Vector) -> Interval:
-        return bootstrap_interval(terms, groups=groups, alpha=alpha, seed=seed)
+        return bootstrap_interval(terms, groups=groups, seed=seed)
 
-    terms, other_terms = (each.terms(y, rows, chosen, predicted) for each in (first, second))
+    terms, other_terms = first.terms(y, log, predicted), second.terms(y, log, predicted)
     estimates = {}
     if first.target is not None:
-        weights, target = first.weights[rows], first.target[rows]
         estimates = {
             "DR": interval(terms),
-            "SNDR": interval(self_normalized_doubly_robust(y, weights, chosen, target, predicted)),
-            "SNIPS": interval(snips(y, weights)),
-            "DM": interval(direct_method(target, predicted)),
+            "SNDR": interval(self_normalized_doubly_robust(y, first.weights, log.chosen, first.target, predicted)),
+            "SNIPS": interval(snips(y, first.weights)),
+            "DM": interval(direct_method(first.target, predicted)),
         }
     return Comparison(
         value=interval(terms),
         against=interval(other_terms),
         difference=interval(terms - other_terms),
-        anytime=_anytime(log, first, second, y, rows, x, range_, alpha),
+        anytime=_anytime(log, first, second, y, x, *range_),
         estimates=estimates,
         diagnostics=diagnostics,
     )
 
 
 def _anytime(
-    log: BanditLog,
-    first: Subject,
-    second: Subject,
-    y: Vector,
-    rows: NDArray[np.intp],
-    x: Vector,
-    range_: tuple[float, float],
-    alpha: float,
+    log: BanditLog, first: Subject, second: Subject, y: Vector, x: Vector, low: float, high: float
 ) -> tuple[float, float] | None:
     """Bounds of the difference that hold at all times."""
-    low, high = range_
-    replayed = any(each.target is None and (each.weights == 0.0).any() for each in (first, second))
-    if replayed or not np.isfinite(high - low):
+    if first.replayed or second.replayed or not np.isfinite(high - low):
         return None
-    predicted = low + progressive(x, log.chosen[rows], y - low, arms=len(log.arms))
-    below, above, reach = first.pseudo_outcomes(y, rows, log, predicted, low, high)
-    other_below, other_above, other_reach = second.pseudo_outcomes(y, rows, log, predicted, low, high)
+    predicted = low + progressive(x, log.chosen, y - low, arms=len(log.arms))
+    below, above, reach = first.pseudo_outcomes(y, log, predicted, low, high)
+    other_below, other_above, other_reach = second.pseudo_outcomes(y, log, predicted, low, high)
     lower, upper = confidence_sequence(
-        below - other_above, above - other_below, low=low - high, high=high - low, alpha=alpha,
+        below - other_above,
+        above - other_below,
+        low=low - high,
+        high=high - low,
         truncation=(reach + other_reach) / 2.0,
-    )  # fmt: skip
+    )
     return float(lower[-1]), float(upper[-1])
 
 

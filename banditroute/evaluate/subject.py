@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -30,43 +30,45 @@ _TRUNCATION = 4.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subject:
-    """A policy as weights of the log's rows ``(n,)``, and its probabilities ``(n, K)``.
+    """A policy as weights of a log's rows ``(n,)``, and its probabilities ``(n, K)``.
 
     Those are None of what was logged, where all weights are 1, and of a replay, where they are 0 or 1.
     """
 
     weights: Vector
     target: Vector | None = None
+    replayed: bool = False
 
-    def terms(self, y: Vector, rows: NDArray[np.intp], chosen: NDArray[np.intp], predicted: Vector) -> Vector:
-        if self.target is None:
-            return snips(y, self.weights[rows])
-        return doubly_robust(y, self.weights[rows], chosen, self.target[rows], predicted)
+    def take(self, rows: NDArray[np.intp]) -> Subject:
+        """The policy on some rows."""
+        return replace(self, weights=self.weights[rows], target=None if self.target is None else self.target[rows])
 
-    def diagnose(self, rows: NDArray[np.intp], log: BanditLog) -> Diagnostics:
+    def terms(self, y: Vector, log: BanditLog, predicted: Vector) -> Vector:
+        """The headline estimator's, one for each row."""
         if self.target is None:
-            rows = rows[self.weights[rows] > 0.0]
-            chosen = log.chosen[rows]
-            return diagnose(np.ones(len(rows)), chosen, np.eye(len(log.arms))[chosen])
-        probabilities = None if log.probabilities is None else log.probabilities[rows]
-        return diagnose(self.weights[rows], log.chosen[rows], self.target[rows], probabilities=probabilities)
+            return snips(y, self.weights)
+        return doubly_robust(y, self.weights, log.chosen, self.target, predicted)
+
+    def diagnose(self, log: BanditLog) -> Diagnostics:
+        """Whether the rows suffice."""
+        if self.target is None:
+            chosen = log.chosen[self.weights > 0.0]
+            return diagnose(np.ones(len(chosen)), chosen, np.eye(len(log.arms))[chosen])
+        return diagnose(self.weights, log.chosen, self.target, probabilities=log.probabilities)
 
     def pseudo_outcomes(
-        self, y: Vector, rows: NDArray[np.intp], log: BanditLog, predicted: Vector, low: float, high: float
+        self, y: Vector, log: BanditLog, predicted: Vector, low: float, high: float
     ) -> tuple[Vector, Vector, float]:
         """What bounds the mean from below and from above, and how far each may go beyond the range."""
         if self.target is None:
             return y, y, 0.0
-        assert log.propensities is not None
-        if log.probabilities is None:  # without those of the other arms, no predictions: see pseudo_outcomes
-            truncation, logged = 0.0, np.repeat(log.propensities[rows, None], len(log.arms), axis=1)
-        else:
-            truncation, logged = _TRUNCATION, log.probabilities[rows]
-        below, above = pseudo_outcomes(
-            y, log.chosen[rows], target=self.target[rows], logged=logged, predicted=predicted, low=low, high=high,
-            truncation=truncation,
-        )  # fmt: skip
-        return below, above, truncation
+        truncation, logged = _TRUNCATION, log.probabilities
+        if logged is None:  # of the chosen arms alone, which suffices without predictions
+            assert log.propensities is not None
+            truncation, logged = 0.0, np.repeat(log.propensities[:, None], len(log.arms), axis=1)
+        settings: dict[str, Any] = {"low": low, "high": high, "truncation": truncation}
+        pair = pseudo_outcomes(y, log.chosen, target=self.target, logged=logged, predicted=predicted, **settings)
+        return *pair, truncation
 
 
 def subject(
@@ -83,7 +85,7 @@ def subject(
     if isinstance(policy, Learner):
         options: dict[str, Any] = {"learner": policy, "prefer": prefer, "objectives": objectives, "seed": seed}
         if learning:
-            return Subject(weights=replay_by_rejection(log, **options).astype(np.float64))
+            return Subject(weights=replay_by_rejection(log, **options).astype(np.float64), replayed=True)
         target = frozen(log, taught=taught, **options)
     elif isinstance(policy, np.ndarray):
         target = policy[taught:]
