@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from banditroute.types import Vector
 
 _ROWS, _SHARE, _GOOD_SHARE = 100.0, 0.01, 0.10  # effective rows, and as a share of all: refused below, warned below
+_DECISIVE_ROWS = 30.0
 _STANDARD_ERRORS = 3.0
 _LARGEST_SHARE = 0.10
 _MORE_TRAFFIC = (
@@ -27,6 +28,9 @@ class Diagnostics:
         Logged decisions that count, n.
     effective_rows
         ``(sum w)^2 / sum w^2``: how many decisions of the target policy's own they are worth.
+    decisive_rows
+        ``(sum w^2)^2 / sum w^4``: on how many decisions the error of an estimate rests. Where they are few, it is not
+        known either: the others agree with the target policy, and these few stand for all that it does otherwise.
     mean_weight, mean_weight_error
         Mean of the weights, 1 where the propensities are right, and its standard error.
     largest_share
@@ -41,6 +45,7 @@ class Diagnostics:
 
     rows: int
     effective_rows: float
+    decisive_rows: float
     mean_weight: float
     mean_weight_error: float
     largest_share: float
@@ -55,9 +60,9 @@ def diagnose(
 ) -> Diagnostics:
     """Judge the weights of a log's decisions.
 
-    Refused are fewer than 100 effective rows or 1% of all, a mean weight beyond 3 standard errors from 1, a weight
-    that is more than 10% of their sum, and a target policy that takes arms which could not be logged. Fewer than 10%
-    effective rows are warned of.
+    Refused are fewer than 100 effective rows or 1% of all, fewer than 30 decisive rows, a mean weight beyond 3 standard
+    errors from 1, a weight that is more than 10% of their sum, and a target policy that takes arms which could not be
+    logged. Fewer than 10% effective rows are warned of.
 
     Parameters
     ----------
@@ -77,6 +82,8 @@ def diagnose(
     n, arms = target.shape
     total, squares = float(weights.sum()), float(weights @ weights)
     effective = total**2 / squares if squares > 0.0 else 0.0
+    fourth = float((weights**2) @ (weights**2))
+    decisive = squares**2 / fourth if fourth > 0.0 else 0.0
     mean, error = total / max(n, 1), float(weights.std()) / np.sqrt(n) if n else 0.0
     largest = float(weights.max()) / total if total > 0.0 else 1.0
     support = np.bincount(chosen, minlength=arms)
@@ -99,6 +106,11 @@ def diagnose(
         warnings.append(
             f"{n:,} decisions are worth {effective:.0f} of this policy's, less than 10%: intervals are wide"
         )
+    if decisive < _DECISIVE_ROWS:
+        refusals.append(
+            f"{decisive:.0f} decisions stand for most of what this policy does otherwise, at least 30 are needed; "
+            f"{_MORE_TRAFFIC}"
+        )
     if largest > _LARGEST_SHARE:
         refusals.append(f"one decision has {largest:.0%} of all weight, more than 10%; {_MORE_TRAFFIC}")
     if abs(mean - 1.0) > _STANDARD_ERRORS * error + 1e-9:
@@ -110,6 +122,7 @@ def diagnose(
     return Diagnostics(
         rows=n,
         effective_rows=effective,
+        decisive_rows=decisive,
         mean_weight=mean,
         mean_weight_error=error,
         largest_share=largest,

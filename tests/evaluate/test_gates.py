@@ -17,6 +17,7 @@ def alternating(n=N):
 def test_a_fit_log_passes():
     found = diagnose(*alternating(), probabilities=np.full((N, 2), 0.5))
     assert (found.rows, found.effective_rows, found.mean_weight, found.unsupported) == (N, 500.0, 1.0, 0.0)
+    assert found.decisive_rows == 500.0
     assert found.mean_weight_error == pytest.approx(1.0 / np.sqrt(N))
     assert found.largest_share == pytest.approx(2.0 / N)
     assert found.support == (500, 500)
@@ -44,6 +45,19 @@ def test_a_small_share_of_effective_rows():
     assert found.refusals == ()
     assert "worth 200 of this policy's, less than 10%" in found.warnings[0]
     assert diagnose(*few(1 / 8, 4_000)).warnings == ()
+
+
+def test_a_few_rows_that_stand_for_all_that_is_different():
+    """Of 1,000 rows 992 agree with the target; 8 of weight 25 stand for the fifth of its choices that do not."""
+    chosen = np.append(np.zeros(992, dtype=int), np.ones(8, dtype=int))
+    weights = np.where(chosen == 0, 0.8 / 0.992, 0.2 / 0.008)
+    found = diagnose(weights, chosen, np.tile([0.8, 0.2], (1000, 1)))
+    assert found.mean_weight == pytest.approx(1.0)
+    assert found.effective_rows > 100.0
+    squares = 992 * 0.8**2 / 0.992**2 + 8 * 25.0**2
+    assert found.decisive_rows == pytest.approx(squares**2 / (992 * (0.8 / 0.992) ** 4 + 8 * 25.0**4))
+    (refusal,) = found.refusals
+    assert "10 decisions stand for most of what this policy does otherwise, at least 30 are needed" in refusal
 
 
 def test_weights_that_do_not_average_one():
