@@ -15,7 +15,7 @@ from banditroute.evaluate.estimators import direct_method, self_normalized_doubl
 from banditroute.evaluate.gates import Diagnostics
 from banditroute.evaluate.intervals import Interval, bootstrap_interval
 from banditroute.evaluate.reward_model import cross_fitted, progressive
-from banditroute.evaluate.subject import Policy, Subject, described, subject
+from banditroute.evaluate.subject import Policy, Subject, checked, described, subject
 from banditroute.learners import Learner
 from banditroute.rewards.objectives import Objective
 from banditroute.rewards.utility import table
@@ -58,10 +58,12 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evaluation:
-    """What a log says of a policy; made by :func:`evaluate`.
+    """What a log says of a policy; made by :func:`evaluate`. Its ``str`` is a table and the verdict.
 
     Attributes
     ----------
+    arms
+        The log's arms.
     policy, against
         What was compared.
     objectives
@@ -72,11 +74,34 @@ class Evaluation:
         One sentence: better, worse, no difference shown, or why there is no answer and what to do.
     """
 
+    arms: tuple[str, ...]
     policy: str
     against: str
     objectives: Mapping[str, Comparison]
     utility: Comparison | None
     verdict: str
+
+    def __str__(self) -> str:
+        if self.utility is None:
+            return self.verdict
+        rows = [("", self.policy, self.against, "difference", "at all times")]
+        for name, each in (*self.objectives.items(), ("utility", self.utility)):
+            always = "–" if each.anytime is None else "{:.4g} to {:.4g}".format(*each.anytime)
+            rows.append((name, _shown(each.value), _shown(each.against), _shown(each.difference), always))
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+        found = self.utility.diagnostics
+        support = ", ".join(f"{arm} {count:,}" for arm, count in zip(self.arms, found.support, strict=True))
+        lines += ["", f"{found.rows:,} decisions: {support}"]
+        if self.utility.estimates:
+            lines += [
+                f"worth {found.effective_rows:,.0f} of the policy's; the error rests on {found.decisive_rows:,.0f}",
+                f"mean weight {found.mean_weight:.3f} ± {found.mean_weight_error:.3f}",
+                "utility by " + ", ".join(f"{name} {each.value:.4g}" for name, each in self.utility.estimates.items()),
+            ]
+        lines += [f"warning: {text}" for text in found.warnings]
+        lines += [f"refused: {text}" for text in found.refusals]
+        return "\n".join([*lines, "", self.verdict])
 
 
 def evaluate(
@@ -99,8 +124,8 @@ def evaluate(
     log
         Decisions with propensities; rows without are left out.
     policy, against
-        ``"logged"``, ``"uniform"`` (over the eligible arms), the name of an arm, a learner, or the probability of every
-        arm for every row ``(n, K)``.
+        ``"logged"``, ``"uniform"`` (over the eligible arms), the name of an arm, a learner or its spec, such as
+        ``"linucb(alpha=1)"``, or the probability of every arm for every row ``(n, K)``.
     prefer
         What the objectives are worth. Default: ``Preference(quality=1.0)``.
     objectives
@@ -140,20 +165,20 @@ def evaluate(
                 f"{name!r} is no objective of the log with a known range and direction; it has "
                 f"{', '.join(log.outcomes)}; declare your own with objectives=[Objective(...)]"
             )
+    policies = [checked(each, log) for each in (policy, against)]
     names = (described(policy), described(against))
     if log.propensities is None or np.isnan(log.propensities).all():
         return Evaluation(
-            policy=names[0], against=names[1], objectives={}, utility=None, verdict=f"No answer: {_NO_PROPENSITIES}."
+            arms=log.arms,
+            policy=names[0],
+            against=names[1],
+            objectives={},
+            utility=None,
+            verdict=f"No answer: {_NO_PROPENSITIES}.",
         )
     usable = np.flatnonzero(~np.isnan(log.propensities))
     groups = None if log.sessions is None else _numbered(log.sessions)[usable]
-    policies = []
-    for each in (policy, against):
-        if isinstance(each, np.ndarray) and each.shape != log.eligible.shape:
-            raise InvalidInputError(
-                f"the probabilities have shape {each.shape}; the log has {log.eligible.shape} rows and arms"
-            )
-        policies.append(each[usable] if isinstance(each, np.ndarray) else each)
+    policies = [each[usable] if isinstance(each, np.ndarray) else each for each in policies]
     log = _take(log, usable)
     taught = len(log) // 2 if not learning and any(isinstance(each, Learner) for each in policies) else 0
     first, second = (subject(log, each, prefer, objectives, taught, learning, seed) for each in policies)
@@ -169,7 +194,12 @@ def evaluate(
     edges = [sorted((sign * known[name].low, sign * known[name].high)) for name, sign in signed.items() if sign]
     utility = _compare(log, first, second, worth, tuple(np.sum(edges, axis=0)), groups, seed)
     return Evaluation(
-        policy=names[0], against=names[1], objectives=compared, utility=utility, verdict=_verdict(*names, utility)
+        arms=log.arms,
+        policy=names[0],
+        against=names[1],
+        objectives=compared,
+        utility=utility,
+        verdict=_verdict(*names, utility),
     )
 
 
@@ -251,6 +281,10 @@ def _verdict(policy: str, against: str, utility: Comparison) -> str:
     if upper < 0.0:
         return f"{policy} would have been worse than {against}: {figures}"
     return f"No difference between {policy} and {against} is shown: {figures}"
+
+
+def _shown(interval: Interval | None) -> str:
+    return "–" if interval is None else "{:.4g} ({:.4g} to {:.4g})".format(*interval)
 
 
 def _numbered(sessions: Sequence[str]) -> NDArray[np.intp]:

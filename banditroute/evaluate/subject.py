@@ -10,20 +10,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from banditroute.confidence import pseudo_outcomes
-from banditroute.errors import InvalidInputError
+from banditroute.errors import InvalidConfigurationError, InvalidInputError
 from banditroute.evaluate.estimators import doubly_robust, snips
 from banditroute.evaluate.gates import Diagnostics, diagnose
 from banditroute.evaluate.rejection import frozen, replay_by_rejection
 from banditroute.evaluate.weights import importance_weights
 from banditroute.learners import Learner
 from banditroute.rewards.objectives import Objective
+from banditroute.specs import learner_of
 from banditroute.types import Preference, Vector
 
 if TYPE_CHECKING:
     from banditroute.simulate.bandit_log import BanditLog
 
 Policy: TypeAlias = "str | Learner | Vector"
-"""``"logged"``, ``"uniform"``, an arm's name, a learner, or the probability of every arm for every row ``(n, K)``."""
+"""``"logged"``, ``"uniform"``, an arm's name, a learner or its spec, or the probability of every arm for every row."""
 
 _TRUNCATION = 4.0
 
@@ -93,16 +94,27 @@ def subject(
         return Subject(weights=np.ones(n - taught))
     elif policy == "uniform":
         target = (log.eligible / log.eligible.sum(axis=1, keepdims=True))[taught:]
-    elif policy in log.arms:
+    else:
         target = np.zeros((n - taught, arms))
         target[:, log.arms.index(policy)] = 1.0
-    else:
-        raise InvalidInputError(
-            f"policy is {policy!r}; give 'logged', 'uniform', an arm ({', '.join(log.arms)}), a learner, or the "
-            f"probability of every arm for every row"
-        )
     assert log.propensities is not None
     return Subject(weights=importance_weights(log.chosen[taught:], log.propensities[taught:], target), target=target)
+
+
+def checked(policy: Policy, log: BanditLog) -> Policy:
+    """A policy for this log, a spec turned into its learner; raises InvalidInputError for what is none."""
+    if isinstance(policy, np.ndarray) and policy.shape != log.eligible.shape:
+        raise InvalidInputError(
+            f"the probabilities have shape {policy.shape}; the log has {log.eligible.shape} rows and arms"
+        )
+    if isinstance(policy, str) and policy not in ("logged", "uniform", *log.arms):
+        try:
+            return learner_of(policy)
+        except InvalidConfigurationError as error:
+            raise InvalidInputError(
+                f"policy {policy!r} is neither 'logged', 'uniform' nor an arm ({', '.join(log.arms)}); {error}"
+            ) from error
+    return policy
 
 
 def described(policy: Policy) -> str:

@@ -109,6 +109,12 @@ class TestAnswers:
         assert found.utility.diagnostics.rows == pytest.approx(N / 3, abs=4 * np.sqrt(N * 2 / 9))
         assert found.verdict.startswith("EpsilonGreedy(policy=Greedy(floor=0.05)) would have been better than logged")
 
+    def test_a_learner_by_its_spec(self, make_log):
+        log, _ = make_log(N)
+        found = evaluate(log, "epsilon_greedy(epsilon=0.05)")
+        assert found.utility == evaluate(log, EpsilonGreedy(epsilon=0.05)).utility
+        assert found.verdict.startswith("epsilon_greedy(epsilon=0.05) would have been better than logged")
+
     def test_a_learner_that_learned(self, make_log):
         log, world = make_log(N)
         found = evaluate(log, EpsilonGreedy(epsilon=0.05), learning=False, against="safe")
@@ -140,6 +146,35 @@ class TestAnswers:
         low, high = found.utility.anytime
         assert low < found.utility.difference.value < high
         assert found.utility.value.value == pytest.approx(1.0 + 4.0 * 0.6, abs=0.2)
+
+
+class TestText:
+    def test_an_answer(self, make_log):
+        found = evaluate(make_log(N)[0], "safe", prefer=Preference(quality=1.0, cost_usd=30.0))
+        head, quality, cost, utility, gap, *rest = str(found).splitlines()
+        assert head.split() == ["safe", "logged", "difference", "at", "all", "times"]
+        value, lower, upper = found.objectives["quality"].difference
+        assert f"{value:.4g} ({lower:.4g} to {upper:.4g})" in quality
+        assert cost.startswith("cost_usd  0.01 (0.01 to 0.01)")
+        assert cost.endswith("–")
+        assert utility.startswith("utility   ")
+        assert gap == ""
+        support = found.utility.diagnostics.support
+        assert rest[0] == f"3,000 decisions: left {support[0]:,}, right {support[1]:,}, safe {support[2]:,}"
+        assert rest[1].startswith(f"worth {support[2]:,} of the policy's; the error rests on {support[2]:,}")
+        assert rest[-1] == found.verdict
+
+    def test_a_warning_a_refusal_and_a_replay(self, make_log):
+        warned = evaluate(make_log(N, logged=np.array([0.47, 0.47, 0.06]))[0], "safe")
+        assert "\nwarning: 3,000 decisions are worth" in str(warned)
+        refused = evaluate(make_log(N, logged=np.array([0.49, 0.49, 0.02]))[0], "safe")
+        assert "\nrefused: 3,000 decisions are worth" in str(refused)
+        assert "worth 0" not in str(evaluate(make_log(N)[0], "logged"))
+        assert "mean weight" not in str(evaluate(make_log(N)[0], "logged"))
+
+    def test_without_propensities_only_the_reason(self, make_log):
+        found = evaluate(replace(make_log(N)[0], propensities=None), "safe")
+        assert str(found) == found.verdict
 
 
 class TestNoAnswer:
@@ -178,7 +213,8 @@ class TestRefusals:
     @pytest.mark.parametrize(
         ("policy", "message"),
         [
-            ("nobody", r"give 'logged', 'uniform', an arm \(left, right, safe\)"),
+            ("nobody", r"neither 'logged', 'uniform' nor an arm \(left, right, safe\); 'nobody' names no learner"),
+            ("linucb(alpha=-1)", r"alpha"),
             (np.full((5, 3), 1 / 3), r"have shape \(5, 3\)"),
             (np.full((N, 3), 0.5), "sum to 1"),
             (np.full((N, 3), np.nan), "sum to 1"),
