@@ -155,7 +155,7 @@ def evaluate(
     ...     decided_at=np.arange(1000.0),
     ... )
     >>> evaluate(log, "large").verdict
-    'large would have been better than logged: utility 0.909 against 0.753, by 0.156 (0.130 to 0.185).'
+    'large would have been better than logged: utility 0.909 against 0.753, by 0.156 (0.131 to 0.185).'
     """
     prefer = Preference(quality=1.0) if prefer is None else prefer
     known = table(objectives)

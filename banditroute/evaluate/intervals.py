@@ -59,7 +59,7 @@ def bootstrap_interval(
     *,
     groups: NDArray[np.intp] | None = None,
     alpha: float = 0.05,
-    repetitions: int = 2000,
+    repetitions: int = 1000,
     seed: int = 0,
 ) -> Interval:
     """Mean and bootstrap-t interval of terms ``(n,)``: groups are drawn with replacement, and every draw studentised.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from banditroute.errors import InvalidInputError
 from banditroute.learners import Learner
 from banditroute.rewards.objectives import Objective
 from banditroute.rewards.utility import Prefer
@@ -31,6 +32,10 @@ def replay_by_rejection(
     The router's clock stands still over rows that are not accepted, yet it counts its decisions there: a belief that
     forgets is to do so by time (``half_life_seconds``).
 
+    Source: Li, Chu, Langford and Wang 2011, "Unbiased offline evaluation of contextual-bandit-based news article
+    recommendation algorithms", algorithm 2; Dudik, Erhan, Langford and Li 2012, "Sample-efficient nonstationary policy
+    evaluation for contextual bandits", for propensities that differ.
+
     Parameters
     ----------
     log
@@ -40,15 +45,17 @@ def replay_by_rejection(
     seed
         Of what is kept and chosen.
 
-    Source: Li, Chu, Langford and Wang 2011, "Unbiased offline evaluation of contextual-bandit-based news article
-    recommendation algorithms", algorithm 2; Dudik, Erhan, Langford and Li 2012, "Sample-efficient nonstationary policy
-    evaluation for contextual bandits", for propensities that differ.
+    Raises
+    ------
+    InvalidInputError
+        For a log without a propensity in every row.
     """
-    assert log.propensities is not None
+    if log.propensities is None or np.isnan(log.propensities).any():
+        raise InvalidInputError("a replay needs the propensity of every row; leave out those without")
     rng = _generator(seed)
     least = log.propensities.min()
     if log.probabilities is not None:
-        least = min(least, log.probabilities[log.eligible].min())
+        least = np.nanmin(np.append(log.probabilities[log.eligible], least))
     accepted = np.zeros(len(log), dtype=np.bool_)
     among = _eligible(log)
     x = _features(log)

@@ -131,6 +131,13 @@ class TestAnswers:
         assert found.objectives["cost_usd"].diagnostics.rows == N
         assert found.utility.diagnostics.rows == N // 5
 
+    def test_an_objective_that_was_never_observed_has_no_answer(self, make_log):
+        log, _ = make_log(N)
+        found = evaluate(replace(log, outcomes={**log.outcomes, "energy_joules": np.full(N, np.nan)}), "safe")
+        assert found.objectives["energy_joules"].value is None
+        assert found.objectives["energy_joules"].diagnostics.rows == 0
+        assert found.utility.value is not None
+
     def test_rows_without_propensity_are_left_out(self, make_log):
         log, _ = make_log(N)
         p = log.propensities.copy()

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from banditroute import EpsilonGreedy, Learner, LinUCB, Mixture, Preference, Router
+from banditroute import EpsilonGreedy, InvalidInputError, Learner, LinUCB, Mixture, Preference, Router
 from banditroute.evaluate import frozen, replay_by_rejection
 from banditroute.policies import Uniform
 from banditroute.store.memory import MemoryStore
@@ -30,19 +30,19 @@ def online(world, learner, steps, seed):
 
 
 def test_within_two_standard_errors_of_the_online_truth(make_log):
-    """The first 120 decisions of a learner, 30 times online and 30 times from logs of uneven propensities."""
-    steps, runs = 120, 30
+    """The first 100 decisions of a learner, 20 times online and 20 times from logs of uneven propensities."""
+    steps, runs = 100, 20
     learner = LinUCB(alpha=1.0)
     truth, replayed = [], []
     for seed in range(runs):
-        log, _ = make_log(1000, seed=seed, logged=SKEWED)
+        log, _ = make_log(900, seed=seed, logged=SKEWED)
         accepted = np.flatnonzero(replay_by_rejection(log, learner=learner, prefer=PREFER, seed=seed))[:steps]
         assert len(accepted) == steps
         replayed.append(log.outcomes["quality"][accepted].mean())
         truth.append(online(make_log(steps, seed=1000 + seed)[1], learner, steps, seed))
     error = np.hypot(np.std(truth, ddof=1), np.std(replayed, ddof=1)) / np.sqrt(runs)
     assert abs(np.mean(replayed) - np.mean(truth)) < 2.0 * error
-    assert error < 0.02
+    assert error < 0.025
 
 
 @pytest.mark.parametrize("logged", [None, SKEWED])
@@ -82,6 +82,13 @@ def test_rows_without_outcome_are_accepted_and_teach_nothing(make_log):
     log, _ = make_log(300)
     log = replace(log, outcomes={"quality": np.full(300, np.nan)}, contexts=None)
     assert replay_by_rejection(log, learner=EpsilonGreedy(), prefer=PREFER).mean() > 0.2
+
+
+@pytest.mark.parametrize("propensities", [None, np.append(np.nan, np.full(99, 0.3))])
+def test_a_log_without_propensities_cannot_be_replayed(make_log, propensities):
+    log = replace(make_log(100)[0], propensities=propensities)
+    with pytest.raises(InvalidInputError, match="needs the propensity of every row"):
+        replay_by_rejection(log, learner=EpsilonGreedy(), prefer=PREFER)
 
 
 def test_frozen_learned_from_the_first_rows_alone(make_log):
