@@ -129,7 +129,7 @@ def evaluate(
     prefer
         What the objectives are worth. Default: ``Preference(quality=1.0)``.
     objectives
-        The user's own objectives, if the log has any.
+        The user's own objectives, where they are preferred or have a range.
     learning
         Whether a learner learns on the way. If not, it is taught with the first half of the log and judged as it is
         then by the second.
@@ -159,11 +159,11 @@ def evaluate(
     """
     prefer = Preference(quality=1.0) if prefer is None else prefer
     known = table(objectives)
-    for name in (*log.outcomes, *prefer):
+    for name in prefer:
         if name not in known or name not in log.outcomes:
             raise InvalidInputError(
-                f"{name!r} is no objective of the log with a known range and direction; it has "
-                f"{', '.join(log.outcomes)}; declare your own with objectives=[Objective(...)]"
+                f"{name!r} is no objective of the log with a known direction; it has {', '.join(log.outcomes)}; "
+                "declare your own with objectives=[Objective(...)]"
             )
     policies = [checked(each, log) for each in (policy, against)]
     names = (described(policy), described(against))
@@ -185,13 +185,14 @@ def evaluate(
     log = _take(log, np.arange(taught, len(log)))
     groups = None if groups is None else groups[taught:]
 
+    ranges = {name: (objective.low, objective.high) for name, objective in known.items()}
     compared = {
-        name: _compare(log, first, second, values, (known[name].low, known[name].high), groups, seed)
+        name: _compare(log, first, second, values, ranges.get(name, (-np.inf, np.inf)), groups, seed)
         for name, values in log.outcomes.items()
     }
     signed = {name: weight * known[name].sign for name, weight in prefer.items()}
     worth = np.sum([sign * log.outcomes[name] for name, sign in signed.items()], axis=0)
-    edges = [sorted((sign * known[name].low, sign * known[name].high)) for name, sign in signed.items() if sign]
+    edges = [sorted(sign * edge for edge in ranges[name]) for name, sign in signed.items() if sign]
     utility = _compare(log, first, second, worth, tuple(np.sum(edges, axis=0)), groups, seed)
     return Evaluation(
         arms=log.arms,

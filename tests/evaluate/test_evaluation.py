@@ -235,5 +235,7 @@ class TestRefusals:
         log, _ = make_log(N)
         with pytest.raises(InvalidInputError, match="'energy_joules' is no objective of the log"):
             evaluate(log, "safe", prefer=Preference(energy_joules=1.0))
+        starred = replace(log, outcomes={**log.outcomes, "stars": np.ones(N)})
         with pytest.raises(InvalidInputError, match=r"'stars'.*declare your own"):
-            evaluate(replace(log, outcomes={**log.outcomes, "stars": np.ones(N)}), "safe")
+            evaluate(starred, "safe", prefer=Preference(stars=1.0))
+        assert evaluate(starred, "safe").objectives["stars"].anytime is None
