@@ -86,7 +86,7 @@ class Evaluation:
             return self.verdict
         rows = [("", self.policy, self.against, "difference", "at all times")]
         for name, each in (*self.objectives.items(), ("utility", self.utility)):
-            always = "–" if each.anytime is None else "{:.4g} to {:.4g}".format(*each.anytime)
+            always = "–" if each.anytime is None else "{:.3g} to {:.3g}".format(*each.anytime)
             rows.append((name, _shown(each.value), _shown(each.against), _shown(each.difference), always))
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
@@ -97,10 +97,10 @@ class Evaluation:
             lines += [
                 f"worth {found.effective_rows:,.0f} of the policy's; the error rests on {found.decisive_rows:,.0f}",
                 f"mean weight {found.mean_weight:.3f} ± {found.mean_weight_error:.3f}",
-                "utility by " + ", ".join(f"{name} {each.value:.4g}" for name, each in self.utility.estimates.items()),
+                "utility by " + ", ".join(f"{name} {each.value:.3g}" for name, each in self.utility.estimates.items()),
             ]
         lines += [f"warning: {text}" for text in found.warnings]
-        lines += [f"refused: {text}" for text in found.refusals]
+        lines += [f"also: {text}" for text in found.refusals[1:]]  # the verdict says the first
         return "\n".join([*lines, "", self.verdict])
 
 
@@ -151,11 +151,12 @@ def evaluate(
     ...     chosen=chosen,
     ...     eligible=np.ones((1000, 2), dtype=bool),
     ...     propensities=np.full(1000, 0.5),
+    ...     probabilities=np.full((1000, 2), 0.5),
     ...     outcomes={"quality": (rng.random(1000) < np.where(chosen == 0, 0.9, 0.6)).astype(float)},
     ...     decided_at=np.arange(1000.0),
     ... )
     >>> evaluate(log, "large").verdict
-    'large would have been better than logged: utility 0.909 against 0.753, by 0.156 (0.131 to 0.185).'
+    'large would have been better than logged: utility 0.909 against 0.753, difference 0.156 (0.131 to 0.185).'
     """
     prefer = Preference(quality=1.0) if prefer is None else prefer
     known = table(objectives)
@@ -272,20 +273,18 @@ def _anytime(
 def _verdict(policy: str, against: str, utility: Comparison) -> str:
     if utility.value is None or utility.against is None or utility.difference is None:
         return f"No answer: {utility.diagnostics.refusals[0]}."
-    gain, lower, upper = utility.difference
-    figures = (
-        f"utility {utility.value.value:.3f} against {utility.against.value:.3f}, by {gain:.3f} "
-        f"({lower:.3f} to {upper:.3f})."
-    )
-    if lower > 0.0:
-        return f"{policy} would have been better than {against}: {figures}"
-    if upper < 0.0:
-        return f"{policy} would have been worse than {against}: {figures}"
-    return f"No difference between {policy} and {against} is shown: {figures}"
+    _, lower, upper = utility.difference
+    pair = f"{utility.value.value:.3g} against {utility.against.value:.3g}"
+    figures = f"utility {pair}, difference {_shown(utility.difference)}"
+    if lower <= 0.0 <= upper:
+        return f"No difference between {policy} and {against} is shown: {figures}."
+    if utility.anytime is not None and utility.anytime[0] <= 0.0 <= utility.anytime[1]:
+        figures += "; bounds that hold while a logged policy learns do not show it yet"
+    return f"{policy} would have been {'better' if lower > 0.0 else 'worse'} than {against}: {figures}."
 
 
 def _shown(interval: Interval | None) -> str:
-    return "–" if interval is None else "{:.4g} ({:.4g} to {:.4g})".format(*interval)
+    return "–" if interval is None else "{:.3g} ({:.3g} to {:.3g})".format(*interval)
 
 
 def _numbered(sessions: Sequence[str]) -> NDArray[np.intp]:

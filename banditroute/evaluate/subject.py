@@ -27,6 +27,10 @@ Policy: TypeAlias = "str | Learner | Vector"
 """``"logged"``, ``"uniform"``, an arm's name, a learner or its spec, or the probability of every arm for every row."""
 
 _TRUNCATION = 4.0
+_TOO_FEW = (
+    "at least 100 are needed; replay from a log whose least propensity is larger, or judge the learner frozen "
+    "(learning=False)"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +58,9 @@ class Subject:
         """Whether the rows suffice."""
         if self.target is None:
             chosen = log.chosen[self.weights > 0.0]
-            return diagnose(np.ones(len(chosen)), chosen, np.eye(len(log.arms))[chosen])
+            found = diagnose(np.ones(len(chosen)), chosen, np.eye(len(log.arms))[chosen])
+            few = (f"{len(chosen)} decisions are ones that the learner would have made too, {_TOO_FEW}",)
+            return replace(found, refusals=few) if self.replayed and found.refusals else found
         return diagnose(self.weights, log.chosen, self.target, probabilities=log.probabilities)
 
     def pseudo_outcomes(

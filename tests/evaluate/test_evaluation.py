@@ -32,10 +32,15 @@ class TestAnswers:
         for each in compared.estimates.values():
             assert each.value == pytest.approx(world.value(target), abs=0.06)
         assert found.verdict == (
-            f"the given probabilities would have been better than logged: utility {compared.value.value:.3f} against "
-            f"{compared.against.value:.3f}, by {compared.difference.value:.3f} "
-            f"({compared.difference.lower:.3f} to {compared.difference.upper:.3f})."
+            f"the given probabilities would have been better than logged: utility {compared.value.value:.3g} against "
+            f"{compared.against.value:.3g}, difference {compared.difference.value:.3g} "
+            f"({compared.difference.lower:.3g} to {compared.difference.upper:.3g})."
         )
+
+    def test_what_sequences_do_not_show_yet_is_said(self, make_log):
+        found = evaluate(make_log(1000)[0], "safe")
+        assert found.utility.difference.lower > 0.0 > found.utility.anytime[0]
+        assert found.verdict.endswith("; bounds that hold while a logged policy learns do not show it yet.")
 
     def test_any_preference(self, make_log):
         """Cost is known of each arm to the cent: with it the utility of "safe" falls by 30 x (.01 - .0043)."""
@@ -161,7 +166,7 @@ class TestText:
         head, quality, cost, utility, gap, *rest = str(found).splitlines()
         assert head.split() == ["safe", "logged", "difference", "at", "all", "times"]
         value, lower, upper = found.objectives["quality"].difference
-        assert f"{value:.4g} ({lower:.4g} to {upper:.4g})" in quality
+        assert f"{value:.3g} ({lower:.3g} to {upper:.3g})" in quality
         assert cost.startswith("cost_usd  0.01 (0.01 to 0.01)")
         assert cost.endswith("–")
         assert utility.startswith("utility   ")
@@ -175,7 +180,11 @@ class TestText:
         warned = evaluate(make_log(N, logged=np.array([0.47, 0.47, 0.06]))[0], "safe")
         assert "\nwarning: 3,000 decisions are worth" in str(warned)
         refused = evaluate(make_log(N, logged=np.array([0.49, 0.49, 0.02]))[0], "safe")
-        assert "\nrefused: 3,000 decisions are worth" in str(refused)
+        assert str(refused).splitlines()[-1].startswith("No answer: 3,000 decisions are worth")
+        assert "\nalso: " not in str(refused)
+        one = evaluate(make_log(N, logged=np.array([0.4995, 0.4995, 0.001]))[0], "safe")
+        assert len(one.utility.diagnostics.refusals) > 1
+        assert f"\nalso: {one.utility.diagnostics.refusals[1]}" in str(one)
         assert "worth 0" not in str(evaluate(make_log(N)[0], "logged"))
         assert "mean weight" not in str(evaluate(make_log(N)[0], "logged"))
 
@@ -213,7 +222,9 @@ class TestNoAnswer:
 
     def test_a_replay_of_too_few(self, make_log):
         log, _ = make_log(200)
-        assert "are worth" in evaluate(log, Learner(policy=Mixture(shares={"left": 1.0}))).verdict
+        verdict = evaluate(log, Learner(policy=Mixture(shares={"left": 1.0}))).verdict
+        assert "decisions are ones that the learner would have made too, at least 100 are needed" in verdict
+        assert "judge the learner frozen" in verdict
 
 
 class TestRefusals:
