@@ -191,10 +191,13 @@ def evaluate(
         name: _compare(log, first, second, values, ranges.get(name, (-np.inf, np.inf)), groups, seed)
         for name, values in log.outcomes.items()
     }
-    signed = {name: weight * known[name].sign for name, weight in prefer.items()}
-    worth = np.sum([sign * log.outcomes[name] for name, sign in signed.items()], axis=0)
-    edges = [sorted(sign * edge for edge in ranges[name]) for name, sign in signed.items() if sign]
-    utility = _compare(log, first, second, worth, tuple(np.sum(edges, axis=0)), groups, seed)
+    signed = {name: weight * known[name].sign for name, weight in prefer.items() if weight}
+    if list(signed.values()) == [1.0]:
+        utility = compared[next(iter(signed))]
+    else:
+        worth = np.sum([sign * log.outcomes[name] for name, sign in signed.items()], axis=0)
+        edges = [sorted(sign * edge for edge in ranges[name]) for name, sign in signed.items()]
+        utility = _compare(log, first, second, worth, tuple(np.sum(edges, axis=0)), groups, seed)
     return Evaluation(
         arms=log.arms,
         policy=names[0],
@@ -295,22 +298,23 @@ def _numbered(sessions: Sequence[str]) -> NDArray[np.intp]:
 
 
 def _take(log: BanditLog, rows: NDArray[np.intp]) -> BanditLog:
-    """Some rows of a log, without texts."""
+    """Some rows of a log, in its order and without texts."""
+    at = rows if len(rows) < len(log) else slice(None)  # no copies where it is all
 
     def some(values: Vector | None) -> Vector | None:
-        return None if values is None else values[rows]
+        return None if values is None else values[at]
 
     probabilities = some(log.probabilities)
     return replace(
         log,
-        chosen=log.chosen[rows],
-        eligible=log.eligible[rows],
+        chosen=log.chosen[at],
+        eligible=log.eligible[at],
         propensities=some(log.propensities),
         probabilities=None if probabilities is None or np.isnan(probabilities).any() else probabilities,
         contexts=some(log.contexts),
         prompts=None,
         sessions=None,
         tasks=None,
-        outcomes={name: values[rows] for name, values in log.outcomes.items()},
-        decided_at=log.decided_at[rows],
+        outcomes={name: values[at] for name, values in log.outcomes.items()},
+        decided_at=log.decided_at[at],
     )

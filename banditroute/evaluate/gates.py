@@ -98,13 +98,13 @@ def diagnose(
         )
     if effective < _ROWS:
         refusals.append(
-            f"{n:,} decisions are worth {effective:.0f} of this policy's, at least 100 are needed; {_MORE_TRAFFIC}"
+            f"{n:,} decisions are worth {effective:,.0f} of this policy's, at least 100 are needed; {_MORE_TRAFFIC}"
         )
     elif effective < _SHARE * n:
-        refusals.append(f"{n:,} decisions are worth {effective:.0f} of this policy's, less than 1%; {_MORE_TRAFFIC}")
+        refusals.append(f"{n:,} decisions are worth {effective:,.0f} of this policy's, less than 1%; {_MORE_TRAFFIC}")
     elif effective < _GOOD_SHARE * n:
         warnings.append(
-            f"{n:,} decisions are worth {effective:.0f} of this policy's, less than 10%: intervals are wide"
+            f"{n:,} decisions are worth {effective:,.0f} of this policy's, less than 10%: intervals are wide"
         )
     if decisive < _DECISIVE_ROWS:
         refusals.append(

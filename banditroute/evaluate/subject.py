@@ -45,8 +45,9 @@ class Subject:
     replayed: bool = False
 
     def take(self, rows: NDArray[np.intp]) -> Subject:
-        """The policy on some rows."""
-        return replace(self, weights=self.weights[rows], target=None if self.target is None else self.target[rows])
+        """The policy on some rows, in their order."""
+        at = rows if len(rows) < len(self.weights) else slice(None)
+        return replace(self, weights=self.weights[at], target=None if self.target is None else self.target[at])
 
     def terms(self, y: Vector, log: BanditLog, predicted: Vector) -> Vector:
         """The headline estimator's, one for each row."""
