@@ -182,7 +182,8 @@ def evaluate(
     policies = [each[usable] if isinstance(each, np.ndarray) else each for each in policies]
     log = _take(log, usable)
     taught = len(log) // 2 if not learning and any(isinstance(each, Learner) for each in policies) else 0
-    first, second = (subject(log, each, prefer, objectives, taught, learning, seed) for each in policies)
+    learned = replace(log, outcomes={name: values for name, values in log.outcomes.items() if name in known})
+    first, second = (subject(learned, each, prefer, objectives, taught, learning, seed) for each in policies)
     log = _take(log, np.arange(taught, len(log)))
     groups = None if groups is None else groups[taught:]
 

@@ -110,6 +110,11 @@ def subject(
 
 def checked(policy: Policy, log: BanditLog) -> Policy:
     """A policy for this log, a spec turned into its learner; raises InvalidInputError for what is none."""
+    if not isinstance(policy, str | Learner | np.ndarray):
+        raise InvalidInputError(
+            f"policy is {policy!r:.80}; give 'logged', 'uniform', the name of an arm, a learner, or an array of "
+            "probabilities"
+        )
     if isinstance(policy, np.ndarray) and policy.shape != log.eligible.shape:
         raise InvalidInputError(
             f"the probabilities have shape {policy.shape}; the log has {log.eligible.shape} rows and arms"

@@ -233,6 +233,8 @@ class TestRefusals:
         [
             ("nobody", r"neither 'logged', 'uniform' nor an arm \(left, right, safe\); 'nobody' names no learner"),
             ("linucb(alpha=-1)", r"alpha"),
+            (None, "policy is None; give 'logged'"),
+            ([[1.0, 0.0, 0.0]], "an array of probabilities"),
             (np.full((5, 3), 1 / 3), r"have shape \(5, 3\)"),
             (np.full((N, 3), 0.5), "sum to 1"),
             (np.full((N, 3), np.nan), "sum to 1"),
@@ -250,3 +252,4 @@ class TestRefusals:
         with pytest.raises(InvalidInputError, match=r"'stars'.*declare your own"):
             evaluate(starred, "safe", prefer=Preference(stars=1.0))
         assert evaluate(starred, "safe").objectives["stars"].anytime is None
+        assert evaluate(starred, EpsilonGreedy()).objectives["stars"].value.value == 1.0  # and teaches nothing
