@@ -10,6 +10,8 @@ Source: cross-fitting: Chernozhukov et al. 2018, "Double/debiased machine learni
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -57,28 +59,20 @@ def cross_fitted(
     >>> cross_fitted(x, np.tile([0, 1], 20), y, arms=2, folds=2).round(1)[0]  # almost the averages, 0 and 1
     array([0.1, 1. ])
     """
-    rng = np.random.default_rng(seed)
     if groups is None:
         groups = np.arange(len(chosen))
     count = int(groups.max(initial=-1)) + 1
     if count < folds:
         raise InvalidInputError(f"{count} rows or groups cannot be cut into {folds} folds; log more")
-    fold = (rng.permutation(count) % folds)[groups]
-    z = _design(contexts)
-    y = outcomes.reshape(len(z), -1)
-    sums = _Sums.of(z, chosen, y, part=fold, parts=folds, arms=arms)
-    predicted = np.empty((len(z), arms, y.shape[1]))
-    for f in range(folds):
-        rows = np.flatnonzero(fold == f)
-        predicted[rows] = sums.without(f).predict(z[rows])
-    return predicted.reshape(len(z), arms, *outcomes.shape[1:])
+    fold = (np.random.default_rng(seed).permutation(count) % folds)[groups]
+    return _predict(contexts, chosen, outcomes, arms=arms, part=fold, teachers=lambda sums: sums.sum(axis=0) - sums)
 
 
 def progressive(contexts: Vector, chosen: NDArray[np.intp], outcomes: Vector, *, arms: int) -> Vector:
-    """Expected outcome of every arm for every row ``(n, K)``, learned from earlier rows alone.
+    """Expected outcome of every arm for every row, ``(n, K)`` or ``(n, K, m)``, learned from earlier rows alone.
 
     As sequences need it that hold at all times. The model is fitted anew whenever the rows have doubled; before the
-    first 64 nothing is expected but 0. Parameters as of :func:`cross_fitted`, outcomes ``(n,)``.
+    first 64 nothing is expected but 0. Parameters as of :func:`cross_fitted`.
 
     Examples
     --------
@@ -88,51 +82,44 @@ def progressive(contexts: Vector, chosen: NDArray[np.intp], outcomes: Vector, *,
            [0., 0.],
            [0., 1.]])
     """
-    n = len(chosen)
+    block = np.searchsorted(_FIRST_BLOCK * 2 ** np.arange(32), np.arange(len(chosen)), side="right")
+
+    def earlier(sums: Vector) -> Vector:
+        return np.concatenate([np.zeros_like(sums[:1]), np.cumsum(sums[:-1], axis=0)])
+
+    return _predict(contexts, chosen, outcomes, arms=arms, part=block, teachers=earlier)
+
+
+def _predict(
+    contexts: Vector,
+    chosen: NDArray[np.intp],
+    outcomes: Vector,
+    *,
+    arms: int,
+    part: NDArray[np.intp],
+    teachers: Callable[[Vector], Vector],
+) -> Vector:
+    """Predict each part of the rows by ridge regressions on its teachers.
+
+    ``teachers`` turns sums over the rows of each part into sums over the rows that this part is to learn from.
+    """
     z = _design(contexts)
-    y = outcomes[:, None]
-    predicted = np.zeros((n, arms))
-    begin = _FIRST_BLOCK
-    while begin < n:
-        past, block = slice(begin), slice(begin, 2 * begin)
-        sums = _Sums.of(z[past], chosen[past], y[past], part=np.zeros(begin, dtype=np.intp), parts=1, arms=arms)
-        predicted[block] = sums.predict(z[block])[:, :, 0]
-        begin *= 2
-    return predicted
-
-
-class _Sums:
-    """``Z'Z``, ``Z'y`` and counts of every part and arm: what ridge regressions on any parts are made of."""
-
-    def __init__(self, square: Vector, cross: Vector) -> None:
-        self.square, self.cross = square, cross  # (parts, K, 1 + d, 1 + d) and (parts, K, 1 + d, m)
-
-    @classmethod
-    def of(
-        cls, z: Vector, chosen: NDArray[np.intp], y: Vector, *, part: NDArray[np.intp], parts: int, arms: int
-    ) -> _Sums:
-        width, m = z.shape[1], y.shape[1]
-        square, cross = np.zeros((parts * arms, width, width)), np.zeros((parts * arms, width, m))
-        cell = part * arms + chosen
-        order = np.argsort(cell, kind="stable")
-        ends = np.cumsum(np.bincount(cell, minlength=parts * arms))
-        for c, rows in enumerate(np.split(order, ends[:-1])):
-            some = z[rows]
-            square[c], cross[c] = some.T @ some, some.T @ y[rows]
-        return cls(square.reshape(parts, arms, width, width), cross.reshape(parts, arms, width, m))
-
-    def without(self, part: int) -> _Sums:
-        return _Sums(np.delete(self.square, part, axis=0), np.delete(self.cross, part, axis=0))
-
-    def predict(self, z: Vector) -> Vector:
-        """Expected outcome of every arm ``(n, K, m)``."""
-        square, cross = self.square.sum(axis=0), self.cross.sum(axis=0)
-        mean = cross[:, 0].sum(axis=0) / max(square[:, 0, 0].sum(), 1.0)  # the first column is of ones
-        width = square.shape[-1]
-        penalty = np.diag([1.0] + [width - 1.0] * (width - 1))
-        theta = np.linalg.solve(square + penalty, cross - square[:, :, :1] * mean)
-        predicted: Vector = mean + np.einsum("nd,kdm->nkm", z, theta, optimize=True)
-        return predicted
+    y = outcomes.reshape(len(z), -1)
+    parts, width = int(part.max(initial=0)) + 1, z.shape[1]
+    square, cross = np.zeros((parts, arms, width, width)), np.zeros((parts, arms, width, y.shape[1]))
+    cell = part * arms + chosen
+    ends = np.cumsum(np.bincount(cell, minlength=parts * arms))
+    for c, rows in enumerate(np.split(np.argsort(cell, kind="stable"), ends[:-1])):
+        some, at = z[rows], divmod(c, arms)
+        square[at], cross[at] = some.T @ some, some.T @ y[rows]
+    penalty = np.diag([1.0] + [width - 1.0] * (width - 1))
+    predicted = np.empty((len(z), arms, y.shape[1]))
+    for p, (left, right) in enumerate(zip(teachers(square), teachers(cross), strict=True)):
+        mean = right[:, 0].sum(axis=0) / max(left[:, 0, 0].sum(), 1.0)  # the first column is of ones
+        theta = np.linalg.solve(left + penalty, right - left[:, :, :1] * mean)
+        rows = np.flatnonzero(part == p)
+        predicted[rows] = mean + np.einsum("nd,kdm->nkm", z[rows], theta, optimize=True)
+    return predicted.reshape(len(z), arms, *outcomes.shape[1:])
 
 
 def _design(contexts: Vector) -> Vector:
