@@ -35,7 +35,7 @@ class Calibration:
 
 
 def calibration(predicted: Vector, observed: Vector, *, bins: int = 10) -> Calibration:
-    """Compare predictions ``(n,)`` with what was observed ``(n,)``, in bins of as many rows each.
+    """Compare predictions ``(n,)`` with what was observed ``(n,)``, in bins of as many rows each, none of them empty.
 
     Source: Nguyen and O'Connor 2015, "Posterior calibration and exploratory analysis for natural language processing
     models" (adaptive binning).
@@ -47,12 +47,12 @@ def calibration(predicted: Vector, observed: Vector, *, bins: int = 10) -> Calib
     observed
         What came; rows where it is NaN are left out.
     bins
-        At least 1.
+        How many at most, at least 1.
 
     Raises
     ------
     InvalidInputError
-        For arrays that do not fit each other, and fewer rows than bins.
+        For arrays that do not fit each other, ``bins`` below 1, and no outcome at all.
 
     Examples
     --------
@@ -64,9 +64,9 @@ def calibration(predicted: Vector, observed: Vector, *, bins: int = 10) -> Calib
         raise InvalidInputError(f"predictions have shape {predicted.shape}, outcomes {observed.shape}; give (n,) twice")
     known = np.isfinite(predicted) & np.isfinite(observed)
     predicted, observed = predicted[known], observed[known]
-    if not 1 <= bins <= len(predicted):
-        raise InvalidInputError(f"bins is {bins}, and {len(predicted)} outcomes are known; give 1 to as many bins")
-    parts = np.array_split(np.argsort(predicted, kind="stable"), bins)
+    if bins < 1 or not len(predicted):
+        raise InvalidInputError(f"bins is {bins}, and {len(predicted)} outcomes are known; both must be at least 1")
+    parts = np.array_split(np.argsort(predicted, kind="stable"), min(bins, len(predicted)))
     rows = np.array([len(part) for part in parts])
     means, had = (np.array([values[part].mean() for part in parts]) for values in (predicted, observed))
     return Calibration(

@@ -109,6 +109,10 @@ class TestCalibration:
         assert found.error == pytest.approx((0.3 + 0.2) / 2)
         assert found.bias == pytest.approx(1.8 / 4 - 0.5)
 
+    def test_what_is_not_known_is_in_no_bin(self):
+        found = calibration(np.array([0.1, 0.9, 0.5]), np.array([0.0, np.nan, 1.0]))
+        assert (found.predicted.tolist(), found.observed.tolist(), found.rows.tolist()) == ([0.1, 0.5], [0, 1], [1, 1])
+
     def test_calibrated_predictions_have_little_error(self):
         rng = np.random.default_rng(0)
         p = rng.random(20_000)
@@ -119,7 +123,7 @@ class TestCalibration:
     @pytest.mark.parametrize(
         ("predicted", "observed", "bins"),
         [(np.zeros(3), np.zeros(2), 1), (np.zeros((2, 2)), np.zeros((2, 2)), 1), (np.zeros(3), np.zeros(3), 0),
-         (np.zeros(3), np.zeros(3), 4), (np.zeros(3), np.full(3, np.nan), 1)],
+         (np.zeros(3), np.full(3, np.nan), 1)],
     )  # fmt: skip
     def test_refusals(self, predicted, observed, bins):
         with pytest.raises(InvalidInputError):
