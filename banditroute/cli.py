@@ -50,7 +50,7 @@ def demo(log: Path | None, out: Path, seeds: int) -> None:
 
 
 @main.command()
-@click.argument("table", type=click.Path(exists=True, dir_okay=False, path_type=Path), required=False)
+@click.argument("log", required=False)
 @click.option(
     "--out",
     type=click.Path(file_okay=False, path_type=Path),
@@ -58,20 +58,21 @@ def demo(log: Path | None, out: Path, seeds: int) -> None:
     show_default=True,
     help="Folder for the page and its figures.",
 )
-@click.option("--seeds", type=click.IntRange(min=1), default=20, show_default=True, help="Orders of the requests.")
+@click.option(
+    "--seeds", type=click.IntRange(min=1), default=20, show_default=True, help="Orders of a table's requests."
+)
 @click.option("--quality", type=float, default=1.0, show_default=True, help="What one point of quality is worth.")
 @click.option("--cost-usd", type=float, default=0.0, show_default=True, help="What one dollar is worth.")
 @click.option("--budget-usd", type=float, help="What a request may cost on average: shown beside the spending.")
-def report(
-    table: Path | None, out: Path, seeds: int, quality: float, cost_usd: float, budget_usd: float | None
-) -> None:
-    """Simulate the default policies on an outcome TABLE, and write a page to read: charts and figures.
+def report(log: str | None, out: Path, seeds: int, quality: float, cost_usd: float, budget_usd: float | None) -> None:
+    """Write a page to read, with charts and figures, of a LOG in any format: a file, or a router's database.
 
-    TABLE is as for demo; without one, that which is shipped.
+    Of a table of outcomes (without LOG, the one that is shipped): what the default policies do with it. Of decisions:
+    what was done, what came of it, and whether that was to be expected.
     """
     from banditroute.report.write import write
 
-    page = write(table, out, seeds=seeds, prefer=Preference(quality=quality, cost_usd=cost_usd), budget_usd=budget_usd)
+    page = write(log, out, seeds=seeds, prefer=Preference(quality=quality, cost_usd=cost_usd), budget_usd=budget_usd)
     click.echo(f"{page}; the figures are beside it, as figures.json, CSV and PNG")
 
 
