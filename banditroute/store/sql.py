@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
 from banditroute._validate import label, number
 from banditroute.errors import InvalidConfigurationError, StoreError
-from banditroute.store.base import Fold, Learn, Memory, Served, Told
+from banditroute.store.base import Fold, Join, Learn, Memory, Served, Told
 from banditroute.store.outcomes import CLOSED
 from banditroute.types import Arm, Decision, Feedback, Tally
 
@@ -166,11 +166,11 @@ class SQLStore:
             return ticket
         return writer.add_feedback(feedback, learn)
 
-    def put_state(self, name: str, blob: bytes) -> None:
+    def put_state(self, name: str, blob: bytes, join: Join | None = None) -> None:
         """Queue a piece of state for writing; see :class:`~banditroute.store.base.Store`."""
         writer = self._writer
         if writer is not None:
-            writer.put_state(label(name, name="put_state(name)", error=InvalidConfigurationError), blob)
+            writer.put_state(label(name, name="put_state(name)", error=InvalidConfigurationError), blob, join)
 
     def add_tally(self, budget: str, tally: Tally, told: Told) -> None:
         """Queue what is counted for a budget; see :class:`~banditroute.store.base.Store`."""

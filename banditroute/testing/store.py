@@ -15,6 +15,7 @@ from banditroute.errors import ConflictingFeedbackError, StoreError, UnknownDeci
 from banditroute.store.base import Event, Memory, Store, Ticket
 from banditroute.testing.samples import decision, event, feedback, fold, ignore, remembered, summed
 from banditroute.testing.store_finding import FindingContract
+from banditroute.testing.store_joining import JoiningContract
 from banditroute.testing.store_tallies import TallyContract
 from banditroute.types import Arm, Feedback
 
@@ -22,7 +23,7 @@ DIMENSION = 3
 HOSTILE = ["'; DROP TABLE banditroute_decision; --", 'quo"ted \\ %s {} :x', "näme 🦙\u202e\n", "x" * 255]
 
 
-class StoreContract(FindingContract, TallyContract):
+class StoreContract(FindingContract, JoiningContract, TallyContract):
     """What a router relies on, as tests; a store of your own passes them all.
 
     Derive a class, say how to make the store, and how to come back to one that outlives its object; pytest collects it.
@@ -293,8 +294,7 @@ class StoreContract(FindingContract, TallyContract):
         store.put_state("empty", b"")
         expected = {"budget": b"new", "empty": b"", **{name: name.encode() for name in HOSTILE}}
         assert dict(self.again(store).states) == expected
-        # It is the router's, whatever its features, and no other's.
-        assert dict(self.again(store, features_version="2").states) == expected
+        assert dict(self.again(store, features_version="2").states) == expected  # the router's, whatever its features
         assert dict(self.again(store, router="another").states) == {}
         store.put_state("budget", b"closed")
         assert dict(self.again(store).states) == expected
