@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from banditroute.evaluate import arm_use, calibration
 from banditroute.learners import ThompsonSampling
@@ -44,8 +45,8 @@ def logged(log: BanditLog, *, prefer: Preference, budget_usd: float | None = Non
     quality = log.outcomes.get("quality")
     if log.contexts is not None and quality is not None:
         usable = ~np.isnan(log.contexts).any(axis=1)
-        if (usable & ~np.isnan(quality)).any():
-            sections.append(_calibration(log, log.contexts[usable], usable, quality))
+        if not np.isnan(quality[usable]).all():
+            sections.append(_calibration(log.arms, log.contexts[usable], log.chosen[usable], quality[usable]))
     return sections
 
 
@@ -65,7 +66,7 @@ def _arms(log: BanditLog) -> Section:
     return Section(
         name="arms",
         title="Arms",
-        says="Means of the outcomes that were reported. Arms were asked different things: which is better, they do not say.",
+        says="Means of what was reported. Arms were asked different things: who is better they do not say.",
         table=Table(columns=("arm", "decisions", "share", *log.outcomes), rows=rows),
     )
 
@@ -124,10 +125,8 @@ def _outcome(log: BanditLog, name: str, budget: float | None) -> Section:
     )
 
 
-def _calibration(log: BanditLog, contexts: Vector, usable: Vector, quality: Vector) -> Section:
-    spec = ThompsonSampling().belief
-    expected = foreseen(spec, log.arms, contexts, log.chosen[usable], quality[usable])
-    found = calibration(expected, quality[usable])
+def _calibration(arms: Sequence[str], x: Vector, chosen: NDArray[np.intp], quality: Vector) -> Section:
+    found = calibration(foreseen(ThompsonSampling().belief, arms, x, chosen, quality), quality)
     return Section(
         name="calibration",
         title="Calibration",
