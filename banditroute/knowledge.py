@@ -77,7 +77,14 @@ class Knowledge:
         if event.arm not in self.belief.arms:
             self._history.learn(event.arm, [event])  # for its return
             return
-        changed = self._drift.notice(self.belief, event.arm, event.x, measured(event.values))
+        changed = self._drift.notice(
+            self.belief,
+            event.arm,
+            event.x,
+            measured(event.values),
+            decided_at=event.decided_at,
+            ordinal=event.ordinal,
+        )
         for x, values, decided_at, ordinal, weight in observations_of(event):
             self.belief.update(event.arm, x, values, decided_at=decided_at, ordinal=ordinal, weight=weight)
         for objective in changed:

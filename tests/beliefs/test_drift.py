@@ -91,7 +91,10 @@ def test_a_reset_says_so_and_touches_nothing_else(caplog):
         found = serve(router, rng, requests=120, quality={"a": 0.3, "b": 0.9}, arms=["a"], cost=True)
     assert len(found) == 1
     since = 120 - found[0][1]
-    assert counts(router).tolist() == pytest.approx([10.0 + since, before[0][1]])
+    left, other = counts(router).tolist()
+    assert other == before[0][1]
+    assert since < left - 10.0 <= 130  # what came since the change, and at most a few from just before it
+    assert left - 10.0 > 115
     assert counts(router, "cost_usd").tolist() == pytest.approx([before[1][0] + 120, before[1][1]])
     new = ArmStatistics.from_bytes(router._chooser._knowledge.belief.statistics()["b"])
     assert [group.b.tolist() for group in new.groups] == [group.b.tolist() for group in old.groups]
