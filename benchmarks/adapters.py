@@ -1,0 +1,111 @@
+"""Choosing adapters and what is resident together, against caches and routers that do not know of each other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from benchmarks.harness import Row, command, row  # first: it sets the BLAS threads
+
+import numpy as np  # isort: skip
+from tqdm import tqdm
+
+from banditroute.adapters.controller import polar, polar_plus
+from banditroute.adapters.eviction import gdsf, lfu, lru
+from banditroute.simulate.adapter_traffic import adapter_traffic
+from banditroute.simulate.paging import LinearUCB, PagingPolicy, PagingRun, run
+
+REQUESTS = 8000
+UTILITY_PER_SECOND = 0.3  # so that a mean miss of .15 in utility is half a second of paging
+NOISE = 0.1
+POLICIES = {  # the oracles first: the others are measured against them
+    "oracle": PagingPolicy(route="omniscient", cache="oracle"),
+    "oracle_cache": PagingPolicy(cache="oracle"),
+    "banditroute": PagingPolicy(),
+    "polar": PagingPolicy(cache=polar()),
+    "polar_plus": PagingPolicy(cache=polar_plus()),
+    "lru_oblivious": PagingPolicy(route="oblivious", cache=lru),
+    "lfu_oblivious": PagingPolicy(route="oblivious", cache=lfu),
+    "lru_aware": PagingPolicy(cache=lru),
+    "gdsf_aware": PagingPolicy(cache=gdsf),
+    "edgelora": PagingPolicy(route="edgelora", cache=lru),
+    "static_random": PagingPolicy(cache="random"),
+    "static_popular": PagingPolicy(cache="popular"),
+}
+BASE = {"slots": 5, "miss_cost": 0.15, "adapters": 15, "shift_at": None, "exploration": 0.3}
+CELLS: Mapping[str, dict[str, float | None]] = {
+    "base": {},
+    "K=3": {"slots": 3},
+    "K=8": {"slots": 8},
+    "cost=0.05": {"miss_cost": 0.05},
+    "cost=0.3": {"miss_cost": 0.3},
+    "cost=0.6": {"miss_cost": 0.6},
+    "N=50": {"adapters": 50},
+    "N=200": {"adapters": 200},
+    "shift": {"shift_at": REQUESTS // 2},
+    "exploration=0.1": {"exploration": 0.1},
+    "exploration=1": {"exploration": 1.0},
+}
+
+
+@command()
+def main(*, files: list[Path], seeds: int) -> list[Row]:
+    """Regret, net utility, paging and hits of every policy, in a base case and where one thing is different from it.
+
+    15 adapters, 15 task types of Zipf(0.9) popularity, 5 slots and one for staging, 8,000 requests, noise 0.1, a mean
+    miss costs 0.15 of utility. All policies have the same learner, whose prior mean is the best an adapter can be, and
+    the same memory. Regret is against the best fixed cache with an omniscient router; `log_slope` is that of the mean
+    regret over the last three quarters, `ratio_to_oracle_cache` regret over that of the best fixed cache with the same
+    learner. The base case explores with strength 0.3: three standard deviations of noise.
+    """
+    rows: list[Row] = []
+    with tqdm(total=len(CELLS) * len(POLICIES)) as progress:
+        for case, differs in CELLS.items():
+            cell = {**BASE, **differs}
+            traffics = [
+                adapter_traffic(
+                    seed=seed,
+                    adapters=cell["adapters"],
+                    requests=REQUESTS,
+                    miss_cost=cell["miss_cost"],
+                    shift_at=cell["shift_at"],
+                )
+                for seed in range(seeds)
+            ]
+            learner = LinearUCB(alpha=cell["exploration"] / NOISE)
+            best: dict[str, np.ndarray] = {}
+            for name, policy in POLICIES.items():
+                progress.set_description(f"{case} {name}")
+                found = run(traffics, policy=policy, slots=cell["slots"], learner=learner)
+                if name == "oracle":
+                    best["net"] = found.net
+                rows += _rows(case, name, found, best)
+                progress.update()
+    return rows
+
+
+def _rows(case: str, policy: str, found: PagingRun, best: dict[str, np.ndarray]) -> list[Row]:
+    """The figures of one policy, where ``best`` has the net utility of the oracle and the regret of its cache."""
+    regret = (best["net"] - found.net).cumsum(axis=1)
+    total = regret[:, -1]
+    if policy == "oracle_cache":
+        best["regret"] = total
+    seconds = found.paid.sum(axis=1) / UTILITY_PER_SECOND
+    rows = [
+        row(case, policy, "regret", total, higher_is_better=False),
+        row(case, policy, "net_utility", found.net.mean(axis=1)),
+        row(case, policy, "paging_seconds", 1000.0 * seconds / REQUESTS, higher_is_better=False),
+        row(case, policy, "hit_rate", found.hit.mean(axis=1)),
+    ]
+    if policy != "oracle":
+        mean = regret.mean(axis=0)
+        slope = np.log(mean[-1] / mean[REQUESTS // 4 - 1]) / np.log(4.0)
+        rows += [
+            row(case, policy, "log_slope", [slope]),
+            row(case, policy, "ratio_to_oracle_cache", [total.mean() / best["regret"].mean()], higher_is_better=False),
+        ]
+    return rows
+
+
+if __name__ == "__main__":
+    main()
