@@ -60,6 +60,24 @@ def _range(low: float, high: float) -> str:
     return f"between {low:g} and {high:g}"
 
 
+def whole(value: object, *, name: str, low: int = 1, error: type[InvalidInputError] = InvalidInputError) -> int:
+    """``value`` as a whole number of at least ``low``.
+
+    Raises
+    ------
+    InvalidInputError
+        (or the subclass given as ``error``) for a bool, anything but an int, and a smaller one.
+
+    Examples
+    --------
+    >>> whole(2, name="slots")
+    2
+    """
+    if not isinstance(value, int) or isinstance(value, bool) or value < low:
+        raise error(f"{name} is {value!r}; give a whole number of at least {low}")
+    return value
+
+
 def label(value: object, *, name: str, error: type[InvalidInputError] = InvalidInputError) -> str:
     """``value`` as a non-empty string that every database can hold.
 

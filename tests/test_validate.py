@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from banditroute._validate import label, number
+from banditroute._validate import label, number, whole
 from banditroute.errors import BanditRouteError, InvalidFeedbackError, InvalidInputError
 
 
@@ -89,6 +89,19 @@ def test_a_label_is_any_text_that_a_database_can_hold(value):
 def test_other_labels_are_refused(value, message):
     with pytest.raises(InvalidFeedbackError, match=message):
         label(value, name="session", error=InvalidFeedbackError)
+
+
+@pytest.mark.parametrize("low", [0, 1, 5])
+def test_a_whole_number_passes_from_its_least_on(low):
+    assert whole(low, name="n", low=low) == low
+    with pytest.raises(InvalidFeedbackError, match=f"n is {low - 1}; give a whole number of at least {low}"):
+        whole(low - 1, name="n", low=low, error=InvalidFeedbackError)
+
+
+@pytest.mark.parametrize("value", [True, 2.0, "2", None, math.nan, math.inf])
+def test_what_is_no_whole_number_is_refused(value):
+    with pytest.raises(InvalidInputError, match="give a whole number of at least 1"):
+        whole(value, name="n")
 
 
 def test_an_invalid_input_is_a_value_error_of_ours():

@@ -9,6 +9,10 @@ from banditroute.adapters.backends.base import (
     LoadResult,
     Tier,
 )
+from banditroute.adapters.backends.peft import PeftBackend
+from banditroute.adapters.backends.sglang import SGLangBackend
+from banditroute.adapters.backends.simulated import SimulatedBackend
+from banditroute.adapters.backends.vllm import VLLMBackend
 from banditroute.adapters.spec import AdapterSpec
 
 __all__ = [
@@ -19,5 +23,9 @@ __all__ = [
     "Capacity",
     "CostEstimate",
     "LoadResult",
+    "PeftBackend",
+    "SGLangBackend",
+    "SimulatedBackend",
     "Tier",
+    "VLLMBackend",
 ]

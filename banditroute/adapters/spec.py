@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from banditroute._imports import optional
-from banditroute._validate import label
+from banditroute._validate import label, whole
 from banditroute.errors import AdapterIncompatibleError, AdapterNotFoundError, InvalidConfigurationError
 
 WEIGHTS = "adapter_model.safetensors"
@@ -66,10 +66,8 @@ class AdapterSpec:
             raise InvalidConfigurationError(f"path of adapter {self.name!r} is {self.path!r}; give a non-empty string")
         for name in ("size_bytes", "rank", "modules"):
             value = getattr(self, name)
-            if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
-                raise InvalidConfigurationError(
-                    f"{name} of adapter {self.name!r} is {value!r}; give a whole number of at least 1, or None"
-                )
+            if value is not None:
+                whole(value, name=f"{name} of adapter {self.name!r}", error=InvalidConfigurationError)
         if self.base_model is not None:
             label(self.base_model, name=f"base_model of adapter {self.name!r}", error=InvalidConfigurationError)
         if not isinstance(self.pinned, bool):

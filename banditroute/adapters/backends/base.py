@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol, runtime_checkable
 
+from banditroute._validate import whole
 from banditroute.adapters.spec import AdapterSpec
-from banditroute.errors import AdapterIncompatibleError
+from banditroute.errors import AdapterIncompatibleError, InvalidConfigurationError
 
 
 class Tier(StrEnum):
@@ -42,19 +43,30 @@ class Capability(StrEnum):
 class Capacity:
     """How much fits into the memory that serves requests.
 
-    Attributes
+    Parameters
     ----------
     slots
-        Adapters that may be resident; None: no limit.
+        Adapters that may be resident, at least 1; None: no limit.
     size_bytes
-        Bytes that they may have together; None: no limit.
+        Bytes that they may have together, at least 1; None: no limit.
     staging_slots
-        Further slots, for adapters that serve a request or two and leave again.
+        Further slots, at least 0, for adapters that serve a request or two and leave again.
+
+    Raises
+    ------
+    InvalidConfigurationError
+        For another number.
     """
 
     slots: int | None = None
     size_bytes: int | None = None
     staging_slots: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("slots", "size_bytes"):
+            if getattr(self, name) is not None:
+                whole(getattr(self, name), name=name, error=InvalidConfigurationError)
+        whole(self.staging_slots, name="staging_slots", low=0, error=InvalidConfigurationError)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +93,7 @@ class LoadResult:
 
     @property
     def was_resident(self) -> bool:
-        """Whether it was in a slot already: then ``seconds`` says nothing of what paging costs."""
+        """Whether it was there already, as far as is known: then ``seconds`` says nothing of what paging costs."""
         return self.source is Tier.GPU
 
 
@@ -178,16 +190,16 @@ class AsyncAdapterBackend(AdapterBackend, Protocol):
         ...
 
 
-def check_same(adapter: AdapterSpec, held: AdapterSpec) -> None:
-    """Refuse ``adapter`` if another one, ``held``, goes by its name.
+def check_same(adapter: AdapterSpec, path: str) -> None:
+    """Refuse ``adapter`` if the one that goes by its name is that in ``path``, and that is another one.
 
     Raises
     ------
     AdapterIncompatibleError
-        If their paths differ.
+        If it is.
     """
-    if adapter.path != held.path:
+    if adapter.path != path:
         raise AdapterIncompatibleError(
-            f"the name {adapter.name!r} belongs to the adapter in {held.path!r}, and {adapter.path!r} is another one; "
+            f"the name {adapter.name!r} belongs to the adapter in {path!r}, and {adapter.path!r} is another one; "
             "give it another name"
         )

@@ -19,7 +19,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from banditroute._imports import optional
-from banditroute._validate import number
+from banditroute._validate import number, whole
 from banditroute.adapters.backends.base import Capability, Capacity, CostEstimate, LoadResult, Tier, check_same
 from banditroute.adapters.spec import CONFIG, WEIGHTS, AdapterSpec, read_config, reading
 from banditroute.errors import (
@@ -95,8 +95,7 @@ class PeftBackend:
             "max_rank": max_rank,
             "ram_bytes": 1 if ram_bytes is None else ram_bytes,
         }.items():
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise InvalidConfigurationError(f"{name} is {value!r}; give a whole number of at least 1")
+            whole(value, name=name, error=InvalidConfigurationError)
         self._slots = [f"slot{i}" for i in range(slots + 1)]
         self._layers = _add_slots(model, self._slots, max_rank, target_modules)
         self._max_rank = max_rank
@@ -125,7 +124,7 @@ class PeftBackend:
             with self._lock:
                 known = self._ram.get(adapter.name)
                 if known is not None:
-                    check_same(adapter, known.adapter)
+                    check_same(adapter, known.adapter.path)
                     self._ram.move_to_end(adapter.name)
                 if adapter.name in self._slot_of:
                     return LoadResult(name=adapter.name, seconds=0.0, source=Tier.GPU)
@@ -271,9 +270,10 @@ def _add_slots(
         raise InvalidConfigurationError("the model has LoRA adapters; give one without, and load them by their specs")
     targets = target_modules if isinstance(target_modules, str) else list(target_modules)
     try:
-        for slot in slots:
-            config = peft.LoraConfig(r=rank, target_modules=targets, inference_mode=True)
-            peft.inject_adapter_in_model(config, model, slot)
+        configs = {slot: peft.LoraConfig(r=rank, target_modules=targets, inference_mode=True) for slot in slots}
+        tuner = lora.LoraModel(model, configs, slots[0])
+        for slot in slots[1:]:
+            tuner.inject_adapter(model, slot)
     except ValueError as error:
         raise InvalidConfigurationError(f"target_modules {target_modules!r} do not fit the model: {error}") from error
     model.eval().requires_grad_(False)

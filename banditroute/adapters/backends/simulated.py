@@ -41,9 +41,9 @@ class SimulatedBackend:
 
     Examples
     --------
-    >>> backend = SimulatedBackend(capacity=Capacity(slots=2), base_seconds=0.1, bytes_per_second=1e9, jitter=0.0)
-    >>> backend.load(AdapterSpec(name="law", path="law", size_bytes=200_000_000)).seconds
-    0.3
+    >>> backend = SimulatedBackend(capacity=Capacity(slots=2), base_seconds=0.25, bytes_per_second=1e9, jitter=0.0)
+    >>> backend.load(AdapterSpec(name="law", path="law", size_bytes=250_000_000)).seconds
+    0.5
     >>> backend.resident()
     {'law': <Tier.GPU: 'gpu'>}
     """
@@ -94,7 +94,7 @@ class SimulatedBackend:
         with self._lock:
             held = self._resident.get(adapter.name)
             if held is not None:
-                check_same(adapter, held)
+                check_same(adapter, held.path)
                 return LoadResult(name=adapter.name, seconds=0.0, source=Tier.GPU)
             limit = self._capacity
             used = sum(self.size(each) for each in self._resident.values())
