@@ -25,7 +25,7 @@ from banditroute.errors import (
 from banditroute.explanation import Explanation
 from banditroute.features import SentenceEmbedding, TextFeatures
 from banditroute.learners import EpsilonGreedy, Learner, LinUCB, SquareCB, ThompsonSampling
-from banditroute.limits import CircuitBreaker, Limits
+from banditroute.limits import Budget, CircuitBreaker, Limits, Spend
 from banditroute.policies import Mixture, Uniform
 from banditroute.records import Records
 from banditroute.rewards import Objective
@@ -42,6 +42,7 @@ __all__ = [
     "Arm",
     "BackendUnavailableError",
     "BanditRouteError",
+    "Budget",
     "CircuitBreaker",
     "ConflictingFeedbackError",
     "Decision",
@@ -66,6 +67,7 @@ __all__ = [
     "Router",
     "SQLStore",
     "SentenceEmbedding",
+    "Spend",
     "SquareCB",
     "StoreError",
     "TextFeatures",

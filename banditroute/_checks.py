@@ -14,6 +14,7 @@ from banditroute.features.base import Featurizer
 from banditroute.features.given import GivenFeatures
 from banditroute.learners import Learner, ThompsonSampling
 from banditroute.limits.breaker import CircuitBreaker
+from banditroute.limits.budget import Budget
 from banditroute.limits.constraints import Limits
 from banditroute.rewards.objectives import Objective
 from banditroute.rewards.utility import Prefer
@@ -191,6 +192,17 @@ def check_breaker(breaker: CircuitBreaker | None) -> CircuitBreaker | None:
     if breaker is not None and not isinstance(breaker, CircuitBreaker):
         raise InvalidConfigurationError(f"breaker is {breaker!r}; give a CircuitBreaker, or None for none")
     return breaker
+
+
+def check_budgets(budgets: Sequence[Budget]) -> None:
+    """Refuse what is no list of budgets, and two that count the same."""
+    if not isinstance(budgets, Sequence) or not all(isinstance(budget, Budget) for budget in budgets):
+        raise InvalidConfigurationError(f"budgets is {budgets!r}; give a list, [Budget(usd=20.0)]")
+    counted = [(budget.objective, budget.per, budget.tag) for budget in budgets]
+    twice = {each for each in counted if counted.count(each) > 1}
+    if twice:
+        objective, per, tag = twice.pop()
+        raise InvalidConfigurationError(f"two budgets count {objective} per {per} with tag {tag!r}; give one of them")
 
 
 def check_limits(limits: Limits | None, *, error: type[InvalidInputError] = InvalidRequestError) -> Limits | None:

@@ -5,28 +5,32 @@ from __future__ import annotations
 import math
 import os
 import threading
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 
 import numpy as np
 
-from banditroute.beliefs.base import Belief, Prior
-from banditroute.beliefs.drift import Drift, Reset
+from banditroute.beliefs.base import Belief
+from banditroute.beliefs.drift import Reset
 from banditroute.draw import CannotChooseError, draw
 from banditroute.errors import InvalidRequestError
-from banditroute.history import History
+from banditroute.knowledge import Knowledge
 from banditroute.learners import Learner
-from banditroute.limits.constraints import Excess, Limits, excess
+from banditroute.limits.budget import Spend
+from banditroute.limits.constraints import Limits
 from banditroute.limits.gate import Gate
+from banditroute.outlook import Outlook, look, tokens_of
 from banditroute.policies.base import start
 from banditroute.rewards.objectives import Objective
 from banditroute.rewards.prices import TokenPrices
 from banditroute.rewards.scaling import Scaled, Scales
 from banditroute.rewards.utility import utility, weights
-from banditroute.store.base import Event, Memory
+from banditroute.store.base import Event, Memory, Served
+from banditroute.store.outcomes import measured
 from banditroute.types import Arm, Decision, Preference, Request, Vector
 
-_CHARACTERS_PER_TOKEN = 4.0
 _CACHED_PREFERENCES = 1024
+_NOT_FINITE = "the belief is not finite; verify or restore the stored statistics"
 
 
 class Chooser:
@@ -69,25 +73,25 @@ class Chooser:
         self._policy = start(learner.policy, objectives=objectives)
         self._of_context = learner.context_exploration**2
         self._policy_text = repr(learner)
-        self._learner = learner
-        self._features_version, self._dimension = features_version, dimension
-        self._priors = {o.name: Prior(mean=o.prior_mean, noise=o.prior_noise) for o in objectives.values()}
+        self._dimension = dimension
         self._rng = rng
         self._lock = threading.Lock()
         self._changing = threading.Lock()  # held, outside the other, while the belief is exchanged
         self._weights: dict[Preference, Vector] = {}
-        self._drift = Drift(
-            test=learner.drift,
-            belief=learner.belief,
-            dimension=dimension,
+        self._weighed: tuple[str, ...] = ()  # the objectives that they are of
+        self._seat(arms)
+        self._knowledge = Knowledge(
+            arms=arms,
+            objectives=objectives,
+            learner=learner,
+            watched=gate.accounts.objectives,
             features_version=features_version,
+            dimension=dimension,
+            memory=memory,
             put_state=put_state,
         )
-        self._seat(arms)
-        self._history = self._recall(memory)
-        self._belief = self._believe(self._remembered(self._history, arms, memory), arms)
         for event in memory.pending:
-            self._policy.learn(event.arm, event.x, event.values)
+            self._policy.learn(event.arm, event.x, measured(event.values))
         self._learned = memory.feedback
         self._decided = memory.decisions
 
@@ -123,53 +127,60 @@ class Chooser:
             eligible = None if among is None else [k for k, name in enumerate(names) if name in among]
             if eligible == []:
                 raise InvalidRequestError(f"no arm is left: {', '.join(among or ())} was removed meanwhile")
-            belief = self._belief
+            belief, gate = self._knowledge.belief, self._gate
             if limits is not None:
-                self._watch(limits.objectives.values())
-            signed = self._weights.get(preference)
+                belief.watch(list(limits.objectives.values()))
+            signed = self._weights.get(preference) if belief.objectives is self._weighed else None
             if signed is None:
-                signed = self._weigh(preference)
+                signed = self._weigh(preference, belief)
             belief.advance(now, ordinal)
-            means, spreads, averages = belief.predict(x)
-            explored = np.sqrt(self._of_context * spreads * spreads + (1.0 - self._of_context) * averages * averages)
-            computed = None if self._prices is None else self._price(self._prices, request, means, spreads, explored)
-            objectives = belief.objectives
-            if "availability" in objectives:
-                j = objectives.index("availability")
-                means[j], spreads[j] = self._gate.availability()
-                explored[j] = spreads[j]
-            information = belief.information
+            outlook = self._look(request, belief, x)
+            objectives, means, spreads, explored, _ = outlook
             admission = None
-            if limits is not None or self._gate.bars(request.input_tokens):
-                admission = self._gate.admit(
+            if limits is not None or gate.bars(request.input_tokens):
+                admission = gate.admit(
                     range(len(names)) if eligible is None else eligible,
                     tokens=request.input_tokens,
                     now=now,
                     limits=limits,
-                    beyond=self._judge(limits, means, spreads, computed) if limits and limits.objectives else None,
+                    beyond=outlook.excess(limits, belief.counts) if limits and limits.objectives else None,
                 )
                 eligible = admission.positions
+            utilities, utility_spreads = utility(signed, means, explored)
+            penalties = self._no_penalty
+            if gate.accounts.count(request.tags):
+                spends = {name: means[objectives.index(name)] for name in gate.accounts.objectives}
+                if not all(math.isfinite(row.sum()) for row in (utilities, *spends.values())):
+                    raise CannotChooseError(_NOT_FINITE)
+                positions = range(len(names)) if eligible is None else eligible
+                penalties, eligible = gate.accounts.pace(
+                    request.tags, utilities, utility_spreads, spends, positions, now
+                )
+                utilities = utilities - penalties
+            information = belief.information
             if eligible is not None:
                 names = tuple(names[k] for k in eligible)
-                means, spreads, explored = means[:, eligible], spreads[:, eligible], explored[:, eligible]
+                means, spreads = means[:, eligible], spreads[:, eligible]
+                utilities, utility_spreads = utilities[eligible], utility_spreads[eligible]
+                penalties = penalties[eligible]
 
                 def information() -> Vector:
                     some: Vector = belief.information()[eligible]
                     return some
 
-            utilities, utility_spreads = utility(signed, means, explored)
             if not math.isfinite(np.vdot(utilities, utilities) + np.vdot(utility_spreads, utility_spreads)):
-                raise CannotChooseError("the belief is not finite; verify or restore the stored statistics")
+                raise CannotChooseError(_NOT_FINITE)
             probabilities = self._policy.probabilities(
                 utilities, utility_spreads, arms=names, information=information, x=x
             )
             chosen, propensity = draw(probabilities, len(names), self._rng.random())
-            self._gate.choose(names[chosen], now)
+            id = _new_id(now)
+            self._enter(id, request, chosen, names, probabilities, now)
         return Decision(
-            id=_new_id(now),
+            id=id,
             arm=names[chosen],
             propensity=propensity,
-            reason="policy" if admission is None else admission.reason(chosen, names[chosen]),
+            reason="policy" if admission is None else admission.reason(names[chosen]),
             decided_at=now,
             arms=names,
             probabilities=probabilities,
@@ -178,7 +189,7 @@ class Chooser:
             spreads=spreads,
             utilities=utilities,
             utility_spreads=utility_spreads,
-            penalties=self._no_penalty[: len(names)],
+            penalties=penalties,
             x=x,
             preference=preference,
             policy=self._policy_text,
@@ -204,17 +215,21 @@ class Chooser:
         arm = arm if arm in names else names[0]
         nothing = np.zeros((0, len(names)))
         zeros = np.zeros(len(names))
+        probabilities = np.array([float(name == arm) for name in names])
+        id = _new_id(now)
         with self._lock:
             ordinal = self._decided
             self._decided += 1
+            with suppress(Exception):  # what fails may be the gate itself
+                self._enter(id, request, names.index(arm), names, probabilities, now)
         return Decision(
-            id=_new_id(now),
+            id=id,
             arm=arm,
             propensity=1.0,
             reason=f"fallback: {trouble}",
             decided_at=now,
             arms=names,
-            probabilities=np.array([float(name == arm) for name in names]),
+            probabilities=probabilities,
             objectives=(),
             means=nothing,
             spreads=nothing,
@@ -244,138 +259,103 @@ class Chooser:
         """Learn what is newly known of a decision."""
         with self._lock:
             self._learned += event.first
-            if event.arm not in self._names:
-                self._history.learn(event.arm, [event])  # for its return
-                return
-            known = len(self._belief.objectives)
-            changed = self._drift.notice(self._belief, event.arm, event.x, event.values)
-            self._belief.update(event.arm, event.x, event.values, decided_at=event.decided_at, ordinal=event.ordinal)
-            self._policy.learn(event.arm, event.x, event.values)
-            self._scales.add(event.arm, event.values)
-            if len(self._belief.objectives) != known:
-                self._weights.clear()
-            for objective in changed:
-                left = self._drift.reset(self._belief.statistics(), event.arm, objective, event.decided_at)
-                self._exchange(self._believe(left, self._arms))
+            self._knowledge.learn(event)
+            if event.arm in self._names:
+                outcomes = measured(event.values)
+                self._policy.learn(event.arm, event.x, outcomes)
+                self._scales.add(event.arm, outcomes)
+
+    def compare(self, winner: Served, loser: Served) -> tuple[float, float]:
+        """What it teaches of the quality of each that the one answer was preferred to the other."""
+        with self._lock:
+            return self._knowledge.compare(winner, loser)
+
+    def expect(self, served: Served, request: Request) -> tuple[float, dict[str, float]]:
+        """The quality expected of an arm that served, and the utility of every arm, had each been asked instead."""
+        x = served.x
+        with self._lock:
+            quality = self._knowledge.quality(served.arm, x)
+            if x is None or len(x) != self._dimension:
+                return quality, {}
+            belief = self._knowledge.belief
+            signed = self._weigh(served.preference, belief)
+            return quality, dict(
+                zip(self._names, (signed @ self._look(request, belief, x).means).tolist(), strict=True)
+            )
 
     @property
     def resets(self) -> tuple[Reset, ...]:
         """The latest change of everything that changed, oldest first."""
         with self._lock:
-            return self._drift.resets
+            return self._knowledge.resets
 
-    def report(self, event: Event, now: float) -> None:
-        """Tell the gate what is newly reported, ``now``, and learned already."""
+    def report(self, id: str, event: Event, now: float) -> None:
+        """Tell the gate what is newly reported, ``now``, of decision ``id``, and learned already."""
         with self._lock:
-            self._gate.report(event.arm, event.values, decided_at=event.decided_at, now=now, first=event.first)
+            self._gate.report(id, event.arm, event.values, decided_at=event.decided_at, now=now, first=event.first)
+
+    def spends(self, now: float) -> tuple[Spend, ...]:
+        """How each budget stands."""
+        with self._lock:
+            return self._gate.accounts.spends(now)
+
+    def _look(self, request: Request, belief: Belief, x: Vector) -> Outlook:
+        return look(
+            belief,
+            x,
+            of_context=self._of_context,
+            prices=self._prices,
+            tokens=None if self._prices is None else tokens_of(request),
+            availability=self._gate.availability,
+        )
+
+    def _enter(
+        self, id: str, request: Request, chosen: int, names: Sequence[str], probabilities: Vector, now: float
+    ) -> None:
+        """Tell the gate of the decision ``id`` for the ``chosen``-th of ``names``."""
+        tokens = None if self._prices is None else tokens_of(request)
+        by_tokens = None
+        if self._prices is not None and tokens is not None:
+            by_tokens = self._prices.by_tokens(self._names.index(names[chosen]), tokens)
+        self._gate.choose(id, chosen, names, probabilities, request.tags, now, by_tokens)
 
     def refresh(self, memory: Memory) -> None:
         """Believe what is remembered now in place of what was; meanwhile nothing may be learned."""
         with self._changing:
-            history = self._recall(memory)
-            belief = self._believe(self._remembered(history, self._arms, memory), self._arms)
+            known = self._knowledge.recall(memory)
             with self._lock:
-                self._history = history
-                self._exchange(belief)
+                self._knowledge.replace(*known)
                 self._learned = memory.feedback
                 self._decided = max(self._decided, memory.decisions)
 
     def warm_start(self, statistics: Mapping[str, bytes]) -> None:
         """Begin anew from these statistics of a log, in place of an earlier log's, and from all feedback."""
         with self._changing, self._lock:
-            self._history.keep(self._belief.statistics())
-            self._history.warm = dict(statistics)
-            self._exchange(self._believe(self._history.begin(self._arms), self._arms))
+            self._knowledge.warm_start(statistics)
 
     def set_arms(self, arms: Sequence[Arm]) -> None:
         """Choose among ``arms`` from now on; what was learned of others is kept for their return."""
         with self._changing, self._lock:
-            self._history.keep(self._belief.statistics())
-            belief = self._believe(self._history.begin(arms), arms)
+            self._knowledge.set_arms(arms)
             self._gate.set_arms(arms)
             self._seat(arms)
-            self._exchange(belief)
 
     def _seat(self, arms: Sequence[Arm]) -> None:
         """Derive all that follows from the arms alone."""
-        self._arms = tuple(arms)
         self._names = tuple(arm.name for arm in arms)
         self._scales.set_arms(self._names)
         self._prices = TokenPrices(arms=arms) if any(arm.priced for arm in arms) else None
         self._no_penalty = np.zeros(len(arms))
         self._no_penalty.flags.writeable = False
 
-    def _recall(self, memory: Memory) -> History:
-        return History(
-            belief=self._learner.belief,
-            features_version=self._features_version,
-            dimension=self._dimension,
-            memory=memory,
-        )
-
-    def _remembered(self, history: History, arms: Sequence[Arm], memory: Memory) -> Mapping[str, bytes]:
-        """All that is remembered of the arms, less what changes of theirs took off."""
-        statistics = history.begin(arms)
-        left = self._drift.discounted(lambda: statistics, memory.states)
-        return statistics if left is None else left
-
-    def _believe(self, statistics: Mapping[str, bytes], arms: Sequence[Arm]) -> Belief:
-        belief = self._learner.belief.start(
-            arms=arms, dimension=self._dimension, priors=self._priors, statistics=statistics
-        )
-        if any(arm.priced for arm in arms):
-            belief.watch(["cost_usd", "output_tokens"])
-        return belief
-
-    def _exchange(self, belief: Belief) -> None:
-        belief.watch(self._belief.objectives)
-        self._belief = belief
-        self._weights.clear()
-
-    def _watch(self, objectives: Iterable[str]) -> None:
-        known = len(self._belief.objectives)
-        self._belief.watch(list(objectives))
-        if len(self._belief.objectives) != known:
+    def _weigh(self, preference: Preference, belief: Belief) -> Vector:
+        belief.watch([name for name, weight in preference.items() if weight > 0.0])
+        if belief.objectives is not self._weighed or len(self._weights) >= _CACHED_PREFERENCES:
             self._weights.clear()
-
-    def _weigh(self, preference: Preference) -> Vector:
-        self._watch(name for name, weight in preference.items() if weight > 0.0)
-        if len(self._weights) >= _CACHED_PREFERENCES:
-            self._weights.clear()
-        signed = weights(preference, self._belief.objectives, self._objectives)
+            self._weighed = belief.objectives
+        signed = weights(preference, belief.objectives, self._objectives)
         self._weights[preference] = signed
         return signed
-
-    def _price(
-        self, prices: TokenPrices, request: Request, means: Vector, spreads: Vector, explored: Vector
-    ) -> Vector | None:
-        """Replace the learned cost of priced arms by the one computed from tokens, and say of which ``(K,)``."""
-        tokens: float | None = request.input_tokens
-        if tokens is None:
-            if request.text is None:
-                return None  # neither counted nor countable: the learned cost stands
-            characters = sum(len(text) for _, text in request.messages) or len(request.text)
-            tokens = characters / _CHARACTERS_PER_TOKEN
-        cost, output = (self._belief.objectives.index(name) for name in ("cost_usd", "output_tokens"))
-        mean, spread = prices.cost_usd(tokens, means[output], spreads[output])
-        # An arm that reported dollars and never tokens is better known by its dollars.
-        known_by_tokens = (self._belief.counts("output_tokens") > 0) | (self._belief.counts("cost_usd") == 0)
-        by_tokens: Vector = prices.priced & known_by_tokens
-        means[cost] = np.where(by_tokens, mean, means[cost])
-        spreads[cost] = np.where(by_tokens, spread, spreads[cost])
-        _, spread = prices.cost_usd(tokens, means[output], explored[output])
-        explored[cost] = np.where(by_tokens, spread, explored[cost])
-        return by_tokens
-
-    def _judge(self, limits: Limits, means: Vector, spreads: Vector, computed: Vector | None) -> Excess:
-        """How far all arms are beyond ``limits``; a ``computed`` cost is known without any outcome."""
-        row = {name: self._belief.objectives.index(name) for name in limits.objectives.values()}
-        known = {name: self._belief.counts(name) for name in row}
-        if computed is not None and "cost_usd" in known:
-            known["cost_usd"] = np.where(computed, np.inf, known["cost_usd"])
-        return excess(
-            limits, {name: means[j] for name, j in row.items()}, {name: spreads[j] for name, j in row.items()}, known
-        )
 
 
 def _new_id(now: float) -> str:

@@ -10,8 +10,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from banditroute import warm_start
+from banditroute.beliefs import comparison
 from banditroute.beliefs.base import BeliefSpec, Observation
 from banditroute.store.base import Event, Fold, Memory
+from banditroute.store.outcomes import SHARE_OF, measured
 from banditroute.types import Arm
 
 _INHERITED_SHARE = 0.25
@@ -26,10 +28,23 @@ def fold_with(belief: BeliefSpec) -> Fold:
     """How a store folds events into the statistics of ``belief``."""
 
     def fold(blob: bytes | None, events: Sequence[Event]) -> bytes:
-        observations = [Observation(e.x, e.values, e.decided_at, e.ordinal, float(e.sign)) for e in events]
+        observations = [each for event in events for each in observations_of(event)]
         return belief.fold(blob, observations, dimension=len(events[0].x))
 
     return fold
+
+
+def observations_of(event: Event) -> list[Observation]:
+    """What an event teaches: its own outcomes, then each share of a session's outcome and each comparison."""
+    outcomes = measured(event.values)
+    parts = [(outcomes, 1.0)] if outcomes else []
+    for name in event.values.keys() - outcomes.keys():
+        objective, share, count = name.partition(SHARE_OF)
+        taught, weight = (objective, 1.0 / int(count)) if share else ("quality", comparison.WEIGHT)
+        parts.append(({taught: event.values[name]}, weight))
+    return [
+        Observation(event.x, values, event.decided_at, event.ordinal, event.sign * weight) for values, weight in parts
+    ]
 
 
 class History:

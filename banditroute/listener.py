@@ -13,13 +13,23 @@ from numpy.typing import ArrayLike
 from banditroute import warm_start
 from banditroute._checks import Conversation, bounded, check_log, check_outcomes
 from banditroute._validate import label, number
+from banditroute.cascade import Cascade
 from banditroute.choice import Chooser
-from banditroute.errors import InvalidConfigurationError, InvalidFeedbackError, InvalidRequestError, StoreError
+from banditroute.errors import (
+    InvalidConfigurationError,
+    InvalidFeedbackError,
+    InvalidRequestError,
+    StoreError,
+    UnknownDecisionError,
+)
 from banditroute.features.base import Featurizer
 from banditroute.learners import Learner
-from banditroute.rewards.objectives import Objective
+from banditroute.rewards.objectives import STANDARD_OBJECTIVES, Objective
 from banditroute.store.base import Event, Store, Ticket
+from banditroute.store.outcomes import PASSED_OVER_FOR, PREFERRED_TO, SHARE_OF
 from banditroute.types import Arm, Feedback, Request, Vector
+
+_STANDARD = {objective.name for objective in STANDARD_OBJECTIVES}
 
 
 class Listener:
@@ -30,14 +40,16 @@ class Listener:
     _features: Featurizer
     _learner: Learner
     _chooser: Chooser
+    _cascade: Cascade
     _store: Store
     _clock: Callable[[], float]
     _changing: threading.Lock
 
     def feedback(
         self,
-        decision_id: str,
+        decision_id: str | None = None,
         *,
+        session: str | None = None,
         quality: float | None = None,
         cost_usd: float | None = None,
         energy_joules: float | None = None,
@@ -55,6 +67,10 @@ class Listener:
         ----------
         decision_id
             ``decision.id``.
+        session
+            Instead of an id: a session or task whose decisions had one outcome together, when it is over. Of its n
+            decisions each without such an outcome of its own is given this one, and learns from it as an n-th of an
+            observation. Quality and your own objectives; what single calls took is reported with each.
         quality
             How good the answer was, in [0, 1].
         cost_usd, energy_joules, latency_seconds, output_tokens
@@ -70,16 +86,18 @@ class Listener:
         Raises
         ------
         InvalidFeedbackError
-            For no outcome at all, an unknown objective, or a value that is not a finite number in range.
+            For no outcome at all, an unknown objective, or a value that is not a finite number in range; for both an id
+            and a session, or neither.
         UnknownDecisionError
-            If no such decision is held.
+            If no such decision is held, or none of that session.
         ConflictingFeedbackError
             If an outcome is recorded with another value already; nothing of this report is taken.
         StoreError
             If the report could not be written; nothing was learned, report it again.
         """
-        self._report(
+        tickets = self._report(
             decision_id,
+            session,
             quality=quality,
             cost_usd=cost_usd,
             energy_joules=energy_joules,
@@ -88,19 +106,79 @@ class Listener:
             failed=failed,
             source=source,
             **user_objectives,
-        ).result()
+        )
+        for ticket in tickets:
+            ticket.result()
 
     async def afeedback(
-        self, decision_id: str, *, failed: bool | None = None, source: str | None = None, **outcomes: float | None
+        self,
+        decision_id: str | None = None,
+        *,
+        session: str | None = None,
+        failed: bool | None = None,
+        source: str | None = None,
+        **outcomes: float | None,
     ) -> None:
         """``feedback()`` for the event loop, which is free while the report is written.
 
         A cancelled wait does not take the report back.
         """
-        ticket = self._report(decision_id, failed=failed, source=source, **outcomes)
-        if isinstance(ticket, Future):
-            await asyncio.shield(asyncio.wrap_future(ticket))
-        else:
+        if session is not None:  # whose decisions are looked up, in a database
+            return await asyncio.to_thread(
+                self.feedback, decision_id, session=session, failed=failed, source=source, **outcomes
+            )
+        for ticket in self._report(decision_id, None, failed=failed, source=source, **outcomes):
+            if isinstance(ticket, Future):
+                await asyncio.shield(asyncio.wrap_future(ticket))
+            else:
+                ticket.result()
+
+    def compare(self, winner_id: str, loser_id: str, *, source: str | None = None) -> None:
+        """Report which of two answers was better, where neither has a quality of its own.
+
+        Teaches the quality of both arms by a Bradley-Terry step: the more the less it was expected. Returns when it is
+        durable and learned; the same report again is harmless. Of two answers of one arm nothing is learned.
+
+        Parameters
+        ----------
+        winner_id, loser_id
+            ``decision.id`` of the answer that was preferred, and of the other: two decisions for one request, such as
+            ``route(request)`` and ``route(request, exclude=[first.arm])``.
+        source
+            As in ``feedback``.
+
+        Raises
+        ------
+        InvalidFeedbackError
+            For a decision compared with itself.
+        UnknownDecisionError
+            If one of them is not held.
+        ConflictingFeedbackError
+            If the other was preferred by an earlier report.
+        StoreError
+            If the report could not be written; report it again.
+
+        Examples
+        --------
+        >>> from banditroute import Router
+        >>> router = Router(arms=["small", "large"], features=1, seed=0)
+        >>> for _ in range(100):
+        ...     answers = [router.route([0.5], arms=[arm]) for arm in ("small", "large")]
+        ...     router.compare(answers[1].id, answers[0].id)
+        >>> router.route([0.5]).arm
+        'large'
+        """
+        if winner_id == loser_id:
+            raise InvalidFeedbackError(f"decision {winner_id!r} is compared with itself; give two decisions")
+        winner, loser = (self._store.find(checked_id(id)) for id in (winner_id, loser_id))
+        if winner.arm == loser.arm:
+            return
+        won, lost = self._chooser.compare(winner, loser)
+        tickets = [
+            self._add(winner_id, {PREFERRED_TO + loser_id: won}, source),
+            self._add(loser_id, {PASSED_OVER_FOR + winner_id: lost}, source),
+        ]
+        for ticket in tickets:
             ticket.result()
 
     def warm_start(
@@ -177,22 +255,56 @@ class Listener:
                 )
         return x
 
-    def _report(self, decision_id: str, *, failed: bool | None, source: str | None, **values: float | None) -> Ticket:
-        if not isinstance(decision_id, str):
+    def _report(
+        self,
+        decision_id: str | None,
+        session: str | None,
+        *,
+        failed: bool | None,
+        source: str | None,
+        **values: float | None,
+    ) -> list[Ticket]:
+        if (decision_id is None) == (session is None):
             raise InvalidFeedbackError(
-                f"decision_id is {decision_id!r} ({type(decision_id).__name__}); give the string decision.id"
+                f"feedback is for a decision or for a session, got {decision_id!r} and session={session!r}; give one"
             )
+        if session is None:
+            checked = check_outcomes(self._objectives, values, failed)
+            return [self._add(checked_id(decision_id), checked, source)]
+        label(session, name="session", error=InvalidFeedbackError)
+        checked = check_outcomes(self._objectives, values, failed)
+        of_calls = [name for name in checked if name != "quality" and name in _STANDARD]
+        if of_calls or not checked:
+            raise InvalidFeedbackError(
+                f"{', '.join(of_calls) or 'no outcome'} is given for session {session!r}; give quality or an objective "
+                "of your own, and report what calls took with their decisions"
+            )
+        ids = self._store.find_session(session)
+        if not ids:
+            raise UnknownDecisionError(
+                f"no decision of session {session!r} is held; check its name, as given to route()"
+            )
+        shares = {f"{name}{SHARE_OF}{len(ids)}": value for name, value in checked.items()}
+        return [self._add(id, shares, source) for id in ids]
+
+    def _add(self, decision_id: str, values: Mapping[str, float], source: str | None) -> Ticket:
         if source is not None:
             label(source, name="source", error=InvalidFeedbackError)
-        report = Feedback(
-            decision_id=decision_id,
-            values=check_outcomes(self._objectives, values, failed),
-            received_at=self._clock(),
-            source=source,
-        )
+        report = Feedback(decision_id=decision_id, values=values, received_at=self._clock(), source=source)
 
         def hear(event: Event) -> None:
             self._chooser.learn(event)
-            self._chooser.report(event, report.received_at)
+            self._chooser.report(decision_id, event, report.received_at)
+            if "quality" in event.values:
+                self._cascade.learn(decision_id, event.values["quality"])
 
         return self._store.add_feedback(report, hear)
+
+
+def checked_id(decision_id: object) -> str:
+    """``decision_id`` if it can be one; raises InvalidFeedbackError for what is no string."""
+    if not isinstance(decision_id, str):
+        raise InvalidFeedbackError(
+            f"decision_id is {decision_id!r} ({type(decision_id).__name__}); give the string decision.id"
+        )
+    return decision_id

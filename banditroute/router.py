@@ -18,6 +18,7 @@ from banditroute._checks import (
     RouteOptions,
     check_arms,
     check_breaker,
+    check_budgets,
     check_eligible,
     check_features,
     check_learner,
@@ -25,8 +26,9 @@ from banditroute._checks import (
     check_request,
     check_store,
 )
-from banditroute._validate import label
+from banditroute._validate import label, number
 from banditroute.beliefs.drift import Reset
+from banditroute.cascade import Cascade
 from banditroute.choice import Chooser
 from banditroute.decider import Decider
 from banditroute.errors import InvalidConfigurationError, InvalidRequestError
@@ -34,13 +36,16 @@ from banditroute.features.base import Featurizer
 from banditroute.history import fold_with
 from banditroute.learners import Learner
 from banditroute.limits.breaker import CircuitBreaker
+from banditroute.limits.budget import Budget, Spend
 from banditroute.limits.constraints import Limits
 from banditroute.limits.gate import Gate
-from banditroute.listener import Listener
+from banditroute.listener import Listener, checked_id
 from banditroute.rewards.objectives import Objective
 from banditroute.rewards.utility import Prefer, check_preference, table
+from banditroute.roster import Roster
 from banditroute.store.base import Store
-from banditroute.types import Arm, Decision, Preference, Vector
+from banditroute.store.outcomes import SHARE_OF
+from banditroute.types import Arm, Decision, Preference, Request, Vector
 
 Clock: TypeAlias = Callable[[], float]
 """Gives Unix time in seconds."""
@@ -48,7 +53,7 @@ Clock: TypeAlias = Callable[[], float]
 _log = logging.getLogger("banditroute")
 
 
-class Router(Listener):
+class Router(Listener, Roster):
     """Learns which arm should serve each request.
 
     ``route()`` chooses and never waits for a disk; ``feedback()`` reports what came back and returns when that is
@@ -71,6 +76,8 @@ class Router(Listener):
         What an arm must keep to serve a request. Default: nothing.
     breaker
         When to leave a failing arm alone; None: never.
+    budgets
+        What may be spent; each process keeps its own.
     store
         Where decisions, feedback and what was learned are kept. Default: ``MemoryStore()``, gone with the process.
     fallback
@@ -113,6 +120,7 @@ class Router(Listener):
         objectives: Sequence[Objective] = (),
         limits: Limits | None = None,
         breaker: CircuitBreaker | None = CircuitBreaker(),  # noqa: B008
+        budgets: Sequence[Budget] = (),
         store: Store | None = None,
         fallback: str | None = None,
         name: str = "default",
@@ -132,6 +140,7 @@ class Router(Listener):
         self._limits = check_limits(limits, error=InvalidConfigurationError)
         check_eligible(self._arms, limits=self._limits, error=InvalidConfigurationError)
         check_breaker(breaker)
+        check_budgets(budgets)
         self._clock = clock
         self._changing = threading.Lock()  # held while the arms or the warm start change
         label(name, name="Router(name=...)", error=InvalidConfigurationError)
@@ -149,7 +158,13 @@ class Router(Listener):
                 arms=self._arms,
                 objectives=self._objectives,
                 learner=self._learner,
-                gate=Gate(arms=self._arms, breaker=breaker, states=memory.states, put_state=self._store.put_state),
+                gate=Gate(
+                    arms=self._arms,
+                    breaker=breaker,
+                    budgets=budgets,
+                    states=memory.states,
+                    put_state=self._store.put_state,
+                ),
                 features_version=self._features.version,
                 dimension=self._dimension,
                 memory=memory,
@@ -160,6 +175,7 @@ class Router(Listener):
         except BaseException:
             self._store.close()
             raise
+        self._cascade = Cascade(states=memory.states, put_state=self._store.put_state, rng=np.random.default_rng(seed))
         self._decider = Decider(
             chooser=self._chooser,
             features=self._features,
@@ -168,11 +184,6 @@ class Router(Listener):
             store_prompts=store_prompts,
             clock=clock,
         )
-
-    @property
-    def arms(self) -> tuple[Arm, ...]:
-        """What can be chosen, in the order of a decision's arrays."""
-        return self._arms
 
     @property
     def features(self) -> Featurizer:
@@ -193,6 +204,11 @@ class Router(Listener):
     def resets(self) -> tuple[Reset, ...]:
         """What was found to have changed, each with when and how often, oldest first; see ``Learner(drift=...)``."""
         return self._chooser.resets
+
+    @property
+    def budgets(self) -> tuple[Spend, ...]:
+        """How each budget stands: spend, pace and shadow price."""
+        return self._chooser.spends(self._clock())
 
     def route(
         self,
@@ -290,41 +306,61 @@ class Router(Listener):
         """``route()`` for the event loop, which is free meanwhile: it is done in a worker thread."""
         return await asyncio.to_thread(self.route, request, **options)
 
-    def add_arm(self, arm: Arm | str) -> None:
-        """Let an arm be chosen from now on, in this process; it comes last in a decision's arrays.
+    def escalate(self, decision_id: str, *, signal: float) -> Decision | None:
+        """Ask again, where what the first answer showed makes another worth its price; None where it may stand.
 
-        What was learned of it when it was here before is believed again. One that is new starts from its ``expected``
-        and ``descriptors``, and from what is known of the arm that it ``replaces``. A router made later is to be given
-        the arm in ``Router(arms=...)``.
+        What the signal says of the quality of an answer is learned from the answers whose quality is reported. The
+        answer stands if the quality expected of it is worth as much as the best that another arm is expected to be, its
+        price taken off; what the first call took is gone either way, and is reported with its own decision.
+        Of an answer that is not taken, what its signal says is learned in place of its quality: else only the answers
+        of an arm that look good would count. An answer that you grade yourself is reported before it is escalated.
+
+        Parameters
+        ----------
+        decision_id
+            The decision whose answer is there. Its request is routed again, in the same context and by the same
+            preference, to an arm that was not asked yet; that decision may be escalated in turn.
+        signal
+            How good the answer looks, in [0, 1]: a judge's or verifier's score, agreement between samples, or the share
+            of tests passed.
+
+        Returns
+        -------
+        Decision or None
+            Whom to ask next.
 
         Raises
         ------
-        InvalidConfigurationError
-            If there is an arm of that name.
+        InvalidRequestError
+            For a signal that is not a number in [0, 1].
+        UnknownDecisionError
+            If no such decision is held.
+
+        Examples
+        --------
+        >>> router = Router(arms=["small", "large"], features=1, seed=0)
+        >>> for looks_good in [1.0, 0.0] * 100:
+        ...     answer = router.route([0.5])
+        ...     if another := router.escalate(answer.id, signal=looks_good):
+        ...         answer = another
+        ...     router.feedback(answer.id, quality=0.9 if answer.arm == "large" else looks_good)
+        >>> first = router.route([0.5], arms=["small"])
+        >>> router.escalate(router.route([0.5], exclude=["large"]).id, signal=0.0)
         """
-        with self._changing:
-            self._set_arms(check_arms([*self._arms, arm]))
-
-    def remove_arm(self, name: str) -> None:
-        """Let an arm be chosen no more, in this process; what is learned of it is kept for its return.
-
-        Feedback for its decisions may still come. Where it was the fallback, the first arm is.
-
-        Raises
-        ------
-        InvalidConfigurationError
-            If there is no such arm, and where no other is left that the router's limits allow.
-        """
-        with self._changing:
-            left = tuple(arm for arm in self._arms if arm.name != name)
-            if len(left) == len(self._arms):
-                raise InvalidConfigurationError(
-                    f"{name!r} is no arm, so it cannot be removed; arms: {', '.join(arm.name for arm in left)}"
-                )
-            if not left:
-                raise InvalidConfigurationError(f"{name!r} is the last arm; add another before it is removed")
-            check_eligible(left, limits=self._limits, error=InvalidConfigurationError)
-            self._set_arms(left)
+        served = self._store.find(checked_id(decision_id))
+        score = number(signal, name="signal", low=0.0, high=1.0, error=InvalidRequestError)
+        if served.x is None:
+            return None
+        request = Request(
+            features=served.x[:-1], session=served.session, tags=served.tags, input_tokens=served.input_tokens
+        )
+        believed, utilities = self._chooser.expect(served, request)
+        left = [arm for arm in served.arms if arm != served.arm and arm in utilities]
+        expected, drawn = self._cascade.show(decision_id, believed=believed, signal=score)
+        if not left or max(utilities[arm] for arm in left) <= served.preference.get("quality", 0.0) * drawn:
+            return None
+        self._add(decision_id, {f"quality{SHARE_OF}1": min(max(expected, 0.0), 1.0)}, source=None)
+        return self._decider.decide(request, served.preference, left, request.features, self._limits)
 
     def flush(self) -> None:
         """Return when every decision so far is recorded."""
@@ -341,8 +377,3 @@ class Router(Listener):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-    def _set_arms(self, arms: tuple[Arm, ...]) -> None:
-        self._chooser.set_arms(arms)
-        self._arms = arms
-        self._store.set_arms(arms)

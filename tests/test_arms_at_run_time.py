@@ -251,6 +251,6 @@ def test_traffic_goes_on_while_arms_come_and_go(tmp_path):
         assert failures == []
         router.add_arm("c")
         assert router.learned == len(heard) > 0
-        counts = router._chooser._belief.counts("quality")
+        counts = router._chooser._knowledge.belief.counts("quality")
         # What is said of c by the log alone is one more.
         assert counts.tolist() == pytest.approx([heard.count("a"), heard.count("b"), heard.count("c") + 1])

@@ -154,12 +154,12 @@ def test_a_preference_changes_the_decision_and_relearns_nothing():
     for _ in range(200):
         learn(made, "good", X, {"quality": 0.9, "cost_usd": 0.02})
         learn(made, "cheap", X, {"quality": 0.7, "cost_usd": 0.001})
-    before, learned = made._belief.predict(X), made.learned
+    before, learned = made._knowledge.belief.predict(X), made.learned
     thrifty = Preference(quality=1.0, cost_usd=50.0)
     # 0.9 - 50 x 0.02 = -0.1 against 0.7 - 50 x 0.001 = 0.65
     chosen = [ask(made, preference).arm for preference in (QUALITY, thrifty, QUALITY, thrifty)]
     assert chosen == ["good", "cheap", "good", "cheap"]
-    after = made._belief.predict(X)
+    after = made._knowledge.belief.predict(X)
     assert np.array_equal(before.means, after.means)
     assert np.array_equal(before.spreads, after.spreads)
     assert made.learned == learned
@@ -196,7 +196,7 @@ def test_the_utility_of_a_decision_is_its_means_weighed():
 def test_of_what_the_context_adds_to_the_spread_only_a_part_is_explored():
     made = taught(ThompsonSampling(context_exploration=0.5))
     decision = ask(made)
-    averages = made._belief.predict(X).average_spreads[decision.objectives.index("quality")]
+    averages = made._knowledge.belief.predict(X).average_spreads[decision.objectives.index("quality")]
     spreads = decision.spreads[decision.objectives.index("quality")]
     assert (spreads > averages).all()
     assert decision.utility_spreads == pytest.approx(np.sqrt(averages**2 + 0.25 * (spreads**2 - averages**2)))
@@ -219,7 +219,7 @@ def test_a_subset_of_arms_is_judged_as_if_there_were_no_others(learner, eligible
     assert np.array_equal(some.means, all_arms.means[:, eligible])
     assert np.array_equal(some.spreads, all_arms.spreads[:, eligible])
     assert np.array_equal(some.penalties, np.zeros(len(eligible)))
-    information = made._belief.information()[eligible]
+    information = made._knowledge.belief.information()[eligible]
     expected = learner.policy.probabilities(
         some.utilities, some.utility_spreads, arms=some.arms, information=lambda: information
     )
@@ -241,7 +241,7 @@ def test_a_users_objective_is_learned_and_weighed_in_its_own_direction():
 def test_a_belief_that_is_not_finite_cannot_choose():
     made = chooser(EpsilonGreedy())
     learn(made, "a", X, {"quality": 1.0})
-    made._belief._theta[:] = math.nan
+    made._knowledge.belief._theta[:] = math.nan
     with pytest.raises(CannotChooseError, match="verify or restore the stored statistics"):
         ask(made)
 

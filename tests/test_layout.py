@@ -20,7 +20,7 @@ MAY_IMPORT = {
     "errors": set(),
     "_validate": {"errors"},
     "_imports": {"errors"},
-    "types": {"errors", "_validate", "explanation"},  # a decision explains itself
+    "types": {"errors", "_validate", "explanation", "adapters", "lease"},  # a decision explains itself, and holds its adapter
     "explanation": {"types"},
     "draw": {"types", "errors"},
     **dict.fromkeys(["features", "beliefs", "rewards", "policies", "limits", "adapters", "store"], GROUND),
@@ -28,15 +28,17 @@ MAY_IMPORT = {
 }
 MAY_IMPORT["warm_start"] = GROUND | {"beliefs"}
 MAY_IMPORT["history"] = GROUND | {"beliefs", "store", "warm_start"}
-MAY_IMPORT["choice"] = (
-    {"history", "draw"} | GROUND | {"features", "beliefs", "rewards", "policies", "limits", "store", "learners"}
-)
+MAY_IMPORT["outlook"] = GROUND | {"beliefs", "rewards", "limits"}
+MAY_IMPORT["knowledge"] = GROUND | {"history", "beliefs", "rewards", "store", "learners"}
+MAY_IMPORT["choice"] = MAY_IMPORT["knowledge"] | {"knowledge", "outlook", "draw", "features", "policies", "limits"}
+MAY_IMPORT["cascade"] = GROUND | {"beliefs"}
 MAY_IMPORT["_checks"] = MAY_IMPORT["choice"]
 MAY_IMPORT["records"] = MAY_IMPORT["choice"] | {"choice"}
 MAY_IMPORT["decider"] = MAY_IMPORT["choice"] | {"choice", "_checks", "draw"}
-MAY_IMPORT["listener"] = MAY_IMPORT["decider"] | {"warm_start"}
-MAY_IMPORT["router"] = MAY_IMPORT["listener"] | {"decider", "listener"}
-MAY_IMPORT["simulate"] = MAY_IMPORT["router"] | {"router", "adapters"}
+MAY_IMPORT["listener"] = MAY_IMPORT["decider"] | {"warm_start", "cascade"}
+MAY_IMPORT["roster"] = MAY_IMPORT["decider"]
+MAY_IMPORT["router"] = MAY_IMPORT["listener"] | {"decider", "listener", "roster"}
+MAY_IMPORT["simulate"] = MAY_IMPORT["router"] | {"router"}
 MAY_IMPORT["cli"] = MAY_IMPORT["simulate"] | {"simulate", "records", "__init__"}  # the version
 MAY_IMPORT["__main__"] = {"cli"}
 MAY_IMPORT["__init__"] = MAY_IMPORT["router"] | {"router", "explanation", "records"}

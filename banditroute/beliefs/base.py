@@ -93,9 +93,19 @@ class Belief(Protocol):
         """Let what is known age until a decision that is about to be made; nothing where nothing is forgotten."""
 
     def update(
-        self, arm: str, x: Vector, values: Mapping[str, float], *, decided_at: float = 0.0, ordinal: int = 0
+        self,
+        arm: str,
+        x: Vector,
+        values: Mapping[str, float],
+        *,
+        decided_at: float = 0.0,
+        ordinal: int = 0,
+        weight: float = 1.0,
     ) -> None:
-        """Learn the outcomes ``values`` of ``arm`` at context ``x (d,)``, of a decision made then."""
+        """Learn the outcomes ``values`` of ``arm`` at context ``x (d,)``, of a decision made then.
+
+        They count ``weight`` of one observation, above 0.
+        """
 
     def statistics(self) -> Mapping[str, bytes]:
         """What was learned of each arm; what ``BeliefSpec.start`` reads."""

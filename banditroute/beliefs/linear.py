@@ -241,19 +241,26 @@ class LinearBelief:
             self._derive()
 
     def update(
-        self, arm: str, x: Vector, values: Mapping[str, float], *, decided_at: float = 0.0, ordinal: int = 0
+        self,
+        arm: str,
+        x: Vector,
+        values: Mapping[str, float],
+        *,
+        decided_at: float = 0.0,
+        ordinal: int = 0,
+        weight: float = 1.0,
     ) -> None:
         """Learn the outcomes ``values`` of ``arm`` at context ``x (d,)``, of a decision made then."""
         self.advance(decided_at, ordinal)
         k = self._index[arm]
         moment = self._spec.moment(decided_at, ordinal)
-        regrouped = self._statistics[k].add(x, values, moment=moment)
+        regrouped = self._statistics[k].add(x, values, moment=moment, weight=weight)
         self._objectives += tuple(name for name in values if name not in self._objectives)
         self._since_refresh[k] += 1
         if regrouped:  # as by any objective that is new
             self._derive()
             return
-        weight = self._statistics[k].weight(moment, self._clock)
+        weight *= self._statistics[k].weight(moment, self._clock)
         refresh = self._since_refresh[k] >= _REFRESH
         for g, members in enumerate(self._members):
             observed = self._objectives[members[0]] in values
@@ -304,15 +311,14 @@ class LinearBelief:
         self._members = list(alike.values())
         self._precision = [self._prior_precision(self._objectives[members[0]]) for members in self._members]
         self._group_of = np.empty(m, dtype=np.intp)
-        for g, members in enumerate(self._members):
-            self._group_of[members] = g
         self._inverse = np.empty((len(self._members), k, d, d))
         self._information = np.empty((len(self._members), k))
         self._theta0, self._theta = np.empty((m, k, d)), np.empty((m, k, d))
         self._rss0, self._noise2, self._average = np.empty((m, k)), np.empty((m, k)), np.empty((m, k))
         self._sums, self._squares, self._n = np.empty((m, k)), np.empty((m, k)), np.empty((m, k))
         self._common = np.zeros((len(self._members), k))
-        for g in range(len(self._members)):
+        for g, members in enumerate(self._members):
+            self._group_of[members] = g
             for arm in range(k):
                 self._solve(g, arm)
             self._pool(g)

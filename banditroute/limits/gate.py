@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from banditroute.errors import IncompatibleStoreError
+from banditroute.limits.accounts import Accounts
 from banditroute.limits.breaker import CircuitBreaker, Circuits
+from banditroute.limits.budget import Budget
 from banditroute.limits.constraints import Excess, Limits
 from banditroute.types import Arm, Vector
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,20 +28,19 @@ class Admission:
         Of the arms that may be chosen, at least one.
     trouble
         Why these pass although they break a limit; None where they do not.
-    unknown
-        Limit -> for each of all arms whether it passes because too little is known of it ``(K,)``.
+    unjudged
+        Arm -> limits that it passes because too little is known of it.
     """
 
     positions: list[int]
     trouble: str | None = None
-    unknown: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)
+    unjudged: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
-    def reason(self, chosen: int, arm: str) -> str:
-        """What to say of the choice of ``arm``, the ``chosen``-th of ``positions``."""
-        if self.trouble is not None:
-            return self.trouble
-        unjudged = [name for name, flags in self.unknown.items() if flags[self.positions[chosen]]]
-        return f"limits: {', '.join(unjudged)} cannot be judged yet of {arm!r}" if unjudged else "policy"
+    def reason(self, arm: str) -> str:
+        """What to say of the choice of ``arm``."""
+        if self.trouble is None and self.unjudged.get(arm):
+            return f"limits: {', '.join(self.unjudged[arm])} cannot be judged yet of {arm!r}"
+        return self.trouble or "policy"
 
 
 class Gate:
@@ -49,10 +52,17 @@ class Gate:
         All K arms.
     breaker
         When to leave a failing arm alone; None: never.
+    budgets
+        What may be spent.
     states
         What ``put_state`` was given before.
     put_state
         Keeps a named piece of state.
+
+    Attributes
+    ----------
+    accounts
+        The budgets at work.
     """
 
     def __init__(
@@ -60,22 +70,20 @@ class Gate:
         *,
         arms: Sequence[Arm],
         breaker: CircuitBreaker | None,
+        budgets: Sequence[Budget] = (),
         states: Mapping[str, bytes],
         put_state: Callable[[str, bytes], None],
     ) -> None:
-        self.set_arms(arms)
+        names = [arm.name for arm in arms]
         self._put_state = put_state
-        try:
-            self._circuits = Circuits(breaker=breaker, blob=states.get("breaker"))
-        except (ValueError, TypeError, AttributeError) as error:
-            raise IncompatibleStoreError(
-                f"the stored state 'breaker' is damaged ({error}); restore the database from a backup, or use another "
-                "router name"
-            ) from error
+        self._circuits = _restored("breaker", states, lambda blob: Circuits(breaker=breaker, blob=blob))
+        self.accounts = _restored("budgets", states, lambda blob: Accounts(budgets=budgets, arms=names, blob=blob))
+        self.set_arms(arms)
 
     def set_arms(self, arms: Sequence[Arm]) -> None:
         """Judge these arms from now on; the circuits of others stay as they are."""
         self._names = [arm.name for arm in arms]
+        self.accounts.set_arms(self._names)
         self._windows = np.array([arm.context_window_tokens or np.inf for arm in arms])
         self._smallest_window = float(self._windows.min())
 
@@ -126,21 +134,59 @@ class Gate:
         if least > 0.0:
             trouble = trouble or f"limits: no arm is believed to keep {limits!r}; the one that breaks it least is used"
         left = [k for k, each in zip(left, total, strict=True) if not each > least]
-        return Admission(positions=left, trouble=trouble, unknown=beyond.unknown)
+        unjudged = {self._names[k]: [name for name, unknown in beyond.unknown.items() if unknown[k]] for k in left}
+        return Admission(positions=left, trouble=trouble, unjudged=unjudged)
 
-    def choose(self, arm: str, now: float) -> None:
-        """Say that ``arm`` was chosen."""
+    def choose(
+        self,
+        id: str,
+        chosen: int,
+        among: Sequence[str],
+        probabilities: Vector,
+        tags: Collection[str],
+        now: float,
+        by_tokens: tuple[float, float] | None,
+    ) -> None:
+        """Say that the ``chosen``-th of the arms ``among`` which it was is chosen, as decision ``id``.
+
+        Parameters
+        ----------
+        probabilities
+            Of each of the arms.
+        tags
+            Of the request.
+        by_tokens
+            As in ``Ledger.reserve``.
+        """
         if self._circuits.tripped:
-            self._circuits.choose(arm, now)
+            self._circuits.choose(among[chosen], now)
+        if self.accounts.objectives:
+            self.accounts.reserve(id, chosen, among, probabilities, tags, now, by_tokens)
+            self._put_state("budgets", self.accounts.to_bytes())
 
     def availability(self) -> tuple[Vector, Vector]:
         """Expected availability of all arms, and its standard deviation, each ``(K,)``."""
         return self._circuits.availability(self._names)
 
-    def report(self, arm: str, values: Mapping[str, float], *, decided_at: float, now: float, first: bool) -> None:
+    def report(
+        self, id: str, arm: str, values: Mapping[str, float], *, decided_at: float, now: float, first: bool
+    ) -> None:
         """Take what is newly reported of a decision for ``arm``, the ``first`` of it or more."""
         failed = values.get("availability", 1.0) < 1.0
         if failed or first:
             self._circuits.report(arm, failed=failed, decided_at=decided_at, now=now)
         if failed:
             self._put_state("breaker", self._circuits.to_bytes())
+        if self.accounts.objectives:
+            self.accounts.settle(id, values, now)
+            self._put_state("budgets", self.accounts.to_bytes())
+
+
+def _restored(name: str, states: Mapping[str, bytes], make: Callable[[bytes | None], _T]) -> _T:
+    try:
+        return make(states.get(name))
+    except (ValueError, TypeError, AttributeError, KeyError) as error:
+        raise IncompatibleStoreError(
+            f"the stored state {name!r} is damaged ({error}); restore the database from a backup, or use another "
+            "router name"
+        ) from error

@@ -49,3 +49,9 @@ class TokenPrices:
         """
         mean = input_tokens * self._input + np.maximum(output_tokens, 0.0) * self._output
         return mean, spread_tokens * self._output
+
+    def by_tokens(self, k: int, input_tokens: float) -> tuple[float, float] | None:
+        """Dollars for the input to the k-th arm, and for each token of its output; None for an arm without prices."""
+        if not self.priced[k]:
+            return None
+        return float(input_tokens * self._input[k]), float(self._output[k])

@@ -8,10 +8,10 @@ knows nothing of beliefs: the router hands it the fold.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Protocol, TypeAlias, runtime_checkable
 
-from banditroute.types import Arm, Decision, Feedback, Vector
+from banditroute.types import Arm, Decision, Feedback, Preference, Vector
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +42,30 @@ class Event:
     ordinal: int
     first: bool = True
     sign: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Served:
+    """What is recorded of a decision.
+
+    Attributes
+    ----------
+    arm, arms, x, preference, session, tags, input_tokens
+        As in :class:`~banditroute.types.Decision`.
+    """
+
+    arm: str
+    arms: tuple[str, ...]
+    x: Vector | None
+    preference: Preference
+    session: str | None
+    tags: tuple[str, ...]
+    input_tokens: int | None
+
+    @classmethod
+    def by(cls, decision: Decision) -> Served:
+        """What will be recorded of ``decision``."""
+        return cls(**{each.name: getattr(decision, each.name) for each in fields(cls)})
 
 
 Learn: TypeAlias = Callable[[Event], None]
@@ -137,6 +161,23 @@ class Store(Protocol):
         """Take a decision for recording; returns at once, without waiting for a disk, unless the store promises more.
 
         Never raises: what keeps the store from recording is told by ``trouble``.
+        """
+
+    def find(self, decision_id: str) -> Served:
+        """What is recorded of a decision.
+
+        Raises
+        ------
+        UnknownDecisionError
+            If no decision of that id is held, or it was made by another process and cannot be seen yet.
+        StoreError
+            If the store cannot be read.
+        """
+
+    def find_session(self, session: str) -> Sequence[str]:
+        """Ids of the decisions of a session in this epoch, in the order of their ids; none if there are none.
+
+        Those that another process made just now may be missing. Raises StoreError if the store cannot be read.
         """
 
     def add_feedback(self, feedback: Feedback, learn: Learn) -> Ticket:

@@ -52,6 +52,11 @@ class Ledger:
         self._connection: Connection | None = None
 
     @property
+    def epoch_id(self) -> int:
+        """The epoch, once it is begun."""
+        return self._epoch_id
+
+    @property
     def outcomes(self) -> int:
         """How many outcomes are pending, as far as is known here."""
         return self._outcomes

@@ -16,11 +16,11 @@ import numpy as np
 from sqlalchemy import Connection, Row, delete, exists, select, union_all, update
 
 from banditroute.errors import ConflictingFeedbackError, UnknownDecisionError
-from banditroute.store.base import Event
+from banditroute.store.base import Event, Served
 from banditroute.store.database import insert
 from banditroute.store.outcomes import new_outcomes
 from banditroute.store.schema import arm, decision, epoch, feedback, orphan
-from banditroute.types import Arm, Decision, Feedback, Vector
+from banditroute.types import Arm, Decision, Feedback, Preference, Vector
 
 ORPHAN_SECONDS = 60.0
 """Feedback this much younger or older than its decision's id may have come before the decision could be seen."""
@@ -162,6 +162,35 @@ def add_feedback(connection: Connection, epoch_id: int, parts: Sequence[Feedback
         if rows[table.name]:
             connection.execute(table.insert(), rows[table.name])
     return Added(results, sum(row["epoch_id"] == epoch_id for row in rows[feedback.name]))
+
+
+def find(connection: Connection, decision_id: str) -> Served:
+    """What is recorded of a decision; raises UnknownDecisionError if there is none of that id."""
+    row = (
+        connection.execute(select(decision).where(decision.c.id == decision_id)).first()
+        if _is_id(decision_id)
+        else None
+    )
+    if row is None:
+        raise UnknownDecisionError(
+            f"no decision {decision_id!r} is held; check the id, that this is the database of the router that decided, "
+            f"and that the decision is not older than what the database keeps"
+        )
+    return Served(
+        arm=row.arm,
+        arms=tuple(json.loads(row.arms)),
+        x=None if row.x is None else _vector(row.x),
+        preference=Preference(**json.loads(row.preference)),
+        session=row.session,
+        tags=tuple(json.loads(row.tags)),
+        input_tokens=row.input_tokens,
+    )
+
+
+def find_session(connection: Connection, epoch_id: int, session: str) -> list[str]:
+    """Ids of the decisions of a session in an epoch, in the order of their ids."""
+    mine = (decision.c.epoch_id == epoch_id) & (decision.c.session == _clean(session))
+    return list(connection.scalars(select(decision.c.id).where(mine).order_by(decision.c.id)))
 
 
 def match_orphans(connection: Connection) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TypeAlias
 
 from banditroute.errors import InvalidConfigurationError, StoreError, UnknownDecisionError
-from banditroute.store.base import Event, Fold, Learn, Memory, Ticket
+from banditroute.store.base import Event, Fold, Learn, Memory, Served, Ticket
 from banditroute.store.outcomes import CLOSED, new_outcomes
 from banditroute.types import Arm, Decision, Feedback
 
@@ -101,6 +101,20 @@ class MemoryStore:
                 oldest, _ = self._made.popitem(last=False)
                 self._outcomes.pop(oldest, None)
 
+    def find(self, decision_id: str) -> Served:
+        """What is recorded of a decision; see :class:`~banditroute.store.base.Store`."""
+        with self._lock:
+            decision, _ = self._held(decision_id)
+        return Served.by(decision)
+
+    def find_session(self, session: str) -> list[str]:
+        """Ids of the decisions of a session; see :class:`~banditroute.store.base.Store`."""
+        with self._lock:
+            if self._epoch is None:
+                raise StoreError(CLOSED)
+            made = self._made.values()
+            return sorted(one.id for one, epoch in made if one.session == session and epoch == self._epoch)
+
     def add_feedback(self, feedback: Feedback, learn: Learn) -> Ticket:
         """Record feedback and learn from it before returning; see :class:`~banditroute.store.base.Store`."""
         try:
@@ -125,18 +139,20 @@ class MemoryStore:
         with self._lock:
             self._epoch = None
 
+    def _held(self, decision_id: str) -> tuple[Decision, _Epoch]:
+        if self._epoch is None:
+            raise StoreError(CLOSED)
+        made = self._made.get(decision_id)
+        if made is None:
+            raise UnknownDecisionError(
+                f"no decision {decision_id!r} is held: a MemoryStore forgets all but its last {self._capacity:,} "
+                f"decisions, and those too when the process ends; check the id, raise capacity=, or use SQLStore"
+            )
+        return made
+
     def _record(self, feedback: Feedback) -> Event | None:
         with self._lock:
-            if self._epoch is None:
-                raise StoreError(CLOSED)
-            made = self._made.get(feedback.decision_id)
-            if made is None:
-                raise UnknownDecisionError(
-                    f"no decision {feedback.decision_id!r} is held: a MemoryStore forgets all but its last "
-                    f"{self._capacity:,} decisions, and those too when the process ends; check the id, raise "
-                    f"capacity=, or use SQLStore"
-                )
-            decision, epoch = made
+            decision, epoch = self._held(feedback.decision_id)
             recorded: Mapping[str, float] = self._outcomes.get(feedback.decision_id, _NOTHING)
             new = new_outcomes(feedback, recorded)
             if not new:

@@ -1,4 +1,10 @@
-"""What is new in feedback, and the words of the refusals that every store gives."""
+"""What is new in feedback, and the words of the refusals that every store gives.
+
+Beside objectives a decision can have two other kinds of outcomes, told by their names: no objective has a space in its
+own. ``quality of 3`` is the outcome of a session of three decisions, each of which is given a third of it.
+``preferred to ID`` and ``passed over for ID`` are a comparison, recorded with both decisions; the value is the quality
+that it taught when it was first reported.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +14,21 @@ from banditroute.errors import ConflictingFeedbackError
 from banditroute.types import Feedback
 
 CLOSED = "the store is closed and records nothing; open a router on it, or on a new store of the same place"
+
+PREFERRED_TO = "preferred to "
+PASSED_OVER_FOR = "passed over for "
+SHARE_OF = " of "
+
+
+def measured(values: Mapping[str, float]) -> dict[str, float]:
+    """Those of ``values`` that are outcomes of the decision alone.
+
+    Examples
+    --------
+    >>> measured({"quality": 1.0, "preferred to 0f": 0.8, "quality of 3": 0.5})
+    {'quality': 1.0}
+    """
+    return {name: value for name, value in values.items() if " " not in name}
 
 
 def new_outcomes(feedback: Feedback, recorded: Mapping[str, float]) -> dict[str, float]:
@@ -20,10 +41,12 @@ def new_outcomes(feedback: Feedback, recorded: Mapping[str, float]) -> dict[str,
     recorded
         Objective -> value that the same decision has already.
 
+    A share of a session's outcome is none where the decision has an outcome of its own, or a share already.
+
     Raises
     ------
     ConflictingFeedbackError
-        If an outcome is recorded with another value.
+        If an outcome is recorded with another value, or a comparison the other way round.
 
     Examples
     --------
@@ -34,6 +57,15 @@ def new_outcomes(feedback: Feedback, recorded: Mapping[str, float]) -> dict[str,
     new = {}
     for objective, value in feedback.values.items():
         first = recorded.get(objective)
+        if objective.startswith((PREFERRED_TO, PASSED_OVER_FOR)):
+            if _reversed(objective) in recorded:
+                raise ConflictingFeedbackError(
+                    f"decision {feedback.decision_id!r} is given as {objective}, and recorded as "
+                    f"{_reversed(objective)}; the first report stays: compare two decisions once"
+                )
+            first = first if first is None else value  # what it teaches depends on what was believed
+        elif SHARE_OF in objective and _has_its_own(objective.partition(SHARE_OF)[0], objective, recorded):
+            continue
         if first is None:
             new[objective] = value
         elif first != value:
@@ -43,3 +75,14 @@ def new_outcomes(feedback: Feedback, recorded: Mapping[str, float]) -> dict[str,
                 f"outcome once, or again with the same value"
             )
     return new
+
+
+def _has_its_own(objective: str, share: str, recorded: Mapping[str, float]) -> bool:
+    """Whether a decision has an outcome of its own, or another share than this one."""
+    return any(name == objective or (name.startswith(objective + SHARE_OF) and name != share) for name in recorded)
+
+
+def _reversed(comparison: str) -> str:
+    if comparison.startswith(PREFERRED_TO):
+        return PASSED_OVER_FOR + comparison.removeprefix(PREFERRED_TO)
+    return PREFERRED_TO + comparison.removeprefix(PASSED_OVER_FOR)

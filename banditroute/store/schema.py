@@ -27,7 +27,7 @@ from sqlalchemy import (
 
 PREFIX: Final = "banditroute_"
 VERSION_TABLE: Final = f"{PREFIX}alembic_version"
-REVISION: Final = "0002"
+REVISION: Final = "0003"
 """The revision of the schema that is written here; the newest file of ``migrations/versions``."""
 
 metadata: Final = MetaData(
@@ -88,6 +88,15 @@ decision: Final = Table(
     Column("ordinal", BigInteger, nullable=False, server_default="0"),  # how many its router had made before
 )
 Index(None, decision.c.epoch_id, decision.c.id)  # the latest of an epoch, and those too old to keep
+_of_a_session = decision.c.session.is_not(None)
+Index(
+    f"ix_{decision.name}_session",
+    decision.c.epoch_id,
+    decision.c.session,
+    decision.c.id,
+    sqlite_where=_of_a_session,
+    postgresql_where=_of_a_session,
+)
 
 feedback: Final = Table(
     f"{PREFIX}feedback",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
 from banditroute._validate import label, number
 from banditroute.errors import InvalidConfigurationError, StoreError
-from banditroute.store.base import Fold, Learn, Memory
+from banditroute.store.base import Fold, Learn, Memory, Served
 from banditroute.store.outcomes import CLOSED
 from banditroute.types import Arm, Decision, Feedback
 
@@ -142,6 +142,20 @@ class SQLStore:
         writer = self._writer
         if writer is not None:
             writer.add_decision(decision, prompt)
+
+    def find(self, decision_id: str) -> Served:
+        """What is recorded of a decision; see :class:`~banditroute.store.base.Store`."""
+        writer = self._writer
+        if writer is None:
+            raise StoreError(CLOSED)
+        return writer.find(decision_id)
+
+    def find_session(self, session: str) -> list[str]:
+        """Ids of the decisions of a session; see :class:`~banditroute.store.base.Store`."""
+        writer = self._writer
+        if writer is None:
+            raise StoreError(CLOSED)
+        return writer.find_session(session)
 
     def add_feedback(self, feedback: Feedback, learn: Learn) -> Future[None]:
         """Record feedback, then learn from it; see :class:`~banditroute.store.base.Store`."""

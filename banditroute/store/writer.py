@@ -11,14 +11,20 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from banditroute.errors import StoreError
-from banditroute.store.base import Event, Learn, Memory
+from banditroute.store import log
+from banditroute.store.base import Event, Learn, Memory, Served
 from banditroute.store.database import Database
 from banditroute.store.ledger import Decided, Ledger
 from banditroute.store.outcomes import CLOSED
 from banditroute.types import Arm, Decision, Feedback
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+_T = TypeVar("_T")
 
 FOLD_AT = 256
 """Pending outcomes that are worth a fold when nothing is to be written just then."""
@@ -123,6 +129,34 @@ class Writer:
             if self._closed is None:
                 self._arms = arms
         self._stir.set()
+
+    def find(self, decision_id: str) -> Served:
+        """What is recorded of a decision, whether it is written already or not."""
+        with self._lock:
+            queued = self._queue.get(decision_id)
+        if queued is not None:
+            return Served.by(queued[0])
+
+        return self._read(lambda connection: log.find(connection, decision_id))
+
+    def find_session(self, session: str) -> list[str]:
+        """Ids of the decisions of a session, whether they are written already or not."""
+        with self._lock:
+            queued = {id for id, (made, _) in self._queue.items() if made.session == session}
+        return sorted(queued.union(self._read(lambda c: log.find_session(c, self._ledger.epoch_id, session))))
+
+    def _read(self, work: Callable[[Connection], _T]) -> _T:
+        """Read on a connection of its own, from the caller's thread: the writer's is the writer's."""
+
+        def attempt() -> _T:
+            with (
+                self._database.explained(),
+                self._database.engine.connect() as connection,
+                self._database.reading(connection),
+            ):
+                return work(connection)
+
+        return self._database.retried(attempt, between=lambda: None)
 
     def add_feedback(self, feedback: Feedback, learn: Learn) -> Future[None]:
         """Queue feedback; the future is done when it is durable and learned."""

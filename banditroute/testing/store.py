@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
@@ -14,17 +14,17 @@ import pytest
 from banditroute.errors import ConflictingFeedbackError, StoreError, UnknownDecisionError
 from banditroute.store.base import Event, Memory, Store, Ticket
 from banditroute.testing.samples import decision, event, feedback, fold, ignore, remembered, summed
+from banditroute.testing.store_finding import FindingContract
 from banditroute.types import Arm, Feedback
 
 DIMENSION = 3
 HOSTILE = ["'; DROP TABLE banditroute_decision; --", 'quo"ted \\ %s {} :x', "näme 🦙\u202e\n", "x" * 255]
 
 
-class StoreContract(ABC):
+class StoreContract(FindingContract):
     """What a router relies on, as tests; a store of your own passes them all.
 
-    Derive a class, say how to make the store, and let pytest collect it. A store that outlives its object
-    also says how to come back to it.
+    Derive a class, say how to make the store, and how to come back to one that outlives its object; pytest collects it.
 
     Examples
     --------

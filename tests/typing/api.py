@@ -49,7 +49,7 @@ from banditroute.features import (
 from banditroute.policies import UCB, Mixture, Policy, Uniform
 from banditroute.rewards import Scaled, equal_worth, greenserv
 from banditroute.simulate.logs import OutcomeTable
-from banditroute.store import Event, Fold, Learn, Memory, Store, Ticket
+from banditroute.store import Event, Fold, Learn, Memory, Served, Store, Ticket
 
 
 def first_steps() -> str:
@@ -64,6 +64,8 @@ def first_steps() -> str:
     assert_type(decision.explain(), Explanation)
     assert_type(decision.explain().rows[0].predictions["quality"], tuple[float, float])
     router.feedback(decision.id, quality=1.0)
+    router.feedback(session="ticket 7", quality=1.0)
+    router.compare(decision.id, router.route("Why?", exclude=[decision.arm]).id, source="Ann")
     router.feedback(decision.id, quality=np.float64(0.5), cost_usd=0, energy_joules=None, latency_seconds=0.3)
     router.close()
     return decision.arm
@@ -218,6 +220,12 @@ class Shelf:
                 )
             )
         return Done()
+
+    def find(self, decision_id: str) -> Served:
+        return Served.by(self.made[decision_id])
+
+    def find_session(self, session: str) -> list[str]:
+        return [id for id, made in self.made.items() if made.session == session]
 
     def follow(self, follow: Callable[[Memory], None]) -> None: ...
 

@@ -1,0 +1,123 @@
+"""One outcome for all decisions of a session."""
+
+import numpy as np
+import pytest
+
+from banditroute import (
+    ConflictingFeedbackError,
+    InvalidFeedbackError,
+    MemoryStore,
+    Objective,
+    Records,
+    Router,
+    SQLStore,
+    UnknownDecisionError,
+)
+
+ARMS = ["small", "large"]
+
+
+def router_on(store=None, **settings):
+    return Router(arms=ARMS, features=1, seed=0, store=store or MemoryStore(), **settings)
+
+
+def serve(router, session, *arms):
+    return [router.route([0.5], arms=[arm], session=session) for arm in arms]
+
+
+def counts(router):
+    belief = router._chooser._knowledge.belief
+    belief.watch(["quality"])
+    return belief.counts("quality").tolist()
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def router(request, tmp_path):
+    with router_on(None if request.param == "memory" else SQLStore(f"sqlite:///{tmp_path / 'r.db'}")) as made:
+        yield made
+
+
+def test_each_decision_is_given_its_part(router):
+    serve(router, "chat", "small", "large", "large")
+    serve(router, "other", "small")
+    router.feedback(session="chat", quality=1.0)
+    assert counts(router) == pytest.approx([1 / 3, 2 / 3])
+    assert router.learned == 3
+
+
+def test_a_decision_with_an_outcome_of_its_own_keeps_it(router):
+    first, _, _ = serve(router, "chat", "small", "large", "large")
+    router.feedback(first.id, quality=0.0)
+    router.feedback(session="chat", quality=1.0)
+    assert counts(router) == pytest.approx([1.0, 2 / 3])
+    small, large = router.route([0.5]).means[0]
+    assert small < 0.5 < large
+
+
+def test_again_changes_nothing_and_another_value_is_refused(router):
+    serve(router, "chat", "small", "large")
+    router.feedback(session="chat", quality=1.0)
+    before = counts(router)
+    router.feedback(session="chat", quality=1.0)
+    with pytest.raises(ConflictingFeedbackError, match="quality of 2"):
+        router.feedback(session="chat", quality=0.0)
+    assert counts(router) == before
+
+
+def test_a_session_that_goes_on_is_told_of_what_is_new(router):
+    serve(router, "chat", "small")
+    router.feedback(session="chat", quality=1.0)
+    serve(router, "chat", "large")
+    router.feedback(session="chat", quality=0.0)
+    assert counts(router) == pytest.approx([1.0, 0.5])
+
+
+def test_it_is_remembered_and_another_process_may_report_it(tmp_path):
+    url = f"sqlite:///{tmp_path / 'r.db'}"
+    with router_on(SQLStore(url)) as one, router_on(SQLStore(url)) as other:
+        serve(one, "chat", "small", "large")
+        one.flush()
+        serve(other, "chat", "large")
+        other.feedback(session="chat", quality=1.0, source="Ann")
+        assert counts(other) == pytest.approx([1 / 3, 2 / 3])
+    records = Records(url)
+    records.rebuild()
+    assert records.verify() == []
+    with router_on(SQLStore(url)) as later:
+        assert counts(later) == pytest.approx([1 / 3, 2 / 3])
+    assert records.erase(source="Ann") == 3
+    with router_on(SQLStore(url)) as later:
+        assert counts(later) == pytest.approx([0.0, 0.0], abs=1e-9)
+
+
+def test_objectives_of_the_users_own(tmp_path):
+    objective = Objective(name="helpfulness", higher_is_better=True, low=1.0, high=5.0, prior_mean=3.0)
+    router = router_on(objectives=[objective])
+    serve(router, "chat", "small", "large")
+    router.feedback(session="chat", helpfulness=5.0)
+    belief = router._chooser._knowledge.belief
+    assert belief.counts("helpfulness").tolist() == [0.5, 0.5]
+
+
+async def test_asyncio(router):
+    serve(router, "chat", "small", "large")
+    await router.afeedback(session="chat", quality=1.0)
+    assert counts(router) == pytest.approx([0.5, 0.5])
+
+
+def test_refusals(router):
+    (decision,) = serve(router, "chat", "small")
+    for wrong, match in [
+        ({"session": "chat", "cost_usd": 1.0}, "cost_usd is given for session"),
+        ({"session": "chat", "quality": 1.0, "failed": True}, "availability is given"),
+        ({"session": "chat"}, "no outcome"),
+        ({"session": "", "quality": 1.0}, "session"),
+        ({"session": "chat", "quality": np.nan}, "quality"),
+        ({"quality": 1.0}, "give one"),
+        ({"decision_id": decision.id, "session": "chat", "quality": 1.0}, "give one"),
+    ]:
+        with pytest.raises(InvalidFeedbackError, match=match):
+            router.feedback(**wrong)
+    with pytest.raises(UnknownDecisionError, match="no decision of session 'talk'"):
+        router.feedback(session="talk", quality=1.0)
+    assert counts(router) == [0.0, 0.0]
