@@ -20,6 +20,7 @@ from banditroute.limits.budget import Spend
 from banditroute.limits.constraints import Limits
 from banditroute.limits.gate import Gate
 from banditroute.outlook import Outlook, look, tokens_of
+from banditroute.paging import Pager, Seen
 from banditroute.policies.base import start
 from banditroute.rewards.objectives import Objective
 from banditroute.rewards.prices import TokenPrices
@@ -30,6 +31,7 @@ from banditroute.store.outcomes import measured
 from banditroute.types import Arm, Decision, Preference, Request, Vector
 
 _CACHED_PREFERENCES = 1024
+_FORCED = "adapters: it had to be tried"
 _NOT_FINITE = "the belief is not finite; verify or restore the stored statistics"
 
 
@@ -44,6 +46,8 @@ class Chooser:
         Belief and policy.
     gate
         What may be chosen just now.
+    pager
+        What paging and switching take off.
     features_version, dimension
         The features, and d, the length of the context with its bias.
     memory
@@ -61,6 +65,7 @@ class Chooser:
         objectives: Mapping[str, Objective],
         learner: Learner,
         gate: Gate,
+        pager: Pager,
         features_version: str,
         dimension: int,
         memory: Memory,
@@ -69,6 +74,7 @@ class Chooser:
     ) -> None:
         self._objectives = objectives
         self._gate = gate
+        self._pager = pager
         self._scales = Scales(objectives=objectives, states=memory.states, put_state=put_state)
         self._policy = start(learner.policy, objectives=objectives)
         self._of_context = learner.context_exploration**2
@@ -134,7 +140,8 @@ class Chooser:
             if signed is None:
                 signed = self._weigh(preference, belief)
             belief.advance(now, ordinal)
-            outlook = self._look(request, belief, x)
+            tokens = None if self._prices is None else tokens_of(request)
+            outlook = self._look(tokens, belief, x)
             objectives, means, spreads, explored, _ = outlook
             admission = None
             if limits is not None or gate.bars(request.input_tokens):
@@ -147,16 +154,20 @@ class Chooser:
                 )
                 eligible = admission.positions
             utilities, utility_spreads = utility(signed, means, explored)
-            penalties = self._no_penalty
+            penalties = self._pager.penalties(preference, request.session)
+            if penalties is None:
+                penalties = self._no_penalty
+            else:
+                utilities = utilities - penalties
+            forced = self._pager.forced(eligible)
+            eligible = eligible if forced is None else forced
             if gate.accounts.count(request.tags):
                 spends = {name: means[objectives.index(name)] for name in gate.accounts.objectives}
                 if not all(math.isfinite(row.sum()) for row in (utilities, *spends.values())):
                     raise CannotChooseError(_NOT_FINITE)
                 positions = range(len(names)) if eligible is None else eligible
-                penalties, eligible = gate.accounts.pace(
-                    request.tags, utilities, utility_spreads, spends, positions, now
-                )
-                utilities = utilities - penalties
+                prices, eligible = gate.accounts.pace(request.tags, utilities, utility_spreads, spends, positions, now)
+                penalties, utilities = penalties + prices, utilities - prices
             information = belief.information
             if eligible is not None:
                 names = tuple(names[k] for k in eligible)
@@ -176,11 +187,12 @@ class Chooser:
             chosen, propensity = draw(probabilities, len(names), self._rng.random())
             id = _new_id(now)
             self._enter(id, request, chosen, names, probabilities, now)
+            self._pager.note(names[chosen], x, preference, tokens, request.session)
         return Decision(
             id=id,
             arm=names[chosen],
             propensity=propensity,
-            reason="policy" if admission is None else admission.reason(names[chosen]),
+            reason=_FORCED if forced else "policy" if admission is None else admission.reason(names[chosen]),
             decided_at=now,
             arms=names,
             probabilities=probabilities,
@@ -197,6 +209,7 @@ class Chooser:
             tags=request.tags,
             input_tokens=request.input_tokens,
             ordinal=ordinal,
+            paging=self._pager.paging(names[chosen]),
         )
 
     def fall_back(
@@ -243,7 +256,12 @@ class Chooser:
             tags=request.tags,
             input_tokens=request.input_tokens,
             ordinal=ordinal,
+            paging=self._pager.paging(arm),
         )
+
+    def ready(self, arm: str) -> bool:
+        """Whether ``arm`` has no adapter, or one that is resident."""
+        return self._pager.ready(arm)
 
     @property
     def learned(self) -> int:
@@ -264,6 +282,8 @@ class Chooser:
                 outcomes = measured(event.values)
                 self._policy.learn(event.arm, event.x, outcomes)
                 self._scales.add(event.arm, outcomes)
+        if self._pager.due:
+            self._pager.plan(self._review, self._untried())
 
     def compare(self, winner: Served, loser: Served) -> tuple[float, float]:
         """What it teaches of the quality of each that the one answer was preferred to the other."""
@@ -279,9 +299,9 @@ class Chooser:
                 return quality, {}
             belief = self._knowledge.belief
             signed = self._weigh(served.preference, belief)
-            return quality, dict(
-                zip(self._names, (signed @ self._look(request, belief, x).means).tolist(), strict=True)
-            )
+            tokens = None if self._prices is None else tokens_of(request)
+            means = self._look(tokens, belief, x).means
+            return quality, dict(zip(self._names, (signed @ means).tolist(), strict=True))
 
     @property
     def resets(self) -> tuple[Reset, ...]:
@@ -299,15 +319,28 @@ class Chooser:
         with self._lock:
             return self._gate.accounts.spends(now)
 
-    def _look(self, request: Request, belief: Belief, x: Vector) -> Outlook:
+    def _look(self, tokens: float | None, belief: Belief, x: Vector) -> Outlook:
         return look(
             belief,
             x,
             of_context=self._of_context,
             prices=self._prices,
-            tokens=None if self._prices is None else tokens_of(request),
+            tokens=tokens,
             availability=self._gate.availability,
         )
+
+    def _review(self, seen: Seen) -> tuple[Vector, Vector]:
+        """What is believed now of every arm's utility at an earlier request, and its standard deviation."""
+        with self._lock:  # for each by itself, so that no request waits for all
+            belief = self._knowledge.belief
+            signed = self._weigh(seen.preference, belief)
+            outlook = self._look(seen.tokens, belief, seen.x)
+            return utility(signed, outlook.means, outlook.explored)
+
+    def _untried(self) -> list[str]:
+        with self._lock:
+            known = self._knowledge.belief.information()
+            return [name for name, nats in zip(self._names, known, strict=True) if nats == 0.0]
 
     def _enter(
         self, id: str, request: Request, chosen: int, names: Sequence[str], probabilities: Vector, now: float
@@ -338,6 +371,7 @@ class Chooser:
         with self._changing, self._lock:
             self._knowledge.set_arms(arms)
             self._gate.set_arms(arms)
+            self._pager.set_arms(arms)
             self._seat(arms)
 
     def _seat(self, arms: Sequence[Arm]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 
 from banditroute._checks import check_arms, check_eligible
+from banditroute.adapters.cache import AdapterCache
 from banditroute.choice import Chooser
 from banditroute.errors import InvalidConfigurationError
 from banditroute.limits.constraints import Limits
@@ -20,6 +21,7 @@ class Roster:
     _chooser: Chooser
     _store: Store
     _changing: threading.Lock
+    _adapters: AdapterCache | None
 
     @property
     def arms(self) -> tuple[Arm, ...]:
@@ -39,7 +41,7 @@ class Roster:
             If there is an arm of that name.
         """
         with self._changing:
-            self._set_arms(check_arms([*self._arms, arm]))
+            self._set_arms(check_arms([*self._arms, arm], self._adapters))
 
     def remove_arm(self, name: str) -> None:
         """Let an arm be chosen no more, in this process; what is learned of it is kept for its return.

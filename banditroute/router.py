@@ -25,8 +25,10 @@ from banditroute._checks import (
     check_limits,
     check_request,
     check_store,
+    check_switching,
 )
 from banditroute._validate import label, number
+from banditroute.adapters.cache import AdapterCache
 from banditroute.beliefs.drift import Reset
 from banditroute.cascade import Cascade
 from banditroute.choice import Chooser
@@ -40,6 +42,7 @@ from banditroute.limits.budget import Budget, Spend
 from banditroute.limits.constraints import Limits
 from banditroute.limits.gate import Gate
 from banditroute.listener import Listener, checked_id
+from banditroute.paging import Pager
 from banditroute.rewards.objectives import Objective
 from banditroute.rewards.utility import Prefer, check_preference, table
 from banditroute.roster import Roster
@@ -78,6 +81,11 @@ class Router(Listener, Roster):
         When to leave a failing arm alone; None: never.
     budgets
         What may be spent; each process keeps its own.
+    adapters
+        What holds the arms' adapters. Those never tried are expected to be perfect, and the default learner is
+        ``LinUCB(alpha=3.0, belief=Linear(), context_exploration=1.0)``.
+    switching
+        What is lost when a session goes on with another arm than its last, by objective: ``{"latency_seconds": 0.8}``.
     store
         Where decisions, feedback and what was learned are kept. Default: ``MemoryStore()``, gone with the process.
     fallback
@@ -121,6 +129,8 @@ class Router(Listener, Roster):
         limits: Limits | None = None,
         breaker: CircuitBreaker | None = CircuitBreaker(),  # noqa: B008
         budgets: Sequence[Budget] = (),
+        adapters: AdapterCache | None = None,
+        switching: Mapping[str, float] | None = None,
         store: Store | None = None,
         fallback: str | None = None,
         name: str = "default",
@@ -128,7 +138,8 @@ class Router(Listener, Roster):
         seed: int | np.random.Generator | None = None,
         clock: Clock = time.time,
     ) -> None:
-        self._arms = check_arms(arms)
+        self._arms = check_arms(arms, adapters)
+        self._adapters = adapters
         names = [arm.name for arm in self._arms]
         if fallback is not None and fallback not in names:
             raise InvalidConfigurationError(f"fallback {fallback!r} is no arm; arms: {', '.join(names)}")
@@ -136,7 +147,7 @@ class Router(Listener, Roster):
         self._preference = check_preference(Preference(quality=1.0) if prefer is None else prefer, self._objectives)
         self._features = check_features(features)
         self._dimension = self._features.dimension + 1
-        self._learner = check_learner(learner)
+        self._learner = check_learner(learner, of_adapters=adapters is not None)
         self._limits = check_limits(limits, error=InvalidConfigurationError)
         check_eligible(self._arms, limits=self._limits, error=InvalidConfigurationError)
         check_breaker(breaker)
@@ -154,6 +165,14 @@ class Router(Listener, Roster):
             fold=fold_with(self._learner.belief),
         )
         try:
+            pager = Pager(
+                arms=self._arms,
+                cache=adapters,
+                switching=check_switching(switching, self._objectives),
+                instead=self._instead,
+                states=memory.states,
+                put_state=self._store.put_state,
+            )
             self._chooser = Chooser(
                 arms=self._arms,
                 objectives=self._objectives,
@@ -165,6 +184,7 @@ class Router(Listener, Roster):
                     states=memory.states,
                     put_state=self._store.put_state,
                 ),
+                pager=pager,
                 features_version=self._features.version,
                 dimension=self._dimension,
                 memory=memory,

@@ -20,7 +20,7 @@ MAY_IMPORT = {
     "errors": set(),
     "_validate": {"errors"},
     "_imports": {"errors"},
-    "types": {"errors", "_validate", "explanation", "adapters", "lease"},  # a decision explains itself, and holds its adapter
+    "types": {"errors", "_validate", "explanation", "adapters", "lease"},  # a decision explains and leases itself
     "explanation": {"types"},
     "draw": {"types", "errors"},
     **dict.fromkeys(["features", "beliefs", "rewards", "policies", "limits", "adapters", "store"], GROUND),
@@ -30,7 +30,13 @@ MAY_IMPORT["warm_start"] = GROUND | {"beliefs"}
 MAY_IMPORT["history"] = GROUND | {"beliefs", "store", "warm_start"}
 MAY_IMPORT["outlook"] = GROUND | {"beliefs", "rewards", "limits"}
 MAY_IMPORT["knowledge"] = GROUND | {"history", "beliefs", "rewards", "store", "learners"}
-MAY_IMPORT["choice"] = MAY_IMPORT["knowledge"] | {"knowledge", "outlook", "draw", "features", "policies", "limits"}
+MAY_IMPORT["lease"] = GROUND | {"adapters"}
+MAY_IMPORT["paging"] = MAY_IMPORT["lease"] | {"lease"}
+MAY_IMPORT["choice"] = (
+    {"knowledge", "outlook", "paging", "draw", "features", "policies", "limits"}
+    | MAY_IMPORT["knowledge"]
+    | MAY_IMPORT["paging"]
+)
 MAY_IMPORT["cascade"] = GROUND | {"beliefs"}
 MAY_IMPORT["_checks"] = MAY_IMPORT["choice"]
 MAY_IMPORT["records"] = MAY_IMPORT["choice"] | {"choice"}

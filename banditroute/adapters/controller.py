@@ -147,19 +147,26 @@ class Controller:
         self._adapters = tuple(adapters)
         self._epoch = int(min(max(saved.get("epoch", 0), spec.shortest_epoch), spec.longest_epoch))
         self._left = int(saved.get("left", self._epoch))
-        self._trials: dict[str, int] = dict(saved.get("trials", self._allot()))
+        trials = saved.get("trials", self._allot())
+        self._trials: dict[str, int] = {name: int(left) for name, left in trials.items() if name in self._adapters}
         kept = saved.get("keep")
         self.keep: list[str] | None = None if kept is None else [name for name in kept if name in self._adapters]
 
     def forced(self, resident: Collection[str]) -> str | None:
         """The adapter that the next request has to try, those resident first; None: whichever is chosen."""
-        waiting = [name for name in self._adapters if self._trials.get(name, 0) > 0]
-        return next((name for name in waiting if name in resident), waiting[0] if waiting else None)
+        if not self._trials:
+            return None
+        for name in self._trials:
+            if name in resident:
+                return name
+        return next(iter(self._trials))
 
     def count(self, arm: str) -> bool:
         """Count a request that ``arm`` serves; whether the epoch has ended, and a plan is due."""
-        if self._trials.get(arm, 0) > 0:
+        if arm in self._trials:
             self._trials[arm] -= 1
+            if not self._trials[arm]:
+                del self._trials[arm]
         self._left -= 1
         return self._left <= 0
 
