@@ -15,7 +15,7 @@ from banditroute.types import Vector
 _RECENT = 50  # loads of an adapter that are remembered
 _PRIOR_LOADS = 2.0  # that the expectation from other adapters is worth
 _ENOUGH = 8  # loads, of all adapters together, before the regression is believed
-_RIDGE = 1e-3
+_RIDGE = 1e-6
 _MIB = 2.0**20
 
 
@@ -31,8 +31,8 @@ class PagingCosts:
     """Expected seconds of each adapter's loads.
 
     An adapter's expectation is the mean of its latest loads and of what is expected of an adapter like it, the latter
-    counting as 2 loads: by least squares on all loads, ``seconds = a + b modules + c MiB + d residents``, or, until 8
-    loads are measured, what the backend says.
+    counting as 2 loads: by least squares on all loads, ``seconds = a + b modules + c MiB + d residents``, between half
+    the least and twice the most of them; or, until 8 loads are measured, what the backend says.
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ class PagingCosts:
     >>> prior = CostEstimate(mean_seconds=1.0, p95_seconds=2.0)
     >>> for _ in range(6):
     ...     costs.add(law, 0.2, residents=2)
-    >>> costs.estimate(law, prior=prior, residents=2).mean_seconds.round(3)  # (6 x .2 + 2 x 1) / 8
+    >>> round(costs.estimate(law, prior=prior, residents=2).mean_seconds, 3)  # (6 x .2 + 2 x 1) / 8
     0.4
     """
 
@@ -72,7 +72,8 @@ class PagingCosts:
         expected = prior.mean_seconds
         if self._line is not None:
             like = np.array([1.0, adapter.modules or 0, (adapter.size_bytes or 0) / _MIB, residents])
-            expected = max(float(like @ self._line), 0.0)
+            every = [load.seconds for loads in self._loads.values() for load in loads]
+            expected = float(np.clip(like @ self._line, min(every) / 2.0, 2.0 * max(every)))
         mean = (sum(own) + _PRIOR_LOADS * expected) / (len(own) + _PRIOR_LOADS)
         tail = prior.p95_seconds / prior.mean_seconds if prior.mean_seconds > 0.0 else 1.0
         # A quantile of few loads is the largest of them, and too low still.

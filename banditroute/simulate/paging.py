@@ -233,7 +233,8 @@ class _Cache:
             self._first, self._keep = begin + plan.forget, plan.keep
         else:
             self._keep = np.argsort(-self._uses, kind="stable")[: self._slots].tolist()
-        return sum(self._page(k) for k in self._keep)
+        kept = self._set.kept
+        return sum(self._page(k) for k in self._keep if self._names[k] not in kept)
 
     def _kept(self, use: Use, now: int) -> float:
         return float(int(use.name) in self._keep)

@@ -3,10 +3,18 @@
 import numpy as np
 import pytest
 
+from banditroute.adapters import AdapterCache, AdapterSpec, Capacity, SimulatedBackend
 from banditroute.adapters.controller import Polar, polar_plus
 from banditroute.adapters.eviction import lru
+from banditroute.beliefs import Linear
+from banditroute.learners import LinUCB
+from banditroute.rewards import Objective
+from banditroute.router import Router
 from banditroute.simulate.adapter_traffic import adapter_traffic
 from banditroute.simulate.paging import LinearUCB, PagingPolicy, oracle_cache, run
+from banditroute.types import Arm, Preference
+
+UTILITY_PER_SECOND = 0.3
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +62,44 @@ class TestRun:
         together = run(traffic, policy=PagingPolicy(), slots=2)
         for b, each in enumerate(traffic):
             assert np.array_equal(run([each], policy=PagingPolicy(), slots=2).chosen[0], together.chosen[b])
+
+    @pytest.mark.parametrize("seed", [0, 1])
+    def test_chooses_as_a_router_does(self, seed):
+        control = Polar(shortest_epoch=20, longest_epoch=40)
+        traffic = adapter_traffic(seed=seed, adapters=6, tasks=6, dimension=4, requests=300)
+        simulated = run([traffic], policy=PagingPolicy(cache=control), slots=2)
+        gigabytes_per_utility = 1e9 / UTILITY_PER_SECOND
+        arms = [
+            Arm(
+                name=str(k),
+                adapter=AdapterSpec(name=str(k), path=str(k), size_bytes=round(cost * gigabytes_per_utility)),
+            )
+            for k, cost in enumerate(traffic.costs)
+        ]
+        capacity = Capacity(slots=2, staging_slots=1)
+        backend = SimulatedBackend(capacity=capacity, base_seconds=0.0, bytes_per_second=1e9, jitter=0.0)
+        cache = AdapterCache(backend=backend, control=control)
+        linear = Linear(feature_precision=1.0, intercept_precision=1.0, noise={"worth": 0.1})
+        router = Router(
+            arms=arms,
+            features=3,
+            learner=LinUCB(alpha=3.0, floor=0.0, belief=linear, context_exploration=1.0),
+            objectives=[Objective(name="worth", higher_is_better=True, prior_mean=1.0)],
+            prefer=Preference(worth=1.0, latency_seconds=UTILITY_PER_SECOND),
+            adapters=cache,
+        )
+        chosen, hit = [], []
+        for t in range(300):
+            with router.route(traffic.x[t, :-1]).lease() as decision:
+                k = int(decision.arm)
+            router.feedback(decision.id, worth=traffic.utilities[t, k] + traffic.noise[t])
+            cache.wait()
+            chosen.append(k)
+            hit.append(decision.paging.resident)
+        assert chosen == simulated.chosen[0].tolist()
+        assert hit == simulated.hit[0].tolist()
+        assert len(set(chosen)) == 6
+        assert cache.loads > 10
 
     def test_misses_are_paid_and_hits_are_free(self, traffic):
         found = run(traffic, policy=PagingPolicy(route="oblivious", cache=lru), slots=2)
