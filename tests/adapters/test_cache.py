@@ -1,11 +1,20 @@
-"""The adapter cache: one load at a time for each adapter, from threads and coroutines; failures leave nothing behind."""
+"""The adapter cache: one load at a time for each adapter, from threads and coroutines; failures leave nothing."""
 
 import asyncio
 import threading
 
 import pytest
 
-from banditroute.adapters import AdapterCache, AdapterSpec, Capability, Capacity, LoadResult, SimulatedBackend, Tier, lru
+from banditroute.adapters import (
+    AdapterCache,
+    AdapterSpec,
+    Capability,
+    Capacity,
+    LoadResult,
+    SimulatedBackend,
+    Tier,
+    lru,
+)
 from banditroute.errors import (
     AdapterCapacityError,
     BackendUnavailableError,
@@ -130,7 +139,7 @@ class TestLoading:
     def test_waits_for_a_slot_no_longer_than_it_may(self):
         cache = made(Backend(slots=1), timeout_seconds=0.05)
         cache.acquire(A)
-        with pytest.raises(AdapterCapacityError, match="no slot became free for adapter 'b' in 0.05 seconds"):
+        with pytest.raises(AdapterCapacityError, match=r"no slot became free for adapter 'b' in 0\.05 seconds"):
             cache.acquire(B)
         cache.release("a")
         assert use(cache, B) > 0.0
