@@ -53,15 +53,16 @@ class LinearUCB:
         Width of the confidence bounds in standard deviations.
     prior_mean
         What an adapter never tried is expected to be worth.
-    precision
-        Prior precision of every weight, in units of the noise.
+    feature_precision, intercept_precision
+        As in :class:`banditroute.beliefs.Linear`; None: ``4 (d - 1)``.
     noise
         Known standard deviation of what is observed.
     """
 
     alpha: float = 3.0
     prior_mean: float = 1.0
-    precision: float = 1.0
+    feature_precision: float | None = 1.0
+    intercept_precision: float = 1.0
     noise: float = 0.1
 
 
@@ -155,7 +156,9 @@ class _Beliefs:
 
     def __init__(self, learner: LinearUCB, *, streams: int, adapters: int, dimension: int) -> None:
         self._noise = learner.noise
-        self._inverse = np.tile(np.eye(dimension) / learner.precision, (streams, adapters, 1, 1))
+        precision = np.full(dimension, learner.feature_precision or 4.0 * (dimension - 1))
+        precision[-1] = learner.intercept_precision
+        self._inverse = np.tile(np.diag(1.0 / precision), (streams, adapters, 1, 1))
         self._theta = np.zeros((streams, adapters, dimension))
         self._theta[:, :, -1] = learner.prior_mean
         self._every = np.arange(streams)

@@ -3,6 +3,8 @@
 import json
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
@@ -24,8 +26,31 @@ def test_every_policy_in_every_cell(tmp_path, monkeypatch):
     assert rows["base", "banditroute", "regret"]["n"] == 2
 
 
-def test_figures_by_hand(monkeypatch):
-    monkeypatch.setattr(adapters, "REQUESTS", 4)
+def test_real_prompts_with_measured_loads(tmp_path, monkeypatch):
+    monkeypatch.setattr(adapters, "_load_seconds", lambda: [0.01, 0.03])
+    rows = [
+        {
+            "query_id": str(i),
+            "model": model,
+            "score": float(i % 3 == k),
+            "prompt": f"{'add one to' if i % 2 else 'who was'} {i}?",
+        }
+        for i in range(40)
+        for k, model in enumerate("abc")
+    ]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "toy.parquet")
+    out = tmp_path / "out.json"
+    result = CliRunner().invoke(adapters.main, [str(tmp_path / "toy.parquet"), "--seeds", "2", "--json", str(out)])
+    assert result.exit_code == 0, result.output
+    found = {(r["case"], r["policy"], r["metric"]): r["mean"] for r in json.loads(out.read_text())["rows"]}
+    assert found["toy", "peft", "load_seconds"] == pytest.approx(0.02)
+    assert {case for case, _, _ in found} == {"toy", "toy@K=2", "toy@K=3"}
+    # with three slots for three adapters each is loaded once at most, and 40 requests pay for no more than three loads
+    assert found["toy@K=3", "lru_oblivious", "paging_seconds"] <= 1000.0 / 40 * 3 * 0.02 + 1e-9
+    assert found["toy@K=2", "banditroute", "net_utility"] > 0.1
+
+
+def test_figures_by_hand():
     found = PagingRun(
         chosen=np.zeros((1, 4), dtype=int),
         hit=np.array([[False, True, True, True]]),
@@ -33,7 +58,7 @@ def test_figures_by_hand(monkeypatch):
         paid=np.array([[0.3, 0.0, 0.0, 0.0]]),
     )
     best = {"net": np.full((1, 4), 0.6), "regret": np.array([0.35])}
-    figures = {r.metric: r.mean for r in adapters._rows("base", "polar", found, best)}
+    figures = {r.metric: r.mean for r in adapters._rows("base", "polar", found, best, 0.3)}
     assert figures == pytest.approx(
         {
             "regret": 0.7,  # .4 and then .1 each
