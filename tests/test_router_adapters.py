@@ -234,6 +234,23 @@ class TestControl:
         assert cache.kept <= {"law", "code"}
 
 
+class TestPrefetch:
+    def test_waiting_requests_are_grouped_and_the_first_load_begins(self):
+        router, cache = made(backend=Backend(slots=1))
+        serve(router, arms=["law"])
+        names = ["code", "law", "code", "base", "law"]
+        decisions = [router.route(X, arms=[name]) for name in names]
+        ahead = cache.prefetch(decisions)
+        assert [decision.arm for decision in ahead] == ["law", "base", "law", "code", "code"]
+        cache.wait()
+        assert cache.resident == {"law", "code"}
+        for decision in ahead:
+            with decision.lease():
+                pass
+        assert cache.loads == 2
+        assert [decision.arm for decision in cache.prefetch(decisions, max_overtaken=0)] == names
+
+
 class TestOptimism:
     def test_adapters_never_tried_are_expected_to_be_perfect(self):
         router, _ = made()

@@ -14,10 +14,12 @@ from banditroute._validate import number
 from banditroute.adapters.backends.base import AdapterBackend, AsyncAdapterBackend, Capability, LoadResult
 from banditroute.adapters.controller import Polar
 from banditroute.adapters.eviction import Score, Use
+from banditroute.adapters.lookahead import service_order
 from banditroute.adapters.paging_cost import PagingCosts
 from banditroute.adapters.resident_set import Load, ResidentSet, Wait
 from banditroute.adapters.spec import AdapterSpec
 from banditroute.errors import AdapterCapacityError, IncompatibleStoreError, InvalidConfigurationError
+from banditroute.types import Decision
 
 _log = logging.getLogger("banditroute")
 
@@ -219,15 +221,33 @@ class AdapterCache:
         """Keep these adapters from now on; what is not resident is loaded in this order, in the background."""
         with self._moving:
             self._keep = frozenset(names)
-            self._wanted = [name for name in names if name not in self._set.kept]
-            if self._wanted and self._mover is None:
-                self._mover = threading.Thread(target=self._move, name="banditroute-adapters", daemon=True)
-                self._mover.start()
+            self._want([name for name in names if name not in self._set.kept])
+
+    def prefetch(self, decisions: Sequence[Decision], *, max_overtaken: int = 16) -> tuple[Decision, ...]:
+        """The decisions of waiting requests in the order in which to serve them; the first load begins meanwhile.
+
+        See :func:`banditroute.adapters.lookahead.service_order`. Where all that wait first are resident, the adapter
+        that has to be loaded next is loaded in the background, as far as the staging slot is free.
+        """
+        adapters = [None if decision.paging is None else decision.paging.adapter.name for decision in decisions]
+        resident = self._set.names
+        order = service_order(adapters, resident=resident, max_overtaken=max_overtaken)
+        absent = next((name for i in order if (name := adapters[i]) is not None and name not in resident), None)
+        with self._moving:
+            if absent is not None and not self._wanted:
+                self._want([absent])
+        return tuple(decisions[i] for i in order)
 
     def wait(self) -> None:
-        """Return when the loads that ``keep`` asked for are done."""
+        """Return when the loads that ``keep`` and ``prefetch`` asked for are done."""
         while (mover := self._mover) is not None:
             mover.join()
+
+    def _want(self, names: list[str]) -> None:
+        self._wanted = names
+        if names and self._mover is None:
+            self._mover = threading.Thread(target=self._move, name="banditroute-adapters", daemon=True)
+            self._mover.start()
 
     def _move(self) -> None:
         while True:
@@ -239,8 +259,8 @@ class AdapterCache:
             try:
                 self.acquire(adapter)
                 self.release(adapter.name)
-            except Exception as error:  # it was asked for by nobody but the controller, which will ask again
-                _log.warning("adapter %r is to be kept and cannot be loaded: %s", adapter.name, error)
+            except Exception as error:  # nobody waits for it; who needs it will try again
+                _log.warning("adapter %r cannot be loaded ahead: %s", adapter.name, error)
 
     def _acquire(self, adapter: AdapterSpec) -> Generator[_Do, LoadResult | None, float]:
         """What to do, one thing after the other; the generator is told what came of it."""

@@ -226,7 +226,7 @@ class TestControl:
         cache.keep(["a", "b"])
         cache.wait()
         assert cache.resident == {"b"}
-        assert "adapter 'a' is to be kept and cannot be loaded: a is broken" in caplog.text
+        assert "adapter 'a' cannot be loaded ahead: a is broken" in caplog.text
 
     def test_load_times_are_measured_and_kept(self):
         states = {}
