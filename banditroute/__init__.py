@@ -13,6 +13,7 @@ from banditroute.errors import (
     BackendUnavailableError,
     BanditRouteError,
     ConflictingFeedbackError,
+    EnergyCounterError,
     IncompatibleStoreError,
     InvalidConfigurationError,
     InvalidFeedbackError,
@@ -25,7 +26,7 @@ from banditroute.errors import (
 from banditroute.explanation import Explanation
 from banditroute.features import SentenceEmbedding, TextFeatures
 from banditroute.learners import EpsilonGreedy, Learner, LinUCB, SquareCB, ThompsonSampling
-from banditroute.limits import Budget, CircuitBreaker, Limits, Spend
+from banditroute.limits import Budget, CircuitBreaker, Guard, Limits, Rollout, Share, Spend
 from banditroute.policies import Mixture, Uniform
 from banditroute.records import Records
 from banditroute.rewards import Objective
@@ -46,9 +47,11 @@ __all__ = [
     "CircuitBreaker",
     "ConflictingFeedbackError",
     "Decision",
+    "EnergyCounterError",
     "EpsilonGreedy",
     "Explanation",
     "Feedback",
+    "Guard",
     "IncompatibleStoreError",
     "InvalidConfigurationError",
     "InvalidFeedbackError",
@@ -64,9 +67,11 @@ __all__ = [
     "Preference",
     "Records",
     "Request",
+    "Rollout",
     "Router",
     "SQLStore",
     "SentenceEmbedding",
+    "Share",
     "Spend",
     "SquareCB",
     "StoreError",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeAlias, TypedDict, TypeGuard
@@ -19,11 +20,14 @@ from banditroute.learners import Learner, LinUCB, ThompsonSampling
 from banditroute.limits.breaker import CircuitBreaker
 from banditroute.limits.budget import Budget
 from banditroute.limits.constraints import Limits
+from banditroute.limits.guard import Guard
+from banditroute.limits.traffic import Share, check_shares
 from banditroute.rewards.objectives import QUALITY, Objective
+from banditroute.rewards.scaling import Scaled
 from banditroute.rewards.utility import Prefer
 from banditroute.store.base import Store
 from banditroute.store.memory import MemoryStore
-from banditroute.types import Arm, Request, Vector
+from banditroute.types import Arm, Preference, Request, Vector
 
 Conversation: TypeAlias = Sequence[Mapping[str, object]]
 """Messages with a role and a content, as chat interfaces take them."""
@@ -237,6 +241,60 @@ def check_budgets(budgets: Sequence[Budget]) -> None:
     if twice:
         objective, per, tag = twice.pop()
         raise InvalidConfigurationError(f"two budgets count {objective} per {per} with tag {tag!r}; give one of them")
+
+
+def check_traffic(traffic: Mapping[str, Share], arms: Sequence[str]) -> dict[str, Share]:
+    """A copy of the shares of traffic; raises InvalidConfigurationError for any that ``arms`` cannot have."""
+    if not isinstance(traffic, Mapping) or not all(isinstance(share, Share) for share in traffic.values()):
+        raise InvalidConfigurationError(f"traffic is {traffic!r}; give shares of arms, {{'new': Share(at_most=0.2)}}")
+    for arm in traffic:
+        if arm not in arms:
+            raise InvalidConfigurationError(f"traffic names {arm!r}, which is no arm; arms: {', '.join(arms)}")
+    check_shares(traffic, arms)
+    return dict(traffic)
+
+
+def check_guard(
+    guard: Guard | None,
+    arms: Sequence[str],
+    traffic: Mapping[str, Share],
+    preference: Preference | Scaled,
+    objectives: Mapping[str, Objective],
+) -> tuple[float, float]:
+    """The range of the utility that a guard judges; raises InvalidConfigurationError for one that does not fit."""
+    if guard is None:
+        return 0.0, 1.0
+    if not isinstance(guard, Guard):
+        raise InvalidConfigurationError(f"guard is {guard!r}; give Guard(baseline=...), or None for none")
+    for arm in guard.mixture:
+        if arm not in arms:
+            raise InvalidConfigurationError(f"the baseline names {arm!r}, which is no arm; arms: {', '.join(arms)}")
+    check_baseline(guard, traffic)
+    if guard.utility_range is not None:
+        return guard.utility_range
+    low = high = math.nan
+    if isinstance(preference, Preference):
+        edges = [
+            sorted(weight * objectives[name].sign * edge for edge in (objectives[name].low, objectives[name].high))
+            for name, weight in preference.items()
+            if weight > 0.0
+        ]
+        low, high = sum(edge[0] for edge in edges), sum(edge[1] for edge in edges)
+    if not math.isfinite(high - low) or low == high:
+        raise InvalidConfigurationError(
+            f"{preference!r} gives the utility no range for the guard; give it one, Guard(utility_range=(0.0, 1.0))"
+        )
+    return low, high
+
+
+def check_baseline(guard: Guard | None, traffic: Mapping[str, Share]) -> None:
+    """Refuse caps that are below what a guard's baseline gives; raises InvalidConfigurationError."""
+    for arm, share in () if guard is None else guard.mixture.items():
+        if arm in traffic and share > traffic[arm].at_most:
+            raise InvalidConfigurationError(
+                f"the baseline gives {arm!r} {share:.4g} of the requests, and traffic at most "
+                f"{traffic[arm].at_most:.4g}; raise at_most, or give the baseline other arms"
+            )
 
 
 def check_limits(limits: Limits | None, *, error: type[InvalidInputError] = InvalidRequestError) -> Limits | None:

@@ -7,6 +7,7 @@ import os
 import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
+from typing import TypeVar
 
 import numpy as np
 
@@ -16,7 +17,6 @@ from banditroute.draw import CannotChooseError, draw
 from banditroute.errors import InvalidRequestError
 from banditroute.knowledge import Knowledge
 from banditroute.learners import Learner
-from banditroute.limits.budget import Spend
 from banditroute.limits.constraints import Limits
 from banditroute.limits.gate import Gate
 from banditroute.outlook import Outlook, look, tokens_of
@@ -26,10 +26,12 @@ from banditroute.rewards.objectives import Objective
 from banditroute.rewards.prices import TokenPrices
 from banditroute.rewards.scaling import Scaled, Scales
 from banditroute.rewards.utility import utility, weights
+from banditroute.slate import Slate
 from banditroute.store.base import Event, Memory, Served
 from banditroute.store.outcomes import measured
 from banditroute.types import Arm, Decision, Preference, Request, Vector
 
+_T = TypeVar("_T")
 _CACHED_PREFERENCES = 1024
 _FORCED = "adapters: it had to be tried"
 _NOT_FINITE = "the belief is not finite; verify or restore the stored statistics"
@@ -168,48 +170,41 @@ class Chooser:
                 positions = range(len(names)) if eligible is None else eligible
                 prices, eligible = gate.accounts.pace(request.tags, utilities, utility_spreads, spends, positions, now)
                 penalties, utilities = penalties + prices, utilities - prices
-            information = belief.information
+            slate = Slate(names, objectives, means, spreads, utilities, utility_spreads, penalties, belief.information)
             if eligible is not None:
-                names = tuple(names[k] for k in eligible)
-                means, spreads = means[:, eligible], spreads[:, eligible]
-                utilities, utility_spreads = utilities[eligible], utility_spreads[eligible]
-                penalties = penalties[eligible]
-
-                def information() -> Vector:
-                    some: Vector = belief.information()[eligible]
-                    return some
-
-            if not math.isfinite(np.vdot(utilities, utilities) + np.vdot(utility_spreads, utility_spreads)):
+                slate = slate.of(eligible)
+            if not math.isfinite(
+                np.vdot(slate.utilities, slate.utilities) + np.vdot(slate.utility_spreads, slate.utility_spreads)
+            ):
                 raise CannotChooseError(_NOT_FINITE)
-            probabilities = self._policy.probabilities(
-                utilities, utility_spreads, arms=names, information=information, x=x
-            )
-            chosen, propensity = draw(probabilities, len(names), self._rng.random())
+            probabilities = slate.ask(self._policy, x)
+            reason, mixed = None, None
+            if gate.shapes:
+                probabilities, reason, mixed = gate.shape(
+                    probabilities, slate.arms, lambda some: slate.of(some).ask(self._policy, x)
+                )
+            chosen, propensity = draw(probabilities, len(slate.arms), self._rng.random())
             id = _new_id(now)
-            self._enter(id, request, chosen, names, probabilities, now)
-            self._pager.note(names[chosen], x, preference, tokens, request.session)
-        return Decision(
-            id=id,
-            arm=names[chosen],
+            by_tokens = self._enter(id, request, chosen, slate.arms, probabilities, now)
+            self._pager.note(slate.arms[chosen], x, preference, tokens, request.session)
+            if gate.watch is not None and mixed is not None:
+                worth = {name: each * self._objectives[name].sign for name, each in preference.items() if each > 0.0}
+                gate.watch.enter(id, chosen, mixed, slate.worth(worth), worth, by_tokens)
+        if admission is not None:
+            reason = admission.reason(slate.arms[chosen]) or reason
+        return slate.decision(
+            id,
+            chosen,
+            probabilities,
             propensity=propensity,
-            reason=_FORCED if forced else "policy" if admission is None else admission.reason(names[chosen]),
-            decided_at=now,
-            arms=names,
-            probabilities=probabilities,
-            objectives=objectives,
-            means=means,
-            spreads=spreads,
-            utilities=utilities,
-            utility_spreads=utility_spreads,
-            penalties=penalties,
-            x=x,
+            reason=_FORCED if forced else reason or "policy",
+            request=request,
             preference=preference,
             policy=self._policy_text,
-            session=request.session,
-            tags=request.tags,
-            input_tokens=request.input_tokens,
+            x=x,
+            now=now,
             ordinal=ordinal,
-            paging=self._pager.paging(names[chosen]),
+            paging=self._pager.paging(slate.arms[chosen]),
         )
 
     def fall_back(
@@ -226,37 +221,27 @@ class Chooser:
         """Decide for ``arm``, or the first eligible one, without asking belief or policy."""
         names = self._names if among is None else tuple(among)
         arm = arm if arm in names else names[0]
-        nothing = np.zeros((0, len(names)))
-        zeros = np.zeros(len(names))
-        probabilities = np.array([float(name == arm) for name in names])
+        chosen = names.index(arm)
+        probabilities = np.array([float(k == chosen) for k in range(len(names))])
         id = _new_id(now)
         with self._lock:
             ordinal = self._decided
             self._decided += 1
             with suppress(Exception):  # what fails may be the gate itself
-                self._enter(id, request, names.index(arm), names, probabilities, now)
-        return Decision(
-            id=id,
-            arm=arm,
+                self._enter(id, request, chosen, names, probabilities, now)
+        return Slate.blank(names).decision(
+            id,
+            chosen,
+            probabilities,
             propensity=1.0,
             reason=f"fallback: {trouble}",
-            decided_at=now,
-            arms=names,
-            probabilities=probabilities,
-            objectives=(),
-            means=nothing,
-            spreads=nothing,
-            utilities=zeros,
-            utility_spreads=zeros,
-            penalties=zeros,
-            x=x,
+            request=request,
             preference=preference,
             policy=self._policy_text,
-            session=request.session,
-            tags=request.tags,
-            input_tokens=request.input_tokens,
+            x=x,
+            now=now,
             ordinal=ordinal,
-            paging=self._pager.paging(arm),
+            paging=self._pager.paging(names[chosen]),
         )
 
     def ready(self, arm: str) -> bool:
@@ -314,20 +299,10 @@ class Chooser:
         with self._lock:
             self._gate.report(id, event.arm, event.values, decided_at=event.decided_at, now=now, first=event.first)
 
-    def spends(self, now: float) -> tuple[Spend, ...]:
-        """How each budget stands."""
+    def at_gate(self, do: Callable[[Gate], _T]) -> _T:
+        """What ``do`` makes of the gate, while nothing passes it."""
         with self._lock:
-            return self._gate.accounts.spends(now)
-
-    def _look(self, tokens: float | None, belief: Belief, x: Vector) -> Outlook:
-        return look(
-            belief,
-            x,
-            of_context=self._of_context,
-            prices=self._prices,
-            tokens=tokens,
-            availability=self._gate.availability,
-        )
+            return do(self._gate)
 
     def _review(self, seen: Seen) -> tuple[Vector, Vector]:
         """What is believed now of every arm's utility at an earlier request, and its standard deviation."""
@@ -342,15 +317,26 @@ class Chooser:
             known = self._knowledge.belief.information()
             return [name for name, nats in zip(self._names, known, strict=True) if nats == 0.0]
 
+    def _look(self, tokens: float | None, belief: Belief, x: Vector) -> Outlook:
+        return look(
+            belief,
+            x,
+            of_context=self._of_context,
+            prices=self._prices,
+            tokens=tokens,
+            availability=self._gate.availability,
+        )
+
     def _enter(
         self, id: str, request: Request, chosen: int, names: Sequence[str], probabilities: Vector, now: float
-    ) -> None:
-        """Tell the gate of the decision ``id`` for the ``chosen``-th of ``names``."""
+    ) -> tuple[float, float] | None:
+        """Tell the gate of the decision ``id`` for the ``chosen``-th of ``names``; returns what it costs by tokens."""
         tokens = None if self._prices is None else tokens_of(request)
         by_tokens = None
         if self._prices is not None and tokens is not None:
             by_tokens = self._prices.by_tokens(self._names.index(names[chosen]), tokens)
         self._gate.choose(id, chosen, names, probabilities, request.tags, now, by_tokens)
+        return by_tokens
 
     def refresh(self, memory: Memory) -> None:
         """Believe what is remembered now in place of what was; meanwhile nothing may be learned."""
@@ -358,6 +344,8 @@ class Chooser:
             known = self._knowledge.recall(memory)
             with self._lock:
                 self._knowledge.replace(*known)
+                if self._gate.watch is not None:
+                    self._gate.watch.follow(memory.states.get("guard"))
                 self._learned = memory.feedback
                 self._decided = max(self._decided, memory.decisions)
 

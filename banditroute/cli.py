@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from banditroute import Records, __version__
+from banditroute import Preference, Records, __version__
 from banditroute.errors import BanditRouteError, InvalidConfigurationError
 
 
@@ -56,6 +56,32 @@ def diagnose(log: Path, miss_cost: float, plot: Path | None) -> None:
     from banditroute.simulate.cacheability import diagnose
 
     diagnose(log, miss_cost=miss_cost, plot=plot, echo=click.echo)
+
+
+@main.command()
+@click.argument("table", type=click.Path(exists=True, dir_okay=False, path_type=Path), required=False)
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("report"),
+    show_default=True,
+    help="Folder for the page and its figures.",
+)
+@click.option("--seeds", type=click.IntRange(min=1), default=20, show_default=True, help="Orders of the requests.")
+@click.option("--quality", type=float, default=1.0, show_default=True, help="What one point of quality is worth.")
+@click.option("--cost-usd", type=float, default=0.0, show_default=True, help="What one dollar is worth.")
+@click.option("--budget-usd", type=float, help="What a request may cost on average: shown beside the spending.")
+def report(
+    table: Path | None, out: Path, seeds: int, quality: float, cost_usd: float, budget_usd: float | None
+) -> None:
+    """Simulate the default policies on an outcome TABLE, and write a page to read: charts and figures.
+
+    TABLE is as for demo; without one, that which is shipped.
+    """
+    from banditroute.report.write import write
+
+    page = write(table, out, seeds=seeds, prefer=Preference(quality=quality, cost_usd=cost_usd), budget_usd=budget_usd)
+    click.echo(f"{page}; the figures are beside it, as figures.json, CSV and PNG")
 
 
 def _at(context: click.Context, parameter: click.Parameter, value: str) -> Records:

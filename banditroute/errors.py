@@ -17,6 +17,7 @@
     │   ├── AdapterCapacityError            no slot is free for it, or none is large enough
     │   ├── AdapterBusyError                a request is being served through it
     │   └── BackendUnavailableError         what holds the adapters is down, too slow, or fails
+    ├── EnergyCounterError                  an energy counter that is not there, or cannot be read
     └── MissingDependencyError (ImportError)   an extra is not installed; the message has the pip line
 
 Every message says what was given, what was expected and what to do. Whatever raises one has changed nothing.
@@ -86,6 +87,10 @@ class AdapterBusyError(AdapterError):
 
 class BackendUnavailableError(AdapterError):
     """What holds the adapters is down, too slow, or fails."""
+
+
+class EnergyCounterError(BanditRouteError):
+    """An energy counter that is not there, or cannot be read."""
 
 
 class MissingDependencyError(BanditRouteError, ImportError):

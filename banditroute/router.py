@@ -21,15 +21,16 @@ from banditroute._checks import (
     check_budgets,
     check_eligible,
     check_features,
+    check_guard,
     check_learner,
     check_limits,
     check_request,
     check_store,
     check_switching,
+    check_traffic,
 )
 from banditroute._validate import label, number
 from banditroute.adapters.cache import AdapterCache
-from banditroute.beliefs.drift import Reset
 from banditroute.cascade import Cascade
 from banditroute.choice import Chooser
 from banditroute.decider import Decider
@@ -38,14 +39,16 @@ from banditroute.features.base import Featurizer
 from banditroute.history import fold_with
 from banditroute.learners import Learner
 from banditroute.limits.breaker import CircuitBreaker
-from banditroute.limits.budget import Budget, Spend
+from banditroute.limits.budget import Budget
 from banditroute.limits.constraints import Limits
 from banditroute.limits.gate import Gate
+from banditroute.limits.guard import Guard
+from banditroute.limits.traffic import Share
 from banditroute.listener import Listener, checked_id
 from banditroute.paging import Pager
 from banditroute.rewards.objectives import Objective
 from banditroute.rewards.utility import Prefer, check_preference, table
-from banditroute.roster import Roster
+from banditroute.steering import Steering
 from banditroute.store.base import Store
 from banditroute.store.outcomes import SHARE_OF
 from banditroute.types import Arm, Decision, Preference, Request, Vector
@@ -56,7 +59,7 @@ Clock: TypeAlias = Callable[[], float]
 _log = logging.getLogger("banditroute")
 
 
-class Router(Listener, Roster):
+class Router(Listener, Steering):
     """Learns which arm should serve each request.
 
     ``route()`` chooses and never waits for a disk; ``feedback()`` reports what came back and returns when that is
@@ -86,6 +89,10 @@ class Router(Listener, Roster):
         ``LinUCB(alpha=3.0, belief=Linear(), context_exploration=1.0)``.
     switching
         What is lost when a session goes on with another arm than its last, by objective: ``{"latency_seconds": 0.8}``.
+    traffic
+        Arm -> the least and the most of the traffic that it gets, such as a canary's.
+    guard
+        What serves until there is evidence that the learner is better. Default: the learner decides at once.
     store
         Where decisions, feedback and what was learned are kept. Default: ``MemoryStore()``, gone with the process.
     fallback
@@ -131,6 +138,8 @@ class Router(Listener, Roster):
         budgets: Sequence[Budget] = (),
         adapters: AdapterCache | None = None,
         switching: Mapping[str, float] | None = None,
+        traffic: Mapping[str, Share] | None = None,
+        guard: Guard | None = None,
         store: Store | None = None,
         fallback: str | None = None,
         name: str = "default",
@@ -152,6 +161,9 @@ class Router(Listener, Roster):
         check_eligible(self._arms, limits=self._limits, error=InvalidConfigurationError)
         check_breaker(breaker)
         check_budgets(budgets)
+        self._traffic = check_traffic({} if traffic is None else traffic, names)
+        self._guard = guard
+        utility_range = check_guard(guard, names, self._traffic, self._preference, self._objectives)
         self._clock = clock
         self._changing = threading.Lock()  # held while the arms or the warm start change
         label(name, name="Router(name=...)", error=InvalidConfigurationError)
@@ -165,14 +177,6 @@ class Router(Listener, Roster):
             fold=fold_with(self._learner.belief),
         )
         try:
-            pager = Pager(
-                arms=self._arms,
-                cache=adapters,
-                switching=check_switching(switching, self._objectives),
-                instead=self._instead,
-                states=memory.states,
-                put_state=self._store.put_state,
-            )
             self._chooser = Chooser(
                 arms=self._arms,
                 objectives=self._objectives,
@@ -181,10 +185,20 @@ class Router(Listener, Roster):
                     arms=self._arms,
                     breaker=breaker,
                     budgets=budgets,
+                    traffic=self._traffic,
+                    guard=guard,
+                    utility_range=utility_range,
                     states=memory.states,
                     put_state=self._store.put_state,
                 ),
-                pager=pager,
+                pager=Pager(
+                    arms=self._arms,
+                    cache=adapters,
+                    switching=check_switching(switching, self._objectives),
+                    instead=self._instead,
+                    states=memory.states,
+                    put_state=self._store.put_state,
+                ),
                 features_version=self._features.version,
                 dimension=self._dimension,
                 memory=memory,
@@ -211,24 +225,9 @@ class Router(Listener, Roster):
         return self._features
 
     @property
-    def learned(self) -> int:
-        """On how many decisions with feedback the beliefs rest, those of earlier processes included."""
-        return self._chooser.learned
-
-    @property
     def fallbacks(self) -> int:
         """How many decisions fell back since this router was made."""
         return self._decider.fallbacks
-
-    @property
-    def resets(self) -> tuple[Reset, ...]:
-        """What was found to have changed, each with when and how often, oldest first; see ``Learner(drift=...)``."""
-        return self._chooser.resets
-
-    @property
-    def budgets(self) -> tuple[Spend, ...]:
-        """How each budget stands: spend, pace and shadow price."""
-        return self._chooser.spends(self._clock())
 
     def route(
         self,

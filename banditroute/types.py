@@ -266,8 +266,8 @@ class Decision:
     propensity
         The probability with which ``arm`` was chosen, in (0, 1]; exact.
     reason
-        ``"policy"``; or ``"limits: ..."``, ``"breaker: ..."`` with what limited the policy; or ``"fallback: ..."`` with
-        what kept it from choosing.
+        ``"policy"``; or ``"limits: ..."``, ``"breaker: ..."``, ``"traffic: ..."``, ``"guard: ..."`` with what limited
+        the policy; or ``"fallback: ..."`` with what kept it from choosing.
     decided_at
         Unix time in seconds.
     arms, probabilities

@@ -17,7 +17,7 @@ from banditroute.learners import EpsilonGreedy, LinUCB, SquareCB, ThompsonSampli
 from banditroute.simulate.logs import OutcomeTable, read_outcomes
 from banditroute.simulate.replay import Trace, sweep
 from banditroute.types import Preference, Request
-from benchmarks import full_information, rivals
+from benchmarks import described, full_information, rivals
 
 FILES = [
     "llmrouter9.parquet",
@@ -43,13 +43,20 @@ FULL_INFORMATION = {"ridge_full": full_information.ridge, "knn_full": full_infor
     options=[
         click.option(
             "--rival-seeds", default=5, show_default=True, help="Orders for rivals, folds of full information."
-        )
+        ),
+        click.option(
+            "--descriptors",
+            type=click.Path(exists=True, dir_okay=False, path_type=Path),
+            default=described.DESCRIPTORS,
+            help="JSON: model -> name -> number. Default: sizes and published scores of some models.",
+        ),
     ],
 )
-def main(*, files: list[Path], seeds: int, rival_seeds: int) -> list[Row]:
+def main(*, files: list[Path], seeds: int, rival_seeds: int, descriptors: Path) -> list[Row]:
     """Mean score over one pass and over its second half, for every FILE.
 
-    `warm300` knows the outcomes of all arms for the first 300 prompts of each order, which are not scored. Beside them:
+    `warm300` knows the outcomes of all arms for the first 300 prompts of each order, which are not scored;
+    `descriptors`, where all arms of a file have some, only what they say of themselves. Beside them:
     the rival libraries that are installed, on the same features, orders and feedback; ridge and 40 nearest neighbours
     with full information on the same features, 5 folds; and what needs no learning.
     """
@@ -64,6 +71,10 @@ def main(*, files: list[Path], seeds: int, rival_seeds: int) -> list[Row]:
             warm = {f"banditroute/warm{WARM}": LEARNERS["banditroute"]}
             cells = sweep(table, x, learners=warm, prefer=Preference(quality=1.0), seeds=range(seeds), warm=WARM)
             rows += _learned(table, list(warm), tqdm(cells, total=seeds, desc="warm start"))
+        arms = described.described(descriptors, table.arms)
+        if arms is not None:
+            traces = described.replays(table, x, arms, seeds)
+            rows += _learned(table, [described.POLICY], tqdm(traces, total=seeds, desc="descriptors"))
         cells = _sweep_rivals(table, x, installed, rival_seeds)
         rows += _learned(table, installed, tqdm(cells, total=len(installed) * rival_seeds, desc="rivals"))
         rows += _full_information(table, x, rival_seeds)

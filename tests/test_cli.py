@@ -9,6 +9,8 @@ from contextlib import closing
 from pathlib import Path
 
 import click
+import pyarrow as pa
+import pyarrow.parquet as parquet
 import pytest
 from click.testing import CliRunner
 
@@ -162,3 +164,16 @@ class TestDatabase:
         assert "there is no file" in self.say("inspect", tmp_path / "no.db", status=2)
         assert not (tmp_path / "no.db").exists()
         assert "is not served" in self.say("inspect", "mysql://localhost/x", status=2)
+
+
+def test_report(tmp_path):
+    rows = [
+        {"query_id": f"q{q}", "prompt": f"prompt {q}", "model": model, "score": float(q % 2), "cost_usd": 0.001}
+        for q in range(60)
+        for model in ("small", "large")
+    ]
+    path = tmp_path / "toy.parquet"
+    parquet.write_table(pa.Table.from_pylist(rows), path)
+    result = invoke("report", path, "--out", tmp_path / "out", "--seeds", 2, "--budget-usd", 0.002)
+    assert result.exit_code == 0, result.output
+    assert "share of the budget" in (tmp_path / "out" / "report.html").read_text()

@@ -61,3 +61,10 @@ def test_the_router_imports_nothing_heavy():
         "pyarrow",
     }
     assert heavy.isdisjoint(loaded)
+
+
+def test_what_extras_bring_is_imported_on_use():
+    code = "import sys, banditroute.energy, banditroute.rewards, banditroute.signals; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert {"banditroute.energy", "banditroute.signals"} < set(loaded)
+    assert {"pynvml", "genai_prices", "jsonschema", "referencing", "scipy.optimize"}.isdisjoint(loaded)

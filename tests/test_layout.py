@@ -23,7 +23,9 @@ MAY_IMPORT = {
     "types": {"errors", "_validate", "explanation", "adapters", "lease"},  # a decision explains and leases itself
     "explanation": {"types"},
     "draw": {"types", "errors"},
-    **dict.fromkeys(["features", "beliefs", "rewards", "policies", "limits", "adapters", "store"], GROUND),
+    "confidence": {"errors", "_validate"},
+    **dict.fromkeys(["adapters", "energy", "features", "beliefs", "rewards", "policies", "signals", "store"], GROUND),
+    "limits": GROUND | {"confidence"},
     "learners": GROUND | {"beliefs", "policies"},
 }
 MAY_IMPORT["warm_start"] = GROUND | {"beliefs"}
@@ -31,21 +33,29 @@ MAY_IMPORT["history"] = GROUND | {"beliefs", "store", "warm_start"}
 MAY_IMPORT["outlook"] = GROUND | {"beliefs", "rewards", "limits"}
 MAY_IMPORT["knowledge"] = GROUND | {"history", "beliefs", "rewards", "store", "learners"}
 MAY_IMPORT["lease"] = GROUND | {"adapters"}
+MAY_IMPORT["slate"] = GROUND | {"policies", "adapters", "lease"}
 MAY_IMPORT["paging"] = MAY_IMPORT["lease"] | {"lease"}
-MAY_IMPORT["choice"] = (
-    {"knowledge", "outlook", "paging", "draw", "features", "policies", "limits"}
-    | MAY_IMPORT["knowledge"]
-    | MAY_IMPORT["paging"]
-)
+MAY_IMPORT["choice"] = (MAY_IMPORT["knowledge"] | MAY_IMPORT["paging"]) | {
+    "knowledge",
+    "outlook",
+    "paging",
+    "slate",
+    "draw",
+    "features",
+    "policies",
+    "limits",
+}
 MAY_IMPORT["cascade"] = GROUND | {"beliefs"}
 MAY_IMPORT["_checks"] = MAY_IMPORT["choice"]
 MAY_IMPORT["records"] = MAY_IMPORT["choice"] | {"choice"}
 MAY_IMPORT["decider"] = MAY_IMPORT["choice"] | {"choice", "_checks", "draw"}
 MAY_IMPORT["listener"] = MAY_IMPORT["decider"] | {"decider", "warm_start", "cascade"}
-MAY_IMPORT["roster"] = MAY_IMPORT["decider"]
-MAY_IMPORT["router"] = MAY_IMPORT["listener"] | {"decider", "listener", "roster"}
+MAY_IMPORT["steering"] = MAY_IMPORT["decider"]
+MAY_IMPORT["router"] = MAY_IMPORT["listener"] | {"decider", "listener", "steering"}
 MAY_IMPORT["simulate"] = MAY_IMPORT["router"] | {"router"}
-MAY_IMPORT["cli"] = MAY_IMPORT["simulate"] | {"simulate", "records", "__init__"}  # the version
+MAY_IMPORT["integrations"] = MAY_IMPORT["router"] | {"router"}
+MAY_IMPORT["report"] = MAY_IMPORT["simulate"] | {"simulate"}
+MAY_IMPORT["cli"] = MAY_IMPORT["report"] | {"report", "records", "__init__"}  # the version
 MAY_IMPORT["__main__"] = {"cli"}
 MAY_IMPORT["__init__"] = MAY_IMPORT["router"] | {"router", "explanation", "records"}
 MAY_IMPORT["testing"] = set(MAY_IMPORT)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -101,14 +102,14 @@ class AdapterSpec:
         with reading(WEIGHTS, name=name, path=path), safe_open(Path(path) / WEIGHTS, framework="numpy") as header:
             slices = {key: header.get_slice(key) for key in header.keys()}  # noqa: SIM118, it is not a mapping
             shapes = {key: piece.get_shape() for key, piece in slices.items()}
-            bits = {key: _BITS[piece.get_dtype()] for key, piece in slices.items()}
-        ranks = [shape[0] for key, shape in shapes.items() if key.endswith((".lora_A.weight", ".lora_embedding_A"))]
+            size_bytes = sum(prod(shapes[key]) * _BYTES[piece.get_dtype()] for key, piece in slices.items())
+            ranks = [shape[0] for key, shape in shapes.items() if key.endswith((".lora_A.weight", ".lora_embedding_A"))]
         if not ranks:
             raise AdapterIncompatibleError(f"{WEIGHTS} of adapter {name!r} holds no LoRA weights; give a LoRA adapter")
         return cls(
             name=name,
             path=str(path),
-            size_bytes=sum(prod(shape) * bits[key] for key, shape in shapes.items()) // 8,
+            size_bytes=size_bytes,
             rank=max(ranks),
             modules=len(ranks),
             base_model=config.get("base_model_name_or_path") or None,
@@ -116,7 +117,7 @@ class AdapterSpec:
         )
 
 
-_BITS = {"F64": 64, "F32": 32, "F16": 16, "BF16": 16, "F8_E4M3": 8, "F8_E5M2": 8}
+_BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "F8_E4M3": 1, "F8_E5M2": 1}
 
 
 @contextmanager
@@ -137,7 +138,7 @@ def reading(file: str, *, name: str, path: str | Path) -> Iterator[None]:
         raise AdapterNotFoundError(
             f"adapter {name!r} has no {file} in {str(path)!r}; give the folder that save_pretrained() wrote"
         ) from error
-    except (OSError, ValueError, KeyError, TypeError, damaged) as error:
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, re.error, damaged) as error:
         raise AdapterIncompatibleError(
             f"{file} of adapter {name!r} cannot be read ({error!r}); copy or save it again"
         ) from error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
@@ -13,6 +13,9 @@ from banditroute.limits.accounts import Accounts
 from banditroute.limits.breaker import CircuitBreaker, Circuits
 from banditroute.limits.budget import Budget
 from banditroute.limits.constraints import Excess, Limits
+from banditroute.limits.guard import Guard, Mode
+from banditroute.limits.traffic import Redraw, Share, shaped
+from banditroute.limits.watch import Mixed, Watch
 from banditroute.types import Arm, Vector
 
 _T = TypeVar("_T")
@@ -36,11 +39,29 @@ class Admission:
     trouble: str | None = None
     unjudged: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
-    def reason(self, arm: str) -> str:
-        """What to say of the choice of ``arm``."""
+    def reason(self, arm: str) -> str | None:
+        """What to say of the choice of ``arm``; None where it was the policy's."""
         if self.trouble is None and self.unjudged.get(arm):
             return f"limits: {', '.join(self.unjudged[arm])} cannot be judged yet of {arm!r}"
-        return self.trouble or "policy"
+        return self.trouble
+
+
+class Shaped(NamedTuple):
+    """What serves a request.
+
+    Attributes
+    ----------
+    probabilities : (K,)
+        Of the eligible arms.
+    reason
+        What to say of it; None where it is the policy's choice.
+    mixed
+        What the guard has mixed; None where it has not.
+    """
+
+    probabilities: Vector
+    reason: str | None
+    mixed: Mixed | None
 
 
 class Gate:
@@ -54,6 +75,10 @@ class Gate:
         When to leave a failing arm alone; None: never.
     budgets
         What may be spent.
+    traffic
+        The least and the most that arms get of the traffic.
+    guard, utility_range
+        What leads from the baseline to the learner, if anything, and the range of the utility that it judges.
     states
         What ``put_state`` was given before.
     put_state
@@ -63,6 +88,8 @@ class Gate:
     ----------
     accounts
         The budgets at work.
+    watch
+        The guard at work; None without one.
     """
 
     def __init__(
@@ -71,13 +98,30 @@ class Gate:
         arms: Sequence[Arm],
         breaker: CircuitBreaker | None,
         budgets: Sequence[Budget] = (),
+        traffic: Mapping[str, Share] | None = None,
+        guard: Guard | None = None,
+        utility_range: tuple[float, float] = (0.0, 1.0),
         states: Mapping[str, bytes],
         put_state: Callable[[str, bytes], None],
     ) -> None:
         names = [arm.name for arm in arms]
         self._put_state = put_state
+        self._traffic: Mapping[str, Share] = traffic or {}
         self._circuits = _restored("breaker", states, lambda blob: Circuits(breaker=breaker, blob=blob))
         self.accounts = _restored("budgets", states, lambda blob: Accounts(budgets=budgets, arms=names, blob=blob))
+        self.watch = None
+        if guard is not None:
+            self.watch = _restored(
+                "guard",
+                states,
+                lambda blob: Watch(
+                    guard=guard,
+                    utility_range=utility_range,
+                    put_state=put_state,
+                    rollout=blob,
+                    evidence=states.get("guard_evidence"),
+                ),
+            )
         self.set_arms(arms)
 
     def set_arms(self, arms: Sequence[Arm]) -> None:
@@ -137,6 +181,35 @@ class Gate:
         unjudged = {self._names[k]: [name for name, unknown in beyond.unknown.items() if unknown[k]] for k in left}
         return Admission(positions=left, trouble=trouble, unjudged=unjudged)
 
+    def set_traffic(self, traffic: Mapping[str, Share]) -> None:
+        """Keep the arms within these shares from now on."""
+        self._traffic = traffic
+
+    def set_guard_mode(self, mode: Mode, now: float) -> None:
+        """Begin the rollout anew in ``mode``, where there is a guard."""
+        if self.watch is not None:
+            self.watch.set_mode(mode, now)
+
+    @property
+    def shapes(self) -> bool:
+        """Whether ``shape`` does anything."""
+        return self.watch is not None or bool(self._traffic)
+
+    def shape(self, probabilities: Vector, arms: Sequence[str], redraw: Redraw) -> Shaped:
+        """What serves the eligible ``arms (K,)`` in place of the policy's ``probabilities``.
+
+        Learner and baseline are kept within the shares of the traffic before they are mixed: so is every mixture of
+        them then, and what is judged is what would serve.
+        """
+        learner, reason = shaped(probabilities, self._traffic, arms, redraw)
+        if self.watch is None:
+            return Shaped(learner, reason, None)
+        baseline = self.watch.baseline(arms)
+        if baseline is None:
+            return Shaped(learner, "guard: no arm of the baseline is eligible; the learner decides", None)
+        mixed, why = self.watch.mix(learner, shaped(baseline, self._traffic, arms, redraw)[0])
+        return Shaped(mixed.probabilities, reason or why, mixed)
+
     def choose(
         self,
         id: str,
@@ -180,6 +253,8 @@ class Gate:
         if self.accounts.objectives:
             self.accounts.settle(id, values, now)
             self._put_state("budgets", self.accounts.to_bytes())
+        if self.watch is not None:
+            self.watch.report(id, values, now)
 
 
 def _restored(name: str, states: Mapping[str, bytes], make: Callable[[bytes | None], _T]) -> _T:

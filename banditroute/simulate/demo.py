@@ -42,7 +42,7 @@ def run(*, log: Path | None, out: Path, seeds: int, echo: Callable[[str], None])
         Prints a line.
     """
     out.mkdir(parents=True, exist_ok=True)
-    table = _shipped() if log is None else read_outcomes(log)
+    table = shipped() if log is None else read_outcomes(log)
     echo(f"{len(table):,} prompts with the real answers of {len(table.arms)} models; {PREFER}, {seeds} seeds.\n")
     features = TextFeatures()
     x = features.transform([Request(text=prompt) for prompt in table.prompts])
@@ -70,7 +70,8 @@ def run(*, log: Path | None, out: Path, seeds: int, echo: Callable[[str], None])
     echo(f"\nPicture: {out / 'demo.png'}   figures: {out / 'figures.json'}   learned state: {out / 'demo.db'}")
 
 
-def _shipped() -> OutcomeTable:
+def shipped() -> OutcomeTable:
+    """The table that comes with the package: real answers of four models."""
     with as_file(files("banditroute") / "data" / "paretobandit4" / "paretobandit4.parquet") as path:
         return read_outcomes(path)
 

@@ -154,7 +154,7 @@ class TestLoading:
                 source = Tier.GPU if here else Tier.DISK
                 return LoadResult(name=adapter.name, seconds=0.0 if here else 0.5, source=source)
 
-        backend = Server(capabilities={Capability.MIXED_BATCH})
+        backend = Server(capabilities=())
         cache = made(backend)
         assert [use(cache, A) for _ in range(4)] == [0.5, 0.0, 0.5, 0.0]
         assert backend.calls == ["load a"] * 4

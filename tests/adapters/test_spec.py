@@ -91,8 +91,9 @@ def test_a_header_that_claims_too_much_is_refused(folder):
         AdapterSpec.read(folder, name="law")
 
 
-def test_numbers_that_no_adapter_holds_are_refused(folder):
-    save_file({"q.lora_A.weight": np.ones((2, 2), np.int64)}, folder / "adapter_model.safetensors")
+@pytest.mark.parametrize("weight", [np.ones((2, 2), np.int64), np.ones((), np.float32)])
+def test_numbers_that_no_adapter_holds_are_refused(folder, weight):
+    save_file({"q.lora_A.weight": weight}, folder / "adapter_model.safetensors")
     with pytest.raises(AdapterIncompatibleError, match="cannot be read"):
         AdapterSpec.read(folder, name="law")
 

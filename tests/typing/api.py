@@ -19,20 +19,24 @@ from banditroute import (
     EpsilonGreedy,
     Explanation,
     Feedback,
+    Guard,
     Learner,
     LinUCB,
     MemoryStore,
     Objective,
     Preference,
     Request,
+    Rollout,
     Router,
     SentenceEmbedding,
+    Share,
     SQLStore,
     SquareCB,
     TextFeatures,
     ThompsonSampling,
 )
 from banditroute.beliefs import Linear
+from banditroute.energy import EnergyMeter, find_counters
 from banditroute.features import (
     ClusterTracker,
     Codebook,
@@ -47,7 +51,8 @@ from banditroute.features import (
     Template,
 )
 from banditroute.policies import UCB, Mixture, Policy, Uniform
-from banditroute.rewards import Scaled, equal_worth, greenserv
+from banditroute.rewards import ModelPrice, Scaled, Usage, equal_worth, genai_price, greenserv
+from banditroute.signals import exact_match
 from banditroute.simulate.logs import OutcomeTable
 from banditroute.store import Event, Fold, Learn, Memory, Served, Store, Ticket
 
@@ -113,6 +118,16 @@ def settings() -> None:
         ),
     )
     Router(arms=["a"], learner=Learner(policy=Mixture(shares={"a": 1.0})), prefer={"quality": 1.0})
+
+
+def steered() -> None:
+    guard = Guard(baseline={"small": 0.5, "large": 0.5}, shares=[0.1, 0.9], tolerance=0.01, mode="observe")
+    router = Router(arms=["small", "large"], guard=guard, traffic={"small": Share(at_least=0.1)})
+    assert_type(router.rollout, Rollout | None)
+    router.add_arm("new", traffic=Share(at_most=0.05))
+    router.set_traffic({})
+    router.set_guard_mode("bypass")
+    router.set_guard_mode("off")  # type: ignore[arg-type]
 
 
 def told_apart(prompts: list[str]) -> Featurizer:
@@ -277,6 +292,31 @@ def preference() -> Mapping[str, float]:
     router = Router(arms=["a"], learner=SquareCB(), prefer=scaled)
     assert_type(router.route("x", prefer=Scaled(weights=prefer)).preference, Preference)
     return prefer
+
+
+class Battery:
+    """A counter of the user's own."""
+
+    source = "battery"
+    devices = ("battery:0",)
+
+    def read(self) -> list[int]:
+        return [0]
+
+    def joules(self, before: Sequence[int], after: Sequence[int], seconds: float) -> float:
+        return float(after[0] - before[0])
+
+
+def outcomes(router: Router, decision: Decision) -> None:
+    price = genai_price("gpt-4o")
+    assert_type(price, ModelPrice | None)
+    cost = (price or ModelPrice()).cost_usd(Usage(input_tokens=10, output_tokens=5))
+    assert_type(cost, float | None)
+    with EnergyMeter(counters=[Battery(), *find_counters()], joules_per_token=0.5) as meter:
+        meter.tokens = 15
+    signal = exact_match("Turku", "Turku")
+    assert_type(meter.reading.split({"a": 5})["a"].joules, float)
+    router.feedback(decision.id, quality=signal.quality, cost_usd=cost, energy_joules=meter.reading.joules)
 
 
 def mistakes(router: Router) -> None:

@@ -31,12 +31,11 @@ class Capability(StrEnum):
 
     ``STRICT``: it loads into free slots only, evicts nothing of itself, and ``resident()`` is the truth; without it,
     the backend evicts by its own rules and ``resident()`` is an estimate. ``PIN``: it keeps an adapter whose spec is
-    pinned. ``MIXED_BATCH``: requests for different adapters share a batch.
+    pinned.
     """
 
     STRICT = "strict"
     PIN = "pin"
-    MIXED_BATCH = "mixed_batch"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,8 +78,8 @@ class LoadResult:
         Of the adapter.
     seconds
         How long it took; None where the load is left to the next request, so that nothing could be measured.
-    source, tier
-        Where it was before, and where it is now.
+    source
+        Where it was before.
     evicted
         Names of the adapters that (as far as is known) lost their slot to it.
     """
@@ -88,7 +87,6 @@ class LoadResult:
     name: str
     seconds: float | None
     source: Tier
-    tier: Tier = Tier.GPU
     evicted: tuple[str, ...] = ()
 
     @property

@@ -28,6 +28,7 @@ from banditroute.errors import (
     AdapterIncompatibleError,
     AdapterNotFoundError,
     InvalidConfigurationError,
+    InvalidInputError,
 )
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ _VARIANTS = ("use_dora", "use_qalora", "use_bdlora", "alora_invocation_tokens", 
 class _Weights:
     """An adapter in RAM: module name -> (A ``(r, in)``, B ``(out, r)``, scaling)."""
 
-    adapter: AdapterSpec
+    path: str
     modules: Mapping[str, tuple[torch.Tensor, torch.Tensor, float]]
     size_bytes: int
 
@@ -78,7 +79,7 @@ class PeftBackend:
         If ``peft`` is not installed.
     """
 
-    capabilities = frozenset({Capability.STRICT, Capability.PIN, Capability.MIXED_BATCH})
+    capabilities = frozenset({Capability.STRICT, Capability.PIN})
 
     def __init__(
         self,
@@ -90,15 +91,17 @@ class PeftBackend:
         base_model: str | None = None,
         ram_bytes: int | None = None,
     ) -> None:
-        for name, value in {
-            "slots": slots,
-            "max_rank": max_rank,
-            "ram_bytes": 1 if ram_bytes is None else ram_bytes,
-        }.items():
-            whole(value, name=name, error=InvalidConfigurationError)
+        whole(slots, name="slots", error=InvalidConfigurationError)
+        self._max_rank = whole(max_rank, name="max_rank", error=InvalidConfigurationError)
+        if ram_bytes is not None:
+            whole(ram_bytes, name="ram_bytes", error=InvalidConfigurationError)
         self._slots = [f"slot{i}" for i in range(slots + 1)]
         self._layers = _add_slots(model, self._slots, max_rank, target_modules)
-        self._max_rank = max_rank
+        self._slot_bytes = sum(
+            each[self._slots[0]].weight.nbytes
+            for layer in self._layers.values()
+            for each in (layer.lora_A, layer.lora_B)
+        )
         self._base_model = base_model
         self._ram_bytes = math.inf if ram_bytes is None else ram_bytes
         self._ram: OrderedDict[str, _Weights] = OrderedDict()
@@ -120,14 +123,14 @@ class PeftBackend:
 
     def load(self, adapter: AdapterSpec) -> LoadResult:
         """Make ``adapter`` resident; see ``AdapterBackend``."""
+        there = LoadResult(name=adapter.name, seconds=0.0, source=Tier.GPU)
+        if self._use(adapter):
+            return there
         with self._loading:
+            if self._use(adapter):  # another thread was faster
+                return there
             with self._lock:
                 known = self._ram.get(adapter.name)
-                if known is not None:
-                    check_same(adapter, known.adapter.path)
-                    self._ram.move_to_end(adapter.name)
-                if adapter.name in self._slot_of:
-                    return LoadResult(name=adapter.name, seconds=0.0, source=Tier.GPU)
                 slot = next((slot for slot in self._slots if slot not in self._slot_of.values()), None)
             if slot is None:
                 raise AdapterCapacityError(
@@ -159,12 +162,12 @@ class PeftBackend:
             return dict.fromkeys(self._ram, Tier.RAM) | dict.fromkeys(self._slot_of, Tier.GPU)
 
     def load_cost(self, adapter: AdapterSpec) -> CostEstimate:
-        """A prior that counts modules and bytes, measured on one CPU."""
-        bytes_ = self.size(adapter)
-        seconds = 5e-5 * (adapter.modules or len(self._layers)) + bytes_ / 4e9
+        """A prior, by figures of one CPU core: a slot is written in full; the adapter's own bytes are read."""
+        seconds = 3e-5 * len(self._layers) + self._slot_bytes / 2e10
         with self._lock:
-            if adapter.name not in self._ram:
-                seconds += 0.005 + bytes_ / 1e9
+            in_ram = adapter.name in self._ram
+        if not in_ram:
+            seconds += 5e-5 * len(self._layers) + self.size(adapter) / 4e9
         return CostEstimate(mean_seconds=seconds, p95_seconds=2.0 * seconds)
 
     @contextmanager
@@ -177,6 +180,8 @@ class PeftBackend:
         ------
         AdapterNotFoundError
             If one of them is not resident.
+        InvalidInputError
+            By the model, if the batch has another number of rows.
         """
         names = {name for name in adapters if name is not None}
         with self._lock:
@@ -193,11 +198,25 @@ class PeftBackend:
             with self._lock:
                 self._in_flight.subtract(names)
 
+    def _use(self, adapter: AdapterSpec) -> bool:
+        """Count a use of ``adapter``; whether it is in a slot."""
+        with self._lock:
+            if adapter.name in self._ram:  # as all are that are in slots
+                check_same(adapter, self._ram[adapter.name].path)
+                self._ram.move_to_end(adapter.name)
+            return adapter.name in self._slot_of
+
     def _choose_slots(
         self, module: torch.nn.Module, args: tuple[torch.Tensor, ...], kwargs: dict[str, Any]
     ) -> tuple[tuple[torch.Tensor, ...], dict[str, Any]]:
         """Tell a layer each row's slot. Unlike ``model(..., adapter_names=...)`` it allows for several threads."""
-        return args, kwargs | {"adapter_names": self._serving.get() or [_BASE] * len(args[0])}
+        slots, rows = self._serving.get(), len(args[0])
+        if slots is not None and len(slots) != rows:
+            raise InvalidInputError(
+                f"the batch has {rows} rows, and is served through {len(slots)} adapters; name one for each row, in "
+                "beam search for each beam"
+            )
+        return args, kwargs | {"adapter_names": slots or [_BASE] * rows}
 
     def _copy_into(self, slot: str, weights: _Weights) -> None:
         torch = optional("torch", extra="adapters")
@@ -225,8 +244,7 @@ class PeftBackend:
                 f"{self._base_model!r}; give an adapter of this model"
             )
         with reading(WEIGHTS, name=adapter.name, path=adapter.path):
-            # From bytes: tensors of an open file would change, or end the process, with the file.
-            left = optional("safetensors.torch", extra="adapters").load((Path(adapter.path) / WEIGHTS).read_bytes())
+            left = optional("safetensors.torch", extra="adapters").load_file(Path(adapter.path) / WEIGHTS)
         modules = {}
         size_bytes = 0
         for name, layer in self._layers.items():
@@ -242,14 +260,16 @@ class PeftBackend:
                     f"{self._max_rank} between {into_a.shape[1]} inputs and {into_b.shape[0]} outputs"
                 )
             with reading(CONFIG, name=adapter.name, path=adapter.path):
-                modules[name] = (a.to(into_a.dtype), b.to(into_b.dtype), _scaling(config, name, rank))
+                scaling = _scaling(config, name, rank)
+            a, b = (half.to(into_a.dtype, copy=True) for half in (a, b))  # a view of the file would change with it
+            modules[name] = (a, b, scaling)
             size_bytes += a.nbytes + b.nbytes
         if left or not modules:
             raise AdapterIncompatibleError(
                 f"adapter {adapter.name!r} changes {min(left, default='nothing')!r}, which no slot has; give an "
                 "adapter of this model, or more target_modules"
             )
-        return _Weights(adapter, modules, size_bytes)
+        return _Weights(adapter.path, modules, size_bytes)
 
     def _trim(self) -> None:
         """Forget the weights that were used longest ago, but of resident adapters, until the rest is small enough."""

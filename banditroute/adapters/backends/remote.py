@@ -8,8 +8,9 @@ from __future__ import annotations
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Generator, Mapping
+from functools import cache
 from threading import Lock
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeVar, cast
 
 from banditroute._imports import optional
 from banditroute._validate import number
@@ -26,8 +27,9 @@ from banditroute.errors import (
 )
 
 if TYPE_CHECKING:
-    import httpx
+    import ssl
 
+    import httpx
 
 _ALREADY = re.compile("already (been loaded|loaded|exists)")
 _FULL = re.compile("unload some|pin all")
@@ -57,7 +59,7 @@ class RemoteBackend(ABC):
         How to reach it; see the backends.
     """
 
-    capabilities = frozenset({Capability.MIXED_BATCH})
+    capabilities: frozenset[Capability] = frozenset()
 
     _name: str
     _load_url: str
@@ -85,8 +87,7 @@ class RemoteBackend(ABC):
             "base_url": url,
             "headers": {} if api_key is None else {"Authorization": f"Bearer {api_key}"},
             "timeout": timeout_seconds,
-            # Once, and not in vain: to read the certificates takes longer than a call.
-            "verify": self._httpx.create_ssl_context() if url.scheme == "https" else False,
+            "verify": _ssl_context(),
         }
         self._known: dict[str, str] = {}  # name -> path of what the server loads by itself when a request needs it
         self._shadow = ShadowLRU(slots=slots, ram_slots=ram_slots)
@@ -238,8 +239,7 @@ class RemoteBackend(ABC):
                 while True:
                     call = flow.send(client.request(*call[:2], json=call.json))
         except StopIteration as done:
-            result: Result = done.value
-            return result
+            return cast("Result", done.value)
         except self._httpx.RequestError as error:
             raise self._unreachable(error) from error
 
@@ -250,10 +250,16 @@ class RemoteBackend(ABC):
                 while True:
                     call = flow.send(await client.request(*call[:2], json=call.json))
         except StopIteration as done:
-            result: Result = done.value
-            return result
+            return cast("Result", done.value)
         except self._httpx.RequestError as error:
             raise self._unreachable(error) from error
+
+
+@cache
+def _ssl_context() -> ssl.SSLContext:
+    """The certificates that are trusted: to read them takes longer than a call."""
+    context: ssl.SSLContext = optional("httpx", extra="adapters").create_ssl_context()
+    return context
 
 
 def said(response: httpx.Response) -> str:

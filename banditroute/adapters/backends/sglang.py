@@ -45,7 +45,7 @@ class SGLangBackend(RemoteBackend):
     _load_url = "/load_lora_adapter"
     _unload_url = "/unload_lora_adapter"
     _switch = "--enable-lora"
-    capabilities = RemoteBackend.capabilities | {Capability.PIN}
+    capabilities = frozenset({Capability.PIN})
 
     def __init__(
         self,

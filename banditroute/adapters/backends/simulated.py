@@ -48,7 +48,7 @@ class SimulatedBackend:
     {'law': <Tier.GPU: 'gpu'>}
     """
 
-    capabilities = frozenset({Capability.STRICT, Capability.PIN, Capability.MIXED_BATCH})
+    capabilities = frozenset({Capability.STRICT, Capability.PIN})
 
     def __init__(
         self,

@@ -3,6 +3,7 @@
 import copy
 import json
 import math
+import shutil
 import threading
 
 import pytest
@@ -20,6 +21,7 @@ from banditroute.errors import (
     AdapterIncompatibleError,
     AdapterNotFoundError,
     InvalidConfigurationError,
+    InvalidInputError,
 )
 
 pytestmark = [
@@ -144,6 +146,15 @@ class TestOutput:
         assert not torch.equal(alone[0], plain[0])
         assert torch.equal(mixed, torch.stack([alone[0], plain[1]]))
 
+    @pytest.mark.parametrize("names", [[], ["plain"], ["plain"] * 5])
+    def test_needs_an_adapter_for_each_row(self, model, backend, saved, expected, names):
+        backend.load(saved["plain"])
+        message = f"the batch has 4 rows, and is served through {len(names)} adapters; name one for each row"
+        with pytest.raises(InvalidInputError, match=message), backend.serving(names):
+            model(IDS)
+        assert torch.equal(model(IDS).logits, expected[None])
+        assert backend.unload("plain")
+
     def test_no_gradients_before_and_after(self, model, backend, saved):
         backend.load(saved["wide"])
         with backend.serving(["wide"] * 4):
@@ -165,15 +176,19 @@ class TestSlots:
         again = backend.load(saved["plain"])
         assert (again.was_resident, again.seconds) == (True, 0.0)
 
-    def test_an_unloaded_adapter_comes_from_ram(self, backend, base, tmp_path):
-        spec = save(base, tmp_path / "gone", r=2)
+    def test_an_unloaded_adapter_comes_from_ram(self, model, backend, saved, expected, tmp_path):
+        spec = AdapterSpec(name="plain", path=str(shutil.copytree(saved["plain"].path, tmp_path / "copy")))
+        from_disk = backend.load_cost(spec)
         backend.load(spec)
-        assert backend.unload("gone")
-        assert backend.resident() == {"gone": Tier.RAM}
-        from_ram = backend.load_cost(spec)
-        (tmp_path / "gone" / "adapter_model.safetensors").unlink()
+        assert backend.unload("plain")
+        assert backend.resident() == {"plain": Tier.RAM}
+        assert backend.load_cost(spec).mean_seconds < from_disk.mean_seconds < from_disk.p95_seconds
+        file = tmp_path / "copy" / "adapter_model.safetensors"
+        with file.open("r+b") as weights:  # in place: a view of the file would see it
+            weights.seek(-4096, 2)
+            weights.write(bytes(4096))
         assert backend.load(spec).source is Tier.RAM
-        assert from_ram.mean_seconds < from_ram.p95_seconds
+        assert difference(model, backend, ["plain"] * 4, expected) < 1e-6
 
     def test_ram_holds_the_last_ones_used(self, model, saved):
         room = saved["plain"].size_bytes + saved["wide"].size_bytes
@@ -206,6 +221,40 @@ class TestSlots:
 
     def test_unloading_what_is_not_there_is_done(self, backend):
         assert backend.unload("nowhere")
+
+    def test_many_threads_that_load_one_adapter_share_a_slot(self, backend, saved):
+        results, together = [], threading.Barrier(4)
+
+        def load(name):
+            together.wait()
+            results.append(backend.load(saved[name]))
+
+        threads = [threading.Thread(target=load, args=(name,)) for name in ["plain", "wide"] * 2]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert sorted(result.source for result in results) == ["disk", "disk", "gpu", "gpu"]
+        assert backend.resident() == {"plain": Tier.GPU, "wide": Tier.GPU}
+
+    def test_what_is_resident_does_not_wait_for_what_is_loaded(self, backend, saved, monkeypatch):
+        backend.load(saved["plain"])
+        reading, done = threading.Event(), threading.Event()
+        read = backend._read
+
+        def slow(adapter):
+            reading.set()
+            assert done.wait(30.0)
+            return read(adapter)
+
+        monkeypatch.setattr(backend, "_read", slow)
+        thread = threading.Thread(target=backend.load, args=(saved["wide"],))
+        thread.start()
+        assert reading.wait(30.0)
+        assert backend.load(saved["plain"]).was_resident  # or the test would hang
+        done.set()
+        thread.join()
+        assert backend.resident() == {"plain": Tier.GPU, "wide": Tier.GPU}
 
     def test_others_load_while_some_serve(self, model, backend, saved, expected):
         """Forward passes of two threads through two adapters, while a third comes and goes."""
@@ -284,6 +333,8 @@ class TestBadAdapters:
             ({"peft_type": "LOHA"}, "is of type 'LOHA'; give a LoRA adapter"),
             ({"lora_alpha": None}, "adapter_config.json of adapter 'bad' cannot be read"),
             ({"lora_alpha": float("nan")}, "adapter_config.json of adapter 'bad' cannot be read"),
+            ({"alpha_pattern": {"(": 4}}, "adapter_config.json of adapter 'bad' cannot be read"),
+            ({"alpha_pattern": ["q_proj"]}, "adapter_config.json of adapter 'bad' cannot be read"),
             ({"alpha_pattern": {"q_proj": "many"}}, "adapter_config.json of adapter 'bad' cannot be read"),
             ({"alora_invocation_tokens": [1, 2]}, "uses alora_invocation_tokens; only plain LoRA"),
         ],

@@ -58,7 +58,7 @@ class TestLoading:
     def test_takes_what_the_server_takes(self, backend, fake, ask):
         fake.delay_seconds = 0.05
         result = ask(backend, "load", adapter("a"))
-        assert (result.name, result.source, result.tier, result.evicted) == ("a", Tier.DISK, Tier.GPU, ())
+        assert (result.name, result.source, result.evicted) == ("a", Tier.DISK, ())
         assert 0.05 <= result.seconds < 2.0
         assert fake.registered() == {"a": "adapters/a"}
 

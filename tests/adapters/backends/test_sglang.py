@@ -17,7 +17,7 @@ def backend(sglang, served):
 
 
 def test_keeps_what_is_pinned(backend, sglang, ask):
-    assert backend.capabilities == {Capability.MIXED_BATCH, Capability.PIN}
+    assert backend.capabilities == {Capability.PIN}
     ask(backend, "load", adapter("a", pinned=True))
     assert sglang.registry["a"] == ("adapters/a", True)
     for name in "bcdefgh":

@@ -36,7 +36,7 @@ def test_without_jitter_a_load_takes_base_and_bytes(size_bytes, seconds):
     backend = simulated(base_seconds=0.1, bytes_per_second=1e8, jitter=0.0)
     result = backend.load(adapter("a", size_bytes))
     assert result.seconds == pytest.approx(seconds)
-    assert (result.source, result.tier, result.was_resident, result.evicted) == (Tier.DISK, Tier.GPU, False, ())
+    assert (result.source, result.was_resident, result.evicted) == (Tier.DISK, False, ())
     assert backend.load_cost(adapter("a", size_bytes)).p95_seconds == pytest.approx(seconds)
 
 

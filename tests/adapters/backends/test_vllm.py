@@ -18,7 +18,7 @@ def backend(vllm, served):
 
 
 def test_keeps_no_adapter_for_us(backend):
-    assert backend.capabilities == {Capability.MIXED_BATCH}
+    assert Capability.PIN not in backend.capabilities
     backend.load(AdapterSpec(name="a", path="adapters/a", pinned=True))
     for name in "bcd":
         backend.load(adapter(name))
@@ -45,6 +45,26 @@ def test_without_the_metric_the_rule_tells_where_adapters_are(backend, vllm, see
             assert before.get(name, "disk") == result.source.value
         assert backend.resident() == vllm.truth()
     assert set(vllm.registered()) == set("abcdefgh")
+
+
+@pytest.mark.parametrize("frees", [False, True])
+def test_with_the_metric_nothing_has_to_be_told(backend, vllm, frees):
+    """Loads, unloads and requests of ours and of others, in any order."""
+    vllm.frees, vllm.has_metric = frees, True
+    rng = np.random.default_rng(0)
+    for _ in range(60):
+        name, kind = str(rng.choice(list("abcdef"))), rng.integers(5)
+        if kind < 2:
+            backend.load(adapter(name))
+            vllm.answer("POST /v1/completions", {"model": name})
+        elif kind == 2:
+            gone = backend.unload(name)
+            assert gone is (name not in vllm.truth())
+        elif kind == 3:
+            vllm.answer("POST /v1/load_lora_adapter", {"lora_name": name, "lora_path": f"adapters/{name}"})
+        else:
+            vllm.answer("POST /v1/completions", {"model": name})
+        assert backend.resident() == vllm.truth()
 
 
 @pytest.mark.parametrize("name", ["law", "v1.2/x", 'quote"d', "back\\slash", "new\nline", "a} 0 {b"])

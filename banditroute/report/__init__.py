@@ -1,0 +1,7 @@
+"""Reports: one page for people to read, the same figures for programs."""
+
+from banditroute.report.page import page
+from banditroute.report.section import Section, Table
+from banditroute.report.simulated import simulated
+
+__all__ = ["Section", "Table", "page", "simulated"]

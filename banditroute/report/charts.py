@@ -1,0 +1,185 @@
+"""The charts: figures of matplotlib that read well on a light page, a dark one, and at the width of a phone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
+from io import BytesIO
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+
+import numpy as np
+
+from banditroute._imports import optional
+from banditroute.simulate.frontier import Frontier
+from banditroute.types import Vector
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+
+_INK = "#010203"  # stands for the colour of the page's text, which a browser knows
+_POINTS = 400  # of a line: more than a page shows
+_STYLE: dict[str, Any] = {
+    "svg.fonttype": "none",  # texts stay texts
+    "svg.hashsalt": "banditroute",  # the same figures give the same file
+    "font.size": 11.0,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.alpha": 0.15,
+    "legend.frameon": False,
+    "legend.fontsize": 9.0,
+    **dict.fromkeys(
+        ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color", "grid.color"), _INK
+    ),
+}
+
+
+def _styled(draw: Callable[_P, _T]) -> Callable[_P, _T]:
+    """``draw`` in the style of the reports, whatever the user's own is."""
+
+    @wraps(draw)
+    def styled(*args: _P.args, **kwargs: _P.kwargs) -> _T:
+        with optional("matplotlib", extra="plot").rc_context(_STYLE):
+            return draw(*args, **kwargs)
+
+    return styled
+
+
+@_styled
+def lines(
+    curves: Mapping[str, Vector], *, x: str, y: str, level: Mapping[str, float] | None = None, at: Vector | None = None
+) -> Figure:
+    """Curves over requests, each with its band.
+
+    Parameters
+    ----------
+    curves
+        Name -> one curve for each seed ``(seeds, n)``: their mean, and a band of 1.96 standard errors.
+    x, y
+        Names of the axes.
+    level
+        Name -> height of a dashed line.
+    at
+        Where the n values stand ``(n,)``. Default: 1 to n.
+    """
+    figure, axes = _figure(x, y)
+    for name, values in curves.items():
+        n = values.shape[1]
+        shown = np.unique(np.linspace(0, n - 1, min(n, _POINTS)).astype(int))
+        place = (np.arange(1, n + 1) if at is None else at)[shown]
+        mean = values.mean(axis=0)[shown]
+        (line,) = axes.plot(place, mean, label=_plain(name), linewidth=1.6)
+        if len(values) > 1:
+            band = 1.96 * values.std(axis=0, ddof=1)[shown] / np.sqrt(len(values))
+            axes.fill_between(place, mean - band, mean + band, color=line.get_color(), alpha=0.2, linewidth=0.0)
+    for name, height in (level or {}).items():
+        axes.axhline(height, color=_INK, linewidth=1.0, linestyle="--", label=_plain(name))
+    axes.legend(loc="best")
+    return figure
+
+
+@_styled
+def shares(parts: Mapping[str, Vector], *, x: str) -> Figure:
+    """Shares over time: name -> share at each step ``(n,)``, stacked to 1."""
+    figure, axes = _figure(x, "share of requests")
+    n = len(next(iter(parts.values())))
+    shown = np.unique(np.linspace(0, n - 1, min(n, _POINTS)).astype(int))
+    axes.stackplot(
+        shown + 1, [part[shown] for part in parts.values()], labels=[_plain(name) for name in parts], linewidth=0.0
+    )
+    axes.set_ylim(0.0, 1.0)
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.18), ncols=2)
+    return figure
+
+
+@_styled
+def trade_off(
+    points: Mapping[str, tuple[float, float]], arms: Mapping[str, tuple[float, float]], static: Frontier
+) -> Figure:
+    """Quality against cost: name -> (cost, quality) of policies, of single arms, and the line of static mixtures."""
+    figure, axes = _figure("mean cost per request (USD)", "mean quality")
+    corners = np.arange(len(static.cost))
+    at = np.linspace(0.0, len(corners) - 1.0, _POINTS)  # straight mixtures look curved on a logarithmic axis
+    axes.plot(
+        np.interp(at, corners, static.cost),
+        np.interp(at, corners, static.quality),
+        "--",
+        color=_INK,
+        linewidth=1.0,
+        label="mixtures of two arms",
+    )
+    for rank, (name, (cost, quality)) in enumerate(sorted(arms.items(), key=lambda item: item[1])):
+        axes.plot(cost, quality, "s", color=_INK, markersize=4)
+        place, side = ((4, -11), "left") if rank % 2 == 0 else ((-4, 6), "right")
+        short = _plain(name.rsplit("/", 1)[-1])
+        axes.annotate(short, (cost, quality), textcoords="offset points", xytext=place, ha=side, fontsize=8)
+    for name, (cost, quality) in points.items():
+        axes.plot(cost, quality, "o", label=_plain(name))
+    if min(cost for cost, _ in (*points.values(), *arms.values())) > 0.0:
+        axes.set_xscale("log")
+    axes.legend(loc="lower right")
+    return figure
+
+
+@_styled
+def calibration(curves: Mapping[str, tuple[Vector, Vector]]) -> Figure:
+    """What was expected against what came: name -> (expected, observed), each ``(bins,)``."""
+    figure, axes = _figure("quality expected", "quality observed")
+    axes.plot([0.0, 1.0], [0.0, 1.0], "--", color=_INK, linewidth=1.0)
+    for name, (expected, observed) in curves.items():
+        axes.plot(expected, observed, "o-", label=_plain(name), markersize=4)
+    axes.legend(loc="upper left")
+    return figure
+
+
+@_styled
+def svg(figure: Figure) -> str:
+    """The figure as a piece of a page, in the colour of its text."""
+    buffer = BytesIO()
+    figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    text = buffer.getvalue().decode()
+    return text[text.index("<svg") :].replace(_INK, "currentColor")
+
+
+@_styled
+def png(figure: Figure) -> bytes:
+    """The figure as a picture, on white."""
+    buffer = BytesIO()
+    figure.savefig(buffer, format="png", dpi=150)
+    return buffer.getvalue()
+
+
+def _figure(x: str, y: str) -> tuple[Figure, Axes]:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(5.6, 3.8), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    axes.set_xlabel(x)
+    axes.set_ylabel(y)
+    return figure, axes
+
+
+def _plain(name: str) -> str:
+    """A name as it is: a dollar would begin a formula, and a line whose name begins with _ has no entry in a legend."""
+    return ("\u200b" if name.startswith("_") else "") + name.replace("$", r"\$")
+
+
+def averaged(values: Sequence[float] | Vector, window: int) -> Vector:
+    """Means of the latest ``window`` values at each step ``(n,)``, of fewer at the beginning.
+
+    Examples
+    --------
+    >>> averaged([1.0, 0.0, 0.0, 4.0], 2)
+    array([1. , 0.5, 0. , 2. ])
+    """
+    sums = np.concatenate([[0.0], np.cumsum(values)])
+    ends = np.arange(1, len(sums))
+    begins = np.maximum(ends - window, 0)
+    means: Vector = (sums[ends] - sums[begins]) / (ends - begins)
+    return means

@@ -1,0 +1,204 @@
+"""What policies did in simulation, as sections of a report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from banditroute.learners import Learner
+from banditroute.report import charts
+from banditroute.report.calibration import binned, calibration_error, foreseen
+from banditroute.report.section import Section, Table
+from banditroute.simulate.frontier import frontier
+from banditroute.simulate.logs import OutcomeTable
+from banditroute.simulate.metrics import Row, references, summarize, utilities
+from banditroute.simulate.replay import Trace
+from banditroute.types import Preference, Vector
+
+_WINDOW = 200  # requests over which shares and spend are averaged
+
+
+def simulated(
+    table: OutcomeTable,
+    x: Vector,
+    *,
+    traces: Mapping[str, Sequence[Trace]],
+    learners: Mapping[str, Learner],
+    prefer: Preference,
+    budget_usd: float | None = None,
+) -> list[Section]:
+    """Sections about policies that were replayed on a table.
+
+    Parameters
+    ----------
+    table
+        The outcomes of every arm.
+    x
+        Contexts of its prompts without bias ``(n, d - 1)``.
+    traces
+        Policy -> its traces, one for each seed.
+    learners
+        Policy -> its learner, of those that believe something: their calibration is shown.
+    prefer
+        What the outcomes are worth.
+    budget_usd
+        What a request may cost on average, where there is a budget.
+    """
+    rows = [summarize(table, prefer, policy, runs) for policy, runs in traces.items()]
+    value = utilities(table, prefer)
+    sections = [_overview(rows, references(table, prefer)), _utility(traces, value), _regret(traces, value)]
+    if not np.isnan(table.outcomes.get("cost_usd", np.nan)).any():
+        sections += [_frontier(table, rows), _spend(table, traces, budget_usd)]
+    sections += [_shares(table, policy, runs[0]) for policy, runs in traces.items() if policy in learners]
+    return [*sections, _calibration(table, x, traces, learners)]
+
+
+def _overview(rows: Sequence[Row], others: Sequence[Row]) -> Section:
+    objectives = tuple(rows[0].objectives)
+    body = [
+        (
+            row.policy,
+            *(row.objectives[name].mean for name in objectives),
+            row.utility.mean,
+            row.utility.half_width if row.utility.n > 1 else None,
+            row.utility.worst,
+            row.regret.mean,
+        )
+        for row in (*rows, *others)
+    ]
+    columns = ("policy", *objectives, "utility", "utility ±", "worst seed", "regret")
+    says = (
+        "Means per request over one pass; ± is a 95% interval over seeds. Regret is the utility lost over the pass "
+        "against the arm that is best in hindsight. Best per task and oracle know what no router knows."
+    )
+    return Section(name="policies", title="Policies", says=says, table=Table(columns=columns, rows=body))
+
+
+def _utility(traces: Mapping[str, Sequence[Trace]], value: Vector) -> Section:
+    curves = {policy: np.array([np.cumsum(run.outcome(value)) for run in runs]) for policy, runs in traces.items()}
+    return Section(
+        name="utility",
+        title="Cumulative utility",
+        says="The sum of what was had until each request; bands are 95% intervals over seeds.",
+        chart=charts.lines(curves, x="requests", y="cumulative utility"),
+        table=_quarters(curves),
+    )
+
+
+def _regret(traces: Mapping[str, Sequence[Trace]], value: Vector) -> Section:
+    best = int(value.mean(axis=0).argmax())
+    curves = {
+        policy: np.array([np.cumsum(value[run.rows, best] - run.outcome(value)) for run in runs])
+        for policy, runs in traces.items()
+    }
+    return Section(
+        name="regret",
+        title="Cumulative regret",
+        says="Utility lost against always choosing the arm that is best in hindsight; below 0 it is gained.",
+        chart=charts.lines(curves, x="requests", y="cumulative regret", level={"best single arm": 0.0}),
+        table=_quarters(curves),
+    )
+
+
+def _quarters(curves: Mapping[str, Vector]) -> Table:
+    at = {f"after {quarter}/4": quarter / 4 for quarter in (1, 2, 3, 4)}
+    rows: list[tuple[str | float | None, ...]] = [
+        (policy, *(float(values[:, max(int(values.shape[1] * share) - 1, 0)].mean()) for share in at.values()))
+        for policy, values in curves.items()
+    ]
+    return Table(columns=("policy", *at), rows=rows)
+
+
+def _frontier(table: OutcomeTable, rows: Sequence[Row]) -> Section:
+    cost, quality = (table.outcomes[name].mean(axis=0) for name in ("cost_usd", "quality"))
+    static = frontier(cost, quality)
+    arms = {arm: (float(c), float(q)) for arm, c, q in zip(table.arms, cost, quality, strict=True)}
+    points = {row.policy: (row.objectives["cost_usd"].mean, row.objectives["quality"].mean) for row in rows}
+    joules = table.outcomes.get("energy_joules")
+    energy: dict[str, float] = {}
+    if joules is not None and not np.isnan(joules).any():
+        energy = dict(zip(table.arms, joules.mean(axis=0).tolist(), strict=True))
+    body: list[tuple[str | float | None, ...]] = [
+        (
+            name,
+            spent,
+            reached,
+            reached - static.at(spent),
+            energy.get(name, _mean(rows, name, "energy_joules")),
+        )
+        for name, (spent, reached) in (points | arms).items()
+    ]
+    return Section(
+        name="frontier",
+        title="Quality against cost and energy",
+        says="The dashed line is what mixtures of two arms reach without seeing the prompt, known in hindsight.",
+        chart=charts.trade_off(points, arms, static),
+        table=Table(columns=("policy or arm", "cost_usd", "quality", "above mixtures", "energy_joules"), rows=body),
+    )
+
+
+def _mean(rows: Sequence[Row], policy: str, objective: str) -> float | None:
+    known = next((row.objectives for row in rows if row.policy == policy), {})
+    return known[objective].mean if objective in known else None
+
+
+def _spend(table: OutcomeTable, traces: Mapping[str, Sequence[Trace]], budget_usd: float | None) -> Section:
+    cost = table.outcomes["cost_usd"]
+    curves = {
+        policy: np.array([charts.averaged(run.outcome(cost), _WINDOW) for run in runs])
+        for policy, runs in traces.items()
+    }
+    level = {} if budget_usd is None else {"budget": budget_usd}
+    spent = {policy: np.mean([run.outcome(cost).mean() for run in runs]) for policy, runs in traces.items()}
+    body = [(name, float(usd), None if budget_usd is None else float(usd / budget_usd)) for name, usd in spent.items()]
+    return Section(
+        name="spend",
+        title="Pace of spending",
+        says=f"Dollars per request over the latest {_WINDOW}" + (", beside the budget." if level else "."),
+        chart=charts.lines(curves, x="requests", y="USD per request", level=level),
+        table=Table(columns=("policy", "cost_usd", "share of the budget"), rows=body),
+    )
+
+
+def _shares(table: OutcomeTable, policy: str, run: Trace) -> Section:
+    """Of one seed: over many, a collapse on different arms would look like an even mixture."""
+    parts = {arm: charts.averaged(run.chosen == k, _WINDOW) for k, arm in enumerate(table.arms)}
+    body = [(arm, float((run.chosen == k).mean()), float(parts[arm][-1])) for k, arm in enumerate(table.arms)]
+    last = np.array([part[-1] for part in parts.values()])
+    entropy = float(-(last[last > 0.0] * np.log(last[last > 0.0])).sum() / np.log(max(len(last), 2)))
+    return Section(
+        name=f"shares-{policy.lower().replace(' ', '-')}",
+        title=f"Who is asked: {policy}",
+        says=f"Shares of the latest {_WINDOW} requests, seed {run.seed}. Entropy at the end: {entropy:.2f}; it is 1 "
+        "where all arms are asked alike, and 0 where a single one is left.",
+        chart=charts.shares(parts, x="requests"),
+        table=Table(columns=("arm", "share of all", f"share of the last {_WINDOW}"), rows=body),
+    )
+
+
+def _calibration(
+    table: OutcomeTable, x: Vector, traces: Mapping[str, Sequence[Trace]], learners: Mapping[str, Learner]
+) -> Section:
+    contexts = np.column_stack([x, np.ones(len(x))])
+    curves: dict[str, tuple[Vector, Vector]] = {}
+    body: list[tuple[str | float | None, ...]] = []
+    for policy, learner in learners.items():
+        expected, observed = [], []
+        for run in traces[policy]:
+            quality = run.outcome(table.outcomes["quality"])
+            expected.append(foreseen(learner.belief, table.arms, contexts[run.rows], run.chosen, quality))
+            observed.append(quality)
+        mean, came, counts = binned(np.concatenate(expected), np.concatenate(observed))
+        curves[policy] = mean, came
+        error = calibration_error(mean, came, counts)
+        body += [(policy, float(a), float(b), float(n), error) for a, b, n in zip(mean, came, counts, strict=True)]
+    columns = ("policy", "expected", "observed", "answers", "calibration error of the policy")
+    return Section(
+        name="calibration",
+        title="Calibration",
+        says="Quality that was expected before each answer, and what came, in ten equally filled bins; the dashed line "
+        "would be perfect.",
+        chart=charts.calibration(curves),
+        table=Table(columns=columns, rows=body),
+    )

@@ -1,0 +1,139 @@
+"""A local server that speaks the APIs of OpenAI and Anthropic, and can fail as they do."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+OPENAI_USAGE = {
+    "prompt_tokens": 1000,
+    "completion_tokens": 100,
+    "total_tokens": 1100,
+    "prompt_tokens_details": {"cached_tokens": 800},
+    "completion_tokens_details": {"reasoning_tokens": 40},
+}
+ANTHROPIC_USAGE = {
+    "input_tokens": 150,
+    "output_tokens": 100,
+    "cache_read_input_tokens": 800,
+    "cache_creation_input_tokens": 50,
+}
+
+
+class Handler(BaseHTTPRequestHandler):
+    """What a model does is in its name: "500 ..." answers with that status, "slow" waits, "breaks off" stops midway."""
+
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *args):
+        pass
+
+    def do_POST(self):
+        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.server.asked.append((self.path, asked))
+        model = asked["model"]
+        if model[:3].isdigit():
+            body = {"error": {"message": f"the model says {model}", "type": "error", "code": None}}
+            return self.reply(int(model[:3]), body)
+        if model.startswith("slow"):
+            time.sleep(0.5)
+        openai = self.path.endswith("/chat/completions")
+        if asked.get("stream"):
+            return self.stream(model, openai_chunks(asked) if openai else anthropic_events())
+        return self.reply(200, openai_answer(model) if openai else anthropic_answer(model))
+
+    def reply(self, status, body):
+        content = json.dumps(body).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def stream(self, model, events):
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream")
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        for number, (name, event) in enumerate(events):
+            if model == "breaks off" and number == 2:
+                self.close_connection = True
+                return self.connection.close()
+            data = event if isinstance(event, str) else json.dumps(event)
+            part = (f"event: {name}\n" if name else "") + f"data: {data}\n\n"
+            self.wfile.write(f"{len(part):x}\r\n{part}\r\n".encode())
+            self.wfile.flush()
+        self.wfile.write(b"0\r\n\r\n")
+
+
+def openai_answer(model):
+    message = {"role": "assistant", "content": f"I am {model}."}
+    body = {
+        "id": "1",
+        "object": "chat.completion",
+        "created": 1,
+        "model": model,
+        "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
+    }
+    return body if model == "without usage" else {**body, "usage": OPENAI_USAGE}
+
+
+def openai_chunks(asked):
+    head = {"id": "1", "object": "chat.completion.chunk", "created": 1, "model": asked["model"]}
+    for text in ("", "I am ", asked["model"], "."):
+        yield None, {**head, "choices": [{"index": 0, "delta": {"content": text}, "finish_reason": None}]}
+    yield None, {**head, "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}
+    if asked.get("stream_options", {}).get("include_usage") and asked["model"] != "without usage":
+        yield None, {**head, "choices": [], "usage": OPENAI_USAGE}
+    yield None, "[DONE]"
+
+
+def anthropic_answer(model):
+    return {
+        "id": "1",
+        "type": "message",
+        "role": "assistant",
+        "model": model,
+        "content": [{"type": "text", "text": f"I am {model}."}],
+        "stop_reason": "end_turn",
+        "stop_sequence": None,
+        "usage": ANTHROPIC_USAGE,
+    }
+
+
+def anthropic_events():
+    start = {**anthropic_answer("claude"), "content": [], "usage": {**ANTHROPIC_USAGE, "output_tokens": 1}}
+    events = [
+        {"type": "message_start", "message": start},
+        {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}},
+        *(
+            {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": text}}
+            for text in ("I am ", "claude.")
+        ),
+        {"type": "content_block_stop", "index": 0},
+        {
+            "type": "message_delta",
+            "delta": {"stop_reason": "end_turn", "stop_sequence": None},
+            "usage": {"output_tokens": 100},
+        },
+        {"type": "message_stop"},
+    ]
+    return [(event["type"], event) for event in events]
+
+
+@pytest.fixture
+def server():
+    """The server; ``asked`` is what it was asked, ``url`` where it is."""
+    made = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    made.asked = []
+    made.url = f"http://127.0.0.1:{made.server_address[1]}"
+    thread = threading.Thread(target=made.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+    thread.start()
+    yield made
+    made.shutdown()
+    made.server_close()
+    thread.join()
