@@ -95,9 +95,9 @@ class Pager:
                     "another router name"
                 ) from error
         self._changed()
-        pinned = [spec.name for spec in self._adapters.values() if spec.pinned]
+        pinned = [spec for spec in self._adapters.values() if spec.pinned]
         kept = (self._controller.keep if self._controller else None) or []
-        self._cache.keep([*pinned, *(self._adapters[name].name for name in kept if not self._adapters[name].pinned)])
+        self._cache.keep([*pinned, *(self._adapters[name] for name in kept if not self._adapters[name].pinned)])
 
     def penalties(self, preference: Preference, session: str | None) -> Vector | None:
         """What to take off the utility of every arm ``(K,)``; None: nothing."""
@@ -193,7 +193,7 @@ class Pager:
             locked = means + _LOCKED * spreads - costs < (means - prices[:, None] * self._absent).max(axis=1)[:, None]
             self._warn([arm for arm in untried if arm in specs and locked[:, names.index(arm)].all()], plan.keep)
             self._put_state("adapters", controller.to_bytes())
-            cache.keep([specs[names[k]].name for k in plan.keep])
+            cache.keep([specs[names[k]] for k in plan.keep])
         finally:
             self._planning.release()
 
@@ -215,7 +215,7 @@ class Pager:
         assert self._cache is not None
         sizes = np.zeros(len(self._names))
         for arm, spec in self._adapters.items():
-            sizes[self._position[arm]] = self._cache.size_bytes(spec.name)
+            sizes[self._position[arm]] = self._cache.size_bytes(spec)
         return sizes
 
     def _changed(self) -> None:
@@ -224,7 +224,7 @@ class Pager:
         resident = self._cache.resident
         load = np.zeros(len(self._names))
         for arm, spec in self._adapters.items():
-            load[self._position[arm]] = self._cache.load_seconds(spec.name)
+            load[self._position[arm]] = self._cache.load_seconds(spec)
         self._here = frozenset(arm for arm, spec in self._adapters.items() if spec.name in resident)
         absent = [arm not in self._here for arm in self._names]
         self._load, self._absent = load, load * absent

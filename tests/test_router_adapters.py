@@ -194,7 +194,7 @@ class TestControl:
         with router:
             cache.wait()
             assert cache.kept == {"code"}
-            assert cache.load_seconds("code") == pytest.approx(0.25)
+            assert cache.load_seconds(router.arms[1].adapter) == pytest.approx(0.25)
 
     def test_a_damaged_state_is_refused(self):
         store = MemoryStore()
@@ -227,7 +227,10 @@ class TestControl:
         router.add_arm(adapter("math"))
         serve(router, arms=["math"])
         assert router.route(X).penalties == pytest.approx([0.1, 0.1, 0.0, 0.0])
+        late = router.route(X, arms=["math"])
         router.remove_arm("math")
+        with late.lease() as decision:
+            assert decision.arm == "math"
         for _ in range(40):
             serve(router)
         cache.wait()

@@ -75,7 +75,6 @@ class AdapterCache:
         self._backend = backend
         self._strict = Capability.STRICT in backend.capabilities
         self._timeout_seconds = timeout_seconds
-        self._specs: dict[str, AdapterSpec] = {}
         self._keep: frozenset[str] = frozenset()
         score: Score = self._kept if isinstance(control, Polar) else control
         self._set = ResidentSet(capacity=self.capacity, score=score)
@@ -84,7 +83,7 @@ class AdapterCache:
         self._put_state: Callable[[str, bytes], None] = lambda name, blob: None
         self._moving = threading.Lock()
         self._mover: threading.Thread | None = None
-        self._wanted: list[str] = []
+        self._wanted: list[AdapterSpec] = []
         self._counting = threading.Lock()
         self._loads = self._failures = 0
 
@@ -112,6 +111,11 @@ class AdapterCache:
         IncompatibleStoreError
             If the stored load times are damaged.
         """
+        for adapter in adapters:
+            if not isinstance(adapter, AdapterSpec):
+                raise InvalidConfigurationError(
+                    f"adapter {adapter!r} is a {type(adapter).__name__}; give AdapterSpec(name=..., path=...)"
+                )
         names = [adapter.name for adapter in adapters]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
@@ -121,7 +125,6 @@ class AdapterCache:
             raise InvalidConfigurationError(
                 f"{len(pinned)} adapters are pinned, and there are {self.capacity.slots} slots; pin fewer"
             )
-        self._specs = dict(zip(names, adapters, strict=True))
         if states is not None:
             try:
                 self._costs = PagingCosts(blob=states.get("paging"))
@@ -153,15 +156,13 @@ class AdapterCache:
         """How many loads failed."""
         return self._failures
 
-    def load_seconds(self, name: str) -> float:
-        """What loading adapter ``name`` is expected to take, whether or not it is resident."""
-        adapter = self._specs[name]
+    def load_seconds(self, adapter: AdapterSpec) -> float:
+        """What loading ``adapter`` is expected to take, whether or not it is resident."""
         prior = self._backend.load_cost(adapter)
         return self._costs.estimate(adapter, prior=prior, residents=len(self._set.names)).mean_seconds
 
-    def size_bytes(self, name: str) -> int:
-        """The bytes of adapter ``name``; 1 where nobody knows."""
-        adapter = self._specs[name]
+    def size_bytes(self, adapter: AdapterSpec) -> int:
+        """The bytes of ``adapter``; 1 where nobody knows."""
         return adapter.size_bytes or self._backend.size(adapter) or 1
 
     def acquire(self, adapter: AdapterSpec) -> float:
@@ -217,11 +218,12 @@ class AdapterCache:
         """A request that was served through adapter ``name`` is answered."""
         self._set.release(name)
 
-    def keep(self, names: Sequence[str]) -> None:
+    def keep(self, adapters: Sequence[AdapterSpec]) -> None:
         """Keep these adapters from now on; what is not resident is loaded in this order, in the background."""
         with self._moving:
-            self._keep = frozenset(names)
-            self._want([name for name in names if name not in self._set.kept])
+            self._keep = frozenset(adapter.name for adapter in adapters)
+            kept = self._set.kept
+            self._want([adapter for adapter in adapters if adapter.name not in kept])
 
     def prefetch(self, decisions: Sequence[Decision], *, max_overtaken: int = 16) -> tuple[Decision, ...]:
         """The decisions of waiting requests in the order in which to serve them; the first load begins meanwhile.
@@ -229,13 +231,14 @@ class AdapterCache:
         See :func:`banditroute.adapters.lookahead.service_order`. Where all that wait first are resident, the adapter
         that has to be loaded next is loaded in the background, as far as the staging slot is free.
         """
-        adapters = [None if decision.paging is None else decision.paging.adapter.name for decision in decisions]
         resident = self._set.names
-        order = service_order(adapters, resident=resident, max_overtaken=max_overtaken)
-        absent = next((name for i in order if (name := adapters[i]) is not None and name not in resident), None)
+        adapters = [None if decision.paging is None else decision.paging.adapter for decision in decisions]
+        names = [None if adapter is None else adapter.name for adapter in adapters]
+        order = service_order(names, resident=resident, max_overtaken=max_overtaken)
+        absent = [adapter for i in order if (adapter := adapters[i]) is not None and adapter.name not in resident]
         with self._moving:
-            if absent is not None and not self._wanted:
-                self._want([absent])
+            if not self._wanted:
+                self._want(absent[:1])
         return tuple(decisions[i] for i in order)
 
     def wait(self) -> None:
@@ -243,9 +246,9 @@ class AdapterCache:
         while (mover := self._mover) is not None:
             mover.join()
 
-    def _want(self, names: list[str]) -> None:
-        self._wanted = names
-        if names and self._mover is None:
+    def _want(self, adapters: list[AdapterSpec]) -> None:
+        self._wanted = adapters
+        if adapters and self._mover is None:
             self._mover = threading.Thread(target=self._move, name="banditroute-adapters", daemon=True)
             self._mover.start()
 
@@ -255,7 +258,7 @@ class AdapterCache:
                 if not self._wanted:
                     self._mover = None
                     return
-                adapter = self._specs[self._wanted.pop(0)]
+                adapter = self._wanted.pop(0)
             try:
                 self.acquire(adapter)
                 self.release(adapter.name)
@@ -267,8 +270,8 @@ class AdapterCache:
         while True:
             step = self._set.request(
                 adapter.name,
-                size_bytes=self.size_bytes(adapter.name),
-                load_seconds=self.load_seconds(adapter.name),
+                size_bytes=self.size_bytes(adapter),
+                load_seconds=self.load_seconds(adapter),
                 pinned=adapter.pinned,
                 keep=adapter.pinned or adapter.name in self._keep or not isinstance(self.control, Polar),
             )

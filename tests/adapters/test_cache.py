@@ -8,7 +8,6 @@ import pytest
 from banditroute.adapters import (
     AdapterCache,
     AdapterSpec,
-    Capability,
     Capacity,
     LoadResult,
     SimulatedBackend,
@@ -207,14 +206,14 @@ class TestControl:
     def test_what_is_kept_is_loaded_in_the_background_and_stays(self):
         backend = Backend(slots=2, staging_slots=1)
         cache = made(backend, control=None)
-        cache.keep(["b", "a"])
+        cache.keep([B, A])
         cache.wait()
         assert backend.calls == ["load b", "load a"]
         for adapter in (C, D, C):
             use(cache, adapter)
         assert cache.kept == {"a", "b"}
         assert cache.resident == {"a", "b", "c"}
-        cache.keep(["c", "b"])  # c is there already, in the staging slot
+        cache.keep([C, B])  # c is there already, in the staging slot
         cache.wait()
         assert cache.kept == {"b", "c"}
         assert backend.calls[-1] == "load c"
@@ -223,7 +222,7 @@ class TestControl:
         backend = Backend()
         cache = made(backend, control=None)
         backend.breaks = {"a"}
-        cache.keep(["a", "b"])
+        cache.keep([A, B])
         cache.wait()
         assert cache.resident == {"b"}
         assert "adapter 'a' cannot be loaded ahead: a is broken" in caplog.text
@@ -232,12 +231,12 @@ class TestControl:
         states = {}
         cache = AdapterCache(backend=Backend(), control=lru)
         cache.start([A, B], put_state=states.__setitem__)
-        backend_says = cache.load_seconds("a")
+        backend_says = cache.load_seconds(A)
         use(cache, A)
         assert set(states) == {"paging"}
         again = AdapterCache(backend=Backend(), control=lru)
         again.start([A, B], states=states)
-        assert again.load_seconds("a") == pytest.approx(backend_says)
+        assert again.load_seconds(A) == pytest.approx(backend_says)
         with pytest.raises(IncompatibleStoreError, match="the stored state 'paging' is damaged"):
             again.start([A, B], states={"paging": b"{"})
 
@@ -259,6 +258,7 @@ def test_what_cannot_be_a_cache(given, message):
 @pytest.mark.parametrize(
     ("adapters", "message"),
     [
+        (["law"], "adapter 'law' is a str; give AdapterSpec"),
         ([A, spec("a")], "adapter names must be unique; given twice: a"),
         ([spec(name, pinned=True) for name in "abc"], "3 adapters are pinned, and there are 2 slots; pin fewer"),
     ],
