@@ -65,6 +65,7 @@ class Pager:
         self._put_state = put_state
         self._controller: Controller | None = None
         self._planning = threading.Lock()
+        self._following = threading.Lock()  # held while residency is followed, by whichever thread has loaded
         self._due = False
         self._warned: set[str] = set()
         window = cache.control.window if cache is not None and isinstance(cache.control, Polar) else 0
@@ -73,12 +74,13 @@ class Pager:
 
     def set_arms(self, arms: Sequence[Arm], *, states: Mapping[str, bytes] | None = None) -> None:
         """Choose among these arms from now on."""
-        self._names = tuple(arm.name for arm in arms)
-        self._position = {name: k for k, name in enumerate(self._names)}
-        self._adapters = {arm.name: arm.adapter for arm in arms if arm.adapter is not None}
-        self._here: frozenset[str] = frozenset()  # arms whose adapter is resident
-        self._load = np.zeros(len(arms))  # seconds of a load of each arm's adapter
-        self._absent = self._load  # 0 where it is resident
+        with self._following:
+            self._names = tuple(arm.name for arm in arms)
+            self._position = {name: k for k, name in enumerate(self._names)}
+            self._adapters = {arm.name: arm.adapter for arm in arms if arm.adapter is not None}
+            self._here: frozenset[str] = frozenset()  # arms whose adapter is resident
+            self._load = np.zeros(len(arms))  # seconds of a load of each arm's adapter
+            self._absent = self._load  # 0 where it is resident
         if self._cache is None:
             return
         blob = None if states is None else states.get("adapters")
@@ -194,6 +196,8 @@ class Pager:
             self._warn([arm for arm in untried if arm in specs and locked[:, names.index(arm)].all()], plan.keep)
             self._put_state("adapters", controller.to_bytes())
             cache.keep([specs[names[k]] for k in plan.keep])
+        except Exception:  # feedback is learned already, and must not fail for what is resident
+            _log.warning("which adapters to keep could not be decided; they stay as they are", exc_info=True)
         finally:
             self._planning.release()
 
@@ -221,10 +225,11 @@ class Pager:
     def _changed(self) -> None:
         """Follow what is resident, and what loads are expected to take."""
         assert self._cache is not None
-        resident = self._cache.resident
-        load = np.zeros(len(self._names))
-        for arm, spec in self._adapters.items():
-            load[self._position[arm]] = self._cache.load_seconds(spec)
-        self._here = frozenset(arm for arm, spec in self._adapters.items() if spec.name in resident)
-        absent = [arm not in self._here for arm in self._names]
-        self._load, self._absent = load, load * absent
+        with self._following:
+            resident = self._cache.resident
+            load = np.zeros(len(self._names))
+            for arm, spec in self._adapters.items():
+                load[self._position[arm]] = self._cache.load_seconds(spec)
+            self._here = frozenset(arm for arm, spec in self._adapters.items() if spec.name in resident)
+            absent = [arm not in self._here for arm in self._names]
+            self._load, self._absent = load, load * absent

@@ -222,6 +222,17 @@ class TestControl:
             serve(router, arms=[name])
         assert cache.resident == {"law"}
 
+    def test_what_cannot_be_decided_leaves_the_cache_as_it_is(self, caplog):
+        backend = Backend()
+        router, cache = made(backend=backend, control=self.SPEC)
+        serve(router, arms=["law"])
+        cache.keep = lambda adapters: 1 / 0
+        for _ in range(20):
+            serve(router, arms=["law"])
+        assert router.learned == 21
+        assert "which adapters to keep could not be decided" in caplog.text
+        assert cache.resident == {"law"}
+
     def test_arms_may_come_and_go(self):
         router, cache = made(control=self.SPEC)
         router.add_arm(adapter("math"))

@@ -328,7 +328,10 @@ class AdapterCache:
         with self._counting:
             self._loads += not failed
             self._failures += failed
-        self._changed()
+        try:
+            self._changed()
+        except Exception:  # the adapter is loaded, and must be served and released
+            _log.warning("what is resident could not be told", exc_info=True)
 
     def _kept(self, use: Use, now: int) -> float:
         return float(use.name in self._keep)
