@@ -229,7 +229,7 @@ class Pager:
             resident = self._cache.resident
             load = np.zeros(len(self._names))
             for arm, spec in self._adapters.items():
-                load[self._position[arm]] = self._cache.load_seconds(spec)
+                load[self._position[arm]] = self._cache.load_cost(spec).mean_seconds
             self._here = frozenset(arm for arm, spec in self._adapters.items() if spec.name in resident)
             absent = [arm not in self._here for arm in self._names]
             self._load, self._absent = load, load * absent

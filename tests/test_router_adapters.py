@@ -194,7 +194,7 @@ class TestControl:
         with router:
             cache.wait()
             assert cache.kept == {"code"}
-            assert cache.load_seconds(router.arms[1].adapter) == pytest.approx(0.25)
+            assert cache.load_cost(router.arms[1].adapter).mean_seconds == pytest.approx(0.25)
 
     def test_a_damaged_state_is_refused(self):
         store = MemoryStore()

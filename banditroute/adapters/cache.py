@@ -11,7 +11,13 @@ from concurrent.futures import Future
 from typing import TypeAlias
 
 from banditroute._validate import number
-from banditroute.adapters.backends.base import AdapterBackend, AsyncAdapterBackend, Capability, LoadResult
+from banditroute.adapters.backends.base import (
+    AdapterBackend,
+    AsyncAdapterBackend,
+    Capability,
+    CostEstimate,
+    LoadResult,
+)
 from banditroute.adapters.controller import Polar
 from banditroute.adapters.eviction import Score, Use
 from banditroute.adapters.lookahead import service_order
@@ -156,10 +162,10 @@ class AdapterCache:
         """How many loads failed."""
         return self._failures
 
-    def load_seconds(self, adapter: AdapterSpec) -> float:
+    def load_cost(self, adapter: AdapterSpec) -> CostEstimate:
         """What loading ``adapter`` is expected to take, whether or not it is resident."""
         prior = self._backend.load_cost(adapter)
-        return self._costs.estimate(adapter, prior=prior, residents=len(self._set.names)).mean_seconds
+        return self._costs.estimate(adapter, prior=prior, residents=len(self._set.names))
 
     def size_bytes(self, adapter: AdapterSpec) -> int:
         """The bytes of ``adapter``; 1 where nobody knows."""
@@ -173,7 +179,7 @@ class AdapterCache:
         AdapterError
             If it cannot be loaded, or no slot became free in time. Nothing is left half-loaded.
         """
-        steps = self._acquire(adapter)
+        steps, give_up = self._acquire(adapter), time.monotonic() + self._timeout_seconds
         done: LoadResult | None = None
         failed: BaseException | None = None
         while True:
@@ -184,7 +190,7 @@ class AdapterCache:
             done = failed = None
             try:
                 if isinstance(do, Future):
-                    do.result(self._timeout_seconds)
+                    do.result(max(give_up - time.monotonic(), 0.0))
                 else:
                     done = getattr(self._backend, do[0])(do[1])
             except BaseException as error:
@@ -192,7 +198,7 @@ class AdapterCache:
 
     async def aacquire(self, adapter: AdapterSpec) -> float:
         """``acquire`` for the event loop, which is free meanwhile."""
-        steps = self._acquire(adapter)
+        steps, give_up = self._acquire(adapter), time.monotonic() + self._timeout_seconds
         native = isinstance(self._backend, AsyncAdapterBackend)
         done: LoadResult | None = None
         failed: BaseException | None = None
@@ -206,7 +212,7 @@ class AdapterCache:
                 if isinstance(do, Future):
                     # Shielded: who gives up waiting must not cancel the load for the others.
                     waiting = asyncio.shield(asyncio.wrap_future(do))
-                    await asyncio.wait_for(waiting, self._timeout_seconds)
+                    await asyncio.wait_for(waiting, max(give_up - time.monotonic(), 0.0))
                 elif native:
                     done = await getattr(self._backend, "a" + do[0])(do[1])
                 else:
@@ -271,7 +277,7 @@ class AdapterCache:
             step = self._set.request(
                 adapter.name,
                 size_bytes=self.size_bytes(adapter),
-                load_seconds=self.load_seconds(adapter),
+                load_seconds=self.load_cost(adapter).mean_seconds,
                 pinned=adapter.pinned,
                 keep=adapter.pinned or adapter.name in self._keep or not isinstance(self.control, Polar),
             )
@@ -296,7 +302,7 @@ class AdapterCache:
                 assert result is not None
             except BaseException as error:
                 self._set.failed(adapter.name, still=left)
-                self._count(failed=isinstance(error, Exception))
+                self._count(failures=isinstance(error, Exception))
                 raise
             self._set.loaded(adapter.name, evicted=result.evicted)
             return self._measure(adapter, result, time.monotonic() - begun)
@@ -309,7 +315,7 @@ class AdapterCache:
         except BaseException as error:
             self._set.release(adapter.name)
             self._set.evict(adapter.name)
-            self._count(failed=isinstance(error, Exception))
+            self._count(failures=isinstance(error, Exception))
             raise
         assert result is not None
         return self._measure(adapter, result, time.monotonic() - begun)
@@ -321,13 +327,14 @@ class AdapterCache:
             with self._counting:
                 self._costs.add(adapter, result.seconds, residents=len(self._set.names))
                 self._put_state("paging", self._costs.to_bytes())
-        self._count(failed=False)
+        self._count(loads=1)
         return waited if result.seconds is None else result.seconds
 
-    def _count(self, *, failed: bool) -> None:
+    def _count(self, *, loads: int = 0, failures: int = 0) -> None:
+        """Count what a load came to, and tell that another adapter is resident, or one less."""
         with self._counting:
-            self._loads += not failed
-            self._failures += failed
+            self._loads += loads
+            self._failures += failures
         try:
             self._changed()
         except Exception:  # the adapter is loaded, and must be served and released

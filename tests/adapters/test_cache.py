@@ -109,6 +109,7 @@ class TestLoading:
         first = asyncio.create_task(cache.aacquire(A))
         while not backend.calls:
             await asyncio.sleep(0.001)
+        assert cache.loads == 0
         second, third = (asyncio.create_task(cache.aacquire(A)) for _ in range(2))
         await asyncio.sleep(0.01)
         second.cancel()
@@ -116,6 +117,26 @@ class TestLoading:
             await second
         backend.gate.set()
         assert await asyncio.gather(first, third) == [pytest.approx(0.25), 0.0]
+
+    async def test_a_cancelled_load_leaves_nothing_behind_and_counts_for_nothing(self):
+        class Slow(Backend):
+            async def aload(self, adapter):
+                await asyncio.sleep(60.0)
+
+            async def aunload(self, name):
+                return self.unload(name)
+
+            async def aresident(self):
+                return self.resident()
+
+        cache = made(Slow())
+        loading = asyncio.create_task(cache.aacquire(A))
+        await asyncio.sleep(0.01)
+        loading.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await loading
+        assert (cache.resident, cache.loads, cache.failures) == (frozenset(), 0, 0)
+        assert use(cache, A) > 0.0
 
     async def test_a_backend_behind_a_network_is_awaited(self):
         class Network(Backend):
@@ -231,12 +252,12 @@ class TestControl:
         states = {}
         cache = AdapterCache(backend=Backend(), control=lru)
         cache.start([A, B], put_state=states.__setitem__)
-        backend_says = cache.load_seconds(A)
+        backend_says = cache.load_cost(A).mean_seconds
         use(cache, A)
         assert set(states) == {"paging"}
         again = AdapterCache(backend=Backend(), control=lru)
         again.start([A, B], states=states)
-        assert again.load_seconds(A) == pytest.approx(backend_says)
+        assert again.load_cost(A).mean_seconds == pytest.approx(backend_says)
         with pytest.raises(IncompatibleStoreError, match="the stored state 'paging' is damaged"):
             again.start([A, B], states={"paging": b"{"})
 
