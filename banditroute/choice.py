@@ -21,13 +21,13 @@ from banditroute.limits.constraints import Limits
 from banditroute.limits.gate import Gate
 from banditroute.outlook import Outlook, look, tokens_of
 from banditroute.paging import Pager, Seen
-from banditroute.policies.base import start
+from banditroute.policies.base import SharedPolicyState, start
 from banditroute.rewards.objectives import Objective
 from banditroute.rewards.prices import TokenPrices
 from banditroute.rewards.scaling import Scaled, Scales
 from banditroute.rewards.utility import utility, weights
 from banditroute.slate import Slate
-from banditroute.store.base import Event, Memory, Served
+from banditroute.store.base import Event, Memory, PutState, Served
 from banditroute.store.outcomes import measured
 from banditroute.types import Arm, Decision, Preference, Request, Vector
 
@@ -55,7 +55,7 @@ class Chooser:
     memory
         What was learned before, by earlier processes.
     put_state
-        Takes what is to be found in the memory's ``states`` after a restart.
+        Takes what is to be found in the memory's ``states`` after a restart; see ``Store.put_state``.
     rng
         Draws the arms.
     """
@@ -71,7 +71,7 @@ class Chooser:
         features_version: str,
         dimension: int,
         memory: Memory,
-        put_state: Callable[[str, bytes], None],
+        put_state: PutState,
         rng: np.random.Generator,
     ) -> None:
         self._objectives = objectives
@@ -79,6 +79,8 @@ class Chooser:
         self._pager = pager
         self._scales = Scales(objectives=objectives, states=memory.states, put_state=put_state)
         self._policy = start(learner.policy, objectives=objectives)
+        self._shared = self._policy if isinstance(self._policy, SharedPolicyState) else None
+        self._put_state = put_state
         self._of_context = learner.context_exploration**2
         self._policy_text = repr(learner)
         self._dimension = dimension
@@ -98,6 +100,7 @@ class Chooser:
             memory=memory,
             put_state=put_state,
         )
+        self._share(memory.states)
         for event in memory.pending:
             self._policy.learn(event.arm, event.x, measured(event.values))
         self._learned = memory.feedback
@@ -266,6 +269,8 @@ class Chooser:
             if event.arm in self._names:
                 outcomes = measured(event.values)
                 self._policy.learn(event.arm, event.x, outcomes)
+                if self._shared is not None and (news := self._shared.news()) is not None:
+                    self._put_state("policy", news, self._shared.join)
                 self._scales.add(event.arm, outcomes)
         if self._pager.due:
             self._pager.plan(self._review, self._untried())
@@ -344,6 +349,7 @@ class Chooser:
             known = self._knowledge.recall(memory)
             with self._lock:
                 self._knowledge.replace(*known)
+                self._share(memory.states)
                 if self._gate.watch is not None:
                     self._gate.watch.follow(memory.states.get("guard"))
                 self._learned = memory.feedback
@@ -361,6 +367,11 @@ class Chooser:
             self._gate.set_arms(arms)
             self._pager.set_arms(arms)
             self._seat(arms)
+
+    def _share(self, states: Mapping[str, bytes]) -> None:
+        """Let the policy know what all processes told it, if it can."""
+        if self._shared is not None and "policy" in states:
+            self._shared.begin_anew(states["policy"])
 
     def _seat(self, arms: Sequence[Arm]) -> None:
         """Derive all that follows from the arms alone."""

@@ -124,6 +124,34 @@ def inspect(records: Records, router: str | None) -> None:
             click.echo(f"  arm {arm.name!r}{gone}: {counts}; {arm.information_nats:.1f} nats")
 
 
+def _columns(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
+    pairs = [value.partition("=") for value in values]
+    if wrong := next(("".join(pair) for pair in pairs if not (pair[0] and pair[2])), None):
+        raise click.BadParameter(f"{wrong!r} is not OURS=THEIRS, such as quality=score")
+    return {ours: theirs for ours, _, theirs in pairs}
+
+
+@main.command()
+@click.argument("log", metavar="IN")
+@click.argument("out", type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--format", help="What IN is, if it is not to be recognised; docs/formats.md names the formats.")
+@click.option(
+    "--column", "columns", metavar="OURS=THEIRS", multiple=True, callback=_columns, help="What IN calls a name of ours."
+)
+@click.option("--skip-bad", is_flag=True, help="Pass over rows that cannot be used, and count them.")
+@_router
+def convert(
+    log: str, out: Path, format: str | None, columns: dict[str, str], skip_bad: bool, router: str | None
+) -> None:
+    """Write the log IN (file or URL), whatever its format, as OUT in ours: .parquet, .jsonl or .jsonl.gz."""
+    from banditroute.simulate import readers
+
+    opened = readers.open_log(log, format=format, columns=columns, skip_bad=skip_bad, router=router)
+    click.echo(f"{readers.convert(opened, out):,} rows of format {opened.format.name} written to {out}")
+    for why, rows in sorted(opened.skipped.items()):
+        click.echo(f"{rows:,} passed over: {why}")
+
+
 @main.group()
 def db() -> None:
     """Keep a router's database: make, check, rebuild, prune, export, erase."""

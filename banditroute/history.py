@@ -63,6 +63,7 @@ class History:
     def __init__(self, *, belief: BeliefSpec, features_version: str, dimension: int, memory: Memory) -> None:
         self._belief = belief
         self._dimension = dimension
+        self._folded = dict(memory.statistics)
         self._own = dict(memory.statistics)
         self._given: dict[str, bytes] = {}  # what the arms of the belief hold beside their own
         events: dict[str, list[Event]] = {}
@@ -89,10 +90,19 @@ class History:
 
     def begin(self, arms: Sequence[Arm]) -> dict[str, bytes]:
         """The statistics that a belief over ``arms`` begins with."""
+        self._given = self._beside(self._own, arms)
+        return self._with(self._own, self._given)
+
+    def folded(self, arms: Sequence[Arm]) -> dict[str, bytes]:
+        """What of them a store has folded, which every process knows alike; the other parts with it."""
+        return self._with(self._folded, self._beside(self._folded, arms))
+
+    def _beside(self, own: dict[str, bytes], arms: Sequence[Arm]) -> dict[str, bytes]:
+        """What each of ``arms`` is given beside its own."""
         given: dict[str, bytes] = {}
         for arm in arms:
             parts = [self.warm[arm.name]] if arm.name in self.warm else []
-            before = [part[arm.replaces] for part in (self._own, self.warm) if arm.replaces in part]
+            before = [part[arm.replaces] for part in (own, self.warm) if arm.replaces in part]
             if before:
                 blob = self._merge(before)
                 parts.append(
@@ -100,10 +110,12 @@ class History:
                 )
             if parts:
                 given[arm.name] = self._merge(parts)
-        whole = dict(self._own)
+        return given
+
+    def _with(self, own: Mapping[str, bytes], given: Mapping[str, bytes]) -> dict[str, bytes]:
+        whole = dict(own)
         for name, blob in given.items():
             whole[name] = self._merge([whole[name], blob]) if name in whole else blob
-        self._given = given
         return whole
 
     def _merge(self, blobs: Sequence[bytes]) -> bytes:

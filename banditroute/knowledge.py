@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from functools import partial
 
 from banditroute.beliefs import comparison
 from banditroute.beliefs.base import Belief, Prior
@@ -10,7 +11,7 @@ from banditroute.beliefs.drift import Drift, Reset
 from banditroute.history import History, observations_of
 from banditroute.learners import Learner
 from banditroute.rewards.objectives import Objective
-from banditroute.store.base import Event, Memory, Served
+from banditroute.store.base import Event, Memory, PutState, Served
 from banditroute.store.outcomes import measured
 from banditroute.types import Arm, Vector
 
@@ -49,7 +50,7 @@ class Knowledge:
         features_version: str,
         dimension: int,
         memory: Memory,
-        put_state: Callable[[str, bytes], None],
+        put_state: PutState,
     ) -> None:
         self._arms = tuple(arms)
         self._spec = learner.belief
@@ -63,6 +64,7 @@ class Knowledge:
             features_version=features_version,
             put_state=put_state,
         )
+        self._judged_by: object = None
         self._history, self.belief = self.recall(memory)
 
     @property
@@ -80,7 +82,7 @@ class Knowledge:
             self.belief.update(event.arm, x, values, decided_at=decided_at, ordinal=ordinal, weight=weight)
         for objective in changed:
             left = self._drift.reset(self.belief.statistics(), event.arm, objective, event.decided_at)
-            self._exchange(self._believe(left))
+            self._exchange(self._believe(self._history, left))
 
     def quality(self, arm: str, x: Vector | None) -> float:
         """The quality expected of an arm at context ``x``.
@@ -105,7 +107,7 @@ class Knowledge:
         )
         statistics = history.begin(self._arms)
         left = self._drift.discounted(lambda: statistics, memory.states)
-        return history, self._believe(statistics if left is None else left)
+        return history, self._believe(history, statistics if left is None else left)
 
     def replace(self, history: History, belief: Belief) -> None:
         """Know what ``recall`` gave, in place of what was known."""
@@ -116,19 +118,22 @@ class Knowledge:
         """Begin anew from these statistics of a log, in place of an earlier log's, and from all feedback."""
         self._history.keep(self.belief.statistics())
         self._history.warm = dict(statistics)
-        self._exchange(self._believe(self._history.begin(self._arms)))
+        self._exchange(self._believe(self._history, self._history.begin(self._arms)))
 
     def set_arms(self, arms: Sequence[Arm]) -> None:
         """Know ``arms`` from now on; what was learned of others is kept for their return."""
         self._history.keep(self.belief.statistics())
         statistics = self._history.begin(arms)
         self._arms = tuple(arms)
-        self._exchange(self._believe(statistics))
+        self._exchange(self._believe(self._history, statistics))
 
-    def _believe(self, statistics: Mapping[str, bytes]) -> Belief:
-        belief = self._spec.start(
-            arms=self._arms, dimension=self._dimension, priors=self._priors, statistics=statistics
-        )
+    def _believe(self, history: History, statistics: Mapping[str, bytes]) -> Belief:
+        begin = partial(self._spec.start, arms=self._arms, dimension=self._dimension, priors=self._priors)
+        # What is chosen once for a belief is chosen by what is folded, so that all processes choose the same.
+        judged_by = self._arms, history.folded(self._arms)
+        if judged_by != self._judged_by:
+            self._judged_by, self._judge = judged_by, begin(statistics=judged_by[1])
+        belief = begin(statistics=statistics, like=self._judge)
         if any(arm.priced for arm in self._arms):
             belief.watch(["cost_usd", "output_tokens"])
         belief.watch(list(self._watched))

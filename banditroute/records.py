@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -21,6 +21,7 @@ from banditroute.learners import Learner, ThompsonSampling
 from banditroute.types import Vector
 
 if TYPE_CHECKING:
+    import pyarrow
     from sqlalchemy import Connection
 
 _T = TypeVar("_T")
@@ -323,26 +324,26 @@ class Records:
             pruned += len(ids)
         return pruned
 
-    def export(self, path: str | Path, router: str | None = None) -> int:
-        """Write all decisions with their outcomes to one Parquet file; returns how many.
+    def log(self, router: str | None = None) -> Iterator[pyarrow.Table]:
+        """All decisions with their outcomes at this moment, some at a time, in the order of their ids.
 
-        One row for each decision, in the order of their ids: ``id``, ``router``, ``features_version``, ``decided_at``,
-        ``ordinal``, ``arm``, ``propensity``, ``reason``, ``policy``, ``preference`` (map), ``arms``, ``probabilities``,
-        ``x`` (lists), ``session``, ``tags`` (list), ``input_tokens``, ``prompt``, ``outcomes`` (map).
+        Columns as the table of decisions has them, lists and maps unpacked, and ``outcomes``; docs/formats.md.
         """
-        import pyarrow.parquet
-
         from banditroute.store import retention
 
-        def write(connection: Connection) -> int:
-            written = 0
-            with pyarrow.parquet.ParquetWriter(Path(path), retention.log_schema()) as file:
-                for ids in retention.all_decisions(connection, router):
-                    file.write_table(retention.records(connection, ids))
-                    written += len(ids)
-            return written
+        self._database.prepare()
+        with self._database.engine.connect() as connection, self._database.reading(connection):
+            for ids in retention.all_decisions(connection, router):
+                yield retention.records(connection, ids)
 
-        return self._read(write)
+    def export(self, path: str | Path, router: str | None = None) -> int:
+        """Write :meth:`log` to one Parquet file; returns how many decisions."""
+        from pyarrow.parquet import ParquetWriter
+
+        from banditroute.store.retention import log_schema
+
+        with ParquetWriter(Path(path), log_schema()) as file:
+            return sum(file.write_table(table) or len(table) for table in self.log(router))
 
     def _arms(
         self, dimension: int, active: Mapping[str, bool], statistics: Mapping[str, bytes]

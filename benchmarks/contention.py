@@ -37,6 +37,7 @@ def predictions(router: Router) -> np.ndarray:
 def work(url: str, seconds: float, out: Path) -> None:
     """Route and report for a while, then wait until all agree; writes what was measured."""
     rng = np.random.default_rng(os.getpid())
+    start = time.process_time()
     latencies: list[float] = []
     failures: list[str] = []
     with routes(url) as router:
@@ -50,7 +51,9 @@ def work(url: str, seconds: float, out: Path) -> None:
                 failures.append(repr(error))
             else:
                 latencies.append(time.perf_counter() - begin)
-    out.write_text(json.dumps({"latencies": latencies, "failures": failures, "fallbacks": router.fallbacks}))
+    cpu = time.process_time() - start
+    measured = {"latencies": latencies, "failures": failures, "fallbacks": router.fallbacks, "cpu_seconds": cpu}
+    out.write_text(json.dumps(measured))
 
 
 def contend(url: str, processes: int, seconds: float, folder: Path, case: str) -> list[Row]:
@@ -68,6 +71,7 @@ def contend(url: str, processes: int, seconds: float, folder: Path, case: str) -
         lost = len(latencies) - router.learned
     figures = {
         "feedback_per_second": len(latencies) / seconds,
+        "cpu_milliseconds_per_feedback": sum(one["cpu_seconds"] for one in measured) / len(latencies) * 1e3,
         "feedback_p50_milliseconds": float(np.quantile(latencies, 0.5)) * 1e3,
         "feedback_p99_milliseconds": float(np.quantile(latencies, 0.99)) * 1e3,
         "feedback_max_milliseconds": float(latencies.max()) * 1e3,
@@ -79,20 +83,32 @@ def contend(url: str, processes: int, seconds: float, folder: Path, case: str) -
 
 
 def agree(url: str, case: str) -> list[Row]:
-    """How long after the last feedback two that report and one that reads predict the same to 1e-12."""
+    """How long after the last feedback two that report, one that reads and one that starts then predict the same."""
     rng = np.random.default_rng(0)
-    taken = []
+    taken, started = [], []
+
+    def agreed(begin: float, *routers: Router) -> float:
+        while not all(
+            np.allclose(predictions(routers[0]), predictions(other), rtol=1e-12, atol=1e-12) for other in routers[1:]
+        ):
+            time.sleep(0.01)
+        return time.perf_counter() - begin
+
     with routes(url) as one, routes(url) as two, routes(url) as reader:
         for _ in range(20):
             for router in (one, two) * 10:
-                router.feedback(router.route(rng.normal(size=8)).id, quality=float(rng.random()))
+                x = rng.normal(size=8)
+                made = router.route(x)
+                router.feedback(made.id, quality=float(0.5 + 0.1 * x[ARMS.index(made.arm)]))
             begin = time.perf_counter()
-            while not all(
-                np.allclose(predictions(one), predictions(other), rtol=1e-12, atol=1e-12) for other in (two, reader)
-            ):
-                time.sleep(0.01)
-            taken.append(time.perf_counter() - begin)
-    return [row(case, "banditroute", "agreement_seconds", taken, higher_is_better=False)]
+            taken.append(agreed(begin, one, two, reader))
+            begin = time.perf_counter()
+            with routes(url) as later:
+                started.append(agreed(begin, one, later))
+    return [
+        row(case, "banditroute", "agreement_seconds", taken, higher_is_better=False),
+        row(case, "banditroute", "agreement_of_one_started_later_seconds", started, higher_is_better=False),
+    ]
 
 
 def run(target: Callable[[], None]) -> int:

@@ -32,7 +32,7 @@ def main(*, files: list[Path], seeds: int) -> list[Row]:
     """
     rows: list[Row] = []
     for file in files:
-        table = read_outcomes(file, partial=True, further={"energy_j_per_token": "joules_per_token"})
+        table = read_outcomes(file, partial=True, columns={"joules_per_token": "energy_j_per_token"})
         if "joules_per_token" not in table.outcomes:
             raise click.UsageError(f"{file.name} has no column energy_j_per_token")
         x = TextFeatures().transform([Request(text=prompt) for prompt in table.prompts])

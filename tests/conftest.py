@@ -46,9 +46,9 @@ def small_log(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def bad_log(tmp_path: Path) -> Path:
-    """A file that is not Parquet."""
+    """A file that begins as Parquet does, and is none."""
     path = tmp_path / "bad.parquet"
-    path.write_text("query_id,model,score\n1,a,0.5\n")
+    path.write_text("PAR1\nquery_id,model,score\n1,a,0.5\n")
     return path
 
 

@@ -54,7 +54,7 @@ def test_own_errors_are_one_line(bad_log, tmp_path):
     result = invoke("demo", "--log", bad_log, "--out", tmp_path / "out")
     assert result.exit_code == 1
     assert result.stdout == ""
-    assert result.stderr.startswith(f"Error: {bad_log} cannot be read as Parquet: ")
+    assert result.stderr.startswith(f"Error: {bad_log} cannot be read: ")
     assert result.stderr.count("\n") == 1
 
 

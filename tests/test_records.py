@@ -332,6 +332,8 @@ def test_the_whole_log_is_exported(life, tmp_path):
     assert Records(life.url).export(path) == 60
     rows = pq.read_table(path).to_pylist()
     assert [row["id"] for row in rows] == sorted(life.told)
+    assert [row for table in Records(life.url).log() for row in table.to_pylist()] == rows
+    assert list(Records(life.url).log(router="another")) == []
     assert Records(life.url).export(path, router="another") == 0
     assert pq.read_table(path).num_rows == 0
 

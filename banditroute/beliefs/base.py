@@ -121,8 +121,13 @@ class BeliefSpec(Protocol):
         dimension: int,
         priors: Mapping[str, Prior],
         statistics: Mapping[str, bytes],
+        like: Belief | None = None,
     ) -> Belief:
-        """A belief over ``arms`` in ``dimension`` features (with bias), from folded ``statistics`` where there are."""
+        """A belief over ``arms`` in ``dimension`` features (with bias), from folded ``statistics`` where there are.
+
+        Whatever is chosen once for a belief's life is as in ``like``, another that this started; None: it is chosen by
+        the statistics.
+        """
 
     def fold(self, blob: bytes | None, observations: Sequence[Observation], *, dimension: int) -> bytes:
         """An arm's folded statistics with observations added; what ``start`` reads."""

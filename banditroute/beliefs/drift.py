@@ -12,8 +12,10 @@ few observations; what other objectives, other arms and the part that arms share
 
 A store keeps adding to the statistics, and knows nothing of this. So the weight that is taken off is itself kept, as
 statistics of negative weight in the router's durable state, and merged with the stored ones whenever a belief is made
-from them: what is believed remains a function of what is stored, in every process. An outcome from before a reset that
-is erased later is taken off in full, although little of it was left.
+from them: what is believed remains a function of what is stored, in every process. Where several processes find
+changes, the resets of all are joined as they are recorded; of one that two find at once, the first recorded stands, for
+both. The test itself is each process's own, of the outcomes that were reported to it since it began. An outcome from
+before a reset that is erased later is taken off in full, although little of it was left.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ import logging
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from banditroute._validate import number
 from banditroute.beliefs.base import Belief, BeliefSpec
@@ -36,6 +38,7 @@ _FARTHEST = 4.0  # noises that one outcome counts for at most
 _LEAST = 30  # outcomes that tell the noise, before any is judged by it
 
 _log = logging.getLogger("banditroute")
+_Resets: TypeAlias = dict[tuple[str, str], tuple["Reset", bytes]]  # each with the statistics that it takes off
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,8 +119,6 @@ class _Sums:
 class Drift:
     """Watches the arms of one router. Not thread-safe: the chooser holds a lock.
 
-    The sums of the test are this process's own; the resets are everyone's.
-
     Parameters
     ----------
     test
@@ -127,7 +128,8 @@ class Drift:
     dimension, features_version
         Of the statistics; resets of others are not applied.
     put_state
-        Takes what is to be given to :meth:`discounted` after a restart, and in other processes.
+        Takes what is to be given to :meth:`discounted` after a restart and in other processes, and how it is joined to
+        what they have recorded.
     """
 
     def __init__(
@@ -137,7 +139,7 @@ class Drift:
         belief: BeliefSpec,
         dimension: int,
         features_version: str,
-        put_state: Callable[[str, bytes], None],
+        put_state: Callable[[str, bytes, Callable[[bytes, bytes], bytes]], None],
     ) -> None:
         self._test = test
         self._belief = belief
@@ -145,7 +147,7 @@ class Drift:
         self._features_version = features_version
         self._put_state = put_state
         self._sums: dict[tuple[str, str], _Sums] = {}
-        self._resets: dict[tuple[str, str], tuple[Reset, bytes]] = {}  # with the statistics that each takes off
+        self._resets: _Resets = {}
 
     @property
     def resets(self) -> tuple[Reset, ...]:
@@ -182,7 +184,7 @@ class Drift:
         times = 1 if last is None else last.times + 1
         off = taken if before is None else self._belief.merge([before, taken], dimension=self._dimension)
         self._resets[arm, objective] = Reset(arm, objective, decided_at, times), off
-        self._put_state("drift", self._to_bytes())
+        self._put_state("drift", _to_bytes({self._features_version: self._resets}), _joined)
         _log.warning(
             "%s of arm %r has changed: %.0f observations of it now count as %g", objective, arm, group.n, worth
         )
@@ -191,7 +193,7 @@ class Drift:
     def discounted(
         self, statistics: Callable[[], Mapping[str, bytes]], states: Mapping[str, bytes]
     ) -> dict[str, bytes] | None:
-        """What is left of stored ``statistics`` by all resets, those in the stored ``states`` included.
+        """What is left of stored ``statistics`` by all resets in the stored ``states``.
 
         None where there were none: then ``statistics`` is not called.
 
@@ -203,7 +205,10 @@ class Drift:
             If the state is damaged.
         """
         if self._test is not None and "drift" in states:
-            self._read(states["drift"])
+            before, self._resets = self._resets, _from_bytes(states["drift"]).get(self._features_version, {})
+            for key, (reset, _) in self._resets.items():
+                if key not in before or before[key][0] != reset:
+                    self._sums.pop(key, None)
         if not self._resets:
             return None
         left = dict(statistics())
@@ -214,24 +219,38 @@ class Drift:
                     left[arm] = merged
         return left
 
-    def _to_bytes(self) -> bytes:
-        resets = [[*reset, base64.b64encode(off).decode()] for reset, off in self._resets.values()]
-        return json.dumps({"features_version": self._features_version, "resets": resets}).encode()
 
-    def _read(self, blob: bytes) -> None:
-        """Take over the resets that are newer than those known here."""
-        try:
-            state = json.loads(blob)
-            if state["features_version"] != self._features_version:
-                return
-            for *fields_, off in state["resets"]:
-                reset = Reset(*fields_)
-                key = reset.arm, reset.objective
-                if key not in self._resets or self._resets[key][0].times < reset.times:
-                    self._resets[key] = reset, base64.b64decode(off, validate=True)
-                    self._sums.pop(key, None)
-        except (ValueError, TypeError, KeyError) as error:
-            raise IncompatibleStoreError(
-                f"the stored state 'drift' is damaged ({error}); restore the database from a backup, or use another "
-                "router name"
-            ) from error
+def _joined(earlier: bytes, later: bytes) -> bytes:
+    """The resets of both: of each objective of an arm the one with more changes, the earlier where they are equal."""
+    versions = _from_bytes(earlier)
+    for features_version, resets in _from_bytes(later).items():
+        known = versions.setdefault(features_version, {})
+        for key, found in resets.items():
+            if key not in known or known[key][0].times < found[0].times:
+                known[key] = found
+    return _to_bytes(versions)
+
+
+def _to_bytes(versions: Mapping[str, _Resets]) -> bytes:
+    """The resets in each version of the features; for ``_from_bytes``."""
+    return json.dumps(
+        {
+            version: [[*reset, base64.b64encode(off).decode()] for reset, off in resets.values()]
+            for version, resets in versions.items()
+        }
+    ).encode()
+
+
+def _from_bytes(blob: bytes) -> dict[str, _Resets]:
+    try:
+        return {
+            version: {
+                (reset[0], reset[1]): (Reset(*reset), base64.b64decode(off, validate=True)) for *reset, off in resets
+            }
+            for version, resets in json.loads(blob).items()
+        }
+    except (ValueError, TypeError, AttributeError, LookupError) as error:
+        raise IncompatibleStoreError(
+            f"the stored state 'drift' is damaged ({error}); restore the database from a backup, or use another "
+            "router name"
+        ) from error

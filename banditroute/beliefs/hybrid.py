@@ -32,8 +32,8 @@ all arms integrated out: for n outcomes of K arms
 
 with ``r`` what ``P^-1`` is multiplied by above: the density of a Student distribution with ``nu`` degrees of freedom
 (Bishop 2006, sections 2.3.7 and 3.5.1). The usual precision stays unless another is better by ``_CLEARLY``, and none
-changes while the belief lives: what it learns does not depend on the order, and all that start from the same statistics
-agree. A router starts one whenever its store has folded what came.
+changes while the belief lives: what it learns does not depend on the order. A router starts one whenever its store has
+folded what came, and the choice rests on what is folded alone: so all processes of a router make the same one.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from banditroute.beliefs.base import Prior
+from banditroute.beliefs.base import Belief, Prior
 from banditroute.beliefs.linear import Linear, LinearBelief, invert
 from banditroute.types import Arm, Vector
 
@@ -108,13 +108,15 @@ class HybridBelief(LinearBelief):
         dimension: int,
         priors: Mapping[str, Prior],
         statistics: Mapping[str, bytes],
+        like: Belief | None,
     ) -> None:
         given = [arm if isinstance(arm, Arm) else Arm(name=arm) for arm in arms]
         self._z, self._columns = descriptors(given, [name for name in priors if priors[name].noise is not None])
         self._expected = {name: np.array([arm.expected.get(name, np.nan) for arm in given]) for name in priors}
-        self._scales: dict[str, float] = {}  # of objectives for which another than the usual was chosen
-        super().__init__(spec=spec, arms=arms, dimension=dimension, priors=priors, statistics=statistics)
-        if spec.feature_precision is None and dimension > 1 and self._objectives:
+        # Of objectives for which another than the usual was chosen.
+        self._scales: dict[str, float] = dict(like._scales) if isinstance(like, HybridBelief) else {}
+        super().__init__(spec=spec, arms=arms, dimension=dimension, priors=priors, statistics=statistics, like=like)
+        if like is None and spec.feature_precision is None and dimension > 1 and self._objectives:
             self._choose_scales()
 
     def _choose_scales(self) -> None:

@@ -7,7 +7,7 @@ mean, on the bias entry and 0 elsewhere. With the sums ``S``, ``B``, ``yy`` of :
     A = Lambda + S        theta = A^-1 (B + Lambda mu)        spread(x) = sigma sqrt(x' A^-1 x)
 
 The noise ``sigma`` is known, or learned per arm and objective as a scaled inverse chi-squared (normal-inverse-gamma)
-with ``nu`` prior degrees of freedom, whose scale is the pooled noise of all arms, which begins at a guess ``noise0``:
+with ``nu`` prior degrees of freedom, whose scale is the pooled noise of all arms, at first the guess ``noise0``:
 
     rss     = yy + mu' Lambda mu - theta' (B + Lambda mu)                             of the arm
     pooled  = (nu noise0^2 + sum over arms of rss) / (nu + sum over arms of n)
@@ -17,8 +17,7 @@ Only ``theta`` and ``rss`` depend on ``mu``, and simply: with those for ``mu = 0
 ``theta = theta_0 + c``, ``rss = rss_0 + mu' Lambda (mu - c - 2 theta_0)``. ``A^-1``, ``theta_0`` and ``rss_0`` follow
 each observation by rank one (Sherman and Morrison 1950) and are derived afresh by Cholesky every ``_REFRESH``
 observations of an arm, and at any that outweighs those before it ``_WIDEST`` times, so that rounding does not build up.
-Where the belief forgets, they stand for the weights of a moment, and are derived afresh when a 32nd of a half-life has
-passed; the sums beneath are exact at any time.
+Where the belief forgets, they are of a moment, and derived afresh after a 32nd of a half-life; the sums are exact.
 
 Sources: Li et al. 2010, "A contextual-bandit approach to personalized news article recommendation", algorithm 1
 (disjoint ridge per arm); Bishop 2006, "Pattern recognition and machine learning", sections 2.3.6 and 3.3.
@@ -33,7 +32,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from banditroute._validate import number
-from banditroute.beliefs.base import Observation, Prediction, Prior
+from banditroute.beliefs.base import Belief, Observation, Prediction, Prior
 from banditroute.beliefs.statistics import ArmStatistics, Group, load
 from banditroute.errors import InvalidConfigurationError
 from banditroute.types import Arm, Vector
@@ -90,8 +89,7 @@ class Linear:
             raise InvalidConfigurationError("half_life_requests and half_life_seconds are both given; give one of them")
         if self.noise is not None:
             object.__setattr__(self, "noise", dict(self.noise))  # the caller may go on to change its own
-        names = [field.name for field in fields(self) if field.name not in ("noise", "objectives")]
-        given = {name: getattr(self, name) for name in names}
+        given = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("noise", "objectives")}
         for name, value in {**given, **{f"noise[{key!r}]": value for key, value in (self.noise or {}).items()}}.items():
             if value is not None and number(value, name=name, low=0.0, error=InvalidConfigurationError) == 0.0:
                 raise InvalidConfigurationError(f"{name} is 0; give a number above 0")
@@ -103,6 +101,7 @@ class Linear:
         dimension: int,
         priors: Mapping[str, Prior],
         statistics: Mapping[str, bytes] | None = None,
+        like: Belief | None = None,
     ) -> LinearBelief:
         """A belief over ``arms`` in ``dimension`` features (the bias last), from folded statistics where there are.
 
@@ -118,7 +117,8 @@ class Linear:
             raise InvalidConfigurationError(
                 f"noise is given for {', '.join(unknown)}, which is no objective; known: {', '.join(sorted(priors))}"
             )
-        return self._belief()(spec=self, arms=arms, dimension=dimension, priors=priors, statistics=statistics or {})
+        known = statistics or {}
+        return self._belief()(spec=self, arms=arms, dimension=dimension, priors=priors, statistics=known, like=like)
 
     def fold(self, blob: bytes | None, observations: Sequence[Observation], *, dimension: int) -> bytes:
         """An arm's folded statistics with ``observations`` added."""
@@ -170,6 +170,7 @@ class LinearBelief:
         dimension: int,
         priors: Mapping[str, Prior],
         statistics: Mapping[str, bytes],
+        like: Belief | None,
     ) -> None:
         from scipy.linalg import blas  # here, since it takes half of the time that importing banditroute may
 

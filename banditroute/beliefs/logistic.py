@@ -32,7 +32,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from banditroute.beliefs.base import Prediction, Prior
+from banditroute.beliefs.base import Belief, Prediction, Prior
 from banditroute.beliefs.hybrid import Hybrid, HybridBelief
 from banditroute.beliefs.linear import LinearBelief
 from banditroute.errors import InvalidConfigurationError
@@ -95,6 +95,7 @@ class LogisticBelief(HybridBelief):
         dimension: int,
         priors: Mapping[str, Prior],
         statistics: Mapping[str, bytes],
+        like: Belief | None,
     ) -> None:
         for name in spec.objectives:
             mean = priors[name].mean if name in priors else None
@@ -103,7 +104,7 @@ class LogisticBelief(HybridBelief):
                     f"objective {name!r} has the prior mean {mean}; Logistic(objectives=...) takes the names of "
                     "objectives with a prior mean above 0 and below 1"
                 )
-        super().__init__(spec=spec, arms=arms, dimension=dimension, priors=priors, statistics=statistics)
+        super().__init__(spec=spec, arms=arms, dimension=dimension, priors=priors, statistics=statistics, like=like)
 
     def predict(self, x: Vector) -> Prediction:
         """Expectation and spread of every arm at context ``x (d,)``: each ``(m, K)``."""

@@ -11,6 +11,7 @@ from banditroute.features.compose import Compose
 from banditroute.features.fourier import FourierFeatures
 from banditroute.features.generic import generic_prompts
 from banditroute.features.metadata import Metadata
+from banditroute.features.projection import RandomProjection
 from banditroute.features.sentence import SentenceEmbedding
 from banditroute.features.standardize import Standardize
 from banditroute.features.static_embedding import StaticEmbedding
@@ -27,6 +28,7 @@ __all__ = [
     "Featurizer",
     "FourierFeatures",
     "Metadata",
+    "RandomProjection",
     "SemanticCluster",
     "SentenceEmbedding",
     "Standardize",

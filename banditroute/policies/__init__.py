@@ -1,7 +1,7 @@
 """Policies: from expected utilities and their spread to a probability for every eligible arm."""
 
 from banditroute.policies.adaptive import Adaptive
-from banditroute.policies.base import LearningPolicy, Policy, PolicyState
+from banditroute.policies.base import LearningPolicy, Policy, PolicyState, SharedPolicyState
 from banditroute.policies.baselines import Mixture, Uniform
 from banditroute.policies.greedy import Greedy
 from banditroute.policies.inverse_gap import InverseGap
@@ -19,6 +19,7 @@ __all__ = [
     "Policy",
     "PolicyState",
     "RiverPolicy",
+    "SharedPolicyState",
     "Thompson",
     "Uniform",
 ]

@@ -15,6 +15,7 @@ keep the starved ones sound; these share one belief, which learns from every cho
 
 from __future__ import annotations
 
+import json
 import math
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -39,7 +40,8 @@ class Adaptive:
 
     An importance weight must rest on the very probabilities that the arm was drawn from, and by the time of the outcome
     the belief has moved on. So the advice of all candidates is kept for the last 1024 contexts, of equal ones for the
-    latest. Outcomes of other decisions, such as those of an earlier process, teach the belief only.
+    latest. Outcomes of other decisions, such as those of an earlier process, teach the belief only. Losses are sums:
+    those of all processes that share a database are added up, and survive them.
 
     Parameters
     ----------
@@ -89,15 +91,16 @@ class AdaptiveState:
 
     def __init__(self, *, spec: Adaptive) -> None:
         self._spec = spec
-        self._losses = np.zeros(len(spec.policies))
-        self._disagreement = 0.0
+        self._sums = np.zeros(len(spec.policies) + 1)  # the losses of each candidate, and E
+        self._news = np.zeros_like(self._sums)  # what of them is not shared yet
         self._waiting: OrderedDict[bytes, tuple[tuple[str, ...], Vector, Vector]] = OrderedDict()
 
     @property
     def shares(self) -> Vector:
         """What share of each request every candidate has ``(N,)``."""
-        rate = math.sqrt(math.log(len(self._losses)) / max(self._disagreement, 1.0))
-        weights = np.exp(-rate * (self._losses - self._losses.min()))
+        losses, disagreement = self._sums[:-1], float(self._sums[-1])
+        rate = math.sqrt(math.log(len(losses)) / max(disagreement, 1.0))
+        weights = np.exp(-rate * (losses - losses.min()))
         shares: Vector = weights / weights.sum()
         return shares
 
@@ -122,5 +125,24 @@ class AdaptiveState:
         arms, advice, mixed = self._waiting.get(x.tobytes(), _NOTHING)
         if arm in arms and reward.keys() <= values.keys() and mixed[k := arms.index(arm)] > 0.0:
             loss = 1.0 - sum(worth * values[name] for name, worth in reward.items())
-            self._losses += loss * advice[:, k] / mixed[k]
-            self._disagreement += float(advice.max(axis=0).sum())
+            told = np.array([*loss * advice[:, k] / mixed[k], advice.max(axis=0).sum()])
+            self._sums += told
+            self._news += told
+
+    def news(self) -> bytes | None:
+        """The sums since the last call; see :class:`banditroute.policies.SharedPolicyState`."""
+        if not self._news.any():
+            return None
+        told, self._news = self._news, np.zeros_like(self._news)
+        return json.dumps({repr(self._spec): told.tolist()}).encode()
+
+    def join(self, one: bytes, other: bytes) -> bytes:
+        """The sums of two pieces of news, for each set of candidates."""
+        sums = json.loads(one)
+        for spec, told in json.loads(other).items():
+            sums[spec] = [a + b for a, b in zip(sums[spec], told, strict=True)] if spec in sums else told
+        return json.dumps(sums).encode()
+
+    def begin_anew(self, learned: bytes) -> None:
+        """Take the sums of all processes in place of those known here."""
+        self._sums = np.array(json.loads(learned).get(repr(self._spec), np.zeros_like(self._sums)))

@@ -55,11 +55,25 @@ class PolicyState(Protocol):
 
 
 @runtime_checkable
+class SharedPolicyState(PolicyState, Protocol):
+    """What is learned in sums, so that what several processes learned can be added up."""
+
+    def news(self) -> bytes | None:
+        """What was learned since the last call; None for nothing."""
+
+    def join(self, one: bytes, other: bytes) -> bytes:
+        """What two pieces of news tell; associative."""
+
+    def begin_anew(self, learned: bytes) -> None:
+        """Know what joined news of all processes tell, this one's included, and nothing else."""
+
+
+@runtime_checkable
 class LearningPolicy(Protocol):
     """The settings of a policy that learns by itself, beside the belief: many routers may share them.
 
-    Its state is not stored, nor shared between processes: opened again, a router teaches it the outcomes that are not
-    folded into statistics yet.
+    Its state is shared between processes, and survives them, if it is a :class:`SharedPolicyState`. Any other is this
+    process's: opened again, a router teaches it the outcomes that are not folded into statistics yet.
     """
 
     def start(self, *, objectives: Collection[str]) -> PolicyState:

@@ -11,18 +11,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from banditroute.errors import InvalidInputError
+from banditroute.simulate.readers.outcomes import NAMES
+from banditroute.simulate.readers.read import open_log
 from banditroute.types import Vector
 
 if TYPE_CHECKING:
     import pyarrow
-
-_OBJECTIVES = {
-    "score": "quality",
-    "cost_usd": "cost_usd",
-    "energy_j": "energy_joules",
-    "latency_s": "latency_seconds",
-    "output_tokens": "output_tokens",
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,12 +58,18 @@ class OutcomeTable:
 
 
 def read_outcomes(
-    path: str | Path, *, partial: bool = False, further: Mapping[str, str] = MappingProxyType({})
+    path: str | Path,
+    *,
+    partial: bool = False,
+    format: str | None = None,
+    columns: Mapping[str, str] = MappingProxyType({}),
 ) -> OutcomeTable:
-    """Read a Parquet file with one row per (query, arm).
+    """Read a table of outcomes: Parquet, CSV or JSON lines, long or wide.
 
-    Columns: ``query_id``, ``model`` and ``score`` in [0, 1] are needed; ``prompt``, ``dataset`` (task), ``cost_usd``,
-    ``energy_j``, ``latency_s`` and ``output_tokens`` are read where they are.
+    A long table has one row per (query, arm). Columns: ``query_id``, ``model`` and ``score`` in [0, 1] are needed;
+    ``prompt``, ``dataset`` (task), ``cost_usd``, ``energy_j``, ``latency_s`` and ``output_tokens`` are read where they
+    are. A wide one has one row per query, as RouterBench has it: ``sample_id``, ``prompt``, ``eval_name``, and for each
+    arm ``ARM`` (score) and ``ARM|total_cost``.
 
     Parameters
     ----------
@@ -77,8 +77,11 @@ def read_outcomes(
         The file.
     partial
         Whether a (query, arm) may be missing: then only some arms can be chosen for that query.
-    further
-        Columns of objectives of your own -> their names.
+    format
+        ``"long"`` or ``"wide"``, if that is not to be recognised.
+    columns
+        Our name -> the file's, where it is another: ``query_id``, ``arm``, ``prompt``, ``task``, ``quality``,
+        ``cost_usd``, ``energy_joules``, ``latency_seconds``, ``output_tokens``, or an objective of your own.
 
     Raises
     ------
@@ -87,22 +90,19 @@ def read_outcomes(
         is missing or out of range, or another outcome that ``feedback()`` would refuse.
     """
     import pyarrow
-    import pyarrow.parquet
 
-    path = Path(path)
-    try:
-        rows = pyarrow.parquet.read_table(path)
-    except (OSError, pyarrow.ArrowException) as error:
-        raise InvalidInputError(f"{path} cannot be read as Parquet: {error}") from error
-    missing = {"query_id", "model", "score"} - set(rows.column_names)
-    if missing:
+    log = open_log(path, format=format, columns=columns)
+    if not log.format.of_outcomes:
         raise InvalidInputError(
-            f"{path} has no column {', '.join(sorted(missing))}; it has {', '.join(rows.column_names)}"
+            f"{path} is a log of decisions ({log.format.name}), which lacks what the other arms would have done; "
+            "read it with read_log()"
         )
-    if not len(rows):
+    tables = [table for table in log.tables() if len(table)]
+    if not tables:
         raise InvalidInputError(f"{path} has no rows; one per query and arm is expected")
-    query_names, query = _ids(rows, "query_id", path)
-    arm_names, arm = _ids(rows, "model", path)
+    rows = pyarrow.concat_tables(tables)
+    query_names, query = np.unique(rows["query_id"].to_numpy(), return_inverse=True)
+    arm_names, arm = np.unique(rows["arm"].to_numpy(), return_inverse=True)
     shape = (len(query_names), len(arm_names))
     seen = np.zeros(shape, dtype=int)
     np.add.at(seen, (query, arm), 1)
@@ -114,46 +114,19 @@ def read_outcomes(
             f"({len(wrong)} such pairs of {seen.size}); simulation needs the outcome of every arm for every query"
         )
     outcomes = {}
-    for column, objective in {**_OBJECTIVES, **further}.items():
-        if column in rows.column_names and rows[column].null_count < len(rows):
-            values = np.full(shape, np.nan)
-            values[query, arm] = _numbers(rows, column, path)
-            outcomes[objective] = values
-    quality = outcomes.get("quality", np.full(shape, np.nan))
-    if not ((quality >= 0.0) & (quality <= 1.0) | (seen == 0)).all():
-        raise InvalidInputError(f"{path} has a score that is missing or outside [0, 1]; scale or drop it")
+    for objective in rows.column_names:
+        if objective not in NAMES and rows[objective].null_count < len(rows):
+            outcomes[objective] = np.full(shape, np.nan)
+            outcomes[objective][query, arm] = rows[objective].to_numpy()
     first = np.empty(shape[0], dtype=np.intp)
     first[query[::-1]] = np.arange(len(query))[::-1]
     return OutcomeTable(
-        name=path.stem,
+        name=Path(path).stem,
         prompts=_texts(rows, "prompt", first),
-        tasks=_texts(rows, "dataset", first),
+        tasks=_texts(rows, "task", first),
         arms=tuple(arm_names.tolist()),
         outcomes=outcomes,
     )
-
-
-def _ids(rows: pyarrow.Table, column: str, path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """The names in a column, sorted, and the position of each row's name among them."""
-    if rows[column].null_count:
-        raise InvalidInputError(
-            f"{path} has rows without {column}: {rows[column].null_count} of {len(rows)}; drop them"
-        )
-    names, positions = np.unique(rows[column].to_numpy(zero_copy_only=False).astype(str), return_inverse=True)
-    return names, positions
-
-
-def _numbers(rows: pyarrow.Table, column: str, path: Path) -> Vector:
-    """A column as float64, NaN where it is null."""
-    try:
-        values: Vector = rows[column].to_numpy(zero_copy_only=False).astype(np.float64)
-    except (TypeError, ValueError) as error:
-        raise InvalidInputError(f"{path}: column {column} is {rows[column].type}, expected are numbers") from error
-    if column != "score" and ((values < 0.0) | np.isinf(values)).any():
-        raise InvalidInputError(
-            f"{path}: column {column} has a value below 0 or infinite; correct it or leave it empty"
-        )
-    return values
 
 
 def _texts(rows: pyarrow.Table, column: str, at: np.ndarray) -> tuple[str, ...]:

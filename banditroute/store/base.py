@@ -76,6 +76,17 @@ Fold: TypeAlias = Callable[[bytes | None, Sequence[Event]], bytes]
 without any. Pure."""
 
 
+Join: TypeAlias = Callable[[bytes, bytes], bytes]
+"""``join(earlier, later)`` -> one piece of state that holds what both do; associative. Pure."""
+
+
+class PutState(Protocol):
+    """``Store.put_state``."""
+
+    def __call__(self, name: str, blob: bytes, join: Join | None = None) -> None:
+        """Take a named piece of the router's other state."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Memory:
     """What a store remembers of a router when it is opened.
@@ -90,7 +101,7 @@ class Memory:
         How many decisions, and how many decisions with feedback, were recorded under this router, dimension and
         features version; where others have added to them, as far as can be told without counting.
     states
-        Name -> blob, as last given to ``put_state`` by a router of this name, whatever its features.
+        Name -> blob, as given to ``put_state`` by routers of this name, whatever their features.
     """
 
     statistics: Mapping[str, bytes]
@@ -151,7 +162,9 @@ class Store(Protocol):
         """
 
     def follow(self, follow: Callable[[Memory], None]) -> None:
-        """From now on, call ``follow`` with all that is remembered whenever other processes have added to it.
+        """From now on, call ``follow`` with all that is remembered whenever others have added to it, or it is folded.
+
+        A router begins anew from it; so what it chooses by what is folded is what every other chooses.
 
         It is called from the thread that calls ``learn``, or where no other learns, so that what it is given holds
         exactly the feedback that was learned so far and that of the others. A store of one process never calls it.
@@ -197,8 +210,11 @@ class Store(Protocol):
         nothing was new, the decision has no context, or it was made in other features.
         """
 
-    def put_state(self, name: str, blob: bytes) -> None:
-        """Take a named piece of the router's other state (a budget, a breaker, a warm start), replacing the last.
+    def put_state(self, name: str, blob: bytes, join: Join | None = None) -> None:
+        """Take a named piece of the router's other state (a budget, a breaker, a warm start).
+
+        It replaces the last, or is joined to it: to what any process has recorded until then, in the transaction that
+        records it, so that none undoes what another did.
 
         Returns at once, as ``add_decision`` does; recorded with the next group, at the latest by ``flush`` or
         ``close``.

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, Row, delete, func, literal, select, update
 
 from banditroute.errors import IncompatibleStoreError
-from banditroute.store.base import Event, Fold, Memory
+from banditroute.store.base import Event, Fold, Join, Memory
 from banditroute.store.database import insert
 from banditroute.store.log import events_of, outcomes_with_decisions
 from banditroute.store.schema import decision, epoch, feedback, orphan, snapshot, state, statistics
@@ -29,6 +29,17 @@ PRUNED = 0
 """The version under which the copies hold what was pruned: statistics are these and all that the log holds."""
 
 _MARKED = 500  # rows of one IN (...)
+
+
+class Put(NamedTuple):
+    """A piece of state to be recorded: in place of what is, or joined to it."""
+
+    blob: bytes
+    join: Join | None
+
+    def after(self, before: Put | None) -> Put:
+        """The two as one."""
+        return self if before is None or self.join is None else Put(self.join(before.blob, self.blob), before.join)
 
 
 class Standing(NamedTuple):
@@ -75,11 +86,12 @@ def remember(connection: Connection, epoch_id: int, *, count: bool) -> Memory:
     IncompatibleStoreError
         If the statistics of an arm or a piece of state are damaged.
     """
-    router, heard, pruned = connection.execute(
-        select(epoch.c.router, epoch.c.heard, epoch.c.pruned).where(epoch.c.id == epoch_id)
+    made = select(func.count() if count else decision.c.ordinal + 1).where(decision.c.epoch_id == epoch_id)
+    if not count:
+        made = made.order_by(decision.c.id.desc()).limit(1)
+    router, heard, pruned, decisions = connection.execute(
+        select(epoch.c.router, epoch.c.heard, epoch.c.pruned, made.scalar_subquery()).where(epoch.c.id == epoch_id)
     ).one()
-    latest = select(decision.c.ordinal + 1).where(decision.c.epoch_id == epoch_id).order_by(decision.c.id.desc())
-    counted = select(func.count() + pruned).where(decision.c.epoch_id == epoch_id)
     rows = connection.execute(outcomes_with_decisions().where(_is_pending(epoch_id))).all()
     return Memory(
         statistics={
@@ -87,7 +99,7 @@ def remember(connection: Connection, epoch_id: int, *, count: bool) -> Memory:
             for row in connection.execute(select(statistics).where(statistics.c.epoch_id == epoch_id))
         },
         pending=list(events_of(rows).values()),
-        decisions=connection.scalar(counted if count else latest.limit(1)) or 0,
+        decisions=decisions + pruned if count else decisions or 0,
         feedback=heard + len({row.decision_id for row in rows if not row.again}),
         states={
             row.name: _intact_state(row) for row in connection.execute(select(state).where(state.c.router == router))
@@ -195,15 +207,26 @@ def take_snapshot(connection: Connection, epoch_id: int, version: int) -> None:
     connection.execute(delete(snapshot).where(mine, snapshot.c.version < oldest))
 
 
-def put_states(connection: Connection, router: str, states: Mapping[str, bytes]) -> None:
-    """Record pieces of a router's state by name, each in place of the last."""
-    for name, blob in sorted(states.items()):
-        new = {"blob": blob, "crc32": zlib.crc32(blob), "updated_at": time.time()}
+def put_states(connection: Connection, router: str, states: Mapping[str, Put]) -> None:
+    """Record pieces of a router's state by name."""
+    for name, (blob, join) in sorted(states.items()):
+        if join is not None:
+            # Of two that are the first at once, the other waits here for the one, and sees its row.
+            first = insert(connection, state).values(router=router, name=name, **_row(blob)).on_conflict_do_nothing()
+            if connection.scalar(first.returning(state.c.name)) is not None:
+                continue
+            mine = select(state).where(state.c.router == router, state.c.name == name)
+            blob = join(_intact_state(connection.execute(mine.with_for_update()).one()), blob)
+        new = _row(blob)
         connection.execute(
             insert(connection, state)
             .values(router=router, name=name, **new)
             .on_conflict_do_update(index_elements=["router", "name"], set_=new)
         )
+
+
+def _row(blob: bytes) -> dict[str, Any]:
+    return {"blob": blob, "crc32": zlib.crc32(blob), "updated_at": time.time()}
 
 
 def intact(row: Row[Any]) -> bytes:

@@ -48,6 +48,7 @@ class Ledger:
         self._epoch_id = 0
         self._version = 0
         self._outcomes = 0
+        self._folded = False  # by this process, since it began
         self._recent: OrderedDict[str, log.Made] = OrderedDict()
         self._connection: Connection | None = None
 
@@ -69,7 +70,8 @@ class Ledger:
             return log.epoch_of(connection, **self._key)  # type: ignore[arg-type]
 
         self._epoch_id = self._write(begin)
-        memory, standing = self._remember(count=True)
+        memory, standing = self._remember(None, count=True)
+        assert memory is not None
         self._version, self._outcomes = standing.version, standing.outcomes
         return memory
 
@@ -78,7 +80,12 @@ class Ledger:
         self._write(lambda connection: log.set_arms(connection, self._router, arms))
 
     def add(
-        self, decisions: Sequence[Decided], states: Mapping[str, bytes], parts: Sequence[Feedback], *, try_it: bool
+        self,
+        decisions: Sequence[Decided],
+        states: Mapping[str, folding.Put],
+        parts: Sequence[Feedback],
+        *,
+        try_it: bool,
     ) -> list[Event | Exception | None]:
         """Write decisions, pieces of state and feedback in one transaction; as :func:`log.add_feedback` returns.
 
@@ -123,17 +130,19 @@ class Ledger:
             version, folded = done
             if folded and version == self._version + 1:
                 self._version = version
+                self._folded = True
             self._outcomes -= folded  # below 0 where others' were among them: that is noticed, too
 
     def notice(self, follow: Callable[[Memory], None]) -> None:
-        """Hand what is remembered to ``follow`` if others have added to it."""
-        now = self._in(self._database.reading, lambda connection: folding.standing(connection, self._epoch_id))
-        if now.orphans:
-            self._write(log.match_orphans)
-        if (now.version, now.outcomes) != (self._version, self._outcomes):
-            memory, now = self._remember(count=False)
+        """Hand what is remembered to ``follow`` if others have added to it, or this process has folded."""
+        known = None if self._folded else (self._version, self._outcomes)
+        memory, now = self._remember(known, count=False)
+        if memory is not None:
             follow(memory)
+            self._folded = False
             self._version, self._outcomes = now.version, now.outcomes
+        if now.orphans:
+            self._write(log.match_orphans)  # seen when it looks next
 
     def close(self) -> None:
         """Let go of the connection; it is opened again when it is needed."""
@@ -147,9 +156,13 @@ class Ledger:
         _of_the_parent.append(self._connection)
         self._connection = None
 
-    def _remember(self, *, count: bool) -> tuple[Memory, folding.Standing]:
-        def remember(connection: Connection) -> tuple[Memory, folding.Standing]:
+    def _remember(self, known: tuple[int, int] | None, *, count: bool) -> tuple[Memory | None, folding.Standing]:
+        """All that is remembered, None if its version and how much is pending are ``known``; and how things stand."""
+
+        def remember(connection: Connection) -> tuple[Memory | None, folding.Standing]:
             standing = folding.standing(connection, self._epoch_id)
+            if (standing.version, standing.outcomes) == known:
+                return None, standing
             return folding.remember(connection, self._epoch_id, count=count), standing
 
         try:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TypeAlias
 
 from banditroute.errors import InvalidConfigurationError, StoreError, UnknownDecisionError
-from banditroute.store.base import Event, Fold, Learn, Memory, Served, Ticket
+from banditroute.store.base import Event, Fold, Join, Learn, Memory, Served, Ticket
 from banditroute.store.outcomes import CLOSED, new_outcomes
 from banditroute.types import Arm, Decision, Feedback
 
@@ -125,11 +125,12 @@ class MemoryStore:
             return _Refused(error)
         return _DONE
 
-    def put_state(self, name: str, blob: bytes) -> None:
-        """Retain a named piece of state, replacing the last."""
+    def put_state(self, name: str, blob: bytes, join: Join | None = None) -> None:
+        """Retain a named piece of state, replacing the last or joined to it."""
         with self._lock:
             if self._epoch is not None:
-                self._states.setdefault(self._epoch[0], {})[name] = blob
+                states = self._states.setdefault(self._epoch[0], {})
+                states[name] = join(states[name], blob) if join is not None and name in states else blob
 
     def flush(self) -> None:
         """Return: nothing is ever waiting."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
 from banditroute._validate import label, number
 from banditroute.errors import InvalidConfigurationError, StoreError
-from banditroute.store.base import Fold, Learn, Memory, Served
+from banditroute.store.base import Fold, Join, Learn, Memory, Served
 from banditroute.store.outcomes import CLOSED
 from banditroute.types import Arm, Decision, Feedback
 
@@ -166,11 +166,11 @@ class SQLStore:
             return ticket
         return writer.add_feedback(feedback, learn)
 
-    def put_state(self, name: str, blob: bytes) -> None:
+    def put_state(self, name: str, blob: bytes, join: Join | None = None) -> None:
         """Queue a piece of state for writing; see :class:`~banditroute.store.base.Store`."""
         writer = self._writer
         if writer is not None:
-            writer.put_state(label(name, name="put_state(name)", error=InvalidConfigurationError), blob)
+            writer.put_state(label(name, name="put_state(name)", error=InvalidConfigurationError), blob, join)
 
     def flush(self) -> None:
         """Return when all that was given so far is on disk; raises StoreError if it cannot be."""

@@ -8,15 +8,17 @@ import threading
 import time
 import weakref
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from banditroute.errors import StoreError
 from banditroute.store import log
-from banditroute.store.base import Event, Learn, Memory, Served
+from banditroute.store.base import Event, Join, Learn, Memory, Served
 from banditroute.store.database import Database
+from banditroute.store.folding import Put
 from banditroute.store.ledger import Decided, Ledger
 from banditroute.store.outcomes import CLOSED
 from banditroute.types import Arm, Decision, Feedback
@@ -90,7 +92,7 @@ class Writer:
         self._closed: str | None = None
         self._overflows = False
         self._queue: OrderedDict[str, Decided] = OrderedDict()
-        self._states: dict[str, bytes] = {}
+        self._states: dict[str, Put] = {}
         self._arms: Sequence[Arm] | None = None  # to be written
         self._asked: list[_Asked] = []
         self._flushes: list[Future[None]] = []
@@ -115,11 +117,11 @@ class Writer:
         if not self._stir.is_set():  # once for each group: waking a thread costs more than all the rest
             self._stir.set()
 
-    def put_state(self, name: str, blob: bytes) -> None:
-        """Queue a piece of state in place of the last of its name."""
+    def put_state(self, name: str, blob: bytes, join: Join | None) -> None:
+        """Queue a piece of state in place of the last of its name, or joined to it."""
         with self._lock:
             if self._closed is None:
-                self._states[name] = blob
+                self._states[name] = Put(blob, join).after(self._states.get(name))
         if not self._stir.is_set():
             self._stir.set()
 
@@ -190,7 +192,7 @@ class Writer:
             )
 
     def follow(self, follow: Callable[[Memory], None]) -> None:
-        """From now on, hand to ``follow`` what is remembered when others have added to it."""
+        """From now on, hand to ``follow`` what is remembered when others have added to it or some was folded."""
         self._follow = follow
 
     def flush_before_fork(self) -> None:
@@ -251,10 +253,9 @@ class Writer:
             asked, self._asked = self._asked, []
             flushes, self._flushes = self._flushes, []
             decisions = list(self._queue.values())
-            states = dict(self._states)
             arms = self._arms
-        if not (asked or flushes or decisions or states or arms or self.trouble):
-            return
+            if not (asked or flushes or decisions or self._states or arms or self.trouble):
+                return
         failure: Exception | None = None
         try:
             if arms is not None:
@@ -262,7 +263,7 @@ class Writer:
                 with self._lock:
                     if self._arms is arms:  # and not newer ones by now
                         self._arms = None
-            self._commit(decisions, states, asked)
+            self._commit(decisions, asked)
         except Exception as error:
             failure = error if isinstance(error, StoreError) else StoreError(f"the store failed: {error!r}")
             self._ledger.close()
@@ -281,16 +282,22 @@ class Writer:
             else:
                 ticket.set_exception(failure)
 
-    def _commit(self, decisions: Sequence[Decided], states: Mapping[str, bytes], asked: Sequence[_Asked]) -> None:
-        """Write a group as one transaction, then learn from it.
+    def _commit(self, decisions: Sequence[Decided], asked: Sequence[_Asked]) -> None:
+        """Write a group as one transaction, with the state that is queued, then learn from it.
 
         Where a value is at fault that no database can hold, the group is halved until that one is found and
         refused: it must not take the others with it.
         """
+        with self._lock:
+            states, self._states = self._states, {}
         try:
             parts = [one.feedback for one in asked]
             results = self._ledger.add(decisions, states, parts, try_it=self.trouble is not None)
         except Exception as error:
+            with self._lock:
+                for name, put in states.items():
+                    newer = self._states.get(name)
+                    self._states[name] = put if newer is None else newer.after(put)
             if not self._database.blames_data(error):
                 raise
             if decisions and asked:
@@ -302,14 +309,11 @@ class Writer:
                 self._refuse(decisions, asked, error)
                 halves = []
             for half in halves:
-                self._commit(half[0], {}, half[1])
+                self._commit(*half)
             return
         with self._lock:
             for made, _ in decisions:
                 self._queue.pop(made.id, None)
-            for name, blob in states.items():
-                if self._states.get(name) is blob:  # and not a newer one by now
-                    del self._states[name]
         self._learn(asked, results)
 
     def _learn(self, asked: Sequence[_Asked], results: Sequence[Event | Exception | None]) -> None:
@@ -354,12 +358,21 @@ class Writer:
             self._fold_again = 0.0
         self._fold_by = now + FOLD_SECONDS
 
+    def _with_queued(self, memory: Memory) -> Memory:
+        """What is remembered, and the state that is yet to be recorded."""
+        with self._lock:
+            queued = {
+                name: put.after(Put(memory.states[name], None) if name in memory.states else None).blob
+                for name, put in self._states.items()
+            }
+        return replace(memory, states={**memory.states, **queued})
+
     def _look(self, follow: Callable[[Memory], None] | None) -> float:
         """See what other processes did; returns when to look again."""
         begin = time.thread_time()
         try:
             if follow is not None:
-                self._ledger.notice(follow)
+                self._ledger.notice(lambda memory: follow(self._with_queued(memory)))
         except Exception:
             self._ledger.close()
             if not self._looks_in_vain:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import TypeAlias
 
 import numpy as np
@@ -64,7 +65,8 @@ def check_belief(spec: BeliefSpec) -> None:
 
 
 def _start(spec: BeliefSpec, statistics: Mapping[str, bytes] | None = None) -> Belief:
-    return spec.start(arms=_ARMS, dimension=_DIMENSION, priors=_PRIORS, statistics=statistics or {})
+    begin = partial(spec.start, arms=_ARMS, dimension=_DIMENSION, priors=_PRIORS, statistics=statistics or {})
+    return begin(like=begin())
 
 
 def _contexts(count: int) -> Vector:

@@ -15,13 +15,14 @@ from banditroute.errors import ConflictingFeedbackError, StoreError, UnknownDeci
 from banditroute.store.base import Event, Memory, Store, Ticket
 from banditroute.testing.samples import decision, event, feedback, fold, ignore, remembered, summed
 from banditroute.testing.store_finding import FindingContract
+from banditroute.testing.store_joining import JoiningContract
 from banditroute.types import Arm, Feedback
 
 DIMENSION = 3
 HOSTILE = ["'; DROP TABLE banditroute_decision; --", 'quo"ted \\ %s {} :x', "näme 🦙\u202e\n", "x" * 255]
 
 
-class StoreContract(FindingContract):
+class StoreContract(FindingContract, JoiningContract):
     """What a router relies on, as tests; a store of your own passes them all.
 
     Derive a class, say how to make the store, and how to come back to one that outlives its object; pytest collects it.
@@ -292,8 +293,7 @@ class StoreContract(FindingContract):
         store.put_state("empty", b"")
         expected = {"budget": b"new", "empty": b"", **{name: name.encode() for name in HOSTILE}}
         assert dict(self.again(store).states) == expected
-        # It is the router's, whatever its features, and no other's.
-        assert dict(self.again(store, features_version="2").states) == expected
+        assert dict(self.again(store, features_version="2").states) == expected  # the router's, whatever its features
         assert dict(self.again(store, router="another").states) == {}
         store.put_state("budget", b"closed")
         assert dict(self.again(store).states) == expected

@@ -12,7 +12,7 @@ from banditroute.errors import IncompatibleStoreError, InvalidConfigurationError
 from banditroute.learners import Learner
 from banditroute.policies import Uniform
 from banditroute.router import Router
-from banditroute.store import SQLStore
+from banditroute.store import SQLStore, writer
 from banditroute.store.memory import MemoryStore
 
 ARMS = ["a", "b"]
@@ -138,6 +138,25 @@ def test_a_reset_is_seen_by_other_processes(tmp_path):
         np.testing.assert_allclose(counts(other), counts(one), rtol=1e-9)
 
 
+def test_resets_of_both_processes_reach_the_other_and_outlive_them(tmp_path, until, monkeypatch):
+    """Though no feedback comes after them: with the next fold."""
+    monkeypatch.setattr(writer, "FOLD_SECONDS", 0.2)
+    url = f"sqlite:///{tmp_path / 'routes.db'}"
+    rng = np.random.default_rng(4)
+    with opened(SQLStore(url)) as one, opened(SQLStore(url)) as other:
+        for router, arm in ((one, "a"), (other, "b")):
+            serve(router, rng, requests=150, quality={arm: 0.9}, arms=[arm])
+        for router, arm in ((one, "a"), (other, "b")):
+            while not any(reset.arm == arm for reset in router.resets):
+                serve(router, rng, requests=1, quality={arm: 0.0}, arms=[arm])
+        until(lambda: {reset.arm for reset in one.resets} == {"a", "b"} and one.resets == other.resets)
+        until(lambda: np.allclose(counts(one), counts(other), rtol=1e-9) and counts(one).max() < 50)
+        found, left = one.resets, counts(one)
+    with opened(SQLStore(url)) as again:
+        assert again.resets == found
+        np.testing.assert_allclose(counts(again), left, rtol=1e-9)
+
+
 def drift_of(test=PageHinkley(), **settings):  # noqa: B008
     kept = settings.pop("kept", {})
     return Drift(
@@ -145,7 +164,7 @@ def drift_of(test=PageHinkley(), **settings):  # noqa: B008
         belief=Linear(),
         dimension=settings.pop("dimension", 1),
         features_version=settings.pop("features_version", "1"),
-        put_state=kept.__setitem__,
+        put_state=lambda name, blob, join: kept.update({name: join(kept[name], blob) if name in kept else blob}),
     )
 
 
@@ -191,12 +210,46 @@ def test_a_store_rolled_back_to_before_the_reset_is_left_alone():
     assert drift_of().discounted(dict, kept) == {}
 
 
+def test_resets_that_two_processes_find_are_joined():
+    """The second knows nothing of the first's when it records its own."""
+    kept = {}
+    made(kept=kept)
+    other = drift_of(kept=kept)
+    other._sums["b", "quality"] = None
+    other.reset({"b": taught([0.5] * 40)["a"]}, "b", "quality", 8.0)
+    third = drift_of()
+    third.discounted(dict, kept)
+    assert [(reset.arm, reset.times) for reset in third.resets] == [("a", 1), ("b", 1)]
+
+
+def test_of_a_change_that_two_find_the_first_recorded_stands():
+    kept = {}
+    made(kept=kept)
+    other = made([0.5] * 41, kept=kept)
+    assert held(other.discounted(lambda: taught([0.5] * 41), kept)).n == pytest.approx(11.0)  # as for all
+    other._sums["a", "quality"] = None
+    other.reset(taught([0.5] * 41), "a", "quality", 9.0)  # and what it finds later is the second
+    assert [reset.times for reset in other.resets] == [2]
+    third = drift_of()
+    third.discounted(dict, kept)
+    assert third.resets == other.resets
+
+
+def test_resets_in_other_features_stay_for_their_return():
+    kept = {}
+    made(kept=kept)
+    other = drift_of(features_version="2", kept=kept)
+    other._sums["a", "quality"] = None
+    other.reset(taught((0.5,) * 40), "a", "quality", 7.0)
+    assert held(drift_of().discounted(lambda: taught([0.5] * 40), kept)).n == pytest.approx(10.0)
+
+
 def test_little_is_not_reset():
     drift = made([0.5] * 9)
     assert drift.resets == ()
 
 
-@pytest.mark.parametrize("blob", [b"", b"{}", b"[]", b'{"features_version": "1", "resets": [["a"]]}'])
+@pytest.mark.parametrize("blob", [b"", b"[]", b'{"1": [["a"]]}', b'{"1": 7}'])
 def test_a_damaged_state_is_refused(blob):
     with pytest.raises(IncompatibleStoreError, match="'drift' is damaged"):
         drift_of().discounted(dict, {"drift": blob})

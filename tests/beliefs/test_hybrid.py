@@ -283,3 +283,17 @@ def test_the_choice_lives_as_long_as_the_belief_whatever_it_learns_and_watches()
         assert ours == pytest.approx(theirs, abs=1e-9)
     again = spec.start(arms=list(blobs), dimension=9, priors=priors, statistics=blobs)
     assert again._scales == belief._scales != {}
+
+
+def test_the_choice_may_be_another_belief_s():
+    contexts, outcomes = strong(1, 60, 0.5)
+    blobs = folded(Hybrid(), contexts, outcomes)
+
+    def start(statistics, **settings):
+        return Hybrid().start(arms=list(blobs), dimension=9, priors=QUALITY, statistics=statistics, **settings)
+
+    chosen, usual = start(blobs), start({})
+    assert start({}, like=chosen)._scales == chosen._scales != {}
+    assert start(blobs, like=usual)._scales == usual._scales == {}
+    for ours, theirs in zip(start(blobs, like=chosen).predict(np.ones(9)), chosen.predict(np.ones(9)), strict=True):
+        assert np.array_equal(ours, theirs)

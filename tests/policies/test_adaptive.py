@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from banditroute import Learner, Router
+from banditroute import Learner, Router, SQLStore
 from banditroute.errors import InvalidConfigurationError
 from banditroute.policies import Adaptive, Greedy, Mixture, Thompson, Uniform
 
@@ -115,3 +115,56 @@ def test_settings_are_the_callers_no_longer():
     made = Adaptive(policies=given)
     given.clear()
     assert made.policies == (Thompson(), Uniform())
+
+
+def outcome(made, quality, x=X):
+    ask(made, x=x)
+    made.learn("a", x, {"quality": quality})
+
+
+def test_what_several_processes_learn_adds_up():
+    one, two, alone = state(), state(), state()
+    news = []
+    for made, quality in ((one, 0.2), (two, 0.9), (one, 0.0)):
+        ask(made)
+        made._sums[:] = alone._sums  # the same shares, so that the same is charged
+        outcome(alone, quality)
+        outcome(made, quality)
+        news.append(made.news())
+    for made in (one, two, state()):
+        made.begin_anew(made.join(made.join(news[0], news[1]), news[2]))
+        assert made.shares == pytest.approx(alone.shares, rel=1e-12)
+        assert made.news() is None
+
+
+def test_other_candidates_learn_apart():
+    one, other = state(), state(policies=[A, Uniform()])
+    outcome(one, 0.0)
+    outcome(other, 0.0)
+    shares = one.shares.tolist(), other.shares.tolist()
+    both = one.join(one.news(), other.news())
+    for made in (one, other):
+        made.begin_anew(both)
+    assert (one.shares.tolist(), other.shares.tolist()) == shares
+    fresh = state(policies=[B, Uniform()])
+    fresh.begin_anew(both)
+    assert fresh.shares.tolist() == [0.5, 0.5]
+
+
+def test_shares_are_known_to_other_processes_and_after_a_restart(tmp_path, until):
+    def opened():
+        learner = Learner(policy=Adaptive(policies=[A, B]))
+        return Router(arms=["a", "b"], features=1, learner=learner, store=SQLStore(f"sqlite:///{tmp_path / 'db'}"))
+
+    def shares(router):
+        return router._chooser._policy.shares
+
+    with opened() as one, opened() as two:
+        for number in range(60):
+            for router in (one, two):
+                decision = router.route([float(number)])
+                router.feedback(decision.id, quality=float(decision.arm == "a"))
+        until(lambda: np.allclose(shares(one), shares(two), rtol=1e-12) and shares(one)[0] > 0.8)
+        learned = shares(one)
+    with opened() as again:
+        assert shares(again) == pytest.approx(learned, rel=1e-12)

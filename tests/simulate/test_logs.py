@@ -89,12 +89,15 @@ def test_scores_may_be_whole_numbers_or_flags(write):
 @pytest.mark.parametrize("column", ["query_id", "model", "score"])
 def test_missing_column_is_named(write, column):
     with pytest.raises(InvalidInputError, match=rf"has no column {column}; it has .*prompt"):
-        read_outcomes(write(**{column: None}))
+        read_outcomes(write(**{column: None}), format="long")
 
 
 def test_all_missing_columns_are_named(write):
+    path = write(query_id=None, model=None, score=None)
     with pytest.raises(InvalidInputError, match="has no column model, query_id, score"):
-        read_outcomes(write(query_id=None, model=None, score=None))
+        read_outcomes(path, format="long")
+    with pytest.raises(InvalidInputError, match="is in no known format; it has 'prompt', "):
+        read_outcomes(path)
 
 
 def test_pair_that_comes_twice_is_named(write):
@@ -114,7 +117,7 @@ def test_a_partial_log_lacks_pairs_but_repeats_none(write):
     table = read_outcomes(write(**rows), partial=True)
     np.testing.assert_array_equal(table.outcomes["quality"], [[1.0, 0.5], [np.nan, 0.25]])
     np.testing.assert_array_equal(table.outcomes["cost_usd"], [[0.01, 0.02], [np.nan, 0.04]])
-    with pytest.raises(InvalidInputError, match="score that is missing"):
+    with pytest.raises(InvalidInputError, match="row 2: score is None"):
         read_outcomes(write(**{**rows, "score": [0.25, None, 1.0]}), partial=True)
     twice = {column: [*values, values[1]] for column, values in ROWS.items()}
     with pytest.raises(InvalidInputError, match="has 2 rows"):
@@ -122,26 +125,36 @@ def test_a_partial_log_lacks_pairs_but_repeats_none(write):
 
 
 def test_further_columns_are_objectives(write):
-    table = read_outcomes(write(stars=[4.0, 2.0, 1.0, None]), further={"stars": "star_rating", "moons": "absent"})
+    path = write(stars=[4.0, 2.0, 1.0, None], bets=[-1, 2, -3, 4])
+    table = read_outcomes(path, columns={"star_rating": "stars", "gain": "bets"})
     np.testing.assert_array_equal(table.outcomes["star_rating"], [[1.0, 2.0], [np.nan, 4.0]])
-    assert "absent" not in table.outcomes
+    np.testing.assert_array_equal(table.outcomes["gain"], [[-3.0, 2.0], [4.0, -1.0]])
+
+
+def test_columns_may_have_other_names(write):
+    renamed = {"item": ROWS["query_id"], "llm": ROWS["model"], "judge": ROWS["score"], "usd": ROWS["cost_usd"]}
+    path = write(query_id=None, model=None, score=None, cost_usd=None, **renamed)
+    columns = {"query_id": "item", "arm": "llm", "quality": "judge", "cost_usd": "usd"}
+    assert read_outcomes(path, columns=columns).known(0) == read_outcomes(write("usual.parquet")).known(0)
+    with pytest.raises(InvalidInputError, match="has no column moons"):
+        read_outcomes(write(), columns={"moons": "moons"})
 
 
 @pytest.mark.parametrize("score", [-0.01, 1.01, 85.0, float("nan"), float("inf"), None])
 def test_score_out_of_range_or_missing_is_refused(write, score):
-    with pytest.raises(InvalidInputError, match=r"log\.parquet has a score that is missing or outside \[0, 1\]"):
+    with pytest.raises(InvalidInputError, match=r"log\.parquet: row 2: score is .*; give a number in \[0, 1\]"):
         read_outcomes(write(score=[0.25, score, 1.0, 0.0]))
 
 
 def test_log_without_any_score_is_refused(write):
-    with pytest.raises(InvalidInputError, match="score that is missing"):
+    with pytest.raises(InvalidInputError, match="row 1: score is None"):
         read_outcomes(write(score=pa.array([None] * 4, pa.float64())))
 
 
 @pytest.mark.parametrize("column", ["query_id", "model"])
 def test_missing_id_is_no_id_of_its_own(write, column):
     name = ROWS[column][0]
-    with pytest.raises(InvalidInputError, match=rf"log\.parquet has rows without {column}"):
+    with pytest.raises(InvalidInputError, match=rf"log\.parquet: row 1: {column} is None; every row names it"):
         read_outcomes(write(**{column: [None if value == name else value for value in ROWS[column]]}))
 
 
@@ -151,23 +164,23 @@ def test_empty_log_is_refused(write):
 
 
 def test_words_where_numbers_belong_are_refused(write):
-    with pytest.raises(InvalidInputError, match=r"log\.parquet: column latency_s is string, .* numbers"):
+    with pytest.raises(InvalidInputError, match=r"log\.parquet: row 1: latency_s is 'fast'; give a number"):
         read_outcomes(write(latency_s=["fast", "slow", "fast", "slow"]))
 
 
 @pytest.mark.parametrize("cost", [-0.01, float("inf")])
 def test_outcome_that_feedback_would_refuse_is_refused(write, cost):
-    with pytest.raises(InvalidInputError, match=r"log\.parquet: column cost_usd .* below 0 or infinite"):
+    with pytest.raises(InvalidInputError, match=r"log\.parquet: row 2: cost_usd is .*; give a number in \[0, "):
         read_outcomes(write(cost_usd=[0.01, cost, 0.01, 0.01]))
 
 
 def test_what_is_not_parquet_is_refused(bad_log):
-    with pytest.raises(InvalidInputError, match=r"bad\.parquet cannot be read as Parquet"):
+    with pytest.raises(InvalidInputError, match=r"bad\.parquet cannot be read: .*Parquet"):
         read_outcomes(bad_log)
 
 
 def test_file_that_is_not_there_is_refused(tmp_path):
-    with pytest.raises(InvalidInputError, match=r"nowhere\.parquet cannot be read as Parquet"):
+    with pytest.raises(InvalidInputError, match=r"nowhere\.parquet cannot be read: .*No such file"):
         read_outcomes(tmp_path / "nowhere.parquet")
 
 

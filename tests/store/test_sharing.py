@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import random
+import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import TypeAlias
@@ -97,17 +98,19 @@ def test_a_reader_learns_and_is_told_how_much_there_is(learners: list[Learner], 
     assert (reader.memory.decisions, reader.memory.feedback) == (10, 10)
 
 
-def test_who_is_alone_is_never_told(url: str) -> None:
+def test_who_is_alone_is_told_only_of_what_it_folds(url: str, until: Until) -> None:
     one = Learner(url)
-    for number in range(600):
+    for number in range(200):
         one.store.add_decision(decision(number))
-        ticket = one.store.add_feedback(feedback(number, quality=1.0), one.learn)
-        if number % 50 == 0:
-            ticket.result(30)
-            time.sleep(0.05)
-    one.store.flush()
+        one.report(feedback(number, quality=1.0))
     time.sleep(0.6)
     assert one.follows == 0
+    for number in range(200, 600):
+        one.store.add_decision(decision(number))
+        one.report(feedback(number, quality=1.0))
+    learned = one.sums
+    until(lambda: one.follows > 0)
+    assert one.sums == learned == summed(event(number, quality=1.0) for number in range(600))
     one.store.close()
 
 
@@ -127,6 +130,46 @@ def test_states_of_others_are_told_with_the_rest(learners: list[Learner], until:
     learners[0].store.add_decision(decision(1))
     learners[0].report(feedback(1, quality=1.0))
     until(lambda: learners[1].memory.states == {"budget": b"7"})
+
+
+def plus(earlier: bytes, later: bytes) -> bytes:
+    return str(int(earlier) + int(later)).encode()
+
+
+def test_states_that_several_join_at_once_lose_nothing(learners: list[Learner], url: str) -> None:
+    def put(one: Learner) -> None:
+        for _ in range(50):
+            one.store.put_state("sum", b"1", plus)
+            one.store.flush()
+
+    threads = [threading.Thread(target=put, args=(one,)) for one in learners]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    later = Learner(url)
+    assert later.memory.states == {"sum": b"150"}
+    later.store.close()
+
+
+def test_what_is_told_holds_the_state_that_waits(url: str, until: Until) -> None:
+    """As it holds the feedback that is learned, so that it may take the place of what was known."""
+
+    class Puts(Learner):
+        def learn(self, event: Event) -> None:
+            super().learn(event)
+            self.store.put_state("sum", b"10", plus)  # recorded with the next group
+
+    one, two = Puts(url), Learner(url)
+    two.store.put_state("sum", b"1", plus)
+    two.store.add_decision(decision(1))
+    two.store.flush()
+    two.report(feedback(1, quality=1.0))
+    one.store.add_decision(decision(2))
+    one.report(feedback(2, quality=1.0))
+    until(lambda: one.memory.states == {"sum": b"11"})
+    one.store.close()
+    two.store.close()
 
 
 def test_what_cannot_be_learned_is_told_and_tried_again(
@@ -246,6 +289,46 @@ def test_routers_on_one_database_predict_the_same(url: str, until: Until) -> Non
     np.testing.assert_allclose(predictions(one), predictions(reader), rtol=1e-12, atol=1e-12)
     for each in (one, two, reader):
         each.close()
+
+
+def test_a_router_that_starts_later_predicts_the_same(url: str, until: Until) -> None:
+    """The default learner chooses from what was learned how much context matters; all choose the same."""
+    rng = np.random.default_rng(0)
+    slopes = rng.choice([-0.1, 0.1], size=(3, 4))
+
+    def router() -> Router:
+        return Router(arms=["a", "b", "c"], features=4, store=SQLStore(url))
+
+    def predictions(one: Router) -> np.ndarray:
+        made = [one.route(probe) for probe in np.eye(4)]
+        return np.array([[each.means[j], each.spreads[j]] for each in made for j in [each.objectives.index("quality")]])
+
+    def serve(count: int, *routers: Router) -> None:
+        for number in range(count):
+            one = routers[number % len(routers)]
+            x = rng.choice([-1.0, 1.0], size=4)
+            made = one.route(x)
+            one.feedback(made.id, quality=float(0.5 + slopes["abc".index(made.arm)] @ x))
+
+    def agree(*routers: Router) -> None:
+        until(
+            lambda: all(
+                np.allclose(predictions(routers[0]), predictions(one), rtol=1e-12, atol=1e-12) for one in routers[1:]
+            )
+        )
+        scales = [one._chooser._knowledge.belief._scales for one in routers]  # type: ignore[attr-defined]
+        assert all(some == scales[0] for some in scales)
+
+    with router() as one:
+        serve(400, one)  # some folded, some pending
+        with router() as reader:
+            agree(one, reader)
+            with router() as two:
+                serve(301, one, two)
+                agree(one, two, reader)
+                with router() as late:
+                    agree(one, late)
+                    assert late._chooser._knowledge.belief._scales  # type: ignore[attr-defined]
 
 
 def test_a_server_without_tables_says_what_to_do(postgresql: Server) -> None:

@@ -97,8 +97,10 @@ class Of(Linear):
         object.__setattr__(self, "belief", belief)
         object.__setattr__(self, "lose", lose)
 
-    def start(self, *, arms, dimension, priors, statistics=None):
-        return self.belief(spec=self, arms=arms, dimension=dimension, priors=priors, statistics=statistics or {})
+    def start(self, *, arms, dimension, priors, statistics=None, like=None):
+        return self.belief(
+            spec=self, arms=arms, dimension=dimension, priors=priors, statistics=statistics or {}, like=like
+        )
 
     def fold(self, blob, events, *, dimension):
         return super().fold(blob, events[self.lose :], dimension=dimension)

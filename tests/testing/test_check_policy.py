@@ -53,7 +53,12 @@ POLICIES = {
 
 
 def test_every_public_policy_is_tried():
-    assert set(POLICIES) == set(banditroute.policies.__all__) - {"LearningPolicy", "Policy", "PolicyState"}
+    assert set(POLICIES) == set(banditroute.policies.__all__) - {
+        "LearningPolicy",
+        "Policy",
+        "PolicyState",
+        "SharedPolicyState",
+    }
 
 
 @pytest.mark.parametrize(

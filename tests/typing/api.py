@@ -53,8 +53,10 @@ from banditroute.features import (
 from banditroute.policies import UCB, Mixture, Policy, Uniform
 from banditroute.rewards import ModelPrice, Scaled, Usage, equal_worth, genai_price, greenserv
 from banditroute.signals import exact_match
+from banditroute.simulate.bandit_log import BanditLog
 from banditroute.simulate.logs import OutcomeTable
-from banditroute.store import Event, Fold, Learn, Memory, Served, Store, Ticket
+from banditroute.simulate.readers import convert, open_log, read_log
+from banditroute.store import Event, Fold, Join, Learn, Memory, Served, Store, Ticket
 
 
 def first_steps() -> str:
@@ -246,7 +248,7 @@ class Shelf:
 
     def set_arms(self, arms: Sequence[Arm]) -> None: ...
 
-    def put_state(self, name: str, blob: bytes) -> None: ...
+    def put_state(self, name: str, blob: bytes, join: Join | None = None) -> None: ...
 
     def flush(self) -> None: ...
 
@@ -269,6 +271,10 @@ def arms_and_logs(router: Router) -> None:
     router.remove_arm("a")
     router.warm_start([("Why?", {"b": {"quality": 1.0}}), ([0.5], {"b": {"quality": None}})], worth=50)
     router.warm_start(OutcomeTable(name="t", prompts=(), tasks=(), arms=(), outcomes={}).rows())
+    log = read_log("calls.jsonl", columns={"quality": "judge"}, skip_bad=True)
+    assert_type(log, BanditLog)
+    assert_type(log.propensities, NDArray[np.float64] | None)
+    assert_type(convert(open_log("routes.db", router="default"), "log.parquet"), int)
 
 
 def errors(router: Router) -> str:

@@ -1,0 +1,167 @@
+"""Whichever log it is: its format, and what it holds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from banditroute.errors import InvalidConfigurationError, InvalidInputError
+from banditroute.simulate.bandit_log import BanditLog
+from banditroute.simulate.readers.assemble import Assembly
+from banditroute.simulate.readers.damage import Damage
+from banditroute.simulate.readers.decisions import DECISIONS
+from banditroute.simulate.readers.dsjson import DSJSON
+from banditroute.simulate.readers.litellm import LITELLM
+from banditroute.simulate.readers.open_bandit import OPEN_BANDIT
+from banditroute.simulate.readers.otel import OTEL
+from banditroute.simulate.readers.outcomes import LONG, WIDE
+from banditroute.simulate.readers.reading import Format, Reading
+from banditroute.simulate.readers.source import look
+
+if TYPE_CHECKING:
+    import pyarrow
+
+FORMATS = {each.name: each for each in (DECISIONS, OPEN_BANDIT, DSJSON, LITELLM, OTEL, WIDE, LONG)}
+"""Name -> format, in the order in which they are tried."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogFile:
+    """A log whose format is known, and of which nothing is read yet.
+
+    Attributes
+    ----------
+    format
+        Its format.
+    reading
+        Where it is, and how it is read.
+    """
+
+    format: Format
+    reading: Reading
+
+    @property
+    def skipped(self) -> Mapping[str, int]:
+        """Why -> how many rows were passed over for it, so far."""
+        return self.reading.damage.skipped
+
+    def tables(self) -> Iterator[pyarrow.Table]:
+        """Its rows, some thousand at a time: what is read of a log of any size takes bounded memory.
+
+        Of a log of decisions they are in the columns that ``Records.export`` writes, and ``task``; of a table of
+        outcomes ``query_id``, ``arm``, ``prompt``, ``task`` and one column for each objective.
+
+        Raises
+        ------
+        InvalidInputError
+            For a file that cannot be read, and for the first row that cannot be used, with its number.
+        """
+        return self.format.read(self.reading)
+
+
+def open_log(
+    address: str | Path,
+    *,
+    format: str | None = None,
+    columns: Mapping[str, str] = MappingProxyType({}),
+    skip_bad: bool = False,
+    router: str | None = None,
+) -> LogFile:
+    """Find out what a log is, from its content.
+
+    Parameters
+    ----------
+    address
+        A file, compressed (gzip, bzip2, lz4, zstd) or not, or the URL of a router's database.
+    format
+        Name of its format, if it is not to be recognised: one of ``FORMATS``.
+    columns
+        Our name -> the log's name, where it is not the usual one of the format: ``{"quality": "judge_score"}``. A name
+        that is no column of ours becomes an objective.
+    skip_bad
+        Whether rows that cannot be used are passed over, and counted.
+    router
+        Of our own logs: only the decisions of this router.
+
+    Raises
+    ------
+    InvalidInputError
+        For what cannot be read, or is in no known format.
+    InvalidConfigurationError
+        For a format that there is not, or that cannot be in such a file.
+
+    Examples
+    --------
+    >>> from importlib.resources import files
+    >>> log = open_log(str(files("banditroute") / "data" / "paretobandit4" / "paretobandit4.parquet"))
+    >>> log.format.name, sum(len(table) for table in log.tables())
+    ('long', 7064)
+    """
+    source = look(address)
+    reading = Reading(source=source, damage=Damage(source.address, skip=skip_bad), columns=dict(columns), router=router)
+    if format is not None and format not in FORMATS:
+        raise InvalidConfigurationError(f"there is no format {format!r}; there are {', '.join(FORMATS)}")
+    for each in FORMATS.values():
+        named = each.name == format
+        if named and source.container not in each.containers:
+            raise InvalidConfigurationError(
+                f"{source.address} is {source.container}; {format} is read from {', '.join(each.containers)}"
+            )
+        recognised = source.container == "database" or each.knows(reading)
+        if named or (format is None and source.container in each.containers and recognised):
+            return LogFile(format=each, reading=reading)
+    has = f"; it has {', '.join(map(repr, source.names[:20]))}" if source.names else ""
+    raise InvalidInputError(
+        f"{source.address} is in no known format{has}; name the format ({', '.join(FORMATS)}), or say which columns "
+        "are what with columns="
+    )
+
+
+def read_log(
+    address: str | Path,
+    *,
+    format: str | None = None,
+    columns: Mapping[str, str] = MappingProxyType({}),
+    skip_bad: bool = False,
+    router: str | None = None,
+) -> BanditLog:
+    """Read a log of decisions, whatever its format.
+
+    Parameters
+    ----------
+    address, format, columns, skip_bad, router
+        As :func:`open_log` takes them.
+
+    Raises
+    ------
+    InvalidInputError
+        For what cannot be read, for a table of outcomes, for a row that cannot be used, with its number, for a log
+        without any row that can, and for one of several routers.
+    InvalidConfigurationError
+        For a format that there is not, or that cannot be in such a file.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> directory = tempfile.TemporaryDirectory()
+    >>> path = pathlib.Path(directory.name) / "calls.jsonl"
+    >>> _ = path.write_text(
+    ...     '{"request_id": "1", "model": "small", "spend": 0.01, "startTime": "2026-01-01T00:00:00Z"}'
+    ... )
+    >>> log = read_log(path)
+    >>> log.arms, log.outcomes["cost_usd"], log.propensities
+    (('small',), array([0.01]), None)
+    >>> directory.cleanup()
+    """
+    log = open_log(address, format=format, columns=columns, skip_bad=skip_bad, router=router)
+    if log.format.of_outcomes:
+        raise InvalidInputError(
+            f"{address} is a table of outcomes ({log.format.name}) and holds no decisions; read it with read_outcomes()"
+        )
+    assembly = Assembly(str(address))
+    for table in log.tables():
+        assembly.add(table)
+    return assembly.log(log.skipped)
