@@ -313,8 +313,7 @@ class LinearBelief:
         self._members = list(alike.values())
         self._precision = [self._prior_precision(self._objectives[members[0]]) for members in self._members]
         self._group_of = np.empty(m, dtype=np.intp)
-        self._inverse = np.empty((len(self._members), k, d, d))
-        self._information = np.empty((len(self._members), k))
+        self._inverse, self._information = np.empty((len(self._members), k, d, d)), np.empty((len(self._members), k))
         self._theta0, self._theta = np.empty((m, k, d)), np.empty((m, k, d))
         self._rss0, self._noise2, self._average = np.empty((m, k)), np.empty((m, k)), np.empty((m, k))
         self._sums, self._squares, self._n = np.empty((m, k)), np.empty((m, k)), np.empty((m, k))
