@@ -169,7 +169,6 @@ class Pager:
         if controller is None or cache is None or not self._planning.acquire(blocking=False):
             return
         try:
-            self._due = False
             seen = list(self._seen)
             means, spreads = (np.array(rows) for rows in zip(*(look(each) for each in seen), strict=True))
             if means.shape[1] != len(names):
@@ -198,7 +197,9 @@ class Pager:
             cache.keep([specs[names[k]] for k in plan.keep])
         except Exception:  # feedback is learned already, and must not fail for what is resident
             _log.warning("which adapters to keep could not be decided; they stay as they are", exc_info=True)
+            controller.begin()
         finally:
+            self._due = False
             self._planning.release()
 
     def _warn(self, locked: Sequence[str], keep: Sequence[int]) -> None:

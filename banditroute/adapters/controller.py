@@ -208,7 +208,7 @@ class Controller:
         if forget:
             utilities = utilities[forget:]
             costs = costs[forget:] if costs.ndim == 2 else costs
-        self._begin(fresh=forget > 0)
+        self.begin(fresh=forget > 0)
         kept_slots = slots
         if self._spec.explorer and slots is not None and slots - len(forced) > 1:
             kept_slots = slots - 1
@@ -232,16 +232,17 @@ class Controller:
         self.keep = [arms[k] for k in keep]
         return Plan(keep=keep, forget=forget)
 
-    def to_bytes(self) -> bytes:
-        """All that is to survive a restart, as JSON."""
-        state = {"epoch": self._epoch, "left": self._left, "trials": self._trials, "keep": self.keep}
-        return json.dumps(state).encode()
-
-    def _begin(self, *, fresh: bool) -> None:
+    def begin(self, *, fresh: bool = False) -> None:
+        """Begin the next epoch, a short one where the traffic is ``fresh``; ``plan`` does it."""
         spec = self._spec
         self._epoch = spec.shortest_epoch if fresh else min(math.ceil(self._epoch * spec.growth), spec.longest_epoch)
         self._left = self._epoch
         self._trials = self._allot()
+
+    def to_bytes(self) -> bytes:
+        """All that is to survive a restart, as JSON."""
+        state = {"epoch": self._epoch, "left": self._left, "trials": self._trials, "keep": self.keep}
+        return json.dumps(state).encode()
 
     def _allot(self) -> dict[str, int]:
         """How often each adapter is to be tried in the epoch that begins."""
