@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -59,7 +61,7 @@ def diagnose(log: Path, miss_cost: float, plot: Path | None) -> None:
 
 
 @main.command()
-@click.argument("table", type=click.Path(exists=True, dir_okay=False, path_type=Path), required=False)
+@click.argument("log", required=False)
 @click.option(
     "--out",
     type=click.Path(file_okay=False, path_type=Path),
@@ -67,20 +69,21 @@ def diagnose(log: Path, miss_cost: float, plot: Path | None) -> None:
     show_default=True,
     help="Folder for the page and its figures.",
 )
-@click.option("--seeds", type=click.IntRange(min=1), default=20, show_default=True, help="Orders of the requests.")
+@click.option(
+    "--seeds", type=click.IntRange(min=1), default=20, show_default=True, help="Orders of a table's requests."
+)
 @click.option("--quality", type=float, default=1.0, show_default=True, help="What one point of quality is worth.")
 @click.option("--cost-usd", type=float, default=0.0, show_default=True, help="What one dollar is worth.")
 @click.option("--budget-usd", type=float, help="What a request may cost on average: shown beside the spending.")
-def report(
-    table: Path | None, out: Path, seeds: int, quality: float, cost_usd: float, budget_usd: float | None
-) -> None:
-    """Simulate the default policies on an outcome TABLE, and write a page to read: charts and figures.
+def report(log: str | None, out: Path, seeds: int, quality: float, cost_usd: float, budget_usd: float | None) -> None:
+    """Write a page to read, with charts and figures, of a LOG in any format: a file, or a router's database.
 
-    TABLE is as for demo; without one, that which is shipped.
+    Of a table of outcomes (without LOG, the one that is shipped): what the default policies do with it. Of decisions:
+    what was done, what came of it, and whether that was to be expected.
     """
     from banditroute.report.write import write
 
-    page = write(table, out, seeds=seeds, prefer=Preference(quality=quality, cost_usd=cost_usd), budget_usd=budget_usd)
+    page = write(log, out, seeds=seeds, prefer=Preference(quality=quality, cost_usd=cost_usd), budget_usd=budget_usd)
     click.echo(f"{page}; the figures are beside it, as figures.json, CSV and PNG")
 
 
@@ -131,15 +134,29 @@ def _columns(context: click.Context, parameter: click.Parameter, values: tuple[s
     return {ours: theirs for ours, _, theirs in pairs}
 
 
+def _reading(command: Callable[..., None]) -> Callable[..., None]:
+    """The options of commands that read a log."""
+    for option in (
+        _router,
+        click.option("--skip-bad", is_flag=True, help="Pass over rows that cannot be used, and count them."),
+        click.option(
+            "--column",
+            "columns",
+            metavar="OURS=THEIRS",
+            multiple=True,
+            callback=_columns,
+            help="What the log calls a name of ours.",
+        ),
+        click.option("--format", help="What it is, if not to be recognised; docs/formats.md names the formats."),
+    ):
+        command = option(command)
+    return command
+
+
 @main.command()
 @click.argument("log", metavar="IN")
 @click.argument("out", type=click.Path(dir_okay=False, path_type=Path))
-@click.option("--format", help="What IN is, if it is not to be recognised; docs/formats.md names the formats.")
-@click.option(
-    "--column", "columns", metavar="OURS=THEIRS", multiple=True, callback=_columns, help="What IN calls a name of ours."
-)
-@click.option("--skip-bad", is_flag=True, help="Pass over rows that cannot be used, and count them.")
-@_router
+@_reading
 def convert(
     log: str, out: Path, format: str | None, columns: dict[str, str], skip_bad: bool, router: str | None
 ) -> None:
@@ -150,6 +167,47 @@ def convert(
     click.echo(f"{readers.convert(opened, out):,} rows of format {opened.format.name} written to {out}")
     for why, rows in sorted(opened.skipped.items()):
         click.echo(f"{rows:,} passed over: {why}")
+
+
+def _weights(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> Preference:
+    try:
+        return Preference(**{name: float(weight) for name, _, weight in (value.partition("=") for value in values)})
+    except (ValueError, TypeError) as error:
+        raise click.BadParameter(f"{error}; give OBJECTIVE=WEIGHT, such as cost_usd=50") from error
+
+
+@main.command()
+@click.argument("log")
+@click.option("--policy", required=True, help="What to ask about: an arm, uniform, or a learner: 'linucb(alpha=1)'.")
+@click.option("--against", default="logged", show_default=True, help="What to compare it with.")
+@click.option(
+    "--prefer",
+    metavar="OBJECTIVE=WEIGHT",
+    multiple=True,
+    default=["quality=1"],
+    show_default=True,
+    callback=_weights,
+    help="What one unit of an objective is worth; may be repeated.",
+)
+@click.option(
+    "--frozen", is_flag=True, help="Teach a learner with the first half, and judge it by the second as it is."
+)
+@click.option("--seed", default=0, show_default=True, help="Of replays and intervals.")
+@_reading
+def evaluate(
+    log: str, policy: str, against: str, prefer: Preference, frozen: bool, seed: int, skip_bad: bool, **options: Any
+) -> None:
+    """Compare a policy with what is logged in LOG (file or URL); exit status 1 if the log cannot answer."""
+    from banditroute.evaluate import evaluate
+    from banditroute.simulate.readers import read_log
+
+    read = read_log(log, skip_bad=skip_bad, **options)
+    found = evaluate(read, policy, against=against, prefer=prefer, learning=not frozen, seed=seed)
+    for why, rows in sorted(read.skipped.items()):
+        click.echo(f"{rows:,} passed over: {why}")
+    click.echo(found)
+    if found.utility is None or found.utility.value is None:
+        raise click.exceptions.Exit(1)
 
 
 @main.group()

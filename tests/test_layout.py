@@ -28,6 +28,7 @@ MAY_IMPORT = {
     "limits": GROUND | {"confidence"},
     "learners": GROUND | {"beliefs", "policies"},
 }
+MAY_IMPORT["specs"] = GROUND | {"beliefs", "learners"}
 MAY_IMPORT["warm_start"] = GROUND | {"beliefs"}
 MAY_IMPORT["history"] = GROUND | {"beliefs", "store", "warm_start"}
 MAY_IMPORT["outlook"] = GROUND | {"beliefs", "rewards", "limits"}
@@ -54,7 +55,8 @@ MAY_IMPORT["steering"] = MAY_IMPORT["decider"]
 MAY_IMPORT["router"] = MAY_IMPORT["listener"] | {"decider", "listener", "steering"}
 MAY_IMPORT["simulate"] = MAY_IMPORT["router"] | {"router", "records"}
 MAY_IMPORT["integrations"] = MAY_IMPORT["router"] | {"router"}
-MAY_IMPORT["report"] = MAY_IMPORT["simulate"] | {"simulate"}
+MAY_IMPORT["evaluate"] = MAY_IMPORT["simulate"] | {"simulate", "confidence", "specs"}
+MAY_IMPORT["report"] = MAY_IMPORT["evaluate"] | {"evaluate"}
 MAY_IMPORT["cli"] = MAY_IMPORT["report"] | {"report", "records", "__init__"}  # the version
 MAY_IMPORT["__main__"] = {"cli"}
 MAY_IMPORT["__init__"] = MAY_IMPORT["router"] | {"router", "explanation", "records"}

@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from banditroute.evaluate import calibration
 from banditroute.learners import Learner
 from banditroute.report import charts
-from banditroute.report.calibration import binned, calibration_error, foreseen
+from banditroute.report.foreseen import foreseen
 from banditroute.report.section import Section, Table
 from banditroute.simulate.frontier import frontier
 from banditroute.simulate.logs import OutcomeTable
@@ -189,10 +190,10 @@ def _calibration(
             quality = run.outcome(table.outcomes["quality"])
             expected.append(foreseen(learner.belief, table.arms, contexts[run.rows], run.chosen, quality))
             observed.append(quality)
-        mean, came, counts = binned(np.concatenate(expected), np.concatenate(observed))
-        curves[policy] = mean, came
-        error = calibration_error(mean, came, counts)
-        body += [(policy, float(a), float(b), float(n), error) for a, b, n in zip(mean, came, counts, strict=True)]
+        found = calibration(np.concatenate(expected), np.concatenate(observed))
+        curves[policy] = found.predicted, found.observed
+        bins = zip(found.predicted.tolist(), found.observed.tolist(), found.rows.tolist(), strict=True)
+        body += [(policy, a, b, float(n), found.error) for a, b, n in bins]
     columns = ("policy", "expected", "observed", "answers", "calibration error of the policy")
     return Section(
         name="calibration",

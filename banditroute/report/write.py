@@ -1,4 +1,4 @@
-"""A report of a simulation, from a file to a page."""
+"""A report, from a log to a page."""
 
 from __future__ import annotations
 
@@ -9,10 +9,13 @@ from tqdm import tqdm
 from banditroute.features import TextFeatures
 from banditroute.learners import Learner, LinUCB, ThompsonSampling
 from banditroute.policies import Uniform
+from banditroute.report.logged import logged
 from banditroute.report.page import page
 from banditroute.report.simulated import simulated
 from banditroute.simulate.demo import shipped
-from banditroute.simulate.logs import read_outcomes
+from banditroute.simulate.logs import OutcomeTable, read_outcomes
+from banditroute.simulate.readers import open_log, read_log
+from banditroute.simulate.readers.outcomes import LONG, WIDE
 from banditroute.simulate.replay import Trace, sweep
 from banditroute.types import Preference, Request
 
@@ -20,17 +23,17 @@ _LEARNERS: dict[str, Learner] = {"ThompsonSampling": ThompsonSampling(), "LinUCB
 _UNIFORM = "uniform"
 
 
-def write(file: Path | None, out: Path, *, seeds: int, prefer: Preference, budget_usd: float | None = None) -> Path:
-    """Replay an outcome table through the learners and at random, and write the page.
+def write(address: str | None, out: Path, *, seeds: int, prefer: Preference, budget_usd: float | None = None) -> Path:
+    """Write the page of a log: of a table of outcomes what policies would have done, of decisions what was done.
 
     Parameters
     ----------
-    file
-        As :func:`read_outcomes` takes it; None for the table that is shipped.
+    address
+        As :func:`~banditroute.simulate.readers.open_log` takes it; None for the table that is shipped.
     out
         Folder of the page.
     seeds
-        How many orders of the requests.
+        How many orders of a table's requests.
     prefer
         What the outcomes are worth.
     budget_usd
@@ -41,7 +44,16 @@ def write(file: Path | None, out: Path, *, seeds: int, prefer: Preference, budge
     Path
         Of the page.
     """
-    table = shipped() if file is None else read_outcomes(file)
+    if address is None or open_log(address).format in (LONG, WIDE):
+        table = shipped() if address is None else read_outcomes(address)
+        return _of_table(table, out, seeds=seeds, prefer=prefer, budget_usd=budget_usd)
+    log = read_log(address)
+    facts = {"log": address, "decisions": f"{len(log):,}", "arms": ", ".join(log.arms), "preference": str(prefer)}
+    sections = logged(log, prefer=prefer, budget_usd=budget_usd)
+    return page(out, title="Decisions and outcomes", facts=facts, sections=sections)
+
+
+def _of_table(table: OutcomeTable, out: Path, *, seeds: int, prefer: Preference, budget_usd: float | None) -> Path:
     x = TextFeatures().transform([Request(text=prompt) for prompt in table.prompts])
     learners = {**_LEARNERS, _UNIFORM: Learner(policy=Uniform())}
     traces: dict[str, list[Trace]] = {policy: [] for policy in learners}

@@ -1,0 +1,50 @@
+"""Evaluation: what another policy would have had, from a log of decisions, and figures of what a policy was worth."""
+
+from banditroute.evaluate.arm_use import ArmUse, arm_use
+from banditroute.evaluate.calibration import Calibration, calibration
+from banditroute.evaluate.estimators import (
+    direct_method,
+    doubly_robust,
+    ips,
+    self_normalized_doubly_robust,
+    snips,
+)
+from banditroute.evaluate.evaluation import Comparison, Evaluation, evaluate
+from banditroute.evaluate.gates import Diagnostics, diagnose
+from banditroute.evaluate.intervals import Interval, bootstrap_interval, normal_interval
+from banditroute.evaluate.regret import cumulative_regret
+from banditroute.evaluate.rejection import frozen, replay_by_rejection
+from banditroute.evaluate.reward_model import cross_fitted, progressive
+from banditroute.evaluate.scores import joules_per_correct_answer, router_arena_score
+from banditroute.evaluate.weights import clipped, importance_weights, shrunk, switched
+
+__all__ = [
+    "ArmUse",
+    "Calibration",
+    "Comparison",
+    "Diagnostics",
+    "Evaluation",
+    "Interval",
+    "arm_use",
+    "bootstrap_interval",
+    "calibration",
+    "clipped",
+    "cross_fitted",
+    "cumulative_regret",
+    "diagnose",
+    "direct_method",
+    "doubly_robust",
+    "evaluate",
+    "frozen",
+    "importance_weights",
+    "ips",
+    "joules_per_correct_answer",
+    "normal_interval",
+    "progressive",
+    "replay_by_rejection",
+    "router_arena_score",
+    "self_normalized_doubly_robust",
+    "shrunk",
+    "snips",
+    "switched",
+]

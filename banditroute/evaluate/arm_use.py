@@ -1,0 +1,91 @@
+"""How traffic spreads over the arms, and an alarm for when it no longer does."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from banditroute.errors import InvalidInputError
+
+_COLLAPSED = 1.1  # effective arms; 98% on one of two arms, or of many
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArmUse:
+    """Which arms were used; made by :func:`arm_use`.
+
+    Attributes
+    ----------
+    shares
+        Arm -> share of all decisions.
+    entropy_nats
+        ``-sum share log share``: 0 for one arm, log K for all alike.
+    effective_arms, recently
+        ``exp(entropy)``: as many arms used alike would have this entropy; over all decisions, and over the last.
+    alarm
+        Why the use of arms seems to have collapsed, and what to look at; None where it has not.
+    """
+
+    shares: Mapping[str, float]
+    entropy_nats: float
+    effective_arms: float
+    recently: float
+    alarm: str | None
+
+
+def arm_use(chosen: NDArray[np.intp], arms: Sequence[str], *, last: int = 1000) -> ArmUse:
+    """Shares and entropy of the arms.
+
+    The alarm goes off where the ``last`` decisions used fewer than 1.1 effective arms, and those before used more: a
+    router may well come to prefer one arm, but then nothing is learned of the others any more.
+
+    Parameters
+    ----------
+    chosen
+        Position of the chosen arm of each decision ``(n,)``, in order.
+    arms
+        Their names, K.
+    last
+        How many decisions count as recent, at least 1.
+
+    Raises
+    ------
+    InvalidInputError
+        For no decisions, positions of no arm, or ``last`` below 1.
+
+    Examples
+    --------
+    >>> use = arm_use(np.array([0, 1, 0, 1]), ["small", "large"])
+    >>> use.shares, round(use.effective_arms, 3)
+    ({'small': 0.5, 'large': 0.5}, 2.0)
+    """
+    if not len(chosen) or chosen.dtype.kind not in "iu" or not 0 <= chosen.min() <= chosen.max() < len(arms):
+        raise InvalidInputError(f"chosen is {chosen!r:.100}; give positions from 0 to {len(arms) - 1}, at least one")
+    if last < 1:
+        raise InvalidInputError(f"last is {last}; give how many decisions count as recent, at least 1")
+    entropy, recent, earlier = (_entropy(part, len(arms)) for part in (chosen, chosen[-last:], chosen[:-last]))
+    alarm = None
+    if np.exp(recent) < _COLLAPSED <= np.exp(earlier):
+        share = np.bincount(chosen[-last:]) / len(chosen[-last:])
+        alarm = (
+            f"{share.max():.1%} of the last {last:,} decisions are {arms[int(share.argmax())]!r}, where "
+            f"{np.exp(earlier):.1f} arms were used alike before; see whether feedback of the others still arrives and "
+            "is right, and whether the exploration floor is above 0"
+        )
+    shares = np.bincount(chosen, minlength=len(arms)) / len(chosen)
+    return ArmUse(
+        shares=dict(zip(arms, shares.tolist(), strict=True)),
+        entropy_nats=entropy,
+        effective_arms=float(np.exp(entropy)),
+        recently=float(np.exp(recent)),
+        alarm=alarm,
+    )
+
+
+def _entropy(chosen: NDArray[np.intp], arms: int) -> float:
+    counts = np.bincount(chosen, minlength=arms)
+    share = counts[counts > 0] / max(len(chosen), 1)
+    return float(-(share @ np.log(share)))

@@ -1,0 +1,138 @@
+"""Replay of a policy that learns, by rejection sampling; and of one that has learned, frozen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from banditroute.errors import InvalidInputError
+from banditroute.learners import Learner
+from banditroute.rewards.objectives import Objective
+from banditroute.rewards.utility import Prefer
+from banditroute.router import Router
+from banditroute.store.memory import MemoryStore
+from banditroute.types import Vector
+
+if TYPE_CHECKING:
+    from banditroute.simulate.bandit_log import BanditLog
+
+
+def replay_by_rejection(
+    log: BanditLog, *, learner: Learner, prefer: Prefer, objectives: Sequence[Objective] = (), seed: int = 0
+) -> NDArray[np.bool_]:
+    """Which logged decisions a learner would have made too, each learned from as it comes ``(n,)``.
+
+    A row is kept with probability ``p_min / propensity``, which leaves every arm the same chance ``p_min``; the router
+    then decides, and the row is accepted where it chose the logged arm. What is accepted, in its order, is a history as
+    the learner would have had it online: of ``n p_min`` rows on average, whatever it learns.
+
+    The router's clock stands still over rows that are not accepted, yet it counts its decisions there: a belief that
+    forgets is to do so by time (``half_life_seconds``).
+
+    Source: Li, Chu, Langford and Wang 2011, "Unbiased offline evaluation of contextual-bandit-based news article
+    recommendation algorithms", algorithm 2; Dudik, Erhan, Langford and Li 2012, "Sample-efficient nonstationary policy
+    evaluation for contextual bandits", for propensities that differ.
+
+    Parameters
+    ----------
+    log
+        With a propensity in every row.
+    learner, prefer, objectives
+        What to replay, as of :class:`banditroute.Router`.
+    seed
+        Of what is kept and chosen.
+
+    Raises
+    ------
+    InvalidInputError
+        For a log without a propensity in every row.
+    """
+    if log.propensities is None or np.isnan(log.propensities).any():
+        raise InvalidInputError("a replay needs the propensity of every row; leave out those without")
+    rng = _generator(seed)
+    least = log.propensities.min()
+    if log.probabilities is not None:
+        least = np.nanmin(np.append(log.probabilities[log.eligible], least))
+    accepted = np.zeros(len(log), dtype=np.bool_)
+    among = _eligible(log)
+    x = _features(log)
+    now = 0.0
+    with _router(log, learner, prefer, objectives, seed=rng, clock=lambda: now) as router:
+        for i in np.flatnonzero(rng.random(len(log)) <= least / log.propensities).tolist():
+            decision = router.route(x[i], arms=among[i])
+            if decision.arm == log.arms[log.chosen[i]]:
+                accepted[i] = True
+                now += 1.0
+                if outcome := _outcome(log, i):
+                    router.feedback(decision.id, **outcome)
+    return accepted
+
+
+def frozen(
+    log: BanditLog,
+    *,
+    learner: Learner,
+    prefer: Prefer,
+    objectives: Sequence[Objective] = (),
+    taught: int,
+    seed: int = 0,
+) -> Vector:
+    """Probabilities ``(n - taught, K)`` of a learner that learned from the first rows and then no more.
+
+    Parameters
+    ----------
+    log, learner, prefer, objectives
+        See :func:`replay_by_rejection`.
+    taught
+        From how many rows, the first, it learns, at least 1; the others are to judge it by.
+    seed
+        Of a policy that draws samples.
+    """
+    x = _features(log)
+    among = _eligible(log)
+    column = {arm: k for k, arm in enumerate(log.arms)}
+    target = np.zeros((len(log) - taught, len(log.arms)))
+    with _router(log, learner, prefer, objectives, seed=_generator(seed)) as router:
+        router.warm_start((x[i], {log.arms[log.chosen[i]]: _outcome(log, i)}) for i in range(taught))
+        for i in range(taught, len(log)):
+            decision = router.route(x[i], arms=among[i])
+            target[i - taught, [column[arm] for arm in decision.arms]] = decision.probabilities
+    return target
+
+
+def _features(log: BanditLog) -> Vector:
+    """Contexts ``(n, d - 1)`` without the bias, 0 where they are not known."""
+    return np.zeros((len(log), 0)) if log.contexts is None else np.nan_to_num(log.contexts[:, :-1])
+
+
+def _eligible(log: BanditLog) -> list[list[str] | None]:
+    """Names of the arms that each row could choose; None for all."""
+    return [None if row.all() else [log.arms[k] for k in np.flatnonzero(row)] for row in log.eligible]
+
+
+def _generator(seed: int) -> np.random.Generator:
+    """Random numbers that no log holds which was made with the same seed: those would choose as the log did."""
+    return np.random.default_rng(np.random.SeedSequence(seed).spawn(1)[0])
+
+
+def _outcome(log: BanditLog, i: int) -> dict[str, Any]:
+    """What was observed of a row."""
+    return {name: float(values[i]) for name, values in log.outcomes.items() if not np.isnan(values[i])}
+
+
+def _router(
+    log: BanditLog, learner: Learner, prefer: Prefer, objectives: Sequence[Objective], **options: Any
+) -> Router:
+    """A router over the log's arms and contexts."""
+    return Router(
+        arms=log.arms,
+        features=0 if log.contexts is None else log.contexts.shape[1] - 1,
+        learner=learner,
+        prefer=prefer,
+        objectives=objectives,
+        store=MemoryStore(capacity=1),
+        **options,
+    )

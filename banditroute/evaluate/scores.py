@@ -1,0 +1,70 @@
+"""Figures by which routers are ranked elsewhere, and what a right answer takes.
+
+RouterBench's hull and AIQ, in its program's form and normalised by the range of costs, are those of
+:class:`banditroute.simulate.frontier.Frontier`: ``aiq(low=0, high=dearest)`` and ``aiq(low=cheapest, high=dearest)``;
+its ``cost_of(0.98 * best)`` is the least cost for 98% of the best quality.
+"""
+
+from __future__ import annotations
+
+import math
+
+from banditroute._validate import number
+from banditroute.errors import InvalidInputError
+from banditroute.types import Vector
+
+_DEAREST, _CHEAPEST = 200.0, 0.0044  # dollars per 1,000 requests
+
+
+def router_arena_score(*, accuracy: float, cost_usd_per_1000: float, beta: float = 0.1) -> float:
+    """RouterArena's score in [0, 1]: a mean of accuracy and cheapness that leans to accuracy.
+
+    ``S = (1 + beta) A C / (beta A + C)`` with ``C = log2(200 / cost) / log2(200 / 0.0044)``, the cost taken into
+    [0.0044, 200] first.
+
+    Source: Lu et al. 2025, "RouterArena: an open platform for comprehensive comparison of LLM routers".
+
+    Parameters
+    ----------
+    accuracy
+        Mean quality, in [0, 1].
+    cost_usd_per_1000
+        Dollars that 1,000 requests cost, at least 0.
+    beta
+        What cheapness weighs, above 0.
+
+    Raises
+    ------
+    InvalidInputError
+        For a number out of range.
+
+    Examples
+    --------
+    >>> round(router_arena_score(accuracy=0.6688, cost_usd_per_1000=0.15), 4)  # MIRT-BERT: published as 66.89
+    0.669
+    """
+    accuracy = number(accuracy, name="accuracy", low=0.0, high=1.0)
+    cost = number(cost_usd_per_1000, name="cost_usd_per_1000", low=0.0)
+    if number(beta, name="beta", low=0.0) == 0.0:
+        raise InvalidInputError("beta is 0; give a weight above 0, such as 0.1")
+    cost = min(max(cost, _CHEAPEST), _DEAREST)
+    cheapness = math.log2(_DEAREST / cost) / math.log2(_DEAREST / _CHEAPEST)
+    return (1.0 + beta) * accuracy * cheapness / (beta * accuracy + cheapness) if accuracy else 0.0
+
+
+def joules_per_correct_answer(quality: Vector, energy_joules: Vector) -> float:
+    """``sum of energy / sum of quality``: what one right answer takes, wrong ones included; infinite without any.
+
+    Parameters
+    ----------
+    quality, energy_joules
+        Of each request ``(n,)``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> joules_per_correct_answer(np.array([1.0, 0.0, 1.0]), np.array([10.0, 20.0, 30.0]))
+    30.0
+    """
+    right = float(quality.sum())
+    return float(energy_joules.sum()) / right if right > 0.0 else math.inf

@@ -1,0 +1,148 @@
+"""What a log of decisions shows, as sections of a report."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from banditroute.evaluate import arm_use, calibration
+from banditroute.learners import ThompsonSampling
+from banditroute.report import charts
+from banditroute.report.foreseen import foreseen
+from banditroute.report.section import Section, Table
+from banditroute.rewards.objectives import Objective
+from banditroute.rewards.utility import table as objective_table
+from banditroute.simulate.bandit_log import BanditLog
+from banditroute.types import Preference, Vector
+
+_WINDOW = 200  # decisions over which outcomes and shares are averaged
+
+
+def logged(log: BanditLog, *, prefer: Preference, budget_usd: float | None = None) -> list[Section]:
+    """Sections about decisions that were made.
+
+    Parameters
+    ----------
+    log
+        At least one decision.
+    prefer
+        What the outcomes are worth; of those that the log has.
+    budget_usd
+        What a request may cost on average, where there is a budget.
+    """
+    known = objective_table([Objective(name=name, higher_is_better=True) for name in _own(log)])
+    worth = {name: weight * known[name].sign for name, weight in prefer.items() if name in log.outcomes}
+    sections = [_arms(log), _shares(log)]
+    if worth:
+        sections.append(_utility(log, worth))
+    sections += [
+        _outcome(log, name, budget_usd if name == "cost_usd" else None)
+        for name, values in log.outcomes.items()
+        if not np.isnan(values).all()
+    ]
+    quality = log.outcomes.get("quality")
+    if log.contexts is not None and quality is not None:
+        usable = ~np.isnan(log.contexts).any(axis=1)
+        if not np.isnan(quality[usable]).all():
+            sections.append(_calibration(log.arms, log.contexts[usable], log.chosen[usable], quality[usable]))
+    return sections
+
+
+def _own(log: BanditLog) -> Sequence[str]:
+    """Objectives of the user's own; in a log nothing says which way they are better."""
+    return [name for name in log.outcomes if name.isidentifier() and name not in objective_table([])]
+
+
+def _arms(log: BanditLog) -> Section:
+    rows: list[tuple[str | float | None, ...]] = []
+    for k, arm in enumerate(log.arms):
+        mine = log.chosen == k
+        means = (_mean(values[mine]) for values in log.outcomes.values())
+        rows.append((arm, float(mine.sum()), float(mine.mean()), *means))
+    every = (_mean(values) for values in log.outcomes.values())
+    rows.append(("all", float(len(log)), 1.0, *every))
+    return Section(
+        name="arms",
+        title="Arms",
+        says="Means of the outcomes that were reported. Arms were asked different things: they do not say who is better.",
+        table=Table(columns=("arm", "decisions", "share", *log.outcomes), rows=rows),
+    )
+
+
+def _shares(log: BanditLog) -> Section:
+    use = arm_use(log.chosen, log.arms)
+    parts = {arm: charts.averaged(log.chosen == k, _WINDOW) for k, arm in enumerate(log.arms)}
+    says = (
+        f"Shares of the latest {_WINDOW} decisions. They use {use.recently:.1f} arms of {len(log.arms)}, as by entropy."
+    )
+    return Section(
+        name="shares",
+        title="Who was asked",
+        says=says if use.alarm is None else f"{says} Alarm: {use.alarm}.",
+        chart=charts.shares(parts, x="decisions"),
+        table=Table(
+            columns=("arm", "share of all", f"share of the last {_WINDOW}"),
+            rows=[(arm, share, float(parts[arm][-1])) for arm, share in use.shares.items()],
+        ),
+    )
+
+
+def _utility(log: BanditLog, worth: dict[str, float]) -> Section:
+    utility = sum(weight * log.outcomes[name] for name, weight in worth.items())
+    answered = ~np.isnan(utility)
+    had = np.asarray(utility)[answered]
+    curves = {"logged": np.cumsum(had)[None, :]} if len(had) else {}
+    return Section(
+        name="utility",
+        title="Cumulative utility",
+        says=f"Over the {len(had):,} decisions of {len(log):,} whose outcomes are all known.",
+        chart=charts.lines(curves, x="decisions with feedback", y="cumulative utility") if curves else None,
+        table=Table(columns=("mean utility", "decisions with feedback"), rows=[(_mean(had), float(len(had)))]),
+    )
+
+
+def _outcome(log: BanditLog, name: str, budget: float | None) -> Section:
+    values = log.outcomes[name]
+    had = values[~np.isnan(values)]
+    half = len(had) // 2
+    rows: list[tuple[str | float | None, ...]] = [
+        (name, float(len(had)), float(had.sum()), _mean(had), _mean(had[:half]), _mean(had[half:]), budget)
+    ]
+    return Section(
+        name=f"over-time-{name}",
+        title=f"{name} over time",
+        says=f"Mean of the latest {_WINDOW} that were reported"
+        + ("." if budget is None else ", beside what a request may cost on average."),
+        chart=charts.lines(
+            {name: charts.averaged(had, _WINDOW)[None, :]},
+            x="decisions with feedback",
+            y=name,
+            level=None if budget is None else {"budget": budget},
+        ),
+        table=Table(columns=("outcome", "reported", "sum", "mean", "first half", "second half", "budget"), rows=rows),
+    )
+
+
+def _calibration(arms: Sequence[str], x: Vector, chosen: NDArray[np.intp], quality: Vector) -> Section:
+    found = calibration(foreseen(ThompsonSampling().belief, arms, x, chosen, quality), quality)
+    return Section(
+        name="calibration",
+        title="Calibration",
+        says="Quality that the default belief, learning along the log, expected before each outcome, and what came, in "
+        f"equally filled bins. Expected calibration error: {found.error:.3f}.",
+        chart=charts.calibration({"default belief": (found.predicted, found.observed)}),
+        table=Table(
+            columns=("expected", "observed", "answers"),
+            rows=[
+                (float(a), float(b), float(n))
+                for a, b, n in zip(found.predicted, found.observed, found.rows, strict=True)
+            ],
+        ),
+    )
+
+
+def _mean(values: Vector) -> float | None:
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if len(known) else None

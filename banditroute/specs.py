@@ -1,0 +1,54 @@
+"""Learners by name, as command lines and settings give them: ``thompson`` or ``linucb(alpha=1.5)``."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable
+from typing import Any
+
+from banditroute.beliefs.hybrid import Hybrid
+from banditroute.errors import InvalidConfigurationError
+from banditroute.learners import EpsilonGreedy, Learner, LinUCB, SquareCB, ThompsonSampling
+
+LEARNERS: dict[str, Callable[..., Learner]] = {
+    "epsilon_greedy": EpsilonGreedy,
+    "linucb": LinUCB,
+    "squarecb": SquareCB,
+    "thompson": ThompsonSampling,
+}
+"""Name -> learner."""
+
+_OF_THE_BELIEF = ("half_life_requests", "half_life_seconds")
+
+
+def learner_of(spec: str) -> Learner:
+    """The learner that ``name`` or ``name(option=number, ...)`` names.
+
+    Options are those of the learner that take a number, and ``half_life_requests`` or ``half_life_seconds`` of its
+    belief.
+
+    Raises
+    ------
+    InvalidConfigurationError
+        For another name or option, or anything but numbers.
+
+    Examples
+    --------
+    >>> learner_of("thompson(floor=0.01, half_life_seconds=3600)")
+    ThompsonSampling(policy=Thompson(scale=0.8, floor=0.01))
+    """
+    name, bracket, rest = spec.strip().partition("(")
+    if name not in LEARNERS:
+        raise InvalidConfigurationError(f"{spec!r} names no learner; there are {', '.join(LEARNERS)}")
+    try:
+        call = ast.parse(f"f({rest}" if bracket else "f()", mode="eval").body
+        if not isinstance(call, ast.Call) or call.args:
+            raise ValueError("options need a name")
+        options: dict[str, Any] = {str(option.arg): ast.literal_eval(option.value) for option in call.keywords}
+        if belief := {option: options.pop(option) for option in _OF_THE_BELIEF if option in options}:
+            options["belief"] = Hybrid(**belief)
+        return LEARNERS[name](**options)
+    except (SyntaxError, TypeError, ValueError) as error:
+        raise InvalidConfigurationError(
+            f"{spec!r} is no learner ({error}); give a name with options, such as 'linucb(alpha=1.5)'"
+        ) from error
