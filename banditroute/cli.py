@@ -50,6 +50,17 @@ def demo(log: Path | None, out: Path, seeds: int) -> None:
 
 
 @main.command()
+@click.argument("log", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--miss-cost", type=click.FloatRange(min=0.0), default=0.15, show_default=True, help="In quality.")
+@click.option("--plot", type=click.Path(dir_okay=False, path_type=Path), help="Where to write a picture (PNG).")
+def diagnose(log: Path, miss_cost: float, plot: Path | None) -> None:
+    """How cacheable the traffic of the outcome table LOG is, and how many adapters to keep resident for how long."""
+    from banditroute.simulate.cacheability import diagnose
+
+    diagnose(log, miss_cost=miss_cost, plot=plot, echo=click.echo)
+
+
+@main.command()
 @click.argument("log", required=False)
 @click.option(
     "--out",

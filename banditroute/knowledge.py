@@ -72,6 +72,12 @@ class Knowledge:
         """The latest change of everything that changed, oldest first."""
         return self._drift.resets
 
+    @property
+    def untried(self) -> list[str]:
+        """Arms of which nothing was learned."""
+        belief = self.belief
+        return [arm for arm, nats in zip(belief.arms, belief.information(), strict=True) if nats == 0.0]
+
     def learn(self, event: Event) -> None:
         """Learn what is newly known of a decision, whether its arm can still be chosen or not."""
         if event.arm not in self.belief.arms:

@@ -6,6 +6,8 @@ import threading
 from collections.abc import Callable, Mapping
 
 from banditroute._checks import check_arms, check_baseline, check_eligible, check_traffic
+from banditroute.adapters.cache import AdapterCache
+from banditroute.beliefs.drift import Reset
 from banditroute.choice import Chooser
 from banditroute.errors import InvalidConfigurationError
 from banditroute.limits.budget import Spend
@@ -13,7 +15,7 @@ from banditroute.limits.constraints import Limits
 from banditroute.limits.guard import Guard, Mode, Rollout, check_mode
 from banditroute.limits.traffic import Share, check_shares
 from banditroute.store.base import Store
-from banditroute.types import Arm
+from banditroute.types import Arm, Tally
 
 
 class Steering:
@@ -27,11 +29,22 @@ class Steering:
     _store: Store
     _clock: Callable[[], float]
     _changing: threading.Lock
+    _adapters: AdapterCache | None
 
     @property
     def arms(self) -> tuple[Arm, ...]:
         """What can be chosen, in the order of a decision's arrays."""
         return self._arms
+
+    @property
+    def learned(self) -> int:
+        """On how many decisions with feedback the beliefs rest, those of earlier processes included."""
+        return self._chooser.learned
+
+    @property
+    def resets(self) -> tuple[Reset, ...]:
+        """What was found to have changed, each with when and how often, oldest first; see ``Learner(drift=...)``."""
+        return self._chooser.resets
 
     @property
     def budgets(self) -> tuple[Spend, ...]:
@@ -42,6 +55,12 @@ class Steering:
     def rollout(self) -> Rollout | None:
         """How far the guard lets the learner decide, and on what evidence; None without a guard."""
         return self._chooser.at_gate(lambda gate: None if gate.watch is None else gate.watch.rollout())
+
+    def _add_tally(self, budget: str, tally: Tally) -> None:
+        def told(joint: Tally, added: Tally) -> None:
+            self._chooser.at_gate(lambda gate: gate.accounts.hear(budget, joint, added))
+
+        self._store.add_tally(budget, tally, told)
 
     def add_arm(self, arm: Arm | str, *, traffic: Share | None = None) -> None:
         """Let an arm be chosen from now on, in this process; it comes last in a decision's arrays.
@@ -63,7 +82,7 @@ class Steering:
             If there is an arm of that name, or the arms cannot have such shares together.
         """
         with self._changing:
-            arms = check_arms([*self._arms, arm])
+            arms = check_arms([*self._arms, arm], self._adapters)
             names = [arm.name for arm in arms]
             given = {} if traffic is None else check_traffic({names[-1]: traffic}, names)
             shares = {**self._traffic, **given}
