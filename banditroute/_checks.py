@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import TypeAlias, TypedDict, TypeGuard
 
 import numpy as np
 
 from banditroute._validate import LARGEST, label, number
+from banditroute.adapters.cache import AdapterCache
+from banditroute.beliefs.linear import Linear
 from banditroute.errors import InvalidConfigurationError, InvalidFeedbackError, InvalidInputError, InvalidRequestError
 from banditroute.features._messages import asked, messages_of
 from banditroute.features.base import Featurizer
 from banditroute.features.given import GivenFeatures
-from banditroute.learners import Learner, ThompsonSampling
+from banditroute.learners import Learner, LinUCB, ThompsonSampling
 from banditroute.limits.breaker import CircuitBreaker
 from banditroute.limits.budget import Budget
 from banditroute.limits.constraints import Limits
 from banditroute.limits.guard import Guard
 from banditroute.limits.traffic import Share, check_shares
-from banditroute.rewards.objectives import Objective
+from banditroute.rewards.objectives import QUALITY, Objective
 from banditroute.rewards.scaling import Scaled
 from banditroute.rewards.utility import Prefer
 from banditroute.store.base import Store
@@ -44,8 +47,12 @@ class RouteOptions(TypedDict, total=False):
     metadata: Mapping[str, float | str | None] | None
 
 
-def check_arms(arms: object) -> tuple[Arm, ...]:
-    """The arms of a router, names turned into arms; raises InvalidConfigurationError for none or for twins."""
+def check_arms(arms: object, adapters: AdapterCache | None = None) -> tuple[Arm, ...]:
+    """The arms of a router, names turned into arms; raises InvalidConfigurationError for none or for twins.
+
+    Adapters are expected to be as good as can be until they are tried, unless the arm says otherwise: a miss that costs
+    more than an adapter never tried could be worth would never be paid.
+    """
     if isinstance(arms, str) or not isinstance(arms, Sequence):
         raise InvalidConfigurationError(
             f"arms is {arms!r}; give a list of arms or names, for example ['small', 'large']"
@@ -60,7 +67,17 @@ def check_arms(arms: object) -> tuple[Arm, ...]:
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise InvalidConfigurationError(f"arm names must be unique; given twice: {', '.join(twice)}")
-    return checked
+    if adapters is not None and not isinstance(adapters, AdapterCache):
+        raise InvalidConfigurationError(f"adapters is {adapters!r}; give AdapterCache(backend=...)")
+    with_adapter = [arm.name for arm in checked if arm.adapter is not None]
+    if with_adapter and adapters is None:
+        raise InvalidConfigurationError(
+            f"arm {with_adapter[0]!r} has an adapter; say what holds it with Router(adapters=AdapterCache(...))"
+        )
+    return tuple(
+        arm if arm.adapter is None else replace(arm, expected={"quality": QUALITY.high, **arm.expected})
+        for arm in checked
+    )
 
 
 def check_features(features: Featurizer | int | None) -> Featurizer:
@@ -171,10 +188,14 @@ def _check_vector(request: object, dimension: int) -> Vector:
     return vector
 
 
-def check_learner(learner: Learner | None) -> Learner:
-    """The learner of a router; raises InvalidConfigurationError for what is none, such as a bare policy."""
+def check_learner(learner: Learner | None, *, of_adapters: bool = False) -> Learner:
+    """The learner of a router; raises InvalidConfigurationError for what is none, such as a bare policy.
+
+    What adapters do is not shared: each is good at something else, and one never tried must not be expected to be as
+    the others are. So their beliefs are apart by default.
+    """
     if learner is None:
-        return ThompsonSampling()
+        return LinUCB(alpha=3.0, belief=Linear(), context_exploration=1.0) if of_adapters else ThompsonSampling()
     if not isinstance(learner, Learner):
         raise InvalidConfigurationError(
             f"learner is {learner!r}; give a learner such as LinUCB(), or Learner(policy=...) around a policy"
@@ -189,6 +210,19 @@ def check_store(store: Store | None) -> Store:
     if not isinstance(store, Store):
         raise InvalidConfigurationError(f"store is {store!r}; give a store such as MemoryStore() or SQLStore(...)")
     return store
+
+
+def check_switching(switching: Mapping[str, float] | None, objectives: Mapping[str, Objective]) -> dict[str, float]:
+    """What switching costs, by objective; raises InvalidConfigurationError for what is no loss of an objective."""
+    if switching is not None and not isinstance(switching, Mapping):
+        raise InvalidConfigurationError(f"switching is {switching!r}; give what is lost, such as {{'cost_usd': 0.001}}")
+    for name, loss in (switching or {}).items():
+        if name not in objectives:
+            raise InvalidConfigurationError(
+                f"switching names {name!r}, which is no objective; known: {', '.join(sorted(objectives))}"
+            )
+        number(loss, name=f"switching {name!r}", low=0.0, error=InvalidConfigurationError)
+    return dict(switching or {})
 
 
 def check_breaker(breaker: CircuitBreaker | None) -> CircuitBreaker | None:

@@ -20,6 +20,7 @@ from banditroute.learners import Learner
 from banditroute.limits.constraints import Limits
 from banditroute.limits.gate import Gate
 from banditroute.outlook import Outlook, look, tokens_of
+from banditroute.paging import Pager, Seen
 from banditroute.policies.base import SharedPolicyState, start
 from banditroute.rewards.objectives import Objective
 from banditroute.rewards.prices import TokenPrices
@@ -32,6 +33,7 @@ from banditroute.types import Arm, Decision, Preference, Request, Vector
 
 _T = TypeVar("_T")
 _CACHED_PREFERENCES = 1024
+_FORCED = "adapters: it had to be tried"
 _NOT_FINITE = "the belief is not finite; verify or restore the stored statistics"
 
 
@@ -46,6 +48,8 @@ class Chooser:
         Belief and policy.
     gate
         What may be chosen just now.
+    pager
+        What paging and switching take off.
     features_version, dimension
         The features, and d, the length of the context with its bias.
     memory
@@ -63,6 +67,7 @@ class Chooser:
         objectives: Mapping[str, Objective],
         learner: Learner,
         gate: Gate,
+        pager: Pager,
         features_version: str,
         dimension: int,
         memory: Memory,
@@ -71,6 +76,7 @@ class Chooser:
     ) -> None:
         self._objectives = objectives
         self._gate = gate
+        self._pager = pager
         self._scales = Scales(objectives=objectives, states=memory.states, put_state=put_state)
         self._policy = start(learner.policy, objectives=objectives)
         self._shared = self._policy if isinstance(self._policy, SharedPolicyState) else None
@@ -139,7 +145,8 @@ class Chooser:
             if signed is None:
                 signed = self._weigh(preference, belief)
             belief.advance(now, ordinal)
-            outlook = self._look(request, belief, x)
+            tokens = None if self._prices is None else tokens_of(request)
+            outlook = self._look(tokens, belief, x)
             objectives, means, spreads, explored, _ = outlook
             admission = None
             if limits is not None or gate.bars(request.input_tokens):
@@ -152,16 +159,20 @@ class Chooser:
                 )
                 eligible = admission.positions
             utilities, utility_spreads = utility(signed, means, explored)
-            penalties = self._no_penalty
+            penalties = self._pager.penalties(preference, request.session)
+            if penalties is None:
+                penalties = self._no_penalty
+            else:
+                utilities = utilities - penalties
+            forced = self._pager.forced(eligible)
+            eligible = eligible if forced is None else forced
             if gate.accounts.count(request.tags):
                 spends = {name: means[objectives.index(name)] for name in gate.accounts.objectives}
                 if not all(math.isfinite(row.sum()) for row in (utilities, *spends.values())):
                     raise CannotChooseError(_NOT_FINITE)
                 positions = range(len(names)) if eligible is None else eligible
-                penalties, eligible = gate.accounts.pace(
-                    request.tags, utilities, utility_spreads, spends, positions, now
-                )
-                utilities = utilities - penalties
+                prices, eligible = gate.accounts.pace(request.tags, utilities, utility_spreads, spends, positions, now)
+                penalties, utilities = penalties + prices, utilities - prices
             slate = Slate(names, objectives, means, spreads, utilities, utility_spreads, penalties, belief.information)
             if eligible is not None:
                 slate = slate.of(eligible)
@@ -178,6 +189,7 @@ class Chooser:
             chosen, propensity = draw(probabilities, len(slate.arms), self._rng.random())
             id = _new_id(now)
             by_tokens = self._enter(id, request, chosen, slate.arms, probabilities, now)
+            self._pager.note(slate.arms[chosen], x, preference, tokens, request.session)
             if gate.watch is not None and mixed is not None:
                 worth = {name: each * self._objectives[name].sign for name, each in preference.items() if each > 0.0}
                 gate.watch.enter(id, chosen, mixed, slate.worth(worth), worth, by_tokens)
@@ -188,13 +200,14 @@ class Chooser:
             chosen,
             probabilities,
             propensity=propensity,
-            reason=reason or "policy",
+            reason=_FORCED if forced else reason or "policy",
             request=request,
             preference=preference,
             policy=self._policy_text,
             x=x,
             now=now,
             ordinal=ordinal,
+            paging=self._pager.paging(slate.arms[chosen]),
         )
 
     def fall_back(
@@ -231,7 +244,12 @@ class Chooser:
             x=x,
             now=now,
             ordinal=ordinal,
+            paging=self._pager.paging(names[chosen]),
         )
+
+    def ready(self, arm: str) -> bool:
+        """Whether ``arm`` has no adapter, or one that is resident."""
+        return self._pager.ready(arm)
 
     @property
     def learned(self) -> int:
@@ -254,6 +272,8 @@ class Chooser:
                 if self._shared is not None and (news := self._shared.news()) is not None:
                     self._put_state("policy", news, self._shared.join)
                 self._scales.add(event.arm, outcomes)
+        if self._pager.due:
+            self._pager.plan(self._review, self._untried())
 
     def compare(self, winner: Served, loser: Served) -> tuple[float, float]:
         """What it teaches of the quality of each that the one answer was preferred to the other."""
@@ -269,9 +289,9 @@ class Chooser:
                 return quality, {}
             belief = self._knowledge.belief
             signed = self._weigh(served.preference, belief)
-            return quality, dict(
-                zip(self._names, (signed @ self._look(request, belief, x).means).tolist(), strict=True)
-            )
+            tokens = None if self._prices is None else tokens_of(request)
+            means = self._look(tokens, belief, x).means
+            return quality, dict(zip(self._names, (signed @ means).tolist(), strict=True))
 
     @property
     def resets(self) -> tuple[Reset, ...]:
@@ -289,13 +309,26 @@ class Chooser:
         with self._lock:
             return do(self._gate)
 
-    def _look(self, request: Request, belief: Belief, x: Vector) -> Outlook:
+    def _review(self, seen: Seen) -> tuple[Vector, Vector]:
+        """What is believed now of every arm's utility at an earlier request, and its standard deviation."""
+        with self._lock:  # for each by itself, so that no request waits for all
+            belief = self._knowledge.belief
+            signed = self._weigh(seen.preference, belief)
+            outlook = self._look(seen.tokens, belief, seen.x)
+            return utility(signed, outlook.means, outlook.explored)
+
+    def _untried(self) -> list[str]:
+        with self._lock:
+            known = self._knowledge.belief.information()
+            return [name for name, nats in zip(self._names, known, strict=True) if nats == 0.0]
+
+    def _look(self, tokens: float | None, belief: Belief, x: Vector) -> Outlook:
         return look(
             belief,
             x,
             of_context=self._of_context,
             prices=self._prices,
-            tokens=None if self._prices is None else tokens_of(request),
+            tokens=tokens,
             availability=self._gate.availability,
         )
 
@@ -332,6 +365,7 @@ class Chooser:
         with self._changing, self._lock:
             self._knowledge.set_arms(arms)
             self._gate.set_arms(arms)
+            self._pager.set_arms(arms)
             self._seat(arms)
 
     def _share(self, states: Mapping[str, bytes]) -> None:

@@ -96,6 +96,29 @@ class Decider:
             self._store.add_decision(decision, prompt)
         return decision
 
+    def decide_instead(self, decision: Decision, error: Exception) -> Decision:
+        """Decide for the next best arm that is ready, since the adapter of ``decision`` cannot be loaded.
+
+        Raises
+        ------
+        Exception
+            ``error``, if no other arm is ready.
+        """
+        arm = next((arm for arm in decision.ranking[1:] if self._chooser.ready(arm)), None)
+        if arm is None:
+            raise error
+        trouble = f"adapters: {decision.arm!r} cannot be loaded ({error})"
+        self._note(trouble, error)
+        request = Request(
+            features=np.zeros(0), session=decision.session, tags=decision.tags, input_tokens=decision.input_tokens
+        )
+        instead = self._chooser.fall_back(
+            request, decision.preference, decision.arms, decision.x, self._clock(), arm=arm, trouble=trouble
+        )
+        with suppress(Exception):
+            self._store.add_decision(instead)
+        return instead
+
     def _context(self, request: Request, features: Vector | None) -> Vector:
         x = np.empty(self._dimension)
         x[:-1] = self._features.transform_one(request) if features is None else features

@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -15,7 +16,9 @@ from banditroute._checks import Conversation, bounded, check_log, check_outcomes
 from banditroute._validate import label, number
 from banditroute.cascade import Cascade
 from banditroute.choice import Chooser
+from banditroute.decider import Decider
 from banditroute.errors import (
+    BanditRouteError,
     InvalidConfigurationError,
     InvalidFeedbackError,
     InvalidRequestError,
@@ -27,7 +30,7 @@ from banditroute.learners import Learner
 from banditroute.rewards.objectives import STANDARD_OBJECTIVES, Objective
 from banditroute.store.base import Event, Store, Ticket
 from banditroute.store.outcomes import PASSED_OVER_FOR, PREFERRED_TO, SHARE_OF
-from banditroute.types import Arm, Feedback, Request, Vector
+from banditroute.types import Arm, Decision, Feedback, Request, Vector
 
 _STANDARD = {objective.name for objective in STANDARD_OBJECTIVES}
 
@@ -40,10 +43,17 @@ class Listener:
     _features: Featurizer
     _learner: Learner
     _chooser: Chooser
+    _decider: Decider
     _cascade: Cascade
     _store: Store
     _clock: Callable[[], float]
     _changing: threading.Lock
+
+    def _instead(self, decision: Decision, error: Exception) -> Decision:
+        """Decide for an arm that is ready, in place of one whose adapter cannot be loaded; that one has failed."""
+        with suppress(BanditRouteError):  # the log may be down as well
+            self.feedback(decision.id, failed=True)
+        return self._decider.decide_instead(decision, error)
 
     def feedback(
         self,

@@ -26,10 +26,11 @@ from banditroute._checks import (
     check_limits,
     check_request,
     check_store,
+    check_switching,
     check_traffic,
 )
 from banditroute._validate import label, number
-from banditroute.beliefs.drift import Reset
+from banditroute.adapters.cache import AdapterCache
 from banditroute.cascade import Cascade
 from banditroute.choice import Chooser
 from banditroute.decider import Decider
@@ -44,6 +45,7 @@ from banditroute.limits.gate import Gate
 from banditroute.limits.guard import Guard
 from banditroute.limits.traffic import Share
 from banditroute.listener import Listener, checked_id
+from banditroute.paging import Pager
 from banditroute.rewards.objectives import Objective
 from banditroute.rewards.utility import Prefer, check_preference, table
 from banditroute.steering import Steering
@@ -82,6 +84,11 @@ class Router(Listener, Steering):
         When to leave a failing arm alone; None: never.
     budgets
         What may be spent; each process keeps its own.
+    adapters
+        What holds the arms' adapters. Those never tried are expected to be perfect, and the default learner is
+        ``LinUCB(alpha=3.0, belief=Linear(), context_exploration=1.0)``.
+    switching
+        What is lost when a session goes on with another arm than its last, by objective: ``{"latency_seconds": 0.8}``.
     traffic
         Arm -> the least and the most of the traffic that it gets, such as a canary's.
     guard
@@ -129,6 +136,8 @@ class Router(Listener, Steering):
         limits: Limits | None = None,
         breaker: CircuitBreaker | None = CircuitBreaker(),  # noqa: B008
         budgets: Sequence[Budget] = (),
+        adapters: AdapterCache | None = None,
+        switching: Mapping[str, float] | None = None,
         traffic: Mapping[str, Share] | None = None,
         guard: Guard | None = None,
         store: Store | None = None,
@@ -138,7 +147,8 @@ class Router(Listener, Steering):
         seed: int | np.random.Generator | None = None,
         clock: Clock = time.time,
     ) -> None:
-        self._arms = check_arms(arms)
+        self._arms = check_arms(arms, adapters)
+        self._adapters = adapters
         names = [arm.name for arm in self._arms]
         if fallback is not None and fallback not in names:
             raise InvalidConfigurationError(f"fallback {fallback!r} is no arm; arms: {', '.join(names)}")
@@ -146,7 +156,7 @@ class Router(Listener, Steering):
         self._preference = check_preference(Preference(quality=1.0) if prefer is None else prefer, self._objectives)
         self._features = check_features(features)
         self._dimension = self._features.dimension + 1
-        self._learner = check_learner(learner)
+        self._learner = check_learner(learner, of_adapters=adapters is not None)
         self._limits = check_limits(limits, error=InvalidConfigurationError)
         check_eligible(self._arms, limits=self._limits, error=InvalidConfigurationError)
         check_breaker(breaker)
@@ -181,6 +191,14 @@ class Router(Listener, Steering):
                     states=memory.states,
                     put_state=self._store.put_state,
                 ),
+                pager=Pager(
+                    arms=self._arms,
+                    cache=adapters,
+                    switching=check_switching(switching, self._objectives),
+                    instead=self._instead,
+                    states=memory.states,
+                    put_state=self._store.put_state,
+                ),
                 features_version=self._features.version,
                 dimension=self._dimension,
                 memory=memory,
@@ -207,19 +225,9 @@ class Router(Listener, Steering):
         return self._features
 
     @property
-    def learned(self) -> int:
-        """On how many decisions with feedback the beliefs rest, those of earlier processes included."""
-        return self._chooser.learned
-
-    @property
     def fallbacks(self) -> int:
         """How many decisions fell back since this router was made."""
         return self._decider.fallbacks
-
-    @property
-    def resets(self) -> tuple[Reset, ...]:
-        """What was found to have changed, each with when and how often, oldest first; see ``Learner(drift=...)``."""
-        return self._chooser.resets
 
     def route(
         self,

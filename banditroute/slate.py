@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from banditroute.lease import Paging
 from banditroute.policies.base import PolicyState
 from banditroute.types import Decision, Preference, Request, Vector
 
@@ -73,6 +74,7 @@ class Slate(NamedTuple):
         x: Vector | None,
         now: float,
         ordinal: int,
+        paging: Paging | None,
     ) -> Decision:
         """The decision for the ``chosen``-th arm."""
         return Decision(
@@ -96,4 +98,5 @@ class Slate(NamedTuple):
             tags=request.tags,
             input_tokens=request.input_tokens,
             ordinal=ordinal,
+            paging=paging,
         )

@@ -6,6 +6,8 @@ import threading
 from collections.abc import Callable, Mapping
 
 from banditroute._checks import check_arms, check_baseline, check_eligible, check_traffic
+from banditroute.adapters.cache import AdapterCache
+from banditroute.beliefs.drift import Reset
 from banditroute.choice import Chooser
 from banditroute.errors import InvalidConfigurationError
 from banditroute.limits.budget import Spend
@@ -27,11 +29,22 @@ class Steering:
     _store: Store
     _clock: Callable[[], float]
     _changing: threading.Lock
+    _adapters: AdapterCache | None
 
     @property
     def arms(self) -> tuple[Arm, ...]:
         """What can be chosen, in the order of a decision's arrays."""
         return self._arms
+
+    @property
+    def learned(self) -> int:
+        """On how many decisions with feedback the beliefs rest, those of earlier processes included."""
+        return self._chooser.learned
+
+    @property
+    def resets(self) -> tuple[Reset, ...]:
+        """What was found to have changed, each with when and how often, oldest first; see ``Learner(drift=...)``."""
+        return self._chooser.resets
 
     @property
     def budgets(self) -> tuple[Spend, ...]:
@@ -63,7 +76,7 @@ class Steering:
             If there is an arm of that name, or the arms cannot have such shares together.
         """
         with self._changing:
-            arms = check_arms([*self._arms, arm])
+            arms = check_arms([*self._arms, arm], self._adapters)
             names = [arm.name for arm in arms]
             given = {} if traffic is None else check_traffic({names[-1]: traffic}, names)
             shares = {**self._traffic, **given}

@@ -13,7 +13,9 @@ from banditroute._validate import LARGEST, label, number
 from banditroute.errors import InvalidConfigurationError, InvalidFeedbackError, InvalidRequestError
 
 if TYPE_CHECKING:
+    from banditroute.adapters.spec import AdapterSpec
     from banditroute.explanation import Explanation
+    from banditroute.lease import Lease, Paging
 
 Vector: TypeAlias = NDArray[np.float64]
 
@@ -42,6 +44,8 @@ class Arm:
     replaces
         Name of the arm that it succeeds, a renamed or an older version: it begins with what was learned of that one,
         discounted. None: it begins anew.
+    adapter
+        The LoRA adapter that it is, for ``Router(adapters=...)``; None: it is always there.
 
     Raises
     ------
@@ -63,6 +67,7 @@ class Arm:
     descriptors: Mapping[str, float] = field(default_factory=dict, hash=False)
     expected: Mapping[str, float] = field(default_factory=dict, hash=False)
     replaces: str | None = None
+    adapter: AdapterSpec | None = None
 
     def __post_init__(self) -> None:
         label(self.name, name="Arm(name=...)", error=InvalidConfigurationError)
@@ -281,6 +286,8 @@ class Decision:
         As given to ``route()``.
     ordinal
         How many decisions the router had made before it, those of earlier processes included.
+    paging
+        Whether the arm's adapter is resident, and what paging it in is expected to take; None for an arm without one.
 
     Examples
     --------
@@ -312,6 +319,7 @@ class Decision:
     tags: tuple[str, ...] = ()
     input_tokens: int | None = None
     ordinal: int = 0
+    paging: Paging | None = None
 
     @property
     def fell_back(self) -> bool:
@@ -323,6 +331,21 @@ class Decision:
         """The chosen arm, then the other eligible arms by expected utility: the order for a retry."""
         order = np.argsort(-self.utilities, kind="stable")
         return (self.arm, *(self.arms[k] for k in order if self.arms[k] != self.arm))
+
+    def lease(self) -> Lease:
+        """Have the arm's adapter resident while the request is served: ``with decision.lease() as decision: ...``.
+
+        Also ``async with``. What it gives is the decision that is served: another one, with an id of its own, where
+        the adapter cannot be loaded (``decision.reason`` says why). For an arm without an adapter nothing is done.
+
+        Raises
+        ------
+        AdapterError
+            On entering, if the adapter cannot be loaded and no other arm is ready.
+        """
+        from banditroute.lease import Lease  # here: a lease holds its decision
+
+        return Lease(self)
 
     def explain(self) -> Explanation:
         """Per arm: predicted objectives with spread, utility, penalty and probability; ``print()`` shows a table."""

@@ -11,6 +11,7 @@ from banditroute.choice import Chooser
 from banditroute.draw import CannotChooseError, draw
 from banditroute.learners import EpsilonGreedy, Learner, LinUCB, ThompsonSampling
 from banditroute.limits.gate import Gate
+from banditroute.paging import Pager
 from banditroute.policies import Mixture, Uniform
 from banditroute.rewards import Objective
 from banditroute.rewards.utility import table
@@ -28,6 +29,10 @@ def learn(made, arm, x, values):
     made.learn(Event(arm=arm, x=x, values=values, decided_at=0.0, ordinal=0))
 
 
+def never(decision, error):
+    raise AssertionError("no adapter is loaded here")
+
+
 def chooser(learner, arms=("a", "b", "c", "d"), seed=0, objectives=()):
     arms = [arm if isinstance(arm, Arm) else Arm(name=arm) for arm in arms]
     return Chooser(
@@ -35,6 +40,7 @@ def chooser(learner, arms=("a", "b", "c", "d"), seed=0, objectives=()):
         objectives=table(objectives),
         learner=learner,
         gate=Gate(arms=arms, breaker=None, states={}, put_state=lambda name, blob: None),
+        pager=Pager(arms=arms, cache=None, switching={}, instead=never, states={}, put_state=lambda name, blob: None),
         features_version="1",
         dimension=3,
         memory=Memory(statistics={}, pending=[], decisions=0, feedback=0),

@@ -20,7 +20,7 @@ MAY_IMPORT = {
     "errors": set(),
     "_validate": {"errors"},
     "_imports": {"errors"},
-    "types": {"errors", "_validate", "explanation"},  # a decision explains itself
+    "types": {"errors", "_validate", "explanation", "adapters", "lease"},  # a decision explains and leases itself
     "explanation": {"types"},
     "draw": {"types", "errors"},
     "confidence": {"errors", "_validate"},
@@ -33,10 +33,13 @@ MAY_IMPORT["warm_start"] = GROUND | {"beliefs"}
 MAY_IMPORT["history"] = GROUND | {"beliefs", "store", "warm_start"}
 MAY_IMPORT["outlook"] = GROUND | {"beliefs", "rewards", "limits"}
 MAY_IMPORT["knowledge"] = GROUND | {"history", "beliefs", "rewards", "store", "learners"}
-MAY_IMPORT["slate"] = GROUND | {"policies"}
-MAY_IMPORT["choice"] = MAY_IMPORT["knowledge"] | {
+MAY_IMPORT["lease"] = GROUND | {"adapters"}
+MAY_IMPORT["slate"] = GROUND | {"policies", "adapters", "lease"}
+MAY_IMPORT["paging"] = MAY_IMPORT["lease"] | {"lease"}
+MAY_IMPORT["choice"] = (MAY_IMPORT["knowledge"] | MAY_IMPORT["paging"]) | {
     "knowledge",
     "outlook",
+    "paging",
     "slate",
     "draw",
     "features",
@@ -47,7 +50,7 @@ MAY_IMPORT["cascade"] = GROUND | {"beliefs"}
 MAY_IMPORT["_checks"] = MAY_IMPORT["choice"]
 MAY_IMPORT["records"] = MAY_IMPORT["choice"] | {"choice"}
 MAY_IMPORT["decider"] = MAY_IMPORT["choice"] | {"choice", "_checks", "draw"}
-MAY_IMPORT["listener"] = MAY_IMPORT["decider"] | {"warm_start", "cascade"}
+MAY_IMPORT["listener"] = MAY_IMPORT["decider"] | {"decider", "warm_start", "cascade"}
 MAY_IMPORT["steering"] = MAY_IMPORT["decider"]
 MAY_IMPORT["router"] = MAY_IMPORT["listener"] | {"decider", "listener", "steering"}
 MAY_IMPORT["simulate"] = MAY_IMPORT["router"] | {"router", "records"}

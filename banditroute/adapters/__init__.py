@@ -1,4 +1,4 @@
-"""Adapters: which LoRA adapters are resident."""
+"""Adapters: which LoRA adapters are resident, decided together with which of them serves a request."""
 
 from banditroute.adapters.backends.base import (
     AdapterBackend,
@@ -13,10 +13,15 @@ from banditroute.adapters.backends.peft import PeftBackend
 from banditroute.adapters.backends.sglang import SGLangBackend
 from banditroute.adapters.backends.simulated import SimulatedBackend
 from banditroute.adapters.backends.vllm import VLLMBackend
+from banditroute.adapters.cache import AdapterCache
+from banditroute.adapters.controller import Polar, polar, polar_plus
+from banditroute.adapters.eviction import belady, cost_aware, fifo, gdsf, lfu, lru
+from banditroute.adapters.lookahead import service_order
 from banditroute.adapters.spec import AdapterSpec
 
 __all__ = [
     "AdapterBackend",
+    "AdapterCache",
     "AdapterSpec",
     "AsyncAdapterBackend",
     "Capability",
@@ -24,8 +29,18 @@ __all__ = [
     "CostEstimate",
     "LoadResult",
     "PeftBackend",
+    "Polar",
     "SGLangBackend",
     "SimulatedBackend",
     "Tier",
     "VLLMBackend",
+    "belady",
+    "cost_aware",
+    "fifo",
+    "gdsf",
+    "lfu",
+    "lru",
+    "polar",
+    "polar_plus",
+    "service_order",
 ]

@@ -1,8 +1,8 @@
 """The linear belief: Bayesian ridge regression for every arm and objective. The one place of the linear algebra.
 
 For arm k and objective j, outcomes are ``y = x'theta + noise`` with ``theta ~ N(mu, sigma^2 Lambda^-1)`` and
-``noise ~ N(0, sigma^2)``; ``Lambda`` is diagonal, ``mu`` is the objective's prior mean on the bias entry and 0
-elsewhere. With the sums ``S``, ``B``, ``yy`` of :mod:`banditroute.beliefs.statistics`,
+``noise ~ N(0, sigma^2)``; ``Lambda`` is diagonal, ``mu`` is what is expected of the arm, or else the objective's prior
+mean, on the bias entry and 0 elsewhere. With the sums ``S``, ``B``, ``yy`` of :mod:`banditroute.beliefs.statistics`,
 
     A = Lambda + S        theta = A^-1 (B + Lambda mu)        spread(x) = sigma sqrt(x' A^-1 x)
 
@@ -181,6 +181,8 @@ class LinearBelief:
         self._index = {name: k for k, name in enumerate(self._arms)}
         self._dimension = dimension
         self._priors = dict(priors)
+        said = [getattr(arm, "expected", {}) for arm in arms]
+        self._mu = {name: np.array([each.get(name, p.mean or 0.0) for each in said]) for name, p in priors.items()}
         # An arm that this router does not have keeps its statistics in the store.
         self._statistics = [spec.load(statistics.get(name), dimension=dimension) for name in self._arms]
         self._clock = max(arm.clock for arm in self._statistics)  # of the weights in the posterior
@@ -311,8 +313,7 @@ class LinearBelief:
         self._members = list(alike.values())
         self._precision = [self._prior_precision(self._objectives[members[0]]) for members in self._members]
         self._group_of = np.empty(m, dtype=np.intp)
-        self._inverse = np.empty((len(self._members), k, d, d))
-        self._information = np.empty((len(self._members), k))
+        self._inverse, self._information = np.empty((len(self._members), k, d, d)), np.empty((len(self._members), k))
         self._theta0, self._theta = np.empty((m, k, d)), np.empty((m, k, d))
         self._rss0, self._noise2, self._average = np.empty((m, k)), np.empty((m, k)), np.empty((m, k))
         self._sums, self._squares, self._n = np.empty((m, k)), np.empty((m, k)), np.empty((m, k))
@@ -351,11 +352,10 @@ class LinearBelief:
         lean = self._inverse[g, :, -1]  # A^-1 e_bias of every arm (K, d)
         for j in self._members[g]:
             prior = self._priors.get(self._objectives[j], _NO_PRIOR)
-            mean = 0.0 if prior.mean is None else prior.mean
-            np.multiply(lean, bias * mean, out=self._theta[j])
-            self._theta[j] += self._theta0[j]
+            mean = self._mu.get(self._objectives[j], np.zeros(len(lean)))
+            self._theta[j] = self._theta0[j] + bias * mean[:, None] * lean
             rss = self._rss0[j] + bias * mean * (mean * (1.0 - bias * lean[:, -1]) - 2.0 * self._theta0[j, :, -1])
-            self._scatter(j, rss, mean if prior.noise is None else prior.noise, bias)
+            self._scatter(j, rss, (prior.mean or 0.0) if prior.noise is None else prior.noise, bias)
 
     def _scatter(self, j: int, rss: Vector, guess: float, bias: float, size: Vector | float = 1.0) -> None:
         """Derive the noise of one objective, known or learned from what the weights leave over (by ``size``)."""

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from banditroute.beliefs import ArmStatistics, Linear, Observation, Prior
 from banditroute.beliefs.linear import invert
 from banditroute.errors import IncompatibleStoreError, InvalidConfigurationError
+from banditroute.types import Arm
 
 
 def disjoint(**settings):
@@ -327,3 +328,23 @@ def test_noise_of_an_unknown_objective_is_refused_and_later_changes_of_the_mappi
     assert spec.noise == {"quality": 0.4}
     with pytest.raises(InvalidConfigurationError, match="noise is given for qualty, which is no objective; known: qu"):
         Linear(noise=noise).start(arms=["a"], dimension=1, priors={"quality": Prior(mean=0.5)})
+
+
+def test_what_is_expected_of_an_arm_goes_before_the_objectives_prior():
+    """The belief about an arm is that of a router whose objective has the arm's expectation for its prior mean."""
+    arms = [Arm(name="a", expected={"quality": 0.9}), Arm(name="b")]
+    both = Linear().start(arms=arms, dimension=3, priors={"quality": Prior(mean=0.5, noise=0.4)})
+    both.watch(["quality"])
+    rng = np.random.default_rng(0)
+    events = [(np.append(rng.normal(size=2), 1.0), float(rng.uniform())) for _ in range(12)]
+    x = np.array([0.3, -0.2, 1.0])
+    assert both.predict(np.array([0.0, 0.0, 1.0])).means[0] == pytest.approx([0.9, 0.5])
+    for arm, mean in (("a", 0.9), ("b", 0.5)):
+        alone = Linear().start(arms=[arm], dimension=3, priors={"quality": Prior(mean=mean, noise=0.4)})
+        one_of_two = Linear().start(arms=arms, dimension=3, priors={"quality": Prior(mean=0.5, noise=0.4)})
+        for context, y in events:
+            alone.update(arm, context, {"quality": y})
+            one_of_two.update(arm, context, {"quality": y})
+        k = one_of_two.arms.index(arm)
+        for whole, part in zip(one_of_two.predict(x), alone.predict(x), strict=True):
+            assert whole[0, k] == pytest.approx(part[0, 0])

@@ -1,0 +1,98 @@
+"""Which resident adapter to give up: one that scores least. A score is a function of what an adapter was used for."""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+
+@dataclass(slots=True, kw_only=True)
+class Use:
+    """How an adapter has been used, kept when it is evicted.
+
+    Attributes
+    ----------
+    name
+        Of the adapter.
+    size_bytes
+        Its size, at least 1.
+    load_seconds
+        What loading it is expected to take.
+    uses
+        How often it was used.
+    loaded_at, used_at
+        The last load and the last use, counted in uses of all adapters.
+    floor
+        The score of the adapter that was evicted last, when this one was used last: what ages a score.
+    """
+
+    name: str
+    size_bytes: int = 1
+    load_seconds: float = 1.0
+    uses: int = 0
+    loaded_at: int = 0
+    used_at: int = 0
+    floor: float = 0.0
+
+
+Score: TypeAlias = Callable[[Use, int], float]
+"""``score(use, now)`` -> what keeping an adapter is worth after ``now`` uses of all adapters; the least is evicted, of
+equals the one that was used longest ago."""
+
+
+def fifo(use: Use, now: int) -> float:
+    """First in, first out."""
+    return float(use.loaded_at)
+
+
+def lru(use: Use, now: int) -> float:
+    """Least recently used."""
+    return float(use.used_at)
+
+
+def lfu(use: Use, now: int) -> float:
+    """Least frequently used, ever."""
+    return float(use.uses)
+
+
+def cost_aware(use: Use, now: int) -> float:
+    """What the next load would take, aged: GreedyDual (Young 1994, "The k-server dual and loose competitiveness")."""
+    return use.floor + use.load_seconds
+
+
+def gdsf(use: Use, now: int) -> float:
+    """Uses times load seconds per byte, aged: GreedyDual-Size-Frequency (Cherkasova 1998).
+
+    Examples
+    --------
+    >>> small, large = Use(name="a", size_bytes=10, uses=2), Use(name="b", size_bytes=100, uses=4)
+    >>> gdsf(small, 6) > gdsf(large, 6)
+    True
+    """
+    return use.floor + use.uses * use.load_seconds / use.size_bytes
+
+
+def belady(trace: Sequence[str]) -> Score:
+    """The adapter whose next use in a known ``trace`` is farthest away (Belady 1966): what no real policy can do.
+
+    Best where all sizes and load times are equal, and one adapter is used after the other.
+
+    Examples
+    --------
+    >>> score = belady(["a", "b", "a", "b"])
+    >>> [score(Use(name=name), 1) for name in "abc"]  # after one use: b is next, then a, and c is never used
+    [-2.0, -1.0, -inf]
+    """
+    places: dict[str, list[int]] = {}
+    for i, name in enumerate(trace):
+        places.setdefault(name, []).append(i)
+
+    def score(use: Use, now: int) -> float:
+        mine = places.get(use.name, [])
+        following = bisect_left(mine, now)
+        return -float(mine[following]) if following < len(mine) else -math.inf
+
+    return score

@@ -1,0 +1,66 @@
+"""Queue lookahead: serve waiting requests adapter by adapter, so that one load serves many."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+from banditroute._validate import number
+from banditroute.errors import InvalidConfigurationError
+
+
+def service_order(
+    adapters: Sequence[str | None], *, resident: Collection[str], max_overtaken: int = 16
+) -> tuple[int, ...]:
+    """In which order to serve waiting requests whose adapters are chosen already.
+
+    Requests whose adapter is resident go first, then those of the adapter that most wait for, which passes through the
+    staging slot until the next takes its place; but none is overtaken more than ``max_overtaken`` times.
+
+    Parameters
+    ----------
+    adapters
+        The adapter of each waiting request, oldest first; None where it needs none.
+    resident
+        Adapters that are resident and stay.
+    max_overtaken
+        How many later requests may go before any one, at least 0; 0 is the order of arrival.
+
+    Returns
+    -------
+    tuple of int
+        Positions in ``adapters``, each once.
+
+    Raises
+    ------
+    InvalidConfigurationError
+        For a ``max_overtaken`` that is no whole number of at least 0.
+
+    Examples
+    --------
+    >>> service_order(["law", "code", "law", "base", "law"], resident={"base"})
+    (3, 0, 2, 4, 1)
+    >>> service_order(["law", "code", "law", "base", "law"], resident={"base"}, max_overtaken=1)
+    (3, 0, 1, 2, 4)
+    """
+    if int(number(max_overtaken, name="max_overtaken", low=0.0, error=InvalidConfigurationError)) != max_overtaken:
+        raise InvalidConfigurationError(f"max_overtaken is {max_overtaken!r}; give a whole number")
+    waiting = list(range(len(adapters)))
+    overtaken = [0] * len(adapters)
+    staged: str | None = None
+    order = []
+    while waiting:
+        ready = [i for i in waiting if adapters[i] is None or adapters[i] in resident or adapters[i] == staged]
+        if overtaken[waiting[0]] >= max_overtaken:  # the oldest has always been overtaken the most
+            following = waiting[0]
+        elif ready:
+            following = ready[0]
+        else:
+            asked = [adapters[i] for i in waiting]
+            following = max(waiting, key=lambda i: (asked.count(adapters[i]), -i))
+        for i in waiting[: waiting.index(following)]:
+            overtaken[i] += 1
+        waiting.remove(following)
+        order.append(following)
+        if adapters[following] is not None and adapters[following] not in resident:
+            staged = adapters[following]
+    return tuple(order)

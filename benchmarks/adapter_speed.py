@@ -1,0 +1,94 @@
+"""What choosing among adapters adds to `route()`, and how long the controller takes to decide."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from benchmarks.harness import Row, command, row  # first: it sets the BLAS threads
+
+import numpy as np  # isort: skip
+
+from banditroute.adapters import AdapterCache, AdapterSpec, Capacity, Polar, SimulatedBackend
+from banditroute.beliefs import Linear
+from banditroute.learners import LinUCB
+from banditroute.router import Router
+from banditroute.types import Arm, Preference
+
+ADAPTERS = (15, 200)
+CONTEXTS = 1000
+FEATURES = 9
+SLOTS = 5
+CALLS = 300
+
+
+@command(seeds=9)
+def main(*, files: list[Path], seeds: int) -> list[Row]:
+    """Best of 20 rounds of 300 calls of `route()` with and without a cache, one after the other; as many as --seeds.
+
+    Seconds are those of the processor, so that what else runs on the machine does not count.
+    `controller` is the decision over 1,000 contexts whose utilities are known, `plan` the same with the beliefs asked
+    for each of them, as it happens where feedback is learned.
+    """
+    rows = []
+    for count in ADAPTERS:
+        case = f"N={count}"
+        figures: dict[tuple[str, str], list[float]] = {}
+        for seed in range(seeds):
+            for key, value in _measure(count, seed).items():
+                figures.setdefault(key, []).append(value)
+        rows += [row(case, policy, metric, each, higher_is_better=False) for (policy, metric), each in figures.items()]
+    return rows
+
+
+def _measure(count: int, seed: int) -> dict[tuple[str, str], float]:
+    rng = np.random.default_rng(seed)
+    names = [f"a{k}" for k in range(count)]
+    specs = [AdapterSpec(name=name, path=name, size_bytes=10**9) for name in names]
+    capacity = Capacity(slots=SLOTS, staging_slots=1)
+    cache = AdapterCache(backend=SimulatedBackend(capacity=capacity, jitter=0.0))
+    plain, paged = (
+        Router(
+            arms=arms,
+            features=FEATURES,
+            learner=LinUCB(alpha=3.0, belief=Linear(), context_exploration=1.0),
+            prefer=Preference(quality=1.0, latency_seconds=0.3),
+            adapters=adapters,
+        )
+        for arms, adapters in (
+            ([Arm(name=name, expected={"quality": 1.0}) for name in names], None),
+            ([Arm(name=spec.name, adapter=spec) for spec in specs], cache),
+        )
+    )
+    x = rng.normal(size=FEATURES)
+    for router in (plain, paged):
+        for _ in range(50):
+            router.feedback(router.route(x).id, quality=0.5)
+    rounds = np.array([[_seconds(lambda r=r: r.route(x), CALLS) for r in (plain, paged)] for _ in range(20)])
+    without, with_cache = rounds.min(axis=0) / CALLS * 1e6
+    for _ in range(CONTEXTS):
+        paged.route(rng.normal(size=FEATURES))
+    chooser = paged._chooser
+    controller = Polar().start(adapters=names)
+    means, spreads = rng.uniform(size=(CONTEXTS, count)), 0.1 * rng.uniform(size=(CONTEXTS, count))
+    costs = np.tile(rng.uniform(0.05, 0.3, size=count), (CONTEXTS, 1))
+    return {
+        ("route", "microseconds"): without,
+        ("route_with_cache", "microseconds"): with_cache,
+        ("cache_adds", "microseconds"): with_cache - without,
+        ("controller", "milliseconds"): 1e3
+        * _seconds(lambda: controller.plan(means, spreads, costs, arms=names, resident=names[:SLOTS], slots=SLOTS)),
+        ("plan", "milliseconds"): 1e3 * _seconds(lambda: chooser._pager.plan(chooser._review, chooser._untried())),
+    }
+
+
+def _seconds(call: Callable[[], object], times: int = 1) -> float:
+    begun = time.process_time()
+    for _ in range(times):
+        call()
+    return time.process_time() - begun
+
+
+if __name__ == "__main__":
+    main()
