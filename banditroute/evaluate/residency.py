@@ -16,6 +16,7 @@ from banditroute.adapters.cacheability import knee, longest_epoch, lookahead_hit
 from banditroute.errors import InvalidInputError
 from banditroute.evaluate.reward_model import cross_fitted
 from banditroute.features import TextFeatures
+from banditroute.rewards.utility import check_preference
 from banditroute.rewards.utility import table as objective_table
 from banditroute.simulate.metrics import utilities
 from banditroute.types import Preference, Request, Vector
@@ -94,10 +95,10 @@ class Residency:
                 f"{len(demand.wanted):,} requests, {len(demand.adapters)} adapters, wanted by: {wanted}",
                 f"Recommended: {self.recommended_slots} resident, epochs of {self.recommended_length:,} requests.",
                 "",
-                *self._table("resident", self.slots, {name: all_[row] for name, all_ in self.figures.items()}, column),
+                *self._table("resident", self.slots, {name: each[row] for name, each in self.figures.items()}, column),
                 "",
                 *self._table(
-                    "epoch", self.lengths, {name: all_[:, column] for name, all_ in self.figures.items()}, row
+                    "epoch", self.lengths, {name: each[:, column] for name, each in self.figures.items()}, row
                 ),
             ]
         )
@@ -126,10 +127,14 @@ def demand_of_table(table: OutcomeTable, prefer: Preference, *, seed: int = 0) -
     Raises
     ------
     InvalidInputError
-        For a partial table.
+        If the table lacks an objective that the preference names, for any arm and row.
+    InvalidConfigurationError
+        For an objective that is none.
     """
-    if np.isnan(table.outcomes["quality"]).any():
-        raise InvalidInputError(f"{table.name} lacks the outcome of some arms; give a table without gaps")
+    check_preference(prefer, objective_table([]))
+    for name in prefer:
+        if name not in table.outcomes or np.isnan(table.outcomes[name]).any():
+            raise InvalidInputError(f"{table.name} lacks the {name} of some arms; prefer what it has of all")
     order = np.random.default_rng(seed).permutation(len(table))[:_LATEST]
     worth = utilities(table, prefer)[order]
     found = [_best("the best as measured, where the luck of an answer counts as skill", table.arms, worth)]
@@ -145,20 +150,31 @@ def demand_of_log(log: BanditLog, prefer: Preference) -> list[Demand]:
     """What the requests of a log want: the chosen arm and, where there are contexts, as can be expected of them.
 
     Of the latest 20,000 decisions. Expectations are those of a ridge regression per arm on the contexts, off-policy and
-    cross-fitted, of the decisions of which all that the preference names was observed.
+    cross-fitted, of the decisions of which all that the preference names was observed; of all arms, whether or not they
+    were eligible.
+
+    Raises
+    ------
+    InvalidConfigurationError
+        For an objective that is none.
     """
-    chosen = log.chosen[-_LATEST:]
-    arms = len(log.arms)
-    wanted = np.eye(arms, dtype=bool)[chosen]
-    found = [Demand(source="the one that was chosen", adapters=log.arms, wanted=wanted, utilities=None)]
     known = objective_table([])
-    if log.contexts is not None and all(name in log.outcomes for name in prefer):
-        had = sum(weight * known[name].sign * log.outcomes[name][-_LATEST:] for name, weight in prefer.items())
-        rows = np.flatnonzero(np.isfinite(had))
-        if len(rows) >= _FEWEST:
-            expected = cross_fitted(log.contexts[-_LATEST:][rows], chosen[rows], np.asarray(had)[rows], arms=arms)
-            found.append(_best("the best by θ̂, a ridge per arm on the contexts, off-policy", log.arms, expected))
-    return found
+    check_preference(prefer, known)
+    chosen, arms = log.chosen[-_LATEST:], len(log.arms)
+    nothing = np.full(len(log), np.nan)
+    parts = [weight * known[name].sign * log.outcomes.get(name, nothing) for name, weight in prefer.items()]
+    had: Vector = np.sum(parts, axis=0)[-_LATEST:]
+    rows = np.flatnonzero(np.isfinite(had))
+    source, wanted = "the one that was chosen", np.eye(arms, dtype=bool)[chosen]
+    if log.contexts is None or len(rows) < _FEWEST:
+        lacks = "contexts" if log.contexts is None else f"{_FEWEST} decisions whose {' and '.join(prefer)} is known"
+        source += f" (the log lacks {lacks}, so no more can be expected)"
+        return [Demand(source=source, adapters=log.arms, wanted=wanted, utilities=None)]
+    expected = cross_fitted(log.contexts[-_LATEST:][rows], chosen[rows], had[rows], arms=arms)
+    return [
+        Demand(source=source, adapters=log.arms, wanted=wanted, utilities=None),
+        _best("the best by θ̂, a ridge per arm on the contexts, off-policy", log.arms, expected),
+    ]
 
 
 def residency(demand: Demand, *, miss_cost: float | None = None) -> Residency:

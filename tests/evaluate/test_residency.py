@@ -1,6 +1,7 @@
 """``banditroute diagnose``: from tables and logs of decisions to a number of resident adapters and an epoch."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -113,8 +114,10 @@ class TestDemand:
         assert gain[0] > 0.2 > 2.0 * gain[1]
 
     def test_table_with_gaps(self):
-        with pytest.raises(InvalidInputError, match="t lacks the outcome of some arms"):
+        with pytest.raises(InvalidInputError, match="t lacks the quality of some arms"):
             demand_of_table(self.table(np.array([[0.5, np.nan]])), QUALITY)
+        with pytest.raises(InvalidInputError, match="t lacks the energy_joules of some arms"):
+            demand_of_table(self.table(np.ones((2, 2))), Preference(quality=1.0, energy_joules=1.0))
 
     def test_log(self, make_log):
         log, world = make_log(1500)
@@ -129,8 +132,12 @@ class TestDemand:
         log.outcomes["quality"][:100] = np.nan
         assert [len(each.wanted) for each in demand_of_log(log, QUALITY)] == [200, 100]
         log.outcomes["quality"][:170] = np.nan
-        assert len(demand_of_log(log, QUALITY)) == 1
-        assert len(demand_of_log(log, Preference(energy_joules=1.0))) == 1
+        (found,) = demand_of_log(log, QUALITY)
+        assert found.source.endswith("(the log lacks 40 decisions whose quality is known, so no more can be expected)")
+        (found,) = demand_of_log(log, Preference(quality=1.0, energy_joules=1.0))
+        assert "40 decisions whose quality and energy_joules is known" in found.source
+        (found,) = demand_of_log(replace(log, contexts=None), QUALITY)
+        assert "the log lacks contexts" in found.source
 
 
 @pytest.fixture(scope="module")
@@ -182,6 +189,7 @@ class TestCommand:
             (["--miss-cost", "-1"], 1, "miss_cost is -1.0"),
             (["--miss-cost", "nan"], 1, "miss_cost is nan"),
             (["--prefer", "cost_usd=1"], 1, "no adapter is worth more than 0 on average"),
+            (["--prefer", "elegance=1"], 1, "elegance"),
             (["--prefer", "quality"], 2, "give OBJECTIVE=WEIGHT"),
         ],
     )
