@@ -66,7 +66,7 @@ def _arms(log: BanditLog) -> Section:
     return Section(
         name="arms",
         title="Arms",
-        says="Means of the outcomes that were reported. Arms were asked different things: they do not say who is better.",
+        says="Means of what was reported. Arms were asked different things: who is better they do not say.",
         table=Table(columns=("arm", "decisions", "share", *log.outcomes), rows=rows),
     )
 
