@@ -4,6 +4,8 @@ import logging
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from banditroute.adapters import AdapterCache, AdapterSpec, Capacity, Polar, SimulatedBackend, lru, polar_plus
 from banditroute.errors import BackendUnavailableError, IncompatibleStoreError, InvalidConfigurationError
@@ -303,6 +305,21 @@ class TestPrefetch:
         ahead.close()
         serve(router, arms=["c"])
         assert cache.resident == {"b", "c"}
+
+    @settings(max_examples=30, deadline=None)
+    @given(st.lists(st.sampled_from("abcdz"), max_size=12), st.integers(1, 3), st.sampled_from([lru, None]))
+    def test_any_queue_is_served_within_the_slots(self, names, slots, control):
+        backend = Backend(slots=slots)
+        arms = [adapter(name) for name in "abcd"] + [Arm(name="z")]
+        router, cache = made(backend=backend, control=control, arms=arms)
+        served = []
+        for decision in cache.prefetch([router.route(X, arms=[name]) for name in names], max_overtaken=4):
+            with decision.lease():
+                served.append(decision.arm)
+                assert len(backend.resident()) <= slots + 1
+        cache.wait()
+        assert sorted(served) == sorted(names)
+        assert cache.failures == 0
 
     def test_bad_bound_is_refused_at_once(self):
         router, cache = made()
