@@ -76,7 +76,7 @@ class Chooser:
     ) -> None:
         self._objectives = objectives
         self._gate = gate
-        self._pager = pager
+        self.pager = pager
         self._scales = Scales(objectives=objectives, states=memory.states, put_state=put_state)
         self._policy = start(learner.policy, objectives=objectives)
         self._shared = self._policy if isinstance(self._policy, SharedPolicyState) else None
@@ -159,13 +159,12 @@ class Chooser:
                 )
                 eligible = admission.positions
             utilities, utility_spreads = utility(signed, means, explored)
-            penalties = self._pager.penalties(preference, request.session)
+            penalties = self.pager.penalties(preference, request.session)
             if penalties is None:
                 penalties = self._no_penalty
             else:
                 utilities = utilities - penalties
-            forced = self._pager.forced(eligible)
-            eligible = eligible if forced is None else forced
+            eligible = (forced := self.pager.forced(eligible)) or eligible
             if gate.accounts.count(request.tags):
                 spends = {name: means[objectives.index(name)] for name in gate.accounts.objectives}
                 if not all(math.isfinite(row.sum()) for row in (utilities, *spends.values())):
@@ -188,8 +187,8 @@ class Chooser:
                 )
             chosen, propensity = draw(probabilities, len(slate.arms), self._rng.random())
             id = _new_id(now)
-            by_tokens = self._enter(id, request, chosen, slate.arms, probabilities, now)
-            self._pager.note(slate.arms[chosen], x, preference, tokens, request.session)
+            reserved, by_tokens = self._enter(id, request, chosen, slate.arms, probabilities, now)
+            self.pager.note(slate.arms[chosen], x, preference, tokens, request.session)
             if gate.watch is not None and mixed is not None:
                 worth = {name: each * self._objectives[name].sign for name, each in preference.items() if each > 0.0}
                 gate.watch.enter(id, chosen, mixed, slate.worth(worth), worth, by_tokens)
@@ -207,7 +206,8 @@ class Chooser:
             x=x,
             now=now,
             ordinal=ordinal,
-            paging=self._pager.paging(slate.arms[chosen]),
+            paging=self.pager.paging(slate.arms[chosen]),
+            reserved=reserved,
         )
 
     def fall_back(
@@ -230,8 +230,9 @@ class Chooser:
         with self._lock:
             ordinal = self._decided
             self._decided += 1
+            reserved: Mapping[str, tuple[float, ...]] = {}
             with suppress(Exception):  # what fails may be the gate itself
-                self._enter(id, request, chosen, names, probabilities, now)
+                reserved, _ = self._enter(id, request, chosen, names, probabilities, now)
         return Slate.blank(names).decision(
             id,
             chosen,
@@ -244,12 +245,9 @@ class Chooser:
             x=x,
             now=now,
             ordinal=ordinal,
-            paging=self._pager.paging(names[chosen]),
+            paging=self.pager.paging(names[chosen]),
+            reserved=reserved,
         )
-
-    def ready(self, arm: str) -> bool:
-        """Whether ``arm`` has no adapter, or one that is resident."""
-        return self._pager.ready(arm)
 
     @property
     def learned(self) -> int:
@@ -272,8 +270,8 @@ class Chooser:
                 if self._shared is not None and (news := self._shared.news()) is not None:
                     self._put_state("policy", news, self._shared.join)
                 self._scales.add(event.arm, outcomes)
-        if self._pager.due:
-            self._pager.plan(self._review, self._untried())
+        if self.pager.due:
+            self.pager.plan(self._review, self._knowledge.untried)
 
     def compare(self, winner: Served, loser: Served) -> tuple[float, float]:
         """What it teaches of the quality of each that the one answer was preferred to the other."""
@@ -302,7 +300,15 @@ class Chooser:
     def report(self, id: str, event: Event, now: float) -> None:
         """Tell the gate what is newly reported, ``now``, of decision ``id``, and learned already."""
         with self._lock:
-            self._gate.report(id, event.arm, event.values, decided_at=event.decided_at, now=now, first=event.first)
+            self._gate.report(
+                id,
+                event.arm,
+                event.values,
+                reserved=event.reserved,
+                known=event.known,
+                decided_at=event.decided_at,
+                now=now,
+            )
 
     def at_gate(self, do: Callable[[Gate], _T]) -> _T:
         """What ``do`` makes of the gate, while nothing passes it."""
@@ -317,11 +323,6 @@ class Chooser:
             outlook = self._look(seen.tokens, belief, seen.x)
             return utility(signed, outlook.means, outlook.explored)
 
-    def _untried(self) -> list[str]:
-        with self._lock:
-            known = self._knowledge.belief.information()
-            return [name for name, nats in zip(self._names, known, strict=True) if nats == 0.0]
-
     def _look(self, tokens: float | None, belief: Belief, x: Vector) -> Outlook:
         return look(
             belief,
@@ -334,14 +335,16 @@ class Chooser:
 
     def _enter(
         self, id: str, request: Request, chosen: int, names: Sequence[str], probabilities: Vector, now: float
-    ) -> tuple[float, float] | None:
-        """Tell the gate of the decision ``id`` for the ``chosen``-th of ``names``; returns what it costs by tokens."""
+    ) -> tuple[Mapping[str, tuple[float, ...]], tuple[float, float] | None]:
+        """Tell the gate of the decision ``id`` for the ``chosen``-th of ``names``.
+
+        Returns what budgets reserve for it, and what it costs by tokens.
+        """
         tokens = None if self._prices is None else tokens_of(request)
         by_tokens = None
         if self._prices is not None and tokens is not None:
             by_tokens = self._prices.by_tokens(self._names.index(names[chosen]), tokens)
-        self._gate.choose(id, chosen, names, probabilities, request.tags, now, by_tokens)
-        return by_tokens
+        return self._gate.choose(id, chosen, names, probabilities, request.tags, now, by_tokens), by_tokens
 
     def refresh(self, memory: Memory) -> None:
         """Believe what is remembered now in place of what was; meanwhile nothing may be learned."""
@@ -365,7 +368,7 @@ class Chooser:
         with self._changing, self._lock:
             self._knowledge.set_arms(arms)
             self._gate.set_arms(arms)
-            self._pager.set_arms(arms)
+            self.pager.set_arms(arms)
             self._seat(arms)
 
     def _share(self, states: Mapping[str, bytes]) -> None:

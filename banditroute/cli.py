@@ -110,6 +110,11 @@ def inspect(records: Records, router: str | None) -> None:
         )
         for name, size in epoch.states.items():
             click.echo(f"  state {name!r}: {size:,} bytes")
+        for each in epoch.budgets:
+            click.echo(
+                f"  budget {each.budget.amount:g} {each.budget.name}: {each.requests:,} requests, {each.spent:.4g} "
+                f"spent (pace {each.pace:.2f}), shadow price {each.shadow_price:.4g}"
+            )
         for arm in epoch.arms:
             counts = ", ".join(f"{count:,} {objective}" for objective, count in arm.counts.items()) or "nothing learned"
             gone = "" if arm.active else " (not active)"

@@ -104,7 +104,7 @@ class Decider:
         Exception
             ``error``, if no other arm is ready.
         """
-        arm = next((arm for arm in decision.ranking[1:] if self._chooser.ready(arm)), None)
+        arm = next((arm for arm in decision.ranking[1:] if self._chooser.pager.ready(arm)), None)
         if arm is None:
             raise error
         trouble = f"adapters: {decision.arm!r} cannot be loaded ({error})"

@@ -72,12 +72,25 @@ class Knowledge:
         """The latest change of everything that changed, oldest first."""
         return self._drift.resets
 
+    @property
+    def untried(self) -> list[str]:
+        """Arms of which nothing was learned."""
+        belief = self.belief
+        return [arm for arm, nats in zip(belief.arms, belief.information(), strict=True) if nats == 0.0]
+
     def learn(self, event: Event) -> None:
         """Learn what is newly known of a decision, whether its arm can still be chosen or not."""
         if event.arm not in self.belief.arms:
             self._history.learn(event.arm, [event])  # for its return
             return
-        changed = self._drift.notice(self.belief, event.arm, event.x, measured(event.values))
+        changed = self._drift.notice(
+            self.belief,
+            event.arm,
+            event.x,
+            measured(event.values),
+            decided_at=event.decided_at,
+            ordinal=event.ordinal,
+        )
         for x, values, decided_at, ordinal, weight in observations_of(event):
             self.belief.update(event.arm, x, values, decided_at=decided_at, ordinal=ordinal, weight=weight)
         for objective in changed:

@@ -18,6 +18,8 @@ from banditroute.beliefs.statistics import ArmStatistics
 from banditroute.errors import InvalidConfigurationError, InvalidFeedbackError, InvalidRequestError
 from banditroute.history import fold_with
 from banditroute.learners import Learner, ThompsonSampling
+from banditroute.limits.accounts import recorded
+from banditroute.limits.budget import Spend
 from banditroute.types import Vector
 
 if TYPE_CHECKING:
@@ -64,12 +66,10 @@ class EpochRecord:
         Outcomes that are not folded yet, and how long ago the oldest of them was received.
     spend_usd
         Sum of the costs that were reported and are held.
-    snapshots
-        Versions to go back to.
-    states
-        Name of a piece of the router's other state -> its size in bytes.
-    arms
-        What is known of each arm.
+    snapshots, states
+        Versions to go back to; and name of a piece of the router's other state -> its size in bytes.
+    budgets, arms
+        How each of the router's budgets stands, all its processes together; what is known of each arm.
     """
 
     id: int
@@ -85,6 +85,7 @@ class EpochRecord:
     spend_usd: float
     snapshots: tuple[int, ...]
     states: Mapping[str, int]
+    budgets: tuple[Spend, ...]
     arms: tuple[ArmRecord, ...]
 
 
@@ -140,13 +141,13 @@ class Records:
 
         return [
             EpochRecord(
-                arms=self._arms(figures["dimension"], active, statistics),
-                lag_seconds=0.0 if oldest is None else max(0.0, time.time() - oldest),
-                **figures,
+                arms=self._arms(epoch.figures["dimension"], epoch.arms, epoch.statistics),
+                lag_seconds=0.0 if epoch.oldest is None else max(0.0, time.time() - epoch.oldest),
+                states={name: len(blob) for name, blob in epoch.states.items()},
+                budgets=recorded(epoch.states.get("budgets", b"{}"), epoch.tallies, time.time()),
+                **epoch.figures,
             )
-            for figures, oldest, active, statistics in self._read(
-                lambda connection: list(inspection.epochs(connection, router))
-            )
+            for epoch in self._read(lambda connection: list(inspection.epochs(connection, router)))
         ]
 
     def correct(self, decision_id: str, **outcomes: float) -> None:
@@ -364,8 +365,7 @@ class Records:
 
     def _read(self, transaction: Callable[[Connection], _T]) -> _T:
         self._database.prepare()
-        with self._database.engine.connect() as connection, self._database.reading(connection):
-            return transaction(connection)
+        return self._database.read(transaction)
 
     def _write(self, transaction: Callable[[Connection], _T]) -> _T:
         self._database.prepare()

@@ -83,10 +83,9 @@ class Router(Listener, Steering):
     breaker
         When to leave a failing arm alone; None: never.
     budgets
-        What may be spent; each process keeps its own.
+        What may be spent, by all processes that share the store together.
     adapters
-        What holds the arms' adapters. Those never tried are expected to be perfect, and the default learner is
-        ``LinUCB(alpha=3.0, belief=Linear(), context_exploration=1.0)``.
+        What holds the arms' adapters; with it, those never tried are expected to be perfect, and are believed apart.
     switching
         What is lost when a session goes on with another arm than its last, by objective: ``{"latency_seconds": 0.8}``.
     traffic
@@ -190,6 +189,8 @@ class Router(Listener, Steering):
                     utility_range=utility_range,
                     states=memory.states,
                     put_state=self._store.put_state,
+                    tallies=memory.tallies,
+                    add_tally=self._add_tally,
                 ),
                 pager=Pager(
                     arms=self._arms,

@@ -75,6 +75,7 @@ class Slate(NamedTuple):
         now: float,
         ordinal: int,
         paging: Paging | None,
+        reserved: Mapping[str, tuple[float, ...]],
     ) -> Decision:
         """The decision for the ``chosen``-th arm."""
         return Decision(
@@ -99,4 +100,5 @@ class Slate(NamedTuple):
             input_tokens=request.input_tokens,
             ordinal=ordinal,
             paging=paging,
+            reserved=reserved,
         )

@@ -15,7 +15,7 @@ from banditroute.limits.constraints import Limits
 from banditroute.limits.guard import Guard, Mode, Rollout, check_mode
 from banditroute.limits.traffic import Share, check_shares
 from banditroute.store.base import Store
-from banditroute.types import Arm
+from banditroute.types import Arm, Tally
 
 
 class Steering:
@@ -55,6 +55,12 @@ class Steering:
     def rollout(self) -> Rollout | None:
         """How far the guard lets the learner decide, and on what evidence; None without a guard."""
         return self._chooser.at_gate(lambda gate: None if gate.watch is None else gate.watch.rollout())
+
+    def _add_tally(self, budget: str, tally: Tally) -> None:
+        def told(joint: Tally, added: Tally) -> None:
+            self._chooser.at_gate(lambda gate: gate.accounts.hear(budget, joint, added))
+
+        self._store.add_tally(budget, tally, told)
 
     def add_arm(self, arm: Arm | str, *, traffic: Share | None = None) -> None:
         """Let an arm be chosen from now on, in this process; it comes last in a decision's arrays.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -251,6 +251,42 @@ class Feedback:
             )
 
 
+class Tally(NamedTuple):
+    """What is counted for a budget: by all processes together, or what one of them adds.
+
+    Attributes
+    ----------
+    period
+        Number of the hour or day since 1970; 0 for what has no period.
+    requests
+        How many requests were counted in it.
+    spent
+        What they took or are expected to take, in dollars or joules.
+    balance
+        What is left of their allowance, below 0 for a debt.
+
+    Examples
+    --------
+    >>> Tally(requests=1, spent=0.5) + Tally(requests=1, spent=0.25)
+    Tally(period=0, requests=2, spent=0.75, balance=0.0)
+    >>> Tally(period=8, requests=3, spent=0.5) + Tally(period=9, requests=1, spent=0.25)
+    Tally(period=9, requests=1, spent=0.25, balance=0.0)
+    """
+
+    period: int = 0
+    requests: int = 0
+    spent: float = 0.0
+    balance: float = 0.0
+
+    def __add__(self, other: Tally) -> Tally:  # type: ignore[override]
+        """Both together; only the later period counts."""
+        if self.period != other.period:
+            return max(self, other)
+        return Tally(
+            self.period, self.requests + other.requests, self.spent + other.spent, self.balance + other.balance
+        )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Decision:
     """What ``route()`` returns: the arm to use, and why.
@@ -288,6 +324,9 @@ class Decision:
         How many decisions the router had made before it, those of earlier processes included.
     paging
         Whether the arm's adapter is resident, and what paging it in is expected to take; None for an arm without one.
+    reserved
+        What it is expected to take, in dollars or joules, for each budget that counts it; where the arm has token
+        prices, then what its input costs, and each token of its output.
 
     Examples
     --------
@@ -320,6 +359,7 @@ class Decision:
     input_tokens: int | None = None
     ordinal: int = 0
     paging: Paging | None = None
+    reserved: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
     @property
     def fell_back(self) -> bool:

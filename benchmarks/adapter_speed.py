@@ -79,7 +79,8 @@ def _measure(count: int, seed: int) -> dict[tuple[str, str], float]:
         ("cache_adds", "microseconds"): with_cache - without,
         ("controller", "milliseconds"): 1e3
         * _seconds(lambda: controller.plan(means, spreads, costs, arms=names, resident=names[:SLOTS], slots=SLOTS)),
-        ("plan", "milliseconds"): 1e3 * _seconds(lambda: chooser._pager.plan(chooser._review, chooser._untried())),
+        ("plan", "milliseconds"): 1e3
+        * _seconds(lambda: chooser.pager.plan(chooser._review, chooser._knowledge.untried)),
     }
 
 

@@ -16,6 +16,9 @@ from click.testing import CliRunner
 
 import banditroute
 from banditroute.cli import main
+from banditroute.limits import Budget
+from banditroute.router import Router
+from banditroute.store import SQLStore
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -126,6 +129,16 @@ class TestDatabase:
         assert "state 'budget': 4 bytes" in output
         assert re.search(r"arm 'small': .*quality; \d+\.\d nats", output)
         assert self.say("inspect", f"sqlite:///{path}", "--router", "other") == "nothing is recorded\n"
+
+    def test_inspect_shows_budgets(self, tmp_path):
+        url = f"sqlite:///{tmp_path / 'budgets.db'}"
+        budgets = [Budget(usd=0.5), Budget(joules=2e6, per="day", tag="batch")]
+        with Router(arms=["small", "large"], features=1, budgets=budgets, store=SQLStore(url)) as router:
+            for tags in ([], ["batch"], ["batch"]):
+                router.feedback(router.route([0.0], tags=tags).id, cost_usd=0.25, energy_joules=7e3)
+        output = self.say("inspect", url)
+        assert "budget 0.5 cost_usd per request: 3 requests, 0.75 spent (pace 0.50), shadow price 0\n" in output
+        assert "budget 2e+06 energy_joules per day batch: 2 requests, 1.4e+04 spent (pace " in output
 
     def test_verify_and_rebuild(self, path):
         assert self.say("db", "verify", path) == "no damage, and the sums are those of the log\n"

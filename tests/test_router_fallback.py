@@ -83,7 +83,7 @@ class FailingBelief(Linear):
                 switch.strike()
                 return super().predict(x)
 
-        return Belief(spec=self, **settings)
+        return Belief(spec=self, like=settings.pop("like", None), **settings)
 
 
 class NaNBelief(FailingBelief):
@@ -95,7 +95,7 @@ class NaNBelief(FailingBelief):
                 means, *spreads = super().predict(x)
                 return means * (math.nan if switch.on else 1.0), *spreads
 
-        return Belief(spec=self, **settings)
+        return Belief(spec=self, like=settings.pop("like", None), **settings)
 
 
 class TroubledStore(MemoryStore):

@@ -7,8 +7,10 @@ outlier decides alone. Two sums rise with outcomes above and below expectation a
 
     up   = max(0, up + z - slack)        down = max(0, down - z - slack)
 
-When one of them passes the threshold, the statistics of that objective of that arm are scaled down to the weight of a
-few observations; what other objectives, other arms and the part that arms share have learned stays.
+When one of them passes the threshold, the change is taken to have come when it last was 0 (the maximum likelihood
+estimate of the change point). What that objective of that arm taught since then stays; what it taught before is scaled
+down to the weight of a few observations. What other objectives, other arms and the part that arms share have learned
+stays as well.
 
 A store keeps adding to the statistics, and knows nothing of this. So the weight that is taken off is itself kept, as
 statistics of negative weight in the router's durable state, and merged with the stored ones whenever a belief is made
@@ -24,18 +26,20 @@ import base64
 import json
 import logging
 import math
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import NamedTuple, TypeAlias
 
 from banditroute._validate import number
-from banditroute.beliefs.base import Belief, BeliefSpec
+from banditroute.beliefs.base import Belief, BeliefSpec, Observation
 from banditroute.beliefs.statistics import ArmStatistics
 from banditroute.errors import IncompatibleStoreError, InvalidConfigurationError
 from banditroute.types import Vector
 
 _FARTHEST = 4.0  # noises that one outcome counts for at most
 _LEAST = 30  # outcomes that tell the noise, before any is judged by it
+_LATEST = 500  # outcomes since a change, at most
 
 _log = logging.getLogger("banditroute")
 _Resets: TypeAlias = dict[tuple[str, str], tuple["Reset", bytes]]  # each with the statistics that it takes off
@@ -54,7 +58,7 @@ class PageHinkley:
         Sum of shifts beyond the slack at which the arm counts as changed; above 0. A shift of ``h`` noises is found
         after about ``threshold / (h - slack)`` outcomes.
     worth
-        How many observations all that was learned before a change is worth after it; above 0.
+        How many observations all that was learned before a change is worth after it, beside what came since; above 0.
 
     Raises
     ------
@@ -99,21 +103,35 @@ class Reset(NamedTuple):
 class _Sums:
     """The test of one objective of one arm since its last change."""
 
-    __slots__ = ("down", "n", "squares", "up")
+    __slots__ = ("down", "n", "since_down", "since_up", "squares", "up")
 
     def __init__(self) -> None:
         self.n, self.squares, self.up, self.down = 0, 0.0, 0.0, 0.0
+        self.since_up: deque[Observation] = deque(maxlen=_LATEST)  # since that sum was last 0
+        self.since_down: deque[Observation] = deque(maxlen=_LATEST)
 
-    def add(self, residual: float, test: PageHinkley) -> bool:
+    def add(self, observation: Observation, residual: float, test: PageHinkley) -> bool:
         """Take one residual; whether the arm has changed."""
         if self.n >= _LEAST:
             noise = math.sqrt(self.squares / self.n)
             z = min(max(residual / noise, -_FARTHEST), _FARTHEST) if noise > 0.0 else 0.0
-            self.up = max(0.0, self.up + z - test.slack)
-            self.down = max(0.0, self.down - z - test.slack)
+            self.up = self._moved(self.up + z - test.slack, self.since_up, observation)
+            self.down = self._moved(self.down - z - test.slack, self.since_down, observation)
         self.n += 1
         self.squares += residual * residual
         return max(self.up, self.down) > test.threshold
+
+    def latest(self) -> list[Observation]:
+        """What came since the change."""
+        return list(self.since_up if self.up > self.down else self.since_down)
+
+    @staticmethod
+    def _moved(sum_: float, since: deque[Observation], observation: Observation) -> float:
+        if sum_ <= 0.0:
+            since.clear()
+            return 0.0
+        since.append(observation)
+        return sum_
 
 
 class Drift:
@@ -155,7 +173,16 @@ class Drift:
         known = list(self._resets.values())  # at once: a refresh may add to them meanwhile
         return tuple(sorted((reset for reset, _ in known), key=lambda reset: reset.decided_at))
 
-    def notice(self, belief: Belief, arm: str, x: Vector, values: Mapping[str, float]) -> list[str]:
+    def notice(
+        self,
+        belief: Belief,
+        arm: str,
+        x: Vector,
+        values: Mapping[str, float],
+        *,
+        decided_at: float = 0.0,
+        ordinal: int = 0,
+    ) -> list[str]:
         """Compare outcomes with what ``belief``, which has yet to learn them, expects; the objectives that changed."""
         believed = [name for name in values if name in belief.objectives]
         if self._test is None or not believed:
@@ -165,29 +192,36 @@ class Drift:
             name
             for name in believed
             if self._sums.setdefault((arm, name), _Sums()).add(
-                values[name] - float(means[belief.objectives.index(name)]), self._test
+                Observation(x, {name: values[name]}, decided_at, ordinal),
+                values[name] - float(means[belief.objectives.index(name)]),
+                self._test,
             )
         ]
 
     def reset(self, statistics: Mapping[str, bytes], arm: str, objective: str, decided_at: float) -> dict[str, bytes]:
-        """Let go of what an objective of an arm taught, but for a little; what is left of all ``statistics``."""
-        del self._sums[arm, objective]
+        """Let go of what an objective of an arm taught before it changed, but for a little; what is left of all."""
+        since = self._belief.fold(None, self._sums.pop((arm, objective)).latest(), dimension=self._dimension)
         held = ArmStatistics.from_bytes(statistics[arm])
-        group = next(group for group in held.groups if objective in group.objectives)
-        worth = group.n if self._test is None else self._test.worth
-        if group.n <= worth:
+        held.groups = [
+            group.split([objective])[0] if len(group.objectives) > 1 else group
+            for group in held.groups
+            if objective in group.objectives
+        ]
+        back = self._belief.scale(since, -1.0, dimension=self._dimension)
+        before_it = ArmStatistics.from_bytes(self._belief.merge([held.to_bytes(), back], dimension=self._dimension))
+        n = sum(group.n for group in before_it.groups)
+        worth = n if self._test is None else self._test.worth
+        if n <= worth:
             return dict(statistics)
-        held.groups = [group.split([objective])[0]]
-        held.groups[0].scale(worth / group.n - 1.0)
-        taken = held.to_bytes()
+        for group in before_it.groups:
+            group.scale(worth / n - 1.0)
+        taken = before_it.to_bytes()
         last, before = self._resets.get((arm, objective), (None, None))
         times = 1 if last is None else last.times + 1
         off = taken if before is None else self._belief.merge([before, taken], dimension=self._dimension)
         self._resets[arm, objective] = Reset(arm, objective, decided_at, times), off
         self._put_state("drift", _to_bytes({self._features_version: self._resets}), _joined)
-        _log.warning(
-            "%s of arm %r has changed: %.0f observations of it now count as %g", objective, arm, group.n, worth
-        )
+        _log.warning("%s of arm %r has changed: %.0f observations of it now count as %g", objective, arm, n, worth)
         return {**statistics, arm: self._belief.merge([statistics[arm], taken], dimension=self._dimension)}
 
     def discounted(

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from typing import Any
-
-import numpy as np
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import TypeAlias
 
 from banditroute.limits.allowance import PerPeriod, PerRequest
 from banditroute.limits.budget import Budget, Spend
 from banditroute.limits.ledger import Ledger
-from banditroute.limits.pacer import Pacer, rearranged
-from banditroute.types import Vector
+from banditroute.limits.pacer import Pacer
+from banditroute.types import Tally, Vector
 
-_AVERAGED = 300  # requests over which what an arm is expected to take is averaged
-_LEAST_SHARE = 1.0 / 3.0  # of that average: a linear belief can expect less than nothing of single requests
+Reserved: TypeAlias = tuple[float, ...]
+"""What a request is expected to take; then, where that is known, what its input costs, and each token of its output."""
 
 
 class Account:
-    """Keeps one budget. Not thread-safe: the chooser holds a lock.
+    """Keeps one budget, together with the other processes that keep it. Not thread-safe: the chooser holds a lock.
 
     Parameters
     ----------
@@ -27,27 +25,31 @@ class Account:
     arms
         K, how many there are.
     state
-        What ``state`` gave before.
+        What ``state`` gave before, in whichever process.
+    tally
+        What all processes have counted so far.
+    add
+        Adds to what all processes count.
     """
 
-    def __init__(self, *, budget: Budget, arms: int, state: Mapping[str, Any] | None = None) -> None:
-        state = {"spent": 0.0, "price": None, "allowance": {}} if state is None else state
+    def __init__(
+        self, *, budget: Budget, arms: int, state: Mapping[str, float], tally: Tally, add: Callable[[Tally], None]
+    ) -> None:
         self.budget = budget
-        self._ledger = Ledger(settle_seconds=budget.settle_seconds, spent=state["spent"])
-        self._pacer = Pacer(arms=arms, price=state["price"])
+        self._ledger = Ledger(settle_seconds=budget.settle_seconds)
+        self._pacer = Pacer(arms=arms, price=state.get("price"))
         self._allowance: PerRequest | PerPeriod
         if budget.seconds is None:
-            self._allowance = PerRequest(amount=budget.amount, **state["allowance"])
+            self._allowance = PerRequest(amount=budget.amount, tally=tally)
         else:
-            self._allowance = PerPeriod(amount=budget.amount, seconds=budget.seconds, **state["allowance"])
-        self._expected = np.zeros(arms)
-        self._averages = np.zeros(arms)
-        self._seen = 0
+            self._allowance = PerPeriod(
+                amount=budget.amount, seconds=budget.seconds, tally=tally, gap=state.get("gap", 0.0)
+            )
+        self._add = add
+        self._unheard = Tally(period=tally.period)  # added here, and not yet in what was heard
 
     def set_arms(self, kept: Sequence[int | None]) -> None:
         """Price other arms from now on, given the positions that they had before, None for a new one."""
-        self._expected = rearranged(self._expected, kept, 0.0)
-        self._averages = rearranged(self._averages, kept, 0.0)
         self._pacer.set_arms(kept)
 
     def counts(self, tags: Collection[str]) -> bool:
@@ -59,68 +61,78 @@ class Account:
         """Points of utility for one unit of spend."""
         return self._pacer.price
 
-    def expect(self, spends: Vector) -> Vector:
-        """What each arm is expected to take ``(K,)``, made plausible: no less than a third of its average."""
-        self._seen += 1
-        expected: Vector = np.maximum(spends, _LEAST_SHARE * self._averages)
-        self._averages += (expected - self._averages) / min(self._seen, _AVERAGED)
-        self._expected = expected
-        return expected
-
-    def pace(self, utilities: Vector, spreads: Vector, positions: Sequence[int], now: float) -> None:
-        """See a request whose arms are worth ``utilities (K,)`` and take what ``expect`` said."""
+    def pace(self, utilities: Vector, spreads: Vector, expected: Vector, positions: Sequence[int], now: float) -> None:
+        """See a request whose arms are worth ``utilities (K,)`` and expected to take ``expected (K,)``."""
         self._begin(now)
-        self._pacer.observe(utilities, spreads, self._expected, positions, self._allowance.target(now))
+        self._pacer.observe(utilities, spreads, expected, positions, self._allowance.target(now))
 
-    def afford(self, positions: Sequence[int], now: float) -> list[int]:
-        """Those of ``positions`` that the budget can bear for this request, at least the cheapest."""
-        # A call may turn out dearer than expected of it: what is at risk is at least the arm's average.
-        at_risk = np.maximum(self._expected, self._averages)
+    def afford(self, at_risk: Vector, positions: Sequence[int], now: float) -> list[int]:
+        """Those of ``positions`` that the budget can bear if the arms take ``at_risk (K,)``, at least the cheapest."""
         return self._pacer.afford(at_risk, positions, self._allowance.most(now))
 
-    def reserve(
+    def reserve(self, id: str, reserved: Reserved, expected: Vector, probabilities: Vector, now: float) -> None:
+        """Enter a request, its arms being expected to take ``expected`` and chosen with ``probabilities``."""
+        self._begin(now)
+        self._pacer.learn(float(probabilities @ expected))
+        self._ledger.reserve(id, reserved[0], now)
+        self._count(self._allowance.enter(reserved[0], float(expected.min()), now))
+
+    def settle(
         self,
         id: str,
-        chosen: int,
-        positions: Sequence[int],
-        probabilities: Vector,
+        reserved: Reserved,
+        values: Mapping[str, float],
+        known: Collection[str],
+        decided_at: float,
         now: float,
-        by_tokens: tuple[float, float] | None,
     ) -> None:
-        """Enter a request for the ``chosen``-th of ``positions``, with what was expected last."""
+        """Enter what a request took, if the outcomes ``values`` say so first; those ``known`` were reported before."""
         self._begin(now)
-        expected = self._expected[positions]
-        spend = float(expected[chosen])
-        self._pacer.learn(float(probabilities @ expected))
-        self._ledger.reserve(id, spend, now, by_tokens if self.budget.usd is not None else None)
-        self._allowance.enter(spend, float(expected.min()), now)
+        settling = [self.budget.objective, "output_tokens"][: len(reserved)]
+        first = next((name for name in settling if name in values), None)
+        late = now >= decided_at + self.budget.settle_seconds
+        if first is None or late or any(name in known for name in settling) or self._is_over(decided_at):
+            return
+        took = values[first] if first == self.budget.objective else reserved[1] + values[first] * reserved[2]
+        self._ledger.strike(id)
+        self._count(self._allowance.correct(took - reserved[0]))
 
-    def settle(self, id: str, values: Mapping[str, float], now: float) -> None:
-        """Enter what a request took, if the outcomes ``values`` say so."""
-        self._begin(now)
-        amount = values.get(self.budget.objective)
-        if amount is None and "output_tokens" in values:
-            amount = self._ledger.cost(id, values["output_tokens"])
-        if amount is not None:
-            self._allowance.correct(self._ledger.settle(id, amount))
+    def hear(self, joint: Tally, added: Tally) -> None:
+        """Go on from what all processes have counted, this one's ``added`` included."""
+        if joint.period != self._allowance.tally.period:
+            return
+        if added.period == joint.period:
+            self._unheard += Tally(added.period, -added.requests, -added.spent, -added.balance)
+        self._allowance.hear(joint + self._unheard)
 
     def spend(self, now: float) -> Spend:
         """How the budget stands."""
         self._begin(now)
+        tally = self._allowance.tally
         return Spend(
             budget=self.budget,
-            requests=self._allowance.requests,
-            spent=self._ledger.spent,
+            requests=tally.requests,
+            spent=tally.spent - self._ledger.reserved,
             reserved=self._ledger.reserved,
             granted=self._allowance.granted(now),
             shadow_price=self.price,
         )
 
-    def state(self) -> dict[str, Any]:
-        """What to begin with another time; by then, what is not settled is settled as expected."""
-        return {"spent": self._ledger.committed, "price": self.price, "allowance": self._allowance.state()}
+    def state(self) -> dict[str, float]:
+        """What to begin with another time, beside the tally."""
+        gap = self._allowance.gap if isinstance(self._allowance, PerPeriod) else 0.0
+        return {"price": self.price, "gap": gap}
+
+    def _count(self, tally: Tally) -> None:
+        self._unheard += tally
+        self._add(tally)
+
+    def _is_over(self, decided_at: float) -> bool:
+        """Whether the period of a request made at that time is over."""
+        return self.budget.seconds is not None and int(decided_at // self.budget.seconds) < self._allowance.tally.period
 
     def _begin(self, now: float) -> None:
         if self._allowance.begin(now):
             self._ledger.clear()
+            self._unheard = Tally(period=self._allowance.tally.period)
         self._ledger.expire(now)

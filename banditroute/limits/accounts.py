@@ -3,13 +3,41 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import asdict
 
 import numpy as np
 
-from banditroute.limits.account import Account
+from banditroute.limits.account import Account, Reserved
 from banditroute.limits.budget import Budget, Spend
-from banditroute.types import Vector
+from banditroute.limits.pacer import rearranged
+from banditroute.types import Tally, Vector
+
+_AVERAGED = 300  # requests over which what an arm is expected to take is averaged
+_LEAST_SHARE = 1.0 / 3.0  # of that average: a linear belief can expect less than nothing of single requests
+
+
+class _Expected:
+    """What each arm is expected to take of one objective, made plausible: no less than a third of its average."""
+
+    def __init__(self, arms: int) -> None:
+        self.now = np.zeros(arms)
+        self.average = np.zeros(arms)
+        self._seen = 0
+
+    def see(self, spends: Vector) -> None:
+        self._seen += 1
+        self.now = np.maximum(spends, _LEAST_SHARE * self.average)
+        self.average += (self.now - self.average) / min(self._seen, _AVERAGED)
+
+    @property
+    def at_risk(self) -> Vector:
+        """At least the average: a call may turn out dearer than expected of it."""
+        most: Vector = np.maximum(self.now, self.average)
+        return most
+
+    def set_arms(self, kept: Sequence[int | None]) -> None:
+        self.now, self.average = (rearranged(array, kept, 0.0) for array in (self.now, self.average))
 
 
 class Accounts:
@@ -22,7 +50,11 @@ class Accounts:
     arms
         Names of all K arms.
     blob
-        What ``to_bytes`` gave before.
+        What ``to_bytes`` gave before, in whichever process.
+    tallies
+        Budget, by its name -> what all processes have counted for it.
+    add
+        Adds to what all processes count for the budget of a name.
 
     Attributes
     ----------
@@ -30,22 +62,47 @@ class Accounts:
         What is counted, by name.
     """
 
-    def __init__(self, *, budgets: Sequence[Budget], arms: Sequence[str], blob: bytes | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        budgets: Sequence[Budget],
+        arms: Sequence[str],
+        blob: bytes | None,
+        tallies: Mapping[str, Tally],
+        add: Callable[[str, Tally], None],
+    ) -> None:
         kept = json.loads(blob or b"{}")
-        self._accounts = [Account(budget=budget, arms=len(arms), state=kept.get(_key(budget))) for budget in budgets]
+        self._accounts = {
+            budget.name: Account(
+                budget=budget,
+                arms=len(arms),
+                state={name: float(value) for name, value in kept.get(budget.name, {}).get("state", {}).items()},
+                tally=tallies.get(budget.name, Tally()),
+                add=lambda tally, name=budget.name: add(name, tally),  # type: ignore[misc]
+            )
+            for budget in budgets
+        }
         self._arms = list(arms)
         self.objectives = sorted({budget.objective for budget in budgets})
+        self._expected = {name: _Expected(len(arms)) for name in self.objectives}
 
     def set_arms(self, arms: Sequence[str]) -> None:
         """Price these arms from now on."""
         kept = [self._arms.index(arm) if arm in self._arms else None for arm in arms]
-        for account in self._accounts:
+        for account in self._accounts.values():
             account.set_arms(kept)
+        for expected in self._expected.values():
+            expected.set_arms(kept)
         self._arms = list(arms)
 
     def count(self, tags: Collection[str]) -> bool:
         """Whether some budget counts a request with these tags."""
-        return any(account.counts(tags) for account in self._accounts)
+        return any(account.counts(tags) for account in self._accounts.values())
+
+    @property
+    def prices(self) -> tuple[float, ...]:
+        """The shadow price of each budget."""
+        return tuple(account.price for account in self._accounts.values())
 
     def pace(
         self,
@@ -69,16 +126,21 @@ class Accounts:
         positions
             Of the arms that may be chosen, at least one.
         """
-        accounts = [account for account in self._accounts if account.counts(tags)]
-        expected = [account.expect(spends[account.budget.objective]) for account in accounts]
+        for objective, spend in spends.items():
+            self._expected[objective].see(spend)
+        counting = [
+            (account, self._expected[account.budget.objective])
+            for account in self._accounts.values()
+            if account.counts(tags)
+        ]
         left, off = list(positions), np.zeros(len(utilities))
-        for account, spend in zip(accounts, expected, strict=True):
-            off += account.price * spend
-        for account, spend in zip(accounts, expected, strict=True):
-            off -= account.price * spend  # each is priced as the others stand
-            account.pace(utilities - off, spreads, positions, now)
-            off += account.price * spend
-            left = account.afford(left, now)
+        for account, expected in counting:
+            off += account.price * expected.now
+        for account, expected in counting:
+            off -= account.price * expected.now  # each is priced as the others stand
+            account.pace(utilities - off, spreads, expected.now, positions, now)
+            off += account.price * expected.now
+            left = account.afford(expected.at_risk, left, now)
         return off, left
 
     def reserve(
@@ -90,30 +152,54 @@ class Accounts:
         tags: Collection[str],
         now: float,
         by_tokens: tuple[float, float] | None,
-    ) -> None:
+    ) -> dict[str, Reserved]:
         """Enter a decision for the ``chosen``-th of the arms ``among``, as likely as ``probabilities`` say.
 
-        ``by_tokens`` is as in ``Ledger.reserve``.
+        ``by_tokens`` is what its input costs, and each token of its output; None where that is not known. Returns what
+        each budget, by its name, has reserved.
         """
         positions = [self._arms.index(name) for name in among]
-        for account in self._accounts:
+        found = {}
+        for name, account in self._accounts.items():
             if account.counts(tags):
-                account.reserve(id, chosen, positions, probabilities, now, by_tokens)
+                expected = self._expected[account.budget.objective].now[positions]
+                reserved = (float(expected[chosen]), *((account.budget.usd and by_tokens) or ()))
+                account.reserve(id, reserved, expected, probabilities, now)
+                found[name] = reserved
+        return found
 
-    def settle(self, id: str, values: Mapping[str, float], now: float) -> None:
-        """Enter what a request took, where the outcomes ``values`` say so."""
-        for account in self._accounts:
-            account.settle(id, values, now)
+    def settle(
+        self,
+        id: str,
+        reserved: Mapping[str, Reserved],
+        values: Mapping[str, float],
+        known: Collection[str],
+        decided_at: float,
+        now: float,
+    ) -> None:
+        """Enter what a request took, where the outcomes ``values`` say so and none of the ``known`` did before."""
+        for name, account in self._accounts.items():
+            if name in reserved:
+                account.settle(id, reserved[name], values, known, decided_at, now)
+
+    def hear(self, budget: str, joint: Tally, added: Tally) -> None:
+        """Go on from what all processes have counted for the budget of that name, this one's ``added`` included."""
+        self._accounts[budget].hear(joint, added)
 
     def spends(self, now: float) -> tuple[Spend, ...]:
         """How each budget stands."""
-        return tuple(account.spend(now) for account in self._accounts)
+        return tuple(account.spend(now) for account in self._accounts.values())
 
     def to_bytes(self) -> bytes:
-        """What to begin with another time, as JSON."""
-        return json.dumps({_key(account.budget): account.state() for account in self._accounts}).encode()
+        """What to begin with another time beside the tallies, as JSON."""
+        kept = {
+            name: {"budget": asdict(account.budget), "state": account.state()}
+            for name, account in self._accounts.items()
+        }
+        return json.dumps(kept).encode()
 
 
-def _key(budget: Budget) -> str:
-    """What an account is kept under: another amount continues it."""
-    return f"{budget.objective} per {budget.per} {budget.tag or ''}"
+def recorded(blob: bytes, tallies: Mapping[str, Tally], now: float) -> tuple[Spend, ...]:
+    """How the budgets stand that a router kept, given what ``to_bytes`` gave and what all processes have counted."""
+    budgets = [Budget(**kept["budget"]) for kept in json.loads(blob).values()]
+    return Accounts(budgets=budgets, arms=[], blob=blob, tallies=tallies, add=lambda budget, tally: None).spends(now)

@@ -1,18 +1,23 @@
 """Allowances: how much of a budget the next requests may take, and how much one of them at most.
 
 Both kinds pay back what was spent too much, and a call so dear that it would put the budget far behind is not made:
-what is at risk at any time is what ``30 + n / 200`` requests may take, n being the requests so far. Without that bound
-a few calls of an arm that costs hundreds of average requests decide over the whole.
+what is at risk at any time is what ``20 + n / 200`` requests may take, n being the requests so far. Without that bound
+a few calls of an arm that costs hundreds of average requests decide over the whole. Less than half as much can be
+saved: what was left over for long is not spent all at once when arms or prices change.
+
+Both keep a tally that other processes add to as well: each change is applied here and returned, to be added there.
 """
 
 from __future__ import annotations
 
-_FIRST_CREDIT = 30.0  # requests' worth
+from banditroute.types import Tally
+
+_FIRST_CREDIT = 20.0  # requests' worth
 _CREDIT = 0.005  # more of it for each request: half a percent of what was ever granted
-_SAVED = 1.0
-_HORIZON = 100.0  # requests within which a deviation is paid back
-_MARGIN = 0.98  # aimed at, since a deviation is only paid back after it was made
-_RECENT = 30  # gaps between requests over which the usual one is averaged
+_SAVED = 0.4  # of that much
+_REPAID = 100.0  # requests within which a debt is paid back
+_USED = 30.0  # and within which savings are used
+_RECENT = 30  # requests over which the usual gap between two is averaged
 _LONGEST = 10.0  # usual gaps
 
 
@@ -27,61 +32,65 @@ class PerRequest:
     ----------
     amount
         For each request.
-    requests, balance
-        How many there were, and what is left of their allowance; below 0 where they took more.
+    tally
+        What all processes have counted so far.
 
     Examples
     --------
     >>> allowance = PerRequest(amount=0.01)
     >>> allowance.enter(0.02, least=0.001, now=0.0)
-    >>> allowance.balance, round(allowance.target(0.0), 5)  # 0.98 x 0.01 - 0.01 / 100
-    (-0.01, 0.0097)
+    Tally(period=0, requests=1, spent=0.02, balance=-0.01)
+    >>> round(allowance.target(0.0), 5)  # 0.01 - 0.01 / 100
+    0.0099
     """
 
-    def __init__(self, *, amount: float, requests: int = 0, balance: float = 0.0) -> None:
-        self.requests = requests
-        self.balance = balance
+    def __init__(self, *, amount: float, tally: Tally = Tally()) -> None:  # noqa: B008
+        self.tally = tally
         self._amount = amount
 
     def begin(self, now: float) -> bool:
         """Whether a new period begins; never."""
         return False
 
-    def enter(self, spend: float, least: float, now: float) -> None:
+    def enter(self, spend: float, least: float, now: float) -> Tally:
         """Count a request that is expected to take ``spend``, and of the cheapest arm ``least``."""
-        owed = self.balance < -_credit(self.requests) * self._amount
+        owed = self.tally.balance < -_credit(self.tally.requests) * self._amount
         # What no choice could have saved is no debt: it would be paid back long after the budget has become feasible.
-        self.balance += (max(self._amount, least) if owed else self._amount) - spend
-        self.requests += 1
-        self.correct(0.0)
+        return self._add(1, spend, (max(self._amount, least) if owed else self._amount) - spend)
 
-    def correct(self, more: float) -> None:
+    def correct(self, more: float) -> Tally:
         """Take into account that a request took so much ``more`` than was expected of it."""
-        # What was left unspent long ago is not carried: it would be spent all at once.
-        self.balance = min(self.balance - more, _SAVED * _credit(self.requests) * self._amount)
+        return self._add(0, more, -more)
+
+    def hear(self, tally: Tally) -> None:
+        """Go on from what all processes have counted by now."""
+        self.tally = tally
 
     def target(self, now: float) -> float:
         """What the next requests may take, each on average."""
-        return _MARGIN * self._amount + self.balance / _HORIZON
+        balance = self.tally.balance
+        return self._amount + balance / (_REPAID if balance < 0.0 else _USED)
 
     def most(self, now: float) -> float:
-        """What the next request may take at most."""
-        return self.balance + (1.0 + _credit(self.requests)) * self._amount
+        """What the next request may take at most; never less than the amount, which leaves the balance as it is."""
+        return max(self.tally.balance + (1.0 + _credit(self.tally.requests)) * self._amount, self._amount)
 
     def granted(self, now: float) -> float:
         """What was allowed so far."""
-        return self.requests * self._amount
+        return self.tally.requests * self._amount
 
-    def state(self) -> dict[str, float]:
-        """What to begin with another time."""
-        return {"requests": self.requests, "balance": self.balance}
+    def _add(self, requests: int, spend: float, balance: float) -> Tally:
+        most = _SAVED * _credit(self.tally.requests + requests) * self._amount
+        added = Tally(0, requests, spend, min(balance, most - self.tally.balance))
+        self.tally += added
+        return added
 
 
 class PerPeriod:
     """An amount for each period of time, shared out evenly over the requests that are still expected in it.
 
-    How many are expected follows from the gaps between the latest requests; a gap ten times the usual, such as a
-    night, counts as ten usual ones.
+    How many are expected follows from the gaps between the latest requests of this process, and from how many others
+    all processes counted meanwhile; a gap ten times the usual, such as a night, counts as ten usual ones.
 
     Parameters
     ----------
@@ -89,82 +98,77 @@ class PerPeriod:
         For each period.
     seconds
         Length of a period; periods begin at multiples of it.
-    period, requests, left
-        The present one: its number, how many requests there were in it, and what is left of the amount.
-    gap, last
-        Usual seconds between requests, 0 while not known; and when the last one came.
+    tally
+        What all processes have counted in the latest one.
+    gap
+        Usual seconds between two requests, 0 while not known.
 
     Examples
     --------
     >>> allowance = PerPeriod(amount=60.0, seconds=3600.0)
     >>> for now in (0.0, 60.0):
-    ...     _ = allowance.begin(now)
-    ...     allowance.enter(1.0, least=0.1, now=now)
+    ...     _ = allowance.begin(now), allowance.enter(1.0, least=0.1, now=now)
     >>> round(allowance.target(60.0), 3)  # 58 left for 59 more requests, one a minute
     0.983
     """
 
-    def __init__(
-        self,
-        *,
-        amount: float,
-        seconds: float,
-        period: int = 0,
-        requests: int = 0,
-        left: float | None = None,
-        gap: float = 0.0,
-        last: float | None = None,
-    ) -> None:
-        self.requests = requests
+    def __init__(self, *, amount: float, seconds: float, tally: Tally = Tally(), gap: float = 0.0) -> None:  # noqa: B008
+        self.tally = tally
+        self.gap = gap
         self._amount = amount
         self._seconds = seconds
-        self._period = period
-        self._left = amount if left is None else left
-        self._gap = gap
-        self._last = last
+        self._last: float | None = None
+        self._others = 0
+        self._with_others = 1.0  # requests of all processes for each one of this
 
     def begin(self, now: float) -> bool:
         """Whether a new period begins."""
         period = int(now // self._seconds)
-        if period == self._period:
+        if period == self.tally.period:
             return False
-        self._period, self.requests, self._left = period, 0, self._amount
+        self.tally = Tally(period=period)
         return True
 
-    def enter(self, spend: float, least: float, now: float) -> None:
+    def enter(self, spend: float, least: float, now: float) -> Tally:
         """Count a request that is expected to take ``spend``."""
         if self._last is not None:
             gap = max(now - self._last, 0.0)
-            usual = self._gap or gap
-            self._gap = usual + (min(gap, _LONGEST * usual) - usual) / _RECENT
+            usual = self.gap or gap
+            self.gap = usual + (min(gap, _LONGEST * usual) - usual) / _RECENT
+            self._with_others += (1.0 + self._others - self._with_others) / _RECENT
         self._last = now
-        self._left -= spend
-        self.requests += 1
+        self._others = 0
+        return self._add(Tally(self.tally.period, 1, spend))
 
-    def correct(self, more: float) -> None:
+    def correct(self, more: float) -> Tally:
         """Take into account that a request of this period took so much ``more`` than was expected of it."""
-        self._left -= more
+        return self._add(Tally(self.tally.period, 0, more))
+
+    def hear(self, tally: Tally) -> None:
+        """Go on from what all processes have counted by now."""
+        if tally.period == self.tally.period:
+            self._others += max(tally.requests - self.tally.requests, 0)
+            self.tally = tally
 
     def target(self, now: float) -> float:
         """What the next requests may take, each on average; nothing while it is not known how many there will be."""
-        if self._gap == 0.0:
+        if self.gap == 0.0:
             return 0.0
-        return max(self._left, 0.0) / max((self._seconds - now % self._seconds) / self._gap, 1.0)
+        still = (self._seconds - now % self._seconds) / self.gap * self._with_others
+        return max(self._left, 0.0) / max(still, 1.0)
 
     def most(self, now: float) -> float:
         """What the next request may take at most."""
-        return min(self._left, (1.0 + _credit(self.requests)) * self.target(now))
+        return min(self._left, (1.0 + _credit(self.tally.requests)) * self.target(now))
 
     def granted(self, now: float) -> float:
         """What was allowed so far: the part of the amount for the part of the period that is over."""
         return self._amount * (now % self._seconds) / self._seconds
 
-    def state(self) -> dict[str, float | None]:
-        """What to begin with another time."""
-        return {
-            "period": self._period,
-            "requests": self.requests,
-            "left": self._left,
-            "gap": self._gap,
-            "last": self._last,
-        }
+    @property
+    def _left(self) -> float:
+        return self._amount - self.tally.spent
+
+    def _add(self, added: Tally) -> Tally:
+        self.tally += added
+        return added

@@ -74,6 +74,11 @@ class Budget:
         return "cost_usd" if self.usd is not None else "energy_joules"
 
     @property
+    def name(self) -> str:
+        """What it is recorded under: another amount continues it."""
+        return " ".join([self.objective, "per", self.per, *([] if self.tag is None else [self.tag])])
+
+    @property
     def seconds(self) -> float | None:
         """Length of the period; None where requests are counted."""
         return _SECONDS.get(self.per)
@@ -90,9 +95,9 @@ class Spend:
     requests
         How many requests were counted: in this hour or day, or ever.
     spent
-        What those of them took that are settled.
+        What those of them took that are settled, and what those that other processes made are expected to take.
     reserved
-        What the others are expected to take.
+        What those are expected to take that this process made and nobody has reported yet.
     granted
         What the budget allowed until now: its amount for each request, or for the part of the hour or day that is over.
     shadow_price

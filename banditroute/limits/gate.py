@@ -9,6 +9,7 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 
 from banditroute.errors import IncompatibleStoreError
+from banditroute.limits.account import Reserved
 from banditroute.limits.accounts import Accounts
 from banditroute.limits.breaker import CircuitBreaker, Circuits
 from banditroute.limits.budget import Budget
@@ -16,7 +17,7 @@ from banditroute.limits.constraints import Excess, Limits
 from banditroute.limits.guard import Guard, Mode
 from banditroute.limits.traffic import Redraw, Share, shaped
 from banditroute.limits.watch import Mixed, Watch
-from banditroute.types import Arm, Vector
+from banditroute.types import Arm, Tally, Vector
 
 _T = TypeVar("_T")
 
@@ -83,6 +84,8 @@ class Gate:
         What ``put_state`` was given before.
     put_state
         Keeps a named piece of state.
+    tallies, add_tally
+        Budget, by its name -> what all processes have counted for it; and what adds to that.
 
     Attributes
     ----------
@@ -103,12 +106,19 @@ class Gate:
         utility_range: tuple[float, float] = (0.0, 1.0),
         states: Mapping[str, bytes],
         put_state: Callable[[str, bytes], None],
+        tallies: Mapping[str, Tally],
+        add_tally: Callable[[str, Tally], None],
     ) -> None:
         names = [arm.name for arm in arms]
         self._put_state = put_state
         self._traffic: Mapping[str, Share] = traffic or {}
         self._circuits = _restored("breaker", states, lambda blob: Circuits(breaker=breaker, blob=blob))
-        self.accounts = _restored("budgets", states, lambda blob: Accounts(budgets=budgets, arms=names, blob=blob))
+        self.accounts = _restored(
+            "budgets",
+            states,
+            lambda blob: Accounts(budgets=budgets, arms=names, blob=blob, tallies=tallies, add=add_tally),
+        )
+        self._kept: tuple[float, ...] | None = None  # the prices that were given to ``put_state``
         self.watch = None
         if guard is not None:
             self.watch = _restored(
@@ -219,7 +229,7 @@ class Gate:
         tags: Collection[str],
         now: float,
         by_tokens: tuple[float, float] | None,
-    ) -> None:
+    ) -> dict[str, Reserved]:
         """Say that the ``chosen``-th of the arms ``among`` which it was is chosen, as decision ``id``.
 
         Parameters
@@ -229,30 +239,39 @@ class Gate:
         tags
             Of the request.
         by_tokens
-            As in ``Ledger.reserve``.
+            As in ``Accounts.reserve``, whose result is returned.
         """
         if self._circuits.tripped:
             self._circuits.choose(among[chosen], now)
-        if self.accounts.objectives:
-            self.accounts.reserve(id, chosen, among, probabilities, tags, now, by_tokens)
+        if not self.accounts.objectives:
+            return {}
+        if self.accounts.prices != self._kept:
+            self._kept = self.accounts.prices
             self._put_state("budgets", self.accounts.to_bytes())
+        return self.accounts.reserve(id, chosen, among, probabilities, tags, now, by_tokens)
 
     def availability(self) -> tuple[Vector, Vector]:
         """Expected availability of all arms, and its standard deviation, each ``(K,)``."""
         return self._circuits.availability(self._names)
 
     def report(
-        self, id: str, arm: str, values: Mapping[str, float], *, decided_at: float, now: float, first: bool
+        self,
+        id: str,
+        arm: str,
+        values: Mapping[str, float],
+        *,
+        reserved: Mapping[str, Reserved],
+        known: Collection[str],
+        decided_at: float,
+        now: float,
     ) -> None:
-        """Take what is newly reported of a decision for ``arm``, the ``first`` of it or more."""
+        """Take what is newly reported of a decision for ``arm``, of which outcomes may be ``known`` already."""
         failed = values.get("availability", 1.0) < 1.0
-        if failed or first:
+        if failed or not known:
             self._circuits.report(arm, failed=failed, decided_at=decided_at, now=now)
         if failed:
             self._put_state("breaker", self._circuits.to_bytes())
-        if self.accounts.objectives:
-            self.accounts.settle(id, values, now)
-            self._put_state("budgets", self.accounts.to_bytes())
+        self.accounts.settle(id, reserved, values, known, decided_at, now)
         if self.watch is not None:
             self.watch.report(id, values, now)
 

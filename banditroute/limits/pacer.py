@@ -21,6 +21,7 @@ from banditroute.types import Vector
 
 _WINDOW = 300  # requests
 _FIRST = 1e-3  # points of utility for the largest spend: where a search begins
+_NOTHING = 1e-12  # dollars or joules: what no price can tell from a gift
 _BIASED = 100.0  # requests over which it is averaged what they take beyond the plan
 _DRAWS = 64  # of what the arms of a request are worth
 _EVERY = 10  # requests from one search to the next
@@ -90,9 +91,10 @@ class Pacer:
             What the next requests may take, each on average.
         """
         row = self._seen % _WINDOW
-        self._utilities[row] = -np.inf
         self._drawn = utilities + spreads * self._draws
-        self._utilities[row, positions] = self._drawn[self._seen % _DRAWS, positions]
+        self._utilities[row] = self._drawn[self._seen % _DRAWS]
+        if len(positions) < len(utilities):
+            self._utilities[row, [k for k in range(len(utilities)) if k not in positions]] = -np.inf
         self._spends[row] = spends
         self._seen += 1
         if self._seen > self._trusted and (self._seen <= 2 * _EVERY or self._seen % _EVERY == 0):
@@ -105,8 +107,10 @@ class Pacer:
         least = _SAME * min(spends[k] for k in positions)
         most = least if self.strict else max(most, least)
         left = [k for k in positions if spends[k] <= most]
-        expected = self._spends[(self._seen - 1) % _WINDOW, left]
-        self._planned = float(expected[(self._drawn[:, left] - self.price * expected).argmax(axis=1)].mean())
+        drawn, expected = self._drawn, self._spends[(self._seen - 1) % _WINDOW]
+        if len(left) < len(expected):
+            drawn, expected = drawn[:, left], expected[left]
+        self._planned = float(expected[(drawn - self.price * expected).argmax(axis=1)].sum()) / _DRAWS
         return left
 
     def learn(self, spend: float) -> None:
@@ -124,7 +128,7 @@ class Pacer:
         least = _LEAST * float(np.where(np.isinf(utilities), np.inf, spends).min(axis=1).mean())
         self.strict = target < least
         target = max(target - self._bias, least)
-        low, high = 0.0, max(self.price, _FIRST / float(spends.max() or 1.0))
+        low, high = 0.0, max(self.price, _FIRST / max(float(spends.max()), _NOTHING))
         if taken(0.0) <= target:
             self.price = 0.0
             return

@@ -7,11 +7,11 @@ knows nothing of beliefs: the router hands it the fold.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Protocol, TypeAlias, runtime_checkable
 
-from banditroute.types import Arm, Decision, Feedback, Preference, Vector
+from banditroute.types import Arm, Decision, Feedback, Preference, Tally, Vector
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +33,8 @@ class Event:
         Whether nothing was recorded of the decision before.
     sign
         1, or -1 where a fold is to take back what it added before.
+    reserved, known
+        As in the decision, and the objectives of which something was recorded before; told to ``learn`` alone.
     """
 
     arm: str
@@ -42,6 +44,8 @@ class Event:
     ordinal: int
     first: bool = True
     sign: int = 1
+    reserved: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    known: Collection[str] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +80,9 @@ Fold: TypeAlias = Callable[[bytes | None, Sequence[Event]], bytes]
 without any. Pure."""
 
 
+Told: TypeAlias = Callable[[Tally, Tally], None]
+"""Called with the sum of all tallies of a budget, and with what this process added to it just now."""
+
 Join: TypeAlias = Callable[[bytes, bytes], bytes]
 """``join(earlier, later)`` -> one piece of state that holds what both do; associative. Pure."""
 
@@ -102,6 +109,8 @@ class Memory:
         features version; where others have added to them, as far as can be told without counting.
     states
         Name -> blob, as given to ``put_state`` by routers of this name, whatever their features.
+    tallies
+        Budget -> all that was given to ``add_tally`` by routers of this name, added up.
     """
 
     statistics: Mapping[str, bytes]
@@ -109,6 +118,7 @@ class Memory:
     decisions: int
     feedback: int
     states: Mapping[str, bytes] = field(default_factory=dict)
+    tallies: Mapping[str, Tally] = field(default_factory=dict)
 
 
 class Ticket(Protocol):
@@ -218,6 +228,14 @@ class Store(Protocol):
 
         Returns at once, as ``add_decision`` does; recorded with the next group, at the latest by ``flush`` or
         ``close``.
+        """
+
+    def add_tally(self, budget: str, tally: Tally, told: Told) -> None:
+        """Add to what all processes have counted together for a budget.
+
+        Returns at once, as ``put_state`` does. Where other processes may add to it, ``told`` is called when it is
+        recorded, from whichever thread made it so, with the sum of all and with what this process added to it since
+        ``told`` was called last.
         """
 
     def flush(self) -> None:

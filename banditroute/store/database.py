@@ -105,6 +105,15 @@ class Database(ABC):
             time.sleep(random.uniform(0.0, _PAUSE_SECONDS * 2**number))
         raise failure if self.blames_data(failure) else self.explain(failure) or failure
 
+    def read(self, work: Callable[[Connection], _T]) -> _T:
+        """What ``work`` reads, on a connection of its own."""
+
+        def attempt() -> _T:
+            with self.explained(), self.engine.connect() as connection, self.reading(connection):
+                return work(connection)
+
+        return self.retried(attempt, between=lambda: None)
+
     @contextmanager
     def explained(self) -> Iterator[None]:
         """Turn what the database raises for its own state into a StoreError that says what to do."""

@@ -11,13 +11,14 @@ import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Row, delete, func, literal, select, update
+from sqlalchemy import Connection, Row, case, delete, func, literal, select, update
 
 from banditroute.errors import IncompatibleStoreError
 from banditroute.store.base import Event, Fold, Join, Memory
 from banditroute.store.database import insert
 from banditroute.store.log import events_of, outcomes_with_decisions
-from banditroute.store.schema import decision, epoch, feedback, orphan, snapshot, state, statistics
+from banditroute.store.schema import decision, epoch, feedback, orphan, snapshot, state, statistics, tally
+from banditroute.types import Tally
 
 SNAPSHOT_FOLDS = 100
 """Every so many folds the statistics are copied, to go back to."""
@@ -104,6 +105,7 @@ def remember(connection: Connection, epoch_id: int, *, count: bool) -> Memory:
         states={
             row.name: _intact_state(row) for row in connection.execute(select(state).where(state.c.router == router))
         },
+        tallies=tallies_of(connection, router),
     )
 
 
@@ -223,6 +225,31 @@ def put_states(connection: Connection, router: str, states: Mapping[str, Put]) -
             .values(router=router, name=name, **new)
             .on_conflict_do_update(index_elements=["router", "name"], set_=new)
         )
+
+
+def add_tallies(connection: Connection, router: str, tallies: Mapping[str, Tally]) -> dict[str, Tally]:
+    """Add to what is counted for budgets, each in its latest period alone; what all of them come to."""
+    for budget, added in sorted(tallies.items()):  # sorted: all processes lock the rows in one order
+        new = insert(connection, tally).values(router=router, budget=budget, **added._asdict())
+        later = new.excluded.period > tally.c.period
+        sums = {
+            name: case((later, new.excluded[name]), else_=tally.c[name] + new.excluded[name])
+            for name in ("requests", "spent", "balance")
+        }
+        connection.execute(
+            new.on_conflict_do_update(
+                index_elements=["router", "budget"],
+                set_={"period": new.excluded.period, **sums},
+                where=new.excluded.period >= tally.c.period,
+            )
+        )
+    return tallies_of(connection, router) if tallies else {}
+
+
+def tallies_of(connection: Connection, router: str) -> dict[str, Tally]:
+    """What is counted for each budget of a router."""
+    rows = connection.execute(select(tally).where(tally.c.router == router))
+    return {row.budget: Tally(*(getattr(row, name) for name in Tally._fields)) for row in rows}
 
 
 def _row(blob: bytes) -> dict[str, Any]:

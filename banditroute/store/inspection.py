@@ -4,15 +4,41 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, func, select
 
 from banditroute.store import folding
 from banditroute.store.database import Database
 from banditroute.store.schema import arm, decision, epoch, feedback, snapshot, state, statistics
+from banditroute.types import Tally
 
-_Epoch: TypeAlias = tuple[dict[str, Any], float | None, dict[str, bool], dict[str, bytes]]
+
+class Epoch(NamedTuple):
+    """What is recorded of an epoch, and of its router.
+
+    Attributes
+    ----------
+    figures
+        By name, as in ``EpochRecord``.
+    oldest
+        When the oldest of what is pending was received, None where nothing is.
+    arms
+        The router's, by name, with whether it can choose them now.
+    statistics
+        Of the arms.
+    states
+        The router's, by name.
+    tallies
+        What all processes have counted, by budget.
+    """
+
+    figures: dict[str, Any]
+    oldest: float | None
+    arms: dict[str, bool]
+    statistics: dict[str, bytes]
+    states: dict[str, bytes]
+    tallies: dict[str, Tally]
 
 
 def epoch_ids(connection: Connection, router: str | None) -> list[int]:
@@ -27,11 +53,8 @@ def statistics_of(connection: Connection, epoch_id: int) -> dict[str, bytes]:
     return {row.arm: folding.intact(row) for row in rows}
 
 
-def epochs(connection: Connection, router: str | None) -> Iterator[_Epoch]:
-    """Of each epoch the figures, when the oldest of what is pending was received, arms and statistics.
-
-    Arms are the router's, by name, with whether it can choose them now.
-    """
+def epochs(connection: Connection, router: str | None) -> Iterator[Epoch]:
+    """What is recorded of each epoch, of one router or of all."""
     for id in epoch_ids(connection, router):
         row = connection.execute(select(epoch).where(epoch.c.id == id)).one()
         mine = feedback.c.epoch_id == id
@@ -41,8 +64,8 @@ def epochs(connection: Connection, router: str | None) -> Iterator[_Epoch]:
         copies = select(snapshot.c.version).where(snapshot.c.epoch_id == id, snapshot.c.version > folding.PRUNED)
         spend = select(func.sum(feedback.c.value)).where(mine, feedback.c.objective == "cost_usd")
         states = select(state).where(state.c.router == row.router).order_by(state.c.name)
-        yield (
-            {
+        yield Epoch(
+            figures={
                 **{name: getattr(row, name) for name in ("id", "router", "features_version", "dimension", "version")},
                 "decisions": connection.scalar(select(func.count()).where(decision.c.epoch_id == id)),
                 "pruned": row.pruned,
@@ -50,11 +73,12 @@ def epochs(connection: Connection, router: str | None) -> Iterator[_Epoch]:
                 "pending": pending,
                 "spend_usd": connection.scalar(spend) or 0.0,
                 "snapshots": tuple(sorted(set(connection.scalars(copies)))),
-                "states": {each.name: len(each.blob) for each in connection.execute(states)},
             },
-            oldest,
-            {each.name: each.active for each in connection.execute(select(arm).where(arm.c.router == row.router))},
-            statistics_of(connection, id),
+            oldest=oldest,
+            arms={each.name: each.active for each in connection.execute(select(arm).where(arm.c.router == row.router))},
+            statistics=statistics_of(connection, id),
+            states={each.name: each.blob for each in connection.execute(states)},
+            tallies=folding.tallies_of(connection, row.router),
         )
 
 

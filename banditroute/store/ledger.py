@@ -13,7 +13,7 @@ from banditroute.errors import IncompatibleStoreError
 from banditroute.store import folding, log
 from banditroute.store.base import Event, Fold, Memory
 from banditroute.store.database import Database
-from banditroute.types import Arm, Decision, Feedback
+from banditroute.types import Arm, Decision, Feedback, Tally
 
 _T = TypeVar("_T")
 Decided: TypeAlias = tuple[Decision, str | None]
@@ -83,31 +83,36 @@ class Ledger:
         self,
         decisions: Sequence[Decided],
         states: Mapping[str, folding.Put],
+        tallies: Mapping[str, Tally],
         parts: Sequence[Feedback],
         *,
         try_it: bool,
-    ) -> list[Event | Exception | None]:
-        """Write decisions, pieces of state and feedback in one transaction; as :func:`log.add_feedback` returns.
+    ) -> tuple[list[Event | Exception | None], dict[str, Tally]]:
+        """Write decisions, pieces of state, tallies and feedback in one transaction.
+
+        Returns what :func:`log.add_feedback` and :func:`folding.add_tallies` do.
 
         With ``try_it`` it writes, and so fails where the database cannot be written, even if there is nothing to write.
         """
         fresh = {
-            made.id: log.Made(self._epoch_id, made.arm, made.x, made.decided_at, made.ordinal) for made, _ in decisions
+            made.id: log.Made(self._epoch_id, made.arm, made.x, made.decided_at, made.ordinal, made.reserved)
+            for made, _ in decisions
         }
 
-        def add(connection: Connection) -> log.Added:
+        def add(connection: Connection) -> tuple[log.Added, dict[str, Tally]]:
             if try_it:
                 log.try_writing(connection, self._epoch_id)
             log.add_decisions(connection, self._epoch_id, decisions)
             folding.put_states(connection, self._router, states)
-            return log.add_feedback(connection, self._epoch_id, parts, ChainMap(fresh, self._recent))
+            sums = folding.add_tallies(connection, self._router, tallies)
+            return log.add_feedback(connection, self._epoch_id, parts, ChainMap(fresh, self._recent)), sums
 
-        added = self._write(add)
+        added, sums = self._write(add)
         self._outcomes += added.outcomes
         self._recent.update(fresh)
         while len(self._recent) > _RECENT:
             self._recent.popitem(last=False)
-        return added.results
+        return added.results, sums
 
     def fold(self, *, wait: bool, anew: bool) -> None:
         """Fold what is pending, not where another process folds, unless told to ``wait`` for it.

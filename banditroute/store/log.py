@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
 
@@ -38,6 +38,7 @@ class Made(NamedTuple):
     x: Vector | None
     decided_at: float
     ordinal: int
+    reserved: Mapping[str, tuple[float, ...]]
 
 
 class Added(NamedTuple):
@@ -106,6 +107,7 @@ def add_decisions(connection: Connection, epoch_id: int, made: Iterable[tuple[De
             "input_tokens": each.input_tokens,
             "prompt": _clean(prompt),
             "ordinal": each.ordinal,
+            "reserved": json.dumps(dict(each.reserved)) if each.reserved else None,
         }
         for each, prompt in made
     ]
@@ -144,7 +146,7 @@ def add_feedback(connection: Connection, epoch_id: int, parts: Sequence[Feedback
         except (UnknownDecisionError, ConflictingFeedbackError) as error:
             results.append(error)
             continue
-        results.append(_event(about, new, first=not known) if about and about.epoch_id == epoch_id else None)
+        results.append(_event(about, new, known=known) if about and about.epoch_id == epoch_id else None)
         known.update(new)
         where, more = (feedback, {"epoch_id": about.epoch_id}) if about else (orphan, {"kept_at": time.time()})
         rows[where.name] += [
@@ -257,11 +259,18 @@ def outcomes_with_decisions() -> Any:
     )
 
 
-def _event(about: Made, values: Mapping[str, float], *, first: bool) -> Event | None:
+def _event(about: Made, values: Mapping[str, float], *, known: Collection[str]) -> Event | None:
     if about.x is None or not values:
         return None
     return Event(
-        arm=about.arm, x=about.x, values=values, decided_at=about.decided_at, ordinal=about.ordinal, first=first
+        arm=about.arm,
+        x=about.x,
+        values=values,
+        decided_at=about.decided_at,
+        ordinal=about.ordinal,
+        first=not known,
+        reserved=about.reserved,
+        known=tuple(known),
     )
 
 
@@ -271,7 +280,8 @@ def _made(connection: Connection, ids: Iterable[str], recent: Mapping[str, Made]
     for few in _chunks(id for id in ids if id not in made):
         for row in connection.execute(columns.where(decision.c.id.in_(few))):
             x = None if row.x is None else _vector(row.x)
-            made[row.id] = Made(row.epoch_id, row.arm, x, row.decided_at, row.ordinal)
+            reserved = {budget: tuple(parts) for budget, parts in json.loads(row.reserved or "{}").items()}
+            made[row.id] = Made(row.epoch_id, row.arm, x, row.decided_at, row.ordinal, reserved)
     return made
 
 

@@ -8,9 +8,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TypeAlias
 
 from banditroute.errors import InvalidConfigurationError, StoreError, UnknownDecisionError
-from banditroute.store.base import Event, Fold, Join, Learn, Memory, Served, Ticket
+from banditroute.store.base import Event, Fold, Join, Learn, Memory, Served, Ticket, Told
 from banditroute.store.outcomes import CLOSED, new_outcomes
-from banditroute.types import Arm, Decision, Feedback
+from banditroute.types import Arm, Decision, Feedback, Tally
 
 _Epoch: TypeAlias = tuple[str, str, int]
 
@@ -50,6 +50,7 @@ class MemoryStore:
         self._epoch: _Epoch | None = None
         self._made: OrderedDict[str, tuple[Decision, _Epoch]] = OrderedDict()
         self._states: dict[str, dict[str, bytes]] = {}  # by router
+        self._tallies: dict[str, dict[str, Tally]] = {}  # by router
         self._outcomes: dict[str, dict[str, float]] = {}  # by decision, in the order of the first part's arrival
 
     @property
@@ -83,6 +84,7 @@ class MemoryStore:
                 decisions=sum(made_in == epoch for _, made_in in self._made.values()),
                 feedback=sum(made_in == epoch for _, made_in, _ in heard),
                 states=dict(self._states.get(router, {})),
+                tallies=dict(self._tallies.get(router, {})),
             )
 
     def set_arms(self, arms: Sequence[Arm]) -> None:
@@ -132,6 +134,13 @@ class MemoryStore:
                 states = self._states.setdefault(self._epoch[0], {})
                 states[name] = join(states[name], blob) if join is not None and name in states else blob
 
+    def add_tally(self, budget: str, tally: Tally, told: Told) -> None:
+        """Add to what is counted for a budget; nobody is told, as nobody else adds to it."""
+        with self._lock:
+            if self._epoch is not None:
+                mine = self._tallies.setdefault(self._epoch[0], {})
+                mine[budget] = mine.get(budget, Tally()) + tally
+
     def flush(self) -> None:
         """Return: nothing is ever waiting."""
 
@@ -168,6 +177,8 @@ class MemoryStore:
             decided_at=decision.decided_at,
             ordinal=decision.ordinal,
             first=not recorded,
+            reserved=decision.reserved,
+            known=tuple(recorded),
         )
 
 

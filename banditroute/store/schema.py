@@ -27,7 +27,7 @@ from sqlalchemy import (
 
 PREFIX: Final = "banditroute_"
 VERSION_TABLE: Final = f"{PREFIX}alembic_version"
-REVISION: Final = "0003"
+REVISION: Final = "0004"
 """The revision of the schema that is written here; the newest file of ``migrations/versions``."""
 
 metadata: Final = MetaData(
@@ -86,6 +86,7 @@ decision: Final = Table(
     Column("input_tokens", BigInteger),
     Column("prompt", Text),  # only where the application asked for it
     Column("ordinal", BigInteger, nullable=False, server_default="0"),  # how many its router had made before
+    Column("reserved", Text),  # JSON object: budget -> what the decision is expected to take; NULL without budgets
 )
 Index(None, decision.c.epoch_id, decision.c.id)  # the latest of an epoch, and those too old to keep
 _of_a_session = decision.c.session.is_not(None)
@@ -162,4 +163,15 @@ state: Final = Table(
     Column("blob", LargeBinary, nullable=False),
     Column("crc32", BigInteger, nullable=False),  # of the blob
     Column("updated_at", Double, nullable=False),  # Unix time in seconds
+)
+
+tally: Final = Table(  # what all processes of a router have counted together for each budget
+    f"{PREFIX}tally",
+    metadata,
+    Column("router", String(255), primary_key=True),
+    Column("budget", String(300), primary_key=True),
+    Column("period", BigInteger, nullable=False),  # number of the hour or day since 1970, else 0
+    Column("requests", BigInteger, nullable=False),  # of that period
+    Column("spent", Double, nullable=False),
+    Column("balance", Double, nullable=False),
 )

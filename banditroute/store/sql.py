@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
 from banditroute._validate import label, number
 from banditroute.errors import InvalidConfigurationError, StoreError
-from banditroute.store.base import Fold, Join, Learn, Memory, Served
+from banditroute.store.base import Fold, Join, Learn, Memory, Served, Told
 from banditroute.store.outcomes import CLOSED
-from banditroute.types import Arm, Decision, Feedback
+from banditroute.types import Arm, Decision, Feedback, Tally
 
 if TYPE_CHECKING:
     from banditroute.store.writer import Writer
@@ -171,6 +171,12 @@ class SQLStore:
         writer = self._writer
         if writer is not None:
             writer.put_state(label(name, name="put_state(name)", error=InvalidConfigurationError), blob, join)
+
+    def add_tally(self, budget: str, tally: Tally, told: Told) -> None:
+        """Queue what is counted for a budget; see :class:`~banditroute.store.base.Store`."""
+        writer = self._writer
+        if writer is not None:
+            writer.add_tally(budget, tally, told)
 
     def flush(self) -> None:
         """Return when all that was given so far is on disk; raises StoreError if it cannot be."""

@@ -12,21 +12,16 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import NamedTuple
 
 from banditroute.errors import StoreError
 from banditroute.store import log
-from banditroute.store.base import Event, Join, Learn, Memory, Served
+from banditroute.store.base import Event, Join, Learn, Memory, Served, Told
 from banditroute.store.database import Database
 from banditroute.store.folding import Put
 from banditroute.store.ledger import Decided, Ledger
 from banditroute.store.outcomes import CLOSED
-from banditroute.types import Arm, Decision, Feedback
-
-if TYPE_CHECKING:
-    from sqlalchemy import Connection
-
-_T = TypeVar("_T")
+from banditroute.types import Arm, Decision, Feedback, Tally
 
 FOLD_AT = 256
 """Pending outcomes that are worth a fold when nothing is to be written just then."""
@@ -93,6 +88,8 @@ class Writer:
         self._overflows = False
         self._queue: OrderedDict[str, Decided] = OrderedDict()
         self._states: dict[str, Put] = {}
+        self._tallies: dict[str, Tally] = {}
+        self._told: dict[str, Told] = {}
         self._arms: Sequence[Arm] | None = None  # to be written
         self._asked: list[_Asked] = []
         self._flushes: list[Future[None]] = []
@@ -125,6 +122,15 @@ class Writer:
         if not self._stir.is_set():
             self._stir.set()
 
+    def add_tally(self, budget: str, tally: Tally, told: Told) -> None:
+        """Queue what is counted for a budget, with what is queued of it."""
+        with self._lock:
+            if self._closed is None:
+                self._tallies[budget] = self._tallies.get(budget, Tally()) + tally
+                self._told[budget] = told
+        if not self._stir.is_set():
+            self._stir.set()
+
     def set_arms(self, arms: Sequence[Arm]) -> None:
         """Queue the router's arms in place of the last."""
         with self._lock:
@@ -138,27 +144,13 @@ class Writer:
             queued = self._queue.get(decision_id)
         if queued is not None:
             return Served.by(queued[0])
-
-        return self._read(lambda connection: log.find(connection, decision_id))
+        return self._database.read(lambda connection: log.find(connection, decision_id))
 
     def find_session(self, session: str) -> list[str]:
         """Ids of the decisions of a session, whether they are written already or not."""
         with self._lock:
             queued = {id for id, (made, _) in self._queue.items() if made.session == session}
-        return sorted(queued.union(self._read(lambda c: log.find_session(c, self._ledger.epoch_id, session))))
-
-    def _read(self, work: Callable[[Connection], _T]) -> _T:
-        """Read on a connection of its own, from the caller's thread: the writer's is the writer's."""
-
-        def attempt() -> _T:
-            with (
-                self._database.explained(),
-                self._database.engine.connect() as connection,
-                self._database.reading(connection),
-            ):
-                return work(connection)
-
-        return self._database.retried(attempt, between=lambda: None)
+        return sorted(queued.union(self._database.read(lambda c: log.find_session(c, self._ledger.epoch_id, session))))
 
     def add_feedback(self, feedback: Feedback, learn: Learn) -> Future[None]:
         """Queue feedback; the future is done when it is durable and learned."""
@@ -206,6 +198,7 @@ class Writer:
         self._closed = self.trouble = _FORKED
         self._queue.clear()
         self._states.clear()
+        self._tallies.clear()
         self._ledger.abandon_after_fork()
 
     def _flush(self) -> Future[None]:
@@ -254,7 +247,7 @@ class Writer:
             flushes, self._flushes = self._flushes, []
             decisions = list(self._queue.values())
             arms = self._arms
-            if not (asked or flushes or decisions or self._states or arms or self.trouble):
+            if not (asked or flushes or decisions or self._states or self._tallies or arms or self.trouble):
                 return
         failure: Exception | None = None
         try:
@@ -283,21 +276,24 @@ class Writer:
                 ticket.set_exception(failure)
 
     def _commit(self, decisions: Sequence[Decided], asked: Sequence[_Asked]) -> None:
-        """Write a group as one transaction, with the state that is queued, then learn from it.
+        """Write a group as one transaction, with the state and tallies that are queued, then learn from it.
 
         Where a value is at fault that no database can hold, the group is halved until that one is found and
         refused: it must not take the others with it.
         """
         with self._lock:
             states, self._states = self._states, {}
+            tallies, self._tallies = self._tallies, {}
         try:
             parts = [one.feedback for one in asked]
-            results = self._ledger.add(decisions, states, parts, try_it=self.trouble is not None)
+            results, sums = self._ledger.add(decisions, states, tallies, parts, try_it=self.trouble is not None)
         except Exception as error:
             with self._lock:
                 for name, put in states.items():
                     newer = self._states.get(name)
                     self._states[name] = put if newer is None else newer.after(put)
+                for budget, tally in tallies.items():
+                    self._tallies[budget] = tally + self._tallies.get(budget, Tally())
             if not self._database.blames_data(error):
                 raise
             if decisions and asked:
@@ -314,6 +310,8 @@ class Writer:
         with self._lock:
             for made, _ in decisions:
                 self._queue.pop(made.id, None)
+        for budget, added in tallies.items():
+            self._told[budget](sums[budget], added)
         self._learn(asked, results)
 
     def _learn(self, asked: Sequence[_Asked], results: Sequence[Event | Exception | None]) -> None:

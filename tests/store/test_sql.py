@@ -115,6 +115,7 @@ def test_a_decision_is_stored_as_it_was_made(store: SQLStore, path: Path) -> Non
         "input_tokens": None,
         "prompt": "a prompt\ufffd with ?",
         "ordinal": 1,
+        "reserved": None,
     }
 
 

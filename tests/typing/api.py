@@ -56,7 +56,8 @@ from banditroute.signals import exact_match
 from banditroute.simulate.bandit_log import BanditLog
 from banditroute.simulate.logs import OutcomeTable
 from banditroute.simulate.readers import convert, open_log, read_log
-from banditroute.store import Event, Fold, Join, Learn, Memory, Served, Store, Ticket
+from banditroute.store import Event, Fold, Join, Learn, Memory, Served, Store, Ticket, Told
+from banditroute.types import Tally
 
 
 def first_steps() -> str:
@@ -249,6 +250,8 @@ class Shelf:
     def set_arms(self, arms: Sequence[Arm]) -> None: ...
 
     def put_state(self, name: str, blob: bytes, join: Join | None = None) -> None: ...
+
+    def add_tally(self, budget: str, tally: Tally, told: Told) -> None: ...
 
     def flush(self) -> None: ...
 
