@@ -344,7 +344,7 @@ class Chooser:
         by_tokens = None
         if self._prices is not None and tokens is not None:
             by_tokens = self._prices.by_tokens(self._names.index(names[chosen]), tokens)
-        return self._gate.choose(id, chosen, names, probabilities, request.tags, now, by_tokens), by_tokens
+        return self._gate.choose(id, chosen, names, probabilities, request, now, by_tokens), by_tokens
 
     def refresh(self, memory: Memory) -> None:
         """Believe what is remembered now in place of what was; meanwhile nothing may be learned."""

@@ -27,6 +27,7 @@ from banditroute.errors import (
 )
 from banditroute.features.base import Featurizer
 from banditroute.learners import Learner
+from banditroute.limits.constraints import Limits
 from banditroute.rewards.objectives import STANDARD_OBJECTIVES, Objective
 from banditroute.store.base import Event, Store, Ticket
 from banditroute.store.outcomes import PASSED_OVER_FOR, PREFERRED_TO, SHARE_OF
@@ -42,6 +43,7 @@ class Listener:
     _objectives: Mapping[str, Objective]
     _features: Featurizer
     _learner: Learner
+    _limits: Limits | None
     _chooser: Chooser
     _decider: Decider
     _cascade: Cascade
@@ -190,6 +192,66 @@ class Listener:
         ]
         for ticket in tickets:
             ticket.result()
+
+    def escalate(self, decision_id: str, *, signal: float) -> Decision | None:
+        """Ask again, where what the first answer showed makes another worth its price; None where it may stand.
+
+        What the signal says of the quality of an answer is learned from the answers whose quality is reported. The
+        answer stands if the quality expected of it is worth as much as the best that another arm is expected to be, its
+        price taken off; what the first call took is gone either way, and is reported with its own decision.
+        Of an answer that is not taken, what its signal says is learned in place of its quality: else only the answers
+        of an arm that look good would count. An answer that you grade yourself is reported before it is escalated.
+
+        Parameters
+        ----------
+        decision_id
+            The decision whose answer is there. Its request is routed again, in the same context and by the same
+            preference, to an arm that was not asked yet; that decision may be escalated in turn.
+        signal
+            How good the answer looks, in [0, 1]: a judge's or verifier's score, agreement between samples, or the share
+            of tests passed.
+
+        Returns
+        -------
+        Decision or None
+            Whom to ask next.
+
+        Raises
+        ------
+        InvalidRequestError
+            For a signal that is not a number in [0, 1].
+        UnknownDecisionError
+            If no such decision is held.
+
+        Examples
+        --------
+        >>> router = Router(arms=["small", "large"], features=1, seed=0)
+        >>> for looks_good in [1.0, 0.0] * 100:
+        ...     answer = router.route([0.5])
+        ...     if another := router.escalate(answer.id, signal=looks_good):
+        ...         answer = another
+        ...     router.feedback(answer.id, quality=0.9 if answer.arm == "large" else looks_good)
+        >>> first = router.route([0.5], arms=["small"])
+        >>> router.escalate(router.route([0.5], exclude=["large"]).id, signal=0.0)
+        """
+        served = self._store.find(checked_id(decision_id))
+        score = number(signal, name="signal", low=0.0, high=1.0, error=InvalidRequestError)
+        if served.x is None:
+            return None
+        request = Request(
+            features=served.x[:-1],
+            session=served.session,
+            tags=served.tags,
+            input_tokens=served.input_tokens,
+            again=True,
+        )
+        believed, utilities = self._chooser.expect(served, request)
+        left = [arm for arm in served.arms if arm != served.arm and arm in utilities]
+        expected, drawn = self._cascade.show(decision_id, believed=believed, signal=score)
+        if not left or max(utilities[arm] for arm in left) <= served.preference.get("quality", 0.0) * drawn:
+            return None
+        self._add(decision_id, {f"quality{SHARE_OF}1": min(max(expected, 0.0), 1.0)}, source=None)
+        return self._decider.decide(request, served.preference, left, request.features, self._limits)
 
     def warm_start(
         self,

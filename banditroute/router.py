@@ -29,7 +29,7 @@ from banditroute._checks import (
     check_switching,
     check_traffic,
 )
-from banditroute._validate import label, number
+from banditroute._validate import label
 from banditroute.adapters.cache import AdapterCache
 from banditroute.cascade import Cascade
 from banditroute.choice import Chooser
@@ -44,14 +44,13 @@ from banditroute.limits.constraints import Limits
 from banditroute.limits.gate import Gate
 from banditroute.limits.guard import Guard
 from banditroute.limits.traffic import Share
-from banditroute.listener import Listener, checked_id
+from banditroute.listener import Listener
 from banditroute.paging import Pager
 from banditroute.rewards.objectives import Objective
 from banditroute.rewards.utility import Prefer, check_preference, table
 from banditroute.steering import Steering
 from banditroute.store.base import Store
-from banditroute.store.outcomes import SHARE_OF
-from banditroute.types import Arm, Decision, Preference, Request, Vector
+from banditroute.types import Arm, Decision, Preference, Vector
 
 Clock: TypeAlias = Callable[[], float]
 """Gives Unix time in seconds."""
@@ -325,62 +324,6 @@ class Router(Listener, Steering):
     async def aroute(self, request: str | Conversation | ArrayLike, **options: Unpack[RouteOptions]) -> Decision:
         """``route()`` for the event loop, which is free meanwhile: it is done in a worker thread."""
         return await asyncio.to_thread(self.route, request, **options)
-
-    def escalate(self, decision_id: str, *, signal: float) -> Decision | None:
-        """Ask again, where what the first answer showed makes another worth its price; None where it may stand.
-
-        What the signal says of the quality of an answer is learned from the answers whose quality is reported. The
-        answer stands if the quality expected of it is worth as much as the best that another arm is expected to be, its
-        price taken off; what the first call took is gone either way, and is reported with its own decision.
-        Of an answer that is not taken, what its signal says is learned in place of its quality: else only the answers
-        of an arm that look good would count. An answer that you grade yourself is reported before it is escalated.
-
-        Parameters
-        ----------
-        decision_id
-            The decision whose answer is there. Its request is routed again, in the same context and by the same
-            preference, to an arm that was not asked yet; that decision may be escalated in turn.
-        signal
-            How good the answer looks, in [0, 1]: a judge's or verifier's score, agreement between samples, or the share
-            of tests passed.
-
-        Returns
-        -------
-        Decision or None
-            Whom to ask next.
-
-        Raises
-        ------
-        InvalidRequestError
-            For a signal that is not a number in [0, 1].
-        UnknownDecisionError
-            If no such decision is held.
-
-        Examples
-        --------
-        >>> router = Router(arms=["small", "large"], features=1, seed=0)
-        >>> for looks_good in [1.0, 0.0] * 100:
-        ...     answer = router.route([0.5])
-        ...     if another := router.escalate(answer.id, signal=looks_good):
-        ...         answer = another
-        ...     router.feedback(answer.id, quality=0.9 if answer.arm == "large" else looks_good)
-        >>> first = router.route([0.5], arms=["small"])
-        >>> router.escalate(router.route([0.5], exclude=["large"]).id, signal=0.0)
-        """
-        served = self._store.find(checked_id(decision_id))
-        score = number(signal, name="signal", low=0.0, high=1.0, error=InvalidRequestError)
-        if served.x is None:
-            return None
-        request = Request(
-            features=served.x[:-1], session=served.session, tags=served.tags, input_tokens=served.input_tokens
-        )
-        believed, utilities = self._chooser.expect(served, request)
-        left = [arm for arm in served.arms if arm != served.arm and arm in utilities]
-        expected, drawn = self._cascade.show(decision_id, believed=believed, signal=score)
-        if not left or max(utilities[arm] for arm in left) <= served.preference.get("quality", 0.0) * drawn:
-            return None
-        self._add(decision_id, {f"quality{SHARE_OF}1": min(max(expected, 0.0), 1.0)}, source=None)
-        return self._decider.decide(request, served.preference, left, request.features, self._limits)
 
     def flush(self) -> None:
         """Return when every decision so far is recorded."""

@@ -187,6 +187,8 @@ class Request:
         Name -> number or string, for the featurizer ``Metadata``.
     messages
         Role and text of each message of a conversation, of which ``text`` is the part that featurizers read.
+    again
+        Whether it was decided before: a further call of one request, for which no budget grants anything more.
 
     Raises
     ------
@@ -207,6 +209,7 @@ class Request:
     template: str | None = None
     metadata: Mapping[str, float | str] = field(default_factory=dict, hash=False)
     messages: tuple[tuple[str, str], ...] = ()
+    again: bool = False
 
     def __post_init__(self) -> None:
         if (self.text is None) == (self.features is None):

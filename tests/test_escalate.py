@@ -13,6 +13,7 @@ from banditroute import (
     UnknownDecisionError,
 )
 from banditroute.cascade import Cascade
+from banditroute.limits import Budget
 
 COSTS = {"small": 0.001, "large": 0.01}
 
@@ -146,3 +147,26 @@ def test_memory_is_bounded():
     assert len(cascade._waiting) == 10_000
     cascade.learn("0", 1.0)  # forgotten
     assert cascade.show("a", believed=0.5, signal=0.5)[0] == 0.5
+
+
+def test_a_further_call_is_charged_to_its_request():
+    """A budget per request grants nothing for the second call of one request, and counts what it takes."""
+    router = Router(arms=list(COSTS), features=1, budgets=[Budget(usd=0.02)], seed=0)
+    for arm in COSTS:
+        for _ in range(10):
+            decision = router.route([0.5], arms=[arm])
+            router.feedback(decision.id, quality=float(arm == "large"), cost_usd=COSTS[arm])
+    (before,) = router.budgets
+    first = router.route([0.5], arms=["small", "large"])
+    while first.arm == "large":
+        router.feedback(first.id, quality=1.0, cost_usd=0.01)
+        (before,) = router.budgets
+        first = router.route([0.5])
+    second = router.escalate(first.id, signal=0.0)
+    assert second is not None
+    router.feedback(first.id, cost_usd=0.001)
+    router.feedback(second.id, cost_usd=0.01)
+    (after,) = router.budgets
+    assert after.requests == before.requests + 1
+    assert after.granted == pytest.approx(before.granted + 0.02)
+    assert after.spent == pytest.approx(before.spent + 0.011)

@@ -70,12 +70,20 @@ class Account:
         """Those of ``positions`` that the budget can bear if the arms take ``at_risk (K,)``, at least the cheapest."""
         return self._pacer.afford(at_risk, positions, self._allowance.most(now))
 
-    def reserve(self, id: str, reserved: Reserved, expected: Vector, probabilities: Vector, now: float) -> None:
-        """Enter a request, its arms being expected to take ``expected`` and chosen with ``probabilities``."""
+    def reserve(
+        self, id: str, reserved: Reserved, expected: Vector, probabilities: Vector, now: float, *, again: bool
+    ) -> None:
+        """Enter a request, or a further call of one that was entered, in which it is asked ``again``.
+
+        Its arms are expected to take ``expected`` and chosen with ``probabilities``.
+        """
         self._begin(now)
         self._pacer.learn(float(probabilities @ expected))
         self._ledger.reserve(id, reserved[0], now)
-        self._count(self._allowance.enter(reserved[0], float(expected.min()), now))
+        if again:
+            self._count(self._allowance.correct(reserved[0]))
+        else:
+            self._count(self._allowance.enter(reserved[0], float(expected.min()), now))
 
     def settle(
         self,

@@ -11,7 +11,7 @@ import numpy as np
 from banditroute.limits.account import Account, Reserved
 from banditroute.limits.budget import Budget, Spend
 from banditroute.limits.pacer import rearranged
-from banditroute.types import Tally, Vector
+from banditroute.types import Request, Tally, Vector
 
 _AVERAGED = 300  # requests over which what an arm is expected to take is averaged
 _LEAST_SHARE = 1.0 / 3.0  # of that average: a linear belief can expect less than nothing of single requests
@@ -149,7 +149,7 @@ class Accounts:
         chosen: int,
         among: Sequence[str],
         probabilities: Vector,
-        tags: Collection[str],
+        request: Request,
         now: float,
         by_tokens: tuple[float, float] | None,
     ) -> dict[str, Reserved]:
@@ -161,10 +161,10 @@ class Accounts:
         positions = [self._arms.index(name) for name in among]
         found = {}
         for name, account in self._accounts.items():
-            if account.counts(tags):
+            if account.counts(request.tags):
                 expected = self._expected[account.budget.objective].now[positions]
                 reserved = (float(expected[chosen]), *((account.budget.usd and by_tokens) or ()))
-                account.reserve(id, reserved, expected, probabilities, now)
+                account.reserve(id, reserved, expected, probabilities, now, again=request.again)
                 found[name] = reserved
         return found
 

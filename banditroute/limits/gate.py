@@ -17,7 +17,7 @@ from banditroute.limits.constraints import Excess, Limits
 from banditroute.limits.guard import Guard, Mode
 from banditroute.limits.traffic import Redraw, Share, shaped
 from banditroute.limits.watch import Mixed, Watch
-from banditroute.types import Arm, Tally, Vector
+from banditroute.types import Arm, Request, Tally, Vector
 
 _T = TypeVar("_T")
 
@@ -226,7 +226,7 @@ class Gate:
         chosen: int,
         among: Sequence[str],
         probabilities: Vector,
-        tags: Collection[str],
+        request: Request,
         now: float,
         by_tokens: tuple[float, float] | None,
     ) -> dict[str, Reserved]:
@@ -236,8 +236,6 @@ class Gate:
         ----------
         probabilities
             Of each of the arms.
-        tags
-            Of the request.
         by_tokens
             As in ``Accounts.reserve``, whose result is returned.
         """
@@ -248,7 +246,7 @@ class Gate:
         if self.accounts.prices != self._kept:
             self._kept = self.accounts.prices
             self._put_state("budgets", self.accounts.to_bytes())
-        return self.accounts.reserve(id, chosen, among, probabilities, tags, now, by_tokens)
+        return self.accounts.reserve(id, chosen, among, probabilities, request, now, by_tokens)
 
     def availability(self) -> tuple[Vector, Vector]:
         """Expected availability of all arms, and its standard deviation, each ``(K,)``."""
