@@ -50,17 +50,6 @@ def demo(log: Path | None, out: Path, seeds: int) -> None:
 
 
 @main.command()
-@click.argument("log", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--miss-cost", type=click.FloatRange(min=0.0), default=0.15, show_default=True, help="In quality.")
-@click.option("--plot", type=click.Path(dir_okay=False, path_type=Path), help="Where to write a picture (PNG).")
-def diagnose(log: Path, miss_cost: float, plot: Path | None) -> None:
-    """How cacheable the traffic of the outcome table LOG is, and how many adapters to keep resident for how long."""
-    from banditroute.simulate.cacheability import diagnose
-
-    diagnose(log, miss_cost=miss_cost, plot=plot, echo=click.echo)
-
-
-@main.command()
 @click.argument("log", required=False)
 @click.option(
     "--out",
@@ -181,11 +170,7 @@ def _weights(context: click.Context, parameter: click.Parameter, values: tuple[s
         raise click.BadParameter(f"{error}; give OBJECTIVE=WEIGHT, such as cost_usd=50") from error
 
 
-@main.command()
-@click.argument("log")
-@click.option("--policy", required=True, help="What to ask about: an arm, uniform, or a learner: 'linucb(alpha=1)'.")
-@click.option("--against", default="logged", show_default=True, help="What to compare it with.")
-@click.option(
+_prefer = click.option(
     "--prefer",
     metavar="OBJECTIVE=WEIGHT",
     multiple=True,
@@ -194,6 +179,13 @@ def _weights(context: click.Context, parameter: click.Parameter, values: tuple[s
     callback=_weights,
     help="What one unit of an objective is worth; may be repeated.",
 )
+
+
+@main.command()
+@click.argument("log")
+@click.option("--policy", required=True, help="What to ask about: an arm, uniform, or a learner: 'linucb(alpha=1)'.")
+@click.option("--against", default="logged", show_default=True, help="What to compare it with.")
+@_prefer
 @click.option(
     "--frozen", is_flag=True, help="Teach a learner with the first half, and judge it by the second as it is."
 )
@@ -213,6 +205,44 @@ def evaluate(
     click.echo(found)
     if found.utility is None or found.utility.value is None:
         raise click.exceptions.Exit(1)
+
+
+@main.command()
+@click.argument("log")
+@_prefer
+@click.option("--miss-cost", type=float, help="Utility that paging an adapter in costs. Default: nobody pages.")
+@click.option("--plot", type=click.Path(dir_okay=False, path_type=Path), help="PNG that is to show the figures.")
+@click.option("--seed", default=0, show_default=True, help="Of the order of a table's rows, which have none.")
+@_reading
+def diagnose(
+    log: str,
+    prefer: Preference,
+    miss_cost: float | None,
+    plot: Path | None,
+    seed: int,
+    skip_bad: bool,
+    router: str | None,
+    **options: Any,
+) -> None:
+    """Show how many adapters to keep resident, and for how long, by what the requests of LOG (file or URL) want."""
+    from banditroute.evaluate import residency
+    from banditroute.simulate.logs import read_outcomes
+    from banditroute.simulate.readers import open_log, read_log
+
+    if open_log(log, router=router, **options).format.of_outcomes:
+        if skip_bad or router:
+            raise click.UsageError(f"{log} is a table of outcomes; --skip-bad and --router are for logs of decisions")
+        demands = residency.demand_of_table(read_outcomes(log, **options), prefer, seed=seed)
+    else:
+        read = read_log(log, skip_bad=skip_bad, router=router, **options)
+        for why, rows in sorted(read.skipped.items()):
+            click.echo(f"{rows:,} passed over: {why}")
+        demands = residency.demand_of_log(read, prefer)
+    found = [residency.residency(demand, miss_cost=miss_cost) for demand in demands]
+    click.echo("\n\n".join(map(str, found)))
+    if plot is not None:
+        residency.draw(plot, found)
+        click.echo(f"\nPicture: {plot}")
 
 
 @main.group()

@@ -4,6 +4,8 @@ import logging
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from banditroute.adapters import AdapterCache, AdapterSpec, Capacity, Polar, SimulatedBackend, lru, polar_plus
 from banditroute.errors import BackendUnavailableError, IncompatibleStoreError, InvalidConfigurationError
@@ -255,14 +257,75 @@ class TestPrefetch:
         names = ["code", "law", "code", "base", "law"]
         decisions = [router.route(X, arms=[name]) for name in names]
         ahead = cache.prefetch(decisions)
-        assert [decision.arm for decision in ahead] == ["law", "base", "law", "code", "code"]
+        served = [next(ahead)]
         cache.wait()
         assert cache.resident == {"law", "code"}
         for decision in ahead:
+            served.append(decision)
             with decision.lease():
                 pass
+        assert [decision.arm for decision in served] == ["law", "base", "law", "code", "code"]
         assert cache.loads == 2
         assert [decision.arm for decision in cache.prefetch(decisions, max_overtaken=0)] == names
+
+    def test_each_adapter_is_loaded_while_others_are_served(self):
+        names = ["a", "b", "c", "z"]
+        router, cache = made(backend=Backend(slots=2), control=lru, arms=[adapter(name) for name in names])
+        for name in ("a", "z"):
+            serve(router, arms=[name])
+        decisions = [router.route(X, arms=[name]) for name in ("b", "c", "a", "b")]
+        seen = []
+        for decision in cache.prefetch(decisions):
+            cache.wait()
+            seen.append((decision.arm, sorted(cache.resident)))
+            with decision.lease():
+                pass
+        # a was used before z, and stays: it is waited for
+        assert seen == [("a", ["a", "b"]), ("b", ["b", "c"]), ("b", ["b", "c"]), ("c", ["b", "c"])]
+        assert cache.loads == 4
+        serve(router, arms=["z"])  # the queue is served, and the least recently used leaves again
+        assert cache.resident == {"c", "z"}
+
+    def test_what_the_controller_keeps_stays(self):
+        router, cache = made(arms=[adapter("law"), adapter("code"), adapter("math"), Arm(name="base")])
+        cache.keep([router.arms[0].adapter])
+        cache.wait()
+        seen = []
+        for decision in cache.prefetch([router.route(X, arms=[name]) for name in ("math", "code", "code")]):
+            cache.wait()
+            seen.append((decision.arm, sorted(cache.resident)))
+        assert seen == [("code", ["code", "law"]), ("code", ["code", "law"]), ("math", ["law", "math"])]
+
+    def test_a_queue_that_is_given_up_awaits_nothing(self):
+        router, cache = made(backend=Backend(slots=2), control=lru, arms=[adapter(name) for name in "abc"])
+        for name in "ab":
+            serve(router, arms=[name])
+        ahead = cache.prefetch([router.route(X, arms=["a"])])
+        next(ahead)
+        ahead.close()
+        serve(router, arms=["c"])
+        assert cache.resident == {"b", "c"}
+
+    @settings(max_examples=30, deadline=None)
+    @given(st.lists(st.sampled_from("abcdz"), max_size=12), st.integers(1, 3), st.sampled_from([lru, None]))
+    def test_any_queue_is_served_within_the_slots(self, names, slots, control):
+        backend = Backend(slots=slots)
+        arms = [adapter(name) for name in "abcd"] + [Arm(name="z")]
+        router, cache = made(backend=backend, control=control, arms=arms)
+        served = []
+        for decision in cache.prefetch([router.route(X, arms=[name]) for name in names], max_overtaken=4):
+            with decision.lease():
+                served.append(decision.arm)
+                assert len(backend.resident()) <= slots + 1
+        cache.wait()
+        assert sorted(served) == sorted(names)
+        assert cache.failures == 0
+
+    def test_bad_bound_is_refused_at_once(self):
+        router, cache = made()
+        with pytest.raises(InvalidConfigurationError, match="max_overtaken"):
+            cache.prefetch([router.route(X)], max_overtaken=-1)
+        assert list(cache.prefetch([])) == []
 
 
 class TestOptimism:

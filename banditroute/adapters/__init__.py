@@ -16,7 +16,7 @@ from banditroute.adapters.backends.vllm import VLLMBackend
 from banditroute.adapters.cache import AdapterCache
 from banditroute.adapters.controller import Polar, polar, polar_plus
 from banditroute.adapters.eviction import belady, cost_aware, fifo, gdsf, lfu, lru
-from banditroute.adapters.lookahead import service_order
+from banditroute.adapters.lookahead import loads_ahead, service_order
 from banditroute.adapters.spec import AdapterSpec
 
 __all__ = [
@@ -39,6 +39,7 @@ __all__ = [
     "fifo",
     "gdsf",
     "lfu",
+    "loads_ahead",
     "lru",
     "polar",
     "polar_plus",

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from typing import TypeAlias
 
@@ -20,7 +20,7 @@ from banditroute.adapters.backends.base import (
 )
 from banditroute.adapters.controller import Polar
 from banditroute.adapters.eviction import Score, Use
-from banditroute.adapters.lookahead import service_order
+from banditroute.adapters.lookahead import loads_ahead, service_order
 from banditroute.adapters.paging_cost import PagingCosts
 from banditroute.adapters.resident_set import Load, ResidentSet, Wait
 from banditroute.adapters.spec import AdapterSpec
@@ -228,35 +228,71 @@ class AdapterCache:
         """Keep these adapters from now on; what is not resident is loaded in this order, in the background."""
         with self._moving:
             self._keep = frozenset(adapter.name for adapter in adapters)
-            kept = self._set.kept
-            self._want([adapter for adapter in adapters if adapter.name not in kept])
+            self._wanted = []
+        kept = self._set.kept
+        self._want([adapter for adapter in adapters if adapter.name not in kept])
 
-    def prefetch(self, decisions: Sequence[Decision], *, max_overtaken: int = 16) -> tuple[Decision, ...]:
-        """The decisions of waiting requests in the order in which to serve them; the first load begins meanwhile.
+    def prefetch(self, decisions: Sequence[Decision], *, max_overtaken: int = 16) -> Iterator[Decision]:
+        """The decisions of waiting requests one by one, in the order in which to serve them.
 
-        See :func:`banditroute.adapters.lookahead.service_order`. Where all that wait first are resident, the adapter
-        that has to be loaded next is loaded in the background, as far as the staging slot is free.
+        The order is that of :func:`banditroute.adapters.lookahead.service_order`. At the first and whenever another
+        adapter's turn comes, those that the rest of the queue needs are loaded in the background, as many as fit
+        (:func:`banditroute.adapters.lookahead.loads_ahead`): nothing leaves for them that the controller keeps or that
+        the queue needs, and staging slots are used. What the queue needs leaves after all else meanwhile.
+
+        Parameters
+        ----------
+        decisions
+            Of a router with this cache, that which has waited longest first; one queue at a time.
+        max_overtaken
+            How many later requests may be served before any one, at least 0; 0 is the order of arrival.
+
+        Raises
+        ------
+        InvalidConfigurationError
+            For a ``max_overtaken`` that is no whole number of at least 0.
         """
-        resident = self._set.names
         adapters = [None if decision.paging is None else decision.paging.adapter for decision in decisions]
         names = [None if adapter is None else adapter.name for adapter in adapters]
-        order = service_order(names, resident=resident, max_overtaken=max_overtaken)
-        absent = [adapter for i in order if (adapter := adapters[i]) is not None and adapter.name not in resident]
-        with self._moving:
-            if not self._wanted:
-                self._want(absent[:1])
-        return tuple(decisions[i] for i in order)
+        order = service_order(names, resident=self._set.names, max_overtaken=max_overtaken)
+        return self._one_by_one([(decisions[i], adapters[i]) for i in order])
+
+    def _one_by_one(self, queue: Sequence[tuple[Decision, AdapterSpec | None]]) -> Iterator[Decision]:
+        try:
+            for n, (decision, adapter) in enumerate(queue):
+                if n == 0 or adapter != queue[n - 1][1]:
+                    self._look_ahead([left for _, left in queue[n:] if left is not None])
+                yield decision
+        finally:
+            self._set.awaited = ()
+
+    def _look_ahead(self, adapters: Sequence[AdapterSpec]) -> None:
+        """Load what fits of these, those of waiting requests."""
+        specs = {adapter.name: adapter for adapter in adapters}
+        self._set.awaited = frozenset(specs)
+        slots, room = self._set.left_beside(specs, kept=isinstance(self.control, Polar))
+        resident = self._set.names
+        loads = loads_ahead(
+            [adapter.name for adapter in adapters if adapter.name not in resident],
+            load_seconds={name: self.load_cost(adapter).mean_seconds for name, adapter in specs.items()},
+            slots=slots,
+            sizes=None if room is None else {name: self.size_bytes(adapter) for name, adapter in specs.items()},
+            room=room,
+        )
+        self._want([specs[name] for name in loads])
 
     def wait(self) -> None:
         """Return when the loads that ``keep`` and ``prefetch`` asked for are done."""
         while (mover := self._mover) is not None:
             mover.join()
 
-    def _want(self, adapters: list[AdapterSpec]) -> None:
-        self._wanted = adapters
-        if adapters and self._mover is None:
-            self._mover = threading.Thread(target=self._move, name="banditroute-adapters", daemon=True)
-            self._mover.start()
+    def _want(self, adapters: Sequence[AdapterSpec]) -> None:
+        """Load these, too, in the background."""
+        with self._moving:
+            self._wanted += [adapter for adapter in adapters if adapter not in self._wanted]
+            if self._wanted and self._mover is None:
+                self._mover = threading.Thread(target=self._move, name="banditroute-adapters", daemon=True)
+                self._mover.start()
 
     def _move(self) -> None:
         while True:

@@ -7,7 +7,7 @@ who wants the same adapter, or the room that is being made, waits for that one l
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from threading import Lock
@@ -81,6 +81,11 @@ class ResidentSet:
     score
         What keeping an adapter is worth: :mod:`banditroute.adapters.eviction`. May be exchanged at any time.
 
+    Attributes
+    ----------
+    awaited
+        Adapters that waiting requests need: they leave after all others. May be exchanged at any time.
+
     Examples
     --------
     >>> resident = ResidentSet(capacity=Capacity(slots=1))
@@ -94,6 +99,7 @@ class ResidentSet:
 
     def __init__(self, *, capacity: Capacity, score: Score = lru) -> None:
         self.score = score
+        self.awaited: Collection[str] = ()
         self._capacity = capacity
         self._seats: dict[str, _Seat] = {}
         self._leaving: dict[str, Future[None]] = {}
@@ -112,6 +118,24 @@ class ResidentSet:
         """Those of them that do not sit in a staging slot."""
         with self._lock:
             return frozenset(name for name, seat in self._seats.items() if seat.loading is None and not seat.staged)
+
+    def left_beside(self, names: Collection[str], *, kept: bool) -> tuple[int | None, int | None]:
+        """Slots and bytes that can be had while all of ``names`` stay, and what cannot leave now; None: no limit.
+
+        ``kept``: whether all stay that do not sit in a staging slot, and staging slots can be had, too.
+        """
+        with self._lock:
+            held = [
+                seat
+                for name, seat in self._seats.items()
+                if name in names or seat.users or seat.pinned or seat.loading or (kept and not seat.staged)
+            ]
+            slots, size_bytes = self._capacity.slots, self._capacity.size_bytes
+            staging = self._capacity.staging_slots if kept else 0
+            return (
+                None if slots is None else slots + staging - len(held),
+                None if size_bytes is None else size_bytes - sum(seat.use.size_bytes for seat in held),
+            )
 
     def users(self, name: str) -> int:
         """How many requests are being served through an adapter."""
@@ -137,6 +161,7 @@ class ResidentSet:
         AdapterCapacityError
             If it would not fit with everything evicted that is not pinned.
         """
+        keep = keep or pinned  # a pinned adapter would block its staging slot for ever
         with self._lock:
             seat = self._seats.get(name)
             if seat is not None:
@@ -211,7 +236,7 @@ class ResidentSet:
             now = self._uses.count
             kept = [other for other in self._seats.values() if not (other.staged or other.pinned)]
             least = min(kept, key=lambda other: (self.score(other.use, now), other.use.used_at), default=None)
-            if least is None or self.score(least.use, now) > self.score(seat.use, now):
+            if least is None or (self.score(least.use, now) > self.score(seat.use, now) and not seat.pinned):
                 return
             least.staged = True
         seat.staged = False
@@ -270,7 +295,12 @@ class ResidentSet:
         now = self._uses.count
         movable = sorted(
             (seat for seat in self._seats.values() if not (seat.users or seat.pinned or seat.loading)),
-            key=lambda seat: (not seat.staged, self.score(seat.use, now), seat.use.used_at),
+            key=lambda seat: (
+                not seat.staged,
+                seat.use.name in self.awaited,
+                self.score(seat.use, now),
+                seat.use.used_at,
+            ),
         )
         free, room = self._free_slots(staged=staged), self._free_bytes()
         chosen = []

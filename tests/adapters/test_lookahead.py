@@ -1,12 +1,13 @@
-"""Queue lookahead: fewer loads, and nobody waits for ever."""
+"""Queue lookahead: fewer loads, nobody waits for ever, and what is loaded ahead fits."""
 
 import math
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from banditroute.adapters.lookahead import service_order
+from banditroute.adapters.lookahead import loads_ahead, service_order
 from banditroute.errors import InvalidConfigurationError
 
 QUEUE = st.lists(st.sampled_from(["a", "b", "c", "d", None]), max_size=30)
@@ -48,3 +49,33 @@ def test_requests_of_one_adapter_keep_their_order():
 def test_what_cannot_be_a_bound(bound):
     with pytest.raises(InvalidConfigurationError, match="max_overtaken"):
         service_order(["a"], resident=(), max_overtaken=bound)
+
+
+WAITING = st.lists(st.sampled_from("abcdef"), max_size=30)
+SECONDS = st.fixed_dictionaries({name: st.floats(0.01, 10.0) for name in "abcdef"})
+SIZES = st.fixed_dictionaries({name: st.integers(1, 9) for name in "abcdef"})
+
+
+class TestLoadsAhead:
+    @given(WAITING, SECONDS, SIZES, st.none() | st.integers(-2, 7), st.integers(-5, 40))
+    def test_fits_and_is_needed(self, waiting, seconds, sizes, slots, room):
+        loads = loads_ahead(waiting, load_seconds=seconds, slots=slots, sizes=sizes, room=room)
+        assert len(set(loads)) == len(loads)
+        assert set(loads) <= set(waiting)
+        assert not loads or sum(sizes[name] for name in loads) <= room
+        assert slots is None or len(loads) <= max(slots, 0)
+
+    @given(WAITING, SECONDS, st.integers(0, 7))
+    def test_most_gain_first(self, waiting, seconds, slots):
+        loads = loads_ahead(waiting, load_seconds=seconds, slots=slots)
+        gains = {name: waiting.count(name) * seconds[name] for name in set(waiting)}
+        assert [gains[name] for name in loads] == pytest.approx(sorted(gains.values(), reverse=True)[:slots])
+        assert all(gains[one] >= gains[next_] - 1e-9 for one, next_ in pairwise(loads))
+
+    def test_bytes_are_spent_where_they_gain_most(self):
+        waiting, seconds = ["a", "b", "c", "c"], {"a": 3.0, "b": 2.0, "c": 1.0}
+        assert loads_ahead(waiting, load_seconds=seconds, sizes={"a": 4, "b": 2, "c": 2}, room=4) == ["b", "c"]
+        assert loads_ahead(waiting, load_seconds=seconds, sizes={"a": 4, "b": 3, "c": 2}, room=4) == ["a"]
+
+    def test_what_takes_no_time_needs_no_start(self):
+        assert loads_ahead(["a", "b"], load_seconds={"a": 0.0, "b": 1.0}) == ["b"]

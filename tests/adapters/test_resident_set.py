@@ -99,6 +99,45 @@ class TestStaging:
         assert resident.request("b", keep=True) == Ready()
         assert resident.kept == {"a"}
 
+    def test_what_is_pinned_takes_no_staging_slot(self):
+        resident = ResidentSet(capacity=Capacity(slots=1, staging_slots=1))
+        load(resident, "a")
+        assert load(resident, "b", keep=False, pinned=True) == ("a",)
+        assert resident.kept == {"b"}
+
+    def test_what_is_pinned_later_leaves_it(self):
+        resident = ResidentSet(capacity=Capacity(slots=1, staging_slots=1), score=lambda use, now: use.name == "a")
+        load(resident, "a")
+        load(resident, "b", keep=False)
+        assert resident.request("b", keep=False, pinned=True) == Ready()
+        assert resident.kept == {"b"}
+
+
+class TestAwaited:
+    def test_leaves_after_all_else(self):
+        resident = ResidentSet(capacity=Capacity(slots=3))
+        for name in "abc":
+            load(resident, name)
+        resident.awaited = {"a", "b"}
+        assert [load(resident, name) for name in "def"] == [("c",), ("d",), ("e",)]
+        resident.awaited = ()
+        assert load(resident, "g") == ("a",)
+
+    def test_what_is_left_beside(self):
+        resident = ResidentSet(capacity=Capacity(slots=3, size_bytes=20, staging_slots=1))
+        assert resident.left_beside((), kept=False) == (3, 20)
+        load(resident, "a", size_bytes=2)
+        load(resident, "b", size_bytes=3, pinned=True)
+        load(resident, "c", size_bytes=4)
+        load(resident, "d", size_bytes=5, keep=False)  # staged
+        assert resident.left_beside((), kept=False) == (2, 17)
+        assert resident.left_beside({"a", "z"}, kept=False) == (1, 15)
+        assert resident.left_beside((), kept=True) == (1, 11)
+        assert resident.left_beside({"d"}, kept=True) == (0, 6)
+        resident.request("a")
+        assert resident.left_beside((), kept=False) == (1, 15)
+        assert ResidentSet(capacity=Capacity()).left_beside((), kept=True) == (None, None)
+
 
 class TestOneLoad:
     def test_others_wait_for_it(self):
