@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import heapq
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,12 +16,14 @@ from banditroute.errors import InvalidInputError
 from banditroute.learners import Learner
 from banditroute.rewards.objectives import Objective
 from banditroute.rewards.utility import Prefer
+from banditroute.rewards.utility import table as objective_table
 from banditroute.router import Router
+from banditroute.simulate.conditions import Conditions
 from banditroute.simulate.logs import OutcomeTable
 from banditroute.store.memory import MemoryStore
 from banditroute.types import Vector
 
-_SECONDS_BETWEEN_REQUESTS = 1.0
+_AS_LOGGED = Conditions()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,8 +61,9 @@ def replay(
     policy: str = "",
     objectives: Sequence[Objective] = (),
     warm: int = 0,
+    conditions: Conditions = _AS_LOGGED,
 ) -> Trace:
-    """Route every row of the table once, in an order drawn from ``seed``, with feedback at once.
+    """Route every row of the table once, in an order drawn from ``seed``.
 
     Of a partial log, each row is routed among the arms whose quality is known there.
 
@@ -73,11 +78,13 @@ def replay(
     warm
         Of how many rows, the first of the order, the outcomes of all arms are known before: they are a warm start, and
         not routed.
+    conditions
+        What the pass goes through: delays, outages and the like.
 
     Raises
     ------
     InvalidInputError
-        If ``warm`` leaves no row to route.
+        If ``warm`` leaves no row to route, the conditions are of another table, or leave a row no arm.
 
     Examples
     --------
@@ -96,32 +103,65 @@ def replay(
     """
     if not 0 <= warm < len(table):
         raise InvalidInputError(f"warm is {warm}, and the table has {len(table)} rows; leave at least one to route")
-    known, order = np.split(np.random.default_rng(seed).permutation(len(table)), [warm])
-    columns = {name: values.tolist() for name, values in table.outcomes.items()}
-    index = {arm: k for k, arm in enumerate(table.arms)}
-    answered = ~np.isnan(table.outcomes["quality"])
-    among = [None if row.all() else [table.arms[k] for k in np.flatnonzero(row)] for row in answered]
-    chosen = np.empty(len(order), dtype=np.intp)
+    conditions.check(table)
+    known, rest = np.split(np.random.default_rng(seed).permutation(len(table)), [warm])
+    rows = rest[conditions.order(np.array(table.tasks)[rest], seed=seed)]
+    n, arms = len(rows), table.arms
+    met = conditions.met(table, rows).outcomes
+    arrivals = conditions.arrivals(n, seed=seed).tolist()
+    there, failing = conditions.there(n, arms), conditions.failing(n, arms)
+    among = [None if row.all() else [arms[k] for k in np.flatnonzero(row)] for row in ~np.isnan(met["quality"])]
+    ranges = objective_table(objectives)
+    late = {
+        name: [each.tolist() for each in channel.reports(met[name], ranges[name], seed=seed)]
+        for name, channel in conditions.feedback.items()
+    }
+    at_once = {name: values.tolist() for name, values in met.items() if name not in late}
+    index = {arm: k for k, arm in enumerate(arms)}
+    chosen = np.empty(n, dtype=np.intp)
+    waiting: list[tuple[float, int, str, dict[str, Any]]] = []  # due, count, decision, outcome
     now = 0.0
     with Router(
-        arms=table.arms,
+        arms=[arm for arm, here in zip(arms, there[0], strict=True) if here],
         features=x.shape[1],
         learner=learner,
         prefer=prefer,
         objectives=objectives,
-        store=MemoryStore(capacity=1),
+        store=MemoryStore(capacity=n if late else 1),
         seed=seed,
         clock=lambda: now,
     ) as router:
         if warm:
             router.warm_start((x[row], table.known(row)) for row in known)
-        for step, row in enumerate(order):
-            now += _SECONDS_BETWEEN_REQUESTS
-            decision = router.route(x[row], arms=among[row])
+        changes = set((np.flatnonzero((there[1:] != there[:-1]).any(axis=1)) + 1).tolist())
+        told: dict[str, Any]
+        for step, row in enumerate(rows):
+            while waiting and waiting[0][0] <= arrivals[step]:
+                now, _, id, told = heapq.heappop(waiting)
+                router.feedback(id, **told)
+            now = arrivals[step]
+            if step in changes:
+                _change(router, arms, there[step - 1], there[step])
+            decision = router.route(x[row], arms=among[step])
             k = chosen[step] = index[decision.arm]
-            values = {name: column[row][k] for name, column in columns.items()}
-            router.feedback(decision.id, **{name: value for name, value in values.items() if value == value})
-    return Trace(policy=policy, seed=seed, rows=order, chosen=chosen)
+            if failing[step, k]:
+                router.feedback(decision.id, failed=True)
+                continue
+            told = {name: value for name, column in at_once.items() if (value := column[step][k]) == value}
+            if told:
+                router.feedback(decision.id, **told)
+            for i, (name, (reported, delays)) in enumerate(late.items()):
+                if (value := reported[step][k]) == value:
+                    heapq.heappush(waiting, (now + delays[step], step * len(late) + i, decision.id, {name: value}))
+    return Trace(policy=policy, seed=seed, rows=rows, chosen=chosen)
+
+
+def _change(router: Router, arms: Sequence[str], before: NDArray[np.bool_], after: NDArray[np.bool_]) -> None:
+    """Let arms come, then others go, so that one is always there."""
+    for k in np.flatnonzero(after & ~before).tolist():
+        router.add_arm(arms[k])
+    for k in np.flatnonzero(before & ~after).tolist():
+        router.remove_arm(arms[k])
 
 
 def sweep(
