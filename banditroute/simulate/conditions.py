@@ -7,7 +7,7 @@ seed alone, before anything is chosen: policies meet the same requests, delays, 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from itertools import pairwise
 
@@ -139,6 +139,8 @@ class Conditions:
         Above 0.
     poisson
         Whether requests come by a Poisson process instead of regularly.
+    chronological
+        Whether requests come in the order of the log instead of shuffled.
     feedback
         Objective -> how its feedback comes. What is not named, and a failure, is reported at once.
     outages, absences, prices, popularity
@@ -157,6 +159,7 @@ class Conditions:
 
     requests_per_second: float = 1.0
     poisson: bool = False
+    chronological: bool = False
     feedback: Mapping[str, Channel] = field(default_factory=dict)
     outages: Collection[Outage] = ()
     absences: Collection[Absence] = ()
@@ -166,8 +169,9 @@ class Conditions:
     def __post_init__(self) -> None:
         if _checked("requests_per_second", self.requests_per_second) == 0.0:
             raise InvalidConfigurationError("requests_per_second is 0; give a number above 0")
-        if not isinstance(self.poisson, bool):
-            raise InvalidConfigurationError(f"poisson is {self.poisson!r}; give True or False")
+        for name in ("poisson", "chronological"):
+            if not isinstance(getattr(self, name), bool):
+                raise InvalidConfigurationError(f"{name} is {getattr(self, name)!r}; give True or False")
         for name in ("outages", "absences", "prices", "popularity"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
         object.__setattr__(self, "feedback", dict(self.feedback))
@@ -210,8 +214,16 @@ class Conditions:
                 known = ", ".join(sorted(set(among))[:20])
                 raise InvalidConfigurationError(f"conditions name {name!r}, which is not in the log; there are {known}")
 
-    def order(self, tasks: NDArray[np.str_], *, seed: int) -> NDArray[np.intp]:
-        """Positions of the n ``tasks`` in the order of their requests, for requests that are shuffled already."""
+    def order(self, tasks: Sequence[str], *, seed: int, warm: int = 0) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """Which of the rows, of these ``tasks``, are known before, ``warm`` of them, and in what order the others come.
+
+        Every row comes once.
+        """
+        rows = np.arange(len(tasks)) if self.chronological else np.random.default_rng(seed).permutation(len(tasks))
+        known, rows = rows[:warm], rows[warm:]
+        return known, rows[self._popular(np.array(tasks)[rows], seed=seed)]
+
+    def _popular(self, tasks: NDArray[np.str_], *, seed: int) -> NDArray[np.intp]:
         n = len(tasks)
         left = np.arange(n)
         if not self.popularity:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import heapq
-import os
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,7 +61,7 @@ def replay(
     warm: int = 0,
     conditions: Conditions = _AS_LOGGED,
 ) -> Trace:
-    """Route every row of the table once, in an order drawn from ``seed``.
+    """Route every row of the table once.
 
     Of a partial log, each row is routed among the arms whose quality is known there.
 
@@ -104,8 +102,7 @@ def replay(
     if not 0 <= warm < len(table):
         raise InvalidInputError(f"warm is {warm}, and the table has {len(table)} rows; leave at least one to route")
     conditions.check(table)
-    known, rest = np.split(np.random.default_rng(seed).permutation(len(table)), [warm])
-    rows = rest[conditions.order(np.array(table.tasks)[rest], seed=seed)]
+    known, rows = conditions.order(table.tasks, seed=seed, warm=warm)
     n, arms = len(rows), table.arms
     met = conditions.met(table, rows).outcomes
     arrivals = conditions.arrivals(n, seed=seed).tolist()
@@ -162,46 +159,3 @@ def _change(router: Router, arms: Sequence[str], before: NDArray[np.bool_], afte
         router.add_arm(arms[k])
     for k in np.flatnonzero(before & ~after).tolist():
         router.remove_arm(arms[k])
-
-
-def sweep(
-    table: OutcomeTable,
-    x: Vector,
-    *,
-    learners: Mapping[str, Learner],
-    prefer: Prefer,
-    seeds: Sequence[int],
-    objectives: Sequence[Objective] = (),
-    warm: int = 0,
-) -> Iterator[Trace]:
-    """``replay`` for every learner and seed, on all cores; traces come as they are done, in any order."""
-    cells = [(policy, seed) for seed in seeds for policy in learners]
-    with ProcessPoolExecutor(
-        max_workers=min(len(cells), os.cpu_count() or 1),
-        initializer=_begin,
-        initargs=(table, x, dict(learners), prefer, objectives, warm),
-    ) as pool:
-        for done in as_completed([pool.submit(_cell, policy, seed) for policy, seed in cells]):
-            yield done.result()
-
-
-_job: tuple[OutcomeTable, Vector, dict[str, Learner], Prefer, Sequence[Objective], int]
-
-
-def _begin(
-    table: OutcomeTable,
-    x: Vector,
-    learners: dict[str, Learner],
-    prefer: Prefer,
-    objectives: Sequence[Objective],
-    warm: int,
-) -> None:
-    global _job  # the table is sent to each worker once, not with every cell
-    _job = (table, x, learners, prefer, objectives, warm)
-
-
-def _cell(policy: str, seed: int) -> Trace:
-    table, x, learners, prefer, objectives, warm = _job
-    return replay(
-        table, x, learner=learners[policy], prefer=prefer, seed=seed, policy=policy, objectives=objectives, warm=warm
-    )

@@ -197,6 +197,19 @@ def test_a_task_becomes_popular(table):
     assert sorted(go(table, popular).rows) == list(range(200))
 
 
+def test_a_log_in_the_order_of_time(table):
+    trace = replay(
+        table,
+        np.zeros((200, 0)),
+        learner=LinUCB(),
+        prefer=PREFER,
+        seed=5,
+        warm=20,
+        conditions=Conditions(chronological=True),
+    )
+    assert trace.rows.tolist() == list(range(20, 200))
+
+
 class TestMet:
     def test_by_hand(self, table):
         met = ROUGH.met(table, np.arange(200)[::-1])
@@ -301,6 +314,7 @@ class TestOf:
             {"feedback": [1]},
             {"requests_per_second": "many"},
             {"poisson": "yes"},
+            {"chronological": 1},
         ],
     )
     def test_refusals(self, settings):
