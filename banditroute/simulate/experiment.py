@@ -100,8 +100,9 @@ class Experiment:
         for name, kind in kinds.items():
             if not isinstance(given[name], kind) or isinstance(given[name], bool):
                 raise InvalidConfigurationError(f"{name} is {given[name]!r}; give a {kind.__name__}")
-        for name, count in {**given, "policies": len(given["policies"]), "settings": len(given["settings"])}.items():
-            if name in ("policies", "settings", "seeds") and count < 1:
+        counts = {"policies": len(given["policies"]), "settings": len(given["settings"]), "seeds": given["seeds"]}
+        for name, count in counts.items():
+            if count < 1:
                 raise InvalidConfigurationError(f"{name} is {given[name]!r}; give at least one")
         learners = {spec: learner_of(spec) for spec in map(str, given["policies"])}
         settings = [_setting(each) for each in given["settings"]]
