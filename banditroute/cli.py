@@ -114,7 +114,10 @@ def simulate(
     out: Path,
     executor: str,
 ) -> None:
-    """Compare policies on LOG, a table of outcomes, beside what needs no learning; options go before --config."""
+    """Compare policies on LOG, a table of outcomes, beside what needs no learning; options go before --config.
+
+    LOG is as for demo; without one, and without --config, that which is shipped.
+    """
     from banditroute.simulate.experiment import Experiment, preference_of, read_settings, run
 
     given = read_settings(config) if config else {}

@@ -19,6 +19,7 @@ from banditroute.learners import Learner
 from banditroute.rewards.utility import check_preference
 from banditroute.rewards.utility import table as objective_table
 from banditroute.simulate.conditions import Conditions
+from banditroute.simulate.demo import shipped
 from banditroute.simulate.environments import ENVIRONMENTS, Environment
 from banditroute.simulate.logs import read_outcomes
 from banditroute.simulate.metrics import Row, mixture, references, static_mixture, summarize
@@ -78,8 +79,8 @@ class Experiment:
         ----------
         given
             ``log``, a path as :func:`~banditroute.simulate.logs.read_outcomes` takes it, or ``environment``, a table of
-            a ``name`` in :data:`~banditroute.simulate.environments.ENVIRONMENTS` and its options. ``policies``, a list
-            of specs such as ``"linucb(alpha=1.5)"``; ``seeds``, 20 unless given, and ``warm``, 0; ``settings``, a list
+            a ``name`` in :data:`~banditroute.simulate.environments.ENVIRONMENTS` and its options; without either, the
+            log that is shipped. ``policies``, a list of specs such as ``"linucb(alpha=1.5)"``; ``seeds``, 20 unless given, and ``warm``, 0; ``settings``, a list
             of tables of a ``name``, ``prefer`` (objective -> weight) and ``conditions`` (see :meth:`Conditions.of`).
 
         Raises
@@ -231,10 +232,10 @@ def _setting(given: object) -> Setting:
 
 
 def _environment(given: Mapping[str, Any]) -> Environment:
-    if ("log" in given) == ("environment" in given):
+    if "log" in given and "environment" in given:
         raise InvalidConfigurationError("an experiment is on a log or in an environment; give one of them")
-    if "log" in given:
-        table = read_outcomes(given["log"])
+    if "environment" not in given:
+        table = read_outcomes(given["log"]) if "log" in given else shipped()
         return Environment(table, TextFeatures().transform([Request(text=prompt) for prompt in table.prompts]))
     try:
         options = dict(given["environment"])

@@ -141,7 +141,6 @@ class TestCommand:
     @pytest.mark.parametrize(
         ("options", "message"),
         [
-            ([], "an experiment is on a log or in an environment; give one of them"),
             (["LOG", "--policy", "magic"], "'magic' names no learner"),
             (["LOG", "--prefer", "quality"], "'quality' is no preference; give weights of objectives"),
             (["LOG", "--prefer", "quality=0"], "a preference needs a weight above 0"),
@@ -158,6 +157,12 @@ class TestCommand:
         assert result.stderr.splitlines()[-1].startswith("Error: ")
         assert message in result.stderr
         assert not (tmp_path / "results.json").exists()
+
+
+def test_without_any_log_it_is_the_one_that_is_shipped():
+    environment = Experiment.of({}).environment
+    assert environment.table.name == "paretobandit4"
+    assert len(environment.x) == len(environment.table)
 
 
 class TestRefusals:
