@@ -80,8 +80,9 @@ class Experiment:
         given
             ``log``, a path as :func:`~banditroute.simulate.logs.read_outcomes` takes it, or ``environment``, a table of
             a ``name`` in :data:`~banditroute.simulate.environments.ENVIRONMENTS` and its options; without either, the
-            log that is shipped. ``policies``, a list of specs such as ``"linucb(alpha=1.5)"``; ``seeds``, 20 unless given, and ``warm``, 0; ``settings``, a list
-            of tables of a ``name``, ``prefer`` (objective -> weight) and ``conditions`` (see :meth:`Conditions.of`).
+            log that is shipped. ``policies``, a list of specs such as ``"linucb(alpha=1.5)"``; ``seeds``, 20 unless
+            given, and ``warm``, 0; ``settings``, a list of tables of a ``name``, ``prefer`` (objective -> weight) and
+            ``conditions`` (see :meth:`Conditions.of`).
 
         Raises
         ------
