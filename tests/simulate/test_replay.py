@@ -8,6 +8,7 @@ from banditroute.learners import EpsilonGreedy, Learner, LinUCB, ThompsonSamplin
 from banditroute.policies import Mixture, Uniform
 from banditroute.rewards import Objective
 from banditroute.router import Router
+from banditroute.simulate import lean
 from banditroute.simulate.logs import OutcomeTable
 from banditroute.simulate.replay import Trace, replay
 from banditroute.types import Preference
@@ -31,6 +32,12 @@ def x():
     return (np.arange(40) % 2).astype(float)[:, None]
 
 
+@pytest.fixture
+def by_router(monkeypatch):
+    """Go by the router even where the short way leads to the same."""
+    monkeypatch.setattr(lean, "applies", lambda *arguments, **options: False)
+
+
 @pytest.mark.parametrize("learner", LEARNERS.values(), ids=LEARNERS)
 def test_every_row_is_routed_once(table, x, learner):
     trace = replay(table, x, learner=learner, prefer=PREFER, seed=3, policy="p")
@@ -48,7 +55,7 @@ def test_same_seed_is_the_same_to_the_bit(table, x, learner):
     assert not np.array_equal(one.rows, other.rows)
 
 
-def test_beliefs_are_the_same_to_the_bit(table, x, monkeypatch):
+def test_beliefs_are_the_same_to_the_bit(table, x, monkeypatch, by_router):
     # Equal choices could hide small differences; the probabilities would show them.
     seen = []
     route = Router.route
@@ -80,7 +87,7 @@ def test_feedback_is_learned(make_table):
     assert right[n // 2 :].mean() > 0.95
 
 
-def test_nothing_is_learned_of_what_was_not_chosen(table, x, monkeypatch):
+def test_nothing_is_learned_of_what_was_not_chosen(table, x, monkeypatch, by_router):
     reported = []
     feedback = Router.feedback
     monkeypatch.setattr(Router, "feedback", lambda self, id, **v: reported.append(v) or feedback(self, id, **v))
@@ -88,7 +95,7 @@ def test_nothing_is_learned_of_what_was_not_chosen(table, x, monkeypatch):
     assert [values["quality"] for values in reported] == trace.outcome(table.outcomes["quality"]).tolist()
 
 
-def test_unknown_outcome_is_not_reported(monkeypatch):
+def test_unknown_outcome_is_not_reported(monkeypatch, by_router):
     reported = []
     feedback = Router.feedback
     monkeypatch.setattr(Router, "feedback", lambda self, id, **v: reported.append(v) or feedback(self, id, **v))
