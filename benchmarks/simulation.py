@@ -37,12 +37,14 @@ LEARNERS: dict[str, Learner] = {
 
 @command(seeds=5, options=[click.option("--requests", default=REQUESTS, show_default=True, type=click.IntRange(min=1))])
 def main(*, files: list[Path], seeds: int, requests: int) -> list[Row]:
-    """Decisions a second and core, learning included, at d = 64, K = 16; and a sweep on one core and on all.
+    """Decisions a second of one core, learning included, at d = 64, K = 16; and a sweep with one worker and with all.
 
-    No FILE is read. `linucb` has the default belief, `linucb_linear` is the algorithm of the paper, which knows the
-    noise; `.../router` goes by the router itself. Medians of rounds that take turns; `ratio` is to the bare numpy
-    LinUCB of the same round. `speedup` is the time of 2 passes for each core, each in a process of its own, one process
-    after the other, over that of all cores at once; `load` is the machine's load average over its cores before and after.
+    No FILE is read. Of CPU time, so that other work on the machine counts for little. `linucb` has the default belief,
+    `linucb_linear` is the algorithm of the paper with learned noise, `linucb_known_noise` with known; `.../router` goes
+    by the router itself. Medians of rounds that take turns; `ratio` is to the bare numpy LinUCB of the same round.
+
+    `speedup` is the time of a sweep with one worker process over that with one for each core, `load` the machine's load
+    average over its cores before and after: on a machine that does other work it says little.
     """
     environment = linear(n=requests, arms=K, features=D - 1)
     environment = environment._replace(
@@ -68,14 +70,14 @@ def _median(case: str, policy: str, metric: str, values: list[float]) -> Row:
     return replace(row(case, policy, metric, values), mean=statistics.median(values))  # one round may be disturbed
 
 
-def _seconds(call: Callable[[], object]) -> float:
-    start = time.perf_counter()
+def _seconds(call: Callable[[], object], clock: Callable[[], float] = time.process_time) -> float:
+    start = clock()
     call()
-    return time.perf_counter() - start
+    return clock() - start
 
 
 def _round(environment: Environment) -> dict[str, float]:
-    """Seconds of a pass of each policy."""
+    """CPU seconds of a pass of each policy."""
     times = {"numpy": _seconds(lambda: _bare(environment))}
     for policy, learner in LEARNERS.items():
         times[policy] = _seconds(lambda: _pass(environment, learner))  # noqa: B023
@@ -103,7 +105,7 @@ def _bare(environment: Environment) -> None:
 
 
 def _speedup(environment: Environment) -> float:
-    """Of all cores over one, worker processes and their start included in both."""
+    """Of a sweep on all cores, the start of its workers included."""
     cores = os.cpu_count() or 1
     seconds = {}
     for workers in (1, cores):
