@@ -6,6 +6,7 @@ import os
 import statistics
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,6 +27,8 @@ from benchmarks.speed import BareLinUCB
 
 D, K = 64, 16
 REQUESTS = 4_000
+CORES = os.cpu_count() or 1
+COUNT = 50_000_000
 PREFER = Preference(quality=1.0)
 LEARNERS: dict[str, Learner] = {
     "banditroute": ThompsonSampling(),
@@ -43,8 +46,9 @@ def main(*, files: list[Path], seeds: int, requests: int) -> list[Row]:
     `linucb_linear` is the algorithm of the paper with learned noise, `linucb_known_noise` with known; `.../router` goes
     by the router itself. Medians of rounds that take turns; `ratio` is to the bare numpy LinUCB of the same round.
 
-    `speedup` is the time of a sweep with one worker process over that with one for each core, `load` the machine's load
-    average over its cores before and after: on a machine that does other work it says little.
+    `speedup` is the time of a sweep with one worker process over that with one for each core. That of `busy_loop`, plain
+    counting in as many processes, is what the machine gives at that moment beside its other work; `load` is its load
+    average over its cores, before and after.
     """
     environment = linear(n=requests, arms=K, features=D - 1)
     environment = environment._replace(
@@ -56,12 +60,15 @@ def main(*, files: list[Path], seeds: int, requests: int) -> list[Row]:
     for policy in rounds[0]:
         rows.append(_median(case, policy, "decisions_per_second", [requests / each[policy] for each in rounds]))
         rows.append(_median(case, policy, "ratio", [each["numpy"] / each[policy] for each in rounds]))
-    load = [os.getloadavg()[0] / (os.cpu_count() or 1)]
-    speedups = [_speedup(environment) for _ in tqdm(range(seeds), desc="sweeps")]
-    load.append(os.getloadavg()[0] / (os.cpu_count() or 1))
+    load = [os.getloadavg()[0] / CORES]
+    speedups = [(_speedup(_sweep(environment)), _speedup(_count)) for _ in tqdm(range(seeds), desc="sweeps")]
+    sweeps, counts = zip(*speedups, strict=True)
+    load.append(os.getloadavg()[0] / CORES)
     return [
         *rows,
-        _median("sweep", "banditroute/linucb", "speedup", speedups),
+        _median("sweep", "banditroute/linucb", "speedup", list(sweeps)),
+        _median("sweep", "busy_loop", "speedup", list(counts)),
+        _median("sweep", "banditroute/linucb", "ratio", [swept / count for swept, count in speedups]),
         row("sweep", "machine", "load", load, higher_is_better=False),
     ]
 
@@ -104,19 +111,27 @@ def _bare(environment: Environment) -> None:
         bare.update(k, context, quality[row_, k])
 
 
-def _speedup(environment: Environment) -> float:
-    """Of a sweep on all cores, the start of its workers included."""
-    cores = os.cpu_count() or 1
+def _sweep(environment: Environment) -> Callable[[], object]:
+    seeds = range(8 * CORES)
+    return lambda: list(sweep(*environment, learners={"linucb": LinUCB()}, prefer=PREFER, seeds=seeds))
+
+
+def _count() -> None:
+    with ProcessPoolExecutor(os.cpu_count()) as pool:
+        list(pool.map(sum, [range(COUNT)] * 2 * CORES))
+
+
+def _speedup(work: Callable[[], object]) -> float:
+    """Of work on all cores over one, the start of its processes included."""
     seconds = {}
-    for workers in (1, cores):
-        os.cpu_count, before = (lambda: workers), os.cpu_count  # noqa: B023
+    cpu_count = os.cpu_count
+    for workers in (1, CORES):
+        os.cpu_count = lambda: workers  # noqa: B023
         try:
-            seconds[workers] = _seconds(
-                lambda: list(sweep(*environment, learners={"linucb": LinUCB()}, prefer=PREFER, seeds=range(4 * cores)))
-            )
+            seconds[workers] = _seconds(work, time.perf_counter)
         finally:
-            os.cpu_count = before
-    return seconds[1] / seconds[cores]
+            os.cpu_count = cpu_count
+    return seconds[1] / seconds[CORES]
 
 
 if __name__ == "__main__":
