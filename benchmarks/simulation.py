@@ -46,7 +46,7 @@ def main(*, files: list[Path], seeds: int, requests: int) -> list[Row]:
     `linucb_linear` is the algorithm of the paper with learned noise, `linucb_known_noise` with known; `.../router` goes
     by the router itself. Medians of rounds that take turns; `ratio` is to the bare numpy LinUCB of the same round.
 
-    `speedup` is the time of a sweep with one worker process over that with one for each core. That of `busy_loop`, plain
+    `speedup` is the time of a sweep with one worker over that with one for each core. That of `busy_loop`, plain
     counting in as many processes, is what the machine gives at that moment beside its other work; `load` is its load
     average over its cores, before and after.
     """
