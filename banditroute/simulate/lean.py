@@ -20,7 +20,7 @@ from banditroute.outlook import look
 from banditroute.policies.base import start
 from banditroute.rewards.objectives import Objective
 from banditroute.rewards.utility import utility, weights
-from banditroute.store.base import Event, Memory
+from banditroute.store.base import Event, Join, Memory
 from banditroute.types import Arm, Preference, Vector
 
 _LARGEST_FEATURE = 1e20
@@ -84,7 +84,7 @@ def choices(
         features_version="",
         dimension=d,
         memory=Memory(statistics={}, pending=[], decisions=0, feedback=0),
-        put_state=lambda name, blob: None,
+        put_state=_keep_nothing,
     )
     policy = start(learner.policy, objectives=objectives)
     rng = np.random.default_rng(seed)
@@ -122,6 +122,10 @@ def choices(
 def _possible(values: Vector, objective: Objective) -> bool:
     low, high = max(objective.low, -LARGEST), min(objective.high, LARGEST)
     return bool(((values >= low) & (values <= high) | np.isnan(values)).all())
+
+
+def _keep_nothing(name: str, blob: bytes, join: Join | None = None) -> None:
+    """Nobody asks for it."""
 
 
 def _never_asked() -> tuple[Vector, Vector]:
