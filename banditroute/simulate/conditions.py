@@ -118,15 +118,14 @@ class Price(Period):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Popularity(Period):
-    """Each request of ``task`` that is left is ``factor`` times, above 0, as likely as another to be the next."""
+    """Each request of ``task`` that is left is ``factor`` times, from 1e-6 to 1e6, as likely to be the next."""
 
     task: str
     factor: float
 
     def __post_init__(self) -> None:
         Period.__post_init__(self)
-        if _checked("factor", self.factor) == 0.0:
-            raise InvalidConfigurationError("the factor of a popularity is 0; give a number above 0")
+        number(self.factor, name="factor", low=1e-6, high=1e6, error=InvalidConfigurationError)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,7 +141,8 @@ class Conditions:
     chronological
         Whether requests come in the order of the log instead of shuffled.
     feedback
-        Objective -> how its feedback comes. What is not named, and a failure, is reported at once.
+        Objective -> how its feedback comes. What is not named, and a failure, is reported at once; what would come
+        after the last request does not come.
     outages, absences, prices, popularity
         What is different, and when.
 
@@ -172,9 +172,14 @@ class Conditions:
         for name in ("poisson", "chronological"):
             if not isinstance(getattr(self, name), bool):
                 raise InvalidConfigurationError(f"{name} is {getattr(self, name)!r}; give True or False")
-        for name in ("outages", "absences", "prices", "popularity"):
-            object.__setattr__(self, name, tuple(getattr(self, name)))
         object.__setattr__(self, "feedback", dict(self.feedback))
+        given: list[tuple[type, object]] = [(Channel, each) for each in self.feedback.values()]
+        for name, kind in _KINDS.items():
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+            given += [(kind, each) for each in getattr(self, name)]
+        for kind, each in given:
+            if not isinstance(each, kind):
+                raise InvalidConfigurationError(f"conditions have {each!r}; give {kind.__name__}(...)")
 
     @classmethod
     def of(cls, settings: Mapping[str, object]) -> Conditions:
@@ -291,4 +296,4 @@ def _mask(periods: Collection[Outage | Absence], n: int, arms: Collection[str]) 
     return mask
 
 
-_KINDS = {"outages": Outage, "absences": Absence, "prices": Price, "popularity": Popularity}
+_KINDS: dict[str, type] = {"outages": Outage, "absences": Absence, "prices": Price, "popularity": Popularity}

@@ -275,6 +275,10 @@ class TestRefusals:
             lambda: Outage(arm="a", begin=0.5, end=0.5),
             lambda: Price(arm="a", begin=0.9, end=0.1, factor=2.0),
             lambda: Popularity(task="t", factor=0.0),
+            lambda: Popularity(task="t", factor=1e7),
+            lambda: Conditions(outages=["a"]),
+            lambda: Conditions(absences=[Outage(arm="a")]),
+            lambda: Conditions(feedback={"quality": 3.0}),
             lambda: Conditions(requests_per_second=0.0),
         ],
     )
