@@ -367,8 +367,7 @@ class LinearBelief:
             rss = np.maximum(rss, 0.0)
             strength = self._spec.noise_strength
             pooled = (strength * guess * guess + float(rss.sum())) / (strength + float(n.sum()))
-            rss += strength * pooled
-            self._noise2[j] = size * size * rss / (n + strength)
+            self._noise2[j] = size * size * (rss + strength * pooled) / (n + strength)
         np.sqrt(self._noise2[j] / (n + bias), out=self._average[j])
 
 
