@@ -76,6 +76,46 @@ def report(log: str | None, out: Path, seeds: int, quality: float, cost_usd: flo
     click.echo(f"{page}; the figures are beside it, as figures.json, CSV and PNG")
 
 
+@main.command()
+@click.argument("log", required=False)
+@click.option("--config", type=click.Path(path_type=Path), help="TOML file with log, policies, seeds, warm, settings.")
+@click.option("--policy", "policies", multiple=True, help="Such as linucb or 'thompson(scale=1)'; may be repeated.")
+@click.option("--prefer", "preferences", multiple=True, help="Such as quality=1,cost_usd=50; may be repeated.")
+@click.option("--seeds", type=int, help="Orders of the requests.  [default: 20]")
+@click.option("--warm", type=int, help="Prompts of each order that a warm start knows.  [default: 0]")
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("simulate-output"),
+    show_default=True,
+    help="Folder for the figures, and for what is done: the same command again goes on where it was.",
+)
+@click.option(
+    "--executor", default="processes", show_default=True, help="processes, dask, or the address of a Dask scheduler."
+)
+def simulate(
+    log: str | None,
+    config: Path | None,
+    policies: tuple[str, ...],
+    preferences: tuple[str, ...],
+    seeds: int | None,
+    warm: int | None,
+    out: Path,
+    executor: str,
+) -> None:
+    """Compare policies on LOG, a table of outcomes, beside what needs no learning; options go before --config.
+
+    LOG is as for demo; without one, and without --config, that which is shipped.
+    """
+    from banditroute.simulate.experiment import Experiment, preference_of, read_settings, run
+
+    given = read_settings(config) if config else {}
+    settings = [{"name": text, "prefer": preference_of(text)} for text in preferences]
+    options = {"log": log, "policies": list(policies), "settings": settings, "seeds": seeds, "warm": warm}
+    given |= {name: value for name, value in options.items() if value not in (None, [])}
+    run(Experiment.of(given), out=out, executor=executor, echo=click.echo)
+
+
 def _at(context: click.Context, parameter: click.Parameter, value: str) -> Records:
     """The records at a database URL, or in a SQLite file."""
     if "://" not in value:

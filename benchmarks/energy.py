@@ -16,7 +16,8 @@ from banditroute.learners import Learner, ThompsonSampling
 from banditroute.policies import Uniform
 from banditroute.rewards import JOULES_PER_TOKEN, greenserv
 from banditroute.simulate.logs import OutcomeTable, read_outcomes
-from banditroute.simulate.replay import Trace, sweep
+from banditroute.simulate.replay import Trace
+from banditroute.simulate.sweep import sweep
 from banditroute.types import Request
 
 LEARNERS: dict[str, Learner] = {"banditroute": ThompsonSampling()}

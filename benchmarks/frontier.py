@@ -16,7 +16,8 @@ from banditroute.learners import ThompsonSampling
 from banditroute.rewards import willingness_to_pay
 from banditroute.simulate.frontier import Frontier, frontier
 from banditroute.simulate.logs import OutcomeTable, read_outcomes
-from banditroute.simulate.replay import Trace, sweep
+from banditroute.simulate.replay import Trace
+from banditroute.simulate.sweep import sweep
 from banditroute.types import Request
 from benchmarks import full_information
 

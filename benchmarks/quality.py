@@ -15,7 +15,8 @@ from tqdm import tqdm
 from banditroute.features import TextFeatures
 from banditroute.learners import EpsilonGreedy, LinUCB, SquareCB, ThompsonSampling
 from banditroute.simulate.logs import OutcomeTable, read_outcomes
-from banditroute.simulate.replay import Trace, sweep
+from banditroute.simulate.replay import Trace
+from banditroute.simulate.sweep import sweep
 from banditroute.types import Preference, Request
 from benchmarks import described, full_information, rivals
 

@@ -178,8 +178,8 @@ class HybridBelief(LinearBelief):
             reach = self._shared[g] @ u
             self._shared[g] -= (scale / (1.0 + scale * float(reach @ u))) * np.multiply.outer(reach, reach)
 
-    def _pool(self, g: int) -> None:
-        """Derive what arms share of one group of objectives, and from it their weights and noise."""
+    def _pool(self, g: int, changed: int | slice = slice(None)) -> None:
+        """Derive what arms share of one group of objectives, and from it the weights and noise of all of them."""
         inverse, precision, d = self._inverse[g], self._precision[g], self._dimension
         bias = float(precision[-1])
         if g not in self._shared:

@@ -269,7 +269,7 @@ class LinearBelief:
             if refresh or (observed and not self._rank_one(g, k, x, values, weight)):
                 self._solve(g, k)  # the statistics hold this observation already
             if refresh or observed:
-                self._pool(g)
+                self._pool(g, k)
         if refresh:
             self._since_refresh[k] = 0
 
@@ -346,14 +346,14 @@ class LinearBelief:
         self._rss0[members, k] = self._squares[members, k] - np.einsum("jd,jd->j", theta, b)
         self._n[members, k] = faded * group.n
 
-    def _pool(self, g: int) -> None:
-        """Derive what the prior and all arms add to one group of objectives: weights and noise."""
+    def _pool(self, g: int, changed: int | slice = slice(None)) -> None:
+        """Derive what the prior and all arms add to a group of objectives: weights, of what ``changed``, and noise."""
         bias = float(self._precision[g][-1])
         lean = self._inverse[g, :, -1]  # A^-1 e_bias of every arm (K, d)
         for j in self._members[g]:
             prior = self._priors.get(self._objectives[j], _NO_PRIOR)
             mean = self._mu.get(self._objectives[j], np.zeros(len(lean)))
-            self._theta[j] = self._theta0[j] + bias * mean[:, None] * lean
+            self._theta[j, changed] = self._theta0[j, changed] + bias * mean[changed, None] * lean[changed]
             rss = self._rss0[j] + bias * mean * (mean * (1.0 - bias * lean[:, -1]) - 2.0 * self._theta0[j, :, -1])
             self._scatter(j, rss, (prior.mean or 0.0) if prior.noise is None else prior.noise, bias)
 

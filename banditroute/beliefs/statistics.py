@@ -17,7 +17,8 @@ import json
 import math
 import struct
 import zlib
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
+from functools import cache
 
 import numpy as np
 
@@ -150,7 +151,8 @@ class ArmStatistics:
             if group.objectives[0] in values:
                 y = np.array([values[name] for name in group.objectives])
                 group.n += weight
-                group.s += np.multiply.outer(weight * x, x)
+                # In place: the transpose of C order is the Fortran view that BLAS updates.
+                group.s = _rank_one_product()(weight, x, x, a=group.s.T, overwrite_a=1).T
                 group.b += np.multiply.outer(weight * y, x)
                 group.yy += weight * y * y
         if weight < 0.0:
@@ -183,6 +185,8 @@ class ArmStatistics:
     def _part(self, observed: Collection[str]) -> bool:
         """Split and add groups until each is observed entirely or not at all; returns whether any was."""
         before = len(self.groups)
+        if before == 1 and set(self.groups[0].objectives) == set(observed):
+            return False  # as nearly always
         held = {name for group in self.groups for name in group.objectives}
         for i, group in enumerate(self.groups[:]):
             count = sum(name in observed for name in group.objectives)
@@ -254,6 +258,14 @@ class ArmStatistics:
             )
             at += m
         return statistics
+
+
+@cache
+def _rank_one_product() -> Callable[..., Vector]:
+    from scipy.linalg import blas  # here, since it takes half of the time that importing banditroute may
+
+    dger: Callable[..., Vector] = blas.dger
+    return dger
 
 
 _REMEDY = "restore the database from a backup, or start a new one"

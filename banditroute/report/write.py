@@ -16,7 +16,8 @@ from banditroute.simulate.demo import shipped
 from banditroute.simulate.logs import OutcomeTable, read_outcomes
 from banditroute.simulate.readers import open_log, read_log
 from banditroute.simulate.readers.outcomes import LONG, WIDE
-from banditroute.simulate.replay import Trace, sweep
+from banditroute.simulate.replay import Trace
+from banditroute.simulate.sweep import sweep
 from banditroute.types import Preference, Request
 
 _LEARNERS: dict[str, Learner] = {"ThompsonSampling": ThompsonSampling(), "LinUCB": LinUCB()}

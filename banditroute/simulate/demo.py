@@ -17,8 +17,9 @@ from banditroute.policies import Mixture, Uniform
 from banditroute.router import Router
 from banditroute.simulate.logs import OutcomeTable, read_outcomes
 from banditroute.simulate.metrics import Row, references, static_mixture, summarize
-from banditroute.simulate.replay import Trace, sweep
+from banditroute.simulate.replay import Trace
 from banditroute.simulate.report import draw, text_table
+from banditroute.simulate.sweep import sweep
 from banditroute.store.sql import SQLStore
 from banditroute.types import Preference, Request, Vector
 

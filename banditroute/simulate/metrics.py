@@ -10,9 +10,12 @@ from numpy.typing import NDArray
 from scipy.special import stdtrit
 
 from banditroute.rewards.utility import table as objective_table
+from banditroute.simulate.conditions import Conditions
 from banditroute.simulate.logs import OutcomeTable
 from banditroute.simulate.replay import Trace
 from banditroute.types import Preference, Vector
+
+_AS_LOGGED = Conditions()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,11 +112,13 @@ class Row:
     policy
         Its name.
     objectives
-        Objective -> mean per request; only of what is known of every arm for every prompt.
+        Objective -> mean per request; only of what is known of every arm wherever it could be chosen.
     utility
         Mean utility per request.
     regret
-        Utility lost over the whole pass against always choosing the arm that is best on this table; negative: gained.
+        Utility lost over the whole pass against always choosing the arm that is best on this table, or the next best
+        where it is not there (Kleinberg, Niculescu-Mizil and Sharma 2010, "Regret bounds for sleeping experts and
+        bandits"); negative: gained.
     shares
         Arm -> share of the requests.
     """
@@ -125,24 +130,17 @@ class Row:
     shares: Mapping[str, float]
 
 
-def summarize(table: OutcomeTable, prefer: Preference, policy: str, traces: Sequence[Trace]) -> Row:
-    """The line of a policy that was replayed under several seeds."""
-    value = utilities(table, prefer)
-    best = float(value.mean(axis=0).max())
-    had = np.array([trace.outcome(value).mean() for trace in traces])
-    counts = np.mean([np.bincount(trace.chosen, minlength=len(table.arms)) for trace in traces], axis=0)
-    lower = {name: not objective.higher_is_better for name, objective in objective_table([]).items()}
-    return Row(
-        policy=policy,
-        objectives={
-            name: estimate([float(trace.outcome(values).mean()) for trace in traces], higher_is_better=not lower[name])
-            for name, values in table.outcomes.items()
-            if not np.isnan(values).any()
-        },
-        utility=estimate(had),
-        regret=estimate((best - had) * len(table), higher_is_better=False),
-        shares=dict(zip(table.arms, (counts / len(table)).tolist(), strict=True)),
-    )
+def summarize(
+    table: OutcomeTable,
+    prefer: Preference,
+    policy: str,
+    traces: Sequence[Trace],
+    *,
+    conditions: Conditions = _AS_LOGGED,
+) -> Row:
+    """The line of a policy that was replayed under several seeds, in these ``conditions``."""
+    every = np.eye(len(table.arms))
+    return _row(prefer, policy, [(conditions.met(table, trace.rows), every[trace.chosen]) for trace in traces])
 
 
 def fixed_choice(table: OutcomeTable, policy: str, chosen: NDArray[np.intp] | Sequence[int]) -> Trace:
@@ -153,17 +151,102 @@ def fixed_choice(table: OutcomeTable, policy: str, chosen: NDArray[np.intp] | Se
     )
 
 
-def references(table: OutcomeTable, prefer: Preference) -> list[Row]:
-    """Every single arm, the best arm of each task, and the per-query oracle."""
-    value = utilities(table, prefer)
-    rows = [
-        summarize(table, prefer, f"always {arm}", [fixed_choice(table, arm, [k])]) for k, arm in enumerate(table.arms)
-    ]
-    tasks = np.array(table.tasks)
-    per_task = np.zeros(len(table), dtype=np.intp)
-    for task in np.unique(tasks):
-        per_task[tasks == task] = value[tasks == task].mean(axis=0).argmax()
-    if len(np.unique(tasks)) > 1:
-        rows.append(summarize(table, prefer, "best arm per task", [fixed_choice(table, "task", per_task)]))
-    rows.append(summarize(table, prefer, "oracle per query", [fixed_choice(table, "oracle", value.argmax(axis=1))]))
-    return rows
+def mixture(
+    table: OutcomeTable,
+    prefer: Preference,
+    policy: str,
+    shares: Mapping[str, float],
+    *,
+    conditions: Conditions = _AS_LOGGED,
+    orders: Sequence[NDArray[np.intp]] = (),
+) -> Row:
+    """What a static mixture of arms has on average; of the arms that are there, where some are not.
+
+    ``orders`` are as in :func:`references`.
+    """
+    wanted = np.array([shares.get(arm, 0.0) for arm in table.arms])
+    passes = []
+    for met in _passes(table, conditions, orders):
+        there = ~np.isnan(met.outcomes["quality"])
+        weights = there * np.where((there @ wanted > 0.0)[:, None], wanted, 1.0)
+        passes.append((met, weights / weights.sum(axis=1, keepdims=True)))
+    return _row(prefer, policy, passes)
+
+
+def references(
+    table: OutcomeTable,
+    prefer: Preference,
+    *,
+    conditions: Conditions = _AS_LOGGED,
+    orders: Sequence[NDArray[np.intp]] = (),
+) -> list[Row]:
+    """Every single arm that is there all the time, the best arm of each task, and the per-query oracle.
+
+    Parameters
+    ----------
+    orders
+        The rows of each pass, as traces have them: where ``conditions`` change, what could be had depends on it.
+        Empty: one pass in the order of the table.
+    """
+    passes = _passes(table, conditions, orders)
+    worths = [_worth(met, prefer) for met in passes]
+    every = np.eye(len(table.arms))
+    shares = {
+        f"always {arm}": [np.broadcast_to(every[k], worth.shape) for worth in worths]
+        for k, arm in enumerate(table.arms)
+        if not any(np.isnan(worth[:, k]).any() for worth in worths)
+    }
+    if len(set(table.tasks)) > 1:
+        shares["best arm per task"] = []
+        for met, worth in zip(passes, worths, strict=True):
+            tasks = np.array(met.tasks)
+            best = np.empty(len(met), dtype=np.intp)
+            for task in np.unique(tasks):
+                best[tasks == task] = _first_there(worth[tasks == task])
+            shares["best arm per task"].append(every[best])
+    shares["oracle per query"] = [every[np.nanargmax(worth, axis=1)] for worth in worths]
+    return [_row(prefer, policy, list(zip(passes, each, strict=True))) for policy, each in shares.items()]
+
+
+def _passes(table: OutcomeTable, conditions: Conditions, orders: Sequence[NDArray[np.intp]]) -> list[OutcomeTable]:
+    return [conditions.met(table, rows) for rows in orders or [np.arange(len(table))]]
+
+
+def _worth(met: OutcomeTable, prefer: Preference) -> Vector:
+    """Utility of every arm at each request; NaN where it could not be chosen."""
+    return np.where(np.isnan(met.outcomes["quality"]), np.nan, utilities(met, prefer))
+
+
+def _first_there(worth: Vector) -> NDArray[np.intp]:
+    """At each request the arm that is best on average, of those that could be chosen."""
+    known = ~np.isnan(worth)
+    mean = np.where(known, worth, 0.0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
+    first: NDArray[np.intp] = np.where(known, mean, -np.inf).argmax(axis=1)
+    return first
+
+
+def _row(prefer: Preference, policy: str, passes: Sequence[tuple[OutcomeTable, Vector]]) -> Row:
+    """A line from the share of each arm at each request, and what it met there."""
+    met, _ = passes[0]
+    signs = {name: objective.sign for name, objective in objective_table([]).items()}
+    worths = [_worth(met, prefer) for met, _ in passes]
+    had = np.array([_had(worth, shares) for worth, (_, shares) in zip(worths, passes, strict=True)])
+    best = [worth[np.arange(len(worth)), _first_there(worth)].mean() for worth in worths]
+    return Row(
+        policy=policy,
+        objectives={
+            name: estimate(
+                [_had(met.outcomes[name], shares) for met, shares in passes],
+                higher_is_better=signs.get(name, 1.0) > 0.0,
+            )
+            for name in met.outcomes
+            if not any(np.isnan(met.outcomes[name][~np.isnan(met.outcomes["quality"])]).any() for met, _ in passes)
+        },
+        utility=estimate(had),
+        regret=estimate((np.array(best) - had) * len(met), higher_is_better=False),
+        shares=dict(zip(met.arms, np.mean([each.mean(axis=0) for _, each in passes], axis=0).tolist(), strict=True)),
+    )
+
+
+def _had(values: Vector, shares: Vector) -> float:
+    return float(np.where(shares > 0.0, shares * values, 0.0).sum(axis=1).mean())

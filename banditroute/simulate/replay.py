@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+import heapq
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,13 +14,20 @@ from numpy.typing import NDArray
 from banditroute.errors import InvalidInputError
 from banditroute.learners import Learner
 from banditroute.rewards.objectives import Objective
-from banditroute.rewards.utility import Prefer
+from banditroute.rewards.scaling import Scaled
+from banditroute.rewards.utility import Prefer, check_preference
+from banditroute.rewards.utility import table as objective_table
 from banditroute.router import Router
+from banditroute.simulate import lean
+from banditroute.simulate.conditions import Conditions
 from banditroute.simulate.logs import OutcomeTable
 from banditroute.store.memory import MemoryStore
-from banditroute.types import Vector
+from banditroute.types import Preference, Vector
 
-_SECONDS_BETWEEN_REQUESTS = 1.0
+_AS_LOGGED = Conditions()
+
+Log: TypeAlias = Sequence[tuple[Vector, Mapping[str, Mapping[str, float]]]]
+"""What a warm start knows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,8 +65,9 @@ def replay(
     policy: str = "",
     objectives: Sequence[Objective] = (),
     warm: int = 0,
+    conditions: Conditions = _AS_LOGGED,
 ) -> Trace:
-    """Route every row of the table once, in an order drawn from ``seed``, with feedback at once.
+    """Route every row of the table once.
 
     Of a partial log, each row is routed among the arms whose quality is known there.
 
@@ -73,11 +82,13 @@ def replay(
     warm
         Of how many rows, the first of the order, the outcomes of all arms are known before: they are a warm start, and
         not routed.
+    conditions
+        What the pass goes through: delays, outages and the like.
 
     Raises
     ------
     InvalidInputError
-        If ``warm`` leaves no row to route.
+        If ``warm`` leaves no row to route, the conditions are of another table, or leave a row no arm.
 
     Examples
     --------
@@ -96,72 +107,112 @@ def replay(
     """
     if not 0 <= warm < len(table):
         raise InvalidInputError(f"warm is {warm}, and the table has {len(table)} rows; leave at least one to route")
-    known, order = np.split(np.random.default_rng(seed).permutation(len(table)), [warm])
-    columns = {name: values.tolist() for name, values in table.outcomes.items()}
-    index = {arm: k for k, arm in enumerate(table.arms)}
-    answered = ~np.isnan(table.outcomes["quality"])
-    among = [None if row.all() else [table.arms[k] for k in np.flatnonzero(row)] for row in answered]
-    chosen = np.empty(len(order), dtype=np.intp)
-    now = 0.0
-    with Router(
-        arms=table.arms,
-        features=x.shape[1],
+    conditions.check(table)
+    known, rows = conditions.order(table.tasks, seed=seed, warm=warm)
+    run = _Run(
+        met=conditions.met(table, rows),
+        x=x[rows],
+        arrivals=conditions.arrivals(len(rows), seed=seed).tolist(),
         learner=learner,
-        prefer=prefer,
+        preference=check_preference(prefer, objective_table(objectives)),
         objectives=objectives,
-        store=MemoryStore(capacity=1),
+        conditions=conditions,
         seed=seed,
-        clock=lambda: now,
-    ) as router:
-        if warm:
-            router.warm_start((x[row], table.known(row)) for row in known)
-        for step, row in enumerate(order):
-            now += _SECONDS_BETWEEN_REQUESTS
-            decision = router.route(x[row], arms=among[row])
-            k = chosen[step] = index[decision.arm]
-            values = {name: column[row][k] for name, column in columns.items()}
-            router.feedback(decision.id, **{name: value for name, value in values.items() if value == value})
-    return Trace(policy=policy, seed=seed, rows=order, chosen=chosen)
-
-
-def sweep(
-    table: OutcomeTable,
-    x: Vector,
-    *,
-    learners: Mapping[str, Learner],
-    prefer: Prefer,
-    seeds: Sequence[int],
-    objectives: Sequence[Objective] = (),
-    warm: int = 0,
-) -> Iterator[Trace]:
-    """``replay`` for every learner and seed, on all cores; traces come as they are done, in any order."""
-    cells = [(policy, seed) for seed in seeds for policy in learners]
-    with ProcessPoolExecutor(
-        max_workers=min(len(cells), os.cpu_count() or 1),
-        initializer=_begin,
-        initargs=(table, x, dict(learners), prefer, objectives, warm),
-    ) as pool:
-        for done in as_completed([pool.submit(_cell, policy, seed) for policy, seed in cells]):
-            yield done.result()
-
-
-_job: tuple[OutcomeTable, Vector, dict[str, Learner], Prefer, Sequence[Objective], int]
-
-
-def _begin(
-    table: OutcomeTable,
-    x: Vector,
-    learners: dict[str, Learner],
-    prefer: Prefer,
-    objectives: Sequence[Objective],
-    warm: int,
-) -> None:
-    global _job  # the table is sent to each worker once, not with every cell
-    _job = (table, x, learners, prefer, objectives, warm)
-
-
-def _cell(policy: str, seed: int) -> Trace:
-    table, x, learners, prefer, objectives, warm = _job
-    return replay(
-        table, x, learner=learners[policy], prefer=prefer, seed=seed, policy=policy, objectives=objectives, warm=warm
     )
+    chosen = None if warm else run.lean()
+    if chosen is None:
+        chosen = run.routed([(x[row], table.known(row)) for row in known])
+    return Trace(policy=policy, seed=seed, rows=rows, chosen=chosen)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Run:
+    """A pass, all of it known but what is chosen."""
+
+    met: OutcomeTable
+    x: Vector
+    arrivals: Sequence[float]
+    learner: Learner
+    preference: Preference | Scaled
+    objectives: Sequence[Objective]
+    conditions: Conditions
+    seed: int
+
+    def lean(self) -> NDArray[np.intp] | None:
+        """What a router chooses, the short way; None where only a router can tell."""
+        objectives, arms, outcomes = objective_table(self.objectives), self.met.arms, self.met.outcomes
+        if self.conditions.feedback or self.conditions.outages or self.conditions.absences:
+            return None
+        if not isinstance(self.preference, Preference) or not lean.applies(
+            outcomes, self.x, arms=arms, preference=self.preference, objectives=objectives
+        ):
+            return None
+        with suppress(Exception):  # whatever it is, a router knows what to do
+            return lean.choices(
+                outcomes,
+                self.x,
+                self.arrivals,
+                arms=arms,
+                learner=self.learner,
+                preference=self.preference,
+                objectives=objectives,
+                seed=self.seed,
+            )
+        return None
+
+    def routed(self, warm: Log) -> NDArray[np.intp]:
+        """What a router chooses."""
+        n, arms, met = len(self.x), self.met.arms, self.met.outcomes
+        there, failing = self.conditions.there(n, arms), self.conditions.failing(n, arms)
+        among = [None if row.all() else [arms[k] for k in np.flatnonzero(row)] for row in ~np.isnan(met["quality"])]
+        ranges = objective_table(self.objectives)
+        late = {
+            name: [each.tolist() for each in channel.reports(met[name], ranges[name], seed=self.seed)]
+            for name, channel in self.conditions.feedback.items()
+        }
+        at_once = {name: values.tolist() for name, values in met.items() if name not in late}
+        index = {arm: k for k, arm in enumerate(arms)}
+        chosen = np.empty(n, dtype=np.intp)
+        waiting: list[tuple[float, int, str, dict[str, Any]]] = []  # due, count, decision, outcome
+        changes = set((np.flatnonzero((there[1:] != there[:-1]).any(axis=1)) + 1).tolist())
+        told: dict[str, Any]
+        now = 0.0
+        with Router(
+            arms=[arm for arm, here in zip(arms, there[0], strict=True) if here],
+            features=self.x.shape[1],
+            learner=self.learner,
+            prefer=self.preference,
+            objectives=self.objectives,
+            store=MemoryStore(capacity=n if late else 1),
+            seed=self.seed,
+            clock=lambda: now,
+        ) as router:
+            if warm:
+                router.warm_start(warm)
+            for step, x in enumerate(self.x):
+                while waiting and waiting[0][0] <= self.arrivals[step]:
+                    now, _, id, told = heapq.heappop(waiting)
+                    router.feedback(id, **told)
+                now = self.arrivals[step]
+                if step in changes:
+                    _change(router, arms, there[step - 1], there[step])
+                decision = router.route(x, arms=among[step])
+                k = chosen[step] = index[decision.arm]
+                if failing[step, k]:
+                    router.feedback(decision.id, failed=True)
+                    continue
+                told = {name: value for name, column in at_once.items() if (value := column[step][k]) == value}
+                if told:
+                    router.feedback(decision.id, **told)
+                for i, (name, (reported, delays)) in enumerate(late.items()):
+                    if (value := reported[step][k]) == value:
+                        heapq.heappush(waiting, (now + delays[step], step * len(late) + i, decision.id, {name: value}))
+        return chosen
+
+
+def _change(router: Router, arms: Sequence[str], before: NDArray[np.bool_], after: NDArray[np.bool_]) -> None:
+    """Let arms come, then others go, so that one is always there."""
+    for k in np.flatnonzero(after & ~before).tolist():
+        router.add_arm(arms[k])
+    for k in np.flatnonzero(before & ~after).tolist():
+        router.remove_arm(arms[k])

@@ -32,14 +32,28 @@ def text_table(rows: Sequence[Row]) -> str:
         ]
         shares = [f"{row.shares[arm]:.0%}" for arm in arms]
         body.append([row.policy, *measured, _cell(row.utility, "{:.4f}"), _cell(row.regret, "{:.1f}"), *shares])
-    widths = [max(len(line[i]) for line in [head, *body]) for i in range(len(head))]
-    lines = [
-        "  ".join(
-            cell.ljust(w) if i == 0 else cell.rjust(w) for i, (cell, w) in enumerate(zip(line, widths, strict=True))
-        )
-        for line in [head, *body]
-    ]
-    return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:]])
+    return _aligned([head, *body])
+
+
+def spread_table(rows: Sequence[Row]) -> str:
+    """The rows with mean, standard deviation and worst utility over seeds, mean regret, and means of the objectives."""
+    known = [name for name in _COLUMNS if any(name in row.objectives for row in rows)]
+    head = ["policy", "mean", "std", "worst", "regret", *(_COLUMNS[name][0] for name in known)]
+    body = []
+    for row in rows:
+        spread = [f"{value:.4f}" for value in (row.utility.mean, row.utility.std, row.utility.worst)]
+        means = [
+            _COLUMNS[name][1].format(row.objectives[name].mean) if name in row.objectives else "–" for name in known
+        ]
+        body.append([row.policy, *spread, f"{row.regret.mean:.1f}", *means])
+    return _aligned([head, *body])
+
+
+def _aligned(table: Sequence[Sequence[str]]) -> str:
+    """The first column to the left, the others to the right, and a rule below the head."""
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    head, *body = ("  ".join([line[0].ljust(widths[0]), *(map(str.rjust, line[1:], widths[1:]))]) for line in table)
+    return "\n".join([head, "-" * len(head), *body])
 
 
 def _cell(estimate: Estimate, form: str) -> str:

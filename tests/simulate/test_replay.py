@@ -1,6 +1,4 @@
-"""Replay: every row once, the same again by its seed, in one process or in many."""
-
-import os
+"""Replay: every row once, the same again by its seed."""
 
 import numpy as np
 import pytest
@@ -10,8 +8,9 @@ from banditroute.learners import EpsilonGreedy, Learner, LinUCB, ThompsonSamplin
 from banditroute.policies import Mixture, Uniform
 from banditroute.rewards import Objective
 from banditroute.router import Router
+from banditroute.simulate import lean
 from banditroute.simulate.logs import OutcomeTable
-from banditroute.simulate.replay import Trace, replay, sweep
+from banditroute.simulate.replay import Trace, replay
 from banditroute.types import Preference
 
 PREFER = Preference(quality=1.0)
@@ -33,6 +32,12 @@ def x():
     return (np.arange(40) % 2).astype(float)[:, None]
 
 
+@pytest.fixture
+def by_router(monkeypatch):
+    """Go by the router even where the short way leads to the same."""
+    monkeypatch.setattr(lean, "applies", lambda *arguments, **options: False)
+
+
 @pytest.mark.parametrize("learner", LEARNERS.values(), ids=LEARNERS)
 def test_every_row_is_routed_once(table, x, learner):
     trace = replay(table, x, learner=learner, prefer=PREFER, seed=3, policy="p")
@@ -50,7 +55,7 @@ def test_same_seed_is_the_same_to_the_bit(table, x, learner):
     assert not np.array_equal(one.rows, other.rows)
 
 
-def test_beliefs_are_the_same_to_the_bit(table, x, monkeypatch):
+def test_beliefs_are_the_same_to_the_bit(table, x, monkeypatch, by_router):
     # Equal choices could hide small differences; the probabilities would show them.
     seen = []
     route = Router.route
@@ -82,7 +87,7 @@ def test_feedback_is_learned(make_table):
     assert right[n // 2 :].mean() > 0.95
 
 
-def test_nothing_is_learned_of_what_was_not_chosen(table, x, monkeypatch):
+def test_nothing_is_learned_of_what_was_not_chosen(table, x, monkeypatch, by_router):
     reported = []
     feedback = Router.feedback
     monkeypatch.setattr(Router, "feedback", lambda self, id, **v: reported.append(v) or feedback(self, id, **v))
@@ -90,7 +95,7 @@ def test_nothing_is_learned_of_what_was_not_chosen(table, x, monkeypatch):
     assert [values["quality"] for values in reported] == trace.outcome(table.outcomes["quality"]).tolist()
 
 
-def test_unknown_outcome_is_not_reported(monkeypatch):
+def test_unknown_outcome_is_not_reported(monkeypatch, by_router):
     reported = []
     feedback = Router.feedback
     monkeypatch.setattr(Router, "feedback", lambda self, id, **v: reported.append(v) or feedback(self, id, **v))
@@ -133,27 +138,6 @@ def test_outcome_of_a_trace_follows_its_order(toy):
     assert trace.outcome(toy.outcomes["cost_usd"]).tolist() == [0.001, 0.01, 0.002, 0.002]
 
 
-@pytest.mark.parametrize("cores", [1, 3])
-def test_sweep_is_replay_whatever_the_processes(table, x, monkeypatch, cores):
-    monkeypatch.setattr(os, "cpu_count", lambda: cores)
-    learners = {"linucb": LinUCB(), "thompson": ThompsonSampling()}
-    traces = {
-        (trace.policy, trace.seed): trace
-        for trace in sweep(table, x, learners=learners, prefer=PREFER, seeds=[0, 1, 5])
-    }
-    assert traces.keys() == {(policy, seed) for policy in learners for seed in (0, 1, 5)}
-    for (policy, seed), trace in traces.items():
-        here = replay(table, x, learner=learners[policy], prefer=PREFER, seed=seed, policy=policy)
-        assert np.array_equal(trace.rows, here.rows)
-        assert np.array_equal(trace.chosen, here.chosen)
-
-
-def test_sweep_raises_what_a_replay_raises(toy):
-    wrong = OutcomeTable(name="wrong", prompts=("",), tasks=("",), arms=("a",), outcomes={"quality": np.array([[2.0]])})
-    with pytest.raises(ValueError, match=r"quality is 2\.0; it must be between 0 and 1"):
-        list(sweep(wrong, np.zeros((1, 0)), learners={"u": Learner(policy=Uniform())}, prefer=PREFER, seeds=[0]))
-
-
 def test_a_partial_log_is_routed_among_the_arms_that_answered():
     n = 60
     quality = np.tile([0.9, 0.5, 0.1], (n, 1))
@@ -179,7 +163,7 @@ def test_objectives_of_the_user_are_learned():
         outcomes={"quality": np.full((n, 2), 0.5), "stars": np.tile([2.0, 4.0], (n, 1))},
     )
     x, prefer = np.zeros((n, 0)), Preference(stars=1.0)
-    (trace,) = sweep(table, x, learners={"ts": ThompsonSampling()}, prefer=prefer, seeds=[0], objectives=[stars])
+    trace = replay(table, x, learner=ThompsonSampling(), prefer=prefer, seed=0, objectives=[stars])
     assert (trace.chosen[n // 2 :] == 1).mean() > 0.9
 
 
@@ -198,13 +182,6 @@ def test_rows_of_a_warm_start_are_known_and_not_routed():
     assert warm.rows.tolist() == cold.rows[50:].tolist()
     assert (warm.chosen == 2).all()
     assert set(cold.chosen) == {0, 1, 2}
-
-
-def test_sweep_starts_warm_too(table, x):
-    (trace,) = sweep(table, x, learners={"ts": ThompsonSampling()}, prefer=PREFER, seeds=[1], warm=30)
-    here = replay(table, x, learner=ThompsonSampling(), prefer=PREFER, seed=1, warm=30)
-    assert trace.rows.tolist() == here.rows.tolist()
-    assert trace.chosen.tolist() == here.chosen.tolist()
 
 
 @pytest.mark.parametrize("warm", [-1, 40, 41])

@@ -1,0 +1,276 @@
+"""Experiments: policies compared on a log or an environment, in one setting or many, and what came out as files."""
+
+from __future__ import annotations
+
+import csv
+import json
+import tomllib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from banditroute.errors import InvalidConfigurationError
+from banditroute.features import TextFeatures
+from banditroute.learners import Learner
+from banditroute.rewards.utility import check_preference
+from banditroute.rewards.utility import table as objective_table
+from banditroute.simulate.conditions import Conditions
+from banditroute.simulate.demo import shipped
+from banditroute.simulate.environments import ENVIRONMENTS, Environment
+from banditroute.simulate.logs import read_outcomes
+from banditroute.simulate.metrics import Row, mixture, references, static_mixture, summarize
+from banditroute.simulate.replay import Trace
+from banditroute.simulate.report import spread_table
+from banditroute.simulate.sweep import sweep
+from banditroute.specs import learner_of
+from banditroute.types import Preference, Request
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """What policies are compared under.
+
+    Parameters
+    ----------
+    name
+        What it is called in the results.
+    prefer, conditions
+        As in :func:`~banditroute.simulate.replay.replay`.
+    """
+
+    name: str
+    prefer: Preference
+    conditions: Conditions
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Experiment:
+    """Which policies are compared, on what, and how.
+
+    Parameters
+    ----------
+    environment
+        What they are replayed on.
+    learners
+        Name -> learner, at least one.
+    seeds
+        How many orders of the requests, at least 1.
+    warm
+        As in :func:`~banditroute.simulate.replay.replay`.
+    settings
+        At least one.
+    """
+
+    environment: Environment
+    learners: Mapping[str, Learner]
+    seeds: int
+    warm: int
+    settings: Sequence[Setting]
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any]) -> Experiment:
+        """From names and numbers, as a TOML file gives them.
+
+        Parameters
+        ----------
+        given
+            ``log``, a path as :func:`~banditroute.simulate.logs.read_outcomes` takes it, or ``environment``, a table of
+            a ``name`` in :data:`~banditroute.simulate.environments.ENVIRONMENTS` and its options; without either, the
+            log that is shipped. ``policies``, a list of specs such as ``"linucb(alpha=1.5)"``; ``seeds``, 20 unless
+            given, and ``warm``, 0; ``settings``, a list of tables of a ``name``, ``prefer`` (objective -> weight) and
+            ``conditions`` (see :meth:`Conditions.of`).
+
+        Raises
+        ------
+        InvalidConfigurationError
+            For a name that is none of these, a value of another kind, and for what its parts refuse.
+        InvalidInputError
+            For a log that cannot be read, and a preference for what is no standard objective.
+        """
+        given = {"policies": ["linucb", "thompson"], "seeds": 20, "warm": 0, "settings": [{}], **given}
+        unknown = sorted(set(given) - {"log", "environment", "policies", "seeds", "warm", "settings"})
+        if unknown:
+            raise InvalidConfigurationError(
+                f"{', '.join(unknown)} is nothing that an experiment has; it has log or environment, policies, seeds, "
+                "warm, settings"
+            )
+        kinds = {"policies": list, "settings": list, "seeds": int, "warm": int}
+        for name, kind in kinds.items():
+            if not isinstance(given[name], kind) or isinstance(given[name], bool):
+                raise InvalidConfigurationError(f"{name} is {given[name]!r}; give a {kind.__name__}")
+        counts = {"policies": len(given["policies"]), "settings": len(given["settings"]), "seeds": given["seeds"]}
+        for name, count in counts.items():
+            if count < 1:
+                raise InvalidConfigurationError(f"{name} is {given[name]!r}; give at least one")
+        learners = {spec: learner_of(spec) for spec in map(str, given["policies"])}
+        settings = [_setting(each) for each in given["settings"]]
+        if len({each.name for each in settings}) < len(settings):
+            raise InvalidConfigurationError("two settings have one name; give each a name of its own")
+        return cls(
+            environment=_environment(given),
+            learners=learners,
+            seeds=given["seeds"],
+            warm=given["warm"],
+            settings=settings,
+        )
+
+
+def read_settings(path: Path) -> dict[str, Any]:
+    """The names and numbers in a TOML file.
+
+    Raises
+    ------
+    InvalidConfigurationError
+        If it cannot be read.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InvalidConfigurationError(f"{path} cannot be read as TOML: {error}") from error
+
+
+def preference_of(spec: str) -> dict[str, float]:
+    """Objective -> weight of a text such as ``quality=1,cost_usd=50``.
+
+    Raises
+    ------
+    InvalidConfigurationError
+        If it is no such text.
+
+    Examples
+    --------
+    >>> preference_of("quality=1, cost_usd=50")
+    {'quality': 1.0, 'cost_usd': 50.0}
+    """
+    try:
+        pairs = [(name.strip(), float(weight)) for name, weight in (each.split("=") for each in spec.split(","))]
+    except ValueError as error:
+        raise InvalidConfigurationError(
+            f"{spec!r} is no preference; give weights of objectives, such as 'quality=1,cost_usd=50'"
+        ) from error
+    return dict(pairs)
+
+
+def run(experiment: Experiment, *, out: Path, executor: str, echo: Callable[[str], None]) -> dict[str, list[Row]]:
+    """Replay every policy, seed and setting that is not done yet; print a table for each setting and write the figures.
+
+    Parameters
+    ----------
+    out
+        Folder of ``results.csv``, ``results.json`` and, in ``cells``, of what is done; made if it is not there.
+    executor
+        As in :func:`~banditroute.simulate.sweep.sweep`.
+    echo
+        Prints a line.
+
+    Returns
+    -------
+    dict
+        Name of the setting -> its lines.
+    """
+    results = {}
+    for setting in experiment.settings:
+        setting.conditions.check(experiment.environment.table)  # all of them, before the first takes its time
+    for setting in experiment.settings:
+        results[setting.name] = rows = _compare(experiment, setting, out / "cells", executor)
+        echo(f"{setting.name}: {setting.prefer}, {experiment.seeds} seeds\n\n{spread_table(rows)}\n")
+    echo("mean, std and worst: of the utility per request, over seeds. regret: utility lost over the pass against the")
+    echo("best single arm in hindsight (negative: gained). best arm per task and oracle know what no router knows.")
+    _write(experiment, results, out)
+    return results
+
+
+def _compare(experiment: Experiment, setting: Setting, keep: Path, executor: str) -> list[Row]:
+    (table, x), prefer, conditions = experiment.environment, setting.prefer, setting.conditions
+    cells = sweep(
+        table,
+        x,
+        learners=experiment.learners,
+        prefer=prefer,
+        seeds=range(experiment.seeds),
+        warm=experiment.warm,
+        conditions=conditions,
+        keep=keep,
+        executor=executor,
+    )
+    traces: dict[str, list[Trace]] = {policy: [] for policy in experiment.learners}
+    for trace in tqdm(cells, total=len(traces) * experiment.seeds, desc=setting.name, unit="pass"):
+        traces[trace.policy].append(trace)
+    for runs in traces.values():
+        runs.sort(key=lambda trace: trace.seed)
+    rows = [summarize(table, prefer, policy, runs, conditions=conditions) for policy, runs in traces.items()]
+    orders = [trace.rows for trace in next(iter(traces.values()))]
+    met = conditions.met(table, orders[0])
+    mixtures = {"uniform": dict.fromkeys(table.arms, 1.0)}
+    for row in rows:
+        if "cost_usd" in row.objectives and not np.isnan(met.outcomes["quality"]).any():
+            name = f"static mixture at {row.policy}'s cost"
+            mixtures[name] = static_mixture(met, cost_usd=row.objectives["cost_usd"].mean)
+    rows += [
+        mixture(table, prefer, policy, shares, conditions=conditions, orders=orders)
+        for policy, shares in mixtures.items()
+    ]
+    return rows + references(table, prefer, conditions=conditions, orders=orders)
+
+
+def _setting(given: object) -> Setting:
+    try:
+        parts = {"prefer": {"quality": 1.0}, "conditions": {}, **given}  # type: ignore[dict-item]
+        prefer = Preference(**parts.pop("prefer"))
+        check_preference(prefer, objective_table([]))
+        setting = Setting(
+            prefer=prefer, conditions=Conditions.of(parts.pop("conditions")), name=str(parts.pop("name", prefer))
+        )
+    except TypeError as error:
+        raise InvalidConfigurationError(f"setting {given!r} is not a table of name, prefer and conditions") from error
+    if parts:
+        raise InvalidConfigurationError(f"a setting has no {', '.join(parts)}; it has name, prefer, conditions")
+    return setting
+
+
+def _environment(given: Mapping[str, Any]) -> Environment:
+    if "log" in given and "environment" in given:
+        raise InvalidConfigurationError("an experiment is on a log or in an environment; give one of them")
+    if "environment" not in given:
+        table = read_outcomes(given["log"]) if "log" in given else shipped()
+        return Environment(table, TextFeatures().transform([Request(text=prompt) for prompt in table.prompts]))
+    try:
+        options = dict(given["environment"])
+        return ENVIRONMENTS[options.pop("name")](**options)
+    except (KeyError, TypeError, ValueError) as error:
+        raise InvalidConfigurationError(
+            f"environment {given['environment']!r} cannot be made ({error}); give the name ({', '.join(ENVIRONMENTS)}) "
+            "and its options n, arms, features, noise, seed"
+        ) from error
+
+
+def _write(experiment: Experiment, results: Mapping[str, Sequence[Row]], out: Path) -> None:
+    table, _ = experiment.environment
+    document = {
+        "log": table.name,
+        "requests": len(table) - experiment.warm,
+        "policies": {spec: repr(learner) for spec, learner in experiment.learners.items()},
+        "seeds": experiment.seeds,
+        "warm": experiment.warm,
+        "settings": [
+            {
+                "name": setting.name,
+                "prefer": dict(setting.prefer),
+                "conditions": asdict(setting.conditions),
+                "rows": [asdict(row) for row in results[setting.name]],
+            }
+            for setting in experiment.settings
+        ],
+    }
+    (out / "results.json").write_text(json.dumps(document, indent=1) + "\n")
+    with (out / "results.csv").open("w", newline="") as file:
+        lines = csv.writer(file)
+        lines.writerow(["setting", "policy", "metric", "mean", "std", "worst", "n"])
+        for setting_name, rows in results.items():
+            for row in rows:
+                for metric, each in {**row.objectives, "utility": row.utility, "regret": row.regret}.items():
+                    lines.writerow([setting_name, row.policy, metric, each.mean, each.std, each.worst, each.n])

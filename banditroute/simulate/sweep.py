@@ -1,0 +1,244 @@
+"""Sweeps: a replay for every policy and seed, on all cores or on a cluster; what is done need not be done again.
+
+A cell, one policy under one seed, is a pure function of its configuration. Kept, it is a file of the arms that were
+chosen, named by a hash of the configuration and of this package's code: an interrupted sweep goes on where it was, and
+nothing that could differ is ever taken for the same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import multiprocessing
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, fields, is_dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from banditroute._imports import optional
+from banditroute.errors import InvalidConfigurationError
+from banditroute.learners import Learner
+from banditroute.rewards.objectives import Objective
+from banditroute.rewards.utility import Prefer
+from banditroute.simulate.conditions import Conditions
+from banditroute.simulate.logs import OutcomeTable
+from banditroute.simulate.replay import Trace, replay
+from banditroute.types import Vector
+
+_AS_LOGGED = Conditions()
+_BLAS_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+_Submit: TypeAlias = Callable[[str, int], "Future[Trace]"]
+
+
+def sweep(
+    table: OutcomeTable,
+    x: Vector,
+    *,
+    learners: Mapping[str, Learner],
+    prefer: Prefer,
+    seeds: Sequence[int],
+    objectives: Sequence[Objective] = (),
+    warm: int = 0,
+    conditions: Conditions = _AS_LOGGED,
+    keep: Path | None = None,
+    executor: str = "processes",
+) -> Iterator[Trace]:
+    """``replay`` for every learner and seed; traces come as they are done, in any order.
+
+    Worker processes import the caller's main module, which should do its work under ``if __name__ == "__main__"``.
+
+    Parameters
+    ----------
+    table, x, prefer, objectives, warm, conditions
+        As in :func:`~banditroute.simulate.replay.replay`.
+    learners
+        Name -> learner.
+    keep
+        Folder of the cells that are done, made if it is not there; None: nothing is kept.
+    executor
+        ``"processes"``: one for every core of this machine; ``"dask"``: the same as a local Dask cluster; or the
+        address of a Dask scheduler, ``"tcp://HOST:8786"``, whose workers have this version of banditroute.
+
+    Raises
+    ------
+    InvalidConfigurationError
+        For another executor.
+    MissingDependencyError
+        If Dask is not installed.
+    """
+    job = _Job(
+        table=replace(table, prompts=("",) * len(table)),  # no replay reads them
+        x=x,
+        learners=dict(learners),
+        prefer=prefer,
+        objectives=tuple(objectives),
+        warm=warm,
+        conditions=conditions,
+    )
+    paths = {}
+    todo = [(policy, seed) for seed in seeds for policy in learners]
+    if keep is not None:
+        keep.mkdir(parents=True, exist_ok=True)
+        common = job.digest()
+        for policy, seed in list(todo):
+            paths[policy, seed] = path = keep / f"{job.key(common, policy, seed)}.json"
+            if (done := job.read(path, policy, seed)) is not None:
+                todo.remove((policy, seed))
+                yield done
+    if not todo:
+        return
+    with _workers(executor, job, len(todo)) as submit:
+        futures = [submit(policy, seed) for policy, seed in todo]
+        try:
+            for future in as_completed(futures):
+                trace = future.result()
+                if keep is not None:
+                    _write(paths[trace.policy, trace.seed], trace)
+                yield trace
+        finally:
+            for future in futures:
+                future.cancel()  # what nobody waits for
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Job:
+    """What all cells of a sweep have in common."""
+
+    table: OutcomeTable
+    x: Vector
+    learners: Mapping[str, Learner]
+    prefer: Prefer
+    objectives: Sequence[Objective]
+    warm: int
+    conditions: Conditions
+
+    def cell(self, policy: str, seed: int) -> Trace:
+        return replay(
+            self.table,
+            self.x,
+            learner=self.learners[policy],
+            prefer=self.prefer,
+            seed=seed,
+            policy=policy,
+            objectives=self.objectives,
+            warm=self.warm,
+            conditions=self.conditions,
+        )
+
+    def digest(self) -> str:
+        """Of all that does not differ between cells."""
+        told = {
+            "code": _code(),
+            "numpy": np.__version__,
+            "arms": self.table.arms,
+            "tasks": self.table.tasks,
+            "outcomes": list(self.table.outcomes),
+            "prefer": self.prefer,
+            "objectives": self.objectives,
+            "warm": self.warm,
+            "conditions": self.conditions,
+        }
+        digest = hashlib.sha256(json.dumps(told, default=_plain).encode())
+        for values in (self.x, *self.table.outcomes.values()):
+            digest.update(str(values.shape).encode() + np.ascontiguousarray(values).tobytes())
+        return digest.hexdigest()
+
+    def key(self, common: str, policy: str, seed: int) -> str:
+        learner = self.learners[policy]
+        parts = (learner, learner.belief, learner.context_exploration, learner.drift, seed)
+        return hashlib.sha256("\n".join([common, *map(repr, parts)]).encode()).hexdigest()
+
+    def read(self, path: Path, policy: str, seed: int) -> Trace | None:
+        """The cell that is kept; None where there is none, or what there is is no such cell."""
+        try:
+            chosen = np.array(json.loads(path.read_text())["chosen"], dtype=np.intp)
+        except (OSError, ValueError, KeyError, TypeError, OverflowError):
+            return None
+        _, rows = self.conditions.order(self.table.tasks, seed=seed, warm=self.warm)
+        if chosen.shape != rows.shape or not np.isin(chosen, range(len(self.table.arms))).all():
+            return None
+        return Trace(policy=policy, seed=seed, rows=rows, chosen=chosen)
+
+
+def _plain(value: Any) -> dict[str, Any]:
+    """Preferences and dataclasses as JSON has them."""
+    return {each.name: getattr(value, each.name) for each in fields(value)} if is_dataclass(value) else dict(value)
+
+
+def _write(path: Path, trace: Trace) -> None:
+    part = path.with_suffix(f".{os.getpid()}.part")
+    part.write_text(json.dumps({"policy": trace.policy, "seed": trace.seed, "chosen": trace.chosen.tolist()}))
+    part.replace(path)  # all of it, or nothing
+
+
+@cache
+def _code() -> str:
+    package = Path(__file__).resolve().parents[1]
+    digest = hashlib.sha256()
+    for path in sorted(package.rglob("*.py")):
+        digest.update(path.relative_to(package).as_posix().encode() + path.read_bytes())
+    return digest.hexdigest()
+
+
+def _workers(executor: str, job: _Job, cells: int) -> AbstractContextManager[_Submit]:
+    if executor == "processes":
+        return _processes(job, cells)
+    if executor == "dask" or "://" in executor:
+        return _dask(job, None if executor == "dask" else executor)
+    raise InvalidConfigurationError(
+        f"executor is {executor!r}; give 'processes', 'dask', or the address of a Dask scheduler such as "
+        "'tcp://10.0.0.1:8786'"
+    )
+
+
+@contextmanager
+def _processes(job: _Job, cells: int) -> Iterator[_Submit]:
+    # A forked worker would have the BLAS threads of its parent, one for each core, times the workers.
+    method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
+    context = multiprocessing.get_context(method)
+    context.set_forkserver_preload([__name__])
+
+    def submit(policy: str, seed: int) -> Future[Trace]:
+        before = {name: os.environ.get(name) for name in _BLAS_THREADS}
+        os.environ.update(dict.fromkeys(_BLAS_THREADS, "1"))  # for the workers that start here
+        try:
+            return pool.submit(_cell, policy, seed)
+        finally:
+            for name, value in before.items():
+                if value is None:
+                    del os.environ[name]
+                else:
+                    os.environ[name] = value
+
+    workers = min(cells, os.cpu_count() or 1)
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=_begin, initargs=(job,)) as pool:
+        yield submit
+
+
+_job: _Job
+
+
+def _begin(job: _Job) -> None:
+    global _job  # sent to each worker once, not with every cell
+    _job = job
+
+
+def _cell(policy: str, seed: int) -> Trace:
+    return _job.cell(policy, seed)
+
+
+@contextmanager
+def _dask(job: _Job, address: str | None) -> Iterator[_Submit]:
+    distributed = optional("distributed", extra="dask")
+    local = {} if address else {"n_workers": os.cpu_count(), "threads_per_worker": 1, "dashboard_address": None}
+    with distributed.Client(address, **local) as client:
+        shared = client.scatter(job, broadcast=True, hash=False)
+        pool = client.get_executor(pure=False)
+        yield lambda policy, seed: pool.submit(_Job.cell, shared, policy, seed)

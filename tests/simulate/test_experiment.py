@@ -1,0 +1,223 @@
+"""Experiments: what a file or a command line asks for is what is run, and what came out is what is written."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from banditroute.cli import main
+from banditroute.errors import InvalidConfigurationError, InvalidInputError
+from banditroute.simulate.conditions import Absence, Conditions
+from banditroute.simulate.experiment import Experiment, preference_of, read_settings, run
+from banditroute.simulate.metrics import summarize
+from banditroute.simulate.replay import replay
+from banditroute.types import Preference
+
+TOML = """
+policies = ["linucb(alpha=1)", "epsilon_greedy"]
+seeds = 2
+environment = {name = "linear", n = 60, arms = 3, features = 2, seed = 4}
+
+[[settings]]
+name = "plain"
+
+[[settings]]
+name = "strike"
+prefer = {quality = 1, cost_usd = 20}
+conditions = {poisson = true, absences = [{arm = "arm0", begin = 0.5}]}
+"""
+
+
+@pytest.fixture
+def given(tmp_path):
+    path = tmp_path / "experiment.toml"
+    path.write_text(TOML)
+    return read_settings(path)
+
+
+def invoke(*arguments):
+    return CliRunner().invoke(main, ["simulate", *map(str, arguments)])
+
+
+def results(out):
+    return json.loads((out / "results.json").read_text())
+
+
+def test_what_a_file_asks_for(given):
+    experiment = Experiment.of(given)
+    assert experiment.environment.table.name == "linear"
+    assert experiment.environment.x.shape == (60, 2)
+    assert list(experiment.learners) == ["linucb(alpha=1)", "epsilon_greedy"]
+    assert experiment.learners["linucb(alpha=1)"].policy.alpha == 1.0
+    assert (experiment.seeds, experiment.warm) == (2, 0)
+    plain, strike = experiment.settings
+    assert (plain.name, plain.prefer, plain.conditions) == ("plain", Preference(quality=1.0), Conditions())
+    assert strike.prefer == Preference(quality=1, cost_usd=20)
+    assert strike.conditions == Conditions(poisson=True, absences=[Absence(arm="arm0", begin=0.5)])
+
+
+def test_what_comes_out(given, tmp_path):
+    lines = []
+    experiment = Experiment.of(given)
+    rows = run(experiment, out=tmp_path / "out", executor="processes", echo=lines.append)
+    table, x = experiment.environment
+    for setting in experiment.settings:
+        conditions = setting.conditions
+        for policy, learner in experiment.learners.items():
+            traces = [
+                replay(table, x, learner=learner, prefer=setting.prefer, seed=seed, conditions=conditions)
+                for seed in (0, 1)
+            ]
+            expected = summarize(table, setting.prefer, policy, traces, conditions=conditions)
+            assert expected in rows[setting.name]
+    names = [row.policy for row in rows["plain"]]
+    assert names == [
+        "linucb(alpha=1)",
+        "epsilon_greedy",
+        "uniform",
+        "static mixture at linucb(alpha=1)'s cost",
+        "static mixture at epsilon_greedy's cost",
+        "always arm0",
+        "always arm1",
+        "always arm2",
+        "oracle per query",
+    ]
+    assert "always arm0" not in [row.policy for row in rows["strike"]]
+    by_name = {row.policy: row for row in rows["plain"]}
+    assert by_name["uniform"].utility.mean == pytest.approx(table.outcomes["quality"].mean())
+    for policy in experiment.learners:
+        fixed = by_name[f"static mixture at {policy}'s cost"]
+        assert fixed.objectives["cost_usd"].mean <= by_name[policy].objectives["cost_usd"].mean * (1 + 1e-9)
+    text = "\n".join(lines)
+    assert "plain: Preference(quality=1), 2 seeds" in text
+    assert f"{by_name['linucb(alpha=1)'].utility.worst:.4f}" in text
+
+    document = results(tmp_path / "out")
+    assert [each["name"] for each in document["settings"]] == ["plain", "strike"]
+    assert document["settings"][1]["conditions"]["absences"] == [{"arm": "arm0", "begin": 0.5, "end": 1.0}]
+    with (tmp_path / "out" / "results.csv").open() as file:
+        figures = {(row["setting"], row["policy"], row["metric"]): row for row in csv.DictReader(file)}
+    utility = by_name["epsilon_greedy"].utility
+    told = figures["plain", "epsilon_greedy", "utility"]
+    assert [float(told[name]) for name in ("mean", "std", "worst", "n")] == [
+        utility.mean, utility.std, utility.worst, 2
+    ]  # fmt: skip
+    assert document["settings"][0]["rows"][1]["utility"]["mean"] == utility.mean
+
+
+class TestCommand:
+    def test_a_log_and_options(self, small_log, tmp_path):
+        options = ["--policy", "linucb", "--policy", "thompson(half_life_requests=20)", "--seeds", 2]
+        options += ["--prefer", "quality=1,cost_usd=50", "--prefer", "quality=1", "--out", tmp_path, "--warm", 10]
+        result = invoke(small_log, *options)
+        assert result.exit_code == 0, result.output
+        assert "thompson(half_life_requests=20)" in result.stdout
+        assert "best arm per task" in result.stdout
+        document = results(tmp_path)
+        assert (document["log"], document["requests"], document["seeds"]) == ("small", 50, 2)
+        assert [each["prefer"] for each in document["settings"]] == [{"quality": 1, "cost_usd": 50}, {"quality": 1}]
+        cells = sorted((tmp_path / "cells").iterdir())
+        assert len(cells) == 8
+
+        written = {path: path.stat().st_mtime_ns for path in cells}
+        assert invoke(small_log, *options).exit_code == 0  # nothing is done again
+        assert results(tmp_path) == document
+        assert {path: path.stat().st_mtime_ns for path in (tmp_path / "cells").iterdir()} == written
+
+    def test_options_go_before_the_file(self, tmp_path):
+        path = tmp_path / "experiment.toml"
+        path.write_text(TOML)
+        result = invoke(
+            "--config", path, "--policy", "squarecb", "--prefer", "quality=1", "--seeds", 1, "--out", tmp_path
+        )
+        assert result.exit_code == 0, result.output
+        document = results(tmp_path)
+        assert list(document["policies"]) == ["squarecb"]
+        assert document["seeds"] == 1
+        assert [each["name"] for each in document["settings"]] == ["quality=1"]
+
+    @pytest.mark.parametrize(
+        ("options", "message"),
+        [
+            (["LOG", "--policy", "magic"], "'magic' names no learner"),
+            (["LOG", "--prefer", "quality"], "'quality' is no preference; give weights of objectives"),
+            (["LOG", "--prefer", "quality=0"], "a preference needs a weight above 0"),
+            (["LOG", "--prefer", "speed=1"], "preference 'speed' is no objective"),
+            (["LOG", "--seeds", 0], "seeds is 0; give at least one"),
+            (["LOG", "--executor", "gpu"], "executor is 'gpu'; give 'processes', 'dask'"),
+            (["LOG", "--config", "nowhere.toml"], "nowhere.toml cannot be read as TOML"),
+            (["nowhere.parquet"], "nowhere.parquet"),
+        ],
+    )
+    def test_refusals(self, small_log, tmp_path, options, message):
+        result = invoke(*(small_log if option == "LOG" else option for option in options), "--out", tmp_path)
+        assert result.exit_code == 1
+        assert result.stderr.splitlines()[-1].startswith("Error: ")
+        assert message in result.stderr
+        assert not (tmp_path / "results.json").exists()
+
+
+def test_without_any_log_it_is_the_one_that_is_shipped():
+    environment = Experiment.of({}).environment
+    assert environment.table.name == "paretobandit4"
+    assert len(environment.x) == len(environment.table)
+
+
+class TestRefusals:
+    @pytest.mark.parametrize(
+        ("change", "message"),
+        [
+            ({"polices": ["linucb"]}, "polices is nothing that an experiment has"),
+            ({"policies": "linucb"}, "policies is 'linucb'; give a list"),
+            ({"policies": []}, "policies is []; give at least one"),
+            ({"policies": [3]}, "'3' names no learner"),
+            ({"seeds": True}, "seeds is True; give a int"),
+            ({"seeds": -1}, "give at least one"),
+            ({"warm": 0.5}, "warm is 0.5; give a int"),
+            ({"settings": []}, "settings is []; give at least one"),
+            ({"settings": ["plain"]}, "is not a table"),
+            ({"settings": [{"preference": {}}]}, "a setting has no preference"),
+            ({"settings": [{"prefer": 3}]}, "is not a table"),
+            ({"settings": [{"conditions": {"snow": 1}}]}, "conditions are requests_per_second"),
+            ({"settings": [{}, {}]}, "two settings have one name"),
+            ({"log": "here.csv"}, "give one of them"),
+            ({"environment": {"name": "stormy"}}, "give the name (adversarial, drifting, hybrid, linear)"),
+            ({"environment": {"name": "linear"}}, "cannot be made"),
+            ({"environment": "linear"}, "cannot be made"),
+            ({"environment": {"name": "linear", "n": 0, "arms": 1, "features": 1}}, "n is 0"),
+        ],
+    )
+    def test_of(self, given, change, message):
+        with pytest.raises(InvalidConfigurationError) as error:
+            Experiment.of({**given, **change})
+        assert message in str(error.value)
+
+    def test_no_cell_is_done_before_all_settings_are_checked(self, given, tmp_path):
+        given["settings"].append({"conditions": {"outages": [{"arm": "nobody"}]}})
+        with pytest.raises(InvalidConfigurationError, match="conditions name 'nobody'"):
+            run(Experiment.of(given), out=tmp_path, executor="processes", echo=str)
+        assert not (tmp_path / "cells").exists()
+
+    @pytest.mark.parametrize("spec", ["", "quality", "quality=", "quality=much", "=1=2", "quality=1;cost_usd=2"])
+    def test_preference_of(self, spec):
+        with pytest.raises(InvalidConfigurationError, match="is no preference"):
+            preference_of(spec)
+
+    @pytest.mark.parametrize("content", [b"seeds = ", b"\xff", b"a = 1\na = 2"])
+    def test_read_settings(self, tmp_path, content):
+        path = tmp_path / "bad.toml"
+        path.write_bytes(content)
+        with pytest.raises(InvalidInputError, match=r"bad\.toml cannot be read as TOML"):
+            read_settings(path)
+
+
+def test_a_partial_log_has_no_mixture(tmp_path, given):
+    experiment = Experiment.of(given)
+    quality = experiment.environment.table.outcomes["quality"]
+    quality[::2, 0] = np.nan
+    rows = run(experiment, out=tmp_path, executor="processes", echo=str)
+    names = [row.policy for row in rows["plain"]]
+    assert "always arm0" not in names
+    assert not any(name.startswith("static mixture") for name in names)
