@@ -10,6 +10,7 @@ import click
 
 from banditroute import Preference, Records, __version__
 from banditroute.errors import BanditRouteError, InvalidConfigurationError
+from banditroute.specs import preference_of
 
 
 class _Group(click.Group):
@@ -49,6 +50,23 @@ def demo(log: Path | None, out: Path, seeds: int) -> None:
     run(log=log, out=out, seeds=seeds, echo=click.echo)
 
 
+def _weights(context: click.Context, parameter: click.Parameter, value: str) -> Preference:
+    try:
+        return Preference(**preference_of(value))
+    except InvalidConfigurationError as error:
+        raise click.BadParameter(str(error)) from error
+
+
+_prefer = click.option(
+    "--prefer",
+    metavar="OBJECTIVE=WEIGHT,...",
+    default="quality=1",
+    show_default=True,
+    callback=_weights,
+    help="What one unit of each objective is worth, such as quality=1,cost_usd=50.",
+)
+
+
 @main.command()
 @click.argument("log", required=False)
 @click.option(
@@ -61,10 +79,9 @@ def demo(log: Path | None, out: Path, seeds: int) -> None:
 @click.option(
     "--seeds", type=click.IntRange(min=1), default=20, show_default=True, help="Orders of a table's requests."
 )
-@click.option("--quality", type=float, default=1.0, show_default=True, help="What one point of quality is worth.")
-@click.option("--cost-usd", type=float, default=0.0, show_default=True, help="What one dollar is worth.")
+@_prefer
 @click.option("--budget-usd", type=float, help="What a request may cost on average: shown beside the spending.")
-def report(log: str | None, out: Path, seeds: int, quality: float, cost_usd: float, budget_usd: float | None) -> None:
+def report(log: str | None, out: Path, seeds: int, prefer: Preference, budget_usd: float | None) -> None:
     """Write a page to read, with charts and figures, of a LOG in any format: a file, or a router's database.
 
     Of a table of outcomes (without LOG, the one that is shipped): what the default policies do with it. Of decisions:
@@ -72,7 +89,7 @@ def report(log: str | None, out: Path, seeds: int, quality: float, cost_usd: flo
     """
     from banditroute.report.write import write
 
-    page = write(log, out, seeds=seeds, prefer=Preference(quality=quality, cost_usd=cost_usd), budget_usd=budget_usd)
+    page = write(log, out, seeds=seeds, prefer=prefer, budget_usd=budget_usd)
     click.echo(f"{page}; the figures are beside it, as figures.json, CSV and PNG")
 
 
@@ -107,7 +124,7 @@ def simulate(
 
     LOG is as for demo; without one, and without --config, that which is shipped.
     """
-    from banditroute.simulate.experiment import Experiment, preference_of, read_settings, run
+    from banditroute.simulate.experiment import Experiment, read_settings, run
 
     given = read_settings(config) if config else {}
     settings = [{"name": text, "prefer": preference_of(text)} for text in preferences]
@@ -201,24 +218,6 @@ def convert(
     click.echo(f"{readers.convert(opened, out):,} rows of format {opened.format.name} written to {out}")
     for why, rows in sorted(opened.skipped.items()):
         click.echo(f"{rows:,} passed over: {why}")
-
-
-def _weights(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> Preference:
-    try:
-        return Preference(**{name: float(weight) for name, _, weight in (value.partition("=") for value in values)})
-    except (ValueError, TypeError) as error:
-        raise click.BadParameter(f"{error}; give OBJECTIVE=WEIGHT, such as cost_usd=50") from error
-
-
-_prefer = click.option(
-    "--prefer",
-    metavar="OBJECTIVE=WEIGHT",
-    multiple=True,
-    default=["quality=1"],
-    show_default=True,
-    callback=_weights,
-    help="What one unit of an objective is worth; may be repeated.",
-)
 
 
 @main.command()

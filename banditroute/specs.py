@@ -1,4 +1,4 @@
-"""Learners by name, as command lines and settings give them: ``thompson`` or ``linucb(alpha=1.5)``."""
+"""Learners and preferences as command lines give them: ``linucb(alpha=1.5)``, ``quality=1,cost_usd=50``."""
 
 from __future__ import annotations
 
@@ -52,3 +52,25 @@ def learner_of(spec: str) -> Learner:
         raise InvalidConfigurationError(
             f"{spec!r} is no learner ({error}); give a name with options, such as 'linucb(alpha=1.5)'"
         ) from error
+
+
+def preference_of(spec: str) -> dict[str, float]:
+    """Objective -> weight of a text such as ``quality=1,cost_usd=50``.
+
+    Raises
+    ------
+    InvalidConfigurationError
+        If it is no such text.
+
+    Examples
+    --------
+    >>> preference_of("quality=1, cost_usd=50")
+    {'quality': 1.0, 'cost_usd': 50.0}
+    """
+    try:
+        pairs = [(name.strip(), float(weight)) for name, weight in (each.split("=") for each in spec.split(","))]
+    except ValueError as error:
+        raise InvalidConfigurationError(
+            f"{spec!r} is no preference; give weights of objectives, such as 'quality=1,cost_usd=50'"
+        ) from error
+    return dict(pairs)

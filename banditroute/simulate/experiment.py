@@ -133,28 +133,6 @@ def read_settings(path: Path) -> dict[str, Any]:
         raise InvalidConfigurationError(f"{path} cannot be read as TOML: {error}") from error
 
 
-def preference_of(spec: str) -> dict[str, float]:
-    """Objective -> weight of a text such as ``quality=1,cost_usd=50``.
-
-    Raises
-    ------
-    InvalidConfigurationError
-        If it is no such text.
-
-    Examples
-    --------
-    >>> preference_of("quality=1, cost_usd=50")
-    {'quality': 1.0, 'cost_usd': 50.0}
-    """
-    try:
-        pairs = [(name.strip(), float(weight)) for name, weight in (each.split("=") for each in spec.split(","))]
-    except ValueError as error:
-        raise InvalidConfigurationError(
-            f"{spec!r} is no preference; give weights of objectives, such as 'quality=1,cost_usd=50'"
-        ) from error
-    return dict(pairs)
-
-
 def run(experiment: Experiment, *, out: Path, executor: str, echo: Callable[[str], None]) -> dict[str, list[Row]]:
     """Replay every policy, seed and setting that is not done yet; print a table for each setting and write the figures.
 

@@ -190,7 +190,7 @@ class TestCommand:
             (["--miss-cost", "nan"], 1, "miss_cost is nan"),
             (["--prefer", "cost_usd=1"], 1, "no adapter is worth more than 0 on average"),
             (["--prefer", "elegance=1"], 1, "elegance"),
-            (["--prefer", "quality"], 2, "give OBJECTIVE=WEIGHT"),
+            (["--prefer", "quality"], 2, "is no preference; give weights of objectives"),
         ],
     )
     def test_wrong_usage(self, small_log, options, status, message):

@@ -10,9 +10,10 @@ from click.testing import CliRunner
 from banditroute.cli import main
 from banditroute.errors import InvalidConfigurationError, InvalidInputError
 from banditroute.simulate.conditions import Absence, Conditions
-from banditroute.simulate.experiment import Experiment, preference_of, read_settings, run
+from banditroute.simulate.experiment import Experiment, read_settings, run
 from banditroute.simulate.metrics import summarize
 from banditroute.simulate.replay import replay
+from banditroute.specs import preference_of
 from banditroute.types import Preference
 
 TOML = """
