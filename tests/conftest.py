@@ -10,11 +10,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import settings
 
 from benchmarks.server import Server, server
 
 ROOT = Path(__file__).resolve().parents[1]
 SHIPPED = ROOT / "banditroute" / "data" / "paretobandit4" / "paretobandit4.parquet"
+
+settings.register_profile("banditroute", deadline=None)  # a busy machine is no defect
+settings.load_profile("banditroute")
 
 
 @pytest.fixture(scope="session")
