@@ -21,7 +21,8 @@ from banditroute.simulate.sweep import sweep
 from banditroute.types import Request
 from benchmarks import full_information
 
-LEARNERS = {"banditroute": ThompsonSampling()}
+WARM = {"banditroute": 0, "banditroute/warm300": 300}
+"""Policy -> prompts of which all outcomes are known before."""
 DOLLARS = 10.0 ** (np.arange(-12, 1) / 3.0)
 """For a right answer: from the cheapest arm whatever its quality, to the best whatever its price."""
 ENOUGH = 0.98  # of the quality of the best arm
@@ -31,7 +32,8 @@ ENOUGH = 0.98  # of the quality of the best arm
 def main(*, files: list[Path], seeds: int) -> list[Row]:
     """Hull, AIQ and the cost of 98% of the best arm's quality, for every FILE that knows the cost of all its arms.
 
-    One cold pass for each preference and seed; figures of the whole pass and of its second half. `above_static` is the
+    One pass for each preference and seed, cold and (`warm300`) with the outcomes of all arms known for the first 300
+    prompts of each order, which are not scored; figures of the whole pass and of its second half. `above_static` is the
     quality beyond that of the best static mixture at the same cost, which is known in hindsight on the same requests;
     `hull_above_static` is the least height of one hull above the other, of means over seeds. `aiq` is the mean height
     of a hull from the cheapest to the dearest arm's cost, `aiq_routerbench` from 0. Where no preference reaches 98%,
@@ -43,16 +45,19 @@ def main(*, files: list[Path], seeds: int) -> list[Row]:
         if np.isnan(table.outcomes.get("cost_usd", np.nan)).any():
             raise click.UsageError(f"{file.name} does not have the cost of every arm for every prompt")
         x = TextFeatures().transform([Request(text=prompt) for prompt in table.prompts])
-        traces: dict[str, list[list[Trace]]] = {policy: [[] for _ in DOLLARS] for policy in LEARNERS}
-        with tqdm(total=len(LEARNERS) * len(DOLLARS) * seeds, desc=table.name) as progress:
-            for k, usd in enumerate(DOLLARS):
-                for trace in sweep(table, x, learners=LEARNERS, prefer=willingness_to_pay(usd), seeds=range(seeds)):
-                    traces[trace.policy][k].append(trace)
-                    progress.update()
+        policies = {policy: warm for policy, warm in WARM.items() if len(table) > 2 * warm}
+        traces: dict[str, list[list[Trace]]] = {policy: [[] for _ in DOLLARS] for policy in policies}
+        with tqdm(total=len(policies) * len(DOLLARS) * seeds, desc=table.name) as progress:
+            for policy, warm in policies.items():
+                for k, usd in enumerate(DOLLARS):
+                    prefer, learners = willingness_to_pay(usd), {policy: ThompsonSampling()}
+                    for trace in sweep(table, x, learners=learners, prefer=prefer, seeds=range(seeds), warm=warm):
+                        traces[policy][k].append(trace)
+                        progress.update()
         for policy, by_dollars in traces.items():
             runs = [sorted(some, key=lambda trace: trace.seed) for some in by_dollars]
             rows += _figures(table, policy, runs, "pass", 0)
-            rows += _figures(table, policy, runs, "second_half", len(table) // 2)
+            rows += _figures(table, policy, runs, "second_half", len(runs[0][0].rows) // 2)
         rows += _figures(table, "ridge_full", _full_information(table, x, seeds=min(seeds, 5)), "pass", 0)
         every = np.arange(len(table))
         rows += _summary(table, "static_mix", "pass", [_arms(table, every)], [every])
