@@ -225,6 +225,7 @@ class Listener:
 
         Examples
         --------
+        >>> from banditroute import Router
         >>> router = Router(arms=["small", "large"], features=1, seed=0)
         >>> for looks_good in [1.0, 0.0] * 100:
         ...     answer = router.route([0.5])
@@ -336,7 +337,7 @@ class Listener:
         source: str | None,
         **values: float | None,
     ) -> list[Ticket]:
-        if (decision_id is None) == (session is None):
+        if decision_id is not None and session is not None:
             raise InvalidFeedbackError(
                 f"feedback is for a decision or for a session, got {decision_id!r} and session={session!r}; give one"
             )

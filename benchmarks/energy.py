@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from benchmarks.harness import Row, command, row  # first: it sets the BLAS threads
-
-import click  # isort: skip
 import numpy as np
 from tqdm import tqdm
 
@@ -19,6 +16,7 @@ from banditroute.simulate.logs import OutcomeTable, read_outcomes
 from banditroute.simulate.replay import Trace
 from banditroute.simulate.sweep import sweep
 from banditroute.types import Request
+from benchmarks.harness import Row, command, row  # first: it sets the BLAS threads
 
 LEARNERS: dict[str, Learner] = {"banditroute": ThompsonSampling()}
 WEIGHTS = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)  # of energy, against accuracy
@@ -34,8 +32,6 @@ def main(*, files: list[Path], seeds: int) -> list[Row]:
     rows: list[Row] = []
     for file in files:
         table = read_outcomes(file, partial=True, columns={"joules_per_token": "energy_j_per_token"})
-        if "joules_per_token" not in table.outcomes:
-            raise click.UsageError(f"{file.name} has no column energy_j_per_token")
         x = TextFeatures().transform([Request(text=prompt) for prompt in table.prompts])
         for weight in WEIGHTS:
             runs: dict[str, list[Trace]] = {policy: [] for policy in LEARNERS}

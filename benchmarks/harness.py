@@ -16,6 +16,8 @@ for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 import click
 import numpy as np
 
+from banditroute.errors import InvalidInputError
+
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
@@ -76,7 +78,11 @@ def command(
             missing = [path for path in paths if not path.exists()]
             if missing:
                 raise click.UsageError(f"{missing[0].name} is not in {DATA.parent.name}/data; name the files to use")
-            report(function(files=paths, seeds=seeds, **own), json_path)
+            try:
+                rows = function(files=paths, seeds=seeds, **own)
+            except InvalidInputError as error:  # of a file
+                raise click.UsageError(str(error)) from error
+            report(rows, json_path)
 
         for option in options:
             run = option(run)

@@ -113,7 +113,7 @@ def test_refusals(router):
         ({"session": "chat"}, "no outcome"),
         ({"session": "", "quality": 1.0}, "session"),
         ({"session": "chat", "quality": np.nan}, "quality"),
-        ({"quality": 1.0}, "give one"),
+        ({"quality": 1.0}, r"decision_id is None .*; give the string decision\.id"),
         ({"decision_id": decision.id, "session": "chat", "quality": 1.0}, "give one"),
     ]:
         with pytest.raises(InvalidFeedbackError, match=match):

@@ -17,6 +17,7 @@ from sqlalchemy import event as events
 
 from banditroute.errors import IncompatibleStoreError, StoreError, UnknownDecisionError
 from banditroute.store import Event, SQLStore, writer
+from banditroute.store.schema import REVISION
 from banditroute.testing.samples import decision, event, feedback, fold, ignore, remembered, summed
 
 Until: TypeAlias = Callable[[Callable[[], bool]], None]
@@ -207,7 +208,7 @@ def test_another_applications_database_is_refused_and_left_alone(path: Path) -> 
 def test_a_newer_schema_is_refused(path: Path) -> None:
     open_store(path).close()
     change(path, "UPDATE banditroute_alembic_version SET version_num = '0999'")
-    with pytest.raises(IncompatibleStoreError, match=r"'0999'.*'0003'.*pip install --upgrade"):
+    with pytest.raises(IncompatibleStoreError, match=f"'0999'.*{REVISION!r}.*pip install --upgrade"):
         open_store(path)
 
 
