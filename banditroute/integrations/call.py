@@ -73,6 +73,8 @@ def took(answer: Answer) -> dict[str, float | None]:
 
 def report(router: Router, decision: Decision, **outcomes: Any) -> None:
     """Give feedback; where it cannot be recorded, tell the log: the answer is there, and must not be lost for it."""
+    if not outcomes:
+        return
     try:
         router.feedback(decision.id, **outcomes)
     except BanditRouteError as error:
@@ -81,34 +83,60 @@ def report(router: Router, decision: Decision, **outcomes: Any) -> None:
 
 async def areport(router: Router, decision: Decision, **outcomes: Any) -> None:
     """:func:`report` for the event loop."""
+    if not outcomes:
+        return
     try:
         await router.afeedback(decision.id, **outcomes)
     except BanditRouteError as error:
         _log.error(_UNREPORTED, decision.id, error)
 
 
-class _Collected:
-    """What the chunks of a stream come to."""
+class _Stream:
+    """What both kinds of streams have in common: the chunks so far, and what is to be reported of the call, once."""
 
-    def __init__(self, call: Call) -> None:
+    def __init__(self, *, router: Router, call: Call, response: Any) -> None:
+        self._router = router
         self._call = call
+        self._response = response
+        self._first: list[Any] = []
         self._texts: list[str] = []
         self._tokens: dict[str, float] = {}
+        self._told = False
+        self.decision = call.decision
+        self.answer: Answer | None = None
 
-    def add(self, chunk: Any) -> None:
+    @property
+    def decision_id(self) -> str:
+        """Names the decision in ``router.feedback()``."""
+        return self.decision.id
+
+    def _add(self, chunk: Any) -> Any:
         text, tokens = self._call.target.dialect.chunk(chunk)
         self._tokens.update(tokens)
         if text:
             self._texts.append(text)
             if self._call.first_token_seconds is None:
                 self._call.first_token_seconds = time.perf_counter() - self._call.begun
+        return chunk
 
-    def answer(self) -> Answer:
-        usage = Usage(**self._tokens) if {"input_tokens", "output_tokens"} <= self._tokens.keys() else None
-        return self._call.answer(response=None, text="".join(self._texts), usage=usage)
+    def _ended(self) -> dict[str, Any]:
+        """What to report at the end of the stream."""
+        if not self._told:
+            usage = Usage(**self._tokens) if {"input_tokens", "output_tokens"} <= self._tokens.keys() else None
+            self.answer = self._call.answer(response=None, text="".join(self._texts), usage=usage)
+            return self._tell(**took(self.answer))
+        return {}
+
+    def _broke_off(self, error: Exception) -> dict[str, Any]:
+        return self._tell(failed=True) if is_the_arms(error) else {}
+
+    def _tell(self, **outcomes: Any) -> dict[str, Any]:
+        """The outcomes, the first time; then nothing."""
+        told, self._told = self._told, True
+        return {} if told else outcomes
 
 
-class AnswerStream(Iterator[Any]):
+class AnswerStream(_Stream, Iterator[Any]):
     """The chunks of an answer as the client gives them; reports what the call took when it is at its end.
 
     One that is closed before its end reports that the arm answered, and no more; one that breaks off, that it failed.
@@ -121,26 +149,11 @@ class AnswerStream(Iterator[Any]):
         The whole, once it is read; None before.
     """
 
-    def __init__(self, *, router: Router, call: Call, response: Any) -> None:
-        self._router = router
-        self._response = response
-        self._chunks = iter(response)
-        self._collected = _Collected(call)
-        self._first: list[Any] = []
-        self._open = True
-        self.decision = call.decision
-        self.answer: Answer | None = None
-
-    @property
-    def decision_id(self) -> str:
-        """Names the decision in ``router.feedback()``."""
-        return self.decision.id
-
     def begin(self) -> AnswerStream:
         """Wait for the first chunk: until it is there, another arm can still take over."""
+        self._chunks = iter(self._response)
         for chunk in self._chunks:
-            self._first.append(chunk)
-            self._collected.add(chunk)
+            self._first.append(self._add(chunk))
             break
         return self
 
@@ -148,51 +161,28 @@ class AnswerStream(Iterator[Any]):
         if self._first:
             return self._first.pop()
         try:
-            chunk = next(self._chunks)
+            return self._add(next(self._chunks))
         except StopIteration:
-            if self._open:
-                self._open, self.answer = False, self._collected.answer()
-                report(self._router, self.decision, **took(self.answer))
+            report(self._router, self.decision, **self._ended())
             raise
         except Exception as error:
-            if self._open and is_the_arms(error):
-                self._open = False
-                report(self._router, self.decision, failed=True)
+            report(self._router, self.decision, **self._broke_off(error))
             raise
-        self._collected.add(chunk)
-        return chunk
 
     def close(self) -> None:
         """Read no further, and let go of the connection."""
         self._response.close()
-        if self._open:
-            self._open = False
-            report(self._router, self.decision, failed=False)
+        report(self._router, self.decision, **self._tell(failed=False))
 
 
-class AsyncAnswerStream(AsyncIterator[Any]):
+class AsyncAnswerStream(_Stream, AsyncIterator[Any]):
     """:class:`AnswerStream` for the event loop."""
-
-    def __init__(self, *, router: Router, call: Call, response: Any) -> None:
-        self._router = router
-        self._response = response
-        self._chunks = aiter(response)
-        self._collected = _Collected(call)
-        self._first: list[Any] = []
-        self._open = True
-        self.decision = call.decision
-        self.answer: Answer | None = None
-
-    @property
-    def decision_id(self) -> str:
-        """Names the decision in ``router.feedback()``."""
-        return self.decision.id
 
     async def begin(self) -> AsyncAnswerStream:
         """Wait for the first chunk: until it is there, another arm can still take over."""
+        self._chunks = aiter(self._response)
         async for chunk in self._chunks:
-            self._first.append(chunk)
-            self._collected.add(chunk)
+            self._first.append(self._add(chunk))
             break
         return self
 
@@ -200,23 +190,15 @@ class AsyncAnswerStream(AsyncIterator[Any]):
         if self._first:
             return self._first.pop()
         try:
-            chunk = await anext(self._chunks)
+            return self._add(await anext(self._chunks))
         except StopAsyncIteration:
-            if self._open:
-                self._open, self.answer = False, self._collected.answer()
-                await areport(self._router, self.decision, **took(self.answer))
+            await areport(self._router, self.decision, **self._ended())
             raise
         except Exception as error:
-            if self._open and is_the_arms(error):
-                self._open = False
-                await areport(self._router, self.decision, failed=True)
+            await areport(self._router, self.decision, **self._broke_off(error))
             raise
-        self._collected.add(chunk)
-        return chunk
 
     async def aclose(self) -> None:
         """Read no further, and let go of the connection."""
         await self._response.close()
-        if self._open:
-            self._open = False
-            await areport(self._router, self.decision, failed=False)
+        await areport(self._router, self.decision, **self._tell(failed=False))
