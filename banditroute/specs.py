@@ -18,14 +18,15 @@ LEARNERS: dict[str, Callable[..., Learner]] = {
 }
 """Name -> learner."""
 
-_OF_THE_BELIEF = ("half_life_requests", "half_life_seconds")
+_OF_THE_BELIEF = {"half_life": "half_life_requests", "half_life_seconds": "half_life_seconds"}
+"""Option -> parameter of the belief."""
 
 
 def learner_of(spec: str) -> Learner:
     """The learner that ``name`` or ``name(option=number, ...)`` names.
 
-    Options are those of the learner that take a number, and ``half_life_requests`` or ``half_life_seconds`` of its
-    belief.
+    Options are those of the learner that take a number, and ``half_life``, in requests, or ``half_life_seconds`` of
+    its belief.
 
     Raises
     ------
@@ -45,7 +46,7 @@ def learner_of(spec: str) -> Learner:
         if not isinstance(call, ast.Call) or call.args:
             raise ValueError("options need a name")
         options: dict[str, Any] = {str(option.arg): ast.literal_eval(option.value) for option in call.keywords}
-        if belief := {option: options.pop(option) for option in _OF_THE_BELIEF if option in options}:
+        if belief := {name: options.pop(option) for option, name in _OF_THE_BELIEF.items() if option in options}:
             options["belief"] = Hybrid(**belief)
         return LEARNERS[name](**options)
     except (SyntaxError, TypeError, ValueError) as error:

@@ -17,7 +17,7 @@ def test_options():
     assert (learner.policy.alpha, learner.policy.floor, learner.context_exploration) == (1.5, 0.02, 1.0)
     assert learner_of("squarecb(scale=3)").policy.scale == 3.0
     assert learner_of("epsilon_greedy(epsilon=0.2)").policy.floor == 0.2
-    assert learner_of("thompson(half_life_requests=2000)").belief.half_life_requests == 2000
+    assert learner_of("thompson(half_life=2000)").belief.half_life_requests == 2000
     assert isinstance(learner_of("thompson(half_life_seconds=60, scale=1)"), Learner)
 
 
@@ -39,7 +39,7 @@ def test_options():
         "linucb(alpha=1) + 1",
         "linucb(**{'alpha': 1})",
         "linucb(alpha=__import__('os').getcwd())",
-        "thompson(half_life_requests=1, half_life_seconds=1)",
+        "thompson(half_life=1, half_life_seconds=1)",
         "thompson(half_life_seconds=0)",
         "linucb(alpha=1\x00)",
     ],

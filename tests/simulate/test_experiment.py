@@ -110,11 +110,11 @@ def test_what_comes_out(given, tmp_path):
 
 class TestCommand:
     def test_a_log_and_options(self, small_log, tmp_path):
-        options = ["--policy", "linucb", "--policy", "thompson(half_life_requests=20)", "--seeds", 2]
+        options = ["--policy", "linucb", "--policy", "thompson(half_life=20)", "--seeds", 2]
         options += ["--prefer", "quality=1,cost_usd=50", "--prefer", "quality=1", "--out", tmp_path, "--warm", 10]
         result = invoke(small_log, *options)
         assert result.exit_code == 0, result.output
-        assert "thompson(half_life_requests=20)" in result.stdout
+        assert "thompson(half_life=20)" in result.stdout
         assert "best arm per task" in result.stdout
         document = results(tmp_path)
         assert (document["log"], document["requests"], document["seeds"]) == ("small", 50, 2)

@@ -296,7 +296,7 @@ def _add_slots(
             tuner.inject_adapter(model, slot)
     except ValueError as error:
         raise InvalidConfigurationError(f"target_modules {target_modules!r} do not fit the model: {error}") from error
-    model.eval().requires_grad_(False)
+    model.train(False).requires_grad_(False)
     return {
         name: module
         for name, module in model.named_modules()
