@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -71,7 +72,7 @@ def look(
         Expected availability and its standard deviation, each ``(K,)``; asked for once any failure is known.
     """
     means, spreads, averages = belief.predict(x)
-    explored = np.sqrt(of_context * spreads * spreads + (1.0 - of_context) * averages * averages)
+    explored = np.hypot(math.sqrt(of_context) * spreads, math.sqrt(1.0 - of_context) * averages)
     objectives = belief.objectives
     computed = None
     if prices is not None and tokens is not None:

@@ -44,8 +44,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from banditroute.beliefs.algebra import add_rank_one, invert
 from banditroute.beliefs.base import Belief, Prior
-from banditroute.beliefs.linear import Linear, LinearBelief, invert
+from banditroute.beliefs.linear import Linear, LinearBelief
 from banditroute.types import Arm, Vector
 
 _GUESS = 0.25  # of an observation: enough to begin with, little enough to give way to the first arms that are known
@@ -141,9 +142,9 @@ class HybridBelief(LinearBelief):
         g = int(self._group_of[j])
         size = self._size(j)
         unit = np.where(size > 0.0, size, 1.0)
-        begin, right = self._right(g, j, self._theta0[j] / unit[:, None])
-        start, shared = self._shared_precision(g), self._shared[g]
-        left = float((self._rss0[j] / (unit * unit)).sum() + start @ (begin * begin) - right @ shared @ right)
+        right = self._right(g, j, 1.0 / unit)
+        begin, start, shared = self._begin(j), self._shared_precision(g), self._shared[g]
+        left = float((self._rss[j] / (unit * unit)).sum() + start @ (begin * begin) - right @ shared @ right)
         log_det = float(self._information[g].sum() - np.linalg.slogdet(shared)[1] - np.log(start).sum())
         nu, guess = self._spec.noise_strength, self._priors.get(objective, _NO_PRIOR).noise or 1.0
         n = float(self._n[j].sum())
@@ -174,44 +175,67 @@ class HybridBelief(LinearBelief):
     def _share(self, g: int, k: int, gain: Vector, scale: float) -> None:
         if g in self._shared:
             u = self._precision[g] * gain
-            u = np.concatenate([u, u[-1] * self._z[k]])
-            reach = self._shared[g] @ u
-            self._shared[g] -= (scale / (1.0 + scale * float(reach @ u))) * np.multiply.outer(reach, reach)
+            if len(self._columns):
+                u = np.concatenate([u, u[-1] * self._z[k]])
+            reach = self._shared[g].dot(u)
+            add_rank_one(self._shared[g], -scale / (1.0 + scale * float(reach.dot(u))), reach)
 
-    def _pool(self, g: int, changed: int | slice = slice(None)) -> None:
+    def _prior_mean(self, objective: str, k: int) -> float:
+        return 0.0  # what is shared is added to it
+
+    def _make(self, groups: int, m: int, k: int, d: int) -> None:
+        super()._make(groups, m, k, d)
+        self._theta = np.empty((m, k, d))
+        starts = [self._shared_precision(g) for g in range(groups)]
+        # Of each objective, what is expected of the shared weights, by how sure that is.
+        self._begun = {j: starts[g] * self._begin(j) for g, members in enumerate(self._members) for j in members}
+
+    def _pool(self, g: int) -> None:
         """Derive what arms share of one group of objectives, and from it the weights and noise of all of them."""
-        inverse, precision, d = self._inverse[g], self._precision[g], self._dimension
+        precision, d = self._precision[g], self._dimension
         bias = float(precision[-1])
         if g not in self._shared:
             self._shared[g] = self._solve_shared(g)
-        shared = self._shared[g]
-        lean = inverse[:, :, -1]  # A^-1 e_bias of every arm (K, d)
-        self._common[g] = np.square(bias * lean[:, -1]) * shared[d - 1, d - 1]
+        shared, inverse = self._shared[g], self._inverse[g]
+        k = len(inverse)
+        self._common[g] = np.square(inverse[:, -1, -1]) * (bias * bias * shared[d - 1, d - 1])
         for j in self._members[g]:
-            prior = self._priors.get(self._objectives[j], _NO_PRIOR)
-            size = self._size(j)
-            unit = np.where(size > 0.0, size, 1.0)
-            own = self._theta0[j] / unit[:, None]
-            weights = shared @ self._right(g, j, own)[1]
-            beta, offset = weights[:d], bias * (self._z @ weights[d:])
+            known_size = self._known_size(self._objectives[j])
+            size = self._ones if known_size else self._size(j)
+            share = self._ones if known_size else 1.0 / np.where(size > 0.0, size, 1.0)
+            own = self._own[j] if known_size else self._own[j] * share[:, None]
+            weights = shared.dot(self._right(g, j, share))
+            beta = weights[:d]
             pull = precision * beta  # Lambda beta_k = pull + offset_k e_bias
-            moved = inverse @ pull + offset[:, None] * lean
-            self._theta[j] = size[:, None] * (own + moved)
-            rss = self._rss0[j] / (unit * unit) + (
-                float(beta @ pull) + offset * (2.0 * beta[-1] + offset / bias)
-                - (moved + 2.0 * own) @ pull - offset * (moved + 2.0 * own)[:, -1]
-            )  # fmt: skip
-            self._scatter(j, rss, prior.noise or 1.0, bias, size)
+            theta = np.add(own, inverse.reshape(k * d, d).dot(pull).reshape(k, d), out=self._theta[j])
+            twice = float(beta.dot(pull)) - (theta + own).dot(pull)  # own + theta is 2 theta_0 + A^-1 Lambda beta_k
+            if len(self._columns):
+                offset = bias * (self._z @ weights[d:])
+                moved = offset[:, None] * inverse[:, :, -1]
+                theta += moved
+                twice += offset * (2.0 * beta[-1] + offset / bias) - moved @ pull - offset * (theta + own)[:, -1]
+            if not known_size:
+                theta *= size[:, None]
+            rss = self._rss[j] * (share * share) + twice
+            guess = self._priors.get(self._objectives[j], _NO_PRIOR).noise or 1.0
+            self._scatter(j, rss, guess, bias, None if known_size else size)
 
-    def _right(self, g: int, j: int, own: Vector) -> tuple[Vector, Vector]:
-        """What is expected of the shared weights of an objective, and what ``P^-1`` turns into them, each ``(p,)``."""
-        precision, d = self._precision[g], self._dimension
+    def _begin(self, j: int) -> Vector:
+        """What is expected of the shared weights of an objective ``(p,)``."""
+        d = self._dimension
         prior = self._priors.get(self._objectives[j], _NO_PRIOR)
         begin = np.zeros(d + len(self._columns))
         begin[d - 1] = 1.0 if prior.noise is None else prior.mean or 0.0
         begin[d:] = self._columns == self._objectives[j]
-        told = np.concatenate([precision * own.sum(axis=0), precision[-1] * (own[:, -1] @ self._z)])
-        return begin, told + self._shared_precision(g) * begin
+        return begin
+
+    def _right(self, g: int, j: int, share: Vector) -> Vector:
+        """What ``P^-1`` turns into the shared weights of an objective ``(p,)``; its outcomes count ``share (K,)``."""
+        told: Vector = self._precision[g] * share.dot(self._own[j])
+        if len(self._columns):
+            told = np.concatenate([told, self._precision[g][-1] * ((share * self._own[j, :, -1]) @ self._z)])
+        told += self._begun[j]
+        return told
 
     def _solve_shared(self, g: int) -> Vector:
         """``P^-1`` of a group, from what every arm tells."""

@@ -1,4 +1,4 @@
-"""The linear belief: Bayesian ridge regression for every arm and objective. The one place of the linear algebra.
+"""The linear belief: Bayesian ridge regression for every arm and objective.
 
 For arm k and objective j, outcomes are ``y = x'theta + noise`` with ``theta ~ N(mu, sigma^2 Lambda^-1)`` and
 ``noise ~ N(0, sigma^2)``; ``Lambda`` is diagonal, ``mu`` is what is expected of the arm, or else the objective's prior
@@ -13,11 +13,10 @@ with ``nu`` prior degrees of freedom, whose scale is the pooled noise of all arm
     pooled  = (nu noise0^2 + sum over arms of rss) / (nu + sum over arms of n)
     sigma^2 = (nu pooled + rss) / (nu + n)
 
-Only ``theta`` and ``rss`` depend on ``mu``, and simply: with those for ``mu = 0`` and ``c = A^-1 Lambda mu``,
-``theta = theta_0 + c``, ``rss = rss_0 + mu' Lambda (mu - c - 2 theta_0)``. ``A^-1``, ``theta_0`` and ``rss_0`` follow
-each observation by rank one (Sherman and Morrison 1950) and are derived afresh by Cholesky every ``_REFRESH``
-observations of an arm, and at any that outweighs those before it ``_WIDEST`` times, so that rounding does not build up.
-Where the belief forgets, they are of a moment, and derived afresh after a 32nd of a half-life; the sums are exact.
+``A^-1``, ``theta`` and ``rss`` follow each observation by rank one (Sherman and Morrison 1950) and are derived afresh,
+by Cholesky, every ``_REFRESH`` observations of an arm, and at any that outweighs those before it ``_WIDEST`` times, so
+that rounding does not build up. Where the belief forgets, they are of a moment, and derived afresh after a 32nd of a
+half-life; the sums are exact.
 
 Sources: Li et al. 2010, "A contextual-bandit approach to personalized news article recommendation", algorithm 1
 (disjoint ridge per arm); Bishop 2006, "Pattern recognition and machine learning", sections 2.3.6 and 3.3.
@@ -26,14 +25,15 @@ Sources: Li et al. 2010, "A contextual-bandit approach to personalized news arti
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
 
 from banditroute._validate import number
+from banditroute.beliefs.algebra import add_rank_one, invert
 from banditroute.beliefs.base import Belief, Observation, Prediction, Prior
-from banditroute.beliefs.statistics import ArmStatistics, Group, load
+from banditroute.beliefs.statistics import ArmStatistics, load
 from banditroute.errors import InvalidConfigurationError
 from banditroute.types import Arm, Vector
 
@@ -172,17 +172,13 @@ class LinearBelief:
         statistics: Mapping[str, bytes],
         like: Belief | None,
     ) -> None:
-        from scipy.linalg import blas  # here, since it takes half of the time that importing banditroute may
-
-        self._rank_one_product = blas.dger
         self._spec = spec
         self._known_noise = dict(spec.noise or {})
         self._arms = tuple(arm if isinstance(arm, str) else arm.name for arm in arms)
         self._index = {name: k for k, name in enumerate(self._arms)}
         self._dimension = dimension
         self._priors = dict(priors)
-        said = [getattr(arm, "expected", {}) for arm in arms]
-        self._mu = {name: np.array([each.get(name, p.mean or 0.0) for each in said]) for name, p in priors.items()}
+        self._said = [getattr(arm, "expected", {}) for arm in arms]
         # An arm that this router does not have keeps its statistics in the store.
         self._statistics = [spec.load(statistics.get(name), dimension=dimension) for name in self._arms]
         self._clock = max(arm.clock for arm in self._statistics)  # of the weights in the posterior
@@ -196,6 +192,10 @@ class LinearBelief:
         precision = np.full(self._dimension, float(self._spec.feature_precision or 4.0 * (self._dimension - 1)))
         precision[-1] = self._spec.intercept_precision
         return precision
+
+    def _prior_mean(self, objective: str, k: int) -> float:
+        """What is expected of the average of an arm by itself."""
+        return float(self._said[k].get(objective, self._priors.get(objective, _NO_PRIOR).mean or 0.0))
 
     @property
     def arms(self) -> tuple[str, ...]:
@@ -222,10 +222,10 @@ class LinearBelief:
     def predict(self, x: Vector) -> Prediction:
         """Expectation and spread of every arm at context ``x (d,)``: each ``(m, K)``."""
         m, k, d = self._theta.shape
-        groups = len(self._members)
-        means = (self._theta.reshape(m * k, d) @ x).reshape(m, k)
-        widths = (self._inverse.reshape(groups * k * d, d) @ x).reshape(groups * k, d) @ x
-        spreads = self._noise2 * (widths.reshape(groups, k) + self._common)[self._group_of]
+        means = self._theta.reshape(m * k, d).dot(x).reshape(m, k)  # of few numbers, twice as fast as @
+        widths = self._rows.dot(x).reshape(-1, d).dot(x).reshape(-1, k)
+        widths += self._common
+        spreads = self._noise2 * (widths if len(widths) == 1 else widths[self._group_of])
         # Rounding can leave a width of -1e-17 where a direction is known to the last bit.
         return Prediction(means, np.sqrt(np.maximum(spreads, 0.0, out=spreads), out=spreads), self._average.copy())
 
@@ -257,10 +257,9 @@ class LinearBelief:
         k = self._index[arm]
         moment = self._spec.moment(decided_at, ordinal)
         regrouped = self._statistics[k].add(x, values, moment=moment, weight=weight)
-        self._objectives += tuple(name for name in values if name not in self._objectives)
         self._since_refresh[k] += 1
-        if regrouped:  # as by any objective that is new
-            self._derive()
+        if regrouped:
+            self._regroup(k, values)
             return
         weight *= self._statistics[k].weight(moment, self._clock)
         refresh = self._since_refresh[k] >= _REFRESH
@@ -269,7 +268,7 @@ class LinearBelief:
             if refresh or (observed and not self._rank_one(g, k, x, values, weight)):
                 self._solve(g, k)  # the statistics hold this observation already
             if refresh or observed:
-                self._pool(g, k)
+                self._pool(g)
         if refresh:
             self._since_refresh[k] = 0
 
@@ -280,22 +279,21 @@ class LinearBelief:
     def _rank_one(self, g: int, k: int, x: Vector, values: Mapping[str, float], weight: float) -> bool:
         """Follow one observation; whether that is safe, for rounding may have, or would get, the better of it."""
         inverse = self._inverse[g, k]
-        gain = inverse @ x
-        width = weight * float(gain @ x)
+        gain = inverse.dot(x)
+        width = weight * float(gain.dot(x))
         if not 0.0 <= width < _WIDEST:
             return False
         scale = weight / (1.0 + width)
         for j in self._members[g]:
             y = values[self._objectives[j]]
-            theta = self._theta0[j, k]
-            error = y - float(theta @ x)
-            theta += (error * scale) * gain
-            self._rss0[j, k] += error * error * scale
+            own = self._own[j, k]
+            error = y - float(own.dot(x))
+            own += (error * scale) * gain
+            self._rss[j, k] += error * error * scale
             self._sums[j, k] += weight * y
             self._squares[j, k] += weight * y * y
             self._n[j, k] += weight
-        # The inverse is symmetric and in C order: its transpose is the Fortran view that BLAS updates in place.
-        self._rank_one_product(-scale, gain, gain, a=inverse.T, overwrite_a=1)
+        add_rank_one(inverse, -scale, gain)
         self._information[g, k] += math.log1p(width)
         self._share(g, k, gain, scale)
         return True
@@ -303,61 +301,84 @@ class LinearBelief:
     def _share(self, g: int, k: int, gain: Vector, scale: float) -> None:
         """Let other arms learn from what ``A_k`` was told, ``scale`` times the square of ``A_k gain``: nothing here."""
 
-    def _derive(self) -> None:
-        """Derive everything from the statistics: at the start, and whenever the grouping changes (rare)."""
-        m, k, d = len(self._objectives), len(self._arms), self._dimension
+    def _regroup(self, k: int, observed: Collection[str]) -> None:
+        """Follow an outcome of arm k that nothing can be added to, such as its first."""
+        new = tuple(name for name in observed if name not in self._objectives)
+        self._objectives += new
+        if new or self._alike() != self._members:
+            self._derive()
+            return
+        for g in range(len(self._members)):
+            self._solve(g, k)
+            self._pool(g)
+
+    def _alike(self) -> list[list[int]]:
+        """Positions of the objectives, those together that were always observed together and are believed alike."""
         alike: dict[tuple[bytes, ...], list[int]] = {}
         for j, name in enumerate(self._objectives):
-            seats = bytes(str([_seat(arm, name) for arm in self._statistics]), "ascii")
+            seats = bytes(str([arm.seat(name) for arm in self._statistics]), "ascii")
             alike.setdefault((seats, self._prior_precision(name).tobytes()), []).append(j)
-        self._members = list(alike.values())
+        return list(alike.values())
+
+    def _derive(self) -> None:
+        """Derive everything from the statistics: at the start, and whenever the grouping changes (rare)."""
+        self._members = self._alike()
         self._precision = [self._prior_precision(self._objectives[members[0]]) for members in self._members]
-        self._group_of = np.empty(m, dtype=np.intp)
-        self._inverse, self._information = np.empty((len(self._members), k, d, d)), np.empty((len(self._members), k))
-        self._theta0, self._theta = np.empty((m, k, d)), np.empty((m, k, d))
-        self._rss0, self._noise2, self._average = np.empty((m, k)), np.empty((m, k)), np.empty((m, k))
-        self._sums, self._squares, self._n = np.empty((m, k)), np.empty((m, k)), np.empty((m, k))
-        self._common = np.zeros((len(self._members), k))
+        self._make(len(self._members), len(self._objectives), len(self._arms), self._dimension)
         for g, members in enumerate(self._members):
             self._group_of[members] = g
-            for arm in range(k):
+            for arm in range(len(self._arms)):
                 self._solve(g, arm)
             self._pool(g)
+
+    def _make(self, groups: int, m: int, k: int, d: int) -> None:
+        """Make the arrays, to be filled."""
+        self._group_of = np.empty(m, dtype=np.intp)
+        self._inverse, self._information = np.empty((groups, k, d, d)), np.empty((groups, k))
+        self._rows = self._inverse.reshape(groups * k * d, d)
+        self._own = self._theta = np.empty((m, k, d))  # what an arm's own outcomes say is all that is believed of it
+        self._rss, self._sums, self._squares, self._n = (np.empty((m, k)) for _ in range(4))
+        self._noise2, self._average = np.empty((m, k)), np.empty((m, k))
+        self._common = np.zeros((groups, k))
+        self._ones = np.ones(k)
 
     def _solve(self, g: int, k: int) -> None:
         """Derive what one arm alone says of one group of objectives, by Cholesky."""
         members, precision = self._members[g], self._precision[g]
-        group, rows = _find(self._statistics[k], [self._objectives[j] for j in members])
-        if group is None:
+        names, statistics = [self._objectives[j] for j in members], self._statistics[k]
+        seat = statistics.seat(names[0])
+        mean = np.array([self._prior_mean(name, k) for name in names])
+        if seat < 0:
             self._inverse[g, k] = np.diag(1.0 / precision)
             self._information[g, k] = 0.0
-            for array in (self._theta0, self._rss0, self._sums, self._squares, self._n):
+            for array in (self._own, self._rss, self._sums, self._squares, self._n):
                 array[members, k] = 0.0
+            self._own[members, k, -1] = mean
             return
-        faded = self._statistics[k].weight(self._statistics[k].clock, self._clock)
+        group = statistics.groups[seat]
+        rows = [group.objectives.index(name) for name in names]
+        faded = statistics.weight(statistics.clock, self._clock)
         b = faded * group.b[rows]
-        a = np.diag(precision) + faded * group.s
-        inverse, theta, log_det = invert(a, b, least=float(precision.min()))
-        self._inverse[g, k] = (inverse + inverse.T) / 2.0
-        self._information[g, k] = log_det - np.log(precision).sum()
-        self._theta0[members, k] = theta
         self._sums[members, k] = b[:, -1]  # the bias is 1
         self._squares[members, k] = faded * group.yy[rows]
-        self._rss0[members, k] = self._squares[members, k] - np.einsum("jd,jd->j", theta, b)
         self._n[members, k] = faded * group.n
+        b[:, -1] += precision[-1] * mean
+        inverse, theta, log_det = invert(np.diag(precision) + faded * group.s, b, least=float(precision.min()))
+        self._inverse[g, k] = (inverse + inverse.T) / 2.0
+        self._information[g, k] = log_det - np.log(precision).sum()
+        self._own[members, k] = theta
+        self._rss[members, k] = (
+            self._squares[members, k] + precision[-1] * mean * mean - np.einsum("jd,jd->j", theta, b)
+        )
 
-    def _pool(self, g: int, changed: int | slice = slice(None)) -> None:
-        """Derive what the prior and all arms add to a group of objectives: weights, of what ``changed``, and noise."""
-        bias = float(self._precision[g][-1])
-        lean = self._inverse[g, :, -1]  # A^-1 e_bias of every arm (K, d)
+    def _pool(self, g: int) -> None:
+        """Derive what all arms together add to a group of objectives: the noise."""
         for j in self._members[g]:
             prior = self._priors.get(self._objectives[j], _NO_PRIOR)
-            mean = self._mu.get(self._objectives[j], np.zeros(len(lean)))
-            self._theta[j, changed] = self._theta0[j, changed] + bias * mean[changed, None] * lean[changed]
-            rss = self._rss0[j] + bias * mean * (mean * (1.0 - bias * lean[:, -1]) - 2.0 * self._theta0[j, :, -1])
-            self._scatter(j, rss, (prior.mean or 0.0) if prior.noise is None else prior.noise, bias)
+            guess = (prior.mean or 0.0) if prior.noise is None else prior.noise
+            self._scatter(j, self._rss[j], guess, float(self._precision[g][-1]))
 
-    def _scatter(self, j: int, rss: Vector, guess: float, bias: float, size: Vector | float = 1.0) -> None:
+    def _scatter(self, j: int, rss: Vector, guess: float, bias: float, size: Vector | None = None) -> None:
         """Derive the noise of one objective, known or learned from what the weights leave over (by ``size``)."""
         n = self._n[j]
         known = self._known_noise.get(self._objectives[j])
@@ -367,33 +388,7 @@ class LinearBelief:
             rss = np.maximum(rss, 0.0)
             strength = self._spec.noise_strength
             pooled = (strength * guess * guess + float(rss.sum())) / (strength + float(n.sum()))
-            self._noise2[j] = size * size * (rss + strength * pooled) / (n + strength)
+            noise2 = np.divide(rss + strength * pooled, n + strength, out=self._noise2[j])
+            if size is not None:
+                noise2 *= size * size
         np.sqrt(self._noise2[j] / (n + bias), out=self._average[j])
-
-
-def invert(a: Vector, b: Vector, *, least: float) -> tuple[Vector, Vector, float]:
-    """``A^-1 (d, d)``, the rows ``A^-1 b (m, d)`` and ``log det A``; no eigenvalue of ``A`` is below ``least``."""
-    from scipy.linalg import LinAlgError, cho_factor, cho_solve, eigh
-
-    try:
-        factor = cho_factor(a, lower=True)
-    except LinAlgError:  # contexts so large and so alike that rounding has eaten the prior: give it back
-        values, vectors = eigh(a)
-        values = np.maximum(values, least)
-        inverse = (vectors / values) @ vectors.T
-        return inverse, b @ inverse, float(np.log(values).sum())
-    return cho_solve(factor, np.eye(len(a))), cho_solve(factor, b.T).T, 2.0 * float(np.log(np.diag(factor[0])).sum())
-
-
-def _seat(arm: ArmStatistics, objective: str) -> int:
-    """Which group of the arm holds the objective; -1 for one never observed there."""
-    return next((i for i, group in enumerate(arm.groups) if objective in group.objectives), -1)
-
-
-def _find(arm: ArmStatistics, objectives: list[str]) -> tuple[Group | None, list[int]]:
-    """The arm's group that holds the objectives (all of them or none), and their rows in it."""
-    seat = _seat(arm, objectives[0])
-    if seat < 0:
-        return None, []
-    group = arm.groups[seat]
-    return group, [group.objectives.index(name) for name in objectives]

@@ -17,11 +17,11 @@ import json
 import math
 import struct
 import zlib
-from collections.abc import Callable, Collection, Iterable, Mapping
-from functools import cache
+from collections.abc import Collection, Iterable, Mapping
 
 import numpy as np
 
+from banditroute.beliefs.algebra import add_rank_one
 from banditroute.errors import IncompatibleStoreError
 from banditroute.types import Vector
 
@@ -120,6 +120,10 @@ class ArmStatistics:
         """What a decision made at ``moment`` weighs at ``now``; more than 1 if it is of later."""
         return 1.0 if self.half_life is None else 2.0 ** ((moment - now) / self.half_life)
 
+    def seat(self, objective: str) -> int:
+        """Position of the group that holds an objective; -1 for one never observed."""
+        return next((i for i, group in enumerate(self.groups) if objective in group.objectives), -1)
+
     def advance(self, now: float) -> None:
         """Let what is known age until ``now``; a clock never goes back."""
         if now > self.clock:
@@ -151,10 +155,11 @@ class ArmStatistics:
             if group.objectives[0] in values:
                 y = np.array([values[name] for name in group.objectives])
                 group.n += weight
-                # In place: the transpose of C order is the Fortran view that BLAS updates.
-                group.s = _rank_one_product()(weight, x, x, a=group.s.T, overwrite_a=1).T
-                group.b += np.multiply.outer(weight * y, x)
-                group.yy += weight * y * y
+                add_rank_one(group.s, weight, x)
+                add_rank_one(group.b, weight, y, x)
+                y *= y
+                y *= weight
+                group.yy += y
         if weight < 0.0:
             changed |= self._drop_empty()
         return changed
@@ -185,7 +190,7 @@ class ArmStatistics:
     def _part(self, observed: Collection[str]) -> bool:
         """Split and add groups until each is observed entirely or not at all; returns whether any was."""
         before = len(self.groups)
-        if before == 1 and set(self.groups[0].objectives) == set(observed):
+        if before == 1 and self.groups[0].objectives == tuple(sorted(observed)):
             return False  # as nearly always
         held = {name for group in self.groups for name in group.objectives}
         for i, group in enumerate(self.groups[:]):
@@ -258,14 +263,6 @@ class ArmStatistics:
             )
             at += m
         return statistics
-
-
-@cache
-def _rank_one_product() -> Callable[..., Vector]:
-    from scipy.linalg import blas  # here, since it takes half of the time that importing banditroute may
-
-    dger: Callable[..., Vector] = blas.dger
-    return dger
 
 
 _REMEDY = "restore the database from a backup, or start a new one"

@@ -106,7 +106,7 @@ def greedy(scores: Vector) -> Vector:
     >>> greedy(np.array([1.0, 3.0, 3.0]))
     array([0. , 0.5, 0.5])
     """
-    best = scores == scores.max()
+    best = scores == scores[scores.argmax()]
     shared: Vector = best / np.count_nonzero(best)
     return shared
 

@@ -95,4 +95,4 @@ def utility(signed: Vector, means: Vector, spreads: Vector) -> tuple[Vector, Vec
     >>> float(mean[0].round(3)), float(spread[0].round(3))  # .5 - 2 x .1; sqrt(.3^2 + .4^2)
     (0.3, 0.5)
     """
-    return signed @ means, np.sqrt((signed * signed) @ (spreads * spreads))
+    return signed.dot(means), np.sqrt((signed * signed).dot(spreads * spreads))

@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from banditroute.beliefs import ArmStatistics, Linear, Observation, Prior
-from banditroute.beliefs.linear import invert
 from banditroute.errors import IncompatibleStoreError, InvalidConfigurationError
 from banditroute.types import Arm
 
@@ -214,15 +213,6 @@ def test_contexts_that_outweigh_all_before_them_leave_no_rounding_behind():
             for probe in contexts[:10]:
                 for mine, true in zip(belief.predict(probe), afresh.predict(probe), strict=True):
                     assert np.abs(mine - true).max() < 1e-8, i
-
-
-def test_a_prior_that_rounding_has_eaten_is_given_back():
-    """[[4, 4], [4, 4]] has the eigenvalues 8 and 0, of which the latter becomes 0.5: vv'/8 + ww'/0.5, log det log 4."""
-    inverse, theta, log_det = invert(np.full((2, 2), 4.0), np.array([[2.0, 0.0]]), least=0.5)
-    expected = np.array([[1.0 / 16.0 + 1.0, 1.0 / 16.0 - 1.0], [1.0 / 16.0 - 1.0, 1.0 / 16.0 + 1.0]])
-    assert inverse == pytest.approx(expected)
-    assert theta == pytest.approx(2.0 * expected[:1])
-    assert log_det == pytest.approx(math.log(4.0))
 
 
 @pytest.mark.parametrize("size", [1e6, 1e9, 1e20, 1e49])
