@@ -147,7 +147,7 @@ def _check_arms(table: pyarrow.Table, found: Found) -> None:
     found.add(_twice(parents, codes, n), "arms", "name every arm once")
     chosen, chosen_codes = encoded(table["arm"])
     position = {name: code for code, name in enumerate(names)}
-    own = np.array([position.get(name, -2) for name in chosen])[chosen_codes][parents] == codes
+    own = np.array([*(position.get(name, -2) for name in chosen), -2])[chosen_codes][parents] == codes
     given = np.asarray(table["arms"].is_valid())
     found.add(given & ~_any(parents, own, n), "arms", "the chosen arm is not among them")
 

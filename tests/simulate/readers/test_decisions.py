@@ -209,6 +209,12 @@ def test_every_damage_is_told_with_its_row(write, field, changes):
     assert (len(log), log.skipped) == (2, {field: 1})
 
 
+@pytest.mark.parametrize("skip_bad", [False, True])
+def test_where_no_row_names_its_arm_there_is_no_log(write, skip_bad):
+    with pytest.raises(InvalidInputError, match=r"row 1: arm is |no rows that can be used"):
+        read_log(write([row(arm=None), row(arm=None)]), format="decisions", skip_bad=skip_bad)
+
+
 @pytest.mark.parametrize(
     "line",
     [b"{", b'"text"', b"[1]", b'{"arm": NaN}', b'{"arm": "\xff"}', b"[" * 100_000, b'{"x": ' + b"9" * 5000 + b"}"],
