@@ -20,7 +20,7 @@ from banditroute.store.schema import REVISION
 _T = TypeVar("_T")
 _ATTEMPTS = 6
 _PAUSE_SECONDS = 0.01
-_INSERT = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
+INSERT = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 
 
 class Database(ABC):
@@ -144,7 +144,7 @@ class Database(ABC):
 
 def insert(connection: Connection, table: Table) -> Any:
     """An INSERT that knows ``on_conflict_do_...``."""
-    return _INSERT[connection.dialect.name](table)
+    return INSERT[connection.dialect.name](table)
 
 
 def parse(url: object) -> URL:

@@ -13,11 +13,11 @@ from contextlib import suppress
 from typing import Any, NamedTuple
 
 import numpy as np
-from sqlalchemy import Connection, Row, delete, exists, select, union_all, update
+from sqlalchemy import Connection, Row, bindparam, delete, exists, select, union_all, update
 
 from banditroute.errors import ConflictingFeedbackError, UnknownDecisionError
 from banditroute.store.base import Event, Served
-from banditroute.store.database import insert
+from banditroute.store.database import INSERT, insert
 from banditroute.store.outcomes import new_outcomes
 from banditroute.store.schema import arm, decision, epoch, feedback, orphan
 from banditroute.types import Arm, Decision, Feedback, Preference, Vector
@@ -112,7 +112,7 @@ def add_decisions(connection: Connection, epoch_id: int, made: Iterable[tuple[De
         for each, prompt in made
     ]
     if rows:
-        connection.execute(insert(connection, decision).on_conflict_do_nothing(index_elements=["id"]), rows)
+        connection.execute(_ADD_DECISIONS[connection.dialect.name], rows)
 
 
 def add_feedback(connection: Connection, epoch_id: int, parts: Sequence[Feedback], recent: Mapping[str, Made]) -> Added:
@@ -162,7 +162,7 @@ def add_feedback(connection: Connection, epoch_id: int, parts: Sequence[Feedback
         ]
     for table in (feedback, orphan):
         if rows[table.name]:
-            connection.execute(table.insert(), rows[table.name])
+            connection.execute(_ADD_FEEDBACK[table.name], rows[table.name])
     return Added(results, sum(row["epoch_id"] == epoch_id for row in rows[feedback.name]))
 
 
@@ -276,9 +276,8 @@ def _event(about: Made, values: Mapping[str, float], *, known: Collection[str]) 
 
 def _made(connection: Connection, ids: Iterable[str], recent: Mapping[str, Made]) -> dict[str, Made]:
     made = {id: recent[id] for id in ids if id in recent}
-    columns = select(*(decision.c[name] for name in ("id", *Made._fields)))
     for few in _chunks(id for id in ids if id not in made):
-        for row in connection.execute(columns.where(decision.c.id.in_(few))):
+        for row in connection.execute(_MADE, {"ids": few}):
             x = None if row.x is None else _vector(row.x)
             reserved = {budget: tuple(parts) for budget, parts in json.loads(row.reserved or "{}").items()}
             made[row.id] = Made(row.epoch_id, row.arm, x, row.decided_at, row.ordinal, reserved)
@@ -288,13 +287,24 @@ def _made(connection: Connection, ids: Iterable[str], recent: Mapping[str, Made]
 def _recorded(connection: Connection, ids: Iterable[str]) -> dict[str, dict[str, float]]:
     recorded: dict[str, dict[str, float]] = {id: {} for id in ids}
     for few in _chunks(recorded):
-        held = [
-            select(table.c.decision_id, table.c.objective, table.c.value).where(table.c.decision_id.in_(few))
-            for table in (feedback, orphan)
-        ]
-        for row in connection.execute(union_all(*held)):
+        for row in connection.execute(_RECORDED, {"ids": few}):
             recorded[row.decision_id][row.objective] = row.value
     return recorded
+
+
+# Statements that are executed for every decision or feedback are built once: that takes longer than executing them.
+_IDS = bindparam("ids", expanding=True)
+_MADE = select(*(decision.c[name] for name in ("id", *Made._fields))).where(decision.c.id.in_(_IDS))
+_RECORDED = union_all(
+    *(
+        select(table.c.decision_id, table.c.objective, table.c.value).where(table.c.decision_id.in_(_IDS))
+        for table in (feedback, orphan)
+    )
+)
+_ADD_DECISIONS = {
+    dialect: insert(decision).on_conflict_do_nothing(index_elements=["id"]) for dialect, insert in INSERT.items()
+}
+_ADD_FEEDBACK = {table.name: table.insert() for table in (feedback, orphan)}
 
 
 def _check_orphan(part: Feedback) -> None:
