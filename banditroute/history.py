@@ -13,7 +13,7 @@ from banditroute import warm_start
 from banditroute.beliefs import comparison
 from banditroute.beliefs.base import BeliefSpec, Observation
 from banditroute.store.base import Event, Fold, Memory
-from banditroute.store.outcomes import SHARE_OF, measured
+from banditroute.store.outcomes import SHARE_OF, measured, reported
 from banditroute.types import Arm
 
 _INHERITED_SHARE = 0.25
@@ -38,7 +38,7 @@ def observations_of(event: Event) -> list[Observation]:
     """What an event teaches: its own outcomes, then each share of a session's outcome and each comparison."""
     outcomes = measured(event.values)
     parts = [(outcomes, 1.0)] if outcomes else []
-    for name in event.values.keys() - outcomes.keys():
+    for name in reported(event.values).keys() - outcomes.keys():
         objective, share, count = name.partition(SHARE_OF)
         taught, weight = (objective, 1.0 / int(count)) if share else ("quality", comparison.WEIGHT)
         parts.append(({taught: event.values[name]}, weight))

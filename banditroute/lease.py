@@ -34,6 +34,7 @@ class Paging:
     expected_seconds: float
     cache: AdapterCache = field(repr=False)
     instead: Callable[[Decision, Exception], Decision] = field(repr=False)
+    note: Callable[[str, float], None] = field(repr=False)
 
 
 class Lease:
@@ -42,7 +43,7 @@ class Lease:
     Attributes
     ----------
     seconds
-        What loading took; 0 where the adapter was resident.
+        How long the adapter was waited for, as is recorded with the decision; 0 where it was resident.
     """
 
     def __init__(self, decision: Decision) -> None:
@@ -60,8 +61,7 @@ class Lease:
                 paging = self._decision.paging
                 if paging is not None:
                     self.seconds = paging.cache.acquire(paging.adapter)
-        self._held = paging
-        return self._decision
+        return self._hold(paging)
 
     async def __aenter__(self) -> Decision:
         paging = self._decision.paging
@@ -73,7 +73,12 @@ class Lease:
                 paging = self._decision.paging
                 if paging is not None:
                     self.seconds = await paging.cache.aacquire(paging.adapter)
+        return self._hold(paging)
+
+    def _hold(self, paging: Paging | None) -> Decision:
         self._held = paging
+        if paging is not None:
+            paging.note(self._decision.id, self.seconds)
         return self._decision
 
     def __exit__(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
@@ -30,8 +31,10 @@ from banditroute.learners import Learner
 from banditroute.limits.constraints import Limits
 from banditroute.rewards.objectives import STANDARD_OBJECTIVES, Objective
 from banditroute.store.base import Event, Store, Ticket
-from banditroute.store.outcomes import PASSED_OVER_FOR, PREFERRED_TO, SHARE_OF
+from banditroute.store.outcomes import PAGING, PASSED_OVER_FOR, PREFERRED_TO, SHARE_OF
 from banditroute.types import Arm, Decision, Feedback, Request, Vector
+
+_log = logging.getLogger("banditroute")
 
 _STANDARD = {objective.name for objective in STANDARD_OBJECTIVES}
 
@@ -56,6 +59,14 @@ class Listener:
         with suppress(BanditRouteError):  # the log may be down as well
             self.feedback(decision.id, failed=True)
         return self._decider.decide_instead(decision, error)
+
+    def _note_paging(self, decision_id: str, seconds: float) -> None:
+        """Record how long a decision's adapter was waited for; the request is served, recorded or not."""
+        try:
+            waited = Feedback(decision_id=decision_id, values={PAGING: seconds}, received_at=self._clock())
+            self._store.add_feedback(waited, lambda event: None)  # it says nothing of the answer
+        except Exception:
+            _log.warning("what paging took cannot be recorded", exc_info=True)
 
     def feedback(
         self,

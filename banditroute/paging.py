@@ -44,6 +44,8 @@ class Pager:
         What is lost when a session goes on with another arm than its last, by objective.
     instead
         Decides again where an adapter cannot be loaded.
+    note
+        Takes the id of a decision and how long its adapter was waited for, in seconds; never raises.
     states, put_state
         What is kept, and how.
     """
@@ -55,10 +57,12 @@ class Pager:
         cache: AdapterCache | None,
         switching: Mapping[str, float],
         instead: Callable[[Decision, Exception], Decision],
+        note: Callable[[str, float], None],
         states: Mapping[str, bytes],
         put_state: Callable[[str, bytes], None],
     ) -> None:
         self._instead = instead
+        self._note = note
         self._cache = cache
         self._losses = dict(switching)
         self._last: OrderedDict[str, str] = OrderedDict()
@@ -144,6 +148,7 @@ class Pager:
             expected_seconds=float(self._absent[self._position[arm]]),
             cache=self._cache,
             instead=self._instead,
+            note=self._note,
         )
 
     def ready(self, arm: str) -> bool:

@@ -196,6 +196,7 @@ class Router(Listener, Steering):
                     cache=adapters,
                     switching=check_switching(switching, self._objectives),
                     instead=self._instead,
+                    note=self._note_paging,
                     states=memory.states,
                     put_state=self._store.put_state,
                 ),

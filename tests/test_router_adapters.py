@@ -10,10 +10,13 @@ from hypothesis import strategies as st
 from banditroute.adapters import AdapterCache, AdapterSpec, Capacity, Polar, SimulatedBackend, lru, polar_plus
 from banditroute.errors import BackendUnavailableError, IncompatibleStoreError, InvalidConfigurationError
 from banditroute.learners import Learner, LinUCB
-from banditroute.limits import Budget
+from banditroute.limits import Budget, CircuitBreaker
 from banditroute.policies import Greedy, Uniform
+from banditroute.records import Records
 from banditroute.router import Router
+from banditroute.simulate.readers import read_log
 from banditroute.store import MemoryStore, SQLStore
+from banditroute.store.outcomes import PAGING
 from banditroute.types import Arm, Preference
 
 PREFER = Preference(quality=1.0, latency_seconds=0.4)
@@ -118,6 +121,97 @@ class TestLease:
         with pytest.raises(ZeroDivisionError), router.route(X, arms=["law"]).lease():
             1 / 0  # noqa: B018
         assert cache._set.evict("law")
+
+
+class TestRecord:
+    """How long each adapter was waited for is in the log, and nowhere else."""
+
+    @pytest.fixture
+    def url(self, tmp_path):
+        return f"sqlite:///{tmp_path / 'router.db'}"
+
+    def test_of_each_decision_that_was_served(self, url):
+        with made(store=SQLStore(url))[0] as router:
+            for name in ("law", "law", "base", "code"):
+                serve(router, arms=[name])
+            router.route(X, arms=["law"])  # and not served
+        log = read_log(url)
+        assert [log.arms[k] for k in log.chosen] == ["law", "law", "base", "code", "law"]
+        assert log.outcomes[PAGING] == pytest.approx([0.25, 0.0, np.nan, 0.25, np.nan], nan_ok=True)
+
+    async def test_when_awaited_too_and_of_what_served_instead(self, url):
+        router, _ = made(backend=Backend(breaks=["law"]), arms=[adapter("law"), adapter("code")], store=SQLStore(url))
+        with router:
+            serve(router, arms=["code"])
+            first = router.route(X)
+            while first.arm != "law":
+                first = router.route(X)
+            async with first.lease() as decision:
+                assert decision.arm == "code"
+        waited = read_log(url).outcomes[PAGING]
+        assert waited[[0, -1]] == pytest.approx([0.25, 0.0])
+        assert np.isnan(waited[1:-1]).all()
+
+    def test_teaches_nothing_and_counts_as_no_feedback(self, url):
+        with made(store=SQLStore(url))[0] as router:
+            before = router.route(X)
+            with router.route(X, arms=["law"]).lease():
+                pass
+            router.flush()
+            assert router.learned == 0
+            assert router.route(X).means == pytest.approx(before.means)
+            serve(router, arms=["law"])
+            with before.lease(), before.lease():  # the first time counts
+                pass
+            assert router.learned == 1
+        with made(store=SQLStore(url))[0] as router:
+            assert router.learned == 1
+        records = Records(url)
+        (epoch,) = records.epochs()
+        assert (epoch.answered, epoch.pending) == (1, 0)
+        assert [dict(arm.counts) for arm in epoch.arms] == [{}, {}, {"quality": 1.0}]
+        records.rebuild()
+        assert records.verify() == []
+        assert records.prune(unanswered_seconds=0.0) == 3  # all but the one with feedback
+        assert len(read_log(url)) == 1
+
+    def test_goes_and_stays_with_its_decision(self, url):
+        with made(store=SQLStore(url))[0] as router:
+            for session in ("Ann", "Bob"):
+                with router.route(X, arms=["law"], session=session).lease() as decision:
+                    pass
+                router.feedback(decision.id, quality=0.5, source="grader")
+        records = Records(url)
+        assert records.erase(source="grader") == 2
+        assert [epoch.answered for epoch in records.epochs()] == [0]
+        assert read_log(url).outcomes[PAGING] == pytest.approx([0.25, 0.0])
+        assert records.erase(session="Ann") == 1
+        assert read_log(url).outcomes[PAGING].tolist() == [0.0]
+        assert records.verify() == []
+
+    def test_a_breaker_hears_the_first_report_as_such(self, url):
+        """What was noted before must not hide that a call was answered: without it, a failure follows a failure."""
+        router, _ = made(breaker=CircuitBreaker(failures=2), store=SQLStore(url))
+        with router:
+            for failed in (True, False, True):
+                with router.route(X, arms=["law"]).lease() as decision:
+                    pass
+                router.flush()
+                router.feedback(decision.id, failed=failed)
+            assert "law" in router.route(X).arms
+
+    def test_a_store_that_fails_does_not_fail_the_request(self, caplog):
+        class Full(MemoryStore):
+            def add_feedback(self, feedback, learn):
+                raise OSError("no space left")
+
+        router, _ = made(store=Full())
+        with router.route(X, arms=["law"]).lease() as decision:
+            assert decision.arm == "law"
+        assert "what paging took cannot be recorded" in caplog.text
+        router.close()
+        with decision.lease():  # nor one that is closed
+            pass
 
 
 class TestFailure:

@@ -172,7 +172,10 @@ class AdapterCache:
         return adapter.size_bytes or self._backend.size(adapter) or 1
 
     def acquire(self, adapter: AdapterSpec) -> float:
-        """Have ``adapter`` resident, and in use until ``release``; the seconds that loading it took.
+        """Have ``adapter`` resident, and in use until ``release``; the seconds that it was waited for.
+
+        What loading it took, here or for another request that began before, and until there was a slot; 0 where it was
+        resident.
 
         Raises
         ------
@@ -309,6 +312,7 @@ class AdapterCache:
 
     def _acquire(self, adapter: AdapterSpec) -> Generator[_Do, LoadResult | None, float]:
         """What to do, one thing after the other; the generator is told what came of it."""
+        waited = 0.0
         while True:
             step = self._set.request(
                 adapter.name,
@@ -318,6 +322,7 @@ class AdapterCache:
                 keep=adapter.pinned or adapter.name in self._keep or not isinstance(self.control, Polar),
             )
             if isinstance(step, Wait):
+                begun = time.monotonic()
                 try:
                     yield step.until
                 except TimeoutError as error:
@@ -325,9 +330,10 @@ class AdapterCache:
                         f"no slot became free for adapter {adapter.name!r} in {self._timeout_seconds:g} seconds; give "
                         "more slots, or release adapters sooner"
                     ) from error
+                waited += time.monotonic() - begun
                 continue
             if not isinstance(step, Load):
-                return 0.0 if self._strict else (yield from self._touch(adapter))
+                return waited if self._strict else waited + (yield from self._touch(adapter))
             left = list(step.evict)
             begun = time.monotonic()
             try:
@@ -341,7 +347,7 @@ class AdapterCache:
                 self._count(failures=isinstance(error, Exception))
                 raise
             self._set.loaded(adapter.name, evicted=result.evicted)
-            return self._measure(adapter, result, time.monotonic() - begun)
+            return waited + self._measure(adapter, result, time.monotonic() - begun)
 
     def _touch(self, adapter: AdapterSpec) -> Generator[_Do, LoadResult | None, float]:
         """Tell a backend with rules of its own of a use; it may have evicted the adapter meanwhile."""

@@ -217,7 +217,9 @@ class Store(Protocol):
             if the outcomes could not be written.
 
         An outcome that is recorded with the same value already is passed over. ``learn`` is not called where
-        nothing was new, the decision has no context, or it was made in other features.
+        nothing was new, the decision has no context, or it was made in other features. Nor is it for
+        ``banditroute.store.outcomes.PAGING``, which comes alone: it is recorded (if anybody can read it), and is never
+        pending, folded, or counted as feedback; of several of one decision the first stays.
         """
 
     def put_state(self, name: str, blob: bytes, join: Join | None = None) -> None:

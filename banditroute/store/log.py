@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
 
@@ -18,7 +18,7 @@ from sqlalchemy import Connection, Row, bindparam, delete, exists, select, union
 from banditroute.errors import ConflictingFeedbackError, UnknownDecisionError
 from banditroute.store.base import Event, Served
 from banditroute.store.database import INSERT, insert
-from banditroute.store.outcomes import new_outcomes
+from banditroute.store.outcomes import PAGING, new_outcomes, reported
 from banditroute.store.schema import arm, decision, epoch, feedback, orphan
 from banditroute.types import Arm, Decision, Feedback, Preference, Vector
 
@@ -136,6 +136,7 @@ def add_feedback(connection: Connection, epoch_id: int, parts: Sequence[Feedback
     recorded = _recorded(connection, ids)
     rows: dict[str, list[dict[str, Any]]] = {feedback.name: [], orphan.name: []}
     results: list[Event | Exception | None] = []
+    more: dict[str, Any]
     for part in parts:
         about = made.get(part.decision_id)
         try:
@@ -148,7 +149,10 @@ def add_feedback(connection: Connection, epoch_id: int, parts: Sequence[Feedback
             continue
         results.append(_event(about, new, known=known) if about and about.epoch_id == epoch_id else None)
         known.update(new)
-        where, more = (feedback, {"epoch_id": about.epoch_id}) if about else (orphan, {"kept_at": time.time()})
+        if about is None:
+            where, more = orphan, {"kept_at": time.time()}
+        else:
+            where, more = feedback, {"epoch_id": about.epoch_id, "folded_version": 0 if PAGING in new else None}
         rows[where.name] += [
             {
                 "decision_id": part.decision_id,
@@ -163,7 +167,8 @@ def add_feedback(connection: Connection, epoch_id: int, parts: Sequence[Feedback
     for table in (feedback, orphan):
         if rows[table.name]:
             connection.execute(_ADD_FEEDBACK[table.name], rows[table.name])
-    return Added(results, sum(row["epoch_id"] == epoch_id for row in rows[feedback.name]))
+    pending = [row for row in rows[feedback.name] if row["epoch_id"] == epoch_id and row["folded_version"] is None]
+    return Added(results, len(pending))
 
 
 def find(connection: Connection, decision_id: str) -> Served:
@@ -247,7 +252,9 @@ def events_of(rows: Iterable[Row[Any]]) -> dict[str, Event]:
 def outcomes_with_decisions() -> Any:
     """A SELECT of feedback in the order of its arrival, each with what is to be known of its decision."""
     other = feedback.alias()
-    again = exists().where(other.c.decision_id == feedback.c.decision_id, other.c.folded_version.is_not(None))
+    again = exists().where(
+        other.c.decision_id == feedback.c.decision_id, other.c.folded_version.is_not(None), other.c.objective != PAGING
+    )
     return (
         select(
             feedback,
@@ -259,7 +266,8 @@ def outcomes_with_decisions() -> Any:
     )
 
 
-def _event(about: Made, values: Mapping[str, float], *, known: Collection[str]) -> Event | None:
+def _event(about: Made, values: Mapping[str, float], *, known: Mapping[str, float]) -> Event | None:
+    values, known = reported(values), reported(known)
     if about.x is None or not values:
         return None
     return Event(
@@ -308,9 +316,12 @@ _ADD_FEEDBACK = {table.name: table.insert() for table in (feedback, orphan)}
 
 
 def _check_orphan(part: Feedback) -> None:
-    """Refuse an unknown id unless a router may have given it just now: its first 12 digits are its time."""
+    """Refuse an unknown id unless a router may have given it just now: its first 12 digits are its time.
+
+    What paging took is noted where the decision was made, so that it never comes before it.
+    """
     ago = ""
-    if _is_id(part.decision_id) and len(part.decision_id) == 32:
+    if _is_id(part.decision_id) and len(part.decision_id) == 32 and PAGING not in part.values:
         with suppress(ValueError):
             age = part.received_at - int(part.decision_id[:12], 16) / 1000.0
             if abs(age) <= ORPHAN_SECONDS:

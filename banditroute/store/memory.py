@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 from banditroute.errors import InvalidConfigurationError, StoreError, UnknownDecisionError
 from banditroute.store.base import Event, Fold, Join, Learn, Memory, Served, Ticket, Told
-from banditroute.store.outcomes import CLOSED, new_outcomes
+from banditroute.store.outcomes import CLOSED, PAGING, new_outcomes
 from banditroute.types import Arm, Decision, Feedback, Tally
 
 _Epoch: TypeAlias = tuple[str, str, int]
@@ -119,6 +119,8 @@ class MemoryStore:
 
     def add_feedback(self, feedback: Feedback, learn: Learn) -> Ticket:
         """Record feedback and learn from it before returning; see :class:`~banditroute.store.base.Store`."""
+        if PAGING in feedback.values:  # nobody could read it
+            return _DONE
         try:
             event = self._record(feedback)
             if event is not None:  # outside the lock: learning takes the router's own

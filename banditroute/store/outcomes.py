@@ -1,9 +1,10 @@
 """What is new in feedback, and the words of the refusals that every store gives.
 
-Beside objectives a decision can have two other kinds of outcomes, told by their names: no objective has a space in its
-own. ``quality of 3`` is the outcome of a session of three decisions, each of which is given a third of it.
+Beside objectives a decision can have three other kinds of outcomes, told by their names: no objective has a space in
+its own. ``quality of 3`` is the outcome of a session of three decisions, each of which is given a third of it.
 ``preferred to ID`` and ``passed over for ID`` are a comparison, recorded with both decisions; the value is the quality
-that it taught when it was first reported.
+that it taught when it was first reported. ``paging seconds`` is what the request waited for its adapter: the router
+notes it by itself, nothing is learned from it, and it counts as no feedback.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ CLOSED = "the store is closed and records nothing; open a router on it, or on a 
 PREFERRED_TO = "preferred to "
 PASSED_OVER_FOR = "passed over for "
 SHARE_OF = " of "
+PAGING = "paging seconds"
 
 
 def measured(values: Mapping[str, float]) -> dict[str, float]:
@@ -29,6 +31,17 @@ def measured(values: Mapping[str, float]) -> dict[str, float]:
     {'quality': 1.0}
     """
     return {name: value for name, value in values.items() if " " not in name}
+
+
+def reported(values: Mapping[str, float]) -> dict[str, float]:
+    """Those of ``values`` that somebody reported, and that may be learned: all but what the router noted by itself.
+
+    Examples
+    --------
+    >>> reported({"quality": 1.0, "paging seconds": 0.3})
+    {'quality': 1.0}
+    """
+    return {name: value for name, value in values.items() if name != PAGING}
 
 
 def new_outcomes(feedback: Feedback, recorded: Mapping[str, float]) -> dict[str, float]:
@@ -64,6 +77,8 @@ def new_outcomes(feedback: Feedback, recorded: Mapping[str, float]) -> dict[str,
                     f"{_reversed(objective)}; the first report stays: compare two decisions once"
                 )
             first = first if first is None else value  # what it teaches depends on what was believed
+        elif objective == PAGING:
+            first = first if first is None else value  # of a decision that is served twice, the first stays
         elif SHARE_OF in objective and _has_its_own(objective.partition(SHARE_OF)[0], objective, recorded):
             continue
         if first is None:

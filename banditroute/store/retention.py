@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sqlalchemy import Connection, exists, select
 
+from banditroute.store.outcomes import PAGING
 from banditroute.store.schema import decision, epoch, feedback
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def old_decisions(connection: Connection, epoch_id: int, *, before: float, answe
     limit
         How many at most.
     """
-    told = exists().where(feedback.c.decision_id == decision.c.id)
+    told = exists().where(feedback.c.decision_id == decision.c.id, feedback.c.objective != PAGING)
     wanted = told & ~told.where(feedback.c.folded_version.is_(None)) if answered else ~told
     ids = select(decision.c.id).where(
         decision.c.epoch_id == epoch_id,

@@ -108,8 +108,8 @@ feedback: Final = Table(
     Column("value", Double, nullable=False),
     Column("received_at", Double, nullable=False),  # Unix time in seconds
     Column("epoch_id", ForeignKey(epoch.c.id), nullable=False),  # the decision's, for the index of what is pending
-    # The epoch's version that folded it. NULL: pending. 0: it counts for nothing, as the decision has no context, or
-    # as what was learned was rolled back.
+    # The epoch's version that folded it. NULL: pending. 0: it counts for nothing, as the decision has no context, as
+    # what was learned was rolled back, or as it says what paging took.
     Column("folded_version", BigInteger),
     Column("source", String(255)),  # who reported it, where the application says so
     UniqueConstraint("decision_id", "objective"),

@@ -17,6 +17,7 @@ from banditroute.errors import StoreError, UnknownDecisionError
 from banditroute.store import folding
 from banditroute.store.base import Event, Fold
 from banditroute.store.log import events_of, outcomes_with_decisions
+from banditroute.store.outcomes import PAGING
 from banditroute.store.schema import decision, epoch, feedback, orphan, snapshot, statistics
 
 _Keep: TypeAlias = Callable[[Row[Any]], float | None]
@@ -168,7 +169,7 @@ def _epochs(connection: Connection, ids: Sequence[str]) -> list[tuple[int, list[
 def _amend(connection: Connection, epoch_id: int, fold: Fold, ids: Sequence[str], keep: _Keep) -> None:
     """Change or erase outcomes of some decisions, in the log, the statistics and their copies."""
     version = (folding.lock(connection, epoch_id) or 0) + 1
-    known = feedback.c.decision_id.in_(ids) & feedback.c.folded_version.is_not(None)
+    known = feedback.c.decision_id.in_(ids) & feedback.c.folded_version.is_not(None) & (feedback.c.objective != PAGING)
     heard = select(func.count(feedback.c.decision_id.distinct())).where(known)
     before = connection.scalar(heard) or 0
     rows = connection.execute(outcomes_with_decisions().where(feedback.c.decision_id.in_(ids))).all()

@@ -20,7 +20,7 @@ from banditroute.store.base import Event, Join, Learn, Memory, Served, Told
 from banditroute.store.database import Database
 from banditroute.store.folding import Put
 from banditroute.store.ledger import Decided, Ledger
-from banditroute.store.outcomes import CLOSED
+from banditroute.store.outcomes import CLOSED, PAGING
 from banditroute.types import Arm, Decision, Feedback, Tally
 
 FOLD_AT = 256
@@ -162,7 +162,10 @@ class Writer:
                 ticket.set_exception(StoreError(self._closed))
                 return ticket
             self._asked.append(_Asked(feedback, learn, ticket))
-        self._call()
+        if PAGING not in feedback.values:
+            self._call()
+        elif not self._stir.is_set():  # nobody waits for it
+            self._stir.set()
         return ticket
 
     def flush(self) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from banditroute.errors import ConflictingFeedbackError, StoreError, UnknownDecisionError
 from banditroute.store.base import Event, Memory, Served, Store
-from banditroute.store.outcomes import PASSED_OVER_FOR, PREFERRED_TO
+from banditroute.store.outcomes import PAGING, PASSED_OVER_FOR, PREFERRED_TO
 from banditroute.testing.samples import decision, feedback, fold, ignore, remembered
 from banditroute.types import Decision, Preference
 
@@ -86,6 +86,21 @@ class FindingContract(ABC):
         store.add_feedback(feedback(1, **{PASSED_OVER_FOR + f"{3:032x}": 4.0}), ignore).result(30)
         kept = remembered(self.again(store))["a"]
         assert kept == {won: [1, 2, 2, 2], PASSED_OVER_FOR + f"{3:032x}": [1, 4, 4, 4]}
+
+    def test_what_paging_took_is_no_feedback(self, store: Store) -> None:
+        self.open(store)
+        learned: list[Event] = []
+        for number in (1, 2):
+            store.add_decision(decision(number))
+            for seconds in (0.5, 0.0):
+                store.add_feedback(feedback(number, **{PAGING: seconds}), learned.append).result(30)
+        store.add_feedback(feedback(1, quality=1.0), learned.append).result(30)
+        assert [(dict(event.values), event.first, list(event.known)) for event in learned] == [
+            ({"quality": 1.0}, True, [])
+        ]
+        memory = self.again(store)
+        assert memory.feedback == 1
+        assert remembered(memory)["a"].keys() == {"quality"}
 
     def test_the_decisions_of_a_session_are_found(self, store: Store) -> None:
         self.open(store)

@@ -97,9 +97,11 @@ class TestLoading:
         waiting = [asyncio.create_task(cache.aacquire(A)) for _ in range(8)]
         while not backend.calls:
             await asyncio.sleep(0.001)
+        await asyncio.sleep(0.01)
         backend.gate.set()
-        seconds = await asyncio.gather(*waiting)
-        assert sorted(seconds) == [*[0.0] * 7, pytest.approx(0.25)]
+        *waited, loaded = sorted(await asyncio.gather(*waiting))
+        assert loaded == pytest.approx(0.25)
+        assert all(0.01 <= seconds < 0.25 for seconds in waited)  # the load of this backend takes no time of the clock
         assert backend.calls == ["load a"]
 
     async def test_who_gives_up_waiting_does_not_cancel_the_load_of_others(self):
@@ -116,7 +118,9 @@ class TestLoading:
         with pytest.raises(asyncio.CancelledError):
             await second
         backend.gate.set()
-        assert await asyncio.gather(first, third) == [pytest.approx(0.25), 0.0]
+        loaded, waited = await asyncio.gather(first, third)
+        assert loaded == pytest.approx(0.25)
+        assert waited >= 0.01
 
     async def test_a_cancelled_load_leaves_nothing_behind_and_counts_for_nothing(self):
         class Slow(Backend):

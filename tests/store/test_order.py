@@ -9,6 +9,7 @@ from banditroute.beliefs import Hybrid, Linear
 from banditroute.beliefs.statistics import ArmStatistics
 from banditroute.history import fold_with
 from banditroute.store import Event
+from banditroute.store.outcomes import PAGING
 
 ORDERS = 1_000
 WORKERS = 4
@@ -24,7 +25,7 @@ def events_of(rng: np.random.Generator) -> list[Event]:
             x=np.array([*rng.normal(size=4), 1.0]),
             values={"quality": float(rng.random()), "cost_usd": float(rng.lognormal())}
             if number % 3
-            else {"quality": 1.0},
+            else {"quality": 1.0, PAGING: 0.3},
             decided_at=1.7e9 + float(rng.random() * 86_400.0),
             ordinal=number,
         )
@@ -56,6 +57,7 @@ def test_orders_and_partitions_agree_to_1e_12(belief: Linear) -> None:
     fold = fold_with(belief)
     events = events_of(rng)
     whole = fold(None, events)
+    assert sums(whole).keys() == {"quality", "cost_usd"}
     for _ in range(ORDERS):
         mine = [events[i] for i in rng.permutation(EVENTS)]
         worker = rng.integers(WORKERS, size=EVENTS)

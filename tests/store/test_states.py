@@ -8,7 +8,7 @@ import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
@@ -41,6 +41,7 @@ from banditroute.store import (
     upkeep,
     writer,
 )
+from banditroute.store.outcomes import PAGING
 from banditroute.store.schema import arm
 from banditroute.testing.samples import decision, fold, remembered, summed
 from banditroute.types import Arm, Decision, Feedback
@@ -55,6 +56,7 @@ ANY_STORE = {
     "report",
     "part",
     "duplicate",
+    "page",
     "conflict",
     "unknown",
     "restart",
@@ -182,6 +184,14 @@ class StoreMachine(RuleBasedStateMachine):
     def report_late(self, number: int, values: dict[str, float]) -> None:
         self.now += 3_600.0
         self.report(number, values)
+
+    @rule(number=numbers, seconds=st.integers(0, 2).map(float))
+    def page(self, number: int, seconds: float) -> None:
+        """What paging took, of whichever decision: the model knows nothing of it."""
+        ticket = self.store.add_feedback(self.feedback(self.ids[number], {PAGING: seconds}), self.learned.append)
+        with suppress(UnknownDecisionError):
+            ticket.result(30)
+            self.hits["page"] += 1
 
     @rule()
     def report_unknown(self) -> None:
