@@ -19,6 +19,7 @@ from banditroute.errors import InvalidConfigurationError
 from banditroute.rewards.objectives import Objective
 from banditroute.rewards.utility import table as objective_table
 from banditroute.simulate.logs import OutcomeTable
+from banditroute.simulate.slots import AdapterSlots
 from banditroute.types import Vector
 
 _ARRIVALS, _POPULARITY, _CHANNEL = range(1, 4)  # streams of random numbers
@@ -145,6 +146,8 @@ class Conditions:
         after the last request does not come.
     outages, absences, prices, popularity
         What is different, and when.
+    paging
+        Which arms are adapters that have to be paged in. Default: none.
 
     Raises
     ------
@@ -165,6 +168,7 @@ class Conditions:
     absences: Collection[Absence] = ()
     prices: Collection[Price] = ()
     popularity: Collection[Popularity] = ()
+    paging: AdapterSlots | None = None
 
     def __post_init__(self) -> None:
         if _checked("requests_per_second", self.requests_per_second) == 0.0:
@@ -177,6 +181,8 @@ class Conditions:
         for name, kind in _KINDS.items():
             object.__setattr__(self, name, tuple(getattr(self, name)))
             given += [(kind, each) for each in getattr(self, name)]
+        if self.paging is not None:
+            given.append((AdapterSlots, self.paging))
         for kind, each in given:
             if not isinstance(each, kind):
                 raise InvalidConfigurationError(f"conditions have {each!r}; give {kind.__name__}(...)")
@@ -197,6 +203,8 @@ class Conditions:
                     made[name] = [kind(**each) for each in made[name]]  # type: ignore[attr-defined]
             if "feedback" in made:
                 made["feedback"] = {name: Channel(**each) for name, each in made["feedback"].items()}  # type: ignore[attr-defined]
+            if made.get("paging") is not None:
+                made["paging"] = AdapterSlots(**made["paging"])  # type: ignore[arg-type]
             return cls(**made)  # type: ignore[arg-type]
         except (TypeError, AttributeError) as error:
             known = ", ".join(each.name for each in fields(cls))
@@ -211,6 +219,8 @@ class Conditions:
             For an arm, a task or an objective that is not in it.
         """
         arms = [each.arm for each in self.outages] + [each.arm for each in self.absences]
+        if self.paging is not None and isinstance(self.paging.load_seconds, Mapping):
+            arms += self.paging.load_seconds
         named = [(arm, table.arms) for arm in [*arms, *(each.arm for each in self.prices)]]
         named += [(each.task, table.tasks) for each in self.popularity]
         named += [(name, tuple(table.outcomes)) for name in (*self.feedback, *(["cost_usd"] if self.prices else []))]

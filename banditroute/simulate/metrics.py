@@ -1,9 +1,14 @@
-"""What a replay was worth: means with intervals over seeds, regret, and the references that need no learning."""
+"""What a replay was worth: means with intervals over seeds, regret, and the references that need no learning.
+
+Where arms are adapters that have to be paged in, the seconds that a request waits for a load count as
+``latency_seconds``, at the preference's weight.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -112,7 +117,8 @@ class Row:
     policy
         Its name.
     objectives
-        Objective -> mean per request; only of what is known of every arm wherever it could be chosen.
+        Objective -> mean per request; only of what is known of every arm wherever it could be chosen. Where adapters
+        are paged, also ``paged_seconds`` and ``hit_rate``, the share of an adapter's requests that found it resident.
     utility
         Mean utility per request.
     regret
@@ -139,8 +145,12 @@ def summarize(
     conditions: Conditions = _AS_LOGGED,
 ) -> Row:
     """The line of a policy that was replayed under several seeds, in these ``conditions``."""
-    every = np.eye(len(table.arms))
-    return _row(prefer, policy, [(conditions.met(table, trace.rows), every[trace.chosen]) for trace in traces])
+    every, passes = np.eye(len(table.arms)), []
+    for trace in traces:
+        waited = np.zeros(len(trace.rows)) if trace.paged_seconds is None else trace.paged_seconds
+        met, shares = conditions.met(table, trace.rows), every[trace.chosen]
+        passes.append(_Pass(met, shares, waited, float((waited > 0.0).sum())))
+    return _row(prefer, policy, passes, conditions)
 
 
 def fixed_choice(table: OutcomeTable, policy: str, chosen: NDArray[np.intp] | Sequence[int]) -> Trace:
@@ -169,8 +179,8 @@ def mixture(
     for met in _passes(table, conditions, orders):
         there = ~np.isnan(met.outcomes["quality"])
         weights = there * np.where((there @ wanted > 0.0)[:, None], wanted, 1.0)
-        passes.append((met, weights / weights.sum(axis=1, keepdims=True)))
-    return _row(prefer, policy, passes)
+        passes.append(_unaware(met, weights / weights.sum(axis=1, keepdims=True), conditions))
+    return _row(prefer, policy, passes, conditions)
 
 
 def references(
@@ -181,6 +191,9 @@ def references(
     orders: Sequence[NDArray[np.intp]] = (),
 ) -> list[Row]:
     """Every single arm that is there all the time, the best arm of each task, and the per-query oracle.
+
+    Where adapters are paged, single arms and the best of each task pay what
+    :meth:`banditroute.simulate.slots.AdapterSlots.misses` says: a single arm one load. The oracle has all resident.
 
     Parameters
     ----------
@@ -204,8 +217,17 @@ def references(
             for task in np.unique(tasks):
                 best[tasks == task] = _first_there(worth[tasks == task])
             shares["best arm per task"].append(every[best])
-    shares["oracle per query"] = [every[np.nanargmax(worth, axis=1)] for worth in worths]
-    return [_row(prefer, policy, list(zip(passes, each, strict=True))) for policy, each in shares.items()]
+    rows = [
+        _row(
+            prefer,
+            policy,
+            [_unaware(met, some, conditions) for met, some in zip(passes, each, strict=True)],
+            conditions,
+        )
+        for policy, each in shares.items()
+    ]
+    oracle = [_Pass(met, every[np.nanargmax(worth, axis=1)]) for met, worth in zip(passes, worths, strict=True)]
+    return [*rows, _row(prefer, "oracle per query", oracle, conditions)]
 
 
 def _passes(table: OutcomeTable, conditions: Conditions, orders: Sequence[NDArray[np.intp]]) -> list[OutcomeTable]:
@@ -225,26 +247,57 @@ def _first_there(worth: Vector) -> NDArray[np.intp]:
     return first
 
 
-def _row(prefer: Preference, policy: str, passes: Sequence[tuple[OutcomeTable, Vector]]) -> Row:
-    """A line from the share of each arm at each request, and what it met there."""
-    met, _ = passes[0]
+class _Pass(NamedTuple):
+    """The share of each arm at each request ``(n, K)``, what it met there, and what it waited for adapters."""
+
+    met: OutcomeTable
+    shares: Vector
+    waited: Vector | float = 0.0
+    misses: float = 0.0
+
+    def utility(self, prefer: Preference) -> float:
+        """Per request."""
+        waited = prefer.get("latency_seconds", 0.0) * np.mean(self.waited)
+        return _had(_worth(self.met, prefer), self.shares) - float(waited)
+
+
+def _unaware(met: OutcomeTable, shares: Vector, conditions: Conditions) -> _Pass:
+    """A pass of who asks for arms whatever is resident."""
+    if conditions.paging is None:
+        return _Pass(met, shares)
+    missed = conditions.paging.misses(shares, met.arms)
+    return _Pass(met, shares, missed @ conditions.paging.seconds(met.arms), float(missed.sum()))
+
+
+def _row(prefer: Preference, policy: str, passes: Sequence[_Pass], conditions: Conditions) -> Row:
+    met = passes[0].met
+    every = np.eye(len(met.arms))
     signs = {name: objective.sign for name, objective in objective_table([]).items()}
-    worths = [_worth(met, prefer) for met, _ in passes]
-    had = np.array([_had(worth, shares) for worth, (_, shares) in zip(worths, passes, strict=True)])
-    best = [worth[np.arange(len(worth)), _first_there(worth)].mean() for worth in worths]
+    had = np.array([each.utility(prefer) for each in passes])
+    best = [
+        _unaware(each.met, every[_first_there(_worth(each.met, prefer))], conditions).utility(prefer) for each in passes
+    ]
+    objectives = {
+        name: estimate(
+            [_had(each.met.outcomes[name], each.shares) for each in passes],
+            higher_is_better=signs.get(name, 1.0) > 0.0,
+        )
+        for name in met.outcomes
+        if not any(np.isnan(each.met.outcomes[name][~np.isnan(each.met.outcomes["quality"])]).any() for each in passes)
+    }
+    if conditions.paging is not None:
+        adapters = conditions.paging.seconds(met.arms) > 0.0
+        hits = [1.0 - each.misses / (float(each.shares[:, adapters].sum()) or 1.0) for each in passes]
+        waited = [float(np.mean(each.waited)) for each in passes]
+        objectives |= {"hit_rate": estimate(hits), "paged_seconds": estimate(waited, higher_is_better=False)}
     return Row(
         policy=policy,
-        objectives={
-            name: estimate(
-                [_had(met.outcomes[name], shares) for met, shares in passes],
-                higher_is_better=signs.get(name, 1.0) > 0.0,
-            )
-            for name in met.outcomes
-            if not any(np.isnan(met.outcomes[name][~np.isnan(met.outcomes["quality"])]).any() for met, _ in passes)
-        },
+        objectives=objectives,
         utility=estimate(had),
         regret=estimate((np.array(best) - had) * len(met), higher_is_better=False),
-        shares=dict(zip(met.arms, np.mean([each.mean(axis=0) for _, each in passes], axis=0).tolist(), strict=True)),
+        shares=dict(
+            zip(met.arms, np.mean([each.shares.mean(axis=0) for each in passes], axis=0).tolist(), strict=True)
+        ),
     )
 
 

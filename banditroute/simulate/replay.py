@@ -6,11 +6,13 @@ import heapq
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import count
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from banditroute.adapters.cache import AdapterCache
 from banditroute.errors import InvalidInputError
 from banditroute.learners import Learner
 from banditroute.rewards.objectives import Objective
@@ -22,7 +24,7 @@ from banditroute.simulate import lean
 from banditroute.simulate.conditions import Conditions
 from banditroute.simulate.logs import OutcomeTable
 from banditroute.store.memory import MemoryStore
-from banditroute.types import Preference, Vector
+from banditroute.types import Arm, Preference, Vector
 
 _AS_LOGGED = Conditions()
 
@@ -42,12 +44,15 @@ class Trace:
         Row of the table at each step.
     chosen : (n,)
         Position of the chosen arm at each step.
+    paged_seconds : (n,)
+        How long its adapter was waited for at each step; None where there is no paging.
     """
 
     policy: str
     seed: int
     rows: NDArray[np.intp]
     chosen: NDArray[np.intp]
+    paged_seconds: Vector | None = None
 
     def outcome(self, values: Vector) -> Vector:
         """What was had of ``values (n, K)`` at each step ``(n,)``."""
@@ -119,10 +124,10 @@ def replay(
         conditions=conditions,
         seed=seed,
     )
-    chosen = None if warm else run.lean()
+    chosen, paged = None if warm else run.lean(), None
     if chosen is None:
-        chosen = run.routed([(x[row], table.known(row)) for row in known])
-    return Trace(policy=policy, seed=seed, rows=rows, chosen=chosen)
+        chosen, paged = run.routed([(x[row], table.known(row)) for row in known])
+    return Trace(policy=policy, seed=seed, rows=rows, chosen=chosen, paged_seconds=paged)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,7 +146,8 @@ class _Run:
     def lean(self) -> NDArray[np.intp] | None:
         """What a router chooses, the short way; None where only a router can tell."""
         objectives, arms, outcomes = objective_table(self.objectives), self.met.arms, self.met.outcomes
-        if self.conditions.feedback or self.conditions.outages or self.conditions.absences:
+        there = self.conditions
+        if there.feedback or there.outages or there.absences or there.paging:
             return None
         if not isinstance(self.preference, Preference) or not lean.applies(
             outcomes, self.x, arms=arms, preference=self.preference, objectives=objectives
@@ -160,8 +166,8 @@ class _Run:
             )
         return None
 
-    def routed(self, warm: Log) -> NDArray[np.intp]:
-        """What a router chooses."""
+    def routed(self, warm: Log) -> tuple[NDArray[np.intp], Vector | None]:
+        """What a router chooses, and how long the adapters were waited for."""
         n, arms, met = len(self.x), self.met.arms, self.met.outcomes
         there, failing = self.conditions.there(n, arms), self.conditions.failing(n, arms)
         among = [None if row.all() else [arms[k] for k in np.flatnonzero(row)] for row in ~np.isnan(met["quality"])]
@@ -172,18 +178,24 @@ class _Run:
         }
         at_once = {name: values.tolist() for name, values in met.items() if name not in late}
         index = {arm: k for k, arm in enumerate(arms)}
-        chosen = np.empty(n, dtype=np.intp)
+        paging = self.conditions.paging
+        cache = None if paging is None else paging.cache()
+        made = [Arm(name=arm) for arm in arms] if paging is None else paging.arms(arms)
+        chosen, paged = np.empty(n, dtype=np.intp), np.zeros(n)
+        loaded = np.full(len(arms), -np.inf)  # when each adapter's last load is over
         waiting: list[tuple[float, int, str, dict[str, Any]]] = []  # due, count, decision, outcome
+        numbers = count()
         changes = set((np.flatnonzero((there[1:] != there[:-1]).any(axis=1)) + 1).tolist())
         told: dict[str, Any]
         now = 0.0
         with Router(
-            arms=[arm for arm, here in zip(arms, there[0], strict=True) if here],
+            arms=[arm for arm, here in zip(made, there[0], strict=True) if here],
             features=self.x.shape[1],
             learner=self.learner,
             prefer=self.preference,
             objectives=self.objectives,
-            store=MemoryStore(capacity=n if late else 1),
+            adapters=cache,
+            store=MemoryStore(capacity=n if late or cache else 1),
             seed=self.seed,
             clock=lambda: now,
         ) as router:
@@ -194,25 +206,41 @@ class _Run:
                     now, _, id, told = heapq.heappop(waiting)
                     router.feedback(id, **told)
                 now = self.arrivals[step]
+                _settle(cache)
                 if step in changes:
-                    _change(router, arms, there[step - 1], there[step])
-                decision = router.route(x, arms=among[step])
-                k = chosen[step] = index[decision.arm]
+                    _change(router, made, there[step - 1], there[step])
+                    _settle(cache)
+                lease = router.route(x, arms=among[step]).lease()
+                with lease as decision:
+                    k = chosen[step] = index[decision.arm]
+                if lease.seconds:
+                    loaded[k] = now + lease.seconds
+                paged[step] = lease.seconds or max(loaded[k] - now, 0.0)
                 if failing[step, k]:
-                    router.feedback(decision.id, failed=True)
-                    continue
-                told = {name: value for name, column in at_once.items() if (value := column[step][k]) == value}
-                if told:
+                    told = {"failed": True}
+                else:
+                    told = {name: value for name, column in at_once.items() if (value := column[step][k]) == value}
+                    for name, (reported, delays) in late.items():
+                        if (value := reported[step][k]) == value:
+                            due = now + paged[step] + delays[step]
+                            heapq.heappush(waiting, (due, next(numbers), decision.id, {name: value}))
+                if told and paged[step]:
+                    heapq.heappush(waiting, (now + paged[step], next(numbers), decision.id, told))
+                elif told:
                     router.feedback(decision.id, **told)
-                for i, (name, (reported, delays)) in enumerate(late.items()):
-                    if (value := reported[step][k]) == value:
-                        heapq.heappush(waiting, (now + delays[step], step * len(late) + i, decision.id, {name: value}))
-        return chosen
+            _settle(cache)
+        return chosen, None if paging is None else paged
 
 
-def _change(router: Router, arms: Sequence[str], before: NDArray[np.bool_], after: NDArray[np.bool_]) -> None:
+def _settle(cache: AdapterCache | None) -> None:
+    """Have the loads done that the controller asked for: what threads do first must not decide what comes next."""
+    if cache is not None:
+        cache.wait()
+
+
+def _change(router: Router, arms: Sequence[Arm], before: NDArray[np.bool_], after: NDArray[np.bool_]) -> None:
     """Let arms come, then others go, so that one is always there."""
     for k in np.flatnonzero(after & ~before).tolist():
         router.add_arm(arms[k])
     for k in np.flatnonzero(before & ~after).tolist():
-        router.remove_arm(arms[k])
+        router.remove_arm(arms[k].name)

@@ -19,6 +19,7 @@ _COLUMNS = {
     "cost_usd": ("cost USD", "{:.6f}"),
     "energy_joules": ("energy J", "{:.1f}"),
 }
+_OF_PAGING = {"hit_rate": ("hit rate", "{:.3f}"), "paged_seconds": ("paging s", "{:.4f}")}
 
 
 def text_table(rows: Sequence[Row]) -> str:
@@ -37,13 +38,14 @@ def text_table(rows: Sequence[Row]) -> str:
 
 def spread_table(rows: Sequence[Row]) -> str:
     """The rows with mean, standard deviation and worst utility over seeds, mean regret, and means of the objectives."""
-    known = [name for name in _COLUMNS if any(name in row.objectives for row in rows)]
-    head = ["policy", "mean", "std", "worst", "regret", *(_COLUMNS[name][0] for name in known)]
+    columns = _COLUMNS | _OF_PAGING
+    known = [name for name in columns if any(name in row.objectives for row in rows)]
+    head = ["policy", "mean", "std", "worst", "regret", *(columns[name][0] for name in known)]
     body = []
     for row in rows:
         spread = [f"{value:.4f}" for value in (row.utility.mean, row.utility.std, row.utility.worst)]
         means = [
-            _COLUMNS[name][1].format(row.objectives[name].mean) if name in row.objectives else "–" for name in known
+            columns[name][1].format(row.objectives[name].mean) if name in row.objectives else "–" for name in known
         ]
         body.append([row.policy, *spread, f"{row.regret.mean:.1f}", *means])
     return _aligned([head, *body])

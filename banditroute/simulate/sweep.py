@@ -1,8 +1,8 @@
 """Sweeps: a replay for every policy and seed, on all cores or on a cluster; what is done need not be done again.
 
 A cell, one policy under one seed, is a pure function of its configuration. Kept, it is a file of the arms that were
-chosen, named by a hash of the configuration and of this package's code: an interrupted sweep goes on where it was, and
-nothing that could differ is ever taken for the same.
+chosen, and of how long their adapters were waited for, named by a hash of the configuration and of this package's code:
+an interrupted sweep goes on where it was, and nothing that could differ is ever taken for the same.
 """
 
 from __future__ import annotations
@@ -158,13 +158,17 @@ class _Job:
     def read(self, path: Path, policy: str, seed: int) -> Trace | None:
         """The cell that is kept; None where there is none, or what there is is no such cell."""
         try:
-            chosen = np.array(json.loads(path.read_text())["chosen"], dtype=np.intp)
+            cell = json.loads(path.read_text())
+            chosen = np.array(cell["chosen"], dtype=np.intp)
+            paged = np.array(cell["paged_seconds"], dtype=np.float64) if self.conditions.paging else None
         except (OSError, ValueError, KeyError, TypeError, OverflowError):
             return None
         _, rows = self.conditions.order(self.table.tasks, seed=seed, warm=self.warm)
         if chosen.shape != rows.shape or not np.isin(chosen, range(len(self.table.arms))).all():
             return None
-        return Trace(policy=policy, seed=seed, rows=rows, chosen=chosen)
+        if paged is not None and not (paged.shape == rows.shape and np.isfinite(paged).all()):
+            return None
+        return Trace(policy=policy, seed=seed, rows=rows, chosen=chosen, paged_seconds=paged)
 
 
 def _plain(value: Any) -> dict[str, Any]:
@@ -174,7 +178,10 @@ def _plain(value: Any) -> dict[str, Any]:
 
 def _write(path: Path, trace: Trace) -> None:
     part = path.with_suffix(f".{os.getpid()}.part")
-    part.write_text(json.dumps({"policy": trace.policy, "seed": trace.seed, "chosen": trace.chosen.tolist()}))
+    cell: dict[str, Any] = {"policy": trace.policy, "seed": trace.seed, "chosen": trace.chosen.tolist()}
+    if trace.paged_seconds is not None:
+        cell["paged_seconds"] = trace.paged_seconds.tolist()
+    part.write_text(json.dumps(cell))
     part.replace(path)  # all of it, or nothing
 
 

@@ -1,6 +1,6 @@
 """Conditions: what they do to a table, to feedback and to a pass, and that a seed gives them again to the bit."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -15,6 +15,7 @@ from banditroute.simulate.conditions import Absence, Channel, Conditions, Outage
 from banditroute.simulate.logs import OutcomeTable
 from banditroute.simulate.metrics import mixture, references, summarize
 from banditroute.simulate.replay import replay
+from banditroute.simulate.slots import AdapterSlots
 from banditroute.types import Preference
 
 PREFER = Preference(quality=1.0)
@@ -279,6 +280,7 @@ class TestRefusals:
             lambda: Conditions(outages=["a"]),
             lambda: Conditions(absences=[Outage(arm="a")]),
             lambda: Conditions(feedback={"quality": 3.0}),
+            lambda: Conditions(paging=0.4),
             lambda: Conditions(requests_per_second=0.0),
         ],
     )
@@ -294,6 +296,7 @@ class TestRefusals:
             Conditions(prices=[Price(arm="z", factor=2.0)]),
             Conditions(popularity=[Popularity(task="z", factor=2.0)]),
             Conditions(feedback={"z": Channel()}),
+            Conditions(paging=AdapterSlots(slots=1, load_seconds={"a": 1.0, "z": 1.0})),
         ],
     )
     def test_what_the_log_does_not_have(self, table, conditions):
@@ -303,7 +306,12 @@ class TestRefusals:
 
 class TestOf:
     def test_as_a_file_gives_them(self):
-        assert Conditions.of(asdict(ROUGH)) == ROUGH
+        paged = replace(ROUGH, paging=AdapterSlots(slots=2, load_seconds={"a": 0.4}, control="lru"))
+        for conditions in (ROUGH, paged):
+            assert Conditions.of(asdict(conditions)) == conditions
+        assert (
+            Conditions.of({"paging": {"slots": 2, "load_seconds": {"a": 0.4}, "control": "lru"}}).paging == paged.paging
+        )
         assert Conditions.of({}) == Conditions()
 
     @pytest.mark.parametrize(
@@ -318,6 +326,9 @@ class TestOf:
             {"feedback": [1]},
             {"requests_per_second": "many"},
             {"poisson": "yes"},
+            {"paging": {"slots": 2}},
+            {"paging": {"slots": 2, "load_seconds": "fast"}},
+            {"paging": 2},
             {"chronological": 1},
         ],
     )

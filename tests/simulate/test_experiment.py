@@ -108,6 +108,26 @@ def test_what_comes_out(given, tmp_path):
     assert document["settings"][0]["rows"][1]["utility"]["mean"] == utility.mean
 
 
+def test_what_was_waited_for_adapters_is_written(given, tmp_path):
+    (plain, _) = given["settings"]
+    paging = {"slots": 1, "load_seconds": 0.4}
+    given["settings"] = [plain, {"name": "paged", "prefer": {"latency_seconds": 1}, "conditions": {"paging": paging}}]
+    lines = []
+    run(Experiment.of(given), out=tmp_path, executor="processes", echo=lines.append)
+    assert "hit rate" not in lines[0]
+    assert "hit rate  paging s" in lines[1]
+    free, paged = results(tmp_path)["settings"]
+    assert free["conditions"]["paging"] is None
+    assert paged["conditions"]["paging"] == {**paging, "control": "polar"}
+    for row in paged["rows"]:
+        assert row["utility"]["mean"] == pytest.approx(-row["objectives"]["paged_seconds"]["mean"])
+        assert 0.0 < row["objectives"]["hit_rate"]["mean"] <= 1.0
+    with (tmp_path / "results.csv").open(newline="") as file:
+        metrics = {(line["setting"], line["metric"]) for line in csv.DictReader(file)}
+    assert {("paged", "hit_rate"), ("paged", "paged_seconds")} <= metrics
+    assert ("plain", "hit_rate") not in metrics
+
+
 class TestCommand:
     def test_a_log_and_options(self, small_log, tmp_path):
         options = ["--policy", "linucb", "--policy", "thompson(half_life=20)", "--seeds", 2]
