@@ -81,15 +81,29 @@ _prefer = click.option(
 )
 @_prefer
 @click.option("--budget-usd", type=float, help="What a request may cost on average: shown beside the spending.")
-def report(log: str | None, out: Path, seeds: int, prefer: Preference, budget_usd: float | None) -> None:
+@click.option("--slots", type=int, help="A table's arms are adapters, of which so many are kept resident.")
+@click.option("--load-seconds", type=float, help="What a load takes, with --slots.")
+def report(
+    log: str | None,
+    out: Path,
+    seeds: int,
+    prefer: Preference,
+    budget_usd: float | None,
+    slots: int | None,
+    load_seconds: float | None,
+) -> None:
     """Write a page to read, with charts and figures, of a LOG in any format: a file, or a router's database.
 
     Of a table of outcomes (without LOG, the one that is shipped): what the default policies do with it. Of decisions:
     what was done, what came of it, and whether that was to be expected.
     """
     from banditroute.report.write import write
+    from banditroute.simulate.slots import AdapterSlots
 
-    page = write(log, out, seeds=seeds, prefer=prefer, budget_usd=budget_usd)
+    if (slots is None) != (load_seconds is None):
+        raise click.UsageError("--slots and --load-seconds go together")
+    paging = None if slots is None or load_seconds is None else AdapterSlots(slots=slots, load_seconds=load_seconds)
+    page = write(log, out, seeds=seeds, prefer=prefer, budget_usd=budget_usd, paging=paging)
     click.echo(f"{page}; the figures are beside it, as figures.json, CSV and PNG")
 
 

@@ -67,18 +67,24 @@ def lines(
         Where the n values stand ``(n,)``. Default: 1 to n.
     """
     figure, axes = _figure(x, y)
-    for name, values in curves.items():
-        n = values.shape[1]
-        shown = np.unique(np.linspace(0, n - 1, min(n, _POINTS)).astype(int))
-        place = (np.arange(1, n + 1) if at is None else at)[shown]
-        mean = values.mean(axis=0)[shown]
-        (line,) = axes.plot(place, mean, label=_plain(name), linewidth=1.6)
-        if len(values) > 1:
-            band = 1.96 * values.std(axis=0, ddof=1)[shown] / np.sqrt(len(values))
-            axes.fill_between(place, mean - band, mean + band, color=line.get_color(), alpha=0.2, linewidth=0.0)
+    _draw_curves(axes, curves, at=at)
     for name, height in (level or {}).items():
         axes.axhline(height, color=_INK, linewidth=1.0, linestyle="--", label=_plain(name))
     axes.legend(loc="best")
+    return figure
+
+
+@_styled
+def stacked(parts: Mapping[str, Mapping[str, Vector]], *, x: str) -> Figure:
+    """Curves one above the other, over the same requests: name of the axis -> curves as in ``lines``."""
+    figure = _empty()
+    every = figure.subplots(len(parts), 1, sharex=True, squeeze=False)[:, 0]
+    for axes, (y, curves) in zip(every, parts.items(), strict=True):
+        _draw_curves(axes, curves)
+        axes.set_ylabel(y)
+    every[-1].set_xlabel(x)
+    if len(curves) > 1:
+        every[-1].legend(loc="best")
     return figure
 
 
@@ -153,12 +159,29 @@ def png(figure: Figure) -> bytes:
     return buffer.getvalue()
 
 
-def _figure(x: str, y: str) -> tuple[Figure, Axes]:
+def _draw_curves(axes: Axes, curves: Mapping[str, Vector], *, at: Vector | None = None) -> None:
+    for name, values in curves.items():
+        n = values.shape[1]
+        shown = np.unique(np.linspace(0, n - 1, min(n, _POINTS)).astype(int))
+        place = (np.arange(1, n + 1) if at is None else at)[shown]
+        mean = values.mean(axis=0)[shown]
+        (line,) = axes.plot(place, mean, label=_plain(name), linewidth=1.6)
+        if len(values) > 1:
+            band = 1.96 * values.std(axis=0, ddof=1)[shown] / np.sqrt(len(values))
+            axes.fill_between(place, mean - band, mean + band, color=line.get_color(), alpha=0.2, linewidth=0.0)
+
+
+def _empty() -> Figure:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(5.6, 3.8), layout="constrained")
     FigureCanvasAgg(figure)
+    return figure
+
+
+def _figure(x: str, y: str) -> tuple[Figure, Axes]:
+    figure = _empty()
     axes = figure.subplots()
     axes.set_xlabel(x)
     axes.set_ylabel(y)

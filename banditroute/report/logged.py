@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,10 +12,12 @@ from banditroute.evaluate import arm_use, calibration
 from banditroute.learners import ThompsonSampling
 from banditroute.report import charts
 from banditroute.report.foreseen import foreseen
+from banditroute.report.paging import paging_of_log
 from banditroute.report.section import Section, Table
 from banditroute.rewards.objectives import Objective
 from banditroute.rewards.utility import table as objective_table
 from banditroute.simulate.bandit_log import BanditLog
+from banditroute.store.outcomes import reported
 from banditroute.types import Preference, Vector
 
 _WINDOW = 200  # decisions over which outcomes and shares are averaged
@@ -32,6 +35,8 @@ def logged(log: BanditLog, *, prefer: Preference, budget_usd: float | None = Non
     budget_usd
         What a request may cost on average, where there is a budget.
     """
+    paging = paging_of_log(log, prefer=prefer)
+    log = replace(log, outcomes=reported(log.outcomes))
     known = objective_table([Objective(name=name, higher_is_better=True) for name in _own(log)])
     worth = {name: weight * known[name].sign for name, weight in prefer.items() if name in log.outcomes}
     sections = [_arms(log), _shares(log)]
@@ -47,7 +52,7 @@ def logged(log: BanditLog, *, prefer: Preference, budget_usd: float | None = Non
         usable = ~np.isnan(log.contexts).any(axis=1)
         if not np.isnan(quality[usable]).all():
             sections.append(_calibration(log.arms, log.contexts[usable], log.chosen[usable], quality[usable]))
-    return sections
+    return [*sections, *paging]
 
 
 def _own(log: BanditLog) -> Sequence[str]:

@@ -10,13 +10,16 @@ from banditroute.evaluate import calibration
 from banditroute.learners import Learner
 from banditroute.report import charts
 from banditroute.report.foreseen import foreseen
+from banditroute.report.paging import paging_of_traces
 from banditroute.report.section import Section, Table
+from banditroute.simulate.conditions import Conditions
 from banditroute.simulate.frontier import frontier
 from banditroute.simulate.logs import OutcomeTable
-from banditroute.simulate.metrics import Row, references, summarize, utilities
+from banditroute.simulate.metrics import Row, gained, references, summarize, utilities
 from banditroute.simulate.replay import Trace
 from banditroute.types import Preference, Vector
 
+_AS_LOGGED = Conditions()
 _WINDOW = 200  # requests over which shares and spend are averaged
 
 
@@ -28,6 +31,7 @@ def simulated(
     learners: Mapping[str, Learner],
     prefer: Preference,
     budget_usd: float | None = None,
+    conditions: Conditions = _AS_LOGGED,
 ) -> list[Section]:
     """Sections about policies that were replayed on a table.
 
@@ -45,10 +49,22 @@ def simulated(
         What the outcomes are worth.
     budget_usd
         What a request may cost on average, where there is a budget.
+    conditions
+        What they were replayed under; of adapters that are paged, or none.
     """
-    rows = [summarize(table, prefer, policy, runs) for policy, runs in traces.items()]
+    rows = [summarize(table, prefer, policy, runs, conditions=conditions) for policy, runs in traces.items()]
     value = utilities(table, prefer)
-    sections = [_overview(rows, references(table, prefer)), _utility(traces, value), _regret(traces, value)]
+    had = {policy: np.array([gained(run, value, prefer) for run in runs]) for policy, runs in traces.items()}
+    best = int(value.mean(axis=0).argmax())
+    load = 0.0 if conditions.paging is None else conditions.paging.seconds(table.arms)[best]
+    alone = {policy: np.array([value[run.rows, best] for run in runs]) for policy, runs in traces.items()}
+    sections = [
+        _overview(rows, references(table, prefer, conditions=conditions)),
+        _utility(had),
+        _regret({policy: alone[policy] - had[policy] for policy in had}, prefer.get("latency_seconds", 0.0) * load),
+    ]
+    if conditions.paging is not None:
+        sections.append(paging_of_traces(table.arms, traces, conditions.paging))
     if not np.isnan(table.outcomes.get("cost_usd", np.nan)).any():
         sections += [_frontier(table, rows), _spend(table, traces, budget_usd)]
     sections += [_shares(table, policy, runs[0]) for policy, runs in traces.items() if policy in learners]
@@ -76,8 +92,8 @@ def _overview(rows: Sequence[Row], others: Sequence[Row]) -> Section:
     return Section(name="policies", title="Policies", says=says, table=Table(columns=columns, rows=body))
 
 
-def _utility(traces: Mapping[str, Sequence[Trace]], value: Vector) -> Section:
-    curves = {policy: np.array([np.cumsum(run.outcome(value)) for run in runs]) for policy, runs in traces.items()}
+def _utility(had: Mapping[str, Vector]) -> Section:
+    curves = {policy: np.cumsum(runs, axis=1) for policy, runs in had.items()}
     return Section(
         name="utility",
         title="Cumulative utility",
@@ -87,12 +103,9 @@ def _utility(traces: Mapping[str, Sequence[Trace]], value: Vector) -> Section:
     )
 
 
-def _regret(traces: Mapping[str, Sequence[Trace]], value: Vector) -> Section:
-    best = int(value.mean(axis=0).argmax())
-    curves = {
-        policy: np.array([np.cumsum(value[run.rows, best] - run.outcome(value)) for run in runs])
-        for policy, runs in traces.items()
-    }
+def _regret(lost: Mapping[str, Vector], load: float) -> Section:
+    """Of what each request lost against the best arm, which paid ``load`` before the first."""
+    curves = {policy: np.cumsum(runs, axis=1) - load for policy, runs in lost.items()}
     return Section(
         name="regret",
         title="Cumulative regret",

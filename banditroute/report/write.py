@@ -6,17 +6,20 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from banditroute.errors import InvalidConfigurationError
 from banditroute.features import TextFeatures
 from banditroute.learners import Learner, LinUCB, ThompsonSampling
 from banditroute.policies import Uniform
 from banditroute.report.logged import logged
 from banditroute.report.page import page
 from banditroute.report.simulated import simulated
+from banditroute.simulate.conditions import Conditions
 from banditroute.simulate.demo import shipped
 from banditroute.simulate.logs import OutcomeTable, read_outcomes
 from banditroute.simulate.readers import open_log, read_log
 from banditroute.simulate.readers.outcomes import LONG, WIDE
 from banditroute.simulate.replay import Trace
+from banditroute.simulate.slots import AdapterSlots
 from banditroute.simulate.sweep import sweep
 from banditroute.types import Preference, Request
 
@@ -24,7 +27,15 @@ _LEARNERS: dict[str, Learner] = {"ThompsonSampling": ThompsonSampling(), "LinUCB
 _UNIFORM = "uniform"
 
 
-def write(address: str | None, out: Path, *, seeds: int, prefer: Preference, budget_usd: float | None = None) -> Path:
+def write(
+    address: str | None,
+    out: Path,
+    *,
+    seeds: int,
+    prefer: Preference,
+    budget_usd: float | None = None,
+    paging: AdapterSlots | None = None,
+) -> Path:
     """Write the page of a log: of a table of outcomes what policies would have done, of decisions what was done.
 
     Parameters
@@ -39,26 +50,38 @@ def write(address: str | None, out: Path, *, seeds: int, prefer: Preference, bud
         What the outcomes are worth.
     budget_usd
         What a request may cost on average, to be shown beside what it does.
+    paging
+        What a table's arms are, if they are adapters. A log of decisions tells for itself what paging took.
 
     Returns
     -------
     Path
         Of the page.
+
+    Raises
+    ------
+    InvalidConfigurationError
+        For ``paging`` with a log of decisions, or of arms that the table does not have.
     """
     if address is None or open_log(address).format in (LONG, WIDE):
         table = shipped() if address is None else read_outcomes(address)
-        return _of_table(table, out, seeds=seeds, prefer=prefer, budget_usd=budget_usd)
+        conditions = Conditions(paging=paging)
+        return _of_table(table, out, seeds=seeds, prefer=prefer, budget_usd=budget_usd, conditions=conditions)
+    if paging is not None:
+        raise InvalidConfigurationError(f"{address} is a log of decisions, whose paging is over; leave out slots")
     log = read_log(address)
     facts = {"log": address, "decisions": f"{len(log):,}", "arms": ", ".join(log.arms), "preference": str(prefer)}
     sections = logged(log, prefer=prefer, budget_usd=budget_usd)
     return page(out, title="Decisions and outcomes", facts=facts, sections=sections)
 
 
-def _of_table(table: OutcomeTable, out: Path, *, seeds: int, prefer: Preference, budget_usd: float | None) -> Path:
+def _of_table(
+    table: OutcomeTable, out: Path, *, seeds: int, prefer: Preference, budget_usd: float | None, conditions: Conditions
+) -> Path:
     x = TextFeatures().transform([Request(text=prompt) for prompt in table.prompts])
     learners = {**_LEARNERS, _UNIFORM: Learner(policy=Uniform())}
     traces: dict[str, list[Trace]] = {policy: [] for policy in learners}
-    passes = sweep(table, x, learners=learners, prefer=prefer, seeds=range(seeds))
+    passes = sweep(table, x, learners=learners, prefer=prefer, seeds=range(seeds), conditions=conditions)
     for trace in tqdm(passes, total=len(learners) * seeds, desc=table.name, unit="pass"):
         traces[trace.policy].append(trace)
     facts = {
@@ -68,5 +91,7 @@ def _of_table(table: OutcomeTable, out: Path, *, seeds: int, prefer: Preference,
         "preference": str(prefer),
         "seeds": str(seeds),
     }
-    sections = simulated(table, x, traces=traces, learners=_LEARNERS, prefer=prefer, budget_usd=budget_usd)
+    sections = simulated(
+        table, x, traces=traces, learners=_LEARNERS, prefer=prefer, budget_usd=budget_usd, conditions=conditions
+    )
     return page(out, title=f"Routing {table.name}", facts=facts, sections=sections)

@@ -78,6 +78,14 @@ def utilities(table: OutcomeTable, prefer: Preference) -> Vector:
     return total
 
 
+def gained(trace: Trace, utilities: Vector, prefer: Preference) -> Vector:
+    """What was had of ``utilities (n, K)`` at each step ``(n,)``, less what waiting for adapters was worth."""
+    had = trace.outcome(utilities)
+    if trace.paged_seconds is None:
+        return had
+    return had - prefer.get("latency_seconds", 0.0) * trace.paged_seconds
+
+
 def static_mixture(table: OutcomeTable, *, cost_usd: float) -> dict[str, float]:
     """The mixture of two arms with the highest mean quality at a mean cost of at most ``cost_usd``, as arm -> share.
 

@@ -10,9 +10,12 @@ notes it by itself, nothing is learned from it, and it counts as no feedback.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TypeVar
 
 from banditroute.errors import ConflictingFeedbackError
 from banditroute.types import Feedback
+
+_T = TypeVar("_T")
 
 CLOSED = "the store is closed and records nothing; open a router on it, or on a new store of the same place"
 
@@ -33,7 +36,7 @@ def measured(values: Mapping[str, float]) -> dict[str, float]:
     return {name: value for name, value in values.items() if " " not in name}
 
 
-def reported(values: Mapping[str, float]) -> dict[str, float]:
+def reported(values: Mapping[str, _T]) -> dict[str, _T]:
     """Those of ``values`` that somebody reported, and that may be learned: all but what the router noted by itself.
 
     Examples

@@ -8,11 +8,13 @@ import pytest
 
 from banditroute import LinUCB, Preference
 from banditroute.report import Section, Table, page, simulated
+from banditroute.simulate.conditions import Conditions
 from banditroute.simulate.logs import OutcomeTable
 from banditroute.simulate.replay import replay
+from banditroute.simulate.slots import AdapterSlots
 
 NAMES = ("cheap $1 & <small>", "_dear")
-PREFER = Preference(quality=1.0, cost_usd=10.0)
+PREFER = Preference(quality=1.0, cost_usd=10.0, latency_seconds=0.2)
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 
 
@@ -31,8 +33,17 @@ def folder(tmp_path_factory):
     )
     x = rng.normal(size=(n, 2))
     learner = LinUCB()
-    traces = {"Lin <UCB>": [replay(table, x, learner=learner, prefer=PREFER, seed=s) for s in (0, 1)]}
-    sections = simulated(table, x, traces=traces, learners={"Lin <UCB>": learner}, prefer=PREFER, budget_usd=0.005)
+    paged = Conditions(paging=AdapterSlots(slots=1, load_seconds=0.4))
+    traces = {"Lin <UCB>": [replay(table, x, learner=learner, prefer=PREFER, seed=s, conditions=paged) for s in (0, 1)]}
+    sections = simulated(
+        table,
+        x,
+        traces=traces,
+        learners={"Lin <UCB>": learner},
+        prefer=PREFER,
+        budget_usd=0.005,
+        conditions=paged,
+    )
     out = tmp_path_factory.mktemp("report")
     page(out, title="A <b>title</b>", facts={"log": "toy & co"}, sections=sections)
     return out
@@ -58,6 +69,15 @@ def test_the_same_figures_are_beside_it(folder):
         assert len(lines) == len(rows)
         assert head
         assert name == "policies" or (folder / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+    (paging,) = document["sections"]["paging"]
+    assert paging["policy"] == "Lin <UCB>"
+    assert paging["requests"] == 600
+    assert ours["hit_rate"] == pytest.approx(paging["hit rate"])
+    assert ours["paged_seconds"] == pytest.approx(paging["seconds waited"] / 600)
+    assert paging["waited"] * paging["seconds of a wait"] == pytest.approx(paging["seconds waited"]) != 0.0
+    (utility,), (regret,) = document["sections"]["utility"], document["sections"]["regret"]
+    assert utility["after 4/4"] == pytest.approx(300 * ours["utility"])
+    assert regret["after 4/4"] == pytest.approx(ours["regret"])
     error = document["sections"]["calibration"][0]["calibration error of the policy"]
     assert 0.0 <= error < 0.3
 
@@ -83,7 +103,8 @@ def test_in_a_browser(folder, width, scheme):
         url = (folder / "report.html").as_uri()
         tab.goto(url)
         assert tab.title() == "A <b>title</b>"
-        assert tab.locator("figure svg").count() == 6
+        assert tab.locator("figure svg").count() == 7
+        assert {"served at once", "seconds waited"} <= set(tab.locator("#paging svg text").all_text_contents())
         assert tab.evaluate("document.documentElement.scrollWidth") <= width  # only tables scroll, in themselves
         for figure in tab.locator("figure svg").all():
             box = figure.bounding_box()
