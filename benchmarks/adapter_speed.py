@@ -5,16 +5,18 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from benchmarks.harness import Row, command, row  # first: it sets the BLAS threads
 
 import numpy as np  # isort: skip
 
-from banditroute.adapters import AdapterCache, AdapterSpec, Capacity, Polar, SimulatedBackend
+from banditroute.adapters import AdapterCache, AdapterSpec, Capacity, Polar, SimulatedBackend, lru
 from banditroute.beliefs import Linear
 from banditroute.learners import LinUCB
 from banditroute.router import Router
-from banditroute.types import Arm, Preference
+from banditroute.store import MemoryStore, SQLStore
+from banditroute.types import Arm, Decision, Preference, Vector
 
 ADAPTERS = (15, 200)
 CONTEXTS = 1000
@@ -28,6 +30,8 @@ def main(*, files: list[Path], seeds: int) -> list[Row]:
     """Best of 20 rounds of 300 calls of `route()` with and without a cache, one after the other; as many as --seeds.
 
     Seconds are those of the processor, so that what else runs on the machine does not count.
+    `lease` holds a resident adapter and gives it up, where nothing is recorded; `lease_recorded` is the same with a
+    database, in which it is written, by the thread of the store, how long the adapter was waited for.
     `controller` is the decision over 1,000 contexts whose utilities are known, `plan` the same with the beliefs asked
     for each of them, as it happens where feedback is learned.
     """
@@ -77,11 +81,34 @@ def _measure(count: int, seed: int) -> dict[tuple[str, str], float]:
         ("route", "microseconds"): without,
         ("route_with_cache", "microseconds"): with_cache,
         ("cache_adds", "microseconds"): with_cache - without,
+        **_leases(specs[0], x),
         ("controller", "milliseconds"): 1e3
         * _seconds(lambda: controller.plan(means, spreads, costs, arms=names, resident=names[:SLOTS], slots=SLOTS)),
         ("plan", "milliseconds"): 1e3
         * _seconds(lambda: chooser.pager.plan(chooser._review, chooser._knowledge.untried)),
     }
+
+
+def _leases(adapter: AdapterSpec, x: Vector) -> dict[tuple[str, str], float]:
+    found = {}
+    with TemporaryDirectory() as folder:
+        for policy, store in (("lease", MemoryStore()), ("lease_recorded", SQLStore(f"sqlite:///{folder}/routes.db"))):
+            cache = AdapterCache(backend=SimulatedBackend(capacity=Capacity(slots=1), jitter=0.0), control=lru)
+            rounds = []
+            with Router(
+                arms=[Arm(name="a", adapter=adapter)], features=FEATURES, adapters=cache, store=store
+            ) as router:
+                for _ in range(20):
+                    decisions = iter([router.route(x) for _ in range(CALLS)])
+                    router.flush()
+                    rounds.append(_seconds(lambda left=decisions: _serve(next(left)), CALLS))  # type: ignore[misc]
+            found[policy, "microseconds"] = min(rounds) / CALLS * 1e6
+    return found
+
+
+def _serve(decision: Decision) -> None:
+    with decision.lease():
+        pass
 
 
 def _seconds(call: Callable[[], object], times: int = 1) -> float:

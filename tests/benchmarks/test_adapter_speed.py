@@ -20,4 +20,6 @@ def test_figures_are_of_the_same_run(tmp_path, monkeypatch):
     )
     assert abs(cached - route - adds) < 1e-6
     assert rows["controller", "milliseconds"]["mean"] > 0.0
+    assert rows["lease", "microseconds"]["mean"] > 0.0
+    assert rows["lease_recorded", "microseconds"]["mean"] > 0.0
     assert rows["plan", "milliseconds"]["n"] == 2
