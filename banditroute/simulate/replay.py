@@ -146,8 +146,8 @@ class _Run:
     def lean(self) -> NDArray[np.intp] | None:
         """What a router chooses, the short way; None where only a router can tell."""
         objectives, arms, outcomes = objective_table(self.objectives), self.met.arms, self.met.outcomes
-        there = self.conditions
-        if there.feedback or there.outages or there.absences or there.paging:
+        given = self.conditions
+        if given.feedback or given.outages or given.absences or given.paging:
             return None
         if not isinstance(self.preference, Preference) or not lean.applies(
             outcomes, self.x, arms=arms, preference=self.preference, objectives=objectives

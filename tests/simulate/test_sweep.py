@@ -19,6 +19,7 @@ from banditroute.simulate import sweep as room
 from banditroute.simulate.conditions import Channel, Conditions
 from banditroute.simulate.logs import OutcomeTable
 from banditroute.simulate.replay import replay
+from banditroute.simulate.slots import AdapterSlots
 from banditroute.simulate.sweep import sweep
 from banditroute.types import Preference
 
@@ -183,6 +184,9 @@ class TestKeep:
             {"warm": 1},
             {"conditions": Conditions(poisson=True)},
             {"conditions": Conditions(feedback={"quality": Channel(loss=0.1)})},
+            {"conditions": Conditions(paging=AdapterSlots(slots=1, load_seconds=0.4))},
+            {"conditions": Conditions(paging=AdapterSlots(slots=1, load_seconds=0.4, control="lru"))},
+            {"conditions": Conditions(paging=AdapterSlots(slots=1, load_seconds={"hard": 0.4}))},
         ]
         for count, other in enumerate(others, start=1):
             options = {
