@@ -130,14 +130,15 @@ class TestRecord:
     def url(self, tmp_path):
         return f"sqlite:///{tmp_path / 'router.db'}"
 
-    def test_of_each_decision_that_was_served(self, url):
+    def test_of_each_decision_that_was_served(self, url, tmp_path):
         with made(store=SQLStore(url))[0] as router:
             for name in ("law", "law", "base", "code"):
                 serve(router, arms=[name])
             router.route(X, arms=["law"])  # and not served
-        log = read_log(url)
-        assert [log.arms[k] for k in log.chosen] == ["law", "law", "base", "code", "law"]
-        assert log.outcomes[PAGING] == pytest.approx([0.25, 0.0, np.nan, 0.25, np.nan], nan_ok=True)
+        Records(url).export(tmp_path / "log.parquet")
+        for log in (read_log(url), read_log(str(tmp_path / "log.parquet"))):
+            assert [log.arms[k] for k in log.chosen] == ["law", "law", "base", "code", "law"]
+            assert log.outcomes[PAGING] == pytest.approx([0.25, 0.0, np.nan, 0.25, np.nan], nan_ok=True)
 
     async def test_when_awaited_too_and_of_what_served_instead(self, url):
         router, _ = made(backend=Backend(breaks=["law"]), arms=[adapter("law"), adapter("code")], store=SQLStore(url))

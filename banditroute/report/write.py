@@ -68,7 +68,9 @@ def write(
         conditions = Conditions(paging=paging)
         return _of_table(table, out, seeds=seeds, prefer=prefer, budget_usd=budget_usd, conditions=conditions)
     if paging is not None:
-        raise InvalidConfigurationError(f"{address} is a log of decisions, whose paging is over; leave out paging (--slots)")
+        raise InvalidConfigurationError(
+            f"{address} is a log of decisions, whose paging is over; leave out paging (--slots)"
+        )
     log = read_log(address)
     facts = {"log": address, "decisions": f"{len(log):,}", "arms": ", ".join(log.arms), "preference": str(prefer)}
     sections = logged(log, prefer=prefer, budget_usd=budget_usd)

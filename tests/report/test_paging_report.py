@@ -137,21 +137,27 @@ class TestCommand:
     def table(self, tmp_path):
         path = tmp_path / "outcomes.csv"
         rng = np.random.default_rng(0)
-        lines = [f"{i},{arm},{rng.random():.3f},prompt {i}" for i in range(40) for arm in ("law", "code", "math")]
-        path.write_text("\n".join(["query_id,model,score,prompt", *lines]) + "\n")
+        lines = [
+            f"{i:02},{arm},{rng.random() * (1.0 if arm == task else 0.3):.3f},prompt {i},{task}"
+            for i, task in enumerate(np.repeat(["code", "law", "math"], 14))
+            for arm in ("code", "law", "math")
+        ]
+        path.write_text("\n".join(["query_id,model,score,prompt,dataset", *lines]) + "\n")
         return path
 
     def report(self, *arguments):
         return CliRunner().invoke(main, ["report", *map(str, arguments)])
 
     def test_a_table_of_adapters(self, table, tmp_path):
-        options = ("--slots", 2, "--load-seconds", 0.4, "--prefer", "quality=1,latency_seconds=0.1", "--seeds", 2)
+        options = ("--slots", 1, "--load-seconds", 0.4, "--prefer", "quality=1,latency_seconds=0.1", "--seeds", 2)
         done = self.report(table, *options, "--out", tmp_path / "out")
         assert done.exit_code == 0, done.output
         sections = json.loads((tmp_path / "out" / "figures.json").read_text())["sections"]
         assert [row["policy"] for row in sections["paging"]] == ["ThompsonSampling", "LinUCB", "uniform"]
-        assert all(row["requests"] == 80 for row in sections["paging"])
-        assert "2 of 3 adapters are kept, by polar" in (tmp_path / "out" / "report.html").read_text()
+        assert all(row["requests"] == 84 for row in sections["paging"])
+        (by_task,) = (row for row in sections["policies"] if row["policy"] == "best arm per task")
+        assert 0.0 < by_task["hit_rate"] < 1.0 - 3 / 42  # in the order of the requests, not of the log
+        assert "1 of 3 adapters are kept, by polar" in (tmp_path / "out" / "report.html").read_text()
 
     @pytest.mark.parametrize("options", [("--slots", 2), ("--load-seconds", 0.4)])
     def test_slots_and_seconds_go_together(self, table, options):
