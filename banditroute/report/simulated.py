@@ -58,9 +58,9 @@ def simulated(
     best = int(value.mean(axis=0).argmax())
     load = 0.0 if conditions.paging is None else conditions.paging.seconds(table.arms)[best]
     alone = {policy: np.array([value[run.rows, best] for run in runs]) for policy, runs in traces.items()}
-    orders = [] if conditions.paging is None else [run.rows for run in next(iter(traces.values()))]
+    first = next(iter(traces.values()))[0].rows
     sections = [
-        _overview(rows, references(table, prefer, conditions=conditions, orders=orders)),
+        _overview(rows, references(table, prefer, conditions=conditions, orders=[first])),
         _utility(had),
         _regret({policy: alone[policy] - had[policy] for policy in had}, prefer.get("latency_seconds", 0.0) * load),
     ]
