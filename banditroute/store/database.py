@@ -20,7 +20,7 @@ from banditroute.store.schema import REVISION
 _T = TypeVar("_T")
 _ATTEMPTS = 6
 _PAUSE_SECONDS = 0.01
-INSERT = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
+INSERT: dict[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 
 
 class Database(ABC):

@@ -13,7 +13,7 @@ from contextlib import suppress
 from typing import Any, NamedTuple
 
 import numpy as np
-from sqlalchemy import Connection, Row, bindparam, delete, exists, select, union_all, update
+from sqlalchemy import BindParameter, Connection, Row, bindparam, delete, exists, select, union_all, update
 
 from banditroute.errors import ConflictingFeedbackError, UnknownDecisionError
 from banditroute.store.base import Event, Served
@@ -301,7 +301,7 @@ def _recorded(connection: Connection, ids: Iterable[str]) -> dict[str, dict[str,
 
 
 # Statements that are executed for every decision or feedback are built once: that takes longer than executing them.
-_IDS = bindparam("ids", expanding=True)
+_IDS: BindParameter[Any] = bindparam("ids", expanding=True)
 _MADE = select(*(decision.c[name] for name in ("id", *Made._fields))).where(decision.c.id.in_(_IDS))
 _RECORDED = union_all(
     *(
