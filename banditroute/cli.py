@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,11 +29,42 @@ def main() -> None:
     """Learns, online, which LLM or LoRA adapter should serve each request."""
 
 
+def _columns(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
+    pairs = [value.partition("=") for value in values]
+    if wrong := next(("".join(pair) for pair in pairs if not (pair[0] and pair[2])), None):
+        raise click.BadParameter(f"{wrong!r} is not OURS=THEIRS, such as quality=score")
+    return {ours: theirs for ours, _, theirs in pairs}
+
+
+def _reading(command: Callable[..., None]) -> Callable[..., None]:
+    """The options of commands that read a log."""
+    for option in (
+        click.option("--skip-bad", is_flag=True, help="Pass over rows that cannot be used, and count them."),
+        click.option(
+            "--column",
+            "columns",
+            metavar="OURS=THEIRS",
+            multiple=True,
+            callback=_columns,
+            help="What the log calls a name of ours.",
+        ),
+        click.option("--format", help="What it is, if not to be recognised; docs/formats.md names the formats."),
+    ):
+        command = option(command)
+    return command
+
+
+_router = click.option("--router", help="Only of the router of this name.")
+
+
+def _tell(skipped: Mapping[str, int]) -> None:
+    for why, count in sorted(skipped.items()):
+        click.echo(f"{count:,} passed over: {why}")
+
+
 @main.command()
 @click.option(
-    "--log",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Outcome table in Parquet: query_id, model, score, cost_usd, prompt. Default: the one that is shipped.",
+    "--log", metavar="FILE", help="Table of outcomes, also a folder of files. Default: the one that is shipped."
 )
 @click.option(
     "--out",
@@ -43,11 +74,15 @@ def main() -> None:
     help="Folder for the picture, the figures and the database.",
 )
 @click.option("--seeds", type=click.IntRange(min=1), default=20, show_default=True, help="Orders of the requests.")
-def demo(log: Path | None, out: Path, seeds: int) -> None:
+@_reading
+def demo(log: str | None, out: Path, seeds: int, **reading: Any) -> None:
     """Learn on real LLM outcomes, beside what needs no learning, and keep what was learned."""
     from banditroute.simulate.demo import run
+    from banditroute.simulate.logs import SHIPPED, read_outcomes
 
-    run(log=log, out=out, seeds=seeds, echo=click.echo)
+    table = read_outcomes(log or SHIPPED, **reading)
+    _tell(table.skipped)
+    run(table=table, out=out, seeds=seeds, echo=click.echo)
 
 
 def _weights(context: click.Context, parameter: click.Parameter, value: str) -> Preference:
@@ -83,6 +118,8 @@ _prefer = click.option(
 @click.option("--budget-usd", type=float, help="What a request may cost on average: shown beside the spending.")
 @click.option("--slots", type=int, help="A table's arms are adapters, of which so many are kept resident.")
 @click.option("--load-seconds", type=float, help="What a load takes, with --slots.")
+@_reading
+@_router
 def report(
     log: str | None,
     out: Path,
@@ -91,19 +128,24 @@ def report(
     budget_usd: float | None,
     slots: int | None,
     load_seconds: float | None,
+    **reading: Any,
 ) -> None:
-    """Write a page to read, with charts and figures, of a LOG in any format: a file, or a router's database.
+    """Write a page to read, with charts and figures, of a LOG in any format: a file, a folder, or a router's database.
 
     Of a table of outcomes (without LOG, the one that is shipped): what the default policies do with it. Of decisions:
     what was done, what came of it, and whether that was to be expected.
     """
     from banditroute.report.write import write
+    from banditroute.simulate.logs import SHIPPED, read_any
     from banditroute.simulate.slots import AdapterSlots
 
     if (slots is None) != (load_seconds is None):
         raise click.UsageError("--slots and --load-seconds go together")
     paging = None if slots is None or load_seconds is None else AdapterSlots(slots=slots, load_seconds=load_seconds)
-    page = write(log, out, seeds=seeds, prefer=prefer, budget_usd=budget_usd, paging=paging)
+    read = read_any(log or SHIPPED, **reading)
+    _tell(read.skipped)
+    name = log or SHIPPED
+    page = write(read, out, name=name, seeds=seeds, prefer=prefer, budget_usd=budget_usd, paging=paging)
     click.echo(f"{page}; the figures are beside it, as figures.json, CSV and PNG")
 
 
@@ -124,6 +166,8 @@ def report(
 @click.option(
     "--executor", default="processes", show_default=True, help="processes, dask, or the address of a Dask scheduler."
 )
+@click.option("--partial", is_flag=True, help="Take queries that only some arms answered.")
+@_reading
 def simulate(
     log: str | None,
     config: Path | None,
@@ -133,18 +177,22 @@ def simulate(
     warm: int | None,
     out: Path,
     executor: str,
+    **reading: Any,
 ) -> None:
     """Compare policies on LOG, a table of outcomes, beside what needs no learning; options go before --config.
 
-    LOG is as for demo; without one, and without --config, that which is shipped.
+    LOG is a file, or a folder of files; without one, and without --config, that which is shipped.
     """
     from banditroute.simulate.experiment import Experiment, read_settings, run
 
     given = read_settings(config) if config else {}
     settings = [{"name": text, "prefer": preference_of(text)} for text in preferences]
-    options = {"log": log, "policies": list(policies), "settings": settings, "seeds": seeds, "warm": warm}
-    given |= {name: value for name, value in options.items() if value not in (None, [])}
-    run(Experiment.of(given), out=out, executor=executor, echo=click.echo)
+    lists = {"policies": list(policies), "settings": settings}
+    given |= {name: value for name, value in {"log": log, **lists, **reading}.items() if value}
+    given |= {name: value for name, value in {"seeds": seeds, "warm": warm}.items() if value is not None}
+    experiment = Experiment.of(given)
+    _tell(experiment.environment.table.skipped)
+    run(experiment, out=out, executor=executor, echo=click.echo)
 
 
 def _at(context: click.Context, parameter: click.Parameter, value: str) -> Records:
@@ -160,7 +208,6 @@ def _at(context: click.Context, parameter: click.Parameter, value: str) -> Recor
 
 
 _records = click.argument("records", metavar="DB", callback=_at)
-_router = click.option("--router", help="Only of the router of this name.")
 
 
 @main.command()
@@ -192,46 +239,18 @@ def inspect(records: Records, router: str | None) -> None:
             click.echo(f"  arm {arm.name!r}{gone}: {counts}; {arm.information_nats:.1f} nats")
 
 
-def _columns(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
-    pairs = [value.partition("=") for value in values]
-    if wrong := next(("".join(pair) for pair in pairs if not (pair[0] and pair[2])), None):
-        raise click.BadParameter(f"{wrong!r} is not OURS=THEIRS, such as quality=score")
-    return {ours: theirs for ours, _, theirs in pairs}
-
-
-def _reading(command: Callable[..., None]) -> Callable[..., None]:
-    """The options of commands that read a log."""
-    for option in (
-        _router,
-        click.option("--skip-bad", is_flag=True, help="Pass over rows that cannot be used, and count them."),
-        click.option(
-            "--column",
-            "columns",
-            metavar="OURS=THEIRS",
-            multiple=True,
-            callback=_columns,
-            help="What the log calls a name of ours.",
-        ),
-        click.option("--format", help="What it is, if not to be recognised; docs/formats.md names the formats."),
-    ):
-        command = option(command)
-    return command
-
-
 @main.command()
 @click.argument("log", metavar="IN")
 @click.argument("out", type=click.Path(dir_okay=False, path_type=Path))
 @_reading
-def convert(
-    log: str, out: Path, format: str | None, columns: dict[str, str], skip_bad: bool, router: str | None
-) -> None:
-    """Write the log IN (file or URL), whatever its format, as OUT in ours: .parquet, .jsonl or .jsonl.gz."""
+@_router
+def convert(log: str, out: Path, **reading: Any) -> None:
+    """Write the log IN (file, folder or URL), whatever its format, as OUT in ours: .parquet, .jsonl or .jsonl.gz."""
     from banditroute.simulate import readers
 
-    opened = readers.open_log(log, format=format, columns=columns, skip_bad=skip_bad, router=router)
+    opened = readers.open_log(log, **reading)
     click.echo(f"{readers.convert(opened, out):,} rows of format {opened.format.name} written to {out}")
-    for why, rows in sorted(opened.skipped.items()):
-        click.echo(f"{rows:,} passed over: {why}")
+    _tell(opened.skipped)
 
 
 @main.command()
@@ -244,17 +263,15 @@ def convert(
 )
 @click.option("--seed", default=0, show_default=True, help="Of replays and intervals.")
 @_reading
-def evaluate(
-    log: str, policy: str, against: str, prefer: Preference, frozen: bool, seed: int, skip_bad: bool, **options: Any
-) -> None:
-    """Compare a policy with what is logged in LOG (file or URL); exit status 1 if the log cannot answer."""
+@_router
+def evaluate(log: str, policy: str, against: str, prefer: Preference, frozen: bool, seed: int, **reading: Any) -> None:
+    """Compare a policy with what is logged in LOG (file, folder or URL); exit status 1 if the log cannot answer."""
     from banditroute.evaluate import evaluate
     from banditroute.simulate.readers import read_log
 
-    read = read_log(log, skip_bad=skip_bad, **options)
+    read = read_log(log, **reading)
+    _tell(read.skipped)
     found = evaluate(read, policy, against=against, prefer=prefer, learning=not frozen, seed=seed)
-    for why, rows in sorted(read.skipped.items()):
-        click.echo(f"{rows:,} passed over: {why}")
     click.echo(found)
     if found.utility is None or found.utility.value is None:
         raise click.exceptions.Exit(1)
@@ -267,29 +284,19 @@ def evaluate(
 @click.option("--plot", type=click.Path(dir_okay=False, path_type=Path), help="PNG that is to show the figures.")
 @click.option("--seed", default=0, show_default=True, help="Of the order of a table's rows, which have none.")
 @_reading
+@_router
 def diagnose(
-    log: str,
-    prefer: Preference,
-    miss_cost: float | None,
-    plot: Path | None,
-    seed: int,
-    skip_bad: bool,
-    router: str | None,
-    **options: Any,
+    log: str, prefer: Preference, miss_cost: float | None, plot: Path | None, seed: int, **reading: Any
 ) -> None:
-    """Show how many adapters to keep resident, and for how long, by what the requests of LOG (file or URL) want."""
+    """Show how many adapters to keep resident, and for how long, by the requests of LOG (file, folder or URL)."""
     from banditroute.evaluate import residency
-    from banditroute.simulate.logs import read_outcomes
-    from banditroute.simulate.readers import open_log, read_log
+    from banditroute.simulate.logs import OutcomeTable, read_any
 
-    if open_log(log, router=router, **options).format.of_outcomes:
-        if skip_bad or router:
-            raise click.UsageError(f"{log} is a table of outcomes; --skip-bad and --router are for logs of decisions")
-        demands = residency.demand_of_table(read_outcomes(log, **options), prefer, seed=seed)
+    read = read_any(log, **reading)
+    _tell(read.skipped)
+    if isinstance(read, OutcomeTable):
+        demands = residency.demand_of_table(read, prefer, seed=seed)
     else:
-        read = read_log(log, skip_bad=skip_bad, router=router, **options)
-        for why, rows in sorted(read.skipped.items()):
-            click.echo(f"{rows:,} passed over: {why}")
         demands = residency.demand_of_log(read, prefer)
     found = [residency.residency(demand, miss_cost=miss_cost) for demand in demands]
     click.echo("\n\n".join(map(str, found)))

@@ -232,7 +232,7 @@ def read(path: Path, *, skip_bad: bool) -> None:
     """
     log = open_log(path, skip_bad=skip_bad)
     if log.format.of_outcomes:
-        table = read_outcomes(path, partial=skip_bad)
+        table = read_outcomes(path, partial=skip_bad, skip_bad=skip_bad)
         assert all(((values >= 0.0) | np.isnan(values)).all() for values in table.outcomes.values())
     else:
         _check(read_log(path, skip_bad=skip_bad))

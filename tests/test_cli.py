@@ -72,7 +72,7 @@ def test_other_errors_are_not_hidden(monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["demo", "--log", "nowhere.parquet"], "'nowhere.parquet' does not exist"),
+        (["demo", "--column", "quality"], "'quality' is not OURS=THEIRS"),
         (["demo", "--seeds", "0"], "0 is not in the range x>=1"),
         (["demo", "--seeds", "many"], "'many' is not a valid integer"),
         (["dmeo"], "No such command 'dmeo'"),
@@ -190,3 +190,29 @@ def test_report(tmp_path):
     result = invoke("report", path, "--out", tmp_path / "out", "--seeds", 2, "--budget-usd", 0.002)
     assert result.exit_code == 0, result.output
     assert "share of the budget" in (tmp_path / "out" / "report.html").read_text()
+
+
+@pytest.mark.parametrize("command", [["report"], ["demo", "--log"]])
+def test_a_log_is_read_as_it_is_said(command, tmp_path):
+    lines = [f"q{q:02d},{model},{q % 2},0.001,prompt {q}" for q in range(60) for model in ("small", "large")]
+    path = tmp_path / "judged.csv"
+    path.write_text(
+        "\n".join(["query_id,model,judge,cost_usd,prompt", *lines, "q60,small,much,0.001,prompt 60"]) + "\n"
+    )
+    options = ["--column", "quality=judge", "--out", tmp_path / "out", "--seeds", 1]
+    assert "row 122: judge is 'much'" in invoke(*command, path, *options).output
+    result = invoke(*command, path, *options, "--skip-bad", "--format", "long")
+    assert result.exit_code == 0, result.output
+    assert result.output.startswith("1 passed over: judge\n")
+    assert json.loads((tmp_path / "out" / "figures.json").read_text())
+
+
+def test_report_of_one_router(tmp_path):
+    url = f"sqlite:///{tmp_path / 'routes.db'}"
+    for name in ("one", "other"):
+        with Router(arms=["small", "large"], features=1, name=name, store=SQLStore(url), seed=0) as router:
+            router.feedback(router.route([0.0]).id, quality=1.0)
+    assert "decisions of several routers, one, other" in invoke("report", url, "--out", tmp_path).output
+    result = invoke("report", url, "--router", "one", "--out", tmp_path)
+    assert result.exit_code == 0, result.output
+    assert json.loads((tmp_path / "figures.json").read_text())["facts"]["decisions"] == "1"

@@ -13,11 +13,9 @@ from banditroute.policies import Uniform
 from banditroute.report.logged import logged
 from banditroute.report.page import page
 from banditroute.report.simulated import simulated
+from banditroute.simulate.bandit_log import BanditLog
 from banditroute.simulate.conditions import Conditions
-from banditroute.simulate.demo import shipped
-from banditroute.simulate.logs import OutcomeTable, read_outcomes
-from banditroute.simulate.readers import open_log, read_log
-from banditroute.simulate.readers.outcomes import LONG, WIDE
+from banditroute.simulate.logs import OutcomeTable
 from banditroute.simulate.replay import Trace
 from banditroute.simulate.slots import AdapterSlots
 from banditroute.simulate.sweep import sweep
@@ -28,9 +26,10 @@ _UNIFORM = "uniform"
 
 
 def write(
-    address: str | None,
+    log: OutcomeTable | BanditLog,
     out: Path,
     *,
+    name: str,
     seeds: int,
     prefer: Preference,
     budget_usd: float | None = None,
@@ -40,10 +39,12 @@ def write(
 
     Parameters
     ----------
-    address
-        As :func:`~banditroute.simulate.readers.open_log` takes it; None for the table that is shipped.
+    log
+        As :func:`~banditroute.simulate.logs.read_any` reads it.
     out
         Folder of the page.
+    name
+        How the page calls a log of decisions; a table has its name.
     seeds
         How many orders of a table's requests.
     prefer
@@ -63,16 +64,12 @@ def write(
     InvalidConfigurationError
         For ``paging`` with a log of decisions, or of arms that the table does not have.
     """
-    if address is None or open_log(address).format in (LONG, WIDE):
-        table = shipped() if address is None else read_outcomes(address)
+    if isinstance(log, OutcomeTable):
         conditions = Conditions(paging=paging)
-        return _of_table(table, out, seeds=seeds, prefer=prefer, budget_usd=budget_usd, conditions=conditions)
+        return _of_table(log, out, seeds=seeds, prefer=prefer, budget_usd=budget_usd, conditions=conditions)
     if paging is not None:
-        raise InvalidConfigurationError(
-            f"{address} is a log of decisions, whose paging is over; leave out paging (--slots)"
-        )
-    log = read_log(address)
-    facts = {"log": address, "decisions": f"{len(log):,}", "arms": ", ".join(log.arms), "preference": str(prefer)}
+        raise InvalidConfigurationError(f"{name} is a log of decisions, whose paging is over; leave out paging (--slots)")
+    facts = {"log": name, "decisions": f"{len(log):,}", "arms": ", ".join(log.arms), "preference": str(prefer)}
     sections = logged(log, prefer=prefer, budget_usd=budget_usd)
     return page(out, title="Decisions and outcomes", facts=facts, sections=sections)
 

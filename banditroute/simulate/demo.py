@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import asdict
-from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from banditroute.features import TextFeatures
 from banditroute.learners import EpsilonGreedy, Learner, LinUCB, ThompsonSampling
 from banditroute.policies import Mixture, Uniform
 from banditroute.router import Router
-from banditroute.simulate.logs import OutcomeTable, read_outcomes
+from banditroute.simulate.logs import OutcomeTable
 from banditroute.simulate.metrics import Row, references, static_mixture, summarize
 from banditroute.simulate.replay import Trace
 from banditroute.simulate.report import draw, text_table
@@ -27,14 +26,14 @@ PREFER = Preference(quality=1.0, cost_usd=10.0)
 _LIVE_REQUESTS = 200
 
 
-def run(*, log: Path | None, out: Path, seeds: int, echo: Callable[[str], None]) -> None:
-    """Replay a log through every policy, print the table, draw the picture, and serve some requests for real.
+def run(*, table: OutcomeTable, out: Path, seeds: int, echo: Callable[[str], None]) -> None:
+    """Replay a table through every policy, print the table, draw the picture, and serve some requests for real.
 
     Parameters
     ----------
-    log
-        An outcome table (see :func:`read_outcomes`); None for the one that is shipped. Static mixtures are shown where
-        it has the cost of every arm for every prompt.
+    table
+        What every arm did for every prompt. Static mixtures are shown where it has the cost of every arm for every
+        prompt.
     out
         Folder for the picture, the figures and the database; made if it is not there.
     seeds
@@ -43,7 +42,6 @@ def run(*, log: Path | None, out: Path, seeds: int, echo: Callable[[str], None])
         Prints a line.
     """
     out.mkdir(parents=True, exist_ok=True)
-    table = shipped() if log is None else read_outcomes(log)
     echo(f"{len(table):,} prompts with the real answers of {len(table.arms)} models; {PREFER}, {seeds} seeds.\n")
     features = TextFeatures()
     x = features.transform([Request(text=prompt) for prompt in table.prompts])
@@ -69,12 +67,6 @@ def run(*, log: Path | None, out: Path, seeds: int, echo: Callable[[str], None])
     draw(out / "demo.png", table=table, prefer=PREFER, traces=traces, rows=rows)
     _serve(table, features, out / "demo.db", echo)
     echo(f"\nPicture: {out / 'demo.png'}   figures: {out / 'figures.json'}   learned state: {out / 'demo.db'}")
-
-
-def shipped() -> OutcomeTable:
-    """The table that comes with the package: real answers of four models."""
-    with as_file(files("banditroute") / "data" / "paretobandit4" / "paretobandit4.parquet") as path:
-        return read_outcomes(path)
 
 
 def _replay(

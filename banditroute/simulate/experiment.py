@@ -19,15 +19,16 @@ from banditroute.learners import Learner
 from banditroute.rewards.utility import check_preference
 from banditroute.rewards.utility import table as objective_table
 from banditroute.simulate.conditions import Conditions
-from banditroute.simulate.demo import shipped
 from banditroute.simulate.environments import ENVIRONMENTS, Environment
-from banditroute.simulate.logs import read_outcomes
+from banditroute.simulate.logs import SHIPPED, read_outcomes
 from banditroute.simulate.metrics import Row, mixture, references, static_mixture, summarize
 from banditroute.simulate.replay import Trace
 from banditroute.simulate.report import spread_table
 from banditroute.simulate.sweep import sweep
 from banditroute.specs import learner_of
 from banditroute.types import Preference, Request
+
+_READING: dict[str, type] = {"format": str, "columns": dict, "skip_bad": bool, "partial": bool}  # how a log is read
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,9 +79,10 @@ class Experiment:
         Parameters
         ----------
         given
-            ``log``, a path as :func:`~banditroute.simulate.logs.read_outcomes` takes it, or ``environment``, a table of
-            a ``name`` in :data:`~banditroute.simulate.environments.ENVIRONMENTS` and its options; without either, the
-            log that is shipped. ``policies``, a list of specs such as ``"linucb(alpha=1.5)"``; ``seeds``, 20 unless
+            ``log``, a path, with ``format``, ``columns``, ``skip_bad`` and ``partial``, as
+            :func:`~banditroute.simulate.logs.read_outcomes` takes them, or ``environment``, a table of a ``name`` in
+            :data:`~banditroute.simulate.environments.ENVIRONMENTS` and its options; without either, the log that is
+            shipped. ``policies``, a list of specs such as ``"linucb(alpha=1.5)"``; ``seeds``, 20 unless
             given, and ``warm``, 0; ``settings``, a list of tables of a ``name``, ``prefer`` (objective -> weight) and
             ``conditions`` (see :meth:`Conditions.of`).
 
@@ -92,15 +94,14 @@ class Experiment:
             For a log that cannot be read, and a preference for what is no standard objective.
         """
         given = {"policies": ["linucb", "thompson"], "seeds": 20, "warm": 0, "settings": [{}], **given}
-        unknown = sorted(set(given) - {"log", "environment", "policies", "seeds", "warm", "settings"})
+        kinds = {"policies": list, "settings": list, "seeds": int, "warm": int, **_READING}
+        unknown = sorted(set(given) - {"log", "environment", *kinds})
         if unknown:
             raise InvalidConfigurationError(
-                f"{', '.join(unknown)} is nothing that an experiment has; it has log or environment, policies, seeds, "
-                "warm, settings"
+                f"{', '.join(unknown)} is nothing that an experiment has; it has log or environment, {', '.join(kinds)}"
             )
-        kinds = {"policies": list, "settings": list, "seeds": int, "warm": int}
         for name, kind in kinds.items():
-            if not isinstance(given[name], kind) or isinstance(given[name], bool):
+            if name in given and type(given[name]) is not kind:
                 raise InvalidConfigurationError(f"{name} is {given[name]!r}; give a {kind.__name__}")
         counts = {"policies": len(given["policies"]), "settings": len(given["settings"]), "seeds": given["seeds"]}
         for name, count in counts.items():
@@ -211,10 +212,11 @@ def _setting(given: object) -> Setting:
 
 
 def _environment(given: Mapping[str, Any]) -> Environment:
-    if "log" in given and "environment" in given:
+    reading = {name: given[name] for name in _READING if name in given}
+    if "environment" in given and ("log" in given or reading):
         raise InvalidConfigurationError("an experiment is on a log or in an environment; give one of them")
     if "environment" not in given:
-        table = read_outcomes(given["log"]) if "log" in given else shipped()
+        table = read_outcomes(given.get("log", SHIPPED), **reading)
         return Environment(table, TextFeatures().transform([Request(text=prompt) for prompt in table.prompts]))
     try:
         options = dict(given["environment"])

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from importlib.resources import files
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from banditroute.errors import InvalidInputError
+from banditroute.simulate.bandit_log import BanditLog
 from banditroute.simulate.readers.outcomes import NAMES
-from banditroute.simulate.readers.read import open_log
+from banditroute.simulate.readers.read import open_log, read_log
 from banditroute.types import Vector
 
 if TYPE_CHECKING:
     import pyarrow
+
+SHIPPED = str(files("banditroute") / "data" / "paretobandit4" / "paretobandit4.parquet")
+"""The table that comes with the package: real answers of four models."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +40,8 @@ class OutcomeTable:
     outcomes
         Objective -> ``(n, K)``, in the objective's unit; NaN where it is not known. Where ``quality`` is not known, the
         log is partial: that arm did not answer that prompt.
+    skipped
+        Kind of damage -> how many rows, or whole queries, were passed over for it.
     """
 
     name: str
@@ -41,6 +49,7 @@ class OutcomeTable:
     tasks: tuple[str, ...]
     arms: tuple[str, ...]
     outcomes: Mapping[str, Vector]
+    skipped: Mapping[str, int] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.prompts)
@@ -63,6 +72,7 @@ def read_outcomes(
     partial: bool = False,
     format: str | None = None,
     columns: Mapping[str, str] = MappingProxyType({}),
+    skip_bad: bool = False,
 ) -> OutcomeTable:
     """Read a table of outcomes: Parquet, CSV or JSON lines, long or wide.
 
@@ -74,7 +84,7 @@ def read_outcomes(
     Parameters
     ----------
     path
-        The file.
+        The file, or a folder of files.
     partial
         Whether a (query, arm) may be missing: then only some arms can be chosen for that query.
     format
@@ -82,16 +92,20 @@ def read_outcomes(
     columns
         Our name -> the file's, where it is another: ``query_id``, ``arm``, ``prompt``, ``task``, ``quality``,
         ``cost_usd``, ``energy_joules``, ``latency_seconds``, ``output_tokens``, or an objective of your own.
+    skip_bad
+        Whether rows that cannot be used are passed over, and counted; after that, whole queries: those that have an
+        arm twice, and those that lack one where the table is not partial.
 
     Raises
     ------
     InvalidInputError
         If the file cannot be read, has no rows, lacks a column, repeats or misses a (query, arm), or has a score that
-        is missing or out of range, or another outcome that ``feedback()`` would refuse.
+        is missing or out of range, or another outcome that ``feedback()`` would refuse; with ``skip_bad``, if no query
+        is left.
     """
     import pyarrow
 
-    log = open_log(path, format=format, columns=columns)
+    log = open_log(path, format=format, columns=columns, skip_bad=skip_bad)
     if not log.format.of_outcomes:
         raise InvalidInputError(
             f"{path} is a log of decisions ({log.format.name}), which lacks what the other arms would have done; "
@@ -99,26 +113,36 @@ def read_outcomes(
         )
     tables = [table for table in log.tables() if len(table)]
     if not tables:
-        raise InvalidInputError(f"{path} has no rows; one per query and arm is expected")
-    rows = pyarrow.concat_tables(tables)
-    query_names, query = np.unique(rows["query_id"].to_numpy(), return_inverse=True)
-    arm_names, arm = np.unique(rows["arm"].to_numpy(), return_inverse=True)
-    shape = (len(query_names), len(arm_names))
-    seen = np.zeros(shape, dtype=int)
-    np.add.at(seen, (query, arm), 1)
-    wrong = np.argwhere(seen > 1 if partial else seen != 1)
-    if len(wrong):
-        i, k = wrong[0]
+        passed = f"; {sum(log.skipped.values()):,} were passed over" if log.skipped else ""
+        raise InvalidInputError(f"{path} has no rows that can be used{passed}; one per query and arm is expected")
+    rows = pyarrow.concat_tables(tables, promote_options="default")
+    skipped = dict(log.skipped)
+    query_names, query, arm_names, arm, seen = _pairs(rows)
+    wrong: NDArray[np.bool_] = seen > 1 if partial else seen != 1
+    if wrong.any() and not skip_bad:
+        i, k = np.argwhere(wrong)[0]
         raise InvalidInputError(
             f"{path} has {seen[i, k]} rows for query '{query_names[i]}' and arm '{arm_names[k]}', one is expected "
-            f"({len(wrong)} such pairs of {seen.size}); simulation needs the outcome of every arm for every query"
+            f"({wrong.sum()} such pairs of {seen.size}); simulation needs the outcome of every arm for every query"
         )
+    if wrong.any():
+        repeats, out = (seen > 1).sum(axis=1) > 0, wrong.sum(axis=1) > 0
+        if out.all():
+            k = (seen > 0).sum(axis=0).argmin()
+            raise InvalidInputError(
+                f"{path} has no query with every arm once: arm '{arm_names[k]}' has {(seen[:, k] > 0).sum():,} of "
+                f"{len(seen):,} queries; leave it out, or read the table as partial"
+            )
+        whys = {"query that has an arm twice": repeats, "query that lacks an arm": out & ~repeats}
+        skipped |= {why: int(queries.sum()) for why, queries in whys.items() if queries.any()}
+        rows = rows.filter(~out[query])
+        query_names, query, arm_names, arm, seen = _pairs(rows)
     outcomes = {}
     for objective in rows.column_names:
         if objective not in NAMES and rows[objective].null_count < len(rows):
-            outcomes[objective] = np.full(shape, np.nan)
+            outcomes[objective] = np.full(seen.shape, np.nan)
             outcomes[objective][query, arm] = rows[objective].to_numpy()
-    first = np.empty(shape[0], dtype=np.intp)
+    first = np.empty(len(seen), dtype=np.intp)
     first[query[::-1]] = np.arange(len(query))[::-1]
     return OutcomeTable(
         name=Path(path).stem,
@@ -126,10 +150,46 @@ def read_outcomes(
         tasks=_texts(rows, "task", first),
         arms=tuple(arm_names.tolist()),
         outcomes=outcomes,
+        skipped=skipped,
     )
 
 
-def _texts(rows: pyarrow.Table, column: str, at: np.ndarray) -> tuple[str, ...]:
+def read_any(
+    address: str | Path,
+    *,
+    format: str | None = None,
+    columns: Mapping[str, str] = MappingProxyType({}),
+    skip_bad: bool = False,
+    router: str | None = None,
+) -> OutcomeTable | BanditLog:
+    """Read a log, whichever it is: :func:`read_outcomes` of a table of outcomes, :func:`read_log` of decisions.
+
+    Parameters
+    ----------
+    address, format, columns, skip_bad, router
+        As :func:`~banditroute.simulate.readers.open_log` takes them.
+
+    Raises
+    ------
+    InvalidInputError, InvalidConfigurationError
+        As the two functions raise them.
+    """
+    log = open_log(address, format=format, columns=columns, router=router)
+    if log.format.of_outcomes:
+        return read_outcomes(address, format=format, columns=columns, skip_bad=skip_bad)
+    return read_log(address, format=format, columns=columns, skip_bad=skip_bad, router=router)
+
+
+def _pairs(rows: pyarrow.Table) -> tuple[NDArray[Any], NDArray[np.intp], NDArray[Any], NDArray[np.intp], NDArray[Any]]:
+    """Names of the queries, the query of each row, the same of the arms, and how many rows each pair of them has."""
+    query_names, query = np.unique(rows["query_id"].to_numpy(), return_inverse=True)
+    arm_names, arm = np.unique(rows["arm"].to_numpy(), return_inverse=True)
+    seen = np.zeros((len(query_names), len(arm_names)), dtype=int)
+    np.add.at(seen, (query, arm), 1)
+    return query_names, query, arm_names, arm, seen
+
+
+def _texts(rows: pyarrow.Table, column: str, at: NDArray[np.intp]) -> tuple[str, ...]:
     if column not in rows.column_names:
         return ("",) * len(at)
     return tuple(text or "" for text in rows[column].take(at).to_pylist())

@@ -184,8 +184,7 @@ class TestCommand:
     @pytest.mark.parametrize(
         ("options", "status", "message"),
         [
-            (["--skip-bad"], 2, "is a table of outcomes; --skip-bad and --router are for logs of decisions"),
-            (["--router", "r"], 2, "is a table of outcomes"),
+            (["--router", "r"], 1, "is in the format long, which names no routers"),
             (["--miss-cost", "-1"], 1, "miss_cost is -1.0"),
             (["--miss-cost", "nan"], 1, "miss_cost is nan"),
             (["--prefer", "cost_usd=1"], 1, "no adapter is worth more than 0 on average"),

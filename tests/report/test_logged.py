@@ -31,7 +31,14 @@ def database(tmp_path):
 
 
 def test_a_router_s_database(database, tmp_path):
-    page = write(database, tmp_path / "out", seeds=1, prefer=Preference(quality=1.0, cost_usd=10.0), budget_usd=0.005)
+    page = write(
+        read_log(database),
+        tmp_path / "out",
+        name="routes",
+        seeds=1,
+        prefer=Preference(quality=1.0, cost_usd=10.0),
+        budget_usd=0.005,
+    )
     sections = json.loads((page.parent / "figures.json").read_text())["sections"]
     assert list(sections) == [
         "arms",
@@ -57,5 +64,5 @@ def test_decisions_without_feedback(tmp_path):
     url = f"sqlite:///{tmp_path / 'routes.db'}"
     with Router(arms=["small", "large"], features=1, store=SQLStore(url)) as router:
         router.route([0.5])
-    page = write(url, tmp_path / "out", seeds=1, prefer=Preference(quality=1.0))
+    page = write(read_log(url), tmp_path / "out", name="routes", seeds=1, prefer=Preference(quality=1.0))
     assert set(json.loads((page.parent / "figures.json").read_text())["sections"]) == {"arms", "shares"}

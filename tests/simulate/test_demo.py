@@ -31,7 +31,7 @@ POLICIES = [
 
 def run(log, out, seeds=2):
     lines = []
-    demo.run(log=log, out=out, seeds=seeds, echo=lines.append)
+    demo.run(table=read_outcomes(log), out=out, seeds=seeds, echo=lines.append)
     return "\n".join(lines)
 
 

@@ -180,6 +180,68 @@ class TestCommand:
         assert not (tmp_path / "results.json").exists()
 
 
+class TestReading:
+    """60 queries of two tasks and three arms under other names, with gaps and one row that cannot be used."""
+
+    @pytest.fixture
+    def partial(self):
+        """Quality ``(n, K)``: the third arm answered every second query, the first not those of three."""
+        quality = np.random.default_rng(1).random((60, 3)).round(3)
+        quality[1::2, 2] = np.nan
+        quality[[4, 8, 10], 0] = np.nan
+        return quality
+
+    @pytest.fixture
+    def path(self, partial, tmp_path):
+        path = tmp_path / "judged.csv"
+        lines = [
+            f"q{i:02d},arm{k},{partial[i, k]},{'odd' if i % 2 else 'even'}"
+            for i, k in np.argwhere(~np.isnan(partial)).tolist()
+        ]
+        path.write_text("\n".join(["query_id,llm,judge,dataset", "q00,arm0,much,even", *lines]) + "\n")
+        return path
+
+    OPTIONS = ("--column", "arm=llm", "--column", "quality=judge", "--policy", "linucb", "--seeds", 1)
+
+    def test_a_partial_log(self, path, partial, tmp_path):
+        result = invoke(path, *self.OPTIONS, "--skip-bad", "--partial", "--out", tmp_path / "out")
+        assert result.exit_code == 0, result.output
+        assert "1 passed over: judge" in result.stdout
+        (setting,) = results(tmp_path / "out")["settings"]
+        had = {row["policy"]: row["utility"]["mean"] for row in setting["rows"]}
+        assert had.keys() == {"linucb", "uniform", "always arm1", "best arm per task", "oracle per query"}
+        assert had["always arm1"] == pytest.approx(partial[:, 1].mean())
+        assert had["uniform"] == pytest.approx(np.nanmean(partial, axis=1).mean())
+        assert had["oracle per query"] == pytest.approx(np.nanmax(partial, axis=1).mean())
+        per_task = []
+        for rows in (partial[::2], partial[1::2, :2]):
+            ranked = np.argsort(-np.nanmean(rows, axis=0))
+            per_task += [next(row[k] for k in ranked if not np.isnan(row[k])) for row in rows]
+        assert had["best arm per task"] == pytest.approx(np.mean(per_task))
+
+    def test_the_same_in_a_file(self, path, tmp_path):
+        config = tmp_path / "experiment.toml"
+        config.write_text(
+            f'log = "{path}"\nformat = "long"\ncolumns = {{arm = "llm", quality = "judge"}}\nskip_bad = true\n'
+            'partial = true\npolicies = ["linucb"]\nseeds = 1\n'
+        )
+        assert invoke("--config", config, "--out", tmp_path / "one").exit_code == 0
+        options = [*self.OPTIONS, "--format", "long", "--skip-bad", "--partial"]
+        assert invoke(path, *options, "--out", tmp_path / "other").exit_code == 0
+        assert results(tmp_path / "one")["settings"] == results(tmp_path / "other")["settings"]
+
+    def test_whole_queries_only(self, path, tmp_path):
+        result = invoke(path, *self.OPTIONS, "--skip-bad", "--out", tmp_path / "out")
+        assert "1 passed over: judge\n33 passed over: query that lacks an arm" in result.stdout
+        assert results(tmp_path / "out")["requests"] == 27
+
+    def test_what_is_not_asked_for_is_refused(self, path, tmp_path):
+        assert "in no known format" in invoke(path, "--out", tmp_path).stderr
+        assert "row 2: judge is 'much'" in invoke(path, *self.OPTIONS, "--partial", "--out", tmp_path).stderr
+        path.write_text(path.read_text().replace("much", "1").replace("q00,arm0,0", "q60,arm0,0"))
+        assert "has 0 rows for query" in invoke(path, *self.OPTIONS, "--out", tmp_path).stderr
+
+
 def test_without_any_log_it_is_the_one_that_is_shipped():
     environment = Experiment.of({}).environment
     assert environment.table.name == "paretobandit4"
@@ -204,6 +266,9 @@ class TestRefusals:
             ({"settings": [{"conditions": {"snow": 1}}]}, "conditions are requests_per_second"),
             ({"settings": [{}, {}]}, "two settings have one name"),
             ({"log": "here.csv"}, "give one of them"),
+            ({"skip_bad": True}, "give one of them"),
+            ({"partial": 1}, "partial is 1; give a bool"),
+            ({"columns": "quality"}, "columns is 'quality'; give a dict"),
             ({"environment": {"name": "stormy"}}, "give the name (adversarial, drifting, hybrid, linear)"),
             ({"environment": {"name": "linear"}}, "cannot be made"),
             ({"environment": "linear"}, "cannot be made"),

@@ -1,15 +1,14 @@
 """Reading a table of outcomes: what it holds, and what it refuses."""
 
 from dataclasses import replace
-from importlib.resources import as_file, files
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from banditroute.errors import InvalidInputError
-from banditroute.simulate.logs import read_outcomes
+from banditroute.errors import InvalidConfigurationError, InvalidInputError
+from banditroute.simulate.logs import SHIPPED, read_any, read_outcomes
 
 # Neither the queries nor the arms come in order.
 ROWS = {
@@ -159,7 +158,7 @@ def test_missing_id_is_no_id_of_its_own(write, column):
 
 
 def test_empty_log_is_refused(write):
-    with pytest.raises(InvalidInputError, match=r"log\.parquet has no rows"):
+    with pytest.raises(InvalidInputError, match=r"log\.parquet has no rows that can be used; one per query"):
         read_outcomes(write(**{column: pa.array(values)[:0] for column, values in ROWS.items()}))
 
 
@@ -185,8 +184,7 @@ def test_file_that_is_not_there_is_refused(tmp_path):
 
 
 def test_shipped_log_is_complete():
-    with as_file(files("banditroute") / "data" / "paretobandit4" / "paretobandit4.parquet") as path:
-        table = read_outcomes(path)
+    table = read_outcomes(SHIPPED)
     assert len(table) == 1766
     assert len(table.arms) == 4
     assert all(table.prompts)
@@ -205,3 +203,57 @@ def test_rows_say_what_is_known(toy):
         "vendor/dear": {"cost_usd": 0.01},
     }
     assert list(table.rows()) == [(prompt, table.known(i)) for i, prompt in enumerate("abcd")]
+
+
+class TestPassingOver:
+    """Of q1 to q3 and two arms, q2 loses a row."""
+
+    @pytest.fixture
+    def path(self, write):
+        return write(
+            query_id=["q1", "q1", "q2", "q2", "q3", "q3"],
+            model=["a", "b"] * 3,
+            score=[1.0, 0.5, 0.0, 1.5, 0.25, 0.75],
+            prompt=["first", "first", "second", "second", "third", "third"],
+            **dict.fromkeys(["dataset", "cost_usd", "energy_j", "latency_s", "output_tokens"]),
+        )
+
+    def test_a_query_that_lost_a_row_goes_whole(self, path):
+        with pytest.raises(InvalidInputError, match=r"log\.parquet: row 4: score is 1\.5"):
+            read_outcomes(path)
+        table = read_outcomes(path, skip_bad=True)
+        assert table.prompts == ("first", "third")
+        np.testing.assert_array_equal(table.outcomes["quality"], [[1.0, 0.5], [0.25, 0.75]])
+        assert table.skipped == {"score": 1, "query that lacks an arm": 1}
+
+    def test_or_is_partial(self, path):
+        table = read_outcomes(path, skip_bad=True, partial=True)
+        np.testing.assert_array_equal(table.outcomes["quality"], [[1.0, 0.5], [0.0, np.nan], [0.25, 0.75]])
+        assert table.skipped == {"score": 1}
+
+    @pytest.mark.parametrize("partial", [False, True])
+    def test_a_query_that_has_an_arm_twice(self, write, partial):
+        rows = {column: [*values, values[1]] for column, values in ROWS.items()}
+        table = read_outcomes(write(**rows), skip_bad=True, partial=partial)
+        assert table.prompts == ("second",)
+        assert table.skipped == {"query that has an arm twice": 1}
+
+    def test_nothing_is_passed_over_of_a_whole_table(self, write):
+        assert read_outcomes(write(), skip_bad=True).skipped == {}
+
+    def test_nothing_is_left(self, write):
+        rows = {"query_id": ["q1", "q1", "q2", "q2"], "model": ["a", "b", "a", "a typo"]}
+        with pytest.raises(InvalidInputError, match="no query with every arm once: arm 'a typo' has 1 of 2 queries"):
+            read_outcomes(write(**rows), skip_bad=True)
+        with pytest.raises(InvalidInputError, match="no rows that can be used; 4 were passed over"):
+            read_outcomes(write(score=[2.0, 2.0, 2.0, 2.0]), skip_bad=True)
+
+
+def test_either_kind_of_log(write, tmp_path):
+    assert read_any(write()).arms == ("a", "b")
+    path = tmp_path / "decisions.jsonl"
+    path.write_text('{"arm": "b", "outcomes": {"quality": 1}}\n{"arm": "b", "outcomes": {"quality": 2}}\n')
+    log = read_any(path, skip_bad=True)
+    assert (log.arms, log.skipped) == (("b",), {"outcomes": 1})
+    with pytest.raises(InvalidConfigurationError, match="is in the format long, which names no routers"):
+        read_any(write(), router="r")

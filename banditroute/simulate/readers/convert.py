@@ -51,9 +51,9 @@ def convert(log: LogFile, out: str | Path) -> int:
     >>> directory.cleanup()
     """
     path = Path(out)
-    given = Path(log.reading.source.address)
-    if given.exists() and path.exists() and path.samefile(given):
-        raise InvalidConfigurationError(f"{path} is the log that is read; give another name")
+    given = Path(log.address)
+    if any(each.exists() and given.exists() and each.samefile(given) for each in (path, path.parent)):
+        raise InvalidConfigurationError(f"{path} is, or is in, the log that is read; give another name")
     part = path.with_name(f"{path.name}.part")
     written = 0
     try:
@@ -64,7 +64,7 @@ def convert(log: LogFile, out: str | Path) -> int:
                 write(table)
                 written += len(table)
         if not written:
-            raise InvalidInputError(f"{log.reading.source.address} has no rows that can be used")
+            raise InvalidInputError(f"{log.address} has no rows that can be used")
         part.replace(path)
     except OSError as error:  # of reading, it would be another
         raise InvalidInputError(f"{path} cannot be written: {error}") from error

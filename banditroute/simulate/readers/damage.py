@@ -47,6 +47,12 @@ class Damage:
         self.skipped: Counter[str] = Counter()
         self._skip = skip
 
+    def of(self, name: str) -> Damage:
+        """The same of one file of the log: what is passed over there is counted here, too."""
+        part = Damage(name, skip=self._skip)
+        part.skipped = self.skipped
+        return part
+
     def row(self, number: int, what: str, message: str) -> None:
         """Tell of the row of this number, counted from 1, what is wrong with it.
 

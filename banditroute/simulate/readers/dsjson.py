@@ -36,13 +36,12 @@ def read(reading: Reading) -> Iterator[pyarrow.Table]:
 def _rows(reading: Reading) -> Iterator[tuple[int, dict[str, Any]]]:
     fields = reading.fields(_FIELDS)
     name = fields.pop("arm", _NAME)
-    dropped = None  # of the decisions, the share that is not in the log
     for number, record in objects(reading.source, reading.damage):
         if record.get("_skipLearn"):
             reading.damage.leave_out("decision that was not carried out")
             continue
         share = record.get("pdrop", 0.0)
-        dropped = share if dropped is None else dropped
+        dropped = reading.first.setdefault("pdrop", share)  # the share of the decisions that is not in the log
         try:
             if share != dropped:
                 raise InvalidInputError(

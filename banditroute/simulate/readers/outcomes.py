@@ -50,7 +50,8 @@ def _knows_wide(reading: Reading) -> bool:
 def _long(reading: Reading) -> Iterator[pyarrow.Table]:
     fields = {**LONG_FIELDS, **reading.columns}
     reading.require(fields["query_id"], fields["arm"], fields["quality"], *reading.columns.values())
-    fields = {ours: theirs for ours, theirs in fields.items() if theirs in reading.source.names}
+    if reading.source.container != "jsonl":  # where a record leaves out what it does not have, the first one too
+        fields = {ours: theirs for ours, theirs in fields.items() if theirs in reading.source.names}
     for positions, table in tables(reading.source, list(dict.fromkeys(fields.values())), reading.damage):
         yield _checked(positions, table, fields, reading.damage)
 

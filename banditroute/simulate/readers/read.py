@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from banditroute.errors import InvalidConfigurationError, InvalidInputError
 from banditroute.simulate.bandit_log import BanditLog
@@ -19,7 +19,7 @@ from banditroute.simulate.readers.open_bandit import OPEN_BANDIT
 from banditroute.simulate.readers.otel import OTEL
 from banditroute.simulate.readers.outcomes import LONG, WIDE
 from banditroute.simulate.readers.reading import Format, Reading
-from banditroute.simulate.readers.source import look
+from banditroute.simulate.readers.source import files, look
 
 if TYPE_CHECKING:
     import pyarrow
@@ -36,17 +36,20 @@ class LogFile:
     ----------
     format
         Its format.
-    reading
-        Where it is, and how it is read.
+    address
+        Where it is.
+    readings
+        Its files in their order, and how they are read.
     """
 
     format: Format
-    reading: Reading
+    address: str
+    readings: tuple[Reading, ...]
 
     @property
     def skipped(self) -> Mapping[str, int]:
         """Why -> how many rows were passed over for it, so far."""
-        return self.reading.damage.skipped
+        return self.readings[0].damage.skipped
 
     def tables(self) -> Iterator[pyarrow.Table]:
         """Its rows, some thousand at a time: what is read of a log of any size takes bounded memory.
@@ -57,9 +60,10 @@ class LogFile:
         Raises
         ------
         InvalidInputError
-            For a file that cannot be read, and for the first row that cannot be used, with its number.
+            For a file that cannot be read, and for the first row that cannot be used, with its file and number.
         """
-        return self.format.read(self.reading)
+        for reading in self.readings:
+            yield from self.format.read(reading)
 
 
 def open_log(
@@ -75,7 +79,8 @@ def open_log(
     Parameters
     ----------
     address
-        A file, compressed (gzip, bzip2, lz4, zstd) or not, or the URL of a router's database.
+        A file, compressed (gzip, bzip2, lz4, zstd) or not, a folder of files in one format, whose rows come in the
+        order of the files' names, or the URL of a router's database.
     format
         Name of its format, if it is not to be recognised: one of ``FORMATS``.
     columns
@@ -89,9 +94,10 @@ def open_log(
     Raises
     ------
     InvalidInputError
-        For what cannot be read, or is in no known format.
+        For what cannot be read, is in no known format, or in several.
     InvalidConfigurationError
-        For a format that there is not, or that cannot be in such a file.
+        For a format that there is not, or that cannot be in such a file, columns that are no texts, and a router of
+        what is no log of ours.
 
     Examples
     --------
@@ -100,10 +106,35 @@ def open_log(
     >>> log.format.name, sum(len(table) for table in log.tables())
     ('long', 7064)
     """
-    source = look(address)
-    reading = Reading(source=source, damage=Damage(source.address, skip=skip_bad), columns=dict(columns), router=router)
     if format is not None and format not in FORMATS:
         raise InvalidConfigurationError(f"there is no format {format!r}; there are {', '.join(FORMATS)}")
+    if not all(isinstance(name, str) for pair in columns.items() for name in pair):
+        raise InvalidConfigurationError(f"columns are {columns!r:.200}; give our name -> the log's name, as texts")
+    damage = Damage(str(address), skip=skip_bad)
+    settings: dict[str, Any] = {"columns": dict(columns), "router": router, "first": {}}
+    readings = [Reading(source=look(file), damage=damage.of(file), **settings) for file in files(address)]
+    found = [_format(reading, format) for reading in readings]
+    for reading, each in zip(readings, found, strict=True):
+        has, first = reading.source, readings[0].source
+        if each is not found[0]:
+            raise InvalidInputError(
+                f"{has.address} is {each.name}, {first.address} is {found[0].name}; a folder is one log, in one format"
+            )
+        if each.of_outcomes and has.container != "jsonl" and {*has.names} != {*first.names}:
+            other = ", ".join(sorted({*has.names} ^ {*first.names}))
+            raise InvalidInputError(
+                f"{has.address} and {first.address} differ in the columns {other}; a folder is one table, with the "
+                "same columns in every file"
+            )
+    if router is not None and found[0] is not DECISIONS:
+        raise InvalidConfigurationError(
+            f"{address} is in the format {found[0].name}, which names no routers; leave out router="
+        )
+    return LogFile(format=found[0], address=str(address), readings=tuple(readings))
+
+
+def _format(reading: Reading, format: str | None) -> Format:
+    source = reading.source
     for each in FORMATS.values():
         named = each.name == format
         if named and source.container not in each.containers:
@@ -112,7 +143,7 @@ def open_log(
             )
         recognised = source.container == "database" or each.knows(reading)
         if named or (format is None and source.container in each.containers and recognised):
-            return LogFile(format=each, reading=reading)
+            return each
     has = f"; it has {', '.join(map(repr, source.names[:20]))}" if source.names else ""
     raise InvalidInputError(
         f"{source.address} is in no known format{has}; name the format ({', '.join(FORMATS)}), or say which columns "

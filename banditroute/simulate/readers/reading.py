@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from banditroute.errors import InvalidInputError
 from banditroute.simulate.readers.damage import Damage
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
-    """One log that is read.
+    """One file of a log that is read, or a database.
 
     Attributes
     ----------
@@ -29,12 +29,15 @@ class Reading:
         Our name -> the log's name, where it is not the format's own.
     router
         Of our own logs: only the decisions of this router.
+    first
+        Name -> what a format found in the first row and asks of all; the files of a log share it.
     """
 
     source: Source
     damage: Damage
     columns: Mapping[str, str]
     router: str | None = None
+    first: dict[str, Any] = field(default_factory=dict)
 
     def fields(self, usual: Mapping[str, str]) -> dict[str, str]:
         """Our name -> the log's name: as asked for, or as usual, unless that is asked for as another objective."""

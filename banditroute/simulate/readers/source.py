@@ -52,7 +52,25 @@ class Source:
     names: tuple[str, ...] = ()
 
 
-def look(address: str | Path) -> Source:
+def files(address: str | Path) -> list[str]:
+    """The files of a folder in the order of their names, but for hidden ones and those in the making; or the address.
+
+    Raises
+    ------
+    InvalidInputError
+        For a folder without files, or that cannot be read.
+    """
+    text = str(address)
+    if "://" in text or not Path(text).is_dir():
+        return [text]
+    with _readable(text):
+        found = sorted(path for path in Path(text).iterdir() if not path.name.startswith((".", "_")))
+    if not (whole := [str(path) for path in found if path.suffix != ".part"]):
+        raise InvalidInputError(f"{text} is a folder without files; a log has at least one")
+    return whole
+
+
+def look(address: str) -> Source:
     """Tell what is at an address, from its content.
 
     Raises
@@ -60,23 +78,22 @@ def look(address: str | Path) -> Source:
     InvalidInputError
         For what cannot be read, is empty, a pickle, or one JSON array.
     """
-    text = str(address)
-    if "://" in text:
-        return Source(address=text, container="database")
-    with _readable(text), open(text, "rb") as file:
+    if "://" in address:
+        return Source(address=address, container="database")
+    with _readable(address), open(address, "rb") as file:
         head = file.read(16)
     if head == b"SQLite format 3\x00":
-        return Source(address=text, container="database")
+        return Source(address=address, container="database")
     if head.startswith(_PICKLES):
         raise InvalidInputError(
-            f"{text} looks like a pickle, which can run code when it is read; have who wrote it write CSV or Parquet"
+            f"{address} looks like a pickle, which can run code when it is read; have who wrote it write CSV or Parquet"
         )
     if head.startswith(b"PAR1"):
         import pyarrow.parquet
 
-        with _readable(text):
-            return Source(address=text, container="parquet", names=tuple(pyarrow.parquet.read_schema(text).names))
-    return _look_at_text(text)
+        with _readable(address):
+            return Source(address=address, container="parquet", names=tuple(pyarrow.parquet.read_schema(address).names))
+    return _look_at_text(address)
 
 
 def objects(source: Source, damage: Damage) -> Iterator[tuple[int, dict[str, Any]]]:

@@ -58,7 +58,7 @@ def test_all_or_nothing(write, tmp_path):
         convert(open_log(path), tmp_path / "out.csv")
     with pytest.raises(InvalidInputError, match=r"cannot be written: .*No such file"):
         convert(open_log(write([CALL], "good.jsonl")), tmp_path / "none" / "out.jsonl")
-    with pytest.raises(InvalidConfigurationError, match="is the log that is read; give another name"):
+    with pytest.raises(InvalidConfigurationError, match="is, or is in, the log that is read; give another name"):
         convert(open_log(path), path)
     assert out.read_text() == "precious"
     assert sorted(each.name for each in tmp_path.iterdir()) == ["bad.jsonl", "good.jsonl", "log.jsonl", "out.jsonl"]
