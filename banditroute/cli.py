@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import click
 
@@ -261,17 +261,32 @@ def convert(log: str, out: Path, **reading: Any) -> None:
 @click.option(
     "--frozen", is_flag=True, help="Teach a learner with the first half, and judge it by the second as it is."
 )
+@click.option(
+    "--group",
+    "groups",
+    type=click.Choice(["session", "template", "task"]),
+    help="What rows hang together by.  [default: session, if there are]",
+)
 @click.option("--seed", default=0, show_default=True, help="Of replays and intervals.")
 @_reading
 @_router
-def evaluate(log: str, policy: str, against: str, prefer: Preference, frozen: bool, seed: int, **reading: Any) -> None:
+def evaluate(
+    log: str,
+    policy: str,
+    against: str,
+    prefer: Preference,
+    frozen: bool,
+    groups: Literal["session", "template", "task"] | None,
+    seed: int,
+    **reading: Any,
+) -> None:
     """Compare a policy with what is logged in LOG (file, folder or URL); exit status 1 if the log cannot answer."""
     from banditroute.evaluate import evaluate
     from banditroute.simulate.readers import read_log
 
     read = read_log(log, **reading)
     _tell(read.skipped)
-    found = evaluate(read, policy, against=against, prefer=prefer, learning=not frozen, seed=seed)
+    found = evaluate(read, policy, against=against, prefer=prefer, learning=not frozen, groups=groups, seed=seed)
     click.echo(found)
     if found.utility is None or found.utility.value is None:
         raise click.exceptions.Exit(1)

@@ -13,6 +13,7 @@ from banditroute.confidence import confidence_sequence
 from banditroute.errors import InvalidInputError
 from banditroute.evaluate.estimators import direct_method, self_normalized_doubly_robust, snips
 from banditroute.evaluate.gates import Diagnostics
+from banditroute.evaluate.groups import Groups, grouped
 from banditroute.evaluate.intervals import Interval, bootstrap_interval
 from banditroute.evaluate.reward_model import cross_fitted, progressive
 from banditroute.evaluate.subject import Policy, Subject, checked, described, subject
@@ -112,12 +113,13 @@ def evaluate(
     prefer: Preference | None = None,
     objectives: Sequence[Objective] = (),
     learning: bool = True,
+    groups: Groups = None,
     seed: int = 0,
 ) -> Evaluation:
     """Compare a policy with what was logged, or with another, on a log's decisions.
 
-    Values are cross-fitted doubly robust estimates with 95% bootstrap-t intervals, over sessions where the log has
-    them; those of a learner are means over its replay by rejection sampling.
+    Values are cross-fitted doubly robust estimates with 95% bootstrap-t intervals, over groups of rows where they hang
+    together; those of a learner are means over its replay by rejection sampling.
 
     Parameters
     ----------
@@ -133,13 +135,16 @@ def evaluate(
     learning
         Whether a learner learns on the way. If not, it is taught with the first half of the log and judged as it is
         then by the second.
+    groups
+        What rows hang together by: ``"session"``, ``"template"`` of the prompt, ``"task"``, or the number or name of
+        the group of each row ``(n,)``. Default: by session, where the log has them.
     seed
         Of folds, bootstrap and replays.
 
     Raises
     ------
     InvalidInputError
-        For an unknown policy or objective, and probabilities that are none.
+        For an unknown policy or objective, probabilities that are none, and groups that the log does not have.
 
     Examples
     --------
@@ -167,6 +172,7 @@ def evaluate(
                 "declare your own with objectives=[Objective(...)]"
             )
     policies = [checked(each, log) for each in (policy, against)]
+    group = grouped(log, groups)
     names = (described(policy), described(against))
     if log.propensities is None or np.isnan(log.propensities).all():
         return Evaluation(
@@ -178,18 +184,18 @@ def evaluate(
             verdict=f"No answer: {_NO_PROPENSITIES}.",
         )
     usable = np.flatnonzero(~np.isnan(log.propensities))
-    groups = None if log.sessions is None else _numbered(log.sessions)[usable]
+    group = None if group is None else group[usable]
     policies = [each[usable] if isinstance(each, np.ndarray) else each for each in policies]
     log = _take(log, usable)
     taught = len(log) // 2 if not learning and any(isinstance(each, Learner) for each in policies) else 0
     learned = replace(log, outcomes={name: values for name, values in log.outcomes.items() if name in known})
     first, second = (subject(learned, each, prefer, objectives, taught, learning, seed) for each in policies)
     log = _take(log, np.arange(taught, len(log)))
-    groups = None if groups is None else groups[taught:]
+    group = None if group is None else group[taught:]
 
     ranges = {name: (objective.low, objective.high) for name, objective in known.items()}
     compared = {
-        name: _compare(log, first, second, values, ranges.get(name, (-np.inf, np.inf)), groups, seed)
+        name: _compare(log, first, second, values, ranges.get(name, (-np.inf, np.inf)), group, seed)
         for name, values in log.outcomes.items()
     }
     signed = {name: weight * known[name].sign for name, weight in prefer.items() if weight}
@@ -198,7 +204,7 @@ def evaluate(
     else:
         worth = np.sum([sign * log.outcomes[name] for name, sign in signed.items()], axis=0)
         edges = [sorted(sign * edge for edge in ranges[name]) for name, sign in signed.items()]
-        utility = _compare(log, first, second, worth, tuple(np.sum(edges, axis=0)), groups, seed)
+        utility = _compare(log, first, second, worth, tuple(np.sum(edges, axis=0)), group, seed)
     return Evaluation(
         arms=log.arms,
         policy=names[0],
@@ -221,16 +227,16 @@ def _compare(
     """Compare two policies by what was observed of ``values (n,)``."""
     rows = np.flatnonzero(~np.isnan(values))
     log, first, second, y = _take(log, rows), first.take(rows), second.take(rows), values[rows]
-    diagnostics = first.diagnose(log)
-    if refusals := second.diagnose(log).refusals:
+    if groups is not None:
+        groups = np.unique(groups[rows], return_inverse=True)[1]
+    diagnostics = first.diagnose(log, groups)
+    if refusals := second.diagnose(log, groups).refusals:
         diagnostics = replace(diagnostics, refusals=diagnostics.refusals + refusals)
     if diagnostics.refusals:
         return Comparison(
             value=None, against=None, difference=None, anytime=None, estimates={}, diagnostics=diagnostics
         )
     x = np.zeros((len(y), 0)) if log.contexts is None else log.contexts
-    if groups is not None:
-        groups = np.unique(groups[rows], return_inverse=True)[1]
     predicted = cross_fitted(x, log.chosen, y, arms=len(log.arms), groups=groups, seed=seed)
 
     def interval(terms: Vector) -> Interval:
@@ -289,13 +295,6 @@ def _verdict(policy: str, against: str, utility: Comparison) -> str:
 
 def _shown(interval: Interval | None) -> str:
     return "–" if interval is None else "{:.3g} ({:.3g} to {:.3g})".format(*interval)
-
-
-def _numbered(sessions: Sequence[str]) -> NDArray[np.intp]:
-    """A number for each session; a row without one is a session of its own."""
-    names, numbers = np.unique(np.array(sessions), return_inverse=True)
-    alone = numbers == np.searchsorted(names, "") if "" in names else np.zeros(len(numbers), dtype=np.bool_)
-    return np.where(alone, len(names) + np.arange(len(numbers)), numbers)
 
 
 def _take(log: BanditLog, rows: NDArray[np.intp]) -> BanditLog:

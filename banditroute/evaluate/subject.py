@@ -55,14 +55,15 @@ class Subject:
             return snips(y, self.weights)
         return doubly_robust(y, self.weights, log.chosen, self.target, predicted)
 
-    def diagnose(self, log: BanditLog) -> Diagnostics:
+    def diagnose(self, log: BanditLog, groups: NDArray[np.intp] | None) -> Diagnostics:
         """Whether the rows suffice."""
         if self.target is None:
-            chosen = log.chosen[self.weights > 0.0]
-            found = diagnose(np.ones(len(chosen)), chosen, np.eye(len(log.arms))[chosen])
+            taken = self.weights > 0.0
+            chosen, groups = log.chosen[taken], None if groups is None else groups[taken]
+            found = diagnose(np.ones(len(chosen)), chosen, np.eye(len(log.arms))[chosen], groups=groups)
             few = (f"{len(chosen)} decisions are ones that the learner would have made too, {_TOO_FEW}",)
             return replace(found, refusals=few) if self.replayed and found.refusals else found
-        return diagnose(self.weights, log.chosen, self.target, probabilities=log.probabilities)
+        return diagnose(self.weights, log.chosen, self.target, probabilities=log.probabilities, groups=groups)
 
     def pseudo_outcomes(
         self, y: Vector, log: BanditLog, predicted: Vector, low: float, high: float

@@ -23,6 +23,30 @@ _LABEL = re.compile(r"^[ \t]{0,8}([^\W\d]{1,24}(?: [^\W\d]{1,24}){0,2}):|^(#{1,6
 _LABELS = 32
 
 
+def signature(request: Request) -> tuple[str, str, str]:
+    """Head, tail and structure of a request's text, as :class:`Template` defines them; "" of what it does not have.
+
+    Raises
+    ------
+    InvalidRequestError
+        For a request without text.
+
+    Examples
+    --------
+    >>> signature(Request(text="Rate 1 to 5.\\nReview: It broke.\\nAnswer with one word, please."))
+    ('rate 0 to 0', 'word , please .', 'review')
+    """
+    text = excerpt(request).strip().lower()
+    head = _WORD.findall(text[:_REACH].split("\n", 1)[0])[:_WORDS]
+    if ":" in head:
+        del head[head.index(":") :]
+    tail = _WORD.findall(text[-_REACH:].rsplit("\n", 1)[-1])[-_WORDS:]
+    labels = [first or second for first, second in _LABEL.findall(text)]
+    structure = list(dict.fromkeys(labels))[:_LABELS]
+    head, tail, structure = (["0" if word.isdigit() else word for word in part] for part in (head, tail, structure))
+    return " ".join(head), " ".join(tail), " ".join(structure)
+
+
 class Template:
     """Recognises the call site of templated prompts, as a soft one-hot over a fixed number of slots.
 
@@ -91,20 +115,13 @@ class Template:
         InvalidRequestError
             For a request without text.
         """
-        text = excerpt(request)
+        parts = signature(request)
         votes = np.zeros(self._slots)
         if request.template is not None:
             votes[self._slot("name", request.template)] = 1.0
             return votes
-        text = text.strip().lower()
-        head = _WORD.findall(text[:_REACH].split("\n", 1)[0])[:_WORDS]
-        if ":" in head:
-            del head[head.index(":") :]
-        tail = _WORD.findall(text[-_REACH:].rsplit("\n", 1)[-1])[-_WORDS:]
-        labels = [first or second for first, second in _LABEL.findall(text)]
-        structure = list(dict.fromkeys(labels))[:_LABELS]
-        for part, words in (("head", head), ("tail", tail), ("structure", structure)):
-            votes[self._slot(part, " ".join("0" if word.isdigit() else word for word in words))] += 1.0 / 3.0
+        for part, words in zip(("head", "tail", "structure"), parts, strict=True):
+            votes[self._slot(part, words)] += 1.0 / 3.0
         return votes
 
     def transform(self, requests: Sequence[Request]) -> Vector:

@@ -1,0 +1,90 @@
+"""Which rows of a log hang together: those of a session, of a template of prompts, or of a task."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import combinations
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from banditroute.errors import InvalidInputError
+from banditroute.features.template import signature
+from banditroute.types import Request
+
+if TYPE_CHECKING:
+    from banditroute.simulate.bandit_log import BanditLog
+
+Groups: TypeAlias = Literal["session", "template", "task"] | NDArray[np.intp] | NDArray[np.str_] | None
+"""What rows hang together by, or the number or name of the group of each row ``(n,)``; None: sessions, if there are."""
+
+
+def grouped(log: BanditLog, by: Groups) -> NDArray[np.intp] | None:
+    """Number of the group of each row ``(n,)``; None where every row is one of its own.
+
+    A row without the text that it is to be grouped by is a group of its own.
+
+    Raises
+    ------
+    InvalidInputError
+        For what the log does not have, and an array that does not name the group of every row.
+
+    Examples
+    --------
+    >>> from banditroute.simulate.bandit_log import BanditLog
+    >>> log = BanditLog(
+    ...     arms=("a",),
+    ...     chosen=np.zeros(4, dtype=int),
+    ...     eligible=np.ones((4, 1), dtype=bool),
+    ...     outcomes={},
+    ...     decided_at=np.arange(4.0),
+    ...     prompts=("Translate to French: tea", "", "Why?", "Translate to French: a boat"),
+    ... )
+    >>> grouped(log, "template")
+    array([0, 2, 1, 0])
+    """
+    if by is None and log.sessions is None:
+        return None
+    if isinstance(by, np.ndarray):
+        if by.shape != (len(log),) or by.dtype.kind not in "iuU":
+            raise InvalidInputError(
+                f"groups have shape {by.shape} and type {by.dtype}; give the number or the name of the group of each "
+                f"of the {len(log):,} rows"
+            )
+        return np.unique(by, return_inverse=True)[1]
+    texts = {"session": log.sessions, "template": log.prompts, "task": log.tasks}
+    by = by or "session"
+    if by not in texts:
+        raise InvalidInputError(f"groups is {by!r:.80}; give {', '.join(map(repr, texts))}, or an array (n,)")
+    if (names := texts[by]) is None:
+        what = "prompt" if by == "template" else by
+        raise InvalidInputError(
+            f"the log names no {what}, so its rows cannot be grouped by {by}; record it, or group by something else"
+        )
+    numbers = _templates(names) if by == "template" else np.unique(np.array(names), return_inverse=True)[1]
+    alone = np.array([not name for name in names])
+    return np.unique(np.where(alone, len(names) + np.arange(len(names)), numbers), return_inverse=True)[1]
+
+
+def _templates(prompts: Sequence[str]) -> NDArray[np.intp]:
+    """Number of the template of each prompt.
+
+    Prompts are of one template that have two of the three parts of its signature in common, directly or by way of
+    others: what varies may stand at either end of the frame, or bring labels of its own, and one common part alone may
+    be chance.
+    """
+    nodes: dict[tuple[tuple[int, str], ...], int] = {}
+    links = [
+        (row, nodes.setdefault(pair, len(nodes)))
+        for row, prompt in enumerate(prompts)
+        for pair in combinations(enumerate(signature(Request(text=prompt))), 2)
+        if all(words for _, words in pair)
+    ]
+    rows, ends = np.array(links, dtype=np.intp).reshape(-1, 2).T
+    n, size = len(prompts), len(prompts) + len(nodes)
+    graph = coo_array((np.ones(len(rows)), (rows, n + ends)), shape=(size, size))
+    numbers: NDArray[np.intp] = connected_components(graph, directed=False)[1][:n]
+    return numbers

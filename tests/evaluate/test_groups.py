@@ -1,0 +1,174 @@
+"""Rows that hang together: which they are, and intervals that know it."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from banditroute import InvalidInputError
+from banditroute.cli import main
+from banditroute.evaluate import evaluate, importance_weights, snips
+from banditroute.evaluate.groups import grouped
+from banditroute.simulate.bandit_log import BanditLog
+from banditroute.simulate.readers import convert, open_log
+
+WORDS = ("tea", "a long walk", "seven boats", "the rain in spring", "why not?")
+NAMES = [f"{verb} a {noun}" for verb in ("read", "cut", "hide", "sell", "sing", "turn") for noun in "abcdefghij"]
+
+
+@pytest.fixture
+def templated():
+    """1,200 decisions on prompts of 60 templates; how much better "large" is depends on the template alone."""
+    rng = np.random.default_rng(3)
+    n, templates = 1200, 60
+    template = np.sort(rng.integers(templates, size=n))
+    gain = rng.choice([0.0, 0.8], size=templates)
+    chosen = rng.integers(2, size=n)
+    quality = (rng.random(n) < np.where(chosen == 0, 0.1 + gain[template], 0.1)).astype(float)
+    return BanditLog(
+        arms=("large", "small"),
+        chosen=chosen,
+        eligible=np.ones((n, 2), dtype=bool),
+        propensities=np.full(n, 0.5),
+        prompts=tuple(f"{NAMES[t]}: {WORDS[i % 5]}\nAnswer:" for i, t in enumerate(template)),
+        tasks=tuple(f"task {t}" for t in template),
+        outcomes={"quality": quality},
+        decided_at=np.arange(float(n)),
+    ), template  # fmt: skip
+
+
+def width(interval):
+    return interval.upper - interval.lower
+
+
+def cluster_bootstrap(terms, groups, *, draws=2000):
+    """Bounds of the mean by a bootstrap-t that draws whole groups, in loops."""
+    rng = np.random.default_rng(1)
+    parts = [terms[groups == g] for g in np.unique(groups)]
+
+    def judged(some):
+        values = np.concatenate(some)
+        off = np.array([(part - values.mean()).sum() for part in some])
+        return values.mean(), np.sqrt((off**2).sum()) / len(values)
+
+    mean, error = judged(parts)
+    ratios = []
+    for _ in range(draws):
+        drawn, spread = judged([parts[k] for k in rng.integers(len(parts), size=len(parts))])
+        ratios.append((drawn - mean) / spread)
+    low, high = np.quantile(ratios, [0.025, 0.975])
+    return mean - high * error, mean - low * error
+
+
+class TestIntervals:
+    def test_templates_widen_them_as_a_cluster_bootstrap_says(self, templated):
+        log, template = templated
+        found = evaluate(log, "large", groups="template").utility
+        blind = evaluate(log, "large").utility
+        target = np.tile([1.0, 0.0], (len(log), 1))
+        terms = snips(log.outcomes["quality"], importance_weights(log.chosen, log.propensities, target))
+        expected = cluster_bootstrap(terms, template)
+        assert found.estimates["SNIPS"][1:] == pytest.approx(expected, abs=0.1 * (expected[1] - expected[0]))
+        assert width(found.estimates["SNIPS"]) > 1.5 * width(blind.estimates["SNIPS"])
+        assert width(found.difference) > 1.5 * width(blind.difference)
+        assert 30.0 < found.diagnostics.effective_groups < 60.0
+        assert blind.diagnostics.effective_groups == len(log)
+
+    def test_by_whatever_name(self, templated):
+        log, template = templated
+        found = evaluate(log, "large", groups="template")
+        for groups in (template, np.array([f"t{t:02d}" for t in template])):
+            assert evaluate(log, "large", groups=groups) == found
+        by_task = evaluate(log, "large", groups="task").utility.difference
+        assert by_task.value == pytest.approx(found.utility.difference.value, abs=0.01)  # other folds
+        assert width(by_task) == pytest.approx(width(found.utility.difference), rel=0.15)
+
+    def test_rows_that_are_left_out(self, templated):
+        log, template = templated
+        told = template % 2 == 0
+        p = np.where(told, 0.5, np.nan)
+        half = evaluate(replace(log, propensities=p), "large", groups=template).utility.diagnostics
+        sizes = np.bincount(template[told])
+        assert half.effective_groups == pytest.approx(sizes.sum() ** 2 / (sizes**2).sum())
+
+    def test_few_groups_are_warned_of_and_fewer_refused(self, templated):
+        log, template = templated
+        few = evaluate(log, "large", groups=template % 20)
+        assert "\nwarning: rows hang together as in 19." in str(few)
+        found = evaluate(log, "large", groups=template % 4)
+        assert found.verdict.startswith("No answer: rows hang together as in 4.0 groups of one size, at least 5")
+        one = np.where(template < 50, 0, template)  # many, but one of them is most of the log
+        assert evaluate(log, "large", groups=one).utility.diagnostics.effective_groups < 2.0
+        assert evaluate(log, "large", groups=one).utility.value is None
+
+
+class TestGrouped:
+    def log(self, **texts):
+        n = len(next(iter(texts.values())))
+        return BanditLog(
+            arms=("a",), chosen=np.zeros(n, dtype=int), eligible=np.ones((n, 1), dtype=bool), outcomes={},
+            decided_at=np.zeros(n), **texts,
+        )  # fmt: skip
+
+    def same(self, log, by):
+        numbers = grouped(log, by)
+        return {frozenset(np.flatnonzero(numbers == k).tolist()) for k in numbers}
+
+    def test_by_session_where_there_are(self):
+        log = self.log(sessions=("x", "", "y", "x", ""), tasks=("t", "t", "u", "", "u"))
+        assert (
+            self.same(log, None) == self.same(log, "session") == {frozenset({0, 3}), *map(frozenset, ({1}, {2}, {4}))}
+        )
+        assert self.same(log, "task") == {frozenset({0, 1}), frozenset({2, 4}), frozenset({3})}
+        assert grouped(self.log(tasks=("t",)), None) is None
+
+    def test_templates(self):
+        prompts = (
+            "Classify the sentiment of this review.\nReview: Great!\nAnswer with one word, please.",
+            "Translate to French: a boat",
+            "What is the capital of France?",
+            "Classify the sentiment of this review.\nReview: It broke after 3 days.\nAnswer with one word, please.",
+            "Translate to French: tea",
+            "What is the capital of Peru?",  # the same head, as chance has it
+            "",
+            "",
+            "Classify the sentiment of this review.\nReview: see\nPros: none\nAnswer with one word, please.",
+        )
+        assert self.same(self.log(prompts=prompts), "template") == {
+            frozenset({0, 3, 8}), frozenset({1, 4}), *map(frozenset, ({2}, {5}, {6}, {7}))
+        }  # fmt: skip
+
+    @pytest.mark.parametrize(
+        ("by", "message"),
+        [
+            ("session", "the log names no session, so its rows cannot be grouped by session"),
+            ("template", "the log names no prompt, so its rows cannot be grouped by template; record it"),
+            ("prompt", "groups is 'prompt'; give 'session', 'template', 'task', or an array"),
+            (3, "groups is 3; give"),
+            (np.zeros(3, dtype=int), r"have shape \(3,\) and type int64; give the number or the name .* of the 2 rows"),
+            (np.zeros((2, 1), dtype=int), r"have shape \(2, 1\)"),
+            (np.array([0.0, np.nan]), "type float64"),
+            (np.array([True, False]), "type bool"),
+        ],
+    )
+    def test_refusals(self, by, message):
+        with pytest.raises(InvalidInputError, match=message):
+            grouped(self.log(tasks=("a", "b")), by)
+
+
+def test_command(templated, tmp_path):
+    log, _ = templated
+    path = tmp_path / "calls.jsonl"
+    rows = zip(log.chosen, log.outcomes["quality"], log.tasks, strict=True)
+    path.write_text(
+        "".join(
+            f'{{"arm": "{log.arms[k]}", "propensity": 0.5, "task": "{task}", "outcomes": {{"quality": {value}}}}}\n'
+            for k, value, task in rows
+        )
+    )
+    assert convert(open_log(path), tmp_path / "log.parquet") == len(log)
+    told = CliRunner().invoke(main, ["evaluate", str(tmp_path / "log.parquet"), "--policy", "large", "--group", "task"])
+    assert str(evaluate(log, "large", groups="task")) in told.output
+    refused = CliRunner().invoke(main, ["evaluate", str(path), "--policy", "large", "--group", "template"])
+    assert "Error: the log names no prompt" in refused.output
