@@ -18,6 +18,7 @@ from tqdm import tqdm
 from banditroute.confidence import confidence_sequence, pseudo_outcomes
 from banditroute.evaluate import (
     Interval,
+    asymptotic_sequence,
     bootstrap_interval,
     clipped,
     cross_fitted,
@@ -46,16 +47,18 @@ HEADLINES = ("SNIPS", "DR", "SNDR")
 DRAWS = 400  # of the bootstrap, fewer than by default: there are many
 LARGE = 10.0  # a weight that is clipped or switched; its square is the strength of the shrinkage
 TRUNCATION = 4.0
+LOWER_IS_BETTER = ("missed", "missed_normal", "width")
 STEPS = 200  # of a learner that is replayed
 
 
 @dataclass(frozen=True, kw_only=True)
 class World:
-    """A table as a population: contexts, the quality of every arm, and policies over all its rows."""
+    """A table as a population: contexts, quality and cost of every arm, and policies over all its rows."""
 
     table: OutcomeTable
     x: np.ndarray
     quality: np.ndarray
+    cost: np.ndarray | None
     logging: dict[str, np.ndarray]
     targets: dict[str, np.ndarray]
 
@@ -73,7 +76,10 @@ def main(*, files: list[Path], seeds: int, repetitions: int, rows: int) -> list[
     Each repetition draws prompts from the table with replacement, so that its mean is the truth, and one arm for each
     by the logging policy. `coverage` is of 95% bootstrap-t intervals, `coverage_normal` of normal ones, over the logs
     that pass the gates (`answered`). `missed` is how often a 95% confidence sequence misses at any of the 2,000 times,
-    over all logs, and `width` how wide it is in the end. `seeds` is the number of replays of a learner.
+    over all logs, and `width` how wide it is in the end. `dollars` are bounded
+    asymptotically, where the table has them: `missed` is at any time at which there are bounds, over the logs that pass
+    the gates, `bounded` how often there are any, and `missed_normal` how often a normal interval misses at
+    any of these times. `seeds` is the number of replays of a learner.
     """
     measured = _speed(rows)
     for file in files:
@@ -88,7 +94,7 @@ def main(*, files: list[Path], seeds: int, repetitions: int, rows: int) -> list[
                 measured.append(row(case, policy, "bias", values))
                 measured.append(row(case, policy, "rmse", [float(np.sqrt(np.mean(np.square(values))))]))
             else:
-                measured.append(row(case, policy, metric, values, higher_is_better=metric not in ("missed", "width")))
+                measured.append(row(case, policy, metric, values, higher_is_better=metric not in LOWER_IS_BETTER))
     return measured
 
 
@@ -108,6 +114,7 @@ def _world(table: OutcomeTable) -> World:
         table=table,
         x=x,
         quality=quality,
+        cost=table.outcomes.get("cost_usd"),
         logging={
             "uniform": uniform,
             "softmax": 0.9 * soft / soft.sum(axis=1, keepdims=True) + 0.1 * uniform,
@@ -175,6 +182,22 @@ def _one(world: World, rng: np.random.Generator) -> Iterator[tuple[str, str, str
                 sequence = "sequence/DR" if k else "sequence/IPS"
                 yield case, sequence, "missed", float(((lower > truth) | (upper < truth)).any())
                 yield case, sequence, "width", float(upper[-1] - lower[-1])
+            if world.cost is not None and answered:
+                dollars = world.cost[rows, chosen]
+                terms_usd = doubly_robust(dollars, w, chosen, target, progressive(x, chosen, dollars, arms=arms))
+                yield from _dollars(case, terms_usd, float((whole * world.cost).sum(axis=1).mean()))
+
+
+def _dollars(case: str, terms: np.ndarray, truth: float) -> Iterator[tuple[str, str, str, float]]:
+    """Bounds of a mean for all times, and intervals for one, wherever there are the former."""
+    lower, upper = asymptotic_sequence(terms)
+    there = np.isfinite(lower)
+    t = np.arange(1, len(terms) + 1)
+    mean = np.cumsum(terms) / t
+    error = np.sqrt(np.maximum(np.cumsum(terms**2) / t - mean**2, 0.0) / t)
+    yield case, "dollars", "bounded", float(there.any())
+    yield case, "dollars", "missed", float(((lower > truth) | (upper < truth)).any())
+    yield case, "dollars", "missed_normal", float((np.abs(mean - truth) > 1.96 * error)[there].any())
 
 
 def _holds(interval: Interval, truth: float) -> float:

@@ -1,6 +1,7 @@
 """Evaluation: what another policy would have had, from a log of decisions, and figures of what a policy was worth."""
 
 from banditroute.evaluate.arm_use import ArmUse, arm_use
+from banditroute.evaluate.asymptotic import asymptotic_sequence
 from banditroute.evaluate.calibration import Calibration, calibration
 from banditroute.evaluate.estimators import (
     direct_method,
@@ -26,6 +27,7 @@ __all__ = [
     "Evaluation",
     "Interval",
     "arm_use",
+    "asymptotic_sequence",
     "bootstrap_interval",
     "calibration",
     "clipped",

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from banditroute.confidence import confidence_sequence
 from banditroute.errors import InvalidInputError
+from banditroute.evaluate.asymptotic import asymptotic_sequence
 from banditroute.evaluate.estimators import direct_method, self_normalized_doubly_robust, snips
 from banditroute.evaluate.gates import Diagnostics
 from banditroute.evaluate.groups import Groups, grouped
@@ -42,7 +43,10 @@ class Comparison:
         this number of rows. None where the diagnostics refuse.
     anytime
         Bounds of the difference that hold at all times at once, also of a log whose policy learned on the way; None
-        where outcomes have no range, and for a replay.
+        for a replay, and where few outcomes without a range stand for most of the error.
+    anytime_is_asymptotic
+        Whether these hold only as nearly as a normal interval does (:func:`asymptotic_sequence`): where outcomes have
+        no range. Where they have one, the bounds hold whatever the number of rows.
     estimates
         Estimator -> the value by it: they agree where the log suffices.
     diagnostics
@@ -53,6 +57,7 @@ class Comparison:
     against: Interval | None
     difference: Interval | None
     anytime: tuple[float, float] | None
+    anytime_is_asymptotic: bool
     estimates: Mapping[str, Interval]
     diagnostics: Diagnostics
 
@@ -88,6 +93,7 @@ class Evaluation:
         rows = [("", self.policy, self.against, "difference", "at all times")]
         for name, each in (*self.objectives.items(), ("utility", self.utility)):
             always = "–" if each.anytime is None else "{:.3g} to {:.3g}".format(*each.anytime)
+            always += " (asymptotically)" if each.anytime_is_asymptotic else ""
             rows.append((name, _shown(each.value), _shown(each.against), _shown(each.difference), always))
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
@@ -234,7 +240,13 @@ def _compare(
         diagnostics = replace(diagnostics, refusals=diagnostics.refusals + refusals)
     if diagnostics.refusals:
         return Comparison(
-            value=None, against=None, difference=None, anytime=None, estimates={}, diagnostics=diagnostics
+            value=None,
+            against=None,
+            difference=None,
+            anytime=None,
+            anytime_is_asymptotic=False,
+            estimates={},
+            diagnostics=diagnostics,
         )
     x = np.zeros((len(y), 0)) if log.contexts is None else log.contexts
     predicted = cross_fitted(x, log.chosen, y, arms=len(log.arms), groups=groups, seed=seed)
@@ -251,11 +263,13 @@ def _compare(
             "SNIPS": interval(snips(y, first.weights)),
             "DM": interval(direct_method(first.target, predicted)),
         }
+    anytime = _anytime(log, first, second, y, x, *range_)
     return Comparison(
         value=interval(terms),
         against=interval(other_terms),
         difference=interval(terms - other_terms),
-        anytime=_anytime(log, first, second, y, x, *range_),
+        anytime=anytime,
+        anytime_is_asymptotic=anytime is not None and not np.isfinite(range_).all(),
         estimates=estimates,
         diagnostics=diagnostics,
     )
@@ -265,19 +279,23 @@ def _anytime(
     log: BanditLog, first: Subject, second: Subject, y: Vector, x: Vector, low: float, high: float
 ) -> tuple[float, float] | None:
     """Bounds of the difference that hold at all times."""
-    if first.replayed or second.replayed or not np.isfinite(high - low):
+    if first.replayed or second.replayed:
         return None
-    predicted = low + progressive(x, log.chosen, y - low, arms=len(log.arms))
-    below, above, reach = first.pseudo_outcomes(y, log, predicted, low, high)
-    other_below, other_above, other_reach = second.pseudo_outcomes(y, log, predicted, low, high)
-    lower, upper = confidence_sequence(
-        below - other_above,
-        above - other_below,
-        low=low - high,
-        high=high - low,
-        truncation=(reach + other_reach) / 2.0,
-    )
-    return float(lower[-1]), float(upper[-1])
+    if not np.isfinite([low, high]).all():
+        predicted = progressive(x, log.chosen, y, arms=len(log.arms))
+        lower, upper = asymptotic_sequence(first.terms(y, log, predicted) - second.terms(y, log, predicted))
+    else:
+        predicted = low + progressive(x, log.chosen, y - low, arms=len(log.arms))
+        below, above, reach = first.pseudo_outcomes(y, log, predicted, low, high)
+        other_below, other_above, other_reach = second.pseudo_outcomes(y, log, predicted, low, high)
+        lower, upper = confidence_sequence(
+            below - other_above,
+            above - other_below,
+            low=low - high,
+            high=high - low,
+            truncation=(reach + other_reach) / 2.0,
+        )
+    return (float(lower[-1]), float(upper[-1])) if np.isfinite(lower[-1]) else None
 
 
 def _verdict(policy: str, against: str, utility: Comparison) -> str:

@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 from banditroute.types import Vector
 
 _ROWS, _SHARE, _GOOD_SHARE = 100.0, 0.01, 0.10  # effective rows, and as a share of all: refused below, warned below
-_DECISIVE_ROWS = 30.0
+DECISIVE_ROWS = 30.0
+"""On fewer an error is not known."""
+
 _STANDARD_ERRORS = 3.0
 _LARGEST_SHARE = 0.10
 _GROUPS, _MANY_GROUPS = 5.0, 30.0  # refused below, warned below
@@ -122,7 +124,7 @@ def diagnose(
         warnings.append(
             f"{n:,} decisions are worth {effective:,.0f} of this policy's, less than 10%: intervals are wide"
         )
-    if decisive < _DECISIVE_ROWS:
+    if decisive < DECISIVE_ROWS:
         refusals.append(
             f"{decisive:.0f} decisions stand for most of what this policy does otherwise, at least 30 are needed; "
             f"{_MORE_TRAFFIC}"

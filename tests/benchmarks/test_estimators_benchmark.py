@@ -18,7 +18,7 @@ from benchmarks.estimators import main
 def file(tmp_path_factory):
     """100 prompts; "left" is right for six of ten of them, "right" for nine of ten."""
     rows = [
-        {"query_id": f"q{q:03d}", "prompt": f"prompt {q}", "model": model, "score": score}
+        {"query_id": f"q{q:03d}", "prompt": f"prompt {q}", "model": model, "score": score, "cost_usd": 0.001 + score}
         for q in range(100)
         for model, score in (("left", float(q % 10 < 6)), ("right", float(q % 10 > 0)))
     ]
@@ -42,6 +42,7 @@ def test_every_estimator_is_measured(file, tmp_path, monkeypatch):
                     assert rows[case, estimator, "bias"]["n"] == 4
                     assert abs(rows[case, estimator, "bias"]["mean"]) < 0.1
                 assert 0.0 <= rows[case, "SNDR", "coverage"]["mean"] <= 1.0
+                assert rows[case, "dollars", "missed"]["mean"] <= rows[case, "dollars", "bounded"]["mean"] <= 1.0
             assert rows[case, "sequence/DR", "missed"]["n"] == 4
             assert 0.0 < rows[case, "sequence/DR", "width"]["mean"] < 1.0
     assert rows["toy/LinUCB", "uniform", "quality_of_20"]["n"] == 3
@@ -57,6 +58,8 @@ def test_the_truth_is_the_tables(file):
     for seed in range(20):
         for case, policy, metric, value in estimators._one(world, np.random.default_rng(seed)):
             found.setdefault((case, policy, metric), []).append(value)
+    assert np.mean(found["toy/uniform/uniform", "dollars", "bounded"]) == 1.0
+    assert np.mean(found["toy/uniform/uniform", "dollars", "missed"]) < 0.2
     errors = found["toy/uniform/uniform", "IPS", "error"]
     assert np.mean(errors) == pytest.approx(0.0, abs=4 * np.std(errors) / np.sqrt(20))
     assert np.std(errors) == pytest.approx(np.sqrt(0.75 * 0.25 / 2000), rel=0.5)  # a coin of .75, 2,000 times

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from banditroute import EpsilonGreedy, InvalidInputError, Learner, Mixture, Objective, Preference
-from banditroute.evaluate import evaluate
+from banditroute.evaluate import asymptotic_sequence, doubly_robust, evaluate, progressive
 
 N = 3000
 
@@ -50,8 +50,29 @@ class TestAnswers:
         gap = plain.utility.difference.value - thrifty.utility.difference.value
         assert gap == pytest.approx(30.0 * (0.01 - 0.013 / 3), abs=0.02)
         assert "worse than logged" in thrifty.verdict
-        assert thrifty.utility.anytime is None  # dollars have no upper end
-        assert plain.utility.anytime is not None
+        low, high = thrifty.utility.anytime
+        assert low < thrifty.utility.difference.lower < thrifty.utility.difference.upper < high < 0.0
+        assert thrifty.utility.anytime_is_asymptotic  # dollars have no upper end
+        assert thrifty.objectives["cost_usd"].anytime_is_asymptotic
+        assert not thrifty.objectives["quality"].anytime_is_asymptotic
+        assert not plain.utility.anytime_is_asymptotic
+
+    def test_dollars_at_all_times(self, make_log):
+        """What bounds them are doubly robust terms whose predictions come from earlier rows alone."""
+        log, _ = make_log(N)
+        dollars = log.outcomes["cost_usd"] * np.random.default_rng(2).lognormal(sigma=0.5, size=N)
+        log = replace(log, outcomes={**log.outcomes, "cost_usd": dollars})
+        compared = evaluate(log, "safe").objectives["cost_usd"]
+        predicted = progressive(log.contexts, log.chosen, dollars, arms=3)
+        target = one_hot(np.full(N, 2))
+        terms = doubly_robust(dollars, 3.0 * (log.chosen == 2), log.chosen, target, predicted) - dollars
+        lower, upper = asymptotic_sequence(terms)
+        assert compared.anytime == pytest.approx((lower[-1], upper[-1]))
+        assert compared.anytime[0] < compared.difference.lower < compared.difference.upper < compared.anytime[1]
+        rare = np.where(np.arange(N) % 200, dollars, 1.0)  # fifteen of them stand for the error
+        found = evaluate(replace(log, outcomes={**log.outcomes, "cost_usd": rare}), "safe").objectives["cost_usd"]
+        assert found.value is not None
+        assert (found.anytime, found.anytime_is_asymptotic) == (None, False)
 
     def test_one_policy_against_another(self, make_log):
         log, world = make_log(N)
@@ -110,6 +131,7 @@ class TestAnswers:
         found = evaluate(log, EpsilonGreedy(epsilon=0.05))
         assert found.utility.estimates == {}
         assert found.utility.anytime is None
+        assert not found.utility.anytime_is_asymptotic
         assert found.utility.value.value > 0.65
         assert found.utility.diagnostics.rows == pytest.approx(N / 3, abs=4 * np.sqrt(N * 2 / 9))
         assert found.verdict.startswith("EpsilonGreedy(policy=Greedy(floor=0.05)) would have been better than logged")
@@ -168,7 +190,9 @@ class TestText:
         value, lower, upper = found.objectives["quality"].difference
         assert f"{value:.3g} ({lower:.3g} to {upper:.3g})" in quality
         assert cost.startswith("cost_usd  0.01 (0.01 to 0.01)")
-        assert cost.endswith("–")
+        low, high = found.objectives["cost_usd"].anytime
+        assert cost.endswith(f"{low:.3g} to {high:.3g} (asymptotically)")
+        assert "asymptotically" not in quality
         assert utility.startswith("utility   ")
         assert gap == ""
         support = found.utility.diagnostics.support
@@ -251,5 +275,5 @@ class TestRefusals:
         starred = replace(log, outcomes={**log.outcomes, "stars": np.ones(N)})
         with pytest.raises(InvalidInputError, match=r"'stars'.*declare your own"):
             evaluate(starred, "safe", prefer=Preference(stars=1.0))
-        assert evaluate(starred, "safe").objectives["stars"].anytime is None
+        assert evaluate(starred, "safe").objectives["stars"].anytime_is_asymptotic
         assert evaluate(starred, EpsilonGreedy()).objectives["stars"].value.value == 1.0  # and teaches nothing
