@@ -44,7 +44,7 @@ from banditroute.types import Preference, Request
 
 DECISIONS = 2_000
 HEADLINES = ("SNIPS", "DR", "SNDR")
-DRAWS = 400  # of the bootstrap, fewer than by default: there are many
+DRAWS = 399  # of the bootstrap, fewer than by default: there are many
 LARGE = 10.0  # a weight that is clipped or switched; its square is the strength of the shrinkage
 TRUNCATION = 4.0
 LOWER_IS_BETTER = ("missed", "missed_normal", "width")

@@ -54,6 +54,16 @@ def test_the_bootstrap_knows_skewness():
     assert high - value > 1.3 * (value - low)
 
 
+def test_of_39_draws_the_first_and_the_last_bound_95_of_100():
+    terms = np.random.default_rng(3).exponential(size=60)
+    error = terms.std() / np.sqrt(60)
+    rng = np.random.default_rng(0)
+    draws = [terms[rows] for rows in rng.integers(60, size=(39, 60))]
+    ratios = [(drawn.mean() - terms.mean()) / (drawn.std() / np.sqrt(60)) for drawn in draws]
+    expected = (terms.mean(), terms.mean() - max(ratios) * error, terms.mean() - min(ratios) * error)
+    assert bootstrap_interval(terms, repetitions=39, seed=0) == pytest.approx(expected)
+
+
 def test_many_groups_are_drawn_in_blocks():
     terms = np.random.default_rng(2).normal(size=20_000)
     np.testing.assert_allclose(bootstrap_interval(terms), normal_interval(terms), atol=0.003)
