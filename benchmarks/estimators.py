@@ -184,8 +184,11 @@ def _one(world: World, rng: np.random.Generator) -> Iterator[tuple[str, str, str
                 yield case, sequence, "width", float(upper[-1] - lower[-1])
             if world.cost is not None and answered:
                 dollars = world.cost[rows, chosen]
-                terms_usd = doubly_robust(dollars, w, chosen, target, progressive(x, chosen, dollars, arms=arms))
-                yield from _dollars(case, terms_usd, float((whole * world.cost).sum(axis=1).mean()))
+                truth_usd = float((whole * world.cost).sum(axis=1).mean())
+                some = doubly_robust(dollars, w, chosen, target, cross_fitted(x, chosen, dollars, arms=arms))
+                yield case, "dollars", "coverage", _holds(bootstrap_interval(some, repetitions=DRAWS), truth_usd)
+                some = doubly_robust(dollars, w, chosen, target, progressive(x, chosen, dollars, arms=arms))
+                yield from _dollars(case, some, truth_usd)
 
 
 def _dollars(case: str, terms: np.ndarray, truth: float) -> Iterator[tuple[str, str, str, float]]:
