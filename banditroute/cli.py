@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import click
 
@@ -168,17 +168,7 @@ def report(
 )
 @click.option("--partial", is_flag=True, help="Take queries that only some arms answered.")
 @_reading
-def simulate(
-    log: str | None,
-    config: Path | None,
-    policies: tuple[str, ...],
-    preferences: tuple[str, ...],
-    seeds: int | None,
-    warm: int | None,
-    out: Path,
-    executor: str,
-    **reading: Any,
-) -> None:
+def simulate(config: Path | None, preferences: tuple[str, ...], out: Path, executor: str, **options: Any) -> None:
     """Compare policies on LOG, a table of outcomes, beside what needs no learning; options go before --config.
 
     LOG is a file, or a folder of files; without one, and without --config, that which is shipped.
@@ -187,9 +177,8 @@ def simulate(
 
     given = read_settings(config) if config else {}
     settings = [{"name": text, "prefer": preference_of(text)} for text in preferences]
-    lists = {"policies": list(policies), "settings": settings}
-    given |= {name: value for name, value in {"log": log, **lists, **reading}.items() if value}
-    given |= {name: value for name, value in {"seeds": seeds, "warm": warm}.items() if value is not None}
+    options |= {"policies": list(options["policies"]), "settings": settings}
+    given |= {name: value for name, value in options.items() if value not in (None, [], {}) and value is not False}
     experiment = Experiment.of(given)
     _tell(experiment.environment.table.skipped)
     run(experiment, out=out, executor=executor, echo=click.echo)
@@ -271,14 +260,7 @@ def convert(log: str, out: Path, **reading: Any) -> None:
 @_reading
 @_router
 def evaluate(
-    log: str,
-    policy: str,
-    against: str,
-    prefer: Preference,
-    frozen: bool,
-    groups: Literal["session", "template", "task"] | None,
-    seed: int,
-    **reading: Any,
+    log: str, policy: str, against: str, prefer: Preference, frozen: bool, groups: Any, seed: int, **reading: Any
 ) -> None:
     """Compare a policy with what is logged in LOG (file, folder or URL); exit status 1 if the log cannot answer."""
     from banditroute.evaluate import evaluate

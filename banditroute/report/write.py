@@ -68,7 +68,9 @@ def write(
         conditions = Conditions(paging=paging)
         return _of_table(log, out, seeds=seeds, prefer=prefer, budget_usd=budget_usd, conditions=conditions)
     if paging is not None:
-        raise InvalidConfigurationError(f"{name} is a log of decisions, whose paging is over; leave out paging (--slots)")
+        raise InvalidConfigurationError(
+            f"{name} is a log of decisions, whose paging is over; leave out paging (--slots)"
+        )
     facts = {"log": name, "decisions": f"{len(log):,}", "arms": ", ".join(log.arms), "preference": str(prefer)}
     sections = logged(log, prefer=prefer, budget_usd=budget_usd)
     return page(out, title="Decisions and outcomes", facts=facts, sections=sections)
