@@ -76,10 +76,10 @@ def main(*, files: list[Path], seeds: int, repetitions: int, rows: int) -> list[
     Each repetition draws prompts from the table with replacement, so that its mean is the truth, and one arm for each
     by the logging policy. `coverage` is of 95% bootstrap-t intervals, `coverage_normal` of normal ones, over the logs
     that pass the gates (`answered`). `missed` is how often a 95% confidence sequence misses at any of the 2,000 times,
-    over all logs, and `width` how wide it is in the end. `dollars` are bounded
-    asymptotically, where the table has them: `missed` is at any time at which there are bounds, over the logs that pass
-    the gates, `bounded` how often there are any, and `missed_normal` how often a normal interval misses at
-    any of these times. `seeds` is the number of replays of a learner.
+    over all logs, and `width` how wide it is in the end. `dollars` are bounded asymptotically, where the table has them
+    of every arm: `missed` is at any time at which there are bounds, over the logs that pass the gates, `bounded` how
+    often there are any, and `missed_normal` how often a normal interval misses at any of these times. `seeds` is the
+    number of replays of a learner.
     """
     measured = _speed(rows)
     for file in files:
@@ -101,7 +101,7 @@ def main(*, files: list[Path], seeds: int, repetitions: int, rows: int) -> list[
 def _world(table: OutcomeTable) -> World:
     """Policies from a ridge regression on half of the prompts: sharp, soft, and blind to the prompt."""
     x = TextFeatures().transform([Request(text=prompt) for prompt in table.prompts])
-    quality = table.outcomes["quality"]
+    quality, cost = table.outcomes["quality"], table.outcomes.get("cost_usd")
     n, arms = quality.shape
     z = np.hstack([np.ones((n, 1)), (x - x.mean(axis=0)) / np.maximum(x.std(axis=0), 1e-9)])
     half = np.random.default_rng(0).permutation(n)[: n // 2]
@@ -114,7 +114,7 @@ def _world(table: OutcomeTable) -> World:
         table=table,
         x=x,
         quality=quality,
-        cost=table.outcomes.get("cost_usd"),
+        cost=None if cost is None or np.isnan(cost).any() else cost,
         logging={
             "uniform": uniform,
             "softmax": 0.9 * soft / soft.sum(axis=1, keepdims=True) + 0.1 * uniform,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -62,8 +62,31 @@ class LogFile:
         InvalidInputError
             For a file that cannot be read, and for the first row that cannot be used, with its file and number.
         """
-        for reading in self.readings:
-            yield from self.format.read(reading)
+        if self.format is DECISIONS and len(self.readings) > 1:
+            yield from _each_once(self.readings)
+        else:
+            for reading in self.readings:
+                yield from self.format.read(reading)
+
+
+def _each_once(readings: Sequence[Reading]) -> Iterator[pyarrow.Table]:
+    """Decisions of files without those of earlier ones: a prune that was interrupted exports some again.
+
+    Our ids rise, within a file and from one beginning to the next, so that only those beyond the beginning of the file
+    before have to be remembered.
+    """
+    earlier: set[str] = set()
+    for reading in readings:
+        own: set[str] = set()
+        for table in DECISIONS.read(reading):
+            ids = table["id"].to_pylist()
+            fresh = [id not in earlier for id in ids]
+            for _ in range(len(ids) - sum(fresh)):
+                reading.damage.leave_out("decision that an earlier file has")
+            own.update(id for id in ids if id is not None)
+            yield table.filter(fresh)
+        first = min(own, default="")
+        earlier = {id for id in earlier if id >= first} | own
 
 
 def open_log(

@@ -106,6 +106,21 @@ class TestPruned:
         assert (len(log), log.skipped) == (499, {"propensity": 1})
 
 
+def test_what_an_interrupted_prune_exports_again_is_read_once(places, tmp_path):
+    whole = pq.read_table(places[1])
+    for begin, end in ((0, 250), (100, 400), (400, 600)):
+        pq.write_table(whole[begin:end], tmp_path / f"{whole['id'][begin]}-{whole['id'][end - 1]}.parquet")
+    log = open_log(tmp_path)
+    read = pa.concat_tables(log.tables())
+    assert read.drop_columns("task").equals(whole)
+    assert log.skipped == {"decision that an earlier file has": 150}
+
+
+def test_decisions_without_an_id_are_not_one(folder):
+    row = {"arm": "a", "outcomes": {}}
+    assert len(read_log(folder({"1": [row, row], "2": [row]}))) == 3
+
+
 def test_files_come_in_the_order_of_their_names_whatever_they_are_packed_in(folder):
     line = json.dumps({**CALL, "model": "packed"}).encode()
     made = folder(
