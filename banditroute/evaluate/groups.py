@@ -56,8 +56,8 @@ def grouped(log: BanditLog, by: Groups) -> NDArray[np.intp] | None:
             )
         return np.unique(by, return_inverse=True)[1]
     texts = {"session": log.sessions, "template": log.prompts, "task": log.tasks}
-    by = by or "session"
-    if by not in texts:
+    by = "session" if by is None else by
+    if not isinstance(by, str) or by not in texts:
         raise InvalidInputError(f"groups is {by!r:.80}; give {', '.join(map(repr, texts))}, or an array (n,)")
     if (names := texts[by]) is None:
         what = "prompt" if by == "template" else by
