@@ -1,4 +1,4 @@
-"""Replay by arms that say something of themselves: size, a published score."""
+"""Replay by arms that say something of themselves: their size, and by a published score what to expect of them."""
 
 from __future__ import annotations
 
@@ -21,13 +21,17 @@ POLICY = "banditroute/descriptors"
 
 
 def described(path: Path, names: tuple[str, ...]) -> list[Arm] | None:
-    """The arms with what the file ``path`` says of them; None where it does not say anything of one."""
+    """The arms with what the file ``path`` says of them; None where it does not say anything of one.
+
+    ``quality`` is what to expect, any other number describes.
+    """
     said = json.loads(path.read_text())
     if not isinstance(said, dict):
         raise click.UsageError(f"{path.name} holds no JSON object of model -> descriptors")
     if not set(names) <= said.keys():
         return None
-    return [Arm(name=name, descriptors=said[name]) for name in names]
+    expected = {name: {"quality": said[name].pop("quality")} for name in names if "quality" in said[name]}
+    return [Arm(name=name, descriptors=said[name], expected=expected.get(name, {})) for name in names]
 
 
 def replays(table: OutcomeTable, x: np.ndarray, arms: list[Arm], seeds: int) -> Iterator[Trace]:

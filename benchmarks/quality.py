@@ -49,7 +49,7 @@ FULL_INFORMATION = {"ridge_full": full_information.ridge, "knn_full": full_infor
             "--descriptors",
             type=click.Path(exists=True, dir_okay=False, path_type=Path),
             default=described.DESCRIPTORS,
-            help="JSON: model -> name -> number. Default: sizes and published scores of some models.",
+            help="JSON: model -> name -> number, quality being what to expect. Default: sizes and published scores.",
         ),
     ],
 )

@@ -50,6 +50,7 @@ from banditroute.beliefs.linear import Linear, LinearBelief
 from banditroute.types import Arm, Vector
 
 _GUESS = 0.25  # of an observation: enough to begin with, little enough to give way to the first arms that are known
+_OPEN_PRECISION, _SAID_PRECISION = 4.0, 16.0  # of an arm's average, about that of all and about what was expected
 _EXPECTED_PRECISION = 1.0  # the slope of what was expected is 1, give or take half
 _SCALES = (4.0, 16.0, 64.0, 256.0, 1024.0)  # precisions of the features that are tried, for each of them
 _CLEARLY = 15.0  # nats: outcomes are not quite normal, nor of one noise
@@ -64,9 +65,11 @@ class Hybrid(Linear):
     ----------
     feature_precision, intercept_precision
         Prior precision of what an arm's weights add to the shared ones, in units of the noise: how many observations
-        it takes for a feature of size 1 to earn half its weight. Above 0. None: ``64 (d - 1)``, or ``4 (d - 1)`` for
-        objectives without a guess of their noise, which depend on the request more than quality does; unless what was
-        learned before the start says clearly that it is another of 4, 16, 64, 256 and 1024 times ``d - 1``.
+        it takes for a feature of size 1 to earn half its weight. Above 0. None, of features: ``64 (d - 1)``, or
+        ``4 (d - 1)`` for objectives without a guess of their noise, which depend on the request more than quality does;
+        unless what was learned before the start says clearly that it is another of 4, 16, 64, 256 and 1024 times
+        ``d - 1``. None, of the intercept: 4, or 16 for an objective of which arms say what to expect, one more and
+        another less, for then less is left open.
     shared_precision
         The same of the shared weights. None: a 32nd of ``feature_precision``.
     noise, noise_strength, half_life_requests, half_life_seconds
@@ -86,7 +89,6 @@ class Hybrid(Linear):
     True
     """
 
-    intercept_precision: float = 4.0
     shared_precision: float | None = None
 
     def _belief(self) -> type[LinearBelief]:
@@ -157,7 +159,8 @@ class HybridBelief(LinearBelief):
     def _prior_precision(self, objective: str) -> Vector:
         features = self._spec.feature_precision or self._scale(objective) * (self._dimension - 1)
         precision = np.full(self._dimension, float(features))
-        precision[-1] = self._spec.intercept_precision
+        begin = _SAID_PRECISION if self._z[:, self._columns == objective].any() else _OPEN_PRECISION
+        precision[-1] = self._spec.intercept_precision or begin
         return precision
 
     def _known_size(self, objective: str) -> bool:

@@ -55,7 +55,8 @@ class Linear:
         together begin with a quarter of the variance of the noise, however many they are; features of another size
         should be scaled to it.
     intercept_precision
-        The same of the bias. Above 0; small, so that an arm's average is learned before what the context adds.
+        The same of the bias. Above 0; small, so that an arm's average is learned before what the context adds. None:
+        1.
     noise
         Known standard deviation of single outcomes by objective, in its unit; None: learned from feedback.
     noise_strength
@@ -78,7 +79,7 @@ class Linear:
     """
 
     feature_precision: float | None = None
-    intercept_precision: float = 1.0
+    intercept_precision: float | None = None
     noise: Mapping[str, float] | None = None
     noise_strength: float = 4.0
     half_life_requests: float | None = None
@@ -190,7 +191,7 @@ class LinearBelief:
     def _prior_precision(self, objective: str) -> Vector:
         """The diagonal of ``Lambda`` for an objective ``(d,)``."""
         precision = np.full(self._dimension, float(self._spec.feature_precision or 4.0 * (self._dimension - 1)))
-        precision[-1] = self._spec.intercept_precision
+        precision[-1] = self._spec.intercept_precision or 1.0
         return precision
 
     def _prior_mean(self, objective: str, k: int) -> float:

@@ -126,5 +126,6 @@ class LogisticBelief(HybridBelief):
         n, sums = self._n[j], self._sums[j]
         guess = self._priors[self._objectives[j]].mean or 0.0
         average = (float(sums.sum()) + _GUESS * guess) / (float(n.sum()) + _GUESS)
-        rates: Vector = (sums + self._spec.intercept_precision * average) / (n + self._spec.intercept_precision)
+        bias = float(self._precision[self._group_of[j]][-1])
+        rates: Vector = (sums + bias * average) / (n + bias)
         return rates

@@ -59,8 +59,8 @@ def test_a_weight_counts_as_so_many_observations():
     again = spec.start(
         arms=["a"], dimension=2, priors={"quality": Prior(mean=0.5, noise=0.4)}, statistics=live.statistics()
     )
-    s = np.eye(2) * [1.0, spec.intercept_precision] + 1.75 * np.outer(x, x)
-    b = (0.25 * 0.9 + 1.5 * 0.1) * x + spec.intercept_precision * 0.5 * np.array([0.0, 1.0])
+    s = np.eye(2) * [1.0, 1.0] + 1.75 * np.outer(x, x)
+    b = (0.25 * 0.9 + 1.5 * 0.1) * x + 1.0 * 0.5 * np.array([0.0, 1.0])
     for belief in (live, again):
         assert belief.counts("quality") == pytest.approx([1.75])
         np.testing.assert_allclose(belief.predict(x).means, [[np.linalg.solve(s, b) @ x]], rtol=1e-12)

@@ -155,6 +155,16 @@ def test_expected_outcomes_are_where_arms_begin():
     assert belief.predict(np.ones(1)).means[0] == pytest.approx([8.0, 2.0], rel=0.1)
 
 
+@pytest.mark.parametrize(
+    ("said", "precision"), [([0.8, 0.4], 16.0), ([0.8, None], 4.0), ([0.8, 0.8], 4.0), ([None, None], 4.0)]
+)
+def test_what_arms_say_to_expect_leaves_less_open(said, precision):
+    arms = [Arm(name=str(k), expected={} if each is None else {"quality": each}) for k, each in enumerate(said)]
+    belief = Hybrid(noise={"quality": 0.4}).start(arms=arms, dimension=2, priors=QUALITY)
+    belief.watch(["quality"])
+    assert belief.predict(np.array([0.3, 1.0])).average_spreads == pytest.approx(0.4 / math.sqrt(precision))
+
+
 @pytest.mark.parametrize("settings", [{"half_life_requests": 50.0}, {"half_life_seconds": 500.0}])
 @pytest.mark.parametrize("spec", [Linear, Hybrid])
 def test_what_is_forgotten_follows_a_change_and_online_is_the_fold(spec, settings):

@@ -13,11 +13,11 @@ from benchmarks.described import DESCRIPTORS, described, replays
 
 def test_arms_with_what_a_file_says_of_them(tmp_path):
     path = tmp_path / "said.json"
-    path.write_text(json.dumps({"small": {"size_billions": 8}, "large": {"size_billions": 70, "mmlu": 0.8}}))
+    path.write_text(json.dumps({"small": {"size_billions": 8}, "large": {"size_billions": 70, "mmlu": 0.8, "quality": 0.9}}))
     arms = described(path, ("large", "small"))
-    assert [(arm.name, dict(arm.descriptors)) for arm in arms] == [
-        ("large", {"size_billions": 70, "mmlu": 0.8}),
-        ("small", {"size_billions": 8}),
+    assert [(arm.name, dict(arm.descriptors), dict(arm.expected)) for arm in arms] == [
+        ("large", {"size_billions": 70, "mmlu": 0.8}, {"quality": 0.9}),
+        ("small", {"size_billions": 8}, {}),
     ]
     assert described(path, ("large", "other")) is None
     path.write_text("[]")
@@ -28,7 +28,7 @@ def test_arms_with_what_a_file_says_of_them(tmp_path):
 def test_what_is_shipped_can_be_used():
     names = tuple(name for name in json.loads(DESCRIPTORS.read_text()) if name != "about")
     arms = described(DESCRIPTORS, names)
-    assert all("size_billions" in arm.descriptors for arm in arms)
+    assert all("size_billions" in arm.descriptors and "quality" in arm.expected for arm in arms)
 
 
 def test_a_replay_is_reproducible_and_learns():
