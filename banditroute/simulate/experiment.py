@@ -156,7 +156,8 @@ def run(experiment: Experiment, *, out: Path, executor: str, echo: Callable[[str
         setting.conditions.check(experiment.environment.table)  # all of them, before the first takes its time
     for setting in experiment.settings:
         results[setting.name] = rows = _compare(experiment, setting, out / "cells", executor)
-        echo(f"{setting.name}: {setting.prefer}, {experiment.seeds} seeds\n\n{spread_table(rows)}\n")
+        title = ": ".join(dict.fromkeys([setting.name, str(setting.prefer)]))  # one is not named: it is its preference
+        echo(f"{title}, {experiment.seeds} seeds\n\n{spread_table(rows)}\n")
     echo("mean, std and worst: of the utility per request, over seeds. regret: utility lost over the pass against the")
     echo("best single arm in hindsight (negative: gained). best arm per task and oracle know what no router knows.")
     _write(experiment, results, out)
