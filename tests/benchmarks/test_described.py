@@ -13,7 +13,9 @@ from benchmarks.described import DESCRIPTORS, described, replays
 
 def test_arms_with_what_a_file_says_of_them(tmp_path):
     path = tmp_path / "said.json"
-    path.write_text(json.dumps({"small": {"size_billions": 8}, "large": {"size_billions": 70, "mmlu": 0.8, "quality": 0.9}}))
+    path.write_text(
+        json.dumps({"small": {"size_billions": 8}, "large": {"size_billions": 70, "mmlu": 0.8, "quality": 0.9}})
+    )
     arms = described(path, ("large", "small"))
     assert [(arm.name, dict(arm.descriptors), dict(arm.expected)) for arm in arms] == [
         ("large", {"size_billions": 70, "mmlu": 0.8}, {"quality": 0.9}),
