@@ -35,8 +35,10 @@ from banditroute import (
     TextFeatures,
     ThompsonSampling,
 )
+from banditroute.adapters import AdapterBackend, AdapterCache, AdapterSpec, Capacity, SimulatedBackend, lru
 from banditroute.beliefs import Linear
 from banditroute.energy import EnergyMeter, find_counters
+from banditroute.evaluate import Comparison, Evaluation, Interval, asymptotic_sequence, bootstrap_interval, evaluate
 from banditroute.features import (
     ClusterTracker,
     Codebook,
@@ -54,8 +56,11 @@ from banditroute.policies import UCB, Mixture, Policy, Uniform
 from banditroute.rewards import ModelPrice, Scaled, Usage, equal_worth, genai_price, greenserv
 from banditroute.signals import exact_match
 from banditroute.simulate.bandit_log import BanditLog
-from banditroute.simulate.logs import OutcomeTable
+from banditroute.simulate.conditions import Channel, Conditions
+from banditroute.simulate.logs import OutcomeTable, read_outcomes
 from banditroute.simulate.readers import convert, open_log, read_log
+from banditroute.simulate.replay import Trace, replay
+from banditroute.simulate.slots import AdapterSlots
 from banditroute.store import Event, Fold, Join, Learn, Memory, Served, Store, Ticket, Told
 from banditroute.types import Tally
 
@@ -278,6 +283,35 @@ def arms_and_logs(router: Router) -> None:
     assert_type(log, BanditLog)
     assert_type(log.propensities, NDArray[np.float64] | None)
     assert_type(convert(open_log("routes.db", router="default"), "log.parquet"), int)
+
+
+async def adapters() -> None:
+    backend = SimulatedBackend(capacity=Capacity(slots=2, staging_slots=1))
+    assert_type(isinstance(backend, AdapterBackend), bool)
+    cache = AdapterCache(backend=backend, control=lru)
+    law = AdapterSpec(name="law", path="adapters/law", size_bytes=1)
+    router = Router(arms=[Arm(name="law", adapter=law)], features=1, adapters=cache)
+    with router.route([0.5]).lease() as served:
+        assert_type(served, Decision)
+    async with router.route([0.5]).lease() as served:
+        assert_type(served.paging.expected_seconds if served.paging else 0.0, float)
+    for decision in cache.prefetch([served]):
+        assert_type(decision, Decision)
+    assert_type(cache.resident, frozenset[str])
+
+
+def offline(log: BanditLog, features: NDArray[np.float64]) -> None:
+    found = evaluate(log, "linucb(alpha=1)", prefer=Preference(quality=1), groups="session")
+    assert_type(found, Evaluation)
+    assert_type(found.utility, Comparison | None)
+    assert_type(bootstrap_interval(features), Interval)
+    lower, _ = asymptotic_sequence(features)
+    assert_type(lower, NDArray[np.float64])
+    late = Conditions(feedback={"quality": Channel(loss=0.5)}, paging=AdapterSlots(slots=1, load_seconds=0.4))
+    table = read_outcomes("outcomes.parquet")
+    trace = replay(table, features, learner=LinUCB(), prefer=Preference(quality=1), seed=0, conditions=late)
+    assert_type(trace, Trace)
+    assert_type(trace.paged_seconds, NDArray[np.float64] | None)
 
 
 def errors(router: Router) -> str:
