@@ -7,6 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 from banditroute.beliefs.hybrid import Hybrid
+from banditroute.beliefs.linear import Linear
+from banditroute.beliefs.logistic import Logistic
 from banditroute.errors import InvalidConfigurationError
 from banditroute.learners import EpsilonGreedy, Learner, LinUCB, SquareCB, ThompsonSampling
 
@@ -18,6 +20,9 @@ LEARNERS: dict[str, Callable[..., Learner]] = {
 }
 """Name -> learner."""
 
+BELIEFS: dict[str, Callable[..., Linear]] = {"hybrid": Hybrid, "linear": Linear, "logistic": Logistic}
+"""Name -> belief."""
+
 _OF_THE_BELIEF = {"half_life": "half_life_requests", "half_life_seconds": "half_life_seconds"}
 """Option -> parameter of the belief."""
 
@@ -25,18 +30,20 @@ _OF_THE_BELIEF = {"half_life": "half_life_requests", "half_life_seconds": "half_
 def learner_of(spec: str) -> Learner:
     """The learner that ``name`` or ``name(option=number, ...)`` names.
 
-    Options are those of the learner that take a number, and ``half_life``, in requests, or ``half_life_seconds`` of
-    its belief.
+    Options are those of the learner that take a number; ``belief``, one of ``hybrid`` (the default), ``linear`` and
+    ``logistic``; and ``half_life``, in requests, or ``half_life_seconds`` of the belief.
 
     Raises
     ------
     InvalidConfigurationError
-        For another name or option, or anything but numbers.
+        For another name or option, or anything but numbers and the name of a belief.
 
     Examples
     --------
     >>> learner_of("thompson(floor=0.01, half_life_seconds=3600)")
     ThompsonSampling(policy=Thompson(scale=0.8, floor=0.01))
+    >>> learner_of("linucb(belief=linear, context_exploration=1)").belief == Linear()  # as in the paper
+    True
     """
     name, bracket, rest = spec.strip().partition("(")
     if name not in LEARNERS:
@@ -45,14 +52,22 @@ def learner_of(spec: str) -> Learner:
         call = ast.parse(f"f({rest}" if bracket else "f()", mode="eval").body
         if not isinstance(call, ast.Call) or call.args:
             raise ValueError("options need a name")
-        options: dict[str, Any] = {str(option.arg): ast.literal_eval(option.value) for option in call.keywords}
-        if belief := {name: options.pop(option) for option, name in _OF_THE_BELIEF.items() if option in options}:
-            options["belief"] = Hybrid(**belief)
+        given = {str(option.arg): option.value for option in call.keywords}
+        belief = _belief(given.pop("belief", ast.Name("hybrid")))
+        options: dict[str, Any] = {option: ast.literal_eval(value) for option, value in given.items()}
+        ages = {name: options.pop(option) for option, name in _OF_THE_BELIEF.items() if option in options}
+        options["belief"] = belief(**ages)
         return LEARNERS[name](**options)
     except (SyntaxError, TypeError, ValueError) as error:
         raise InvalidConfigurationError(
             f"{spec!r} is no learner ({error}); give a name with options, such as 'linucb(alpha=1.5)'"
         ) from error
+
+
+def _belief(value: ast.expr) -> Callable[..., Linear]:
+    if not isinstance(value, ast.Name) or value.id not in BELIEFS:
+        raise ValueError(f"{ast.unparse(value)} is no belief; there are {', '.join(BELIEFS)}")
+    return BELIEFS[value.id]
 
 
 def preference_of(spec: str) -> dict[str, float]:

@@ -3,6 +3,7 @@
 import pytest
 
 from banditroute import InvalidConfigurationError, Learner
+from banditroute.beliefs import Hybrid, Linear, Logistic
 from banditroute.specs import LEARNERS, learner_of
 
 
@@ -19,6 +20,12 @@ def test_options():
     assert learner_of("epsilon_greedy(epsilon=0.2)").policy.floor == 0.2
     assert learner_of("thompson(half_life=2000)").belief.half_life_requests == 2000
     assert isinstance(learner_of("thompson(half_life_seconds=60, scale=1)"), Learner)
+
+
+def test_beliefs():
+    assert learner_of("linucb(belief=linear, alpha=1)").belief == Linear()
+    assert learner_of("linucb(belief=hybrid)").belief == learner_of("linucb").belief == Hybrid()
+    assert learner_of("thompson(half_life=9, belief=logistic)").belief == Logistic(half_life_requests=9)
 
 
 @pytest.mark.parametrize(
@@ -42,6 +49,10 @@ def test_options():
         "thompson(half_life=1, half_life_seconds=1)",
         "thompson(half_life_seconds=0)",
         "linucb(alpha=1\x00)",
+        "linucb(belief=linucb)",
+        "linucb(belief='linear')",
+        "linucb(belief=linear())",
+        "linucb(alpha=linear)",
     ],
 )
 def test_refusals(spec):
