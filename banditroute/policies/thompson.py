@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -60,7 +61,8 @@ def best_probabilities(means: Vector, spreads: Vector) -> Vector:
 
     With the distribution functions ``F_k``, ``P(k is best) = integral of prod_{j != k} F_j dF_k``. All arms share one
     grid that holds quantiles of every arm, so that narrow and wide arms are resolved alike; each cell adds its increase
-    of ``F_k`` times the mean of the product at its two ends. Within 0.006 of the truth, on average within 0.001.
+    of ``F_k`` times the mean of the product at its two ends. Within 0.006 of the truth, on average within 0.001; two
+    arms exactly, by their difference.
 
     Parameters
     ----------
@@ -80,16 +82,20 @@ def best_probabilities(means: Vector, spreads: Vector) -> Vector:
     reach = _REACH * spreads
     lowest = (means - reach).max()  # below it, some arm is (nearly) sure to be higher
     able = (means + reach >= lowest).nonzero()[0]
-    count = len(able)
-    if count < len(means):
-        result = np.zeros(len(means))
-        result[able] = 1.0 if count == 1 else _best(means[able], spreads[able], lowest)
-        return result
-    return _best(means, spreads, lowest)
+    if len(able) == len(means):
+        return _best(means, spreads, lowest)
+    result = np.zeros(len(means))
+    result[able] = _best(means[able], spreads[able], lowest)
+    return result
 
 
 def _best(means: Vector, spreads: Vector, lowest: float) -> Vector:
-    """The quadrature over two arms or more, from ``lowest`` upwards."""
+    """The same of arms that have a chance; the quadrature begins at ``lowest``."""
+    if len(means) == 1:
+        return np.ones(1)
+    if len(means) == 2:
+        worse = math.erfc((means[0] - means[1]) / math.sqrt(2.0 * spreads.dot(spreads))) / 2.0
+        return np.array([1.0 - worse, worse])
     center, spread = means[:, None], spreads[:, None]
     grid = (center + spread * _quantiles(len(means))).ravel()
     np.maximum(grid, lowest, out=grid)

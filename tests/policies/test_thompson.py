@@ -50,11 +50,13 @@ def quadrature(means, spreads):
 def test_two_arms_have_a_closed_form(means, spreads):
     """P(1 beats 2) = Phi((m1 - m2) / sqrt(s1^2 + s2^2)); (1, 0), (3, 4) gives Phi(1/5) = 0.579."""
     first = ndtr((means[0] - means[1]) / math.hypot(*spreads))
-    assert best(means, spreads) == pytest.approx([first, 1.0 - first], abs=ACCURACY)
+    assert best(means, spreads) == pytest.approx([first, 1.0 - first], abs=1e-6)
+    both = best((*means, min(means) - 100.0 * max(spreads)), (*spreads, max(spreads)))  # and a third without a chance
+    assert both == pytest.approx([first, 1.0 - first, 0.0], abs=1e-6)
 
 
 def test_a_worked_example_of_two_arms():
-    assert best((1.0, 0.0), (3.0, 4.0)) == pytest.approx([0.5793, 0.4207], abs=ACCURACY)
+    assert best((1.0, 0.0), (3.0, 4.0)) == pytest.approx([0.5793, 0.4207], abs=5e-5)
 
 
 @pytest.mark.parametrize(
