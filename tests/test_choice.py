@@ -47,7 +47,9 @@ def chooser(learner, arms=("a", "b", "c", "d"), seed=0, objectives=()):
             tallies={},
             add_tally=lambda budget, tally: None,
         ),
-        pager=Pager(arms=arms, cache=None, switching={}, instead=never, states={}, put_state=lambda name, blob: None),
+        pager=Pager(
+            arms=arms, cache=None, switching={}, instead=never, note=never, states={}, put_state=lambda name, blob: None
+        ),
         features_version="1",
         dimension=3,
         memory=Memory(statistics={}, pending=[], decisions=0, feedback=0),
