@@ -47,6 +47,20 @@ def reported(values: Mapping[str, _T]) -> dict[str, _T]:
     return {name: value for name, value in values.items() if name != PAGING}
 
 
+def objective_of(name: str) -> str | None:
+    """Of which objective the outcome of this name is one, its decision's own or a session's; None for a comparison.
+
+    Examples
+    --------
+    >>> objective_of("quality"), objective_of("quality of 3"), objective_of("preferred to 0f")
+    ('quality', 'quality', None)
+    """
+    if name.startswith((PREFERRED_TO, PASSED_OVER_FOR)):
+        return None
+    objective, share, count = name.partition(SHARE_OF)
+    return objective if share and count.isdigit() else name
+
+
 def new_outcomes(feedback: Feedback, recorded: Mapping[str, float]) -> dict[str, float]:
     """The values of ``feedback`` that are not ``recorded`` yet.
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from banditroute.errors import InvalidInputError
 from banditroute.simulate.bandit_log import BanditLog
 from banditroute.simulate.readers.form import encoded, entries, flat
+from banditroute.store.outcomes import objective_of
 from banditroute.types import Vector
 
 if TYPE_CHECKING:
@@ -107,13 +108,16 @@ class Assembly:
     def _add_outcomes(self, table: pyarrow.Table) -> None:
         parents, keys, values = entries(table["outcomes"])
         names, codes = np.unique(keys.astype(str), return_inverse=True)
-        if len({*self._outcomes, *names.tolist()}) > _MOST_OBJECTIVES:
+        objectives = [objective_of(name) for name in names.tolist()]
+        if len({*self._outcomes, *objectives} - {None}) > _MOST_OBJECTIVES:
             raise InvalidInputError(
                 f"{self._name} has more than {_MOST_OBJECTIVES:,} different objectives; are their names the right ones?"
             )
-        for code, name in enumerate(names.tolist()):
-            here = codes == code
-            self._outcomes.setdefault(name, []).append((parents[here] + self._n, values[here]))
+        # A decision's own outcome comes last, and so before its session's.
+        for code in sorted(range(len(names)), key=lambda code: names[code] == objectives[code]):
+            if (objective := objectives[code]) is not None:
+                here = codes == code
+                self._outcomes.setdefault(objective, []).append((parents[here] + self._n, values[here]))
 
     def _codes(self, names: pyarrow.ChunkedArray) -> NDArray[np.intp]:
         distinct, codes = encoded(names)

@@ -209,6 +209,29 @@ def test_every_damage_is_told_with_its_row(write, field, changes):
     assert (len(log), log.skipped) == (2, {field: 1})
 
 
+def test_comparisons_are_no_objectives_and_sessions_have_theirs(tmp_path):
+    path = tmp_path / "routes.db"
+    with Router(arms=["a", "b"], features=1, store=SQLStore(f"sqlite:///{path}"), seed=0) as router:
+        made = [router.route([0.5], session=f"session {i // 2}") for i in range(6)]
+        router.compare(made[0].id, made[1].id)
+        router.feedback(session="session 1", quality=0.75)
+        router.feedback(made[3].id, quality=0.25)
+        router.feedback(made[4].id, quality=1.0)
+        router.feedback(session="session 2", quality=0.5)
+    log = read_log(path)
+    assert list(log.outcomes) == ["quality"]
+    in_order = np.argsort([each.id for each in made])
+    expected = np.array([np.nan, np.nan, 0.75, 0.25, 1.0, 0.5])
+    np.testing.assert_array_equal(log.outcomes["quality"], expected[in_order])
+    convert(open_log(path), tmp_path / "log.parquet")  # with all that was reported
+    assert "preferred to" in str(pq.read_table(tmp_path / "log.parquet")["outcomes"].to_pylist())
+
+
+def test_more_comparisons_than_there_may_be_objectives(write):
+    compared = [row(outcomes={"quality": 1.0, f"preferred to {n:032x}": 0.5}) for n in range(1500)]
+    assert list(read_log(write(compared)).outcomes) == ["quality"]
+
+
 @pytest.mark.parametrize("skip_bad", [False, True])
 def test_where_no_row_names_its_arm_there_is_no_log(write, skip_bad):
     with pytest.raises(InvalidInputError, match=r"row 1: arm is |no rows that can be used"):
