@@ -142,11 +142,10 @@ class HybridBelief(LinearBelief):
         """``log p(y)`` of what was learned of an objective, but for a constant."""
         j = self._objectives.index(objective)
         g = int(self._group_of[j])
-        size = self._size(j)
-        unit = np.where(size > 0.0, size, 1.0)
-        right = self._right(g, j, 1.0 / unit)
+        own, rss, _ = self._relative(j)
+        right = self._right(g, j, own)
         begin, start, shared = self._begin(j), self._shared_precision(g), self._shared[g]
-        left = float((self._rss[j] / (unit * unit)).sum() + start @ (begin * begin) - right @ shared @ right)
+        left = float(rss.sum() + start @ (begin * begin) - right @ shared @ right)
         log_det = float(self._information[g].sum() - np.linalg.slogdet(shared)[1] - np.log(start).sum())
         nu, guess = self._spec.noise_strength, self._priors.get(objective, _NO_PRIOR).noise or 1.0
         n = float(self._n[j].sum())
@@ -159,8 +158,8 @@ class HybridBelief(LinearBelief):
     def _prior_precision(self, objective: str) -> Vector:
         features = self._spec.feature_precision or self._scale(objective) * (self._dimension - 1)
         precision = np.full(self._dimension, float(features))
-        begin = _SAID_PRECISION if self._z[:, self._columns == objective].any() else _OPEN_PRECISION
-        precision[-1] = self._spec.intercept_precision or begin
+        usual = _SAID_PRECISION if self._z[:, self._columns == objective].any() else _OPEN_PRECISION
+        precision[-1] = self._spec.intercept_precision or usual
         return precision
 
     def _known_size(self, objective: str) -> bool:
@@ -203,11 +202,8 @@ class HybridBelief(LinearBelief):
         k = len(inverse)
         self._common[g] = np.square(inverse[:, -1, -1]) * (bias * bias * shared[d - 1, d - 1])
         for j in self._members[g]:
-            known_size = self._known_size(self._objectives[j])
-            size = self._ones if known_size else self._size(j)
-            share = self._ones if known_size else 1.0 / np.where(size > 0.0, size, 1.0)
-            own = self._own[j] if known_size else self._own[j] * share[:, None]
-            weights = shared.dot(self._right(g, j, share))
+            own, rss, size = self._relative(j)
+            weights = shared.dot(self._right(g, j, own))
             beta = weights[:d]
             pull = precision * beta  # Lambda beta_k = pull + offset_k e_bias
             theta = np.add(own, inverse.reshape(k * d, d).dot(pull).reshape(k, d), out=self._theta[j])
@@ -217,11 +213,10 @@ class HybridBelief(LinearBelief):
                 moved = offset[:, None] * inverse[:, :, -1]
                 theta += moved
                 twice += offset * (2.0 * beta[-1] + offset / bias) - moved @ pull - offset * (theta + own)[:, -1]
-            if not known_size:
+            if size is not None:
                 theta *= size[:, None]
-            rss = self._rss[j] * (share * share) + twice
             guess = self._priors.get(self._objectives[j], _NO_PRIOR).noise or 1.0
-            self._scatter(j, rss, guess, bias, None if known_size else size)
+            self._scatter(j, rss + twice, guess, bias, size)
 
     def _begin(self, j: int) -> Vector:
         """What is expected of the shared weights of an objective ``(p,)``."""
@@ -232,11 +227,11 @@ class HybridBelief(LinearBelief):
         begin[d:] = self._columns == self._objectives[j]
         return begin
 
-    def _right(self, g: int, j: int, share: Vector) -> Vector:
-        """What ``P^-1`` turns into the shared weights of an objective ``(p,)``; its outcomes count ``share (K,)``."""
-        told: Vector = self._precision[g] * share.dot(self._own[j])
+    def _right(self, g: int, j: int, own: Vector) -> Vector:
+        """What ``P^-1`` turns into the shared weights of an objective ``(p,)``, ``own (K, d)`` being what arms say."""
+        told: Vector = self._precision[g] * own.sum(axis=0)
         if len(self._columns):
-            told = np.concatenate([told, self._precision[g][-1] * ((share * self._own[j, :, -1]) @ self._z)])
+            told = np.concatenate([told, self._precision[g][-1] * (own[:, -1] @ self._z)])
         told += self._begun[j]
         return told
 
@@ -261,11 +256,18 @@ class HybridBelief(LinearBelief):
         shared[-1] = _GUESS
         return np.concatenate([shared, np.where(self._columns == "", own[-1], _EXPECTED_PRECISION)])
 
+    def _relative(self, j: int) -> tuple[Vector, Vector, Vector | None]:
+        """``theta_0 (K, d)`` and ``rss_0 (K,)`` by each arm's size, and the sizes; None: there are none."""
+        own, rss = self._own[j], self._rss[j]
+        if self._known_size(self._objectives[j]):
+            return own, rss, None
+        size = self._size(j)
+        unit = np.where(size > 0.0, size, 1.0)
+        return own / unit[:, None], rss / (unit * unit), size
+
     def _size(self, j: int) -> Vector:
-        """What the outcomes of an objective are relative to ``(K,)``: 1, or each arm's root mean square so far."""
+        """What the outcomes of an objective are relative to ``(K,)``: each arm's root mean square so far."""
         name, n = self._objectives[j], self._n[j]
-        if self._known_size(name):
-            return np.ones(len(n))
         guess = self._priors.get(name, _NO_PRIOR).mean
         weight = 0.0 if guess is None else _GUESS
         known = weight + float((n / (n + 1.0)).sum())

@@ -341,7 +341,6 @@ class LinearBelief:
         self._rss, self._sums, self._squares, self._n = (np.empty((m, k)) for _ in range(4))
         self._noise2, self._average = np.empty((m, k)), np.empty((m, k))
         self._common = np.zeros((groups, k))
-        self._ones = np.ones(k)
 
     def _solve(self, g: int, k: int) -> None:
         """Derive what one arm alone says of one group of objectives, by Cholesky."""

@@ -56,6 +56,21 @@ class Added(NamedTuple):
     outcomes: int
 
 
+# Statements that are executed for every decision or feedback are built once: that takes longer than executing them.
+_IDS: BindParameter[Any] = bindparam("ids", expanding=True)
+_MADE = select(*(decision.c[name] for name in ("id", *Made._fields))).where(decision.c.id.in_(_IDS))
+_RECORDED = union_all(
+    *(
+        select(table.c.decision_id, table.c.objective, table.c.value).where(table.c.decision_id.in_(_IDS))
+        for table in (feedback, orphan)
+    )
+)
+_ADD_DECISIONS = {
+    dialect: add(decision).on_conflict_do_nothing(index_elements=["id"]) for dialect, add in INSERT.items()
+}
+_ADD_FEEDBACK = {table.name: table.insert() for table in (feedback, orphan)}
+
+
 def epoch_of(connection: Connection, *, router: str, features_version: str, dimension: int) -> int:
     """The id of an epoch, which is begun if it is new; fails where the database cannot be written."""
     key = {"router": router, "features_version": features_version, "dimension": dimension}
@@ -298,21 +313,6 @@ def _recorded(connection: Connection, ids: Iterable[str]) -> dict[str, dict[str,
         for row in connection.execute(_RECORDED, {"ids": few}):
             recorded[row.decision_id][row.objective] = row.value
     return recorded
-
-
-# Statements that are executed for every decision or feedback are built once: that takes longer than executing them.
-_IDS: BindParameter[Any] = bindparam("ids", expanding=True)
-_MADE = select(*(decision.c[name] for name in ("id", *Made._fields))).where(decision.c.id.in_(_IDS))
-_RECORDED = union_all(
-    *(
-        select(table.c.decision_id, table.c.objective, table.c.value).where(table.c.decision_id.in_(_IDS))
-        for table in (feedback, orphan)
-    )
-)
-_ADD_DECISIONS = {
-    dialect: insert(decision).on_conflict_do_nothing(index_elements=["id"]) for dialect, insert in INSERT.items()
-}
-_ADD_FEEDBACK = {table.name: table.insert() for table in (feedback, orphan)}
 
 
 def _check_orphan(part: Feedback) -> None:
