@@ -4,6 +4,14 @@
 example and docs/ for the rest.
 """
 
+from banditroute.admin.records import Records
+from banditroute.budgets import Budget, BudgetStatus
+from banditroute.core.arm import Arm
+from banditroute.core.decision import Decision
+from banditroute.core.explanation import Explanation
+from banditroute.core.feedback import Feedback
+from banditroute.core.preference import Preference
+from banditroute.core.request import Request
 from banditroute.errors import (
     AdapterBusyError,
     AdapterCapacityError,
@@ -23,16 +31,14 @@ from banditroute.errors import (
     StoreError,
     UnknownDecisionError,
 )
-from banditroute.explanation import Explanation
 from banditroute.features import SentenceEmbedding, TextFeatures
+from banditroute.guard import Guard, Rollout
 from banditroute.learners import EpsilonGreedy, Learner, LinUCB, SquareCB, ThompsonSampling
-from banditroute.limits import Budget, CircuitBreaker, Guard, Limits, Rollout, Share, Spend
+from banditroute.limits import CircuitBreaker, Limits, Share
+from banditroute.objectives import Objective
 from banditroute.policies import Mixture, Uniform
-from banditroute.records import Records
-from banditroute.rewards import Objective
 from banditroute.router import Router
 from banditroute.store import MemoryStore, SQLStore
-from banditroute.types import Arm, Decision, Feedback, Preference, Request
 
 __all__ = [
     "AdapterBusyError",
@@ -44,6 +50,7 @@ __all__ = [
     "BackendUnavailableError",
     "BanditRouteError",
     "Budget",
+    "BudgetStatus",
     "CircuitBreaker",
     "ConflictingFeedbackError",
     "Decision",
@@ -72,7 +79,6 @@ __all__ = [
     "SQLStore",
     "SentenceEmbedding",
     "Share",
-    "Spend",
     "SquareCB",
     "StoreError",
     "TextFeatures",

@@ -10,8 +10,8 @@ import numpy as np  # isort: skip
 
 from banditroute.adapters import AdapterCache, AdapterSpec, Capacity, SimulatedBackend, lru
 from banditroute.adapters.eviction import Score
+from banditroute.core.arm import Arm
 from banditroute.router import Router
-from banditroute.types import Arm
 
 ADAPTERS, SLOTS = 15, 5
 QUEUES, WAITING = 20, 64

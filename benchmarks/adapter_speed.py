@@ -13,10 +13,13 @@ import numpy as np  # isort: skip
 
 from banditroute.adapters import AdapterCache, AdapterSpec, Capacity, Polar, SimulatedBackend, lru
 from banditroute.beliefs import Linear
+from banditroute.core.arm import Arm
+from banditroute.core.arrays import Vector
+from banditroute.core.decision import Decision
+from banditroute.core.preference import Preference
 from banditroute.learners import LinUCB
 from banditroute.router import Router
 from banditroute.store import MemoryStore, SQLStore
-from banditroute.types import Arm, Decision, Preference, Vector
 
 ADAPTERS = (15, 200)
 CONTEXTS = 1000
@@ -57,7 +60,7 @@ def _measure(count: int, seed: int) -> dict[tuple[str, str], float]:
             arms=arms,
             features=FEATURES,
             learner=LinUCB(alpha=3.0, belief=Linear(), context_exploration=1.0),
-            prefer=Preference(quality=1.0, latency_seconds=0.3),
+            preference=Preference(quality=1.0, latency_seconds=0.3),
             adapters=adapters,
         )
         for arms, adapters in (
@@ -75,7 +78,7 @@ def _measure(count: int, seed: int) -> dict[tuple[str, str], float]:
         paged.route(rng.normal(size=FEATURES))
     chooser = paged._chooser
     controller = Polar().start(adapters=names)
-    means, spreads = rng.uniform(size=(CONTEXTS, count)), 0.1 * rng.uniform(size=(CONTEXTS, count))
+    means, stds = rng.uniform(size=(CONTEXTS, count)), 0.1 * rng.uniform(size=(CONTEXTS, count))
     costs = np.tile(rng.uniform(0.05, 0.3, size=count), (CONTEXTS, 1))
     return {
         ("route", "microseconds"): without,
@@ -83,7 +86,7 @@ def _measure(count: int, seed: int) -> dict[tuple[str, str], float]:
         ("cache_adds", "microseconds"): with_cache - without,
         **_leases(specs[0], x),
         ("controller", "milliseconds"): 1e3
-        * _seconds(lambda: controller.plan(means, spreads, costs, arms=names, resident=names[:SLOTS], slots=SLOTS)),
+        * _seconds(lambda: controller.plan(means, stds, costs, arms=names, resident=names[:SLOTS], slots=SLOTS)),
         ("plan", "milliseconds"): 1e3
         * _seconds(lambda: chooser.pager.plan(chooser._review, chooser._knowledge.untried)),
     }

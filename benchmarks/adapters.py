@@ -13,11 +13,11 @@ from tqdm import tqdm
 
 from banditroute.adapters.controller import polar, polar_plus
 from banditroute.adapters.eviction import gdsf, lfu, lru
+from banditroute.core.request import Request
 from banditroute.features import TextFeatures
+from banditroute.logs.outcome_table import OutcomeTable, read_outcomes
 from banditroute.simulate.adapter_traffic import AdapterTraffic, adapter_traffic
-from banditroute.simulate.logs import OutcomeTable, read_outcomes
-from banditroute.simulate.paging import LinearUCB, PagingPolicy, PagingRun, run
-from banditroute.types import Request
+from banditroute.simulate.adapters import LinearUCB, PagingPolicy, PagingRun, run
 
 REQUESTS = 8000
 UTILITY_PER_SECOND = 0.3  # so that a mean miss of .15 in utility is half a second of paging

@@ -15,15 +15,17 @@ import numpy as np
 from tqdm import tqdm
 
 from banditroute.beliefs.drift import PageHinkley
+from banditroute.budgets import Budget
+from banditroute.core.arm import Arm
+from banditroute.core.arrays import Vector
+from banditroute.core.request import Request
 from banditroute.features import TextFeatures
 from banditroute.learners import Learner, ThompsonSampling
-from banditroute.limits import Budget
+from banditroute.logs.outcome_table import OutcomeTable, read_outcomes
 from banditroute.policies import Uniform
 from banditroute.router import Router
 from banditroute.simulate.frontier import frontier
-from banditroute.simulate.logs import OutcomeTable, read_outcomes
 from banditroute.store import MemoryStore
-from banditroute.types import Arm, Request, Vector
 
 BUDGETS_USD = (2.9e-5, 8.3e-5, 2.3e-4, 6.6e-4, 1.9e-3, 5.3e-3, 1.5e-2)  # per request
 TIGHT_TO_LOOSE_USD = BUDGETS_USD[2:5]  # of the cases in which something changes

@@ -12,13 +12,13 @@ import click  # isort: skip
 import numpy as np
 from tqdm import tqdm
 
+from banditroute.core.request import Request
 from banditroute.features import TextFeatures
-from banditroute.rewards import willingness_to_pay
+from banditroute.logs.outcome_table import OutcomeTable, read_outcomes
+from banditroute.objectives import willingness_to_pay
 from banditroute.router import Router
 from banditroute.simulate.frontier import frontier
-from banditroute.simulate.logs import OutcomeTable, read_outcomes
 from banditroute.store import MemoryStore
-from banditroute.types import Request
 
 DOLLARS = (0.001, 0.003, 0.01, 0.03, 0.1, 1.0)
 """For a right answer."""
@@ -34,7 +34,7 @@ def serve(table: OutcomeTable, x: np.ndarray, usd: float, error: float | None, s
     quality, cost = table.outcomes["quality"], table.outcomes["cost_usd"]
     paid = reached = 0.0
     with Router(
-        arms=table.arms, features=x.shape[1], prefer=willingness_to_pay(usd), seed=seed, store=MemoryStore()
+        arms=table.arms, features=x.shape[1], preference=willingness_to_pay(usd), seed=seed, store=MemoryStore()
     ) as router:
         for i in order:
             decision = router.route(x[i])

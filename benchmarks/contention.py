@@ -14,9 +14,9 @@ from benchmarks.harness import Row, command, row  # first: it sets the BLAS thre
 import click  # isort: skip
 import numpy as np
 
+from banditroute.core.decision import Decision
 from banditroute.router import Router
 from banditroute.store import SQLStore
-from banditroute.types import Decision
 from benchmarks.server import server
 
 ARMS = ("a", "b", "c")
@@ -29,7 +29,7 @@ def routes(url: str) -> Router:
 
 def predictions(router: Router) -> np.ndarray:
     def of(made: Decision) -> np.ndarray:
-        return np.concatenate([made.means[made.objectives.index("quality")], made.spreads[0]])
+        return np.concatenate([made.means[made.objectives.index("quality")], made.stds[0]])
 
     return np.array([of(router.route(probe)) for probe in PROBES])
 

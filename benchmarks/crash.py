@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from sqlalchemy import select
 
 from banditroute.store import SQLStore
-from banditroute.store.database import database_at, parse
-from banditroute.store.log import events_of, outcomes_with_decisions
-from banditroute.store.schema import feedback as feedbacks
+from banditroute.store.sql.database import database_at, parse
+from banditroute.store.sql.log import events_of, outcomes_with_decisions
+from banditroute.store.sql.schema import feedback as feedbacks
 from banditroute.testing.samples import decision, feedback, fold, ignore, remembered, summed
 
 _NUMBER = struct.Struct("<Q")

@@ -10,11 +10,11 @@ from pathlib import Path
 import click
 import numpy as np
 
+from banditroute.core.arm import Arm
+from banditroute.logs.outcome_table import OutcomeTable
 from banditroute.router import Router
-from banditroute.simulate.logs import OutcomeTable
 from banditroute.simulate.replay import Trace
 from banditroute.store import MemoryStore
-from banditroute.types import Arm
 
 DESCRIPTORS = Path(__file__).with_name("descriptors.json")
 POLICY = "banditroute/descriptors"

@@ -18,9 +18,10 @@ from sqlalchemy import inspect
 from tqdm import tqdm
 
 from banditroute.errors import StoreError
-from banditroute.store import SQLStore, migrations
-from banditroute.store.database import database_at, parse
-from banditroute.store.schema import REVISION, VERSION_TABLE, metadata
+from banditroute.store import SQLStore
+from banditroute.store.sql import migrations
+from banditroute.store.sql.database import database_at, parse
+from banditroute.store.sql.schema import REVISION, VERSION_TABLE, metadata
 from banditroute.testing.samples import decision, event, feedback, fold, ignore, remembered, summed
 from benchmarks.crash import Finding, examine, fork, kill_cycle, opened, write_for_ever
 from benchmarks.server import Server, server

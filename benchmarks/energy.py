@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from banditroute.core.request import Request
 from banditroute.features import TextFeatures
 from banditroute.learners import Learner, ThompsonSampling
+from banditroute.logs.outcome_table import OutcomeTable, read_outcomes
+from banditroute.objectives import JOULES_PER_TOKEN, greenserv
 from banditroute.policies import Uniform
-from banditroute.rewards import JOULES_PER_TOKEN, greenserv
-from banditroute.simulate.logs import OutcomeTable, read_outcomes
 from banditroute.simulate.replay import Trace
 from banditroute.simulate.sweep import sweep
-from banditroute.types import Request
 from benchmarks.harness import Row, command, row  # first: it sets the BLAS threads
 
 LEARNERS: dict[str, Learner] = {"banditroute": ThompsonSampling()}
@@ -53,7 +53,7 @@ def _sweep(
     table: OutcomeTable, x: np.ndarray, learners: dict[str, Learner], weight: float, seeds: int
 ) -> Iterator[Trace]:
     objectives = [JOULES_PER_TOKEN]
-    return sweep(table, x, learners=learners, prefer=greenserv(weight), seeds=range(seeds), objectives=objectives)
+    return sweep(table, x, learners=learners, preference=greenserv(weight), seeds=range(seeds), objectives=objectives)
 
 
 def _figures(case: str, policy: str, table: OutcomeTable, traces: list[Trace]) -> list[Row]:

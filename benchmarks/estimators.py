@@ -15,7 +15,8 @@ import click  # isort: skip
 import numpy as np
 from tqdm import tqdm
 
-from banditroute.confidence import confidence_sequence, pseudo_outcomes
+from banditroute.core.preference import Preference
+from banditroute.core.request import Request
 from banditroute.evaluate import (
     Interval,
     asymptotic_sequence,
@@ -37,10 +38,10 @@ from banditroute.evaluate import (
 )
 from banditroute.features import TextFeatures
 from banditroute.learners import LinUCB
-from banditroute.simulate.bandit_log import BanditLog
-from banditroute.simulate.logs import OutcomeTable, read_outcomes
+from banditroute.logs.decision_log import DecisionLog
+from banditroute.logs.outcome_table import OutcomeTable, read_outcomes
 from banditroute.simulate.replay import replay
-from banditroute.types import Preference, Request
+from banditroute.statistics.confidence_sequences import confidence_sequence, pseudo_outcomes
 
 DECISIONS = 2_000
 HEADLINES = ("SNIPS", "DR", "SNDR")
@@ -209,7 +210,7 @@ def _holds(interval: Interval, truth: float) -> float:
 
 def _rejection(world: World, *, seeds: int) -> list[Row]:
     """LinUCB's first decisions: online on the table, and replayed from logs of two policies."""
-    learner, prefer = LinUCB(), Preference(quality=1.0)
+    learner, preference = LinUCB(), Preference(quality=1.0)
     table = world.table
     had: dict[str, list[float]] = {"online": [], "uniform": [], "softmax": []}
     for seed in tqdm(range(seeds), desc=f"{table.name}: replays"):
@@ -221,14 +222,14 @@ def _rejection(world: World, *, seeds: int) -> list[Row]:
             tasks=("",) * STEPS,
             outcomes={"quality": world.quality[some]},
         )
-        trace = replay(part, world.x[some], learner=learner, prefer=prefer, seed=seed)
+        trace = replay(part, world.x[some], learner=learner, preference=preference, seed=seed)
         had["online"].append(float(trace.outcome(part.outcomes["quality"]).mean()))
         for logging in ("uniform", "softmax"):
             least = world.logging[logging].min()
             rows = rng.integers(len(table), size=int(1.5 * STEPS / least))
             logged = world.logging[logging][rows]
             chosen = _draw(logged, rng)
-            log = BanditLog(
+            log = DecisionLog(
                 arms=table.arms,
                 chosen=chosen,
                 eligible=np.ones(logged.shape, dtype=bool),
@@ -238,7 +239,9 @@ def _rejection(world: World, *, seeds: int) -> list[Row]:
                 outcomes={"quality": world.quality[rows, chosen]},
                 decided_at=np.arange(float(len(rows))),
             )
-            accepted = np.flatnonzero(replay_by_rejection(log, learner=learner, prefer=prefer, seed=seed))[:STEPS]
+            accepted = np.flatnonzero(replay_by_rejection(log, learner=learner, preference=preference, seed=seed))[
+                :STEPS
+            ]
             had[logging].append(float(log.outcomes["quality"][accepted].mean()))
     error = {name: np.std(values, ddof=1) / np.sqrt(seeds) for name, values in had.items()}
     apart = {

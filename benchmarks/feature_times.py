@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from banditroute._imports import optional
+from banditroute.core.optional_imports import optional
+from banditroute.core.request import Request
 from banditroute.features import Complexity, SemanticCluster, StaticEmbedding, TextFeatures
-from banditroute.types import Request
 from benchmarks import minilm
 from benchmarks.harness import Row, row
 

@@ -12,6 +12,7 @@ import click  # isort: skip
 import numpy as np
 from tqdm import tqdm
 
+from banditroute.core.request import Request
 from banditroute.features import (
     ClusterTracker,
     Codebook,
@@ -22,8 +23,7 @@ from banditroute.features import (
     StaticEmbedding,
     TextFeatures,
 )
-from banditroute.simulate.logs import OutcomeTable, read_outcomes
-from banditroute.types import Request
+from banditroute.logs.outcome_table import OutcomeTable, read_outcomes
 from benchmarks import full_information, minilm
 from benchmarks.feature_times import times
 from scripts.fit_codebook import fit, read_prompts, sample

@@ -11,14 +11,14 @@ import click  # isort: skip
 import numpy as np
 from tqdm import tqdm
 
+from banditroute.core.request import Request
 from banditroute.features import TextFeatures
 from banditroute.learners import ThompsonSampling
-from banditroute.rewards import willingness_to_pay
+from banditroute.logs.outcome_table import OutcomeTable, read_outcomes
+from banditroute.objectives import willingness_to_pay
 from banditroute.simulate.frontier import Frontier, frontier
-from banditroute.simulate.logs import OutcomeTable, read_outcomes
 from banditroute.simulate.replay import Trace
 from banditroute.simulate.sweep import sweep
-from banditroute.types import Request
 from benchmarks import full_information
 
 WARM = {"banditroute": 0, "banditroute/warm300": 300}
@@ -50,8 +50,10 @@ def main(*, files: list[Path], seeds: int) -> list[Row]:
         with tqdm(total=len(policies) * len(DOLLARS) * seeds, desc=table.name) as progress:
             for policy, warm in policies.items():
                 for k, usd in enumerate(DOLLARS):
-                    prefer, learners = willingness_to_pay(usd), {policy: ThompsonSampling()}
-                    for trace in sweep(table, x, learners=learners, prefer=prefer, seeds=range(seeds), warm=warm):
+                    preference, learners = willingness_to_pay(usd), {policy: ThompsonSampling()}
+                    for trace in sweep(
+                        table, x, learners=learners, preference=preference, seeds=range(seeds), warm=warm
+                    ):
                         traces[policy][k].append(trace)
                         progress.update()
         for policy, by_dollars in traces.items():

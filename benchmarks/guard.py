@@ -15,15 +15,16 @@ import click  # isort: skip
 import numpy as np
 from tqdm import tqdm
 
+from banditroute.core.arrays import Vector
+from banditroute.core.request import Request
 from banditroute.features import TextFeatures
+from banditroute.guard import Guard
+from banditroute.guard.evidence import GainBounds, paired_gain
 from banditroute.learners import Learner, ThompsonSampling
-from banditroute.limits import Guard
-from banditroute.limits.evidence import GainBounds, paired_gain
+from banditroute.logs.outcome_table import OutcomeTable, read_outcomes
 from banditroute.policies import Uniform
 from banditroute.router import Router
-from banditroute.simulate.logs import OutcomeTable, read_outcomes
 from banditroute.store import MemoryStore
-from banditroute.types import Request, Vector
 
 SAMPLE = 300  # prompts with the outcomes of all arms: they name the baseline, and warm the learner
 TOLERANCE = 0.01

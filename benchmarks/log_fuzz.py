@@ -26,10 +26,10 @@ from tqdm import tqdm
 
 from banditroute import Router, SQLStore
 from banditroute.errors import BanditRouteError
-from banditroute.simulate.bandit_log import BanditLog
-from banditroute.simulate.logs import read_outcomes
-from banditroute.simulate.readers import convert, open_log, read_log
-from banditroute.simulate.readers.form import schema
+from banditroute.logs.decision_log import DecisionLog
+from banditroute.logs.outcome_table import read_outcomes
+from banditroute.logs.readers import convert, open_log, read_log
+from banditroute.logs.readers.canonical import schema
 from benchmarks.harness import Row, command, row  # first: it sets the BLAS threads
 
 LINES = 6
@@ -240,7 +240,7 @@ def read(path: Path, *, skip_bad: bool) -> None:
     assert convert(log, path.with_name("out.jsonl")) > 0
 
 
-def _check(log: BanditLog) -> None:
+def _check(log: DecisionLog) -> None:
     n, k = len(log), len(log.arms)
     assert n > 0
     assert log.eligible.shape == (n, k)

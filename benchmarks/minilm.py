@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from banditroute._imports import optional
+from banditroute.core.optional_imports import optional
 
 CACHE = Path(tempfile.gettempdir()) / "banditroute-minilm"
 

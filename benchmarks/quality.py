@@ -12,12 +12,13 @@ import click  # isort: skip
 import numpy as np
 from tqdm import tqdm
 
+from banditroute.core.preference import Preference
+from banditroute.core.request import Request
 from banditroute.features import TextFeatures
 from banditroute.learners import EpsilonGreedy, LinUCB, SquareCB, ThompsonSampling
-from banditroute.simulate.logs import OutcomeTable, read_outcomes
+from banditroute.logs.outcome_table import OutcomeTable, read_outcomes
 from banditroute.simulate.replay import Trace
 from banditroute.simulate.sweep import sweep
-from banditroute.types import Preference, Request
 from benchmarks import described, full_information, rivals
 
 FILES = [
@@ -66,11 +67,11 @@ def main(*, files: list[Path], seeds: int, rival_seeds: int, descriptors: Path) 
     for file in files:
         table = read_outcomes(file)
         x = TextFeatures().transform([Request(text=prompt) for prompt in table.prompts])
-        cells = sweep(table, x, learners=LEARNERS, prefer=Preference(quality=1.0), seeds=range(seeds))
+        cells = sweep(table, x, learners=LEARNERS, preference=Preference(quality=1.0), seeds=range(seeds))
         rows += _learned(table, list(LEARNERS), tqdm(cells, total=len(LEARNERS) * seeds, desc=table.name))
         if len(table) > 2 * WARM:
             warm = {f"banditroute/warm{WARM}": LEARNERS["banditroute"]}
-            cells = sweep(table, x, learners=warm, prefer=Preference(quality=1.0), seeds=range(seeds), warm=WARM)
+            cells = sweep(table, x, learners=warm, preference=Preference(quality=1.0), seeds=range(seeds), warm=WARM)
             rows += _learned(table, list(warm), tqdm(cells, total=seeds, desc="warm start"))
         arms = described.described(descriptors, table.arms)
         if arms is not None:

@@ -13,7 +13,7 @@ from sqlalchemy import create_engine
 from sqlalchemy.engine import make_url
 from sqlalchemy.pool import NullPool
 
-from banditroute.store.database import database_at, parse
+from banditroute.store.sql.database import database_at, parse
 
 
 class Server:

@@ -17,12 +17,12 @@ import numpy as np
 from tqdm import tqdm
 
 from banditroute.beliefs import Linear
+from banditroute.core.preference import Preference
 from banditroute.learners import Learner, LinUCB, ThompsonSampling
-from banditroute.simulate import lean
+from banditroute.simulate import fast_path
 from banditroute.simulate.environments import Environment, linear
 from banditroute.simulate.replay import replay
 from banditroute.simulate.sweep import sweep
-from banditroute.types import Preference
 from benchmarks.speed import BareLinUCB
 
 D, K = 64, 16
@@ -88,18 +88,18 @@ def _round(environment: Environment) -> dict[str, float]:
     times = {"numpy": _seconds(lambda: _bare(environment))}
     for policy, learner in LEARNERS.items():
         times[policy] = _seconds(lambda: _pass(environment, learner))  # noqa: B023
-    applies = lean.applies
-    lean.applies = lambda *arguments, **options: False
+    applies = fast_path.applies
+    fast_path.applies = lambda *arguments, **options: False
     try:
         policy = "banditroute/linucb_linear"
         times[f"{policy}/router"] = _seconds(lambda: _pass(environment, LEARNERS[policy]))
     finally:
-        lean.applies = applies
+        fast_path.applies = applies
     return times
 
 
 def _pass(environment: Environment, learner: Learner) -> object:
-    return replay(*environment, learner=learner, prefer=PREFER, seed=0)
+    return replay(*environment, learner=learner, preference=PREFER, seed=0)
 
 
 def _bare(environment: Environment) -> None:
@@ -113,7 +113,7 @@ def _bare(environment: Environment) -> None:
 
 def _sweep(environment: Environment) -> Callable[[], object]:
     seeds = range(8 * CORES)
-    return lambda: list(sweep(*environment, learners={"linucb": LinUCB()}, prefer=PREFER, seeds=seeds))
+    return lambda: list(sweep(*environment, learners={"linucb": LinUCB()}, preference=PREFER, seeds=seeds))
 
 
 def _count() -> None:

@@ -13,7 +13,7 @@ import click  # isort: skip
 import numpy as np
 from tqdm import tqdm
 
-from banditroute.records import Records
+from banditroute.admin.records import Records
 from banditroute.router import Router
 from banditroute.store import SQLStore
 

@@ -17,12 +17,13 @@ from sqlalchemy import Connection
 from tqdm import tqdm
 
 from banditroute.beliefs import Linear
-from banditroute.history import fold_with
+from banditroute.core.decision import Decision
+from banditroute.core.feedback import Feedback
+from banditroute.router.sources import fold_with
 from banditroute.store import SQLStore, folding, log
-from banditroute.store.database import database_at, parse
-from banditroute.store.ledger import Ledger
+from banditroute.store.sql.database import database_at, parse
+from banditroute.store.sql.session import Ledger
 from banditroute.testing.samples import decision, feedback, ignore
-from banditroute.types import Decision, Feedback
 from benchmarks.server import server
 
 DIMENSION = 64

@@ -41,7 +41,7 @@ def main(database: Path) -> None:
             Arm(name="small", input_usd_per_million_tokens=0.15, output_usd_per_million_tokens=0.60),
             Arm(name="large", input_usd_per_million_tokens=3.00, output_usd_per_million_tokens=15.0),
         ],
-        prefer=Preference(quality=1.0, cost_usd=50.0),
+        preference=Preference(quality=1.0, cost_usd=50.0),
         store=SQLStore(f"sqlite:///{database}"),
     ) as router:
         print(f"begins with {router.learned} learned outcomes")

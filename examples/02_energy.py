@@ -19,8 +19,8 @@ import numpy as np
 from banditroute import Preference, Request, Router, SentenceEmbedding
 from banditroute.energy import EnergyMeter, EnergyReading, find_counters
 from banditroute.features import Complexity, StaticEmbedding
-from banditroute.rewards import equal_worth
-from banditroute.signals import exact_match
+from banditroute.graders import exact_match
+from banditroute.objectives import equal_worth
 
 ASSUMED_WATTS = 15.0  # of one busy core, for the estimate
 USD_PER_CORE_HOUR = 0.04  # what a rented core costs
@@ -119,8 +119,8 @@ def main() -> None:
     hard = {text for _, _, others in HELP for text in others}
     done: dict[tuple[str, bool], list[tuple[float, EnergyReading, float]]] = defaultdict(list)
 
-    prefer = equal_worth(quality=1.0, energy_joules=0.7, cost_usd=1e-5)  # what one right answer is worth
-    with Router(arms=list(lookups), features=Complexity(), prefer=prefer, seed=0) as router:
+    preference = equal_worth(quality=1.0, energy_joules=0.7, cost_usd=1e-5)  # what one right answer is worth
+    with Router(arms=list(lookups), features=Complexity(), preference=preference, seed=0) as router:
         for _ in range(REQUESTS):
             question, expected = rng.choice(questions)
             decision = router.route(question)
@@ -156,7 +156,7 @@ def main() -> None:
             weights = Preference(quality=1.0, energy_joules=worth / 0.1)
             shares = [
                 mean(
-                    router.route(text, prefer=weights).arm == large
+                    router.route(text, preference=weights).arm == large
                     for text, _ in questions
                     if (text in hard) == is_hard
                 )

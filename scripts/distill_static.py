@@ -18,10 +18,10 @@ import pyarrow.parquet as parquet
 from safetensors.numpy import load_file
 from tqdm import tqdm
 
+from banditroute.core.request import Request
 from banditroute.features._text import excerpt
 from banditroute.features._wordpiece import WordPieces
 from banditroute.features.static_embedding import MAXIMUM, PRIOR_TOKENS
-from banditroute.types import Request
 
 FREQUENT = 1e-3  # a of the weight a / (a + p); Arora et al. 2017 find 1e-4 to 1e-3 best
 FIRST_WORD = "the"  # the vocabulary lists characters by code point, then words by frequency, from this one on

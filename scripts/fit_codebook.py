@@ -18,10 +18,10 @@ import click
 import numpy as np
 import pyarrow.parquet as parquet
 
+from banditroute.core.request import Request
 from banditroute.features._kmeans import lloyd
 from banditroute.features.cluster import SOFTNESS, Codebook, cluster_space
 from banditroute.features.complexity import Complexity
-from banditroute.types import Request
 
 CLUSTERS = 48
 PER_FILE = 1_800
@@ -46,8 +46,8 @@ def fit(prompts: Sequence[str], *, clusters: int = CLUSTERS, seed: int = 0) -> C
     looks = Complexity().dimension
     shares = np.repeat([looks, rows.shape[1] - looks], [looks, rows.shape[1] - looks])
     centre = rows.mean(axis=0)
-    spread = rows.std(axis=0)
-    scale = np.where(spread > 0.05, spread, 1.0) * np.sqrt(shares)  # what these prompts hardly have stays as it is
+    std = rows.std(axis=0)
+    scale = np.where(std > 0.05, std, 1.0) * np.sqrt(shares)  # what these prompts hardly have stays as it is
     z = (rows - centre) / scale
     rng = np.random.default_rng(seed)
     runs = [lloyd(z, np.ones(len(z)), start(z, clusters, rng)) for _ in range(STARTS)]

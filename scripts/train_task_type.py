@@ -22,9 +22,9 @@ import pyarrow.parquet as parquet
 from scipy.optimize import minimize_scalar
 from tqdm import tqdm
 
+from banditroute.core.request import Request
 from banditroute.features._softmax import fit_softmax, softmax
 from banditroute.features.task import TaskType, _inputs
-from banditroute.types import Request
 
 PRECISION = 40.0  # of the prior of each slope, with as much evidence as there are prompts
 

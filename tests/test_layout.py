@@ -14,52 +14,25 @@ PACKAGE = Path(banditroute.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
 ROOMS = sorted(path.parent.name for path in PACKAGE.glob("*/__init__.py"))
 
-GROUND = {"types", "errors", "_validate", "_imports"}
-# What each room and file of the top may import, beside itself.
-MAY_IMPORT = {
-    "errors": set(),
-    "_validate": {"errors"},
-    "_imports": {"errors"},
-    "types": {"errors", "_validate", "explanation", "adapters", "lease"},  # a decision explains and leases itself
-    "explanation": {"types"},
-    "draw": {"types", "errors"},
-    "confidence": {"errors", "_validate"},
-    **dict.fromkeys(["adapters", "energy", "features", "beliefs", "rewards", "policies", "signals", "store"], GROUND),
-    "limits": GROUND | {"confidence"},
-    "learners": GROUND | {"beliefs", "policies"},
-}
-MAY_IMPORT["specs"] = GROUND | {"beliefs", "learners"}
-MAY_IMPORT["warm_start"] = GROUND | {"beliefs"}
-MAY_IMPORT["history"] = GROUND | {"beliefs", "store", "warm_start"}
-MAY_IMPORT["outlook"] = GROUND | {"beliefs", "rewards", "limits"}
-MAY_IMPORT["knowledge"] = GROUND | {"history", "beliefs", "rewards", "store", "learners"}
-MAY_IMPORT["lease"] = GROUND | {"adapters"}
-MAY_IMPORT["slate"] = GROUND | {"policies", "adapters", "lease"}
-MAY_IMPORT["paging"] = MAY_IMPORT["lease"] | {"lease"}
-MAY_IMPORT["choice"] = (MAY_IMPORT["knowledge"] | MAY_IMPORT["paging"]) | {
-    "knowledge",
-    "outlook",
-    "paging",
-    "slate",
-    "draw",
-    "features",
-    "policies",
-    "limits",
-}
-MAY_IMPORT["cascade"] = GROUND | {"beliefs"}
-MAY_IMPORT["_checks"] = MAY_IMPORT["choice"]
-MAY_IMPORT["records"] = MAY_IMPORT["choice"] | {"choice"}
-MAY_IMPORT["decider"] = MAY_IMPORT["choice"] | {"choice", "_checks", "draw"}
-MAY_IMPORT["listener"] = MAY_IMPORT["decider"] | {"decider", "warm_start", "cascade"}
-MAY_IMPORT["steering"] = MAY_IMPORT["decider"]
-MAY_IMPORT["router"] = MAY_IMPORT["listener"] | {"decider", "listener", "steering"}
-MAY_IMPORT["simulate"] = MAY_IMPORT["router"] | {"router", "records", "specs"}
+# The rooms from the ground up; a room may import those named here, errors and core, and no other.
+MAY_IMPORT: dict[str, set[str]] = {"errors": set(), "core": {"errors"}}
+GROUND = {"errors", "core"}
+for _room in ("features", "beliefs", "policies", "objectives", "pricing", "limits", "adapters", "graders", "energy"):
+    MAY_IMPORT[_room] = GROUND
+for _room in ("store", "statistics", "budgets"):
+    MAY_IMPORT[_room] = GROUND
+MAY_IMPORT["guard"] = GROUND | {"statistics"}
+MAY_IMPORT["learners"] = GROUND | {"beliefs", "policies"}
+MAY_IMPORT["router"] = set(MAY_IMPORT) - {"graders", "energy", "statistics"}
+MAY_IMPORT["admin"] = MAY_IMPORT["router"] | {"router"}
 MAY_IMPORT["integrations"] = MAY_IMPORT["router"] | {"router"}
-MAY_IMPORT["evaluate"] = MAY_IMPORT["simulate"] | {"simulate", "confidence", "specs"}
+MAY_IMPORT["logs"] = MAY_IMPORT["admin"] | {"admin"}
+MAY_IMPORT["simulate"] = MAY_IMPORT["logs"] | {"logs"}
+MAY_IMPORT["evaluate"] = MAY_IMPORT["simulate"] | {"simulate", "statistics"}
 MAY_IMPORT["report"] = MAY_IMPORT["evaluate"] | {"evaluate"}
-MAY_IMPORT["cli"] = MAY_IMPORT["report"] | {"report", "records", "__init__"}  # the version
+MAY_IMPORT["cli"] = MAY_IMPORT["report"] | {"report", "__init__"}  # the version
 MAY_IMPORT["__main__"] = {"cli"}
-MAY_IMPORT["__init__"] = MAY_IMPORT["router"] | {"router", "explanation", "records"}
+MAY_IMPORT["__init__"] = MAY_IMPORT["admin"] | {"admin"}
 MAY_IMPORT["testing"] = set(MAY_IMPORT)
 
 FORBIDDEN_MODULES = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "marshal", "shelve", "yaml"}
@@ -161,8 +134,8 @@ class TestFiles:
         assert not wrong_imports(parse(path), own_room(path))
 
     @each_file
-    def test_under_400_lines(self, path):
-        assert len(path.read_text(encoding="utf-8").splitlines()) < 400
+    def test_under_600_lines(self, path):
+        assert len(path.read_text(encoding="utf-8").splitlines()) < 600
 
     @each_file
     def test_nothing_that_runs_data_or_writes_to_the_terminal(self, path):
@@ -187,7 +160,7 @@ class TestTheRulesThemselves:
             ("features", "if TYPE_CHECKING:\n    from banditroute.store.base import Event"),
             ("router", "from banditroute.simulate.replay import replay"),
             ("simulate", "from banditroute.cli import main"),
-            ("types", "from banditroute.features.base import Featurizer"),
+            ("core", "from banditroute.features.base import Featurizer"),
         ],
     )
     def test_wrong_direction_is_found(self, room, source):
@@ -197,7 +170,7 @@ class TestTheRulesThemselves:
         ("room", "source"),
         [
             ("policies", "from banditroute.policies.base import Policy"),
-            ("policies", "import numpy as np\nfrom banditroute.types import Vector"),
+            ("policies", "import numpy as np\nfrom banditroute.core.arrays import Vector"),
             ("learners", "from banditroute.beliefs import Linear"),
             ("testing", "from banditroute.router import Router"),
         ],

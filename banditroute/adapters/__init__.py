@@ -17,7 +17,7 @@ from banditroute.adapters.cache import AdapterCache
 from banditroute.adapters.controller import Polar, polar, polar_plus
 from banditroute.adapters.eviction import belady, cost_aware, fifo, gdsf, lfu, lru
 from banditroute.adapters.lookahead import loads_ahead, service_order
-from banditroute.adapters.spec import AdapterSpec
+from banditroute.core.adapter import AdapterSpec
 
 __all__ = [
     "AdapterBackend",

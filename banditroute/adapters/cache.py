@@ -10,7 +10,6 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from typing import TypeAlias
 
-from banditroute._validate import number
 from banditroute.adapters.backends.base import (
     AdapterBackend,
     AsyncAdapterBackend,
@@ -23,9 +22,10 @@ from banditroute.adapters.eviction import Score, Use
 from banditroute.adapters.lookahead import loads_ahead, service_order
 from banditroute.adapters.paging_cost import PagingCosts
 from banditroute.adapters.resident_set import Load, ResidentSet, Wait
-from banditroute.adapters.spec import AdapterSpec
+from banditroute.core.adapter import AdapterSpec
+from banditroute.core.decision import Decision
+from banditroute.core.validation import number
 from banditroute.errors import AdapterCapacityError, IncompatibleStoreError, InvalidConfigurationError
-from banditroute.types import Decision
 
 _log = logging.getLogger("banditroute")
 

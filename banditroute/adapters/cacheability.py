@@ -16,10 +16,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from banditroute._validate import whole
 from banditroute.adapters.facility import best_cache, cache_value
+from banditroute.core.arrays import Vector
+from banditroute.core.validation import whole
 from banditroute.errors import InvalidInputError
-from banditroute.types import Vector
 
 _NEARLY = 0.99
 

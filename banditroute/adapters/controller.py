@@ -17,10 +17,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from banditroute._validate import number
 from banditroute.adapters.facility import best_cache, cache_value
+from banditroute.core.arrays import Vector
+from banditroute.core.validation import number
 from banditroute.errors import InvalidConfigurationError
-from banditroute.types import Vector
 
 _CHANGED = 4.5  # standard deviations of a chi-squared by which the newer requests ask for other adapters
 
@@ -173,7 +173,7 @@ class Controller:
     def plan(
         self,
         means: Vector,
-        spreads: Vector,
+        stds: Vector,
         costs: Vector,
         *,
         arms: Sequence[str],
@@ -187,7 +187,7 @@ class Controller:
 
         Parameters
         ----------
-        means, spreads
+        means, stds
             Expected utility of all K arms for the W latest requests, oldest first, and its standard deviation
             ``(W, K)``.
         costs
@@ -203,7 +203,7 @@ class Controller:
         among = [position[name] for name in self._adapters]
         held = [position[name] for name in self._adapters if name in resident]
         forced = [position[name] for name in self._adapters if name in pinned]
-        utilities = means + self._spec.optimism * spreads
+        utilities = means + self._spec.optimism * stds
         forget = self._gone(means - costs) if self._spec.adaptive else 0
         if forget:
             utilities = utilities[forget:]
@@ -228,7 +228,7 @@ class Controller:
             keep = held
         if kept_slots != slots:
             keep = keep[:kept_slots]
-            keep += sorted((k for k in among if k not in keep), key=lambda k: -spreads[:, k].mean())[:1]
+            keep += sorted((k for k in among if k not in keep), key=lambda k: -stds[:, k].mean())[:1]
         self.keep = [arms[k] for k in keep]
         return Plan(keep=keep, forget=forget)
 

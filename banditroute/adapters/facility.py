@@ -19,7 +19,7 @@ from math import comb
 
 import numpy as np
 
-from banditroute.types import Vector
+from banditroute.core.arrays import Vector
 
 _FEW = 200  # caches that are all tried
 _EXCHANGES = 3

@@ -9,10 +9,10 @@ from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 
-from banditroute._validate import number
 from banditroute.adapters.facility import best_cache
+from banditroute.core.arrays import Vector
+from banditroute.core.validation import number
 from banditroute.errors import InvalidConfigurationError
-from banditroute.types import Vector
 
 
 def service_order(

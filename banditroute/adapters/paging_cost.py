@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from banditroute.adapters.backends.base import CostEstimate
-from banditroute.adapters.spec import AdapterSpec
-from banditroute.types import Vector
+from banditroute.core.adapter import AdapterSpec
+from banditroute.core.arrays import Vector
 
 _RECENT = 50  # loads of an adapter that are remembered
 _PRIOR_LOADS = 2.0  # that the expectation from other adapters is worth

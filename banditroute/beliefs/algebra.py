@@ -7,7 +7,7 @@ from functools import cache
 
 import numpy as np
 
-from banditroute.types import Vector
+from banditroute.core.arrays import Vector
 
 
 def invert(a: Vector, b: Vector, *, least: float) -> tuple[Vector, Vector, float]:

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
-from banditroute.types import Arm, Vector
+from banditroute.core.arm import Arm
+from banditroute.core.arrays import Vector
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,14 +56,14 @@ class Prediction(NamedTuple):
     ----------
     means : (m, K)
         Expected outcome, objective by arm.
-    spreads : (m, K)
+    stds : (m, K)
         Standard deviation of that expectation (not of a single outcome).
     average_spreads : (m, K)
-        The part of ``spreads`` that no context is without: how uncertain the arm's average is.
+        The part of ``stds`` that no context is without: how uncertain the arm's average is.
     """
 
     means: Vector
-    spreads: Vector
+    stds: Vector
     average_spreads: Vector
 
 

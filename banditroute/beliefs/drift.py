@@ -31,11 +31,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import NamedTuple, TypeAlias
 
-from banditroute._validate import number
 from banditroute.beliefs.base import Belief, BeliefSpec, Observation
 from banditroute.beliefs.statistics import ArmStatistics
+from banditroute.core.arrays import Vector
+from banditroute.core.validation import number
 from banditroute.errors import IncompatibleStoreError, InvalidConfigurationError
-from banditroute.types import Vector
 
 _FARTHEST = 4.0  # noises that one outcome counts for at most
 _LEAST = 30  # outcomes that tell the noise, before any is judged by it

@@ -47,7 +47,8 @@ import numpy as np
 from banditroute.beliefs.algebra import add_rank_one, invert
 from banditroute.beliefs.base import Belief, Prior
 from banditroute.beliefs.linear import Linear, LinearBelief
-from banditroute.types import Arm, Vector
+from banditroute.core.arm import Arm
+from banditroute.core.arrays import Vector
 
 _GUESS = 0.25  # of an observation: enough to begin with, little enough to give way to the first arms that are known
 _OPEN_PRECISION, _SAID_PRECISION = 4.0, 16.0  # of an arm's average, about that of all and about what was expected
@@ -297,9 +298,9 @@ def descriptors(arms: Sequence[Arm], objectives: Collection[str] = ()) -> tuple[
         column = np.array([arm.descriptors.get(name, np.nan) for arm in arms])
         if np.nanmin(column) > 0.0 and np.nanmax(column) > 10.0 * np.nanmin(column):
             column = np.log(column)
-        spread = float(np.nanstd(column))
-        if spread > 0.0:
-            columns.append((column - np.nanmean(column)) / spread)
+        std = float(np.nanstd(column))
+        if std > 0.0:
+            columns.append((column - np.nanmean(column)) / std)
             expected.append("")
     for name in sorted({name for arm in arms for name in arm.expected if name in objectives}):
         column = np.array([arm.expected.get(name, np.nan) for arm in arms])

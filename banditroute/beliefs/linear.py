@@ -30,12 +30,13 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from banditroute._validate import number
 from banditroute.beliefs.algebra import add_rank_one, invert
 from banditroute.beliefs.base import Belief, Observation, Prediction, Prior
 from banditroute.beliefs.statistics import ArmStatistics, load
+from banditroute.core.arm import Arm
+from banditroute.core.arrays import Vector
+from banditroute.core.validation import number
 from banditroute.errors import InvalidConfigurationError
-from banditroute.types import Arm, Vector
 
 _REFRESH = 256
 _WIDEST = 1e4  # an update by rank one loses as many digits as this factor has by which it narrows a direction
@@ -226,9 +227,9 @@ class LinearBelief:
         means = self._theta.reshape(m * k, d).dot(x).reshape(m, k)  # of few numbers, twice as fast as @
         widths = self._rows.dot(x).reshape(-1, d).dot(x).reshape(-1, k)
         widths += self._common
-        spreads = self._noise2 * (widths if len(widths) == 1 else widths[self._group_of])
+        stds = self._noise2 * (widths if len(widths) == 1 else widths[self._group_of])
         # Rounding can leave a width of -1e-17 where a direction is known to the last bit.
-        return Prediction(means, np.sqrt(np.maximum(spreads, 0.0, out=spreads), out=spreads), self._average.copy())
+        return Prediction(means, np.sqrt(np.maximum(stds, 0.0, out=stds), out=stds), self._average.copy())
 
     def information(self) -> Vector:
         """``log det(A) - log det(Lambda)`` of each arm ``(K,)``, the largest of its groups, in nats."""

@@ -35,8 +35,9 @@ import numpy as np
 from banditroute.beliefs.base import Belief, Prediction, Prior
 from banditroute.beliefs.hybrid import Hybrid, HybridBelief
 from banditroute.beliefs.linear import LinearBelief
+from banditroute.core.arm import Arm
+from banditroute.core.arrays import Vector
 from banditroute.errors import InvalidConfigurationError
-from banditroute.types import Arm, Vector
 
 _GUESS = 0.25  # of an observation, as in the hybrid belief
 
@@ -113,11 +114,11 @@ class LogisticBelief(HybridBelief):
             if name in self._spec.objectives:
                 base = self._base_rates(j)
                 slope = base * (1.0 - base)
-                tau = prediction.spreads[j] / slope
+                tau = prediction.stds[j] / slope
                 effect = (prediction.means[j] - base) / slope / np.sqrt(1.0 + np.pi / 8.0 * tau * tau)
                 mean = 0.5 + 0.5 * np.tanh(0.5 * (np.log(base / (1.0 - base)) + effect))
                 prediction.means[j] = mean
-                prediction.spreads[j] *= mean * (1.0 - mean) / slope
+                prediction.stds[j] *= mean * (1.0 - mean) / slope
                 prediction.average_spreads[j] *= mean * (1.0 - mean) / slope
         return prediction
 

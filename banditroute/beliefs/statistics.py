@@ -22,8 +22,8 @@ from collections.abc import Collection, Iterable, Mapping
 import numpy as np
 
 from banditroute.beliefs.algebra import add_rank_one
+from banditroute.core.arrays import Vector
 from banditroute.errors import IncompatibleStoreError
-from banditroute.types import Vector
 
 _MAGIC = b"BRST"
 _VERSION = 2  # 1 had no clock

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from banditroute._imports import optional
+from banditroute.core.optional_imports import optional
 from banditroute.errors import EnergyCounterError
 
 

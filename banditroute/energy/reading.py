@@ -6,7 +6,7 @@ from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
-from banditroute._validate import label, number
+from banditroute.core.validation import label, number
 from banditroute.errors import InvalidInputError
 
 _JOULES_PER_KWH = 3.6e6

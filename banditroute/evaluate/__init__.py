@@ -1,8 +1,7 @@
 """Evaluation: what another policy would have had, from a log of decisions, and figures of what a policy was worth."""
 
 from banditroute.evaluate.arm_use import ArmUse, arm_use
-from banditroute.evaluate.asymptotic import asymptotic_sequence
-from banditroute.evaluate.calibration import Calibration, calibration
+from banditroute.evaluate.diagnostics import Diagnostics, diagnose
 from banditroute.evaluate.estimators import (
     direct_method,
     doubly_robust,
@@ -11,13 +10,14 @@ from banditroute.evaluate.estimators import (
     snips,
 )
 from banditroute.evaluate.evaluation import Comparison, Evaluation, evaluate
-from banditroute.evaluate.gates import Diagnostics, diagnose
-from banditroute.evaluate.intervals import Interval, bootstrap_interval, normal_interval
 from banditroute.evaluate.regret import cumulative_regret
 from banditroute.evaluate.rejection import frozen, replay_by_rejection
 from banditroute.evaluate.reward_model import cross_fitted, progressive
 from banditroute.evaluate.scores import joules_per_correct_answer, router_arena_score
 from banditroute.evaluate.weights import clipped, importance_weights, shrunk, switched
+from banditroute.statistics.asymptotic import asymptotic_sequence
+from banditroute.statistics.calibration import Calibration, calibration
+from banditroute.statistics.intervals import Interval, bootstrap_interval, normal_interval
 
 __all__ = [
     "ArmUse",

@@ -24,8 +24,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from banditroute.core.arrays import Vector
 from banditroute.errors import InvalidInputError
-from banditroute.types import Vector
 
 
 def ips(outcomes: ArrayLike, weights: ArrayLike) -> Vector:

@@ -9,22 +9,23 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from banditroute.confidence import confidence_sequence
+from banditroute.core.arrays import Vector
+from banditroute.core.preference import Preference
 from banditroute.errors import InvalidInputError
-from banditroute.evaluate.asymptotic import asymptotic_sequence
+from banditroute.evaluate.diagnostics import Diagnostics
 from banditroute.evaluate.estimators import direct_method, self_normalized_doubly_robust, snips
-from banditroute.evaluate.gates import Diagnostics
 from banditroute.evaluate.groups import Groups, grouped
-from banditroute.evaluate.intervals import Interval, bootstrap_interval
 from banditroute.evaluate.reward_model import cross_fitted, progressive
-from banditroute.evaluate.subject import Policy, Subject, checked, described, subject
+from banditroute.evaluate.target_policy import Policy, Subject, checked, described, subject
 from banditroute.learners import Learner
-from banditroute.rewards.objectives import Objective
-from banditroute.rewards.utility import table
-from banditroute.types import Preference, Vector
+from banditroute.objectives.objective import Objective
+from banditroute.objectives.utility import table
+from banditroute.statistics.asymptotic import asymptotic_sequence
+from banditroute.statistics.confidence_sequences import confidence_sequence
+from banditroute.statistics.intervals import Interval, bootstrap_interval
 
 if TYPE_CHECKING:
-    from banditroute.simulate.bandit_log import BanditLog
+    from banditroute.logs.decision_log import DecisionLog
 
 _NO_PROPENSITIES = (
     "the log has no propensities, so what it says of another policy is mixed up with why arms were chosen; record the "
@@ -112,11 +113,11 @@ class Evaluation:
 
 
 def evaluate(
-    log: BanditLog,
+    log: DecisionLog,
     policy: Policy,
     *,
     against: Policy = "logged",
-    prefer: Preference | None = None,
+    preference: Preference | None = None,
     objectives: Sequence[Objective] = (),
     learning: bool = True,
     groups: Groups = None,
@@ -134,7 +135,7 @@ def evaluate(
     policy, against
         ``"logged"``, ``"uniform"`` (over the eligible arms), the name of an arm, a learner or its spec, such as
         ``"linucb(alpha=1)"``, or the probability of every arm for every row ``(n, K)``.
-    prefer
+    preference
         What the objectives are worth. Default: ``Preference(quality=1.0)``.
     objectives
         The user's own objectives, where they are preferred or have a range.
@@ -154,10 +155,10 @@ def evaluate(
 
     Examples
     --------
-    >>> from banditroute.simulate.bandit_log import BanditLog
+    >>> from banditroute.logs.decision_log import DecisionLog
     >>> rng = np.random.default_rng(0)
     >>> chosen = rng.integers(2, size=1000)
-    >>> log = BanditLog(
+    >>> log = DecisionLog(
     ...     arms=("large", "small"),
     ...     chosen=chosen,
     ...     eligible=np.ones((1000, 2), dtype=bool),
@@ -169,9 +170,9 @@ def evaluate(
     >>> evaluate(log, "large").verdict
     'large would have been better than logged: utility 0.909 against 0.753, difference 0.156 (0.131 to 0.185).'
     """
-    prefer = Preference(quality=1.0) if prefer is None else prefer
+    preference = Preference(quality=1.0) if preference is None else preference
     known = table(objectives)
-    for name in prefer:
+    for name in preference:
         if name not in known or name not in log.outcomes:
             raise InvalidInputError(
                 f"{name!r} is no objective of the log with a known direction; it has {', '.join(log.outcomes)}; "
@@ -195,7 +196,7 @@ def evaluate(
     log = _take(log, usable)
     taught = len(log) // 2 if not learning and any(isinstance(each, Learner) for each in policies) else 0
     learned = replace(log, outcomes={name: values for name, values in log.outcomes.items() if name in known})
-    first, second = (subject(learned, each, prefer, objectives, taught, learning, seed) for each in policies)
+    first, second = (subject(learned, each, preference, objectives, taught, learning, seed) for each in policies)
     log = _take(log, np.arange(taught, len(log)))
     group = None if group is None else group[taught:]
 
@@ -204,7 +205,7 @@ def evaluate(
         name: _compare(log, first, second, values, ranges.get(name, (-np.inf, np.inf)), group, seed)
         for name, values in log.outcomes.items()
     }
-    signed = {name: weight * known[name].sign for name, weight in prefer.items() if weight}
+    signed = {name: weight * known[name].sign for name, weight in preference.items() if weight}
     if list(signed.values()) == [1.0]:
         utility = compared[next(iter(signed))]
     else:
@@ -222,7 +223,7 @@ def evaluate(
 
 
 def _compare(
-    log: BanditLog,
+    log: DecisionLog,
     first: Subject,
     second: Subject,
     values: Vector,
@@ -276,7 +277,7 @@ def _compare(
 
 
 def _anytime(
-    log: BanditLog, first: Subject, second: Subject, y: Vector, x: Vector, low: float, high: float
+    log: DecisionLog, first: Subject, second: Subject, y: Vector, x: Vector, low: float, high: float
 ) -> tuple[float, float] | None:
     """Bounds of the difference that hold at all times."""
     if first.replayed or second.replayed:
@@ -315,7 +316,7 @@ def _shown(interval: Interval | None) -> str:
     return "–" if interval is None else "{:.3g} ({:.3g} to {:.3g})".format(*interval)
 
 
-def _take(log: BanditLog, rows: NDArray[np.intp]) -> BanditLog:
+def _take(log: DecisionLog, rows: NDArray[np.intp]) -> DecisionLog:
     """Some rows of a log, in its order and without texts."""
     at = rows if len(rows) < len(log) else slice(None)  # no copies where it is all
 

@@ -11,18 +11,18 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from banditroute.core.request import Request
 from banditroute.errors import InvalidInputError
 from banditroute.features.template import signature
-from banditroute.types import Request
 
 if TYPE_CHECKING:
-    from banditroute.simulate.bandit_log import BanditLog
+    from banditroute.logs.decision_log import DecisionLog
 
 Groups: TypeAlias = Literal["session", "template", "task"] | NDArray[np.intp] | NDArray[np.str_] | None
 """What rows hang together by, or the number or name of the group of each row ``(n,)``; None: sessions, if there are."""
 
 
-def grouped(log: BanditLog, by: Groups) -> NDArray[np.intp] | None:
+def grouped(log: DecisionLog, by: Groups) -> NDArray[np.intp] | None:
     """Number of the group of each row ``(n,)``; None where every row is one of its own.
 
     A row without the text that it is to be grouped by is a group of its own.
@@ -34,8 +34,8 @@ def grouped(log: BanditLog, by: Groups) -> NDArray[np.intp] | None:
 
     Examples
     --------
-    >>> from banditroute.simulate.bandit_log import BanditLog
-    >>> log = BanditLog(
+    >>> from banditroute.logs.decision_log import DecisionLog
+    >>> log = DecisionLog(
     ...     arms=("a",),
     ...     chosen=np.zeros(4, dtype=int),
     ...     eligible=np.ones((4, 1), dtype=bool),

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from banditroute.simulate.logs import OutcomeTable
+from banditroute.core.arrays import Vector
+from banditroute.core.preference import Preference
+from banditroute.logs.outcome_table import OutcomeTable
 from banditroute.simulate.metrics import utilities
 from banditroute.simulate.replay import Trace
-from banditroute.types import Preference, Vector
 
 
-def cumulative_regret(table: OutcomeTable, prefer: Preference, trace: Trace) -> dict[str, Vector]:
+def cumulative_regret(table: OutcomeTable, preference: Preference, trace: Trace) -> dict[str, Vector]:
     """Utility lost so far after each step of a pass ``(n,)``, against three references; negative: gained.
 
     ``"best arm"`` always takes the arm that is best on this table, ``"best arm per task"`` the one that is best on the
@@ -24,7 +25,7 @@ def cumulative_regret(table: OutcomeTable, prefer: Preference, trace: Trace) -> 
     >>> cumulative_regret(table, Preference(quality=1.0), trace)["best arm"]  # that is x: 1 - 0, then .5 - .75 more
     array([1.  , 0.75])
     """
-    value = utilities(table, prefer)
+    value = utilities(table, preference)
     every = np.arange(len(table))
     _, task = np.unique(np.array(table.tasks), return_inverse=True)
     by_task = np.zeros((task.max(initial=-1) + 1, len(table.arms)))

@@ -8,20 +8,25 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from banditroute.core.arrays import Vector
 from banditroute.errors import InvalidInputError
 from banditroute.learners import Learner
-from banditroute.rewards.objectives import Objective
-from banditroute.rewards.utility import Prefer
+from banditroute.objectives.objective import Objective
+from banditroute.objectives.utility import PreferenceLike
 from banditroute.router import Router
 from banditroute.store.memory import MemoryStore
-from banditroute.types import Vector
 
 if TYPE_CHECKING:
-    from banditroute.simulate.bandit_log import BanditLog
+    from banditroute.logs.decision_log import DecisionLog
 
 
 def replay_by_rejection(
-    log: BanditLog, *, learner: Learner, prefer: Prefer, objectives: Sequence[Objective] = (), seed: int = 0
+    log: DecisionLog,
+    *,
+    learner: Learner,
+    preference: PreferenceLike,
+    objectives: Sequence[Objective] = (),
+    seed: int = 0,
 ) -> NDArray[np.bool_]:
     """Which logged decisions a learner would have made too, each learned from as it comes ``(n,)``.
 
@@ -40,7 +45,7 @@ def replay_by_rejection(
     ----------
     log
         With a propensity in every row.
-    learner, prefer, objectives
+    learner, preference, objectives
         What to replay, as of :class:`banditroute.Router`.
     seed
         Of what is kept and chosen.
@@ -60,7 +65,7 @@ def replay_by_rejection(
     among = _eligible(log)
     x = _features(log)
     now = 0.0
-    with _router(log, learner, prefer, objectives, seed=rng, clock=lambda: now) as router:
+    with _router(log, learner, preference, objectives, seed=rng, clock=lambda: now) as router:
         for i in np.flatnonzero(rng.random(len(log)) <= least / log.propensities).tolist():
             decision = router.route(x[i], arms=among[i])
             if decision.arm == log.arms[log.chosen[i]]:
@@ -72,10 +77,10 @@ def replay_by_rejection(
 
 
 def frozen(
-    log: BanditLog,
+    log: DecisionLog,
     *,
     learner: Learner,
-    prefer: Prefer,
+    preference: PreferenceLike,
     objectives: Sequence[Objective] = (),
     taught: int,
     seed: int = 0,
@@ -84,7 +89,7 @@ def frozen(
 
     Parameters
     ----------
-    log, learner, prefer, objectives
+    log, learner, preference, objectives
         See :func:`replay_by_rejection`.
     taught
         From how many rows, the first, it learns, at least 1; the others are to judge it by.
@@ -95,7 +100,7 @@ def frozen(
     among = _eligible(log)
     column = {arm: k for k, arm in enumerate(log.arms)}
     target = np.zeros((len(log) - taught, len(log.arms)))
-    with _router(log, learner, prefer, objectives, seed=_generator(seed)) as router:
+    with _router(log, learner, preference, objectives, seed=_generator(seed)) as router:
         router.warm_start((x[i], {log.arms[log.chosen[i]]: _outcome(log, i)}) for i in range(taught))
         for i in range(taught, len(log)):
             decision = router.route(x[i], arms=among[i])
@@ -103,12 +108,12 @@ def frozen(
     return target
 
 
-def _features(log: BanditLog) -> Vector:
+def _features(log: DecisionLog) -> Vector:
     """Contexts ``(n, d - 1)`` without the bias, 0 where they are not known."""
     return np.zeros((len(log), 0)) if log.contexts is None else np.nan_to_num(log.contexts[:, :-1])
 
 
-def _eligible(log: BanditLog) -> list[list[str] | None]:
+def _eligible(log: DecisionLog) -> list[list[str] | None]:
     """Names of the arms that each row could choose; None for all."""
     return [None if row.all() else [log.arms[k] for k in np.flatnonzero(row)] for row in log.eligible]
 
@@ -118,20 +123,20 @@ def _generator(seed: int) -> np.random.Generator:
     return np.random.default_rng(np.random.SeedSequence(seed).spawn(1)[0])
 
 
-def _outcome(log: BanditLog, i: int) -> dict[str, Any]:
+def _outcome(log: DecisionLog, i: int) -> dict[str, Any]:
     """What was observed of a row."""
     return {name: float(values[i]) for name, values in log.outcomes.items() if not np.isnan(values[i])}
 
 
 def _router(
-    log: BanditLog, learner: Learner, prefer: Prefer, objectives: Sequence[Objective], **options: Any
+    log: DecisionLog, learner: Learner, preference: PreferenceLike, objectives: Sequence[Objective], **options: Any
 ) -> Router:
     """A router over the log's arms and contexts."""
     return Router(
         arms=log.arms,
         features=0 if log.contexts is None else log.contexts.shape[1] - 1,
         learner=learner,
-        prefer=prefer,
+        preference=preference,
         objectives=objectives,
         store=MemoryStore(capacity=1),
         **options,

@@ -11,19 +11,21 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from banditroute._imports import optional
 from banditroute.adapters.cacheability import knee, longest_epoch, lookahead_hit_rates, net_coverage
+from banditroute.core.arrays import Vector
+from banditroute.core.optional_imports import optional
+from banditroute.core.preference import Preference
+from banditroute.core.request import Request
 from banditroute.errors import InvalidInputError
 from banditroute.evaluate.reward_model import cross_fitted
 from banditroute.features import TextFeatures
-from banditroute.rewards.utility import check_preference
-from banditroute.rewards.utility import table as objective_table
+from banditroute.objectives.utility import check_preference
+from banditroute.objectives.utility import table as objective_table
 from banditroute.simulate.metrics import utilities
-from banditroute.types import Preference, Request, Vector
 
 if TYPE_CHECKING:
-    from banditroute.simulate.bandit_log import BanditLog
-    from banditroute.simulate.logs import OutcomeTable
+    from banditroute.logs.decision_log import DecisionLog
+    from banditroute.logs.outcome_table import OutcomeTable
 
 _SLOTS = (1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 16, 24, 32, 48, 64, 96, 128)
 _LENGTHS = (10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000)
@@ -118,7 +120,7 @@ class Residency:
         return [head, "-" * len(head), *body]
 
 
-def demand_of_table(table: OutcomeTable, prefer: Preference, *, seed: int = 0) -> list[Demand]:
+def demand_of_table(table: OutcomeTable, preference: Preference, *, seed: int = 0) -> list[Demand]:
     """What the prompts of a table want: as measured and, where there are prompts, as can be expected of them.
 
     Rows of a table have no order, and come in one drawn with ``seed``; at most 20,000 of them. Expectations are those
@@ -131,12 +133,12 @@ def demand_of_table(table: OutcomeTable, prefer: Preference, *, seed: int = 0) -
     InvalidConfigurationError
         For an objective that is none.
     """
-    check_preference(prefer, objective_table([]))
-    for name in prefer:
+    check_preference(preference, objective_table([]))
+    for name in preference:
         if name not in table.outcomes or np.isnan(table.outcomes[name]).any():
             raise InvalidInputError(f"{table.name} lacks the {name} of some arms; prefer what it has of all")
     order = np.random.default_rng(seed).permutation(len(table))[:_LATEST]
-    worth = utilities(table, prefer)[order]
+    worth = utilities(table, preference)[order]
     found = [_best("the best as measured, where the luck of an answer counts as skill", table.arms, worth)]
     if any(table.prompts):
         x = TextFeatures().transform([Request(text=table.prompts[i]) for i in order])
@@ -146,7 +148,7 @@ def demand_of_table(table: OutcomeTable, prefer: Preference, *, seed: int = 0) -
     return found
 
 
-def demand_of_log(log: BanditLog, prefer: Preference) -> list[Demand]:
+def demand_of_log(log: DecisionLog, preference: Preference) -> list[Demand]:
     """What the requests of a log want: the chosen arm and, where there are contexts, as can be expected of them.
 
     Of the latest 20,000 decisions. Expectations are those of a ridge regression per arm on the contexts, off-policy and
@@ -159,15 +161,15 @@ def demand_of_log(log: BanditLog, prefer: Preference) -> list[Demand]:
         For an objective that is none.
     """
     known = objective_table([])
-    check_preference(prefer, known)
+    check_preference(preference, known)
     chosen, arms = log.chosen[-_LATEST:], len(log.arms)
     nothing = np.full(len(log), np.nan)
-    parts = [weight * known[name].sign * log.outcomes.get(name, nothing) for name, weight in prefer.items()]
+    parts = [weight * known[name].sign * log.outcomes.get(name, nothing) for name, weight in preference.items()]
     had: Vector = np.sum(parts, axis=0)[-_LATEST:]
     rows = np.flatnonzero(np.isfinite(had))
     source, wanted = "the one that was chosen", np.eye(arms, dtype=bool)[chosen]
     if log.contexts is None or len(rows) < _FEWEST:
-        lacks = "contexts" if log.contexts is None else f"{_FEWEST} decisions whose {' and '.join(prefer)} is known"
+        lacks = "contexts" if log.contexts is None else f"{_FEWEST} decisions whose {' and '.join(preference)} is known"
         source += f" (the log lacks {lacks}, so no more can be expected)"
         return [Demand(source=source, adapters=log.arms, wanted=wanted, utilities=None)]
     expected = cross_fitted(log.contexts[-_LATEST:][rows], chosen[rows], had[rows], arms=arms)

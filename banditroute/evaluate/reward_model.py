@@ -15,8 +15,8 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from banditroute.core.arrays import Vector
 from banditroute.errors import InvalidInputError
-from banditroute.types import Vector
 
 _FIRST_BLOCK = 64
 
@@ -131,6 +131,6 @@ def _design(contexts: Vector) -> Vector:
     z[:, 0] = 1.0
     np.subtract(contexts, mean, out=z[:, 1:])
     z[~np.isfinite(z)] = 0.0
-    spread = np.sqrt((z[:, 1:] ** 2).sum(axis=0) / count)
-    z[:, 1:] /= np.where(spread > 1e-12, spread, np.inf)
+    std = np.sqrt((z[:, 1:] ** 2).sum(axis=0) / count)
+    z[:, 1:] /= np.where(std > 1e-12, std, np.inf)
     return z

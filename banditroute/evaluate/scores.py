@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import math
 
-from banditroute._validate import number
+from banditroute.core.arrays import Vector
+from banditroute.core.validation import number
 from banditroute.errors import InvalidInputError
-from banditroute.types import Vector
 
 _DEAREST, _CHEAPEST = 200.0, 0.0044  # dollars per 1,000 requests
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from banditroute.core.arrays import Vector
 from banditroute.errors import InvalidInputError
-from banditroute.types import Vector
 
 
 def importance_weights(chosen: NDArray[np.intp], propensities: ArrayLike, target: ArrayLike) -> Vector:

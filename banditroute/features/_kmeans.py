@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from banditroute.types import Vector
+from banditroute.core.arrays import Vector
 
 _ITERATIONS = 1000  # some dozens are enough, unless rounding turns in a circle
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from banditroute._validate import label
+from banditroute.core.validation import label
 from banditroute.errors import InvalidRequestError
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from banditroute.types import Vector
+from banditroute.core.arrays import Vector
 
 
 def softmax(scores: Vector) -> Vector:

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from banditroute.core.arrays import Vector
+from banditroute.core.request import Request
 from banditroute.errors import InvalidConfigurationError, InvalidRequestError
 from banditroute.features.base import Featurizer
-from banditroute.types import Request, Vector
 
 REACH = 8_000
 """Only the first and the last ``REACH`` characters of a text are read, so a long one costs no more than 16,001."""

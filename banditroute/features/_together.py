@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from threading import Event, Lock
 
-from banditroute.types import Vector
+from banditroute.core.arrays import Vector
 
 
 class Together:

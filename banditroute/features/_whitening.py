@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from banditroute.core.arrays import Vector
 from banditroute.errors import InvalidConfigurationError
-from banditroute.types import Vector
 
 
 def whitening(rows: Vector, dimension: int) -> tuple[Vector, Vector]:
@@ -27,8 +27,8 @@ def whitening(rows: Vector, dimension: int) -> tuple[Vector, Vector]:
     rank = 0
     if len(rows) > 1:
         mean = rows.mean(axis=0)
-        _, spread, directions = np.linalg.svd(rows - mean, full_matrices=False)
-        rank = int((spread > 1e-6 * spread[0]).sum())
+        _, std, directions = np.linalg.svd(rows - mean, full_matrices=False)
+        rank = int((std > 1e-6 * std[0]).sum())
     if rank < dimension:
         raise InvalidConfigurationError(
             f"{len(rows)} prompts vary in {rank} directions, fewer than dimension={dimension}; "
@@ -36,4 +36,4 @@ def whitening(rows: Vector, dimension: int) -> tuple[Vector, Vector]:
         )
     directions = directions[:dimension].T
     directions *= np.sign(directions[np.abs(directions).argmax(axis=0), np.arange(dimension)])
-    return mean, directions * np.sqrt(len(rows)) / spread[:dimension]
+    return mean, directions * np.sqrt(len(rows)) / std[:dimension]

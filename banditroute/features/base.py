@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
-from banditroute.types import Request, Vector
+from banditroute.core.arrays import Vector
+from banditroute.core.request import Request
 
 
 @runtime_checkable

@@ -12,13 +12,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from banditroute.core.arrays import Vector
+from banditroute.core.request import Request
 from banditroute.errors import InvalidConfigurationError
 from banditroute.features import _state
 from banditroute.features._text import stack
 from banditroute.features.complexity import Complexity
 from banditroute.features.compose import Compose
 from banditroute.features.static_embedding import MAXIMUM, StaticEmbedding
-from banditroute.types import Request, Vector
 
 SOFTNESS = 0.35
 """Temperature of a codebook over the mean squared distance from prompts to the nearest centre."""

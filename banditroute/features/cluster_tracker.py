@@ -9,11 +9,11 @@ from threading import Lock
 import numpy as np
 from numpy.typing import NDArray
 
+from banditroute.core.request import Request
 from banditroute.errors import InvalidConfigurationError
 from banditroute.features import _state
 from banditroute.features._kmeans import follow, in_old_rows, squared_distances
 from banditroute.features.cluster import SOFTNESS, Codebook, cluster_space
-from banditroute.types import Request
 
 WINDOW = 4096
 """How many prompts are remembered, each as the numbers that it is clustered by in single precision: 1.4 MB in all."""

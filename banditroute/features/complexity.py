@@ -10,8 +10,9 @@ from itertools import pairwise
 
 import numpy as np
 
+from banditroute.core.arrays import Vector
+from banditroute.core.request import Request
 from banditroute.features._text import RECENT, excerpt, stack
-from banditroute.types import Request, Vector
 
 _NAMES = (
     "log_characters",
@@ -108,7 +109,7 @@ _CLASSES = _classes()
 class Complexity:
     """Twenty-one numbers about the form of a prompt, each in [-3, 3], by fixed formulas.
 
-    Every entry is ``clip((raw - centre) / spread, -3, 3)`` with constants of this version; ``raw`` is
+    Every entry is ``clip((raw - centre) / std, -3, 3)`` with constants of this version; ``raw`` is
 
     ``log_characters``
         ln(1 + characters of the whole text).

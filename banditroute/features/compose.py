@@ -6,11 +6,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from banditroute._validate import number
+from banditroute.core.arrays import Vector
+from banditroute.core.request import Request
+from banditroute.core.validation import number
 from banditroute.errors import InvalidConfigurationError
 from banditroute.features._text import check_block
 from banditroute.features.base import Featurizer
-from banditroute.types import Request, Vector
 
 
 class Compose:

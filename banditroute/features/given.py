@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from banditroute.core.arrays import Vector
+from banditroute.core.request import Request
 from banditroute.errors import InvalidConfigurationError, InvalidRequestError
-from banditroute.types import Request, Vector
 
 
 class GivenFeatures:

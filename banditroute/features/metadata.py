@@ -9,11 +9,12 @@ from types import MappingProxyType
 
 import numpy as np
 
-from banditroute._validate import label, number
+from banditroute.core.arrays import Vector
+from banditroute.core.request import Request
+from banditroute.core.validation import label, number
 from banditroute.errors import InvalidConfigurationError, InvalidRequestError
 from banditroute.features import _state
 from banditroute.features._text import excerpt, stack
-from banditroute.types import Request, Vector
 
 _SPREAD = math.sqrt(3.0)  # what is uniform over [-sqrt(3), sqrt(3)] has variance 1
 

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from banditroute.core.arrays import Vector
+from banditroute.core.request import Request
 from banditroute.errors import InvalidConfigurationError
 from banditroute.features._text import check_block
 from banditroute.features.base import Featurizer
-from banditroute.types import Request, Vector
 
 _SHORTEST = 16  # characters of a secret: it must not be found by trying
 

@@ -13,12 +13,13 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike
 
-from banditroute import _validate
-from banditroute._imports import optional
+from banditroute.core import validation
+from banditroute.core.arrays import Vector
+from banditroute.core.optional_imports import optional
+from banditroute.core.request import Request
 from banditroute.errors import InvalidConfigurationError
 from banditroute.features._text import excerpt
 from banditroute.features._together import Together
-from banditroute.types import Request, Vector
 
 Embed: TypeAlias = Callable[[list[str]], ArrayLike]
 """Texts -> one embedding each, as rows ``(n, d)``."""
@@ -81,7 +82,7 @@ class SentenceEmbedding:
                     "an embedding function has no version of its own; give label='...' to name what it computes"
                 )
             label = PurePath(model).name
-        self._label = _validate.label(label, name="label", error=InvalidConfigurationError)
+        self._label = validation.label(label, name="label", error=InvalidConfigurationError)
         self._model = model
         self._width: int | None = None
         self._remembered = remembered

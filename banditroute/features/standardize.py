@@ -7,12 +7,13 @@ from os import PathLike
 
 import numpy as np
 
+from banditroute.core.arrays import Vector
+from banditroute.core.request import Request
 from banditroute.errors import InvalidConfigurationError
 from banditroute.features import _state
 from banditroute.features._text import check_block
 from banditroute.features._whitening import whitening
 from banditroute.features.base import Featurizer
-from banditroute.types import Request, Vector
 
 _LIMIT = 4.0
 
@@ -100,9 +101,9 @@ class Standardize:
         if len(rows) < 2:
             raise InvalidConfigurationError(f"got {len(rows)} prompts; give at least 2, better a few hundred")
         if self._dimension is None:
-            spread = rows.std(axis=0)
-            varies = spread > 1e-9 * (1.0 + np.abs(rows).max(axis=0))
-            self._state = (rows.mean(axis=0), 1.0 / np.where(varies, spread, 1.0))
+            std = rows.std(axis=0)
+            varies = std > 1e-9 * (1.0 + np.abs(rows).max(axis=0))
+            self._state = (rows.mean(axis=0), 1.0 / np.where(varies, std, 1.0))
         else:
             self._state = whitening(rows, self._dimension)
         return self

@@ -11,10 +11,11 @@ from threading import Lock
 import numpy as np
 from numpy.typing import NDArray
 
+from banditroute.core.arrays import Vector
+from banditroute.core.request import Request
 from banditroute.errors import InvalidConfigurationError
 from banditroute.features._text import RECENT, excerpt, stack
 from banditroute.features._wordpiece import WordPieces
-from banditroute.types import Request, Vector
 
 MAXIMUM = 64
 """Directions that the shipped table holds."""

@@ -10,7 +10,9 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from banditroute._validate import label as check_label
+from banditroute.core.arrays import Vector
+from banditroute.core.request import Request
+from banditroute.core.validation import label as check_label
 from banditroute.errors import InvalidConfigurationError
 from banditroute.features import _state
 from banditroute.features._softmax import fit_softmax, softmax
@@ -18,7 +20,6 @@ from banditroute.features._text import excerpt, stack
 from banditroute.features.complexity import Complexity
 from banditroute.features.compose import Compose
 from banditroute.features.static_embedding import MAXIMUM, StaticEmbedding
-from banditroute.types import Request, Vector
 
 Classify: TypeAlias = Callable[[str], ArrayLike]
 """Text -> one probability per type ``(C,)``."""

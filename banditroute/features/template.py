@@ -8,9 +8,10 @@ from hashlib import blake2b
 
 import numpy as np
 
+from banditroute.core.arrays import Vector
+from banditroute.core.request import Request
 from banditroute.errors import InvalidConfigurationError
 from banditroute.features._text import excerpt, stack
-from banditroute.types import Request, Vector
 
 _REACH = 200
 """How many characters at each end are looked at for the head and the tail."""

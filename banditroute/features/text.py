@@ -15,7 +15,7 @@ class TextFeatures(Compose):
 
     Examples
     --------
-    >>> from banditroute.types import Request
+    >>> from banditroute.core.request import Request
     >>> TextFeatures().transform_one(Request(text="What is the capital of France?")).shape
     (37,)
     """

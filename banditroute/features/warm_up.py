@@ -8,12 +8,13 @@ from threading import Lock
 
 import numpy as np
 
+from banditroute.core.arrays import Vector
+from banditroute.core.request import Request
 from banditroute.errors import InvalidConfigurationError
 from banditroute.features import _state
 from banditroute.features._text import check_block
 from banditroute.features.base import Featurizer
 from banditroute.features.standardize import Standardize
-from banditroute.types import Request, Vector
 
 
 class WarmUp:

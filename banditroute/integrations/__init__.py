@@ -2,6 +2,6 @@
 
 from banditroute.integrations.answer import Answer
 from banditroute.integrations.call import AnswerStream, AsyncAnswerStream
-from banditroute.integrations.routed import AsyncRouted, Routed, routed
+from banditroute.integrations.clients import AsyncRouted, Routed, routed
 
 __all__ = ["Answer", "AnswerStream", "AsyncAnswerStream", "AsyncRouted", "Routed", "routed"]

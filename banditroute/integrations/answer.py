@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from banditroute.rewards.model_price import Usage
-from banditroute.types import Decision
+from banditroute.core.decision import Decision
+from banditroute.pricing.model_price import Usage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,12 +8,12 @@ from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from banditroute.core.decision import Decision
 from banditroute.errors import BanditRouteError
 from banditroute.integrations.answer import Answer
-from banditroute.integrations.dialects import Dialect
-from banditroute.rewards.model_price import ModelPrice, Usage
+from banditroute.integrations.providers import Dialect
+from banditroute.pricing.model_price import ModelPrice, Usage
 from banditroute.router import Router
-from banditroute.types import Decision
 
 _CALLERS_MISTAKES = {400, 413, 422}  # another arm would refuse the request as well
 _PACKAGES = {"openai", "anthropic", "httpx"}

@@ -1,9 +1,7 @@
-"""Limits: what may be chosen, and at what shadow price."""
+"""Limits: which arms may be chosen, and their shares of the traffic."""
 
 from banditroute.limits.breaker import CircuitBreaker
-from banditroute.limits.budget import Budget, Spend
 from banditroute.limits.constraints import Limits
-from banditroute.limits.guard import Guard, Rollout
 from banditroute.limits.traffic import Share
 
-__all__ = ["Budget", "CircuitBreaker", "Guard", "Limits", "Rollout", "Share", "Spend"]
+__all__ = ["CircuitBreaker", "Limits", "Share"]

@@ -8,9 +8,9 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from banditroute._validate import number
+from banditroute.core.arrays import Vector
+from banditroute.core.validation import number
 from banditroute.errors import InvalidConfigurationError
-from banditroute.types import Vector
 
 _PRIOR_ANSWERS = 5.0  # that a new arm is taken to have given: its first failure is no verdict
 _MEMORY = 500.0  # outcomes of an arm over which its availability is counted: providers recover

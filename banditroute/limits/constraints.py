@@ -9,9 +9,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from banditroute._validate import label, number
+from banditroute.core.arrays import Vector
+from banditroute.core.validation import label, number
 from banditroute.errors import InvalidConfigurationError
-from banditroute.types import Vector
 
 _CONFIDENCE = 1.645  # standard deviations below the expectation: the 95% lower bound
 _KNOWN = 5  # outcomes before an arm is judged: one bad draw must not bar it for ever, since a barred arm learns nothing
@@ -90,7 +90,7 @@ class Excess(NamedTuple):
 
 
 def excess(
-    limits: Limits, means: Mapping[str, Vector], spreads: Mapping[str, Vector], known: Mapping[str, Vector]
+    limits: Limits, means: Mapping[str, Vector], stds: Mapping[str, Vector], known: Mapping[str, Vector]
 ) -> Excess:
     """How far each of K arms is believed to be beyond the limits.
 
@@ -98,7 +98,7 @@ def excess(
     ----------
     limits
         What must be kept, with at least one limit on what is believed.
-    means, spreads
+    means, stds
         Objective -> expected outcome of each arm, and standard deviation of that expectation ``(K,)``.
     known
         Objective -> number of outcomes that it rests on ``(K,)``; infinite where it is computed.
@@ -112,7 +112,7 @@ def excess(
     totals, unknown = [], {}
     for name, objective in limits.objectives.items():
         limit, mean = getattr(limits, name), means[objective]
-        beyond = limit - (mean - _CONFIDENCE * spreads[objective]) if name == "min_quality" else mean - limit
+        beyond = limit - (mean - _CONFIDENCE * stds[objective]) if name == "min_quality" else mean - limit
         unknown[name] = known[objective] < _KNOWN
         totals.append(np.where(unknown[name], 0.0, np.maximum(beyond, 0.0) / limit))
     return Excess(total=np.sum(totals, axis=0), unknown=unknown)

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from banditroute._validate import number
+from banditroute.core.arrays import Vector
+from banditroute.core.validation import number
 from banditroute.errors import InvalidConfigurationError
-from banditroute.types import Vector
 
 Redraw = Callable[[Sequence[int]], Vector]
 """The policy's probabilities where only the arms at these positions can be chosen."""

@@ -23,10 +23,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from banditroute.core.arrays import Vector
 from banditroute.errors import InvalidConfigurationError
 from banditroute.policies.base import Policy, check_reward, check_rewarded
 from banditroute.policies.thompson import Thompson
-from banditroute.types import Vector
 
 _WAITING = 1024  # requests whose outcome is waited for; a later one teaches nothing
 
@@ -60,9 +60,9 @@ class Adaptive:
     Examples
     --------
     >>> state = Adaptive().start(objectives=["quality"])
-    >>> means, spreads = np.array([0.4, 0.6]), np.array([0.2, 0.2])
+    >>> means, stds = np.array([0.4, 0.6]), np.array([0.2, 0.2])
     >>> asked = {"arms": ["a", "b"], "information": lambda: np.zeros(2), "x": np.ones(1)}
-    >>> state.probabilities(means, spreads, **asked).round(2)  # of .04, .19 and .33, in equal shares
+    >>> state.probabilities(means, stds, **asked).round(2)  # of .04, .19 and .33, in equal shares
     array([0.19, 0.81])
     >>> state.learn("a", np.ones(1), {"quality": 0.0})  # charged the most is who would explore the most
     >>> state.shares.round(2)
@@ -105,11 +105,11 @@ class AdaptiveState:
         return shares
 
     def probabilities(
-        self, means: Vector, spreads: Vector, *, arms: Sequence[str], information: Callable[[], Vector], x: Vector
+        self, means: Vector, stds: Vector, *, arms: Sequence[str], information: Callable[[], Vector], x: Vector
     ) -> Vector:
         """Probability of each eligible arm ``(K,)``; see :class:`banditroute.policies.PolicyState`."""
         advice = np.stack(
-            [each.probabilities(means, spreads, arms=arms, information=information) for each in self._spec.policies]
+            [each.probabilities(means, stds, arms=arms, information=information) for each in self._spec.policies]
         )
         mixed: Vector = self.shares @ advice
         key = x.tobytes()

@@ -12,9 +12,9 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from banditroute._validate import label, number
+from banditroute.core.arrays import Vector
+from banditroute.core.validation import label, number
 from banditroute.errors import InvalidConfigurationError
-from banditroute.types import Vector
 
 
 @runtime_checkable
@@ -27,13 +27,13 @@ class Policy(Protocol):
     """
 
     def probabilities(
-        self, means: Vector, spreads: Vector, *, arms: Sequence[str], information: Callable[[], Vector]
+        self, means: Vector, stds: Vector, *, arms: Sequence[str], information: Callable[[], Vector]
     ) -> Vector:
         """Probability of each eligible arm ``(K,)``, summing to 1.
 
         Parameters
         ----------
-        means, spreads
+        means, stds
             Expected utility of each arm, and the standard deviation of that expectation ``(K,)``; not changed.
         arms
             Names of the K eligible arms.
@@ -46,7 +46,7 @@ class PolicyState(Protocol):
     """What a policy that learns by itself has learned in one router."""
 
     def probabilities(
-        self, means: Vector, spreads: Vector, *, arms: Sequence[str], information: Callable[[], Vector], x: Vector
+        self, means: Vector, stds: Vector, *, arms: Sequence[str], information: Callable[[], Vector], x: Vector
     ) -> Vector:
         """Probability of each eligible arm at context ``x (d,)``; the rest is as in :class:`Policy`."""
 
@@ -90,9 +90,9 @@ class _NoState:
         self._policy = policy
 
     def probabilities(
-        self, means: Vector, spreads: Vector, *, arms: Sequence[str], information: Callable[[], Vector], x: Vector
+        self, means: Vector, stds: Vector, *, arms: Sequence[str], information: Callable[[], Vector], x: Vector
     ) -> Vector:
-        return self._policy.probabilities(means, spreads, arms=arms, information=information)
+        return self._policy.probabilities(means, stds, arms=arms, information=information)
 
     def learn(self, arm: str, x: Vector, values: Mapping[str, float]) -> None:
         pass

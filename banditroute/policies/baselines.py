@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from banditroute._validate import LARGEST, label, number
+from banditroute.core.arrays import Vector
+from banditroute.core.validation import LARGEST, label, number
 from banditroute.errors import InvalidConfigurationError
-from banditroute.types import Vector
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,7 +23,7 @@ class Uniform:
     """
 
     def probabilities(
-        self, means: Vector, spreads: Vector, *, arms: Sequence[str], information: Callable[[], Vector]
+        self, means: Vector, stds: Vector, *, arms: Sequence[str], information: Callable[[], Vector]
     ) -> Vector:
         """Probability of each eligible arm ``(K,)``; see :class:`banditroute.policies.Policy`."""
         return np.full(len(arms), 1.0 / len(arms))
@@ -64,7 +64,7 @@ class Mixture:
             raise InvalidConfigurationError(f"a mixture needs a share above 0, got {dict(self.shares)}")
 
     def probabilities(
-        self, means: Vector, spreads: Vector, *, arms: Sequence[str], information: Callable[[], Vector]
+        self, means: Vector, stds: Vector, *, arms: Sequence[str], information: Callable[[], Vector]
     ) -> Vector:
         """Probability of each eligible arm ``(K,)``; see :class:`banditroute.policies.Policy`."""
         shares = np.array([float(self.shares.get(arm, 0.0)) for arm in arms])

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from banditroute.core.arrays import Vector
 from banditroute.policies.base import check_floor, greedy, with_floor
-from banditroute.types import Vector
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +33,7 @@ class Greedy:
         check_floor(self.floor)
 
     def probabilities(
-        self, means: Vector, spreads: Vector, *, arms: Sequence[str], information: Callable[[], Vector]
+        self, means: Vector, stds: Vector, *, arms: Sequence[str], information: Callable[[], Vector]
     ) -> Vector:
         """Probability of each eligible arm ``(K,)``; see :class:`banditroute.policies.Policy`."""
         return with_floor(greedy(means), self.floor)

@@ -6,10 +6,10 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from banditroute._validate import number
+from banditroute.core.arrays import Vector
+from banditroute.core.validation import number
 from banditroute.errors import InvalidConfigurationError
 from banditroute.policies.base import greedy
-from banditroute.types import Vector
 
 _STEPS = 8  # each at least halves the error of log gamma: they leave 2% of it
 _CERTAIN = 1e-50  # spreads below this part of the gaps leave nothing to explore
@@ -50,16 +50,16 @@ class InverseGap:
         number(self.scale, name="scale", low=0.0, error=InvalidConfigurationError)
 
     def probabilities(
-        self, means: Vector, spreads: Vector, *, arms: Sequence[str], information: Callable[[], Vector]
+        self, means: Vector, stds: Vector, *, arms: Sequence[str], information: Callable[[], Vector]
     ) -> Vector:
         """Probability of each eligible arm ``(K,)``; see :class:`banditroute.policies.Policy`."""
         best = greedy(means)
         gaps = means.max() - means
-        unit = float(spreads.max())
+        unit = float(stds.max())
         if unit <= _CERTAIN * gaps.max():
             return best
         gaps /= unit
-        gamma = self.scale * _rate(gaps, (spreads / unit) ** 2, best)
+        gamma = self.scale * _rate(gaps, (stds / unit) ** 2, best)
         probabilities: Vector = 1.0 / (len(arms) + gamma * gaps)
         probabilities += best * (1.0 - probabilities.sum())
         return probabilities

@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from banditroute._imports import optional
+from banditroute.core.arrays import Vector
+from banditroute.core.optional_imports import optional
 from banditroute.errors import InvalidConfigurationError
 from banditroute.policies.base import check_floor, check_reward, check_rewarded, with_floor
-from banditroute.types import Vector
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +99,7 @@ class RiverState:
         self._arms: dict[str, None] = {}  # all that ever were eligible, in the order of their appearance
 
     def probabilities(
-        self, means: Vector, spreads: Vector, *, arms: Sequence[str], information: Callable[[], Vector], x: Vector
+        self, means: Vector, stds: Vector, *, arms: Sequence[str], information: Callable[[], Vector], x: Vector
     ) -> Vector:
         """Probability of each eligible arm ``(K,)``; see :class:`banditroute.policies.PolicyState`."""
         self._arms.update(dict.fromkeys(arms))

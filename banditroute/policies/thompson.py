@@ -9,10 +9,10 @@ from functools import lru_cache
 
 import numpy as np
 
-from banditroute._validate import number
+from banditroute.core.arrays import Vector
+from banditroute.core.validation import number
 from banditroute.errors import InvalidConfigurationError
 from banditroute.policies.base import check_floor, greedy, with_floor
-from banditroute.types import Vector
 
 _REACH = 4.0  # standard deviations beyond which an arm's chance is left out: 3e-5
 _NODES = 96  # of the grid, shared out over the arms; at least _LEAST for each
@@ -24,7 +24,7 @@ class Thompson:
     """Each arm with the probability that it is best under the posterior, mixed with an exploration floor.
 
     A draw of every arm's weights and then the best arm is, at one context, a draw of independent Gaussian utilities
-    ``N(mean, (scale x spread)^2)`` (Agrawal and Goyal 2013, algorithm 1, with ``v = scale x sigma``). Its arm
+    ``N(mean, (scale x std)^2)`` (Agrawal and Goyal 2013, algorithm 1, with ``v = scale x sigma``). Its arm
     probabilities are computed instead of sampled, and the arm is drawn from them, so the logged propensity is exact.
 
     Parameters
@@ -50,13 +50,13 @@ class Thompson:
         number(self.scale, name="scale", low=0.0, error=InvalidConfigurationError)
 
     def probabilities(
-        self, means: Vector, spreads: Vector, *, arms: Sequence[str], information: Callable[[], Vector]
+        self, means: Vector, stds: Vector, *, arms: Sequence[str], information: Callable[[], Vector]
     ) -> Vector:
         """Probability of each eligible arm ``(K,)``; see :class:`banditroute.policies.Policy`."""
-        return with_floor(best_probabilities(means, self.scale * spreads), self.floor)
+        return with_floor(best_probabilities(means, self.scale * stds), self.floor)
 
 
-def best_probabilities(means: Vector, spreads: Vector) -> Vector:
+def best_probabilities(means: Vector, stds: Vector) -> Vector:
     """``P(arm k is the largest)`` of independent Gaussians ``(K,)``, by quadrature; ties of certain arms are shared.
 
     With the distribution functions ``F_k``, ``P(k is best) = integral of prod_{j != k} F_j dF_k``. All arms share one
@@ -66,7 +66,7 @@ def best_probabilities(means: Vector, spreads: Vector) -> Vector:
 
     Parameters
     ----------
-    means, spreads
+    means, stds
         Expectation and standard deviation of each arm ``(K,)``; a spread of 0 is a certain arm.
 
     Examples
@@ -74,33 +74,33 @@ def best_probabilities(means: Vector, spreads: Vector) -> Vector:
     >>> best_probabilities(np.array([0.0, 1.0]), np.array([1.0, 0.0])).round(2)  # 1 - Phi(1) = 0.16
     array([0.16, 0.84])
     """
-    scale = float(spreads.max())
+    scale = float(stds.max())
     if scale == 0.0:
         return greedy(means)
     # A certain arm gets a sliver of spread: a step would fall between the nodes.
-    spreads = np.maximum(spreads, 1e-6 * scale)
-    reach = _REACH * spreads
+    stds = np.maximum(stds, 1e-6 * scale)
+    reach = _REACH * stds
     lowest = (means - reach).max()  # below it, some arm is (nearly) sure to be higher
     able = (means + reach >= lowest).nonzero()[0]
     if len(able) == len(means):
-        return _best(means, spreads, lowest)
+        return _best(means, stds, lowest)
     result = np.zeros(len(means))
-    result[able] = _best(means[able], spreads[able], lowest)
+    result[able] = _best(means[able], stds[able], lowest)
     return result
 
 
-def _best(means: Vector, spreads: Vector, lowest: float) -> Vector:
+def _best(means: Vector, stds: Vector, lowest: float) -> Vector:
     """The same of arms that have a chance; the quadrature begins at ``lowest``."""
     if len(means) == 1:
         return np.ones(1)
     if len(means) == 2:
-        worse = math.erfc((means[0] - means[1]) / math.sqrt(2.0 * spreads.dot(spreads))) / 2.0
+        worse = math.erfc((means[0] - means[1]) / math.sqrt(2.0 * stds.dot(stds))) / 2.0
         return np.array([1.0 - worse, worse])
-    center, spread = means[:, None], spreads[:, None]
-    grid = (center + spread * _quantiles(len(means))).ravel()
+    center, std = means[:, None], stds[:, None]
+    grid = (center + std * _quantiles(len(means))).ravel()
     np.maximum(grid, lowest, out=grid)
     grid.sort()
-    below = _normal_cdf((grid - center) / spread)
+    below = _normal_cdf((grid - center) / std)
     below[:, -1] = 1.0
     others = np.multiply.reduce(below, axis=0) / below
     share = np.einsum("kn,kn->k", below[:, 1:] - below[:, :-1], others[:, 1:] + others[:, :-1])

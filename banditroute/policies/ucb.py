@@ -8,18 +8,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from banditroute._validate import number
+from banditroute.core.arrays import Vector
+from banditroute.core.validation import number
 from banditroute.errors import InvalidConfigurationError
 from banditroute.policies.base import check_floor, greedy, with_floor
-from banditroute.types import Vector
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UCB:
-    """The arm with the highest ``mean + width x spread``, mixed with an exploration floor.
+    """The arm with the highest ``mean + width x std``, mixed with an exploration floor.
 
     With ``delta=None`` the width is the constant ``alpha`` (Li et al. 2010, algorithm 1, line 8; their ``alpha`` times
-    the standard deviation of the noise, since ``spread`` has it in it). With a ``delta`` it is the self-normalised
+    the standard deviation of the noise, since ``std`` has it in it). With a ``delta`` it is the self-normalised
     bound of Abbasi-Yadkori, Pal and Szepesvari 2011, theorem 2, in units of the noise:
 
         width_k = alpha (sqrt(2 log(1 / delta) + log det(A_k) - log det(Lambda)) + norm_bound)
@@ -56,12 +56,12 @@ class UCB:
             raise InvalidConfigurationError(f"delta is {self.delta}; it must lie strictly between 0 and 1")
 
     def probabilities(
-        self, means: Vector, spreads: Vector, *, arms: Sequence[str], information: Callable[[], Vector]
+        self, means: Vector, stds: Vector, *, arms: Sequence[str], information: Callable[[], Vector]
     ) -> Vector:
         """Probability of each eligible arm ``(K,)``; see :class:`banditroute.policies.Policy`."""
         if self.delta is None:
-            scores = means + self.alpha * spreads
+            scores = means + self.alpha * stds
         else:
             radius = np.sqrt(2.0 * math.log(1.0 / self.delta) + information()) + self.norm_bound
-            scores = means + self.alpha * radius * spreads
+            scores = means + self.alpha * radius * stds
         return with_floor(greedy(scores), self.floor)

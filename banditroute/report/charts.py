@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import numpy as np
 
-from banditroute._imports import optional
+from banditroute.core.arrays import Vector
+from banditroute.core.optional_imports import optional
 from banditroute.simulate.frontier import Frontier
-from banditroute.types import Vector
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

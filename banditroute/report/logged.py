@@ -8,37 +8,38 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from banditroute.core.arrays import Vector
+from banditroute.core.preference import Preference
 from banditroute.evaluate import arm_use, calibration
 from banditroute.learners import ThompsonSampling
+from banditroute.logs.decision_log import DecisionLog
+from banditroute.objectives.objective import Objective
+from banditroute.objectives.utility import table as objective_table
 from banditroute.report import charts
-from banditroute.report.foreseen import foreseen
-from banditroute.report.paging import paging_of_log
+from banditroute.report.adapter_waits import paging_of_log
+from banditroute.report.prequential import foreseen
 from banditroute.report.section import Section, Table
-from banditroute.rewards.objectives import Objective
-from banditroute.rewards.utility import table as objective_table
-from banditroute.simulate.bandit_log import BanditLog
 from banditroute.store.outcomes import reported
-from banditroute.types import Preference, Vector
 
 _WINDOW = 200  # decisions over which outcomes and shares are averaged
 
 
-def logged(log: BanditLog, *, prefer: Preference, budget_usd: float | None = None) -> list[Section]:
+def logged(log: DecisionLog, *, preference: Preference, budget_usd: float | None = None) -> list[Section]:
     """Sections about decisions that were made.
 
     Parameters
     ----------
     log
         At least one decision.
-    prefer
+    preference
         What the outcomes are worth; of those that the log has.
     budget_usd
         What a request may cost on average, where there is a budget.
     """
-    paging = paging_of_log(log, prefer=prefer)
+    paging = paging_of_log(log, preference=preference)
     log = replace(log, outcomes=reported(log.outcomes))
     known = objective_table([Objective(name=name, higher_is_better=True) for name in _own(log)])
-    worth = {name: weight * known[name].sign for name, weight in prefer.items() if name in log.outcomes}
+    worth = {name: weight * known[name].sign for name, weight in preference.items() if name in log.outcomes}
     sections = [_arms(log), _shares(log)]
     if worth:
         sections.append(_utility(log, worth))
@@ -55,12 +56,12 @@ def logged(log: BanditLog, *, prefer: Preference, budget_usd: float | None = Non
     return [*sections, *paging]
 
 
-def _own(log: BanditLog) -> Sequence[str]:
+def _own(log: DecisionLog) -> Sequence[str]:
     """Objectives of the user's own; in a log nothing says which way they are better."""
     return [name for name in log.outcomes if name.isidentifier() and name not in objective_table([])]
 
 
-def _arms(log: BanditLog) -> Section:
+def _arms(log: DecisionLog) -> Section:
     rows: list[tuple[str | float | None, ...]] = []
     for k, arm in enumerate(log.arms):
         mine = log.chosen == k
@@ -76,7 +77,7 @@ def _arms(log: BanditLog) -> Section:
     )
 
 
-def _shares(log: BanditLog) -> Section:
+def _shares(log: DecisionLog) -> Section:
     use = arm_use(log.chosen, log.arms)
     parts = {arm: charts.averaged(log.chosen == k, _WINDOW) for k, arm in enumerate(log.arms)}
     says = (
@@ -94,7 +95,7 @@ def _shares(log: BanditLog) -> Section:
     )
 
 
-def _utility(log: BanditLog, worth: dict[str, float]) -> Section:
+def _utility(log: DecisionLog, worth: dict[str, float]) -> Section:
     utility = sum(weight * log.outcomes[name] for name, weight in worth.items())
     answered = ~np.isnan(utility)
     had = np.asarray(utility)[answered]
@@ -108,7 +109,7 @@ def _utility(log: BanditLog, worth: dict[str, float]) -> Section:
     )
 
 
-def _outcome(log: BanditLog, name: str, budget: float | None) -> Section:
+def _outcome(log: DecisionLog, name: str, budget: float | None) -> Section:
     values = log.outcomes[name]
     had = values[~np.isnan(values)]
     half = len(had) // 2

@@ -6,18 +6,19 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from banditroute.core.arrays import Vector
+from banditroute.core.preference import Preference
 from banditroute.evaluate import calibration
 from banditroute.learners import Learner
+from banditroute.logs.outcome_table import OutcomeTable
 from banditroute.report import charts
-from banditroute.report.foreseen import foreseen
-from banditroute.report.paging import paging_of_traces
+from banditroute.report.adapter_waits import paging_of_traces
+from banditroute.report.prequential import foreseen
 from banditroute.report.section import Section, Table
 from banditroute.simulate.conditions import Conditions
 from banditroute.simulate.frontier import frontier
-from banditroute.simulate.logs import OutcomeTable
 from banditroute.simulate.metrics import Row, gained, references, summarize, utilities
 from banditroute.simulate.replay import Trace
-from banditroute.types import Preference, Vector
 
 _AS_LOGGED = Conditions()
 _WINDOW = 200  # requests over which shares and spend are averaged
@@ -29,7 +30,7 @@ def simulated(
     *,
     traces: Mapping[str, Sequence[Trace]],
     learners: Mapping[str, Learner],
-    prefer: Preference,
+    preference: Preference,
     budget_usd: float | None = None,
     conditions: Conditions = _AS_LOGGED,
 ) -> list[Section]:
@@ -45,24 +46,24 @@ def simulated(
         Policy -> its traces, one for each seed.
     learners
         Policy -> its learner, of those that believe something: their calibration is shown.
-    prefer
+    preference
         What the outcomes are worth.
     budget_usd
         What a request may cost on average, where there is a budget.
     conditions
         What they were replayed under; of adapters that are paged, or none.
     """
-    rows = [summarize(table, prefer, policy, runs, conditions=conditions) for policy, runs in traces.items()]
-    value = utilities(table, prefer)
-    had = {policy: np.array([gained(run, value, prefer) for run in runs]) for policy, runs in traces.items()}
+    rows = [summarize(table, preference, policy, runs, conditions=conditions) for policy, runs in traces.items()]
+    value = utilities(table, preference)
+    had = {policy: np.array([gained(run, value, preference) for run in runs]) for policy, runs in traces.items()}
     best = int(value.mean(axis=0).argmax())
     load = 0.0 if conditions.paging is None else conditions.paging.seconds(table.arms)[best]
     alone = {policy: np.array([value[run.rows, best] for run in runs]) for policy, runs in traces.items()}
     first = next(iter(traces.values()))[0].rows
     sections = [
-        _overview(rows, references(table, prefer, conditions=conditions, orders=[first])),
+        _overview(rows, references(table, preference, conditions=conditions, orders=[first])),
         _utility(had),
-        _regret({policy: alone[policy] - had[policy] for policy in had}, prefer.get("latency_seconds", 0.0) * load),
+        _regret({policy: alone[policy] - had[policy] for policy in had}, preference.get("latency_seconds", 0.0) * load),
     ]
     if conditions.paging is not None:
         sections.append(paging_of_traces(table.arms, traces, conditions.paging))

@@ -6,32 +6,33 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from banditroute.core.preference import Preference
+from banditroute.core.request import Request
 from banditroute.errors import InvalidConfigurationError
 from banditroute.features import TextFeatures
 from banditroute.learners import Learner, LinUCB, ThompsonSampling
+from banditroute.logs.decision_log import DecisionLog
+from banditroute.logs.outcome_table import OutcomeTable
 from banditroute.policies import Uniform
 from banditroute.report.logged import logged
 from banditroute.report.page import page
 from banditroute.report.simulated import simulated
-from banditroute.simulate.bandit_log import BanditLog
+from banditroute.simulate.adapter_slots import AdapterSlots
 from banditroute.simulate.conditions import Conditions
-from banditroute.simulate.logs import OutcomeTable
 from banditroute.simulate.replay import Trace
-from banditroute.simulate.slots import AdapterSlots
 from banditroute.simulate.sweep import sweep
-from banditroute.types import Preference, Request
 
 _LEARNERS: dict[str, Learner] = {"ThompsonSampling": ThompsonSampling(), "LinUCB": LinUCB()}
 _UNIFORM = "uniform"
 
 
 def write(
-    log: OutcomeTable | BanditLog,
+    log: OutcomeTable | DecisionLog,
     out: Path,
     *,
     name: str,
     seeds: int,
-    prefer: Preference,
+    preference: Preference,
     budget_usd: float | None = None,
     paging: AdapterSlots | None = None,
 ) -> Path:
@@ -40,14 +41,14 @@ def write(
     Parameters
     ----------
     log
-        As :func:`~banditroute.simulate.logs.read_any` reads it.
+        As :func:`~banditroute.logs.outcome_table.read_any` reads it.
     out
         Folder of the page.
     name
         How the page calls a log of decisions; a table has its name.
     seeds
         How many orders of a table's requests.
-    prefer
+    preference
         What the outcomes are worth.
     budget_usd
         What a request may cost on average, to be shown beside what it does.
@@ -66,33 +67,39 @@ def write(
     """
     if isinstance(log, OutcomeTable):
         conditions = Conditions(paging=paging)
-        return _of_table(log, out, seeds=seeds, prefer=prefer, budget_usd=budget_usd, conditions=conditions)
+        return _of_table(log, out, seeds=seeds, preference=preference, budget_usd=budget_usd, conditions=conditions)
     if paging is not None:
         raise InvalidConfigurationError(
             f"{name} is a log of decisions, whose paging is over; leave out paging (--slots)"
         )
-    facts = {"log": name, "decisions": f"{len(log):,}", "arms": ", ".join(log.arms), "preference": str(prefer)}
-    sections = logged(log, prefer=prefer, budget_usd=budget_usd)
+    facts = {"log": name, "decisions": f"{len(log):,}", "arms": ", ".join(log.arms), "preference": str(preference)}
+    sections = logged(log, preference=preference, budget_usd=budget_usd)
     return page(out, title="Decisions and outcomes", facts=facts, sections=sections)
 
 
 def _of_table(
-    table: OutcomeTable, out: Path, *, seeds: int, prefer: Preference, budget_usd: float | None, conditions: Conditions
+    table: OutcomeTable,
+    out: Path,
+    *,
+    seeds: int,
+    preference: Preference,
+    budget_usd: float | None,
+    conditions: Conditions,
 ) -> Path:
     x = TextFeatures().transform([Request(text=prompt) for prompt in table.prompts])
     learners = {**_LEARNERS, _UNIFORM: Learner(policy=Uniform())}
     traces: dict[str, list[Trace]] = {policy: [] for policy in learners}
-    passes = sweep(table, x, learners=learners, prefer=prefer, seeds=range(seeds), conditions=conditions)
+    passes = sweep(table, x, learners=learners, preference=preference, seeds=range(seeds), conditions=conditions)
     for trace in tqdm(passes, total=len(learners) * seeds, desc=table.name, unit="pass"):
         traces[trace.policy].append(trace)
     facts = {
         "log": table.name,
         "prompts": f"{len(table):,}",
         "arms": ", ".join(table.arms),
-        "preference": str(prefer),
+        "preference": str(preference),
         "seeds": str(seeds),
     }
     sections = simulated(
-        table, x, traces=traces, learners=_LEARNERS, prefer=prefer, budget_usd=budget_usd, conditions=conditions
+        table, x, traces=traces, learners=_LEARNERS, preference=preference, budget_usd=budget_usd, conditions=conditions
     )
     return page(out, title=f"Routing {table.name}", facts=facts, sections=sections)

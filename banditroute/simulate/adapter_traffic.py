@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from banditroute.types import Vector
+from banditroute.core.arrays import Vector
 
 _REACH = 0.4  # by which an adapter is better at its own task than the average, and at most worse at others
 _SPREAD = 0.3  # of requests about their task, and of adapters about theirs

@@ -14,13 +14,13 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from banditroute._validate import number
+from banditroute.core.arrays import Vector
+from banditroute.core.validation import number
 from banditroute.errors import InvalidConfigurationError
-from banditroute.rewards.objectives import Objective
-from banditroute.rewards.utility import table as objective_table
-from banditroute.simulate.logs import OutcomeTable
-from banditroute.simulate.slots import AdapterSlots
-from banditroute.types import Vector
+from banditroute.logs.outcome_table import OutcomeTable
+from banditroute.objectives.objective import Objective
+from banditroute.objectives.utility import table as objective_table
+from banditroute.simulate.adapter_slots import AdapterSlots
 
 _ARRIVALS, _POPULARITY, _CHANNEL = range(1, 4)  # streams of random numbers
 

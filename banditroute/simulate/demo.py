@@ -10,17 +10,19 @@ from typing import Any
 
 from tqdm import tqdm
 
+from banditroute.core.arrays import Vector
+from banditroute.core.preference import Preference
+from banditroute.core.request import Request
 from banditroute.features import TextFeatures
 from banditroute.learners import EpsilonGreedy, Learner, LinUCB, ThompsonSampling
+from banditroute.logs.outcome_table import OutcomeTable
 from banditroute.policies import Mixture, Uniform
 from banditroute.router import Router
-from banditroute.simulate.logs import OutcomeTable
 from banditroute.simulate.metrics import Row, references, static_mixture, summarize
+from banditroute.simulate.plots import draw, text_table
 from banditroute.simulate.replay import Trace
-from banditroute.simulate.report import draw, text_table
 from banditroute.simulate.sweep import sweep
-from banditroute.store.sql import SQLStore
-from banditroute.types import Preference, Request, Vector
+from banditroute.store.sql.sql_store import SQLStore
 
 PREFER = Preference(quality=1.0, cost_usd=10.0)
 _LIVE_REQUESTS = 200
@@ -64,7 +66,7 @@ def run(*, table: OutcomeTable, out: Path, seeds: int, echo: Callable[[str], Non
     echo("\nregret: utility lost over the pass against the best single arm in hindsight (negative: gained).")
     echo("±: 95% interval over seeds. best arm per task and oracle know what no router knows.")
     _write(out / "figures.json", table, rows)
-    draw(out / "demo.png", table=table, prefer=PREFER, traces=traces, rows=rows)
+    draw(out / "demo.png", table=table, preference=PREFER, traces=traces, rows=rows)
     _serve(table, features, out / "demo.db", echo)
     echo(f"\nPicture: {out / 'demo.png'}   figures: {out / 'figures.json'}   learned state: {out / 'demo.db'}")
 
@@ -73,7 +75,7 @@ def _replay(
     table: OutcomeTable, x: Vector, learners: dict[str, Learner], seeds: int, what: str
 ) -> dict[str, list[Trace]]:
     traces: dict[str, list[Trace]] = {policy: [] for policy in learners}
-    cells = sweep(table, x, learners=learners, prefer=PREFER, seeds=range(seeds))
+    cells = sweep(table, x, learners=learners, preference=PREFER, seeds=range(seeds))
     for trace in tqdm(cells, total=len(learners) * seeds, desc=what, unit="pass"):
         traces[trace.policy].append(trace)
     return traces
@@ -84,7 +86,7 @@ def _serve(table: OutcomeTable, features: TextFeatures, database: Path, echo: Ca
     with Router(
         arms=table.arms,
         features=features,
-        prefer=PREFER,
+        preference=PREFER,
         store=SQLStore(f"sqlite:///{database.resolve()}"),
         name=table.name,  # what was learned on another log is not continued
     ) as router:
@@ -108,5 +110,10 @@ def _serve(table: OutcomeTable, features: TextFeatures, database: Path, echo: Ca
 
 
 def _write(path: Path, table: OutcomeTable, rows: list[Row]) -> None:
-    document = {"log": table.name, "prompts": len(table), "prefer": dict(PREFER), "rows": [asdict(row) for row in rows]}
+    document = {
+        "log": table.name,
+        "prompts": len(table),
+        "preference": dict(PREFER),
+        "rows": [asdict(row) for row in rows],
+    }
     path.write_text(json.dumps(document, indent=1) + "\n")

@@ -12,10 +12,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from banditroute._validate import number
+from banditroute.core.arrays import Vector
+from banditroute.core.validation import number
 from banditroute.errors import InvalidConfigurationError
-from banditroute.simulate.logs import OutcomeTable
-from banditroute.types import Vector
+from banditroute.logs.outcome_table import OutcomeTable
 
 _SLOPE = 0.25  # standard deviation of what the context adds to an arm's quality
 _DEAREST = 100.0  # times the price of the cheapest arm

@@ -13,20 +13,21 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from banditroute.core.preference import Preference
+from banditroute.core.request import Request
 from banditroute.errors import InvalidConfigurationError
 from banditroute.features import TextFeatures
 from banditroute.learners import Learner
-from banditroute.rewards.utility import check_preference
-from banditroute.rewards.utility import table as objective_table
+from banditroute.learners.specs import learner_of
+from banditroute.logs.outcome_table import SHIPPED, read_outcomes
+from banditroute.objectives.utility import check_preference
+from banditroute.objectives.utility import table as objective_table
 from banditroute.simulate.conditions import Conditions
 from banditroute.simulate.environments import ENVIRONMENTS, Environment
-from banditroute.simulate.logs import SHIPPED, read_outcomes
 from banditroute.simulate.metrics import Row, mixture, references, static_mixture, summarize
+from banditroute.simulate.plots import std_table
 from banditroute.simulate.replay import Trace
-from banditroute.simulate.report import spread_table
 from banditroute.simulate.sweep import sweep
-from banditroute.specs import learner_of
-from banditroute.types import Preference, Request
 
 _READING: dict[str, type] = {"format": str, "columns": dict, "skip_bad": bool, "partial": bool}  # how a log is read
 
@@ -39,12 +40,12 @@ class Setting:
     ----------
     name
         What it is called in the results.
-    prefer, conditions
+    preference, conditions
         As in :func:`~banditroute.simulate.replay.replay`.
     """
 
     name: str
-    prefer: Preference
+    preference: Preference
     conditions: Conditions
 
 
@@ -80,10 +81,10 @@ class Experiment:
         ----------
         given
             ``log``, a path, with ``format``, ``columns``, ``skip_bad`` and ``partial``, as
-            :func:`~banditroute.simulate.logs.read_outcomes` takes them, or ``environment``, a table of a ``name`` in
+            :func:`~banditroute.logs.outcome_table.read_outcomes` takes them, or ``environment``, a table of a ``name`` in
             :data:`~banditroute.simulate.environments.ENVIRONMENTS` and its options; without either, the log that is
             shipped. ``policies``, a list of specs such as ``"linucb(alpha=1.5)"``; ``seeds``, 20 unless
-            given, and ``warm``, 0; ``settings``, a list of tables of a ``name``, ``prefer`` (objective -> weight) and
+            given, and ``warm``, 0; ``settings``, a list of tables of a ``name``, ``preference`` (objective -> weight) and
             ``conditions`` (see :meth:`Conditions.of`).
 
         Raises
@@ -156,8 +157,10 @@ def run(experiment: Experiment, *, out: Path, executor: str, echo: Callable[[str
         setting.conditions.check(experiment.environment.table)  # all of them, before the first takes its time
     for setting in experiment.settings:
         results[setting.name] = rows = _compare(experiment, setting, out / "cells", executor)
-        title = ": ".join(dict.fromkeys([setting.name, str(setting.prefer)]))  # one is not named: it is its preference
-        echo(f"{title}, {experiment.seeds} seeds\n\n{spread_table(rows)}\n")
+        title = ": ".join(
+            dict.fromkeys([setting.name, str(setting.preference)])
+        )  # one is not named: it is its preference
+        echo(f"{title}, {experiment.seeds} seeds\n\n{std_table(rows)}\n")
     echo("mean, std and worst: of the utility per request, over seeds. regret: utility lost over the pass against the")
     echo("best single arm in hindsight (negative: gained). best arm per task and oracle know what no router knows.")
     _write(experiment, results, out)
@@ -165,12 +168,12 @@ def run(experiment: Experiment, *, out: Path, executor: str, echo: Callable[[str
 
 
 def _compare(experiment: Experiment, setting: Setting, keep: Path, executor: str) -> list[Row]:
-    (table, x), prefer, conditions = experiment.environment, setting.prefer, setting.conditions
+    (table, x), preference, conditions = experiment.environment, setting.preference, setting.conditions
     cells = sweep(
         table,
         x,
         learners=experiment.learners,
-        prefer=prefer,
+        preference=preference,
         seeds=range(experiment.seeds),
         warm=experiment.warm,
         conditions=conditions,
@@ -182,7 +185,7 @@ def _compare(experiment: Experiment, setting: Setting, keep: Path, executor: str
         traces[trace.policy].append(trace)
     for runs in traces.values():
         runs.sort(key=lambda trace: trace.seed)
-    rows = [summarize(table, prefer, policy, runs, conditions=conditions) for policy, runs in traces.items()]
+    rows = [summarize(table, preference, policy, runs, conditions=conditions) for policy, runs in traces.items()]
     orders = [trace.rows for trace in next(iter(traces.values()))]
     met = conditions.met(table, orders[0])
     mixtures = {"uniform": dict.fromkeys(table.arms, 1.0)}
@@ -191,19 +194,21 @@ def _compare(experiment: Experiment, setting: Setting, keep: Path, executor: str
             name = f"static mixture at {row.policy}'s cost"
             mixtures[name] = static_mixture(met, cost_usd=row.objectives["cost_usd"].mean)
     rows += [
-        mixture(table, prefer, policy, shares, conditions=conditions, orders=orders)
+        mixture(table, preference, policy, shares, conditions=conditions, orders=orders)
         for policy, shares in mixtures.items()
     ]
-    return rows + references(table, prefer, conditions=conditions, orders=orders)
+    return rows + references(table, preference, conditions=conditions, orders=orders)
 
 
 def _setting(given: object) -> Setting:
     try:
-        parts = {"prefer": {"quality": 1.0}, "conditions": {}, **given}  # type: ignore[dict-item]
-        prefer = Preference(**parts.pop("prefer"))
-        check_preference(prefer, objective_table([]))
+        parts = {"preference": {"quality": 1.0}, "conditions": {}, **given}  # type: ignore[dict-item]
+        preference = Preference(**parts.pop("preference"))
+        check_preference(preference, objective_table([]))
         setting = Setting(
-            prefer=prefer, conditions=Conditions.of(parts.pop("conditions")), name=str(parts.pop("name", prefer))
+            preference=preference,
+            conditions=Conditions.of(parts.pop("conditions")),
+            name=str(parts.pop("name", preference)),
         )
     except TypeError as error:
         raise InvalidConfigurationError(f"setting {given!r} is not a table of name, prefer and conditions") from error
@@ -240,7 +245,7 @@ def _write(experiment: Experiment, results: Mapping[str, Sequence[Row]], out: Pa
         "settings": [
             {
                 "name": setting.name,
-                "prefer": dict(setting.prefer),
+                "preference": dict(setting.preference),
                 "conditions": asdict(setting.conditions),
                 "rows": [asdict(row) for row in results[setting.name]],
             }

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from banditroute.types import Vector
+from banditroute.core.arrays import Vector
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

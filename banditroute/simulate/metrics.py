@@ -14,11 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import stdtrit
 
-from banditroute.rewards.utility import table as objective_table
+from banditroute.core.arrays import Vector
+from banditroute.core.preference import Preference
+from banditroute.logs.outcome_table import OutcomeTable
+from banditroute.objectives.utility import table as objective_table
 from banditroute.simulate.conditions import Conditions
-from banditroute.simulate.logs import OutcomeTable
 from banditroute.simulate.replay import Trace
-from banditroute.types import Preference, Vector
 
 _AS_LOGGED = Conditions()
 
@@ -60,7 +61,7 @@ def estimate(values: Sequence[float] | Vector, *, higher_is_better: bool = True)
     return Estimate(mean=float(data.mean()), std=std, worst=worst, half_width=half, n=n)
 
 
-def utilities(table: OutcomeTable, prefer: Preference) -> Vector:
+def utilities(table: OutcomeTable, preference: Preference) -> Vector:
     """Utility of every arm for every prompt ``(n, K)``; an objective that is not known counts as 0.
 
     Examples
@@ -72,18 +73,18 @@ def utilities(table: OutcomeTable, prefer: Preference) -> Vector:
     """
     known = objective_table([])
     total = np.zeros((len(table), len(table.arms)))
-    for name, weight in prefer.items():
+    for name, weight in preference.items():
         if name in table.outcomes:
             total += weight * known[name].sign * np.nan_to_num(table.outcomes[name])
     return total
 
 
-def gained(trace: Trace, utilities: Vector, prefer: Preference) -> Vector:
+def gained(trace: Trace, utilities: Vector, preference: Preference) -> Vector:
     """What was had of ``utilities (n, K)`` at each step ``(n,)``, less what waiting for adapters was worth."""
     had = trace.outcome(utilities)
     if trace.paged_seconds is None:
         return had
-    return had - prefer.get("latency_seconds", 0.0) * trace.paged_seconds
+    return had - preference.get("latency_seconds", 0.0) * trace.paged_seconds
 
 
 def static_mixture(table: OutcomeTable, *, cost_usd: float) -> dict[str, float]:
@@ -146,7 +147,7 @@ class Row:
 
 def summarize(
     table: OutcomeTable,
-    prefer: Preference,
+    preference: Preference,
     policy: str,
     traces: Sequence[Trace],
     *,
@@ -158,7 +159,7 @@ def summarize(
         waited = np.zeros(len(trace.rows)) if trace.paged_seconds is None else trace.paged_seconds
         met, shares = conditions.met(table, trace.rows), every[trace.chosen]
         passes.append(_Pass(met, shares, waited, float((waited > 0.0).sum())))
-    return _row(prefer, policy, passes, conditions)
+    return _row(preference, policy, passes, conditions)
 
 
 def fixed_choice(table: OutcomeTable, policy: str, chosen: NDArray[np.intp] | Sequence[int]) -> Trace:
@@ -171,7 +172,7 @@ def fixed_choice(table: OutcomeTable, policy: str, chosen: NDArray[np.intp] | Se
 
 def mixture(
     table: OutcomeTable,
-    prefer: Preference,
+    preference: Preference,
     policy: str,
     shares: Mapping[str, float],
     *,
@@ -188,12 +189,12 @@ def mixture(
         there = ~np.isnan(met.outcomes["quality"])
         weights = there * np.where((there @ wanted > 0.0)[:, None], wanted, 1.0)
         passes.append(_unaware(met, weights / weights.sum(axis=1, keepdims=True), conditions))
-    return _row(prefer, policy, passes, conditions)
+    return _row(preference, policy, passes, conditions)
 
 
 def references(
     table: OutcomeTable,
-    prefer: Preference,
+    preference: Preference,
     *,
     conditions: Conditions = _AS_LOGGED,
     orders: Sequence[NDArray[np.intp]] = (),
@@ -201,7 +202,7 @@ def references(
     """Every single arm that is there all the time, the best arm of each task, and the per-query oracle.
 
     Where adapters are paged, single arms and the best of each task pay what
-    :meth:`banditroute.simulate.slots.AdapterSlots.misses` says: a single arm one load. The oracle has all resident.
+    :meth:`banditroute.simulate.adapter_slots.AdapterSlots.misses` says: a single arm one load. The oracle has all resident.
 
     Parameters
     ----------
@@ -210,7 +211,7 @@ def references(
         Empty: one pass in the order of the table.
     """
     passes = _passes(table, conditions, orders)
-    worths = [_worth(met, prefer) for met in passes]
+    worths = [_worth(met, preference) for met in passes]
     every = np.eye(len(table.arms))
     shares = {
         f"always {arm}": [np.broadcast_to(every[k], worth.shape) for worth in worths]
@@ -227,7 +228,7 @@ def references(
             shares["best arm per task"].append(every[best])
     rows = [
         _row(
-            prefer,
+            preference,
             policy,
             [_unaware(met, some, conditions) for met, some in zip(passes, each, strict=True)],
             conditions,
@@ -235,16 +236,16 @@ def references(
         for policy, each in shares.items()
     ]
     oracle = [_Pass(met, every[np.nanargmax(worth, axis=1)]) for met, worth in zip(passes, worths, strict=True)]
-    return [*rows, _row(prefer, "oracle per query", oracle, conditions)]
+    return [*rows, _row(preference, "oracle per query", oracle, conditions)]
 
 
 def _passes(table: OutcomeTable, conditions: Conditions, orders: Sequence[NDArray[np.intp]]) -> list[OutcomeTable]:
     return [conditions.met(table, rows) for rows in orders or [np.arange(len(table))]]
 
 
-def _worth(met: OutcomeTable, prefer: Preference) -> Vector:
+def _worth(met: OutcomeTable, preference: Preference) -> Vector:
     """Utility of every arm at each request; NaN where it could not be chosen."""
-    return np.where(np.isnan(met.outcomes["quality"]), np.nan, utilities(met, prefer))
+    return np.where(np.isnan(met.outcomes["quality"]), np.nan, utilities(met, preference))
 
 
 def _first_there(worth: Vector) -> NDArray[np.intp]:
@@ -263,10 +264,10 @@ class _Pass(NamedTuple):
     waited: Vector | float = 0.0
     misses: float = 0.0
 
-    def utility(self, prefer: Preference) -> float:
+    def utility(self, preference: Preference) -> float:
         """Per request."""
-        waited = prefer.get("latency_seconds", 0.0) * np.mean(self.waited)
-        return _had(_worth(self.met, prefer), self.shares) - float(waited)
+        waited = preference.get("latency_seconds", 0.0) * np.mean(self.waited)
+        return _had(_worth(self.met, preference), self.shares) - float(waited)
 
 
 def _unaware(met: OutcomeTable, shares: Vector, conditions: Conditions) -> _Pass:
@@ -277,13 +278,14 @@ def _unaware(met: OutcomeTable, shares: Vector, conditions: Conditions) -> _Pass
     return _Pass(met, shares, missed @ conditions.paging.seconds(met.arms), float(missed.sum()))
 
 
-def _row(prefer: Preference, policy: str, passes: Sequence[_Pass], conditions: Conditions) -> Row:
+def _row(preference: Preference, policy: str, passes: Sequence[_Pass], conditions: Conditions) -> Row:
     met = passes[0].met
     every = np.eye(len(met.arms))
     signs = {name: objective.sign for name, objective in objective_table([]).items()}
-    had = np.array([each.utility(prefer) for each in passes])
+    had = np.array([each.utility(preference) for each in passes])
     best = [
-        _unaware(each.met, every[_first_there(_worth(each.met, prefer))], conditions).utility(prefer) for each in passes
+        _unaware(each.met, every[_first_there(_worth(each.met, preference))], conditions).utility(preference)
+        for each in passes
     ]
     objectives = {
         name: estimate(

@@ -13,18 +13,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from banditroute.adapters.cache import AdapterCache
+from banditroute.core.arm import Arm
+from banditroute.core.arrays import Vector
+from banditroute.core.preference import Preference
 from banditroute.errors import InvalidInputError
 from banditroute.learners import Learner
-from banditroute.rewards.objectives import Objective
-from banditroute.rewards.scaling import Scaled
-from banditroute.rewards.utility import Prefer, check_preference
-from banditroute.rewards.utility import table as objective_table
+from banditroute.logs.outcome_table import OutcomeTable
+from banditroute.objectives.objective import Objective
+from banditroute.objectives.scaling import Scaled
+from banditroute.objectives.utility import PreferenceLike, check_preference
+from banditroute.objectives.utility import table as objective_table
 from banditroute.router import Router
-from banditroute.simulate import lean
+from banditroute.simulate import fast_path
 from banditroute.simulate.conditions import Conditions
-from banditroute.simulate.logs import OutcomeTable
 from banditroute.store.memory import MemoryStore
-from banditroute.types import Arm, Preference, Vector
 
 _AS_LOGGED = Conditions()
 
@@ -65,7 +67,7 @@ def replay(
     x: Vector,
     *,
     learner: Learner,
-    prefer: Prefer,
+    preference: PreferenceLike,
     seed: int,
     policy: str = "",
     objectives: Sequence[Objective] = (),
@@ -98,7 +100,7 @@ def replay(
     Examples
     --------
     >>> from banditroute.learners import EpsilonGreedy
-    >>> from banditroute.types import Preference
+    >>> from banditroute.core.preference import Preference
     >>> table = OutcomeTable(
     ...     name="toy",
     ...     prompts=("",) * 99,
@@ -106,7 +108,7 @@ def replay(
     ...     arms=("bad", "good"),
     ...     outcomes={"quality": np.tile([0.0, 1.0], (99, 1))},
     ... )
-    >>> trace = replay(table, np.zeros((99, 0)), learner=EpsilonGreedy(), prefer=Preference(quality=1), seed=0)
+    >>> trace = replay(table, np.zeros((99, 0)), learner=EpsilonGreedy(), preference=Preference(quality=1), seed=0)
     >>> bool(trace.outcome(table.outcomes["quality"]).mean() > 0.9)
     True
     """
@@ -119,7 +121,7 @@ def replay(
         x=x[rows],
         arrivals=conditions.arrivals(len(rows), seed=seed).tolist(),
         learner=learner,
-        preference=check_preference(prefer, objective_table(objectives)),
+        preference=check_preference(preference, objective_table(objectives)),
         objectives=objectives,
         conditions=conditions,
         seed=seed,
@@ -149,12 +151,12 @@ class _Run:
         given = self.conditions
         if given.feedback or given.outages or given.absences or given.paging:
             return None
-        if not isinstance(self.preference, Preference) or not lean.applies(
+        if not isinstance(self.preference, Preference) or not fast_path.applies(
             outcomes, self.x, arms=arms, preference=self.preference, objectives=objectives
         ):
             return None
         with suppress(Exception):  # whatever it is, a router knows what to do
-            return lean.choices(
+            return fast_path.choices(
                 outcomes,
                 self.x,
                 self.arrivals,
@@ -192,7 +194,7 @@ class _Run:
             arms=[arm for arm, here in zip(made, there[0], strict=True) if here],
             features=self.x.shape[1],
             learner=self.learner,
-            prefer=self.preference,
+            preference=self.preference,
             objectives=self.objectives,
             adapters=cache,
             store=MemoryStore(capacity=n if late or cache else 1),

@@ -21,15 +21,15 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from banditroute._imports import optional
+from banditroute.core.arrays import Vector
+from banditroute.core.optional_imports import optional
 from banditroute.errors import InvalidConfigurationError
 from banditroute.learners import Learner
-from banditroute.rewards.objectives import Objective
-from banditroute.rewards.utility import Prefer
+from banditroute.logs.outcome_table import OutcomeTable
+from banditroute.objectives.objective import Objective
+from banditroute.objectives.utility import PreferenceLike
 from banditroute.simulate.conditions import Conditions
-from banditroute.simulate.logs import OutcomeTable
 from banditroute.simulate.replay import Trace, replay
-from banditroute.types import Vector
 
 _AS_LOGGED = Conditions()
 _BLAS_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
@@ -42,7 +42,7 @@ def sweep(
     x: Vector,
     *,
     learners: Mapping[str, Learner],
-    prefer: Prefer,
+    preference: PreferenceLike,
     seeds: Sequence[int],
     objectives: Sequence[Objective] = (),
     warm: int = 0,
@@ -56,7 +56,7 @@ def sweep(
 
     Parameters
     ----------
-    table, x, prefer, objectives, warm, conditions
+    table, x, preference, objectives, warm, conditions
         As in :func:`~banditroute.simulate.replay.replay`.
     learners
         Name -> learner.
@@ -77,7 +77,7 @@ def sweep(
         table=replace(table, prompts=("",) * len(table)),  # no replay reads them
         x=x,
         learners=dict(learners),
-        prefer=prefer,
+        preference=preference,
         objectives=tuple(objectives),
         warm=warm,
         conditions=conditions,
@@ -114,7 +114,7 @@ class _Job:
     table: OutcomeTable
     x: Vector
     learners: Mapping[str, Learner]
-    prefer: Prefer
+    preference: PreferenceLike
     objectives: Sequence[Objective]
     warm: int
     conditions: Conditions
@@ -124,7 +124,7 @@ class _Job:
             self.table,
             self.x,
             learner=self.learners[policy],
-            prefer=self.prefer,
+            preference=self.preference,
             seed=seed,
             policy=policy,
             objectives=self.objectives,
@@ -140,7 +140,7 @@ class _Job:
             "arms": self.table.arms,
             "tasks": self.table.tasks,
             "outcomes": list(self.table.outcomes),
-            "prefer": self.prefer,
+            "preference": self.preference,
             "objectives": self.objectives,
             "warm": self.warm,
             "conditions": self.conditions,

@@ -2,8 +2,20 @@
 
 from __future__ import annotations
 
-from banditroute.store.base import Event, Fold, Join, Learn, Memory, Served, Store, Ticket, Told
+from banditroute.store.base import Event, Fold, Learn, MergeStates, Served, Store, StoredState, Ticket, TotalCallback
 from banditroute.store.memory import MemoryStore
-from banditroute.store.sql import SQLStore
+from banditroute.store.sql.sql_store import SQLStore
 
-__all__ = ["Event", "Fold", "Join", "Learn", "Memory", "MemoryStore", "SQLStore", "Served", "Store", "Ticket", "Told"]
+__all__ = [
+    "Event",
+    "Fold",
+    "Learn",
+    "MemoryStore",
+    "MergeStates",
+    "SQLStore",
+    "Served",
+    "Store",
+    "StoredState",
+    "Ticket",
+    "TotalCallback",
+]

@@ -11,7 +11,12 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Protocol, TypeAlias, runtime_checkable
 
-from banditroute.types import Arm, Decision, Feedback, Preference, Tally, Vector
+from banditroute.core.arm import Arm
+from banditroute.core.arrays import Vector
+from banditroute.core.decision import Decision
+from banditroute.core.feedback import Feedback
+from banditroute.core.preference import Preference
+from banditroute.core.shared_total import SharedTotal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +60,7 @@ class Served:
     Attributes
     ----------
     arm, arms, x, preference, session, tags, input_tokens
-        As in :class:`~banditroute.types.Decision`.
+        As in :class:`~banditroute.core.decision.Decision`.
     """
 
     arm: str
@@ -80,22 +85,22 @@ Fold: TypeAlias = Callable[[bytes | None, Sequence[Event]], bytes]
 without any. Pure."""
 
 
-Told: TypeAlias = Callable[[Tally, Tally], None]
+TotalCallback: TypeAlias = Callable[[SharedTotal, SharedTotal], None]
 """Called with the sum of all tallies of a budget, and with what this process added to it just now."""
 
-Join: TypeAlias = Callable[[bytes, bytes], bytes]
+MergeStates: TypeAlias = Callable[[bytes, bytes], bytes]
 """``join(earlier, later)`` -> one piece of state that holds what both do; associative. Pure."""
 
 
 class PutState(Protocol):
     """``Store.put_state``."""
 
-    def __call__(self, name: str, blob: bytes, join: Join | None = None) -> None:
+    def __call__(self, name: str, blob: bytes, join: MergeStates | None = None) -> None:
         """Take a named piece of the router's other state."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Memory:
+class StoredState:
     """What a store remembers of a router when it is opened.
 
     Attributes
@@ -118,7 +123,7 @@ class Memory:
     decisions: int
     feedback: int
     states: Mapping[str, bytes] = field(default_factory=dict)
-    tallies: Mapping[str, Tally] = field(default_factory=dict)
+    tallies: Mapping[str, SharedTotal] = field(default_factory=dict)
 
 
 class Ticket(Protocol):
@@ -139,7 +144,9 @@ class Store(Protocol):
     def trouble(self) -> str | None:
         """What keeps decisions from being recorded just now, in words; None while all is well."""
 
-    def open(self, *, router: str, arms: Sequence[Arm], features_version: str, dimension: int, fold: Fold) -> Memory:
+    def open(
+        self, *, router: str, arms: Sequence[Arm], features_version: str, dimension: int, fold: Fold
+    ) -> StoredState:
         """Begin to serve a router, and return what is remembered of it.
 
         What was learned in other features is another *epoch*: it stays recorded and is not returned.
@@ -171,7 +178,7 @@ class Store(Protocol):
         Returns at once, as ``put_state`` does. What was learned of other arms stays recorded.
         """
 
-    def follow(self, follow: Callable[[Memory], None]) -> None:
+    def follow(self, follow: Callable[[StoredState], None]) -> None:
         """From now on, call ``follow`` with all that is remembered whenever others have added to it, or it is folded.
 
         A router begins anew from it; so what it chooses by what is folded is what every other chooses.
@@ -222,7 +229,7 @@ class Store(Protocol):
         pending, folded, or counted as feedback; of several of one decision the first stays.
         """
 
-    def put_state(self, name: str, blob: bytes, join: Join | None = None) -> None:
+    def put_state(self, name: str, blob: bytes, join: MergeStates | None = None) -> None:
         """Take a named piece of the router's other state (a budget, a breaker, a warm start).
 
         It replaces the last, or is joined to it: to what any process has recorded until then, in the transaction that
@@ -232,7 +239,7 @@ class Store(Protocol):
         ``close``.
         """
 
-    def add_tally(self, budget: str, tally: Tally, told: Told) -> None:
+    def add_tally(self, budget: str, tally: SharedTotal, told: TotalCallback) -> None:
         """Add to what all processes have counted together for a budget.
 
         Returns at once, as ``put_state`` does. Where other processes may add to it, ``told`` is called when it is

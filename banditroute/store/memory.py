@@ -7,10 +7,13 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeAlias
 
+from banditroute.core.arm import Arm
+from banditroute.core.decision import Decision
+from banditroute.core.feedback import Feedback
+from banditroute.core.shared_total import SharedTotal
 from banditroute.errors import InvalidConfigurationError, StoreError, UnknownDecisionError
-from banditroute.store.base import Event, Fold, Join, Learn, Memory, Served, Ticket, Told
+from banditroute.store.base import Event, Fold, Learn, MergeStates, Served, StoredState, Ticket, TotalCallback
 from banditroute.store.outcomes import CLOSED, PAGING, new_outcomes
-from banditroute.types import Arm, Decision, Feedback, Tally
 
 _Epoch: TypeAlias = tuple[str, str, int]
 
@@ -50,7 +53,7 @@ class MemoryStore:
         self._epoch: _Epoch | None = None
         self._made: OrderedDict[str, tuple[Decision, _Epoch]] = OrderedDict()
         self._states: dict[str, dict[str, bytes]] = {}  # by router
-        self._tallies: dict[str, dict[str, Tally]] = {}  # by router
+        self._tallies: dict[str, dict[str, SharedTotal]] = {}  # by router
         self._outcomes: dict[str, dict[str, float]] = {}  # by decision, in the order of the first part's arrival
 
     @property
@@ -58,7 +61,9 @@ class MemoryStore:
         """Why nothing is recorded: the store is closed. None while it is open."""
         return None if self._epoch is not None else CLOSED
 
-    def open(self, *, router: str, arms: Sequence[Arm], features_version: str, dimension: int, fold: Fold) -> Memory:
+    def open(
+        self, *, router: str, arms: Sequence[Arm], features_version: str, dimension: int, fold: Fold
+    ) -> StoredState:
         """Begin to serve a router; see :class:`~banditroute.store.base.Store`. ``arms`` and ``fold`` are not used."""
         with self._lock:
             if self._epoch is not None:
@@ -68,7 +73,7 @@ class MemoryStore:
                 )
             self._epoch = epoch = (router, features_version, dimension)
             heard = [(*self._made[id], values) for id, values in self._outcomes.items()]
-            return Memory(
+            return StoredState(
                 statistics={},
                 pending=[
                     Event(
@@ -90,7 +95,7 @@ class MemoryStore:
     def set_arms(self, arms: Sequence[Arm]) -> None:
         """Do nothing: what is remembered does not depend on the arms."""
 
-    def follow(self, follow: Callable[[Memory], None]) -> None:
+    def follow(self, follow: Callable[[StoredState], None]) -> None:
         """Do nothing: no other process can add to it."""
 
     def add_decision(self, decision: Decision, prompt: str | None = None) -> None:
@@ -129,19 +134,19 @@ class MemoryStore:
             return _Refused(error)
         return _DONE
 
-    def put_state(self, name: str, blob: bytes, join: Join | None = None) -> None:
+    def put_state(self, name: str, blob: bytes, join: MergeStates | None = None) -> None:
         """Retain a named piece of state, replacing the last or joined to it."""
         with self._lock:
             if self._epoch is not None:
                 states = self._states.setdefault(self._epoch[0], {})
                 states[name] = join(states[name], blob) if join is not None and name in states else blob
 
-    def add_tally(self, budget: str, tally: Tally, told: Told) -> None:
+    def add_tally(self, budget: str, tally: SharedTotal, told: TotalCallback) -> None:
         """Add to what is counted for a budget; nobody is told, as nobody else adds to it."""
         with self._lock:
             if self._epoch is not None:
                 mine = self._tallies.setdefault(self._epoch[0], {})
-                mine[budget] = mine.get(budget, Tally()) + tally
+                mine[budget] = mine.get(budget, SharedTotal()) + tally
 
     def flush(self) -> None:
         """Return: nothing is ever waiting."""

@@ -12,8 +12,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TypeVar
 
+from banditroute.core.feedback import Feedback
 from banditroute.errors import ConflictingFeedbackError
-from banditroute.types import Feedback
 
 _T = TypeVar("_T")
 

@@ -9,7 +9,7 @@ from typing import TypeAlias
 import numpy as np
 
 from banditroute.beliefs.base import Belief, BeliefSpec, Observation, Prior
-from banditroute.types import Vector
+from banditroute.core.arrays import Vector
 
 _ARMS = ("small", "medium", "large")
 _DIMENSION = 4
@@ -122,16 +122,16 @@ def _check_merging(spec: BeliefSpec, events: Sequence[_Event], online: Belief) -
 
 def _known(belief: Belief, x: Vector) -> _Known:
     """Means and spreads of every objective ``(K,)``, by name."""
-    means, spreads, averages = belief.predict(x)
+    means, stds, averages = belief.predict(x)
     shape = (len(belief.objectives), len(belief.arms))
     assert means.shape == shape, f"the means have the shape {means.shape}, not {shape}"
-    assert spreads.shape == shape, f"the spreads have the shape {spreads.shape}, not {shape}"
+    assert stds.shape == shape, f"the spreads have the shape {stds.shape}, not {shape}"
     assert np.isfinite(means).all(), "a mean is not finite"
-    assert np.isfinite(spreads).all(), "a spread is not finite"
-    assert (spreads >= 0.0).all(), "a spread is negative"
+    assert np.isfinite(stds).all(), "a spread is not finite"
+    assert (stds >= 0.0).all(), "a spread is negative"
     assert averages.shape == shape, f"the spreads of the averages have the shape {averages.shape}, not {shape}"
-    assert (averages <= spreads * (1.0 + 1e-9)).all(), "an arm's average is less certain than its outcome at a context"
-    return {name: (means[j], spreads[j]) for j, name in enumerate(belief.objectives)}
+    assert (averages <= stds * (1.0 + 1e-9)).all(), "an arm's average is less certain than its outcome at a context"
+    return {name: (means[j], stds[j]) for j, name in enumerate(belief.objectives)}
 
 
 def _check_same(belief: Belief, other: Belief, tolerance: float, what: str) -> None:
@@ -139,7 +139,7 @@ def _check_same(belief: Belief, other: Belief, tolerance: float, what: str) -> N
         these, those = _known(belief, x), _known(other, x)
         assert these.keys() == those.keys(), f"{what}: {sorted(these)} are believed, not {sorted(those)}"
         for name in these:
-            for mine, theirs, part in zip(these[name], those[name], ("mean", "spread"), strict=True):
+            for mine, theirs, part in zip(these[name], those[name], ("mean", "std"), strict=True):
                 apart = np.abs(mine - theirs) / np.maximum(np.abs(theirs), 1.0)
                 assert apart.max() <= tolerance, f"{what}: the {part} of {name} differs by {apart.max():g}"
     for name in belief.objectives:
@@ -199,9 +199,9 @@ def _check_watch(spec: BeliefSpec) -> None:
         assert belief.objectives == (*order, name), f"{name} was watched: {order} became {belief.objectives}"
         order = belief.objectives
         after = _known(belief, x)
-        for known, (means, spreads) in before.items():
+        for known, (means, stds) in before.items():
             assert np.allclose(after[known][0], means, rtol=1e-12, atol=0.0), f"watching {name} changed {known}"
-            assert np.allclose(after[known][1], spreads, rtol=1e-12, atol=0.0), f"watching {name} changed {known}"
+            assert np.allclose(after[known][1], stds, rtol=1e-12, atol=0.0), f"watching {name} changed {known}"
         if outcomes:
             belief.update("large", x, outcomes)
         assert belief.objectives == order, f"learning {name} turned {order} into {belief.objectives}"
@@ -215,13 +215,13 @@ def _check_inputs(spec: BeliefSpec) -> None:
     belief = spec.start(arms=_ARMS, dimension=_DIMENSION, priors=priors, statistics=statistics)
     belief.update("small", x, values)
     before = _known(belief, x)
-    expected = {name: (means.copy(), spreads.copy()) for name, (means, spreads) in before.items()}
-    for means, spreads in before.values():
+    expected = {name: (means.copy(), stds.copy()) for name, (means, stds) in before.items()}
+    for means, stds in before.values():
         means += 1.0
-        spreads += 1.0
-    for name, (means, spreads) in _known(belief, x).items():
+        stds += 1.0
+    for name, (means, stds) in _known(belief, x).items():
         assert np.array_equal(means, expected[name][0]), f"changing a prediction changes the next: {name}"
-        assert np.array_equal(spreads, expected[name][1]), f"changing a prediction changes the next: {name}"
+        assert np.array_equal(stds, expected[name][1]), f"changing a prediction changes the next: {name}"
     assert np.array_equal(x, _contexts(1)[0]), "the belief changed a context"
     assert values == {"quality": 1.0, "cost_usd": 0.1}, "the belief changed the outcomes"
     assert priors == _PRIORS, "the belief changed the priors"

@@ -6,9 +6,10 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from banditroute.core.arrays import Vector
+from banditroute.core.request import Request
 from banditroute.errors import InvalidRequestError
 from banditroute.features.base import Featurizer
-from banditroute.types import Request, Vector
 
 _TEXTS = (
     "What is the capital of France?",

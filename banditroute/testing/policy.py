@@ -9,11 +9,12 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from banditroute.core.arrays import Vector
+from banditroute.core.preference import Preference
 from banditroute.learners import Learner
+from banditroute.logs.outcome_table import OutcomeTable
 from banditroute.policies.base import LearningPolicy, Policy, PolicyState, start
-from banditroute.simulate.logs import OutcomeTable
 from banditroute.simulate.replay import replay
-from banditroute.types import Preference, Vector
 
 _ARMS = ("small", "medium", "large", "code", "vision")
 _X = np.array([0.5, 1.0])
@@ -72,25 +73,25 @@ def _check_answers(policy: PolicyState, accuracy: float, arms: Sequence[str]) ->
     """Check every promise about single answers of a state that was taught nothing."""
     cases = _cases(len(arms))
     by_name = False
-    for what, (means, spreads) in cases.items():
+    for what, (means, stds) in cases.items():
         names = tuple(arms[: len(means)])
-        answer = _ask(policy, names, means, spreads, what)
-        again = _ask(policy, names, means, spreads, what)
+        answer = _ask(policy, names, means, stds, what)
+        again = _ask(policy, names, means, stds, what)
         assert np.array_equal(answer, again), f"{what}: an equal question got {answer}, then {again}"
         assert not np.shares_memory(answer, again), f"{what}: two answers share their memory; return a new array"
         if len(names) == 1:
             assert abs(answer[0] - 1.0) <= 1e-12, f"{what}: the only arm has the probability {answer[0]}, not 1"
         else:
-            _ask(policy, names[1:], means[1:], spreads[1:], f"{what}, less the first")
-            again = _ask(policy, names, means, spreads, what)
+            _ask(policy, names[1:], means[1:], stds[1:], f"{what}, less the first")
+            again = _ask(policy, names, means, stds, what)
             assert np.array_equal(answer, again), f"{what}: {answer} became {again} when an arm had been away"
-        _check_order(policy, names, means, spreads, answer, what, accuracy)
+        _check_order(policy, names, means, stds, answer, what, accuracy)
         if len(np.unique(means)) == len(means):  # without ties, other names in the same state are to change nothing
-            others = _ask(policy, tuple(reversed(names)), means, spreads, what)
+            others = _ask(policy, tuple(reversed(names)), means, stds, what)
             by_name |= not np.allclose(answer, others, rtol=0.0, atol=2.0 * accuracy)
     if not by_name:
-        for what, (means, spreads) in cases.items():
-            _check_ties(policy, tuple(arms[: len(means)]), means, spreads, what, accuracy)
+        for what, (means, stds) in cases.items():
+            _check_ties(policy, tuple(arms[: len(means)]), means, stds, what, accuracy)
 
 
 def _cases(count: int) -> Mapping[str, tuple[Vector, Vector]]:
@@ -118,13 +119,13 @@ def _cases(count: int) -> Mapping[str, tuple[Vector, Vector]]:
     }
 
 
-def _ask(policy: PolicyState, names: tuple[str, ...], means: Vector, spreads: Vector, what: str) -> Vector:
+def _ask(policy: PolicyState, names: tuple[str, ...], means: Vector, stds: Vector, what: str) -> Vector:
     """The policy's answer, once it is known to be one and to have changed nothing."""
-    given, wide, x = means.copy(), spreads.copy(), _X.copy()
+    given, wide, x = means.copy(), stds.copy(), _X.copy()
     answer = policy.probabilities(given, wide, arms=names, information=lambda: np.ones(len(names)), x=x)
     assert np.array_equal(x, _X), f"{what}: the policy changed the context"
     assert np.array_equal(given, means), f"{what}: the policy changed the means"
-    assert np.array_equal(wide, spreads), f"{what}: the policy changed the spreads"
+    assert np.array_equal(wide, stds), f"{what}: the policy changed the spreads"
     assert isinstance(answer, np.ndarray), f"{what}: the answer is a {type(answer).__name__}, not an array"
     assert answer.dtype == np.float64, f"{what}: the answer is of {answer.dtype}, not float64"
     assert answer.shape == (len(names),), f"{what}: the answer has the shape {answer.shape}, not {(len(names),)}"
@@ -138,26 +139,26 @@ def _check_order(
     policy: PolicyState,
     names: tuple[str, ...],
     means: Vector,
-    spreads: Vector,
+    stds: Vector,
     answer: Vector,
     what: str,
     accuracy: float,
 ) -> None:
     """Arms in another order get the same probabilities."""
     for order in (np.arange(len(names))[::-1], np.roll(np.arange(len(names)), 1)):
-        other = _ask(policy, tuple(names[k] for k in order), means[order], spreads[order], what)
+        other = _ask(policy, tuple(names[k] for k in order), means[order], stds[order], what)
         assert np.allclose(other, answer[order], rtol=0.0, atol=2.0 * accuracy), (
             f"{what}: the arms have the probabilities {answer}, in another order {other}, not {answer[order]}"
         )
 
 
 def _check_ties(
-    policy: PolicyState, names: tuple[str, ...], means: Vector, spreads: Vector, what: str, accuracy: float
+    policy: PolicyState, names: tuple[str, ...], means: Vector, stds: Vector, what: str, accuracy: float
 ) -> None:
     """Arms of which the same is believed get the same probability."""
-    answer = _ask(policy, names, means, spreads, what)
+    answer = _ask(policy, names, means, stds, what)
     for k in range(len(names)):
-        alike = (means == means[k]) & (spreads == spreads[k])
+        alike = (means == means[k]) & (stds == stds[k])
         assert np.ptp(answer[alike]) <= 2.0 * accuracy, (
             f"{what}: arms of equal mean and spread have the probabilities {answer[alike]}"
         )
@@ -204,8 +205,8 @@ def _check_served(policy: Policy | LearningPolicy, arms: Sequence[str], regret: 
     table = OutcomeTable(name="known", prompts=none, tasks=none, arms=tuple(arms), outcomes={"quality": quality})
     x = rng.normal(size=(_REQUESTS, 1))
     learner = Learner(policy=policy)
-    prefer = Preference(quality=1.0)
-    traces = [replay(table, x, learner=learner, prefer=prefer, seed=seed) for seed in (*_SEEDS, _SEEDS[0])]
+    preference = Preference(quality=1.0)
+    traces = [replay(table, x, learner=learner, preference=preference, seed=seed) for seed in (*_SEEDS, _SEEDS[0])]
     assert np.array_equal(traces[0].chosen, traces[-1].chosen), "equal seeds made other choices"
     if regret is None:
         return

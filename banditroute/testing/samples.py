@@ -7,8 +7,11 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from banditroute.store.base import Event, Memory
-from banditroute.types import Decision, Feedback, Preference, Vector
+from banditroute.core.arrays import Vector
+from banditroute.core.decision import Decision
+from banditroute.core.feedback import Feedback
+from banditroute.core.preference import Preference
+from banditroute.store.base import Event, StoredState
 
 Sums = Mapping[str, Mapping[str, list[int]]]
 """Arm -> objective -> how many values, then the sum of value times x, entry by entry."""
@@ -38,7 +41,7 @@ def summed(events: Iterable[Event], statistics: Mapping[str, bytes] | None = Non
     return {arm: sums for arm, blob in blobs.items() if (sums := json.loads(blob))}
 
 
-def remembered(memory: Memory) -> Sums:
+def remembered(memory: StoredState) -> Sums:
     """What a router knows after it has opened a store."""
     return summed(memory.pending, memory.statistics)
 
@@ -63,9 +66,9 @@ def decision(
         probabilities=np.array([0.75, 0.25]),
         objectives=("quality",),
         means=none,
-        spreads=none,
+        stds=none,
         utilities=none[0],
-        utility_spreads=none[0],
+        utility_stds=none[0],
         penalties=none[0],
         x=np.array([number % 7, number % 11, 1.0]) if isinstance(x, str) else x,
         preference=Preference(quality=1.0),

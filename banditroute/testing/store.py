@@ -11,13 +11,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from banditroute.core.arm import Arm
+from banditroute.core.feedback import Feedback
 from banditroute.errors import ConflictingFeedbackError, StoreError, UnknownDecisionError
-from banditroute.store.base import Event, Memory, Store, Ticket
+from banditroute.store.base import Event, Store, StoredState, Ticket
 from banditroute.testing.samples import decision, event, feedback, fold, ignore, remembered, summed
 from banditroute.testing.store_finding import FindingContract
 from banditroute.testing.store_joining import JoiningContract
 from banditroute.testing.store_tallies import TallyContract
-from banditroute.types import Arm, Feedback
 
 DIMENSION = 3
 HOSTILE = ["'; DROP TABLE banditroute_decision; --", 'quo"ted \\ %s {} :x', "näme 🦙\u202e\n", "x" * 255]
@@ -54,11 +55,11 @@ class StoreContract(FindingContract, JoiningContract, TallyContract):
 
     def open(
         self, store: Store, *, router: str = "r", features_version: str = "1", dimension: int = DIMENSION
-    ) -> Memory:
+    ) -> StoredState:
         """Open ``store`` with the suite's fold."""
         return store.open(router=router, arms=(), features_version=features_version, dimension=dimension, fold=fold)
 
-    def again(self, store: Store, **epoch: str) -> Memory:
+    def again(self, store: Store, **epoch: str) -> StoredState:
         """What is remembered when a later router opens the store, and closes it."""
         later = self.reopen(store)
         try:
@@ -312,7 +313,7 @@ class StoreContract(FindingContract, JoiningContract, TallyContract):
 
     def test_who_follows_is_not_told_of_what_it_learned_itself(self, store: Store) -> None:
         self.open(store)
-        told: list[Memory] = []
+        told: list[StoredState] = []
         store.follow(told.append)
         store.add_decision(decision(1))
         store.add_feedback(feedback(1, quality=1.0), ignore).result(30)

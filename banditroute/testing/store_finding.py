@@ -8,11 +8,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from banditroute.core.decision import Decision
+from banditroute.core.preference import Preference
 from banditroute.errors import ConflictingFeedbackError, StoreError, UnknownDecisionError
-from banditroute.store.base import Event, Memory, Served, Store
+from banditroute.store.base import Event, Served, Store, StoredState
 from banditroute.store.outcomes import PAGING, PASSED_OVER_FOR, PREFERRED_TO
 from banditroute.testing.samples import decision, feedback, fold, ignore, remembered
-from banditroute.types import Decision, Preference
 
 
 def assert_served(found: Served, made: Decision) -> None:
@@ -26,11 +27,11 @@ class FindingContract(ABC):
     """Part of :class:`~banditroute.testing.StoreContract`."""
 
     @abstractmethod
-    def open(self, store: Store) -> Memory:
+    def open(self, store: Store) -> StoredState:
         """Open ``store`` with the suite's fold."""
 
     @abstractmethod
-    def again(self, store: Store) -> Memory:
+    def again(self, store: Store) -> StoredState:
         """What is remembered when a later router opens the store, and closes it."""
 
     @abstractmethod

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
-from banditroute.store.base import Memory, Store
+from banditroute.store.base import Store, StoredState
 
 
 class JoiningContract(ABC):
     """Part of :class:`~banditroute.testing.StoreContract`."""
 
     @abstractmethod
-    def open(self, store: Store) -> Memory:
+    def open(self, store: Store) -> StoredState:
         """Open ``store`` with the suite's fold."""
 
     @abstractmethod
-    def again(self, store: Store) -> Memory:
+    def again(self, store: Store) -> StoredState:
         """What is remembered when a later router opens the store, and closes it."""
 
     @abstractmethod

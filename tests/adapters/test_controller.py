@@ -20,8 +20,8 @@ def asks(*best, worth=0.9, n=100):
     return u
 
 
-def plan(controller, u, *, spreads=NONE, resident=(), slots=1, **options):
-    return controller.plan(u, spreads[: len(u)], COSTS, arms=NAMES, resident=resident, slots=slots, **options)
+def plan(controller, u, *, stds=NONE, resident=(), slots=1, **options):
+    return controller.plan(u, stds[: len(u)], COSTS, arms=NAMES, resident=resident, slots=slots, **options)
 
 
 def ends(controller, n):
@@ -70,18 +70,18 @@ class TestPlan:
         assert plan(controller, u, resident=["a"]).keep == keep
 
     def test_optimism_keeps_what_could_be_good(self):
-        u, spreads = asks(0, worth=0.6), np.zeros((100, 3))
-        spreads[:, 1] = 0.3  # b: .1 + 2 x .3 > .6
-        assert plan(Polar(optimism=1.0).start(adapters=NAMES), u, spreads=spreads).keep == [0]
-        assert plan(Polar(optimism=2.0).start(adapters=NAMES), u, spreads=spreads).keep == [1]
+        u, stds = asks(0, worth=0.6), np.zeros((100, 3))
+        stds[:, 1] = 0.3  # b: .1 + 2 x .3 > .6
+        assert plan(Polar(optimism=1.0).start(adapters=NAMES), u, stds=stds).keep == [0]
+        assert plan(Polar(optimism=2.0).start(adapters=NAMES), u, stds=stds).keep == [1]
 
     def test_pinned_are_kept(self):
         assert plan(polar().start(adapters=NAMES), asks(0, 1), slots=2, pinned=["c"]).keep[0] == 2
 
     def test_a_slot_for_the_least_known(self):
-        spreads = np.tile([0.0, 0.1, 0.2], (100, 1))
+        stds = np.tile([0.0, 0.1, 0.2], (100, 1))
         controller = Polar(explorer=True, optimism=0.0).start(adapters=NAMES)
-        assert plan(controller, asks(0, 1), spreads=spreads, slots=2).keep == [0, 2]
+        assert plan(controller, asks(0, 1), stds=stds, slots=2).keep == [0, 2]
 
     def test_arms_without_an_adapter_are_not_kept_but_count(self):
         u = np.full((10, 3), 0.5)

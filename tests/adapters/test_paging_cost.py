@@ -5,7 +5,7 @@ import pytest
 
 from banditroute.adapters.backends.base import CostEstimate
 from banditroute.adapters.paging_cost import PagingCosts
-from banditroute.adapters.spec import AdapterSpec
+from banditroute.core.adapter import AdapterSpec
 
 PRIOR = CostEstimate(mean_seconds=1.0, p95_seconds=1.5)
 MIB = 2**20

@@ -12,8 +12,9 @@ from banditroute.errors import IncompatibleStoreError, InvalidConfigurationError
 from banditroute.learners import Learner
 from banditroute.policies import Uniform
 from banditroute.router import Router
-from banditroute.store import SQLStore, writer
+from banditroute.store import SQLStore
 from banditroute.store.memory import MemoryStore
+from banditroute.store.sql import writer
 
 ARMS = ["a", "b"]
 LEARNER = Learner(policy=Uniform(), drift=PageHinkley())
@@ -122,9 +123,7 @@ def test_resets_survive_a_restart(tmp_path, belief):
             new = again.route(x)
             order = [new.objectives.index(name) for name in old.objectives]
             np.testing.assert_allclose(new.means[order], old.means, rtol=1e-3 if belief.half_life_requests else 1e-9)
-            np.testing.assert_allclose(
-                new.spreads[order], old.spreads, rtol=1e-2 if belief.half_life_requests else 1e-9
-            )
+            np.testing.assert_allclose(new.stds[order], old.stds, rtol=1e-2 if belief.half_life_requests else 1e-9)
 
 
 def test_a_reset_is_seen_by_other_processes(tmp_path):

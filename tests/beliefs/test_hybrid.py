@@ -9,7 +9,7 @@ from scipy.stats import multivariate_t
 
 from banditroute.beliefs import Hybrid, Linear, Observation, Prior
 from banditroute.beliefs.hybrid import descriptors
-from banditroute.types import Arm
+from banditroute.core.arm import Arm
 
 QUALITY = {"quality": Prior(mean=0.5, noise=0.4)}
 
@@ -70,13 +70,13 @@ def test_it_is_the_joint_posterior(counts, d, described):
     rng = np.random.default_rng(2)
     for _ in range(5):
         x = np.append(rng.normal(size=d - 1), 1.0)
-        means, spreads, averages = belief.predict(x)
+        means, stds, averages = belief.predict(x)
         for k, n in enumerate(counts):
             at = slice(p + k * d, p + (k + 1) * d)
             assert means[0, k] == pytest.approx(mean[at] @ x, abs=1e-9)
             inverse = np.linalg.inv(np.diag(own) + contexts[k].T @ contexts[k])
             width = x @ inverse @ x + (2.0 * inverse[-1, -1]) ** 2 * covariance[d - 1, d - 1]
-            assert spreads[0, k] == pytest.approx(0.7 * math.sqrt(width), rel=1e-9)
+            assert stds[0, k] == pytest.approx(0.7 * math.sqrt(width), rel=1e-9)
             assert averages[0, k] == pytest.approx(0.7 / math.sqrt(n + 2.0))
 
 

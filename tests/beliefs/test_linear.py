@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from banditroute.beliefs import ArmStatistics, Linear, Observation, Prior
+from banditroute.core.arm import Arm
 from banditroute.errors import IncompatibleStoreError, InvalidConfigurationError
-from banditroute.types import Arm
 
 
 def disjoint(**settings):
@@ -42,9 +42,9 @@ def test_one_outcome_by_hand():
     # Lambda = 2, mu = 0.5, y = 1 at x = 1: A = 3, theta = (1 + 2 x 0.5) / 3 = 2/3, spread = 0.3 sqrt(1/3).
     belief = started(disjoint(intercept_precision=2.0, noise={"quality": 0.3}), quality=Prior(mean=0.5))
     belief.update("a", np.ones(1), {"quality": 1.0})
-    means, spreads, _ = belief.predict(np.ones(1))
+    means, stds, _ = belief.predict(np.ones(1))
     assert means[0] == pytest.approx([2.0 / 3.0, 0.5])
-    assert spreads[0] == pytest.approx([0.3 * math.sqrt(1.0 / 3.0), 0.3 * math.sqrt(1.0 / 2.0)])
+    assert stds[0] == pytest.approx([0.3 * math.sqrt(1.0 / 3.0), 0.3 * math.sqrt(1.0 / 2.0)])
 
 
 def test_a_feature_and_a_bias_by_hand():
@@ -54,9 +54,9 @@ def test_a_feature_and_a_bias_by_hand():
         disjoint(feature_precision=1.0, intercept_precision=1.0, noise={"y": 1.0}), dimension=2, y=Prior(mean=0.0)
     )
     belief.update("b", np.ones(2), {"y": 3.0})
-    means, spreads, _ = belief.predict(np.array([1.0, 0.0]))
+    means, stds, _ = belief.predict(np.array([1.0, 0.0]))
     assert means[0] == pytest.approx([0.0, 1.0])
-    assert spreads[0] == pytest.approx([1.0, math.sqrt(2.0 / 3.0)])
+    assert stds[0] == pytest.approx([1.0, math.sqrt(2.0 / 3.0)])
     assert belief.information() == pytest.approx([0.0, math.log(3.0)])
 
 
@@ -67,22 +67,22 @@ def test_learned_noise_by_hand():
     belief = started(disjoint(intercept_precision=1.0, noise_strength=2.0), y=Prior(mean=0.0, noise=1.0))
     belief.update("a", np.ones(1), {"y": 1.0})
     belief.update("a", np.ones(1), {"y": 3.0})
-    assert belief.predict(np.ones(1)).spreads[0] == pytest.approx([math.sqrt(2.0 / 3.0), math.sqrt(5.0 / 3.0)])
+    assert belief.predict(np.ones(1)).stds[0] == pytest.approx([math.sqrt(2.0 / 3.0), math.sqrt(5.0 / 3.0)])
 
 
 def test_without_a_guess_the_first_outcomes_set_the_noise():
     belief = started(disjoint(intercept_precision=1.0, noise_strength=2.0), cost_usd=Prior())
-    assert not belief.predict(np.ones(1)).spreads.any()
+    assert not belief.predict(np.ones(1)).stds.any()
     # theta = 1/2 x 0.4 = 0.2, rss = 0.16 - 0.2 x 0.4 = 0.08, pooled = (2 x 0^2 + 0.08) / (2 + 1) = 0.08 / 3;
     # sigma_a^2 = (2 x 0.08 / 3 + 0.08) / 3 = 0.4 / 9, sigma_b^2 = (2 x 0.08 / 3) / 2 = 0.08 / 3.
     belief.update("a", np.ones(1), {"cost_usd": 0.4})
-    assert belief.predict(np.ones(1)).spreads[0] == pytest.approx([math.sqrt(0.2 / 9.0), math.sqrt(0.08 / 3.0)])
+    assert belief.predict(np.ones(1)).stds[0] == pytest.approx([math.sqrt(0.2 / 9.0), math.sqrt(0.08 / 3.0)])
 
 
 @pytest.mark.parametrize("strength", [0.01, 0.5, 1.0, 4.0, 100.0])
 def test_before_any_outcome_the_noise_is_the_guess(strength):
     belief = started(disjoint(intercept_precision=4.0, noise_strength=strength), quality=Prior(mean=0.5, noise=0.4))
-    assert belief.predict(np.ones(1)).spreads[0] == pytest.approx([0.2, 0.2])
+    assert belief.predict(np.ones(1)).stds[0] == pytest.approx([0.2, 0.2])
 
 
 @pytest.mark.parametrize(("d", "k", "seed"), [(1, 2, 0), (2, 3, 1), (6, 4, 2), (33, 2, 3)])
@@ -100,8 +100,8 @@ def test_scores_are_those_of_linucb(d, k, seed):
         inverse = np.linalg.inv(a)
         theta = np.einsum("kij,kj->ki", inverse, b)
         scores = theta @ x + alpha * np.sqrt(np.einsum("i,kij,j->k", x, inverse, x))
-        means, spreads, _ = belief.predict(x)
-        worst = max(worst, np.abs(means[0] + alpha * spreads[0] - scores).max())
+        means, stds, _ = belief.predict(x)
+        worst = max(worst, np.abs(means[0] + alpha * stds[0] - scores).max())
         a[chosen] += np.outer(x, x)
         b[chosen] += y * x
         belief.update(arms[chosen], x, {"y": y})
@@ -127,7 +127,7 @@ def test_learned_noise_is_the_formula_of_the_module():
         pooled = (nu * guess**2 + rss.sum()) / (nu + n.sum())
         noise2 = (nu * pooled + rss) / (nu + n)
         expected = [math.sqrt(noise2[k] * (x @ fits[k][1] @ x)) for k in range(3)]
-        assert belief.predict(x).spreads[belief.objectives.index(name)] == pytest.approx(expected, rel=1e-10)
+        assert belief.predict(x).stds[belief.objectives.index(name)] == pytest.approx(expected, rel=1e-10)
 
 
 def test_whole_numbers_are_taken_for_precisions():
@@ -135,7 +135,7 @@ def test_whole_numbers_are_taken_for_precisions():
     whole, decimal = (
         started(Linear(feature_precision=p, intercept_precision=0.5), dimension=2, y=Prior(noise=1.0)) for p in (2, 2.0)
     )
-    assert whole.predict(x).spreads.tolist() == decimal.predict(x).spreads.tolist()
+    assert whole.predict(x).stds.tolist() == decimal.predict(x).stds.tolist()
 
 
 def test_information_is_the_log_determinant_of_abbasi_yadkori():
@@ -192,7 +192,7 @@ def test_rounding_does_not_build_up():
     for x in contexts[:50]:
         online, afresh = belief.predict(x), refolded.predict(x)
         assert np.abs(online.means - afresh.means).max() < 1e-11
-        assert np.abs(online.spreads - afresh.spreads).max() < 1e-11
+        assert np.abs(online.stds - afresh.stds).max() < 1e-11
         assert online.means[0, 0] == pytest.approx(theta @ x, abs=1e-9)
         assert belief.information()[0] == pytest.approx(refolded.information()[0], abs=1e-8)
 
@@ -227,11 +227,11 @@ def test_contexts_too_large_and_too_alike_still_leave_a_belief(size):
     blob = folded(spec, None, events, dimension=3)
     again = spec.start(arms=["a"], dimension=3, priors={"quality": prior}, statistics={"a": blob})
     for one in (belief, again):
-        means, spreads, _ = one.predict(np.array([size, size, 1.0]))
+        means, stds, _ = one.predict(np.array([size, size, 1.0]))
         assert 0.7 < means[0, 0] < 1.0
-        assert 0.0 <= spreads[0, 0] < 0.4
+        assert 0.0 <= stds[0, 0] < 0.4
     # Of the difference of the features next to nothing was learned; no direction is less sure than the least prior, 2.
-    assert again.predict(np.array([1.0, -1.0, 0.0])).spreads[0, 0] <= 0.4 * math.sqrt(2.0 / 2.0)
+    assert again.predict(np.array([1.0, -1.0, 0.0])).stds[0, 0] <= 0.4 * math.sqrt(2.0 / 2.0)
 
 
 OBJECTIVES = ["quality", "cost_usd", "energy_joules"]
@@ -262,14 +262,14 @@ def test_grouping_is_one_regression_per_objective(reports, watched, seed):
             seen[arm, name][0].append(x)
             seen[arm, name][1].append(value)
     x = rng.normal(size=3)
-    means, spreads, _ = belief.predict(x)
+    means, stds, _ = belief.predict(x)
     assert set(belief.objectives) == watched.union(*(names for _, names, _ in reports))
     for j, name in enumerate(belief.objectives):
         for k, arm in enumerate("ab"):
             contexts, outcomes = seen[arm, name]
             theta, inverse, _ = ridge(spec, PRIORS[name], np.array(contexts).reshape(-1, 3), np.array(outcomes))
             assert means[j, k] == pytest.approx(theta @ x, abs=1e-10)
-            assert spreads[j, k] == pytest.approx(0.7 * math.sqrt(x @ inverse @ x), abs=1e-10)
+            assert stds[j, k] == pytest.approx(0.7 * math.sqrt(x @ inverse @ x), abs=1e-10)
             assert belief.counts(name)[k] == len(outcomes)
 
 

@@ -46,13 +46,13 @@ def test_it_is_the_expansion_to_second_order_about_the_base_rate(count):
     prior = np.array([0.0, 0.0, 0.0, logit(p) + (0.5 - p) / v])
     z = logit(p) + (y - p) / v
     phi = np.linalg.solve(np.diag(precision) + v * x.T @ x, v * x.T @ z + precision * prior)
-    spread = learned(Hybrid(**SETTINGS, noise={"quality": 0.4}), x, y).predict
+    std = learned(Hybrid(**SETTINGS, noise={"quality": 0.4}), x, y).predict
     for row in drawn(0.5, 1.0, 5, seed=1)[0]:
-        tau = spread(row).spreads[0, 0] / v
+        tau = std(row).stds[0, 0] / v
         mean = expit(logit(p) + (row @ phi - logit(p)) / np.sqrt(1.0 + np.pi / 8.0 * tau**2))
-        means, spreads, averages = belief.predict(row)
+        means, stds, averages = belief.predict(row)
         assert means[0, 0] == pytest.approx(mean, rel=1e-9)
-        assert spreads[0, 0] == pytest.approx(mean * (1.0 - mean) * tau)
+        assert stds[0, 0] == pytest.approx(mean * (1.0 - mean) * tau)
         assert averages[0, 0] == pytest.approx(mean * (1.0 - mean) * 0.4 / np.sqrt(count + 4.0) / v)
 
 
@@ -88,9 +88,7 @@ def test_the_spread_is_that_of_the_exact_curvature():
     covariance = np.linalg.inv(0.5 * y.var() * np.eye(4) + (x * (p * (1.0 - p))[:, None]).T @ x)
     for row in x[:20]:
         q = expit(row @ phi)
-        assert belief.predict(row).spreads[0, 0] == pytest.approx(
-            q * (1 - q) * np.sqrt(row @ covariance @ row), rel=0.1
-        )
+        assert belief.predict(row).stds[0, 0] == pytest.approx(q * (1 - q) * np.sqrt(row @ covariance @ row), rel=0.1)
 
 
 def test_expectations_stay_within_0_and_1_however_one_sided_the_outcomes():
@@ -98,9 +96,9 @@ def test_expectations_stay_within_0_and_1_however_one_sided_the_outcomes():
     for outcome in (0.0, 1.0):
         belief = learned(Logistic(feature_precision=0.01), x, np.full(500, outcome))
         for scale in (0.0, 1.0, 1e3):
-            means, spreads, _ = belief.predict(np.append(scale * np.ones(3), 1.0))
+            means, stds, _ = belief.predict(np.append(scale * np.ones(3), 1.0))
             assert 0.0 <= means[0, 0] <= 1.0
-            assert np.isfinite(spreads).all()
+            assert np.isfinite(stds).all()
 
 
 def test_a_prior_mean_is_expected_at_every_context_and_others_are_linear():

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
-from banditroute.simulate.paging import PagingRun
+from banditroute.simulate.adapters import PagingRun
 from benchmarks import adapters
 
 

@@ -5,10 +5,10 @@ import sys
 import numpy as np
 import pytest
 
+from banditroute.core.preference import Preference
 from banditroute.learners import EpsilonGreedy
-from banditroute.simulate.logs import OutcomeTable
+from banditroute.logs.outcome_table import OutcomeTable
 from banditroute.simulate.replay import replay
-from banditroute.types import Preference
 from benchmarks import rivals
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of packages that are not ours
@@ -51,7 +51,7 @@ def test_the_order_is_that_of_ours(monkeypatch):
     table = OutcomeTable(
         name="toy", prompts=("",) * 50, tasks=("",) * 50, arms=("a", "b", "c"), outcomes={"quality": scores}
     )
-    ours = replay(table, x, learner=EpsilonGreedy(), prefer=Preference(quality=1.0), seed=3)
+    ours = replay(table, x, learner=EpsilonGreedy(), preference=Preference(quality=1.0), seed=3)
     assert np.array_equal(theirs.rows, ours.rows)
     assert seen == [[*x[row].tolist(), 1.0] for row in ours.rows]
     assert set(theirs.chosen.tolist()) == {2}

@@ -6,13 +6,13 @@ import os
 import pytest
 from click.testing import CliRunner
 
-from banditroute.simulate import lean
+from banditroute.simulate import fast_path
 from benchmarks import simulation
 
 
 def test_figures(tmp_path, monkeypatch):
     monkeypatch.setattr(simulation, "COUNT", 1000)
-    applies, cores = lean.applies, os.cpu_count
+    applies, cores = fast_path.applies, os.cpu_count
     path = tmp_path / "rows.json"
     result = CliRunner().invoke(simulation.main, ["--seeds", "1", "--requests", "60", "--json", str(path)])
     assert result.exit_code == 0, result.output
@@ -23,4 +23,4 @@ def test_figures(tmp_path, monkeypatch):
     assert rows["sweep", "banditroute/linucb", "ratio"] == pytest.approx(
         rows["sweep", "banditroute/linucb", "speedup"] / rows["sweep", "busy_loop", "speedup"]
     )
-    assert (lean.applies, os.cpu_count) == (applies, cores)
+    assert (fast_path.applies, os.cpu_count) == (applies, cores)

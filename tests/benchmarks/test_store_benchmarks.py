@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy import delete, update
 
-from banditroute.store.database import database_at, parse
-from banditroute.store.schema import decision as decisions
-from banditroute.store.schema import feedback as feedbacks
+from banditroute.store.sql.database import database_at, parse
+from banditroute.store.sql.schema import decision as decisions
+from banditroute.store.sql.schema import feedback as feedbacks
 from banditroute.testing.samples import decision, feedback, ignore
 from benchmarks.crash import Finding, examine, opened
 

@@ -65,9 +65,9 @@ def test_a_log_without_propensities_is_refused(tmp_path):
     assert "No answer: the log has no propensities" in result.output
 
 
-@pytest.mark.parametrize("prefer", ["quality", "quality=much", "quality=-1", "quality=nan"])
-def test_a_preference_that_is_none(database, prefer):
-    result = invoke(database, "--policy", "large", "--prefer", prefer)
+@pytest.mark.parametrize("preference", ["quality", "quality=much", "quality=-1", "quality=nan"])
+def test_a_preference_that_is_none(database, preference):
+    result = invoke(database, "--policy", "large", "--prefer", preference)
     assert result.exit_code == 2
     assert "--prefer" in result.output
 

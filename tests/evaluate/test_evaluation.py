@@ -45,7 +45,7 @@ class TestAnswers:
     def test_any_preference(self, make_log):
         """Cost is known of each arm to the cent: with it the utility of "safe" falls by 30 x (.01 - .0043)."""
         log, _ = make_log(N)
-        plain, thrifty = evaluate(log, "safe"), evaluate(log, "safe", prefer=Preference(quality=1.0, cost_usd=30.0))
+        plain, thrifty = evaluate(log, "safe"), evaluate(log, "safe", preference=Preference(quality=1.0, cost_usd=30.0))
         assert plain.objectives["cost_usd"].value == pytest.approx([0.01] * 3, abs=1e-4)
         gap = plain.utility.difference.value - thrifty.utility.difference.value
         assert gap == pytest.approx(30.0 * (0.01 - 0.013 / 3), abs=0.02)
@@ -176,7 +176,7 @@ class TestAnswers:
         log, _ = make_log(N)
         log = replace(log, outcomes={"stars": 1.0 + 4.0 * log.outcomes["quality"]})
         stars = Objective(name="stars", higher_is_better=True, low=1.0, high=5.0)
-        found = evaluate(log, "safe", prefer=Preference(stars=1.0), objectives=[stars])
+        found = evaluate(log, "safe", preference=Preference(stars=1.0), objectives=[stars])
         low, high = found.utility.anytime
         assert low < found.utility.difference.value < high
         assert found.utility.value.value == pytest.approx(1.0 + 4.0 * 0.6, abs=0.2)
@@ -184,7 +184,7 @@ class TestAnswers:
 
 class TestText:
     def test_an_answer(self, make_log):
-        found = evaluate(make_log(N)[0], "safe", prefer=Preference(quality=1.0, cost_usd=30.0))
+        found = evaluate(make_log(N)[0], "safe", preference=Preference(quality=1.0, cost_usd=30.0))
         head, quality, cost, utility, gap, *rest = str(found).splitlines()
         assert head.split() == ["safe", "logged", "difference", "at", "all", "times"]
         value, lower, upper = found.objectives["quality"].difference
@@ -271,9 +271,9 @@ class TestRefusals:
     def test_unknown_objectives(self, make_log):
         log, _ = make_log(N)
         with pytest.raises(InvalidInputError, match="'energy_joules' is no objective of the log"):
-            evaluate(log, "safe", prefer=Preference(energy_joules=1.0))
+            evaluate(log, "safe", preference=Preference(energy_joules=1.0))
         starred = replace(log, outcomes={**log.outcomes, "stars": np.ones(N)})
         with pytest.raises(InvalidInputError, match=r"'stars'.*declare your own"):
-            evaluate(starred, "safe", prefer=Preference(stars=1.0))
+            evaluate(starred, "safe", preference=Preference(stars=1.0))
         assert evaluate(starred, "safe").objectives["stars"].anytime_is_asymptotic
         assert evaluate(starred, EpsilonGreedy()).objectives["stars"].value.value == 1.0  # and teaches nothing

@@ -15,7 +15,7 @@ from banditroute.evaluate import (
     joules_per_correct_answer,
     router_arena_score,
 )
-from banditroute.simulate.logs import OutcomeTable
+from banditroute.logs.outcome_table import OutcomeTable
 from banditroute.simulate.metrics import references, summarize
 from banditroute.simulate.replay import Trace
 
@@ -47,11 +47,11 @@ class TestRegret:
             name="any", prompts=("",) * 50, tasks=tuple(rng.choice(list("abc"), 50)), arms=("x", "y", "z"),
             outcomes={"quality": rng.random((50, 3))},
         )  # fmt: skip
-        prefer = Preference(quality=1.0)
+        preference = Preference(quality=1.0)
         trace = Trace(policy="p", seed=0, rows=rng.permutation(50), chosen=rng.integers(3, size=50))
-        found = cumulative_regret(table, prefer, trace)
-        assert found["best arm"][-1] == pytest.approx(summarize(table, prefer, "p", [trace]).regret.mean)
-        rows = {row.policy: row.utility.mean * 50 for row in references(table, prefer)}
+        found = cumulative_regret(table, preference, trace)
+        assert found["best arm"][-1] == pytest.approx(summarize(table, preference, "p", [trace]).regret.mean)
+        rows = {row.policy: row.utility.mean * 50 for row in references(table, preference)}
         had = trace.outcome(table.outcomes["quality"]).sum()
         assert found["best arm per task"][-1] == pytest.approx(rows["best arm per task"] - had)
         assert found["oracle"][-1] == pytest.approx(rows["oracle per query"] - had)

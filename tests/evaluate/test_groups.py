@@ -10,8 +10,8 @@ from banditroute import InvalidInputError
 from banditroute.cli import main
 from banditroute.evaluate import evaluate, importance_weights, snips
 from banditroute.evaluate.groups import grouped
-from banditroute.simulate.bandit_log import BanditLog
-from banditroute.simulate.readers import convert, open_log
+from banditroute.logs.decision_log import DecisionLog
+from banditroute.logs.readers import convert, open_log
 
 WORDS = ("tea", "a long walk", "seven boats", "the rain in spring", "why not?")
 NAMES = [f"{verb} a {noun}" for verb in ("read", "cut", "hide", "sell", "sing", "turn") for noun in "abcdefghij"]
@@ -26,7 +26,7 @@ def templated():
     gain = rng.choice([0.0, 0.8], size=templates)
     chosen = rng.integers(2, size=n)
     quality = (rng.random(n) < np.where(chosen == 0, 0.1 + gain[template], 0.1)).astype(float)
-    return BanditLog(
+    return DecisionLog(
         arms=("large", "small"),
         chosen=chosen,
         eligible=np.ones((n, 2), dtype=bool),
@@ -55,8 +55,8 @@ def cluster_bootstrap(terms, groups, *, draws=2000):
     mean, error = judged(parts)
     ratios = []
     for _ in range(draws):
-        drawn, spread = judged([parts[k] for k in rng.integers(len(parts), size=len(parts))])
-        ratios.append((drawn - mean) / spread)
+        drawn, std = judged([parts[k] for k in rng.integers(len(parts), size=len(parts))])
+        ratios.append((drawn - mean) / std)
     low, high = np.quantile(ratios, [0.025, 0.975])
     return mean - high * error, mean - low * error
 
@@ -106,7 +106,7 @@ class TestIntervals:
 class TestGrouped:
     def log(self, **texts):
         n = len(next(iter(texts.values())))
-        return BanditLog(
+        return DecisionLog(
             arms=("a",), chosen=np.zeros(n, dtype=int), eligible=np.ones((n, 1), dtype=bool), outcomes={},
             decided_at=np.zeros(n), **texts,
         )  # fmt: skip

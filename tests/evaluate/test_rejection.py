@@ -36,7 +36,7 @@ def test_within_two_standard_errors_of_the_online_truth(make_log):
     truth, replayed = [], []
     for seed in range(runs):
         log, _ = make_log(900, seed=seed, logged=SKEWED)
-        accepted = np.flatnonzero(replay_by_rejection(log, learner=learner, prefer=PREFER, seed=seed))[:steps]
+        accepted = np.flatnonzero(replay_by_rejection(log, learner=learner, preference=PREFER, seed=seed))[:steps]
         assert len(accepted) == steps
         replayed.append(log.outcomes["quality"][accepted].mean())
         truth.append(online(make_log(steps, seed=1000 + seed)[1], learner, steps, seed))
@@ -50,7 +50,7 @@ def test_a_fixed_policy_accepts_its_own_choices_alike(make_log, logged):
     shares = {"left": 0.6, "right": 0.1, "safe": 0.3}
     log, _ = make_log(6000, logged=logged)
     learner = Learner(policy=Mixture(shares=shares))
-    accepted = replay_by_rejection(log, learner=learner, prefer=PREFER)
+    accepted = replay_by_rejection(log, learner=learner, preference=PREFER)
     least = 1 / 3 if logged is None else 0.2
     assert accepted.mean() == pytest.approx(least, abs=4 * np.sqrt(least / 6000))
     counts = np.bincount(log.chosen[accepted], minlength=3) / accepted.sum()
@@ -63,7 +63,7 @@ def test_the_least_probability_counts_even_where_it_was_not_drawn(make_log):
     p[0] = [0.05, 0.05, 0.9]
     chosen = np.append(2, log.chosen[1:])
     log = replace(log, probabilities=p, chosen=chosen, propensities=p[np.arange(3000), chosen])
-    accepted = replay_by_rejection(log, learner=Learner(policy=Uniform()), prefer=PREFER)
+    accepted = replay_by_rejection(log, learner=Learner(policy=Uniform()), preference=PREFER)
     assert accepted.mean() == pytest.approx(0.05, abs=4 * np.sqrt(0.05 / 3000))
 
 
@@ -72,7 +72,7 @@ def test_the_same_seed_gives_the_same_history_and_only_eligible_arms_are_asked(m
     eligible = log.eligible.copy()
     eligible[np.arange(600), (log.chosen + 1) % 3] = False
     log = replace(log, eligible=eligible, probabilities=None)
-    options = {"learner": EpsilonGreedy(), "prefer": PREFER, "seed": 3}
+    options = {"learner": EpsilonGreedy(), "preference": PREFER, "seed": 3}
     first, second = (replay_by_rejection(log, **options) for _ in range(2))
     np.testing.assert_array_equal(first, second)
     assert first.mean() > 0.4  # of two arms, where of three it would be a third
@@ -81,20 +81,20 @@ def test_the_same_seed_gives_the_same_history_and_only_eligible_arms_are_asked(m
 def test_rows_without_outcome_are_accepted_and_teach_nothing(make_log):
     log, _ = make_log(300)
     log = replace(log, outcomes={"quality": np.full(300, np.nan)}, contexts=None)
-    assert replay_by_rejection(log, learner=EpsilonGreedy(), prefer=PREFER).mean() > 0.2
+    assert replay_by_rejection(log, learner=EpsilonGreedy(), preference=PREFER).mean() > 0.2
 
 
 @pytest.mark.parametrize("propensities", [None, np.append(np.nan, np.full(99, 0.3))])
 def test_a_log_without_propensities_cannot_be_replayed(make_log, propensities):
     log = replace(make_log(100)[0], propensities=propensities)
     with pytest.raises(InvalidInputError, match="needs the propensity of every row"):
-        replay_by_rejection(log, learner=EpsilonGreedy(), prefer=PREFER)
+        replay_by_rejection(log, learner=EpsilonGreedy(), preference=PREFER)
 
 
 def test_frozen_learned_from_the_first_rows_alone(make_log):
     log, world = make_log(3000)
     learner = EpsilonGreedy(epsilon=0.03)
-    options = {"learner": learner, "prefer": PREFER, "taught": 2000}
+    options = {"learner": learner, "preference": PREFER, "taught": 2000}
     target = frozen(log, **options)
     assert target.shape == (1000, 3)
     np.testing.assert_allclose(target.sum(axis=1), 1.0)
@@ -110,6 +110,6 @@ def test_frozen_gives_no_chance_to_what_is_not_eligible(make_log):
     eligible = log.eligible.copy()
     eligible[150:, 0] = False
     log = replace(log, eligible=eligible, chosen=np.where(np.arange(200) >= 150, 1, log.chosen))
-    target = frozen(log, learner=EpsilonGreedy(), prefer=PREFER, taught=100)
+    target = frozen(log, learner=EpsilonGreedy(), preference=PREFER, taught=100)
     assert (target[50:, 0] == 0.0).all()
     assert (target[:50, 0] > 0.0).all()

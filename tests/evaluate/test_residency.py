@@ -11,11 +11,11 @@ from click.testing import CliRunner
 
 from banditroute import Learner, Router, SQLStore
 from banditroute.cli import main
+from banditroute.core.preference import Preference
 from banditroute.errors import InvalidInputError
 from banditroute.evaluate.residency import Demand, demand_of_log, demand_of_table, residency
+from banditroute.logs.outcome_table import OutcomeTable
 from banditroute.policies import Uniform
-from banditroute.simulate.logs import OutcomeTable
-from banditroute.types import Preference
 
 QUALITY = Preference(quality=1.0)
 

@@ -7,11 +7,11 @@ from threading import Barrier, Thread
 import numpy as np
 import pytest
 
+from banditroute.core.request import Request
 from banditroute.errors import InvalidConfigurationError
 from banditroute.features import Codebook, SemanticCluster
 from banditroute.features import cluster as module
 from banditroute.features.cluster import cluster_space
-from banditroute.types import Request
 
 FOLDER = files("banditroute.features") / "data" / "clusters"
 TEXTS = [

@@ -6,10 +6,10 @@ from threading import Thread
 import numpy as np
 import pytest
 
+from banditroute.core.request import Request
 from banditroute.errors import InvalidConfigurationError, InvalidRequestError
 from banditroute.features import ClusterTracker, Codebook, SemanticCluster, cluster_tracker
 from banditroute.features.cluster import cluster_space
-from banditroute.types import Request
 
 OLD = {
     "sum": "Tom has {0} apples, buys {1} more and gives {2} to Ann. How many apples has he now?",

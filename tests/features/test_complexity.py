@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from banditroute.core.request import Request
 from banditroute.features import Complexity
 from banditroute.features.complexity import _CENTRE, _NAMES, _SPREAD, _raw
-from banditroute.types import Request
 
 
 def raw(text, messages=()):

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
+from banditroute.core.request import Request
 from banditroute.errors import InvalidConfigurationError, InvalidRequestError
 from banditroute.features import Complexity, Compose, SemanticCluster, StaticEmbedding, TextFeatures
 from banditroute.features._wordpiece import WordPieces
-from banditroute.types import Request
 
 TEXTS = [Request(text="Sort these numbers: 3, 1, 2."), Request(text="Sing.")]
 

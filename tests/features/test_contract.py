@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from banditroute import features
+from banditroute.core.request import Request
 from banditroute.features import (
     Complexity,
     Compose,
@@ -23,7 +24,6 @@ from banditroute.features import (
     WarmUp,
 )
 from banditroute.testing import check_featurizer
-from banditroute.types import Request
 
 
 def by_letters(texts):

@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from banditroute.core.request import Request
 from banditroute.errors import InvalidRequestError
 from banditroute.features import TextFeatures
 from banditroute.features._text import REACH, excerpt
-from banditroute.types import Request
 
 
 @given(st.text(st.characters(codec="utf-8"), max_size=200))

@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from banditroute.core.request import Request
 from banditroute.features import Standardize, StaticEmbedding, generic_prompts
-from banditroute.types import Request
 
 
 def test_prompts_are_texts_and_each_comes_once():

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from banditroute import Arm, Router
+from banditroute.core.request import Request
 from banditroute.errors import InvalidRequestError
 from banditroute.features import Complexity, Compose, TextFeatures
 from banditroute.features._messages import asked, messages_of
 from banditroute.store import MemoryStore
-from banditroute.types import Request
 
 CHAT = [
     {"role": "system", "content": "You are a patient teacher of physics."},
@@ -100,7 +100,7 @@ def test_a_router_of_ready_features_takes_none():
 
 def test_cost_is_that_of_the_whole_conversation():
     arm = Arm(name="a", input_usd_per_million_tokens=4.0, output_usd_per_million_tokens=0.0)
-    with Router(arms=[arm], prefer={"quality": 1.0, "cost_usd": 1.0}) as router:
+    with Router(arms=[arm], preference={"quality": 1.0, "cost_usd": 1.0}) as router:
         decision = router.route(CHAT)
     characters = sum(len(message["content"]) for message in CHAT)
     row = decision.objectives.index("cost_usd")

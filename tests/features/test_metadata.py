@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from banditroute.core.request import Request
 from banditroute.errors import InvalidConfigurationError, InvalidRequestError
 from banditroute.features import Metadata
-from banditroute.types import Request
 
 SIDE = math.sqrt(3.0)
 

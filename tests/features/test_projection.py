@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from banditroute import Router
+from banditroute.core.request import Request
 from banditroute.errors import InvalidConfigurationError
 from banditroute.features import Complexity, RandomProjection, TextFeatures
-from banditroute.types import Request
 
 SECRET = "correct horse battery staple"
 

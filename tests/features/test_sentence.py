@@ -6,10 +6,10 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
+from banditroute.core.request import Request
 from banditroute.errors import InvalidConfigurationError, MissingDependencyError
 from banditroute.features import SentenceEmbedding, Standardize
 from banditroute.testing import check_featurizer
-from banditroute.types import Request
 
 
 class Counting:

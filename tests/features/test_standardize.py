@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
+from banditroute.core.request import Request
 from banditroute.errors import InvalidConfigurationError, InvalidRequestError
 from banditroute.features import Complexity, Compose, SentenceEmbedding, Standardize, StaticEmbedding
 from banditroute.testing import check_featurizer
-from banditroute.types import Request
 
 
 def counts(texts):

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from banditroute.core.request import Request
 from banditroute.errors import InvalidConfigurationError
 from banditroute.features import Complexity, SentenceEmbedding, Standardize, StaticEmbedding, TaskType, _state
-from banditroute.types import Request
 
 PROMPTS = ["a", "aa b", "cat and dog", "an apple a day", "zoo"]
 EXAMPLES = {"sum": ["What is 2 + 2?", "Add 3 and 4"], "greeting": ["Hello!", "Good morning"]}

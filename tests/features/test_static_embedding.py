@@ -6,10 +6,10 @@ from threading import Barrier, Thread
 import numpy as np
 import pytest
 
+from banditroute.core.request import Request
 from banditroute.errors import InvalidConfigurationError
 from banditroute.features import StaticEmbedding, static_embedding
 from banditroute.features.static_embedding import MAXIMUM
-from banditroute.types import Request
 
 FOLDER = files("banditroute.features") / "data" / "static_minilm"
 

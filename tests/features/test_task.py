@@ -5,10 +5,10 @@ from importlib.resources import files
 import numpy as np
 import pytest
 
+from banditroute.core.request import Request
 from banditroute.errors import InvalidConfigurationError, InvalidRequestError
 from banditroute.features import Complexity, Compose, StaticEmbedding, TaskType
 from banditroute.testing import check_featurizer
-from banditroute.types import Request
 
 FOLDER = files("banditroute.features") / "data" / "task_type"
 

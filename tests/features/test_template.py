@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from banditroute.core.request import Request
 from banditroute.errors import InvalidConfigurationError, InvalidRequestError
 from banditroute.features import Template
-from banditroute.types import Request
 
 FRAMES = [
     "Classify the sentiment of this review.\nReview: {}\nAnswer with one word, please.",
@@ -84,7 +84,7 @@ def test_the_order_of_requests_and_the_process_do_not_matter():
     template.transform([Request(text=f"other {n} texts {n}") for n in range(100)])
     assert np.array_equal(template.transform_one(request), before)
     script = (
-        "from banditroute.features import Template; from banditroute.types import Request; "
+        "from banditroute.features import Template; from banditroute.core.request import Request; "
         f"print(Template().transform_one(Request(text={request.text!r})).tolist())"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)

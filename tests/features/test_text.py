@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from banditroute.core.request import Request
 from banditroute.features import Complexity, StaticEmbedding, TextFeatures
-from banditroute.types import Request
 
 
 def test_default_is_complexity_and_sixteen_directions():

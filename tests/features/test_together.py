@@ -7,9 +7,9 @@ from threading import Event, Thread
 import numpy as np
 import pytest
 
+from banditroute.core.request import Request
 from banditroute.features import SentenceEmbedding
 from banditroute.features._together import Together
-from banditroute.types import Request
 
 
 class Slow:

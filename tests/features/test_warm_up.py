@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from banditroute import Router
+from banditroute.core.request import Request
 from banditroute.errors import InvalidConfigurationError, InvalidRequestError
 from banditroute.features import Complexity, SentenceEmbedding, Standardize, StaticEmbedding, WarmUp
-from banditroute.types import Request
 
 PROMPTS = [
     f"{verb} {'very ' * n}long {thing}" for n, verb in enumerate(("Write", "Sum")) for thing in ("poems", "3, 4")

@@ -239,8 +239,8 @@ class TestAvailability:
         assert quality == pytest.approx(before.means[0])  # missing is never zero
         assert availability(after) == pytest.approx([25.0 / 45.0, 1.0], abs=0.02)  # 5 + 20 answers, 20 failures
         assert after.utilities == pytest.approx(quality + availability(after))
-        assert router.route([0.0], prefer={"quality": 2.0}).utilities == pytest.approx(2.0 * after.utilities)
-        named = router.route([0.0], prefer={"quality": 1.0, "availability": 0.5})
+        assert router.route([0.0], preference={"quality": 2.0}).utilities == pytest.approx(2.0 * after.utilities)
+        named = router.route([0.0], preference={"quality": 1.0, "availability": 0.5})
         assert named.utilities == pytest.approx(quality + 0.5 * availability(after))
 
     def test_before_any_failure_it_is_not_believed(self, clock):

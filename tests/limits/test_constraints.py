@@ -5,13 +5,13 @@ import math
 import numpy as np
 import pytest
 
+from banditroute.core.arm import Arm
 from banditroute.errors import InvalidConfigurationError, InvalidRequestError
 from banditroute.learners import EpsilonGreedy, Learner
 from banditroute.limits import Limits
 from banditroute.limits.constraints import excess
 from banditroute.policies import Uniform
 from banditroute.router import Router
-from banditroute.types import Arm
 
 MANY = np.full(3, 9.0)
 
@@ -46,14 +46,14 @@ class TestLimits:
 class TestExcess:
     def test_by_hand(self):
         means = {"cost_usd": np.array([1.0, 2.0, 5.0]), "latency_seconds": np.array([6.0, 1.0, 1.0])}
-        spreads = {name: np.full(3, 9.0) for name in means}  # of no account: these are judged by expectation
-        found = excess(Limits(max_cost_usd=2.0, max_latency_seconds=4.0), means, spreads, dict.fromkeys(means, MANY))
+        stds = {name: np.full(3, 9.0) for name in means}  # of no account: these are judged by expectation
+        found = excess(Limits(max_cost_usd=2.0, max_latency_seconds=4.0), means, stds, dict.fromkeys(means, MANY))
         assert found.total == pytest.approx([0.5, 0.0, 1.5])  # 6 is .5 of 4 beyond 4; 5 is 1.5 of 2 beyond 2
 
     def test_quality_is_judged_by_its_lower_bound(self):
         # .9 - 1.645 x .1 = .7355; .9 - 1.645 x .2 = .571, which is .229 / .8 short of .8
-        means, spreads = np.array([0.9, 0.9, 0.9]), np.array([0.01, 0.1, 0.2])
-        found = excess(Limits(min_quality=0.8), {"quality": means}, {"quality": spreads}, {"quality": MANY})
+        means, stds = np.array([0.9, 0.9, 0.9]), np.array([0.01, 0.1, 0.2])
+        found = excess(Limits(min_quality=0.8), {"quality": means}, {"quality": stds}, {"quality": MANY})
         assert found.total == pytest.approx([0.0, 0.0645 / 0.8, 0.229 / 0.8])
 
     def test_an_arm_is_judged_from_its_fifth_outcome(self):

@@ -201,7 +201,7 @@ class TestRouter:
 
     def test_a_policy_that_gives_no_distribution_is_not_mended(self):
         class Half:
-            def probabilities(self, means, spreads, *, arms, information):
+            def probabilities(self, means, stds, *, arms, information):
                 return np.full(len(arms), 0.5 / len(arms))
 
         routes = router(learner=Learner(policy=Half()), traffic={"b": Share(at_most=0.1), "c": Share(at_least=0.3)})

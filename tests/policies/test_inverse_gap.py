@@ -12,9 +12,9 @@ from banditroute.errors import InvalidConfigurationError
 from banditroute.policies import InverseGap
 
 
-def ask(policy, means, spreads):
+def ask(policy, means, stds):
     arms = [f"arm {k}" for k in range(len(means))]
-    return policy.probabilities(np.array(means), np.array(spreads), arms=arms, information=lambda: 1 / 0)
+    return policy.probabilities(np.array(means), np.array(stds), arms=arms, information=lambda: 1 / 0)
 
 
 def weighted(gamma, gaps):
@@ -37,10 +37,10 @@ def test_the_rate_makes_the_bound_least():
     rng = np.random.default_rng(0)
     for _ in range(200):
         k = int(rng.integers(2, 12))
-        means, spreads = rng.normal(size=k), 10.0 ** rng.uniform(-2.0, 1.0, size=k)
+        means, stds = rng.normal(size=k), 10.0 ** rng.uniform(-2.0, 1.0, size=k)
         gaps = means.max() - means
-        gamma = brentq(lambda g: g * g * weighted(g, gaps) @ spreads**2 - 8.0 * k, 1e-6, 1e9)  # noqa: B023
-        assert ask(InverseGap(scale=1.0), means, spreads) == pytest.approx(weighted(gamma, gaps), abs=1e-3)
+        gamma = brentq(lambda g: g * g * weighted(g, gaps) @ stds**2 - 8.0 * k, 1e-6, 1e9)  # noqa: B023
+        assert ask(InverseGap(scale=1.0), means, stds) == pytest.approx(weighted(gamma, gaps), abs=1e-3)
 
 
 def test_exploration_falls_with_the_square_root_of_what_is_known():
@@ -72,17 +72,17 @@ def test_without_spread_the_best_mean_has_all():
     )
 )
 def test_any_belief_gives_probabilities(arms):
-    means, spreads = zip(*arms, strict=True)
-    answer = ask(InverseGap(), means, spreads)
+    means, stds = zip(*arms, strict=True)
+    answer = ask(InverseGap(), means, stds)
     assert (answer >= 0.0).all()
     assert answer.sum() == pytest.approx(1.0, abs=1e-12)
 
 
 @given(st.floats(-100.0, 100.0), st.floats(0.001, 100.0))
 def test_a_shift_and_a_unit_change_nothing(shift, unit):
-    means, spreads = np.array([0.2, 0.5, 0.4]), np.array([0.3, 0.1, 0.2])
-    moved = ask(InverseGap(), unit * means + shift, unit * spreads)
-    assert moved == pytest.approx(ask(InverseGap(), means, spreads), abs=1e-6)
+    means, stds = np.array([0.2, 0.5, 0.4]), np.array([0.3, 0.1, 0.2])
+    moved = ask(InverseGap(), unit * means + shift, unit * stds)
+    assert moved == pytest.approx(ask(InverseGap(), means, stds), abs=1e-6)
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -0.1, True, np.True_, "1", None])

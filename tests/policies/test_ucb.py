@@ -9,10 +9,10 @@ from banditroute.errors import InvalidConfigurationError
 from banditroute.policies import UCB
 
 
-def ask(policy, means, spreads, information=None):
+def ask(policy, means, stds, information=None):
     arms = [f"arm {k}" for k in range(len(means))]
     known = None if information is None else np.array(information)
-    return policy.probabilities(np.array(means), np.array(spreads), arms=arms, information=lambda: known)
+    return policy.probabilities(np.array(means), np.array(stds), arms=arms, information=lambda: known)
 
 
 def test_by_hand():
@@ -34,14 +34,14 @@ def test_against_brute_force(delta):
     for _ in range(200):
         k = int(rng.integers(1, 8))
         alpha, bound, floor = rng.random(), rng.random(), rng.random()
-        means, spreads, known = rng.normal(size=k), rng.random(k), 10.0 * rng.random(k)
+        means, stds, known = rng.normal(size=k), rng.random(k), 10.0 * rng.random(k)
         scores = []
-        for mean, spread, nats in zip(means, spreads, known, strict=True):
+        for mean, std, nats in zip(means, stds, known, strict=True):
             width = 1.0 if delta is None else math.sqrt(2.0 * math.log(1.0 / delta) + nats) + bound
-            scores.append(mean + alpha * width * spread)
+            scores.append(mean + alpha * width * std)
         expected = np.full(k, floor / k)
         expected[scores.index(max(scores))] += 1.0 - floor
-        answer = ask(UCB(alpha=alpha, delta=delta, norm_bound=bound, floor=floor), means, spreads, known)
+        answer = ask(UCB(alpha=alpha, delta=delta, norm_bound=bound, floor=floor), means, stds, known)
         assert answer == pytest.approx(expected, abs=1e-12)
 
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from banditroute import Objective, Preference, Router, SQLStore
+from banditroute.logs.readers import read_log
 from banditroute.report.write import write
-from banditroute.simulate.readers import read_log
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def test_a_router_s_database(database, tmp_path):
         tmp_path / "out",
         name="routes",
         seeds=1,
-        prefer=Preference(quality=1.0, cost_usd=10.0),
+        preference=Preference(quality=1.0, cost_usd=10.0),
         budget_usd=0.005,
     )
     sections = json.loads((page.parent / "figures.json").read_text())["sections"]
@@ -64,5 +64,5 @@ def test_decisions_without_feedback(tmp_path):
     url = f"sqlite:///{tmp_path / 'routes.db'}"
     with Router(arms=["small", "large"], features=1, store=SQLStore(url)) as router:
         router.route([0.5])
-    page = write(read_log(url), tmp_path / "out", name="routes", seeds=1, prefer=Preference(quality=1.0))
+    page = write(read_log(url), tmp_path / "out", name="routes", seeds=1, preference=Preference(quality=1.0))
     assert set(json.loads((page.parent / "figures.json").read_text())["sections"]) == {"arms", "shares"}

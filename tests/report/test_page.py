@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from banditroute import LinUCB, Preference
+from banditroute.logs.outcome_table import OutcomeTable
 from banditroute.report import Section, Table, page, simulated
+from banditroute.simulate.adapter_slots import AdapterSlots
 from banditroute.simulate.conditions import Conditions
-from banditroute.simulate.logs import OutcomeTable
 from banditroute.simulate.replay import replay
-from banditroute.simulate.slots import AdapterSlots
 
 NAMES = ("cheap $1 & <small>", "_dear")
 PREFER = Preference(quality=1.0, cost_usd=10.0, latency_seconds=0.2)
@@ -34,13 +34,15 @@ def folder(tmp_path_factory):
     x = rng.normal(size=(n, 2))
     learner = LinUCB()
     paged = Conditions(paging=AdapterSlots(slots=1, load_seconds=0.4))
-    traces = {"Lin <UCB>": [replay(table, x, learner=learner, prefer=PREFER, seed=s, conditions=paged) for s in (0, 1)]}
+    traces = {
+        "Lin <UCB>": [replay(table, x, learner=learner, preference=PREFER, seed=s, conditions=paged) for s in (0, 1)]
+    }
     sections = simulated(
         table,
         x,
         traces=traces,
         learners={"Lin <UCB>": learner},
-        prefer=PREFER,
+        preference=PREFER,
         budget_usd=0.005,
         conditions=paged,
     )

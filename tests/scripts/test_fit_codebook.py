@@ -5,8 +5,8 @@ import pyarrow as pa
 import pyarrow.parquet as parquet
 from click.testing import CliRunner
 
+from banditroute.core.request import Request
 from banditroute.features import Codebook, SemanticCluster
-from banditroute.types import Request
 from scripts import fit_codebook
 from scripts.fit_codebook import fit, main, sample
 

@@ -9,8 +9,8 @@ import pyarrow.parquet as parquet
 import pytest
 from click.testing import CliRunner
 
+from banditroute.core.request import Request
 from banditroute.features import TaskType
-from banditroute.types import Request
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "train_task_type.py"
 

@@ -5,18 +5,18 @@ from dataclasses import asdict, replace
 import numpy as np
 import pytest
 
+from banditroute.core.preference import Preference
 from banditroute.errors import InvalidConfigurationError, InvalidRequestError
 from banditroute.learners import EpsilonGreedy, Learner, LinUCB, ThompsonSampling
+from banditroute.logs.outcome_table import OutcomeTable
+from banditroute.objectives import Objective
+from banditroute.objectives.objective import QUALITY
 from banditroute.policies import Uniform
-from banditroute.rewards import Objective
-from banditroute.rewards.objectives import QUALITY
 from banditroute.router import Router
+from banditroute.simulate.adapter_slots import AdapterSlots
 from banditroute.simulate.conditions import Absence, Channel, Conditions, Outage, Popularity, Price
-from banditroute.simulate.logs import OutcomeTable
 from banditroute.simulate.metrics import mixture, references, summarize
 from banditroute.simulate.replay import replay
-from banditroute.simulate.slots import AdapterSlots
-from banditroute.types import Preference
 
 PREFER = Preference(quality=1.0)
 ROUGH = Conditions(
@@ -56,7 +56,7 @@ def reported(monkeypatch):
 
 def go(table, conditions, *, learner=None, seed=0):
     x = (np.arange(len(table)) % 2).astype(float)[:, None]
-    return replay(table, x, learner=learner or ThompsonSampling(), prefer=PREFER, seed=seed, conditions=conditions)
+    return replay(table, x, learner=learner or ThompsonSampling(), preference=PREFER, seed=seed, conditions=conditions)
 
 
 @pytest.mark.parametrize("learner", [ThompsonSampling(), LinUCB(), EpsilonGreedy()], ids=repr)
@@ -183,9 +183,9 @@ def test_without_any_arm_there_is_no_pass(table):
 
 
 def test_a_price_acts_on_cost_from_then_on(table):
-    x, prefer = np.zeros((200, 0)), Preference(quality=1.0, cost_usd=20.0)
+    x, preference = np.zeros((200, 0)), Preference(quality=1.0, cost_usd=20.0)
     conditions = Conditions(prices=[Price(arm="a", begin=0.5, factor=10.0)])
-    trace = replay(table, x, learner=ThompsonSampling(), prefer=prefer, seed=0, conditions=conditions)
+    trace = replay(table, x, learner=ThompsonSampling(), preference=preference, seed=0, conditions=conditions)
     assert (trace.chosen[50:100] == 0).mean() > 0.8  # worth .9 - .2
     assert (trace.chosen[170:] == 0).mean() < 0.2  # worth .9 - 2
 
@@ -203,7 +203,7 @@ def test_a_log_in_the_order_of_time(table):
         table,
         np.zeros((200, 0)),
         learner=LinUCB(),
-        prefer=PREFER,
+        preference=PREFER,
         seed=5,
         warm=20,
         conditions=Conditions(chronological=True),

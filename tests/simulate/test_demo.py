@@ -9,8 +9,8 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from banditroute.logs.outcome_table import read_outcomes
 from banditroute.simulate import demo
-from banditroute.simulate.logs import read_outcomes
 from banditroute.simulate.metrics import static_mixture
 
 POLICIES = [
@@ -66,7 +66,7 @@ def test_table_has_every_policy_and_reference(first):
 
 def test_figures_are_those_of_the_table(first, figures):
     assert (figures["log"], figures["prompts"]) == ("small", 60)
-    assert figures["prefer"] == {"quality": 1.0, "cost_usd": 10.0}
+    assert figures["preference"] == {"quality": 1.0, "cost_usd": 10.0}
     assert [row["policy"] for row in figures["rows"]] == POLICIES
     for row in figures["rows"]:
         line = next(line for line in first.splitlines() if line.startswith(row["policy"] + "  "))

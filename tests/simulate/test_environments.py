@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 
 from banditroute.beliefs import Linear, PageHinkley
+from banditroute.core.preference import Preference
 from banditroute.errors import InvalidConfigurationError
 from banditroute.learners import EpsilonGreedy, Learner, LinUCB, ThompsonSampling
 from banditroute.policies import Uniform
 from banditroute.simulate.conditions import Conditions
 from banditroute.simulate.environments import ENVIRONMENTS, adversarial, drifting, hybrid, linear
 from banditroute.simulate.replay import replay
-from banditroute.types import Preference
 
 SIZES = {"n": 600, "arms": 4, "features": 3}
 TIME = Conditions(chronological=True)
@@ -18,7 +18,7 @@ TIME = Conditions(chronological=True)
 
 def quality_had(environment, learner, seed=0, conditions=TIME):
     table, x = environment
-    trace = replay(table, x, learner=learner, prefer=Preference(quality=1.0), seed=seed, conditions=conditions)
+    trace = replay(table, x, learner=learner, preference=Preference(quality=1.0), seed=seed, conditions=conditions)
     return trace.outcome(table.outcomes["quality"])
 
 

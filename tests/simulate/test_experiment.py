@@ -8,13 +8,13 @@ import pytest
 from click.testing import CliRunner
 
 from banditroute.cli import main
+from banditroute.core.preference import Preference
 from banditroute.errors import InvalidConfigurationError, InvalidInputError
+from banditroute.learners.specs import preference_of
 from banditroute.simulate.conditions import Absence, Conditions
 from banditroute.simulate.experiment import Experiment, read_settings, run
 from banditroute.simulate.metrics import summarize
 from banditroute.simulate.replay import replay
-from banditroute.specs import preference_of
-from banditroute.types import Preference
 
 TOML = """
 policies = ["linucb(alpha=1)", "epsilon_greedy"]
@@ -54,8 +54,8 @@ def test_what_a_file_asks_for(given):
     assert experiment.learners["linucb(alpha=1)"].policy.alpha == 1.0
     assert (experiment.seeds, experiment.warm) == (2, 0)
     plain, strike = experiment.settings
-    assert (plain.name, plain.prefer, plain.conditions) == ("plain", Preference(quality=1.0), Conditions())
-    assert strike.prefer == Preference(quality=1, cost_usd=20)
+    assert (plain.name, plain.preference, plain.conditions) == ("plain", Preference(quality=1.0), Conditions())
+    assert strike.preference == Preference(quality=1, cost_usd=20)
     assert strike.conditions == Conditions(poisson=True, absences=[Absence(arm="arm0", begin=0.5)])
 
 
@@ -68,10 +68,10 @@ def test_what_comes_out(given, tmp_path):
         conditions = setting.conditions
         for policy, learner in experiment.learners.items():
             traces = [
-                replay(table, x, learner=learner, prefer=setting.prefer, seed=seed, conditions=conditions)
+                replay(table, x, learner=learner, preference=setting.preference, seed=seed, conditions=conditions)
                 for seed in (0, 1)
             ]
-            expected = summarize(table, setting.prefer, policy, traces, conditions=conditions)
+            expected = summarize(table, setting.preference, policy, traces, conditions=conditions)
             assert expected in rows[setting.name]
     names = [row.policy for row in rows["plain"]]
     assert names == [
@@ -111,7 +111,10 @@ def test_what_comes_out(given, tmp_path):
 def test_what_was_waited_for_adapters_is_written(given, tmp_path):
     (plain, _) = given["settings"]
     paging = {"slots": 1, "load_seconds": 0.4}
-    given["settings"] = [plain, {"name": "paged", "prefer": {"latency_seconds": 1}, "conditions": {"paging": paging}}]
+    given["settings"] = [
+        plain,
+        {"name": "paged", "preference": {"latency_seconds": 1}, "conditions": {"paging": paging}},
+    ]
     lines = []
     run(Experiment.of(given), out=tmp_path, executor="processes", echo=lines.append)
     assert "hit rate" not in lines[0]
@@ -138,7 +141,7 @@ class TestCommand:
         assert "best arm per task" in result.stdout
         document = results(tmp_path)
         assert (document["log"], document["requests"], document["seeds"]) == ("small", 50, 2)
-        assert [each["prefer"] for each in document["settings"]] == [{"quality": 1, "cost_usd": 50}, {"quality": 1}]
+        assert [each["preference"] for each in document["settings"]] == [{"quality": 1, "cost_usd": 50}, {"quality": 1}]
         cells = sorted((tmp_path / "cells").iterdir())
         assert len(cells) == 8
 
@@ -262,7 +265,7 @@ class TestRefusals:
             ({"settings": []}, "settings is []; give at least one"),
             ({"settings": ["plain"]}, "is not a table"),
             ({"settings": [{"preference": {}}]}, "a setting has no preference"),
-            ({"settings": [{"prefer": 3}]}, "is not a table"),
+            ({"settings": [{"preference": 3}]}, "is not a table"),
             ({"settings": [{"conditions": {"snow": 1}}]}, "conditions are requests_per_second"),
             ({"settings": [{}, {}]}, "two settings have one name"),
             ({"log": "here.csv"}, "give one of them"),

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from banditroute.logs.outcome_table import OutcomeTable
 from banditroute.simulate.frontier import frontier
-from banditroute.simulate.logs import OutcomeTable
 from banditroute.simulate.metrics import static_mixture
 
 # Corners (1, .5), (2, .8), (4, .9); below the line: (3, .8); dominated: (2, .7), (5, .9), (6, .6).

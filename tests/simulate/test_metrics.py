@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import stats
 
-from banditroute.simulate.logs import OutcomeTable
+from banditroute.core.preference import Preference
+from banditroute.logs.outcome_table import OutcomeTable
 from banditroute.simulate.metrics import estimate, fixed_choice, references, static_mixture, summarize, utilities
 from banditroute.simulate.replay import Trace
-from banditroute.types import Preference
 
 PREFER = Preference(quality=1.0, cost_usd=10.0)
 

@@ -3,15 +3,15 @@
 import numpy as np
 import pytest
 
+from banditroute.core.preference import Preference
 from banditroute.errors import InvalidInputError
 from banditroute.learners import EpsilonGreedy, Learner, LinUCB, ThompsonSampling
+from banditroute.logs.outcome_table import OutcomeTable
+from banditroute.objectives import Objective
 from banditroute.policies import Mixture, Uniform
-from banditroute.rewards import Objective
 from banditroute.router import Router
-from banditroute.simulate import lean
-from banditroute.simulate.logs import OutcomeTable
+from banditroute.simulate import fast_path
 from banditroute.simulate.replay import Trace, replay
-from banditroute.types import Preference
 
 PREFER = Preference(quality=1.0)
 LEARNERS = {
@@ -35,12 +35,12 @@ def x():
 @pytest.fixture
 def by_router(monkeypatch):
     """Go by the router even where the short way leads to the same."""
-    monkeypatch.setattr(lean, "applies", lambda *arguments, **options: False)
+    monkeypatch.setattr(fast_path, "applies", lambda *arguments, **options: False)
 
 
 @pytest.mark.parametrize("learner", LEARNERS.values(), ids=LEARNERS)
 def test_every_row_is_routed_once(table, x, learner):
-    trace = replay(table, x, learner=learner, prefer=PREFER, seed=3, policy="p")
+    trace = replay(table, x, learner=learner, preference=PREFER, seed=3, policy="p")
     assert (trace.policy, trace.seed) == ("p", 3)
     assert sorted(trace.rows) == list(range(40))
     assert trace.chosen.shape == (40,)
@@ -49,7 +49,7 @@ def test_every_row_is_routed_once(table, x, learner):
 
 @pytest.mark.parametrize("learner", LEARNERS.values(), ids=LEARNERS)
 def test_same_seed_is_the_same_to_the_bit(table, x, learner):
-    one, again, other = (replay(table, x, learner=learner, prefer=PREFER, seed=seed) for seed in (7, 7, 8))
+    one, again, other = (replay(table, x, learner=learner, preference=PREFER, seed=seed) for seed in (7, 7, 8))
     assert np.array_equal(one.rows, again.rows)
     assert np.array_equal(one.chosen, again.chosen)
     assert not np.array_equal(one.rows, other.rows)
@@ -61,7 +61,7 @@ def test_beliefs_are_the_same_to_the_bit(table, x, monkeypatch, by_router):
     route = Router.route
     monkeypatch.setattr(Router, "route", lambda *a, **k: seen.append(route(*a, **k)) or seen[-1])
     for _ in range(2):
-        replay(table, x, learner=ThompsonSampling(), prefer=PREFER, seed=1)
+        replay(table, x, learner=ThompsonSampling(), preference=PREFER, seed=1)
     for one, again in zip(seen[:40], seen[40:], strict=True):
         assert np.array_equal(one.probabilities, again.probabilities)
         assert np.array_equal(one.means, again.means)
@@ -71,18 +71,20 @@ def test_beliefs_are_the_same_to_the_bit(table, x, monkeypatch, by_router):
 
 def test_seed_draws_the_choices_too(table, x):
     # A uniform policy sees nothing of the request: only the router's own seed tells these apart.
-    one, other = (replay(table, x, learner=LEARNERS["uniform"], prefer=PREFER, seed=seed) for seed in (1, 2))
+    one, other = (replay(table, x, learner=LEARNERS["uniform"], preference=PREFER, seed=seed) for seed in (1, 2))
     assert not np.array_equal(one.chosen, other.chosen)
 
 
 def test_order_of_the_requests_does_not_depend_on_the_learner(table, x):
-    orders = [replay(table, x, learner=learner, prefer=PREFER, seed=5).rows for learner in LEARNERS.values()]
+    orders = [replay(table, x, learner=learner, preference=PREFER, seed=5).rows for learner in LEARNERS.values()]
     assert all(np.array_equal(orders[0], order) for order in orders)
 
 
 def test_feedback_is_learned(make_table):
     n = 400
-    trace = replay(make_table(n), (np.arange(n) % 2).astype(float)[:, None], learner=LinUCB(), prefer=PREFER, seed=0)
+    trace = replay(
+        make_table(n), (np.arange(n) % 2).astype(float)[:, None], learner=LinUCB(), preference=PREFER, seed=0
+    )
     right = trace.chosen == trace.rows % 2
     assert right[n // 2 :].mean() > 0.95
 
@@ -91,7 +93,7 @@ def test_nothing_is_learned_of_what_was_not_chosen(table, x, monkeypatch, by_rou
     reported = []
     feedback = Router.feedback
     monkeypatch.setattr(Router, "feedback", lambda self, id, **v: reported.append(v) or feedback(self, id, **v))
-    trace = replay(table, x, learner=ThompsonSampling(), prefer=PREFER, seed=2)
+    trace = replay(table, x, learner=ThompsonSampling(), preference=PREFER, seed=2)
     assert [values["quality"] for values in reported] == trace.outcome(table.outcomes["quality"]).tolist()
 
 
@@ -106,16 +108,16 @@ def test_unknown_outcome_is_not_reported(monkeypatch, by_router):
         arms=("only",),
         outcomes={"quality": np.array([[0.25], [0.75]]), "cost_usd": np.array([[np.nan], [0.5]])},
     )
-    replay(table, np.zeros((2, 0)), learner=EpsilonGreedy(), prefer=PREFER, seed=0)
+    replay(table, np.zeros((2, 0)), learner=EpsilonGreedy(), preference=PREFER, seed=0)
     assert sorted(reported, key=len) == [{"quality": 0.25}, {"quality": 0.75, "cost_usd": 0.5}]
 
 
 def test_preference_acts(toy):
     always = {
-        prefer: replay(
-            toy, np.zeros((4, 0)), learner=Learner(policy=Mixture(shares={"middle": 1})), prefer=prefer, seed=0
+        preference: replay(
+            toy, np.zeros((4, 0)), learner=Learner(policy=Mixture(shares={"middle": 1})), preference=preference, seed=0
         )
-        for prefer in (Preference(quality=1.0), Preference(quality=1.0, cost_usd=1000.0))
+        for preference in (Preference(quality=1.0), Preference(quality=1.0, cost_usd=1000.0))
     }
     assert all((trace.chosen == 1).all() for trace in always.values())  # a mixture sees no utility
     n = 200
@@ -127,8 +129,8 @@ def test_preference_acts(toy):
         outcomes={"quality": np.tile([0.5, 1.0], (n, 1)), "cost_usd": np.tile([0.0, 0.01], (n, 1))},
     )
     for weight, better in ((0.0, 1), (100.0, 0)):  # a dollar is worth 0, or 100 points: the dear arm costs 1 point
-        prefer = Preference(quality=1.0, cost_usd=weight)
-        trace = replay(table, np.zeros((n, 0)), learner=ThompsonSampling(), prefer=prefer, seed=0)
+        preference = Preference(quality=1.0, cost_usd=weight)
+        trace = replay(table, np.zeros((n, 0)), learner=ThompsonSampling(), preference=preference, seed=0)
         assert (trace.chosen[n // 2 :] == better).mean() > 0.9
 
 
@@ -147,7 +149,7 @@ def test_a_partial_log_is_routed_among_the_arms_that_answered():
         name="gaps", prompts=("",) * n, tasks=("",) * n, arms=("a", "b", "c"), outcomes={"quality": quality}
     )
     for learner in (EpsilonGreedy(epsilon=0.5), Learner(policy=Uniform())):
-        trace = replay(table, np.zeros((n, 0)), learner=learner, prefer=Preference(quality=1.0), seed=0)
+        trace = replay(table, np.zeros((n, 0)), learner=learner, preference=Preference(quality=1.0), seed=0)
         assert not np.isnan(trace.outcome(quality)).any()
         assert set(trace.chosen.tolist()) == {0, 1, 2}
 
@@ -162,8 +164,8 @@ def test_objectives_of_the_user_are_learned():
         arms=("a", "b"),
         outcomes={"quality": np.full((n, 2), 0.5), "stars": np.tile([2.0, 4.0], (n, 1))},
     )
-    x, prefer = np.zeros((n, 0)), Preference(stars=1.0)
-    trace = replay(table, x, learner=ThompsonSampling(), prefer=prefer, seed=0, objectives=[stars])
+    x, preference = np.zeros((n, 0)), Preference(stars=1.0)
+    trace = replay(table, x, learner=ThompsonSampling(), preference=preference, seed=0, objectives=[stars])
     assert (trace.chosen[n // 2 :] == 1).mean() > 0.9
 
 
@@ -177,7 +179,8 @@ def test_rows_of_a_warm_start_are_known_and_not_routed():
         outcomes={"quality": np.tile([0.0, 0.5, 1.0], (n, 1))},
     )
     cold, warm = (
-        replay(table, np.zeros((n, 0)), learner=LinUCB(floor=0.0), prefer=PREFER, seed=4, warm=rows) for rows in (0, 50)
+        replay(table, np.zeros((n, 0)), learner=LinUCB(floor=0.0), preference=PREFER, seed=4, warm=rows)
+        for rows in (0, 50)
     )
     assert warm.rows.tolist() == cold.rows[50:].tolist()
     assert (warm.chosen == 2).all()
@@ -187,4 +190,4 @@ def test_rows_of_a_warm_start_are_known_and_not_routed():
 @pytest.mark.parametrize("warm", [-1, 40, 41])
 def test_a_warm_start_leaves_something_to_route(table, x, warm):
     with pytest.raises(InvalidInputError, match=f"warm is {warm}, and the table has 40 rows"):
-        replay(table, x, learner=LinUCB(), prefer=PREFER, seed=0, warm=warm)
+        replay(table, x, learner=LinUCB(), preference=PREFER, seed=0, warm=warm)

@@ -11,20 +11,20 @@ import numpy as np
 import pytest
 
 from banditroute.beliefs import Linear, PageHinkley
+from banditroute.core.preference import Preference
 from banditroute.errors import InvalidConfigurationError, MissingDependencyError
 from banditroute.learners import EpsilonGreedy, Learner, LinUCB, ThompsonSampling
+from banditroute.logs.outcome_table import OutcomeTable
+from banditroute.objectives import Objective, Scaled
 from banditroute.policies import Uniform
-from banditroute.rewards import Objective, Scaled
 from banditroute.simulate import sweep as room
+from banditroute.simulate.adapter_slots import AdapterSlots
 from banditroute.simulate.conditions import Channel, Conditions
-from banditroute.simulate.logs import OutcomeTable
 from banditroute.simulate.replay import replay
-from banditroute.simulate.slots import AdapterSlots
 from banditroute.simulate.sweep import sweep
-from banditroute.types import Preference
 
 LEARNERS = {"linucb": LinUCB(), "thompson": ThompsonSampling()}
-OPTIONS = {"learners": LEARNERS, "prefer": Preference(quality=1.0), "seeds": [0, 1, 5]}
+OPTIONS = {"learners": LEARNERS, "preference": Preference(quality=1.0), "seeds": [0, 1, 5]}
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def same(table, x, traces, *, seeds=(0, 1, 5), **options):
     found = {(trace.policy, trace.seed): trace for trace in traces}
     assert found.keys() == {(policy, seed) for policy in LEARNERS for seed in seeds}
     for (policy, seed), trace in found.items():
-        here = replay(table, x, learner=LEARNERS[policy], prefer=OPTIONS["prefer"], seed=seed, **options)
+        here = replay(table, x, learner=LEARNERS[policy], preference=OPTIONS["preference"], seed=seed, **options)
         assert np.array_equal(trace.rows, here.rows)
         assert np.array_equal(trace.chosen, here.chosen)
     return True
@@ -171,9 +171,9 @@ class TestKeep:
             {"table": _with(table, outcomes=changed)},
             {"table": _with(table, arms=("a", "b"))},
             {"x": x + 1e-12},
-            {"prefer": Preference(quality=1.0 + 1e-12)},
-            {"prefer": Scaled(weights={"quality": 1.0})},
-            {"prefer": Scaled(weights={"quality": 1.0}, reference={"quality": 2.0})},
+            {"preference": Preference(quality=1.0 + 1e-12)},
+            {"preference": Scaled(weights={"quality": 1.0})},
+            {"preference": Scaled(weights={"quality": 1.0}, reference={"quality": 2.0})},
             {"learners": {"p": LinUCB(alpha=1.0)}},
             {"learners": {"p": LinUCB(belief=Linear())}},
             {"learners": {"p": LinUCB(context_exploration=1.0)}},
@@ -190,18 +190,18 @@ class TestKeep:
         ]
         for count, other in enumerate(others, start=1):
             options = {
-                "table": table, "x": x, "learners": {"p": LinUCB()}, "prefer": quality, "seeds": [0], **other
+                "table": table, "x": x, "learners": {"p": LinUCB()}, "preference": quality, "seeds": [0], **other
             }  # fmt: skip
             list(sweep(options.pop("table"), options.pop("x"), **options, keep=tmp_path))
             assert len(list(tmp_path.iterdir())) == count, other
         monkeypatch.setattr(room, "_code", lambda: "another version")
-        list(sweep(table, x, learners={"p": LinUCB()}, prefer=quality, seeds=[0], keep=tmp_path))
+        list(sweep(table, x, learners={"p": LinUCB()}, preference=quality, seeds=[0], keep=tmp_path))
         assert len(list(tmp_path.iterdir())) == len(others) + 1
 
     def test_names_and_prompts_do_not_matter(self, table, x, tmp_path, replayed):
-        list(sweep(table, x, learners={"p": LinUCB()}, prefer=OPTIONS["prefer"], seeds=[0], keep=tmp_path))
+        list(sweep(table, x, learners={"p": LinUCB()}, preference=OPTIONS["preference"], seeds=[0], keep=tmp_path))
         renamed = _with(table, name="other", prompts=("",) * 40)
-        (trace,) = sweep(renamed, x, learners={"q": LinUCB()}, prefer={"quality": 1.0}, seeds=[0], keep=tmp_path)
+        (trace,) = sweep(renamed, x, learners={"q": LinUCB()}, preference={"quality": 1.0}, seeds=[0], keep=tmp_path)
         assert trace.policy == "q"
         assert replayed == [("p", 0)]
 
@@ -229,7 +229,9 @@ def _with(table, **changed):
 def test_what_nobody_waits_for_is_cancelled(table, x, monkeypatch):
     monkeypatch.setattr(os, "cpu_count", lambda: 1)
     begin = time.monotonic()
-    begun = sweep(table, x, learners={"uniform": Learner(policy=Uniform())}, prefer={"quality": 1}, seeds=range(5000))
+    begun = sweep(
+        table, x, learners={"uniform": Learner(policy=Uniform())}, preference={"quality": 1}, seeds=range(5000)
+    )
     next(begun)
     begun.close()
     assert time.monotonic() - begin < 20.0

@@ -19,8 +19,8 @@ from sqlalchemy import select, text
 from banditroute.errors import InvalidConfigurationError
 from banditroute.router import Router
 from banditroute.store import Event, SQLStore
-from banditroute.store.database import database_at, parse
-from banditroute.store.schema import decision as decisions
+from banditroute.store.sql.database import database_at, parse
+from banditroute.store.sql.schema import decision as decisions
 from banditroute.testing.samples import decision, feedback, fold, ignore
 from benchmarks.server import Server
 

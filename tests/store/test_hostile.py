@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 from sqlalchemy import inspect, select
 
+from banditroute.core.arm import Arm
 from banditroute.errors import InvalidConfigurationError, StoreError
 from banditroute.store import SQLStore
-from banditroute.store.database import database_at, parse
-from banditroute.store.log import events_of, outcomes_with_decisions
-from banditroute.store.retention import records
-from banditroute.store.schema import decision as decisions
-from banditroute.store.schema import metadata, state
+from banditroute.store.sql.database import database_at, parse
+from banditroute.store.sql.log import events_of, outcomes_with_decisions
+from banditroute.store.sql.retention import records
+from banditroute.store.sql.schema import decision as decisions
+from banditroute.store.sql.schema import metadata, state
 from banditroute.testing.samples import decision, event, feedback, fold, ignore, remembered, summed
-from banditroute.types import Arm
 
 PIECES = [
     *("'", '"', "`", ";", "--", "/*", "*/", "\\", "%", "%s", "%(x)s", ":x", "?", "$1", "{}", "{0}", "\n", "\t", "\r"),

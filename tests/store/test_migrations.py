@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import create_engine
 
-from banditroute.store import Event, SQLStore, migrations, schema
+from banditroute.store import Event, SQLStore
+from banditroute.store.sql import migrations, schema
 from banditroute.testing.samples import decision, event, feedback, fold, ignore, remembered, summed
 
 RELEASED = sorted((Path(__file__).parent / "schemas").glob("*.sql"))

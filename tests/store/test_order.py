@@ -7,7 +7,7 @@ import pytest
 
 from banditroute.beliefs import Hybrid, Linear
 from banditroute.beliefs.statistics import ArmStatistics
-from banditroute.history import fold_with
+from banditroute.router.sources import fold_with
 from banditroute.store import Event
 from banditroute.store.outcomes import PAGING
 

@@ -14,13 +14,15 @@ import numpy as np
 import pytest
 from sqlalchemy import select
 
+from banditroute.core.decision import Decision
+from banditroute.core.feedback import Feedback
 from banditroute.errors import ConflictingFeedbackError, StoreError, UnknownDecisionError
 from banditroute.router import Router
-from banditroute.store import Event, Memory, SQLStore, folding, log, writer
-from banditroute.store.database import database_at, parse
-from banditroute.store.schema import snapshot
+from banditroute.store import Event, SQLStore, StoredState
+from banditroute.store.sql import folding, log, writer
+from banditroute.store.sql.database import database_at, parse
+from banditroute.store.sql.schema import snapshot
 from banditroute.testing.samples import Sums, decision, event, feedback, fold, summed
-from banditroute.types import Decision, Feedback
 from benchmarks.server import Server
 
 Until: TypeAlias = Callable[[Callable[[], bool]], None]
@@ -40,14 +42,14 @@ class Learner:
     def sums(self) -> Sums:
         return summed([], self.blobs)
 
-    def take(self, memory: Memory) -> None:
+    def take(self, memory: StoredState) -> None:
         blobs = dict(memory.statistics)
         for one in memory.pending:
             blobs[one.arm] = fold(blobs.get(one.arm), [one])
         self.blobs = blobs
         self.memory = memory
 
-    def follow(self, memory: Memory) -> None:
+    def follow(self, memory: StoredState) -> None:
         self.take(memory)
         self.follows += 1
 
@@ -175,9 +177,9 @@ def test_what_is_told_holds_the_state_that_waits(url: str, until: Until) -> None
 def test_what_cannot_be_learned_is_told_and_tried_again(
     learners: list[Learner], monkeypatch: pytest.MonkeyPatch, until: Until, caplog: pytest.LogCaptureFixture
 ) -> None:
-    failures: list[Memory] = []
+    failures: list[StoredState] = []
 
-    def fail(memory: Memory) -> None:
+    def fail(memory: StoredState) -> None:
         failures.append(memory)
         raise ZeroDivisionError("following")
 
@@ -301,7 +303,7 @@ def test_a_router_that_starts_later_predicts_the_same(url: str, until: Until) ->
 
     def predictions(one: Router) -> np.ndarray:
         made = [one.route(probe) for probe in np.eye(4)]
-        return np.array([[each.means[j], each.spreads[j]] for each in made for j in [each.objectives.index("quality")]])
+        return np.array([[each.means[j], each.stds[j]] for each in made for j in [each.objectives.index("quality")]])
 
     def serve(count: int, *routers: Router) -> None:
         for number in range(count):

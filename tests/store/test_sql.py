@@ -13,11 +13,11 @@ from typing import TypeAlias
 import numpy as np
 import pytest
 
+from banditroute.core.arm import Arm
 from banditroute.errors import InvalidConfigurationError
 from banditroute.store import Event, SQLStore, Store
 from banditroute.testing import StoreContract
 from banditroute.testing.samples import decision, event, feedback, fold, ignore, remembered, summed
-from banditroute.types import Arm
 from benchmarks.server import Server
 
 Until: TypeAlias = Callable[[Callable[[], bool]], None]
@@ -127,7 +127,7 @@ def test_no_prompt_is_stored_unless_it_is_given(store: SQLStore, path: Path) -> 
 
 
 def test_the_log_is_ahead_of_the_file_and_synchronous(store: SQLStore, path: Path) -> None:
-    from banditroute.store import database
+    from banditroute.store.sql import database
 
     assert query(path, "PRAGMA journal_mode") == [("wal",)]
     with database.database_at(database.parse(f"sqlite:///{path}")).engine.connect() as connection:
@@ -212,7 +212,7 @@ def test_a_failing_fold_loses_nothing(path: Path, caplog: pytest.LogCaptureFixtu
 
 
 def test_the_index_of_what_is_pending_is_used(store: SQLStore, path: Path) -> None:
-    from banditroute.store import database, folding, log
+    from banditroute.store.sql import database, folding, log
 
     engine = database.database_at(database.parse(f"sqlite:///{path}")).engine
     with engine.connect() as connection:

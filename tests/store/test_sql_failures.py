@@ -16,8 +16,9 @@ from sqlalchemy import Engine
 from sqlalchemy import event as events
 
 from banditroute.errors import IncompatibleStoreError, StoreError, UnknownDecisionError
-from banditroute.store import Event, SQLStore, writer
-from banditroute.store.schema import REVISION
+from banditroute.store import Event, SQLStore
+from banditroute.store.sql import writer
+from banditroute.store.sql.schema import REVISION
 from banditroute.testing.samples import decision, event, feedback, fold, ignore, remembered, summed
 
 Until: TypeAlias = Callable[[Callable[[], bool]], None]

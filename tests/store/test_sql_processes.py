@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from banditroute.errors import StoreError
-from banditroute.store import Memory, SQLStore
+from banditroute.store import SQLStore, StoredState
 from banditroute.testing.samples import decision, event, feedback, fold, ignore, remembered, summed
 
 PRELUDE = """
@@ -57,7 +57,7 @@ def start(script: str, path: Path, first: int) -> subprocess.Popen[str]:
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
 
-def opened(path: Path) -> tuple[SQLStore, Memory]:
+def opened(path: Path) -> tuple[SQLStore, StoredState]:
     store = SQLStore(f"sqlite:///{path}")
     return store, store.open(router="r", arms=(), features_version="1", dimension=3, fold=fold)
 

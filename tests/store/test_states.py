@@ -27,6 +27,9 @@ from hypothesis.stateful import (
 )
 from sqlalchemy import Connection, select
 
+from banditroute.core.arm import Arm
+from banditroute.core.decision import Decision
+from banditroute.core.feedback import Feedback
 from banditroute.errors import ConflictingFeedbackError, UnknownDecisionError
 from banditroute.store import (
     Event,
@@ -34,17 +37,11 @@ from banditroute.store import (
     MemoryStore,
     SQLStore,
     Store,
-    database,
-    inspection,
-    log,
-    retention,
-    upkeep,
-    writer,
 )
 from banditroute.store.outcomes import PAGING
-from banditroute.store.schema import arm
+from banditroute.store.sql import database, inspection, log, maintenance, retention, writer
+from banditroute.store.sql.schema import arm
 from banditroute.testing.samples import decision, fold, remembered, summed
-from banditroute.types import Arm, Decision, Feedback
 from benchmarks.server import Server
 
 objectives = st.sampled_from(["quality", "cost_usd"])
@@ -311,14 +308,14 @@ class SQLStoreMachine(StoreMachine):
         if number in self.recorded and number not in self.pruned:
             self.hits["correct"] += 1
             values = {next(iter(self.recorded[number])): value}
-            self.write(lambda connection: upkeep.correct(connection, fold, self.ids[number], values))
+            self.write(lambda connection: maintenance.correct(connection, fold, self.ids[number], values))
             self.recorded[number].update(values)
 
     @rule(number=StoreMachine.numbers)
     def erase(self, number: int) -> None:
         if number not in self.pruned:
             self.hits["erase"] += 1
-            self.write(lambda connection: upkeep.erase_decisions(connection, fold, [self.ids[number]]))
+            self.write(lambda connection: maintenance.erase_decisions(connection, fold, [self.ids[number]]))
             for held in (self.made, self.recorded, self.early):
                 held.pop(number, None)
 
@@ -327,7 +324,7 @@ class SQLStoreMachine(StoreMachine):
         def prune(connection: Connection) -> None:
             for epoch in inspection.epoch_ids(connection, "r"):
                 ids = retention.old_decisions(connection, epoch, before=self.now + 1.0, answered=answered, limit=100)
-                upkeep.move_to_base(connection, epoch, fold, ids)
+                maintenance.move_to_base(connection, epoch, fold, ids)
                 self.hits["prune"] += bool(ids)
                 self.pruned.update(int(id[12:], 16) for id in ids)
 
@@ -339,7 +336,7 @@ class SQLStoreMachine(StoreMachine):
 
         def rebuild(connection: Connection) -> None:
             for epoch in inspection.epoch_ids(connection, "r"):
-                upkeep.rebuild(connection, epoch, fold)
+                maintenance.rebuild(connection, epoch, fold)
 
         self.write(rebuild)
 

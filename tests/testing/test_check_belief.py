@@ -58,15 +58,15 @@ class Shared(LinearBelief):
         if kept is None or kept.means.shape != fresh.means.shape:
             self.kept = kept = fresh
         elif not np.array_equal(x, self.last):
-            kept.means[:], kept.spreads[:], kept.average_spreads[:] = fresh
+            kept.means[:], kept.stds[:], kept.average_spreads[:] = fresh
         self.last = x.copy()
         return kept
 
 
 class Shifted(LinearBelief):
     def predict(self, x):
-        means, *spreads = super().predict(x)
-        return Prediction(means + 1e-6, *spreads)
+        means, *stds = super().predict(x)
+        return Prediction(means + 1e-6, *stds)
 
 
 class Certain(LinearBelief):

@@ -80,38 +80,38 @@ class Odd:
     def __init__(self, answer):
         self.answer = answer
 
-    def probabilities(self, means, spreads, *, arms, information):
-        return self.answer(means, spreads, arms)
+    def probabilities(self, means, stds, *, arms, information):
+        return self.answer(means, stds, arms)
 
 
-def changes_means(means, spreads, arms):
+def changes_means(means, stds, arms):
     means += 1.0
     return softmax(means)
 
 
-def changes_spreads(means, spreads, arms):
-    spreads *= 2.0
+def changes_spreads(means, stds, arms):
+    stds *= 2.0
     return softmax(means)
 
 
-def first_of_the_best(means, spreads, arms):
+def first_of_the_best(means, stds, arms):
     return np.eye(len(arms))[np.argmax(means)]
 
 
-def first_by_name(means, spreads, arms):
+def first_by_name(means, stds, arms):
     best = min(arm for arm, mean in zip(arms, means, strict=True) if mean == means.max())
     return np.array([float(arm == best) for arm in arms])
 
 
 def cache():
     held = {}
-    return lambda means, spreads, arms: held.setdefault((means.tobytes(), spreads.tobytes()), softmax(means))
+    return lambda means, stds, arms: held.setdefault((means.tobytes(), stds.tobytes()), softmax(means))
 
 
 def random():
     rng = np.random.default_rng(0)
 
-    def answer(means, spreads, arms):
+    def answer(means, stds, arms):
         noise = rng.random(len(arms))
         return noise / noise.sum()
 
@@ -123,15 +123,15 @@ def random():
     [
         (changes_means, "changed the means"),
         (changes_spreads, "changed the spreads"),
-        (lambda means, spreads, arms: softmax(means).tolist(), "not an array"),
-        (lambda means, spreads, arms: softmax(means).astype(np.float32), "not float64"),
-        (lambda means, spreads, arms: softmax(means)[None], "has the shape"),
-        (lambda means, spreads, arms: np.full(len(arms), np.nan), "not finite"),
-        (lambda means, spreads, arms: np.array([1.5, *np.full(len(arms) - 1, -0.5 / (len(arms) - 1))]), "negative"),
-        (lambda means, spreads, arms: softmax(means) * (1.0 - 1e-9), "sum to"),
+        (lambda means, stds, arms: softmax(means).tolist(), "not an array"),
+        (lambda means, stds, arms: softmax(means).astype(np.float32), "not float64"),
+        (lambda means, stds, arms: softmax(means)[None], "has the shape"),
+        (lambda means, stds, arms: np.full(len(arms), np.nan), "not finite"),
+        (lambda means, stds, arms: np.array([1.5, *np.full(len(arms) - 1, -0.5 / (len(arms) - 1))]), "negative"),
+        (lambda means, stds, arms: softmax(means) * (1.0 - 1e-9), "sum to"),
         (random(), "equal question"),
         (cache(), "share their memory"),
-        (lambda means, spreads, arms: np.eye(len(arms))[0], "in another order"),
+        (lambda means, stds, arms: np.eye(len(arms))[0], "in another order"),
         (first_of_the_best, "in another order"),
         (first_by_name, "arms of equal mean and spread"),
     ],
@@ -140,7 +140,7 @@ def random():
 def test_broken_policies_are_found(answer, complaint):
     policy = Odd(answer)
     if complaint == "negative":  # with one arm alone, its shares would not even be defined
-        policy.answer = lambda means, spreads, arms: answer(means, spreads, arms) if len(arms) > 1 else np.ones(1)
+        policy.answer = lambda means, stds, arms: answer(means, stds, arms) if len(arms) > 1 else np.ones(1)
     with pytest.raises(AssertionError, match=complaint):
         check_policy(policy)
 
@@ -170,7 +170,7 @@ class LearnsState:
         self.spoil = spoil
         self.sums = {}
 
-    def probabilities(self, means, spreads, *, arms, information, x):
+    def probabilities(self, means, stds, *, arms, information, x):
         mean = np.array([np.divide(*self.sums.get(arm, (1.0, 1.0))) for arm in arms])
         return 0.95 * greedy(mean) + 0.05 / len(arms)
 
@@ -236,7 +236,7 @@ def test_a_policy_that_never_finds_the_best_arm_is_found():
 def test_an_arm_that_is_away_must_not_change_the_others():
     seen = []
 
-    def answer(means, spreads, arms):
+    def answer(means, stds, arms):
         seen.append(len(arms))
         n = len(arms)
         return np.eye(n)[0] if seen[-3:] == [n, n - 1, n] else np.full(n, 1.0 / n)

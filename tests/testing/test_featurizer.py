@@ -5,9 +5,9 @@ from itertools import count
 import numpy as np
 import pytest
 
+from banditroute.core.request import Request
 from banditroute.errors import InvalidRequestError
 from banditroute.testing import check_featurizer
-from banditroute.types import Request
 
 LOOKS = count()
 

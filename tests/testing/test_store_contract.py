@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 import banditroute.testing
+from banditroute.core.decision import Decision
+from banditroute.core.feedback import Feedback
 from banditroute.errors import ConflictingFeedbackError
 from banditroute.store import Event, Learn, MemoryStore, Ticket
 from banditroute.testing import StoreContract
-from banditroute.types import Decision, Feedback
 
 
 class Forgetful(MemoryStore):

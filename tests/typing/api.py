@@ -37,6 +37,7 @@ from banditroute import (
 )
 from banditroute.adapters import AdapterBackend, AdapterCache, AdapterSpec, Capacity, SimulatedBackend, lru
 from banditroute.beliefs import Linear
+from banditroute.core.shared_total import SharedTotal
 from banditroute.energy import EnergyMeter, find_counters
 from banditroute.evaluate import Comparison, Evaluation, Interval, asymptotic_sequence, bootstrap_interval, evaluate
 from banditroute.features import (
@@ -52,17 +53,17 @@ from banditroute.features import (
     TaskType,
     Template,
 )
+from banditroute.graders import exact_match
+from banditroute.logs.decision_log import DecisionLog
+from banditroute.logs.outcome_table import OutcomeTable, read_outcomes
+from banditroute.logs.readers import convert, open_log, read_log
+from banditroute.objectives import Scaled, equal_worth, greenserv
 from banditroute.policies import UCB, Mixture, Policy, Uniform
-from banditroute.rewards import ModelPrice, Scaled, Usage, equal_worth, genai_price, greenserv
-from banditroute.signals import exact_match
-from banditroute.simulate.bandit_log import BanditLog
+from banditroute.pricing import ModelPrice, Usage, genai_price
+from banditroute.simulate.adapter_slots import AdapterSlots
 from banditroute.simulate.conditions import Channel, Conditions
-from banditroute.simulate.logs import OutcomeTable, read_outcomes
-from banditroute.simulate.readers import convert, open_log, read_log
 from banditroute.simulate.replay import Trace, replay
-from banditroute.simulate.slots import AdapterSlots
-from banditroute.store import Event, Fold, Join, Learn, Memory, Served, Store, Ticket, Told
-from banditroute.types import Tally
+from banditroute.store import Event, Fold, Learn, MergeStates, Served, Store, StoredState, Ticket, TotalCallback
 
 
 def first_steps() -> str:
@@ -93,7 +94,7 @@ def settings() -> None:
         arms=arms,
         features=TextFeatures(),
         learner=LinUCB(alpha=1.0, delta=0.05, belief=Linear()),
-        prefer=Preference(quality=1.0, cost_usd=50.0),
+        preference=Preference(quality=1.0, cost_usd=50.0),
         objectives=[Objective(name="helpfulness", higher_is_better=True, low=1.0, high=5.0, prior_mean=3.0)],
         store=SQLStore("sqlite:///routes.db"),
         fallback="small",
@@ -108,7 +109,7 @@ def settings() -> None:
         assert_type(router.learned, int)
         decision = router.route(
             "Write a sonnet.",
-            prefer={"quality": 1, "helpfulness": 0.2},
+            preference={"quality": 1, "helpfulness": 0.2},
             arms={"small", "large"},
             exclude=[arm.name for arm in arms[1:]],
             session="user-1",
@@ -125,7 +126,7 @@ def settings() -> None:
             blocks=[Complexity(), StaticEmbedding(dimension=8), SentenceEmbedding(model="all-MiniLM-L6-v2")]
         ),
     )
-    Router(arms=["a"], learner=Learner(policy=Mixture(shares={"a": 1.0})), prefer={"quality": 1.0})
+    Router(arms=["a"], learner=Learner(policy=Mixture(shares={"a": 1.0})), preference={"quality": 1.0})
 
 
 def steered() -> None:
@@ -168,7 +169,7 @@ def ready_features(router: Router) -> list[Decision]:
     router.route([0.1, 0.2])
     router.route((0.1, 0.2))
     router.route(np.zeros(2, dtype=np.float32))
-    decisions = router.route_many([[0.1, 0.2], np.zeros(2), "text"], prefer=Preference(quality=1.0), exclude=["a"])
+    decisions = router.route_many([[0.1, 0.2], np.zeros(2), "text"], preference=Preference(quality=1.0), exclude=["a"])
     assert_type(decisions, list[Decision])
     return decisions
 
@@ -185,7 +186,7 @@ class Sticky:
     def probabilities(
         self,
         means: NDArray[np.float64],
-        spreads: NDArray[np.float64],
+        stds: NDArray[np.float64],
         *,
         arms: Sequence[str],
         information: Callable[[], NDArray[np.float64]],
@@ -223,9 +224,11 @@ class Shelf:
         self.trouble: str | None = None
         self.made: dict[str, Decision] = {}
 
-    def open(self, *, router: str, arms: Sequence[Arm], features_version: str, dimension: int, fold: Fold) -> Memory:
+    def open(
+        self, *, router: str, arms: Sequence[Arm], features_version: str, dimension: int, fold: Fold
+    ) -> StoredState:
         assert_type(fold(None, []), bytes)
-        return Memory(statistics={}, pending=[], decisions=0, feedback=0)
+        return StoredState(statistics={}, pending=[], decisions=0, feedback=0)
 
     def add_decision(self, decision: Decision, prompt: str | None = None) -> None:
         self.made[decision.id] = decision
@@ -250,13 +253,13 @@ class Shelf:
     def find_session(self, session: str) -> list[str]:
         return [id for id, made in self.made.items() if made.session == session]
 
-    def follow(self, follow: Callable[[Memory], None]) -> None: ...
+    def follow(self, follow: Callable[[StoredState], None]) -> None: ...
 
     def set_arms(self, arms: Sequence[Arm]) -> None: ...
 
-    def put_state(self, name: str, blob: bytes, join: Join | None = None) -> None: ...
+    def put_state(self, name: str, blob: bytes, join: MergeStates | None = None) -> None: ...
 
-    def add_tally(self, budget: str, tally: Tally, told: Told) -> None: ...
+    def add_tally(self, budget: str, tally: SharedTotal, told: TotalCallback) -> None: ...
 
     def flush(self) -> None: ...
 
@@ -280,7 +283,7 @@ def arms_and_logs(router: Router) -> None:
     router.warm_start([("Why?", {"b": {"quality": 1.0}}), ([0.5], {"b": {"quality": None}})], worth=50)
     router.warm_start(OutcomeTable(name="t", prompts=(), tasks=(), arms=(), outcomes={}).rows())
     log = read_log("calls.jsonl", columns={"quality": "judge"}, skip_bad=True)
-    assert_type(log, BanditLog)
+    assert_type(log, DecisionLog)
     assert_type(log.propensities, NDArray[np.float64] | None)
     assert_type(convert(open_log("routes.db", router="default"), "log.parquet"), int)
 
@@ -300,8 +303,8 @@ async def adapters() -> None:
     assert_type(cache.resident, frozenset[str])
 
 
-def offline(log: BanditLog, features: NDArray[np.float64]) -> None:
-    found = evaluate(log, "linucb(alpha=1)", prefer=Preference(quality=1), groups="session")
+def offline(log: DecisionLog, features: NDArray[np.float64]) -> None:
+    found = evaluate(log, "linucb(alpha=1)", preference=Preference(quality=1), groups="session")
     assert_type(found, Evaluation)
     assert_type(found.utility, Comparison | None)
     assert_type(bootstrap_interval(features), Interval)
@@ -309,7 +312,7 @@ def offline(log: BanditLog, features: NDArray[np.float64]) -> None:
     assert_type(lower, NDArray[np.float64])
     late = Conditions(feedback={"quality": Channel(loss=0.5)}, paging=AdapterSlots(slots=1, load_seconds=0.4))
     table = read_outcomes("outcomes.parquet")
-    trace = replay(table, features, learner=LinUCB(), prefer=Preference(quality=1), seed=0, conditions=late)
+    trace = replay(table, features, learner=LinUCB(), preference=Preference(quality=1), seed=0, conditions=late)
     assert_type(trace, Trace)
     assert_type(trace.paged_seconds, NDArray[np.float64] | None)
 
@@ -327,14 +330,14 @@ def errors(router: Router) -> str:
 
 
 def preference() -> Mapping[str, float]:
-    prefer = Preference(quality=1, cost_usd=50)
-    assert_type(prefer["quality"], float)
+    preference = Preference(quality=1, cost_usd=50)
+    assert_type(preference["quality"], float)
     assert_type(equal_worth(quality=0.01, cost_usd=0.002), Preference)
     scaled = greenserv(0.5, joules_per_token=2.0)
     assert_type(scaled, Scaled)
-    router = Router(arms=["a"], learner=SquareCB(), prefer=scaled)
-    assert_type(router.route("x", prefer=Scaled(weights=prefer)).preference, Preference)
-    return prefer
+    router = Router(arms=["a"], learner=SquareCB(), preference=scaled)
+    assert_type(router.route("x", preference=Scaled(weights=preference)).preference, Preference)
+    return preference
 
 
 class Battery:

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol, runtime_checkable
 
-from banditroute._validate import whole
-from banditroute.adapters.spec import AdapterSpec
+from banditroute.core.adapter import AdapterSpec
+from banditroute.core.validation import whole
 from banditroute.errors import AdapterIncompatibleError, InvalidConfigurationError
 
 

@@ -18,10 +18,10 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
-from banditroute._imports import optional
-from banditroute._validate import number, whole
 from banditroute.adapters.backends.base import Capability, Capacity, CostEstimate, LoadResult, Tier, check_same
-from banditroute.adapters.spec import CONFIG, WEIGHTS, AdapterSpec, read_config, reading
+from banditroute.core.adapter import CONFIG, WEIGHTS, AdapterSpec, read_config, reading
+from banditroute.core.optional_imports import optional
+from banditroute.core.validation import number, whole
 from banditroute.errors import (
     AdapterBusyError,
     AdapterCapacityError,

@@ -12,11 +12,11 @@ from functools import cache
 from threading import Lock
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeVar, cast
 
-from banditroute._imports import optional
-from banditroute._validate import number
 from banditroute.adapters.backends.base import Capability, Capacity, CostEstimate, LoadResult, Tier, check_same
 from banditroute.adapters.backends.shadow import ShadowLRU
-from banditroute.adapters.spec import AdapterSpec
+from banditroute.core.adapter import AdapterSpec
+from banditroute.core.optional_imports import optional
+from banditroute.core.validation import number
 from banditroute.errors import (
     AdapterCapacityError,
     AdapterError,

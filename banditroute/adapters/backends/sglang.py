@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from banditroute._validate import whole
 from banditroute.adapters.backends.base import Capability, Tier
 from banditroute.adapters.backends.remote import Flow, RemoteBackend, said
-from banditroute.adapters.spec import AdapterSpec
+from banditroute.core.adapter import AdapterSpec
+from banditroute.core.validation import whole
 from banditroute.errors import InvalidConfigurationError
 
 if TYPE_CHECKING:

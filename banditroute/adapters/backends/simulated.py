@@ -8,9 +8,9 @@ from threading import Lock
 
 import numpy as np
 
-from banditroute._validate import number
 from banditroute.adapters.backends.base import Capability, Capacity, CostEstimate, LoadResult, Tier, check_same
-from banditroute.adapters.spec import AdapterSpec
+from banditroute.core.adapter import AdapterSpec
+from banditroute.core.validation import number
 from banditroute.errors import AdapterCapacityError, InvalidConfigurationError
 
 _P95 = 1.645  # standard deviations above the median of the log

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from banditroute._validate import whole
 from banditroute.adapters.backends.base import Tier
 from banditroute.adapters.backends.remote import Call, Flow, RemoteBackend, said
-from banditroute.adapters.spec import AdapterSpec
+from banditroute.core.adapter import AdapterSpec
+from banditroute.core.validation import whole
 from banditroute.errors import InvalidConfigurationError
 
 if TYPE_CHECKING:

@@ -1,0 +1,102 @@
+"""An arm: one thing that can be chosen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from banditroute.core.adapter import AdapterSpec
+from banditroute.core.validation import label, number
+from banditroute.errors import InvalidConfigurationError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arm:
+    """One thing that can be chosen: a model, or a LoRA adapter on a base model.
+
+    Parameters
+    ----------
+    name
+        What the application calls it; unique within a router, 1 to 255 characters.
+    input_usd_per_million_tokens, output_usd_per_million_tokens
+        Token prices, at least 0. With both given, the router computes the expected cost from the tokens of the
+        request and the output tokens that it expects, so a new price acts on the next request. None: not known.
+    tags
+        What it can do ("vision", "tools") or where it runs ("eu"): what a request may require.
+    context_window_tokens
+        The longest request that it takes, in tokens, at least 1; None: not known, and no limit.
+    descriptors
+        Numbers that describe it, such as ``{"size_billions": 70, "mmlu": 0.82}``: what an arm never tried is
+        expected to do follows from them and from the other arms.
+    expected
+        What is expected of its outcomes on average, such as ``{"quality": 0.71, "latency_seconds": 2}`` from a public
+        benchmark or from experience: what it begins with, until feedback says otherwise.
+    replaces
+        Name of the arm that it succeeds, a renamed or an older version: it begins with what was learned of that one,
+        discounted. None: it begins anew.
+    adapter
+        The LoRA adapter that it is, for ``Router(adapters=...)``; None: it is always there.
+
+    Raises
+    ------
+    InvalidConfigurationError
+        For an unusable name, price, tag, window or descriptor, for one price without the other, and for an arm that
+        replaces itself.
+
+    Examples
+    --------
+    >>> Arm(name="small", input_usd_per_million_tokens=0.15, output_usd_per_million_tokens=0.6).priced
+    True
+    """
+
+    name: str
+    input_usd_per_million_tokens: float | None = None
+    output_usd_per_million_tokens: float | None = None
+    tags: tuple[str, ...] = ()
+    context_window_tokens: int | None = None
+    descriptors: Mapping[str, float] = field(default_factory=dict, hash=False)
+    expected: Mapping[str, float] = field(default_factory=dict, hash=False)
+    replaces: str | None = None
+    adapter: AdapterSpec | None = None
+
+    def __post_init__(self) -> None:
+        label(self.name, name="Arm(name=...)", error=InvalidConfigurationError)
+        if isinstance(self.tags, str):
+            raise InvalidConfigurationError(
+                f"tags of arm {self.name!r} is the string {self.tags!r}; give a tuple of strings, ({self.tags!r},)"
+            )
+        for tag in self.tags:
+            label(tag, name=f"tag of arm {self.name!r}", error=InvalidConfigurationError)
+        object.__setattr__(self, "tags", tuple(self.tags))
+        if self.context_window_tokens is not None:
+            number(
+                self.context_window_tokens,
+                name=f"context_window_tokens of arm {self.name!r}",
+                low=1.0,
+                error=InvalidConfigurationError,
+            )
+        for what in ("descriptors", "expected"):
+            given = dict(getattr(self, what))  # the caller may go on to change its own
+            for name, value in given.items():
+                label(name, name=f"name in {what} of arm {self.name!r}", error=InvalidConfigurationError)
+                number(value, name=f"{what} {name!r} of arm {self.name!r}", error=InvalidConfigurationError)
+            object.__setattr__(self, what, given)
+        if self.replaces == self.name:
+            raise InvalidConfigurationError(
+                f"arm {self.name!r} replaces itself; name the arm that it succeeds, or leave it out"
+            )
+        if self.replaces is not None:
+            label(self.replaces, name=f"replaces of arm {self.name!r}", error=InvalidConfigurationError)
+        prices = (self.input_usd_per_million_tokens, self.output_usd_per_million_tokens)
+        if (prices[0] is None) != (prices[1] is None):
+            raise InvalidConfigurationError(
+                f"arm {self.name!r} has one token price of two; give both, or neither if they are not known"
+            )
+        for price in prices:
+            if price is not None:
+                number(price, name=f"price of arm {self.name!r}", low=0.0, error=InvalidConfigurationError)
+
+    @property
+    def priced(self) -> bool:
+        """Whether token prices are known."""
+        return self.input_usd_per_million_tokens is not None

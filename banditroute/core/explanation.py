@@ -1,0 +1,99 @@
+"""Why a decision fell as it did, arm by arm."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from banditroute.core.decision import Decision
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArmExplanation:
+    """One row of an :class:`Explanation`.
+
+    Attributes
+    ----------
+    probability, utility, utility_std, penalty
+        As in :class:`Decision`.
+    predictions
+        Objective -> (expected outcome, standard deviation of that expectation), in the objective's unit.
+    """
+
+    arm: str
+    probability: float
+    utility: float
+    utility_std: float
+    penalty: float
+    predictions: Mapping[str, tuple[float, float]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explanation:
+    """Why a decision fell as it did; its ``str`` is a table, the chosen arm first.
+
+    Attributes
+    ----------
+    decision
+        The decision that is explained.
+    rows
+        One for each eligible arm, in the order of ``decision.ranking``.
+
+    Examples
+    --------
+    >>> from banditroute import Router
+    >>> print(Router(arms=["small"], features=1).route([0.5]).explain())
+    small with probability 1.000 by ThompsonSampling(...) (policy), Preference(quality=1)
+    arm    probability  utility      penalty  quality
+    small  1.000        0.5 ± ...    0        0.5 ± ...
+    """
+
+    decision: Decision = field(repr=False)
+    rows: tuple[ArmExplanation, ...]
+
+    def __str__(self) -> str:
+        decision = self.decision
+        head = ["arm", "probability", "utility", "penalty", *decision.objectives]
+        body = [
+            [
+                row.arm,
+                f"{row.probability:.3f}",
+                f"{row.utility:.4g} ± {row.utility_std:.2g}",
+                f"{row.penalty:.4g}",
+                *(f"{mean:.4g} ± {std:.2g}" for mean, std in row.predictions.values()),
+            ]
+            for row in self.rows
+        ]
+        widths = [max(len(line[column]) for line in [head, *body]) for column in range(len(head))]
+        lines = [
+            "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+            for line in [head, *body]
+        ]
+        return "\n".join(
+            [
+                f"{decision.arm} with probability {decision.propensity:.3f} by {decision.policy} ({decision.reason}), "
+                f"{decision.preference}",
+                *lines,
+            ]
+        )
+
+
+def explain(decision: Decision) -> Explanation:
+    """What was believed of each eligible arm when the decision was made; see :meth:`Decision.explain`."""
+    rows = []
+    for name in decision.ranking:
+        k = decision.arms.index(name)
+        rows.append(
+            ArmExplanation(
+                arm=name,
+                probability=float(decision.probabilities[k]),
+                utility=float(decision.utilities[k]),
+                utility_std=float(decision.utility_stds[k]),
+                penalty=float(decision.penalties[k]),
+                predictions={
+                    objective: (float(decision.means[j, k]), float(decision.stds[j, k]))
+                    for j, objective in enumerate(decision.objectives)
+                },
+            )
+        )
+    return Explanation(decision=decision, rows=tuple(rows))

@@ -1,0 +1,63 @@
+"""A preference: weights that turn objectives into one utility."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from banditroute.core.validation import LARGEST, number
+from banditroute.errors import InvalidConfigurationError
+
+
+class Preference(Mapping[str, float]):
+    """What one unit of each objective is worth: weights that turn objectives into one utility.
+
+    ``utility = sum of weight x value over what is better when higher - sum of weight x value over what is better
+    when lower``. Weights are exchange rates in the objectives' own units: ``Preference(quality=1, cost_usd=50)``
+    says that one dollar is worth 50 points of quality, so that .01 of quality is worth $0.0002.
+
+    Parameters
+    ----------
+    weights
+        Objective name = weight, 0 to 1e50, at least one above 0. What is not named weighs 0.
+
+    Raises
+    ------
+    InvalidConfigurationError
+        For a weight that is out of range or not a number, and where no weight is above 0.
+
+    Examples
+    --------
+    >>> cheap = Preference(quality=1.0, cost_usd=50.0)
+    >>> cheap["cost_usd"]
+    50.0
+    >>> cheap == {"quality": 1.0, "cost_usd": 50.0}
+    True
+    """
+
+    __slots__ = ("_hash", "_weights")
+
+    def __init__(self, **weights: float) -> None:
+        self._weights = {
+            key: number(value, name=f"preference {key}", low=0.0, high=LARGEST, error=InvalidConfigurationError)
+            for key, value in weights.items()
+        }
+        if not any(self._weights.values()):
+            raise InvalidConfigurationError(
+                f"a preference needs a weight above 0, got {self._weights}; for example Preference(quality=1.0)"
+            )
+        self._hash = hash(frozenset(self._weights.items()))
+
+    def __getitem__(self, key: str) -> float:
+        return self._weights[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._weights)
+
+    def __len__(self) -> int:
+        return len(self._weights)
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __repr__(self) -> str:
+        return f"Preference({', '.join(f'{key}={value:g}' for key, value in self._weights.items())})"

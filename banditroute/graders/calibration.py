@@ -1,0 +1,134 @@
+"""A judge's scores against labels: what a score is worth, and how far it can be trusted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from banditroute.core.arrays import Vector
+from banditroute.core.validation import number
+from banditroute.errors import InvalidInputError
+from banditroute.graders.signal import Signal
+
+_LEAST = 20  # labelled answers
+_FOLDS = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JudgeCalibration:
+    """A curve from a judge's score to the expected label; as :func:`calibrate_judge` makes it, it never falls.
+
+    ``dataclasses.asdict`` gives what JSON can keep, and ``JudgeCalibration(**kept)`` takes it back.
+
+    Attributes
+    ----------
+    scores, qualities
+        The curve's points, scores rising; between them it is straight, beyond them flat.
+    raw_error, error
+        Root mean squared difference from the labels, of the score itself and of the calibrated score. The latter is
+        cross-validated: each label was predicted by a curve made without it.
+    answers
+        How many labelled answers that rests on.
+
+    Raises
+    ------
+    InvalidInputError
+        Unless there is one quality in [0, 1] for each score, and scores rise.
+
+    Examples
+    --------
+    >>> calibration = JudgeCalibration(
+    ...     scores=(0.5, 1.0), qualities=(0.2, 0.8), raw_error=0.5, error=0.4, answers=20
+    ... )
+    >>> calibration.apply(Signal(quality=0.75)).quality
+    0.5
+    """
+
+    scores: tuple[float, ...]
+    qualities: tuple[float, ...]
+    raw_error: float
+    error: float
+    answers: int
+
+    def __post_init__(self) -> None:
+        for name in ("scores", "qualities"):
+            values = tuple(number(value, name=name, low=0.0, high=1.0) for value in getattr(self, name))
+            object.__setattr__(self, name, values)
+        if not 0 < len(self.scores) == len(self.qualities) or list(self.scores) != sorted(set(self.scores)):
+            raise InvalidInputError(
+                f"scores are {self.scores} and qualities {self.qualities}; give rising scores, and a quality for each"
+            )
+
+    def apply(self, signal: Signal) -> Signal:
+        """The judge's signal, calibrated; one without a quality is given back."""
+        if signal.quality is None:
+            return signal
+        return Signal(quality=float(np.interp(signal.quality, self.scores, self.qualities)), reason=signal.reason)
+
+
+def calibrate_judge(scores: Sequence[float], labels: Sequence[float]) -> JudgeCalibration:
+    """Learn what a judge's scores are worth, from answers of which the quality is known.
+
+    Isotonic regression: the curve that never falls and has the least squared error.
+
+    Parameters
+    ----------
+    scores
+        The judge's, as :func:`judge_score` gives them, in [0, 1], at least 20.
+    labels
+        The quality of the same answers, in [0, 1], such as 0 and 1 by people.
+
+    Raises
+    ------
+    InvalidInputError
+        For fewer than 20 answers, for as many labels as there are not scores, and for a number out of range.
+
+    Notes
+    -----
+    Zadrozny and Elkan 2002, "Transforming classifier scores into accurate multiclass probability estimates". The error
+    is that of 10 folds, the same at every call.
+
+    Examples
+    --------
+    A judge that gives 0.9 to what is right half the time, and 0.3 to what never is:
+
+    >>> calibration = calibrate_judge([0.9] * 20 + [0.3] * 20, [1.0, 0.0] * 10 + [0.0] * 20)
+    >>> calibration.apply(Signal(quality=0.9)).quality
+    0.5
+    >>> round(calibration.raw_error, 2), round(calibration.error, 2)
+    (0.5, 0.37)
+    """
+    if len(scores) != len(labels):
+        raise InvalidInputError(f"there are {len(scores)} scores and {len(labels)} labels; give one label for each")
+    if len(scores) < _LEAST:
+        raise InvalidInputError(f"there are {len(scores)} labelled answers; give at least {_LEAST}")
+    given = np.array([number(score, name="score", low=0.0, high=1.0) for score in scores])
+    wanted = np.array([number(label, name="label", low=0.0, high=1.0) for label in labels])
+    folds = np.random.default_rng(0).permutation(len(given)) % _FOLDS
+    predicted = np.empty_like(wanted)
+    for fold in range(_FOLDS):
+        held = folds == fold
+        predicted[held] = np.interp(given[held], *_curve(given[~held], wanted[~held]))
+    points, heights = _curve(given, wanted)
+    return JudgeCalibration(
+        scores=tuple(points.tolist()),
+        qualities=tuple(heights.tolist()),
+        raw_error=_rmse(given - wanted),
+        error=_rmse(predicted - wanted),
+        answers=len(given),
+    )
+
+
+def _curve(scores: Vector, labels: Vector) -> tuple[Vector, Vector]:
+    """The isotonic curve: distinct scores ``(m,)`` and their expected labels ``(m,)``."""
+    from scipy.optimize import isotonic_regression
+
+    points, which, counts = np.unique(scores, return_inverse=True, return_counts=True)
+    means = np.bincount(which, weights=labels) / counts
+    return points, np.clip(isotonic_regression(means, weights=counts).x, 0.0, 1.0)
+
+
+def _rmse(difference: Vector) -> float:
+    return float(np.sqrt(np.mean(np.square(difference))))

@@ -1,0 +1,150 @@
+"""The guard: a baseline that the learner replaces share by share, on evidence alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeAlias, get_args
+
+from banditroute.core.validation import LARGEST, label, number
+from banditroute.errors import InvalidConfigurationError
+
+Mode: TypeAlias = Literal["apply", "observe", "bypass"]
+"""What a guard does: see :class:`Guard`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Guard:
+    """Serve by a baseline, and by the learner as far as evidence lets it.
+
+    At a share s, each arm is drawn with probability ``(1 - s) baseline + s learner``. Every request with its feedback
+    tells something of the gain, the utility of what the learner would choose less that of the baseline's
+    (:func:`banditroute.guard.evidence.paired_gain`), and confidence sequences bound its mean, at all times at once:
+    ``lower`` and ``upper``. With s' the next share, the learner gets it when ``s' lower > -tolerance``; it falls back
+    to the first share when ``s upper < -tolerance``. Either way evidence begins anew, the j-th time with
+    ``alpha / (j (j + 1))`` for each bound, so that the probability of ever promoting a learner that is not better is at
+    most alpha. It costs, per request, the first share of what it is worse by: the price of learning at all.
+
+    Parameters
+    ----------
+    baseline
+        An arm, or arm -> share: what serves without the learner. Where some are not eligible, the others keep their
+        proportions; where none is, the learner decides.
+    shares
+        Of the requests that the learner decides: in (0, 1], rising. At 1 there is nothing left to compare with, so a
+        rollout that ends there is watched no longer.
+    tolerance
+        Utility per request, at least 0, that the learner may lose without being held back. 0 asks for a gain.
+    alpha
+        Probability, in (0, 1), of being wrong.
+    utility_range
+        The least and the most utility of a request. None: what the router's preference gives, where all that it weighs
+        has a range. A request outside counts as its edge.
+    mode
+        What it begins with. ``"apply"``: the above. ``"observe"``: the baseline serves all, and the learner is judged
+        among the arms that a baseline of several arms tries. ``"bypass"``: the baseline serves all.
+
+    Raises
+    ------
+    InvalidConfigurationError
+        For an unusable baseline, share, number or mode.
+
+    Examples
+    --------
+    >>> Guard(baseline="large", shares=[0.1, 0.5, 0.95])
+    Guard(baseline='large', shares=(0.1, 0.5, 0.95), tolerance=0.0, alpha=0.05, utility_range=None, mode='apply')
+    """
+
+    baseline: str | Mapping[str, float]
+    shares: Sequence[float] = (0.05, 0.2, 0.5, 0.95)
+    tolerance: float = 0.0
+    alpha: float = 0.05
+    utility_range: tuple[float, float] | None = None
+    mode: Mode = "apply"
+
+    def __post_init__(self) -> None:
+        error = InvalidConfigurationError
+        if isinstance(self.baseline, Mapping):
+            object.__setattr__(self, "baseline", dict(self.baseline))  # the caller may go on to change its own
+        elif not isinstance(self.baseline, str):
+            raise error(
+                f"baseline is {self.baseline!r}; give an arm, or arms with shares: {{'small': 0.5, 'large': 0.5}}"
+            )
+        for arm, share in self._given.items():
+            label(arm, name="arm of the baseline", error=error)
+            number(share, name=f"share of {arm!r} in the baseline", low=0.0, high=LARGEST, error=error)
+        if not any(self._given.values()):
+            raise error(f"a baseline needs a share above 0, got {self._given}")
+        if isinstance(self.shares, str) or not isinstance(self.shares, Sequence) or not self.shares:
+            raise error(f"shares is {self.shares!r}; give a list of shares, for example [0.05, 0.5]")
+        shares = tuple(number(share, name="share of the learner", high=1.0, error=error) for share in self.shares)
+        if any(not low < high for low, high in zip((0.0, *shares), shares, strict=False)):
+            raise error(f"shares are {shares}; give them above 0 and rising")
+        object.__setattr__(self, "shares", shares)
+        number(self.tolerance, name="tolerance", low=0.0, error=error)
+        if number(self.alpha, name="alpha", low=0.0, high=1.0, error=error) in (0.0, 1.0):
+            raise error(f"alpha is {self.alpha:g}; give a probability above 0 and below 1")
+        if self.utility_range is not None:
+            object.__setattr__(self, "utility_range", _range(self.utility_range))
+        check_mode(self.mode)
+
+    @property
+    def mixture(self) -> dict[str, float]:
+        """Arm -> its share of the baseline, above 0; they sum to 1."""
+        total = sum(self._given.values())
+        return {arm: share / total for arm, share in self._given.items() if share > 0.0}
+
+    @property
+    def _given(self) -> Mapping[str, float]:
+        return {self.baseline: 1.0} if isinstance(self.baseline, str) else self.baseline
+
+
+def _range(given: object) -> tuple[float, float]:
+    if not isinstance(given, Sequence) or isinstance(given, str) or len(given) != 2:
+        raise InvalidConfigurationError(f"utility_range is {given!r}; give the least and the most, (0.0, 1.0)")
+    low, high = (
+        number(edge, name="utility_range", low=-LARGEST, high=LARGEST, error=InvalidConfigurationError)
+        for edge in given
+    )
+    if not low < high:
+        raise InvalidConfigurationError(f"utility_range is {given!r}; give the least before the most")
+    return low, high
+
+
+def check_mode(mode: object) -> None:
+    """Refuse what is no mode; raises InvalidConfigurationError."""
+    if mode not in get_args(Mode):
+        raise InvalidConfigurationError(f"mode is {mode!r}; give 'apply', 'observe' or 'bypass'")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rollout:
+    """How far the learner is rolled out.
+
+    Attributes
+    ----------
+    mode
+        What the guard does.
+    share
+        Of the requests that the learner decides, in [0, 1].
+    since
+        When it last began anew, with another share or mode: Unix time in seconds; None where never.
+    decisions
+        Requests with feedback since then that tell of the gain.
+    lower, upper
+        Bounds of the learner's mean gain over them, in utility per request.
+
+    Examples
+    --------
+    >>> from banditroute import Router
+    >>> router = Router(arms=["small", "large"], features=1, guard=Guard(baseline="large"))
+    >>> router.rollout.share, router.rollout.lower, router.rollout.upper  # nothing is known yet
+    (0.05, -1.0, 1.0)
+    """
+
+    mode: Mode
+    share: float
+    since: float | None
+    decisions: int
+    lower: float
+    upper: float

@@ -1,0 +1,223 @@
+"""The watch: a guard at work, from the mixture that serves a request to the evidence of its outcome."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from banditroute.core.arrays import Vector
+from banditroute.guard.evidence import GainBounds, paired_gain, utility_of
+from banditroute.guard.guard import Guard, Mode, Rollout
+
+_OPEN = 10_000  # decisions whose outcome is awaited; older ones tell nothing
+_ALONE = " of 1"  # ends the name of an outcome given to a decision that stands for itself alone
+_log = logging.getLogger("banditroute")
+
+
+class Mixed(NamedTuple):
+    """What serves a request, and of what it is mixed: probabilities of the K eligible arms, each ``(K,)``."""
+
+    probabilities: Vector
+    learner: Vector
+    baseline: Vector
+
+
+class _Open(NamedTuple):
+    weight: float
+    below: float
+    above: float
+    worth: Mapping[str, float]
+    by_tokens: tuple[float, float] | None
+    values: dict[str, float]
+
+
+class RolloutMonitor:
+    """Mixes learner and baseline, and judges the learner. Not thread-safe: the chooser holds a lock.
+
+    The state is in two pieces: the rollout, written when it changes, and the evidence of this process, written with
+    every outcome; so evidence never overwrites what another process has decided.
+
+    Parameters
+    ----------
+    guard
+        Its settings.
+    utility_range
+        The least and the most utility of a request.
+    put_state
+        Keeps a named piece of state.
+    rollout, evidence
+        What was kept under ``"guard"`` and ``"guard_evidence"``.
+    """
+
+    def __init__(
+        self,
+        *,
+        guard: Guard,
+        utility_range: tuple[float, float],
+        put_state: Callable[[str, bytes], None],
+        rollout: bytes | None = None,
+        evidence: bytes | None = None,
+    ) -> None:
+        self._guard = guard
+        self._low, self._high = utility_range
+        self._settings = f"{guard!r} {utility_range!r}"
+        self._mixture = guard.mixture
+        self._put_state = put_state
+        self._open: OrderedDict[str, _Open] = OrderedDict()
+        self._mode: Mode = guard.mode
+        self._rung, self._begun = 0, 1
+        self._since: float | None = None
+        self._bounds = self._anew()
+        self.follow(rollout)
+        kept = json.loads(evidence or b"{}")
+        if kept.get("of") == self._of:
+            self._bounds.restore(kept["bounds"])
+
+    def baseline(self, arms: Sequence[str]) -> Vector | None:
+        """Probabilities of the eligible ``arms (K,)`` under the baseline; None where it has none of them."""
+        shares = np.array([self._mixture.get(arm, 0.0) for arm in arms])
+        total = shares.sum()
+        return shares / total if total > 0.0 else None
+
+    def mix(self, learner: Vector, baseline: Vector) -> tuple[Mixed, str]:
+        """What serves a request, and why."""
+        share = self._share
+        if self._mode == "observe":
+            learner = np.where(baseline > 0.0, learner, 0.0)
+            tried = learner.sum()
+            learner = learner / tried if tried > 0.0 else baseline
+        mixed = baseline if share == 0.0 else (1.0 - share) * baseline + share * learner
+        why = f"the learner decides {share:.4g} of the requests" if self._mode == "apply" else f"mode {self._mode}"
+        return Mixed(mixed, learner, baseline), f"guard: {why}"
+
+    def enter(
+        self,
+        id: str,
+        chosen: int,
+        mixed: Mixed,
+        predicted: Vector,
+        worth: Mapping[str, float],
+        by_tokens: tuple[float, float] | None,
+    ) -> None:
+        """Enter decision ``id`` for the ``chosen``-th of K arms.
+
+        Parameters
+        ----------
+        predicted
+            Expected utility of each ``(K,)``.
+        worth, by_tokens
+            As in :func:`~banditroute.guard.evidence.utility_of`.
+        """
+        if self._mode == "bypass" or self._share == 1.0:
+            return  # nothing is compared
+        if self._mode == "observe" and np.count_nonzero(mixed.baseline) == 1:
+            return  # nor is an arm with itself
+        gain = paired_gain(
+            mixed.learner,
+            mixed.baseline,
+            mixed.probabilities,
+            predicted,
+            low=self._low,
+            high=self._high,
+            truncation=self._truncation,
+        )
+        weight, below, above = (float(each[chosen]) for each in gain)
+        self._open[id] = _Open(weight, below, above, worth, by_tokens, {})
+        if len(self._open) > _OPEN:
+            self._open.popitem(last=False)
+
+    def report(self, id: str, values: Mapping[str, float], now: float) -> None:
+        """Take what is newly reported, ``now``, of decision ``id``."""
+        entry = self._open.get(id)
+        if entry is None:
+            return
+        # Without what a signal said of an answer that was escalated, only answers that looked good would be evidence.
+        entry.values.update({name.removesuffix(_ALONE): value for name, value in values.items()})
+        utility = utility_of(entry.worth, entry.values, entry.by_tokens)
+        if utility is None:
+            return
+        del self._open[id]
+        utility = min(max(utility, self._low), self._high)
+        self._bounds.add(entry.weight * utility + entry.below, entry.weight * utility + entry.above)
+        self._judge(now)
+        kept = {"of": self._of, "bounds": self._bounds.to_dict()}
+        self._put_state("guard_evidence", json.dumps(kept).encode())
+
+    def set_mode(self, mode: Mode, now: float) -> None:
+        """Begin anew in ``mode``, at the first share."""
+        self._mode = mode
+        self._begin(0, now)
+
+    def follow(self, rollout: bytes | None) -> None:
+        """Go where another process, or an earlier one, has gone since; a guard with other settings is none of them."""
+        kept = json.loads(rollout or b"{}")
+        if kept.get("settings") != self._settings:
+            return
+        if self._since is not None and kept["since"] <= self._since:
+            if kept["since"] < self._since:  # written by one that did not know yet
+                self._keep()
+            return
+        self._mode, self._rung, self._begun, self._since = (kept[name] for name in ("mode", "rung", "begun", "since"))
+        self._open.clear()
+        self._bounds = self._anew()
+
+    def rollout(self) -> Rollout:
+        """How far the learner is rolled out."""
+        return Rollout(
+            mode=self._mode,
+            share=self._share,
+            since=self._since,
+            decisions=self._bounds.n,
+            lower=self._bounds.lower,
+            upper=self._bounds.upper,
+        )
+
+    @property
+    def _share(self) -> float:
+        return self._guard.shares[self._rung] if self._mode == "apply" else 0.0
+
+    @property
+    def _truncation(self) -> float:
+        """Half the largest weight that an outcome can have, so that most predictions are kept."""
+        share = self._share
+        least = min(share, 1.0 - share) if self._mode == "apply" else min(self._mixture.values())
+        return 0.5 / least if least > 0.0 else 0.0
+
+    def _judge(self, now: float) -> None:
+        if self._mode != "apply":
+            return
+        share, shares, tolerance = self._share, self._guard.shares, self._guard.tolerance
+        lower, upper = self._bounds.lower, self._bounds.upper
+        if self._rung > 0 and share * upper < -tolerance:
+            _log.warning("the guard rolls the learner back: its gain is at most %.4g at a share of %.4g", upper, share)
+            self._begin(0, now)
+        elif share < shares[-1] and shares[self._rung + 1] * lower > -tolerance:
+            _log.info("the guard promotes the learner: its gain is at least %.4g at a share of %.4g", lower, share)
+            self._begin(self._rung + 1, now)
+
+    def _begin(self, rung: int, now: float) -> None:
+        self._rung, self._begun, self._since = rung, self._begun + 1, now
+        self._open.clear()
+        self._bounds = self._anew()
+        self._keep()
+
+    def _keep(self) -> None:
+        kept = {"mode": self._mode, "rung": self._rung, "begun": self._begun, "since": self._since}
+        self._put_state("guard", json.dumps({"settings": self._settings, **kept}).encode())
+
+    @property
+    def _of(self) -> list[object]:
+        """What the evidence is of."""
+        return [self._settings, self._begun, self._since]
+
+    def _anew(self) -> GainBounds:
+        return GainBounds(
+            unit=self._high - self._low,
+            alpha=self._guard.alpha / (self._begun * (self._begun + 1)),
+            truncation=self._truncation,
+        )

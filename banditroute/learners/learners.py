@@ -1,0 +1,176 @@
+"""Learners: a belief and the policy that acts on it, under the names by which they are known.
+
+All believe by :class:`banditroute.beliefs.Hybrid` unless told otherwise; the algorithms of the papers, each arm by
+itself and every uncertainty explored, are these with ``belief=Linear(), context_exploration=1.0``.
+"""
+
+from __future__ import annotations
+
+from banditroute.beliefs.base import BeliefSpec
+from banditroute.beliefs.drift import PageHinkley
+from banditroute.beliefs.hybrid import Hybrid
+from banditroute.core.validation import number
+from banditroute.errors import InvalidConfigurationError
+from banditroute.policies.base import LearningPolicy, Policy
+from banditroute.policies.greedy import Greedy
+from banditroute.policies.inverse_gap import InverseGap
+from banditroute.policies.thompson import Thompson
+from banditroute.policies.ucb import UCB
+
+
+class Learner:
+    """A belief and the policy that acts on it. Holds settings only: many routers may share one.
+
+    Parameters
+    ----------
+    policy
+        Turns utilities with uncertainty into probabilities.
+    belief
+        How the belief begins. Default: :class:`banditroute.beliefs.Hybrid`.
+    context_exploration
+        How much of what the request adds to an arm's uncertainty is explored, in [0, 1]; the uncertainty of the arm's
+        average always is. 1 explores all, as in the papers. Little is enough, since requests differ among themselves:
+        acting on the best expectation explores contexts by itself (Bastani, Bayati and Khosravi 2021, "Mostly
+        exploration-free algorithms for contextual bandits").
+    drift
+        When an arm counts as changed, and what it taught before as out of date: a
+        :class:`banditroute.beliefs.PageHinkley`. None: never.
+
+    Raises
+    ------
+    InvalidConfigurationError
+        For a ``context_exploration`` outside [0, 1].
+
+    Examples
+    --------
+    >>> from banditroute.policies import Uniform
+    >>> Learner(policy=Uniform())
+    Learner(policy=Uniform())
+    """
+
+    def __init__(
+        self,
+        *,
+        policy: Policy | LearningPolicy,
+        belief: BeliefSpec | None = None,
+        context_exploration: float = 0.3,
+        drift: PageHinkley | None = None,
+    ) -> None:
+        self.policy = policy
+        self.belief: BeliefSpec = Hybrid() if belief is None else belief
+        self.context_exploration = number(
+            context_exploration, name="context_exploration", low=0.0, high=1.0, error=InvalidConfigurationError
+        )
+        self.drift = drift
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(policy={self.policy!r})"
+
+
+class LinUCB(Learner):
+    """Linear belief under upper confidence bounds (Li et al. 2010, algorithms 1 and 2).
+
+    Parameters
+    ----------
+    alpha, delta, floor
+        Width and exploration floor: see :class:`banditroute.policies.UCB`.
+    belief, context_exploration, drift
+        See :class:`Learner`.
+
+    Examples
+    --------
+    >>> LinUCB(alpha=1.0).policy.alpha
+    1.0
+    """
+
+    def __init__(
+        self,
+        *,
+        alpha: float = 2.0,
+        delta: float | None = None,
+        floor: float = 0.005,
+        belief: BeliefSpec | None = None,
+        context_exploration: float = 0.3,
+        drift: PageHinkley | None = None,
+    ) -> None:
+        policy = UCB(alpha=alpha, delta=delta, floor=floor)
+        super().__init__(policy=policy, belief=belief, context_exploration=context_exploration, drift=drift)
+
+
+class ThompsonSampling(Learner):
+    """Linear belief under Thompson sampling (Agrawal and Goyal 2013, algorithm 1).
+
+    Parameters
+    ----------
+    scale, floor
+        Scale of the sampled spread and exploration floor: see :class:`banditroute.policies.Thompson`.
+    belief, context_exploration, drift
+        See :class:`Learner`.
+
+    Examples
+    --------
+    >>> ThompsonSampling(scale=1.0).policy.scale
+    1.0
+    """
+
+    def __init__(
+        self,
+        *,
+        scale: float = 0.8,
+        floor: float = 0.005,
+        belief: BeliefSpec | None = None,
+        context_exploration: float = 0.3,
+        drift: PageHinkley | None = None,
+    ) -> None:
+        policy = Thompson(scale=scale, floor=floor)
+        super().__init__(policy=policy, belief=belief, context_exploration=context_exploration, drift=drift)
+
+
+class SquareCB(Learner):
+    """Linear belief under inverse-gap weighting (Foster and Rakhlin 2020).
+
+    Parameters
+    ----------
+    scale
+        Multiplies the learning rate, which follows from the belief: see :class:`banditroute.policies.InverseGap`.
+    belief, context_exploration, drift
+        See :class:`Learner`.
+
+    Examples
+    --------
+    >>> SquareCB(scale=3.0).policy.scale
+    3.0
+    """
+
+    def __init__(
+        self,
+        *,
+        scale: float = 10.0,
+        belief: BeliefSpec | None = None,
+        context_exploration: float = 0.3,
+        drift: PageHinkley | None = None,
+    ) -> None:
+        policy = InverseGap(scale=scale)
+        super().__init__(policy=policy, belief=belief, context_exploration=context_exploration, drift=drift)
+
+
+class EpsilonGreedy(Learner):
+    """Linear belief, the best expectation, and with probability ``epsilon`` any arm.
+
+    Parameters
+    ----------
+    epsilon
+        Share of requests spread evenly over all eligible arms, in [0, 1].
+    belief, drift
+        See :class:`Learner`.
+
+    Examples
+    --------
+    >>> EpsilonGreedy(epsilon=0.05).policy.floor
+    0.05
+    """
+
+    def __init__(
+        self, *, epsilon: float = 0.1, belief: BeliefSpec | None = None, drift: PageHinkley | None = None
+    ) -> None:
+        super().__init__(policy=Greedy(floor=epsilon), belief=belief, drift=drift)

@@ -1,0 +1,99 @@
+"""From believed objectives to one utility for every arm."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TypeAlias
+
+import numpy as np
+
+from banditroute.core.arrays import Vector
+from banditroute.core.preference import Preference
+from banditroute.errors import InvalidConfigurationError, InvalidRequestError
+from banditroute.objectives.objective import STANDARD_OBJECTIVES, Objective
+from banditroute.objectives.scaling import Scaled
+
+PreferenceLike: TypeAlias = Preference | Scaled | Mapping[str, float]
+"""What a router takes for a preference."""
+
+
+def table(user_objectives: Sequence[Objective]) -> dict[str, Objective]:
+    """The standard objectives and the user's own, by name.
+
+    Raises
+    ------
+    InvalidConfigurationError
+        If two objectives have one name, or one is no objective.
+    """
+    objectives = {objective.name: objective for objective in STANDARD_OBJECTIVES}
+    for objective in user_objectives:
+        if not isinstance(objective, Objective):
+            raise InvalidConfigurationError(
+                f"objective {objective!r} is a {type(objective).__name__}; give Objective(name=..., ...)"
+            )
+        if objective.name in objectives:
+            raise InvalidConfigurationError(
+                f"objective {objective.name!r} is defined twice (standard: {', '.join(sorted(objectives))}); "
+                "choose another name"
+            )
+        objectives[objective.name] = objective
+    return objectives
+
+
+def check_preference(preference: object, objectives: Mapping[str, Objective]) -> Preference | Scaled:
+    """``preference`` as a preference over known objectives, or as scaled weights of them.
+
+    Raises
+    ------
+    InvalidRequestError
+        If it is neither a preference nor a mapping, or names an objective that does not exist.
+    InvalidConfigurationError
+        If its weights make no preference.
+    """
+    if not isinstance(preference, Mapping | Scaled):
+        raise InvalidRequestError(
+            f"prefer is {preference!r} ({type(preference).__name__}); give a Preference, for example "
+            "Preference(quality=1.0, cost_usd=50.0)"
+        )
+    for name in preference if isinstance(preference, Mapping) else {**preference.weights, **preference.reference}:
+        if name not in objectives:
+            raise InvalidRequestError(
+                f"preference {name!r} is no objective of this router; known: {', '.join(sorted(objectives))}. "
+                "Declare your own with Router(objectives=[Objective(...)])"
+            )
+    return preference if isinstance(preference, Preference | Scaled) else Preference(**preference)
+
+
+def weights(preference: Preference, names: Sequence[str], objectives: Mapping[str, Objective]) -> Vector:
+    """Signed weight of each believed objective ``(m,)``: minus where less is better, 0 where it does not matter.
+
+    Availability that is not named weighs as much as quality: a failed call is as bad as a worthless answer.
+
+    Examples
+    --------
+    >>> weights(Preference(quality=1, cost_usd=50), ["cost_usd", "quality"], table([]))
+    array([-50.,   1.])
+    """
+    unnamed = {"availability": preference.get("quality", 0.0)}
+    return np.array([preference.get(name, unnamed.get(name, 0.0)) * objectives[name].sign for name in names])
+
+
+def utility(signed: Vector, means: Vector, stds: Vector) -> tuple[Vector, Vector]:
+    """Expected utility of each arm and its standard deviation, each ``(K,)``.
+
+    ``mean = w' means`` and ``std = sqrt(w^2' stds^2)``: errors of different objectives are taken as independent.
+
+    Parameters
+    ----------
+    signed
+        Signed weights ``(m,)``.
+    means, stds
+        Believed outcomes ``(m, K)``.
+
+    Examples
+    --------
+    >>> mean, std = utility(np.array([1.0, -2.0]), np.array([[0.5], [0.1]]), np.array([[0.3], [0.2]]))
+    >>> float(mean[0].round(3)), float(std[0].round(3))  # .5 - 2 x .1; sqrt(.3^2 + .4^2)
+    (0.3, 0.5)
+    """
+    return signed.dot(means), np.sqrt((signed * signed).dot(stds * stds))

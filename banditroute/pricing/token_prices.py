@@ -1,0 +1,58 @@
+"""Token prices: tokens are learned, dollars are computed, so that a new price acts on the next request."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from banditroute.core.arm import Arm
+from banditroute.core.arrays import Vector
+
+
+class TokenPrices:
+    """Prices of the K arms of a router, as arrays.
+
+    Parameters
+    ----------
+    arms
+        The arms; those without prices keep the cost that was learned for them.
+
+    Attributes
+    ----------
+    priced : (K,) bool
+        Which arms have token prices.
+
+    Examples
+    --------
+    >>> prices = TokenPrices(
+    ...     arms=[Arm(name="a", input_usd_per_million_tokens=1.0, output_usd_per_million_tokens=4.0)]
+    ... )
+    >>> mean, std = prices.cost_usd(1000, np.array([500.0]), np.array([10.0]))
+    >>> round(float(mean[0]), 9), round(float(std[0]), 9)  # 1000 x 1e-6 + 500 x 4e-6; 10 x 4e-6
+    (0.003, 4e-05)
+    """
+
+    def __init__(self, *, arms: Sequence[Arm]) -> None:
+        self.priced = np.array([arm.priced for arm in arms])
+        self._input = np.array([(arm.input_usd_per_million_tokens or 0.0) / 1e6 for arm in arms])
+        self._output = np.array([(arm.output_usd_per_million_tokens or 0.0) / 1e6 for arm in arms])
+
+    def cost_usd(self, input_tokens: float, output_tokens: Vector, std_tokens: Vector) -> tuple[Vector, Vector]:
+        """Expected cost in dollars and its standard deviation, each ``(K,)``; 0 for arms without prices.
+
+        Parameters
+        ----------
+        input_tokens
+            Tokens of the request.
+        output_tokens, std_tokens
+            Expected output tokens of each arm ``(K,)``, and the standard deviation of that expectation.
+        """
+        mean = input_tokens * self._input + np.maximum(output_tokens, 0.0) * self._output
+        return mean, std_tokens * self._output
+
+    def by_tokens(self, k: int, input_tokens: float) -> tuple[float, float] | None:
+        """Dollars for the input to the k-th arm, and for each token of its output; None for an arm without prices."""
+        if not self.priced[k]:
+            return None
+        return float(input_tokens * self._input[k]), float(self._output[k])

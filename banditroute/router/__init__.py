@@ -1,0 +1,5 @@
+"""The router: from a request to a decision, from feedback to better models."""
+
+from banditroute.router.router import Router
+
+__all__ = ["Router"]

@@ -1,0 +1,28 @@
+"""The draw: one arm, by the very probabilities that are recorded."""
+
+from __future__ import annotations
+
+from banditroute.core.arrays import Vector
+from banditroute.errors import BanditRouteError
+
+
+class CannotChooseError(BanditRouteError):
+    """Why the policy could not choose; its message goes into ``decision.reason``, it never reaches a caller."""
+
+
+def draw(probabilities: Vector, count: int, u: float) -> tuple[int, float]:
+    """The arm whose share of [0, 1) holds ``u``, and its probability; never one of probability 0."""
+    shares = probabilities.tolist()
+    if len(shares) != count or not abs(sum(shares) - 1.0) < 1e-9 or min(shares) < 0.0:
+        raise CannotChooseError(
+            f"the policy did not give {count} probabilities that sum to 1; test it with testing.check_policy"
+        )
+    at = 0.0
+    chosen = -1
+    for k, share in enumerate(shares):
+        if share > 0.0:
+            chosen = k
+            at += share
+            if u < at:
+                break
+    return chosen, shares[chosen]

@@ -1,0 +1,126 @@
+"""Intervals of a mean of terms, for a number of rows that was fixed before; by group where rows hang together."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import stdtrit
+
+from banditroute.core.arrays import Vector
+from banditroute.errors import InvalidInputError
+
+_BLOCKS = 500
+
+
+class Interval(NamedTuple):
+    """An estimate and its bounds."""
+
+    value: float
+    lower: float
+    upper: float
+
+
+def normal_interval(terms: Vector, *, groups: NDArray[np.intp] | None = None, alpha: float = 0.05) -> Interval:
+    """Mean and Student-t interval of terms ``(n,)`` from their spread between groups.
+
+    With ``T_g`` and ``n_g`` the sum and number of the terms of each of G groups, ``v = sum T / sum n`` and the standard
+    error is ``sqrt(G / (G - 1) sum (T_g - v n_g)^2) / n``.
+
+    Parameters
+    ----------
+    groups
+        Number of the group of each term, such as its session ``(n,)``. None: every term its own.
+    alpha
+        The probability of missing the mean.
+
+    Raises
+    ------
+    InvalidInputError
+        For fewer than 2 groups.
+
+    Examples
+    --------
+    >>> low, high = normal_interval(np.array([1.0, 2.0, 3.0]))[1:]  # 2 -+ t(.975, 2) / sqrt(3) = 2 -+ 2.484
+    >>> round(low, 3), round(high, 3)
+    (-0.484, 4.484)
+    """
+    total, size = _by_group(terms, groups)
+    value = float(total.sum() / size.sum())
+    squares = ((total - value * size) ** 2).sum()
+    error = np.sqrt(len(total) / (len(total) - 1.0) * squares) / size.sum()
+    half = float(stdtrit(len(total) - 1, 1.0 - alpha / 2.0) * error)
+    return Interval(value, value - half, value + half)
+
+
+def bootstrap_interval(
+    terms: Vector,
+    *,
+    groups: NDArray[np.intp] | None = None,
+    alpha: float = 0.05,
+    repetitions: int = 999,
+    seed: int = 0,
+) -> Interval:
+    """Mean and bootstrap-t interval of terms ``(n,)``: groups are drawn with replacement, and every draw studentised.
+
+    It knows the skewness that few large weights bring, which a normal interval does not. More than 500 groups are
+    drawn in 500 blocks of groups. Of R draws, the ratios that bound are the ``(R + 1) alpha / 2``-th from either end:
+    one more such ratio lies outside with probability alpha. Source: Efron 1981; Hall 1988, "Theoretical comparison of
+    bootstrap confidence intervals"; for the rank, Davison and Hinkley 1997, "Bootstrap methods and their application".
+
+    Parameters
+    ----------
+    groups, alpha
+        See :func:`normal_interval`.
+    repetitions, seed
+        How many draws R, and their seed.
+
+    Raises
+    ------
+    InvalidInputError
+        For fewer than 2 groups.
+
+    Examples
+    --------
+    >>> terms = np.random.default_rng(0).normal(5.0, 1.0, 400)
+    >>> [round(bound, 2) for bound in bootstrap_interval(terms)]
+    [4.96, 4.87, 5.07]
+    >>> [round(bound, 2) for bound in normal_interval(terms)]
+    [4.96, 4.87, 5.06]
+    """
+    rng = np.random.default_rng(seed)
+    total, size = _by_group(terms, groups)
+    if len(total) > _BLOCKS:
+        block = rng.permutation(len(total)) % _BLOCKS
+        total, size = _sums(block, total), _sums(block, size)
+    blocks = len(total)
+    mean = total.sum() / size.sum()
+    off = total - mean * size
+    cells = rng.integers(blocks, size=(repetitions, blocks)) + blocks * np.arange(repetitions)[:, None]
+    drawn = np.bincount(cells.ravel(), minlength=cells.size).reshape(cells.shape).astype(np.float64)  # how often each
+    off_drawn, drawn_size, squares, both, sizes = (drawn @ np.stack([off, size, off**2, off * size, size**2], axis=1)).T
+    shift = off_drawn / drawn_size
+    # Of each draw, the sum of (off - shift size)^2: its standard error but for factors that all draws share.
+    std = np.sqrt(np.maximum(squares - 2.0 * shift * both + shift**2 * sizes, 0.0)) / drawn_size
+    ratios = np.divide(shift, std, out=np.zeros_like(shift), where=std > 0.0)
+    ends = np.quantile(ratios, [alpha / 2.0, 1.0 - alpha / 2.0], method="weibull")
+    low, high = ends * np.sqrt((off**2).sum()) / size.sum()
+    return Interval(float(mean), float(mean - high), float(mean - low))
+
+
+def _by_group(terms: Vector, groups: NDArray[np.intp] | None) -> tuple[Vector, Vector]:
+    """Sum and number of the terms of each group."""
+    if terms.ndim != 1 or not np.isfinite(terms).all():
+        raise InvalidInputError(f"terms have shape {terms.shape}, or are not finite; give finite numbers (n,)")
+    total, size = terms, np.ones(len(terms))
+    if groups is not None:
+        total, size = _sums(groups, total), _sums(groups, size)
+        total, size = total[size > 0.0], size[size > 0.0]
+    if len(total) < 2:
+        raise InvalidInputError(f"there are {len(total)} groups of rows; an interval needs at least 2")
+    return total, size
+
+
+def _sums(groups: NDArray[np.intp], values: Vector) -> Vector:
+    return np.asarray(np.bincount(groups, weights=values), dtype=np.float64)

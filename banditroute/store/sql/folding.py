@@ -1,0 +1,287 @@
+"""What was learned, in SQL: fold outcomes into statistics, remember them, and keep the router's other state.
+
+Every function works inside the transaction of the connection that it is given. Who changes statistics locks the
+row of their epoch first; so each outcome is folded once, by whichever process comes first.
+"""
+
+from __future__ import annotations
+
+import time
+import zlib
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, Row, case, delete, func, literal, select, update
+
+from banditroute.core.shared_total import SharedTotal
+from banditroute.errors import IncompatibleStoreError
+from banditroute.store.base import Event, Fold, MergeStates, StoredState
+from banditroute.store.sql.database import insert
+from banditroute.store.sql.log import events_of, outcomes_with_decisions
+from banditroute.store.sql.schema import decision, epoch, feedback, orphan, snapshot, state, statistics, tally
+
+SNAPSHOT_FOLDS = 100
+"""Every so many folds the statistics are copied, to go back to."""
+
+SNAPSHOTS = 20
+"""How many copies are kept."""
+
+PRUNED = 0
+"""The version under which the copies hold what was pruned: statistics are these and all that the log holds."""
+
+_MARKED = 500  # rows of one IN (...)
+
+
+class Put(NamedTuple):
+    """A piece of state to be recorded: in place of what is, or joined to it."""
+
+    blob: bytes
+    join: MergeStates | None
+
+    def after(self, before: Put | None) -> Put:
+        """The two as one."""
+        return self if before is None or self.join is None else Put(self.join(before.blob, self.blob), before.join)
+
+
+class Standing(NamedTuple):
+    """By what a process knows whether others have changed what is remembered.
+
+    Attributes
+    ----------
+    version
+        The epoch's.
+    outcomes
+        How many are pending. Between two changes of the version they only become more.
+    orphans
+        How many outcomes wait for their decision, in the whole database.
+    """
+
+    version: int
+    outcomes: int
+    orphans: int
+
+
+def standing(connection: Connection, epoch_id: int) -> Standing:
+    """How things stand; cheap enough to ask several times a second."""
+    pending = select(func.count()).where(_is_pending(epoch_id)).scalar_subquery()
+    orphans = select(func.count()).select_from(orphan).scalar_subquery()
+    version, outcomes, waiting = connection.execute(
+        select(epoch.c.version, pending, orphans).where(epoch.c.id == epoch_id)
+    ).one()
+    return Standing(version, outcomes, waiting)
+
+
+def remember(connection: Connection, epoch_id: int, *, count: bool) -> StoredState:
+    """All that is remembered of an epoch, and of its router.
+
+    Parameters
+    ----------
+    epoch_id
+        The epoch.
+    count
+        Whether to count the decisions, which takes a while where there are millions; else the number of the latest
+        stands for it.
+
+    Raises
+    ------
+    IncompatibleStoreError
+        If the statistics of an arm or a piece of state are damaged.
+    """
+    made = select(func.count() if count else decision.c.ordinal + 1).where(decision.c.epoch_id == epoch_id)
+    if not count:
+        made = made.order_by(decision.c.id.desc()).limit(1)
+    router, heard, pruned, decisions = connection.execute(
+        select(epoch.c.router, epoch.c.heard, epoch.c.pruned, made.scalar_subquery()).where(epoch.c.id == epoch_id)
+    ).one()
+    rows = connection.execute(outcomes_with_decisions().where(_is_pending(epoch_id))).all()
+    return StoredState(
+        statistics={
+            row.arm: intact(row)
+            for row in connection.execute(select(statistics).where(statistics.c.epoch_id == epoch_id))
+        },
+        pending=list(events_of(rows).values()),
+        decisions=decisions + pruned if count else decisions or 0,
+        feedback=heard + len({row.decision_id for row in rows if not row.again}),
+        states={
+            row.name: _intact_state(row) for row in connection.execute(select(state).where(state.c.router == router))
+        },
+        tallies=tallies_of(connection, router),
+    )
+
+
+def fold_pending(
+    connection: Connection, epoch_id: int, fold: Fold, *, limit: int, expected: int | None, wait: bool
+) -> tuple[int, int] | None:
+    """Fold the oldest pending outcomes, at most ``limit``, into the statistics.
+
+    The statistics and the mark of what they hold change in one transaction, and both are read in it.
+
+    Parameters
+    ----------
+    epoch_id, fold, limit
+        What to fold, and how.
+    expected
+        The version that the epoch is thought to have; None: whichever.
+    wait
+        For another process that is folding.
+
+    Returns
+    -------
+    tuple or None
+        The version now, and how many outcomes were folded; None where another process is folding and this does not
+        wait, or where the version is another.
+
+    Raises
+    ------
+    IncompatibleStoreError
+        If the statistics of an arm are damaged.
+    """
+    version = lock(connection, epoch_id, wait=wait)
+    if version is None or expected not in (None, version):
+        return None
+    rows = connection.execute(outcomes_with_decisions().where(_is_pending(epoch_id)).limit(limit)).all()
+    if not rows:
+        return version, 0
+    version += 1
+    change(connection, epoch_id, version, fold, events_of(rows).values())
+    mark(connection, [row.id for row in rows if row.x is not None], version)
+    mark(connection, [row.id for row in rows if row.x is None], 0)
+    heard = len({row.decision_id for row in rows if not row.again})
+    connection.execute(update(epoch).where(epoch.c.id == epoch_id).values(version=version, heard=epoch.c.heard + heard))
+    if version % SNAPSHOT_FOLDS == 0:
+        take_snapshot(connection, epoch_id, version)
+    return version, len(rows)
+
+
+def lock(connection: Connection, epoch_id: int, *, wait: bool = True) -> int | None:
+    """Make this transaction the one that changes an epoch's statistics; its version, or None not to ``wait``."""
+    # key_share: who adds a decision refers to the epoch's row, and need not wait.
+    row = select(epoch.c.version).where(epoch.c.id == epoch_id).with_for_update(key_share=True, skip_locked=not wait)
+    return connection.scalar(row)
+
+
+def change(connection: Connection, epoch_id: int, version: int, fold: Fold, events: Iterable[Event]) -> None:
+    """Fold events into the statistics of their arms."""
+    for name, of_arm in by_arm(events).items():
+        key = (statistics.c.epoch_id == epoch_id) & (statistics.c.arm == name)
+        old = connection.execute(select(statistics).where(key)).first()
+        set_statistics(connection, epoch_id, version, name, fold(None if old is None else intact(old), of_arm))
+
+
+def by_arm(events: Iterable[Event]) -> dict[str, list[Event]]:
+    """The events of each arm."""
+    found: dict[str, list[Event]] = {}
+    for event in events:
+        found.setdefault(event.arm, []).append(event)
+    return found
+
+
+def set_statistics(connection: Connection, epoch_id: int, version: int, name: str, blob: bytes) -> None:
+    """Record the statistics of the arm of that name."""
+    new = {"version": version, "blob": blob, "crc32": zlib.crc32(blob)}
+    connection.execute(
+        insert(connection, statistics)
+        .values(epoch_id=epoch_id, arm=name, **new)
+        .on_conflict_do_update(index_elements=["epoch_id", "arm"], set_=new)
+    )
+
+
+def mark(connection: Connection, ids: Sequence[int], version: int) -> None:
+    """Mark outcomes as folded, row by row: elsewhere one with a lower id may be committed in between."""
+    for start in range(0, len(ids), _MARKED):
+        some = feedback.c.id.in_(ids[start : start + _MARKED])
+        connection.execute(update(feedback).where(some).values(folded_version=version))
+
+
+def take_snapshot(connection: Connection, epoch_id: int, version: int) -> None:
+    """Copy the statistics of an epoch, and let go of its oldest copy."""
+    columns = ["epoch_id", "version", "arm", "blob", "crc32", "taken_at"]
+    now = select(
+        statistics.c.epoch_id,
+        literal(version),
+        *(statistics.c[name] for name in ("arm", "blob", "crc32")),
+        literal(time.time()),
+    ).where(statistics.c.epoch_id == epoch_id)
+    connection.execute(insert(connection, snapshot).from_select(columns, now))
+    mine = (snapshot.c.epoch_id == epoch_id) & (snapshot.c.version > PRUNED)
+    kept = select(snapshot.c.version).where(mine).distinct().order_by(snapshot.c.version.desc())
+    oldest = connection.scalars(kept.limit(SNAPSHOTS)).all()[-1]
+    connection.execute(delete(snapshot).where(mine, snapshot.c.version < oldest))
+
+
+def put_states(connection: Connection, router: str, states: Mapping[str, Put]) -> None:
+    """Record pieces of a router's state by name."""
+    for name, (blob, join) in sorted(states.items()):
+        if join is not None:
+            # Of two that are the first at once, the other waits here for the one, and sees its row.
+            first = insert(connection, state).values(router=router, name=name, **_row(blob)).on_conflict_do_nothing()
+            if connection.scalar(first.returning(state.c.name)) is not None:
+                continue
+            mine = select(state).where(state.c.router == router, state.c.name == name)
+            blob = join(_intact_state(connection.execute(mine.with_for_update()).one()), blob)
+        new = _row(blob)
+        connection.execute(
+            insert(connection, state)
+            .values(router=router, name=name, **new)
+            .on_conflict_do_update(index_elements=["router", "name"], set_=new)
+        )
+
+
+def add_tallies(connection: Connection, router: str, tallies: Mapping[str, SharedTotal]) -> dict[str, SharedTotal]:
+    """Add to what is counted for budgets, each in its latest period alone; what all of them come to."""
+    for budget, added in sorted(tallies.items()):  # sorted: all processes lock the rows in one order
+        new = insert(connection, tally).values(router=router, budget=budget, **added._asdict())
+        later = new.excluded.period > tally.c.period
+        sums = {
+            name: case((later, new.excluded[name]), else_=tally.c[name] + new.excluded[name])
+            for name in ("requests", "spent", "balance")
+        }
+        connection.execute(
+            new.on_conflict_do_update(
+                index_elements=["router", "budget"],
+                set_={"period": new.excluded.period, **sums},
+                where=new.excluded.period >= tally.c.period,
+            )
+        )
+    return tallies_of(connection, router) if tallies else {}
+
+
+def tallies_of(connection: Connection, router: str) -> dict[str, SharedTotal]:
+    """What is counted for each budget of a router."""
+    rows = connection.execute(select(tally).where(tally.c.router == router))
+    return {row.budget: SharedTotal(*(getattr(row, name) for name in SharedTotal._fields)) for row in rows}
+
+
+def _row(blob: bytes) -> dict[str, Any]:
+    return {"blob": blob, "crc32": zlib.crc32(blob), "updated_at": time.time()}
+
+
+def intact(row: Row[Any]) -> bytes:
+    """The blob of a row of statistics or of a snapshot.
+
+    Raises
+    ------
+    IncompatibleStoreError
+        If its checksum differs.
+    """
+    blob: bytes = row.blob
+    if zlib.crc32(blob) != row.crc32:
+        raise IncompatibleStoreError(
+            f"the statistics of arm {row.arm!r} are damaged (checksum); have them learned again from the log with "
+            f"banditroute db rebuild, or restore a backup of the database"
+        )
+    return blob
+
+
+def _intact_state(row: Row[Any]) -> bytes:
+    blob: bytes = row.blob
+    if zlib.crc32(blob) != row.crc32:
+        raise IncompatibleStoreError(
+            f"the state {row.name!r} of router {row.router!r} is damaged (checksum); restore a backup of the database, "
+            f"or delete that row of {state.name} to begin it anew"
+        )
+    return blob
+
+
+def _is_pending(epoch_id: int) -> Any:
+    return (feedback.c.epoch_id == epoch_id) & feedback.c.folded_version.is_(None)

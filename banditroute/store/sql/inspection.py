@@ -1,0 +1,93 @@
+"""What is in a database, in figures."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, func, select
+
+from banditroute.core.shared_total import SharedTotal
+from banditroute.store.sql import folding
+from banditroute.store.sql.database import Database
+from banditroute.store.sql.schema import arm, decision, epoch, feedback, snapshot, state, statistics
+
+
+class Epoch(NamedTuple):
+    """What is recorded of an epoch, and of its router.
+
+    Attributes
+    ----------
+    figures
+        By name, as in ``EpochRecord``.
+    oldest
+        When the oldest of what is pending was received, None where nothing is.
+    arms
+        The router's, by name, with whether it can choose them now.
+    statistics
+        Of the arms.
+    states
+        The router's, by name.
+    tallies
+        What all processes have counted, by budget.
+    """
+
+    figures: dict[str, Any]
+    oldest: float | None
+    arms: dict[str, bool]
+    statistics: dict[str, bytes]
+    states: dict[str, bytes]
+    tallies: dict[str, SharedTotal]
+
+
+def epoch_ids(connection: Connection, router: str | None) -> list[int]:
+    """Of one router, or of all."""
+    ids = select(epoch.c.id).order_by(epoch.c.id)
+    return list(connection.scalars(ids if router is None else ids.where(epoch.c.router == router)))
+
+
+def statistics_of(connection: Connection, epoch_id: int) -> dict[str, bytes]:
+    """The blobs of an epoch by arm."""
+    rows = connection.execute(select(statistics).where(statistics.c.epoch_id == epoch_id).order_by(statistics.c.arm))
+    return {row.arm: folding.intact(row) for row in rows}
+
+
+def epochs(connection: Connection, router: str | None) -> Iterator[Epoch]:
+    """What is recorded of each epoch, of one router or of all."""
+    for id in epoch_ids(connection, router):
+        row = connection.execute(select(epoch).where(epoch.c.id == id)).one()
+        mine = feedback.c.epoch_id == id
+        pending, oldest = connection.execute(
+            select(func.count(), func.min(feedback.c.received_at)).where(mine, feedback.c.folded_version.is_(None))
+        ).one()
+        copies = select(snapshot.c.version).where(snapshot.c.epoch_id == id, snapshot.c.version > folding.PRUNED)
+        spend = select(func.sum(feedback.c.value)).where(mine, feedback.c.objective == "cost_usd")
+        states = select(state).where(state.c.router == row.router).order_by(state.c.name)
+        yield Epoch(
+            figures={
+                **{name: getattr(row, name) for name in ("id", "router", "features_version", "dimension", "version")},
+                "decisions": connection.scalar(select(func.count()).where(decision.c.epoch_id == id)),
+                "pruned": row.pruned,
+                "answered": row.heard,
+                "pending": pending,
+                "spend_usd": connection.scalar(spend) or 0.0,
+                "snapshots": tuple(sorted(set(connection.scalars(copies)))),
+            },
+            oldest=oldest,
+            arms={each.name: each.active for each in connection.execute(select(arm).where(arm.c.router == row.router))},
+            statistics=statistics_of(connection, id),
+            states={each.name: each.blob for each in connection.execute(states)},
+            tallies=folding.tallies_of(connection, row.router),
+        )
+
+
+def damage(connection: Connection, database: Database) -> list[str]:
+    """What is damaged, in words."""
+    found = database.damage(connection)
+    for table in (statistics, snapshot, state):
+        for row in connection.execute(select(table)):
+            if zlib.crc32(row.blob) != row.crc32:
+                key = ", ".join(f"{column.name} {getattr(row, column.name)!r}" for column in table.primary_key)
+                found.append(f"{table.name}: the blob of {key} is damaged (checksum)")
+    return found

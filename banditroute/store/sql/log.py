@@ -1,0 +1,363 @@
+"""The log in SQL: epochs, decisions and feedback.
+
+Every function works inside the transaction of the connection that it is given.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from typing import Any, NamedTuple
+
+import numpy as np
+from sqlalchemy import BindParameter, Connection, Row, bindparam, delete, exists, select, union_all, update
+
+from banditroute.core.arm import Arm
+from banditroute.core.arrays import Vector
+from banditroute.core.decision import Decision
+from banditroute.core.feedback import Feedback
+from banditroute.core.preference import Preference
+from banditroute.errors import ConflictingFeedbackError, UnknownDecisionError
+from banditroute.store.base import Event, Served
+from banditroute.store.outcomes import PAGING, new_outcomes, reported
+from banditroute.store.sql.database import INSERT, insert
+from banditroute.store.sql.schema import arm, decision, epoch, feedback, orphan
+
+ORPHAN_SECONDS = 60.0
+"""Feedback this much younger or older than its decision's id may have come before the decision could be seen."""
+
+_KEPT_SECONDS = 600.0  # how long it is kept for that decision: longer than another process waits for a locked database
+_MOST_PARAMETERS = 500  # of one IN (...): well below what any database allows
+_logger = logging.getLogger("banditroute.store")
+
+
+class Made(NamedTuple):
+    """What feedback must know of its decision."""
+
+    epoch_id: int
+    arm: str
+    x: Vector | None
+    decided_at: float
+    ordinal: int
+    reserved: Mapping[str, tuple[float, ...]]
+
+
+class Added(NamedTuple):
+    """What became of some feedback.
+
+    Attributes
+    ----------
+    results
+        For each part what there is to learn, or None for nothing, or what keeps the part from being recorded.
+    outcomes
+        How many outcomes are pending now that were not before, in the epoch that learns.
+    """
+
+    results: list[Event | Exception | None]
+    outcomes: int
+
+
+# Statements that are executed for every decision or feedback are built once: that takes longer than executing them.
+_IDS: BindParameter[Any] = bindparam("ids", expanding=True)
+_MADE = select(*(decision.c[name] for name in ("id", *Made._fields))).where(decision.c.id.in_(_IDS))
+_RECORDED = union_all(
+    *(
+        select(table.c.decision_id, table.c.objective, table.c.value).where(table.c.decision_id.in_(_IDS))
+        for table in (feedback, orphan)
+    )
+)
+_ADD_DECISIONS = {
+    dialect: add(decision).on_conflict_do_nothing(index_elements=["id"]) for dialect, add in INSERT.items()
+}
+_ADD_FEEDBACK = {table.name: table.insert() for table in (feedback, orphan)}
+
+
+def epoch_of(connection: Connection, *, router: str, features_version: str, dimension: int) -> int:
+    """The id of an epoch, which is begun if it is new; fails where the database cannot be written."""
+    key = {"router": router, "features_version": features_version, "dimension": dimension}
+    begin = insert(connection, epoch).values(version=0, **key)
+    # The update changes nothing: it returns the row, and it is a write, which a read-only file refuses.
+    found = begin.on_conflict_do_update(index_elements=list(key), set_={"router": router}).returning(epoch.c.id)
+    return int(connection.execute(found).scalar_one())
+
+
+def set_arms(connection: Connection, router: str, arms: Sequence[Arm]) -> None:
+    """Record what a router can choose now; arms that it could choose before stay, and are not active."""
+    for each in sorted(arms, key=lambda one: one.name):  # sorted: processes that begin at once lock in one order
+        now = {
+            "active": True,
+            "input_usd_per_million_tokens": each.input_usd_per_million_tokens,
+            "output_usd_per_million_tokens": each.output_usd_per_million_tokens,
+        }
+        connection.execute(
+            insert(connection, arm)
+            .values(router=router, name=each.name, **now)
+            .on_conflict_do_update(index_elements=["router", "name"], set_=now)
+        )
+    gone = arm.c.name.not_in([each.name for each in arms]) & arm.c.active
+    connection.execute(update(arm).where(arm.c.router == router, gone).values(active=False))
+
+
+def try_writing(connection: Connection, epoch_id: int) -> None:
+    """Write without changing anything; fails where the database cannot be written."""
+    connection.execute(update(epoch).where(epoch.c.id == epoch_id).values(version=epoch.c.version))
+
+
+def add_decisions(connection: Connection, epoch_id: int, made: Iterable[tuple[Decision, str | None]]) -> None:
+    """Add decisions, each with its prompt or None; one that is there already is passed over."""
+    rows = [
+        {
+            "id": each.id,
+            "epoch_id": epoch_id,
+            "decided_at": each.decided_at,
+            "arm": each.arm,
+            "propensity": each.propensity,
+            "reason": _clean(each.reason),
+            "policy": _clean(each.policy),
+            "preference": json.dumps(dict(each.preference)),
+            "arms": json.dumps(each.arms),
+            "probabilities": _bytes(each.probabilities),
+            "x": None if each.x is None else _bytes(each.x),
+            "session": _clean(each.session),
+            "tags": json.dumps(each.tags),
+            "input_tokens": each.input_tokens,
+            "prompt": _clean(prompt),
+            "ordinal": each.ordinal,
+            "reserved": json.dumps(dict(each.reserved)) if each.reserved else None,
+        }
+        for each, prompt in made
+    ]
+    if rows:
+        connection.execute(_ADD_DECISIONS[connection.dialect.name], rows)
+
+
+def add_feedback(connection: Connection, epoch_id: int, parts: Sequence[Feedback], recent: Mapping[str, Made]) -> Added:
+    """Add the parts that can be added, each entirely or not at all.
+
+    A part whose decision is not there, and so young that it may yet come from another process, is kept as an orphan.
+
+    Parameters
+    ----------
+    epoch_id
+        The epoch that learns.
+    parts
+        Feedback in the order of its arrival.
+    recent
+        Decisions by id that need not be read back.
+    """
+    if not parts:
+        return Added([], 0)
+    ids = {part.decision_id for part in parts if _is_id(part.decision_id)}
+    made = _made(connection, ids, recent)
+    recorded = _recorded(connection, ids)
+    rows: dict[str, list[dict[str, Any]]] = {feedback.name: [], orphan.name: []}
+    results: list[Event | Exception | None] = []
+    more: dict[str, Any]
+    for part in parts:
+        about = made.get(part.decision_id)
+        try:
+            if about is None:
+                _check_orphan(part)
+            known = recorded[part.decision_id]
+            new = new_outcomes(part, known)
+        except (UnknownDecisionError, ConflictingFeedbackError) as error:
+            results.append(error)
+            continue
+        results.append(_event(about, new, known=known) if about and about.epoch_id == epoch_id else None)
+        known.update(new)
+        if about is None:
+            where, more = orphan, {"kept_at": time.time()}
+        else:
+            where, more = feedback, {"epoch_id": about.epoch_id, "folded_version": 0 if PAGING in new else None}
+        rows[where.name] += [
+            {
+                "decision_id": part.decision_id,
+                "objective": objective,
+                "value": value,
+                "received_at": part.received_at,
+                "source": part.source,
+                **more,
+            }
+            for objective, value in new.items()
+        ]
+    for table in (feedback, orphan):
+        if rows[table.name]:
+            connection.execute(_ADD_FEEDBACK[table.name], rows[table.name])
+    pending = [row for row in rows[feedback.name] if row["epoch_id"] == epoch_id and row["folded_version"] is None]
+    return Added(results, len(pending))
+
+
+def find(connection: Connection, decision_id: str) -> Served:
+    """What is recorded of a decision; raises UnknownDecisionError if there is none of that id."""
+    row = (
+        connection.execute(select(decision).where(decision.c.id == decision_id)).first()
+        if _is_id(decision_id)
+        else None
+    )
+    if row is None:
+        raise UnknownDecisionError(
+            f"no decision {decision_id!r} is held; check the id, that this is the database of the router that decided, "
+            f"and that the decision is not older than what the database keeps"
+        )
+    return Served(
+        arm=row.arm,
+        arms=tuple(json.loads(row.arms)),
+        x=None if row.x is None else _vector(row.x),
+        preference=Preference(**json.loads(row.preference)),
+        session=row.session,
+        tags=tuple(json.loads(row.tags)),
+        input_tokens=row.input_tokens,
+    )
+
+
+def find_session(connection: Connection, epoch_id: int, session: str) -> list[str]:
+    """Ids of the decisions of a session in an epoch, in the order of their ids."""
+    mine = (decision.c.epoch_id == epoch_id) & (decision.c.session == _clean(session))
+    return list(connection.scalars(select(decision.c.id).where(mine).order_by(decision.c.id)))
+
+
+def match_orphans(connection: Connection) -> None:
+    """Make pending what came before its decision could be seen; what waited too long for one is dropped and told."""
+    found = exists().where(decision.c.id == orphan.c.decision_id)
+    claimed = connection.execute(delete(orphan).where(found).returning(orphan)).all()
+    epochs: dict[str, int] = {}
+    for few in _chunks({row.decision_id for row in claimed}):
+        named = select(decision.c.id, decision.c.epoch_id).where(decision.c.id.in_(few))
+        epochs.update((row.id, row.epoch_id) for row in connection.execute(named))
+    rows = [
+        {
+            "decision_id": row.decision_id,
+            "objective": row.objective,
+            "value": row.value,
+            "received_at": row.received_at,
+            "source": row.source,
+            "epoch_id": epochs[row.decision_id],
+        }
+        for row in claimed
+    ]
+    if rows:
+        # It may be there already: reported again to a process that saw the decision.
+        connection.execute(insert(connection, feedback).on_conflict_do_nothing(), rows)
+    late = orphan.c.kept_at < time.time() - _KEPT_SECONDS
+    dropped = set(connection.execute(delete(orphan).where(late).returning(orphan.c.decision_id)).scalars())
+    if dropped:
+        _logger.error(
+            "feedback for %d decisions that never appeared is dropped, among them %s", len(dropped), min(dropped)
+        )
+
+
+def events_of(rows: Iterable[Row[Any]]) -> dict[str, Event]:
+    """By decision, what is to be learned from rows of :func:`outcomes_with_decisions`; none without a context."""
+    by_decision: dict[str, list[Row[Any]]] = {}
+    for row in rows:
+        if row.x is not None:
+            by_decision.setdefault(row.decision_id, []).append(row)
+    return {
+        id: Event(
+            arm=part[0].arm,
+            x=_vector(part[0].x),
+            values={row.objective: row.value for row in part},
+            decided_at=part[0].decided_at,
+            ordinal=part[0].ordinal,
+            first=not part[0].again,
+        )
+        for id, part in by_decision.items()
+    }
+
+
+def outcomes_with_decisions() -> Any:
+    """A SELECT of feedback in the order of its arrival, each with what is to be known of its decision."""
+    other = feedback.alias()
+    again = exists().where(
+        other.c.decision_id == feedback.c.decision_id, other.c.folded_version.is_not(None), other.c.objective != PAGING
+    )
+    return (
+        select(
+            feedback,
+            *(decision.c[name] for name in ("arm", "x", "decided_at", "ordinal")),
+            again.label("again"),  # whether an outcome of the decision was folded before
+        )
+        .join(decision, decision.c.id == feedback.c.decision_id)
+        .order_by(feedback.c.id)
+    )
+
+
+def _event(about: Made, values: Mapping[str, float], *, known: Mapping[str, float]) -> Event | None:
+    values, known = reported(values), reported(known)
+    if about.x is None or not values:
+        return None
+    return Event(
+        arm=about.arm,
+        x=about.x,
+        values=values,
+        decided_at=about.decided_at,
+        ordinal=about.ordinal,
+        first=not known,
+        reserved=about.reserved,
+        known=tuple(known),
+    )
+
+
+def _made(connection: Connection, ids: Iterable[str], recent: Mapping[str, Made]) -> dict[str, Made]:
+    made = {id: recent[id] for id in ids if id in recent}
+    for few in _chunks(id for id in ids if id not in made):
+        for row in connection.execute(_MADE, {"ids": few}):
+            x = None if row.x is None else _vector(row.x)
+            reserved = {budget: tuple(parts) for budget, parts in json.loads(row.reserved or "{}").items()}
+            made[row.id] = Made(row.epoch_id, row.arm, x, row.decided_at, row.ordinal, reserved)
+    return made
+
+
+def _recorded(connection: Connection, ids: Iterable[str]) -> dict[str, dict[str, float]]:
+    recorded: dict[str, dict[str, float]] = {id: {} for id in ids}
+    for few in _chunks(recorded):
+        for row in connection.execute(_RECORDED, {"ids": few}):
+            recorded[row.decision_id][row.objective] = row.value
+    return recorded
+
+
+def _check_orphan(part: Feedback) -> None:
+    """Refuse an unknown id unless a router may have given it just now: its first 12 digits are its time.
+
+    What paging took is noted where the decision was made, so that it never comes before it.
+    """
+    ago = ""
+    if _is_id(part.decision_id) and len(part.decision_id) == 32 and PAGING not in part.values:
+        with suppress(ValueError):
+            age = part.received_at - int(part.decision_id[:12], 16) / 1000.0
+            if abs(age) <= ORPHAN_SECONDS:
+                return
+            ago = f", by its id of {age / 86_400.0:.3g} days ago,"
+    raise UnknownDecisionError(
+        f"no decision {part.decision_id!r}{ago} is held; check the id, that this is the database of the router that "
+        f"decided, and that the decision is not older than what the database keeps"
+    )
+
+
+def _is_id(id: object) -> bool:
+    # What a driver cannot encode would fail the statement, and with it the others' feedback.
+    return isinstance(id, str) and id.isascii() and id.isalnum()
+
+
+def _chunks(ids: Iterable[str]) -> Iterator[list[str]]:
+    listed = list(ids)
+    for start in range(0, len(listed), _MOST_PARAMETERS):
+        yield listed[start : start + _MOST_PARAMETERS]
+
+
+def _clean(text: str | None) -> str | None:
+    """``text`` as every database can hold it: NUL and lone surrogates replaced."""
+    if text is None:
+        return None
+    return text.encode("utf-8", "replace").decode("utf-8").replace("\x00", "\ufffd")
+
+
+def _bytes(vector: Vector) -> bytes:
+    return np.ascontiguousarray(vector, dtype="<f8").tobytes()
+
+
+def _vector(stored: bytes) -> Vector:
+    return np.frombuffer(stored, dtype="<f8").astype(np.float64, copy=False)

@@ -1,0 +1,121 @@
+"""PostgreSQL: a server that the processes of many machines share."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import Connection, create_engine, event, text
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingError
+from sqlalchemy.pool import NullPool
+
+from banditroute.core.optional_imports import optional
+from banditroute.errors import StoreError
+from banditroute.store.sql.database import Database
+from banditroute.store.sql.schema import REVISION, VERSION_TABLE
+
+_CONNECT_SECONDS = 10
+_PASSES = {
+    "40001",  # serialization failure
+    "40P01",  # deadlock
+    "23505",  # another process has recorded the same outcome meanwhile: it is seen when tried again
+    "23503",  # another process has erased the decision meanwhile
+}
+
+
+class PostgreSQL(Database):
+    """A PostgreSQL database, through psycopg 3."""
+
+    def __init__(self, address: URL, *, relaxed: bool) -> None:
+        optional("psycopg", extra="postgresql")
+        if "connect_timeout" not in address.query:
+            address = address.update_query_dict({"connect_timeout": str(_CONNECT_SECONDS)})
+        engine = create_engine(address, poolclass=NullPool, isolation_level="READ COMMITTED")
+        super().__init__(engine, address.render_as_string(hide_password=True).split("?")[0])
+        # Where the server is set up for more than its own disk, that stays.
+        commit = "'off'" if relaxed else "replace(current_setting('synchronous_commit'), 'off', 'on')"
+
+        @event.listens_for(engine, "connect")
+        def settle(connection: Any, record: object) -> None:
+            connection.execute(f"SELECT set_config('synchronous_commit', {commit}, false)")
+            connection.commit()
+
+    @contextmanager
+    def reading(self, connection: Connection) -> Iterator[None]:
+        """A transaction that reads the state of one moment, and keeps nobody from writing."""
+        with self.explained():
+            connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+            with connection.begin():
+                yield
+            connection.execution_options(isolation_level="READ COMMITTED", postgresql_readonly=False)
+
+    def revision(self, connection: Connection) -> str | None:
+        """The revision of the schema; other applications may have tables beside it."""
+        if connection.scalar(text("SELECT to_regclass(:name)"), {"name": VERSION_TABLE}) is None:
+            return None
+        found = connection.scalar(text(f"SELECT version_num FROM {VERSION_TABLE}"))
+        return None if found is None else str(found)
+
+    def prepare(self) -> None:
+        """Make sure that the schema is this version's; a server's is upgraded by command, not in passing."""
+        with self.explained(), self.engine.connect() as connection, self.reading(connection):
+            found = self.revision(connection)
+        if found == REVISION:
+            return
+        from banditroute.store.sql import migrations
+
+        if found is not None and not migrations.knows(found):
+            raise self._newer(found)
+        there = "no tables of banditroute" if found is None else f"the older schema {found!r}"
+        raise StoreError(f"{self.name} has {there}; run once: banditroute db upgrade {self.name}")
+
+    def upgrade(self) -> None:
+        """Bring the schema to this version's, all or nothing; processes that do so at once wait for each other."""
+        with self.explained(), self.engine.connect() as connection, self.writing(connection):
+            turn = {"key": zlib.crc32(VERSION_TABLE.encode())}
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), turn)
+            self._migrate(connection)
+
+    def damage(self, connection: Connection) -> list[str]:
+        """Nothing: a server checks its pages itself."""
+        return []
+
+    def blames_data(self, error: Exception) -> bool:
+        """Whether a statement failed for the values it was given."""
+        if isinstance(error, ProgrammingError):
+            return _state(error) is None  # the driver's own: a value that it cannot send
+        if isinstance(error, DBAPIError):
+            return isinstance(error, DataError | IntegrityError)
+        return not isinstance(error, StoreError) and type(error).__module__.partition(".")[0] != "psycopg"
+
+    def passes(self, error: Exception) -> bool:
+        """Whether another process was in the way, or the connection was cut."""
+        return isinstance(error, DBAPIError) and (error.connection_invalidated or _state(error) in _PASSES)
+
+    def explain(self, error: Exception) -> StoreError | None:
+        """What PostgreSQL or its driver raised, with a remedy."""
+        cause = getattr(error, "orig", error)
+        if type(cause).__module__.partition(".")[0] != "psycopg":
+            return None
+        state = _state(error) or "08"
+        remedy = _REMEDIES.get(state) or _REMEDIES.get(state[:2], "see what the server says, and try again")
+        return StoreError(f"{self.name}: {str(cause).strip()}; {remedy}")
+
+
+def _state(error: Exception) -> str | None:
+    return getattr(getattr(error, "orig", error), "sqlstate", None)
+
+
+_REMEDIES = {  # by SQLSTATE, or its class
+    "08": "check the address, and that the server runs and can be reached",
+    "28": "check user and password",
+    "3D": "make the database first: createdb",
+    "42501": "grant this user what it needs on the tables of banditroute",
+    "42": "the tables are not as this version made them: run banditroute db verify",
+    "53": "the server is short of disk, memory or connections: see to that",
+    "57": "the server is stopping or starting: try again",
+    "55": "another process holds a lock for too long: end its transaction",
+}

@@ -1,0 +1,135 @@
+"""What is too old to keep, and how it is handed on: decisions with their outcomes, as Parquet."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from sqlalchemy import Connection, exists, select
+
+from banditroute.store.outcomes import PAGING
+from banditroute.store.sql.schema import decision, epoch, feedback
+
+if TYPE_CHECKING:
+    import pyarrow
+
+_AT_ONCE = 1000
+
+
+def old_decisions(connection: Connection, epoch_id: int, *, before: float, answered: bool, limit: int) -> list[str]:
+    """Ids of decisions made before a time, the oldest first.
+
+    Parameters
+    ----------
+    epoch_id
+        Their epoch.
+    before
+        Unix time in seconds.
+    answered
+        Those with feedback, all of it folded; or those without any.
+    limit
+        How many at most.
+    """
+    told = exists().where(feedback.c.decision_id == decision.c.id, feedback.c.objective != PAGING)
+    wanted = told & ~told.where(feedback.c.folded_version.is_(None)) if answered else ~told
+    ids = select(decision.c.id).where(
+        decision.c.epoch_id == epoch_id,
+        decision.c.id < f"{max(int(before * 1000.0), 0):012x}",  # ids begin with their time
+        wanted,
+    )
+    return list(connection.scalars(ids.order_by(decision.c.id).limit(limit)))
+
+
+def all_decisions(connection: Connection, router: str | None) -> Iterator[list[str]]:
+    """Ids of all decisions, of one router or of all, some at a time."""
+    last = ""
+    while True:
+        ids = select(decision.c.id).where(decision.c.id > last)
+        if router is not None:
+            ids = ids.join(epoch, epoch.c.id == decision.c.epoch_id).where(epoch.c.router == router)
+        some = list(connection.scalars(ids.order_by(decision.c.id).limit(_AT_ONCE)))
+        if not some:
+            return
+        last = some[-1]
+        yield some
+
+
+def records(connection: Connection, ids: Sequence[str]) -> pyarrow.Table:
+    """Decisions with their outcomes, in the columns of :func:`log_schema`."""
+    import pyarrow
+
+    outcomes: dict[str, list[tuple[str, float]]] = {}
+    for start in range(0, len(ids), _AT_ONCE):
+        held = select(feedback).where(feedback.c.decision_id.in_(ids[start : start + _AT_ONCE]))
+        for row in connection.execute(held.order_by(feedback.c.id)):
+            outcomes.setdefault(row.decision_id, []).append((row.objective, row.value))
+    rows = []
+    for start in range(0, len(ids), _AT_ONCE):
+        made = select(decision, epoch.c.router, epoch.c.features_version).join(epoch)
+        for row in connection.execute(made.where(decision.c.id.in_(ids[start : start + _AT_ONCE]))):
+            rows.append(_record(row, outcomes.get(row.id, [])))
+    rows.sort(key=lambda record: str(record["id"]))
+    return pyarrow.Table.from_pylist(rows, schema=log_schema())
+
+
+def log_schema() -> pyarrow.Schema:
+    """The columns of a log: one row for each decision."""
+    import pyarrow
+
+    text, number, numbers = pyarrow.string(), pyarrow.float64(), pyarrow.list_(pyarrow.float64())
+    return pyarrow.schema(
+        {
+            "id": text,
+            "router": text,
+            "features_version": text,
+            "decided_at": number,
+            "ordinal": pyarrow.int64(),
+            "arm": text,
+            "propensity": number,
+            "reason": text,
+            "policy": text,
+            "preference": pyarrow.map_(text, number),
+            "arms": pyarrow.list_(text),
+            "probabilities": numbers,
+            "x": numbers,
+            "session": text,
+            "tags": pyarrow.list_(text),
+            "input_tokens": pyarrow.int64(),
+            "prompt": text,
+            "outcomes": pyarrow.map_(text, number),
+        }
+    )
+
+
+def write_durably(table: pyarrow.Table, path: Path) -> None:
+    """Write a Parquet file that is there whole, and on disk, or not at all."""
+    import pyarrow.parquet
+
+    part = path.with_suffix(".part")
+    with part.open("wb") as file:
+        pyarrow.parquet.write_table(table, file)
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(path)
+    if os.name != "nt":  # the name, too, must be on disk
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+def _record(row: Any, outcomes: Sequence[tuple[str, float]]) -> dict[str, Any]:
+    return {
+        **{name: getattr(row, name) for name in log_schema().names if name != "outcomes"},
+        "preference": list(json.loads(row.preference).items()),
+        "arms": json.loads(row.arms),
+        "probabilities": np.frombuffer(row.probabilities, "<f8"),
+        "x": None if row.x is None else np.frombuffer(row.x, "<f8"),
+        "tags": json.loads(row.tags),
+        "outcomes": list(outcomes),
+    }

@@ -1,0 +1,205 @@
+"""A store that survives the process: a SQLite file, or a PostgreSQL server."""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
+
+from banditroute.core.arm import Arm
+from banditroute.core.decision import Decision
+from banditroute.core.feedback import Feedback
+from banditroute.core.shared_total import SharedTotal
+from banditroute.core.validation import label, number
+from banditroute.errors import InvalidConfigurationError, StoreError
+from banditroute.store.base import Fold, Learn, MergeStates, Served, StoredState, TotalCallback
+from banditroute.store.outcomes import CLOSED
+
+if TYPE_CHECKING:
+    from banditroute.store.sql.writer import Writer
+
+
+Durability: TypeAlias = Literal["feedback", "all", "relaxed"]
+"""What must be on disk before a call returns."""
+
+
+class SQLStore:
+    """Keeps decisions, feedback and what was learned in a database that many processes may share.
+
+    Decisions are written behind, in groups; a decision is on disk about ``linger_seconds`` after it was
+    made. Feedback is on disk when its ticket is done. Each process uses a store of its own; what one learns, the
+    others know within about half a second.
+
+    Prompts are stored only where they are given. Contexts are stored, and text can be guessed from some of them: guard
+    the database as you guard the prompts.
+
+    Parameters
+    ----------
+    url
+        A SQLAlchemy URL. ``"sqlite:///relative/path.db"`` or ``"sqlite:////absolute/path.db"``: a file on a local disk,
+        for the processes of one machine. It is made if it does not exist, its directory is not; an older schema is
+        upgraded. ``?timeout=5`` waits at most 5 seconds for another process that writes, 30 by default.
+        ``"postgresql://user:password@host/database"``: a server, for many machines (extra ``postgresql``); its tables
+        are made and upgraded by ``banditroute db upgrade``.
+    durability
+        ``"feedback"``: feedback is on disk before it is acknowledged, decisions soon after they were made. ``"all"``:
+        ``add_decision``, too, returns when the decision is on disk, or ``trouble`` says why it cannot be.
+        ``"relaxed"``: feedback is given to the database before it is acknowledged, which brings it to the disk later.
+    linger_seconds
+        How long a decision may wait for others to be written with, 0 to 60.
+
+    Raises
+    ------
+    InvalidConfigurationError
+        For a URL that names no database of these, and for another ``durability`` or ``linger_seconds``.
+    MissingDependencyError
+        If the database's driver is not installed.
+
+    Notes
+    -----
+    Feedback that several threads give at once shares a transaction, and so the wait for the disk. Statistics
+    are folded in the transaction that marks what they hold, so each outcome is folded once, crash or not.
+
+    Examples
+    --------
+    >>> import tempfile, pathlib
+    >>> directory = tempfile.TemporaryDirectory()
+    >>> store = SQLStore(f"sqlite:///{pathlib.Path(directory.name) / 'routes.db'}")
+    >>> memory = store.open(router="docs", arms=(), features_version="1", dimension=2, fold=lambda blob, events: b"")
+    >>> memory.decisions
+    0
+    >>> store.close()
+    >>> directory.cleanup()
+    """
+
+    def __init__(self, url: str, *, durability: Durability = "feedback", linger_seconds: float = 0.05) -> None:
+        from banditroute.store.sql import database
+
+        if durability not in get_args(Durability):
+            raise InvalidConfigurationError(
+                f"SQLStore(durability={durability!r}): choose one of {', '.join(get_args(Durability))}"
+            )
+        self._durability = durability
+        self._database = database.database_at(database.parse(url), relaxed=durability == "relaxed")
+        self._linger_seconds = number(
+            linger_seconds, name="linger_seconds", low=0.0, high=60.0, error=InvalidConfigurationError
+        )
+        self._lock = threading.Lock()
+        self._writer: Writer | None = None
+        self._stop: weakref.finalize[..., SQLStore] | None = None
+
+    @property
+    def trouble(self) -> str | None:
+        """What keeps decisions from being recorded just now, in words; None while all is well."""
+        writer = self._writer
+        return CLOSED if writer is None else writer.trouble
+
+    @property
+    def dropped(self) -> int:
+        """How many decisions were lost since the store was opened, because they could not be written."""
+        writer = self._writer
+        return 0 if writer is None else writer.dropped
+
+    def open(
+        self, *, router: str, arms: Sequence[Arm], features_version: str, dimension: int, fold: Fold
+    ) -> StoredState:
+        """Begin to serve a router; see :class:`~banditroute.store.base.Store`."""
+        from banditroute.store.sql.session import Session
+        from banditroute.store.sql.writer import Writer
+
+        with self._lock:
+            if self._writer is not None:
+                raise StoreError(
+                    f"this SQLStore serves a router already; give router {router!r} a store of its own (it "
+                    f"may have the same URL), or close the first router"
+                )
+            self._database.prepare()
+            ledger = Session(
+                self._database, router=router, features_version=features_version, dimension=dimension, fold=fold
+            )
+            try:
+                memory = ledger.begin(arms)
+            finally:
+                ledger.close()  # a connection belongs to the thread that opened it
+            self._writer = Writer(
+                self._database, ledger, linger_seconds=self._linger_seconds, wait=self._durability == "all"
+            )
+            # Called by close(), or else when the store is collected, or else when the interpreter ends.
+            self._stop = weakref.finalize(self, self._writer.stop)
+            return memory
+
+    def set_arms(self, arms: Sequence[Arm]) -> None:
+        """Queue the router's arms for writing; see :class:`~banditroute.store.base.Store`."""
+        writer = self._writer
+        if writer is not None:
+            writer.set_arms(arms)
+
+    def follow(self, follow: Callable[[StoredState], None]) -> None:
+        """Tell of what other processes add; see :class:`~banditroute.store.base.Store`."""
+        writer = self._writer
+        if writer is not None:
+            writer.follow(follow)
+
+    def add_decision(self, decision: Decision, prompt: str | None = None) -> None:
+        """Queue a decision for writing, or write it; see :class:`~banditroute.store.base.Store`."""
+        writer = self._writer
+        if writer is not None:
+            writer.add_decision(decision, prompt)
+
+    def find(self, decision_id: str) -> Served:
+        """What is recorded of a decision; see :class:`~banditroute.store.base.Store`."""
+        writer = self._writer
+        if writer is None:
+            raise StoreError(CLOSED)
+        return writer.find(decision_id)
+
+    def find_session(self, session: str) -> list[str]:
+        """Ids of the decisions of a session; see :class:`~banditroute.store.base.Store`."""
+        writer = self._writer
+        if writer is None:
+            raise StoreError(CLOSED)
+        return writer.find_session(session)
+
+    def add_feedback(self, feedback: Feedback, learn: Learn) -> Future[None]:
+        """Record feedback, then learn from it; see :class:`~banditroute.store.base.Store`."""
+        writer = self._writer
+        if writer is None:
+            ticket: Future[None] = Future()
+            ticket.set_exception(StoreError(CLOSED))
+            return ticket
+        return writer.add_feedback(feedback, learn)
+
+    def put_state(self, name: str, blob: bytes, join: MergeStates | None = None) -> None:
+        """Queue a piece of state for writing; see :class:`~banditroute.store.base.Store`."""
+        writer = self._writer
+        if writer is not None:
+            writer.put_state(label(name, name="put_state(name)", error=InvalidConfigurationError), blob, join)
+
+    def add_tally(self, budget: str, tally: SharedTotal, told: TotalCallback) -> None:
+        """Queue what is counted for a budget; see :class:`~banditroute.store.base.Store`."""
+        writer = self._writer
+        if writer is not None:
+            writer.add_tally(budget, tally, told)
+
+    def flush(self) -> None:
+        """Return when all that was given so far is on disk; raises StoreError if it cannot be."""
+        writer = self._writer
+        if writer is not None:
+            writer.flush()
+
+    def close(self) -> None:
+        """Write and fold what is left, and let go of the file; closing twice is harmless.
+
+        Raises
+        ------
+        StoreError
+            If decisions could not be written; the store is closed all the same.
+        """
+        with self._lock:
+            if self._stop is not None:
+                try:
+                    self._stop()
+                finally:
+                    self._writer = self._stop = None

@@ -1,0 +1,110 @@
+"""Numbers and labels from outside: what passes, and the words for what does not."""
+
+import math
+from decimal import Decimal
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from banditroute.core.validation import label, number, whole
+from banditroute.errors import BanditRouteError, InvalidFeedbackError, InvalidInputError
+
+
+@pytest.mark.parametrize(
+    "value", [1, 1.0, np.float64(1), np.float32(1), np.float16(1), np.int64(1), np.uint8(1), Fraction(1)], ids=type
+)
+def test_every_kind_of_real_number_becomes_a_plain_float(value):
+    assert number(value, name="n") == 1.0
+    assert type(number(value, name="n")) is float
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (True, r"^n is True \(bool\); give a number: float\(...\) if you mean 0 or 1$"),
+        (np.False_, r"^n is False \(bool\); give a number"),
+        ("0.5", r"^n is '0.5' \(str\); give a number$"),
+        (None, r"^n is None \(NoneType\); give a number$"),
+        (1j, r"^n is 1j \(complex\); give a number$"),
+        (Decimal(1), r"^n is Decimal\('1'\) \(Decimal\); give a number$"),
+        ([1.0], r"^n is \[1.0\] \(list\); give a number$"),
+        (np.ones(1), r"^n is array\(\[1.\]\) \(ndarray\); give a number$"),
+        (math.nan, r"^n is nan; give a finite number, or leave it out if it is not known$"),
+        (np.float32("nan"), r"^n is nan; give a finite number"),
+        (-math.inf, r"^n is -inf; give a finite number"),
+        (10**400, r"^n is inf; give a finite number"),
+        (Fraction(10**400), r"^n is inf; give a finite number"),
+    ],
+)
+def test_what_is_no_finite_number_is_refused(value, message):
+    with pytest.raises(InvalidInputError, match=message):
+        number(value, name="n")
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False), st.floats(-5, 5), st.floats(-5, 5))
+def test_a_number_passes_where_it_is_in_range_and_nowhere_else(value, one, other):
+    low, high = min(one, other), max(one, other)
+    if low <= value <= high:
+        assert number(value, name="n", low=low, high=high) == value
+    else:
+        with pytest.raises(InvalidInputError, match="it must be between"):
+            number(value, name="n", low=low, high=high)
+
+
+@pytest.mark.parametrize(
+    ("limits", "message"),
+    [
+        ({"low": 0.0}, r"^n is -1.0; it must be at least 0$"),
+        ({"high": -2.0}, r"^n is -1.0; it must be at most -2$"),
+        ({"low": 0.0, "high": 1.0}, r"^n is -1.0; it must be between 0 and 1$"),
+    ],
+)
+def test_the_message_names_the_range(limits, message):
+    with pytest.raises(InvalidFeedbackError, match=message):
+        number(-1, name="n", error=InvalidFeedbackError, **limits)
+
+
+@pytest.mark.parametrize("value", ["a", "x" * 255, "näme 🦙\n", "\ud7ff\ue000", " "])
+def test_a_label_is_any_text_that_a_database_can_hold(value):
+    assert label(value, name="session") is value
+    value.encode()
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (5, r"^session is 5 \(int\); give a string$"),
+        (None, r"^session is None \(NoneType\); give a string$"),
+        (b"a", r"^session is b'a' \(bytes\); give a string$"),
+        ("", r"^session has 0 characters; give 1 to 255$"),
+        ("x" * 256, r"^session has 256 characters; give 1 to 255$"),
+        ("a\x00b", r"^session is 'a\\x00b'; NUL and lone surrogates cannot be stored: remove them$"),
+        ("\ud800", r"lone surrogates cannot be stored"),
+        ("\udfff", r"^session is '\\udfff'; NUL and lone surrogates"),
+    ],
+)
+def test_other_labels_are_refused(value, message):
+    with pytest.raises(InvalidFeedbackError, match=message):
+        label(value, name="session", error=InvalidFeedbackError)
+
+
+@pytest.mark.parametrize("low", [0, 1, 5])
+def test_a_whole_number_passes_from_its_least_on(low):
+    assert whole(low, name="n", low=low) == low
+    with pytest.raises(InvalidFeedbackError, match=f"n is {low - 1}; give a whole number of at least {low}"):
+        whole(low - 1, name="n", low=low, error=InvalidFeedbackError)
+
+
+@pytest.mark.parametrize("value", [True, 2.0, "2", None, math.nan, math.inf])
+def test_what_is_no_whole_number_is_refused(value):
+    with pytest.raises(InvalidInputError, match="give a whole number of at least 1"):
+        whole(value, name="n")
+
+
+def test_an_invalid_input_is_a_value_error_of_ours():
+    with pytest.raises(ValueError, match="give a number") as caught:
+        number("x", name="n")
+    assert isinstance(caught.value, BanditRouteError)
