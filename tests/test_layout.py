@@ -110,6 +110,13 @@ def forbidden(tree):
     return found
 
 
+def docstring_lines(tree):
+    """Number of lines of the docstrings of a file; a facade has few lines besides."""
+    documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    expressions = [node.body[0] for node in ast.walk(tree) if isinstance(node, documented) and ast.get_docstring(node)]
+    return sum(each.end_lineno - each.lineno + 1 for each in expressions)
+
+
 each_file = pytest.mark.parametrize("path", FILES, ids=shown)
 each_room = pytest.mark.parametrize("room", ["", *ROOMS])
 
@@ -134,8 +141,9 @@ class TestFiles:
         assert not wrong_imports(parse(path), own_room(path))
 
     @each_file
-    def test_under_600_lines(self, path):
-        assert len(path.read_text(encoding="utf-8").splitlines()) < 600
+    def test_under_600_lines_besides_docstrings(self, path):
+        lines = len(path.read_text(encoding="utf-8").splitlines())
+        assert lines - docstring_lines(parse(path)) < 600
 
     @each_file
     def test_nothing_that_runs_data_or_writes_to_the_terminal(self, path):

@@ -255,7 +255,7 @@ class AdapterCache:
         InvalidConfigurationError
             For a ``max_overtaken`` that is no whole number of at least 0.
         """
-        adapters = [None if decision.paging is None else decision.paging.adapter for decision in decisions]
+        adapters = [None if decision.residency is None else decision.residency.adapter for decision in decisions]
         names = [None if adapter is None else adapter.name for adapter in adapters]
         order = service_order(names, resident=self._set.names, max_overtaken=max_overtaken)
         return self._one_by_one([(decisions[i], adapters[i]) for i in order])

@@ -12,11 +12,10 @@ import numpy as np
 
 from banditroute.adapters.cache import AdapterCache
 from banditroute.adapters.controller import Controller, Polar
-from banditroute.adapters.lease import Paging
 from banditroute.core.arm import Arm
 from banditroute.core.arrays import Vector
-from banditroute.core.decision import Decision
 from banditroute.core.preference import Preference
+from banditroute.core.residency import Residency
 from banditroute.errors import IncompatibleStoreError
 
 _log = logging.getLogger("banditroute")
@@ -45,10 +44,6 @@ class AdapterPenalties:
         What is resident; None where no arm has an adapter.
     switching
         What is lost when a session goes on with another arm than its last, by objective.
-    instead
-        Decides again where an adapter cannot be loaded.
-    note
-        Takes the id of a decision and how long its adapter was waited for, in seconds; never raises.
     states, put_state
         What is kept, and how.
     """
@@ -59,13 +54,9 @@ class AdapterPenalties:
         arms: Sequence[Arm],
         cache: AdapterCache | None,
         switching: Mapping[str, float],
-        instead: Callable[[Decision, Exception], Decision],
-        note: Callable[[str, float], None],
         states: Mapping[str, bytes],
         put_state: Callable[[str, bytes], None],
     ) -> None:
-        self._instead = instead
-        self._note = note
         self._cache = cache
         self._losses = dict(switching)
         self._last: OrderedDict[str, str] = OrderedDict()
@@ -140,18 +131,15 @@ class AdapterPenalties:
             if len(self._last) > _SESSIONS:
                 self._last.popitem(last=False)
 
-    def paging(self, arm: str) -> Paging | None:
-        """How the adapter of ``arm`` stands."""
+    def residency(self, arm: str) -> Residency | None:
+        """Return whether the adapter of ``arm`` is resident now; None for an arm without an adapter."""
         adapter = self._adapters.get(arm)
         if self._cache is None or adapter is None:
             return None
-        return Paging(
+        return Residency(
             adapter=adapter,
             resident=arm in self._here,
             expected_seconds=float(self._absent[self._position[arm]]),
-            cache=self._cache,
-            instead=self._instead,
-            note=self._note,
         )
 
     def ready(self, arm: str) -> bool:

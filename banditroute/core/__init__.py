@@ -8,6 +8,7 @@ from banditroute.core.explanation import Explanation
 from banditroute.core.feedback import Feedback
 from banditroute.core.preference import Preference
 from banditroute.core.request import Request
+from banditroute.core.residency import Residency
 from banditroute.core.shared_total import SharedTotal
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "Feedback",
     "Preference",
     "Request",
+    "Residency",
     "SharedTotal",
     "Vector",
 ]

@@ -22,7 +22,7 @@ from banditroute.integrations.call import (
 from banditroute.integrations.providers import Messages, dialect_of, is_asynchronous
 from banditroute.pricing.model_price import ModelPrice
 from banditroute.router import Router
-from banditroute.router.checks import RouteOptions
+from banditroute.router.requests import RouteOptions
 
 
 class _Clients:

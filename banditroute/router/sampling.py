@@ -1,4 +1,4 @@
-"""The draw: one arm, by the very probabilities that are recorded."""
+"""Draw one arm by the very probabilities that are recorded."""
 
 from __future__ import annotations
 
@@ -7,11 +7,17 @@ from banditroute.errors import BanditRouteError
 
 
 class CannotChooseError(BanditRouteError):
-    """Why the policy could not choose; its message goes into ``decision.reason``, it never reaches a caller."""
+    """Why the policy could not choose. Its text goes into ``decision.reason``; it never reaches a caller."""
 
 
-def draw(probabilities: Vector, count: int, u: float) -> tuple[int, float]:
-    """The arm whose share of [0, 1) holds ``u``, and its probability; never one of probability 0."""
+def sample_arm(probabilities: Vector, count: int, u: float) -> tuple[int, float]:
+    """Return the position of the arm whose share of [0, 1) holds ``u``, and its probability, which is above 0.
+
+    Raises
+    ------
+    CannotChooseError
+        If ``probabilities`` are not ``count`` probabilities that sum to 1.
+    """
     shares = probabilities.tolist()
     if len(shares) != count or not abs(sum(shares) - 1.0) < 1e-9 or min(shares) < 0.0:
         raise CannotChooseError(

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from banditroute.beliefs import comparison
 from banditroute.beliefs.base import BeliefSpec, Observation
 from banditroute.core.arm import Arm
-from banditroute.router import warm_start
+from banditroute.router import warm_start_state
 from banditroute.store.base import Event, Fold, StoredState
 from banditroute.store.outcomes import SHARE_OF, measured, reported
 
@@ -71,7 +71,7 @@ class StatisticsSources:
             events.setdefault(event.arm, []).append(event)
         for arm, some in events.items():
             self.learn(arm, some)
-        self.warm = warm_start.from_bytes(
+        self.warm = warm_start_state.from_bytes(
             memory.states.get("warm_start"), features_version=features_version, dimension=dimension
         )
 

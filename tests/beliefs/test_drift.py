@@ -40,7 +40,7 @@ def serve(router, rng, *, requests, quality, arms=None, cost=False):
 
 
 def counts(router, objective="quality"):
-    belief = router._chooser._knowledge.belief
+    belief = router._engine.models.belief
     return belief.counts(objective)
 
 
@@ -87,7 +87,7 @@ def test_a_reset_says_so_and_touches_nothing_else(caplog):
     router = opened(MemoryStore())
     serve(router, rng, requests=600, quality={"a": 0.9, "b": 0.9}, cost=True)
     before = counts(router).tolist(), counts(router, "cost_usd").tolist()
-    old = ArmStatistics.from_bytes(router._chooser._knowledge.belief.statistics()["b"])
+    old = ArmStatistics.from_bytes(router._engine.models.belief.statistics()["b"])
     with caplog.at_level(logging.WARNING, logger="banditroute"):
         found = serve(router, rng, requests=120, quality={"a": 0.3, "b": 0.9}, arms=["a"], cost=True)
     assert len(found) == 1
@@ -97,7 +97,7 @@ def test_a_reset_says_so_and_touches_nothing_else(caplog):
     assert since < left - 10.0 <= 130  # what came since the change, and at most a few from just before it
     assert left - 10.0 > 115
     assert counts(router, "cost_usd").tolist() == pytest.approx([before[1][0] + 120, before[1][1]])
-    new = ArmStatistics.from_bytes(router._chooser._knowledge.belief.statistics()["b"])
+    new = ArmStatistics.from_bytes(router._engine.models.belief.statistics()["b"])
     assert [group.b.tolist() for group in new.groups] == [group.b.tolist() for group in old.groups]
     assert "quality of arm 'a' has changed" in caplog.text
     (reset,) = router.resets

@@ -318,7 +318,7 @@ def test_a_router_that_starts_later_predicts_the_same(url: str, until: Until) ->
                 np.allclose(predictions(routers[0]), predictions(one), rtol=1e-12, atol=1e-12) for one in routers[1:]
             )
         )
-        scales = [one._chooser._knowledge.belief._scales for one in routers]  # type: ignore[attr-defined]
+        scales = [one._engine.models.belief._scales for one in routers]  # type: ignore[attr-defined]
         assert all(some == scales[0] for some in scales)
 
     with router() as one:
@@ -330,7 +330,7 @@ def test_a_router_that_starts_later_predicts_the_same(url: str, until: Until) ->
                 agree(one, two, reader)
                 with router() as late:
                     agree(one, late)
-                    assert late._chooser._knowledge.belief._scales  # type: ignore[attr-defined]
+                    assert late._engine.models.belief._scales  # type: ignore[attr-defined]
 
 
 def test_a_server_without_tables_says_what_to_do(postgresql: Server) -> None:

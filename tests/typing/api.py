@@ -78,7 +78,7 @@ def first_steps() -> str:
     assert_type(decision.explain(), Explanation)
     assert_type(decision.explain().rows[0].predictions["quality"], tuple[float, float])
     router.feedback(decision.id, quality=1.0)
-    router.feedback(session="ticket 7", quality=1.0)
+    router.session_feedback("ticket 7", quality=1.0)
     router.compare(decision.id, router.route("Why?", exclude=[decision.arm]).id, source="Ann")
     router.feedback(decision.id, quality=np.float64(0.5), cost_usd=0, energy_joules=None, latency_seconds=0.3)
     router.close()
@@ -294,10 +294,10 @@ async def adapters() -> None:
     cache = AdapterCache(backend=backend, control=lru)
     law = AdapterSpec(name="law", path="adapters/law", size_bytes=1)
     router = Router(arms=[Arm(name="law", adapter=law)], features=1, adapters=cache)
-    with router.route([0.5]).lease() as served:
+    with router.lease(router.route([0.5])) as served:
         assert_type(served, Decision)
-    async with router.route([0.5]).lease() as served:
-        assert_type(served.paging.expected_seconds if served.paging else 0.0, float)
+    async with router.lease(router.route([0.5])) as served:
+        assert_type(served.residency.expected_seconds if served.residency else 0.0, float)
     for decision in cache.prefetch([served]):
         assert_type(decision, Decision)
     assert_type(cache.resident, frozenset[str])
