@@ -5,8 +5,6 @@ from __future__ import annotations
 from functools import partial
 from typing import NamedTuple
 
-import numpy as np
-
 from banditroute.adapters.penalties import AdapterPenalties
 from banditroute.core.shared_total import SharedTotal
 from banditroute.router.arms import ArmRegistry
@@ -17,6 +15,7 @@ from banditroute.router.fallback import FallbackRouting
 from banditroute.router.feedback import FeedbackService
 from banditroute.router.models import ArmModels
 from banditroute.router.requests import RequestParser
+from banditroute.router.sampling import random_stream
 from banditroute.router.settings import RouterSettings
 from banditroute.router.signal_model import SignalModel
 from banditroute.router.sources import fold_with
@@ -61,7 +60,7 @@ def assemble(settings: RouterSettings) -> Parts:
 
 
 def _parts(settings: RouterSettings, memory: StoredState) -> Parts:
-    store, clock = settings.store, settings.clock
+    store, clock, rng = settings.store, settings.clock, random_stream(settings.seed)
     totals = _BudgetTotals(store)
     constraints = Constraints(
         arms=settings.arms,
@@ -99,11 +98,11 @@ def _parts(settings: RouterSettings, memory: StoredState) -> Parts:
         ),
         memory=memory,
         put_state=store.put_state,
-        rng=np.random.default_rng(settings.seed),
+        rng=rng,
     )
     totals.engine = engine
     store.follow(engine.rebuild)
-    signals = SignalModel(states=memory.states, put_state=store.put_state, rng=np.random.default_rng(settings.seed))
+    signals = SignalModel(states=memory.states, put_state=store.put_state, rng=rng.spawn(1)[0])
     routing = FallbackRouting(
         engine=engine,
         features=settings.features,

@@ -1,4 +1,4 @@
-"""All that constrains a router's choice: limits, breaker, budgets, traffic shares and guard, in the order they apply."""
+"""All that constrains a choice: limits, breaker, budgets, traffic shares and guard, in the order they apply."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from banditroute.beliefs.linear import Linear
 from banditroute.budgets.budget import Budget
 from banditroute.core.arm import Arm
 from banditroute.core.preference import Preference
-from banditroute.core.validation import label, number, shown
+from banditroute.core.validation import label, number, shown, whole
 from banditroute.errors import InvalidConfigurationError
 from banditroute.features.base import Featurizer
 from banditroute.features.given import GivenFeatures
@@ -113,6 +113,10 @@ class RouterSettings:
         shares = check_traffic({} if traffic is None else traffic, names)
         utility_range = _guard_range(guard, names, shares, weights, by_name)
         label(name, name="Router(name=...)", error=InvalidConfigurationError)
+        if seed is not None and not isinstance(seed, np.random.Generator):
+            whole(
+                int(seed) if isinstance(seed, np.integer) else seed, name="seed", low=0, error=InvalidConfigurationError
+            )
         return cls(
             arms=some,
             features=checked_features,

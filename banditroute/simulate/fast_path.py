@@ -20,7 +20,7 @@ from banditroute.learners import Learner
 from banditroute.objectives.objective import Objective
 from banditroute.policies.base import start
 from banditroute.router.models import ArmModels
-from banditroute.router.sampling import CannotChooseError, sample_arm
+from banditroute.router.sampling import CannotChooseError, random_stream, sample_arm
 from banditroute.store.base import Event, MergeStates, StoredState
 
 _LARGEST_FEATURE = 1e20
@@ -88,7 +88,7 @@ def choices(
         put_state=_keep_nothing,
     )
     policy = start(learner.policy, objectives=objectives)
-    rng = np.random.default_rng(seed)
+    rng = random_stream(seed)
     order = [name for name in _FEEDBACK_FIELDS if name in outcomes]
     order += [name for name in outcomes if name not in order]
     columns = [(name, outcomes[name].tolist()) for name in order]

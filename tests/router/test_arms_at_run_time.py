@@ -20,9 +20,9 @@ from banditroute import (
     SQLStore,
 )
 from banditroute.beliefs import Linear
+from banditroute.core.request import Request
 from banditroute.features import Complexity
 from banditroute.objectives import Scaled
-from banditroute.core.request import Request
 from banditroute.router.requests import Ask
 
 X = [0.5, -0.5]

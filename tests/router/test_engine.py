@@ -11,6 +11,7 @@ from banditroute.adapters.penalties import AdapterPenalties
 from banditroute.core.arm import Arm
 from banditroute.core.preference import Preference
 from banditroute.core.request import Request
+from banditroute.errors import InvalidConfigurationError
 from banditroute.learners import EpsilonGreedy, Learner, LinUCB, ThompsonSampling
 from banditroute.objectives import Objective
 from banditroute.objectives.utility import table
@@ -147,12 +148,39 @@ def test_a_seed_reproduces_the_choices():
     assert first != other
 
 
-def test_a_generator_serves_as_the_seed_of_a_router():
-    seeds = [5, np.random.default_rng(5)]
+def test_a_generator_is_used_as_it_is():
+    seeds = [np.random.default_rng(5), np.random.default_rng(5)]
     routers = [Router(arms=["a", "b"], features=1, learner=Learner(policy=Uniform()), seed=seed) for seed in seeds]
     first, second = ([router.route([0.0]).arm for _ in range(40)] for router in routers)
     assert first == second
     assert len(set(first)) == 2
+
+
+def test_the_choices_of_a_seed_are_not_the_numbers_of_a_simulation_with_that_seed():
+    router = Router(arms=["a", "b"], features=1, learner=Learner(policy=Uniform()), seed=5)
+    chosen = [router.route([0.0]).arm == "b" for _ in range(200)]
+    drawn = np.random.default_rng(5).random(200) >= 0.5
+    assert 70 < np.count_nonzero(np.array(chosen) == drawn) < 130
+
+
+@pytest.mark.parametrize("seed", [-1, 0.5, "seven", True])
+def test_a_seed_that_is_no_whole_number_is_refused(seed):
+    with pytest.raises(InvalidConfigurationError, match=r"seed is .*; give a whole number of at least 0"):
+        Router(arms=["a"], features=1, seed=seed)
+
+
+def test_escalation_draws_from_a_stream_of_its_own():
+    routers = [Router(arms=["a", "b"], features=1, learner=Learner(policy=Uniform()), seed=5) for _ in range(2)]
+    chosen = []
+    for escalates, router in enumerate(routers):
+        arms = []
+        for _ in range(40):
+            decision = router.route([0.0], arms=["a"])
+            if escalates:
+                router.escalate(decision.id, signal=1.0)  # nothing is left to ask: no arm is drawn
+            arms.append(router.route([0.0]).arm)
+        chosen.append(arms)
+    assert chosen[0] == chosen[1]
 
 
 def test_ids_are_unique_and_sort_by_time():
