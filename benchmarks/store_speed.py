@@ -23,7 +23,7 @@ from banditroute.router.sources import fold_with
 from banditroute.store import SQLStore, folding, log
 from banditroute.store.sql.database import database_at, parse
 from banditroute.store.sql.session import Ledger
-from banditroute.testing.samples import decision, feedback, ignore
+from banditroute.testing.samples import decision, feedback
 from benchmarks.server import server
 
 DIMENSION = 64
@@ -92,7 +92,7 @@ def ours(url: str, group: int, repeats: int) -> float:
         pairs = [made() for _ in range(group)]
         for one, _ in pairs:
             store.add_decision(one)
-        for ticket in [store.add_feedback(part, ignore) for _, part in pairs]:
+        for ticket in [store.add_feedback(part) for _, part in pairs]:
             ticket.result()
 
     figure = per_second(group, repeats, step)

@@ -9,7 +9,6 @@ from banditroute.adapters.cache import AdapterCache
 from banditroute.beliefs.drift import Reset
 from banditroute.budgets.budget import BudgetStatus
 from banditroute.core.arm import Arm
-from banditroute.core.shared_total import SharedTotal
 from banditroute.errors import InvalidConfigurationError
 from banditroute.guard.guard import Guard, Mode, Rollout, check_mode
 from banditroute.limits.constraints import Limits
@@ -56,12 +55,6 @@ class Steering:
     def rollout(self) -> Rollout | None:
         """How far the guard lets the learner decide, and on what evidence; None without a guard."""
         return self._chooser.at_gate(lambda gate: None if gate.watch is None else gate.watch.rollout())
-
-    def _add_tally(self, budget: str, tally: SharedTotal) -> None:
-        def told(joint: SharedTotal, added: SharedTotal) -> None:
-            self._chooser.at_gate(lambda gate: gate.accounts.hear(budget, joint, added))
-
-        self._store.add_tally(budget, tally, told)
 
     def add_arm(self, arm: Arm | str, *, traffic: Share | None = None) -> None:
         """Let an arm be chosen from now on, in this process; it comes last in a decision's arrays.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import numpy as np
 
@@ -15,14 +15,12 @@ from banditroute.core.arm import Arm
 from banditroute.core.arrays import Vector
 from banditroute.core.request import Request
 from banditroute.core.shared_total import SharedTotal
-from banditroute.errors import IncompatibleStoreError
 from banditroute.guard.guard import Guard, Mode
 from banditroute.guard.monitor import Mixed, RolloutMonitor
 from banditroute.limits.breaker import CircuitBreaker, Circuits
 from banditroute.limits.constraints import Excess, Limits
 from banditroute.limits.traffic import Redraw, Share, shaped
-
-_T = TypeVar("_T")
+from banditroute.store.state_slot import StateSlots
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,10 +81,8 @@ class Constraints:
         The least and the most that arms get of the traffic.
     guard, utility_range
         What leads from the baseline to the learner, if anything, and the range of the utility that it judges.
-    states
-        What ``put_state`` was given before.
-    put_state
-        Keeps a named piece of state.
+    slots
+        Where breaker, budgets and guard keep their state.
     tallies, add_tally
         Budget, by its name -> what all processes have counted for it; and what adds to that.
 
@@ -107,33 +103,26 @@ class Constraints:
         traffic: Mapping[str, Share] | None = None,
         guard: Guard | None = None,
         utility_range: tuple[float, float] = (0.0, 1.0),
-        states: Mapping[str, bytes],
-        put_state: Callable[[str, bytes], None],
+        slots: StateSlots,
         tallies: Mapping[str, SharedTotal],
         add_tally: Callable[[str, SharedTotal], None],
     ) -> None:
         names = [arm.name for arm in arms]
-        self._put_state = put_state
         self._traffic: Mapping[str, Share] = traffic or {}
-        self._circuits = _restored("breaker", states, lambda blob: Circuits(breaker=breaker, blob=blob))
-        self.accounts = _restored(
-            "budgets",
-            states,
-            lambda blob: BudgetBook(budgets=budgets, arms=names, blob=blob, tallies=tallies, add=add_tally),
+        self._breaker_slot = slots["breaker"]
+        self._circuits = self._breaker_slot.load(lambda blob: Circuits(breaker=breaker, blob=blob))
+        self._budgets_slot = slots["budgets"]
+        self.accounts = self._budgets_slot.load(
+            lambda blob: BudgetBook(budgets=budgets, arms=names, blob=blob, tallies=tallies, add=add_tally)
         )
-        self._kept: tuple[float, ...] | None = None  # the prices that were given to ``put_state``
+        self._kept: tuple[float, ...] | None = None  # the prices that were saved
         self.watch = None
         if guard is not None:
-            self.watch = _restored(
-                "guard",
-                states,
-                lambda blob: RolloutMonitor(
-                    guard=guard,
-                    utility_range=utility_range,
-                    put_state=put_state,
-                    rollout=blob,
-                    evidence=states.get("guard_evidence"),
-                ),
+            self.watch = RolloutMonitor(
+                guard=guard,
+                utility_range=utility_range,
+                slot=slots["guard"],
+                evidence_slot=slots["guard_evidence"],
             )
         self.set_arms(arms)
 
@@ -248,7 +237,7 @@ class Constraints:
             return {}
         if self.accounts.prices != self._kept:
             self._kept = self.accounts.prices
-            self._put_state("budgets", self.accounts.to_bytes())
+            self._budgets_slot.save(self.accounts.to_bytes())
         return self.accounts.reserve(id, chosen, among, probabilities, request, now, by_tokens)
 
     def availability(self) -> tuple[Vector, Vector]:
@@ -271,17 +260,7 @@ class Constraints:
         if failed or not known:
             self._circuits.report(arm, failed=failed, decided_at=decided_at, now=now)
         if failed:
-            self._put_state("breaker", self._circuits.to_bytes())
+            self._breaker_slot.save(self._circuits.to_bytes())
         self.accounts.settle(id, reserved, values, known, decided_at, now)
         if self.watch is not None:
             self.watch.report(id, values, now)
-
-
-def _restored(name: str, states: Mapping[str, bytes], make: Callable[[bytes | None], _T]) -> _T:
-    try:
-        return make(states.get(name))
-    except (ValueError, TypeError, AttributeError, KeyError) as error:
-        raise IncompatibleStoreError(
-            f"the stored state {name!r} is damaged ({error}); restore the database from a backup, or use another "
-            "router name"
-        ) from error

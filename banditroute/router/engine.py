@@ -32,8 +32,9 @@ from banditroute.router.constraints import Constraints
 from banditroute.router.forecast import Forecast, look, tokens_of
 from banditroute.router.models import ArmModels
 from banditroute.router.sampling import CannotChooseError, draw
-from banditroute.store.base import Event, PutState, Served, StoredState
+from banditroute.store.base import OutcomeEvent, Recorded, StoredDecision, StoredState
 from banditroute.store.outcomes import measured
+from banditroute.store.state_slot import StateSlots
 
 _T = TypeVar("_T")
 _CACHED_PREFERENCES = 1024
@@ -58,8 +59,8 @@ class Engine:
         The features, and d, the length of the context with its bias.
     memory
         What was learned before, by earlier processes.
-    put_state
-        Takes what is to be found in the memory's ``states`` after a restart; see ``Store.put_state``.
+    slots
+        Where each room keeps its state.
     rng
         Draws the arms.
     """
@@ -75,16 +76,16 @@ class Engine:
         features_version: str,
         dimension: int,
         memory: StoredState,
-        put_state: PutState,
+        slots: StateSlots,
         rng: np.random.Generator,
     ) -> None:
         self._objectives = objectives
         self._gate = gate
         self.pager = pager
-        self._scales = Scales(objectives=objectives, states=memory.states, put_state=put_state)
+        self._scales = Scales(objectives=objectives, slot=slots["scales"])
         self._policy = start(learner.policy, objectives=objectives)
         self._shared = self._policy if isinstance(self._policy, SharedPolicyState) else None
-        self._put_state = put_state
+        self._policy_slot = slots["policy"]
         self._of_context = learner.context_exploration**2
         self._policy_text = repr(learner)
         self._dimension = dimension
@@ -102,7 +103,7 @@ class Engine:
             features_version=features_version,
             dimension=dimension,
             memory=memory,
-            put_state=put_state,
+            drift_slot=slots["drift"],
         )
         self._share(memory.states)
         for event in memory.pending:
@@ -263,7 +264,7 @@ class Engine:
         """How many decisions were made: the ordinal of the next."""
         return self._decided
 
-    def learn(self, event: Event) -> None:
+    def learn(self, event: OutcomeEvent) -> None:
         """Learn what is newly known of a decision."""
         with self._lock:
             self._learned += event.first
@@ -272,17 +273,17 @@ class Engine:
                 outcomes = measured(event.values)
                 self._policy.learn(event.arm, event.x, outcomes)
                 if self._shared is not None and (news := self._shared.news()) is not None:
-                    self._put_state("policy", news, self._shared.join)
+                    self._policy_slot.save(news, self._shared.join)
                 self._scales.add(event.arm, outcomes)
         if self.pager.due:
             self.pager.plan(self._review, self._knowledge.untried)
 
-    def compare(self, winner: Served, loser: Served) -> tuple[float, float]:
+    def compare(self, winner: StoredDecision, loser: StoredDecision) -> tuple[float, float]:
         """What it teaches of the quality of each that the one answer was preferred to the other."""
         with self._lock:
             return self._knowledge.compare(winner, loser)
 
-    def expect(self, served: Served, request: Request) -> tuple[float, dict[str, float]]:
+    def expect(self, served: StoredDecision, request: Request) -> tuple[float, dict[str, float]]:
         """The quality expected of an arm that served, and the utility of every arm, had each been asked instead."""
         x = served.x
         with self._lock:
@@ -301,17 +302,18 @@ class Engine:
         with self._lock:
             return self._knowledge.resets
 
-    def report(self, id: str, event: Event, now: float) -> None:
-        """Tell the gate what is newly reported, ``now``, of decision ``id``, and learned already."""
+    def report(self, recorded: Recorded) -> None:
+        """Pass on to the gate what is newly recorded of a decision, and learned already."""
+        event = recorded.event
         with self._lock:
             self._gate.report(
-                id,
+                recorded.decision_id,
                 event.arm,
                 event.values,
-                reserved=event.reserved,
-                known=event.known,
+                reserved=recorded.reserved,
+                known=recorded.known,
                 decided_at=event.decided_at,
-                now=now,
+                now=recorded.received_at,
             )
 
     def at_gate(self, do: Callable[[Constraints], _T]) -> _T:

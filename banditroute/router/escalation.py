@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
 
 import numpy as np
 
 from banditroute.beliefs import Linear
 from banditroute.beliefs.base import Prior
 from banditroute.core.arrays import Vector
+from banditroute.core.state import StateSlot
 
 _ANSWER = "answer"  # one belief for the answers of all arms: a signal is read the same way whoever gave the answer
 _SURPRISE = "surprise"
@@ -26,16 +26,14 @@ class Cascade:
 
     Parameters
     ----------
-    states
-        What ``put_state`` was given before.
-    put_state
-        Keeps a named piece of state.
+    slot
+        Where what is learned of signals is kept.
     rng
         Draws from what is believed, so that answers with a bad signal are kept now and then, and judged.
 
     Examples
     --------
-    >>> cascade = Cascade(states={}, put_state=lambda name, blob: None, rng=np.random.default_rng(0))
+    >>> cascade = Cascade(slot=StateSlot(name="cascade"), rng=np.random.default_rng(0))
     >>> for i in range(400):
     ...     _ = cascade.show(str(i), believed=0.7, signal=float(i % 2))
     ...     cascade.learn(str(i), quality=0.9 if i % 2 else 0.2)
@@ -46,19 +44,20 @@ class Cascade:
     def __init__(
         self,
         *,
-        states: Mapping[str, bytes],
-        put_state: Callable[[str, bytes], None],
+        slot: StateSlot,
         rng: np.random.Generator,
     ) -> None:
-        self._put_state = put_state
+        self._slot = slot
         self._rng = rng
         self._lock = threading.Lock()
         self._waiting: OrderedDict[str, tuple[Vector, float]] = OrderedDict()
-        self._belief = _BELIEF.start(
-            arms=[_ANSWER],
-            dimension=3,
-            priors={_SURPRISE: Prior(mean=0.0, noise=0.4)},
-            statistics={_ANSWER: states["cascade"]} if "cascade" in states else {},
+        self._belief = slot.load(
+            lambda stored: _BELIEF.start(
+                arms=[_ANSWER],
+                dimension=3,
+                priors={_SURPRISE: Prior(mean=0.0, noise=0.4)},
+                statistics={} if stored is None else {_ANSWER: stored},
+            )
         )
         self._belief.watch([_SURPRISE])
 
@@ -91,4 +90,4 @@ class Cascade:
             x, believed = self._waiting.pop(decision_id, (None, 0.0))
             if x is not None:
                 self._belief.update(_ANSWER, x, {_SURPRISE: quality - believed})
-                self._put_state("cascade", self._belief.statistics()[_ANSWER])
+                self._slot.save(self._belief.statistics()[_ANSWER])

@@ -35,7 +35,7 @@ from banditroute.router.checks import Conversation, bounded, check_log, check_ou
 from banditroute.router.engine import Engine
 from banditroute.router.escalation import Cascade
 from banditroute.router.fallback import FallbackRouting
-from banditroute.store.base import Event, Store, Ticket
+from banditroute.store.base import Store, Ticket
 from banditroute.store.outcomes import PAGING, PASSED_OVER_FOR, PREFERRED_TO, SHARE_OF
 
 _log = logging.getLogger("banditroute")
@@ -68,7 +68,7 @@ class Listener:
         """Record how long a decision's adapter was waited for; the request is served, recorded or not."""
         try:
             waited = Feedback(decision_id=decision_id, values={PAGING: seconds}, received_at=self._clock())
-            self._store.add_feedback(waited, lambda event: None)  # it says nothing of the answer
+            self._store.add_feedback(waited)  # it says nothing of the answer
         except Exception:
             _log.warning("what paging took cannot be recorded", exc_info=True)
 
@@ -326,7 +326,7 @@ class Listener:
             )
             if self._store.trouble is not None:
                 raise StoreError(f"the warm start cannot be recorded: {self._store.trouble}")
-            self._store.put_state("warm_start", state)
+            self._store.save_state("warm_start", state)
             self._store.flush()
             self._chooser.warm_start(statistics)
 
@@ -379,14 +379,7 @@ class Listener:
         if source is not None:
             label(source, name="source", error=InvalidFeedbackError)
         report = Feedback(decision_id=decision_id, values=values, received_at=self._clock(), source=source)
-
-        def hear(event: Event) -> None:
-            self._chooser.learn(event)
-            self._chooser.report(decision_id, event, report.received_at)
-            if "quality" in event.values:
-                self._cascade.learn(decision_id, event.values["quality"])
-
-        return self._store.add_feedback(report, hear)
+        return self._store.add_feedback(report)
 
 
 def checked_id(decision_id: object) -> str:

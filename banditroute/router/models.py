@@ -10,10 +10,11 @@ from banditroute.beliefs.base import Belief, Prior
 from banditroute.beliefs.drift import Drift, Reset
 from banditroute.core.arm import Arm
 from banditroute.core.arrays import Vector
+from banditroute.core.state import StateSlot
 from banditroute.learners import Learner
 from banditroute.objectives.objective import Objective
 from banditroute.router.sources import StatisticsSources, observations_of
-from banditroute.store.base import Event, PutState, Served, StoredState
+from banditroute.store.base import OutcomeEvent, StoredDecision, StoredState
 from banditroute.store.outcomes import measured
 
 
@@ -32,8 +33,8 @@ class ArmModels:
         The features, and d, the length of the context with its bias.
     memory
         What was learned before, by earlier processes.
-    put_state
-        Takes what is to be found in the memory's ``states`` after a restart.
+    drift_slot
+        Where resets are kept.
 
     Attributes
     ----------
@@ -51,7 +52,7 @@ class ArmModels:
         features_version: str,
         dimension: int,
         memory: StoredState,
-        put_state: PutState,
+        drift_slot: StateSlot,
     ) -> None:
         self._arms = tuple(arms)
         self._spec = learner.belief
@@ -63,7 +64,7 @@ class ArmModels:
             belief=learner.belief,
             dimension=dimension,
             features_version=features_version,
-            put_state=put_state,
+            slot=drift_slot,
         )
         self._judged_by: object = None
         self._history, self.belief = self.recall(memory)
@@ -79,7 +80,7 @@ class ArmModels:
         belief = self.belief
         return [arm for arm, nats in zip(belief.arms, belief.information(), strict=True) if nats == 0.0]
 
-    def learn(self, event: Event) -> None:
+    def learn(self, event: OutcomeEvent) -> None:
         """Learn what is newly known of a decision, whether its arm can still be chosen or not."""
         if event.arm not in self.belief.arms:
             self._history.learn(event.arm, [event])  # for its return
@@ -109,7 +110,7 @@ class ArmModels:
         j, k = self.belief.objectives.index("quality"), self.belief.arms.index(arm)
         return float(self.belief.predict(x).means[j, k])
 
-    def compare(self, winner: Served, loser: Served) -> tuple[float, float]:
+    def compare(self, winner: StoredDecision, loser: StoredDecision) -> tuple[float, float]:
         """What it teaches of the quality of each that the one answer was preferred to the other."""
         noise = self._priors["quality"].noise or 1.0
         return comparison.outcomes(self.quality(winner.arm, winner.x), self.quality(loser.arm, loser.x), noise=noise)

@@ -52,8 +52,10 @@ from banditroute.router.engine import Engine
 from banditroute.router.escalation import Cascade
 from banditroute.router.fallback import FallbackRouting
 from banditroute.router.feedback import Listener
+from banditroute.router.learning import Learning
 from banditroute.router.sources import fold_with
 from banditroute.store.base import Store
+from banditroute.store.state_slot import StateSlots
 
 Clock: TypeAlias = Callable[[], float]
 """Gives Unix time in seconds."""
@@ -179,6 +181,7 @@ class Router(Listener, Steering):
             dimension=self._dimension,
             fold=fold_with(self._learner.belief),
         )
+        slots = StateSlots(states=memory.states, save=self._store.save_state)
         try:
             self._chooser = Engine(
                 arms=self._arms,
@@ -191,10 +194,9 @@ class Router(Listener, Steering):
                     traffic=self._traffic,
                     guard=guard,
                     utility_range=utility_range,
-                    states=memory.states,
-                    put_state=self._store.put_state,
-                    tallies=memory.tallies,
-                    add_tally=self._add_tally,
+                    slots=slots,
+                    tallies=memory.totals,
+                    add_tally=self._store.add_total,
                 ),
                 pager=AdapterPenalties(
                     arms=self._arms,
@@ -202,20 +204,20 @@ class Router(Listener, Steering):
                     switching=check_switching(switching, self._objectives),
                     instead=self._instead,
                     note=self._note_paging,
-                    states=memory.states,
-                    put_state=self._store.put_state,
+                    slot=slots["adapters"],
+                    load_times_slot=slots["paging"],
                 ),
                 features_version=self._features.version,
                 dimension=self._dimension,
                 memory=memory,
-                put_state=self._store.put_state,
+                slots=slots,
                 rng=np.random.default_rng(seed),
             )
-            self._store.follow(self._chooser.refresh)
+            self._cascade = Cascade(slot=slots["cascade"], rng=np.random.default_rng(seed))
+            self._store.subscribe(Learning(engine=self._chooser, cascade=self._cascade))
         except BaseException:
             self._store.close()
             raise
-        self._cascade = Cascade(states=memory.states, put_state=self._store.put_state, rng=np.random.default_rng(seed))
         self._decider = FallbackRouting(
             chooser=self._chooser,
             features=self._features,

@@ -9,7 +9,6 @@ from collections.abc import Iterable, Mapping
 
 from banditroute.beliefs.base import BeliefSpec, Observation
 from banditroute.core.arrays import Vector
-from banditroute.errors import IncompatibleStoreError
 
 _log = logging.getLogger("banditroute")
 
@@ -52,24 +51,12 @@ def to_bytes(blobs: Mapping[str, bytes], *, features_version: str, dimension: in
 
 
 def from_bytes(state: bytes | None, *, features_version: str, dimension: int) -> dict[str, bytes]:
-    """What ``to_bytes`` wrote; nothing where there is none, or one in other features, which is logged.
-
-    Raises
-    ------
-    IncompatibleStoreError
-        If it is damaged.
-    """
+    """What ``to_bytes`` wrote; nothing where there is none, or one in other features, which is logged."""
     if state is None:
         return {}
-    try:
-        content = json.loads(state)
-        made_in = content["features_version"], content["dimension"]
-        blobs = {arm: b64decode(blob, validate=True) for arm, blob in content["arms"].items()}
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise IncompatibleStoreError(
-            f"the stored state 'warm_start' is damaged ({error}); restore the database from a backup, or use another "
-            "router name"
-        ) from error
+    content = json.loads(state)
+    made_in = content["features_version"], content["dimension"]
+    blobs = {arm: b64decode(blob, validate=True) for arm, blob in content["arms"].items()}
     if made_in != (features_version, dimension):
         _log.warning("the warm start in other features (%s, %d numbers) is ignored; give the log again", *made_in)
         return {}

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from banditroute.core.arm import Arm
 from banditroute.core.arrays import Vector
 from banditroute.core.preference import Preference
+from banditroute.core.state import StateSlot
 from banditroute.core.validation import LARGEST
 from banditroute.learners import Learner
 from banditroute.objectives.objective import Objective
@@ -23,7 +24,7 @@ from banditroute.policies.base import start
 from banditroute.router.forecast import look
 from banditroute.router.models import ArmModels
 from banditroute.router.sampling import CannotChooseError, draw
-from banditroute.store.base import Event, MergeStates, StoredState
+from banditroute.store.base import OutcomeEvent, StoredState
 
 _LARGEST_FEATURE = 1e20
 
@@ -86,7 +87,7 @@ def choices(
         features_version="",
         dimension=d,
         memory=StoredState(statistics={}, pending=[], decisions=0, feedback=0),
-        put_state=_keep_nothing,
+        drift_slot=StateSlot(name="drift"),
     )
     policy = start(learner.policy, objectives=objectives)
     rng = np.random.default_rng(seed)
@@ -116,7 +117,7 @@ def choices(
         if learner.drift is None:
             belief.update(names[k], context, values, decided_at=now, ordinal=step)
         else:
-            knowledge.learn(Event(arm=names[k], x=context, values=values, decided_at=now, ordinal=step))
+            knowledge.learn(OutcomeEvent(arm=names[k], x=context, values=values, decided_at=now, ordinal=step))
         policy.learn(names[k], context, values)
     return chosen
 
@@ -124,10 +125,6 @@ def choices(
 def _possible(values: Vector, objective: Objective) -> bool:
     low, high = max(objective.low, -LARGEST), min(objective.high, LARGEST)
     return bool(((values >= low) & (values <= high) | np.isnan(values)).all())
-
-
-def _keep_nothing(name: str, blob: bytes, join: MergeStates | None = None) -> None:
-    """Nobody asks for it."""
 
 
 def _never_asked() -> tuple[Vector, Vector]:

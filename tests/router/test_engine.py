@@ -11,6 +11,7 @@ from banditroute.adapters.penalties import AdapterPenalties
 from banditroute.core.arm import Arm
 from banditroute.core.preference import Preference
 from banditroute.core.request import Request
+from banditroute.core.state import StateSlot
 from banditroute.learners import EpsilonGreedy, Learner, LinUCB, ThompsonSampling
 from banditroute.objectives import Objective
 from banditroute.objectives.utility import table
@@ -19,8 +20,9 @@ from banditroute.router import Router
 from banditroute.router.constraints import Constraints
 from banditroute.router.engine import Engine
 from banditroute.router.sampling import CannotChooseError, draw
-from banditroute.store.base import Event, StoredState
+from banditroute.store.base import OutcomeEvent, StoredState
 from banditroute.store.memory import MemoryStore
+from banditroute.store.state_slot import StateSlots
 
 QUALITY = Preference(quality=1.0)
 X = np.array([0.3, -0.2, 1.0])
@@ -28,7 +30,7 @@ REQUEST = Request(features=X[:-1])
 
 
 def learn(made, arm, x, values):
-    made.learn(Event(arm=arm, x=x, values=values, decided_at=0.0, ordinal=0))
+    made.learn(OutcomeEvent(arm=arm, x=x, values=values, decided_at=0.0, ordinal=0))
 
 
 def never(decision, error):
@@ -44,18 +46,23 @@ def chooser(learner, arms=("a", "b", "c", "d"), seed=0, objectives=()):
         gate=Constraints(
             arms=arms,
             breaker=None,
-            states={},
-            put_state=lambda name, blob: None,
+            slots=StateSlots(),
             tallies={},
             add_tally=lambda budget, tally: None,
         ),
         pager=AdapterPenalties(
-            arms=arms, cache=None, switching={}, instead=never, note=never, states={}, put_state=lambda name, blob: None
+            arms=arms,
+            cache=None,
+            switching={},
+            instead=never,
+            note=never,
+            slot=StateSlot(name="adapters"),
+            load_times_slot=StateSlot(name="paging"),
         ),
         features_version="1",
         dimension=3,
         memory=StoredState(statistics={}, pending=[], decisions=0, feedback=0),
-        put_state=lambda name, blob: None,
+        slots=StateSlots(),
         rng=np.random.default_rng(seed),
     )
 
