@@ -173,7 +173,7 @@ class TestTheRulesThemselves:
             ("policies", "from banditroute import beliefs"),
             ("policies", "from banditroute import LinUCB"),
             ("store", "def f():\n    from banditroute.router import Router"),
-            ("features", "if TYPE_CHECKING:\n    from banditroute.store.base import Event"),
+            ("features", "if TYPE_CHECKING:\n    from banditroute.store.base import StoredState"),
             ("router", "from banditroute.simulate.replay import replay"),
             ("simulate", "from banditroute.cli import main"),
             ("core", "from banditroute.features.base import Featurizer"),
@@ -268,6 +268,5 @@ class TestPublicNames:
 
 # Classes whose constructor takes something by position, and what.
 POSITIONAL = {
-    "Records": ["url"],
     "SQLStore": ["url"],  # as SQLAlchemy's create_engine(url): it has one subject
 }

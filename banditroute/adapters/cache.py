@@ -6,7 +6,7 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future
 from typing import TypeAlias
 
@@ -24,8 +24,9 @@ from banditroute.adapters.paging_cost import PagingCosts
 from banditroute.adapters.resident_set import Load, ResidentSet, Wait
 from banditroute.core.adapter import AdapterSpec
 from banditroute.core.decision import Decision
+from banditroute.core.state import StateSlot
 from banditroute.core.validation import number
-from banditroute.errors import AdapterCapacityError, IncompatibleStoreError, InvalidConfigurationError
+from banditroute.errors import AdapterCapacityError, InvalidConfigurationError
 
 _log = logging.getLogger("banditroute")
 
@@ -86,7 +87,7 @@ class AdapterCache:
         self._set = ResidentSet(capacity=self.capacity, score=score)
         self._costs = PagingCosts()
         self._changed: Callable[[], None] = lambda: None
-        self._put_state: Callable[[str, bytes], None] = lambda name, blob: None
+        self._slot = StateSlot(name="paging")
         self._moving = threading.Lock()
         self._mover: threading.Thread | None = None
         self._wanted: list[AdapterSpec] = []
@@ -97,16 +98,12 @@ class AdapterCache:
         self,
         adapters: Sequence[AdapterSpec],
         *,
-        states: Mapping[str, bytes] | None = None,
-        put_state: Callable[[str, bytes], None] | None = None,
         changed: Callable[[], None] | None = None,
     ) -> None:
         """Serve a router with these adapters; a router does this.
 
         Parameters
         ----------
-        states, put_state
-            What a store keeps, and how it is told: load times are kept as ``"paging"``.
         changed
             Called whenever residency or an expected load time is another.
 
@@ -114,8 +111,6 @@ class AdapterCache:
         ------
         InvalidConfigurationError
             For two adapters of one name, and where those pinned alone do not fit.
-        IncompatibleStoreError
-            If the stored load times are damaged.
         """
         for adapter in adapters:
             if not isinstance(adapter, AdapterSpec):
@@ -131,16 +126,18 @@ class AdapterCache:
             raise InvalidConfigurationError(
                 f"{len(pinned)} adapters are pinned, and there are {self.capacity.slots} slots; pin fewer"
             )
-        if states is not None:
-            try:
-                self._costs = PagingCosts(blob=states.get("paging"))
-            except (ValueError, TypeError, AttributeError) as error:
-                raise IncompatibleStoreError(
-                    f"the stored state 'paging' is damaged ({error}); restore the database from a backup, or use "
-                    "another router name"
-                ) from error
-        self._put_state = self._put_state if put_state is None else put_state
         self._changed = self._changed if changed is None else changed
+
+    def restore(self, slot: StateSlot) -> None:
+        """Know the load times that are stored in ``slot``, and keep later ones there; a router does this.
+
+        Raises
+        ------
+        IncompatibleStoreError
+            If the stored load times are damaged.
+        """
+        self._slot = slot
+        self._costs = slot.load(lambda blob: PagingCosts(blob=blob))
 
     @property
     def resident(self) -> frozenset[str]:
@@ -368,7 +365,7 @@ class AdapterCache:
         if result.seconds is not None:
             with self._counting:
                 self._costs.add(adapter, result.seconds, residents=len(self._set.names))
-                self._put_state("paging", self._costs.to_bytes())
+                self._slot.save(self._costs.to_bytes())
         self._count(loads=1)
         return waited if result.seconds is None else result.seconds
 

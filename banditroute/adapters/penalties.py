@@ -6,6 +6,7 @@ import logging
 import threading
 from collections import OrderedDict, deque
 from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -16,7 +17,7 @@ from banditroute.core.arm import Arm
 from banditroute.core.arrays import Vector
 from banditroute.core.preference import Preference
 from banditroute.core.residency import Residency
-from banditroute.errors import IncompatibleStoreError
+from banditroute.core.state import StateSlot
 
 _log = logging.getLogger("banditroute")
 
@@ -44,8 +45,8 @@ class AdapterPenalties:
         What is resident; None where no arm has an adapter.
     switching
         What is lost when a session goes on with another arm than its last, by objective.
-    states, put_state
-        What is kept, and how.
+    slot, load_times_slot
+        Where the controller's epoch is kept, and how long loads took.
     """
 
     def __init__(
@@ -54,13 +55,13 @@ class AdapterPenalties:
         arms: Sequence[Arm],
         cache: AdapterCache | None,
         switching: Mapping[str, float],
-        states: Mapping[str, bytes],
-        put_state: Callable[[str, bytes], None],
+        slot: StateSlot,
+        load_times_slot: StateSlot,
     ) -> None:
         self._cache = cache
         self._losses = dict(switching)
         self._last: OrderedDict[str, str] = OrderedDict()
-        self._put_state = put_state
+        self._slot = slot
         self._controller: Controller | None = None
         self._planning = threading.Lock()
         self._following = threading.Lock()  # held while residency is followed, by whichever thread has loaded
@@ -68,9 +69,11 @@ class AdapterPenalties:
         self._warned: set[str] = set()
         window = cache.control.window if cache is not None and isinstance(cache.control, Polar) else 0
         self._seen: deque[Seen] = deque(maxlen=window)
-        self.set_arms(arms, states=states)
+        if cache is not None:
+            cache.restore(load_times_slot)
+        self.set_arms(arms)
 
-    def set_arms(self, arms: Sequence[Arm], *, states: Mapping[str, bytes] | None = None) -> None:
+    def set_arms(self, arms: Sequence[Arm]) -> None:
         """Choose among these arms from now on."""
         with self._following:
             self._names = tuple(arm.name for arm in arms)
@@ -81,19 +84,13 @@ class AdapterPenalties:
             self._absent = self._load  # 0 where it is resident
         if self._cache is None:
             return
-        blob = None if states is None else states.get("adapters")
-        self._cache.start(
-            list(self._adapters.values()), states=states, put_state=self._put_state, changed=self._changed
-        )
+        self._cache.start(list(self._adapters.values()), changed=self._changed)
         if isinstance(self._cache.control, Polar):
-            blob = blob if self._controller is None else self._controller.to_bytes()
-            try:
-                self._controller = self._cache.control.start(adapters=list(self._adapters), blob=blob)
-            except (ValueError, TypeError, AttributeError) as error:
-                raise IncompatibleStoreError(
-                    f"the stored state 'adapters' is damaged ({error}); restore the database from a backup, or use "
-                    "another router name"
-                ) from error
+            begin = partial(self._cache.control.start, adapters=list(self._adapters))
+            if self._controller is None:
+                self._controller = self._slot.load(lambda blob: begin(blob=blob))
+            else:
+                self._controller = begin(blob=self._controller.to_bytes())
         self._changed()
         pinned = [spec for spec in self._adapters.values() if spec.pinned]
         kept = (self._controller.keep if self._controller else None) or []
@@ -189,7 +186,7 @@ class AdapterPenalties:
                 self._seen.popleft()
             locked = means + _LOCKED * stds - costs < (means - prices[:, None] * self._absent).max(axis=1)[:, None]
             self._warn([arm for arm in untried if arm in specs and locked[:, names.index(arm)].all()], plan.keep)
-            self._put_state("adapters", controller.to_bytes())
+            self._slot.save(controller.to_bytes())
             cache.keep([specs[names[k]] for k in plan.keep])
         except Exception:  # feedback is learned already, and must not fail for what is resident
             _log.warning("which adapters to keep could not be decided; they stay as they are", exc_info=True)

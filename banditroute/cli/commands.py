@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from banditroute import Preference, Records, __version__
+from banditroute import Preference, __version__, admin
 from banditroute.errors import BanditRouteError, InvalidConfigurationError
 from banditroute.learners.specs import preference_of
 
@@ -184,27 +184,30 @@ def simulate(config: Path | None, preferences: tuple[str, ...], out: Path, execu
     run(experiment, out=out, executor=executor, echo=click.echo)
 
 
-def _at(context: click.Context, parameter: click.Parameter, value: str) -> Records:
-    """The records at a database URL, or in a SQLite file."""
+def _at(context: click.Context, parameter: click.Parameter, value: str) -> str:
+    """Return the URL of a database, given that URL or the path of a SQLite file."""
     if "://" not in value:
         if not Path(value).is_file():
             raise click.BadParameter(f"there is no file {value!r}; give that of a router's database, or a URL")
         value = f"sqlite:///{value}"
+    from banditroute.store.sql.database import parse
+
     try:
-        return Records(value)
+        parse(value)
     except InvalidConfigurationError as error:
         raise click.BadParameter(str(error)) from error
+    return value
 
 
-_records = click.argument("records", metavar="DB", callback=_at)
+_database = click.argument("url", metavar="DB", callback=_at)
 
 
 @main.command()
-@_records
+@_database
 @_router
-def inspect(records: Records, router: str | None) -> None:
+def inspect(url: str, router: str | None) -> None:
     """Show what a database (file or URL) holds: decisions, feedback, arms, and how well each is known."""
-    epochs = records.epochs(router)
+    epochs = admin.inspect(url, router=router)
     if not epochs:
         click.echo("nothing is recorded")
     for epoch in epochs:
@@ -313,15 +316,15 @@ def db() -> None:
 @click.argument("url")
 def upgrade(url: str) -> None:
     """Make the tables at a URL, or bring them to the schema of this version."""
-    Records(url).upgrade()
+    admin.upgrade(url)
     click.echo("the schema is that of this version")
 
 
 @db.command()
-@_records
-def verify(records: Records) -> None:
+@_database
+def verify(url: str) -> None:
     """Look for damage, and for sums that are not what the log makes; exit status 1 if there is any."""
-    found = records.verify()
+    found = admin.verify(url)
     for line in found:
         click.echo(line)
     if found:
@@ -330,58 +333,60 @@ def verify(records: Records) -> None:
 
 
 @db.command()
-@_records
+@_database
 @_router
-def rebuild(records: Records, router: str | None) -> None:
+def rebuild(url: str, router: str | None) -> None:
     """Make the sums anew from the log."""
-    records.rebuild(router)
+    admin.rebuild(url, router=router)
     click.echo("the sums are made anew")
 
 
 @db.command()
-@_records
+@_database
 @_router
 @click.option("--unanswered-days", default=30.0, show_default=True, help="Keep decisions without feedback so long.")
 @click.option("--answered-days", default=90.0, show_default=True, help="Keep those with feedback so long.")
 @click.option("--export", type=click.Path(path_type=Path), help="Folder that gets them as Parquet first.")
-def prune(
-    records: Records, router: str | None, unanswered_days: float, answered_days: float, export: Path | None
-) -> None:
+def prune(url: str, router: str | None, unanswered_days: float, answered_days: float, export: Path | None) -> None:
     """Delete decisions that are too old to keep; what was learned from them stays."""
     day = 86_400.0
-    pruned = records.prune(
-        unanswered_seconds=unanswered_days * day, answered_seconds=answered_days * day, export=export, router=router
+    pruned = admin.prune(
+        url,
+        unanswered_seconds=unanswered_days * day,
+        answered_seconds=answered_days * day,
+        export=export,
+        router=router,
     )
     click.echo(f"{pruned:,} decisions deleted")
 
 
 @db.command()
-@_records
+@_database
 @_router
 @click.argument("out", type=click.Path(dir_okay=False, path_type=Path))
-def export(records: Records, router: str | None, out: Path) -> None:
+def export(url: str, router: str | None, out: Path) -> None:
     """Write all decisions with their outcomes to the Parquet file OUT."""
-    click.echo(f"{records.export(out, router):,} decisions written to {out}")
+    click.echo(f"{admin.export(url, out, router=router):,} decisions written to {out}")
 
 
 @db.command()
-@_records
+@_database
 @_router
 @click.option("--decision", "decision_id", help="Id of one decision.")
 @click.option("--session", help="Label of a session: all its decisions.")
 @click.option("--source", help="Who reported: all feedback of this source, without the decisions.")
-def erase(records: Records, **what: str | None) -> None:
+def erase(url: str, **what: Any) -> None:
     """Delete decisions or feedback, and take back what was learned from them."""
-    click.echo(f"{records.erase(**what):,} decisions erased, or without that feedback")
+    click.echo(f"{admin.erase(url, **what):,} decisions erased, or without that feedback")
 
 
 @db.command()
-@_records
+@_database
 @click.argument("epoch", type=int)
 @click.argument("version", type=int)
-def rollback(records: Records, epoch: int, version: int) -> None:
+def rollback(url: str, epoch: int, version: int) -> None:
     """Go back to the snapshot VERSION of EPOCH; banditroute inspect shows which there are."""
-    click.echo(f"{records.roll_back(epoch, version):,} outcomes that came later count for nothing now")
+    click.echo(f"{admin.roll_back(url, epoch=epoch, version=version):,} outcomes that came later count for nothing now")
 
 
 if __name__ == "__main__":

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import NamedTuple
 
 from banditroute.adapters.penalties import AdapterPenalties
-from banditroute.core.shared_total import SharedTotal
 from banditroute.router.arms import ArmRegistry
 from banditroute.router.constraints import Constraints
 from banditroute.router.engine import Engine
@@ -20,7 +18,8 @@ from banditroute.router.settings import RouterSettings
 from banditroute.router.signal_model import SignalModel
 from banditroute.router.sources import fold_with
 from banditroute.router.warm_start import WarmStart
-from banditroute.store.base import Store, StoredState
+from banditroute.store.base import StoredState
+from banditroute.store.state_slot import StateSlots
 
 
 class Parts(NamedTuple):
@@ -61,7 +60,7 @@ def assemble(settings: RouterSettings) -> Parts:
 
 def _parts(settings: RouterSettings, memory: StoredState) -> Parts:
     store, clock, rng = settings.store, settings.clock, random_stream(settings.seed)
-    totals = _BudgetTotals(store)
+    slots = StateSlots(states=memory.states, save=store.save_state)
     constraints = Constraints(
         arms=settings.arms,
         breaker=settings.breaker,
@@ -69,10 +68,9 @@ def _parts(settings: RouterSettings, memory: StoredState) -> Parts:
         traffic=settings.traffic,
         guard=settings.guard,
         utility_range=settings.utility_range,
-        states=memory.states,
-        put_state=store.put_state,
-        tallies=memory.tallies,
-        add_tally=totals.add,
+        slots=slots,
+        totals=memory.totals,
+        add_total=store.add_total,
     )
     models = ArmModels(
         arms=settings.arms,
@@ -82,7 +80,7 @@ def _parts(settings: RouterSettings, memory: StoredState) -> Parts:
         features_version=settings.features.version,
         dimension=settings.features.dimension + 1,
         memory=memory,
-        put_state=store.put_state,
+        drift_slot=slots["drift"],
     )
     engine = Engine(
         objectives=settings.objectives,
@@ -93,16 +91,14 @@ def _parts(settings: RouterSettings, memory: StoredState) -> Parts:
             arms=settings.arms,
             cache=settings.adapters,
             switching=settings.switching,
-            states=memory.states,
-            put_state=store.put_state,
+            slot=slots["adapters"],
+            load_times_slot=slots["paging"],
         ),
         memory=memory,
-        put_state=store.put_state,
+        slots=slots,
         rng=rng,
     )
-    totals.engine = engine
-    store.follow(engine.rebuild)
-    signals = SignalModel(states=memory.states, put_state=store.put_state, rng=rng.spawn(1)[0])
+    signals = SignalModel(slot=slots["cascade"], rng=rng.spawn(1)[0])
     routing = FallbackRouting(
         engine=engine,
         features=settings.features,
@@ -112,6 +108,7 @@ def _parts(settings: RouterSettings, memory: StoredState) -> Parts:
         clock=clock,
     )
     feedback = FeedbackService(objectives=settings.objectives, store=store, engine=engine, signals=signals, clock=clock)
+    store.subscribe(feedback)
     registry = ArmRegistry(
         arms=settings.arms,
         traffic=settings.traffic,
@@ -146,19 +143,3 @@ def _parts(settings: RouterSettings, memory: StoredState) -> Parts:
             clock=clock,
         ),
     )
-
-
-class _BudgetTotals:
-    """Adds to the totals that all processes share, and merges what the store reports back."""
-
-    def __init__(self, store: Store) -> None:
-        self._store = store
-        self.engine: Engine | None = None
-
-    def add(self, budget: str, total: SharedTotal) -> None:
-        """Add to the total of a budget."""
-        self._store.add_tally(budget, total, partial(self._on_total, budget))
-
-    def _on_total(self, budget: str, joint: SharedTotal, added: SharedTotal) -> None:
-        if self.engine is not None:
-            self.engine.with_constraints(lambda constraints: constraints.merge_total(budget, joint, added))

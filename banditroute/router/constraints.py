@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import TypeVar
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -14,7 +13,6 @@ from banditroute.core.arm import Arm
 from banditroute.core.arrays import Vector
 from banditroute.core.request import Request
 from banditroute.core.shared_total import SharedTotal
-from banditroute.errors import IncompatibleStoreError
 from banditroute.guard.guard import Guard, Mode, Rollout
 from banditroute.guard.monitor import Mixed, RolloutMonitor
 from banditroute.limits.breaker import CircuitBreaker, Circuits
@@ -24,8 +22,9 @@ from banditroute.policies.base import PolicyState
 from banditroute.router.candidates import Candidates
 from banditroute.router.requests import Ask
 from banditroute.router.sampling import CannotChooseError
+from banditroute.store.base import Recorded
+from banditroute.store.state_slot import StateSlots
 
-_T = TypeVar("_T")
 _NOT_FINITE = "the belief is not finite; verify or restore the stored statistics"
 
 
@@ -44,11 +43,9 @@ class Constraints:
         Arm -> its least and greatest share of the traffic.
     guard, utility_range
         The rollout from the baseline to the learner, if any, and the range of the utility that it judges.
-    states
-        The stored state of earlier processes, by name.
-    put_state
-        Stores a named piece of state.
-    tallies, add_tally
+    slots
+        Where breaker, budgets and guard store their state.
+    totals, add_total
         Budget, by its name -> the total of all processes; and what adds to that total.
     """
 
@@ -61,33 +58,22 @@ class Constraints:
         traffic: Mapping[str, Share] | None = None,
         guard: Guard | None = None,
         utility_range: tuple[float, float] = (0.0, 1.0),
-        states: Mapping[str, bytes],
-        put_state: Callable[[str, bytes], None],
-        tallies: Mapping[str, SharedTotal],
-        add_tally: Callable[[str, SharedTotal], None],
+        slots: StateSlots,
+        totals: Mapping[str, SharedTotal],
+        add_total: Callable[[str, SharedTotal], None],
     ) -> None:
         names = [arm.name for arm in arms]
-        self._put_state = put_state
         self._traffic: Mapping[str, Share] = traffic or {}
-        self._circuits = _restored("breaker", states, lambda blob: Circuits(breaker=breaker, blob=blob))
-        self._budgets = _restored(
-            "budgets",
-            states,
-            lambda blob: BudgetBook(budgets=budgets, arms=names, blob=blob, tallies=tallies, add=add_tally),
+        self._breaker_slot, self._budgets_slot = slots["breaker"], slots["budgets"]
+        self._circuits = self._breaker_slot.load(lambda blob: Circuits(breaker=breaker, blob=blob))
+        self._budgets = self._budgets_slot.load(
+            lambda blob: BudgetBook(budgets=budgets, arms=names, blob=blob, tallies=totals, add=add_total)
         )
         self._stored_prices: tuple[float, ...] | None = None
         self._rollout = None
         if guard is not None:
-            self._rollout = _restored(
-                "guard",
-                states,
-                lambda blob: RolloutMonitor(
-                    guard=guard,
-                    utility_range=utility_range,
-                    put_state=put_state,
-                    rollout=blob,
-                    evidence=states.get("guard_evidence"),
-                ),
+            self._rollout = RolloutMonitor(
+                guard=guard, utility_range=utility_range, slot=slots["guard"], evidence_slot=slots["guard_evidence"]
             )
         self.set_arms(arms)
 
@@ -209,7 +195,7 @@ class Constraints:
             return {}
         if self._budgets.prices != self._stored_prices:
             self._stored_prices = self._budgets.prices
-            self._put_state("budgets", self._budgets.to_bytes())
+            self._budgets_slot.save(self._budgets.to_bytes())
         return self._budgets.reserve(decision_id, chosen, arms, probabilities, request, now, token_costs)
 
     def await_evidence(
@@ -228,26 +214,19 @@ class Constraints:
 
     # The way back, and what may change at run time.
 
-    def observe_outcome(
-        self,
-        decision_id: str,
-        arm: str,
-        values: Mapping[str, float],
-        *,
-        reserved: Mapping[str, Reserved],
-        known: Collection[str],
-        decided_at: float,
-        now: float,
-    ) -> None:
-        """Let breaker, budgets and guard see new outcomes of a decision; some outcomes may be ``known`` already."""
-        failed = values.get("availability", 1.0) < 1.0
-        if failed or not known:
-            self._circuits.report(arm, failed=failed, decided_at=decided_at, now=now)
+    def observe_outcome(self, recorded: Recorded) -> None:
+        """Let breaker, budgets and guard see new outcomes of a decision."""
+        event, now = recorded.event, recorded.received_at
+        failed = event.values.get("availability", 1.0) < 1.0
+        if failed or not recorded.known:
+            self._circuits.report(event.arm, failed=failed, decided_at=event.decided_at, now=now)
         if failed:
-            self._put_state("breaker", self._circuits.to_bytes())
-        self._budgets.settle(decision_id, reserved, values, known, decided_at, now)
+            self._breaker_slot.save(self._circuits.to_bytes())
+        self._budgets.settle(
+            recorded.decision_id, recorded.reserved, event.values, recorded.known, event.decided_at, now
+        )
         if self._rollout is not None:
-            self._rollout.report(decision_id, values, now)
+            self._rollout.report(recorded.decision_id, event.values, now)
 
     def availability(self) -> tuple[Vector, Vector]:
         """Return the expected availability of all arms, and its standard deviation, each ``(K,)``."""
@@ -290,14 +269,3 @@ def _excess(limits: Limits, candidates: Candidates) -> Excess:
     rows = {name: candidates.objectives.index(name) for name in limits.objectives.values()}
     means, stds = ({name: array[j] for name, j in rows.items()} for array in (candidates.means, candidates.stds))
     return excess(limits, means, stds, {name: candidates.counts(name) for name in rows})
-
-
-def _restored(name: str, states: Mapping[str, bytes], make: Callable[[bytes | None], _T]) -> _T:
-    """Return the object made from the stored state ``name``; raise IncompatibleStoreError if that is damaged."""
-    try:
-        return make(states.get(name))
-    except (ValueError, TypeError, AttributeError, KeyError) as error:
-        raise IncompatibleStoreError(
-            f"the stored state {name!r} is damaged ({error}); restore the database from a backup, or use another "
-            "router name"
-        ) from error

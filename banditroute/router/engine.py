@@ -27,8 +27,9 @@ from banditroute.router.constraints import Constraints
 from banditroute.router.models import ArmModels
 from banditroute.router.requests import Ask
 from banditroute.router.sampling import sample_arm
-from banditroute.store.base import Event, PutState, Served, StoredState
+from banditroute.store.base import OutcomeEvent, Recorded, StoredDecision, StoredState
 from banditroute.store.outcomes import measured
+from banditroute.store.state_slot import StateSlots
 
 _T = TypeVar("_T")
 
@@ -54,8 +55,8 @@ class Engine:
         What loading an adapter and leaving a session's arm take off.
     memory
         The state that earlier processes stored.
-    put_state
-        Stores a named piece of state; see ``Store.put_state``.
+    slots
+        Where scales and shared policy state are stored.
     rng
         Draws the arms.
     """
@@ -69,19 +70,19 @@ class Engine:
         constraints: Constraints,
         adapters: AdapterPenalties,
         memory: StoredState,
-        put_state: PutState,
+        slots: StateSlots,
         rng: np.random.Generator,
     ) -> None:
         self.models = models
         self.adapters = adapters
         self._constraints = constraints
         self._objectives = objectives
-        self._scales = Scales(objectives=objectives, states=memory.states, put_state=put_state)
+        self._scales = Scales(objectives=objectives, slot=slots["scales"])
         self._scales.set_arms(models.names)
         self._policy = start(learner.policy, objectives=objectives)
         self._shared_policy = self._policy if isinstance(self._policy, SharedPolicyState) else None
         self._policy_text = repr(learner)
-        self._put_state = put_state
+        self._policy_slot = slots["policy"]
         self._rng = rng
         self._lock = threading.Lock()
         self._rebuilding = threading.Lock()  # held, outside the other, while the models are rebuilt
@@ -214,7 +215,7 @@ class Engine:
 
     # Learning.
 
-    def learn(self, event: Event) -> None:
+    def learn(self, event: OutcomeEvent) -> None:
         """Learn new outcomes of a decision."""
         with self._lock:
             self._learned += event.first
@@ -223,23 +224,15 @@ class Engine:
                 outcomes = measured(event.values)
                 self._policy.learn(event.arm, event.x, outcomes)
                 if self._shared_policy is not None and (news := self._shared_policy.news()) is not None:
-                    self._put_state("policy", news, self._shared_policy.join)
+                    self._policy_slot.save(news, self._shared_policy.join)
                 self._scales.add(event.arm, outcomes)
         if self.adapters.due:
             self.adapters.plan(self._review, self.models.untried)
 
-    def observe_outcome(self, decision_id: str, event: Event, now: float) -> None:
+    def observe_outcome(self, recorded: Recorded) -> None:
         """Let the constraints see new outcomes of a decision, which are learned already."""
         with self._lock:
-            self._constraints.observe_outcome(
-                decision_id,
-                event.arm,
-                event.values,
-                reserved=event.reserved,
-                known=event.known,
-                decided_at=event.decided_at,
-                now=now,
-            )
+            self._constraints.observe_outcome(recorded)
 
     def _review(self, seen: Seen) -> tuple[Vector, Vector]:
         """Return the present utility of every arm at an earlier request, and its standard deviation."""
@@ -258,12 +251,12 @@ class Engine:
         with self._lock:
             return self._scales.rates(preference)
 
-    def compare(self, winner: Served, loser: Served) -> tuple[float, float]:
+    def compare(self, winner: StoredDecision, loser: StoredDecision) -> tuple[float, float]:
         """Return the pseudo-outcomes of winner and loser of a pairwise comparison."""
         with self._lock:
             return self.models.compare(winner, loser)
 
-    def expect(self, served: Served, request: Request) -> tuple[float, dict[str, float]]:
+    def expect(self, served: StoredDecision, request: Request) -> tuple[float, dict[str, float]]:
         """Return the quality expected of the arm that served, and the utility of every arm for the same request."""
         x = served.x
         with self._lock:

@@ -5,18 +5,18 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from functools import partial
 
 import numpy as np
 
 from banditroute.core.decision import Decision
 from banditroute.core.feedback import Feedback
+from banditroute.core.shared_total import SharedTotal
 from banditroute.core.validation import label, shown
 from banditroute.errors import BanditRouteError, InvalidFeedbackError, UnknownDecisionError
 from banditroute.objectives.objective import STANDARD_OBJECTIVES, Objective
 from banditroute.router.engine import Engine
 from banditroute.router.signal_model import SignalModel
-from banditroute.store.base import Event, Store, Ticket
+from banditroute.store.base import Recorded, Store, StoredState, Ticket
 from banditroute.store.outcomes import PAGING, PASSED_OVER_FOR, PREFERRED_TO, SHARE_OF
 
 _log = logging.getLogger("banditroute")
@@ -25,7 +25,10 @@ _STANDARD = {objective.name for objective in STANDARD_OBJECTIVES}
 
 
 class FeedbackService:
-    """Records what is reported about decisions, and has it learned once it is durable.
+    """Records what is reported about decisions, and learns from it once it is durable.
+
+    It is the subscriber of the store: ``report`` gives a report to the store, which calls ``on_recorded`` when that is
+    durable.
 
     Parameters
     ----------
@@ -106,22 +109,30 @@ class FeedbackService:
         """Record how long the adapter of a decision was waited for; the request is served, recorded or not."""
         try:
             waited = Feedback(decision_id=decision_id, values={PAGING: seconds}, received_at=self._clock())
-            self._store.add_feedback(waited, partial(self.on_recorded, waited))  # it is never learned
+            self._store.add_feedback(waited)
         except Exception:
             _log.warning("the time that an adapter was waited for cannot be recorded", exc_info=True)
 
-    def on_recorded(self, report: Feedback, event: Event) -> None:
+    def on_recorded(self, recorded: Recorded) -> None:
         """Learn from outcomes that are durable now: models, then limits, budgets and guard, then escalation."""
-        self._engine.learn(event)
-        self._engine.observe_outcome(report.decision_id, event, report.received_at)
-        if "quality" in event.values:
-            self._signals.learn(report.decision_id, event.values["quality"])
+        self._engine.learn(recorded.event)
+        self._engine.observe_outcome(recorded)
+        if "quality" in recorded.event.values:
+            self._signals.learn(recorded.decision_id, recorded.event.values["quality"])
+
+    def on_total(self, budget: str, total: SharedTotal, added: SharedTotal) -> None:
+        """Use the total of a budget over all processes; it includes what this process ``added``."""
+        self._engine.with_constraints(lambda constraints: constraints.merge_total(budget, total, added))
+
+    def on_changed(self, state: StoredState) -> None:
+        """Rebuild the models, as another process added to the stored state or some of it was folded."""
+        self._engine.rebuild(state)
 
     def _record(self, decision_id: str, values: Mapping[str, float], source: str | None) -> Ticket:
         if source is not None:
             label(source, name="source", error=InvalidFeedbackError)
         report = Feedback(decision_id=decision_id, values=values, received_at=self._clock(), source=source)
-        return self._store.add_feedback(report, partial(self.on_recorded, report))
+        return self._store.add_feedback(report)
 
 
 def check_id(decision_id: object) -> str:

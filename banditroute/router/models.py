@@ -14,6 +14,7 @@ from banditroute.core.arm import Arm
 from banditroute.core.arrays import Vector
 from banditroute.core.preference import Preference
 from banditroute.core.request import Request
+from banditroute.core.state import StateSlot
 from banditroute.learners import Learner
 from banditroute.objectives.objective import Objective
 from banditroute.objectives.utility import utility, weights
@@ -21,7 +22,7 @@ from banditroute.pricing.token_prices import TokenPrices
 from banditroute.router.candidates import Candidates
 from banditroute.router.forecast import Availability, predict_outcomes, token_count
 from banditroute.router.sources import StatisticsSources, observations_of
-from banditroute.store.base import Event, PutState, Served, StoredState
+from banditroute.store.base import OutcomeEvent, StoredDecision, StoredState
 from banditroute.store.outcomes import measured
 
 _CACHED_PREFERENCES = 1024
@@ -44,8 +45,8 @@ class ArmModels:
         The version of the features, and d, the length of the context with its bias.
     memory
         The state that earlier processes stored.
-    put_state
-        Stores a named piece of state for the next process.
+    drift_slot
+        Where resets are stored.
 
     Attributes
     ----------
@@ -65,7 +66,7 @@ class ArmModels:
         features_version: str,
         dimension: int,
         memory: StoredState,
-        put_state: PutState,
+        drift_slot: StateSlot,
     ) -> None:
         self._objectives = objectives
         self._spec = learner.belief
@@ -78,7 +79,7 @@ class ArmModels:
             belief=learner.belief,
             dimension=dimension,
             features_version=features_version,
-            put_state=put_state,
+            slot=drift_slot,
         )
         self._hyperparameters_of: object = None
         self._signed_weights: dict[Preference, Vector] = {}
@@ -148,7 +149,7 @@ class ArmModels:
             return None
         return self._prices.by_tokens(self._names.index(arm), tokens)
 
-    def learn(self, event: Event) -> None:
+    def learn(self, event: OutcomeEvent) -> None:
         """Learn new outcomes of a decision, whether its arm can still be chosen or not."""
         if event.arm not in self.belief.arms:
             self._sources.learn(event.arm, [event])  # for its return
@@ -178,7 +179,7 @@ class ArmModels:
         j, k = self.belief.objectives.index("quality"), self.belief.arms.index(arm)
         return float(self.belief.predict(x).means[j, k])
 
-    def compare(self, winner: Served, loser: Served) -> tuple[float, float]:
+    def compare(self, winner: StoredDecision, loser: StoredDecision) -> tuple[float, float]:
         """Return the pseudo-outcomes of winner and loser of a pairwise comparison."""
         noise = self._priors["quality"].noise or 1.0
         return comparison.outcomes(self.quality(winner.arm, winner.x), self.quality(loser.arm, loser.x), noise=noise)

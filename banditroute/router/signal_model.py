@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
 
 import numpy as np
 
 from banditroute.beliefs import Linear
 from banditroute.beliefs.base import Prior
 from banditroute.core.arrays import Vector
+from banditroute.core.state import StateSlot
 
 _ANSWER = "answer"  # one belief for the answers of all arms: a signal means the same whichever arm answered
 _SURPRISE = "surprise"
@@ -26,16 +26,14 @@ class SignalModel:
 
     Parameters
     ----------
-    states
-        The stored state of earlier processes, by name.
-    put_state
-        Stores a named piece of state.
+    slot
+        Where the learned relation is stored.
     rng
         Draws from the posterior, so that now and then an answer with a bad signal is kept, and judged.
 
     Examples
     --------
-    >>> model = SignalModel(states={}, put_state=lambda name, blob: None, rng=np.random.default_rng(0))
+    >>> model = SignalModel(slot=StateSlot(name="cascade"), rng=np.random.default_rng(0))
     >>> for i in range(400):
     ...     _ = model.predict(str(i), expected=0.7, signal=float(i % 2))
     ...     model.learn(str(i), quality=0.9 if i % 2 else 0.2)
@@ -46,19 +44,20 @@ class SignalModel:
     def __init__(
         self,
         *,
-        states: Mapping[str, bytes],
-        put_state: Callable[[str, bytes], None],
+        slot: StateSlot,
         rng: np.random.Generator,
     ) -> None:
-        self._put_state = put_state
+        self._slot = slot
         self._rng = rng
         self._lock = threading.Lock()
         self._waiting: OrderedDict[str, tuple[Vector, float]] = OrderedDict()
-        self._belief = _BELIEF.start(
-            arms=[_ANSWER],
-            dimension=3,
-            priors={_SURPRISE: Prior(mean=0.0, noise=0.4)},
-            statistics={_ANSWER: states["cascade"]} if "cascade" in states else {},
+        self._belief = slot.load(
+            lambda stored: _BELIEF.start(
+                arms=[_ANSWER],
+                dimension=3,
+                priors={_SURPRISE: Prior(mean=0.0, noise=0.4)},
+                statistics={} if stored is None else {_ANSWER: stored},
+            )
         )
         self._belief.watch([_SURPRISE])
 
@@ -91,4 +90,4 @@ class SignalModel:
             x, expected = self._waiting.pop(decision_id, (None, 0.0))
             if x is not None:
                 self._belief.update(_ANSWER, x, {_SURPRISE: quality - expected})
-                self._put_state("cascade", self._belief.statistics()[_ANSWER])
+                self._slot.save(self._belief.statistics()[_ANSWER])

@@ -89,7 +89,7 @@ class WarmStart:
             )
             if self._store.trouble is not None:
                 raise StoreError(f"the warm start cannot be recorded: {self._store.trouble}")
-            self._store.put_state("warm_start", state)
+            self._store.save_state("warm_start", state)
             self._store.flush()
             self._engine.warm_start(statistics)
 

@@ -9,7 +9,6 @@ from collections.abc import Iterable, Mapping
 
 from banditroute.beliefs.base import BeliefSpec, Observation
 from banditroute.core.arrays import Vector
-from banditroute.errors import IncompatibleStoreError
 
 _log = logging.getLogger("banditroute")
 
@@ -22,7 +21,7 @@ def fold(
     decided_at: float,
     ordinal: int,
 ) -> dict[str, bytes]:
-    """Arm -> statistics of a log.
+    """Return the statistics of a log, by arm.
 
     Parameters
     ----------
@@ -46,30 +45,18 @@ def fold(
 
 
 def to_bytes(blobs: Mapping[str, bytes], *, features_version: str, dimension: int) -> bytes:
-    """A piece of state for ``from_bytes``: JSON, with the blobs in base64."""
+    """Return a piece of state for ``from_bytes``: JSON, with the blobs in base64."""
     arms = {arm: b64encode(blob).decode() for arm, blob in blobs.items()}
     return json.dumps({"features_version": features_version, "dimension": dimension, "arms": arms}).encode()
 
 
 def from_bytes(state: bytes | None, *, features_version: str, dimension: int) -> dict[str, bytes]:
-    """What ``to_bytes`` wrote; nothing where there is none, or one in other features, which is logged.
-
-    Raises
-    ------
-    IncompatibleStoreError
-        If it is damaged.
-    """
+    """Return what ``to_bytes`` wrote; nothing if nothing is stored, or if it is of other features, which is logged."""
     if state is None:
         return {}
-    try:
-        content = json.loads(state)
-        made_in = content["features_version"], content["dimension"]
-        blobs = {arm: b64decode(blob, validate=True) for arm, blob in content["arms"].items()}
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise IncompatibleStoreError(
-            f"the stored state 'warm_start' is damaged ({error}); restore the database from a backup, or use another "
-            "router name"
-        ) from error
+    content = json.loads(state)
+    made_in = content["features_version"], content["dimension"]
+    blobs = {arm: b64decode(blob, validate=True) for arm, blob in content["arms"].items()}
     if made_in != (features_version, dimension):
         _log.warning("the warm start in other features (%s, %d numbers) is ignored; give the log again", *made_in)
         return {}

@@ -15,13 +15,14 @@ from banditroute.core.arm import Arm
 from banditroute.core.arrays import Vector
 from banditroute.core.preference import Preference
 from banditroute.core.request import Request
+from banditroute.core.state import StateSlot
 from banditroute.core.validation import LARGEST
 from banditroute.learners import Learner
 from banditroute.objectives.objective import Objective
 from banditroute.policies.base import start
 from banditroute.router.models import ArmModels
 from banditroute.router.sampling import CannotChooseError, random_stream, sample_arm
-from banditroute.store.base import Event, MergeStates, StoredState
+from banditroute.store.base import OutcomeEvent, StoredState
 
 _LARGEST_FEATURE = 1e20
 _ANY_REQUEST = Request(features=np.zeros(0))  # without token prices nothing of it is read
@@ -85,7 +86,7 @@ def choices(
         features_version="",
         dimension=d,
         memory=StoredState(statistics={}, pending=[], decisions=0, feedback=0),
-        put_state=_keep_nothing,
+        drift_slot=StateSlot(name="drift"),
     )
     policy = start(learner.policy, objectives=objectives)
     rng = random_stream(seed)
@@ -112,7 +113,7 @@ def choices(
         if learner.drift is None:
             models.belief.update(arms[k], context, values, decided_at=now, ordinal=step)
         else:
-            models.learn(Event(arm=arms[k], x=context, values=values, decided_at=now, ordinal=step))
+            models.learn(OutcomeEvent(arm=arms[k], x=context, values=values, decided_at=now, ordinal=step))
         policy.learn(arms[k], context, values)
     return chosen
 
@@ -120,10 +121,6 @@ def choices(
 def _possible(values: Vector, objective: Objective) -> bool:
     low, high = max(objective.low, -LARGEST), min(objective.high, LARGEST)
     return bool(((values >= low) & (values <= high) | np.isnan(values)).all())
-
-
-def _keep_nothing(name: str, blob: bytes, join: MergeStates | None = None) -> None:
-    """Nobody asks for it."""
 
 
 def _no_availability() -> tuple[Vector, Vector]:

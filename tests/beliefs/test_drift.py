@@ -8,6 +8,7 @@ import pytest
 
 from banditroute.beliefs import ArmStatistics, Hybrid, Linear, PageHinkley
 from banditroute.beliefs.drift import Drift, _Sums
+from banditroute.core.state import StateSlot
 from banditroute.errors import IncompatibleStoreError, InvalidConfigurationError
 from banditroute.learners import Learner
 from banditroute.policies import Uniform
@@ -166,7 +167,10 @@ def drift_of(test=PageHinkley(), **settings):  # noqa: B008
         belief=Linear(),
         dimension=settings.pop("dimension", 1),
         features_version=settings.pop("features_version", "1"),
-        put_state=lambda name, blob, join: kept.update({name: join(kept[name], blob) if name in kept else blob}),
+        slot=StateSlot(
+            name="drift",
+            save=lambda name, blob, merge: kept.update({name: merge(kept[name], blob) if name in kept else blob}),
+        ),
     )
 
 

@@ -274,6 +274,6 @@ class TestRouter:
         for blob in (b"\xff", b"{", b"[]"):
             store = MemoryStore()
             store._states["default"] = {name: blob}
-            with pytest.raises(IncompatibleStoreError, match="the stored state 'guard' is damaged"):
+            with pytest.raises(IncompatibleStoreError, match="the stored state '" + name + "' is damaged"):
                 router(store=store)
             assert store.trouble is not None

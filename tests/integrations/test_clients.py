@@ -27,9 +27,9 @@ class Recording(MemoryStore):
         super().__init__()
         self.given = []
 
-    def add_feedback(self, feedback, learn):
+    def add_feedback(self, feedback):
         self.given.append((feedback.decision_id, dict(feedback.values)))
-        return super().add_feedback(feedback, learn)
+        return super().add_feedback(feedback)
 
 
 @pytest.fixture
@@ -183,7 +183,7 @@ class TestFailures:
 
     def test_an_answer_is_not_lost_for_a_store_that_fails(self, clients, caplog):
         class Broken(MemoryStore):
-            def add_feedback(self, feedback, learn):
+            def add_feedback(self, feedback):
                 raise StoreError("the disk is full")
 
         chat = routed(router_of("small", store=Broken()), {"small": clients(openai.OpenAI)})

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from banditroute import admin
 from banditroute.adapters import AdapterCache, AdapterSpec, Capacity, Polar, SimulatedBackend, lru, polar_plus
-from banditroute.admin.records import Records
 from banditroute.budgets import Budget
 from banditroute.core.arm import Arm
 from banditroute.core.preference import Preference
@@ -138,7 +138,7 @@ class TestRecord:
             for name in ("law", "law", "base", "code"):
                 serve(router, arms=[name])
             router.route(X, arms=["law"])  # and not served
-        Records(url).export(tmp_path / "log.parquet")
+        admin.export(url, tmp_path / "log.parquet")
         for log in (read_log(url), read_log(str(tmp_path / "log.parquet"))):
             assert [log.arms[k] for k in log.chosen] == ["law", "law", "base", "code", "law"]
             assert log.outcomes[PAGING] == pytest.approx([0.25, 0.0, np.nan, 0.25, np.nan], nan_ok=True)
@@ -170,13 +170,12 @@ class TestRecord:
             assert router.learned == 1
         with made(store=SQLStore(url))[0] as router:
             assert router.learned == 1
-        records = Records(url)
-        (epoch,) = records.epochs()
+        (epoch,) = admin.inspect(url)
         assert (epoch.answered, epoch.pending) == (1, 0)
         assert [dict(arm.counts) for arm in epoch.arms] == [{}, {}, {"quality": 1.0}]
-        records.rebuild()
-        assert records.verify() == []
-        assert records.prune(unanswered_seconds=0.0) == 3  # all but the one with feedback
+        admin.rebuild(url)
+        assert admin.verify(url) == []
+        assert admin.prune(url, unanswered_seconds=0.0) == 3  # all but the one with feedback
         assert len(read_log(url)) == 1
 
     def test_goes_and_stays_with_its_decision(self, url):
@@ -185,13 +184,12 @@ class TestRecord:
                 with router.lease(router.route(X, arms=["law"], session=session)) as decision:
                     pass
                 router.feedback(decision.id, quality=0.5, source="grader")
-        records = Records(url)
-        assert records.erase(source="grader") == 2
-        assert [epoch.answered for epoch in records.epochs()] == [0]
+        assert admin.erase(url, source="grader") == 2
+        assert [epoch.answered for epoch in admin.inspect(url)] == [0]
         assert read_log(url).outcomes[PAGING] == pytest.approx([0.25, 0.0])
-        assert records.erase(session="Ann") == 1
+        assert admin.erase(url, session="Ann") == 1
         assert read_log(url).outcomes[PAGING].tolist() == [0.0]
-        assert records.verify() == []
+        assert admin.verify(url) == []
 
     def test_a_breaker_hears_the_first_report_as_such(self, url):
         """What was noted before must not hide that a call was answered: without it, a failure follows a failure."""
@@ -206,7 +204,7 @@ class TestRecord:
 
     def test_a_store_that_fails_does_not_fail_the_request(self, caplog):
         class Full(MemoryStore):
-            def add_feedback(self, feedback, learn):
+            def add_feedback(self, feedback):
                 raise OSError("no space left")
 
         router, _ = made(store=Full())
@@ -299,7 +297,7 @@ class TestControl:
     def test_a_damaged_state_is_refused(self):
         store = MemoryStore()
         with made(control=self.SPEC, store=store)[0]:
-            store.put_state("adapters", b"{")
+            store.save_state("adapters", b"{")
         with pytest.raises(IncompatibleStoreError, match="the stored state 'adapters' is damaged"):
             made(control=self.SPEC, store=store)
 

@@ -11,6 +11,7 @@ from banditroute.adapters.penalties import AdapterPenalties
 from banditroute.core.arm import Arm
 from banditroute.core.preference import Preference
 from banditroute.core.request import Request
+from banditroute.core.state import StateSlot
 from banditroute.errors import InvalidConfigurationError
 from banditroute.learners import EpsilonGreedy, Learner, LinUCB, ThompsonSampling
 from banditroute.objectives import Objective
@@ -22,8 +23,9 @@ from banditroute.router.engine import Engine
 from banditroute.router.models import ArmModels
 from banditroute.router.requests import Ask
 from banditroute.router.sampling import CannotChooseError, sample_arm
-from banditroute.store.base import Event, StoredState
+from banditroute.store.base import OutcomeEvent, StoredState
 from banditroute.store.memory import MemoryStore
+from banditroute.store.state_slot import StateSlots
 
 QUALITY = Preference(quality=1.0)
 X = np.array([0.3, -0.2, 1.0])
@@ -31,13 +33,12 @@ REQUEST = Request(features=X[:-1])
 
 
 def learn(made, arm, x, values):
-    made.learn(Event(arm=arm, x=x, values=values, decided_at=0.0, ordinal=0))
+    made.learn(OutcomeEvent(arm=arm, x=x, values=values, decided_at=0.0, ordinal=0))
 
 
 def make_engine(learner, arms=("a", "b", "c", "d"), seed=0, objectives=()):
     arms = [arm if isinstance(arm, Arm) else Arm(name=arm) for arm in arms]
     memory = StoredState(statistics={}, pending=[], decisions=0, feedback=0)
-    stateless = {"states": {}, "put_state": lambda name, blob: None}
     return Engine(
         objectives=table(objectives),
         learner=learner,
@@ -49,12 +50,20 @@ def make_engine(learner, arms=("a", "b", "c", "d"), seed=0, objectives=()):
             features_version="1",
             dimension=3,
             memory=memory,
-            put_state=stateless["put_state"],
+            drift_slot=StateSlot(name="drift"),
         ),
-        constraints=Constraints(arms=arms, breaker=None, tallies={}, add_tally=lambda budget, tally: None, **stateless),
-        adapters=AdapterPenalties(arms=arms, cache=None, switching={}, **stateless),
+        constraints=Constraints(
+            arms=arms, breaker=None, slots=StateSlots(), totals={}, add_total=lambda budget, total: None
+        ),
+        adapters=AdapterPenalties(
+            arms=arms,
+            cache=None,
+            switching={},
+            slot=StateSlot(name="adapters"),
+            load_times_slot=StateSlot(name="paging"),
+        ),
         memory=memory,
-        put_state=stateless["put_state"],
+        slots=StateSlots(),
         rng=np.random.default_rng(seed),
     )
 

@@ -13,6 +13,7 @@ from banditroute import (
     UnknownDecisionError,
 )
 from banditroute.budgets import Budget
+from banditroute.core.state import StateSlot
 from banditroute.router.signal_model import SignalModel
 
 COSTS = {"small": 0.001, "large": 0.01}
@@ -143,7 +144,7 @@ class TestRefusals:
 
 
 def test_memory_is_bounded():
-    cascade = SignalModel(states={}, put_state=lambda name, blob: None, rng=np.random.default_rng(0))
+    cascade = SignalModel(slot=StateSlot(name="cascade"), rng=np.random.default_rng(0))
     for i in range(10_100):
         cascade.predict(str(i), expected=0.5, signal=0.5)
     assert len(cascade._waiting) == 10_000

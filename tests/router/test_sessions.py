@@ -8,10 +8,10 @@ from banditroute import (
     InvalidFeedbackError,
     MemoryStore,
     Objective,
-    Records,
     Router,
     SQLStore,
     UnknownDecisionError,
+    admin,
 )
 
 ARMS = ["small", "large"]
@@ -80,12 +80,11 @@ def test_it_is_remembered_and_another_process_may_report_it(tmp_path):
         serve(other, "chat", "large")
         other.session_feedback("chat", quality=1.0, source="Ann")
         assert counts(other) == pytest.approx([1 / 3, 2 / 3])
-    records = Records(url)
-    records.rebuild()
-    assert records.verify() == []
+    admin.rebuild(url)
+    assert admin.verify(url) == []
     with router_on(SQLStore(url)) as later:
         assert counts(later) == pytest.approx([1 / 3, 2 / 3])
-    assert records.erase(source="Ann") == 3
+    assert admin.erase(url, source="Ann") == 3
     with router_on(SQLStore(url)) as later:
         assert counts(later) == pytest.approx([0.0, 0.0], abs=1e-9)
 

@@ -19,7 +19,7 @@ from banditroute import (
     StoreError,
 )
 from banditroute.beliefs import Hybrid, Linear
-from banditroute.store.base import Event
+from banditroute.store.base import OutcomeEvent
 
 LEARNER = LinUCB(belief=Linear())
 ROUTES = np.random.default_rng(9).normal(size=(12, 2))
@@ -176,7 +176,7 @@ def test_a_damaged_one_is_refused_at_the_start(blob):
     store = MemoryStore()
     made(store=store).close()
     with made(store=store):
-        store.put_state("warm_start", blob)
+        store.save_state("warm_start", blob)
     with pytest.raises(IncompatibleStoreError, match="'warm_start' is damaged"):
         made(store=store)
 
@@ -282,6 +282,6 @@ def test_feedback_that_is_pending_counts_for_a_successor():
         feed(router, full(8, arms=("old",)))
     with made(store=store, arms=["a", Arm(name="new", replaces="old")]) as router:
         assert router._engine.models.belief.counts("quality").tolist() == [0.0, 2.0]
-        router._engine.learn(Event(arm="old", x=np.ones(3), values={"quality": 1.0}, decided_at=0.0, ordinal=9))
+        router._engine.learn(OutcomeEvent(arm="old", x=np.ones(3), values={"quality": 1.0}, decided_at=0.0, ordinal=9))
         router.remove_arm("a")
         assert router._engine.models.belief.counts("quality").tolist() == [2.25]

@@ -38,6 +38,7 @@ from banditroute import (
 from banditroute.adapters import AdapterBackend, AdapterCache, AdapterSpec, Capacity, SimulatedBackend, lru
 from banditroute.beliefs import Linear
 from banditroute.core.shared_total import SharedTotal
+from banditroute.core.state import MergeStates
 from banditroute.energy import EnergyMeter, find_counters
 from banditroute.evaluate import Comparison, Evaluation, Interval, asymptotic_sequence, bootstrap_interval, evaluate
 from banditroute.features import (
@@ -63,7 +64,17 @@ from banditroute.pricing import ModelPrice, Usage, genai_price
 from banditroute.simulate.adapter_slots import AdapterSlots
 from banditroute.simulate.conditions import Channel, Conditions
 from banditroute.simulate.replay import Trace, replay
-from banditroute.store import Event, Fold, Learn, MergeStates, Served, Store, StoredState, Ticket, TotalCallback
+from banditroute.store import (
+    Acknowledgement,
+    Fold,
+    OutcomeEvent,
+    Recorded,
+    Store,
+    StoredDecision,
+    StoredState,
+    Subscriber,
+    Ticket,
+)
 
 
 def first_steps() -> str:
@@ -213,8 +224,8 @@ class Length:
 class Done:
     """A ticket of one's own."""
 
-    def result(self, timeout: float | None = None) -> None:
-        return None
+    def result(self, timeout: float | None = None) -> Acknowledgement:
+        return "accepted"
 
 
 class Shelf:
@@ -223,6 +234,7 @@ class Shelf:
     def __init__(self) -> None:
         self.trouble: str | None = None
         self.made: dict[str, Decision] = {}
+        self.subscriber: Subscriber | None = None
 
     def open(
         self, *, router: str, arms: Sequence[Arm], features_version: str, dimension: int, fold: Fold
@@ -233,33 +245,35 @@ class Shelf:
     def add_decision(self, decision: Decision, prompt: str | None = None) -> None:
         self.made[decision.id] = decision
 
-    def add_feedback(self, feedback: Feedback, learn: Learn) -> Ticket:
+    def add_feedback(self, feedback: Feedback) -> Ticket:
         decision = self.made[feedback.decision_id]
-        if decision.x is not None:
-            learn(
-                Event(
-                    arm=decision.arm,
-                    x=decision.x,
-                    values=feedback.values,
-                    decided_at=decision.decided_at,
-                    ordinal=decision.ordinal,
-                )
+        if decision.x is not None and self.subscriber is not None:
+            event = OutcomeEvent(
+                arm=decision.arm,
+                x=decision.x,
+                values=feedback.values,
+                decided_at=decision.decided_at,
+                ordinal=decision.ordinal,
+            )
+            self.subscriber.on_recorded(
+                Recorded(decision_id=decision.id, event=event, received_at=feedback.received_at)
             )
         return Done()
 
-    def find(self, decision_id: str) -> Served:
-        return Served.by(self.made[decision_id])
+    def find(self, decision_id: str) -> StoredDecision:
+        return StoredDecision.of(self.made[decision_id], epoch_id=1)
 
     def find_session(self, session: str) -> list[str]:
         return [id for id, made in self.made.items() if made.session == session]
 
-    def follow(self, follow: Callable[[StoredState], None]) -> None: ...
+    def subscribe(self, subscriber: Subscriber) -> None:
+        self.subscriber = subscriber
 
     def set_arms(self, arms: Sequence[Arm]) -> None: ...
 
-    def put_state(self, name: str, blob: bytes, join: MergeStates | None = None) -> None: ...
+    def save_state(self, name: str, blob: bytes, merge: MergeStates | None = None) -> None: ...
 
-    def add_tally(self, budget: str, tally: SharedTotal, told: TotalCallback) -> None: ...
+    def add_total(self, budget: str, total: SharedTotal) -> None: ...
 
     def flush(self) -> None: ...
 

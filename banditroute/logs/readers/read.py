@@ -54,7 +54,7 @@ class LogFile:
     def tables(self) -> Iterator[pyarrow.Table]:
         """Its rows, some thousand at a time: what is read of a log of any size takes bounded memory.
 
-        Of a log of decisions they are in the columns that ``Records.export`` writes, and ``task``; of a table of
+        Of a log of decisions they are in the columns that ``admin.export`` writes, and ``task``; of a table of
         outcomes ``query_id``, ``arm``, ``prompt``, ``task`` and one column for each objective.
 
         Raises

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from banditroute import Objective, Records, Router, SQLStore
+from banditroute import Objective, Router, SQLStore, admin
 from banditroute.errors import BanditRouteError, InvalidConfigurationError, InvalidInputError
 from banditroute.logs.readers import convert, open_log, read_log
 
@@ -107,7 +107,7 @@ class TestOfARouter:
         """Database, its export, and both conversions hold the same, in every column."""
         expected = read_log(live)
         exported = tmp_path / "export.parquet"
-        Records(self.url).export(exported)
+        admin.export(self.url, exported)
         rows = pq.read_table(exported)
         for name in ("c.parquet", "c.jsonl", "c.jsonl.gz", "c.jsonl.zst"):
             assert convert(open_log(live), tmp_path / name) == 1100
