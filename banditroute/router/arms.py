@@ -12,6 +12,7 @@ from banditroute.errors import InvalidConfigurationError
 from banditroute.guard.guard import Guard, Mode, check_mode
 from banditroute.limits.constraints import Limits
 from banditroute.limits.traffic import Share, check_shares
+from banditroute.router.changes import Changes
 from banditroute.router.engine import Engine
 from banditroute.router.requests import eligible_arms
 from banditroute.router.settings import check_arms, check_baseline, check_traffic
@@ -27,8 +28,8 @@ class ArmRegistry:
         What the router begins with.
     adapters, guard, limits
         What the arms must agree with.
-    engine, store
-        What follows the changes.
+    engine, store, changes
+        What follows a change: the engine, the record of it, and the observers.
     clock
         Gives Unix time in seconds.
 
@@ -50,6 +51,7 @@ class ArmRegistry:
         limits: Limits | None,
         engine: Engine,
         store: Store,
+        changes: Changes,
         clock: Callable[[], float],
     ) -> None:
         self.arms = arms
@@ -60,6 +62,7 @@ class ArmRegistry:
         self._limits = limits
         self._engine = engine
         self._store = store
+        self._changes = changes
         self._clock = clock
 
     def add(self, arm: Arm | str, traffic: Share | None) -> None:
@@ -103,6 +106,7 @@ class ArmRegistry:
         if self._guard is None:
             raise InvalidConfigurationError("the router has no guard; make it with Router(guard=Guard(baseline=...))")
         self._engine.with_constraints(lambda constraints: constraints.set_guard_mode(mode, self._clock()))
+        self._changes.emit()
         self._store.flush()
 
     def _set_traffic(self, traffic: Mapping[str, Share]) -> None:

@@ -233,6 +233,11 @@ class Constraints:
         return self._circuits.availability(self._names)
 
     @property
+    def open_circuits(self) -> tuple[str, ...]:
+        """Names of the arms that the breaker leaves alone, or tries again by one request."""
+        return self._circuits.open_arms
+
+    @property
     def tracked_objectives(self) -> Sequence[str]:
         """Objectives that some budget counts."""
         return self._budgets.objectives

@@ -9,12 +9,15 @@ from contextlib import suppress
 import numpy as np
 
 from banditroute.core.decision import Decision
+from banditroute.core.events import AdapterLoaded, FeedbackRecorded
 from banditroute.core.feedback import Feedback
 from banditroute.core.shared_total import SharedTotal
 from banditroute.core.validation import label, shown
 from banditroute.errors import BanditRouteError, InvalidFeedbackError, UnknownDecisionError
 from banditroute.objectives.objective import STANDARD_OBJECTIVES, Objective
+from banditroute.router.changes import Changes
 from banditroute.router.engine import Engine
+from banditroute.router.observation import Observation
 from banditroute.router.signal_model import SignalModel
 from banditroute.store.base import Recorded, Store, StoredState, Ticket
 from banditroute.store.outcomes import PAGING, PASSED_OVER_FOR, PREFERRED_TO, SHARE_OF
@@ -38,6 +41,8 @@ class FeedbackService:
         Records the reports.
     engine, signals
         Learn from what was recorded.
+    observation, changes
+        Take what was recorded, and what changed by it.
     clock
         Gives Unix time in seconds.
     """
@@ -49,12 +54,16 @@ class FeedbackService:
         store: Store,
         engine: Engine,
         signals: SignalModel,
+        observation: Observation,
+        changes: Changes,
         clock: Callable[[], float],
     ) -> None:
         self._objectives = objectives
         self._store = store
         self._engine = engine
         self._signals = signals
+        self._observation = observation
+        self._changes = changes
         self._clock = clock
 
     def report(
@@ -105,11 +114,22 @@ class FeedbackService:
         with suppress(BanditRouteError):  # the store may be down as well
             self.report(decision.id, {}, failed=True, source=None).result()
 
-    def record_load_seconds(self, decision_id: str, seconds: float) -> None:
+    def record_load_seconds(self, decision: Decision, seconds: float) -> None:
         """Record how long the adapter of a decision was waited for; the request is served, recorded or not."""
         try:
-            waited = Feedback(decision_id=decision_id, values={PAGING: seconds}, received_at=self._clock())
+            waited = Feedback(decision_id=decision.id, values={PAGING: seconds}, received_at=self._clock())
             self._store.add_feedback(waited)
+            if seconds > 0.0 and decision.residency is not None:
+                adapter = decision.residency.adapter.name
+                self._observation.emit(
+                    AdapterLoaded(
+                        at=waited.received_at,
+                        decision_id=decision.id,
+                        arm=decision.arm,
+                        adapter=adapter,
+                        seconds=seconds,
+                    )
+                )
         except Exception:
             _log.warning("the time that an adapter was waited for cannot be recorded", exc_info=True)
 
@@ -119,6 +139,9 @@ class FeedbackService:
         self._engine.observe_outcome(recorded)
         if "quality" in recorded.event.values:
             self._signals.learn(recorded.decision_id, recorded.event.values["quality"])
+        if self._observation.active:
+            self._observation.emit(_as_seen(recorded))
+            self._changes.emit()
 
     def on_total(self, budget: str, total: SharedTotal, added: SharedTotal) -> None:
         """Use the total of a budget over all processes; it includes what this process ``added``."""
@@ -127,12 +150,25 @@ class FeedbackService:
     def on_changed(self, state: StoredState) -> None:
         """Rebuild the models, as another process added to the stored state or some of it was folded."""
         self._engine.rebuild(state)
+        self._changes.emit()
 
     def _record(self, decision_id: str, values: Mapping[str, float], source: str | None) -> Ticket:
         if source is not None:
             label(source, name="source", error=InvalidFeedbackError)
         report = Feedback(decision_id=decision_id, values=values, received_at=self._clock(), source=source)
         return self._store.add_feedback(report)
+
+
+def _as_seen(recorded: Recorded) -> FeedbackRecorded:
+    """Return recorded feedback as observers see it."""
+    event = recorded.event
+    return FeedbackRecorded(
+        decision_id=recorded.decision_id,
+        arm=event.arm,
+        values=event.values,
+        received_at=recorded.received_at,
+        decided_at=event.decided_at,
+    )
 
 
 def check_id(decision_id: object) -> str:

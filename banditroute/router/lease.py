@@ -21,10 +21,19 @@ class Lease:
     ----------
     seconds
         How long the adapter was waited for, as recorded with the decision; 0 where it was resident.
+
+    Examples
+    --------
+    >>> from banditroute import Router
+    >>> router = Router(arms=["small", "large"], features=1)
+    >>> lease = router.lease(router.route([0.5], arms=["small"]))
+    >>> with lease as decision:
+    ...     decision.arm, lease.seconds
+    ('small', 0.0)
     """
 
     def __init__(
-        self, decision: Decision, *, cache: AdapterCache | None, routing: FallbackRouting, feedback: FeedbackService
+        self, *, decision: Decision, cache: AdapterCache | None, routing: FallbackRouting, feedback: FeedbackService
     ) -> None:
         self.seconds = 0.0
         self._decision = decision
@@ -80,4 +89,4 @@ class Lease:
     def _hold(self) -> None:
         self._held = self._adapter
         if self._held is not None:
-            self._feedback.record_load_seconds(self._decision.id, self.seconds)
+            self._feedback.record_load_seconds(self._decision, self.seconds)
