@@ -19,7 +19,7 @@ import numpy as np
 
 from banditroute.adapters.facility import best_cache, cache_value
 from banditroute.core.arrays import Vector
-from banditroute.core.validation import number
+from banditroute.core.validation import number, plain_numbers
 from banditroute.errors import InvalidConfigurationError
 
 _CHANGED = 4.5  # standard deviations of a chi-squared by which the newer requests ask for other adapters
@@ -87,6 +87,7 @@ class Polar:
     adaptive: bool = True
 
     def __post_init__(self) -> None:
+        plain_numbers(self)
         for name in ("shortest_epoch", "longest_epoch", "horizon", "window"):
             value = getattr(self, name)
             whole = isinstance(value, int) and not isinstance(value, bool) and value >= 1
