@@ -14,6 +14,7 @@ from banditroute.beliefs.linear import Linear
 from banditroute.budgets.budget import Budget
 from banditroute.core.arm import Arm
 from banditroute.core.arrays import Vector
+from banditroute.core.conversation import is_message
 from banditroute.core.failure import Failure
 from banditroute.core.preference import Preference
 from banditroute.core.request import Request
@@ -147,7 +148,12 @@ def check_request(
 
 def is_conversation(request: object) -> TypeGuard[Conversation]:
     """Whether a request is a list of messages."""
-    return isinstance(request, Sequence) and len(request) > 0 and isinstance(request[0], Mapping)
+    return (
+        isinstance(request, Sequence)
+        and not isinstance(request, str | bytes)
+        and len(request) > 0
+        and is_message(request[0])
+    )
 
 
 def _check_metadata(metadata: object) -> dict[str, float | str]:
