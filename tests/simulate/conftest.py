@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from banditroute.logs.outcome_table import OutcomeTable
+from banditroute.logs import OutcomeTable
 
 
 @pytest.fixture
