@@ -10,7 +10,16 @@ import time
 
 import pytest
 
-from banditroute.adapters import AdapterSpec, AsyncAdapterBackend, Capacity, SGLangBackend, Tier, VLLMBackend
+from banditroute.adapters import (
+    AdapterCache,
+    AdapterSpec,
+    AsyncAdapterBackend,
+    Capacity,
+    SGLangBackend,
+    Tier,
+    VLLMBackend,
+    lru,
+)
 from banditroute.errors import (
     AdapterIncompatibleError,
     AdapterNotFoundError,
@@ -133,6 +142,60 @@ class TestLoading:
         assert ask(backend, "resident") == {}
         assert ask(backend, "load", adapter("a")).source is Tier.DISK
         assert fake.calls.count(load_call) == 2
+
+
+class TestRestart:
+    """A server that was restarted has forgotten its adapters; a failed request makes the cache ask."""
+
+    def restart(self, fake):
+        for kept in ("names", "name_of", "registry", "pool", "seen"):
+            if hasattr(fake, kept):
+                getattr(fake, kept).clear()
+        if hasattr(fake, "levels"):
+            fake.levels = {"cpu": [], "gpu": []}
+        fake.calls.clear()
+
+    @pytest.mark.parametrize("has_metric", [False, True])
+    def test_adapters_are_loaded_again_once(self, backend, fake, load_call, has_metric):
+        fake.has_metric = has_metric
+        cache = AdapterCache(backend=backend, control=lru)
+        specs = [adapter("a"), adapter("b")]
+        cache.start(specs)
+        for spec in specs:
+            cache.acquire(spec)
+            cache.release(spec.name)
+        self.restart(fake)
+        cache.doubt("a")
+        threads = [threading.Thread(target=cache.acquire, args=(specs[0],)) for _ in range(6)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert fake.calls.count(load_call) == 1
+        cache.acquire(specs[1])  # nobody saw it fail
+        assert fake.calls.count(load_call) == 2
+        assert set(fake.registered()) == {"a", "b"} == cache.resident
+
+    def test_adapter_that_is_there_is_not_loaded_again(self, backend, fake, load_call):
+        cache = AdapterCache(backend=backend, control=lru)
+        cache.start([adapter("a")])
+        cache.acquire(adapter("a"))
+        fake.calls.clear()
+        cache.doubt("a")
+        assert cache.acquire(adapter("a")) == 0.0
+        assert load_call not in fake.calls
+
+    def test_server_that_lists_no_adapters_is_believed_when_it_refuses_a_second_load(
+        self, backend, fake, kind, load_call
+    ):
+        """Some gateways list the base model alone."""
+        cache = AdapterCache(backend=backend, control=lru)
+        cache.start([adapter("a")])
+        cache.acquire(adapter("a"))
+        fake.routes["GET /v1/models"] = lambda body: (200, {"data": [{"id": "base", "root": "base", "parent": None}]})
+        cache.doubt("a")
+        assert cache.acquire(adapter("a")) == 0.0
+        assert cache.resident == {"a"}
 
 
 class TestRefusals:
