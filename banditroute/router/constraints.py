@@ -106,7 +106,7 @@ class Constraints:
         utility_range: tuple[float, float] = (0.0, 1.0),
         slots: StateSlots,
         tallies: Mapping[str, SharedTotal],
-        add_tally: Callable[[str, SharedTotal], None],
+        add_tally: Callable[[str, SharedTotal], object],
     ) -> None:
         names = [arm.name for arm in arms]
         self._traffic: Mapping[str, Share] = traffic or {}

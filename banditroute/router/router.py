@@ -20,6 +20,7 @@ from banditroute.core.arm import Arm
 from banditroute.core.arrays import Vector
 from banditroute.core.decision import Decision
 from banditroute.core.preference import Preference
+from banditroute.core.shared_total import total_at
 from banditroute.core.validation import label
 from banditroute.errors import InvalidConfigurationError, InvalidRequestError
 from banditroute.features.base import Featurizer
@@ -53,7 +54,7 @@ from banditroute.router.escalation import Cascade
 from banditroute.router.fallback import FallbackRouting
 from banditroute.router.feedback import Listener
 from banditroute.router.learning import Learning
-from banditroute.router.sources import fold_with
+from banditroute.router.sources import fold_settings, fold_with
 from banditroute.store.base import Store
 from banditroute.store.state_slot import StateSlots
 
@@ -180,6 +181,7 @@ class Router(Listener, Steering):
             features_version=self._features.version,
             dimension=self._dimension,
             fold=fold_with(self._learner.belief),
+            fold_settings=fold_settings(self._learner.belief),
         )
         slots = StateSlots(states=memory.states, save=self._store.save_state)
         try:
@@ -195,7 +197,10 @@ class Router(Listener, Steering):
                     guard=guard,
                     utility_range=utility_range,
                     slots=slots,
-                    tallies=memory.totals,
+                    tallies={
+                        budget.name: total_at(memory.totals.get(budget.name, ()), clock(), seconds=budget.seconds)
+                        for budget in budgets
+                    },
                     add_tally=self._store.add_total,
                 ),
                 pager=AdapterPenalties(
