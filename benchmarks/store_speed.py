@@ -22,7 +22,6 @@ from banditroute.core.feedback import Feedback
 from banditroute.router.sources import fold_with
 from banditroute.store import SQLStore, folding, log
 from banditroute.store.sql.database import database_at, parse
-from banditroute.store.sql.session import Ledger
 from banditroute.testing.samples import decision, feedback
 from benchmarks.server import server
 

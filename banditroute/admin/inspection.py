@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from banditroute.admin._database import open_database
@@ -11,7 +12,8 @@ from banditroute.admin._sums import sums
 from banditroute.beliefs import Linear
 from banditroute.beliefs.base import Prior
 from banditroute.budgets.book import recorded
-from banditroute.budgets.budget import BudgetStatus
+from banditroute.budgets.budget import Budget, BudgetStatus
+from banditroute.core.shared_total import SharedTotal, total_at
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,11 +97,17 @@ def inspect(url: str, *, router: str | None = None) -> list[EpochRecord]:
             arms=_arms(epoch.figures["dimension"], epoch.arms, epoch.statistics),
             lag_seconds=0.0 if epoch.oldest is None else max(0.0, time.time() - epoch.oldest),
             states={name: len(blob) for name, blob in epoch.states.items()},
-            budgets=recorded(epoch.states.get("budgets", b"{}"), epoch.totals, time.time()),
+            budgets=_budgets(epoch.states.get("budgets", b"{}"), epoch.totals, time.time()),
             **epoch.figures,
         )
         for epoch in open_database(url).read(lambda connection: list(inspection.epochs(connection, router)))
     ]
+
+
+def _budgets(blob: bytes, totals: Mapping[str, Sequence[SharedTotal]], now: float) -> tuple[BudgetStatus, ...]:
+    seconds = {name: Budget(**kept["budget"]).seconds for name, kept in json.loads(blob).items()}
+    current = {name: total_at(totals.get(name, ()), now, seconds=of_one) for name, of_one in seconds.items()}
+    return recorded(blob, current, now)
 
 
 def _arms(dimension: int, active: Mapping[str, bool], statistics: Mapping[str, bytes]) -> tuple[ArmRecord, ...]:

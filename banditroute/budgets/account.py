@@ -40,7 +40,7 @@ class BudgetState:
         arms: int,
         state: Mapping[str, float],
         tally: SharedTotal,
-        add: Callable[[SharedTotal], None],
+        add: Callable[[SharedTotal], object],
     ) -> None:
         self.budget = budget
         self._ledger = Reservations(settle_seconds=budget.settle_seconds)

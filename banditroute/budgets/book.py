@@ -71,7 +71,7 @@ class BudgetBook:
         arms: Sequence[str],
         blob: bytes | None,
         tallies: Mapping[str, SharedTotal],
-        add: Callable[[str, SharedTotal], None],
+        add: Callable[[str, SharedTotal], object],
     ) -> None:
         kept = json.loads(blob or b"{}")
         self._accounts = {

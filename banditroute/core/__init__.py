@@ -18,6 +18,7 @@ from banditroute.core.events import (
     StoreTrouble,
 )
 from banditroute.core.explanation import Explanation
+from banditroute.core.failure import Failure
 from banditroute.core.feedback import Feedback
 from banditroute.core.preference import Preference
 from banditroute.core.request import Request
@@ -36,6 +37,7 @@ __all__ = [
     "EpochBegun",
     "Event",
     "Explanation",
+    "Failure",
     "Feedback",
     "FeedbackRecorded",
     "FellBack",

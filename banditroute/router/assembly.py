@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from banditroute.adapters.penalties import AdapterPenalties
 from banditroute.core.events import EpochBegun
+from banditroute.core.shared_total import total_at
 from banditroute.router.arms import ArmRegistry
 from banditroute.router.changes import Changes
 from banditroute.router.constraints import Constraints
@@ -19,7 +20,7 @@ from banditroute.router.requests import RequestParser
 from banditroute.router.sampling import random_stream
 from banditroute.router.settings import RouterSettings
 from banditroute.router.signal_model import SignalModel
-from banditroute.router.sources import fold_with
+from banditroute.router.sources import fold_settings, fold_with
 from banditroute.router.warm_start import WarmStart
 from banditroute.store.base import StoredState
 from banditroute.store.state_slot import StateSlots
@@ -54,6 +55,7 @@ def assemble(settings: RouterSettings) -> Parts:
         features_version=settings.features.version,
         dimension=settings.features.dimension + 1,
         fold=fold_with(settings.learner.belief),
+        fold_settings=fold_settings(settings.learner.belief),
     )
     try:
         return _parts(settings, memory)
@@ -73,7 +75,10 @@ def _parts(settings: RouterSettings, memory: StoredState) -> Parts:
         guard=settings.guard,
         utility_range=settings.utility_range,
         slots=slots,
-        totals=memory.totals,
+        totals={
+            budget.name: total_at(memory.totals.get(budget.name, ()), clock(), seconds=budget.seconds)
+            for budget in settings.budgets
+        },
         add_total=store.add_total,
     )
     models = ArmModels(

@@ -23,6 +23,7 @@ from banditroute.router.candidates import Candidates
 from banditroute.router.requests import Ask
 from banditroute.router.sampling import CannotChooseError
 from banditroute.store.base import Recorded
+from banditroute.store.outcomes import failure_of
 from banditroute.store.state_slot import StateSlots
 
 _NOT_FINITE = "the belief is not finite; verify or restore the stored statistics"
@@ -60,7 +61,7 @@ class Constraints:
         utility_range: tuple[float, float] = (0.0, 1.0),
         slots: StateSlots,
         totals: Mapping[str, SharedTotal],
-        add_total: Callable[[str, SharedTotal], None],
+        add_total: Callable[[str, SharedTotal], object],
     ) -> None:
         names = [arm.name for arm in arms]
         self._traffic: Mapping[str, Share] = traffic or {}
@@ -218,9 +219,15 @@ class Constraints:
         """Let breaker, budgets and guard see new outcomes of a decision."""
         event, now = recorded.event, recorded.received_at
         failed = event.values.get("availability", 1.0) < 1.0
-        if failed or not recorded.known:
+        failure, seconds = failure_of(event.values) or (None, 0.0)
+        if failure is not None and event.values.get("availability") != 1.0:
+            self._circuits.report_failure(
+                event.arm, failure, retry_after_seconds=seconds, decided_at=event.decided_at, now=now
+            )
+        elif failed or not recorded.known:
             self._circuits.report(event.arm, failed=failed, decided_at=event.decided_at, now=now)
-        if failed:
+            self._circuits.note_latency(event.arm, event.values.get("latency_seconds"))
+        if failed or failure is not None:
             self._breaker_slot.save(self._circuits.to_bytes())
         self._budgets.settle(
             recorded.decision_id, recorded.reserved, event.values, recorded.known, event.decided_at, now

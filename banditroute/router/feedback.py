@@ -10,9 +10,10 @@ import numpy as np
 
 from banditroute.core.decision import Decision
 from banditroute.core.events import AdapterLoaded, FeedbackRecorded
+from banditroute.core.failure import Failure
 from banditroute.core.feedback import Feedback
 from banditroute.core.shared_total import SharedTotal
-from banditroute.core.validation import label, shown
+from banditroute.core.validation import label, non_negative, shown
 from banditroute.errors import BanditRouteError, InvalidFeedbackError, UnknownDecisionError
 from banditroute.objectives.objective import STANDARD_OBJECTIVES, Objective
 from banditroute.router.changes import Changes
@@ -20,7 +21,7 @@ from banditroute.router.engine import Engine
 from banditroute.router.observation import Observation
 from banditroute.router.signal_model import SignalModel
 from banditroute.store.base import Recorded, Store, StoredState, Ticket
-from banditroute.store.outcomes import PAGING, PASSED_OVER_FOR, PREFERRED_TO, SHARE_OF
+from banditroute.store.outcomes import FAILURE, PAGING, PASSED_OVER_FOR, PREFERRED_TO, SHARE_OF
 
 _log = logging.getLogger("banditroute")
 
@@ -67,16 +68,23 @@ class FeedbackService:
         self._clock = clock
 
     def report(
-        self, decision_id: object, values: Mapping[str, float | None], *, failed: bool | None, source: str | None
+        self,
+        decision_id: object,
+        values: Mapping[str, float | None],
+        *,
+        failed: bool | None = None,
+        failure: Failure | str | None = None,
+        retry_after_seconds: float | None = None,
+        source: str | None = None,
     ) -> Ticket:
         """Record outcomes of one decision."""
-        checked = check_outcomes(self._objectives, values, failed)
+        checked = check_outcomes(self._objectives, values, failed, failure, retry_after_seconds)
         return self._record(check_id(decision_id), checked, source)
 
     def report_session(self, session: str, values: Mapping[str, float | None], *, source: str | None) -> list[Ticket]:
         """Record one outcome of all decisions of a session, each of which gets an equal share."""
         label(session, name="session", error=InvalidFeedbackError)
-        checked = check_outcomes(self._objectives, values, None)
+        checked = check_outcomes(self._objectives, values)
         of_calls = [name for name in checked if name != "quality" and name in _STANDARD]
         if of_calls or not checked:
             raise InvalidFeedbackError(
@@ -112,7 +120,7 @@ class FeedbackService:
     def record_load_failure(self, decision: Decision) -> None:
         """Record that the arm of a decision failed, as its adapter cannot be loaded."""
         with suppress(BanditRouteError):  # the store may be down as well
-            self.report(decision.id, {}, failed=True, source=None).result()
+            self.report(decision.id, {}, failed=True).result()
 
     def record_load_seconds(self, decision: Decision, seconds: float) -> None:
         """Record how long the adapter of a decision was waited for; the request is served, recorded or not."""
@@ -181,7 +189,11 @@ def check_id(decision_id: object) -> str:
 
 
 def check_outcomes(
-    objectives: Mapping[str, Objective], values: Mapping[str, float | None], failed: bool | None
+    objectives: Mapping[str, Objective],
+    values: Mapping[str, float | None],
+    failed: bool | None = None,
+    failure: Failure | str | None = None,
+    retry_after_seconds: float | None = None,
 ) -> dict[str, float]:
     """Return the outcomes that are known.
 
@@ -190,10 +202,12 @@ def check_outcomes(
     InvalidFeedbackError
         If an objective is unknown, or a value is out of its range.
     """
-    checked: dict[str, float] = {}
+    checked = _check_failure(failure, retry_after_seconds)
     if failed is not None:
         if not isinstance(failed, bool | np.bool_):
             raise InvalidFeedbackError(f"failed is {shown(failed)} ({type(failed).__name__}); give True, False or None")
+        if not failed and checked.get("availability") == 0.0:
+            raise InvalidFeedbackError(f"failed is False and failure is {failure!r}; leave out one of them")
         checked["availability"] = 0.0 if failed else 1.0
     for name, value in values.items():
         if name not in objectives:
@@ -204,3 +218,18 @@ def check_outcomes(
         if value is not None:
             checked[name] = objectives[name].check(value)
     return checked
+
+
+def _check_failure(failure: Failure | str | None, retry_after_seconds: float | None) -> dict[str, float]:
+    """Return how the call failed, as outcomes; raise InvalidFeedbackError for an unknown failure."""
+    if failure is None:
+        if retry_after_seconds is not None:
+            raise InvalidFeedbackError("retry_after_seconds is given without a failure; add failure='rate_limit'")
+        return {}
+    if failure not in list(Failure):
+        raise InvalidFeedbackError(f"unknown failure {shown(failure)}; known failures: {', '.join(Failure)}")
+    seconds = non_negative(retry_after_seconds or 0.0, name="retry_after_seconds", error=InvalidFeedbackError)
+    known = {f"{FAILURE}{Failure(failure)}": seconds}
+    if Failure(failure).blames_arm:
+        known["availability"] = 0.0
+    return known

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 
 from banditroute.core.arm import Arm
 from banditroute.core.arrays import Vector
+from banditroute.core.conversation import is_message
 from banditroute.core.preference import Preference
 from banditroute.core.request import Request
 from banditroute.core.validation import bounded, label, number, shown
@@ -208,7 +209,12 @@ def parse_request(
 
 def is_conversation(request: object) -> TypeGuard[Conversation]:
     """Return whether a request is a list of messages."""
-    return isinstance(request, Sequence) and len(request) > 0 and isinstance(request[0], Mapping)
+    return (
+        isinstance(request, Sequence)
+        and not isinstance(request, str | bytes)
+        and len(request) > 0
+        and is_message(request[0])
+    )
 
 
 def check_limits(limits: Limits | None, *, error: type[InvalidInputError] = InvalidRequestError) -> Limits | None:

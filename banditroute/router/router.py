@@ -16,6 +16,7 @@ from banditroute.budgets.budget import Budget
 from banditroute.core.arm import Arm
 from banditroute.core.decision import Decision
 from banditroute.core.events import Observer
+from banditroute.core.failure import Failure
 from banditroute.features.base import Featurizer
 from banditroute.guard.guard import Guard, Mode
 from banditroute.learners import Learner
@@ -321,6 +322,8 @@ class Router:
         latency_seconds: float | None = None,
         output_tokens: float | None = None,
         failed: bool | None = None,
+        failure: Failure | str | None = None,
+        retry_after_seconds: float | None = None,
         source: str | None = None,
         **user_objectives: float | None,
     ) -> None:
@@ -339,6 +342,11 @@ class Router:
         failed
             True if the call failed or timed out, False if it was answered (which any other outcome says as well). It is
             the objective ``availability``, and trips the circuit breaker.
+        failure
+            How the call failed, such as ``"rate_limit"``, in place of ``failed=True``.
+            :class:`banditroute.core.Failure` lists the ways, and what each means for the arm.
+        retry_after_seconds
+            With a ``failure``: how long the arm asked to be left alone, as in the header ``Retry-After``.
         source
             Who reports it, such as a user or a grader. Everything that one source reported can be erased.
         user_objectives
@@ -363,13 +371,22 @@ class Router:
             "output_tokens": output_tokens,
             **user_objectives,
         }
-        self._feedback.report(decision_id, values, failed=failed, source=source).result()
+        self._feedback.report(
+            decision_id,
+            values,
+            failed=failed,
+            failure=failure,
+            retry_after_seconds=retry_after_seconds,
+            source=source,
+        ).result()
 
     async def afeedback(
         self,
         decision_id: str,
         *,
         failed: bool | None = None,
+        failure: Failure | str | None = None,
+        retry_after_seconds: float | None = None,
         source: str | None = None,
         **outcomes: float | None,
     ) -> None:
@@ -377,7 +394,15 @@ class Router:
 
         A cancelled wait does not take the report back.
         """
-        await _written(self._feedback.report(decision_id, outcomes, failed=failed, source=source))
+        ticket = self._feedback.report(
+            decision_id,
+            outcomes,
+            failed=failed,
+            failure=failure,
+            retry_after_seconds=retry_after_seconds,
+            source=source,
+        )
+        await _written(ticket)
 
     def session_feedback(
         self,

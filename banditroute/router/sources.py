@@ -7,15 +7,16 @@ follows from them: a restart, a change of arms and a new warm start all begin fr
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from functools import partial
 
-from banditroute.beliefs import comparison
+from banditroute.beliefs import Linear, comparison
 from banditroute.beliefs.base import BeliefSpec, Observation
 from banditroute.core.arm import Arm
 from banditroute.router import warm_start_state
 from banditroute.store.base import Fold, OutcomeEvent, StoredState
-from banditroute.store.outcomes import SHARE_OF, measured, reported
+from banditroute.store.outcomes import FAILURE, SHARE_OF, measured, reported
 from banditroute.store.state_slot import StateSlots
 
 _INHERITED_SHARE = 0.25
@@ -36,11 +37,26 @@ def fold_with(belief: BeliefSpec) -> Fold:
     return fold
 
 
+def fold_settings(belief: BeliefSpec) -> str:
+    """Return as JSON what the fold of ``belief`` depends on; empty if it is not known."""
+    if not isinstance(belief, Linear):
+        return ""
+    half_lives = {name: getattr(belief, name) for name in ("half_life_requests", "half_life_seconds")}
+    return json.dumps({name: value for name, value in half_lives.items() if value is not None})
+
+
+def fold_by(settings: str) -> Fold:
+    """Return the fold with the settings that :func:`fold_settings` gave."""
+    return fold_with(Linear(**json.loads(settings)))
+
+
 def observations_of(event: OutcomeEvent) -> list[Observation]:
     """What an event teaches: its own outcomes, then each share of a session's outcome and each comparison."""
     outcomes = measured(event.values)
     parts = [(outcomes, 1.0)] if outcomes else []
     for name in reported(event.values).keys() - outcomes.keys():
+        if name.startswith(FAILURE):  # teaches nothing
+            continue
         objective, share, count = name.partition(SHARE_OF)
         taught, weight = (objective, 1.0 / int(count)) if share else ("quality", comparison.WEIGHT)
         parts.append(({taught: event.values[name]}, weight))
