@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from banditroute import Arm, Guard, Objective, Preference, Router, Share, ThompsonSampling
-from banditroute.adapters import Polar
+from banditroute.adapters import Controller
 from banditroute.beliefs import Linear
 from banditroute.budgets import Budget
 from banditroute.core.validation import label, number, whole
@@ -146,7 +146,7 @@ def test_decimals_that_are_not_finite_are_refused(value):
         lambda n: Mixture(shares={"a": n}),
         lambda n: ModelPrice(input_usd_per_million_tokens=n),
         lambda n: Objective(name="o", higher_is_better=True, prior_mean=n),
-        lambda n: Polar(optimism=n),
+        lambda n: Controller(optimism=n),
         lambda n: Scaled(weights={"quality": n}, reference={"quality": n}),
         lambda n: Share(at_most=n),
         lambda n: ThompsonSampling(scale=n),
