@@ -95,7 +95,8 @@ _BY_TEXT = (
     ),
     (
         r"unsupported|not supported|(does not|doesn't|cannot) support|unrecogni[sz]ed"
-        r"|unknown (parameter|field|name|argument)|extra (inputs|fields)|not (permitted|allowed)|unexpected (parameter|keyword|field)",
+        r"|unknown (parameter|field|name|argument)|extra (inputs|fields)|not (permitted|allowed)"
+        r"|unexpected (parameter|keyword|field)",
         Failure.UNSUPPORTED_PARAMETER,
     ),
     (r"rate[ _]?limit|too many requests|throttl|resource[ _]?exhausted", Failure.RATE_LIMIT),
@@ -140,9 +141,7 @@ def failure_of_status(status: int, words: str, *, asked_to_wait: bool = False) -
         return _BY_STATUS[status]
     if status >= 500:
         return Failure.RATE_LIMIT if asked_to_wait else Failure.SERVER_ERROR
-    if status >= 400:
-        return by_text
-    return Failure.OTHER
+    return by_text
 
 
 def retry_after_seconds(error: BaseException) -> float | None:
@@ -150,7 +149,7 @@ def retry_after_seconds(error: BaseException) -> float | None:
     headers = field(error, "response", "headers")
     if headers is None:
         headers = field(error, "headers")
-    get = field(headers, "get")
+    get = getattr(headers, "get", None)
     if not callable(get):
         return count(field(error, "retry_after"))
     try:
@@ -190,8 +189,8 @@ def _status(error: Exception) -> int | None:
             except Exception:
                 continue
         if isinstance(value, str):
-            value = _GRPC_STATUS.get(value) or (int(value) if re.fullmatch(r"[1-5]\d\d", value) else None)
-        if isinstance(value, int) and 100 <= value <= 599:
+            value = _GRPC_STATUS.get(value) or (int(value) if re.fullmatch(r"[45]\d\d", value) else None)
+        if isinstance(value, int) and 400 <= value <= 599:  # an event of a stream may say 200
             return int(value)
     return None
 
