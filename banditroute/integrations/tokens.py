@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -42,4 +43,4 @@ def output_tokens(answer: str) -> int:
 
 def _tokens(said: str) -> int:
     size = len(said) if said.isascii() else len(said.encode("utf-8", "replace"))
-    return round(size / _BYTES_PER_TOKEN)
+    return math.ceil(size / _BYTES_PER_TOKEN)

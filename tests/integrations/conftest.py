@@ -181,6 +181,7 @@ def serve():
     def start(answer):
         made = ThreadingHTTPServer(("127.0.0.1", 0), Scripted)
         made.answer = answer
+        made.handle_error = lambda request, address: None  # a client that hangs up
         thread = threading.Thread(target=made.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
         thread.start()
         running.append((made, thread))

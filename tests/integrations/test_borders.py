@@ -197,8 +197,16 @@ class TestUnusableAnswers:
 
 
 REFUSALS = {
-    "no credit": (400, {"message": "Your credit balance is too low", "type": "invalid_request_error"}, "insufficient_credit"),
-    "no quota": (429, {"message": "You exceeded your current quota", "code": "insufficient_quota"}, "insufficient_credit"),
+    "no credit": (
+        400,
+        {"message": "Your credit balance is too low", "type": "invalid_request_error"},
+        "insufficient_credit",
+    ),
+    "no quota": (
+        429,
+        {"message": "You exceeded your current quota", "code": "insufficient_quota"},
+        "insufficient_credit",
+    ),
     "payment": (402, {"message": "pay"}, "insufficient_credit"),
     "bad key": (400, {"message": "API key not valid", "code": 400}, "authentication"),
     "unauthorized": (401, {"message": "no"}, "authentication"),
@@ -209,10 +217,26 @@ REFUSALS = {
         "context_length",
     ),
     "context of anthropic": (400, {"message": "prompt is too long: 210000 tokens > 200000 maximum"}, "context_length"),
-    "context of vllm": (400, {"message": "This model's maximum context length is 4096 tokens. However, you"}, "context_length"),
-    "context of gemini": (400, {"message": "The input token count (5) exceeds the maximum number of tokens"}, "context_length"),
-    "parameter": (400, {"message": "Unsupported parameter: 'temperature'", "code": "unsupported"}, "unsupported_parameter"),
-    "value": (400, {"message": "'temperature' does not support 0.2 with this model", "code": "unsupported_value"}, "unsupported_parameter"),
+    "context of vllm": (
+        400,
+        {"message": "This model's maximum context length is 4096 tokens. However, you"},
+        "context_length",
+    ),
+    "context of gemini": (
+        400,
+        {"message": "The input token count (5) exceeds the maximum number of tokens"},
+        "context_length",
+    ),
+    "parameter": (
+        400,
+        {"message": "Unsupported parameter: 'temperature'", "code": "unsupported"},
+        "unsupported_parameter",
+    ),
+    "value": (
+        400,
+        {"message": "'temperature' does not support 0.2 with this model", "code": "unsupported_value"},
+        "unsupported_parameter",
+    ),
     "no tools": (400, {"message": "this model does not support tools"}, "unsupported_parameter"),
     "extra": (422, {"message": "Extra inputs are not permitted"}, "unsupported_parameter"),
     "filter": (400, {"message": "The response was filtered", "code": "content_filter"}, "content_filter"),
@@ -224,7 +248,7 @@ REFUSALS = {
     "conflict": (409, {"message": "try again"}, "server_error"),
     "overloaded": (529, {"message": "overloaded"}, "server_error"),
     "slow": (408, {"message": "took too long"}, "timeout"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("refusal", REFUSALS)
