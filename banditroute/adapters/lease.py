@@ -75,6 +75,11 @@ class Lease:
                     self.seconds = await paging.cache.aacquire(paging.adapter)
         return self._hold(paging)
 
+    def doubt(self) -> None:
+        """Report that the server does not know the adapter, as after a restart: its next use loads it again."""
+        if self._held is not None:
+            self._held.cache.doubt(self._held.adapter.name)
+
     def _hold(self, paging: Paging | None) -> Decision:
         self._held = paging
         if paging is not None:

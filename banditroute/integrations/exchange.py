@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from banditroute.core.decision import Decision
+from banditroute.core.failure import Failure
 from banditroute.errors import InvalidRequestError, InvalidResponseError
 from banditroute.integrations.answer import Answer
 from banditroute.integrations.apis.base import Reading
@@ -65,7 +66,13 @@ class Exchange:
                     raise error from None
 
     async def _attempt(
-        self, ask: Ask, decision: Decision, failures: tuple[tuple[str, Exception], ...], *, is_last: bool
+        self,
+        ask: Ask,
+        decision: Decision,
+        failures: tuple[tuple[str, Exception], ...],
+        *,
+        is_last: bool,
+        may_reload: bool = True,
     ) -> Answer | Stream:
         lease = None if decision.paging is None else decision.lease()
         if lease is not None:
@@ -92,8 +99,12 @@ class Exchange:
                 if ask.stream and response is not None:
                     await self._io.close(response)
             finally:
-                await self._reports.report(call, failed_outcomes(call, error))
-            raise
+                if lease is None or not may_reload or failure_of(error) is not Failure.UNKNOWN_MODEL:
+                    await self._reports.report(call, failed_outcomes(call, error))
+                    raise
+            lease.doubt()  # the server has lost the adapter, as after a restart: the arm is not to blame
+            await self._io.leave(lease)
+            return await self._attempt(ask, decision, failures, is_last=is_last, may_reload=False)
         outcomes = answered_outcomes(call, answer)
         self._reports.left_out.update(name for name, value in outcomes.items() if value is None)
         await self._reports.report(call, outcomes)

@@ -86,9 +86,10 @@ class TestForms:
         assert (pair.asked, pair.reports) == ([], [])
 
 
-class TestSystemMessages:
-    PART = {"type": "text", "text": "Be brief.", "cache_control": {"type": "ephemeral"}}
+PART = {"type": "text", "text": "Be brief.", "cache_control": {"type": "ephemeral"}}
 
+
+class TestSystemMessages:
     @pytest.mark.parametrize(
         ("prompts", "system"),
         [
