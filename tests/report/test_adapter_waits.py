@@ -157,7 +157,7 @@ class TestCommand:
         assert all(row["requests"] == 84 for row in sections["paging"])
         (by_task,) = (row for row in sections["policies"] if row["policy"] == "best arm per task")
         assert 0.0 < by_task["hit_rate"] < 1.0 - 3 / 42  # in the order of the requests, not of the log
-        assert "1 of 3 adapters are kept, by polar" in (tmp_path / "out" / "report.html").read_text()
+        assert "1 of 3 adapters are kept, by controller" in (tmp_path / "out" / "report.html").read_text()
 
     @pytest.mark.parametrize("options", [("--slots", 2), ("--load-seconds", 0.4)])
     def test_slots_and_seconds_go_together(self, table, options):
