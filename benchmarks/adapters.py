@@ -15,7 +15,7 @@ from banditroute.adapters.controller import Controller
 from banditroute.adapters.eviction import gdsf, lfu, lru
 from banditroute.core.request import Request
 from banditroute.features import TextFeatures
-from banditroute.logs.outcome_table import OutcomeTable, read_outcomes
+from banditroute.logs import OutcomeTable, read_outcomes
 from banditroute.simulate.adapter_traffic import AdapterTraffic, adapter_traffic
 from banditroute.simulate.adapters import LinearUCB, PagingPolicy, PagingRun, run
 

@@ -19,7 +19,7 @@ import numpy as np
 
 from banditroute.adapters.facility import best_cache, cache_value
 from banditroute.core.arrays import Vector
-from banditroute.core.validation import number, whole
+from banditroute.core.validation import number, plain_numbers, whole
 from banditroute.errors import InvalidConfigurationError
 
 _MIN_CHANGE_STDS = 4.5  # standard deviations of the chi-squared statistic above which the traffic has changed
@@ -86,6 +86,7 @@ class Controller:
     adaptive: bool = True
 
     def __post_init__(self) -> None:
+        plain_numbers(self)
         error = InvalidConfigurationError
         for name in ("shortest_epoch", "longest_epoch", "horizon", "window"):
             if not (name == "horizon" and self.horizon is None):

@@ -19,7 +19,7 @@ from banditroute.errors import InvalidConfigurationError
 from banditroute.features import TextFeatures
 from banditroute.learners import Learner
 from banditroute.learners.specs import learner_of
-from banditroute.logs.outcome_table import SHIPPED, read_outcomes
+from banditroute.logs import SHIPPED, read_outcomes
 from banditroute.objectives.utility import check_preference
 from banditroute.objectives.utility import table as objective_table
 from banditroute.simulate.conditions import Conditions

@@ -9,8 +9,7 @@ from click.testing import CliRunner
 from banditroute import Arm, Preference, Router, SQLStore
 from banditroute.adapters import AdapterCache, AdapterSpec, Capacity, SimulatedBackend, lru
 from banditroute.cli import main
-from banditroute.logs.decision_log import DecisionLog
-from banditroute.logs.readers import read_log
+from banditroute.logs import DecisionLog, read_log
 from banditroute.report.adapter_waits import paging_of_log
 from banditroute.report.write import write
 from banditroute.store.outcomes import PAGING

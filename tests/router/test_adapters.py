@@ -15,7 +15,7 @@ from banditroute.core.preference import Preference
 from banditroute.errors import BackendUnavailableError, IncompatibleStoreError, InvalidConfigurationError
 from banditroute.learners import Learner, LinUCB
 from banditroute.limits import CircuitBreaker
-from banditroute.logs.readers import read_log
+from banditroute.logs import read_log
 from banditroute.policies import Greedy, Uniform
 from banditroute.router import Router
 from banditroute.store import MemoryStore, SQLStore

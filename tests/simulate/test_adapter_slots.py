@@ -11,7 +11,7 @@ from banditroute.core.arm import Arm
 from banditroute.core.preference import Preference
 from banditroute.errors import InvalidConfigurationError
 from banditroute.learners import EpsilonGreedy, LinUCB
-from banditroute.logs.outcome_table import OutcomeTable
+from banditroute.logs import OutcomeTable
 from banditroute.router import Router
 from banditroute.simulate import fast_path
 from banditroute.simulate.adapter_slots import AdapterSlots
