@@ -86,6 +86,7 @@ class _Weights:
     path: str
     modules: Mapping[str, tuple[torch.Tensor, torch.Tensor, float]]
     size_bytes: int
+    written: tuple[int, ...]  # size and time of its files
 
 
 class PeftBackend:
@@ -176,8 +177,19 @@ class PeftBackend:
                     f"all {len(self._slots)} slots are taken, none is left for {adapter.name!r}; unload another"
                 )
             started = time.perf_counter()
-            weights = known or self._read(adapter)
-            self._copy_into(slot, weights)
+            if known is not None and _written(adapter.path) not in ((), known.written):
+                raise AdapterIncompatibleError(
+                    f"the files of adapter {adapter.name!r} have changed since they were read; give the new version "
+                    "another name, since what is known of this one is about the old weights"
+                )
+            try:
+                weights = known or self._read(adapter)
+                self._copy_into(slot, weights)
+            except (MemoryError, optional("torch", extra="adapters").OutOfMemoryError) as error:
+                raise AdapterCapacityError(
+                    f"memory is too short for adapter {adapter.name!r} ({type(error).__name__}); give fewer slots, or "
+                    "less ram_bytes"
+                ) from error
             seconds = time.perf_counter() - started
             with self._lock:
                 self._slot_of[adapter.name] = slot
@@ -275,6 +287,7 @@ class PeftBackend:
 
     def _read(self, adapter: AdapterSpec) -> _Weights:
         """Read the weights of ``adapter``, and check them against the slots."""
+        written = _written(adapter.path)
         config = read_config(adapter.path, name=adapter.name)
         variant = next((key for key, value in config.items() if value and key not in _HARMLESS_SETTINGS), None)
         if variant is not None:
@@ -313,7 +326,7 @@ class PeftBackend:
                 f"adapter {adapter.name!r} changes {min(left, default='nothing')!r}, which no slot has; give an "
                 "adapter of this model, or more target_modules"
             )
-        return _Weights(adapter.path, modules, size_bytes)
+        return _Weights(adapter.path, modules, size_bytes, written)
 
     def _trim(self) -> None:
         """Forget the weights used longest ago until the rest fits; those of resident adapters stay."""
@@ -322,6 +335,15 @@ class PeftBackend:
             if excess <= 0:
                 break
             excess -= self._ram.pop(name).size_bytes
+
+
+def _written(path: str) -> tuple[int, ...]:
+    """Return size and time of an adapter's files; empty if they are gone, which harms no weights in RAM."""
+    try:
+        stats = [(Path(path) / file).stat() for file in (WEIGHTS, CONFIG)]
+    except OSError:
+        return ()
+    return tuple(each for stat in stats for each in (stat.st_size, stat.st_mtime_ns, stat.st_ino))
 
 
 def _add_slots(
