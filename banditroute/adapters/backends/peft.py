@@ -86,7 +86,6 @@ class _Weights:
     path: str
     modules: Mapping[str, tuple[torch.Tensor, torch.Tensor, float]]
     size_bytes: int
-    written: tuple[int, ...]  # size and time of its files
 
 
 class PeftBackend:
@@ -145,6 +144,7 @@ class PeftBackend:
         self._base_model = base_model
         self._ram_bytes = math.inf if ram_bytes is None else ram_bytes
         self._ram: OrderedDict[str, _Weights] = OrderedDict()
+        self._written: dict[str, tuple[int, ...]] = {}  # name -> size and time of its files when they were read
         self._slot_of: dict[str, str] = {}
         self._in_flight: Counter[str] = Counter()
         self._lock = Lock()  # of the tables above, held briefly
@@ -177,13 +177,8 @@ class PeftBackend:
                     f"all {len(self._slots)} slots are taken, none is left for {adapter.name!r}; unload another"
                 )
             started = time.perf_counter()
-            if known is not None and _written(adapter.path) not in ((), known.written):
-                raise AdapterIncompatibleError(
-                    f"the files of adapter {adapter.name!r} have changed since they were read; give the new version "
-                    "another name, since what is known of this one is about the old weights"
-                )
             try:
-                weights = known or self._read(adapter)
+                weights = known or self._read_again(adapter)
                 self._copy_into(slot, weights)
             except (MemoryError, optional("torch", extra="adapters").OutOfMemoryError) as error:
                 raise AdapterCapacityError(
@@ -285,9 +280,19 @@ class PeftBackend:
                 into_a[rank:].zero_()
                 into_b[:, rank:].zero_()
 
+    def _read_again(self, adapter: AdapterSpec) -> _Weights:
+        """Read the weights of ``adapter``, which must be those that were read before under its name."""
+        written = _written(adapter.path)
+        weights = self._read(adapter)
+        if self._written.setdefault(adapter.name, written) != written:
+            raise AdapterIncompatibleError(
+                f"the files of adapter {adapter.name!r} have changed since they were first read; give the new version "
+                "another name, since all that was learned of this one is about the old weights"
+            )
+        return weights
+
     def _read(self, adapter: AdapterSpec) -> _Weights:
         """Read the weights of ``adapter``, and check them against the slots."""
-        written = _written(adapter.path)
         config = read_config(adapter.path, name=adapter.name)
         variant = next((key for key, value in config.items() if value and key not in _HARMLESS_SETTINGS), None)
         if variant is not None:
@@ -326,7 +331,7 @@ class PeftBackend:
                 f"adapter {adapter.name!r} changes {min(left, default='nothing')!r}, which no slot has; give an "
                 "adapter of this model, or more target_modules"
             )
-        return _Weights(adapter.path, modules, size_bytes, written)
+        return _Weights(adapter.path, modules, size_bytes)
 
     def _trim(self) -> None:
         """Forget the weights used longest ago until the rest fits; those of resident adapters stay."""
@@ -338,7 +343,7 @@ class PeftBackend:
 
 
 def _written(path: str) -> tuple[int, ...]:
-    """Return size and time of an adapter's files; empty if they are gone, which harms no weights in RAM."""
+    """Return size and time of an adapter's files; empty if they are gone."""
     try:
         stats = [(Path(path) / file).stat() for file in (WEIGHTS, CONFIG)]
     except OSError:
