@@ -189,7 +189,7 @@ class AdapterPenalties:
 
     @property
     def due(self) -> bool:
-        """Whether the controller's epoch has ended."""
+        """True if the controller's epoch has ended."""
         return self._due
 
     def plan(self, look: Callable[[Seen], tuple[Vector, Vector]], untried: Collection[str]) -> None:
