@@ -20,14 +20,15 @@ from banditroute.core.shared_total import SharedTotal
 _FIRST_CREDIT_REQUESTS = 20.0
 _CREDIT_PER_REQUEST = 0.005  # half a percent of what was ever granted
 _SAVED_SHARE_OF_CREDIT = 0.4
+_KEPT_REQUESTS = 10.0  # worth of a hard budget, for cheap calls that cost more than usual; saved up within 200 requests
 _REPAY_REQUESTS = 100.0  # within which a debt is paid back
 _SAVINGS_REQUESTS = 30.0  # within which savings are used
 _AVERAGED_GAPS = 30  # between requests
 _LONGEST_GAP = 10.0  # usual gaps
 _KEPT_PERIODS = 4  # a clock that was wrong and is set right finds its period again
 
-FIRST_GRANT_REQUESTS = 100
-"""A hard budget for each request grants the first 100 requests' worth at once."""
+FIRST_GRANT_REQUESTS = 200
+"""A hard budget for each request grants the first 200 requests' worth at once."""
 
 
 def credit_requests(requests: int) -> float:
@@ -45,7 +46,7 @@ class PerRequest:
     total
         What all processes have counted so far.
     hard
-        Whether the budget must never be overdrawn: then it is kept ahead by what a soft one may be overdrawn.
+        Whether the budget must never be overdrawn. Then it has no credit, and 10 requests' worth is kept.
 
     Examples
     --------
@@ -89,7 +90,12 @@ class PerRequest:
         return self._amount + balance / (_REPAY_REQUESTS if balance < 0.0 else _SAVINGS_REQUESTS)
 
     def most(self, now: float, slack: float = 0.0) -> float:
-        """Return the most that the next request may spend: at least the amount, which leaves the balance as it is."""
+        """Return the most that the next request may spend.
+
+        It is at least the amount, which leaves the balance as it is; but not under a hard budget.
+        """
+        if self._hard:
+            return self._balance(slack) + self._amount
         credit = credit_requests(self.total.requests)
         return max(self._balance(slack) + (1.0 + credit) * self._amount, self._amount)
 
@@ -106,12 +112,12 @@ class PerRequest:
         return {}
 
     def _balance(self, slack: float) -> float:
-        kept = credit_requests(self.total.requests) * self._amount if self._hard else 0.0
-        return self.total.balance + slack - kept
+        kept = _KEPT_REQUESTS * min(self.total.requests / FIRST_GRANT_REQUESTS, 1.0) if self._hard else 0.0
+        return self.total.balance + slack - kept * self._amount
 
     def _add(self, requests: int, spend: float, balance: float) -> SharedTotal:
-        credit = credit_requests(self.total.requests + requests)
-        most = (_SAVED_SHARE_OF_CREDIT + self._hard) * credit * self._amount
+        most = _SAVED_SHARE_OF_CREDIT * credit_requests(self.total.requests + requests) + self._hard * _KEPT_REQUESTS
+        most *= self._amount
         added = SharedTotal(0, requests, spend, min(balance, most - self.total.balance))
         self.total += added
         return added

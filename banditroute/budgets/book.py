@@ -166,7 +166,7 @@ class BudgetBook:
         trouble = None
         for _, state in counting:
             if state.budget.hard:
-                left, why = self._cover(state, request, left, list(positions), now)
+                left, why = self._cover(state, request, left, positions, now)
                 trouble = trouble or why
         return Priced(penalties, left, trouble)
 
@@ -263,22 +263,23 @@ class BudgetBook:
             self._states[budget.name].close()
 
     def _cover(
-        self, state: BudgetState, request: Request, left: list[int], positions: list[int], now: float
+        self, state: BudgetState, request: Request, left: list[int], positions: Sequence[int], now: float
     ) -> tuple[list[int], str | None]:
-        """Return the arms that a hard budget covers; where it covers none, the one with the lowest bound, and why."""
+        """Return the arms that a hard budget covers; where it covers none, the cheapest with a bound, and why."""
         budget = state.budget
         bounds = self._of_its_arm(budget, self._forecasts["cost_usd"].bounds(request))
         covered = state.covered(bounds, positions, now)
         both = [k for k in left if k in covered]
         if both:
             return both, None
+        risk = self._of_its_arm(budget, self._forecasts["cost_usd"].at_risk(state.target(now)))
         if covered:  # a cheaper arm than pacing has left
-            return [min(covered, key=lambda k: bounds[k])], None
+            return [min(covered, key=lambda k: risk[k])], None
         state.uncovered += 1
         why = "no arm has an upper bound of its cost: give max_output_tokens, or Arm(max_cost_usd=...)"
         if any(np.isfinite(bounds[k]) for k in positions):
-            why = "what is drawn of it covers no arm; the arm with the lowest bound is named"
-        return [min(positions, key=lambda k: bounds[k])], f"budget {budget.name!r}: {why}"
+            why = "what is drawn of it covers no arm; the cheapest arm is named"
+        return [min(positions, key=lambda k: (np.isinf(bounds[k]), risk[k]))], f"budget {budget.name!r}: {why}"
 
     def _counting(self, request: Request) -> list[tuple[str, BudgetState]]:
         """Return the budgets that count a request: the name of the budget without its key, and its state."""

@@ -160,7 +160,7 @@ class BudgetStatus:
         What the open requests of this process are expected to spend; under a hard budget, their upper bounds.
     granted
         What was granted until now: the amount for each request, or for the part of the period that is over. A hard
-        budget grants a period's amount at its beginning, and the first 100 requests' worth at once.
+        budget grants a period's amount at its beginning, and the first 200 requests' worth at once.
     shadow_price
         Points of utility that one more dollar or joule must buy; 0 where the budget does not bind.
     expected_requests
@@ -168,8 +168,8 @@ class BudgetStatus:
     above_bound
         Hard budgets: calls that cost more than their own upper bound, in this process.
     uncovered
-        Hard budgets: requests for which no arm was covered, in this process. They fell back to the arm with the lowest
-        bound, and ``decision.reason`` says so.
+        Hard budgets: requests for which no arm was covered, in this process. They fell back to the cheapest arm, and
+        ``decision.reason`` says so.
 
     Examples
     --------
