@@ -9,7 +9,7 @@ from typing import Literal
 from banditroute.budgets.periods import PERIODS
 from banditroute.core.arm import Arm
 from banditroute.core.request import Request
-from banditroute.core.validation import label, number
+from banditroute.core.validation import label, number, plain_numbers
 from banditroute.errors import InvalidConfigurationError
 
 
@@ -66,6 +66,7 @@ class Budget:
 
     def __post_init__(self) -> None:
         error = InvalidConfigurationError
+        plain_numbers(self)
         if (self.usd is None) == (self.joules is None):
             raise error(
                 f"a budget is in money or in energy, got usd={self.usd!r} and joules={self.joules!r}; give one of them"

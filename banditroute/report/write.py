@@ -11,8 +11,7 @@ from banditroute.core.request import Request
 from banditroute.errors import InvalidConfigurationError
 from banditroute.features import TextFeatures
 from banditroute.learners import Learner, LinUCB, ThompsonSampling
-from banditroute.logs.decision_log import DecisionLog
-from banditroute.logs.outcome_table import OutcomeTable
+from banditroute.logs import DecisionLog, OutcomeTable
 from banditroute.policies import Uniform
 from banditroute.report.logged import logged
 from banditroute.report.page import page

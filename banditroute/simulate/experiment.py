@@ -19,7 +19,7 @@ from banditroute.errors import InvalidConfigurationError
 from banditroute.features import TextFeatures
 from banditroute.learners import Learner
 from banditroute.learners.specs import learner_of
-from banditroute.logs.outcome_table import SHIPPED, read_outcomes
+from banditroute.logs import SHIPPED, read_outcomes
 from banditroute.objectives.utility import check_preference
 from banditroute.objectives.utility import table as objective_table
 from banditroute.simulate.conditions import Conditions
@@ -211,9 +211,11 @@ def _setting(given: object) -> Setting:
             name=str(parts.pop("name", preference)),
         )
     except TypeError as error:
-        raise InvalidConfigurationError(f"setting {given!r} is not a table of name, prefer and conditions") from error
+        raise InvalidConfigurationError(
+            f"setting {given!r} is not a table of name, preference and conditions"
+        ) from error
     if parts:
-        raise InvalidConfigurationError(f"a setting has no {', '.join(parts)}; it has name, prefer, conditions")
+        raise InvalidConfigurationError(f"a setting has no {', '.join(parts)}; it has name, preference, conditions")
     return setting
 
 
