@@ -126,8 +126,8 @@ class PerRequest:
 class PerPeriod:
     """An amount for each hour, day, week or month, shared out over the requests that are still expected in it.
 
-    How many are expected follows from the learned profile of the week, once each hour of a day was seen. Until then,
-    and within an hour, it follows from the usual gap between two requests; a gap ten times the usual, such as a night,
+    How many are expected follows from the learned profile of the week, once each hour of a day was seen and while the
+    traffic fits it. Otherwise, and within an hour, it follows from the usual gap between two requests; a gap ten times the usual, such as a night,
     counts as ten usual ones. Requests of other processes are counted in proportion.
 
     Parameters
@@ -235,7 +235,7 @@ class PerPeriod:
     def expected_requests(self, now: float) -> float | None:
         """Return how many requests of all processes are still expected in this period; None while it is unknown."""
         end = self._ends[1]
-        if self._profile is not None and self._profile.known:
+        if self._profile is not None and self._profile.fits(now):
             return self._profile.expected(now, end) * self._with_others
         return None if self.gap == 0.0 else (end - now) / self.gap * self._with_others
 

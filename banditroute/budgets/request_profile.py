@@ -11,11 +11,14 @@ from banditroute.budgets.periods import HOUR_SECONDS
 
 _DAY_HOURS = 24
 _WEEK_HOURS = 168
+_LONGEST_NIGHT_HOURS = 16  # without a request, of a day that is not known yet
 _WEEK_BEGINS_HOURS = 72  # hour 0 of Unix time is a Thursday's
 _DAYS_AVERAGED = 7.0  # over which the profile of a day is averaged
 _WEEKS_AVERAGED = 4.0  # and that of an hour of the week
-_LEVEL_KEPT = 0.9  # of what the level rests on, from one hour to the next
-_LEVEL_PRIOR_HOURS = 3.0  # average hours that say that today is like other days
+_FLAT_DAYS = 0.5  # that a profile begins with: days on which all hours are alike
+_FITS_FACTOR = 3.0  # from what a profile expects
+_LEVEL_KEPT = 0.7  # of what the level rests on, from one hour to the next
+_LEVEL_PRIOR_HOURS = 1.0  # average hours that say that today is like other days
 
 
 class RequestProfile:
@@ -32,11 +35,12 @@ class RequestProfile:
     Examples
     --------
     >>> profile = RequestProfile()
-    >>> for hour in range(49):  # two days, and one request more; 10 requests an hour, at noon 100
+    >>> for hour in range(20 * 24):  # 10 requests an hour, at noon 100
     ...     for _ in range(100 if hour % 24 == 12 else 10):
     ...         profile.add(hour * 3600.0)
-    >>> profile.known, round(profile.expected(48 * 3600.0, 72 * 3600.0))
-    (True, 330)
+    >>> noon = 20 * 86_400.0 + 12 * 3600.0
+    >>> profile.expected(noon, noon + 3600.0) / profile.expected(noon + 3600.0, noon + 7200.0) > 5.0
+    True
     """
 
     def __init__(self, state: Mapping[str, Any] | None = None) -> None:
@@ -51,10 +55,9 @@ class RequestProfile:
         self._requests = 0
         self._derive()
 
-    @property
-    def known(self) -> bool:
-        """Whether every hour of a day was seen."""
-        return bool(self._day_seen.min() >= 1.0)
+    def fits(self, now: float) -> bool:
+        """Return whether every hour of a day was seen, and the latest hours had about as many requests as expected."""
+        return bool(self._day_seen.min() >= 1.0) and 1.0 / _FITS_FACTOR <= self._level_at(now) <= _FITS_FACTOR
 
     def add(self, now: float) -> None:
         """Count a request at the Unix time ``now``."""
@@ -65,20 +68,25 @@ class RequestProfile:
 
     def expected(self, now: float, until: float) -> float:
         """Return how many requests are expected from ``now`` to ``until``."""
-        seen, foreseen = self._level
-        prior = _LEVEL_PRIOR_HOURS * self._mean
-        begun = foreseen + self._hours[self._slot(now)] * (now % HOUR_SECONDS) / HOUR_SECONDS
-        level = (seen + self._requests + prior) / (begun + prior) if prior > 0.0 else 1.0
-        return max(self._before(until) - self._before(now), 0.0) * level
+        return float(max(self._before(until) - self._before(now), 0.0) * self._level_at(now))
 
     def state(self) -> dict[str, list[float]]:
         """Return what is known, as JSON can hold it."""
         names = ("day", "week", "day_seen", "week_seen")
         return {name: getattr(self, f"_{name}").round(4).tolist() for name in names}
 
+    def _level_at(self, now: float) -> float:
+        """Return the requests of the latest hours as a share of those expected."""
+        seen, foreseen = self._level
+        prior = _LEVEL_PRIOR_HOURS * self._mean
+        foreseen += self._hours[_week_hour(int(now // HOUR_SECONDS))] * (now % HOUR_SECONDS) / HOUR_SECONDS
+        return (seen + self._requests + prior) / (foreseen + prior) if prior > 0.0 else 1.0
+
     def _begin(self, hour: int) -> None:
         before = self._hour
-        if before is not None and 0 < hour - before <= _WEEK_HOURS:  # a clock that leaps says nothing of the traffic
+        # A clock that leaps says nothing of the traffic, nor does a process that has just begun and was stopped.
+        longest = _WEEK_HOURS if self._day_seen.min() >= 1.0 else _LONGEST_NIGHT_HOURS
+        if before is not None and 0 < hour - before <= longest:
             if self._whole:
                 self._finish(before, self._requests)
             for quiet in range(before + 1, hour):
@@ -101,7 +109,9 @@ class RequestProfile:
 
     def _derive(self) -> None:
         """Derive what is expected of each hour of the week, and of all before it."""
-        of_day = self._day[(np.arange(_WEEK_HOURS)) % _DAY_HOURS]  # weeks begin at midnight
+        flat = (self._day * self._day_seen).sum() / max(self._day_seen.sum(), 1.0)
+        day = (self._day * self._day_seen + flat * _FLAT_DAYS) / (self._day_seen + _FLAT_DAYS)
+        of_day = day[np.arange(_WEEK_HOURS) % _DAY_HOURS]  # weeks begin at midnight
         self._hours = (of_day + self._week_seen * self._week) / (1.0 + self._week_seen)
         self._sums = np.concatenate([[0.0], np.cumsum(self._hours)])
         self._mean = float(self._sums[-1]) / _WEEK_HOURS
@@ -112,9 +122,6 @@ class RequestProfile:
         weeks, hour = divmod(hours, _WEEK_HOURS)
         slot = int(hour)
         return float(weeks * self._sums[-1] + self._sums[slot] + (hour - slot) * self._hours[slot])
-
-    def _slot(self, now: float) -> int:
-        return _week_hour(int(now // HOUR_SECONDS))
 
 
 def _week_hour(hour: int) -> int:

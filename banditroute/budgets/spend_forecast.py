@@ -59,6 +59,7 @@ class SpendForecast:
         self._arms = names
         cost = self._objective == "cost_usd"
         self._informed = np.array([self._objective in arm.expected or (cost and arm.priced) for arm in arms], dtype=bool)
+        self._priced = np.array([cost and arm.priced for arm in arms], dtype=bool)
         self._known = self._informed.copy()
         self._max_cost = np.array([arm.max_cost_usd if cost and arm.max_cost_usd else np.inf for arm in arms])
         free = [cost and arm.max_cost_usd == 0.0 for arm in arms]
@@ -77,8 +78,9 @@ class SpendForecast:
         """Take in what the belief expects each arm to spend at a request, and on how many outcomes, each ``(K,)``."""
         self._requests += 1
         self.now = np.maximum(spends, self.average / _WITHIN_FACTOR)
-        own = (self._n > 0.0) & (2.0 * self._n >= np.minimum(outcomes, _AVERAGED_CALLS))
-        if own.any():  # else the belief rests on outcomes that were not seen here
+        # Token prices say more than earlier calls, and so does a belief that rests on more calls than were seen here.
+        own = (self._n > 0.0) & ~self._priced & (2.0 * self._n >= np.minimum(outcomes, _AVERAGED_CALLS))
+        if own.any():
             within = 1.0 + (_WITHIN_FACTOR - 1.0) * np.minimum(self._n / _CALLS_UNTIL_TRUSTED, 1.0)
             self.now = np.where(own, np.clip(self.now, self._mean / within, self._mean * within), self.now)
         self._known = self._informed | (outcomes > 0) | (self._n > 0.0)
@@ -103,9 +105,9 @@ class SpendForecast:
         expensive known arm if a known arm keeps the ``target``, and else as little as the cheapest.
         """
         risk: Vector = np.maximum(self.now, self.average)
-        own = self._n > 0.0
+        own = (self._n > 0.0) & ~self._priced
         if own.any():
-            uncertain = 1.0 + 1.0 / np.sqrt(np.maximum(self._n, 1.0))
+            uncertain = 1.0 + 1.0 / np.maximum(self._n, 1.0)
             risk = np.where(own, np.maximum(risk, self._mean * uncertain), risk)
         if not self._known.all():
             means = np.where(own, self._mean, self.average)[self._known]
