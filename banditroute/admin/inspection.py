@@ -105,8 +105,8 @@ def inspect(url: str, *, router: str | None = None) -> list[EpochRecord]:
 
 
 def _budgets(blob: bytes, totals: Mapping[str, Sequence[SharedTotal]], now: float) -> tuple[BudgetStatus, ...]:
-    seconds = {name: Budget(**kept["budget"]).seconds for name, kept in json.loads(blob).items()}
-    current = {name: total_at(totals.get(name, ()), now, seconds=of_one) for name, of_one in seconds.items()}
+    budgets = [Budget(**kept["budget"]) for kept in json.loads(blob).values() if "budget" in kept]
+    current = {each.name: total_at(totals.get(each.name, ()), each.period(now)) for each in budgets}
     return recorded(blob, current, now)
 
 

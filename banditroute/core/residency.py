@@ -19,6 +19,8 @@ class Residency:
         Whether it was resident. If not, it is loaded when the decision is leased.
     expected_seconds
         Expected time to load it; 0 where it was resident.
+    server
+        Name of the server in a fleet that is to serve it; None without a fleet.
 
     Examples
     --------
@@ -30,3 +32,4 @@ class Residency:
     adapter: AdapterSpec
     resident: bool
     expected_seconds: float
+    server: str | None = None

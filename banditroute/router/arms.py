@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Mapping
 
 from banditroute.adapters.cache import AdapterCache
+from banditroute.adapters.fleet import Fleet
 from banditroute.core.arm import Arm
 from banditroute.core.validation import shown
 from banditroute.errors import InvalidConfigurationError
@@ -46,7 +47,7 @@ class ArmRegistry:
         *,
         arms: tuple[Arm, ...],
         traffic: Mapping[str, Share],
-        adapters: AdapterCache | None,
+        adapters: AdapterCache | Fleet | None,
         guard: Guard | None,
         limits: Limits | None,
         engine: Engine,

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from banditroute.adapters.penalties import AdapterPenalties
+from banditroute.budgets.budget import Budget
 from banditroute.core.events import EpochBegun
-from banditroute.core.shared_total import total_at
+from banditroute.core.shared_total import SharedTotal, total_at
 from banditroute.router.arms import ArmRegistry
 from banditroute.router.changes import Changes
 from banditroute.router.constraints import Constraints
@@ -75,10 +77,7 @@ def _parts(settings: RouterSettings, memory: StoredState) -> Parts:
         guard=settings.guard,
         utility_range=settings.utility_range,
         slots=slots,
-        totals={
-            budget.name: total_at(memory.totals.get(budget.name, ()), clock(), seconds=budget.seconds)
-            for budget in settings.budgets
-        },
+        totals=_present_totals(memory, settings.budgets, clock() if settings.budgets else 0.0),
         add_total=store.add_total,
     )
     models = ArmModels(
@@ -100,8 +99,7 @@ def _parts(settings: RouterSettings, memory: StoredState) -> Parts:
             arms=settings.arms,
             cache=settings.adapters,
             switching=settings.switching,
-            slot=slots["adapters"],
-            load_times_slot=slots["paging"],
+            slots=slots,
         ),
         memory=memory,
         slots=slots,
@@ -109,7 +107,7 @@ def _parts(settings: RouterSettings, memory: StoredState) -> Parts:
     )
     observation = Observation(settings.observers)
     changes = Changes(engine=engine, store=store, observation=observation, clock=clock)
-    if not (memory.decisions or memory.statistics):
+    if observation.active and not (memory.decisions or memory.statistics):
         observation.emit(
             EpochBegun(
                 at=clock(),
@@ -138,6 +136,8 @@ def _parts(settings: RouterSettings, memory: StoredState) -> Parts:
         clock=clock,
     )
     store.subscribe(feedback)
+    if settings.budgets and engine.with_constraints(lambda constraints: constraints.prepare_budgets(clock())):
+        store.flush()  # so that the first request finds the first slices of hard budgets
     registry = ArmRegistry(
         arms=settings.arms,
         traffic=settings.traffic,
@@ -174,3 +174,14 @@ def _parts(settings: RouterSettings, memory: StoredState) -> Parts:
         ),
         observation=observation,
     )
+
+
+def _present_totals(memory: StoredState, budgets: Sequence[Budget], now: float) -> dict[str, SharedTotal]:
+    """Return the totals of the present periods, by name; a name begins with that of its budget."""
+    present = {}
+    for name, periods in memory.totals.items():
+        counted = [budget for budget in budgets if name.startswith(budget.name)]
+        if counted:
+            budget = max(counted, key=lambda budget: len(budget.name))
+            present[name] = total_at(periods, budget.period(now))
+    return present

@@ -34,7 +34,7 @@ class Candidates(NamedTuple):
         What the present state takes off each utility.
     information
         Gives what was learned of each arm, in nats ``(K,)``.
-    counts
+    outcomes
         Gives, for an objective, the number of outcomes that its prediction for each arm rests on ``(K,)``; infinite
         where the prediction is computed.
     tokens
@@ -47,6 +47,8 @@ class Candidates(NamedTuple):
         Why the eligible arms may be chosen although they break a limit; None where they keep all.
     unjudged
         Arm -> limits that it passes because too little is known of it.
+    uncovered
+        Why the eligible arm is not covered by a hard budget; None if it is.
     """
 
     arms: tuple[str, ...]
@@ -57,12 +59,13 @@ class Candidates(NamedTuple):
     utility_stds: Vector
     penalties: Vector
     information: Callable[[], Vector]
-    counts: Callable[[str], Vector]
+    outcomes: Callable[[str], Vector]
     tokens: float | None = None
     eligible: Sequence[int] | None = None
     forced: bool = False
     overruled: str | None = None
     unjudged: Mapping[str, Sequence[str]] = {}
+    uncovered: str | None = None
 
     @classmethod
     def blank(cls, arms: tuple[str, ...]) -> Candidates:
@@ -91,8 +94,8 @@ class Candidates(NamedTuple):
             some: Vector = every.information()[positions]
             return some
 
-        def counts(objective: str) -> Vector:
-            some: Vector = every.counts(objective)[positions]
+        def outcomes(objective: str) -> Vector:
+            some: Vector = every.outcomes(objective)[positions]
             return some
 
         return Candidates(
@@ -104,12 +107,13 @@ class Candidates(NamedTuple):
             self.utility_stds[positions],
             self.penalties[positions],
             information,
-            counts,
+            outcomes,
             self.tokens,
             None,
             self.forced,
             self.overruled,
             self.unjudged,
+            self.uncovered,
         )
 
     def check_finite(self) -> None:
@@ -139,11 +143,14 @@ class Candidates(NamedTuple):
     def reason(self, arm: str, shaped: str | None = None) -> str:
         """Return why ``arm`` was chosen. Of several reasons the first in this order is given.
 
-        1. adapters: the arm had to be tried;
-        2. limits and breaker: the arm breaks a limit, or cannot be judged yet;
-        3. traffic and guard: ``shaped``, what changed the policy's probabilities;
-        4. the policy.
+        1. fallback: no arm is covered by a hard budget;
+        2. adapters: the arm had to be tried;
+        3. limits and breaker: the arm breaks a limit, or cannot be judged yet;
+        4. traffic and guard: ``shaped``, what changed the policy's probabilities;
+        5. the policy.
         """
+        if self.uncovered is not None:
+            return f"fallback: {self.uncovered}"
         if self.forced:
             return _FORCED
         if self.overruled is not None:

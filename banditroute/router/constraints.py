@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from banditroute.budgets.account import Reserved
 from banditroute.budgets.book import BudgetBook
 from banditroute.budgets.budget import Budget, BudgetStatus
+from banditroute.budgets.state import Reserved
 from banditroute.core.arm import Arm
 from banditroute.core.arrays import Vector
 from banditroute.core.request import Request
@@ -61,14 +61,13 @@ class Constraints:
         utility_range: tuple[float, float] = (0.0, 1.0),
         slots: StateSlots,
         totals: Mapping[str, SharedTotal],
-        add_total: Callable[[str, SharedTotal], object],
+        add_total: Callable[[str, SharedTotal], SharedTotal | None],
     ) -> None:
-        names = [arm.name for arm in arms]
         self._traffic: Mapping[str, Share] = traffic or {}
         self._breaker_slot, self._budgets_slot = slots["breaker"], slots["budgets"]
         self._circuits = self._breaker_slot.load(lambda blob: Circuits(breaker=breaker, blob=blob))
         self._budgets = self._budgets_slot.load(
-            lambda blob: BudgetBook(budgets=budgets, arms=names, blob=blob, tallies=totals, add=add_total)
+            lambda blob: BudgetBook(budgets=budgets, arms=arms, blob=blob, totals=totals, add=add_total)
         )
         self._stored_prices: tuple[float, ...] | None = None
         self._rollout = None
@@ -81,7 +80,7 @@ class Constraints:
     def set_arms(self, arms: Sequence[Arm]) -> None:
         """Constrain these arms from now on; the circuits of others stay as they are."""
         self._names = [arm.name for arm in arms]
-        self._budgets.set_arms(self._names)
+        self._budgets.set_arms(arms)
         self._windows = np.array([arm.context_window_tokens or np.inf for arm in arms])
         self._smallest_window = float(self._windows.min())
 
@@ -124,19 +123,25 @@ class Constraints:
 
     def price(self, candidates: Candidates, ask: Ask) -> Candidates:
         """Take the shadow prices of the budgets off the utilities, and rule out what the budgets cannot bear."""
-        if not self._budgets.objectives or not self._budgets.count(ask.request.tags):
+        objectives = self._budgets.objectives
+        if not objectives or not self._budgets.counts(ask.request):
             return candidates
         if not np.isfinite(candidates.utilities.sum()):
             raise CannotChooseError(_NOT_FINITE)
-        prices, affordable = self._budgets.pace(
-            ask.request.tags,
+        priced = self._budgets.price(
+            ask.request,
             candidates.utilities,
             candidates.utility_stds,
-            {name: candidates.expected(name) for name in self._budgets.objectives},
+            {name: candidates.expected(name) for name in objectives},
+            {name: candidates.outcomes(name) for name in objectives},
             candidates.positions,
             ask.now,
         )
-        return candidates.penalized(prices)._replace(eligible=affordable)
+        return candidates.penalized(priced.penalties)._replace(eligible=priced.positions, uncovered=priced.trouble)
+
+    def fallback_arm(self, request: Request, arms: Sequence[str], arm: str, now: float) -> str:
+        """Return ``arm``, or another one of ``arms`` where a hard budget does not cover it."""
+        return self._budgets.fallback(request, arms, arm, now)
 
     def shape(
         self, probabilities: Vector, candidates: Candidates, policy: PolicyState, x: Vector
@@ -230,7 +235,7 @@ class Constraints:
         if failed or failure is not None:
             self._breaker_slot.save(self._circuits.to_bytes())
         self._budgets.settle(
-            recorded.decision_id, recorded.reserved, event.values, recorded.known, event.decided_at, now
+            recorded.decision_id, event.arm, recorded.reserved, event.values, recorded.known, event.decided_at, now
         )
         if self._rollout is not None:
             self._rollout.report(recorded.decision_id, event.values, now)
@@ -251,11 +256,19 @@ class Constraints:
 
     def budget_statuses(self, now: float) -> tuple[BudgetStatus, ...]:
         """Return the status of every budget."""
-        return self._budgets.spends(now)
+        return self._budgets.status(now)
+
+    def prepare_budgets(self, now: float) -> bool:
+        """Draw the first slices of hard budgets; return whether there are any."""
+        return self._budgets.prepare(now)
+
+    def close_budgets(self) -> None:
+        """Give back what is left of the slices of hard budgets."""
+        self._budgets.close()
 
     def merge_total(self, budget: str, joint: SharedTotal, added: SharedTotal) -> None:
         """Use the total of all processes for a budget; it includes what this process ``added``."""
-        self._budgets.hear(budget, joint, added)
+        self._budgets.merge(budget, joint, added)
 
     def set_traffic(self, traffic: Mapping[str, Share]) -> None:
         """Keep the arms within these shares from now on."""
@@ -280,4 +293,4 @@ def _excess(limits: Limits, candidates: Candidates) -> Excess:
     """Return how far every arm is beyond ``limits``."""
     rows = {name: candidates.objectives.index(name) for name in limits.objectives.values()}
     means, stds = ({name: array[j] for name, j in rows.items()} for array in (candidates.means, candidates.stds))
-    return excess(limits, means, stds, {name: candidates.counts(name) for name in rows})
+    return excess(limits, means, stds, {name: candidates.outcomes(name) for name in rows})

@@ -133,9 +133,12 @@ class Engine:
     def fall_back(self, ask: Ask, *, arm: str, trouble: str) -> Decision:
         """Return a decision for ``arm``, or for the first eligible one, without asking models or policy."""
         candidates = Candidates.blank(self.models.names if ask.eligible is None else tuple(ask.eligible))
-        chosen = candidates.arms.index(arm) if arm in candidates.arms else 0
+        arm = arm if arm in candidates.arms else candidates.arms[0]
+        with self._lock, suppress(Exception):  # what fails may be the budgets themselves
+            arm = self._constraints.fallback_arm(ask.request, candidates.arms, arm, ask.now)
+        chosen = candidates.arms.index(arm)
         pmf = np.array([float(k == chosen) for k in range(len(candidates.arms))])
-        arm, id = candidates.arms[chosen], _new_id(ask.now)
+        id = _new_id(ask.now)
         reserved: Mapping[str, tuple[float, ...]] = {}
         with self._lock:
             ordinal = self._next_ordinal()

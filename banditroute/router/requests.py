@@ -13,7 +13,7 @@ from banditroute.core.arrays import Vector
 from banditroute.core.conversation import is_message
 from banditroute.core.preference import Preference
 from banditroute.core.request import Request
-from banditroute.core.validation import bounded, label, number, shown
+from banditroute.core.validation import bounded, label, number, shown, whole
 from banditroute.errors import InvalidInputError, InvalidRequestError
 from banditroute.features._messages import asked, messages_of
 from banditroute.features.base import Featurizer
@@ -41,6 +41,7 @@ class RouteOptions(TypedDict, total=False):
     tags: Collection[str]
     input_tokens: int | None
     template: str | None
+    max_output_tokens: int | None
     metadata: Mapping[str, float | str | None] | None
 
 
@@ -122,10 +123,13 @@ class RequestParser:
         tags: Collection[str],
         input_tokens: int | None,
         template: str | None,
+        max_output_tokens: int | None,
         metadata: Mapping[str, float | str | None] | None,
     ) -> Request:
         """Return a checked request; see ``parse_request``."""
-        return parse_request(request, self._features, session, tags, input_tokens, template, metadata)
+        return parse_request(
+            request, self._features, session, tags, input_tokens, template, max_output_tokens, metadata
+        )
 
     def many(
         self,
@@ -133,12 +137,16 @@ class RequestParser:
         session: str | None,
         tags: Collection[str],
         template: str | None,
+        max_output_tokens: int | None,
         metadata: Mapping[str, float | str | None] | None,
     ) -> list[Request]:
         """Return many checked requests with the same labels."""
         if isinstance(requests, str):
             raise InvalidRequestError(f"requests is the string {shown(requests)}; give a list of texts, or use route()")
-        return [parse_request(each, self._features, session, tags, None, template, metadata) for each in requests]
+        return [
+            parse_request(each, self._features, session, tags, None, template, max_output_tokens, metadata)
+            for each in requests
+        ]
 
     def terms(
         self,
@@ -161,6 +169,7 @@ def parse_request(
     tags: Collection[str] = (),
     input_tokens: int | None = None,
     template: str | None = None,
+    max_output_tokens: int | None = None,
     metadata: Mapping[str, float | str | None] | None = None,
 ) -> Request:
     """Return a request that ``features`` can turn into a context.
@@ -184,6 +193,8 @@ def parse_request(
         input_tokens = int(number(input_tokens, name="input_tokens", low=0.0, error=InvalidRequestError))
     if template is not None:
         label(template, name="template", error=InvalidRequestError)
+    if max_output_tokens is not None:
+        max_output_tokens = whole(max_output_tokens, name="max_output_tokens", error=InvalidRequestError)
     known = {} if metadata is None else _known_metadata(metadata)
     messages = messages_of(request) if is_conversation(request) else ()
     if messages or isinstance(request, str):
@@ -202,6 +213,7 @@ def parse_request(
         tags=tuple(tags),
         input_tokens=input_tokens,
         template=template,
+        max_output_tokens=max_output_tokens,
         metadata=known,
         messages=messages,
     )

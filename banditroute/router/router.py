@@ -12,6 +12,7 @@ from typing import Self, Unpack
 import numpy as np
 
 from banditroute.adapters.cache import AdapterCache
+from banditroute.adapters.fleet import Fleet
 from banditroute.budgets.budget import Budget
 from banditroute.core.arm import Arm
 from banditroute.core.decision import Decision
@@ -29,7 +30,7 @@ from banditroute.router.assembly import assemble
 from banditroute.router.lease import Lease
 from banditroute.router.requests import RequestLike, RouteOptions
 from banditroute.router.settings import Clock, RouterSettings
-from banditroute.router.status import Status
+from banditroute.router.status import Status, trouble_of
 from banditroute.router.warm_start import LogRow
 from banditroute.store.base import Store, Ticket
 
@@ -61,8 +62,8 @@ class Router:
     budgets
         What may be spent, by all processes that share the store together.
     adapters
-        The cache that holds the arms' adapters. With it, adapters never tried are expected to be perfect, and each
-        is believed by itself.
+        The cache or the fleet that holds the arms' adapters. With it, adapters never tried are expected to be perfect,
+        and each is believed by itself.
     switching
         The loss when a session goes on with another arm than its last, by objective: ``{"latency_seconds": 0.8}``.
     traffic
@@ -115,7 +116,7 @@ class Router:
         limits: Limits | None = None,
         breaker: CircuitBreaker | None = CircuitBreaker(),  # noqa: B008
         budgets: Sequence[Budget] = (),
-        adapters: AdapterCache | None = None,
+        adapters: AdapterCache | Fleet | None = None,
         switching: Mapping[str, float] | None = None,
         traffic: Mapping[str, Share] | None = None,
         guard: Guard | None = None,
@@ -178,6 +179,7 @@ class Router:
         tags: Collection[str] = (),
         input_tokens: int | None = None,
         template: str | None = None,
+        max_output_tokens: int | None = None,
         metadata: Mapping[str, float | str | None] | None = None,
     ) -> Decision:
         """Choose an arm for a request.
@@ -201,6 +203,8 @@ class Router:
         template, metadata
             What the featurizers ``Template`` and ``Metadata`` read: a name for the place in the application that made
             the prompt, and name = number or string (None: not known). They are recorded only as part of the context.
+        max_output_tokens
+            The most tokens that the answer may have: with token prices, it bounds the cost for hard budgets.
 
         Returns
         -------
@@ -216,7 +220,7 @@ class Router:
         InvalidConfigurationError
             If the preference has no usable weight.
         """
-        checked = self._requests.request(request, session, tags, input_tokens, template, metadata)
+        checked = self._requests.request(request, session, tags, input_tokens, template, max_output_tokens, metadata)
         return self._routing.decide(checked, self._requests.terms(self.arms, preference, arms, exclude, limits))
 
     def route_many(
@@ -230,10 +234,11 @@ class Router:
         session: str | None = None,
         tags: Collection[str] = (),
         template: str | None = None,
+        max_output_tokens: int | None = None,
         metadata: Mapping[str, float | str | None] | None = None,
     ) -> list[Decision]:
         """Choose an arm for each of many requests, as ``route()`` does; texts are featurized in one batch."""
-        checked = self._requests.many(requests, session, tags, template, metadata)
+        checked = self._requests.many(requests, session, tags, template, max_output_tokens, metadata)
         return self._routing.decide_many(checked, self._requests.terms(self.arms, preference, arms, exclude, limits))
 
     async def aroute(self, request: RequestLike, **options: Unpack[RouteOptions]) -> Decision:
@@ -614,7 +619,7 @@ class Router:
             self._settings.clock(),
             router=self._settings.name,
             fallbacks=self._routing.fallback_count,
-            trouble=self._store.trouble or self._routing.trouble,
+            trouble=trouble_of(self._store) or self._routing.trouble,
             unobserved=self._observation.dropped,
         )
 
@@ -624,6 +629,7 @@ class Router:
 
     def close(self) -> None:
         """Write all that is left, let observers see it, and release the store; closing twice is harmless."""
+        self._engine.with_constraints(lambda constraints: constraints.close_budgets())
         self._store.close()
         self._observation.close()
 

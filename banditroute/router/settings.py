@@ -11,8 +11,9 @@ from typing import TypeAlias
 import numpy as np
 
 from banditroute.adapters.cache import AdapterCache
+from banditroute.adapters.fleet import Fleet
 from banditroute.beliefs.linear import Linear
-from banditroute.budgets.budget import Budget
+from banditroute.budgets.budget import Budget, check_budgets
 from banditroute.core.arm import Arm
 from banditroute.core.events import Observer
 from banditroute.core.preference import Preference
@@ -54,7 +55,7 @@ class RouterSettings:
     limits: Limits | None
     breaker: CircuitBreaker | None
     budgets: Sequence[Budget]
-    adapters: AdapterCache | None
+    adapters: AdapterCache | Fleet | None
     switching: Mapping[str, float]
     traffic: Mapping[str, Share]
     guard: Guard | None
@@ -79,7 +80,7 @@ class RouterSettings:
         limits: Limits | None = None,
         breaker: CircuitBreaker | None = None,
         budgets: Sequence[Budget] = (),
-        adapters: AdapterCache | None = None,
+        adapters: AdapterCache | Fleet | None = None,
         switching: Mapping[str, float] | None = None,
         traffic: Mapping[str, Share] | None = None,
         guard: Guard | None = None,
@@ -112,7 +113,7 @@ class RouterSettings:
         eligible_arms(some, limits=checked_limits, error=InvalidConfigurationError)
         if breaker is not None and not isinstance(breaker, CircuitBreaker):
             raise InvalidConfigurationError(f"breaker is {shown(breaker)}; give a CircuitBreaker, or None for none")
-        _check_budgets(budgets)
+        check_budgets(budgets, some)
         shares = check_traffic({} if traffic is None else traffic, names)
         utility_range = _guard_range(guard, names, shares, weights, by_name)
         label(name, name="Router(name=...)", error=InvalidConfigurationError)
@@ -144,7 +145,7 @@ class RouterSettings:
         )
 
 
-def check_arms(arms: object, adapters: AdapterCache | None = None) -> tuple[Arm, ...]:
+def check_arms(arms: object, adapters: AdapterCache | Fleet | None = None) -> tuple[Arm, ...]:
     """Return the arms of a router, names turned into arms.
 
     An arm with an adapter is expected to be perfect until it is tried, unless it says otherwise: a load that costs
@@ -169,7 +170,7 @@ def check_arms(arms: object, adapters: AdapterCache | None = None) -> tuple[Arm,
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise InvalidConfigurationError(f"arm names must be unique; given twice: {', '.join(twice)}")
-    if adapters is not None and not isinstance(adapters, AdapterCache):
+    if adapters is not None and not isinstance(adapters, AdapterCache | Fleet):
         raise InvalidConfigurationError(f"adapters is {shown(adapters)}; give AdapterCache(backend=...)")
     with_adapter = [arm.name for arm in checked if arm.adapter is not None]
     if with_adapter and adapters is None:
@@ -233,17 +234,6 @@ def check_baseline(guard: Guard | None, traffic: Mapping[str, Share]) -> None:
                 f"the baseline gives {arm!r} {share:.4g} of the requests, and traffic at most "
                 f"{traffic[arm].at_most:.4g}; raise at_most, or give the baseline other arms"
             )
-
-
-def _check_budgets(budgets: Sequence[Budget]) -> None:
-    """Raise InvalidConfigurationError if two budgets count the same."""
-    if not isinstance(budgets, Sequence) or not all(isinstance(budget, Budget) for budget in budgets):
-        raise InvalidConfigurationError(f"budgets is {shown(budgets)}; give a list, [Budget(usd=20.0)]")
-    counted = [(budget.objective, budget.per, budget.tag) for budget in budgets]
-    twice = {each for each in counted if counted.count(each) > 1}
-    if twice:
-        objective, per, tag = twice.pop()
-        raise InvalidConfigurationError(f"two budgets count {objective} per {per} with tag {tag!r}; give one of them")
 
 
 def _guard_range(

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 from banditroute.beliefs.drift import Reset
 from banditroute.budgets.budget import BudgetStatus
 from banditroute.guard.guard import Rollout
+from banditroute.store.base import Store
 
 Means: TypeAlias = Mapping[str, float]
 """Objective -> mean of the reported outcomes, in the objective's unit."""
@@ -158,3 +159,11 @@ class Status:
         if self.trouble is not None:
             lines.append(f"trouble: {self.trouble}")
         return "\n".join(lines)
+
+
+def trouble_of(store: Store) -> str | None:
+    """Return what keeps a store from recording; a store whose ``trouble`` raises is in trouble, too."""
+    try:
+        return store.trouble
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
