@@ -12,13 +12,13 @@ from typing import Self, Unpack
 import numpy as np
 
 from banditroute.adapters.cache import AdapterCache
-from banditroute.beliefs.drift import Reset
-from banditroute.budgets.budget import Budget, BudgetStatus
+from banditroute.budgets.budget import Budget
 from banditroute.core.arm import Arm
 from banditroute.core.decision import Decision
+from banditroute.core.events import Observer
 from banditroute.core.failure import Failure
 from banditroute.features.base import Featurizer
-from banditroute.guard.guard import Guard, Mode, Rollout
+from banditroute.guard.guard import Guard, Mode
 from banditroute.learners import Learner
 from banditroute.limits.breaker import CircuitBreaker
 from banditroute.limits.constraints import Limits
@@ -29,6 +29,7 @@ from banditroute.router.assembly import assemble
 from banditroute.router.lease import Lease
 from banditroute.router.requests import RequestLike, RouteOptions
 from banditroute.router.settings import Clock, RouterSettings
+from banditroute.router.status import Status
 from banditroute.router.warm_start import LogRow
 from banditroute.store.base import Store, Ticket
 
@@ -76,6 +77,9 @@ class Router:
         Tells routers in one database apart.
     store_prompts
         Whether prompts are recorded with the decisions.
+    observers
+        Objects that see every decision, all feedback, and events such as an opened circuit, on a thread of their own.
+        They cannot slow down or stop the router. See ``banditroute.observe``.
     seed
         A seed of the choices, or a generator.
     clock
@@ -119,6 +123,7 @@ class Router:
         fallback: str | None = None,
         name: str = "default",
         store_prompts: bool = False,
+        observers: Sequence[Observer] = (),
         seed: int | np.random.Generator | None = None,
         clock: Clock = time.time,
     ) -> None:
@@ -139,6 +144,7 @@ class Router:
             fallback=fallback,
             name=name,
             store_prompts=store_prompts,
+            observers=observers,
             seed=seed,
             clock=clock,
         )
@@ -146,7 +152,7 @@ class Router:
         parts = assemble(self._settings)
         self._engine, self._routing, self._feedback = parts.engine, parts.routing, parts.feedback
         self._escalation, self._registry, self._warm_start = parts.escalation, parts.registry, parts.warm_start
-        self._requests = parts.requests
+        self._requests, self._observation = parts.requests, parts.observation
 
     @property
     def features(self) -> Featurizer:
@@ -257,7 +263,7 @@ class Router:
         ...     decision.arm
         'small'
         """
-        return Lease(decision, cache=self._settings.adapters, routing=self._routing, feedback=self._feedback)
+        return Lease(decision=decision, cache=self._settings.adapters, routing=self._routing, feedback=self._feedback)
 
     def escalate(self, decision_id: str, *, signal: float) -> Decision | None:
         """Choose another arm if the first answer is not good enough; return None if it is.
@@ -392,16 +398,15 @@ class Router:
 
         A cancelled wait does not take the report back.
         """
-        await _written(
-            self._feedback.report(
-                decision_id,
-                outcomes,
-                failed=failed,
-                failure=failure,
-                retry_after_seconds=retry_after_seconds,
-                source=source,
-            )
+        ticket = self._feedback.report(
+            decision_id,
+            outcomes,
+            failed=failed,
+            failure=failure,
+            retry_after_seconds=retry_after_seconds,
+            source=source,
         )
+        await _written(ticket)
 
     def session_feedback(
         self,
@@ -594,39 +599,38 @@ class Router:
 
     # Looking and closing.
 
-    @property
-    def fallbacks(self) -> int:
-        """How many decisions fell back since this router was made."""
-        return self._routing.fallback_count
+    def status(self) -> Status:
+        """Return what the router is doing: figures of every arm, fallbacks, circuits, budgets, rollout and queue.
 
-    @property
-    def learned(self) -> int:
-        """On how many decisions with feedback the beliefs rest, those of earlier processes included."""
-        return self._engine.learned
+        It is about this process, and what it has learned from others. It reads no database; for the figures of all
+        processes see ``banditroute.admin.inspect``.
 
-    @property
-    def resets(self) -> tuple[Reset, ...]:
-        """What was found to have changed, each with when and how often, oldest first; see ``Learner(drift=...)``."""
-        return self._engine.resets
-
-    @property
-    def budgets(self) -> tuple[BudgetStatus, ...]:
-        """How each budget stands: spend, pace and shadow price."""
-        return self._engine.with_constraints(lambda constraints: constraints.budget_statuses(self._settings.clock()))
-
-    @property
-    def rollout(self) -> Rollout | None:
-        """How far the guard lets the learner decide, and on what evidence; None without a guard."""
-        return self._engine.with_constraints(lambda constraints: constraints.rollout())
+        Examples
+        --------
+        >>> router = Router(arms=["small", "large"], features=1, seed=0)
+        >>> decision = router.route([0.5], arms=["small"])
+        >>> print(router.status())
+        router default: 1 decisions, 0 learned, 0 fallbacks
+        small  100.0%
+        large    0.0%
+        """
+        return self._engine.status(
+            self._settings.clock(),
+            router=self._settings.name,
+            fallbacks=self._routing.fallback_count,
+            trouble=self._store.trouble or self._routing.trouble,
+            unobserved=self._observation.dropped,
+        )
 
     def flush(self) -> None:
         """Return when every decision so far is recorded."""
         self._store.flush()
 
     def close(self) -> None:
-        """Write all that is left and release the store; closing twice is harmless."""
+        """Write all that is left, let observers see it, and release the store; closing twice is harmless."""
         self._engine.with_constraints(lambda constraints: constraints.close())
         self._store.close()
+        self._observation.close()
 
     def __enter__(self) -> Self:
         return self

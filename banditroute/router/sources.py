@@ -7,10 +7,11 @@ follows from them: a restart, a change of arms and a new warm start all begin fr
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from functools import partial
 
-from banditroute.beliefs import comparison
+from banditroute.beliefs import Linear, comparison
 from banditroute.beliefs.base import BeliefSpec, Observation
 from banditroute.core.arm import Arm
 from banditroute.router import warm_start_state
@@ -34,6 +35,19 @@ def fold_with(belief: BeliefSpec) -> Fold:
         return belief.fold(blob, observations, dimension=len(events[0].x))
 
     return fold
+
+
+def fold_settings(belief: BeliefSpec) -> str:
+    """Return as JSON what the fold of ``belief`` depends on; empty if it is not known."""
+    if not isinstance(belief, Linear):
+        return ""
+    half_lives = {name: getattr(belief, name) for name in ("half_life_requests", "half_life_seconds")}
+    return json.dumps({name: value for name, value in half_lives.items() if value is not None})
+
+
+def fold_by(settings: str) -> Fold:
+    """Return the fold with the settings that :func:`fold_settings` gave."""
+    return fold_with(Linear(**json.loads(settings)))
 
 
 def observations_of(event: OutcomeEvent) -> list[Observation]:

@@ -38,7 +38,7 @@ class Epoch(NamedTuple):
     arms: dict[str, bool]
     statistics: dict[str, bytes]
     states: dict[str, bytes]
-    totals: dict[str, SharedTotal]
+    totals: dict[str, tuple[SharedTotal, ...]]
 
 
 def epoch_ids(connection: Connection, router: str | None) -> list[int]:
