@@ -45,7 +45,8 @@ class OpenAIChat:
         if message is None or failure is not None:
             failure = failure or Failure.INVALID_RESPONSE
             return Reading(counts=counts, failure=failure, why=f"the answer is empty (finish_reason {finish!r:.40})")
-        return Reading(text=said, counts=counts, parsed=field(message, "parsed"))
+        parsed = field(message, "parsed") if self._method == "parse" else None
+        return Reading(text=said, counts=counts, parsed=parsed)
 
     def read_chunk(self, chunk: Any) -> Piece:
         """Return the text of the first choice's delta, and the tokens of ``usage``, wherever it stands."""
