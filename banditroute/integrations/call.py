@@ -35,13 +35,11 @@ class Call:
         """Seconds since the call began."""
         return time.perf_counter() - self.began
 
-    @property
-    def cost_usd(self) -> float | None:
-        """The cost of the whole answer; None if tokens or prices are not known."""
-        usage, price = self.counts.usage(), self.target.price
-        if price is None:
+    def cost_usd(self, usage: Usage | None) -> float | None:
+        """Return the cost of a whole answer; None if tokens or prices are not known."""
+        if self.target.price is None:
             return self.counts.cost_usd
-        return None if usage is None or self.counts.contradict else price.cost_usd(usage)
+        return None if usage is None or self.counts.contradict else self.target.price.cost_usd(usage)
 
     @property
     def spent_usd(self) -> float | None:
@@ -62,13 +60,14 @@ class Call:
 
     def answer(self, *, response: Any, parsed: Any = None) -> Answer:
         """Return the answer, now that it is whole."""
+        usage = self.counts.usage()
         return Answer(
             decision=self.decision,
             response=response,
             text=self.text,
             parsed=parsed,
-            usage=self.counts.usage(),
-            cost_usd=self.cost_usd,
+            usage=usage,
+            cost_usd=self.cost_usd(usage),
             latency_seconds=self.seconds,
             first_token_seconds=self.first_token_seconds,
             failures=self.failures,
@@ -94,7 +93,7 @@ def failed_outcomes(call: Call, error: BaseException) -> dict[str, Any]:
     completion = field(error, "completion")  # of OpenAI's parse(): the answer is paid for
     if completion is not None:
         call.counts = call.counts.updated(openai_counts(field(completion, "usage")))
-    outcomes: dict[str, Any] = {"failure": failure, "cost_usd": call.cost_usd}
+    outcomes: dict[str, Any] = {"failure": failure, "cost_usd": call.cost_usd(call.counts.usage())}
     if failure is Failure.RATE_LIMIT:
         outcomes["retry_after_seconds"] = retry_after_seconds(error)
     return outcomes
