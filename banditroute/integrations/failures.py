@@ -1,6 +1,6 @@
-"""Tell from a client's error how a call failed, and whether another arm may answer.
+"""Find out from a client's error how a call failed, and whether another arm may answer.
 
-Errors are told by their attributes and messages, so clients of other packages are understood, and no package is
+Errors are recognised by their attributes and messages, so clients of other packages are understood, and no package is
 imported.
 """
 

@@ -17,7 +17,7 @@ from banditroute.router import Router
 _T = TypeVar("_T")
 
 END: Any = object()
-"""What ``Io.next`` returns after the last chunk."""
+"""The value that ``Io.next`` returns after the last chunk."""
 
 
 class Io(Protocol):

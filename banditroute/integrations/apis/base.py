@@ -29,7 +29,7 @@ class Counts(NamedTuple):
 
     @property
     def contradict(self) -> bool:
-        """Whether a part is larger than the whole, so that the price of the call is not known."""
+        """True if a part is larger than the whole, so that the price of the call is not known."""
         cached = (self.cached_input_tokens or 0) + (self.cache_write_tokens or 0)
         return cached > (self.input_tokens or 0) or (self.reasoning_tokens or 0) > (self.output_tokens or 0)
 
