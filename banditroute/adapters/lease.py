@@ -78,11 +78,6 @@ class Lease:
                     self._held = await paging.cache.ahold(paging.adapter, server=paging.server)
         return self._hold(paging)
 
-    def doubt(self) -> None:
-        """Report that the server does not know the adapter, as after a restart: its next use loads it again."""
-        if self._held is not None:
-            self._held.cache.doubt(self._held.adapter.name)
-
     def _hold(self, paging: Paging | None) -> Decision:
         if paging is not None and self._held is not None:
             self.seconds = self._held.seconds

@@ -100,10 +100,10 @@ class Exchange:
                     await self._io.close(response)
             finally:
                 if lease is None or not may_reload or failure_of(error) is not Failure.UNKNOWN_MODEL:
-                    await self._reports.report(call, failed_outcomes(call, error))
+                    await self._reports.report(call, failed_outcomes(call, error), error)
                     raise
-            lease.doubt()  # the server has lost the adapter, as after a restart: the arm is not to blame
-            await self._io.leave(lease)
+            # The server has lost the adapter, as after a restart: the arm is not to blame.
+            await self._io.leave(lease, error)
             return await self._attempt(ask, decision, failures, is_last=is_last, may_reload=False)
         outcomes = answered_outcomes(call, answer)
         self._reports.left_out.update(name for name, value in outcomes.items() if value is None)

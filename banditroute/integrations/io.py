@@ -35,8 +35,8 @@ class Io(Protocol):
     async def enter(self, lease: Any) -> Decision:
         """Enter a lease."""
 
-    async def leave(self, lease: Any) -> None:
-        """Leave a lease."""
+    async def leave(self, lease: Any, error: BaseException | None = None) -> None:
+        """Leave a lease; after an error, its next use asks the server whether the adapter is still there."""
 
     def chunks(self, response: Any) -> Any:
         """Return an iterator over the chunks of a stream."""
@@ -71,8 +71,8 @@ class BlockingIo:
         decision: Decision = lease.__enter__()
         return decision
 
-    async def leave(self, lease: Any) -> None:
-        lease.__exit__(None, None, None)
+    async def leave(self, lease: Any, error: BaseException | None = None) -> None:
+        lease.__exit__(None if error is None else type(error), error, None)
 
     def chunks(self, response: Any) -> Any:
         return iter(response)
@@ -105,8 +105,8 @@ class AsyncIo:
         decision: Decision = await lease.__aenter__()
         return decision
 
-    async def leave(self, lease: Any) -> None:
-        await lease.__aexit__(None, None, None)
+    async def leave(self, lease: Any, error: BaseException | None = None) -> None:
+        await lease.__aexit__(None if error is None else type(error), error, None)
 
     def chunks(self, response: Any) -> Any:
         return aiter(response)
