@@ -127,7 +127,7 @@ class Exchange:
         except Exception:  # an answer that is paid for must not be lost because it cannot be read
             _log.exception("the answer of arm %r cannot be read; it is given without text and usage", call.target.arm)
             reading = Reading()
-        call.text, call.counts = reading.text, reading.counts
+        call.texts, call.counts = [reading.text], reading.counts
         if reading.failure is not None:
             raise InvalidResponseError(
                 f"arm {call.target.arm!r}: {reading.why}", response=response, failure=str(reading.failure)

@@ -177,7 +177,9 @@ def _without_status(error: Exception) -> Failure | None:
         return by_class
     if isinstance(error, json.JSONDecodeError):
         return Failure.INVALID_RESPONSE
-    return Failure.CONNECTION if isinstance(error, ConnectionError) else None
+    if isinstance(error, ConnectionError):
+        return Failure.CONNECTION
+    return failure_of(error.__cause__) if isinstance(error.__cause__, Exception) else None  # of a wrapper
 
 
 def _status(error: Exception) -> int | None:
