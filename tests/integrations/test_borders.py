@@ -115,7 +115,7 @@ def test_dollars_that_the_server_reports_count_where_no_price_is_known(serve):
 def test_an_answer_survives_a_store_that_raises_anything(serve, caplog):
     pair = Pair(serve, chat("fine"))
 
-    def explode(feedback, learn):
+    def explode(feedback):
         raise ValueError("a bug of the store")
 
     pair.router._store.add_feedback = explode
