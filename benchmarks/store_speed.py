@@ -103,7 +103,7 @@ def folded(url: str, events: int) -> float:
     """Events folded a second, with 64 features."""
     database = database_at(parse(url))
     settings = {"router": "fold", "features_version": "1", "dimension": DIMENSION}
-    ledger = Ledger(database, fold=fold_with(Linear()), **settings)  # type: ignore[arg-type]
+    ledger = Session(database, fold=fold_with(Linear()), **settings)  # type: ignore[arg-type]
     ledger.begin(())
     for _ in range(events // 500):
         pairs = [made() for _ in range(500)]

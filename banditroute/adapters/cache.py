@@ -21,7 +21,7 @@ from banditroute.adapters.resident_set import ResidentSet
 from banditroute.core.adapter import AdapterSpec
 from banditroute.core.arrays import Vector
 from banditroute.core.decision import Decision
-from banditroute.core.state import Slots, StateSlot
+from banditroute.core.state import StateSlot
 from banditroute.core.validation import number
 from banditroute.errors import InvalidConfigurationError
 
@@ -134,15 +134,15 @@ class AdapterCache:
         check_adapters(adapters, slots=self.capacity.slots)
         self._on_change = self._on_change if changed is None else changed
 
-    def restore(self, slots: Slots, *, name: str = "paging") -> None:
-        """Load the stored load times, and store later ones in the slot of that name; a router does this.
+    def restore(self, slots: Callable[[str], StateSlot], *, name: str = "paging") -> None:
+        """Use the load times that are stored under ``name``, and store later ones there; a router does this.
 
         Raises
         ------
         IncompatibleStoreError
             If the stored load times are damaged.
         """
-        self._slot = slots[name]
+        self._slot = slots(name)
         self._loader.times = self._slot.load(lambda blob: LoadTimes(blob=blob))
 
     @property

@@ -29,7 +29,7 @@ from banditroute.adapters.hold import Hold
 from banditroute.adapters.placement import Room, place
 from banditroute.core.adapter import AdapterSpec
 from banditroute.core.arrays import Vector
-from banditroute.core.state import Slots
+from banditroute.core.state import StateSlot
 from banditroute.core.validation import label, number, whole
 from banditroute.errors import AdapterError, BackendUnavailableError, InvalidConfigurationError
 
@@ -104,7 +104,7 @@ class Fleet:
         self._timeout_seconds = number(timeout_seconds, name="timeout_seconds", error=InvalidConfigurationError)
         self._clock = clock
         self._adapters: Sequence[AdapterSpec] = ()
-        self._slots: Slots | None = None
+        self._slots: Callable[[str], StateSlot] = lambda name: StateSlot(name=name)
         self._on_change: Callable[[], None] = lambda: None
         self._keep: list[AdapterSpec] = []
         self._lock = threading.Lock()  # guards the table below, and the counts in it
@@ -160,20 +160,14 @@ class Fleet:
         check_adapters(adapters, slots=self.capacity.slots)
         self._adapters = list(adapters)
         self._on_change = self._on_change if changed is None else changed
-        for server in self._table().values():
-            self._start(server)
+        for name, server in self._table().items():
+            self._start(name, server)
 
-    def restore(self, slots: Slots) -> None:
-        """Load the stored load times of every server, and store later ones; a router does this.
-
-        Raises
-        ------
-        IncompatibleStoreError
-            If the stored load times are damaged.
-        """
+    def restore(self, slots: Callable[[str], StateSlot]) -> None:
+        """Use the load times that are stored for each server; see ``AdapterCache.restore``."""
         self._slots = slots
         for name, server in self._table().items():
-            server.cache.restore(slots, name=f"paging:{name}")
+            server.cache.restore(slots, name=_slot_name(name))
 
     def add(self, name: str, backend: AdapterBackend) -> None:
         """Let a server join. It gets its share of the kept adapters.
@@ -184,9 +178,8 @@ class Fleet:
             If the name is taken or unusable, or the backend is of another kind.
         """
         server = _Server(cache=self._cache(backend))
-        if self._slots is not None:
-            server.cache.restore(self._slots, name=f"paging:{name}")
-        self._start(server)
+        server.cache.restore(self._slots, name=_slot_name(name))
+        self._start(name, server)
         with self._lock:
             self._servers = {**self._servers, self._checked(name): server}
         self._changed()
@@ -312,7 +305,7 @@ class Fleet:
     def _cache(self, backend: AdapterBackend) -> AdapterCache:
         return AdapterCache(backend=backend, control=self.control, timeout_seconds=self._timeout_seconds)
 
-    def _start(self, server: _Server) -> None:
+    def _start(self, name: str, server: _Server) -> None:
         server.cache.start(self._adapters, changed=partial(self._changed, server))
 
     def _table(self) -> dict[str, _Server]:
@@ -407,3 +400,8 @@ class Fleet:
         if server is not None:
             server.load_table = None
         self._on_change()
+
+
+def _slot_name(server: str) -> str:
+    """Return the name under which the load times of a server are stored."""
+    return f"paging:{server}"

@@ -19,7 +19,7 @@ from banditroute.core.arm import Arm
 from banditroute.core.arrays import Vector
 from banditroute.core.preference import Preference
 from banditroute.core.residency import Residency
-from banditroute.core.state import Slots
+from banditroute.core.state import StateSlot
 
 _log = logging.getLogger("banditroute")
 
@@ -58,8 +58,10 @@ class AdapterPenalties:
         The cache or the fleet of their adapters; None if no arm has an adapter.
     switching
         Loss when a session goes on with another arm than its last, by objective.
-    slots
-        Where the controller's epoch and the load times are stored.
+    slot
+        Where the controller's epoch is stored.
+    load_time_slots
+        Returns the slot of that name, where load times are stored.
     """
 
     def __init__(
@@ -68,12 +70,13 @@ class AdapterPenalties:
         arms: Sequence[Arm],
         cache: AdapterCache | Fleet | None,
         switching: Mapping[str, float],
-        slots: Slots,
+        slot: StateSlot,
+        load_time_slots: Callable[[str], StateSlot],
     ) -> None:
         self._cache = cache
         self._losses = dict(switching)
         self._last: OrderedDict[str, str] = OrderedDict()
-        self._slot = slots["adapters"]
+        self._slot = slot
         self._controller: ControllerState | None = None
         self._planning = threading.Lock()
         self._following = threading.Lock()  # held while residency is followed, by whichever thread has loaded
@@ -82,7 +85,7 @@ class AdapterPenalties:
         window = cache.control.window if cache is not None and isinstance(cache.control, Controller) else 0
         self._seen: deque[Seen] = deque(maxlen=window)
         if cache is not None:
-            cache.restore(slots)
+            cache.restore(load_time_slots)
         self.set_arms(arms)
 
     def set_arms(self, arms: Sequence[Arm]) -> None:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from banditroute.admin._database import open_database
@@ -12,8 +11,7 @@ from banditroute.admin._sums import sums
 from banditroute.beliefs import Linear
 from banditroute.beliefs.base import Prior
 from banditroute.budgets.book import recorded
-from banditroute.budgets.budget import Budget, BudgetStatus
-from banditroute.core.shared_total import SharedTotal, total_at
+from banditroute.budgets.budget import BudgetStatus
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,17 +95,11 @@ def inspect(url: str, *, router: str | None = None) -> list[EpochRecord]:
             arms=_arms(epoch.figures["dimension"], epoch.arms, epoch.statistics),
             lag_seconds=0.0 if epoch.oldest is None else max(0.0, time.time() - epoch.oldest),
             states={name: len(blob) for name, blob in epoch.states.items()},
-            budgets=_budgets(epoch.states.get("budgets", b"{}"), epoch.totals, time.time()),
+            budgets=recorded(epoch.states.get("budgets", b"{}"), epoch.totals, time.time()),
             **epoch.figures,
         )
         for epoch in open_database(url).read(lambda connection: list(inspection.epochs(connection, router)))
     ]
-
-
-def _budgets(blob: bytes, totals: Mapping[str, Sequence[SharedTotal]], now: float) -> tuple[BudgetStatus, ...]:
-    budgets = [Budget(**kept["budget"]) for kept in json.loads(blob).values() if "budget" in kept]
-    current = {each.name: total_at(totals.get(each.name, ()), each.period(now)) for each in budgets}
-    return recorded(blob, current, now)
 
 
 def _arms(dimension: int, active: Mapping[str, bool], statistics: Mapping[str, bytes]) -> tuple[ArmRecord, ...]:

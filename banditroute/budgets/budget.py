@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from banditroute.budgets.periods import PERIODS, period_number
+from banditroute.budgets.periods import PERIODS
 from banditroute.core.arm import Arm
 from banditroute.core.request import Request
 from banditroute.core.validation import label, number, plain_numbers
@@ -93,10 +93,6 @@ class Budget:
     def amount(self) -> float:
         """How much, in dollars or joules."""
         return float(self.usd if self.usd is not None else self.joules or 0.0)
-
-    def period(self, now: float) -> int | None:
-        """Return the number of the period that holds the Unix time ``now``; None for a budget without periods."""
-        return period_number(self.per, now) if self.per in PERIODS else None
 
     @property
     def objective(self) -> str:

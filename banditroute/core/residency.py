@@ -20,7 +20,7 @@ class Residency:
     expected_seconds
         Expected time to load it; 0 where it was resident.
     server
-        Name of the server in a fleet that is to serve it; None without a fleet.
+        Name of the server that is to serve it, where a fleet holds the adapters; otherwise None.
 
     Examples
     --------

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 
@@ -40,23 +39,3 @@ class SharedTotal(NamedTuple):
         return SharedTotal(
             self.period, self.requests + other.requests, self.spent + other.spent, self.balance + other.balance
         )
-
-
-def total_at(totals: Sequence[SharedTotal], period: int | None) -> SharedTotal:
-    """Return the latest of a budget's totals whose period has begun; one of a clock that was ahead is passed over.
-
-    Parameters
-    ----------
-    totals
-        One for each period, the latest first.
-    period
-        Number of the present period; None where there are no periods.
-
-    Examples
-    --------
-    >>> hours = [SharedTotal(period=900, spent=1.0), SharedTotal(period=7, spent=2.0), SharedTotal(period=6, spent=4.0)]
-    >>> total_at(hours, 7).spent
-    2.0
-    """
-    begun = [total for total in totals if period is None or total.period <= period]
-    return begun[0] if begun else SharedTotal()

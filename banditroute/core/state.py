@@ -42,13 +42,6 @@ def read_state(name: str, blob: _B, read: Callable[[_B], _T]) -> _T:
         ) from error
 
 
-class Slots(Protocol):
-    """Gives the slot of a piece of state by its name."""
-
-    def __getitem__(self, name: str, /) -> StateSlot:
-        """Return the slot of that name."""
-
-
 class StateSlot:
     """The place of one named piece of state: what is stored there, and how to save what comes next.
 

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 from banditroute.adapters.penalties import AdapterPenalties
-from banditroute.budgets.budget import Budget
 from banditroute.core.events import EpochBegun
-from banditroute.core.shared_total import SharedTotal, total_at
 from banditroute.router.arms import ArmRegistry
 from banditroute.router.changes import Changes
 from banditroute.router.constraints import Constraints
@@ -60,7 +57,11 @@ def assemble(settings: RouterSettings) -> Parts:
         fold_settings=fold_settings(settings.learner.belief),
     )
     try:
-        return _parts(settings, memory)
+        parts = _parts(settings, memory)
+        if any(budget.hard for budget in settings.budgets):
+            parts.engine.with_constraints(lambda constraints: constraints.prepare(settings.clock()))
+            settings.store.flush()  # the first request finds the first slices of hard budgets
+        return parts
     except BaseException:
         settings.store.close()
         raise
@@ -77,7 +78,7 @@ def _parts(settings: RouterSettings, memory: StoredState) -> Parts:
         guard=settings.guard,
         utility_range=settings.utility_range,
         slots=slots,
-        totals=_present_totals(memory, settings.budgets, clock() if settings.budgets else 0.0),
+        totals=memory.totals,
         add_total=store.add_total,
     )
     models = ArmModels(
@@ -99,7 +100,8 @@ def _parts(settings: RouterSettings, memory: StoredState) -> Parts:
             arms=settings.arms,
             cache=settings.adapters,
             switching=settings.switching,
-            slots=slots,
+            slot=slots["adapters"],
+            load_time_slots=slots.__getitem__,
         ),
         memory=memory,
         slots=slots,
@@ -136,8 +138,6 @@ def _parts(settings: RouterSettings, memory: StoredState) -> Parts:
         clock=clock,
     )
     store.subscribe(feedback)
-    if settings.budgets and engine.with_constraints(lambda constraints: constraints.prepare_budgets(clock())):
-        store.flush()  # so that the first request finds the first slices of hard budgets
     registry = ArmRegistry(
         arms=settings.arms,
         traffic=settings.traffic,
@@ -174,14 +174,3 @@ def _parts(settings: RouterSettings, memory: StoredState) -> Parts:
         ),
         observation=observation,
     )
-
-
-def _present_totals(memory: StoredState, budgets: Sequence[Budget], now: float) -> dict[str, SharedTotal]:
-    """Return the totals of the present periods, by name; a name begins with that of its budget."""
-    present = {}
-    for name, periods in memory.totals.items():
-        counted = [budget for budget in budgets if name.startswith(budget.name)]
-        if counted:
-            budget = max(counted, key=lambda budget: len(budget.name))
-            present[name] = total_at(periods, budget.period(now))
-    return present

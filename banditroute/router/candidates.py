@@ -34,7 +34,7 @@ class Candidates(NamedTuple):
         What the present state takes off each utility.
     information
         Gives what was learned of each arm, in nats ``(K,)``.
-    outcomes
+    counts
         Gives, for an objective, the number of outcomes that its prediction for each arm rests on ``(K,)``; infinite
         where the prediction is computed.
     tokens
@@ -48,7 +48,7 @@ class Candidates(NamedTuple):
     unjudged
         Arm -> limits that it passes because too little is known of it.
     uncovered
-        Why the eligible arm is not covered by a hard budget; None if it is.
+        Why the one arm that is left is not covered by a hard budget; None where it is.
     """
 
     arms: tuple[str, ...]
@@ -59,7 +59,7 @@ class Candidates(NamedTuple):
     utility_stds: Vector
     penalties: Vector
     information: Callable[[], Vector]
-    outcomes: Callable[[str], Vector]
+    counts: Callable[[str], Vector]
     tokens: float | None = None
     eligible: Sequence[int] | None = None
     forced: bool = False
@@ -94,8 +94,8 @@ class Candidates(NamedTuple):
             some: Vector = every.information()[positions]
             return some
 
-        def outcomes(objective: str) -> Vector:
-            some: Vector = every.outcomes(objective)[positions]
+        def counts(objective: str) -> Vector:
+            some: Vector = every.counts(objective)[positions]
             return some
 
         return Candidates(
@@ -107,7 +107,7 @@ class Candidates(NamedTuple):
             self.utility_stds[positions],
             self.penalties[positions],
             information,
-            outcomes,
+            counts,
             self.tokens,
             None,
             self.forced,
@@ -143,7 +143,7 @@ class Candidates(NamedTuple):
     def reason(self, arm: str, shaped: str | None = None) -> str:
         """Return why ``arm`` was chosen. Of several reasons the first in this order is given.
 
-        1. fallback: no arm is covered by a hard budget;
+        1. fallback: a hard budget covers no arm;
         2. adapters: the arm had to be tried;
         3. limits and breaker: the arm breaks a limit, or cannot be judged yet;
         4. traffic and guard: ``shaped``, what changed the policy's probabilities;

@@ -60,7 +60,7 @@ class Constraints:
         guard: Guard | None = None,
         utility_range: tuple[float, float] = (0.0, 1.0),
         slots: StateSlots,
-        totals: Mapping[str, SharedTotal],
+        totals: Mapping[str, Sequence[SharedTotal]],
         add_total: Callable[[str, SharedTotal], SharedTotal | None],
     ) -> None:
         self._traffic: Mapping[str, Share] = traffic or {}
@@ -123,25 +123,21 @@ class Constraints:
 
     def price(self, candidates: Candidates, ask: Ask) -> Candidates:
         """Take the shadow prices of the budgets off the utilities, and rule out what the budgets cannot bear."""
-        objectives = self._budgets.objectives
-        if not objectives or not self._budgets.counts(ask.request):
+        if not self._budgets.objectives or not self._budgets.counts(ask.request):
             return candidates
         if not np.isfinite(candidates.utilities.sum()):
             raise CannotChooseError(_NOT_FINITE)
+        objectives = self._budgets.objectives
         priced = self._budgets.price(
             ask.request,
             candidates.utilities,
             candidates.utility_stds,
             {name: candidates.expected(name) for name in objectives},
-            {name: candidates.outcomes(name) for name in objectives},
+            {name: candidates.counts(name) for name in objectives},
             candidates.positions,
             ask.now,
         )
         return candidates.penalized(priced.penalties)._replace(eligible=priced.positions, uncovered=priced.trouble)
-
-    def fallback_arm(self, request: Request, arms: Sequence[str], arm: str, now: float) -> str:
-        """Return ``arm``, or another one of ``arms`` where a hard budget does not cover it."""
-        return self._budgets.fallback(request, arms, arm, now)
 
     def shape(
         self, probabilities: Vector, candidates: Candidates, policy: PolicyState, x: Vector
@@ -222,20 +218,20 @@ class Constraints:
 
     def observe_outcome(self, recorded: Recorded) -> None:
         """Let breaker, budgets and guard see new outcomes of a decision."""
-        event, now = recorded.event, recorded.received_at
-        failed = event.values.get("availability", 1.0) < 1.0
-        failure, seconds = failure_of(event.values) or (None, 0.0)
-        if failure is not None and event.values.get("availability") != 1.0:
+        event, now, values = recorded.event, recorded.received_at, recorded.event.values
+        failed = values.get("availability", 1.0) < 1.0
+        failure, rest_seconds = failure_of(values) or (None, 0.0)
+        if failure is not None and values.get("availability") != 1.0:
             self._circuits.report_failure(
-                event.arm, failure, retry_after_seconds=seconds, decided_at=event.decided_at, now=now
+                event.arm, failure, retry_after_seconds=rest_seconds, decided_at=event.decided_at, now=now
             )
         elif failed or not recorded.known:
             self._circuits.report(event.arm, failed=failed, decided_at=event.decided_at, now=now)
-            self._circuits.note_latency(event.arm, event.values.get("latency_seconds"))
+            self._circuits.note_latency(event.arm, values.get("latency_seconds"))
         if failed or failure is not None:
             self._breaker_slot.save(self._circuits.to_bytes())
         self._budgets.settle(
-            recorded.decision_id, event.arm, recorded.reserved, event.values, recorded.known, event.decided_at, now
+            recorded.decision_id, event.arm, recorded.reserved, values, recorded.known, event.decided_at, now
         )
         if self._rollout is not None:
             self._rollout.report(recorded.decision_id, event.values, now)
@@ -258,17 +254,21 @@ class Constraints:
         """Return the status of every budget."""
         return self._budgets.status(now)
 
-    def prepare_budgets(self, now: float) -> bool:
-        """Draw the first slices of hard budgets; return whether there are any."""
-        return self._budgets.prepare(now)
-
-    def close_budgets(self) -> None:
-        """Give back what is left of the slices of hard budgets."""
-        self._budgets.close()
-
     def merge_total(self, budget: str, joint: SharedTotal, added: SharedTotal) -> None:
         """Use the total of all processes for a budget; it includes what this process ``added``."""
         self._budgets.merge(budget, joint, added)
+
+    def prepare(self, now: float) -> bool:
+        """Draw the first slices of hard budgets; return whether there are any."""
+        return self._budgets.prepare(now)
+
+    def affordable_fallback(self, request: Request, arms: Sequence[str], arm: str, now: float) -> str:
+        """Return ``arm``, or the arm with the lowest bound of its cost where a hard budget does not cover ``arm``."""
+        return self._budgets.fallback(request, arms, arm, now)
+
+    def close(self) -> None:
+        """Give back what is left of the slices of hard budgets."""
+        self._budgets.close()
 
     def set_traffic(self, traffic: Mapping[str, Share]) -> None:
         """Keep the arms within these shares from now on."""
@@ -293,4 +293,4 @@ def _excess(limits: Limits, candidates: Candidates) -> Excess:
     """Return how far every arm is beyond ``limits``."""
     rows = {name: candidates.objectives.index(name) for name in limits.objectives.values()}
     means, stds = ({name: array[j] for name, j in rows.items()} for array in (candidates.means, candidates.stds))
-    return excess(limits, means, stds, {name: candidates.outcomes(name) for name in rows})
+    return excess(limits, means, stds, {name: candidates.counts(name) for name in rows})

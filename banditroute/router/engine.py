@@ -135,10 +135,10 @@ class Engine:
         candidates = Candidates.blank(self.models.names if ask.eligible is None else tuple(ask.eligible))
         arm = arm if arm in candidates.arms else candidates.arms[0]
         with self._lock, suppress(Exception):  # what fails may be the budgets themselves
-            arm = self._constraints.fallback_arm(ask.request, candidates.arms, arm, ask.now)
+            arm = self._constraints.affordable_fallback(ask.request, candidates.arms, arm, ask.now)
         chosen = candidates.arms.index(arm)
         pmf = np.array([float(k == chosen) for k in range(len(candidates.arms))])
-        id = _new_id(ask.now)
+        arm, id = candidates.arms[chosen], _new_id(ask.now)
         reserved: Mapping[str, tuple[float, ...]] = {}
         with self._lock:
             ordinal = self._next_ordinal()

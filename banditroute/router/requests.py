@@ -40,8 +40,8 @@ class RouteOptions(TypedDict, total=False):
     session: str | None
     tags: Collection[str]
     input_tokens: int | None
-    template: str | None
     max_output_tokens: int | None
+    template: str | None
     metadata: Mapping[str, float | str | None] | None
 
 
@@ -122,13 +122,13 @@ class RequestParser:
         session: str | None,
         tags: Collection[str],
         input_tokens: int | None,
-        template: str | None,
         max_output_tokens: int | None,
+        template: str | None,
         metadata: Mapping[str, float | str | None] | None,
     ) -> Request:
         """Return a checked request; see ``parse_request``."""
         return parse_request(
-            request, self._features, session, tags, input_tokens, template, max_output_tokens, metadata
+            request, self._features, session, tags, input_tokens, max_output_tokens, template, metadata
         )
 
     def many(
@@ -136,15 +136,15 @@ class RequestParser:
         requests: Sequence[object],
         session: str | None,
         tags: Collection[str],
-        template: str | None,
         max_output_tokens: int | None,
+        template: str | None,
         metadata: Mapping[str, float | str | None] | None,
     ) -> list[Request]:
         """Return many checked requests with the same labels."""
         if isinstance(requests, str):
             raise InvalidRequestError(f"requests is the string {shown(requests)}; give a list of texts, or use route()")
         return [
-            parse_request(each, self._features, session, tags, None, template, max_output_tokens, metadata)
+            parse_request(each, self._features, session, tags, None, max_output_tokens, template, metadata)
             for each in requests
         ]
 
@@ -168,8 +168,8 @@ def parse_request(
     session: str | None = None,
     tags: Collection[str] = (),
     input_tokens: int | None = None,
-    template: str | None = None,
     max_output_tokens: int | None = None,
+    template: str | None = None,
     metadata: Mapping[str, float | str | None] | None = None,
 ) -> Request:
     """Return a request that ``features`` can turn into a context.
@@ -191,10 +191,10 @@ def parse_request(
         tags = tuple(label(tag, name="tag", error=InvalidRequestError) for tag in tags)
     if input_tokens is not None:
         input_tokens = int(number(input_tokens, name="input_tokens", low=0.0, error=InvalidRequestError))
+    if max_output_tokens is not None:
+        whole(max_output_tokens, name="max_output_tokens", error=InvalidRequestError)
     if template is not None:
         label(template, name="template", error=InvalidRequestError)
-    if max_output_tokens is not None:
-        max_output_tokens = whole(max_output_tokens, name="max_output_tokens", error=InvalidRequestError)
     known = {} if metadata is None else _known_metadata(metadata)
     messages = messages_of(request) if is_conversation(request) else ()
     if messages or isinstance(request, str):
@@ -212,8 +212,8 @@ def parse_request(
         session=session,
         tags=tuple(tags),
         input_tokens=input_tokens,
-        template=template,
         max_output_tokens=max_output_tokens,
+        template=template,
         metadata=known,
         messages=messages,
     )

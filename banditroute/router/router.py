@@ -178,8 +178,8 @@ class Router:
         session: str | None = None,
         tags: Collection[str] = (),
         input_tokens: int | None = None,
-        template: str | None = None,
         max_output_tokens: int | None = None,
+        template: str | None = None,
         metadata: Mapping[str, float | str | None] | None = None,
     ) -> Decision:
         """Choose an arm for a request.
@@ -200,11 +200,11 @@ class Router:
             Labels, recorded with the decision.
         input_tokens
             Tokens of all messages. Default, where arms have token prices: a quarter of the number of characters.
+        max_output_tokens
+            The most tokens that the answer may have. With token prices, it bounds the cost for hard budgets.
         template, metadata
             What the featurizers ``Template`` and ``Metadata`` read: a name for the place in the application that made
             the prompt, and name = number or string (None: not known). They are recorded only as part of the context.
-        max_output_tokens
-            The most tokens that the answer may have: with token prices, it bounds the cost for hard budgets.
 
         Returns
         -------
@@ -220,7 +220,7 @@ class Router:
         InvalidConfigurationError
             If the preference has no usable weight.
         """
-        checked = self._requests.request(request, session, tags, input_tokens, template, max_output_tokens, metadata)
+        checked = self._requests.request(request, session, tags, input_tokens, max_output_tokens, template, metadata)
         return self._routing.decide(checked, self._requests.terms(self.arms, preference, arms, exclude, limits))
 
     def route_many(
@@ -233,12 +233,12 @@ class Router:
         limits: Limits | None = None,
         session: str | None = None,
         tags: Collection[str] = (),
-        template: str | None = None,
         max_output_tokens: int | None = None,
+        template: str | None = None,
         metadata: Mapping[str, float | str | None] | None = None,
     ) -> list[Decision]:
         """Choose an arm for each of many requests, as ``route()`` does; texts are featurized in one batch."""
-        checked = self._requests.many(requests, session, tags, template, max_output_tokens, metadata)
+        checked = self._requests.many(requests, session, tags, max_output_tokens, template, metadata)
         return self._routing.decide_many(checked, self._requests.terms(self.arms, preference, arms, exclude, limits))
 
     async def aroute(self, request: RequestLike, **options: Unpack[RouteOptions]) -> Decision:
@@ -629,7 +629,7 @@ class Router:
 
     def close(self) -> None:
         """Write all that is left, let observers see it, and release the store; closing twice is harmless."""
-        self._engine.with_constraints(lambda constraints: constraints.close_budgets())
+        self._engine.with_constraints(lambda constraints: constraints.close())
         self._store.close()
         self._observation.close()
 
