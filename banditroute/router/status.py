@@ -54,7 +54,7 @@ class ArmStatus:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
-    """What a router is doing: this process, and what it has learned from others. It reads no database.
+    """The state of a router: this process, and what it has learned from others. It reads no database.
 
     Attributes
     ----------
@@ -77,7 +77,8 @@ class Status:
     rollout
         How far the guard lets the learner decide, and on what evidence; None without a guard.
     resets
-        What was found to have changed, each with when and how often, oldest first; see ``Learner(drift=...)``.
+        Objectives of arms that were found to have changed, each with when and how often, oldest first; see
+        ``Learner(drift=...)``.
     queued
         Decisions that wait to be written.
     lag_seconds
