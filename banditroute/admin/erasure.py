@@ -52,7 +52,7 @@ def erase(
     >>> url = f"sqlite:///{pathlib.Path(directory.name) / 'routes.db'}"
     >>> with Router(arms=["small", "large"], features=1, store=SQLStore(url)) as router:
     ...     decision = router.route([0.5], session="Ann")
-    ...     router.feedback(decision.id, quality=1.0)
+    ...     _ = router.feedback(decision.id, quality=1.0)
     >>> admin.erase(url, session="Ann")
     1
     >>> [epoch.decisions for epoch in admin.inspect(url)]

@@ -168,6 +168,13 @@ class ArmModels:
             left = self._drift.reset(self.belief.statistics(), event.arm, objective, event.decided_at)
             self._swap(self._build(self._arms, self._sources, left))
 
+    def amend(self, events: Sequence[OutcomeEvent]) -> None:
+        """Add outcomes, or take them back by their sign, and rebuild the belief."""
+        self._sources.keep(self.belief.statistics())
+        for event in events:
+            self._sources.learn(event.arm, [event])
+        self._swap(self._build(self._arms, self._sources, self._sources.begin(self._arms)))
+
     def quality(self, arm: str, x: Vector | None) -> float:
         """Return the expected quality of an arm at context ``x``.
 

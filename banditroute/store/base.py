@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol, TypeAlias, runtime_checkable
+from typing import Literal, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 from banditroute.core.arm import Arm
 from banditroute.core.arrays import Vector
@@ -161,6 +161,12 @@ class Subscriber(Protocol):
         What this raises, the ticket of that feedback raises.
         """
 
+    def on_corrected(self, before: OutcomeEvent, after: OutcomeEvent) -> None:
+        """Take back ``before``, whose sign is -1, and learn ``after``: an outcome was corrected.
+
+        A store that other processes may change calls ``on_changed`` instead.
+        """
+
     def on_total(self, budget: str, total: SharedTotal, added: SharedTotal) -> None:
         """Take the total of a budget over all processes, and the part that this process added since the last call."""
 
@@ -304,6 +310,19 @@ class Store(Protocol):
             If the outcomes could not be written.
         """
 
+    def correct(self, decision_id: str, values: Mapping[str, float]) -> None:
+        """Replace recorded outcomes of a decision durably, as if they had been reported with these values.
+
+        Then ``on_corrected`` or ``on_changed`` is called, the latter within a second.
+
+        Raises
+        ------
+        UnknownDecisionError
+            If no decision of that id is held, or one of the outcomes is not recorded; nothing is changed.
+        StoreError
+            If the outcomes could not be written; nothing is changed.
+        """
+
     def save_state(self, name: str, blob: bytes, merge: MergeStates | None = None) -> None:
         """Take a named piece of the router's other state, such as its circuits or its rollout. Return at once.
 
@@ -330,3 +349,33 @@ class Store(Protocol):
 
     def close(self, timeout: float = 60.0) -> None:
         """Flush, fold and release everything, and wait at most ``timeout`` seconds. Closing twice is harmless."""
+
+
+class Backlog(NamedTuple):
+    """Decisions that a store in the background has not written.
+
+    Attributes
+    ----------
+    decisions
+        Decisions that wait to be written.
+    oldest_at
+        When the oldest of them was made, in Unix seconds; None if none waits.
+    dropped
+        Decisions that were lost, as they could not be written.
+    """
+
+    decisions: int
+    oldest_at: float | None
+    dropped: int
+
+
+NO_BACKLOG = Backlog(0, None, 0)
+
+
+@runtime_checkable
+class BackgroundStore(Protocol):
+    """A store that writes decisions in the background; one that does not needs none of this."""
+
+    @property
+    def backlog(self) -> Backlog:
+        """The decisions that are not written at present."""

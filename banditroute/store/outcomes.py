@@ -10,12 +10,12 @@ failed; its value is how many seconds the arm asked to be left alone, 0 if it di
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import TypeVar
 
 from banditroute.core.failure import Failure
 from banditroute.core.feedback import Feedback
-from banditroute.errors import ConflictingFeedbackError
+from banditroute.errors import ConflictingFeedbackError, UnknownDecisionError
 
 _T = TypeVar("_T")
 
@@ -76,6 +76,15 @@ def objective_of(name: str) -> str | None:
         return None
     objective, share, count = name.partition(SHARE_OF)
     return objective if share and count.isdigit() else name
+
+
+def check_recorded(decision_id: str, values: Iterable[str], recorded: Collection[str]) -> None:
+    """Raise UnknownDecisionError if one of ``values`` is not recorded, so that it cannot be corrected."""
+    missing = sorted(set(values) - set(recorded))
+    if missing:
+        raise UnknownDecisionError(
+            f"decision {decision_id!r} has no {', '.join(missing)} that could be corrected; report it with feedback()"
+        )
 
 
 def new_outcomes(feedback: Feedback, recorded: Mapping[str, float]) -> dict[str, float]:

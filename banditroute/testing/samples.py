@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -23,12 +24,13 @@ class Listener:
 
     Attributes
     ----------
-    recorded, totals, changes
-        What came to ``on_recorded``, ``on_total`` and ``on_changed``.
+    recorded, corrections, totals, changes
+        The arguments of ``on_recorded``, ``on_corrected``, ``on_total`` and ``on_changed``.
     """
 
     def __init__(self) -> None:
         self.recorded: list[Recorded] = []
+        self.corrections: list[tuple[OutcomeEvent, OutcomeEvent]] = []
         self.totals: list[tuple[str, SharedTotal, SharedTotal]] = []
         self.changes: list[StoredState] = []
 
@@ -46,6 +48,10 @@ class Listener:
         """Keep what is recorded."""
         self.recorded.append(recorded)
 
+    def on_corrected(self, before: OutcomeEvent, after: OutcomeEvent) -> None:
+        """Keep a correction."""
+        self.corrections.append((before, after))
+
     def on_total(self, budget: str, total: SharedTotal, added: SharedTotal) -> None:
         """Keep a total."""
         self.totals.append((budget, total, added))
@@ -60,6 +66,14 @@ def listen(store: Store) -> Listener:
     listener = Listener()
     store.subscribe(listener)
     return listener
+
+
+def until(condition: Callable[[], bool], seconds: float = 30.0) -> None:
+    """Return when ``condition`` holds; fail after that time."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "the condition did not become true"
+        time.sleep(0.005)
 
 
 def fold(blob: bytes | None, events: Sequence[OutcomeEvent]) -> bytes:

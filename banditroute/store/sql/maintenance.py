@@ -13,9 +13,9 @@ from typing import Any, TypeAlias
 
 from sqlalchemy import Connection, Row, delete, func, or_, select, update
 
-from banditroute.errors import StoreError, UnknownDecisionError
+from banditroute.errors import StoreError
 from banditroute.store.base import Fold, OutcomeEvent
-from banditroute.store.outcomes import PAGING
+from banditroute.store.outcomes import PAGING, check_recorded
 from banditroute.store.sql import folding
 from banditroute.store.sql.log import events_of, outcomes_with_decisions
 from banditroute.store.sql.schema import decision, epoch, feedback, orphan, snapshot, statistics
@@ -38,11 +38,7 @@ def correct(connection: Connection, folds: Folds, decision_id: str, values: Mapp
         If there is no such decision, or one of the outcomes is not recorded.
     """
     held = set(connection.scalars(select(feedback.c.objective).where(feedback.c.decision_id == decision_id)))
-    missing = sorted(set(values) - held)
-    if missing:
-        raise UnknownDecisionError(
-            f"decision {decision_id!r} has no {', '.join(missing)} that could be corrected; report it with feedback()"
-        )
+    check_recorded(decision_id, values, held)
     for epoch_id, ids in _epochs(connection, [decision_id]):
         _amend(connection, epoch_id, folds(connection, epoch_id), ids, lambda row: values.get(row.objective, row.value))
 

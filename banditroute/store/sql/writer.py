@@ -21,7 +21,7 @@ from banditroute.core.feedback import Feedback
 from banditroute.core.shared_total import SharedTotal
 from banditroute.core.state import MergeStates
 from banditroute.errors import StoreError, UnknownDecisionError
-from banditroute.store.base import Acknowledgement, Recorded, StoredDecision, StoredState, Subscriber
+from banditroute.store.base import Acknowledgement, Backlog, Recorded, StoredDecision, StoredState, Subscriber
 from banditroute.store.outcomes import CLOSED, PAGING
 from banditroute.store.sql import log, ticket
 from banditroute.store.sql.database import Database
@@ -140,6 +140,12 @@ class Writer:
     @trouble.setter
     def trouble(self, words: str | None) -> None:
         self._trouble = words
+
+    @property
+    def backlog(self) -> Backlog:
+        """The decisions that are queued or dropped."""
+        oldest = next(iter(list(self._queue.values())), None)
+        return Backlog(len(self._queue), None if oldest is None else oldest[0].decided_at, self.dropped)
 
     def add_decision(self, decision: Decision, prompt: str | None) -> None:
         """Queue a decision; with ``wait``, return when it is on disk or ``trouble`` says why not."""
