@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -76,13 +77,13 @@ def _tell(skipped: Mapping[str, int]) -> None:
 @click.option("--seeds", type=click.IntRange(min=1), default=20, show_default=True, help="Orders of the requests.")
 @_reading
 def demo(log: str | None, out: Path, seeds: int, **reading: Any) -> None:
-    """Learn on real LLM outcomes, beside what needs no learning, and keep what was learned."""
+    """Tell, on real answers of real models, what a router is worth; in the terminal and on one page."""
+    from banditroute.demo import tell
     from banditroute.logs.outcome_table import SHIPPED, read_outcomes
-    from banditroute.simulate.demo import run
 
     table = read_outcomes(log or SHIPPED, **reading)
     _tell(table.skipped)
-    run(table=table, out=out, seeds=seeds, echo=click.echo)
+    tell(table=table, out=out, seeds=seeds, echo=click.echo, show=sys.stdout.isatty())
 
 
 def _weights(context: click.Context, parameter: click.Parameter, value: str) -> Preference:
