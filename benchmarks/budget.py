@@ -21,7 +21,7 @@ from banditroute.core.arrays import Vector
 from banditroute.core.request import Request
 from banditroute.features import TextFeatures
 from banditroute.learners import Learner, ThompsonSampling
-from banditroute.logs.outcome_table import OutcomeTable, read_outcomes
+from banditroute.logs import OutcomeTable, read_outcomes
 from banditroute.policies import Uniform
 from banditroute.router import Router
 from banditroute.simulate.frontier import frontier
@@ -74,8 +74,8 @@ class Case:
                 router.add_arm(Arm(name=str(self.newcomer), expected={"cost_usd": price}))
             for phase in phases[1:]:
                 chosen += _route(router, self.test, phase)
-            if router.fallbacks:
-                raise RuntimeError(f"{router.fallbacks} decisions fell back")
+            if router.status().fallbacks:
+                raise RuntimeError(f"{router.status().fallbacks} decisions fell back")
         return np.array(chosen)
 
 

@@ -35,7 +35,7 @@ from banditroute.beliefs.base import Belief, Observation, Prediction, Prior
 from banditroute.beliefs.statistics import ArmStatistics, load
 from banditroute.core.arm import Arm
 from banditroute.core.arrays import Vector
-from banditroute.core.validation import number
+from banditroute.core.validation import number, plain_numbers
 from banditroute.errors import InvalidConfigurationError
 
 _REFRESH = 256
@@ -87,6 +87,7 @@ class Linear:
     half_life_seconds: float | None = None
 
     def __post_init__(self) -> None:
+        plain_numbers(self)
         if self.half_life_requests is not None and self.half_life_seconds is not None:
             raise InvalidConfigurationError("half_life_requests and half_life_seconds are both given; give one of them")
         if self.noise is not None:
@@ -186,7 +187,8 @@ class LinearBelief:
         self._clock = max(arm.clock for arm in self._statistics)  # of the weights in the posterior
         self._since_refresh = [0] * len(self._arms)
         observed = {name for arm in self._statistics for group in arm.groups for name in group.objectives}
-        self._objectives: tuple[str, ...] = tuple(sorted(observed))
+        # Objectives that another deployment has declared keep their sums, and are not believed here.
+        self._objectives: tuple[str, ...] = tuple(sorted(observed & priors.keys() if priors else observed))
         self._derive()
 
     def _prior_precision(self, objective: str) -> Vector:

@@ -50,6 +50,7 @@ def tell(traffic: Traffic, seeds: int) -> Chapter:
     fixed = {short(arm): _always(traffic, k, change) for k, arm in enumerate(traffic.arms)}
     best_fixed = max(fixed, key=lambda arm: fixed[arm])
     reached = float(np.mean([_worth(each) for each in passes]))
+    later = min(2 * _SMOOTH_OVER, n // 3 - 1)
     left, came = shares[short(traffic.arms[best])], shares[short(new)]
     return Chapter(
         name="change",
@@ -59,7 +60,7 @@ def tell(traffic: Traffic, seeds: int) -> Chapter:
         f"worth {reached:.3f} a request; the best fixed choice, always {best_fixed}, is worth {fixed[best_fixed]:.3f}.",
         numbers=[
             (f"share of {short(traffic.arms[best])}", f"{left[change.worse_from - 1]:.0%} before it got worse"),
-            ("", f"{left[change.worse_from + 2 * _SMOOTH_OVER]:.0%} after {2 * _SMOOTH_OVER} more requests"),
+            ("", f"{left[change.worse_from + later]:.0%} after {later} more requests"),
             ("share of the cheaper version", f"{came[-1]:.0%} at the end"),
         ],
         columns=("who serves", f"quality less {_USD_IS_WORTH:.0f} times the dollars"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from banditroute.core.preference import Preference
 from banditroute.demo.chapter import Chapter
@@ -17,15 +18,15 @@ _REQUESTS = 200
 def tell(table: OutcomeTable, features: Featurizer, database: Path) -> Chapter:
     """Serve prompts as a service would, stop, and start again on the same database."""
     with _router(table, features, database) as router:
-        before = router.learned
+        before = router.status().learned
         for i in range(before, before + _REQUESTS):
             row = i % len(table)
             decision = router.route(table.prompts[row])
             k = table.arms.index(decision.arm)
-            outcomes = {name: float(values[row, k]) for name, values in table.outcomes.items()}
+            outcomes: dict[str, Any] = {name: float(values[row, k]) for name, values in table.outcomes.items()}
             router.feedback(decision.id, **{name: value for name, value in outcomes.items() if value == value})
     with _router(table, features, database) as router:
-        after = router.learned
+        after = router.status().learned
         prompt = table.prompts[after % len(table)]
         explanation = router.route(prompt).explain()
     return Chapter(

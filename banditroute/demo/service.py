@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from banditroute.core.arm import Arm
 from banditroute.core.arrays import Vector
+from banditroute.errors import InvalidInputError
 from banditroute.logs.outcome_table import OutcomeTable
 from banditroute.router import Router
 from banditroute.store import MemoryStore
@@ -35,7 +36,19 @@ class Traffic:
 
     @classmethod
     def of(cls, table: OutcomeTable, x: Vector, *, judge_errors: float | None = None) -> Traffic:
-        """Return the traffic of a table."""
+        """Return the traffic of a table.
+
+        Raises
+        ------
+        InvalidInputError
+            If the quality or the cost of an arm is not known for every prompt.
+        """
+        for name in ("quality", "cost_usd"):
+            if np.isnan(table.outcomes.get(name, np.array(np.nan))).any():
+                raise InvalidInputError(
+                    f"{table.name} does not have the {name} of every arm for every prompt, which the story needs; "
+                    "try banditroute simulate"
+                )
         return cls(
             arms=table.arms,
             x=x,

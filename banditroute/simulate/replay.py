@@ -18,7 +18,7 @@ from banditroute.core.arrays import Vector
 from banditroute.core.preference import Preference
 from banditroute.errors import InvalidInputError
 from banditroute.learners import Learner
-from banditroute.logs.outcome_table import OutcomeTable
+from banditroute.logs import OutcomeTable
 from banditroute.objectives.objective import Objective
 from banditroute.objectives.scaling import Scaled
 from banditroute.objectives.utility import PreferenceLike, check_preference
@@ -212,7 +212,7 @@ class _Run:
                 if step in changes:
                     _change(router, made, there[step - 1], there[step])
                     _settle(cache)
-                lease = router.route(x, arms=among[step]).lease()
+                lease = router.lease(router.route(x, arms=among[step]))
                 with lease as decision:
                     k = chosen[step] = index[decision.arm]
                 if lease.seconds:

@@ -12,11 +12,10 @@ import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
-from banditroute import Learner, Records, Router, SQLStore
+from banditroute import Learner, Router, SQLStore, admin
 from banditroute.cli import main
 from banditroute.errors import InvalidConfigurationError, InvalidInputError
-from banditroute.logs.outcome_table import read_outcomes
-from banditroute.logs.readers import convert, open_log, read_log
+from banditroute.logs import convert, open_log, read_log, read_outcomes
 from banditroute.policies import Uniform
 
 CALL = {"request_id": "r", "spend": 0.1, "startTime": 1.0, "model": "small"}
@@ -41,7 +40,7 @@ def folder(tmp_path):
 
 @pytest.fixture(scope="module")
 def places(tmp_path_factory):
-    """What ``Records.prune`` exports of 600 decisions, in files of 250; and all of them in one file."""
+    """What ``admin.prune`` exports of 600 decisions, in files of 250; and all of them in one file."""
     path = tmp_path_factory.mktemp("pruned")
     url, rng, now = f"sqlite:///{path / 'routes.db'}", np.random.default_rng(0), 1e9
     learner = Learner(policy=Uniform())
@@ -51,11 +50,10 @@ def places(tmp_path_factory):
             decision = router.route([rng.random()])
             router.feedback(decision.id, quality=float(rng.random() < (0.9 if decision.arm == "large" else 0.6)))
             now += 1.0
-    records = Records(url)
-    records.export(path / "whole.parquet")
+    admin.export(url, path / "whole.parquet")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("banditroute.admin.records._IN_A_FILE", 250)
-        assert records.prune(answered_seconds=0.0, now=now + 1.0, export=path / "old") == 600
+        patch.setattr("banditroute.admin.pruning._DECISIONS_PER_FILE", 250)
+        assert admin.prune(url, answered_seconds=0.0, now=now + 1.0, export=path / "old") == 600
     return path / "old", path / "whole.parquet"
 
 
@@ -78,7 +76,7 @@ class TestPruned:
         def say(*arguments):
             result = CliRunner().invoke(main, list(map(str, arguments)))
             assert result.exit_code == 0, result.output
-            return result.output
+            return result.stdout
 
         told = say("evaluate", old, "--policy", "large")
         assert told == say("evaluate", whole, "--policy", "large")
@@ -167,7 +165,7 @@ def test_what_is_no_log(folder, tmp_path):
         open_log(folder({"1": [CALL], "2": ""}, "none"))
     made = folder({"1": [CALL]}, "nested")
     (made / "2").mkdir()
-    with pytest.raises(InvalidInputError, match="2 cannot be read: "):
+    with pytest.raises(InvalidInputError, match="2 is a pipe or a device; save its content"):
         open_log(made)
     with pytest.raises(InvalidConfigurationError, match="is, or is in, the log that is read"):
         convert(open_log(folder({"1": [CALL]}, "self")), tmp_path / "self" / "out.jsonl")
@@ -179,7 +177,7 @@ def test_what_all_rows_must_share_all_files_must(folder):
         "c": {"_multi": [{"_tag": "a"}, {"_tag": "b"}]}, "p": [0.8, 0.2], "pdrop": 0.5,
     }  # fmt: skip
     assert len(read_log(folder({"1": [row], "2": [row]}, "same"))) == 2
-    with pytest.raises(InvalidInputError, match=r"2: row 1: .*pdrop is 0\.25, before 0\.5"):
+    with pytest.raises(InvalidInputError, match=r"2: row 1: .*pdrop is 0\.25, before it was 0\.5"):
         read_log(folder({"1": [row], "2": [{**row, "pdrop": 0.25}]}))
 
 
