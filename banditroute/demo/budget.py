@@ -38,8 +38,8 @@ def tell(traffic: Traffic, seeds: int) -> Chapter:
         sentence="The router keeps to the budget and spends it where it helps. It answers better than the best fixed "
         "mixture of two models that costs as much, a mixture that nobody knows beforehand.",
         numbers=[
-            ("the budget, and what was spent", f"{dollars(budgets[_TOLD])}, {spent / budgets[_TOLD]:.0%} of it"),
-            ("the best fixed mixture for these dollars", f"{static.at(spent):.3f} right"),
+            ("the budget", f"{dollars(budgets[_TOLD])}, {spent / budgets[_TOLD]:.0%} spent"),
+            ("the best fixed mixture", f"{static.at(spent):.3f} right"),
             ("banditroute", f"{quality:.3f} right"),
         ],
         columns=("budget", "spent", "quality", "best fixed mixture at what was spent"),
