@@ -109,7 +109,7 @@ def _parts(settings: RouterSettings, memory: StoredState) -> Parts:
     )
     observation = Observation(settings.observers)
     changes = Changes(engine=engine, store=store, observation=observation, clock=clock)
-    if not (memory.decisions or memory.statistics):
+    if observation.active and not (memory.decisions or memory.statistics):
         observation.emit(
             EpochBegun(
                 at=clock(),
