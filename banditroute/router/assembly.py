@@ -58,7 +58,8 @@ def assemble(settings: RouterSettings) -> Parts:
     )
     try:
         parts = _parts(settings, memory)
-        if parts.engine.with_constraints(lambda constraints: constraints.prepare(settings.clock())):
+        if any(budget.hard for budget in settings.budgets):
+            parts.engine.with_constraints(lambda constraints: constraints.prepare(settings.clock()))
             settings.store.flush()  # the first request finds the first slices of hard budgets
         return parts
     except BaseException:

@@ -63,7 +63,7 @@ class TestBlocking:
         stream = pair.chat.create(MESSAGES, stream=True)
         done = threading.Event()
         original = pair.router._store.add_feedback
-        pair.router._store.add_feedback = lambda feedback, learn: (done.wait(10), original(feedback, learn))[1]
+        pair.router._store.add_feedback = lambda feedback: (done.wait(10), original(feedback))[1]
         del stream
         gc.collect()
         assert pair.reports == []
