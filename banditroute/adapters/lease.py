@@ -81,7 +81,7 @@ class Lease:
     def doubt(self) -> None:
         """Report that the server does not know the adapter, as after a restart: its next use loads it again."""
         if self._held is not None:
-            self._held.cache.doubt(self._held.adapter.name)
+            self._held.doubt()
 
     def _hold(self, paging: Paging | None) -> Decision:
         if paging is not None and self._held is not None:
