@@ -167,10 +167,8 @@ class AdapterPenalties:
         if self._cache is None or adapter is None:
             return None
         column = list(self._adapters).index(arm)
-        row = 0
-        if len(residents.table.servers) > 1:
-            queues = self._cache.queue_seconds(residents.table.servers)
-            row = int((residents.absent_seconds[:, column] + queues).argmin())
+        queues = self._cache.queue_seconds(residents.table.servers)
+        row = int((residents.absent_seconds[:, column] + queues).argmin())
         server, resident = residents.table.servers[row], bool(residents.table.resident[row, column])
         self._cache.decided(server)
         return Paging(
@@ -182,6 +180,11 @@ class AdapterPenalties:
             instead=self._instead,
             note=self._note,
         )
+
+    def observe_failure(self, arm: str) -> None:
+        """Doubt that the adapter of ``arm`` is resident: a request through it failed. Takes no lock of the engine."""
+        if self._cache is not None and arm in self._adapters:
+            self._cache.doubt(self._adapters[arm].name)
 
     def ready(self, arm: str) -> bool:
         """Return whether ``arm`` has no adapter, or one that is resident."""
@@ -266,7 +269,7 @@ class AdapterPenalties:
         """Return the seconds that each arm waits at its best server ``(K,)``; 0 for an arm without an adapter."""
         assert self._cache is not None
         residents = self._residents
-        if len(residents.table.servers) == 1:
+        if not isinstance(self._cache, Fleet):
             return residents.wait_seconds
         queues = self._cache.queue_seconds(residents.table.servers)
         waits = np.zeros(len(self._names))

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Mapping
 
 from banditroute.adapters.cache import AdapterCache
+from banditroute.adapters.fleet import Fleet
 from banditroute.beliefs.drift import Reset
 from banditroute.budgets.budget import BudgetStatus
 from banditroute.core.arm import Arm
@@ -30,7 +31,7 @@ class Steering:
     _store: Store
     _clock: Callable[[], float]
     _changing: threading.Lock
-    _adapters: AdapterCache | None
+    _adapters: AdapterCache | Fleet | None
 
     @property
     def arms(self) -> tuple[Arm, ...]:

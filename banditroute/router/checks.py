@@ -10,6 +10,7 @@ from typing import TypeAlias, TypedDict, TypeGuard
 import numpy as np
 
 from banditroute.adapters.cache import AdapterCache
+from banditroute.adapters.fleet import Fleet
 from banditroute.beliefs.linear import Linear
 from banditroute.core.arm import Arm
 from banditroute.core.arrays import Vector
@@ -53,7 +54,7 @@ class RouteOptions(TypedDict, total=False):
     metadata: Mapping[str, float | str | None] | None
 
 
-def check_arms(arms: object, adapters: AdapterCache | None = None) -> tuple[Arm, ...]:
+def check_arms(arms: object, adapters: AdapterCache | Fleet | None = None) -> tuple[Arm, ...]:
     """The arms of a router, names turned into arms; raises InvalidConfigurationError for none or for twins.
 
     Adapters are expected to be as good as can be until they are tried, unless the arm says otherwise: a miss that costs
@@ -73,8 +74,8 @@ def check_arms(arms: object, adapters: AdapterCache | None = None) -> tuple[Arm,
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise InvalidConfigurationError(f"arm names must be unique; given twice: {', '.join(twice)}")
-    if adapters is not None and not isinstance(adapters, AdapterCache):
-        raise InvalidConfigurationError(f"adapters is {adapters!r}; give AdapterCache(backend=...)")
+    if adapters is not None and not isinstance(adapters, AdapterCache | Fleet):
+        raise InvalidConfigurationError(f"adapters is {adapters!r}; give AdapterCache(backend=...) or Fleet(servers=...)")
     with_adapter = [arm.name for arm in checked if arm.adapter is not None]
     if with_adapter and adapters is None:
         raise InvalidConfigurationError(

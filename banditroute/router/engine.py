@@ -17,6 +17,7 @@ from banditroute.beliefs.drift import Reset
 from banditroute.core.arm import Arm
 from banditroute.core.arrays import Vector
 from banditroute.core.decision import Decision
+from banditroute.core.failure import Failure
 from banditroute.core.preference import Preference
 from banditroute.core.request import Request
 from banditroute.errors import InvalidRequestError
@@ -33,7 +34,7 @@ from banditroute.router.forecast import Forecast, look, tokens_of
 from banditroute.router.models import ArmModels
 from banditroute.router.sampling import CannotChooseError, draw
 from banditroute.store.base import Event, PutState, Served, StoredState
-from banditroute.store.outcomes import measured
+from banditroute.store.outcomes import failure_of, measured
 
 _T = TypeVar("_T")
 _CACHED_PREFERENCES = 1024
@@ -278,6 +279,8 @@ class Engine:
                 if self._shared is not None and (news := self._shared.news()) is not None:
                     self._put_state("policy", news, self._shared.join)
                 self._scales.add(event.arm, outcomes)
+        if event.values.get("availability") == 0.0 and _adapter_may_be_gone(event.values):
+            self.pager.observe_failure(event.arm)
         if self.pager.due:
             self.pager.plan(self._review, self._knowledge.untried)
 
@@ -400,6 +403,12 @@ class Engine:
         signed = weights(preference, belief.objectives, self._objectives)
         self._weights[preference] = signed
         return signed
+
+
+def _adapter_may_be_gone(values: Mapping[str, float]) -> bool:
+    """Return whether a failed call may have missed its adapter: it says so, or does not say how it failed."""
+    failure = failure_of(values)
+    return failure is None or failure[0] is Failure.UNKNOWN_MODEL
 
 
 def _new_id(now: float) -> str:

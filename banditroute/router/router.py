@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from banditroute.adapters.cache import AdapterCache
+from banditroute.adapters.fleet import Fleet
 from banditroute.adapters.penalties import AdapterPenalties
 from banditroute.budgets.budget import Budget, check_budgets
 from banditroute.core.arm import Arm
@@ -136,7 +137,7 @@ class Router(Listener, Steering):
         limits: Limits | None = None,
         breaker: CircuitBreaker | None = CircuitBreaker(),  # noqa: B008
         budgets: Sequence[Budget] = (),
-        adapters: AdapterCache | None = None,
+        adapters: AdapterCache | Fleet | None = None,
         switching: Mapping[str, float] | None = None,
         traffic: Mapping[str, Share] | None = None,
         guard: Guard | None = None,
