@@ -4,7 +4,6 @@
 example and docs/ for the rest.
 """
 
-from banditroute.admin.records import Records
 from banditroute.budgets import Budget, BudgetStatus
 from banditroute.core.arm import Arm
 from banditroute.core.decision import Decision
@@ -74,7 +73,6 @@ __all__ = [
     "Mixture",
     "Objective",
     "Preference",
-    "Records",
     "Request",
     "Rollout",
     "Router",

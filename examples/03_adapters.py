@@ -109,9 +109,9 @@ def serve_by_router(router: Router, cache: AdapterCache, served: Served, ask: Ca
     right, waited, started = [], 0.0, time.process_time()
     for topic, letters, expected in zip(*served, strict=True):
         decision = router.route(np.eye(TOPICS)[topic])  # the context: which topic it is
-        lease = decision.lease()
+        lease = router.lease(decision)
         with lease as held:
-            said = ask(letters, None if held.paging is None else held.paging.adapter.name)
+            said = ask(letters, None if held.residency is None else held.residency.adapter.name)
         waited += lease.seconds
         right.append(float((said == expected).all()))
         router.feedback(held.id, quality=right[-1])

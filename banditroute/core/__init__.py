@@ -9,6 +9,7 @@ from banditroute.core.failure import Failure
 from banditroute.core.feedback import Feedback
 from banditroute.core.preference import Preference
 from banditroute.core.request import Request
+from banditroute.core.residency import Residency
 from banditroute.core.shared_total import SharedTotal
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "Feedback",
     "Preference",
     "Request",
+    "Residency",
     "SharedTotal",
     "Vector",
 ]

@@ -8,6 +8,7 @@ import pytest
 
 from banditroute.beliefs import ArmStatistics, Hybrid, Linear, PageHinkley
 from banditroute.beliefs.drift import Drift, _Sums
+from banditroute.core.state import StateSlot
 from banditroute.errors import IncompatibleStoreError, InvalidConfigurationError
 from banditroute.learners import Learner
 from banditroute.policies import Uniform
@@ -40,7 +41,7 @@ def serve(router, rng, *, requests, quality, arms=None, cost=False):
 
 
 def counts(router, objective="quality"):
-    belief = router._chooser._knowledge.belief
+    belief = router._engine.models.belief
     return belief.counts(objective)
 
 
@@ -87,7 +88,7 @@ def test_a_reset_says_so_and_touches_nothing_else(caplog):
     router = opened(MemoryStore())
     serve(router, rng, requests=600, quality={"a": 0.9, "b": 0.9}, cost=True)
     before = counts(router).tolist(), counts(router, "cost_usd").tolist()
-    old = ArmStatistics.from_bytes(router._chooser._knowledge.belief.statistics()["b"])
+    old = ArmStatistics.from_bytes(router._engine.models.belief.statistics()["b"])
     with caplog.at_level(logging.WARNING, logger="banditroute"):
         found = serve(router, rng, requests=120, quality={"a": 0.3, "b": 0.9}, arms=["a"], cost=True)
     assert len(found) == 1
@@ -97,7 +98,7 @@ def test_a_reset_says_so_and_touches_nothing_else(caplog):
     assert since < left - 10.0 <= 130  # what came since the change, and at most a few from just before it
     assert left - 10.0 > 115
     assert counts(router, "cost_usd").tolist() == pytest.approx([before[1][0] + 120, before[1][1]])
-    new = ArmStatistics.from_bytes(router._chooser._knowledge.belief.statistics()["b"])
+    new = ArmStatistics.from_bytes(router._engine.models.belief.statistics()["b"])
     assert [group.b.tolist() for group in new.groups] == [group.b.tolist() for group in old.groups]
     assert "quality of arm 'a' has changed" in caplog.text
     (reset,) = router.resets
@@ -166,7 +167,10 @@ def drift_of(test=PageHinkley(), **settings):  # noqa: B008
         belief=Linear(),
         dimension=settings.pop("dimension", 1),
         features_version=settings.pop("features_version", "1"),
-        put_state=lambda name, blob, join: kept.update({name: join(kept[name], blob) if name in kept else blob}),
+        slot=StateSlot(
+            name="drift",
+            save=lambda name, blob, merge: kept.update({name: merge(kept[name], blob) if name in kept else blob}),
+        ),
     )
 
 

@@ -25,7 +25,10 @@ class TestWhatCannotBeABudget:
             ({"joules": -1.0}, "joules of a budget is -1.0; give a number above 0"),
             ({"usd": math.inf}, "usd is inf; give a finite number"),
             ({"usd": "1"}, r"usd is '1' \(str\); give a number"),
-            ({"usd": 1.0, "per": "year"}, "per of a budget is 'year'; give 'request', 'hour', 'day', 'week', 'month' or"),
+            (
+                {"usd": 1.0, "per": "year"},
+                "per of a budget is 'year'; give 'request', 'hour', 'day', 'week', 'month' or",
+            ),
             ({"usd": 1.0, "tag": ""}, "tag of a budget has 0 characters"),
             ({"usd": 1.0, "settle_seconds": 0.0}, "settle_seconds of a budget is 0.0; give a number above 0"),
         ],
@@ -402,7 +405,7 @@ class TestArmsComeAndGo:
 def test_a_belief_that_is_not_finite_leaves_the_pacer_alone():
     router = two([Budget(usd=0.004)])
     serve(router, 100)
-    router._chooser._knowledge.belief._theta[:] = math.nan
+    router._engine.models.belief._theta[:] = math.nan
     assert router.route([0.0]).reason.startswith("fallback: the belief is not finite")
     assert math.isfinite(router.budgets[0].shadow_price)
     assert math.isfinite(router.budgets[0].reserved)

@@ -85,7 +85,7 @@ def test_each_hears_what_the_others_count(url):
     with opened(url, Budget(usd=0.004)) as router:
         assert router.budgets[0].requests == 303
         assert router.budgets[0].spent == pytest.approx(spends[-1].spent)
-        joint = router._chooser._gate.accounts._accounts["cost_usd per request"]._allowance.tally
+        joint = router._engine._constraints._budgets._accounts["cost_usd per request"]._allowance.tally
         assert joint.balance <= 303 * 0.004 - joint.spent + 1e-9  # savings are cut, never added to
 
 
@@ -95,13 +95,12 @@ def test_what_is_heard_is_not_counted_twice():
     decision = router.route([0.0])
     before = router.budgets[0]
     (reserved,) = decision.reserved["cost_usd per request"]
-    router._chooser.at_gate(
-        lambda gate: gate.accounts.hear("cost_usd per request", heard, SharedTotal())
-    )  # this one's own is not in it yet
+    merge = router._engine._constraints.merge_total
+    merge("cost_usd per request", heard, SharedTotal())  # this one's own is not in it yet
     assert router.budgets[0].requests == 11
     assert router.budgets[0].spent + router.budgets[0].reserved == pytest.approx(1.0 + reserved)
     added = SharedTotal(0, 1, reserved, 0.004 - reserved)
-    router._chooser.at_gate(lambda gate: gate.accounts.hear("cost_usd per request", heard + added, added))
+    merge("cost_usd per request", heard + added, added)
     assert router.budgets[0].requests == 11
     assert router.budgets[0].spent + router.budgets[0].reserved == pytest.approx(1.0 + reserved)
     assert before.requests == 1

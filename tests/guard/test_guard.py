@@ -222,7 +222,7 @@ class TestRouter:
         first = routes.route([0.0], session="s")
         second = routes.route([0.0], exclude=[first.arm], session="s")
         routes.compare(first.id, second.id)
-        routes.feedback(session="s", quality=1.0)
+        routes.session_feedback("s", quality=1.0)
         assert routes.rollout.decisions == 0
 
     def test_without_a_guard(self):
@@ -248,7 +248,7 @@ class TestRouter:
         ("settings", "message"),
         [
             ({"guard": "a"}, "guard is 'a'; give Guard"),
-            ({"guard": Guard(baseline="x")}, "the baseline names 'x', which is no arm; arms: a, b, c"),
+            ({"guard": Guard(baseline="x")}, "the baseline names an unknown arm 'x'; known arms: a, b, c"),
             ({"traffic": {"a": Share(at_most=0.5)}}, "gives 'a' 1 of the requests, and traffic at most 0.5"),
             ({"preference": {"quality": 1.0, "cost_usd": 50.0}}, "gives the utility no range for the guard; give it one"),
             ({"preference": Scaled(weights={"quality": 1.0, "cost_usd": 1.0})}, "gives the utility no range for the guard"),
@@ -274,6 +274,6 @@ class TestRouter:
         for blob in (b"\xff", b"{", b"[]"):
             store = MemoryStore()
             store._states["default"] = {name: blob}
-            with pytest.raises(IncompatibleStoreError, match="the stored state 'guard' is damaged"):
+            with pytest.raises(IncompatibleStoreError, match="the stored state '" + name + "' is damaged"):
                 router(store=store)
             assert store.trouble is not None

@@ -140,7 +140,7 @@ class TestRouter:
 
     def test_a_belief_that_is_not_finite_still_falls_back(self):
         router = taught(COSTS, limits=Limits(max_cost_usd=0.005))
-        router._chooser._knowledge.belief._theta[:] = math.nan
+        router._engine.models.belief._theta[:] = math.nan
         assert router.route([0.0]).reason.startswith("fallback: the belief is not finite")
 
 

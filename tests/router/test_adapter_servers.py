@@ -77,12 +77,12 @@ class TestRestart:
         def call():
             decision = router.route(X)
             if told_by == "lease":
-                with router.route(X).lease() as decision:
+                with router.lease(router.route(X)) as decision:
                     if decision.arm not in server._resident:
                         raise LookupError("404")
                 router.feedback(decision.id, quality=1.0)
                 return True
-            with decision.lease() as decision:
+            with router.lease(decision) as decision:
                 there = decision.arm in server._resident
             router.feedback(decision.id, **({"quality": 1.0} if there else {"failed": True}))
             return there
@@ -102,7 +102,7 @@ class TestRestart:
     def test_rate_limit_casts_no_doubt(self):
         cache = AdapterCache(backend=Server(), control=lru)
         router = made(cache, breaker=None)
-        with router.route(X, arms=["law"]).lease() as decision:
+        with router.lease(router.route(X, arms=["law"])) as decision:
             pass
         router.feedback(decision.id, failure="rate_limit")
         assert cache.resident == {"law"}
@@ -121,7 +121,7 @@ class TestWrongGuess:
         for i in range(requests):
             topic = i % 2
             decision = router.route([float(topic)])
-            with decision.lease() as decision:
+            with router.lease(decision) as decision:
                 pass
             at_home = decision.arm != ("law", "code")[topic]
             router.feedback(decision.id, quality=quality[decision.arm] - 0.3 * at_home * (decision.arm != "base"))
@@ -152,9 +152,13 @@ class TestFleet:
         router, fleet = self.made()
         fleet.hold(LAW, server="s1").release()
         decision = router.route(X, arms=["law"])
-        assert (decision.paging.server, decision.paging.resident, decision.paging.expected_seconds) == ("s1", True, 0.0)
-        with decision.lease() as served:
-            assert served.paging.server == "s1"
+        assert (decision.residency.server, decision.residency.resident, decision.residency.expected_seconds) == (
+            "s1",
+            True,
+            0.0,
+        )
+        with router.lease(decision) as served:
+            assert served.residency.server == "s1"
             assert fleet.open_requests("s1") == 1
         assert fleet.open_requests("s1") == 0
 
@@ -179,7 +183,7 @@ class TestFleet:
 
     def test_decisions_in_a_row_go_to_different_servers(self):
         router, _ = self.made()
-        servers = {router.route(X, arms=["law"]).paging.server for _ in range(2)}
+        servers = {router.route(X, arms=["law"]).residency.server for _ in range(2)}
         assert servers == {"s0", "s1"}
 
     def test_server_that_breaks_is_replaced_in_the_decision_that_is_served(self):
@@ -187,25 +191,25 @@ class TestFleet:
         fleet = Fleet(servers=servers, control=lru)
         router = made(fleet)
         decision = router.route(X, arms=["law"])
-        servers[decision.paging.server].down = True
-        with decision.lease() as served:
+        servers[decision.residency.server].down = True
+        with router.lease(decision) as served:
             assert served.id == decision.id
-            assert served.paging.server != decision.paging.server
-        assert router.route(X, arms=["law"]).paging.server == served.paging.server
+            assert served.residency.server != decision.residency.server
+        assert router.route(X, arms=["law"]).residency.server == served.residency.server
 
     def test_whole_fleet_that_is_down_falls_back(self):
         servers = {"s0": Server(), "s1": Server()}
         router = made(Fleet(servers=servers, control=lru), arms=[Arm(name="law", adapter=LAW), Arm(name="base")])
         for server in servers.values():
             server.down = True
-        with router.route(X).lease() as served:
+        with router.lease(router.route(X)) as served:
             assert served.arm == "base"
         assert np.isfinite(router.route(X).utilities).all()
 
     def test_controller_plans_for_all_servers(self):
         router, fleet = self.made(control=None)
         for i in range(120):
-            with router.route([float(i % 2)]).lease() as decision:
+            with router.lease(router.route([float(i % 2)])) as decision:
                 pass
             router.feedback(decision.id, quality=float(decision.arm == ("law", "code")[i % 2]))
             fleet.wait()
@@ -214,8 +218,8 @@ class TestFleet:
     def test_joining_and_leaving_servers_are_followed(self):
         router, fleet = self.made(1)
         fleet.add("new", SimulatedBackend(capacity=Capacity(slots=2), base_seconds=0.01, jitter=0.0))
-        assert router.route(X, arms=["law"]).paging.server == "new"
+        assert router.route(X, arms=["law"]).residency.server == "new"
         fleet.drain("new")
-        assert router.route(X, arms=["law"]).paging.server == "s0"
+        assert router.route(X, arms=["law"]).residency.server == "s0"
         fleet.remove("new")
-        assert router.route(X, arms=["law"]).paging.server == "s0"
+        assert router.route(X, arms=["law"]).residency.server == "s0"

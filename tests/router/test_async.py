@@ -20,18 +20,18 @@ class SlowStore(MemoryStore):
         self.gate = threading.Event()
         self.writers = []
 
-    def add_feedback(self, feedback, learn):
+    def add_feedback(self, feedback):
         ticket = Future()
 
         def write():
             ticket.set_running_or_notify_cancel()
             try:
                 assert self.gate.wait(5.0), "the event loop was blocked"
-                super(SlowStore, self).add_feedback(feedback, learn).result()
+                super(SlowStore, self).add_feedback(feedback).result()
             except Exception as error:
                 ticket.set_exception(error)
             else:
-                ticket.set_result(None)
+                ticket.set_result("accepted")
 
         self.writers.append(threading.Thread(target=write))
         self.writers[-1].start()

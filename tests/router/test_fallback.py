@@ -228,7 +228,7 @@ def test_a_fallback_arm_that_may_not_be_chosen_gives_way(options, arm):
 
 def test_a_callers_mistake_is_raised_even_while_all_falls_back():
     router = Router(arms=["a"], features=FailingFeatures(Switch()))
-    with pytest.raises(InvalidRequestError, match="is no arm"):
+    with pytest.raises(InvalidRequestError, match="arms names an unknown arm"):
         router.route(TEXT, arms=["c"])
     assert router.fallbacks == 0
 

@@ -295,7 +295,7 @@ def test_eight_threads_lose_and_double_nothing(caplog):
     assert (router.learned, router.fallbacks, len({decision.id for decision, _ in events})) == (800, 0, 800)
     for k, arm in enumerate("ab"):
         mine = [(decision.x, quality) for decision, quality in events if decision.arm == arm]
-        (group,) = router._chooser._knowledge.belief._statistics[k].groups
+        (group,) = router._engine.models.belief._statistics[k].groups
         assert group.n == len(mine)
         assert np.array_equal(group.s, sum(np.outer(x, x) for x, _ in mine))
         assert np.array_equal(group.b[0], sum(quality * x for x, quality in mine))

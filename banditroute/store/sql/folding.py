@@ -14,8 +14,9 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, Row, case, delete, func, literal, select, update
 
 from banditroute.core.shared_total import SharedTotal
+from banditroute.core.state import MergeStates
 from banditroute.errors import IncompatibleStoreError
-from banditroute.store.base import Event, Fold, MergeStates, StoredState
+from banditroute.store.base import Fold, OutcomeEvent, StoredState
 from banditroute.store.sql.database import insert
 from banditroute.store.sql.log import events_of, outcomes_with_decisions
 from banditroute.store.sql.schema import decision, epoch, feedback, orphan, snapshot, state, statistics, tally
@@ -36,11 +37,11 @@ class Put(NamedTuple):
     """A piece of state to be recorded: in place of what is, or joined to it."""
 
     blob: bytes
-    join: MergeStates | None
+    merge: MergeStates | None
 
     def after(self, before: Put | None) -> Put:
-        """The two as one."""
-        return self if before is None or self.join is None else Put(self.join(before.blob, self.blob), before.join)
+        """Return the two as one."""
+        return self if before is None or self.merge is None else Put(self.merge(before.blob, self.blob), before.merge)
 
 
 class Standing(NamedTuple):
@@ -105,7 +106,7 @@ def remember(connection: Connection, epoch_id: int, *, count: bool) -> StoredSta
         states={
             row.name: _intact_state(row) for row in connection.execute(select(state).where(state.c.router == router))
         },
-        tallies=tallies_of(connection, router),
+        totals=totals_of(connection, router),
     )
 
 
@@ -160,7 +161,7 @@ def lock(connection: Connection, epoch_id: int, *, wait: bool = True) -> int | N
     return connection.scalar(row)
 
 
-def change(connection: Connection, epoch_id: int, version: int, fold: Fold, events: Iterable[Event]) -> None:
+def change(connection: Connection, epoch_id: int, version: int, fold: Fold, events: Iterable[OutcomeEvent]) -> None:
     """Fold events into the statistics of their arms."""
     for name, of_arm in by_arm(events).items():
         key = (statistics.c.epoch_id == epoch_id) & (statistics.c.arm == name)
@@ -168,9 +169,9 @@ def change(connection: Connection, epoch_id: int, version: int, fold: Fold, even
         set_statistics(connection, epoch_id, version, name, fold(None if old is None else intact(old), of_arm))
 
 
-def by_arm(events: Iterable[Event]) -> dict[str, list[Event]]:
+def by_arm(events: Iterable[OutcomeEvent]) -> dict[str, list[OutcomeEvent]]:
     """The events of each arm."""
-    found: dict[str, list[Event]] = {}
+    found: dict[str, list[OutcomeEvent]] = {}
     for event in events:
         found.setdefault(event.arm, []).append(event)
     return found
@@ -211,14 +212,14 @@ def take_snapshot(connection: Connection, epoch_id: int, version: int) -> None:
 
 def put_states(connection: Connection, router: str, states: Mapping[str, Put]) -> None:
     """Record pieces of a router's state by name."""
-    for name, (blob, join) in sorted(states.items()):
-        if join is not None:
+    for name, (blob, merge) in sorted(states.items()):
+        if merge is not None:
             # Of two that are the first at once, the other waits here for the one, and sees its row.
             first = insert(connection, state).values(router=router, name=name, **_row(blob)).on_conflict_do_nothing()
             if connection.scalar(first.returning(state.c.name)) is not None:
                 continue
             mine = select(state).where(state.c.router == router, state.c.name == name)
-            blob = join(_intact_state(connection.execute(mine.with_for_update()).one()), blob)
+            blob = merge(_intact_state(connection.execute(mine.with_for_update()).one()), blob)
         new = _row(blob)
         connection.execute(
             insert(connection, state)
@@ -227,9 +228,9 @@ def put_states(connection: Connection, router: str, states: Mapping[str, Put]) -
         )
 
 
-def add_tallies(connection: Connection, router: str, tallies: Mapping[str, SharedTotal]) -> dict[str, SharedTotal]:
+def add_totals(connection: Connection, router: str, totals: Mapping[str, SharedTotal]) -> dict[str, SharedTotal]:
     """Add to what is counted for budgets, each in its latest period alone; what all of them come to."""
-    for budget, added in sorted(tallies.items()):  # sorted: all processes lock the rows in one order
+    for budget, added in sorted(totals.items()):  # sorted: all processes lock the rows in one order
         new = insert(connection, tally).values(router=router, budget=budget, **added._asdict())
         later = new.excluded.period > tally.c.period
         sums = {
@@ -243,10 +244,10 @@ def add_tallies(connection: Connection, router: str, tallies: Mapping[str, Share
                 where=new.excluded.period >= tally.c.period,
             )
         )
-    return tallies_of(connection, router) if tallies else {}
+    return totals_of(connection, router) if totals else {}
 
 
-def tallies_of(connection: Connection, router: str) -> dict[str, SharedTotal]:
+def totals_of(connection: Connection, router: str) -> dict[str, SharedTotal]:
     """What is counted for each budget of a router."""
     rows = connection.execute(select(tally).where(tally.c.router == router))
     return {row.budget: SharedTotal(*(getattr(row, name) for name in SharedTotal._fields)) for row in rows}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import ChainMap, OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
-from typing import TypeAlias, TypeVar
+from typing import TypeVar
 
 from sqlalchemy import Connection
 
@@ -14,13 +14,11 @@ from banditroute.core.decision import Decision
 from banditroute.core.feedback import Feedback
 from banditroute.core.shared_total import SharedTotal
 from banditroute.errors import IncompatibleStoreError
-from banditroute.store.base import Event, Fold, StoredState
+from banditroute.store.base import Acknowledgement, Fold, Recorded, StoredDecision, StoredState
 from banditroute.store.sql import folding, log
 from banditroute.store.sql.database import Database
 
 _T = TypeVar("_T")
-Decided: TypeAlias = tuple[Decision, str | None]
-"""A decision, with its prompt or None."""
 
 _FOLD_LIMIT = 4096  # outcomes of one transaction, which holds a SQLite file for so long
 _RECENT = 10_000  # decisions whose feedback needs no reading back
@@ -52,7 +50,7 @@ class Session:
         self._version = 0
         self._outcomes = 0
         self._folded = False  # by this process, since it began
-        self._recent: OrderedDict[str, log.Made] = OrderedDict()
+        self._recent: OrderedDict[str, StoredDecision] = OrderedDict()
         self._connection: Connection | None = None
 
     @property
@@ -84,30 +82,27 @@ class Session:
 
     def add(
         self,
-        decisions: Sequence[Decided],
+        decisions: Sequence[tuple[Decision, str | None]],
         states: Mapping[str, folding.Put],
-        tallies: Mapping[str, SharedTotal],
+        totals: Mapping[str, SharedTotal],
         parts: Sequence[Feedback],
         *,
         try_it: bool,
-    ) -> tuple[list[Event | Exception | None], dict[str, SharedTotal]]:
-        """Write decisions, pieces of state, tallies and feedback in one transaction.
+    ) -> tuple[list[Recorded | Acknowledgement | Exception], dict[str, SharedTotal]]:
+        """Write decisions with their prompts, pieces of state, totals and feedback in one transaction.
 
-        Returns what :func:`log.add_feedback` and :func:`folding.add_tallies` do.
+        Returns what :func:`log.add_feedback` and :func:`folding.add_totals` do.
 
         With ``try_it`` it writes, and so fails where the database cannot be written, even if there is nothing to write.
         """
-        fresh = {
-            made.id: log.Made(self._epoch_id, made.arm, made.x, made.decided_at, made.ordinal, made.reserved)
-            for made, _ in decisions
-        }
+        fresh = {made.id: StoredDecision.of(made, epoch_id=self._epoch_id) for made, _ in decisions}
 
         def add(connection: Connection) -> tuple[log.Added, dict[str, SharedTotal]]:
             if try_it:
                 log.try_writing(connection, self._epoch_id)
             log.add_decisions(connection, self._epoch_id, decisions)
             folding.put_states(connection, self._router, states)
-            sums = folding.add_tallies(connection, self._router, tallies)
+            sums = folding.add_totals(connection, self._router, totals)
             return log.add_feedback(connection, self._epoch_id, parts, ChainMap(fresh, self._recent)), sums
 
         added, sums = self._write(add)

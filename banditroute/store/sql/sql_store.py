@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
@@ -12,9 +12,10 @@ from banditroute.core.arm import Arm
 from banditroute.core.decision import Decision
 from banditroute.core.feedback import Feedback
 from banditroute.core.shared_total import SharedTotal
+from banditroute.core.state import MergeStates
 from banditroute.core.validation import label, number
 from banditroute.errors import InvalidConfigurationError, StoreError
-from banditroute.store.base import Fold, Learn, MergeStates, Served, StoredState, TotalCallback
+from banditroute.store.base import Acknowledgement, Fold, StoredDecision, StoredState, Subscriber
 from banditroute.store.outcomes import CLOSED
 
 if TYPE_CHECKING:
@@ -136,11 +137,11 @@ class SQLStore:
         if writer is not None:
             writer.set_arms(arms)
 
-    def follow(self, follow: Callable[[StoredState], None]) -> None:
-        """Tell of what other processes add; see :class:`~banditroute.store.base.Store`."""
+    def subscribe(self, subscriber: Subscriber) -> None:
+        """Call ``subscriber`` with what is recorded or changed; see :class:`~banditroute.store.base.Store`."""
         writer = self._writer
         if writer is not None:
-            writer.follow(follow)
+            writer.subscribe(subscriber)
 
     def add_decision(self, decision: Decision, prompt: str | None = None) -> None:
         """Queue a decision for writing, or write it; see :class:`~banditroute.store.base.Store`."""
@@ -148,40 +149,40 @@ class SQLStore:
         if writer is not None:
             writer.add_decision(decision, prompt)
 
-    def find(self, decision_id: str) -> Served:
-        """What is recorded of a decision; see :class:`~banditroute.store.base.Store`."""
+    def find(self, decision_id: str) -> StoredDecision:
+        """Return what is stored of a decision; see :class:`~banditroute.store.base.Store`."""
         writer = self._writer
         if writer is None:
             raise StoreError(CLOSED)
         return writer.find(decision_id)
 
     def find_session(self, session: str) -> list[str]:
-        """Ids of the decisions of a session; see :class:`~banditroute.store.base.Store`."""
+        """Return the ids of the decisions of a session; see :class:`~banditroute.store.base.Store`."""
         writer = self._writer
         if writer is None:
             raise StoreError(CLOSED)
         return writer.find_session(session)
 
-    def add_feedback(self, feedback: Feedback, learn: Learn) -> Future[None]:
+    def add_feedback(self, feedback: Feedback) -> Future[Acknowledgement]:
         """Record feedback, then learn from it; see :class:`~banditroute.store.base.Store`."""
         writer = self._writer
         if writer is None:
-            ticket: Future[None] = Future()
+            ticket: Future[Acknowledgement] = Future()
             ticket.set_exception(StoreError(CLOSED))
             return ticket
-        return writer.add_feedback(feedback, learn)
+        return writer.add_feedback(feedback)
 
-    def put_state(self, name: str, blob: bytes, join: MergeStates | None = None) -> None:
+    def save_state(self, name: str, blob: bytes, merge: MergeStates | None = None) -> None:
         """Queue a piece of state for writing; see :class:`~banditroute.store.base.Store`."""
         writer = self._writer
         if writer is not None:
-            writer.put_state(label(name, name="put_state(name)", error=InvalidConfigurationError), blob, join)
+            writer.save_state(label(name, name="save_state(name)", error=InvalidConfigurationError), blob, merge)
 
-    def add_tally(self, budget: str, tally: SharedTotal, told: TotalCallback) -> None:
+    def add_total(self, budget: str, total: SharedTotal) -> None:
         """Queue what is counted for a budget; see :class:`~banditroute.store.base.Store`."""
         writer = self._writer
         if writer is not None:
-            writer.add_tally(budget, tally, told)
+            writer.add_total(budget, total)
 
     def flush(self) -> None:
         """Return when all that was given so far is on disk; raises StoreError if it cannot be."""

@@ -8,7 +8,7 @@ import threading
 import time
 import weakref
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import replace
@@ -18,13 +18,14 @@ from banditroute.core.arm import Arm
 from banditroute.core.decision import Decision
 from banditroute.core.feedback import Feedback
 from banditroute.core.shared_total import SharedTotal
+from banditroute.core.state import MergeStates
 from banditroute.errors import StoreError
-from banditroute.store.base import Event, Learn, MergeStates, Served, StoredState, TotalCallback
+from banditroute.store.base import Acknowledgement, Recorded, StoredDecision, StoredState, Subscriber
 from banditroute.store.outcomes import CLOSED, PAGING
 from banditroute.store.sql import log
 from banditroute.store.sql.database import Database
 from banditroute.store.sql.folding import Put
-from banditroute.store.sql.session import Decided, Session
+from banditroute.store.sql.session import Session
 
 FOLD_AT = 256
 """Pending outcomes that are worth a fold when nothing is to be written just then."""
@@ -50,10 +51,9 @@ _logger = logging.getLogger("banditroute.store")
 _writers: weakref.WeakSet[Writer] = weakref.WeakSet()
 
 
-class _Asked(NamedTuple):
+class _Report(NamedTuple):
     feedback: Feedback
-    learn: Learn
-    ticket: Future[None]
+    ticket: Future[Acknowledgement]
 
 
 class Writer:
@@ -82,19 +82,18 @@ class Writer:
         self._ledger = ledger
         self._linger_seconds = linger_seconds
         self._wait = wait
-        self._follow: Callable[[StoredState], None] | None = None
+        self._subscriber: Subscriber | None = None
         self._fold_by = time.monotonic() + FOLD_SECONDS  # this and what follows is the thread's own
         self._fold_again = 0.0
         self._looks_in_vain = False
         self._lock = threading.Lock()  # guards what follows; never held while a disk works
         self._closed: str | None = None
         self._overflows = False
-        self._queue: OrderedDict[str, Decided] = OrderedDict()
+        self._queue: OrderedDict[str, tuple[Decision, str | None]] = OrderedDict()
         self._states: dict[str, Put] = {}
-        self._tallies: dict[str, SharedTotal] = {}
-        self._told: dict[str, TotalCallback] = {}
+        self._totals: dict[str, SharedTotal] = {}
         self._arms: Sequence[Arm] | None = None  # to be written
-        self._asked: list[_Asked] = []
+        self._reports: list[_Report] = []
         self._flushes: list[Future[None]] = []
         self._stir = threading.Event()  # there is something to do
         self._urgent = threading.Event()  # and somebody waits for it
@@ -117,20 +116,19 @@ class Writer:
         if not self._stir.is_set():  # once for each group: waking a thread costs more than all the rest
             self._stir.set()
 
-    def put_state(self, name: str, blob: bytes, join: MergeStates | None) -> None:
-        """Queue a piece of state in place of the last of its name, or joined to it."""
+    def save_state(self, name: str, blob: bytes, merge: MergeStates | None) -> None:
+        """Queue a piece of state in place of the last of its name, or merged into it."""
         with self._lock:
             if self._closed is None:
-                self._states[name] = Put(blob, join).after(self._states.get(name))
+                self._states[name] = Put(blob, merge).after(self._states.get(name))
         if not self._stir.is_set():
             self._stir.set()
 
-    def add_tally(self, budget: str, tally: SharedTotal, told: TotalCallback) -> None:
+    def add_total(self, budget: str, total: SharedTotal) -> None:
         """Queue what is counted for a budget, with what is queued of it."""
         with self._lock:
             if self._closed is None:
-                self._tallies[budget] = self._tallies.get(budget, SharedTotal()) + tally
-                self._told[budget] = told
+                self._totals[budget] = self._totals.get(budget, SharedTotal()) + total
         if not self._stir.is_set():
             self._stir.set()
 
@@ -141,30 +139,30 @@ class Writer:
                 self._arms = arms
         self._stir.set()
 
-    def find(self, decision_id: str) -> Served:
-        """What is recorded of a decision, whether it is written already or not."""
+    def find(self, decision_id: str) -> StoredDecision:
+        """Return what is stored of a decision, whether it is written already or not."""
         with self._lock:
             queued = self._queue.get(decision_id)
         if queued is not None:
-            return Served.by(queued[0])
+            return StoredDecision.of(queued[0], epoch_id=self._ledger.epoch_id)
         return self._database.read(lambda connection: log.find(connection, decision_id))
 
     def find_session(self, session: str) -> list[str]:
-        """Ids of the decisions of a session, whether they are written already or not."""
+        """Return the ids of the decisions of a session, whether they are written already or not."""
         with self._lock:
             queued = {id for id, (made, _) in self._queue.items() if made.session == session}
         return sorted(queued.union(self._database.read(lambda c: log.find_session(c, self._ledger.epoch_id, session))))
 
-    def add_feedback(self, feedback: Feedback, learn: Learn) -> Future[None]:
+    def add_feedback(self, feedback: Feedback) -> Future[Acknowledgement]:
         """Queue feedback; the future is done when it is durable and learned."""
-        ticket: Future[None] = Future()
+        ticket: Future[Acknowledgement] = Future()
         # It cannot be cancelled: whoever stops waiting for it has reported it all the same.
         ticket.set_running_or_notify_cancel()
         with self._lock:
             if self._closed is not None:
                 ticket.set_exception(StoreError(self._closed))
                 return ticket
-            self._asked.append(_Asked(feedback, learn, ticket))
+            self._reports.append(_Report(feedback, ticket))
         if PAGING not in feedback.values:
             self._call()
         elif not self._stir.is_set():  # nobody waits for it
@@ -189,9 +187,9 @@ class Writer:
                 f"{self.trouble}"
             )
 
-    def follow(self, follow: Callable[[StoredState], None]) -> None:
-        """From now on, hand to ``follow`` what is remembered when others have added to it or some was folded."""
-        self._follow = follow
+    def subscribe(self, subscriber: Subscriber) -> None:
+        """Call ``subscriber`` from now on."""
+        self._subscriber = subscriber
 
     def flush_before_fork(self) -> None:
         """Write what is queued, so that a child that ends in another way loses nothing of it."""
@@ -204,7 +202,7 @@ class Writer:
         self._closed = self.trouble = _FORKED
         self._queue.clear()
         self._states.clear()
-        self._tallies.clear()
+        self._totals.clear()
         self._ledger.abandon_after_fork()
 
     def _flush(self) -> Future[None]:
@@ -244,16 +242,16 @@ class Writer:
             if self.trouble is None:
                 self._fold_pending(FOLD_AT_ONCE if stirred else FOLD_AT, last=closed is not None)
                 if closed is None and time.monotonic() >= look_at:
-                    look_at = self._look(self._follow)
+                    look_at = self._look(self._subscriber)
         self._ledger.close()
 
     def _write_group(self) -> None:
         with self._lock:
-            asked, self._asked = self._asked, []
+            reports, self._reports = self._reports, []
             flushes, self._flushes = self._flushes, []
             decisions = list(self._queue.values())
             arms = self._arms
-            if not (asked or flushes or decisions or self._states or self._tallies or arms or self.trouble):
+            if not (reports or flushes or decisions or self._states or self._totals or arms or self.trouble):
                 return
         failure: Exception | None = None
         try:
@@ -262,7 +260,7 @@ class Writer:
                 with self._lock:
                     if self._arms is arms:  # and not newer ones by now
                         self._arms = None
-            self._commit(decisions, asked)
+            self._commit(decisions, reports)
         except Exception as error:
             failure = error if isinstance(error, StoreError) else StoreError(f"the store failed: {error!r}")
             self._ledger.close()
@@ -273,15 +271,16 @@ class Writer:
         else:
             self.trouble = None
             self._overflows = False
-        for ticket in (*(one.ticket for one in asked), *flushes):
-            if ticket.done():
-                continue
+        for flush in flushes:
             if failure is None:
-                ticket.set_result(None)
+                flush.set_result(None)
             else:
-                ticket.set_exception(failure)
+                flush.set_exception(failure)
+        for report in reports:
+            if failure is not None and not report.ticket.done():
+                report.ticket.set_exception(failure)
 
-    def _commit(self, decisions: Sequence[Decided], asked: Sequence[_Asked]) -> None:
+    def _commit(self, decisions: Sequence[tuple[Decision, str | None]], reports: Sequence[_Report]) -> None:
         """Write a group as one transaction, with the state and tallies that are queued, then learn from it.
 
         Where a value is at fault that no database can hold, the group is halved until that one is found and
@@ -289,26 +288,26 @@ class Writer:
         """
         with self._lock:
             states, self._states = self._states, {}
-            tallies, self._tallies = self._tallies, {}
+            totals, self._totals = self._totals, {}
         try:
-            parts = [one.feedback for one in asked]
-            results, sums = self._ledger.add(decisions, states, tallies, parts, try_it=self.trouble is not None)
+            parts = [report.feedback for report in reports]
+            results, sums = self._ledger.add(decisions, states, totals, parts, try_it=self.trouble is not None)
         except Exception as error:
             with self._lock:
                 for name, put in states.items():
                     newer = self._states.get(name)
                     self._states[name] = put if newer is None else newer.after(put)
-                for budget, tally in tallies.items():
-                    self._tallies[budget] = tally + self._tallies.get(budget, SharedTotal())
+                for budget, total in totals.items():
+                    self._totals[budget] = total + self._totals.get(budget, SharedTotal())
             if not self._database.blames_data(error):
                 raise
-            if decisions and asked:
-                halves = [(decisions, asked[:0]), (decisions[:0], asked)]
-            elif len(decisions) + len(asked) > 1:
-                middle = (len(decisions) + len(asked)) // 2
-                halves = [(decisions[:middle], asked[:middle]), (decisions[middle:], asked[middle:])]
+            if decisions and reports:
+                halves = [(decisions, reports[:0]), (decisions[:0], reports)]
+            elif len(decisions) + len(reports) > 1:
+                middle = (len(decisions) + len(reports)) // 2
+                halves = [(decisions[:middle], reports[:middle]), (decisions[middle:], reports[middle:])]
             else:
-                self._refuse(decisions, asked, error)
+                self._refuse(decisions, reports, error)
                 halves = []
             for half in halves:
                 self._commit(*half)
@@ -316,31 +315,39 @@ class Writer:
         with self._lock:
             for made, _ in decisions:
                 self._queue.pop(made.id, None)
-        for budget, added in tallies.items():
-            self._told[budget](sums[budget], added)
-        self._learn(asked, results)
+        if self._subscriber is not None:
+            for budget, added in totals.items():
+                self._subscriber.on_total(budget, sums[budget], added)
+        self._acknowledge(reports, results)
 
-    def _learn(self, asked: Sequence[_Asked], results: Sequence[Event | Exception | None]) -> None:
-        for one, result in zip(asked, results, strict=True):
-            if isinstance(result, Event):
+    def _acknowledge(
+        self, reports: Sequence[_Report], results: Sequence[Recorded | Acknowledgement | Exception]
+    ) -> None:
+        """Hand what is recorded to the subscriber, then tell those who wait for it."""
+        for report, result in zip(reports, results, strict=True):
+            if isinstance(result, Recorded):
                 try:
-                    one.learn(result)
+                    if self._subscriber is not None:
+                        self._subscriber.on_recorded(result)
+                    result = "accepted"
                 except Exception as error:  # the caller's: it must see it, and the thread must survive it
                     result = error
             if isinstance(result, Exception):
-                one.ticket.set_exception(result)
+                report.ticket.set_exception(result)
             else:
-                one.ticket.set_result(None)
+                report.ticket.set_result(result)
 
-    def _refuse(self, decisions: Sequence[Decided], asked: Sequence[_Asked], error: Exception) -> None:
+    def _refuse(
+        self, decisions: Sequence[tuple[Decision, str | None]], reports: Sequence[_Report], error: Exception
+    ) -> None:
         for decision, _ in decisions:
             with self._lock:
                 self._queue.pop(decision.id, None)
                 self.dropped += 1
             _logger.error("decision %s has a value that cannot be stored and is dropped: %r", decision.id, error)
-        for one in asked:
-            one.ticket.set_exception(
-                StoreError(f"{one.feedback} has a value that cannot be stored ({error}); nothing was recorded")
+        for report in reports:
+            report.ticket.set_exception(
+                StoreError(f"{report.feedback} has a value that cannot be stored ({error}); nothing was recorded")
             )
 
     def _fold_pending(self, worth: int, *, last: bool) -> None:
@@ -352,7 +359,7 @@ class Writer:
         if not due or (now < self._fold_again and not last):
             return
         try:
-            self._ledger.fold(wait=last, anew=last or self._follow is None)
+            self._ledger.fold(wait=last, anew=last or self._subscriber is None)
         except Exception:
             self._ledger.close()
             if self._fold_again == 0.0:
@@ -371,12 +378,12 @@ class Writer:
             }
         return replace(memory, states={**memory.states, **queued})
 
-    def _look(self, follow: Callable[[StoredState], None] | None) -> float:
-        """See what other processes did; returns when to look again."""
+    def _look(self, subscriber: Subscriber | None) -> float:
+        """See what other processes did; return when to look again."""
         begin = time.thread_time()
         try:
-            if follow is not None:
-                self._ledger.notice(lambda memory: follow(self._with_queued(memory)))
+            if subscriber is not None:
+                self._ledger.notice(lambda state: subscriber.on_changed(self._with_queued(state)))
         except Exception:
             self._ledger.close()
             if not self._looks_in_vain:
