@@ -233,7 +233,7 @@ class AdapterCache:
     def full(self) -> bool:
         """True if another adapter can be loaded only in place of one."""
         slots = self.capacity.slots
-        return slots is not None and len(self._set.names) >= slots
+        return slots is not None and self._set.size >= slots
 
     def release(self, name: str) -> None:
         """Report that a request through adapter ``name`` has been answered."""

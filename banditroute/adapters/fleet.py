@@ -347,16 +347,14 @@ class Fleet:
     def _queue_seconds(self, server: _Server, now: float) -> float:
         if server.draining:
             return _LONGEST_BREAK_SECONDS
-        while server.decided and now - server.decided[0] > _FORGET_DECISION_SECONDS:
-            server.decided.popleft()
-        busy = server.open + len(server.decided)
-        queued = max(busy + 1 - self._concurrency, 0)
-        return (
-            max(server.down_until - now, 0.0)
-            + server.cache.pending_seconds
-            + queued * server.service_seconds / self._concurrency
-            + _TIE_SECONDS * (busy + self._concurrency * server.cache.full)
-        )
+        decided = server.decided
+        while decided and now - decided[0] > _FORGET_DECISION_SECONDS:
+            decided.popleft()
+        busy = server.open + len(decided)
+        seconds = server.cache.pending_seconds + _TIE_SECONDS * (busy + self._concurrency * server.cache.full)
+        if busy >= self._concurrency:
+            seconds += (busy + 1 - self._concurrency) * server.service_seconds / self._concurrency
+        return seconds + server.down_until - now if server.down_until > now else seconds
 
     def _candidates(self, adapter: AdapterSpec, server: str | None) -> list[tuple[str, _Server]]:
         """Return the servers to try, the given one first, then by the wait for ``adapter``.
