@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -228,6 +229,12 @@ class AdapterCache:
         """Do as ``hold`` does, without blocking the event loop."""
         return self._held(adapter, await self.aacquire(adapter))
 
+    @property
+    def full(self) -> bool:
+        """True if another adapter can be loaded only in place of one."""
+        slots = self.capacity.slots
+        return slots is not None and self._set.size >= slots
+
     def release(self, name: str) -> None:
         """Report that a request through adapter ``name`` has been answered."""
         self._set.release(name)
@@ -321,12 +328,9 @@ class AdapterCache:
         self._background.add([specs[name] for name in loads])
 
     def _held(self, adapter: AdapterSpec, seconds: float) -> Hold:
-        def release(failed: bool) -> None:
-            self.release(adapter.name)
-            if failed:
-                self.doubt(adapter.name)
-
-        return Hold(seconds=seconds, _release=release)
+        return Hold(
+            seconds=seconds, _release=partial(self.release, adapter.name), _doubt=partial(self.doubt, adapter.name)
+        )
 
     def _load_ahead(self, adapter: AdapterSpec) -> None:
         self.acquire(adapter)
