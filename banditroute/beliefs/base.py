@@ -9,6 +9,7 @@ from typing import NamedTuple, Protocol
 
 from banditroute.core.arm import Arm
 from banditroute.core.arrays import Vector
+from banditroute.core.feature_block import FeatureBlock
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,6 +124,7 @@ class BeliefSpec(Protocol):
         priors: Mapping[str, Prior],
         statistics: Mapping[str, bytes],
         like: Belief | None = None,
+        blocks: Sequence[FeatureBlock] | None = None,
     ) -> Belief:
         """A belief over ``arms`` in ``dimension`` features (with bias), from folded ``statistics`` where there are.
 

@@ -47,8 +47,10 @@ import numpy as np
 from banditroute.beliefs.algebra import add_rank_one, invert
 from banditroute.beliefs.base import Belief, Prior
 from banditroute.beliefs.linear import Linear, LinearBelief
+from banditroute.beliefs.relevance import MOST_ARMS, STEP, Evidence, Relevance, checkpoint, choose
 from banditroute.core.arm import Arm
 from banditroute.core.arrays import Vector
+from banditroute.core.feature_block import FeatureBlock
 
 _GUESS = 0.25  # of an observation: enough to begin with, little enough to give way to the first arms that are known
 _OPEN_PRECISION, _SAID_PRECISION = 4.0, 16.0  # of an arm's average, about that of all and about what was expected
@@ -109,6 +111,7 @@ class HybridBelief(LinearBelief):
         *,
         spec: Hybrid,
         arms: Sequence[Arm | str],
+        blocks: Sequence[FeatureBlock],
         dimension: int,
         priors: Mapping[str, Prior],
         statistics: Mapping[str, bytes],
@@ -117,51 +120,112 @@ class HybridBelief(LinearBelief):
         given = [arm if isinstance(arm, Arm) else Arm(name=arm) for arm in arms]
         self._z, self._columns = descriptors(given, [name for name in priors if priors[name].noise is not None])
         self._expected = {name: np.array([arm.expected.get(name, np.nan) for arm in given]) for name in priors}
-        # Of objectives for which another than the usual was chosen.
-        self._scales: dict[str, float] = dict(like._scales) if isinstance(like, HybridBelief) else {}
-        super().__init__(spec=spec, arms=arms, dimension=dimension, priors=priors, statistics=statistics, like=like)
-        if like is None and spec.feature_precision is None and dimension > 1 and self._objectives:
-            self._choose_scales()
+        self._relevance: dict[str, Relevance] = dict(like._relevance) if isinstance(like, HybridBelief) else {}
+        self._chosen = like._chosen if isinstance(like, HybridBelief) else 0
+        super().__init__(
+            spec=spec,
+            arms=arms,
+            blocks=blocks,
+            dimension=dimension,
+            priors=priors,
+            statistics=statistics,
+            like=like,
+        )
+        self._outcomes = max((float(self._n[j].sum()) for j in range(len(self._objectives))), default=0.0)
+        self._learns_relevance = spec.feature_precision is None and dimension > 1
+        self._choose_when_due()
 
-    def _choose_scales(self) -> None:
-        """Choose the precision of the features of each objective, where its evidence is clear."""
-        learned = [name for name in self._objectives if name not in self._known_noise]
-        evidence = {name: {self._scale(name): self._evidence(name)} for name in learned}
-        for scale in _SCALES:
-            self._scales = dict.fromkeys(learned, scale)
+    def _choose_when_due(self) -> None:
+        due = checkpoint(self._outcomes)
+        if self._learns_relevance and due > self._chosen:
+            self._chosen = due
+            self._choose()
+
+    def _choose(self) -> None:
+        """Choose how much each block matters to each objective."""
+        found = {}
+        for name in self._objectives:
+            if name in self._known_noise:
+                continue
+            evidence = self._evidence(name)
+            if evidence is not None:
+                base = self._usual_precision(name)
+                found[name] = choose(evidence, self._blocks, base, self._usual_shared(base))
+        if found != self._relevance:
+            self._relevance = found
             self._derive()
-            for name in learned:
-                evidence[name][scale] = self._evidence(name)
-        self._scales = {}
-        for name, found in evidence.items():
-            best = max(found, key=found.__getitem__)
-            if found[best] > found[self._scale(name)] + _CLEARLY:
-                self._scales[name] = best
-        self._derive()
 
-    def _evidence(self, objective: str) -> float:
-        """``log p(y)`` of what was learned of an objective, but for a constant."""
+    def _evidence(self, objective: str) -> Evidence | None:
+        """The evidence of what was learned of an objective; None where nothing was."""
         j = self._objectives.index(objective)
-        g = int(self._group_of[j])
-        own, rss, _ = self._relative(j)
-        right = self._right(g, j, own)
-        begin, start, shared = self._begin(j), self._shared_precision(g), self._shared[g]
-        left = float(rss.sum() + start @ (begin * begin) - right @ shared @ right)
-        log_det = float(self._information[g].sum() - np.linalg.slogdet(shared)[1] - np.log(start).sum())
-        nu, guess = self._spec.noise_strength, self._priors.get(objective, _NO_PRIOR).noise or 1.0
-        n = float(self._n[j].sum())
-        return -0.5 * (log_det + (nu + n) * math.log(nu * guess * guess + max(left, 0.0)))
+        seats = [arm.seat(objective) for arm in self._statistics]
+        known = [k for k, seat in enumerate(seats) if seat >= 0]
+        known.sort(key=lambda k: -self._n[j, k])
+        known = known[:MOST_ARMS]
+        if not known:
+            return None
+        size = np.ones(len(self._arms)) if self._known_size(objective) else self._size(j)
+        size = np.where(size > 0.0, size, 1.0)
+        s, b, yy = [], [], []
+        for k in known:
+            statistics = self._statistics[k]
+            group = statistics.groups[seats[k]]
+            faded = statistics.weight(statistics.clock, self._clock)
+            s.append(faded * group.s)
+            b.append(faded * group.b[group.objectives.index(objective)] / size[k])
+            yy.append(faded * group.yy[group.objectives.index(objective)] / size[k] ** 2)
+        return Evidence(
+            s=np.array(s),
+            b=np.array(b),
+            yy=np.array(yy),
+            z=self._z[known],
+            n=float(self._n[j, known].sum()),
+            begin=self._begin(j),
+            noise=self._priors.get(objective, _NO_PRIOR).noise or 1.0,
+            strength=self._spec.noise_strength,
+        )
 
-    def _scale(self, objective: str) -> float:
-        """Prior precision of the features' weights, for each feature."""
-        return self._scales.get(objective, 64.0 if self._known_size(objective) else 4.0)
+    def update(
+        self,
+        arm: str,
+        x: Vector,
+        values: Mapping[str, float],
+        *,
+        decided_at: float = 0.0,
+        ordinal: int = 0,
+        weight: float = 1.0,
+    ) -> None:
+        super().update(arm, x, values, decided_at=decided_at, ordinal=ordinal, weight=weight)
+        self._outcomes += weight
+        self._choose_when_due()
+
+    def _usual_precision(self, objective: str) -> Vector:
+        """The diagonal of ``Lambda`` where nothing is known of the blocks ``(d,)``."""
+        scale = 64.0 if self._known_size(objective) else 4.0
+        usual = _SAID_PRECISION if self._z[:, self._columns == objective].any() else _OPEN_PRECISION
+        precision = np.empty(self._dimension)
+        precision[-1] = self._spec.intercept_precision or usual
+        if self._spec.feature_precision is not None:
+            precision[:-1] = self._spec.feature_precision
+        else:
+            columns = [block.columns for block in self._blocks]
+            precision[:-1] = np.repeat([scale * block.columns / block.strength for block in self._blocks], columns)
+        return precision
+
+    def _usual_shared(self, precision: Vector) -> Vector:
+        shared = precision / 32.0 if self._spec.shared_precision is None else np.full(self._dimension, float(self._spec.shared_precision))
+        shared[-1] = _GUESS
+        return np.concatenate([shared, np.where(self._columns == "", precision[-1], _EXPECTED_PRECISION)])
 
     def _prior_precision(self, objective: str) -> Vector:
-        features = self._spec.feature_precision or self._scale(objective) * (self._dimension - 1)
-        precision = np.full(self._dimension, float(features))
-        usual = _SAID_PRECISION if self._z[:, self._columns == objective].any() else _OPEN_PRECISION
-        precision[-1] = self._spec.intercept_precision or usual
+        precision = self._usual_precision(objective)
+        found = self._relevance.get(objective)
+        if found is not None:
+            precision[:-1] *= np.repeat(STEP ** np.array(found.own, dtype=float), [b.columns for b in self._blocks])
         return precision
+
+    def _alike_key(self, objective: str) -> bytes:
+        return super()._alike_key(objective) + str(self._relevance.get(objective)).encode()
 
     def _known_size(self, objective: str) -> bool:
         """Whether outcomes are believed in their own unit, not relative to each arm's size."""
@@ -252,10 +316,12 @@ class HybridBelief(LinearBelief):
 
     def _shared_precision(self, g: int) -> Vector:
         """The diagonals of ``Lambda_s`` and ``Lambda_z`` ``(p,)``."""
-        own = self._precision[g]
-        shared = np.full(self._dimension, float(self._spec.shared_precision or own[0] / 32.0))
-        shared[-1] = _GUESS
-        return np.concatenate([shared, np.where(self._columns == "", own[-1], _EXPECTED_PRECISION)])
+        name = self._objectives[self._members[g][0]]
+        shared = self._usual_shared(self._usual_precision(name))
+        found = self._relevance.get(name)
+        if found is not None:
+            shared[: self._dimension - 1] *= np.repeat(STEP ** np.array(found.shared, dtype=float), [b.columns for b in self._blocks])
+        return shared
 
     def _relative(self, j: int) -> tuple[Vector, Vector, Vector | None]:
         """``theta_0 (K, d)`` and ``rss_0 (K,)`` by each arm's size, and the sizes; None: there are none."""

@@ -35,6 +35,7 @@ from banditroute.beliefs.base import Belief, Observation, Prediction, Prior
 from banditroute.beliefs.statistics import ArmStatistics, load
 from banditroute.core.arm import Arm
 from banditroute.core.arrays import Vector
+from banditroute.core.feature_block import FeatureBlock, check_blocks
 from banditroute.core.validation import number
 from banditroute.errors import InvalidConfigurationError
 
@@ -104,6 +105,7 @@ class Linear:
         priors: Mapping[str, Prior],
         statistics: Mapping[str, bytes] | None = None,
         like: Belief | None = None,
+        blocks: Sequence[FeatureBlock] | None = None,
     ) -> LinearBelief:
         """A belief over ``arms`` in ``dimension`` features (the bias last), from folded statistics where there are.
 
@@ -120,7 +122,15 @@ class Linear:
                 f"noise is given for {', '.join(unknown)}, which is no objective; known: {', '.join(sorted(priors))}"
             )
         known = statistics or {}
-        return self._belief()(spec=self, arms=arms, dimension=dimension, priors=priors, statistics=known, like=like)
+        return self._belief()(
+            spec=self,
+            arms=arms,
+            blocks=check_blocks(blocks, dimension=dimension),
+            dimension=dimension,
+            priors=priors,
+            statistics=known,
+            like=like,
+        )
 
     def fold(self, blob: bytes | None, observations: Sequence[Observation], *, dimension: int) -> bytes:
         """An arm's folded statistics with ``observations`` added."""
@@ -169,6 +179,7 @@ class LinearBelief:
         *,
         spec: Linear,
         arms: Sequence[Arm | str],
+        blocks: Sequence[FeatureBlock],
         dimension: int,
         priors: Mapping[str, Prior],
         statistics: Mapping[str, bytes],
@@ -178,6 +189,7 @@ class LinearBelief:
         self._known_noise = dict(spec.noise or {})
         self._arms = tuple(arm if isinstance(arm, str) else arm.name for arm in arms)
         self._index = {name: k for k, name in enumerate(self._arms)}
+        self._blocks = tuple(blocks)
         self._dimension = dimension
         self._priors = dict(priors)
         self._said = [getattr(arm, "expected", {}) for arm in arms]
@@ -319,8 +331,11 @@ class LinearBelief:
         alike: dict[tuple[bytes, ...], list[int]] = {}
         for j, name in enumerate(self._objectives):
             seats = bytes(str([arm.seat(name) for arm in self._statistics]), "ascii")
-            alike.setdefault((seats, self._prior_precision(name).tobytes()), []).append(j)
+            alike.setdefault((seats, self._alike_key(name)), []).append(j)
         return list(alike.values())
+
+    def _alike_key(self, objective: str) -> bytes:
+        return self._prior_precision(objective).tobytes()
 
     def _derive(self) -> None:
         """Derive everything from the statistics: at the start, and whenever the grouping changes (rare)."""

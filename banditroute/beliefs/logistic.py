@@ -37,6 +37,7 @@ from banditroute.beliefs.hybrid import Hybrid, HybridBelief
 from banditroute.beliefs.linear import LinearBelief
 from banditroute.core.arm import Arm
 from banditroute.core.arrays import Vector
+from banditroute.core.feature_block import FeatureBlock
 from banditroute.errors import InvalidConfigurationError
 
 _GUESS = 0.25  # of an observation, as in the hybrid belief
@@ -93,6 +94,7 @@ class LogisticBelief(HybridBelief):
         *,
         spec: Logistic,
         arms: Sequence[Arm | str],
+        blocks: Sequence[FeatureBlock],
         dimension: int,
         priors: Mapping[str, Prior],
         statistics: Mapping[str, bytes],
@@ -105,7 +107,15 @@ class LogisticBelief(HybridBelief):
                     f"objective {name!r} has the prior mean {mean}; Logistic(objectives=...) takes the names of "
                     "objectives with a prior mean above 0 and below 1"
                 )
-        super().__init__(spec=spec, arms=arms, dimension=dimension, priors=priors, statistics=statistics, like=like)
+        super().__init__(
+            spec=spec,
+            arms=arms,
+            blocks=blocks,
+            dimension=dimension,
+            priors=priors,
+            statistics=statistics,
+            like=like,
+        )
 
     def predict(self, x: Vector) -> Prediction:
         """Expectation and spread of every arm at context ``x (d,)``: each ``(m, K)``."""

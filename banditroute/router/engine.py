@@ -16,6 +16,7 @@ from banditroute.beliefs.base import Belief
 from banditroute.beliefs.drift import Reset
 from banditroute.core.arm import Arm
 from banditroute.core.arrays import Vector
+from banditroute.core.feature_block import FeatureBlock
 from banditroute.core.decision import Decision
 from banditroute.core.preference import Preference
 from banditroute.core.request import Request
@@ -56,6 +57,8 @@ class Engine:
         What paging and switching take off.
     features_version, dimension
         The features, and d, the length of the context with its bias.
+    blocks
+        The blocks of the features; None: one.
     memory
         What was learned before, by earlier processes.
     put_state
@@ -74,6 +77,7 @@ class Engine:
         pager: AdapterPenalties,
         features_version: str,
         dimension: int,
+        blocks: Sequence[FeatureBlock] | None,
         memory: StoredState,
         put_state: PutState,
         rng: np.random.Generator,
@@ -101,6 +105,7 @@ class Engine:
             watched=gate.accounts.objectives,
             features_version=features_version,
             dimension=dimension,
+            blocks=blocks,
             memory=memory,
             put_state=put_state,
         )

@@ -10,6 +10,7 @@ from banditroute.beliefs.base import Belief, Prior
 from banditroute.beliefs.drift import Drift, Reset
 from banditroute.core.arm import Arm
 from banditroute.core.arrays import Vector
+from banditroute.core.feature_block import FeatureBlock
 from banditroute.learners import Learner
 from banditroute.objectives.objective import Objective
 from banditroute.router.sources import StatisticsSources, observations_of
@@ -30,6 +31,8 @@ class ArmModels:
         Objectives that are believed from the start.
     features_version, dimension
         The features, and d, the length of the context with its bias.
+    blocks
+        The blocks of the features; None: one.
     memory
         What was learned before, by earlier processes.
     put_state
@@ -50,13 +53,14 @@ class ArmModels:
         watched: Collection[str],
         features_version: str,
         dimension: int,
+        blocks: Sequence[FeatureBlock] | None,
         memory: StoredState,
         put_state: PutState,
     ) -> None:
         self._arms = tuple(arms)
         self._spec = learner.belief
         self._watched = watched
-        self._features_version, self._dimension = features_version, dimension
+        self._features_version, self._dimension, self._blocks = features_version, dimension, blocks
         self._priors = {o.name: Prior(mean=o.prior_mean, noise=o.prior_noise) for o in objectives.values()}
         self._drift = Drift(
             test=learner.drift,
@@ -142,7 +146,9 @@ class ArmModels:
         self._exchange(self._believe(self._history, statistics))
 
     def _believe(self, history: StatisticsSources, statistics: Mapping[str, bytes]) -> Belief:
-        begin = partial(self._spec.start, arms=self._arms, dimension=self._dimension, priors=self._priors)
+        begin = partial(
+            self._spec.start, arms=self._arms, dimension=self._dimension, priors=self._priors, blocks=self._blocks
+        )
         # What is chosen once for a belief is chosen by what is folded, so that all processes choose the same.
         judged_by = self._arms, history.folded(self._arms)
         if judged_by != self._judged_by:

@@ -22,7 +22,7 @@ from banditroute.core.decision import Decision
 from banditroute.core.preference import Preference
 from banditroute.core.validation import label
 from banditroute.errors import InvalidConfigurationError, InvalidRequestError
-from banditroute.features.base import Featurizer
+from banditroute.features.base import Featurizer, feature_blocks
 from banditroute.guard.guard import Guard
 from banditroute.learners import Learner
 from banditroute.limits.breaker import CircuitBreaker
@@ -207,6 +207,7 @@ class Router(Listener, Steering):
                 ),
                 features_version=self._features.version,
                 dimension=self._dimension,
+                blocks=feature_blocks(self._features),
                 memory=memory,
                 put_state=self._store.put_state,
                 rng=np.random.default_rng(seed),

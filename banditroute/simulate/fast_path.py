@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from banditroute.core.arm import Arm
 from banditroute.core.arrays import Vector
+from banditroute.core.feature_block import FeatureBlock
 from banditroute.core.preference import Preference
 from banditroute.core.validation import LARGEST
 from banditroute.learners import Learner
@@ -58,6 +59,7 @@ def choices(
     preference: Preference,
     objectives: Mapping[str, Objective],
     seed: int,
+    blocks: Sequence[FeatureBlock] | None = None,
 ) -> NDArray[np.intp]:
     """Position of the arm chosen at each of n requests ``(n,)``.
 
@@ -85,6 +87,7 @@ def choices(
         watched=(),
         features_version="",
         dimension=d,
+        blocks=blocks,
         memory=StoredState(statistics={}, pending=[], decisions=0, feedback=0),
         put_state=_keep_nothing,
     )
