@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
+from base64 import b64decode, b64encode
 from collections.abc import Collection, Mapping, Sequence
-from functools import partial
 
 from banditroute.beliefs import comparison
 from banditroute.beliefs.base import Belief, Prior
 from banditroute.beliefs.drift import Drift, Reset
+from banditroute.beliefs.relevance import Choices
 from banditroute.core.arm import Arm
 from banditroute.core.arrays import Vector
 from banditroute.core.feature_block import FeatureBlock
+from banditroute.errors import IncompatibleStoreError
 from banditroute.learners import Learner
 from banditroute.objectives.objective import Objective
 from banditroute.router.sources import StatisticsSources, observations_of
@@ -69,8 +72,10 @@ class ArmModels:
             features_version=features_version,
             put_state=put_state,
         )
-        self._judged_by: object = None
+        self._put_state = put_state
+        self._recorded: bytes | None = None  # the choices in the store
         self._history, self.belief = self.recall(memory)
+        self._record_choices()
 
     @property
     def resets(self) -> tuple[Reset, ...]:
@@ -98,6 +103,7 @@ class ArmModels:
         )
         for x, values, decided_at, ordinal, weight in observations_of(event):
             self.belief.update(event.arm, x, values, decided_at=decided_at, ordinal=ordinal, weight=weight)
+        self._record_choices()
         for objective in changed:
             left = self._drift.reset(self.belief.statistics(), event.arm, objective, event.decided_at)
             self._exchange(self._believe(self._history, left))
@@ -125,7 +131,8 @@ class ArmModels:
         )
         statistics = history.begin(self._arms)
         left = self._drift.discounted(lambda: statistics, memory.states)
-        return history, self._believe(history, statistics if left is None else left)
+        recorded = _versions_from_bytes(memory.states.get("choices")).get(self._features_version)
+        return history, self._believe(history, statistics if left is None else left, recorded)
 
     def replace(self, history: StatisticsSources, belief: Belief) -> None:
         """Know what ``recall`` gave, in place of what was known."""
@@ -145,15 +152,17 @@ class ArmModels:
         self._arms = tuple(arms)
         self._exchange(self._believe(self._history, statistics))
 
-    def _believe(self, history: StatisticsSources, statistics: Mapping[str, bytes]) -> Belief:
-        begin = partial(
-            self._spec.start, arms=self._arms, dimension=self._dimension, priors=self._priors, blocks=self._blocks
+    def _believe(
+        self, history: StatisticsSources, statistics: Mapping[str, bytes], choices: bytes | None = None
+    ) -> Belief:
+        belief = self._spec.start(
+            arms=self._arms,
+            dimension=self._dimension,
+            blocks=self._blocks,
+            priors=self._priors,
+            statistics=statistics,
+            choices=self._recorded if choices is None else choices,
         )
-        # What is chosen once for a belief is chosen by what is folded, so that all processes choose the same.
-        judged_by = self._arms, history.folded(self._arms)
-        if judged_by != self._judged_by:
-            self._judged_by, self._judge = judged_by, begin(statistics=judged_by[1])
-        belief = begin(statistics=statistics, like=self._judge)
         if any(arm.priced for arm in self._arms):
             belief.watch(["cost_usd", "output_tokens"])
         belief.watch(list(self._watched))
@@ -162,3 +171,45 @@ class ArmModels:
     def _exchange(self, belief: Belief) -> None:
         belief.watch(self.belief.objectives)
         self.belief = belief
+        self._record_choices()
+
+    def _record_choices(self) -> None:
+        """Record what the belief has chosen since it was last recorded, for a restart and for other processes."""
+        choices = self.belief.choices
+        if choices is not self._recorded and choices is not None:
+            self._recorded = choices
+            self._put_state("choices", _versions_to_bytes({self._features_version: choices}), _later_choices)
+
+
+def _versions_to_bytes(versions: Mapping[str, bytes]) -> bytes:
+    """Choices by version of the features, for ``_versions_from_bytes``."""
+    return json.dumps({version: b64encode(choices).decode() for version, choices in versions.items()}).encode()
+
+
+def _versions_from_bytes(blob: bytes | None) -> dict[str, bytes]:
+    """Read what ``_versions_to_bytes`` wrote; empty for None.
+
+    Raises
+    ------
+    IncompatibleStoreError
+        If it is damaged.
+    """
+    if blob is None:
+        return {}
+    try:
+        return {version: b64decode(choices, validate=True) for version, choices in json.loads(blob).items()}
+    except (ValueError, TypeError, AttributeError) as error:
+        raise IncompatibleStoreError(
+            f"the stored state 'choices' is damaged ({error}); restore the database from a backup, or use another "
+            "router name"
+        ) from error
+
+
+def _later_choices(earlier: bytes, later: bytes) -> bytes:
+    """Return the choices of both: for each version the one that rests on more, the earlier where they are equal."""
+    versions = _versions_from_bytes(earlier)
+    for version, choices in _versions_from_bytes(later).items():
+        known = versions.get(version)
+        if known is None or Choices.count_of(choices) > Choices.count_of(known):
+            versions[version] = choices
+    return _versions_to_bytes(versions)
