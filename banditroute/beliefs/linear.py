@@ -38,7 +38,9 @@ from banditroute.core.arrays import Vector
 _REFRESH = 256
 _WIDEST = 1e4  # an update by rank one loses as many digits as this factor has by which it narrows a direction
 _STALE = 1.0 / 32.0  # of a half-life: the weights in the posterior are then 2% off
-_LEAST_SHARE_OF_POOLED_NOISE = 0.25  # an arm's own estimate may be too low: the prior is in units of what all arms share
+_LEAST_SHARE_OF_POOLED_NOISE = (
+    0.25  # an arm's own estimate may be too low: the prior is in units of what all arms share
+)
 _NO_PRIOR = Prior()
 
 

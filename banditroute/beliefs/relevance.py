@@ -32,7 +32,7 @@ from banditroute.core.arrays import Vector
 from banditroute.core.feature_block import FeatureBlock
 from banditroute.errors import IncompatibleStoreError
 
-MOST_ARMS = 32
+MOST_ARMS = 8
 """A choice rests on the arms with the most outcomes, at most so many: its cost does not grow with the arms."""
 
 _FIRST_CHOICE_OUTCOMES = 200
@@ -41,6 +41,7 @@ _STEP = 4.0  # in precision
 _OWN_EXPONENTS, _SHARED_EXPONENTS = (-12, 4), (-4, 6)
 _NATS_PER_STEP = 3.0
 _ROUNDS = 3  # over all exponents
+_MOST_EVALUATIONS = 64  # of the evidence while climbing
 _LEAST_WEIGHT = 0.02  # of a neighbour in the mean of an exponent
 _SPECIALISTS_EXPONENT = -2.0  # at which all of the uncertainty about a context is explored
 
@@ -172,17 +173,29 @@ class Evidence(NamedTuple):
 
     def log(self, precision: Vector, shared_precision: Vector) -> float:
         """Return ``log p(y)`` but for a constant, given the diagonals of ``Lambda (d,)`` and ``Lambda_s (p,)``."""
+        from scipy.linalg import lapack  # here, since importing it takes long
+
         k, d = self.b.shape
-        a = self.s.copy()
-        a[:, range(d), range(d)] += precision
-        inverse = np.linalg.inv(a)
-        own = np.einsum("kij,kj->ki", inverse, self.b)
+        own, inverses, bias = np.empty((k, d)), np.zeros((d, d)), np.empty((k, d))
+        log_det = 0.0
+        for i in range(k):
+            a = self.s[i].copy()
+            a[range(d), range(d)] += precision
+            factor, failed = lapack.dpotrf(a, lower=1)
+            if failed:
+                return -math.inf  # rounding has eaten the prior
+            log_det += 2.0 * float(np.log(factor.diagonal()).sum())
+            own[i] = lapack.dpotrs(factor, self.b[i], lower=1)[0]
+            inverse = lapack.dpotri(factor, lower=1)[0]  # its lower triangle
+            inverses += inverse
+            bias[i] = inverse[-1]
+        inverses = np.tril(inverses) + np.tril(inverses, -1).T
         p = np.diag(shared_precision)
         right = shared_precision * self.begin
-        p[:d, :d] += k * np.diag(precision) - precision[:, None] * inverse.sum(axis=0) * precision
+        p[:d, :d] += k * np.diag(precision) - precision[:, None] * inverses * precision
         right[:d] += precision * own.sum(axis=0)
         if self.z.shape[1]:
-            bias = -precision[-1] * precision * inverse[:, :, -1]  # the last column of each M_k
+            bias *= -precision[-1] * precision  # the last column of each M_k
             bias[:, -1] += precision[-1]
             p[:d, d:] += bias.T @ self.z
             p[d:, :d] = p[:d, d:].T
@@ -190,7 +203,7 @@ class Evidence(NamedTuple):
             right[d:] += precision[-1] * (own[:, -1] @ self.z)
         rss = self.yy - float(np.vdot(own, self.b))
         rss += float(shared_precision @ np.square(self.begin)) - float(right @ np.linalg.solve(p, right))
-        log_det = float(np.linalg.slogdet(a)[1].sum() + np.linalg.slogdet(p)[1])
+        log_det += float(np.linalg.slogdet(p)[1])
         log_det -= k * float(np.log(precision).sum()) + float(np.log(shared_precision).sum())
         scale = self.strength * self.noise * self.noise + max(rss, 0.0)
         return -0.5 * (log_det + (self.strength + self.n) * math.log(scale))
@@ -217,29 +230,30 @@ def choose(
             known[point] = evidence.log(own, shared) - _NATS_PER_STEP * sum(map(abs, point))
         return known[point]
 
-    top = _climb(score, (0.0,) * len(ranges), ranges)
+    top = _climb(score, (0.0,) * len(ranges), ranges, enough=lambda: len(known) >= _MOST_EVALUATIONS)
     means = tuple(_mean_exponent(score, top, i, each) for i, each in enumerate(ranges))
     return Relevance(means[: len(blocks)], means[len(blocks) :])
 
 
 def _climb(
-    score: Callable[[_Exponents], float], point: _Exponents, ranges: Sequence[tuple[int, int]]
+    score: Callable[[_Exponents], float],
+    point: _Exponents,
+    ranges: Sequence[tuple[int, int]],
+    enough: Callable[[], bool],
 ) -> _Exponents:
-    """Return where no step of one exponent raises the score, going over all of them a few times at most."""
+    """Return where no step of one exponent raises the score, or where enough was tried."""
     for _ in range(_ROUNDS):
         before = point
         for i, (low, high) in enumerate(ranges):
             for way in (-1, 1):
-                while low <= point[i] + way <= high and score(_moved(point, i, way)) > score(point):
+                while low <= point[i] + way <= high and not enough() and score(_moved(point, i, way)) > score(point):
                     point = _moved(point, i, way)
-        if point == before:
+        if point == before or enough():
             break
     return point
 
 
-def _mean_exponent(
-    score: Callable[[_Exponents], float], top: _Exponents, i: int, exponents: tuple[int, int]
-) -> float:
+def _mean_exponent(score: Callable[[_Exponents], float], top: _Exponents, i: int, exponents: tuple[int, int]) -> float:
     """Return the mean of one exponent under its posterior near the top, the others being as there."""
     total, weights = top[i], 1.0
     for way in (-1, 1):

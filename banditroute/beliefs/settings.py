@@ -11,7 +11,7 @@ from banditroute.beliefs.base import Observation, Prior
 from banditroute.beliefs.statistics import ArmStatistics, load
 from banditroute.core.arm import Arm
 from banditroute.core.feature_block import FeatureBlock, check_blocks
-from banditroute.core.validation import number
+from banditroute.core.validation import number, plain_numbers
 from banditroute.errors import InvalidConfigurationError
 
 if TYPE_CHECKING:
@@ -74,6 +74,7 @@ class BeliefSettings:
     half_life_seconds: float | None = None
 
     def __post_init__(self) -> None:
+        plain_numbers(self)
         if self.half_life_requests is not None and self.half_life_seconds is not None:
             raise InvalidConfigurationError("half_life_requests and half_life_seconds are both given; give one of them")
         if self.noise is not None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
-from numbers import Real
+from collections.abc import Mapping
+from dataclasses import fields
+from decimal import Decimal
+from numbers import Integral, Real
 
 from banditroute.errors import InvalidInputError
 
@@ -39,17 +42,36 @@ def number(
     if type(value) not in _PLAIN:
         if isinstance(value, bool) or type(value).__name__ in ("bool", "bool_"):
             raise error(f"{name} is {value} (bool); give a number: float(...) if you mean 0 or 1")
-        if not isinstance(value, Real):
+        if not isinstance(value, Real | Decimal):
             raise error(f"{name} is {value!r} ({type(value).__name__}); give a number")
     try:
         result = float(value)  # type: ignore[arg-type]
     except OverflowError:
         result = math.inf
+    except ValueError:  # a Decimal's signalling NaN
+        result = math.nan
     if not math.isfinite(result):
         raise error(f"{name} is {result}; give a finite number, or leave it out if it is not known")
     if not low <= result <= high:
         raise error(f"{name} is {result!r}; it must be {_range(low, high)}")
     return result
+
+
+def plain_numbers(value: object) -> None:
+    """Replace each ``Decimal`` in a frozen dataclass, also in its mappings, by a float.
+
+    Call it first in ``__post_init__``: floats and Decimals cannot be added. What is not finite is left for the checks.
+    """
+    for each in fields(value):  # type: ignore[arg-type]
+        given = getattr(value, each.name)
+        if isinstance(given, Decimal):
+            object.__setattr__(value, each.name, _plain(given))
+        elif isinstance(given, Mapping) and any(isinstance(one, Decimal) for one in given.values()):
+            object.__setattr__(value, each.name, {key: _plain(one) for key, one in given.items()})
+
+
+def _plain(value: object) -> object:
+    return float(value) if isinstance(value, Decimal) and value.is_finite() else value
 
 
 def _range(low: float, high: float) -> str:
@@ -73,9 +95,9 @@ def whole(value: object, *, name: str, low: int = 1, error: type[InvalidInputErr
     >>> whole(2, name="slots")
     2
     """
-    if not isinstance(value, int) or isinstance(value, bool) or value < low:
+    if not isinstance(value, Integral) or isinstance(value, bool) or value < low:
         raise error(f"{name} is {value!r}; give a whole number of at least {low}")
-    return value
+    return int(value)
 
 
 def label(value: object, *, name: str, error: type[InvalidInputError] = InvalidInputError) -> str:

@@ -25,7 +25,7 @@ from banditroute.statistics.confidence_sequences import confidence_sequence
 from banditroute.statistics.intervals import Interval, bootstrap_interval
 
 if TYPE_CHECKING:
-    from banditroute.logs.decision_log import DecisionLog
+    from banditroute.logs import DecisionLog
 
 _NO_PROPENSITIES = (
     "the log has no propensities, so what it says of another policy is mixed up with why arms were chosen; record the "
@@ -155,7 +155,7 @@ def evaluate(
 
     Examples
     --------
-    >>> from banditroute.logs.decision_log import DecisionLog
+    >>> from banditroute.logs import DecisionLog
     >>> rng = np.random.default_rng(0)
     >>> chosen = rng.integers(2, size=1000)
     >>> log = DecisionLog(

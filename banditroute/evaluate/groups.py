@@ -16,7 +16,7 @@ from banditroute.errors import InvalidInputError
 from banditroute.features.template import signature
 
 if TYPE_CHECKING:
-    from banditroute.logs.decision_log import DecisionLog
+    from banditroute.logs import DecisionLog
 
 Groups: TypeAlias = Literal["session", "template", "task"] | NDArray[np.intp] | NDArray[np.str_] | None
 """What rows hang together by, or the number or name of the group of each row ``(n,)``; None: sessions, if there are."""
@@ -34,7 +34,7 @@ def grouped(log: DecisionLog, by: Groups) -> NDArray[np.intp] | None:
 
     Examples
     --------
-    >>> from banditroute.logs.decision_log import DecisionLog
+    >>> from banditroute.logs import DecisionLog
     >>> log = DecisionLog(
     ...     arms=("a",),
     ...     chosen=np.zeros(4, dtype=int),

@@ -17,7 +17,7 @@ from banditroute.router import Router
 from banditroute.store.memory import MemoryStore
 
 if TYPE_CHECKING:
-    from banditroute.logs.decision_log import DecisionLog
+    from banditroute.logs import DecisionLog
 
 
 def replay_by_rejection(

@@ -11,12 +11,13 @@ import numpy as np
 
 from banditroute.adapters.cache import AdapterCache
 from banditroute.beliefs.linear import Linear
-from banditroute.budgets.budget import Budget
 from banditroute.core.arm import Arm
 from banditroute.core.arrays import Vector
+from banditroute.core.conversation import is_message
+from banditroute.core.failure import Failure
 from banditroute.core.preference import Preference
 from banditroute.core.request import Request
-from banditroute.core.validation import LARGEST, label, number
+from banditroute.core.validation import LARGEST, label, number, whole
 from banditroute.errors import InvalidConfigurationError, InvalidFeedbackError, InvalidInputError, InvalidRequestError
 from banditroute.features._messages import asked, messages_of
 from banditroute.features.base import Featurizer
@@ -31,6 +32,7 @@ from banditroute.objectives.scaling import Scaled
 from banditroute.objectives.utility import PreferenceLike
 from banditroute.store.base import Store
 from banditroute.store.memory import MemoryStore
+from banditroute.store.outcomes import FAILURE
 
 Conversation: TypeAlias = Sequence[Mapping[str, object]]
 """Messages with a role and a content, as chat interfaces take them."""
@@ -46,6 +48,7 @@ class RouteOptions(TypedDict, total=False):
     session: str | None
     tags: Collection[str]
     input_tokens: int | None
+    max_output_tokens: int | None
     template: str | None
     metadata: Mapping[str, float | str | None] | None
 
@@ -105,6 +108,7 @@ def check_request(
     tags: Collection[str] = (),
     input_tokens: int | None = None,
     template: str | None = None,
+    max_output_tokens: int | None = None,
     metadata: Mapping[str, float | str | None] | None = None,
 ) -> Request:
     """A request that ``features`` can turn into a context; raises InvalidRequestError for any other."""
@@ -118,6 +122,8 @@ def check_request(
         tags = tuple(label(tag, name="tag", error=InvalidRequestError) for tag in tags)
     if input_tokens is not None:
         input_tokens = int(number(input_tokens, name="input_tokens", low=0.0, error=InvalidRequestError))
+    if max_output_tokens is not None:
+        whole(max_output_tokens, name="max_output_tokens", error=InvalidRequestError)
     if template is not None:
         label(template, name="template", error=InvalidRequestError)
     given = {} if metadata is None else _check_metadata(metadata)
@@ -137,6 +143,7 @@ def check_request(
         session=session,
         tags=tuple(tags),
         input_tokens=input_tokens,
+        max_output_tokens=max_output_tokens,
         template=template,
         metadata=given,
         messages=messages,
@@ -145,7 +152,12 @@ def check_request(
 
 def is_conversation(request: object) -> TypeGuard[Conversation]:
     """Whether a request is a list of messages."""
-    return isinstance(request, Sequence) and len(request) > 0 and isinstance(request[0], Mapping)
+    return (
+        isinstance(request, Sequence)
+        and not isinstance(request, str | bytes)
+        and len(request) > 0
+        and is_message(request[0])
+    )
 
 
 def _check_metadata(metadata: object) -> dict[str, float | str]:
@@ -233,17 +245,6 @@ def check_breaker(breaker: CircuitBreaker | None) -> CircuitBreaker | None:
     if breaker is not None and not isinstance(breaker, CircuitBreaker):
         raise InvalidConfigurationError(f"breaker is {breaker!r}; give a CircuitBreaker, or None for none")
     return breaker
-
-
-def check_budgets(budgets: Sequence[Budget]) -> None:
-    """Refuse what is no list of budgets, and two that count the same."""
-    if not isinstance(budgets, Sequence) or not all(isinstance(budget, Budget) for budget in budgets):
-        raise InvalidConfigurationError(f"budgets is {budgets!r}; give a list, [Budget(usd=20.0)]")
-    counted = [(budget.objective, budget.per, budget.tag) for budget in budgets]
-    twice = {each for each in counted if counted.count(each) > 1}
-    if twice:
-        objective, per, tag = twice.pop()
-        raise InvalidConfigurationError(f"two budgets count {objective} per {per} with tag {tag!r}; give one of them")
 
 
 def check_traffic(traffic: Mapping[str, Share], arms: Sequence[str]) -> dict[str, Share]:
@@ -343,13 +344,19 @@ def check_eligible(
 
 
 def check_outcomes(
-    objectives: Mapping[str, Objective], values: Mapping[str, float | None], failed: bool | None
+    objectives: Mapping[str, Objective],
+    values: Mapping[str, float | None],
+    failed: bool | None,
+    failure: Failure | str | None = None,
+    retry_after_seconds: float | None = None,
 ) -> dict[str, float]:
     """The outcomes that are known, in their ranges; raises InvalidFeedbackError for any other."""
-    checked: dict[str, float] = {}
+    checked = _check_failure(failure, retry_after_seconds)
     if failed is not None:
         if not isinstance(failed, bool | np.bool_):
             raise InvalidFeedbackError(f"failed is {failed!r} ({type(failed).__name__}); give True, False or None")
+        if not failed and checked.get("availability") == 0.0:
+            raise InvalidFeedbackError(f"failed is False and failure is {failure!r}; leave out one of them")
         checked["availability"] = 0.0 if failed else 1.0
     for name, value in values.items():
         if name not in objectives:
@@ -360,6 +367,21 @@ def check_outcomes(
         if value is not None:
             checked[name] = objectives[name].check(value)
     return checked
+
+
+def _check_failure(failure: Failure | str | None, retry_after_seconds: float | None) -> dict[str, float]:
+    """Return how the call failed, as outcomes; raise InvalidFeedbackError for an unknown failure."""
+    if failure is None:
+        if retry_after_seconds is not None:
+            raise InvalidFeedbackError("retry_after_seconds is given without a failure; add failure='rate_limit'")
+        return {}
+    if failure not in list(Failure):
+        raise InvalidFeedbackError(f"unknown failure {failure!r:.80}; known failures: {', '.join(Failure)}")
+    seconds = number(retry_after_seconds or 0.0, name="retry_after_seconds", low=0.0, error=InvalidFeedbackError)
+    known = {f"{FAILURE}{Failure(failure)}": seconds}
+    if Failure(failure).blames_arm:
+        known["availability"] = 0.0
+    return known
 
 
 def check_log(

@@ -9,7 +9,6 @@ from collections.abc import Collection, Mapping, Sequence
 from banditroute.beliefs import comparison
 from banditroute.beliefs.base import Belief, Prior
 from banditroute.beliefs.drift import Drift, Reset
-from banditroute.beliefs.relevance import Choices
 from banditroute.core.arm import Arm
 from banditroute.core.arrays import Vector
 from banditroute.core.feature_block import FeatureBlock
@@ -131,7 +130,7 @@ class ArmModels:
         )
         statistics = history.begin(self._arms)
         left = self._drift.discounted(lambda: statistics, memory.states)
-        recorded = _versions_from_bytes(memory.states.get("choices")).get(self._features_version)
+        recorded = _recorded_choices(memory.states.get("choices"), self._features_version)
         return history, self._believe(history, statistics if left is None else left, recorded)
 
     def replace(self, history: StatisticsSources, belief: Belief) -> None:
@@ -175,30 +174,26 @@ class ArmModels:
 
     def _record_choices(self) -> None:
         """Record what the belief has chosen since it was last recorded, for a restart and for other processes."""
-        choices = self.belief.choices
-        if choices is not self._recorded and choices is not None:
+        belief, choices = self.belief, self.belief.choices
+        if choices is not None and choices != self._recorded:
             self._recorded = choices
-            self._put_state("choices", _versions_to_bytes({self._features_version: choices}), _later_choices)
+            outcomes = max((float(belief.counts(name).sum()) for name in belief.objectives), default=0.0)
+            record = {self._features_version: (outcomes, b64encode(choices).decode())}
+            self._put_state("choices", json.dumps(record).encode(), _later_choices)
 
 
-def _versions_to_bytes(versions: Mapping[str, bytes]) -> bytes:
-    """Choices by version of the features, for ``_versions_from_bytes``."""
-    return json.dumps({version: b64encode(choices).decode() for version, choices in versions.items()}).encode()
-
-
-def _versions_from_bytes(blob: bytes | None) -> dict[str, bytes]:
-    """Read what ``_versions_to_bytes`` wrote; empty for None.
+def _recorded_choices(blob: bytes | None, features_version: str) -> bytes | None:
+    """Return what a belief over these features has chosen, as recorded; None: nothing.
 
     Raises
     ------
     IncompatibleStoreError
-        If it is damaged.
+        If the record is damaged.
     """
-    if blob is None:
-        return {}
     try:
-        return {version: b64decode(choices, validate=True) for version, choices in json.loads(blob).items()}
-    except (ValueError, TypeError, AttributeError) as error:
+        record = {} if blob is None else json.loads(blob)
+        return b64decode(record[features_version][1], validate=True) if features_version in record else None
+    except (ValueError, TypeError, LookupError) as error:
         raise IncompatibleStoreError(
             f"the stored state 'choices' is damaged ({error}); restore the database from a backup, or use another "
             "router name"
@@ -206,10 +201,8 @@ def _versions_from_bytes(blob: bytes | None) -> dict[str, bytes]:
 
 
 def _later_choices(earlier: bytes, later: bytes) -> bytes:
-    """Return the choices of both: for each version the one that rests on more, the earlier where they are equal."""
-    versions = _versions_from_bytes(earlier)
-    for version, choices in _versions_from_bytes(later).items():
-        known = versions.get(version)
-        if known is None or Choices.count_of(choices) > Choices.count_of(known):
-            versions[version] = choices
-    return _versions_to_bytes(versions)
+    """Return the choices of both records: for each version of the features, those that rest on more outcomes."""
+    record = json.loads(earlier)
+    for version, choices in json.loads(later).items():
+        record[version] = max(record.get(version, choices), choices, key=lambda each: each[0])
+    return json.dumps(record).encode()

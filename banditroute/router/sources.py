@@ -14,7 +14,7 @@ from banditroute.beliefs.base import BeliefSpec, Observation
 from banditroute.core.arm import Arm
 from banditroute.router import warm_start
 from banditroute.store.base import Event, Fold, StoredState
-from banditroute.store.outcomes import SHARE_OF, measured, reported
+from banditroute.store.outcomes import FAILURE, SHARE_OF, measured, reported
 
 _INHERITED_SHARE = 0.25
 """Of what its predecessor's outcomes count for a successor: they are like it, and not of it."""
@@ -39,6 +39,8 @@ def observations_of(event: Event) -> list[Observation]:
     outcomes = measured(event.values)
     parts = [(outcomes, 1.0)] if outcomes else []
     for name in reported(event.values).keys() - outcomes.keys():
+        if name.startswith(FAILURE):  # teaches nothing
+            continue
         objective, share, count = name.partition(SHARE_OF)
         taught, weight = (objective, 1.0 / int(count)) if share else ("quality", comparison.WEIGHT)
         parts.append(({taught: event.values[name]}, weight))
@@ -63,7 +65,6 @@ class StatisticsSources:
     def __init__(self, *, belief: BeliefSpec, features_version: str, dimension: int, memory: StoredState) -> None:
         self._belief = belief
         self._dimension = dimension
-        self._folded = dict(memory.statistics)
         self._own = dict(memory.statistics)
         self._given: dict[str, bytes] = {}  # what the arms of the belief hold beside their own
         events: dict[str, list[Event]] = {}
@@ -92,10 +93,6 @@ class StatisticsSources:
         """The statistics that a belief over ``arms`` begins with."""
         self._given = self._beside(self._own, arms)
         return self._with(self._own, self._given)
-
-    def folded(self, arms: Sequence[Arm]) -> dict[str, bytes]:
-        """What of them a store has folded, which every process knows alike; the other parts with it."""
-        return self._with(self._folded, self._beside(self._folded, arms))
 
     def _beside(self, own: dict[str, bytes], arms: Sequence[Arm]) -> dict[str, bytes]:
         """What each of ``arms`` is given beside its own."""

@@ -15,7 +15,7 @@ from banditroute.core.preference import Preference
 from banditroute.core.request import Request
 from banditroute.features import TextFeatures
 from banditroute.learners import EpsilonGreedy, Learner, LinUCB, ThompsonSampling
-from banditroute.logs.outcome_table import OutcomeTable
+from banditroute.logs import OutcomeTable
 from banditroute.policies import Mixture, Uniform
 from banditroute.router import Router
 from banditroute.simulate.metrics import Row, references, static_mixture, summarize
@@ -76,7 +76,7 @@ def _replay(
 ) -> dict[str, list[Trace]]:
     traces: dict[str, list[Trace]] = {policy: [] for policy in learners}
     cells = sweep(table, x, learners=learners, preference=PREFER, seeds=range(seeds))
-    for trace in tqdm(cells, total=len(learners) * seeds, desc=what, unit="pass"):
+    for trace in tqdm(cells, total=len(learners) * seeds, desc=what, unit="pass", disable=None):
         traces[trace.policy].append(trace)
     return traces
 

@@ -20,7 +20,7 @@ from banditroute.core.preference import Preference
 from banditroute.errors import InvalidInputError
 from banditroute.features.given import GivenFeatures
 from banditroute.learners import Learner
-from banditroute.logs.outcome_table import OutcomeTable
+from banditroute.logs import OutcomeTable
 from banditroute.objectives.objective import Objective
 from banditroute.objectives.scaling import Scaled
 from banditroute.objectives.utility import PreferenceLike, check_preference

@@ -14,7 +14,7 @@ from banditroute.cli import main
 from banditroute.core.preference import Preference
 from banditroute.errors import InvalidInputError
 from banditroute.evaluate.residency import Demand, demand_of_log, demand_of_table, residency
-from banditroute.logs.outcome_table import OutcomeTable
+from banditroute.logs import OutcomeTable
 from banditroute.policies import Uniform
 
 QUALITY = Preference(quality=1.0)
@@ -178,7 +178,7 @@ class TestCommand:
         path.write_text(row % 0.1 * 50 + row % -1)
         assert "row 51: outcomes is [('cost_usd', -1.0)]" in diagnose(path, status=1)
         output = diagnose(path, "--skip-bad", "--column", "arm=request_id")
-        assert "1 passed over: outcomes" in output
+        assert "1 left out: outcomes" in output
         assert "50 requests, 1 adapters, wanted by: 1 100%" in output
 
     @pytest.mark.parametrize(
@@ -187,9 +187,9 @@ class TestCommand:
             (["--router", "r"], 1, "is in the format long, which names no routers"),
             (["--miss-cost", "-1"], 1, "miss_cost is -1.0"),
             (["--miss-cost", "nan"], 1, "miss_cost is nan"),
-            (["--prefer", "cost_usd=1"], 1, "no adapter is worth more than 0 on average"),
-            (["--prefer", "elegance=1"], 1, "elegance"),
-            (["--prefer", "quality"], 2, "is no preference; give weights of objectives"),
+            (["--preference", "cost_usd=1"], 1, "no adapter is worth more than 0 on average"),
+            (["--preference", "elegance=1"], 1, "elegance"),
+            (["--preference", "quality"], 2, "is no preference; give weights of objectives"),
         ],
     )
     def test_wrong_usage(self, small_log, options, status, message):

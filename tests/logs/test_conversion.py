@@ -8,8 +8,7 @@ from click.testing import CliRunner
 
 from banditroute.cli import main
 from banditroute.errors import InvalidConfigurationError, InvalidInputError
-from banditroute.logs.outcome_table import read_outcomes
-from banditroute.logs.readers import convert, open_log, read_log
+from banditroute.logs import convert, open_log, read_log, read_outcomes
 
 CALL = {"request_id": "r", "spend": 0.1, "startTime": 1.0, "model": "small", "metadata": {"judge": 0.5}}
 WIDE = "sample_id,prompt,a,a|total_cost,b,b|total_cost\nq1,Wé?,1,0.5,0.25,0.5\nq2,Why?,0,0.5,1,0.25\n"
@@ -70,8 +69,8 @@ def test_on_the_command_line(write, tmp_path):
     assert "row 2: outcomes is [('cost_usd', -1" in say(path, out, status=1)
     told = say(path, out, "--skip-bad", "--column", "quality=metadata.judge", "--format", "litellm")
     assert told == (
-        f"1 rows of format litellm written to {out}\n1 passed over: answered from a cache\n1 passed over: outcomes\n"
+        f"1 rows of format litellm written to {out}\n1 left out: answered from a cache\n1 left out: outcomes\n"
     )
     assert read_log(out).outcomes["quality"].tolist() == [0.5]
-    assert "'quality' is not OURS=THEIRS" in say(path, out, "--column", "quality", status=2)
+    assert "'quality' is not NAME=COLUMN" in say(path, out, "--column", "quality", status=2)
     assert "there is no format 'x'" in say(path, out, "--format", "x", status=1)

@@ -9,8 +9,7 @@ from click.testing import CliRunner
 from banditroute import Arm, Preference, Router, SQLStore
 from banditroute.adapters import AdapterCache, AdapterSpec, Capacity, SimulatedBackend, lru
 from banditroute.cli import main
-from banditroute.logs.decision_log import DecisionLog
-from banditroute.logs.readers import read_log
+from banditroute.logs import DecisionLog, read_log
 from banditroute.report.adapter_waits import paging_of_log
 from banditroute.report.write import write
 from banditroute.store.outcomes import PAGING
@@ -150,7 +149,7 @@ class TestCommand:
         return CliRunner().invoke(main, ["report", *map(str, arguments)])
 
     def test_a_table_of_adapters(self, table, tmp_path):
-        options = ("--slots", 1, "--load-seconds", 0.4, "--prefer", "quality=1,latency_seconds=0.1", "--seeds", 2)
+        options = ("--slots", 1, "--load-seconds", 0.4, "--preference", "quality=1,latency_seconds=0.1", "--seeds", 2)
         done = self.report(table, *options, "--out", tmp_path / "out")
         assert done.exit_code == 0, done.output
         sections = json.loads((tmp_path / "out" / "figures.json").read_text())["sections"]
@@ -158,7 +157,7 @@ class TestCommand:
         assert all(row["requests"] == 84 for row in sections["paging"])
         (by_task,) = (row for row in sections["policies"] if row["policy"] == "best arm per task")
         assert 0.0 < by_task["hit_rate"] < 1.0 - 3 / 42  # in the order of the requests, not of the log
-        assert "1 of 3 adapters are kept, by polar" in (tmp_path / "out" / "report.html").read_text()
+        assert "1 of 3 adapters are kept, by controller" in (tmp_path / "out" / "report.html").read_text()
 
     @pytest.mark.parametrize("options", [("--slots", 2), ("--load-seconds", 0.4)])
     def test_slots_and_seconds_go_together(self, table, options):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from banditroute import Objective, Preference, Router, SQLStore
-from banditroute.logs.readers import read_log
+from banditroute.logs import read_log
 from banditroute.report.write import write
 
 

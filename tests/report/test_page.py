@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from banditroute import LinUCB, Preference
-from banditroute.logs.outcome_table import OutcomeTable
+from banditroute.logs import OutcomeTable
 from banditroute.report import Section, Table, page, simulated
 from banditroute.simulate.adapter_slots import AdapterSlots
 from banditroute.simulate.conditions import Conditions

@@ -26,7 +26,7 @@ name = "plain"
 
 [[settings]]
 name = "strike"
-prefer = {quality = 1, cost_usd = 20}
+preference = {quality = 1, cost_usd = 20}
 conditions = {poisson = true, absences = [{arm = "arm0", begin = 0.5}]}
 """
 
@@ -121,7 +121,7 @@ def test_what_was_waited_for_adapters_is_written(given, tmp_path):
     assert "hit rate  paging s" in lines[1]
     free, paged = results(tmp_path)["settings"]
     assert free["conditions"]["paging"] is None
-    assert paged["conditions"]["paging"] == {**paging, "control": "polar"}
+    assert paged["conditions"]["paging"] == {**paging, "control": "controller"}
     for row in paged["rows"]:
         assert row["utility"]["mean"] == pytest.approx(-row["objectives"]["paged_seconds"]["mean"])
         assert 0.0 < row["objectives"]["hit_rate"]["mean"] <= 1.0
@@ -134,7 +134,16 @@ def test_what_was_waited_for_adapters_is_written(given, tmp_path):
 class TestCommand:
     def test_a_log_and_options(self, small_log, tmp_path):
         options = ["--policy", "linucb", "--policy", "thompson(half_life=20)", "--seeds", 2]
-        options += ["--prefer", "quality=1,cost_usd=50", "--prefer", "quality=1", "--out", tmp_path, "--warm", 10]
+        options += [
+            "--preference",
+            "quality=1,cost_usd=50",
+            "--preference",
+            "quality=1",
+            "--out",
+            tmp_path,
+            "--warm",
+            10,
+        ]
         result = invoke(small_log, *options)
         assert result.exit_code == 0, result.output
         assert "thompson(half_life=20)" in result.stdout
@@ -154,7 +163,7 @@ class TestCommand:
         path = tmp_path / "experiment.toml"
         path.write_text(TOML)
         result = invoke(
-            "--config", path, "--policy", "squarecb", "--prefer", "quality=1", "--seeds", 1, "--out", tmp_path
+            "--config", path, "--policy", "squarecb", "--preference", "quality=1", "--seeds", 1, "--out", tmp_path
         )
         assert result.exit_code == 0, result.output
         document = results(tmp_path)
@@ -166,10 +175,9 @@ class TestCommand:
         ("options", "message"),
         [
             (["LOG", "--policy", "magic"], "'magic' names no learner"),
-            (["LOG", "--prefer", "quality"], "'quality' is no preference; give weights of objectives"),
-            (["LOG", "--prefer", "quality=0"], "a preference needs a weight above 0"),
-            (["LOG", "--prefer", "speed=1"], "preference 'speed' is no objective"),
-            (["LOG", "--seeds", 0], "seeds is 0; give at least one"),
+            (["LOG", "--preference", "quality"], "'quality' is no preference; give weights of objectives"),
+            (["LOG", "--preference", "quality=0"], "a preference needs a weight above 0"),
+            (["LOG", "--preference", "speed=1"], "preference 'speed' is no objective"),
             (["LOG", "--executor", "gpu"], "executor is 'gpu'; give 'processes', 'dask'"),
             (["LOG", "--config", "nowhere.toml"], "nowhere.toml cannot be read as TOML"),
             (["nowhere.parquet"], "nowhere.parquet"),
@@ -181,6 +189,11 @@ class TestCommand:
         assert result.stderr.splitlines()[-1].startswith("Error: ")
         assert message in result.stderr
         assert not (tmp_path / "results.json").exists()
+
+    def test_no_seeds_are_wrong_usage(self, small_log, tmp_path):
+        result = invoke(small_log, "--seeds", 0, "--out", tmp_path)
+        assert result.exit_code == 2
+        assert "0 is not in the range x>=1" in result.stderr
 
 
 class TestReading:
@@ -209,7 +222,7 @@ class TestReading:
     def test_a_partial_log(self, path, partial, tmp_path):
         result = invoke(path, *self.OPTIONS, "--skip-bad", "--partial", "--out", tmp_path / "out")
         assert result.exit_code == 0, result.output
-        assert "1 passed over: judge" in result.stdout
+        assert "1 left out: judge" in result.stdout
         (setting,) = results(tmp_path / "out")["settings"]
         had = {row["policy"]: row["utility"]["mean"] for row in setting["rows"]}
         assert had.keys() == {"linucb", "uniform", "always arm1", "best arm per task", "oracle per query"}
@@ -235,7 +248,7 @@ class TestReading:
 
     def test_whole_queries_only(self, path, tmp_path):
         result = invoke(path, *self.OPTIONS, "--skip-bad", "--out", tmp_path / "out")
-        assert "1 passed over: judge\n33 passed over: query that lacks an arm" in result.stdout
+        assert "1 left out: judge\n33 left out: query that lacks an arm" in result.stdout
         assert results(tmp_path / "out")["requests"] == 27
 
     def test_what_is_not_asked_for_is_refused(self, path, tmp_path):
@@ -264,7 +277,7 @@ class TestRefusals:
             ({"warm": 0.5}, "warm is 0.5; give a int"),
             ({"settings": []}, "settings is []; give at least one"),
             ({"settings": ["plain"]}, "is not a table"),
-            ({"settings": [{"preference": {}}]}, "a setting has no preference"),
+            ({"settings": [{"taste": {}}]}, "a setting has no taste"),
             ({"settings": [{"preference": 3}]}, "is not a table"),
             ({"settings": [{"conditions": {"snow": 1}}]}, "conditions are requests_per_second"),
             ({"settings": [{}, {}]}, "two settings have one name"),

@@ -7,7 +7,7 @@ from banditroute.beliefs import Linear, Logistic, PageHinkley
 from banditroute.core.preference import Preference
 from banditroute.errors import InvalidFeedbackError, InvalidRequestError
 from banditroute.learners import EpsilonGreedy, Learner, LinUCB, SquareCB, ThompsonSampling
-from banditroute.logs.outcome_table import OutcomeTable
+from banditroute.logs import OutcomeTable
 from banditroute.objectives import Objective, Scaled
 from banditroute.policies import Adaptive, Mixture, Uniform
 from banditroute.router import Router

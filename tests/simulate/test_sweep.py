@@ -14,7 +14,7 @@ from banditroute.beliefs import Linear, PageHinkley
 from banditroute.core.preference import Preference
 from banditroute.errors import InvalidConfigurationError, MissingDependencyError
 from banditroute.learners import EpsilonGreedy, Learner, LinUCB, ThompsonSampling
-from banditroute.logs.outcome_table import OutcomeTable
+from banditroute.logs import OutcomeTable
 from banditroute.objectives import Objective, Scaled
 from banditroute.policies import Uniform
 from banditroute.simulate import sweep as room
