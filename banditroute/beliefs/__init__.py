@@ -5,13 +5,11 @@ from banditroute.beliefs.drift import PageHinkley, Reset
 from banditroute.beliefs.hybrid import Hybrid
 from banditroute.beliefs.linear import Linear, LinearBelief
 from banditroute.beliefs.logistic import Logistic
-from banditroute.beliefs.settings import BeliefSettings
 from banditroute.beliefs.statistics import ArmStatistics
 
 __all__ = [
     "ArmStatistics",
     "Belief",
-    "BeliefSettings",
     "BeliefSpec",
     "Hybrid",
     "Linear",

@@ -62,7 +62,7 @@ class Hybrid(BeliefSettings):
     shared_precision
         The same for the shared weights. None: a 32nd of the precision of the features, times what is learned.
     noise, noise_strength, half_life_requests, half_life_seconds
-        As in :class:`~banditroute.beliefs.BeliefSettings`.
+        As in :class:`~banditroute.beliefs.settings.BeliefSettings`.
 
     Raises
     ------
@@ -103,6 +103,8 @@ class HybridBelief(LinearBelief):
         self._choices = Choices.from_bytes(beginning.choices, blocks=len(beginning.blocks))
         self._choices_bytes = beginning.choices if self._choices.count else None
         super().__init__(spec=spec, beginning=beginning)
+        # Where the belief forgets, fewer outcomes are left than the last choice rested on.
+        self._outcomes = max(float(self._n.sum(axis=1).max(initial=0.0)), outcomes_due(self._choices.count))
         self._choose_if_due()
 
     @property
@@ -214,7 +216,6 @@ class HybridBelief(LinearBelief):
     def _derive(self) -> None:
         self._shared: dict[int, Vector] = {}  # P^-1 (p, p) by group; derived when needed
         super()._derive()
-        self._outcomes = float(self._n.sum(axis=1).max(initial=0.0))
         known = [self._choices.relevance.get(name) for name in self._objectives]
         self._explored_shares = np.array([0.0 if each is None else each.explored_share(self._blocks) for each in known])
         self._explores_contexts = bool(self._explored_shares.any())

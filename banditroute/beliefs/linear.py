@@ -58,7 +58,7 @@ class Linear(BeliefSettings):
         The same for the bias. Above 0; small, so that an arm's average is learned before what the context adds. None:
         1.
     noise, noise_strength, half_life_requests, half_life_seconds
-        As in :class:`~banditroute.beliefs.BeliefSettings`.
+        As in :class:`~banditroute.beliefs.settings.BeliefSettings`.
 
     Raises
     ------

@@ -55,7 +55,7 @@ class Logistic(Hybrid):
     feature_precision, intercept_precision, shared_precision
         As in :class:`~banditroute.beliefs.Hybrid`.
     noise, noise_strength, half_life_requests, half_life_seconds
-        As in :class:`~banditroute.beliefs.BeliefSettings`.
+        As in :class:`~banditroute.beliefs.settings.BeliefSettings`.
 
     Raises
     ------

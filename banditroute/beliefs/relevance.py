@@ -15,12 +15,14 @@ in the words of :mod:`banditroute.beliefs.hybrid`: the density of a Student dist
 ``_NATS_PER_STEP`` for every step away from 0. The search climbs one exponent after the other; the result is the mean of
 each exponent under its posterior near the top, so it moves smoothly with the outcomes and does not jump to and fro.
 
-A choice is made when 200 outcomes are known, and again at every factor of 1.5. A choice depends on the sums alone, not
+A choice is made when 200 outcomes are known, again at every factor of 1.5 up to 2,278, and then at every doubling: all
+choices together cost about 1 microsecond an outcome in the long run. A choice depends on the sums alone, not
 on the order of the outcomes. Processes share it: see :class:`Choices`.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -36,7 +38,7 @@ MOST_ARMS = 8
 """A choice rests on the arms with the most outcomes, at most so many: its cost does not grow with the arms."""
 
 _FIRST_CHOICE_OUTCOMES = 200
-_GROWTH_BETWEEN_CHOICES = 1.5
+_EARLY_CHOICES = 6  # that follow at a factor of 1.5; later ones at a factor of 2
 _STEP = 4.0  # in precision
 _OWN_EXPONENTS, _SHARED_EXPONENTS = (-12, 4), (-4, 6)
 _NATS_PER_STEP = 3.0
@@ -123,22 +125,29 @@ class Choices(NamedTuple):
         return cls(count, relevance) if same else cls()
 
 
+def outcomes_due(count: int) -> float:
+    """Return how many outcomes the ``count``-th choice needs, a trifle less so that rounding does not delay it.
+
+    Examples
+    --------
+    >>> [round(outcomes_due(count)) for count in range(1, 10)]
+    [200, 300, 450, 675, 1012, 1519, 2278, 4556, 9112]
+    """
+    if count < 1:
+        return 0.0
+    early = min(count - 1, _EARLY_CHOICES)
+    return _FIRST_CHOICE_OUTCOMES * 1.5**early * 2.0 ** (count - 1 - early) * (1.0 - 1e-9)
+
+
 def choices_due(outcomes: float) -> int:
-    """Return how many times so many outcomes are enough for a choice.
+    """Return how many choices so many outcomes are enough for.
 
     Examples
     --------
     >>> [choices_due(outcomes) for outcomes in (199, 200, 299, 300, 450)]
     [0, 1, 1, 2, 3]
     """
-    if outcomes < _FIRST_CHOICE_OUTCOMES:
-        return 0
-    return 1 + int(math.log(outcomes / _FIRST_CHOICE_OUTCOMES) / math.log(_GROWTH_BETWEEN_CHOICES) + 1e-9)
-
-
-def outcomes_due(count: int) -> float:
-    """Return how many outcomes the ``count``-th choice needs, a little less so that rounding does not delay it."""
-    return _FIRST_CHOICE_OUTCOMES * _GROWTH_BETWEEN_CHOICES ** (count - 1) * (1.0 - 1e-9)
+    return next(count for count in itertools.count() if outcomes < outcomes_due(count + 1))
 
 
 class Evidence(NamedTuple):
