@@ -24,12 +24,21 @@ class Lease:
     ----------
     seconds
         How long the adapter was waited for, as recorded with the decision; 0 where it was resident.
+
+    Examples
+    --------
+    >>> from banditroute import Router
+    >>> router = Router(arms=["small", "large"], features=1)
+    >>> lease = router.lease(router.route([0.5], arms=["small"]))
+    >>> with lease as decision:
+    ...     decision.arm, lease.seconds
+    ('small', 0.0)
     """
 
     def __init__(
         self,
-        decision: Decision,
         *,
+        decision: Decision,
         cache: AdapterCache | Fleet | None,
         routing: FallbackRouting,
         feedback: FeedbackService,
@@ -96,6 +105,6 @@ class Lease:
         if self._held is None or residency is None:
             return
         self.seconds = self._held.seconds
-        self._feedback.record_load_seconds(self._decision.id, self.seconds)
+        self._feedback.record_load_seconds(self._decision, self.seconds)
         if residency.server != self._held.server:
             self._decision = replace(self._decision, residency=replace(residency, server=self._held.server))

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from banditroute.adapters import AdapterSpec, Capacity, Fleet, SimulatedBackend, Tier, lru
+from banditroute.core.state import StateSlot
 from banditroute.errors import (
     AdapterIncompatibleError,
     AdapterNotFoundError,
@@ -290,11 +291,13 @@ class TestKept:
     def test_load_times_are_learned_and_stored_for_each_server(self):
         states = {}
         fleet, _, _ = made()
-        fleet.start([A, B], put_state=states.__setitem__)
+        fleet.restore(lambda name: StateSlot(name=name, save=lambda name, blob, merge: states.__setitem__(name, blob)))
+        fleet.start([A, B])
         fleet.hold(A, server="s1").release()
         assert set(states) == {"paging:s1"}
         again, _, _ = made()
-        again.start([A, B], states=states)
+        again.restore(lambda name: StateSlot(name=name, stored=states.get(name)))
+        again.start([A, B])
         assert again._servers["s1"].cache.load_cost(A).n == 1
         assert again._servers["s0"].cache.load_cost(A).n == 0
 
