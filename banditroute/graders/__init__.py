@@ -1,4 +1,4 @@
-"""Signals: what is known of an answer, as ``quality``."""
+"""Graders: each turns an answer into a ``Signal``, a quality in [0, 1] or the reason why it is not known."""
 
 from banditroute.graders.calibration import JudgeCalibration, calibrate_judge
 from banditroute.graders.checks import matches_pattern, matches_schema, unit_tests

@@ -13,6 +13,7 @@ from banditroute.errors import InvalidConfigurationError
 from banditroute.guard.guard import Guard, Mode, check_mode
 from banditroute.limits.constraints import Limits
 from banditroute.limits.traffic import Share, check_shares
+from banditroute.router.changes import Changes
 from banditroute.router.engine import Engine
 from banditroute.router.requests import eligible_arms
 from banditroute.router.settings import check_arms, check_baseline, check_traffic
@@ -28,8 +29,8 @@ class ArmRegistry:
         What the router begins with.
     adapters, guard, limits
         What the arms must agree with.
-    engine, store
-        What follows the changes.
+    engine, store, changes
+        What follows a change: the engine, the record of it, and the observers.
     clock
         Gives Unix time in seconds.
 
@@ -51,6 +52,7 @@ class ArmRegistry:
         limits: Limits | None,
         engine: Engine,
         store: Store,
+        changes: Changes,
         clock: Callable[[], float],
     ) -> None:
         self.arms = arms
@@ -61,6 +63,7 @@ class ArmRegistry:
         self._limits = limits
         self._engine = engine
         self._store = store
+        self._changes = changes
         self._clock = clock
 
     def add(self, arm: Arm | str, traffic: Share | None) -> None:
@@ -104,6 +107,7 @@ class ArmRegistry:
         if self._guard is None:
             raise InvalidConfigurationError("the router has no guard; make it with Router(guard=Guard(baseline=...))")
         self._engine.with_constraints(lambda constraints: constraints.set_guard_mode(mode, self._clock()))
+        self._changes.emit()
         self._store.flush()
 
     def _set_traffic(self, traffic: Mapping[str, Share]) -> None:

@@ -5,18 +5,21 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from banditroute.adapters.penalties import AdapterPenalties
+from banditroute.core.events import EpochBegun
 from banditroute.router.arms import ArmRegistry
+from banditroute.router.changes import Changes
 from banditroute.router.constraints import Constraints
 from banditroute.router.engine import Engine
 from banditroute.router.escalation import Escalation
 from banditroute.router.fallback import FallbackRouting
 from banditroute.router.feedback import FeedbackService
 from banditroute.router.models import ArmModels
+from banditroute.router.observation import Observation
 from banditroute.router.requests import RequestParser
 from banditroute.router.sampling import random_stream
 from banditroute.router.settings import RouterSettings
 from banditroute.router.signal_model import SignalModel
-from banditroute.router.sources import fold_with
+from banditroute.router.sources import fold_settings, fold_with
 from banditroute.router.warm_start import WarmStart
 from banditroute.store.base import StoredState
 from banditroute.store.state_slot import StateSlots
@@ -32,6 +35,7 @@ class Parts(NamedTuple):
     escalation: Escalation
     registry: ArmRegistry
     warm_start: WarmStart
+    observation: Observation
 
 
 def assemble(settings: RouterSettings) -> Parts:
@@ -50,10 +54,12 @@ def assemble(settings: RouterSettings) -> Parts:
         features_version=settings.features.version,
         dimension=settings.features.dimension + 1,
         fold=fold_with(settings.learner.belief),
+        fold_settings=fold_settings(settings.learner.belief),
     )
     try:
         parts = _parts(settings, memory)
-        if parts.engine.with_constraints(lambda constraints: constraints.prepare(settings.clock())):
+        if any(budget.hard for budget in settings.budgets):
+            parts.engine.with_constraints(lambda constraints: constraints.prepare(settings.clock()))
             settings.store.flush()  # the first request finds the first slices of hard budgets
         return parts
     except BaseException:
@@ -101,6 +107,17 @@ def _parts(settings: RouterSettings, memory: StoredState) -> Parts:
         slots=slots,
         rng=rng,
     )
+    observation = Observation(settings.observers)
+    changes = Changes(engine=engine, store=store, observation=observation, clock=clock)
+    if observation.active and not (memory.decisions or memory.statistics):
+        observation.emit(
+            EpochBegun(
+                at=clock(),
+                router=settings.name,
+                features_version=settings.features.version,
+                dimension=settings.features.dimension + 1,
+            )
+        )
     signals = SignalModel(slot=slots["cascade"], rng=rng.spawn(1)[0])
     routing = FallbackRouting(
         engine=engine,
@@ -108,9 +125,18 @@ def _parts(settings: RouterSettings, memory: StoredState) -> Parts:
         store=store,
         fallback=settings.fallback,
         store_prompts=settings.store_prompts,
+        observation=observation,
         clock=clock,
     )
-    feedback = FeedbackService(objectives=settings.objectives, store=store, engine=engine, signals=signals, clock=clock)
+    feedback = FeedbackService(
+        objectives=settings.objectives,
+        store=store,
+        engine=engine,
+        signals=signals,
+        observation=observation,
+        changes=changes,
+        clock=clock,
+    )
     store.subscribe(feedback)
     registry = ArmRegistry(
         arms=settings.arms,
@@ -120,6 +146,7 @@ def _parts(settings: RouterSettings, memory: StoredState) -> Parts:
         limits=settings.limits,
         engine=engine,
         store=store,
+        changes=changes,
         clock=clock,
     )
     return Parts(
@@ -145,4 +172,5 @@ def _parts(settings: RouterSettings, memory: StoredState) -> Parts:
             store=store,
             clock=clock,
         ),
+        observation=observation,
     )

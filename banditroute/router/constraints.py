@@ -60,7 +60,7 @@ class Constraints:
         guard: Guard | None = None,
         utility_range: tuple[float, float] = (0.0, 1.0),
         slots: StateSlots,
-        totals: Mapping[str, SharedTotal],
+        totals: Mapping[str, Sequence[SharedTotal]],
         add_total: Callable[[str, SharedTotal], SharedTotal | None],
     ) -> None:
         self._traffic: Mapping[str, Share] = traffic or {}
@@ -239,6 +239,11 @@ class Constraints:
     def availability(self) -> tuple[Vector, Vector]:
         """Return the expected availability of all arms, and its standard deviation, each ``(K,)``."""
         return self._circuits.availability(self._names)
+
+    @property
+    def open_circuits(self) -> tuple[str, ...]:
+        """Names of the arms that the breaker leaves alone, or tries again by one request."""
+        return self._circuits.open_arms
 
     @property
     def tracked_objectives(self) -> Sequence[str]:

@@ -25,9 +25,11 @@ from banditroute.objectives.scaling import Scaled, Scales
 from banditroute.policies.base import SharedPolicyState, start
 from banditroute.router.candidates import Candidates
 from banditroute.router.constraints import Constraints
+from banditroute.router.figures import Figures
 from banditroute.router.models import ArmModels
 from banditroute.router.requests import Ask
 from banditroute.router.sampling import sample_arm
+from banditroute.router.status import Status
 from banditroute.store.base import OutcomeEvent, Recorded, StoredDecision, StoredState
 from banditroute.store.outcomes import failure_of, measured
 from banditroute.store.state_slot import StateSlots
@@ -90,6 +92,7 @@ class Engine:
         self._load_shared_policy(memory.states)
         for event in memory.pending:
             self._policy.learn(event.arm, event.x, measured(event.values))
+        self._figures = Figures()
         self._learned = memory.feedback
         self._decided = memory.decisions
 
@@ -124,6 +127,7 @@ class Engine:
             if mixed is not None:
                 weights = self._signed_weights(ask.preference)
                 self._constraints.await_evidence(id, chosen, mixed, candidates, weights, costs)
+            self._figures.add_decision(arm, ask.now)
         reason = candidates.reason(arm, shaped)
         return self._decision(ask, candidates, id, ordinal, chosen, pmf, propensity, reason, reserved)
 
@@ -135,12 +139,13 @@ class Engine:
             arm = self._constraints.affordable_fallback(ask.request, candidates.arms, arm, ask.now)
         chosen = candidates.arms.index(arm)
         pmf = np.array([float(k == chosen) for k in range(len(candidates.arms))])
-        id = _new_id(ask.now)
+        arm, id = candidates.arms[chosen], _new_id(ask.now)
         reserved: Mapping[str, tuple[float, ...]] = {}
         with self._lock:
             ordinal = self._next_ordinal()
+            self._figures.add_decision(arm, ask.now)
             with suppress(Exception):  # what fails may be the constraints themselves
-                costs = self.models.token_costs(candidates.arms[chosen], self.models.token_count(ask.request))
+                costs = self.models.token_costs(arm, self.models.token_count(ask.request))
                 reserved = self._constraints.reserve(id, chosen, candidates.arms, pmf, ask.request, ask.now, costs)
         return self._decision(ask, candidates, id, ordinal, chosen, pmf, 1.0, f"fallback: {trouble}", reserved)
 
@@ -239,6 +244,7 @@ class Engine:
         """Let the constraints see new outcomes of a decision, which are learned already."""
         with self._lock:
             self._constraints.observe_outcome(recorded)
+            self._figures.add_outcomes(recorded.event.arm, recorded.event.values, recorded.received_at)
 
     def _review(self, seen: Seen) -> tuple[Vector, Vector]:
         """Return the present utility of every arm at an earlier request, and its standard deviation."""
@@ -272,6 +278,23 @@ class Engine:
             tokens, availability = self.models.token_count(request), self._constraints.availability
             candidates = self.models.review(x, served.preference, tokens=tokens, availability=availability)
             return quality, dict(zip(candidates.arms, candidates.utilities.tolist(), strict=True))
+
+    def status(self, now: float, *, router: str, fallbacks: int, trouble: str | None, unobserved: int) -> Status:
+        """Return the figures of this process; what the engine does not know itself is given."""
+        with self._lock:
+            return Status(
+                at=now,
+                router=router,
+                decisions=self._figures.decisions,
+                learned=self._learned,
+                fallbacks=fallbacks,
+                trouble=trouble,
+                arms=self._figures.of_arms(self.models.names, self._constraints.open_circuits, now),
+                budgets=self._constraints.budget_statuses(now),
+                rollout=self._constraints.rollout(),
+                resets=self.models.resets,
+                unobserved=unobserved,
+            )
 
     @property
     def learned(self) -> int:

@@ -10,11 +10,13 @@ import numpy as np
 
 from banditroute.core.arrays import Vector
 from banditroute.core.decision import Decision
+from banditroute.core.events import FellBack
 from banditroute.core.request import Request
 from banditroute.core.validation import bounded
 from banditroute.errors import BanditRouteError, InvalidRequestError
 from banditroute.features.base import Featurizer
 from banditroute.router.engine import Engine
+from banditroute.router.observation import Observation
 from banditroute.router.requests import Ask, Terms
 from banditroute.router.sampling import CannotChooseError
 from banditroute.store.base import Store
@@ -37,6 +39,8 @@ class FallbackRouting:
         Name of the arm to use when the policy cannot choose.
     store_prompts
         Whether prompts are recorded with the decisions.
+    observation
+        Takes every decision and fallback.
     clock
         Gives Unix time in seconds.
 
@@ -44,6 +48,8 @@ class FallbackRouting:
     ----------
     fallback_count
         Number of decisions that fell back.
+    trouble
+        Why the latest decision fell back; None if it did not.
     """
 
     def __init__(
@@ -54,6 +60,7 @@ class FallbackRouting:
         store: Store,
         fallback: str,
         store_prompts: bool,
+        observation: Observation,
         clock: Callable[[], float],
     ) -> None:
         self.fallback_count = 0
@@ -63,8 +70,9 @@ class FallbackRouting:
         self._store = store
         self._fallback = fallback
         self._store_prompts = store_prompts
+        self._observation = observation
         self._clock = clock
-        self._last_trouble: str | None = None
+        self.trouble: str | None = None
 
     def decide(self, request: Request, terms: Terms, features: Vector | None = None) -> Decision:
         """Return the recorded decision for a checked request.
@@ -89,18 +97,16 @@ class FallbackRouting:
                 raise CannotChooseError(self._store.trouble)
             decision = self._engine.decide(Ask(request, x, preference, terms.eligible, terms.limits, now))
             self._store.add_decision(decision, prompt)
-            self._last_trouble = None
+            self.trouble = None
+            self._observation.emit(decision)
             return decision
         except InvalidRequestError:  # a caller's mistake that only the featurizer can see
             raise
         except Exception as error:  # learned or stored trouble must not stop the traffic
+            failure = error
             trouble = str(error) if isinstance(error, BanditRouteError) else f"{type(error).__name__}: {error}"
-            self._note(trouble, error)
-            ask = Ask(request, x, preference, terms.eligible, terms.limits, now)
-            decision = self._engine.fall_back(ask, arm=self._fallback, trouble=trouble)
-        with suppress(Exception):  # a store that breaks its word has given the trouble, or will with the next request
-            self._store.add_decision(decision, prompt)
-        return decision
+        ask = Ask(request, x, preference, terms.eligible, terms.limits, now)
+        return self._fall_back(ask, self._fallback, trouble, failure, prompt)
 
     def decide_many(self, requests: Sequence[Request], terms: Terms) -> list[Decision]:
         """Return the recorded decisions for many checked requests, whose texts are featurized in one batch."""
@@ -130,15 +136,11 @@ class FallbackRouting:
         if arm is None:
             raise error
         trouble = f"adapters: {decision.arm!r} cannot be loaded ({error})"
-        self._note(trouble, error)
         request = Request(
             features=np.zeros(0), session=decision.session, tags=decision.tags, input_tokens=decision.input_tokens
         )
         ask = Ask(request, decision.x, decision.preference, decision.arms, None, self._clock())
-        instead = self._engine.fall_back(ask, arm=arm, trouble=trouble)
-        with suppress(Exception):
-            self._store.add_decision(instead)
-        return instead
+        return self._fall_back(ask, arm, trouble, error, None)
 
     def _context(self, request: Request, features: Vector | None) -> Vector:
         """Return the context ``(d,)`` of a request."""
@@ -151,10 +153,16 @@ class FallbackRouting:
             raise CannotChooseError(f"{type(self._features).__name__} gave features that are not finite")
         return x
 
-    def _note(self, trouble: str, error: Exception) -> None:
-        """Count a fallback; write one line to the log per trouble, not per request."""
+    def _fall_back(self, ask: Ask, arm: str, trouble: str, error: Exception, prompt: str | None) -> Decision:
+        """Return a recorded decision for ``arm``; count it, and write one line to the log per trouble."""
         self.fallback_count += 1
-        if trouble != self._last_trouble:
-            self._last_trouble = trouble
+        if trouble != self.trouble:
+            self.trouble = trouble
             surprise = None if isinstance(error, BanditRouteError) else error
             _log.warning("routing falls back to arm %r: %s", self._fallback, trouble, exc_info=surprise)
+        decision = self._engine.fall_back(ask, arm=arm, trouble=trouble)
+        with suppress(Exception):  # a store that breaks its word has given the trouble, or will with the next request
+            self._store.add_decision(decision, prompt)
+        self._observation.emit(decision)
+        self._observation.emit(FellBack(at=ask.now, decision_id=decision.id, arm=decision.arm, trouble=trouble))
+        return decision

@@ -9,13 +9,16 @@ from contextlib import suppress
 import numpy as np
 
 from banditroute.core.decision import Decision
+from banditroute.core.events import AdapterLoaded, FeedbackRecorded
 from banditroute.core.failure import Failure
 from banditroute.core.feedback import Feedback
 from banditroute.core.shared_total import SharedTotal
-from banditroute.core.validation import label, number, shown
+from banditroute.core.validation import label, non_negative, shown
 from banditroute.errors import BanditRouteError, InvalidFeedbackError, UnknownDecisionError
 from banditroute.objectives.objective import STANDARD_OBJECTIVES, Objective
+from banditroute.router.changes import Changes
 from banditroute.router.engine import Engine
+from banditroute.router.observation import Observation
 from banditroute.router.signal_model import SignalModel
 from banditroute.store.base import Recorded, Store, StoredState, Ticket
 from banditroute.store.outcomes import FAILURE, PAGING, PASSED_OVER_FOR, PREFERRED_TO, SHARE_OF
@@ -39,6 +42,8 @@ class FeedbackService:
         Records the reports.
     engine, signals
         Learn from what was recorded.
+    observation, changes
+        Take what was recorded, and what changed by it.
     clock
         Gives Unix time in seconds.
     """
@@ -50,12 +55,16 @@ class FeedbackService:
         store: Store,
         engine: Engine,
         signals: SignalModel,
+        observation: Observation,
+        changes: Changes,
         clock: Callable[[], float],
     ) -> None:
         self._objectives = objectives
         self._store = store
         self._engine = engine
         self._signals = signals
+        self._observation = observation
+        self._changes = changes
         self._clock = clock
 
     def report(
@@ -69,15 +78,13 @@ class FeedbackService:
         source: str | None = None,
     ) -> Ticket:
         """Record outcomes of one decision."""
-        checked = check_failure(failure, retry_after_seconds) | check_outcomes(self._objectives, values, failed)
-        if failed is False and failure is not None and Failure(failure).blames_arm:
-            raise InvalidFeedbackError(f"failed is False and failure is {shown(failure)}; leave out one of them")
+        checked = check_outcomes(self._objectives, values, failed, failure, retry_after_seconds)
         return self._record(check_id(decision_id), checked, source)
 
     def report_session(self, session: str, values: Mapping[str, float | None], *, source: str | None) -> list[Ticket]:
         """Record one outcome of all decisions of a session, each of which gets an equal share."""
         label(session, name="session", error=InvalidFeedbackError)
-        checked = check_outcomes(self._objectives, values, None)
+        checked = check_outcomes(self._objectives, values)
         of_calls = [name for name in checked if name != "quality" and name in _STANDARD]
         if of_calls or not checked:
             raise InvalidFeedbackError(
@@ -115,11 +122,22 @@ class FeedbackService:
         with suppress(BanditRouteError):  # the store may be down as well
             self.report(decision.id, {}, failed=True).result()
 
-    def record_load_seconds(self, decision_id: str, seconds: float) -> None:
+    def record_load_seconds(self, decision: Decision, seconds: float) -> None:
         """Record how long the adapter of a decision was waited for; the request is served, recorded or not."""
         try:
-            waited = Feedback(decision_id=decision_id, values={PAGING: seconds}, received_at=self._clock())
+            waited = Feedback(decision_id=decision.id, values={PAGING: seconds}, received_at=self._clock())
             self._store.add_feedback(waited)
+            if seconds > 0.0 and decision.residency is not None:
+                adapter = decision.residency.adapter.name
+                self._observation.emit(
+                    AdapterLoaded(
+                        at=waited.received_at,
+                        decision_id=decision.id,
+                        arm=decision.arm,
+                        adapter=adapter,
+                        seconds=seconds,
+                    )
+                )
         except Exception:
             _log.warning("the time that an adapter was waited for cannot be recorded", exc_info=True)
 
@@ -129,6 +147,9 @@ class FeedbackService:
         self._engine.observe_outcome(recorded)
         if "quality" in recorded.event.values:
             self._signals.learn(recorded.decision_id, recorded.event.values["quality"])
+        if self._observation.active:
+            self._observation.emit(_as_seen(recorded))
+            self._changes.emit()
 
     def on_total(self, budget: str, total: SharedTotal, added: SharedTotal) -> None:
         """Use the total of a budget over all processes; it includes what this process ``added``."""
@@ -137,12 +158,25 @@ class FeedbackService:
     def on_changed(self, state: StoredState) -> None:
         """Rebuild the models, as another process added to the stored state or some of it was folded."""
         self._engine.rebuild(state)
+        self._changes.emit()
 
     def _record(self, decision_id: str, values: Mapping[str, float], source: str | None) -> Ticket:
         if source is not None:
             label(source, name="source", error=InvalidFeedbackError)
         report = Feedback(decision_id=decision_id, values=values, received_at=self._clock(), source=source)
         return self._store.add_feedback(report)
+
+
+def _as_seen(recorded: Recorded) -> FeedbackRecorded:
+    """Return recorded feedback as observers see it."""
+    event = recorded.event
+    return FeedbackRecorded(
+        decision_id=recorded.decision_id,
+        arm=event.arm,
+        values=event.values,
+        received_at=recorded.received_at,
+        decided_at=event.decided_at,
+    )
 
 
 def check_id(decision_id: object) -> str:
@@ -154,27 +188,12 @@ def check_id(decision_id: object) -> str:
     return decision_id
 
 
-def check_failure(failure: Failure | str | None, retry_after_seconds: float | None) -> dict[str, float]:
-    """Return how the call failed, as outcomes.
-
-    Raises
-    ------
-    InvalidFeedbackError
-        If the failure is unknown, or seconds are given without one.
-    """
-    if failure is None:
-        if retry_after_seconds is not None:
-            raise InvalidFeedbackError("retry_after_seconds is given without a failure; add failure='rate_limit'")
-        return {}
-    if failure not in list(Failure):
-        raise InvalidFeedbackError(f"unknown failure {shown(failure)}; known failures: {', '.join(Failure)}")
-    seconds = number(retry_after_seconds or 0.0, name="retry_after_seconds", low=0.0, error=InvalidFeedbackError)
-    known = {f"{FAILURE}{Failure(failure)}": seconds}
-    return known | {"availability": 0.0} if Failure(failure).blames_arm else known
-
-
 def check_outcomes(
-    objectives: Mapping[str, Objective], values: Mapping[str, float | None], failed: bool | None
+    objectives: Mapping[str, Objective],
+    values: Mapping[str, float | None],
+    failed: bool | None = None,
+    failure: Failure | str | None = None,
+    retry_after_seconds: float | None = None,
 ) -> dict[str, float]:
     """Return the outcomes that are known.
 
@@ -183,10 +202,12 @@ def check_outcomes(
     InvalidFeedbackError
         If an objective is unknown, or a value is out of its range.
     """
-    checked: dict[str, float] = {}
+    checked = _check_failure(failure, retry_after_seconds)
     if failed is not None:
         if not isinstance(failed, bool | np.bool_):
             raise InvalidFeedbackError(f"failed is {shown(failed)} ({type(failed).__name__}); give True, False or None")
+        if not failed and checked.get("availability") == 0.0:
+            raise InvalidFeedbackError(f"failed is False and failure is {failure!r}; leave out one of them")
         checked["availability"] = 0.0 if failed else 1.0
     for name, value in values.items():
         if name not in objectives:
@@ -197,3 +218,18 @@ def check_outcomes(
         if value is not None:
             checked[name] = objectives[name].check(value)
     return checked
+
+
+def _check_failure(failure: Failure | str | None, retry_after_seconds: float | None) -> dict[str, float]:
+    """Return how the call failed, as outcomes; raise InvalidFeedbackError for an unknown failure."""
+    if failure is None:
+        if retry_after_seconds is not None:
+            raise InvalidFeedbackError("retry_after_seconds is given without a failure; add failure='rate_limit'")
+        return {}
+    if failure not in list(Failure):
+        raise InvalidFeedbackError(f"unknown failure {shown(failure)}; known failures: {', '.join(Failure)}")
+    seconds = non_negative(retry_after_seconds or 0.0, name="retry_after_seconds", error=InvalidFeedbackError)
+    known = {f"{FAILURE}{Failure(failure)}": seconds}
+    if Failure(failure).blames_arm:
+        known["availability"] = 0.0
+    return known

@@ -24,12 +24,21 @@ class Lease:
     ----------
     seconds
         How long the adapter was waited for, as recorded with the decision; 0 where it was resident.
+
+    Examples
+    --------
+    >>> from banditroute import Router
+    >>> router = Router(arms=["small", "large"], features=1)
+    >>> lease = router.lease(router.route([0.5], arms=["small"]))
+    >>> with lease as decision:
+    ...     decision.arm, lease.seconds
+    ('small', 0.0)
     """
 
     def __init__(
         self,
-        decision: Decision,
         *,
+        decision: Decision,
         cache: AdapterCache | Fleet | None,
         routing: FallbackRouting,
         feedback: FeedbackService,
@@ -62,11 +71,6 @@ class Lease:
                     self._held = await self._cache.ahold(self._adapter, server=self._server)
             self._serve()
         return self._decision
-
-    def doubt(self) -> None:
-        """Report that the server does not know the adapter, as after a restart: its next use loads it again."""
-        if self._held is not None:
-            self._held.doubt()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -101,6 +105,6 @@ class Lease:
         if self._held is None or residency is None:
             return
         self.seconds = self._held.seconds
-        self._feedback.record_load_seconds(self._decision.id, self.seconds)
+        self._feedback.record_load_seconds(self._decision, self.seconds)
         if residency.server != self._held.server:
             self._decision = replace(self._decision, residency=replace(residency, server=self._held.server))

@@ -12,13 +12,14 @@ from typing import Self, Unpack
 import numpy as np
 
 from banditroute.adapters.cache import AdapterCache
-from banditroute.beliefs.drift import Reset
-from banditroute.budgets.budget import Budget, BudgetStatus
+from banditroute.adapters.fleet import Fleet
+from banditroute.budgets.budget import Budget
 from banditroute.core.arm import Arm
 from banditroute.core.decision import Decision
+from banditroute.core.events import Observer
 from banditroute.core.failure import Failure
 from banditroute.features.base import Featurizer
-from banditroute.guard.guard import Guard, Mode, Rollout
+from banditroute.guard.guard import Guard, Mode
 from banditroute.learners import Learner
 from banditroute.limits.breaker import CircuitBreaker
 from banditroute.limits.constraints import Limits
@@ -29,6 +30,7 @@ from banditroute.router.assembly import assemble
 from banditroute.router.lease import Lease
 from banditroute.router.requests import RequestLike, RouteOptions
 from banditroute.router.settings import Clock, RouterSettings
+from banditroute.router.status import Status, trouble_of
 from banditroute.router.warm_start import LogRow
 from banditroute.store.base import Store, Ticket
 
@@ -60,8 +62,8 @@ class Router:
     budgets
         What may be spent, by all processes that share the store together.
     adapters
-        The cache that holds the arms' adapters. With it, adapters never tried are expected to be perfect, and each
-        is believed by itself.
+        The cache or the fleet that holds the arms' adapters. With it, adapters never tried are expected to be perfect,
+        and each is believed by itself.
     switching
         The loss when a session goes on with another arm than its last, by objective: ``{"latency_seconds": 0.8}``.
     traffic
@@ -76,6 +78,9 @@ class Router:
         Tells routers in one database apart.
     store_prompts
         Whether prompts are recorded with the decisions.
+    observers
+        Objects that see every decision, all feedback, and events such as an opened circuit, on a thread of their own.
+        They cannot slow down or stop the router. See ``banditroute.observe``.
     seed
         A seed of the choices, or a generator.
     clock
@@ -111,7 +116,7 @@ class Router:
         limits: Limits | None = None,
         breaker: CircuitBreaker | None = CircuitBreaker(),  # noqa: B008
         budgets: Sequence[Budget] = (),
-        adapters: AdapterCache | None = None,
+        adapters: AdapterCache | Fleet | None = None,
         switching: Mapping[str, float] | None = None,
         traffic: Mapping[str, Share] | None = None,
         guard: Guard | None = None,
@@ -119,6 +124,7 @@ class Router:
         fallback: str | None = None,
         name: str = "default",
         store_prompts: bool = False,
+        observers: Sequence[Observer] = (),
         seed: int | np.random.Generator | None = None,
         clock: Clock = time.time,
     ) -> None:
@@ -139,6 +145,7 @@ class Router:
             fallback=fallback,
             name=name,
             store_prompts=store_prompts,
+            observers=observers,
             seed=seed,
             clock=clock,
         )
@@ -146,7 +153,7 @@ class Router:
         parts = assemble(self._settings)
         self._engine, self._routing, self._feedback = parts.engine, parts.routing, parts.feedback
         self._escalation, self._registry, self._warm_start = parts.escalation, parts.registry, parts.warm_start
-        self._requests = parts.requests
+        self._requests, self._observation = parts.requests, parts.observation
 
     @property
     def features(self) -> Featurizer:
@@ -257,7 +264,7 @@ class Router:
         ...     decision.arm
         'small'
         """
-        return Lease(decision, cache=self._settings.adapters, routing=self._routing, feedback=self._feedback)
+        return Lease(decision=decision, cache=self._settings.adapters, routing=self._routing, feedback=self._feedback)
 
     def escalate(self, decision_id: str, *, signal: float) -> Decision | None:
         """Choose another arm if the first answer is not good enough; return None if it is.
@@ -392,16 +399,15 @@ class Router:
 
         A cancelled wait does not take the report back.
         """
-        await _written(
-            self._feedback.report(
-                decision_id,
-                outcomes,
-                failed=failed,
-                failure=failure,
-                retry_after_seconds=retry_after_seconds,
-                source=source,
-            )
+        ticket = self._feedback.report(
+            decision_id,
+            outcomes,
+            failed=failed,
+            failure=failure,
+            retry_after_seconds=retry_after_seconds,
+            source=source,
         )
+        await _written(ticket)
 
     def session_feedback(
         self,
@@ -594,39 +600,38 @@ class Router:
 
     # Looking and closing.
 
-    @property
-    def fallbacks(self) -> int:
-        """How many decisions fell back since this router was made."""
-        return self._routing.fallback_count
+    def status(self) -> Status:
+        """Return what the router is doing: figures of every arm, fallbacks, circuits, budgets, rollout and queue.
 
-    @property
-    def learned(self) -> int:
-        """On how many decisions with feedback the beliefs rest, those of earlier processes included."""
-        return self._engine.learned
+        It is about this process, and what it has learned from others. It reads no database; for the figures of all
+        processes see ``banditroute.admin.inspect``.
 
-    @property
-    def resets(self) -> tuple[Reset, ...]:
-        """What was found to have changed, each with when and how often, oldest first; see ``Learner(drift=...)``."""
-        return self._engine.resets
-
-    @property
-    def budgets(self) -> tuple[BudgetStatus, ...]:
-        """How each budget stands: spend, pace and shadow price."""
-        return self._engine.with_constraints(lambda constraints: constraints.budget_statuses(self._settings.clock()))
-
-    @property
-    def rollout(self) -> Rollout | None:
-        """How far the guard lets the learner decide, and on what evidence; None without a guard."""
-        return self._engine.with_constraints(lambda constraints: constraints.rollout())
+        Examples
+        --------
+        >>> router = Router(arms=["small", "large"], features=1, seed=0)
+        >>> decision = router.route([0.5], arms=["small"])
+        >>> print(router.status())
+        router default: 1 decisions, 0 learned, 0 fallbacks
+        small  100.0%
+        large    0.0%
+        """
+        return self._engine.status(
+            self._settings.clock(),
+            router=self._settings.name,
+            fallbacks=self._routing.fallback_count,
+            trouble=trouble_of(self._store) or self._routing.trouble,
+            unobserved=self._observation.dropped,
+        )
 
     def flush(self) -> None:
         """Return when every decision so far is recorded."""
         self._store.flush()
 
     def close(self) -> None:
-        """Write all that is left and release the store; closing twice is harmless."""
+        """Write all that is left, let observers see it, and release the store; closing twice is harmless."""
         self._engine.with_constraints(lambda constraints: constraints.close())
         self._store.close()
+        self._observation.close()
 
     def __enter__(self) -> Self:
         return self

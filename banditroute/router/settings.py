@@ -15,6 +15,7 @@ from banditroute.adapters.fleet import Fleet
 from banditroute.beliefs.linear import Linear
 from banditroute.budgets.budget import Budget, check_budgets
 from banditroute.core.arm import Arm
+from banditroute.core.events import Observer
 from banditroute.core.preference import Preference
 from banditroute.core.validation import label, number, shown, whole
 from banditroute.errors import InvalidConfigurationError
@@ -63,6 +64,7 @@ class RouterSettings:
     fallback: str
     name: str
     store_prompts: bool
+    observers: Sequence[Observer]
     seed: int | np.random.Generator | None
     clock: Clock
 
@@ -86,6 +88,7 @@ class RouterSettings:
         fallback: str | None = None,
         name: str = "default",
         store_prompts: bool = False,
+        observers: Sequence[Observer] = (),
         seed: int | np.random.Generator | None = None,
         clock: Clock = time.time,
     ) -> RouterSettings:
@@ -136,6 +139,7 @@ class RouterSettings:
             fallback=names[0] if fallback is None else fallback,
             name=name,
             store_prompts=store_prompts,
+            observers=_checked_observers(observers),
             seed=seed,
             clock=clock,
         )
@@ -289,3 +293,16 @@ def _checked_store(store: Store | None) -> Store:
     if not isinstance(store, Store):
         raise InvalidConfigurationError(f"store is {shown(store)}; give a store such as MemoryStore() or SQLStore(...)")
     return store
+
+
+def _checked_observers(observers: Sequence[Observer]) -> tuple[Observer, ...]:
+    """Return the observers of a router; raise InvalidConfigurationError if one lacks a method."""
+    if isinstance(observers, str) or not isinstance(observers, Sequence):
+        raise InvalidConfigurationError(f"observers is {shown(observers)}; give a list, [LoggingObserver()]")
+    for observer in observers:
+        if isinstance(observer, type) or not isinstance(observer, Observer):
+            raise InvalidConfigurationError(
+                f"observer {shown(observer)} is a {type(observer).__name__}; give an object with the methods "
+                "on_decision, on_feedback and on_event"
+            )
+    return tuple(observers)

@@ -140,7 +140,8 @@ class StoredState:
     states
         Name -> blob, as given to ``save_state`` by routers of this name, whatever their features.
     totals
-        Budget -> the sum of all that was given to ``add_total`` by routers of this name.
+        Budget -> the sums of all that was given to ``add_total`` by routers of this name, one for each period, the
+        latest first.
     """
 
     statistics: Mapping[str, bytes]
@@ -148,7 +149,7 @@ class StoredState:
     decisions: int
     feedback: int
     states: Mapping[str, bytes] = field(default_factory=dict)
-    totals: Mapping[str, SharedTotal] = field(default_factory=dict)
+    totals: Mapping[str, Sequence[SharedTotal]] = field(default_factory=dict)
 
 
 class Subscriber(Protocol):
@@ -196,6 +197,8 @@ class Store(Protocol):
     - **``add_decision``, ``save_state`` and ``add_total`` never wait for a disk and never raise**; ``trouble`` says
       what keeps the store from recording.
     - **No call into the router is made under a lock of the store.** So a router may call the store while it learns.
+    - **Nothing waits without end.** A caller hears within a limit that the outcome is unknown.
+    - **A forked process may go on.** It finds no lock taken, and records with means of its own.
     - **Epochs are kept apart.** What was learned by another router, in other features or in another dimension is
       neither returned nor changed.
     - **Any text is only text.** Names and ids with quotes, NUL, surrogates or SQL in them do no harm.
@@ -208,7 +211,14 @@ class Store(Protocol):
         """What keeps the store from recording just now, in words; None while all is well."""
 
     def open(
-        self, *, router: str, arms: Sequence[Arm], features_version: str, dimension: int, fold: Fold
+        self,
+        *,
+        router: str,
+        arms: Sequence[Arm],
+        features_version: str,
+        dimension: int,
+        fold: Fold,
+        fold_settings: str = "",
     ) -> StoredState:
         """Begin to serve a router, and return what is remembered of it.
 
@@ -226,13 +236,16 @@ class Store(Protocol):
             d, the length of the context with its bias.
         fold
             Adds events to an arm's blob. The store decides when to call it.
+        fold_settings
+            JSON of what the fold depends on, such as half-lives. A store on disk records it, so that the log can be
+            folded in the same way by others. Empty: not known.
 
         Raises
         ------
         StoreError
             If the store cannot be opened, or serves a router already.
         IncompatibleStoreError
-            If what is stored is corrupt, another application's, or of a newer version.
+            If what is stored is corrupt, another application's, of a newer version, or folded with other settings.
         """
 
     def subscribe(self, subscriber: Subscriber) -> None:
@@ -300,14 +313,20 @@ class Store(Protocol):
         """
 
     def add_total(self, budget: str, total: SharedTotal) -> SharedTotal | None:
-        """Add to what all processes have counted together for a budget. Return at once.
+        """Add to what all processes have counted together for a budget in ``total.period``. Return at once.
 
-        Where other processes may add to it, return None; ``on_total`` is called when it is recorded. Otherwise return
-        the sum.
+        Where other processes may add to it, return None, and call ``on_total`` when it is recorded; else return the
+        sum.
         """
 
     def flush(self) -> None:
-        """Return when all that was given so far is recorded; raise StoreError if it cannot be."""
+        """Return when all that was given so far is recorded.
 
-    def close(self) -> None:
-        """Flush, fold and release everything. Closing twice is harmless."""
+        Raises
+        ------
+        StoreError
+            If it cannot be recorded, or the database does not answer in time.
+        """
+
+    def close(self, timeout: float = 60.0) -> None:
+        """Flush, fold and release everything, and wait at most ``timeout`` seconds. Closing twice is harmless."""

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import threading
+import weakref
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import TypeAlias
 
 from banditroute.core.arm import Arm
@@ -60,15 +63,16 @@ class MemoryStore:
                 f"MemoryStore(capacity={capacity!r}): give how many decisions to retain, from 1"
             )
         self._capacity = capacity
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal handler may come to it again
         self._router: str | None = None  # the one that is served; None while the store is closed
         self._epoch_id = 0
         self._epochs: dict[_Epoch, int] = {}
         self._subscriber: Subscriber | None = None
         self._decisions: OrderedDict[str, StoredDecision] = OrderedDict()
         self._states: dict[str, dict[str, bytes]] = {}  # by router
-        self._totals: dict[str, dict[str, dict[int, SharedTotal]]] = {}  # by router, name and period
+        self._totals: dict[str, dict[str, dict[int, SharedTotal]]] = {}  # by router, budget and period
         self._outcomes: dict[str, dict[str, float]] = {}  # by decision, in the order of the first part's arrival
+        _stores.add(self)
 
     @property
     def trouble(self) -> str | None:
@@ -76,9 +80,16 @@ class MemoryStore:
         return None if self._router is not None else CLOSED
 
     def open(
-        self, *, router: str, arms: Sequence[Arm], features_version: str, dimension: int, fold: Fold
+        self,
+        *,
+        router: str,
+        arms: Sequence[Arm],
+        features_version: str,
+        dimension: int,
+        fold: Fold,
+        fold_settings: str = "",
     ) -> StoredState:
-        """Begin to serve a router; see :class:`~banditroute.store.base.Store`. ``arms`` and ``fold`` are not used."""
+        """Begin to serve a router; see :class:`~banditroute.store.base.Store`. Nothing is folded."""
         with self._lock:
             if self._router is not None:
                 raise StoreError(
@@ -108,7 +119,10 @@ class MemoryStore:
                 decisions=sum(decision.epoch_id == self._epoch_id for decision in self._decisions.values()),
                 feedback=len(answered),
                 states=dict(self._states.get(router, {})),
-                totals={name: max(kept.values()) for name, kept in self._totals.get(router, {}).items()},
+                totals={
+                    budget: sorted(periods.values(), reverse=True)
+                    for budget, periods in self._totals.get(router, {}).items()
+                },
             )
 
     def subscribe(self, subscriber: Subscriber) -> None:
@@ -166,14 +180,16 @@ class MemoryStore:
         with self._lock:
             if self._router is None:
                 return None
-            totals = self._totals.setdefault(self._router, {}).setdefault(budget, {})
-            totals[total.period] = totals.get(total.period, SharedTotal(period=total.period)) + total
-            return totals[total.period]
+            periods = self._totals.setdefault(self._router, {}).setdefault(budget, {})
+            periods[total.period] = periods.get(total.period, SharedTotal(period=total.period)) + total
+            while len(periods) > _PERIODS:
+                del periods[min(periods)]
+            return periods.get(total.period)
 
     def flush(self) -> None:
         """Return: nothing is ever waiting."""
 
-    def close(self) -> None:
+    def close(self, timeout: float = 60.0) -> None:
         """Stop serving the router; what is retained stays for the next one."""
         with self._lock:
             self._router = self._subscriber = None
@@ -237,6 +253,24 @@ class _Refused:
         """Raise what kept it from being recorded."""
         raise self._error
 
+
+_PERIODS = 50  # of a budget that are kept
+_stores: weakref.WeakSet[MemoryStore] = weakref.WeakSet()
+
+
+def _before_fork() -> None:
+    for store in list(_stores):
+        store._lock.acquire()
+
+
+def _after_fork() -> None:
+    for store in list(_stores):
+        with suppress(RuntimeError):  # it was made while the process was forked
+            store._lock.release()
+
+
+if hasattr(os, "register_at_fork"):  # so that no other thread holds a lock that a child would wait for
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork)
 
 _ACCEPTED = _Accepted()
 _NOTHING: Mapping[str, float] = {}

@@ -5,11 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 
 from banditroute.core.shared_total import SharedTotal
-from banditroute.store.base import Store
+from banditroute.store.base import Store, StoredState
 from banditroute.testing.samples import decision, feedback
 from banditroute.testing.store_suite import HOSTILE_NAMES, StoreSuite
 
 BUDGET_NAMES = ["'; DROP TABLE banditroute_tally; --", "näme 🦙\u202e\n", "x" * 300]
+
+
+def totals_of(state: StoredState) -> dict[str, list[SharedTotal]]:
+    """Return what a store remembers of budgets."""
+    return {budget: list(totals) for budget, totals in state.totals.items()}
 
 
 class StoreStateContract(StoreSuite):
@@ -53,15 +58,15 @@ class StoreStateContract(StoreSuite):
             store.flush()
             store.add_total(name, SharedTotal(requests=2, spent=0.25, balance=0.5))
             store.add_total(name, SharedTotal(spent=-0.125))
-        expected = dict.fromkeys(["cost_usd per request", *BUDGET_NAMES], SharedTotal(0, 3, 0.625, 0.25))
-        assert dict(self.again(store).totals) == expected
+        expected = {name: [SharedTotal(0, 3, 0.625, 0.25)] for name in ("cost_usd per request", *BUDGET_NAMES)}
+        assert totals_of(self.again(store)) == expected
         # It is the router's, whatever its features, and no other's.
-        assert dict(self.again(store, features_version="2").totals) == expected
+        assert totals_of(self.again(store, features_version="2")) == expected
         assert dict(self.again(store, router="another").totals) == {}
         store.add_total("cost_usd per request", SharedTotal(requests=1))  # closed
-        assert dict(self.again(store).totals) == expected
+        assert totals_of(self.again(store)) == expected
 
-    def test_of_what_is_counted_only_the_latest_period_is_kept(self, store: Store) -> None:
+    def test_each_period_has_a_total_of_its_own_whatever_the_order(self, store: Store) -> None:
         self.open(store)
         for flush in (True, False):
             name = f"cost_usd per hour {flush}"
@@ -69,7 +74,8 @@ class StoreStateContract(StoreSuite):
                 store.add_total(name, SharedTotal(period=period, requests=1, spent=spent))
                 if flush:
                     store.flush()
-        assert set(self.again(store).totals.values()) == {SharedTotal(9, 2, 10.0)}
+        expected = [SharedTotal(9, 2, 10.0), SharedTotal(8, 1, 4.0), SharedTotal(7, 1, 1.0)]
+        assert list(totals_of(self.again(store)).values()) == [expected, expected]
 
     def test_feedback_brings_what_was_reserved_and_what_is_known(self, store: Store) -> None:
         reserved = {"cost_usd per request": (0.1 + 0.2, 1e-3, 1e-6), "energy_joules per day": (7.0,)}

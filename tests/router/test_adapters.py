@@ -162,14 +162,14 @@ class TestRecord:
             with router.lease(router.route(X, arms=["law"])):
                 pass
             router.flush()
-            assert router.learned == 0
+            assert router.status().learned == 0
             assert router.route(X).means == pytest.approx(before.means)
             serve(router, arms=["law"])
             with router.lease(before), router.lease(before):  # the first time counts
                 pass
-            assert router.learned == 1
+            assert router.status().learned == 1
         with made(store=SQLStore(url))[0] as router:
-            assert router.learned == 1
+            assert router.status().learned == 1
         (epoch,) = admin.inspect(url)
         assert (epoch.answered, epoch.pending) == (1, 0)
         assert [dict(arm.counts) for arm in epoch.arms] == [{}, {}, {"quality": 1.0}]
@@ -227,7 +227,7 @@ class TestFailure:
             assert decision.arm == "base"  # code would have to be paged in
         assert decision.reason == "fallback: adapters: 'law' cannot be loaded (law is broken)"
         assert decision.propensity == 1.0
-        assert (router.fallbacks, cache.failures) == (1, 1)
+        assert (router.status().fallbacks, cache.failures) == (1, 1)
         router.feedback(decision.id, quality=1.0)
         assert cache.resident == frozenset()
 
@@ -327,7 +327,7 @@ class TestControl:
         cache.keep = lambda adapters: 1 / 0
         for _ in range(40):
             serve(router, arms=["law"])
-        assert router.learned == 41
+        assert router.status().learned == 41
         assert caplog.text.count("which adapters to keep could not be decided") == 2  # once for each epoch
         assert cache.resident == {"law"}
 

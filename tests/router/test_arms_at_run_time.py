@@ -84,7 +84,7 @@ def test_feedback_for_an_arm_that_has_gone_is_recorded_and_counts_when_it_return
     late = router.route(X, arms=["b"])
     router.remove_arm("b")
     router.feedback(late.id, quality=1.0)
-    assert router.learned == 4
+    assert router.status().learned == 4
     router.add_arm("b")
     other.feedback(other.route(X, arms=["b"]).id, quality=1.0)
     assert of(router, "b") == pytest.approx(of(other, "b"), rel=1e-12)
@@ -105,10 +105,10 @@ def test_what_another_process_learns_is_believed_of_the_arms_of_this_one(url, un
     with made(store=SQLStore(url)) as router, made(store=SQLStore(url)) as other:
         router.add_arm("c")
         feed(other, "a", 3)
-        until(lambda: router.learned == 3)
+        until(lambda: router.status().learned == 3)
         assert router.route(X).arms == ("a", "b", "c")
         feed(router, "c", 3)
-        until(lambda: other.learned == 6)
+        until(lambda: other.status().learned == 6)
         other.add_arm("c")
         assert of(other, "c") == pytest.approx(of(router, "c"), rel=1e-12)
 
@@ -252,7 +252,7 @@ def test_traffic_goes_on_while_arms_come_and_go(tmp_path):
             thread.join()
         assert failures == []
         router.add_arm("c")
-        assert router.learned == len(heard) > 0
+        assert router.status().learned == len(heard) > 0
         counts = router._engine.models.belief.counts("quality")
         # What is said of c by the log alone is one more.
         assert counts.tolist() == pytest.approx([heard.count("a"), heard.count("b"), heard.count("c") + 1])

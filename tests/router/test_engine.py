@@ -60,7 +60,7 @@ def make_engine(learner, arms=("a", "b", "c", "d"), seed=0, objectives=()):
             cache=None,
             switching={},
             slot=StateSlot(name="adapters"),
-            load_times_slot=StateSlot(name="paging"),
+            load_time_slots=lambda name: StateSlot(name=name),
         ),
         memory=memory,
         slots=StateSlots(),

@@ -159,17 +159,17 @@ def test_a_further_call_is_charged_to_its_request():
         for _ in range(10):
             decision = router.route([0.5], arms=[arm])
             router.feedback(decision.id, quality=float(arm == "large"), cost_usd=COSTS[arm])
-    (before,) = router.budgets
+    (before,) = router.status().budgets
     first = router.route([0.5], arms=["small", "large"])
     while first.arm == "large":
         router.feedback(first.id, quality=1.0, cost_usd=0.01)
-        (before,) = router.budgets
+        (before,) = router.status().budgets
         first = router.route([0.5])
     second = router.escalate(first.id, signal=0.0)
     assert second is not None
     router.feedback(first.id, cost_usd=0.001)
     router.feedback(second.id, cost_usd=0.01)
-    (after,) = router.budgets
+    (after,) = router.status().budgets
     assert after.requests == before.requests + 1
     assert after.granted == pytest.approx(before.granted + 0.02)
     assert after.spent == pytest.approx(before.spent + 0.011)

@@ -52,16 +52,20 @@ def router(store):
 def expect_refusal(router, store, error, message, call):
     """``call`` is refused with the message, and beliefs, store and randomness stay exactly as they were."""
     before = router.route([0.3, -0.7])
-    dice, given, learned = str(router._engine._rng.bit_generator.state), store.given, router.learned
+    dice, given, learned = str(router._engine._rng.bit_generator.state), store.given, router.status().learned
     with pytest.raises(error, match=message) as caught:
         call()
     assert isinstance(caught.value, BanditRouteError)
-    assert (str(router._engine._rng.bit_generator.state), store.given, router.learned) == (dice, given, learned)
+    assert (str(router._engine._rng.bit_generator.state), store.given, router.status().learned) == (
+        dice,
+        given,
+        learned,
+    )
     after = router.route([0.3, -0.7])
     assert before.objectives == after.objectives
     for name in ("means", "stds", "utilities", "utility_stds", "probabilities"):
         assert np.array_equal(getattr(before, name), getattr(after, name)), name
-    assert router.fallbacks == 0
+    assert router.status().fallbacks == 0
 
 
 FEATURES = [

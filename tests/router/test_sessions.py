@@ -42,7 +42,7 @@ def test_each_decision_is_given_its_part(router):
     serve(router, "other", "small")
     router.session_feedback("chat", quality=1.0)
     assert counts(router) == pytest.approx([1 / 3, 2 / 3])
-    assert router.learned == 3
+    assert router.status().learned == 3
 
 
 def test_a_decision_with_an_outcome_of_its_own_keeps_it(router):

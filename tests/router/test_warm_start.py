@@ -66,7 +66,7 @@ def test_each_row_is_as_good_as_feedback(belief):
     feed(taught, full())
     warm.warm_start(full())
     same(warm, believed(taught))
-    assert warm.learned == 0  # of no decision of its own
+    assert warm.status().learned == 0  # of no decision of its own
 
 
 def test_a_log_of_bandit_feedback_has_one_arm_in_each_row():
@@ -113,17 +113,17 @@ def test_a_restart_begins_with_it(url):
         expected = believed(router)
     with made(store=SQLStore(url)) as again:
         same(again, expected)
-        assert again.learned == 20
+        assert again.status().learned == 20
 
 
 def test_a_second_process_believes_it_when_it_next_hears_of_the_first(url, until):
     with made(store=SQLStore(url)) as router, made(store=SQLStore(url)) as other:
         router.warm_start(full())
         feed(router, full(1, seed=5))
-        until(lambda: other.learned == 2)
+        until(lambda: other.status().learned == 2)
         same(other, believed(router))
         feed(other, full(1, seed=6))  # and keeps it when the first hears of the second
-        until(lambda: router.learned == 4)
+        until(lambda: router.status().learned == 4)
         same(router, believed(other))
 
 

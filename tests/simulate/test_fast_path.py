@@ -18,7 +18,9 @@ from banditroute.simulate.replay import replay
 
 LEARNERS = {
     "linucb": LinUCB(),
-    "linucb, as in the paper": LinUCB(belief=Linear(), context_exploration=1.0),
+    "linucb, linear": LinUCB(belief=Linear(), context_exploration=1.0),
+    "linucb, as in the paper": LinUCB.paper(),
+    "thompson, as in the paper": ThompsonSampling.paper(),
     "linucb, self-normalised": LinUCB(delta=0.1),
     "linucb, without a floor": LinUCB(floor=0.0),
     "thompson": ThompsonSampling(),

@@ -289,7 +289,7 @@ def test_routers_on_one_database_predict_the_same(url: str, until: Until) -> Non
         for each in (one, two):
             made = each.route(rng.normal(size=4))
             each.feedback(made.id, quality=float(rng.random()), cost_usd=float(rng.random()))
-    until(lambda: one.learned == two.learned == reader.learned == 300)
+    until(lambda: one.status().learned == two.learned == reader.status().learned == 300)
     np.testing.assert_allclose(predictions(one), predictions(two), rtol=1e-12, atol=1e-12)
     np.testing.assert_allclose(predictions(one), predictions(reader), rtol=1e-12, atol=1e-12)
     for each in (one, two, reader):

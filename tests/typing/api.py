@@ -18,17 +18,14 @@ from banditroute import (
     Decision,
     EpsilonGreedy,
     Explanation,
-    Feedback,
     Guard,
     Learner,
     LinUCB,
     MemoryStore,
     Objective,
     Preference,
-    Request,
     Rollout,
     Router,
-    SentenceEmbedding,
     Share,
     SQLStore,
     SquareCB,
@@ -37,6 +34,7 @@ from banditroute import (
 )
 from banditroute.adapters import AdapterBackend, AdapterCache, AdapterSpec, Capacity, SimulatedBackend, lru
 from banditroute.beliefs import Linear
+from banditroute.core import Feedback, Request
 from banditroute.core.shared_total import SharedTotal
 from banditroute.core.state import MergeStates
 from banditroute.energy import EnergyMeter, find_counters
@@ -49,6 +47,7 @@ from banditroute.features import (
     Featurizer,
     Metadata,
     SemanticCluster,
+    SentenceEmbedding,
     Standardize,
     StaticEmbedding,
     TaskType,
@@ -115,7 +114,7 @@ def settings() -> None:
         assert_type(router, Router)
         assert_type(router.arms, tuple[Arm, ...])
         assert_type(router.features, Featurizer)
-        assert_type(router.learned, int)
+        assert_type(router.status().learned, int)
         decision = router.route(
             "Write a sonnet.",
             preference={"quality": 1, "helpfulness": 0.2},
@@ -141,7 +140,7 @@ def settings() -> None:
 def steered() -> None:
     guard = Guard(baseline={"small": 0.5, "large": 0.5}, shares=[0.1, 0.9], tolerance=0.01, mode="observe")
     router = Router(arms=["small", "large"], guard=guard, traffic={"small": Share(at_least=0.1)})
-    assert_type(router.rollout, Rollout | None)
+    assert_type(router.status().rollout, Rollout | None)
     router.add_arm("new", traffic=Share(at_most=0.05))
     router.set_traffic({})
     router.set_guard_mode("bypass")

@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Row, case, delete, func, literal, select, update
+from sqlalchemy import Connection, Row, delete, func, literal, select, update
 
 from banditroute.core.shared_total import SharedTotal
 from banditroute.core.state import MergeStates
@@ -19,7 +19,17 @@ from banditroute.errors import IncompatibleStoreError
 from banditroute.store.base import Fold, OutcomeEvent, StoredState
 from banditroute.store.sql.database import insert
 from banditroute.store.sql.log import events_of, outcomes_with_decisions
-from banditroute.store.sql.schema import decision, epoch, feedback, orphan, snapshot, state, statistics, tally
+from banditroute.store.sql.schema import (
+    decision,
+    epoch,
+    feedback,
+    last_group,
+    orphan,
+    snapshot,
+    state,
+    statistics,
+    tally,
+)
 
 SNAPSHOT_FOLDS = 100
 """Every so many folds the statistics are copied, to go back to."""
@@ -31,6 +41,8 @@ PRUNED = 0
 """The version under which the copies hold what was pruned: statistics are these and all that the log holds."""
 
 _MARKED = 500  # rows of one IN (...)
+_PERIODS = 50  # of a budget that are kept at least
+_WRITER_SECONDS = 7 * 86_400.0  # so long what is recorded of a writer is kept
 
 
 class Put(NamedTuple):
@@ -55,21 +67,24 @@ class Standing(NamedTuple):
         How many are pending. Between two changes of the version they only become more.
     orphans
         How many outcomes wait for their decision, in the whole database.
+    random_key
+        The epoch's.
     """
 
     version: int
     outcomes: int
     orphans: int
+    random_key: str | None
 
 
-def standing(connection: Connection, epoch_id: int) -> Standing:
-    """How things stand; cheap enough to ask several times a second."""
+def standing(connection: Connection, epoch_id: int) -> Standing | None:
+    """Return how things stand, None without that epoch; cheap enough to ask several times a second."""
     pending = select(func.count()).where(_is_pending(epoch_id)).scalar_subquery()
     orphans = select(func.count()).select_from(orphan).scalar_subquery()
-    version, outcomes, waiting = connection.execute(
-        select(epoch.c.version, pending, orphans).where(epoch.c.id == epoch_id)
-    ).one()
-    return Standing(version, outcomes, waiting)
+    row = connection.execute(
+        select(epoch.c.version, pending, orphans, epoch.c.random_key).where(epoch.c.id == epoch_id)
+    ).first()
+    return None if row is None else Standing(*row)
 
 
 def remember(connection: Connection, epoch_id: int, *, count: bool) -> StoredState:
@@ -228,29 +243,58 @@ def put_states(connection: Connection, router: str, states: Mapping[str, Put]) -
         )
 
 
-def add_totals(connection: Connection, router: str, totals: Mapping[str, SharedTotal]) -> dict[str, SharedTotal]:
-    """Add to what is counted for budgets, each in its latest period alone; what all of them come to."""
-    for budget, added in sorted(totals.items()):  # sorted: all processes lock the rows in one order
+def add_totals(
+    connection: Connection, router: str, totals: Mapping[tuple[str, int], SharedTotal]
+) -> dict[tuple[str, int], SharedTotal]:
+    """Add to what is counted for budgets in their periods; return what each comes to, all processes together."""
+    sums = {}
+    for (budget, period), added in sorted(totals.items()):  # sorted: all processes lock the rows in one order
         new = insert(connection, tally).values(router=router, budget=budget, **added._asdict())
-        later = new.excluded.period > tally.c.period
-        sums = {
-            name: case((later, new.excluded[name]), else_=tally.c[name] + new.excluded[name])
-            for name in ("requests", "spent", "balance")
-        }
-        connection.execute(
+        columns = [tally.c[name] for name in ("requests", "spent", "balance")]
+        row = connection.execute(
             new.on_conflict_do_update(
-                index_elements=["router", "budget"],
-                set_={"period": new.excluded.period, **sums},
-                where=new.excluded.period >= tally.c.period,
-            )
-        )
-    return totals_of(connection, router) if totals else {}
+                index_elements=["router", "budget", "period"],
+                set_={column.name: column + new.excluded[column.name] for column in columns},
+            ).returning(*columns)
+        ).one()
+        sums[budget, period] = SharedTotal(period, *row)
+        newest = select(tally.c.period).where(tally.c.router == router, tally.c.budget == budget)
+        kept = list(connection.scalars(newest.order_by(tally.c.period.desc()).limit(_PERIODS)))
+        if len(kept) == _PERIODS:
+            old = (tally.c.router == router) & (tally.c.budget == budget) & (tally.c.period < min(kept[-1], period))
+            connection.execute(delete(tally).where(old))
+    return sums
 
 
-def totals_of(connection: Connection, router: str) -> dict[str, SharedTotal]:
-    """What is counted for each budget of a router."""
-    rows = connection.execute(select(tally).where(tally.c.router == router))
-    return {row.budget: SharedTotal(*(getattr(row, name) for name in SharedTotal._fields)) for row in rows}
+def totals_of(connection: Connection, router: str) -> dict[str, tuple[SharedTotal, ...]]:
+    """Return what is counted for each budget of a router, one total for each period, the latest first."""
+    rows = connection.execute(select(tally).where(tally.c.router == router).order_by(tally.c.period.desc()))
+    found: dict[str, tuple[SharedTotal, ...]] = {}
+    for row in rows:
+        total = SharedTotal(*(getattr(row, name) for name in SharedTotal._fields))
+        found[row.budget] = (*found.get(row.budget, ()), total)
+    return found
+
+
+def last_group_of(connection: Connection, writer: str) -> int | None:
+    """Return the number of the last group that a writer has committed."""
+    return connection.scalar(select(last_group.c.number).where(last_group.c.writer == writer))
+
+
+def set_last_group(connection: Connection, writer: str, number: int) -> None:
+    """Record the number of the group that this transaction writes."""
+    new = {"number": number, "written_at": time.time()}
+    connection.execute(
+        insert(connection, last_group)
+        .values(writer=writer, **new)
+        .on_conflict_do_update(index_elements=["writer"], set_=new)
+    )
+
+
+def forget_writers(connection: Connection, writer: str) -> None:
+    """Delete what is recorded of a writer that ends, and of those that ended in another way long ago."""
+    old = last_group.c.written_at < time.time() - _WRITER_SECONDS
+    connection.execute(delete(last_group).where((last_group.c.writer == writer) | old))
 
 
 def _row(blob: bytes) -> dict[str, Any]:

@@ -38,7 +38,7 @@ class Epoch(NamedTuple):
     arms: dict[str, bool]
     statistics: dict[str, bytes]
     states: dict[str, bytes]
-    totals: dict[str, SharedTotal]
+    totals: dict[str, tuple[SharedTotal, ...]]
 
 
 def epoch_ids(connection: Connection, router: str | None) -> list[int]:
@@ -51,6 +51,11 @@ def statistics_of(connection: Connection, epoch_id: int) -> dict[str, bytes]:
     """The blobs of an epoch by arm."""
     rows = connection.execute(select(statistics).where(statistics.c.epoch_id == epoch_id).order_by(statistics.c.arm))
     return {row.arm: folding.intact(row) for row in rows}
+
+
+def fold_settings_of(connection: Connection, epoch_id: int) -> str | None:
+    """Return what the fold of an epoch depends on, as its router has recorded it; None if it has not."""
+    return connection.scalar(select(epoch.c.fold_settings).where(epoch.c.id == epoch_id))
 
 
 def epochs(connection: Connection, router: str | None) -> Iterator[Epoch]:

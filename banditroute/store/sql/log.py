@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
+import secrets
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -14,18 +15,18 @@ from dataclasses import fields
 from typing import Any, NamedTuple
 
 import numpy as np
-from sqlalchemy import BindParameter, Connection, Row, bindparam, delete, exists, select, union_all, update
+from sqlalchemy import BindParameter, Connection, Row, bindparam, delete, exists, func, select, union_all, update
 
 from banditroute.core.arm import Arm
 from banditroute.core.arrays import Vector
 from banditroute.core.decision import Decision
 from banditroute.core.feedback import Feedback
 from banditroute.core.preference import Preference
-from banditroute.errors import ConflictingFeedbackError, UnknownDecisionError
+from banditroute.errors import ConflictingFeedbackError, IncompatibleStoreError, UnknownDecisionError
 from banditroute.store.base import Acknowledgement, OutcomeEvent, Recorded, StoredDecision
 from banditroute.store.outcomes import PAGING, new_outcomes, reported
 from banditroute.store.sql.database import INSERT, insert
-from banditroute.store.sql.schema import arm, decision, epoch, feedback, orphan
+from banditroute.store.sql.schema import arm, decision, epoch, feedback, orphan, statistics
 
 ORPHAN_SECONDS = 60.0
 """Feedback this much younger or older than its decision's id may have come before the decision could be seen."""
@@ -66,13 +67,43 @@ _ADD_DECISIONS = {
 _ADD_FEEDBACK = {table.name: table.insert() for table in (feedback, orphan)}
 
 
-def epoch_of(connection: Connection, *, router: str, features_version: str, dimension: int) -> int:
-    """The id of an epoch, which is begun if it is new; fails where the database cannot be written."""
+def begin_epoch(
+    connection: Connection, *, router: str, features_version: str, dimension: int, fold_settings: str
+) -> tuple[int, str]:
+    """Return the id and the random key of an epoch, which is begun if it is new.
+
+    It writes, and so fails where the database cannot be written.
+
+    Raises
+    ------
+    IncompatibleStoreError
+        If what was learned in the epoch was folded with other settings.
+    """
     key = {"router": router, "features_version": features_version, "dimension": dimension}
-    begin = insert(connection, epoch).values(version=0, **key)
-    # The update changes nothing: it returns the row, and it is a write, which a read-only file refuses.
-    found = begin.on_conflict_do_update(index_elements=list(key), set_={"router": router}).returning(epoch.c.id)
-    return int(connection.execute(found).scalar_one())
+    begin = insert(connection, epoch).values(version=0, random_key=secrets.token_hex(16), **key)
+    # Epochs of earlier schemas have no key yet.
+    drawn = {"random_key": func.coalesce(epoch.c.random_key, begin.excluded.random_key)}
+    found = begin.on_conflict_do_update(index_elements=list(key), set_=drawn).returning(epoch)
+    row = connection.execute(found).one()
+    if fold_settings and row.fold_settings != fold_settings:
+        if row.fold_settings is not None and _has_learned(connection, row.id):
+            raise IncompatibleStoreError(
+                f"what router {router!r} has learned was folded with {row.fold_settings}, and this router folds with "
+                f"{fold_settings}; give its learner those settings, have it learned again with "
+                f"admin.rebuild(url, router={router!r}, learner=...), or use another router name"
+            )
+        connection.execute(update(epoch).where(epoch.c.id == row.id).values(fold_settings=fold_settings))
+    return row.id, row.random_key
+
+
+def _has_learned(connection: Connection, epoch_id: int) -> bool:
+    learned = exists().where(statistics.c.epoch_id == epoch_id)
+    return bool(connection.scalar(select(learned)))
+
+
+def is_epoch(connection: Connection, epoch_id: int, random_key: str) -> bool:
+    """Return whether the epoch of that id is the one that was begun."""
+    return connection.scalar(select(epoch.c.random_key).where(epoch.c.id == epoch_id)) == random_key
 
 
 def set_arms(connection: Connection, router: str, arms: Sequence[Arm]) -> None:
