@@ -186,9 +186,9 @@ class AdapterCache:
             resident=np.array([[adapter.name in resident for adapter in adapters]], dtype=np.bool_),
         )
 
-    def queue_seconds(self, servers: Sequence[str | None]) -> Vector:
+    def queue_seconds(self, servers: Sequence[str | None]) -> list[float]:
         """Return the seconds that a request would wait before its load: 0, there is no other server."""
-        return np.zeros(len(servers))
+        return [0.0] * len(servers)
 
     def decided(self, server: str | None) -> None:
         """Count a decision for a server: only fleets do."""

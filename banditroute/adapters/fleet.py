@@ -19,8 +19,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
-import numpy as np
-
 from banditroute.adapters.backends.base import AdapterBackend, Capacity, CostEstimate, Tier
 from banditroute.adapters.cache import AdapterCache, LoadTable, check_adapters
 from banditroute.adapters.controller import Controller
@@ -28,7 +26,6 @@ from banditroute.adapters.eviction import Score
 from banditroute.adapters.hold import Hold
 from banditroute.adapters.placement import Room, place
 from banditroute.core.adapter import AdapterSpec
-from banditroute.core.arrays import Vector
 from banditroute.core.state import StateSlot
 from banditroute.core.validation import label, number, whole
 from banditroute.errors import AdapterError, BackendUnavailableError, InvalidConfigurationError
@@ -230,12 +227,11 @@ class Fleet:
             tables.append(table)
         return LoadTable.stack(tables)
 
-    def queue_seconds(self, servers: Sequence[str | None]) -> Vector:
-        """Return the seconds that a request would wait at each of R servers before its load ``(R,)``."""
-        now, table = self._clock(), self._table()
-        return np.array(
-            [self._queue_seconds(table[name], now) if name in table else _LONGEST_BREAK_SECONDS for name in servers]
-        )
+    def queue_seconds(self, servers: Sequence[str | None]) -> list[float]:
+        """Return the seconds that a request would wait at each server before its load."""
+        now, table = self._clock(), self._servers
+        found = [table.get(name) for name in servers]  # type: ignore[arg-type]
+        return [_LONGEST_BREAK_SECONDS if each is None else self._queue_seconds(each, now) for each in found]
 
     def decided(self, server: str | None) -> None:
         """Count a decision for a server, until it is served or forgotten after a minute."""

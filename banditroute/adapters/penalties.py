@@ -7,6 +7,7 @@ import threading
 from collections import OrderedDict, deque
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
+from operator import itemgetter
 from typing import NamedTuple
 
 import numpy as np
@@ -23,6 +24,7 @@ from banditroute.core.state import StateSlot
 _log = logging.getLogger("banditroute")
 
 _MAX_SESSIONS = 10_000  # whose last arm is remembered
+_MIN_QUEUE_SECONDS = 1e-5  # shorter queues tell servers apart, and change no price
 _LOCKED_OUT_STDS = 3.0  # an adapter that is not worth its load even so far above its expectation will not be tried
 
 
@@ -82,7 +84,7 @@ class AdapterPenalties:
         self._following = threading.Lock()  # held while residency is followed, by whichever thread has loaded
         self._due = False
         self._warned: set[str] = set()
-        self._queues = np.zeros(0)  # seconds at each server, as the latest decision was priced
+        self._queues: list[float] = []  # seconds at each server, as the latest decision was priced
         window = cache.control.window if cache is not None and isinstance(cache.control, Controller) else 0
         self._seen: deque[Seen] = deque(maxlen=window)
         if cache is not None:
@@ -158,9 +160,9 @@ class AdapterPenalties:
         if len(places) == 1:
             best = places[0]
         else:
-            queues = self._queues if len(self._queues) == len(places) else np.zeros(len(places))
-            waits = (residents.absent_seconds[:, self._position[arm]] + queues).tolist()
-            best = places[waits.index(min(waits))]
+            queues = self._queues if len(self._queues) == len(places) else [0.0] * len(places)
+            absent = residents.absent_seconds[:, self._position[arm]].tolist()
+            best = min(zip(map(sum, zip(absent, queues, strict=True)), places, strict=True), key=itemgetter(0))[1]
         self._cache.decided(best.server)
         return best
 
@@ -255,7 +257,9 @@ class AdapterPenalties:
         if not isinstance(self._cache, Fleet):
             return residents.wait_seconds
         self._queues = queues = self._cache.queue_seconds(residents.servers)
-        waits: Vector = np.minimum.reduce(residents.absent_seconds + queues[:, None])
+        if max(queues) < _MIN_QUEUE_SECONDS:
+            return residents.wait_seconds
+        waits: Vector = np.minimum.reduce(residents.absent_seconds + np.array(queues)[:, None])
         if self._without_adapter:
             waits[self._without_adapter] = 0.0
         return waits
