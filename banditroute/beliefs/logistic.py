@@ -31,7 +31,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from banditroute.beliefs.base import Prediction, Prior
+from banditroute.beliefs.base import Prediction
 from banditroute.beliefs.hybrid import Hybrid, HybridBelief
 from banditroute.beliefs.linear import LinearBelief
 from banditroute.beliefs.settings import Beginning

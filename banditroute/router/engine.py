@@ -16,8 +16,8 @@ from banditroute.beliefs.base import Belief
 from banditroute.beliefs.drift import Reset
 from banditroute.core.arm import Arm
 from banditroute.core.arrays import Vector
-from banditroute.core.feature_block import FeatureBlock
 from banditroute.core.decision import Decision
+from banditroute.core.feature_block import FeatureBlock
 from banditroute.core.preference import Preference
 from banditroute.core.request import Request
 from banditroute.errors import InvalidRequestError

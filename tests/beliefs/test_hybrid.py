@@ -333,9 +333,7 @@ def test_damaged_choices_are_refused():
 
 def test_only_the_block_that_matters_is_freed():
     rng = np.random.default_rng(5)
-    belief = Hybrid().start(
-        arms=list("abcd"), dimension=13, priors=QUALITY, blocks=[FeatureBlock(8), FeatureBlock(4)]
-    )
+    belief = Hybrid().start(arms=list("abcd"), dimension=13, priors=QUALITY, blocks=[FeatureBlock(8), FeatureBlock(4)])
     for i in range(450):
         kind, arm = rng.integers(4), i % 4
         x = np.concatenate([rng.normal(size=8), 2.0 * np.eye(4)[kind], [1.0]])
