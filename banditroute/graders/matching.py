@@ -78,7 +78,9 @@ def numeric_match(answer: str | None, expected: float, *, relative_tolerance: fl
         return Signal(quality=None, reason="there is no number in the answer")
     above, below = (float(part.replace(",", "").replace("−", "-")) if part else 1.0 for part in found[-1])
     if below == 0.0:
-        return Signal(quality=None, reason=f"the last number in the answer, {found[-1][0]}/{found[-1][1]}, is none")
+        return Signal(
+            quality=None, reason=f"the last number in the answer, {found[-1][0]}/{found[-1][1]}, is not a number"
+        )
     return Signal(quality=float(abs(above / below - expected) <= relative_tolerance * abs(expected)))
 
 

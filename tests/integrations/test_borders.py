@@ -1,4 +1,4 @@
-"""What servers send that is not as documented: no paid answer is lost, and each failure is told by its class."""
+"""What servers send that is not as documented: no paid answer is lost, and each failure has its class."""
 
 import logging
 
@@ -411,7 +411,7 @@ class TestStreams:
 
 
 class TestOtherPackages:
-    """Clients that are like openai's: their errors are told by attributes."""
+    """Clients that are like openai's: their errors are recognised by attributes."""
 
     @pytest.mark.parametrize(
         ("attributes", "failure"),
@@ -649,7 +649,7 @@ class TestObjectsOfWrappers:
         assert (answer.response.name, answer.usage.output_tokens) == ("Turku", 5)
         assert router._store.reports[0][2] is None
 
-    def test_an_error_that_a_wrapper_raised_is_told_by_its_cause(self):
+    def test_an_error_that_a_wrapper_raised_has_the_class_of_its_cause(self):
         class WrapperError(Exception):
             pass
 

@@ -83,7 +83,7 @@ class FailingBelief(Linear):
                 switch.strike()
                 return super().predict(x)
 
-        return Belief(spec=self, like=settings.pop("like", None), **settings)
+        return Belief(spec=self, **settings)
 
 
 class NaNBelief(FailingBelief):
@@ -95,7 +95,7 @@ class NaNBelief(FailingBelief):
                 means, *stds = super().predict(x)
                 return means * (math.nan if switch.on else 1.0), *stds
 
-        return Belief(spec=self, like=settings.pop("like", None), **settings)
+        return Belief(spec=self, **settings)
 
 
 class TroubledStore(MemoryStore):

@@ -60,12 +60,12 @@ NOTHING_COUNTED = Counts()
 
 
 class Reading(NamedTuple):
-    """What a whole answer holds.
+    """The content of a whole answer.
 
     Attributes
     ----------
     text
-        What it says, without the tools that it calls.
+        The text, without the tools that it calls.
     counts
         Its tokens.
     parsed
@@ -82,12 +82,12 @@ class Reading(NamedTuple):
 
 
 class Piece(NamedTuple):
-    """What one chunk of a stream holds.
+    """The content of one chunk of a stream.
 
     Attributes
     ----------
     text
-        What it adds to the text.
+        The text that it adds.
     counts
         The tokens that it reports.
     begins
@@ -109,10 +109,10 @@ class Api(Protocol):
         """Return the arguments of that function, besides the model, for messages and options of any kind."""
 
     def read(self, response: Any) -> Reading:
-        """Return what a whole answer holds."""
+        """Return the content of a whole answer."""
 
     def read_chunk(self, chunk: Any) -> Piece:
-        """Return what one chunk of a stream holds."""
+        """Return the content of one chunk of a stream."""
 
 
 def no_answer(response: Any, missing: str) -> Reading:

@@ -503,12 +503,11 @@ def _blocks_of_rows(file: io.BufferedReader, address: str) -> Iterator[bytes]:
             before = data.rfind(b"\n", 0, cut - 1) + 1
             in_quotes ^= data.count(b'"', before, cut) % 2
             cut = before
-        if not cut and len(data) > LINE_BYTES:  # a quote that is part of a text, or is never closed
-            cut = data.rfind(b"\n") + 1
-            if not cut:
-                raise InvalidInputError(
-                    f"{shown_address(address)} cannot be read: a row is longer than {LINE_BYTES:,} bytes"
-                )
+        if not cut and len(data) > LINE_BYTES:
+            raise InvalidInputError(
+                f"{shown_address(address)} cannot be read: a row is longer than {LINE_BYTES:,} bytes; is a quote "
+                "not closed?"
+            )
         rest = data[cut:]
         if data[:cut].strip():
             yield data[:cut]

@@ -17,9 +17,9 @@ CALL = {"request_id": "r", "spend": 0.1, "startTime": 1.0, "model": "small"}
 
 
 def test_one_long_prompt_does_not_widen_the_others(write):
-    texts = ["short", "x" * 1_000_000]
-    log = read_log(write([{**CALL, "messages": [{"role": "user", "content": text}]} for text in texts] * 5000))
-    assert sum(map(len, log.prompts)) == 5000 * 1_000_005  # as one array of text it would take 40 GB
+    texts = ["x" * 1_000_000, *["short"] * 20_000]
+    log = read_log(write([{**CALL, "messages": [{"role": "user", "content": text}]} for text in texts]))
+    assert sum(map(len, log.prompts)) == 1_100_000  # as one array of text it would take 80 GB
 
 
 def test_a_dictionary_is_not_unpacked_beyond_a_row(tmp_path, monkeypatch):
@@ -73,7 +73,8 @@ def test_pipes_and_devices_are_refused(tmp_path):
 
 def test_rows_of_csv_are_whole_wherever_blocks_end(write, monkeypatch):
     """Cells with newlines and quotes, in blocks of a few bytes to one block."""
-    cells = [f'"a\n,{"""" * (i % 3 + 1)}\n{i}"' if i % 2 else f"plain {i}" for i in range(60)]
+    quotes = ['""', '""""', '""""""']
+    cells = [f'"a\n,{quotes[i % 3]}\n{i}"' if i % 2 else f"plain {i}" for i in range(60)]
     path = write("arm,quality,prompt\n" + "".join(f"a,1,{cell}\n" for cell in cells), "log.csv")
     expected = read_log(path).prompts
     assert len(expected) == 60
@@ -88,7 +89,7 @@ def test_a_quote_that_is_never_closed_costs_a_bounded_part(write, monkeypatch):
     rows = "a,1,x\n" * 500
     with pytest.raises(InvalidInputError, match="a row is longer than 1,000 bytes"):
         read_log(write("arm,quality,prompt\n" + rows + 'a,1,"' + "x" * 5000, "log.csv"))
-    with pytest.raises(InvalidInputError, match="columns are|cannot be read"):
+    with pytest.raises(InvalidInputError, match="a row is longer than 1,000 bytes; is a quote not closed"):
         read_log(write("arm,quality,prompt\n" + rows + 'a,1,"x\n' + rows, "log.csv"))
 
 
