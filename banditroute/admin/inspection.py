@@ -11,9 +11,9 @@ from banditroute.admin._database import open_database
 from banditroute.admin._sums import sums
 from banditroute.beliefs import Linear
 from banditroute.beliefs.base import Prior
-from banditroute.budgets.book import recorded
+from banditroute.budgets.book import present_totals, recorded
 from banditroute.budgets.budget import Budget, BudgetStatus
-from banditroute.core.shared_total import SharedTotal, total_at
+from banditroute.core.shared_total import SharedTotal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,9 +105,8 @@ def inspect(url: str, *, router: str | None = None) -> list[EpochRecord]:
 
 
 def _budgets(blob: bytes, totals: Mapping[str, Sequence[SharedTotal]], now: float) -> tuple[BudgetStatus, ...]:
-    seconds = {name: Budget(**kept["budget"]).seconds for name, kept in json.loads(blob).items()}
-    current = {name: total_at(totals.get(name, ()), now, seconds=of_one) for name, of_one in seconds.items()}
-    return recorded(blob, current, now)
+    budgets = [Budget(**kept["budget"]) for kept in json.loads(blob).values() if "budget" in kept]
+    return recorded(blob, present_totals(totals, budgets, now), now)
 
 
 def _arms(dimension: int, active: Mapping[str, bool], statistics: Mapping[str, bytes]) -> tuple[ArmRecord, ...]:

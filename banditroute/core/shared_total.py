@@ -42,23 +42,21 @@ class SharedTotal(NamedTuple):
         )
 
 
-def total_at(totals: Sequence[SharedTotal], now: float, *, seconds: float | None) -> SharedTotal:
-    """Return the latest of a budget's totals whose period has begun; one of a clock that was ahead is passed over.
+def total_of(totals: Sequence[SharedTotal], *, period: int | None) -> SharedTotal:
+    """Return the latest of a budget's totals that has begun; one of a clock that was ahead is passed over.
 
     Parameters
     ----------
     totals
         One for each period, the latest first.
-    now
-        Unix time in seconds.
-    seconds
-        Length of a period; None where there are no periods.
+    period
+        The number of the present one; None where there are no periods.
 
     Examples
     --------
     >>> hours = [SharedTotal(period=900, spent=1.0), SharedTotal(period=7, spent=2.0), SharedTotal(period=6, spent=4.0)]
-    >>> total_at(hours, 7.5 * 3600, seconds=3600.0).spent
+    >>> total_of(hours, period=7).spent
     2.0
     """
-    begun = [total for total in totals if seconds is None or total.period <= now // seconds]
+    begun = [total for total in totals if period is None or total.period <= period]
     return begun[0] if begun else SharedTotal()

@@ -49,7 +49,7 @@ class Steering:
     @property
     def budgets(self) -> tuple[BudgetStatus, ...]:
         """How each budget stands: spend, pace and shadow price."""
-        return self._chooser.at_gate(lambda gate: gate.accounts.spends(self._clock()))
+        return self._chooser.at_gate(lambda gate: gate.accounts.status(self._clock()))
 
     @property
     def rollout(self) -> Rollout | None:

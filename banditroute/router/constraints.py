@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from banditroute.budgets.account import Reserved
 from banditroute.budgets.book import BudgetBook
 from banditroute.budgets.budget import Budget
+from banditroute.budgets.state import Reserved
 from banditroute.core.arm import Arm
 from banditroute.core.arrays import Vector
 from banditroute.core.request import Request
@@ -106,15 +106,14 @@ class Constraints:
         utility_range: tuple[float, float] = (0.0, 1.0),
         slots: StateSlots,
         tallies: Mapping[str, SharedTotal],
-        add_tally: Callable[[str, SharedTotal], object],
+        add_tally: Callable[[str, SharedTotal], SharedTotal | None],
     ) -> None:
-        names = [arm.name for arm in arms]
         self._traffic: Mapping[str, Share] = traffic or {}
         self._breaker_slot = slots["breaker"]
         self._circuits = self._breaker_slot.load(lambda blob: Circuits(breaker=breaker, blob=blob))
         self._budgets_slot = slots["budgets"]
         self.accounts = self._budgets_slot.load(
-            lambda blob: BudgetBook(budgets=budgets, arms=names, blob=blob, tallies=tallies, add=add_tally)
+            lambda blob: BudgetBook(budgets=budgets, arms=arms, blob=blob, totals=tallies, add=add_tally)
         )
         self._kept: tuple[float, ...] | None = None  # the prices that were saved
         self.watch = None
@@ -130,7 +129,7 @@ class Constraints:
     def set_arms(self, arms: Sequence[Arm]) -> None:
         """Judge these arms from now on; the circuits of others stay as they are."""
         self._names = [arm.name for arm in arms]
-        self.accounts.set_arms(self._names)
+        self.accounts.set_arms(arms)
         self._windows = np.array([arm.context_window_tokens or np.inf for arm in arms])
         self._smallest_window = float(self._windows.min())
 
@@ -266,6 +265,6 @@ class Constraints:
             self._circuits.note_latency(arm, values.get("latency_seconds"))
         if failed or failure is not None:
             self._breaker_slot.save(self._circuits.to_bytes())
-        self.accounts.settle(id, reserved, values, known, decided_at, now)
+        self.accounts.settle(id, arm, reserved, values, known, decided_at, now)
         if self.watch is not None:
             self.watch.report(id, values, now)

@@ -32,7 +32,7 @@ class Learning:
 
     def on_total(self, budget: str, total: SharedTotal, added: SharedTotal) -> None:
         """Take what all processes together have counted for a budget."""
-        self._engine.at_gate(lambda gate: gate.accounts.hear(budget, total, added))
+        self._engine.at_gate(lambda gate: gate.accounts.merge(budget, total, added))
 
     def on_changed(self, state: StoredState) -> None:
         """Believe what is stored now in place of what was."""

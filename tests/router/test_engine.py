@@ -57,7 +57,7 @@ def chooser(learner, arms=("a", "b", "c", "d"), seed=0, objectives=()):
             instead=never,
             note=never,
             slot=StateSlot(name="adapters"),
-            load_times_slot=StateSlot(name="paging"),
+            load_times_slots=lambda name: StateSlot(name=name),
         ),
         features_version="1",
         dimension=3,
