@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from banditroute.admin._database import open_database
+from banditroute.errors import InvalidRequestError
 
 if TYPE_CHECKING:
     import pyarrow
@@ -19,7 +20,7 @@ def read_tables(url: str, *, router: str | None = None) -> Iterator[pyarrow.Tabl
     """
     from banditroute.store.sql import retention
 
-    database = open_database(url)
+    database = open_database(url, writes=False)
     with database.engine.connect() as connection, database.reading(connection):
         for ids in retention.all_decisions(connection, router):
             yield retention.records(connection, ids)
@@ -40,11 +41,25 @@ def export(url: str, path: str | Path, *, router: str | None = None) -> int:
     Returns
     -------
     int
-        How many decisions were written.
+        How many decisions were written. The file is there whole, or as it was before.
+
+    Raises
+    ------
+    InvalidRequestError
+        If ``path`` is the database.
     """
     from pyarrow.parquet import ParquetWriter
 
-    from banditroute.store.sql.retention import log_schema
+    from banditroute.store.sql.database import parse
+    from banditroute.store.sql.retention import log_schema, whole_file
 
-    with ParquetWriter(Path(path), log_schema()) as file:
+    address, target = parse(url), Path(path)
+    if address.get_backend_name() == "sqlite":
+        for suffix in ("", "-wal", "-shm"):
+            source = Path(f"{address.database}{suffix}")
+            if target.resolve() == source.resolve() or (
+                source.exists() and target.exists() and target.samefile(source)
+            ):
+                raise InvalidRequestError(f"{target} is the database itself; give another file to write to")
+    with whole_file(target) as part, ParquetWriter(part, log_schema()) as file:
         return sum(file.write_table(table) or len(table) for table in read_tables(url, router=router))

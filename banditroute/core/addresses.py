@@ -21,5 +21,5 @@ def shown_address(address: object) -> str:
     >>> shown_address("logs/2026.parquet")
     'logs/2026.parquet'
     """
-    text = _USER_AND_PASSWORD.sub(r"\g<scheme>\g<user>:***@", str(address))
+    text = _USER_AND_PASSWORD.sub(r"\g<scheme>\g<user>:***@", str(address).strip())
     return _SECRET_OPTION.sub(r"\g<name>=***", text)[:_MOST_CHARACTERS]

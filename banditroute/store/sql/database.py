@@ -14,6 +14,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
+from banditroute.core.addresses import shown_address
 from banditroute.errors import IncompatibleStoreError, InvalidConfigurationError, StoreError
 from banditroute.store.sql.schema import REVISION
 
@@ -32,7 +33,11 @@ class Database(ABC):
         Connects to it.
     name
         How messages call it; without the password.
+    limited
+        True if its statements are stopped when they take too long; False for an administrator's, which may take long.
     """
+
+    limited = True
 
     def __init__(self, engine: Engine, name: str) -> None:
         self.engine = engine
@@ -91,6 +96,9 @@ class Database(ABC):
     @abstractmethod
     def explain(self, error: Exception) -> StoreError | None:
         """What the database raised for its own state, in words that say what to do; None if it did not raise it."""
+
+    def scrub(self) -> None:  # noqa: B027
+        """Overwrite what was deleted, as far as the database can be told to."""
 
     @abstractmethod
     def damage(self, connection: Connection) -> list[str]:
@@ -159,17 +167,20 @@ def parse(url: object) -> URL:
     InvalidConfigurationError
         For a plain path, an in-memory database, and another database than SQLite and PostgreSQL.
     """
+    shown = shown_address(url)
     if not isinstance(url, str) or "://" not in url:
         raise InvalidConfigurationError(
-            f"SQLStore({url!r}): give a database URL; for a file: SQLStore({f'sqlite:///{url}'!r})"
+            f"SQLStore({shown!r}): give a database URL; for a file: SQLStore({f'sqlite:///{shown}'!r})"
         )
     try:
         address = make_url(url)
-    except ArgumentError as error:
+    except (ArgumentError, ValueError):
         raise InvalidConfigurationError(
-            f"SQLStore({url!r}) is not a database URL ({error}); for a file: SQLStore('sqlite:///routes.db')"
-        ) from error
+            f"SQLStore({shown!r}) is not a database URL; for a file: SQLStore('sqlite:///routes.db'), for a server: "
+            f"SQLStore('postgresql://user:password@host:5432/database')"
+        ) from None  # what it quotes may hold the password
     kind = address.get_backend_name()
+    kind = "postgresql" if kind == "postgres" else kind
     if kind == "postgresql":
         return address.set(drivername="postgresql+psycopg")
     if kind != "sqlite":
@@ -179,10 +190,10 @@ def parse(url: object) -> URL:
         )
     if address.database in (None, "", ":memory:") or "mode=memory" in url:
         raise InvalidConfigurationError(
-            f"SQLStore({url!r}) would forget all at its end; use MemoryStore(), or name a file: "
+            f"SQLStore({shown!r}) would forget all at its end; use MemoryStore(), or name a file: "
             f"SQLStore('sqlite:///routes.db')"
         )
-    return address
+    return address.set(drivername="sqlite")
 
 
 def database_at(address: URL, *, relaxed: bool = False) -> Database:

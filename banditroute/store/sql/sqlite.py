@@ -18,6 +18,7 @@ from banditroute.store.sql.database import Database
 from banditroute.store.sql.schema import REVISION, VERSION_TABLE
 
 _WAIT_SECONDS = 30.0  # for another process that writes; ?timeout=... in the URL sets another
+_CHECKPOINT_SECONDS = 0.05  # between two attempts
 _TURN_SECONDS = 0.001  # between two attempts to be the one that writes
 _WAL_BYTES = 64 * 2**20
 _READS = "banditroute_reads"
@@ -42,6 +43,7 @@ class SQLite(Database):
             connection.isolation_level = None  # so that the driver begins no transactions of its own
             connection.execute(f"PRAGMA synchronous={'NORMAL' if relaxed else 'FULL'}")
             connection.execute("PRAGMA foreign_keys=ON")
+            connection.execute("PRAGMA secure_delete=ON")  # what is deleted is overwritten
             connection.execute(f"PRAGMA journal_size_limit={_WAL_BYTES}")
 
         @event.listens_for(engine, "begin")
@@ -105,6 +107,28 @@ class SQLite(Database):
             connection.connection.cursor().execute("PRAGMA foreign_keys=OFF")  # a table that is copied is dropped
             with self.writing(connection):
                 self._migrate(connection)
+
+    def scrub(self) -> None:
+        """Bring the write-ahead log into the file, and empty it: what was deleted is in neither then.
+
+        Raises
+        ------
+        StoreError
+            If a process reads for so long that this cannot be done.
+        """
+        end = time.monotonic() + self._wait_seconds
+        with self.explained(), closing(self.engine.raw_connection()) as raw:
+            while True:
+                busy, _, _ = raw.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+                if not busy:
+                    return
+                if time.monotonic() >= end:
+                    break
+                time.sleep(_CHECKPOINT_SECONDS)
+        raise StoreError(
+            f"{self.name}: what was erased is still in {self.name}-wal, as a process reads it for too long; end that, "
+            f"and erase again"
+        )
 
     def damage(self, connection: Connection) -> list[str]:
         """What SQLite's own checks find."""
