@@ -61,7 +61,7 @@ class Database(ABC):
 
     @abstractmethod
     def revision(self, connection: Connection) -> str | None:
-        """The revision of the schema that is there, None where there is none.
+        """Return the revision of the schema that is there, None without a schema.
 
         Raises
         ------
@@ -87,25 +87,25 @@ class Database(ABC):
 
     @abstractmethod
     def blames_data(self, error: Exception) -> bool:
-        """Whether a statement failed for the values it was given, and not for the state of the database."""
+        """Return whether a statement failed for the values it was given, and not for the state of the database."""
 
     @abstractmethod
     def passes(self, error: Exception) -> bool:
-        """Whether what failed may succeed when it is tried again at once: another process was in its way."""
+        """Return whether what failed may succeed when it is tried again at once: another process was in its way."""
 
     @abstractmethod
     def explain(self, error: Exception) -> StoreError | None:
-        """What the database raised for its own state, in words that say what to do; None if it did not raise it."""
+        """Explain what the database raised for its own state, with a remedy; None if it did not raise it."""
 
     def scrub(self) -> None:  # noqa: B027
         """Overwrite what was deleted, as far as the database can be told to."""
 
     @abstractmethod
     def damage(self, connection: Connection) -> list[str]:
-        """What the database itself finds damaged, in words."""
+        """Return what the database itself finds damaged, in words."""
 
     def retried(self, attempt: Callable[[], _T], *, between: Callable[[], None]) -> _T:
-        """What ``attempt`` returns, tried again where another process was in its way, with ``between`` before that."""
+        """Return what ``attempt`` returns, tried again where another process was in its way, with ``between`` before that."""
         for number in range(_ATTEMPTS):
             try:
                 return attempt()
@@ -118,7 +118,7 @@ class Database(ABC):
         raise failure if self.blames_data(failure) else self.explain(failure) or failure
 
     def read(self, work: Callable[[Connection], _T]) -> _T:
-        """What ``work`` reads, on a connection of its own."""
+        """Return what ``work`` reads, on a connection of its own."""
 
         def attempt() -> _T:
             with self.explained(), self.engine.connect() as connection, self.reading(connection):

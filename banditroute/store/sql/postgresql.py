@@ -110,7 +110,7 @@ class PostgreSQL(Database):
         return []
 
     def blames_data(self, error: Exception) -> bool:
-        """Whether a statement failed for the values it was given."""
+        """Return whether a statement failed for the values it was given."""
         if isinstance(error, ProgrammingError):
             return _state(error) is None  # the driver's own: a value that it cannot send
         if isinstance(error, DBAPIError):
@@ -118,11 +118,11 @@ class PostgreSQL(Database):
         return not isinstance(error, StoreError) and type(error).__module__.partition(".")[0] != "psycopg"
 
     def passes(self, error: Exception) -> bool:
-        """Whether another process was in the way, or the connection was cut."""
+        """Return whether another process was in the way, or the connection was cut."""
         return isinstance(error, DBAPIError) and (error.connection_invalidated or _state(error) in _PASSES)
 
     def explain(self, error: Exception) -> StoreError | None:
-        """What PostgreSQL or its driver raised, with a remedy."""
+        """Explain what PostgreSQL or its driver raised, with a remedy."""
         cause = getattr(error, "orig", error)
         if type(cause).__module__.partition(".")[0] != "psycopg":
             return None

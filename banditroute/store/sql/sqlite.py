@@ -131,25 +131,25 @@ class SQLite(Database):
         )
 
     def damage(self, connection: Connection) -> list[str]:
-        """What SQLite's own checks find."""
+        """Return what SQLite's own checks find."""
         query = connection.exec_driver_sql
         found = [f"{self.name}: {line}" for line in query("PRAGMA integrity_check").scalars() if line != "ok"]
         lost = [f"{self.name}: a row of {row[0]} refers to none" for row in query("PRAGMA foreign_key_check")]
         return found + lost
 
     def blames_data(self, error: Exception) -> bool:
-        """Whether a statement failed for the values it was given."""
+        """Return whether a statement failed for the values it was given."""
         if isinstance(error, DBAPIError):
             return isinstance(error, DataError | IntegrityError | InterfaceError | ProgrammingError)
         return not isinstance(error, StoreError | sqlite3.Error | UnicodeDecodeError)
 
     def passes(self, error: Exception) -> bool:
-        """Whether a decision was erased by another process after this one had read it."""
+        """Return whether a decision was erased by another process after this one had read it."""
         code = getattr(getattr(error, "orig", None), "sqlite_errorcode", None)
         return code == sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY
 
     def explain(self, error: Exception) -> StoreError | None:
-        """What SQLite raised, with a remedy."""
+        """Explain what SQLite raised, with a remedy."""
         if isinstance(error, UnicodeDecodeError):  # SQLite quotes the damage in its message, or in a name
             return IncompatibleStoreError(f"{self.name}: {_REMEDIES[sqlite3.SQLITE_CORRUPT]}")
         if not isinstance(error, DBAPIError | sqlite3.Error):
@@ -179,7 +179,7 @@ class SQLite(Database):
 
 _REMEDIES = {
     sqlite3.SQLITE_NOTADB: "it is no SQLite database: give another path, or move that file away",
-    sqlite3.SQLITE_CORRUPT: "the file is damaged: restore a backup, or move it away to begin anew",
+    sqlite3.SQLITE_CORRUPT: "the file is damaged: restore a backup, or move it away to begin again",
     sqlite3.SQLITE_CANTOPEN: "make sure that its directory exists and that this user may write there",
     sqlite3.SQLITE_READONLY: "make the file and its directory writable for this user, or give another path",
     sqlite3.SQLITE_FULL: "the disk is full: free some space",
