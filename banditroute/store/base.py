@@ -153,7 +153,7 @@ class StoredState:
 
 
 class Subscriber(Protocol):
-    """The one object that a store calls. It may be called from any thread, and never while it holds a lock of its own."""
+    """The object that a store calls, from any thread, and never while it holds a lock of its own."""
 
     def on_recorded(self, recorded: Recorded) -> None:
         """Learn from feedback that is durable now. Called once for each report that brought something new.

@@ -105,7 +105,7 @@ class Database(ABC):
         """Return what the database itself finds damaged, in words."""
 
     def retried(self, attempt: Callable[[], _T], *, between: Callable[[], None]) -> _T:
-        """Return what ``attempt`` returns, tried again where another process was in its way, with ``between`` before that."""
+        """Return what ``attempt`` returns; call ``between`` and try again where another process was in its way."""
         for number in range(_ATTEMPTS):
             try:
                 return attempt()
