@@ -437,6 +437,7 @@ class Writer:
             return
         for made, _ in decisions:
             self._queue.pop(made.id, None)
+            self._dropped_ids.pop(made.id, None)  # it was dropped while it was written
         subscriber = self._listener()
         if subscriber is not None:
             for (budget, period), added in totals.items():
