@@ -52,7 +52,7 @@ async def live(path: Path, decisions: int) -> list[Row]:
                 files.append(len(list(Path("/proc/self/fd").iterdir())))
                 log_bytes.append(log.stat().st_size)
                 rows.append(sum(epoch.decisions for epoch in admin.inspect(url)))
-        learned = router.learned
+        learned = router.status().learned
     (epoch,) = admin.inspect(url)
     warm = len(memory) // 5
     figures = {

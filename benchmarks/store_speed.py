@@ -109,7 +109,7 @@ def folded(url: str, events: int) -> float:
     ledger.begin(())
     for _ in range(events // 500):
         pairs = [made() for _ in range(500)]
-        ledger.add([(one, None) for one, _ in pairs], {}, {}, [part for _, part in pairs], try_it=False)
+        ledger.add([(one, None) for one, _ in pairs], {}, {}, [part for _, part in pairs])
     if url.startswith("postgresql"):
         with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             connection.exec_driver_sql("ANALYZE")  # what autovacuum does in time

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from banditroute.admin._database import open_database
-from banditroute.errors import InvalidRequestError
+from banditroute.core.files import written_whole
+from banditroute.core.optional_imports import optional
+from banditroute.errors import InvalidConfigurationError
 
 if TYPE_CHECKING:
     import pyarrow
@@ -34,32 +36,27 @@ def export(url: str, path: str | Path, *, router: str | None = None) -> int:
     url
         As :class:`~banditroute.store.SQLStore` takes it.
     path
-        The file.
+        The file; it is written whole or not at all, and a link of that name is replaced.
     router
         Only of this router. Default: of all in the database.
 
     Returns
     -------
     int
-        How many decisions were written. The file is there whole, or as it was before.
+        How many decisions were written.
 
     Raises
     ------
-    InvalidRequestError
-        If ``path`` is the database.
+    InvalidConfigurationError
+        If the file is the database itself.
     """
-    from pyarrow.parquet import ParquetWriter
+    parquet = optional("pyarrow.parquet", extra="logs")
+    from banditroute.store.sql.existing import sqlite_file
+    from banditroute.store.sql.retention import log_schema
 
-    from banditroute.store.sql.database import parse
-    from banditroute.store.sql.retention import log_schema, whole_file
-
-    address, target = parse(url), Path(path)
-    if address.get_backend_name() == "sqlite":
-        for suffix in ("", "-wal", "-shm"):
-            source = Path(f"{address.database}{suffix}")
-            if target.resolve() == source.resolve() or (
-                source.exists() and target.exists() and target.samefile(source)
-            ):
-                raise InvalidRequestError(f"{target} is the database itself; give another file to write to")
-    with whole_file(target) as part, ParquetWriter(part, log_schema()) as file:
+    out, source = Path(path), sqlite_file(url)
+    owned = [] if source is None else [Path(f"{source}{suffix}").resolve() for suffix in ("", "-wal", "-shm")]
+    if out.resolve() in owned or (source is not None and source.exists() and out.exists() and out.samefile(source)):
+        raise InvalidConfigurationError(f"{out} is the database itself; give another name")
+    with written_whole(out) as part, parquet.ParquetWriter(part, log_schema()) as file:
         return sum(file.write_table(table) or len(table) for table in read_tables(url, router=router))

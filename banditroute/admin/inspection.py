@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from banditroute.admin._database import open_database
 from banditroute.admin._sums import sums
 from banditroute.beliefs import Linear
 from banditroute.beliefs.base import Prior
-from banditroute.budgets.book import present_totals, recorded
-from banditroute.budgets.budget import Budget, BudgetStatus
-from banditroute.core.shared_total import SharedTotal
+from banditroute.budgets.book import recorded
+from banditroute.budgets.budget import BudgetStatus
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,18 +95,13 @@ def inspect(url: str, *, router: str | None = None) -> list[EpochRecord]:
             arms=_arms(epoch.figures["dimension"], epoch.arms, epoch.statistics),
             lag_seconds=0.0 if epoch.oldest is None else max(0.0, time.time() - epoch.oldest),
             states={name: len(blob) for name, blob in epoch.states.items()},
-            budgets=_budgets(epoch.states.get("budgets", b"{}"), epoch.totals, time.time()),
+            budgets=recorded(epoch.states.get("budgets", b"{}"), epoch.totals, time.time()),
             **epoch.figures,
         )
         for epoch in open_database(url, writes=False).read(
             lambda connection: list(inspection.epochs(connection, router))
         )
     ]
-
-
-def _budgets(blob: bytes, totals: Mapping[str, Sequence[SharedTotal]], now: float) -> tuple[BudgetStatus, ...]:
-    budgets = [Budget(**kept["budget"]) for kept in json.loads(blob).values() if "budget" in kept]
-    return recorded(blob, present_totals(totals, budgets, now), now)
 
 
 def _arms(dimension: int, active: Mapping[str, bool], statistics: Mapping[str, bytes]) -> tuple[ArmRecord, ...]:

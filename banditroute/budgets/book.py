@@ -13,14 +13,13 @@ import numpy as np
 
 from banditroute.budgets.allowance import SessionSteps
 from banditroute.budgets.budget import Budget, BudgetStatus
-from banditroute.budgets.periods import period_number
 from banditroute.budgets.shadow_price import ShadowPrice
 from banditroute.budgets.spend_forecast import SpendForecast
 from banditroute.budgets.state import BudgetState, Reserved
 from banditroute.core.arm import Arm
 from banditroute.core.arrays import Vector
 from banditroute.core.request import Request
-from banditroute.core.shared_total import SharedTotal, total_of
+from banditroute.core.shared_total import SharedTotal
 
 _KEY = " #"  # before the hash of a session, tenant or user in the name of its budget
 _DRAWN = " drawn"  # ends the name of the total that processes have drawn of a hard budget
@@ -61,7 +60,7 @@ class BudgetBook:
     blob
         What ``to_bytes`` returned before, in any process.
     totals
-        Name -> what all processes have counted.
+        Name -> what all processes have counted, one total for each period.
     add
         Adds to what all processes count.
 
@@ -77,7 +76,7 @@ class BudgetBook:
         budgets: Sequence[Budget],
         arms: Sequence[Arm],
         blob: bytes | None,
-        totals: Mapping[str, SharedTotal],
+        totals: Mapping[str, Sequence[SharedTotal]],
         add: AddTotal,
     ) -> None:
         self._stored = json.loads(blob or b"{}")
@@ -317,7 +316,7 @@ class BudgetBook:
             forecast=self._forecasts[budget.objective],
             steps=self._steps[base],
             state=self._stored.get(base, {}).get("state", {}),
-            total=self._totals.get(name, SharedTotal()),
+            totals=self._totals.get(name, ()),
             add=lambda total: self._add(name, total),
             add_drawn=lambda total: self._add(name + _DRAWN, total),
         )
@@ -356,18 +355,7 @@ class BudgetBook:
         )
 
 
-def present_totals(
-    totals: Mapping[str, Sequence[SharedTotal]], budgets: Sequence[Budget], now: float
-) -> dict[str, SharedTotal]:
-    """Return of the totals of each name the one of its budget's present period."""
-    present = {budget.name: None if budget.per == "request" else period_number(budget.per, now) for budget in budgets}
-    return {
-        name: total_of(each, period=next((present[known] for known in present if name.startswith(known)), None))
-        for name, each in totals.items()
-    }
-
-
-def recorded(blob: bytes, totals: Mapping[str, SharedTotal], now: float) -> tuple[BudgetStatus, ...]:
+def recorded(blob: bytes, totals: Mapping[str, Sequence[SharedTotal]], now: float) -> tuple[BudgetStatus, ...]:
     """Return how a router's budgets stand, given what ``to_bytes`` returned and what all processes have counted."""
     stored = json.loads(blob)
     budgets = [Budget(**kept["budget"]) for name, kept in stored.items() if name != _FORECASTS]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 
-_USER_AND_PASSWORD = re.compile(r"^(?P<scheme>[\w+.-]+:/{1,3}|)(?P<user>[^:@\s]*):(?P<password>.*)@", re.DOTALL)
+_USER_AND_PASSWORD = re.compile(
+    r"^(?P<scheme>b?[\s'\"]*(?:[\w+.-]+:/{1,3})?)(?P<user>[^:/@\s]*):(?P<password>.*)@", re.DOTALL
+)
 _SECRET_OPTION = re.compile(r"(?i)(?P<name>\w*(?:password|passwd|pwd|secret|token|key)\w*)=[^&\s]*")
 _MOST_CHARACTERS = 300
 
@@ -21,5 +23,5 @@ def shown_address(address: object) -> str:
     >>> shown_address("logs/2026.parquet")
     'logs/2026.parquet'
     """
-    text = _USER_AND_PASSWORD.sub(r"\g<scheme>\g<user>:***@", str(address).strip())
+    text = _USER_AND_PASSWORD.sub(r"\g<scheme>\g<user>:***@", str(address))
     return _SECRET_OPTION.sub(r"\g<name>=***", text)[:_MOST_CHARACTERS]

@@ -7,7 +7,7 @@ import pytest
 
 from banditroute import Router, SQLStore, admin
 from banditroute.admin import exports
-from banditroute.errors import InvalidConfigurationError, InvalidRequestError, StoreError
+from banditroute.errors import InvalidConfigurationError, StoreError
 from banditroute.store.sql.database import parse
 
 NAME = "Johanna-Mustermann-4711"
@@ -32,7 +32,7 @@ def test_an_export_onto_the_database_is_refused(file_url, path, name):
     target = path.with_name(name)
     if name.startswith("link"):
         target.symlink_to(path)
-    with pytest.raises(InvalidRequestError, match="is the database itself"):
+    with pytest.raises(InvalidConfigurationError, match="is the database itself"):
         admin.export(file_url, target)
     assert admin.verify(file_url) == []
 

@@ -171,8 +171,8 @@ def test_a_router_that_runs_follows(life, until):
         probe = [1.0, 2.0]
         admin.erase(life.url, session="Ann")
         life.told = {id: told for id, told in life.told.items() if told[2] != "Ann"}
-        until(lambda: router.learned == sum(bool(told[3]) for told in life.told.values()))
-        until(lambda: other.learned == router.learned)
+        until(lambda: router.status().learned == sum(bool(told[3]) for told in life.told.values()))
+        until(lambda: other.status().learned == router.status().learned)
         with life.router() as fresh:
             np.testing.assert_allclose(router.route(probe).means, fresh.route(probe).means, rtol=1e-12)
             np.testing.assert_allclose(other.route(probe).means, fresh.route(probe).means, rtol=1e-12)
@@ -297,7 +297,7 @@ class TestPrune:
         admin.rebuild(life.url)
         assert everything.held() == everything.expected()
         with everything.router(NOW + 91 * day) as router:
-            assert router.learned == sum(bool(told[3]) for told in everything.told.values())
+            assert router.status().learned == sum(bool(told[3]) for told in everything.told.values())
             with pytest.raises(UnknownDecisionError, match="by its id of 91 days ago, is held"):
                 router.feedback(next(iter(life.told)), quality=1.0)
             with pytest.raises(UnknownDecisionError, match="not older than"):

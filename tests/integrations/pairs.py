@@ -3,8 +3,9 @@
 from anthropic import Anthropic
 from openai import OpenAI
 
-from banditroute import Arm, Learner, Mixture, Router
+from banditroute import Arm, Learner, Router
 from banditroute.integrations import RoutedClient
+from banditroute.policies import Mixture
 from banditroute.store import MemoryStore
 from banditroute.store.outcomes import failure_of, measured
 

@@ -64,7 +64,7 @@ class TestLearning:
         after = means(router)
         assert after[1] > before[1]
         assert after[0] < before[0] + 1e-12
-        assert router.learned == 2
+        assert router.status().learned == 2
 
     def test_two_answers_of_one_arm_teach_nothing(self):
         router = Router(arms=["small", "large"], features=1, seed=0)

@@ -289,7 +289,7 @@ def test_routers_on_one_database_predict_the_same(url: str, until: Until) -> Non
         for each in (one, two):
             made = each.route(rng.normal(size=4))
             each.feedback(made.id, quality=float(rng.random()), cost_usd=float(rng.random()))
-    until(lambda: one.learned == two.learned == reader.learned == 300)
+    until(lambda: one.status().learned == two.learned == reader.status().learned == 300)
     np.testing.assert_allclose(predictions(one), predictions(two), rtol=1e-12, atol=1e-12)
     np.testing.assert_allclose(predictions(one), predictions(reader), rtol=1e-12, atol=1e-12)
     for each in (one, two, reader):
@@ -321,7 +321,7 @@ def test_a_router_that_starts_later_predicts_the_same(url: str, until: Until) ->
                 np.allclose(predictions(routers[0]), predictions(one), rtol=1e-12, atol=1e-12) for one in routers[1:]
             )
         )
-        scales = [one._chooser._knowledge.belief._scales for one in routers]  # type: ignore[attr-defined]
+        scales = [one._engine.models.belief._scales for one in routers]  # type: ignore[attr-defined]
         assert all(some == scales[0] for some in scales)
 
     with router() as one:
@@ -333,7 +333,7 @@ def test_a_router_that_starts_later_predicts_the_same(url: str, until: Until) ->
                 agree(one, two, reader)
                 with router() as late:
                     agree(one, late)
-                    assert late._chooser._knowledge.belief._scales  # type: ignore[attr-defined]
+                    assert late._engine.models.belief._scales  # type: ignore[attr-defined]
 
 
 def test_a_server_without_tables_says_what_to_do(postgresql: Server) -> None:

@@ -18,17 +18,14 @@ from banditroute import (
     Decision,
     EpsilonGreedy,
     Explanation,
-    Feedback,
     Guard,
     Learner,
     LinUCB,
     MemoryStore,
     Objective,
     Preference,
-    Request,
     Rollout,
     Router,
-    SentenceEmbedding,
     Share,
     SQLStore,
     SquareCB,
@@ -37,6 +34,7 @@ from banditroute import (
 )
 from banditroute.adapters import AdapterBackend, AdapterCache, AdapterSpec, Capacity, SimulatedBackend, lru
 from banditroute.beliefs import Linear
+from banditroute.core import Feedback, Request
 from banditroute.core.shared_total import SharedTotal
 from banditroute.core.state import MergeStates
 from banditroute.energy import EnergyMeter, find_counters
@@ -49,6 +47,7 @@ from banditroute.features import (
     Featurizer,
     Metadata,
     SemanticCluster,
+    SentenceEmbedding,
     Standardize,
     StaticEmbedding,
     TaskType,
@@ -87,7 +86,7 @@ def first_steps() -> str:
     assert_type(decision.explain(), Explanation)
     assert_type(decision.explain().rows[0].predictions["quality"], tuple[float, float])
     router.feedback(decision.id, quality=1.0)
-    router.feedback(session="ticket 7", quality=1.0)
+    router.session_feedback("ticket 7", quality=1.0)
     router.compare(decision.id, router.route("Why?", exclude=[decision.arm]).id, source="Ann")
     router.feedback(decision.id, quality=np.float64(0.5), cost_usd=0, energy_joules=None, latency_seconds=0.3)
     router.close()
@@ -115,7 +114,7 @@ def settings() -> None:
         assert_type(router, Router)
         assert_type(router.arms, tuple[Arm, ...])
         assert_type(router.features, Featurizer)
-        assert_type(router.learned, int)
+        assert_type(router.status().learned, int)
         decision = router.route(
             "Write a sonnet.",
             preference={"quality": 1, "helpfulness": 0.2},
@@ -141,7 +140,7 @@ def settings() -> None:
 def steered() -> None:
     guard = Guard(baseline={"small": 0.5, "large": 0.5}, shares=[0.1, 0.9], tolerance=0.01, mode="observe")
     router = Router(arms=["small", "large"], guard=guard, traffic={"small": Share(at_least=0.1)})
-    assert_type(router.rollout, Rollout | None)
+    assert_type(router.status().rollout, Rollout | None)
     router.add_arm("new", traffic=Share(at_most=0.05))
     router.set_traffic({})
     router.set_guard_mode("bypass")
@@ -152,7 +151,7 @@ def told_apart(prompts: list[str]) -> Featurizer:
     task = TaskType.fit({"sum": ["Add 1 and 2", "What is 3 + 4?"], "greeting": ("Hi", "Hello")})
     assert_type(task, TaskType)
     own = TaskType(classifier=lambda text: [0.5, 0.5], types=["a", "b"], label="even")
-    schema = Metadata(numeric={"input_tokens": (0, 8000), "age": (0.5, 1.5)}, categorical={"tier": 4})
+    schema = Metadata(numeric={"input_tokens": (0, 8000), "age": (0.5, 1.5)}, categorical={"tier": ["free", "gold"]})
     router = Router(arms=["a"], features=Compose(blocks=[own, schema, Template(slots=8)]))
     router.route("Why?", template="why", metadata={"tier": "gold", "age": 1})
     router.route_many(["Why?"], template="why", metadata={"tier": "gold"})
@@ -306,10 +305,10 @@ async def adapters() -> None:
     cache = AdapterCache(backend=backend, control=lru)
     law = AdapterSpec(name="law", path="adapters/law", size_bytes=1)
     router = Router(arms=[Arm(name="law", adapter=law)], features=1, adapters=cache)
-    with router.route([0.5]).lease() as served:
+    with router.lease(router.route([0.5])) as served:
         assert_type(served, Decision)
-    async with router.route([0.5]).lease() as served:
-        assert_type(served.paging.expected_seconds if served.paging else 0.0, float)
+    async with router.lease(router.route([0.5])) as served:
+        assert_type(served.residency.expected_seconds if served.residency else 0.0, float)
     for decision in cache.prefetch([served]):
         assert_type(decision, Decision)
     assert_type(cache.resident, frozenset[str])

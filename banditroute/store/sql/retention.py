@@ -1,18 +1,17 @@
-"""Find what is too old to keep, and hand it on: decisions with their outcomes, as Parquet."""
+"""What is too old to keep, and how it is handed on: decisions with their outcomes, as Parquet."""
 
 from __future__ import annotations
 
 import json
 import os
-import secrets
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sqlalchemy import Connection, exists, select
 
+from banditroute.core.files import written_whole
 from banditroute.store.outcomes import PAGING
 from banditroute.store.sql.schema import decision, epoch, feedback
 
@@ -111,25 +110,8 @@ def write_durably(table: pyarrow.Table, path: Path) -> None:
     """Write a Parquet file that is there whole, and on disk, or not at all."""
     import pyarrow.parquet
 
-    with whole_file(path) as file:
-        pyarrow.parquet.write_table(table, file)
-
-
-@contextmanager
-def whole_file(path: Path) -> Iterator[BinaryIO]:
-    """Open a file for writing that takes the place of ``path`` when all is written and on disk, or not at all.
-
-    A link is replaced, and not followed.
-    """
-    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
-    try:
-        with part.open("xb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    with written_whole(path) as part:
+        pyarrow.parquet.write_table(table, part)
     if os.name != "nt":  # the name, too, must be on disk
         folder = os.open(path.parent, os.O_RDONLY)
         try:
