@@ -467,7 +467,8 @@ class TestControl:
     def test_load_times_are_measured_and_kept(self):
         states = {}
         cache = AdapterCache(backend=Backend(), control=lru)
-        cache.restore(lambda name: StateSlot(name=name, save=lambda name, blob, merge: states.__setitem__(name, blob)))
+        save = lambda name, blob, merge: states.__setitem__(name, blob)  # noqa: E731
+        cache.restore(lambda name: StateSlot(name=name, save=save))
         cache.start([A, B])
         backend_says = cache.load_cost(A).mean_seconds
         use(cache, A)
