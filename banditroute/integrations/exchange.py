@@ -100,7 +100,7 @@ class Exchange:
                     await self._io.close(response)
             finally:
                 if lease is None or not may_reload or failure_of(error) is not Failure.UNKNOWN_MODEL:
-                    await self._reports.report(call, failed_outcomes(call, error), error)
+                    await self._reports.report(call, failed_outcomes(call, error))
                     raise
             # The server has lost the adapter, as after a restart: the arm is not to blame.
             await self._io.leave(lease, error)
