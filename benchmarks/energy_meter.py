@@ -19,7 +19,7 @@ BLOCKS = 2000
 
 @command()
 def main(*, files: list[Path], seeds: int) -> list[Row]:
-    """Processor time that an `EnergyMeter` and its reading add to a block, for each counter of this machine; takes no FILE.
+    """Processor time that a meter and its reading add to a block, for each counter of this machine; takes no FILE.
 
     Without a processor's counter, `rapl@files` reads a tree of plain files in its place, of one package and its memory:
     the cost of Python and of opening files, without that of the counter itself. Each of `--seeds` rounds is the mean of

@@ -189,9 +189,7 @@ def main() -> None:
             cache.start(specs)
             return serve_by_rule(choose[policy], cache, by_name, served, ask)
 
-        print(
-            f"\n{REQUESTS} requests, {SLOTS} of {TOPICS} adapters resident, {2 * REQUESTS} tokens read and answered"
-        )
+        print(f"\n{REQUESTS} requests, {SLOTS} of {TOPICS} adapters resident, {2 * REQUESTS} tokens read and answered")
         print(f"{'policy':20}{'quality':>9}{'2nd half':>10}{'net':>8}{'loads':>7}{'waited s':>10}{'joules (est.)':>15}")
         for policy in ("always base", "random", "LRU, loads ignored", "banditroute", "oracle"):
             got = run(policy)

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from banditroute.adapters.penalties import AdapterPenalties
 from banditroute.core.events import EpochBegun
+from banditroute.features.base import feature_blocks
 from banditroute.router.arms import ArmRegistry
 from banditroute.router.changes import Changes
 from banditroute.router.constraints import Constraints
@@ -88,8 +89,10 @@ def _parts(settings: RouterSettings, memory: StoredState) -> Parts:
         tracked=constraints.tracked_objectives,
         features_version=settings.features.version,
         dimension=settings.features.dimension + 1,
+        blocks=feature_blocks(settings.features),
         memory=memory,
         drift_slot=slots["drift"],
+        choices_slot=slots["choices"],
     )
     engine = Engine(
         objectives=settings.objectives,

@@ -81,7 +81,6 @@ class StatisticsSources:
     def __init__(self, *, belief: BeliefSpec, features_version: str, dimension: int, memory: StoredState) -> None:
         self._belief = belief
         self._dimension = dimension
-        self._folded = dict(memory.statistics)
         self._own = dict(memory.statistics)
         self._added: dict[str, bytes] = {}  # statistics that the belief was given in addition to the arms' own
         events: dict[str, list[OutcomeEvent]] = {}
@@ -110,10 +109,6 @@ class StatisticsSources:
         """Return the statistics from which a belief over ``arms`` is built."""
         self._added = self._additions(self._own, arms)
         return self._sum(self._own, self._added)
-
-    def folded(self, arms: Sequence[Arm]) -> dict[str, bytes]:
-        """Return these statistics without pending events: all processes know the same."""
-        return self._sum(self._folded, self._additions(self._folded, arms))
 
     def _additions(self, own: dict[str, bytes], arms: Sequence[Arm]) -> dict[str, bytes]:
         """Return the statistics that each of ``arms`` gets in addition to its own."""

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from banditroute.core.arm import Arm
 from banditroute.core.arrays import Vector
+from banditroute.core.feature_block import FeatureBlock
 from banditroute.core.preference import Preference
 from banditroute.core.request import Request
 from banditroute.core.state import StateSlot
@@ -58,6 +59,7 @@ def choices(
     preference: Preference,
     objectives: Mapping[str, Objective],
     seed: int,
+    blocks: Sequence[FeatureBlock] | None = None,
 ) -> NDArray[np.intp]:
     """Return the position of the arm chosen at each of n requests ``(n,)``.
 
@@ -85,8 +87,10 @@ def choices(
         tracked=(),
         features_version="",
         dimension=d,
+        blocks=blocks,
         memory=StoredState(statistics={}, pending=[], decisions=0, feedback=0),
         drift_slot=StateSlot(name="drift"),
+        choices_slot=StateSlot(name="choices"),
     )
     policy = start(learner.policy, objectives=objectives)
     rng = random_stream(seed)

@@ -15,8 +15,10 @@ from numpy.typing import NDArray
 from banditroute.adapters.cache import AdapterCache
 from banditroute.core.arm import Arm
 from banditroute.core.arrays import Vector
+from banditroute.core.feature_block import FeatureBlock
 from banditroute.core.preference import Preference
 from banditroute.errors import InvalidInputError
+from banditroute.features.given import GivenFeatures
 from banditroute.learners import Learner
 from banditroute.logs import OutcomeTable
 from banditroute.objectives.objective import Objective
@@ -72,6 +74,7 @@ def replay(
     policy: str = "",
     objectives: Sequence[Objective] = (),
     warm: int = 0,
+    blocks: Sequence[FeatureBlock] | None = None,
     conditions: Conditions = _AS_LOGGED,
 ) -> Trace:
     """Route every row of the table once.
@@ -82,6 +85,8 @@ def replay(
     ----------
     x
         Features of each row ``(n, d - 1)``, without bias.
+    blocks
+        The blocks of the features; None: one.
     policy
         Name of the learner in the trace.
     objectives
@@ -125,6 +130,7 @@ def replay(
         objectives=objectives,
         conditions=conditions,
         seed=seed,
+        blocks=blocks,
     )
     chosen, paged = None if warm else run.by_fast_path(), None
     if chosen is None:
@@ -144,6 +150,7 @@ class _Run:
     objectives: Sequence[Objective]
     conditions: Conditions
     seed: int
+    blocks: Sequence[FeatureBlock] | None = None
 
     def by_fast_path(self) -> NDArray[np.intp] | None:
         """Return the choices of a router by the fast path; None where it does not apply."""
@@ -165,6 +172,7 @@ class _Run:
                 preference=self.preference,
                 objectives=objectives,
                 seed=self.seed,
+                blocks=self.blocks,
             )
         return None
 
@@ -192,7 +200,7 @@ class _Run:
         now = 0.0
         with Router(
             arms=[arm for arm, here in zip(made, there[0], strict=True) if here],
-            features=self.x.shape[1],
+            features=GivenFeatures(dimension=self.x.shape[1], blocks=self.blocks),
             learner=self.learner,
             preference=self.preference,
             objectives=self.objectives,

@@ -49,8 +49,10 @@ def make_engine(learner, arms=("a", "b", "c", "d"), seed=0, objectives=()):
             tracked=(),
             features_version="1",
             dimension=3,
+            blocks=None,
             memory=memory,
             drift_slot=StateSlot(name="drift"),
+            choices_slot=StateSlot(name="choices"),
         ),
         constraints=Constraints(
             arms=arms, breaker=None, slots=StateSlots(), totals={}, add_total=lambda budget, total: None
