@@ -154,7 +154,8 @@ class TestOwnPolicy:
         ("name", "message"),
         [
             ("Second", "cannot be found"), ("number", "is a int; give a policy"),
-            ("First(share=open('x'))", "cannot be made"), ("First(0.5)", "options need a name"), ("First(shares=1)", "cannot be made"),
+            ("First(share=open('x'))", "cannot be made"), ("First(0.5)", "options need a name"),
+            ("First(shares=1)", "cannot be made"),
         ],
     )  # fmt: skip
     def test_something_else_is_refused(self, module, decisions, name, message):
