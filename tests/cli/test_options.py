@@ -252,7 +252,7 @@ class TestOutput:
     ("message", "expected"),
     [
         ("name one of them with router=", "name one of them with --router"),
-        ("give exactly one of decision_id=, session= and source=", "give exactly one of --decision, --session and --source"),
+        ("give one of decision_id=, session= and source=", "give one of --decision, --session and --source"),
         ("leave it out (skip_bad=True)", "leave it out (--skip-bad)"),
         ("the column 'format=x' is there", "the column 'format=x' is there"),
     ],
