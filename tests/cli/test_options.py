@@ -242,6 +242,9 @@ class TestOutput:
         print_json({"a": np.float32(0.5), "b": [np.inf, None, {"c"}], "d": (np.bool_(True),)})
         assert json.loads(capsys.readouterr().out) == {"a": 0.5, "b": [None, None, ["c"]], "d": [True]}
 
+    def test_a_table_does_not_steer_the_terminal(self):
+        assert table([["arm", "n"], ["\x1b[31mred\u202e", "1"]]).splitlines()[2].startswith("\ufffd[31mred\ufffd")
+
     def test_a_table_fits(self):
         text = table([["arm", "quality"], ["x" * 200, "0.5"]])
         assert max(map(len, text.splitlines())) == 80
