@@ -24,7 +24,13 @@ from banditroute.store.outcomes import reported
 _WINDOW = 200  # decisions over which outcomes and shares are averaged
 
 
-def logged(log: DecisionLog, *, preference: Preference, budget_usd: float | None = None) -> list[Section]:
+def logged(
+    log: DecisionLog,
+    *,
+    preference: Preference,
+    objectives: Sequence[Objective] = (),
+    budget_usd: float | None = None,
+) -> list[Section]:
     """Sections about decisions that were made.
 
     Parameters
@@ -33,12 +39,14 @@ def logged(log: DecisionLog, *, preference: Preference, budget_usd: float | None
         At least one decision.
     preference
         What the outcomes are worth; of those that the log has.
+    objectives
+        The user's own objectives.
     budget_usd
         What a request may cost on average, where there is a budget.
     """
     paging = paging_of_log(log, preference=preference)
     log = replace(log, outcomes=reported(log.outcomes))
-    known = objective_table([Objective(name=name, higher_is_better=True) for name in _own(log)])
+    known = objective_table(objectives)
     worth = {name: weight * known[name].sign for name, weight in preference.items() if name in log.outcomes}
     sections = [_arms(log), _shares(log)]
     if worth:
@@ -54,11 +62,6 @@ def logged(log: DecisionLog, *, preference: Preference, budget_usd: float | None
         if not np.isnan(quality[usable]).all():
             sections.append(_calibration(log.arms, log.contexts[usable], log.chosen[usable], quality[usable]))
     return [*sections, *paging]
-
-
-def _own(log: DecisionLog) -> Sequence[str]:
-    """Objectives of the user's own; in a log nothing says which way they are better."""
-    return [name for name in log.outcomes if name.isidentifier() and name not in objective_table([])]
 
 
 def _arms(log: DecisionLog) -> Section:

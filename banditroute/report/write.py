@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from tqdm import tqdm
@@ -12,6 +13,9 @@ from banditroute.errors import InvalidConfigurationError
 from banditroute.features import TextFeatures
 from banditroute.learners import Learner, LinUCB, ThompsonSampling
 from banditroute.logs import DecisionLog, OutcomeTable
+from banditroute.objectives.objective import Objective
+from banditroute.objectives.utility import check_preference
+from banditroute.objectives.utility import table as objective_table
 from banditroute.policies import Uniform
 from banditroute.report.logged import logged
 from banditroute.report.page import page
@@ -32,6 +36,7 @@ def write(
     name: str,
     seeds: int,
     preference: Preference,
+    objectives: Sequence[Objective] = (),
     budget_usd: float | None = None,
     paging: AdapterSlots | None = None,
 ) -> Path:
@@ -49,6 +54,8 @@ def write(
         How many orders of a table's requests.
     preference
         What the outcomes are worth.
+    objectives
+        The user's own objectives.
     budget_usd
         What a request may cost on average, to be shown beside what it does.
     paging
@@ -64,15 +71,24 @@ def write(
     InvalidConfigurationError
         For ``paging`` with a log of decisions, or of arms that the table does not have.
     """
+    check_preference(preference, objective_table(objectives))
     if isinstance(log, OutcomeTable):
         conditions = Conditions(paging=paging)
-        return _of_table(log, out, seeds=seeds, preference=preference, budget_usd=budget_usd, conditions=conditions)
+        return _of_table(
+            log,
+            out,
+            seeds=seeds,
+            preference=preference,
+            objectives=objectives,
+            budget_usd=budget_usd,
+            conditions=conditions,
+        )
     if paging is not None:
         raise InvalidConfigurationError(
             f"{name} is a log of decisions, whose paging is over; leave out paging (--slots)"
         )
     facts = {"log": name, "decisions": f"{len(log):,}", "arms": ", ".join(log.arms), "preference": str(preference)}
-    sections = logged(log, preference=preference, budget_usd=budget_usd)
+    sections = logged(log, preference=preference, objectives=objectives, budget_usd=budget_usd)
     return page(out, title="Decisions and outcomes", facts=facts, sections=sections)
 
 
@@ -82,14 +98,23 @@ def _of_table(
     *,
     seeds: int,
     preference: Preference,
+    objectives: Sequence[Objective],
     budget_usd: float | None,
     conditions: Conditions,
 ) -> Path:
     x = TextFeatures().transform([Request(text=prompt) for prompt in table.prompts])
     learners = {**_LEARNERS, _UNIFORM: Learner(policy=Uniform())}
     traces: dict[str, list[Trace]] = {policy: [] for policy in learners}
-    passes = sweep(table, x, learners=learners, preference=preference, seeds=range(seeds), conditions=conditions)
-    for trace in tqdm(passes, total=len(learners) * seeds, desc=table.name, unit="pass"):
+    passes = sweep(
+        table,
+        x,
+        learners=learners,
+        preference=preference,
+        objectives=objectives,
+        seeds=range(seeds),
+        conditions=conditions,
+    )
+    for trace in tqdm(passes, total=len(learners) * seeds, desc=table.name, unit="pass", disable=None):
         traces[trace.policy].append(trace)
     facts = {
         "log": table.name,
@@ -99,6 +124,13 @@ def _of_table(
         "seeds": str(seeds),
     }
     sections = simulated(
-        table, x, traces=traces, learners=_LEARNERS, preference=preference, budget_usd=budget_usd, conditions=conditions
+        table,
+        x,
+        traces=traces,
+        learners=_LEARNERS,
+        preference=preference,
+        objectives=objectives,
+        budget_usd=budget_usd,
+        conditions=conditions,
     )
     return page(out, title=f"Routing {table.name}", facts=facts, sections=sections)

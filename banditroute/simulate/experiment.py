@@ -20,6 +20,7 @@ from banditroute.features import TextFeatures
 from banditroute.learners import Learner
 from banditroute.learners.specs import learner_of
 from banditroute.logs import SHIPPED, read_outcomes
+from banditroute.objectives.objective import Objective
 from banditroute.objectives.utility import check_preference
 from banditroute.objectives.utility import table as objective_table
 from banditroute.simulate.conditions import Conditions
@@ -65,6 +66,8 @@ class Experiment:
         As in :func:`~banditroute.simulate.replay.replay`.
     settings
         At least one.
+    objectives
+        The user's own objectives.
     """
 
     environment: Environment
@@ -72,6 +75,7 @@ class Experiment:
     seeds: int
     warm: int
     settings: Sequence[Setting]
+    objectives: Sequence[Objective] = ()
 
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> Experiment:
@@ -83,8 +87,9 @@ class Experiment:
             ``log``, a path, with ``format``, ``columns``, ``skip_bad`` and ``partial``, as
             :func:`~banditroute.logs.outcome_table.read_outcomes` takes them, or ``environment``, a table of a ``name`` in
             :data:`~banditroute.simulate.environments.ENVIRONMENTS` and its options; without either, the log that is
-            shipped. ``policies``, a list of specs such as ``"linucb(alpha=1.5)"``; ``seeds``, 20 unless
-            given, and ``warm``, 0; ``settings``, a list of tables of a ``name``, ``preference`` (objective -> weight) and
+            shipped. ``policies``, a list of learners or of specs such as ``"linucb(alpha=1.5)"``; ``seeds``, 20
+            unless given, and ``warm``, 0; ``objectives``, a list of objectives or of tables of what
+            :class:`~banditroute.objectives.Objective` takes; ``settings``, a list of tables of a ``name``, ``preference`` (objective -> weight) and
             ``conditions`` (see :meth:`Conditions.of`).
 
         Raises
@@ -94,8 +99,15 @@ class Experiment:
         InvalidInputError
             For a log that cannot be read, and a preference for what is no standard objective.
         """
-        given = {"policies": ["linucb", "thompson"], "seeds": 20, "warm": 0, "settings": [{}], **given}
-        kinds = {"policies": list, "settings": list, "seeds": int, "warm": int, **_READING}
+        given = {
+            "policies": ["linucb", "thompson"],
+            "seeds": 20,
+            "warm": 0,
+            "settings": [{}],
+            "objectives": [],
+            **given,
+        }
+        kinds = {"policies": list, "settings": list, "objectives": list, "seeds": int, "warm": int, **_READING}
         unknown = sorted(set(given) - {"log", "environment", *kinds})
         if unknown:
             raise InvalidConfigurationError(
@@ -108,8 +120,11 @@ class Experiment:
         for name, count in counts.items():
             if count < 1:
                 raise InvalidConfigurationError(f"{name} is {given[name]!r}; give at least one")
-        learners = {spec: learner_of(spec) for spec in map(str, given["policies"])}
-        settings = [_setting(each) for each in given["settings"]]
+        learners = {
+            str(each): each if isinstance(each, Learner) else learner_of(str(each)) for each in given["policies"]
+        }
+        objectives = [_objective(each) for each in given["objectives"]]
+        settings = [_setting(each, objectives) for each in given["settings"]]
         if len({each.name for each in settings}) < len(settings):
             raise InvalidConfigurationError("two settings have one name; give each a name of its own")
         return cls(
@@ -118,6 +133,7 @@ class Experiment:
             seeds=given["seeds"],
             warm=given["warm"],
             settings=settings,
+            objectives=objectives,
         )
 
 
@@ -174,6 +190,7 @@ def _compare(experiment: Experiment, setting: Setting, keep: Path, executor: str
         x,
         learners=experiment.learners,
         preference=preference,
+        objectives=experiment.objectives,
         seeds=range(experiment.seeds),
         warm=experiment.warm,
         conditions=conditions,
@@ -181,11 +198,14 @@ def _compare(experiment: Experiment, setting: Setting, keep: Path, executor: str
         executor=executor,
     )
     traces: dict[str, list[Trace]] = {policy: [] for policy in experiment.learners}
-    for trace in tqdm(cells, total=len(traces) * experiment.seeds, desc=setting.name, unit="pass"):
+    for trace in tqdm(cells, total=len(traces) * experiment.seeds, desc=setting.name, unit="pass", disable=None):
         traces[trace.policy].append(trace)
     for runs in traces.values():
         runs.sort(key=lambda trace: trace.seed)
-    rows = [summarize(table, preference, policy, runs, conditions=conditions) for policy, runs in traces.items()]
+    rows = [
+        summarize(table, preference, policy, runs, conditions=conditions, objectives=experiment.objectives)
+        for policy, runs in traces.items()
+    ]
     orders = [trace.rows for trace in next(iter(traces.values()))]
     met = conditions.met(table, orders[0])
     mixtures = {"uniform": dict.fromkeys(table.arms, 1.0)}
@@ -194,17 +214,30 @@ def _compare(experiment: Experiment, setting: Setting, keep: Path, executor: str
             name = f"static mixture at {row.policy}'s cost"
             mixtures[name] = static_mixture(met, cost_usd=row.objectives["cost_usd"].mean)
     rows += [
-        mixture(table, preference, policy, shares, conditions=conditions, orders=orders)
+        mixture(
+            table, preference, policy, shares, conditions=conditions, objectives=experiment.objectives, orders=orders
+        )
         for policy, shares in mixtures.items()
     ]
-    return rows + references(table, preference, conditions=conditions, orders=orders)
+    return rows + references(table, preference, conditions=conditions, objectives=experiment.objectives, orders=orders)
 
 
-def _setting(given: object) -> Setting:
+def _objective(given: object) -> Objective:
+    if isinstance(given, Objective):
+        return given
+    try:
+        return Objective(**{"higher_is_better": True, **given})  # type: ignore[dict-item]
+    except TypeError as error:
+        raise InvalidConfigurationError(
+            f"objective {given!r:.80} is not a table of name, higher_is_better, low and high"
+        ) from error
+
+
+def _setting(given: object, objectives: Sequence[Objective]) -> Setting:
     try:
         parts = {"preference": {"quality": 1.0}, "conditions": {}, **given}  # type: ignore[dict-item]
         preference = Preference(**parts.pop("preference"))
-        check_preference(preference, objective_table([]))
+        check_preference(preference, objective_table(objectives))
         setting = Setting(
             preference=preference,
             conditions=Conditions.of(parts.pop("conditions")),
