@@ -92,10 +92,11 @@ def _serve_part(part: tuple[Cell, int, str | None]) -> tuple[Vector, Vector]:
     ],
     options=[
         click.option("--processes", default=1, show_default=True, type=click.IntRange(min=1), help="On one database."),
+        click.option("--policy", "policies", multiple=True, type=click.Choice(POLICIES), help="Default: all."),
         click.option("--factor", "factors", multiple=True, type=float, help="Of the cheapest arm's mean cost."),
     ],
 )
-def main(*, files: list[Path], seeds: int, processes: int, factors: tuple[float, ...]) -> list[Row]:
+def main(*, files: list[Path], seeds: int, processes: int, policies: tuple[str, ...], factors: tuple[float, ...]) -> list[Row]:
     """Share of the budget spent, score, and bursts of one pass of 800 requests, with feedback at once.
 
     The budget is for each request: 1.25, 2 and 4 times the mean cost of the cheapest arm. Nothing is known at the
@@ -110,7 +111,7 @@ def main(*, files: list[Path], seeds: int, processes: int, factors: tuple[float,
         x = TextFeatures().transform([Request(text=prompt) for prompt in table.prompts])
         quality, cost = table.outcomes["quality"], table.outcomes["cost_usd"]
         for factor in factors or FACTORS:
-            for policy in POLICIES:
+            for policy in policies or POLICIES:
                 for seed in range(seeds):
                     order = np.random.default_rng(seed).permutation(len(x))[:REQUESTS]
                     usd = factor * float(cost.mean(axis=0).min())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Set
 from dataclasses import fields
 from decimal import Decimal
 from numbers import Integral, Real
@@ -82,6 +82,28 @@ def _range(low: float, high: float) -> str:
     return f"between {low:g} and {high:g}"
 
 
+def positive(
+    value: object, *, name: str, high: float = math.inf, error: type[InvalidInputError] = InvalidInputError
+) -> float:
+    """Return ``value`` as a finite float above 0, and at most ``high``.
+
+    Raises
+    ------
+    InvalidInputError
+        (or the subclass given as ``error``) If it is not such a number.
+
+    Examples
+    --------
+    >>> positive(0, name="reset_seconds")
+    Traceback (most recent call last):
+    banditroute.errors.InvalidInputError: reset_seconds is 0; give a number above 0
+    """
+    result = number(value, name=name, high=high, error=error)
+    if result <= 0.0:
+        raise error(f"{name} is {value!r}; give a number above 0")
+    return result
+
+
 def whole(value: object, *, name: str, low: int = 1, error: type[InvalidInputError] = InvalidInputError) -> int:
     """``value`` as a whole number of at least ``low``.
 
@@ -116,3 +138,26 @@ def label(value: object, *, name: str, error: type[InvalidInputError] = InvalidI
     if "\x00" in value or any("\ud800" <= character <= "\udfff" for character in value):
         raise error(f"{name} is {value!r}; NUL and lone surrogates cannot be stored: remove them")
     return value
+
+
+def labels(
+    values: object, *, name: str, error: type[InvalidInputError] = InvalidInputError
+) -> tuple[str, ...]:
+    """Return ``values`` as a tuple of labels, sorted where they were a set.
+
+    Raises
+    ------
+    InvalidInputError
+        (or the subclass given as ``error``) If it is one string or no collection, or if one of them is no label.
+
+    Examples
+    --------
+    >>> labels({"vision", "tools"}, name="capabilities")
+    ('tools', 'vision')
+    """
+    if isinstance(values, str):
+        raise error(f"{name} is the string {values!r:.80}; give a collection of strings, ({values!r:.80},)")
+    if not isinstance(values, Collection):
+        raise error(f"{name} is {values!r:.80} ({type(values).__name__}); give a collection of strings")
+    each = tuple(label(value, name=f"one of {name}", error=error) for value in values)
+    return tuple(sorted(each)) if isinstance(values, Set) else each

@@ -317,7 +317,7 @@ def check_eligible(
     error: type[InvalidInputError] = InvalidRequestError,
 ) -> list[str] | None:
     """Names of the arms that may be chosen, None for all; raises ``error`` for unknown names or if none is left."""
-    require = () if limits is None else limits.require
+    require = () if limits is None else limits.requires
     if only is None and not exclude and not require:
         return None
     names = [arm.name for arm in arms]
@@ -332,10 +332,10 @@ def check_eligible(
     left = [
         arm.name
         for arm in arms
-        if (only is None or arm.name in only) and arm.name not in exclude and set(require) <= set(arm.tags)
+        if (only is None or arm.name in only) and arm.name not in exclude and set(require) <= set(arm.capabilities)
     ]
     if not left:
-        tagged = f", require={list(require)}" if require else ""
+        tagged = f", requires={list(require)}" if require else ""
         raise error(
             f"no arm is left: arms={None if only is None else sorted(only)}, exclude={sorted(exclude)}{tagged} of "
             f"{', '.join(names)}; leave at least one"

@@ -26,9 +26,9 @@ class TestLimits:
             ({"max_latency_seconds": math.nan}, "max_latency_seconds is nan; give a finite number"),
             ({"min_quality": 1.5}, "min_quality is 1.5; it must be at most 1"),
             ({"min_quality": True}, r"min_quality is True \(bool\)"),
-            ({"require": "eu"}, r"require is 'eu'; give a list of tags, for example \['eu'\]"),
-            ({"require": 3}, "require is 3; give a list of tags"),
-            ({"require": [3]}, r"tag in require is 3 \(int\); give a string"),
+            ({"requires": "eu"}, "requires is the string 'eu'; give a collection of strings"),
+            ({"requires": 3}, r"requires is 3 \(int\); give a collection of strings"),
+            ({"requires": [3]}, r"one of requires is 3 \(int\); give a string"),
         ],
     )
     def test_what_cannot_be_a_limit(self, given, message):
@@ -37,10 +37,10 @@ class TestLimits:
 
     def test_says_what_is_given(self):
         assert repr(Limits()) == "Limits()"
-        assert repr(Limits(min_quality=0.8, require=["eu"])) == "Limits(min_quality=0.8, require=('eu',))"
+        assert repr(Limits(min_quality=0.8, requires=["eu"])) == "Limits(min_quality=0.8, requires=('eu',))"
 
     def test_is_hashable_whatever_sequence_it_was_made_of(self):
-        assert hash(Limits(require=["eu"])) == hash(Limits(require=("eu",)))
+        assert hash(Limits(requires=["eu"])) == hash(Limits(requires=("eu",)))
 
 
 class TestExcess:
@@ -145,25 +145,25 @@ class TestRouter:
 
 
 class TestRequiredTags:
-    ARMS = (Arm(name="a", tags=("eu", "tools")), Arm(name="b", tags=("eu",)), Arm(name="c"))
+    ARMS = (Arm(name="a", capabilities=("eu", "tools")), Arm(name="b", capabilities=("eu",)), Arm(name="c"))
 
     def test_only_arms_with_all_the_tags(self):
-        router = Router(arms=self.ARMS, features=1, limits=Limits(require=["eu"]))
+        router = Router(arms=self.ARMS, features=1, limits=Limits(requires=["eu"]))
         assert router.route([0.0]).arms == ("a", "b")
-        assert router.route([0.0], limits=Limits(require=["tools", "eu"])).arms == ("a",)
+        assert router.route([0.0], limits=Limits(requires=["tools", "eu"])).arms == ("a",)
         assert router.route([0.0], exclude=["a"]).arms == ("b",)
 
     def test_tags_that_leave_nothing_are_the_callers_mistake(self):
-        router = Router(arms=self.ARMS, features=1, limits=Limits(require=["tools"]))
-        message = r"no arm is left: arms=None, exclude=\['a'\], require=\['tools'\] of a, b, c; leave at least one"
+        router = Router(arms=self.ARMS, features=1, limits=Limits(requires=["tools"]))
+        message = r"no arm is left: arms=None, exclude=\['a'\], requires=\['tools'\] of a, b, c; leave at least one"
         with pytest.raises(InvalidRequestError, match=message):
             router.route([0.0], exclude=["a"])
         with pytest.raises(InvalidRequestError, match="no arm is left"):
-            router.route_many([[0.0]], limits=Limits(require=["us"]))
-        with pytest.raises(InvalidConfigurationError, match=r"no arm is left: .*require=\['us'\]"):
-            Router(arms=self.ARMS, features=1, limits=Limits(require=["us"]))
+            router.route_many([[0.0]], limits=Limits(requires=["us"]))
+        with pytest.raises(InvalidConfigurationError, match=r"no arm is left: .*requires=\['us'\]"):
+            Router(arms=self.ARMS, features=1, limits=Limits(requires=["us"]))
 
-    @pytest.mark.parametrize("limits", [{"require": ["eu"]}, "eu", 3])
+    @pytest.mark.parametrize("limits", [{"requires": ["eu"]}, "eu", 3])
     def test_what_are_no_limits_is_refused(self, limits):
         with pytest.raises(InvalidConfigurationError, match=r"limits is .*; give Limits\(...\)"):
             Router(arms=self.ARMS, limits=limits)
