@@ -96,7 +96,9 @@ def _serve_part(part: tuple[Cell, int, str | None]) -> tuple[Vector, Vector]:
         click.option("--factor", "factors", multiple=True, type=float, help="Of the cheapest arm's mean cost."),
     ],
 )
-def main(*, files: list[Path], seeds: int, processes: int, policies: tuple[str, ...], factors: tuple[float, ...]) -> list[Row]:
+def main(
+    *, files: list[Path], seeds: int, processes: int, policies: tuple[str, ...], factors: tuple[float, ...]
+) -> list[Row]:
     """Share of the budget spent, score, and bursts of one pass of 800 requests, with feedback at once.
 
     The budget is for each request: 1.25, 2 and 4 times the mean cost of the cheapest arm. Nothing is known at the

@@ -172,7 +172,7 @@ class PerPeriod:
 
     @property
     def total(self) -> SharedTotal:
-        """What all processes have counted in the present period."""
+        """The total of all processes in the present period."""
         return self._totals[self._period]
 
     def begin(self, now: float) -> bool:

@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, replace
 from hashlib import blake2b
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -26,12 +26,12 @@ _DRAWN = " drawn"  # ends the name of the total that processes have drawn of a h
 _KEPT_KEYS = 10_000  # sessions, tenants, users, ... whose budgets a process holds at once
 _FORECASTS = "spend"  # names the calls of all arms in the stored state
 
-AddTotal = Callable[[str, SharedTotal], "SharedTotal | None"]
+AddTotal: TypeAlias = Callable[[str, SharedTotal], "SharedTotal | None"]
 """Adds to the shared total of a name; returns the sum if it is known at once."""
 
 
 class Priced(NamedTuple):
-    """What the budgets make of a request.
+    """Prices and admission of a request by all budgets.
 
     Attributes
     ----------

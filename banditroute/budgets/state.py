@@ -18,7 +18,7 @@ from banditroute.core.arrays import Vector
 from banditroute.core.shared_total import SharedTotal
 
 Reserved: TypeAlias = tuple[float, ...]
-"""What a request reserves; then, where that is known, what its input costs, and each token of its output."""
+"""The amount that a request reserves; then, where they are known, the costs of its input and of each output token."""
 
 _NEEDED_CALLS = 2.0  # of the most expensive arm: a slice lasts for that many at least
 _KEPT_SLICES = 3  # periods whose slices are held: the last, the present and the next

@@ -67,9 +67,7 @@ class Arm:
     def __post_init__(self) -> None:
         plain_numbers(self)
         label(self.name, name="Arm(name=...)", error=InvalidConfigurationError)
-        names = labels(
-            self.capabilities, name=f"capabilities of arm {self.name!r}", error=InvalidConfigurationError
-        )
+        names = labels(self.capabilities, name=f"capabilities of arm {self.name!r}", error=InvalidConfigurationError)
         object.__setattr__(self, "capabilities", names)
         if self.context_window_tokens is not None:
             number(

@@ -140,9 +140,7 @@ def label(value: object, *, name: str, error: type[InvalidInputError] = InvalidI
     return value
 
 
-def labels(
-    values: object, *, name: str, error: type[InvalidInputError] = InvalidInputError
-) -> tuple[str, ...]:
+def labels(values: object, *, name: str, error: type[InvalidInputError] = InvalidInputError) -> tuple[str, ...]:
     """Return ``values`` as a tuple of labels, sorted where they were a set.
 
     Raises

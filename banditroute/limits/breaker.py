@@ -100,7 +100,7 @@ class Circuits:
 
     @property
     def tripped(self) -> bool:
-        """Whether any circuit is not closed."""
+        """True if any circuit is not closed."""
         return bool(self._open)
 
     def closed(self, arms: Sequence[str], now: float) -> list[str]:

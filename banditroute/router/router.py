@@ -29,7 +29,7 @@ from banditroute.limits.breaker import CircuitBreaker
 from banditroute.limits.constraints import Limits
 from banditroute.limits.traffic import Share
 from banditroute.objectives.objective import Objective
-from banditroute.objectives.utility import PreferenceLike, check_preference, table
+from banditroute.objectives.utility import PreferenceLike, check_preference, merge_objectives
 from banditroute.router.arms import Steering
 from banditroute.router.checks import (
     Conversation,
@@ -152,7 +152,7 @@ class Router(Listener, Steering):
         names = [arm.name for arm in self._arms]
         if fallback is not None and fallback not in names:
             raise InvalidConfigurationError(f"fallback {fallback!r} is no arm; arms: {', '.join(names)}")
-        self._objectives = table(objectives)
+        self._objectives = merge_objectives(objectives)
         self._preference = check_preference(
             Preference(quality=1.0) if preference is None else preference, self._objectives
         )
@@ -289,7 +289,9 @@ class Router(Listener, Steering):
         InvalidConfigurationError
             For a preference without a usable weight.
         """
-        checked = check_request(request, self._features, session, tags, input_tokens, template, max_output_tokens, metadata)
+        checked = check_request(
+            request, self._features, session, tags, input_tokens, template, max_output_tokens, metadata
+        )
         preference = self._preference if preference is None else check_preference(preference, self._objectives)
         limits = self._limits if limits is None else check_limits(limits)
         eligible = check_eligible(self._arms, arms, exclude, limits)
@@ -312,7 +314,10 @@ class Router(Listener, Steering):
         """``route()`` for many requests, whose texts are featurized in one batch."""
         if isinstance(requests, str):
             raise InvalidRequestError(f"requests is the string {requests[:40]!r}; give a list of texts, or use route()")
-        checked = [check_request(each, self._features, session, tags, None, template, max_output_tokens, metadata) for each in requests]
+        checked = [
+            check_request(each, self._features, session, tags, None, template, max_output_tokens, metadata)
+            for each in requests
+        ]
         preference = self._preference if preference is None else check_preference(preference, self._objectives)
         limits = self._limits if limits is None else check_limits(limits)
         eligible = check_eligible(self._arms, arms, exclude, limits)

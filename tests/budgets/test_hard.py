@@ -92,7 +92,12 @@ def test_a_call_above_its_bound_is_counted():
 
 def test_a_fallback_is_the_arm_that_is_covered():
     router = Router(
-        arms=ARMS, features=1, fallback="large", budgets=[Budget(usd=0.05, per="day", hard=True)], seed=0, clock=lambda: 1e9
+        arms=ARMS,
+        features=1,
+        fallback="large",
+        budgets=[Budget(usd=0.05, per="day", hard=True)],
+        seed=0,
+        clock=lambda: 1e9,
     )
     router._chooser._policy = None  # nothing can be chosen
     assert router.route([0.0]).arm == "small"

@@ -1,12 +1,12 @@
 """Periods of the calendar, against the calendar."""
 
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from banditroute.budgets.periods import PERIODS, period_bounds, period_number
 
-AT = [datetime(2026, 11, 30, 17, 20, tzinfo=timezone.utc) + timedelta(hours=37 * n) for n in range(400)]
+AT = [datetime(2026, 11, 30, 17, 20, tzinfo=UTC) + timedelta(hours=37 * n) for n in range(400)]
 
 
 @pytest.mark.parametrize("per", PERIODS)
@@ -24,8 +24,8 @@ def test_periods_follow_each_other(per):
 
 def test_weeks_begin_on_monday_and_months_on_the_first():
     for at in AT:
-        week = datetime.fromtimestamp(period_bounds("week", period_number("week", at.timestamp()))[0], timezone.utc)
-        month = datetime.fromtimestamp(period_bounds("month", period_number("month", at.timestamp()))[0], timezone.utc)
+        week = datetime.fromtimestamp(period_bounds("week", period_number("week", at.timestamp()))[0], UTC)
+        month = datetime.fromtimestamp(period_bounds("month", period_number("month", at.timestamp()))[0], UTC)
         assert (week.weekday(), week.hour) == (0, 0)
         assert month == at.replace(day=1, hour=0, minute=0)
 

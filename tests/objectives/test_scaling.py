@@ -12,13 +12,13 @@ from banditroute.core.preference import Preference
 from banditroute.errors import InvalidConfigurationError
 from banditroute.objectives import Objective, Scaled
 from banditroute.objectives.scaling import Scales, interquartile_range
-from banditroute.objectives.utility import table
+from banditroute.objectives.utility import merge_objectives
 
 STARS = Objective(name="stars", higher_is_better=True, low=1.0, high=5.0)
 
 
 def scales(*, states=None, put_state=lambda name, blob: None, arms=("a", "b", "c")):
-    made = Scales(objectives=table([STARS]), states=states or {}, put_state=put_state)
+    made = Scales(objectives=merge_objectives([STARS]), states=states or {}, put_state=put_state)
     made.set_arms(arms)
     return made
 
