@@ -76,7 +76,7 @@ def _measure(count: int, seed: int) -> dict[tuple[str, str], float]:
     without, with_cache = rounds.min(axis=0) / CALLS * 1e6
     for _ in range(CONTEXTS):
         paged.route(rng.normal(size=FEATURES))
-    chooser = paged._chooser
+    engine = paged._engine
     controller = Controller().start(adapters=names)
     means, stds = rng.uniform(size=(CONTEXTS, count)), 0.1 * rng.uniform(size=(CONTEXTS, count))
     costs = np.tile(rng.uniform(0.05, 0.3, size=count), (CONTEXTS, 1))
@@ -87,8 +87,7 @@ def _measure(count: int, seed: int) -> dict[tuple[str, str], float]:
         **_leases(specs[0], x),
         ("controller", "milliseconds"): 1e3
         * _seconds(lambda: controller.plan(means, stds, costs, arms=names, resident=names[:SLOTS], slots=SLOTS)),
-        ("plan", "milliseconds"): 1e3
-        * _seconds(lambda: chooser.pager.plan(chooser._review, chooser._knowledge.untried)),
+        ("plan", "milliseconds"): 1e3 * _seconds(lambda: engine.adapters.plan(engine._review, engine.models.untried)),
     }
 
 
@@ -104,13 +103,13 @@ def _leases(adapter: AdapterSpec, x: Vector) -> dict[tuple[str, str], float]:
                 for _ in range(20):
                     decisions = iter([router.route(x) for _ in range(CALLS)])
                     router.flush()
-                    rounds.append(_seconds(lambda left=decisions: _serve(next(left)), CALLS))  # type: ignore[misc]
+                    rounds.append(_seconds(lambda left=decisions: _serve(router, next(left)), CALLS))  # type: ignore[misc]
             found[policy, "microseconds"] = min(rounds) / CALLS * 1e6
     return found
 
 
-def _serve(decision: Decision) -> None:
-    with decision.lease():
+def _serve(router: Router, decision: Decision) -> None:
+    with router.lease(decision):
         pass
 
 

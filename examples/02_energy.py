@@ -16,9 +16,10 @@ from statistics import mean
 
 import numpy as np
 
-from banditroute import Preference, Request, Router, SentenceEmbedding
+from banditroute import Preference, Router
+from banditroute.core import Request
 from banditroute.energy import EnergyMeter, EnergyReading, find_counters
-from banditroute.features import Complexity, StaticEmbedding
+from banditroute.features import Complexity, SentenceEmbedding, StaticEmbedding
 from banditroute.graders import exact_match
 from banditroute.objectives import equal_worth
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -21,8 +21,9 @@ from banditroute.adapters.resident_set import ResidentSet
 from banditroute.core.adapter import AdapterSpec
 from banditroute.core.arrays import Vector
 from banditroute.core.decision import Decision
+from banditroute.core.state import StateSlot
 from banditroute.core.validation import number
-from banditroute.errors import IncompatibleStoreError, InvalidConfigurationError
+from banditroute.errors import InvalidConfigurationError
 
 
 class LoadTable(NamedTuple):
@@ -102,32 +103,26 @@ class AdapterCache:
         score: Score = self._is_kept if isinstance(control, Controller) else control
         self._set = ResidentSet(capacity=self.capacity, score=score)
         self._on_change: Callable[[], None] = lambda: None
-        self._put_state: Callable[[str, bytes], None] = lambda name, blob: None
+        self._slot = StateSlot(name="paging")
         self._loader = Loader(
             backend=backend,
             residents=self._set,
             timeout_seconds=timeout_seconds,
             on_change=lambda: self._on_change(),
-            on_measured=lambda blob: self._put_state(self._state_name, blob),
+            on_measured=lambda blob: self._slot.save(blob),
         )
-        self._state_name = "paging"
         self._background = BackgroundLoads(load=self._load_ahead)
 
     def start(
         self,
         adapters: Sequence[AdapterSpec],
         *,
-        states: Mapping[str, bytes] | None = None,
-        put_state: Callable[[str, bytes], None] | None = None,
         changed: Callable[[], None] | None = None,
-        state_name: str = "paging",
     ) -> None:
         """Serve a router with these adapters; a router does this.
 
         Parameters
         ----------
-        states, put_state
-            The stored states, and how a state is stored: load times are kept as ``state_name``.
         changed
             Called when other adapters are resident, or when an expected load time changes.
 
@@ -135,21 +130,20 @@ class AdapterCache:
         ------
         InvalidConfigurationError
             If two adapters have one name, or the pinned ones alone do not fit.
+        """
+        check_adapters(adapters, slots=self.capacity.slots)
+        self._on_change = self._on_change if changed is None else changed
+
+    def restore(self, slots: Callable[[str], StateSlot], *, name: str = "paging") -> None:
+        """Use the load times that are stored under ``name``, and store later ones there; a router does this.
+
+        Raises
+        ------
         IncompatibleStoreError
             If the stored load times are damaged.
         """
-        check_adapters(adapters, slots=self.capacity.slots)
-        self._state_name = state_name
-        if states is not None:
-            try:
-                self._loader.times = LoadTimes(blob=states.get(state_name))
-            except (ValueError, TypeError, AttributeError) as error:
-                raise IncompatibleStoreError(
-                    f"the stored state {state_name!r} is damaged ({error}); restore the database from a backup, or use "
-                    "another router name"
-                ) from error
-        self._put_state = self._put_state if put_state is None else put_state
-        self._on_change = self._on_change if changed is None else changed
+        self._slot = slots(name)
+        self._loader.times = self._slot.load(lambda blob: LoadTimes(blob=blob))
 
     @property
     def resident(self) -> frozenset[str]:
@@ -293,7 +287,7 @@ class AdapterCache:
         InvalidConfigurationError
             If ``max_overtaken`` is not a whole number of at least 0.
         """
-        adapters = [None if decision.paging is None else decision.paging.adapter for decision in decisions]
+        adapters = [None if decision.residency is None else decision.residency.adapter for decision in decisions]
         names = [None if adapter is None else adapter.name for adapter in adapters]
         order = service_order(names, resident=self._set.names, max_overtaken=max_overtaken)
         return self._serve([(decisions[i], adapters[i]) for i in order])

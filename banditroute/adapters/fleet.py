@@ -29,6 +29,7 @@ from banditroute.adapters.hold import Hold
 from banditroute.adapters.placement import Room, place
 from banditroute.core.adapter import AdapterSpec
 from banditroute.core.arrays import Vector
+from banditroute.core.state import StateSlot
 from banditroute.core.validation import label, number, whole
 from banditroute.errors import AdapterError, BackendUnavailableError, InvalidConfigurationError
 
@@ -103,8 +104,7 @@ class Fleet:
         self._timeout_seconds = number(timeout_seconds, name="timeout_seconds", error=InvalidConfigurationError)
         self._clock = clock
         self._adapters: Sequence[AdapterSpec] = ()
-        self._states: Mapping[str, bytes] | None = None
-        self._put_state: Callable[[str, bytes], None] = lambda name, blob: None
+        self._slots: Callable[[str], StateSlot] = lambda name: StateSlot(name=name)
         self._on_change: Callable[[], None] = lambda: None
         self._keep: list[AdapterSpec] = []
         self._lock = threading.Lock()  # guards the table below, and the counts in it
@@ -154,18 +154,20 @@ class Fleet:
         self,
         adapters: Sequence[AdapterSpec],
         *,
-        states: Mapping[str, bytes] | None = None,
-        put_state: Callable[[str, bytes], None] | None = None,
         changed: Callable[[], None] | None = None,
     ) -> None:
-        """Serve a router with these adapters; see ``AdapterCache.start``. Load times are stored for each server."""
+        """Serve a router with these adapters; see ``AdapterCache.start``."""
         check_adapters(adapters, slots=self.capacity.slots)
         self._adapters = list(adapters)
-        self._states = states if states is not None else self._states
-        self._put_state = self._put_state if put_state is None else put_state
         self._on_change = self._on_change if changed is None else changed
         for name, server in self._table().items():
             self._start(name, server)
+
+    def restore(self, slots: Callable[[str], StateSlot]) -> None:
+        """Use the load times that are stored for each server; see ``AdapterCache.restore``."""
+        self._slots = slots
+        for name, server in self._table().items():
+            server.cache.restore(slots, name=_slot_name(name))
 
     def add(self, name: str, backend: AdapterBackend) -> None:
         """Let a server join. It gets its share of the kept adapters.
@@ -176,6 +178,7 @@ class Fleet:
             If the name is taken or unusable, or the backend is of another kind.
         """
         server = _Server(cache=self._cache(backend))
+        server.cache.restore(self._slots, name=_slot_name(name))
         self._start(name, server)
         with self._lock:
             self._servers = {**self._servers, self._checked(name): server}
@@ -303,13 +306,7 @@ class Fleet:
         return AdapterCache(backend=backend, control=self.control, timeout_seconds=self._timeout_seconds)
 
     def _start(self, name: str, server: _Server) -> None:
-        server.cache.start(
-            self._adapters,
-            states=self._states,
-            put_state=self._put_state,
-            changed=partial(self._changed, server),
-            state_name=f"paging:{name}",
-        )
+        server.cache.start(self._adapters, changed=partial(self._changed, server))
 
     def _table(self) -> dict[str, _Server]:
         return self._servers  # exchanged as a whole, never changed in place
@@ -403,3 +400,8 @@ class Fleet:
         if server is not None:
             server.load_table = None
         self._on_change()
+
+
+def _slot_name(server: str) -> str:
+    """Return the name under which the load times of a server are stored."""
+    return f"paging:{server}"

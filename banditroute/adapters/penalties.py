@@ -6,6 +6,7 @@ import logging
 import threading
 from collections import OrderedDict, deque
 from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -14,12 +15,11 @@ from numpy.typing import NDArray
 from banditroute.adapters.cache import AdapterCache, LoadTable
 from banditroute.adapters.controller import Controller, ControllerState
 from banditroute.adapters.fleet import Fleet
-from banditroute.adapters.lease import Paging
 from banditroute.core.arm import Arm
 from banditroute.core.arrays import Vector
-from banditroute.core.decision import Decision
 from banditroute.core.preference import Preference
-from banditroute.errors import IncompatibleStoreError
+from banditroute.core.residency import Residency
+from banditroute.core.state import StateSlot
 
 _log = logging.getLogger("banditroute")
 
@@ -58,12 +58,10 @@ class AdapterPenalties:
         The cache or the fleet of their adapters; None if no arm has an adapter.
     switching
         Loss when a session goes on with another arm than its last, by objective.
-    instead
-        Decides again if an adapter cannot be loaded.
-    note
-        Takes the id of a decision and the seconds that its adapter was waited for; never raises.
-    states, put_state
-        The stored states, and how a state is stored.
+    slot
+        Where the controller's epoch is stored.
+    load_time_slots
+        Returns the slot of that name, where load times are stored.
     """
 
     def __init__(
@@ -72,17 +70,13 @@ class AdapterPenalties:
         arms: Sequence[Arm],
         cache: AdapterCache | Fleet | None,
         switching: Mapping[str, float],
-        instead: Callable[[Decision, Exception], Decision],
-        note: Callable[[str, float], None],
-        states: Mapping[str, bytes],
-        put_state: Callable[[str, bytes], None],
+        slot: StateSlot,
+        load_time_slots: Callable[[str], StateSlot],
     ) -> None:
-        self._instead = instead
-        self._note = note
         self._cache = cache
         self._losses = dict(switching)
         self._last: OrderedDict[str, str] = OrderedDict()
-        self._put_state = put_state
+        self._slot = slot
         self._controller: ControllerState | None = None
         self._planning = threading.Lock()
         self._following = threading.Lock()  # held while residency is followed, by whichever thread has loaded
@@ -90,9 +84,11 @@ class AdapterPenalties:
         self._warned: set[str] = set()
         window = cache.control.window if cache is not None and isinstance(cache.control, Controller) else 0
         self._seen: deque[Seen] = deque(maxlen=window)
-        self.set_arms(arms, states=states)
+        if cache is not None:
+            cache.restore(load_time_slots)
+        self.set_arms(arms)
 
-    def set_arms(self, arms: Sequence[Arm], *, states: Mapping[str, bytes] | None = None) -> None:
+    def set_arms(self, arms: Sequence[Arm]) -> None:
         """Take these arms from now on."""
         with self._following:
             self._names = tuple(arm.name for arm in arms)
@@ -110,17 +106,13 @@ class AdapterPenalties:
             )
         if self._cache is None:
             return
-        blob = None if states is None else states.get("adapters")
-        self._cache.start(self._specs, states=states, put_state=self._put_state, changed=self._changed)
+        self._cache.start(self._specs, changed=self._changed)
         if isinstance(self._cache.control, Controller):
-            blob = blob if self._controller is None else self._controller.to_bytes()
-            try:
-                self._controller = self._cache.control.start(adapters=list(self._adapters), blob=blob)
-            except (ValueError, TypeError, AttributeError) as error:
-                raise IncompatibleStoreError(
-                    f"the stored state 'adapters' is damaged ({error}); restore the database from a backup, or use "
-                    "another router name"
-                ) from error
+            begin = partial(self._cache.control.start, adapters=list(self._adapters))
+            if self._controller is None:
+                self._controller = self._slot.load(lambda blob: begin(blob=blob))
+            else:
+                self._controller = begin(blob=self._controller.to_bytes())
         self._changed()
         pinned = [spec for spec in self._adapters.values() if spec.pinned]
         kept = (self._controller.keep if self._controller else None) or []
@@ -158,7 +150,7 @@ class AdapterPenalties:
             if len(self._last) > _MAX_SESSIONS:
                 self._last.popitem(last=False)
 
-    def paging(self, arm: str) -> Paging | None:
+    def residency(self, arm: str) -> Residency | None:
         """Return where and how soon the adapter of ``arm`` can serve; None for an arm without an adapter.
 
         A fleet counts it as a decision for that server.
@@ -173,14 +165,11 @@ class AdapterPenalties:
             row = int((residents.absent_seconds[:, column] + queues).argmin())
         server, resident = residents.table.servers[row], bool(residents.table.resident[row, column])
         self._cache.decided(server)
-        return Paging(
+        return Residency(
             adapter=adapter,
             resident=resident,
             expected_seconds=0.0 if resident else float(residents.table.expected_seconds[row, column]),
             server=server,
-            cache=self._cache,
-            instead=self._instead,
-            note=self._note,
         )
 
     def ready(self, arm: str) -> bool:
@@ -232,7 +221,7 @@ class AdapterPenalties:
             ready = (means - prices[:, None] * residents.wait_seconds).max(axis=1)[:, None]
             locked = means + _LOCKED_OUT_STDS * stds - costs < ready
             self._warn([arm for arm in untried if arm in specs and locked[:, names.index(arm)].all()], plan.keep)
-            self._put_state("adapters", controller.to_bytes())
+            self._slot.save(controller.to_bytes())
             cache.keep([specs[names[k]] for k in plan.keep])
         except Exception:  # feedback is learned already, and must not fail for what is resident
             _log.warning("which adapters to keep could not be decided; they stay as they are", exc_info=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from banditroute.admin import Records
+from banditroute import admin
 from banditroute.cli.options import database_argument, router_option
 
 _DAY_SECONDS = 86_400.0
@@ -21,7 +21,7 @@ def db() -> None:
 @click.argument("url")
 def upgrade(url: str) -> None:
     """Create the tables at a URL, or bring them to the schema of this version."""
-    Records(url).upgrade()
+    admin.upgrade(url)
     click.echo("the schema is that of this version")
 
 
@@ -29,7 +29,7 @@ def upgrade(url: str) -> None:
 @database_argument
 def verify(url: str) -> None:
     """Look for damage, and for learned state that differs from the log; exit status 1 if there is any."""
-    found = Records(url).verify()
+    found = admin.verify(url)
     for line in found:
         click.echo(line)
     if found:
@@ -42,7 +42,7 @@ def verify(url: str) -> None:
 @router_option
 def rebuild(url: str, router: str | None) -> None:
     """Compute the learned state from the log once more."""
-    Records(url).rebuild(router)
+    admin.rebuild(url, router=router)
     click.echo("the learned state is computed from the log")
 
 
@@ -54,7 +54,8 @@ def rebuild(url: str, router: str | None) -> None:
 @click.option("--export", type=click.Path(path_type=Path), help="Folder to which they are written as Parquet first.")
 def prune(url: str, router: str | None, unanswered_days: float, answered_days: float, export: Path | None) -> None:
     """Delete decisions that are too old to keep; what was learned from them stays."""
-    pruned = Records(url).prune(
+    pruned = admin.prune(
+        url,
         unanswered_seconds=unanswered_days * _DAY_SECONDS,
         answered_seconds=answered_days * _DAY_SECONDS,
         export=export,
@@ -69,7 +70,7 @@ def prune(url: str, router: str | None, unanswered_days: float, answered_days: f
 @click.argument("out", type=click.Path(dir_okay=False, path_type=Path))
 def export(url: str, router: str | None, out: Path) -> None:
     """Write all decisions with their outcomes to the Parquet file OUT."""
-    click.echo(f"{Records(url).export(out, router):,} decisions written to {out}")
+    click.echo(f"{admin.export(url, out, router=router):,} decisions written to {out}")
 
 
 @db.command()
@@ -80,7 +81,7 @@ def export(url: str, router: str | None, out: Path) -> None:
 @click.option("--source", help="Erase all feedback of this source; the decisions stay.")
 def erase(url: str, router: str | None, decision_id: str | None, session: str | None, source: str | None) -> None:
     """Delete decisions or feedback, and take back what was learned from them."""
-    erased = Records(url).erase(decision_id=decision_id, session=session, source=source, router=router)
+    erased = admin.erase(url, decision_id=decision_id, session=session, source=source, router=router)
     click.echo(f"{erased:,} decisions {'without that feedback' if source else 'erased'}")
 
 
@@ -90,4 +91,4 @@ def erase(url: str, router: str | None, decision_id: str | None, session: str | 
 @click.argument("version", type=int)
 def rollback(url: str, epoch: int, version: int) -> None:
     """Go back to the snapshot VERSION of EPOCH; banditroute inspect lists the snapshots."""
-    click.echo(f"{Records(url).roll_back(epoch, version):,} later outcomes no longer count")
+    click.echo(f"{admin.roll_back(url, epoch=epoch, version=version):,} later outcomes no longer count")

@@ -10,9 +10,9 @@ import numpy as np
 
 from banditroute.core.arrays import Vector
 from banditroute.core.preference import Preference
+from banditroute.core.residency import Residency
 
 if TYPE_CHECKING:
-    from banditroute.adapters.lease import Lease, Paging
     from banditroute.core.explanation import Explanation
 
 
@@ -51,8 +51,9 @@ class Decision:
         As given to ``route()``.
     ordinal
         How many decisions the router had made before it, those of earlier processes included.
-    paging
-        Whether the arm's adapter is resident, and what paging it in is expected to take; None for an arm without one.
+    residency
+        Whether the arm's adapter is resident, and how long loading it is expected to take; None for an arm without
+        an adapter.
     reserved
         What it is expected to take, in dollars or joules, for each budget that counts it; where the arm has token
         prices, then what its input costs, and each token of its output.
@@ -87,7 +88,7 @@ class Decision:
     tags: tuple[str, ...] = ()
     input_tokens: int | None = None
     ordinal: int = 0
-    paging: Paging | None = None
+    residency: Residency | None = None
     reserved: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
     @property
@@ -100,21 +101,6 @@ class Decision:
         """The chosen arm, then the other eligible arms by expected utility: the order for a retry."""
         order = np.argsort(-self.utilities, kind="stable")
         return (self.arm, *(self.arms[k] for k in order if self.arms[k] != self.arm))
-
-    def lease(self) -> Lease:
-        """Have the arm's adapter resident while the request is served: ``with decision.lease() as decision: ...``.
-
-        Also ``async with``. What it gives is the decision that is served: another one, with an id of its own, where
-        the adapter cannot be loaded (``decision.reason`` says why). For an arm without an adapter nothing is done.
-
-        Raises
-        ------
-        AdapterError
-            On entering, if the adapter cannot be loaded and no other arm is ready.
-        """
-        from banditroute.adapters.lease import Lease  # here: a lease holds its decision
-
-        return Lease(self)
 
     def explain(self) -> Explanation:
         """Per arm: predicted objectives with spread, utility, penalty and probability; ``print()`` shows a table."""

@@ -19,7 +19,7 @@ from banditroute.integrations.stream import Stream
 from banditroute.integrations.targets import Ask, Kind, Targets
 from banditroute.pricing.model_price import ModelPrice
 from banditroute.router import Router
-from banditroute.router.checks import RouteOptions
+from banditroute.router.requests import RouteOptions
 
 MessagesLike: TypeAlias = Any
 """A text, one message, or a conversation; each message a mapping, a ``(role, text)`` pair or a client's own object."""

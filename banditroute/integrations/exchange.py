@@ -74,7 +74,7 @@ class Exchange:
         is_last: bool,
         may_reload: bool = True,
     ) -> Answer | Stream:
-        lease = None if decision.paging is None else decision.lease()
+        lease = None if decision.residency is None else self._io.lease(decision)
         if lease is not None:
             decision = await self._io.enter(lease)
         call = Call(

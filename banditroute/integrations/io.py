@@ -12,7 +12,7 @@ from typing import Any, Protocol, TypeVar
 
 from banditroute.core.decision import Decision
 from banditroute.errors import InvalidConfigurationError
-from banditroute.router import Router
+from banditroute.router import Lease, Router
 
 _T = TypeVar("_T")
 
@@ -32,10 +32,13 @@ class Io(Protocol):
     async def call(self, function: Callable[..., Any], arguments: Mapping[str, Any]) -> Any:
         """Return what a client's function gives."""
 
-    async def enter(self, lease: Any) -> Decision:
+    def lease(self, decision: Decision) -> Lease:
+        """Return a lease of the decision's adapter."""
+
+    async def enter(self, lease: Lease) -> Decision:
         """Enter a lease."""
 
-    async def leave(self, lease: Any) -> None:
+    async def leave(self, lease: Lease) -> None:
         """Leave a lease."""
 
     def chunks(self, response: Any) -> Any:
@@ -67,11 +70,14 @@ class BlockingIo:
             raise InvalidConfigurationError("a client's call is a coroutine; put it into an AsyncRoutedClient")
         return response
 
-    async def enter(self, lease: Any) -> Decision:
+    def lease(self, decision: Decision) -> Lease:
+        return self._router.lease(decision)
+
+    async def enter(self, lease: Lease) -> Decision:
         decision: Decision = lease.__enter__()
         return decision
 
-    async def leave(self, lease: Any) -> None:
+    async def leave(self, lease: Lease) -> None:
         lease.__exit__(None, None, None)
 
     def chunks(self, response: Any) -> Any:
@@ -101,11 +107,14 @@ class AsyncIo:
         response = function(**arguments)
         return await response if inspect.isawaitable(response) else response
 
-    async def enter(self, lease: Any) -> Decision:
+    def lease(self, decision: Decision) -> Lease:
+        return self._router.lease(decision)
+
+    async def enter(self, lease: Lease) -> Decision:
         decision: Decision = await lease.__aenter__()
         return decision
 
-    async def leave(self, lease: Any) -> None:
+    async def leave(self, lease: Lease) -> None:
         await lease.__aexit__(None, None, None)
 
     def chunks(self, response: Any) -> Any:

@@ -103,6 +103,11 @@ class Circuits:
         """True if any circuit is not closed."""
         return bool(self._open)
 
+    @property
+    def open_arms(self) -> tuple[str, ...]:
+        """Names of the arms whose circuit is not closed, sorted."""
+        return tuple(sorted(self._open))
+
     def closed(self, arms: Sequence[str], now: float) -> list[str]:
         """Return those of ``arms`` that may be chosen; empty if all circuits are open."""
         return [arm for arm in arms if not self._bars(arm, now)]

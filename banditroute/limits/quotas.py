@@ -139,18 +139,18 @@ class Quotas:
         ]
 
     def take(self, arm: str, request: Request, now: float) -> dict[str, tuple[float, ...]]:
-        """Count a request that ``arm`` serves; return what it reserves of each quota, by name."""
+        """Count a request that ``arm`` serves; return the tokens that it reserves of each quota, and its input's."""
         taken = {}
         for name in self._of_arm.get(arm, ()):
             amount = self._amount(name, arm, request)
             self._present(name, now).use(amount)
-            taken[name] = (amount,)
+            if name.endswith(_TOKENS):
+                taken[name] = (amount, float(most_input_tokens(request) or 0.0))
         return taken
 
     def settle(
         self,
         reserved: Mapping[str, tuple[float, ...]],
-        input_tokens: float | None,
         values: Mapping[str, float],
         known: Collection[str],
         decided_at: float,
@@ -159,9 +159,10 @@ class Quotas:
         """Give back the tokens that a call reserved and did not use, within the minute in which it was decided."""
         if "output_tokens" not in values or "output_tokens" in known or _minute(decided_at) != _minute(now):
             return
-        for name, (amount,) in reserved.items():
-            if name.endswith(_TOKENS) and name in self._limits and input_tokens is not None:
-                self._present(name, now).use(input_tokens + values["output_tokens"] - amount)
+        for name, amounts in reserved.items():
+            if name in self._limits:
+                amount, of_input = amounts
+                self._present(name, now).use(of_input + values["output_tokens"] - amount)
 
     def merge(self, name: str, joint: SharedTotal, added: SharedTotal) -> bool:
         """Take over what all processes have drawn under ``name``; return whether that is a quota's."""

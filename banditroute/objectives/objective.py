@@ -101,5 +101,5 @@ AVAILABILITY = Objective(name="availability", higher_is_better=True, low=0.0, hi
 OUTPUT_TOKENS = Objective(name="output_tokens", higher_is_better=False, low=0.0, prior_mean=256.0)
 
 STANDARD_OBJECTIVES = (QUALITY, COST_USD, ENERGY_JOULES, LATENCY_SECONDS, OUTPUT_TOKENS, AVAILABILITY)
-"""The objectives that every router knows. ``output_tokens`` are predicted so that a priced arm's cost can be computed from them;
+"""The objectives that every router knows. ``output_tokens`` are predicted so that a priced arm's cost can be computed;
 ``availability`` is 1 for a call that was answered and 0 for one that failed, as reported with ``failed``."""

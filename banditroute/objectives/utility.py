@@ -65,7 +65,7 @@ def check_preference(preference: object, objectives: Mapping[str, Objective]) ->
 
 
 def weights(preference: Preference, names: Sequence[str], objectives: Mapping[str, Objective]) -> Vector:
-    """Return the signed weight of each predicted objective ``(m,)``: negative if less is better, 0 if it does not matter.
+    """Return the signed weight of each predicted objective ``(m,)``: negative if less is better, 0 if it is ignored.
 
     Availability that is not named weighs as much as quality: a failed call is as bad as a worthless answer.
 

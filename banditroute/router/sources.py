@@ -7,14 +7,17 @@ follows from them: a restart, a change of arms and a new warm start all begin fr
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
+from functools import partial
 
-from banditroute.beliefs import comparison
+from banditroute.beliefs import Linear, comparison
 from banditroute.beliefs.base import BeliefSpec, Observation
 from banditroute.core.arm import Arm
-from banditroute.router import warm_start
-from banditroute.store.base import Event, Fold, StoredState
+from banditroute.router import warm_start_state
+from banditroute.store.base import Fold, OutcomeEvent, StoredState
 from banditroute.store.outcomes import FAILURE, SHARE_OF, measured, reported
+from banditroute.store.state_slot import StateSlots
 
 _INHERITED_SHARE = 0.25
 """Of what its predecessor's outcomes count for a successor: they are like it, and not of it."""
@@ -27,14 +30,27 @@ become better or worse is then found out in tens of requests."""
 def fold_with(belief: BeliefSpec) -> Fold:
     """How a store folds events into the statistics of ``belief``."""
 
-    def fold(blob: bytes | None, events: Sequence[Event]) -> bytes:
+    def fold(blob: bytes | None, events: Sequence[OutcomeEvent]) -> bytes:
         observations = [each for event in events for each in observations_of(event)]
         return belief.fold(blob, observations, dimension=len(events[0].x))
 
     return fold
 
 
-def observations_of(event: Event) -> list[Observation]:
+def fold_settings(belief: BeliefSpec) -> str:
+    """Return as JSON what the fold of ``belief`` depends on; empty if it is not known."""
+    if not isinstance(belief, Linear):
+        return ""
+    half_lives = {name: getattr(belief, name) for name in ("half_life_requests", "half_life_seconds")}
+    return json.dumps({name: value for name, value in half_lives.items() if value is not None})
+
+
+def fold_by(settings: str) -> Fold:
+    """Return the fold with the settings that :func:`fold_settings` gave."""
+    return fold_with(Linear(**json.loads(settings)))
+
+
+def observations_of(event: OutcomeEvent) -> list[Observation]:
     """What an event teaches: its own outcomes, then each share of a session's outcome and each comparison."""
     outcomes = measured(event.values)
     parts = [(outcomes, 1.0)] if outcomes else []
@@ -68,16 +84,16 @@ class StatisticsSources:
         self._folded = dict(memory.statistics)
         self._own = dict(memory.statistics)
         self._given: dict[str, bytes] = {}  # what the arms of the belief hold beside their own
-        events: dict[str, list[Event]] = {}
+        events: dict[str, list[OutcomeEvent]] = {}
         for event in memory.pending:
             events.setdefault(event.arm, []).append(event)
         for arm, some in events.items():
             self.learn(arm, some)
-        self.warm = warm_start.from_bytes(
-            memory.states.get("warm_start"), features_version=features_version, dimension=dimension
+        self.warm = StateSlots(states=memory.states)["warm_start"].load(
+            partial(warm_start_state.from_bytes, features_version=features_version, dimension=dimension)
         )
 
-    def learn(self, arm: str, events: Sequence[Event]) -> None:
+    def learn(self, arm: str, events: Sequence[OutcomeEvent]) -> None:
         """Learn of an arm that no belief holds."""
         self._own[arm] = fold_with(self._belief)(self._own.get(arm), events)
 

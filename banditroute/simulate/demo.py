@@ -90,7 +90,7 @@ def _serve(table: OutcomeTable, features: TextFeatures, database: Path, echo: Ca
         store=SQLStore(f"sqlite:///{database.resolve()}"),
         name=table.name,  # what was learned on another log is not continued
     ) as router:
-        before = router.learned
+        before = router.status().learned
         echo(
             f"\nA router on SQLite: {'continues from' if before else 'begins with'} {before:,} learned outcomes "
             f"in {database.name}, serves {_LIVE_REQUESTS} requests."
@@ -103,7 +103,7 @@ def _serve(table: OutcomeTable, features: TextFeatures, database: Path, echo: Ca
             outcome = {name: float(values[row, k]) for name, values in table.outcomes.items()}
             known: dict[str, Any] = {name: value for name, value in outcome.items() if value == value}
             router.feedback(decision.id, **known)
-        echo(f"It has learned from {router.learned:,} now. Its next decision, explained:\n")
+        echo(f"It has learned from {router.status().learned:,} now. Its next decision, explained:\n")
         prompt = table.prompts[(first + _LIVE_REQUESTS) % len(table)]
         echo(f"  {' '.join(prompt.split())[:100]!r}")
         echo("  " + str(router.route(prompt).explain()).replace("\n", "\n  "))

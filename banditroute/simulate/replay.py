@@ -211,7 +211,7 @@ class _Run:
                 if step in changes:
                     _change(router, made, there[step - 1], there[step])
                     _settle(cache)
-                lease = router.route(x, arms=among[step]).lease()
+                lease = router.lease(router.route(x, arms=among[step]))
                 with lease as decision:
                     k = chosen[step] = index[decision.arm]
                 if lease.seconds:

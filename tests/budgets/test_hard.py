@@ -31,7 +31,7 @@ def test_spend_never_exceeds_what_was_granted(seed, factor):
         decision = router.route([rng.normal()])
         quality = float(rng.random() < QUALITY[decision.arm])
         router.feedback(decision.id, quality=quality, cost_usd=spend_of(decision.arm, rng))
-        (status,) = router.budgets
+        (status,) = router.status().budgets
         assert status.spent + status.reserved <= status.granted or status.uncovered
     assert status.spent <= factor * MEAN["small"] * 600
     assert status.above_bound == 0
@@ -40,12 +40,12 @@ def test_spend_never_exceeds_what_was_granted(seed, factor):
 def test_open_decisions_reserve_their_upper_bounds():
     router = Router(arms=ARMS, features=1, budgets=[Budget(usd=0.1, per="day", hard=True)], seed=0)
     decisions = [router.route([0.0], arms=["small"]) for _ in range(10)]
-    (status,) = router.budgets
+    (status,) = router.status().budgets
     assert status.reserved == pytest.approx(10 * BOUND_FACTOR * MEAN["small"])
     assert status.granted == 0.1
     for decision in decisions:
         router.feedback(decision.id, cost_usd=0.0005)
-    (status,) = router.budgets
+    (status,) = router.status().budgets
     assert (status.spent, status.reserved) == (pytest.approx(0.005), 0.0)
 
 
@@ -55,7 +55,7 @@ def test_open_decisions_together_stay_within_the_budget():
     covered = [decision for decision in decisions if not decision.fell_back]
     assert sum(decision.reserved["cost_usd per day"][0] for decision in covered) <= 0.1
     assert 10 < len(covered) < 100
-    (status,) = router.budgets
+    (status,) = router.status().budgets
     assert status.uncovered == 100 - len(covered)
     assert "covers no arm" in decisions[-1].reason
 
@@ -85,7 +85,7 @@ def test_a_call_above_its_bound_is_counted():
     router = Router(arms=ARMS, features=1, budgets=[Budget(usd=1.0, per="day", hard=True)], seed=0)
     decision = router.route([0.0], arms=["small"])
     router.feedback(decision.id, cost_usd=0.1)
-    (status,) = router.budgets
+    (status,) = router.status().budgets
     assert status.above_bound == 1
     assert status.spent == pytest.approx(0.1)
 
@@ -99,7 +99,7 @@ def test_a_fallback_is_the_arm_that_is_covered():
         seed=0,
         clock=lambda: 1e9,
     )
-    router._chooser._policy = None  # nothing can be chosen
+    router._engine._policy = None  # nothing can be chosen
     assert router.route([0.0]).arm == "small"
 
 

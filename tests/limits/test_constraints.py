@@ -11,6 +11,7 @@ from banditroute.learners import EpsilonGreedy, Learner
 from banditroute.limits import Limits
 from banditroute.limits.constraints import excess
 from banditroute.policies import Uniform
+from banditroute.objectives.presets import CHEAPEST
 from banditroute.router import Router
 
 MANY = np.full(3, 9.0)
@@ -85,11 +86,46 @@ class TestRouter:
         assert {decision.arm for decision in decisions} == {"a", "b"}
         assert {decision.reason for decision in decisions} == {"policy"}
 
-    def test_a_requests_limits_replace_the_routers(self):
+    def test_a_requests_limits_only_tighten_the_routers(self):
         router = taught(COSTS, limits=Limits(max_cost_usd=0.005))
         assert router.route([0.0], limits=Limits(max_cost_usd=0.002)).arms == ("a",)
-        assert router.route([0.0], limits=Limits()).arms == ("a", "b", "c")
         assert router.route_many([[0.0]], limits=Limits(max_cost_usd=0.002))[0].arms == ("a",)
+        assert router.route([0.0], limits=Limits(max_cost_usd=1.0)).arms == ("a", "b")
+        assert router.route([0.0], limits=Limits()).arms == ("a", "b")
+
+    def test_replace_limits_takes_the_place_of_the_routers(self):
+        router = taught(COSTS, limits=Limits(max_cost_usd=0.005))
+        assert router.route([0.0], replace_limits=Limits()).arms == ("a", "b", "c")
+        both = router.route([0.0], replace_limits=Limits(), limits=Limits(max_cost_usd=0.002))
+        assert both.arms == ("a",)
+
+    def test_a_latency_limit_keeps_what_the_router_requires(self):
+        arms = [Arm(name="eu", capabilities={"zone:eu"}), Arm(name="us")]
+        router = Router(arms=arms, features=1, limits=Limits(requires=["zone:eu"]), seed=0)
+        assert router.route([0.0], limits=Limits(max_latency_seconds=5.0)).arms == ("eu",)
+        assert router.route([0.0], deadline_seconds=5.0).arms == ("eu",)
+
+    def test_requires_asks_for_capabilities(self):
+        arms = [Arm(name="a", capabilities={"tools", "vision"}), Arm(name="b", capabilities={"tools"}), Arm(name="c")]
+        router = Router(arms=arms, features=1, seed=0)
+        assert router.route([0.0], requires={"tools"}).arms == ("a", "b")
+        assert [each.arms for each in router.route_many([[0.0]], requires={"tools", "vision"})] == [("a",)]
+        with pytest.raises(InvalidRequestError, match=r"no arm is left: .*requires=\['audio'\]"):
+            router.route([0.0], requires={"audio"})
+        with pytest.raises(InvalidRequestError, match="requires is the string 'tools'"):
+            router.route([0.0], requires="tools")
+        with pytest.raises(InvalidRequestError, match="deadline_seconds is 0; give a number above 0"):
+            router.route([0.0], deadline_seconds=0)
+
+    def test_arms_whose_quality_cannot_be_judged_get_a_tenth_while_another_keeps_it(self):
+        router = Router(arms=["a", "b"], features=1, preference=CHEAPEST, limits=Limits(min_quality=0.8), seed=0)
+        for _ in range(60):
+            for arm, cost in (("a", 0.005), ("b", 0.01)):
+                router.feedback(router.route([0.0], arms=[arm]).id, quality=0.9, cost_usd=cost)
+        router.add_arm(Arm(name="new", expected={"cost_usd": 0.0001}))
+        decisions = [router.route([0.0]) for _ in range(500)]
+        assert 20 <= sum(decision.arm == "new" for decision in decisions) <= 80
+        assert all(decision.probabilities[decision.arms.index("new")] <= 0.1 + 1e-9 for decision in decisions)
 
     def test_several_limits_hold_together(self):
         outcomes = {
@@ -108,7 +144,7 @@ class TestRouter:
             "limits: no arm is believed to keep Limits(max_cost_usd=0.0005); the one that breaks it least is used"
         )
         assert not decision.fell_back
-        assert router.fallbacks == 0
+        assert router.status().fallbacks == 0
         assert router.route([0.0], exclude=["a"]).arm == "b"
 
     def test_what_is_not_known_is_allowed_and_said(self):
@@ -140,7 +176,7 @@ class TestRouter:
 
     def test_a_belief_that_is_not_finite_still_falls_back(self):
         router = taught(COSTS, limits=Limits(max_cost_usd=0.005))
-        router._chooser._knowledge.belief._theta[:] = math.nan
+        router._engine.models.belief._theta[:] = math.nan
         assert router.route([0.0]).reason.startswith("fallback: the belief is not finite")
 
 

@@ -93,7 +93,7 @@ def test_unused_tokens_are_given_back():
         assert quotas.with_room(["a"], REQUEST, 10.0) == ["a"]
         reserved = quotas.take("a", REQUEST, 10.0)
     assert quotas.with_room(["a"], REQUEST, 10.0) == []
-    quotas.settle(reserved, 50, {"output_tokens": 10.0}, (), 10.0, 11.0)
+    quotas.settle(reserved, {"output_tokens": 10.0}, (), 10.0, 11.0)
     assert quotas.with_room(["a"], Request(features=np.zeros(1), input_tokens=20, max_output_tokens=70), 11.0) == ["a"]
     assert quotas.with_room(["a"], REQUEST, 11.0) == []
 

@@ -66,7 +66,7 @@ def test_a_mapping_becomes_a_preference_and_a_preference_stays():
 )
 def test_a_preference_names_known_objectives_only(preference):
     with pytest.raises(
-        InvalidRequestError, match=r"'helpfulness' is no objective of this router; known: availability, cost_usd, "
+        InvalidRequestError, match=r"objective 'helpfulness' of the preference is unknown; known objectives: availability, cost_usd, "
     ):
         check_preference(preference, merge_objectives([]))
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from banditroute.admin.records import Records
+from banditroute.admin.exports import read_tables
 from banditroute.core.addresses import shown_address
 from banditroute.errors import BanditRouteError, InvalidConfigurationError, InvalidInputError
 from banditroute.logs.readers.canonical import checked, schema, typed
@@ -45,7 +45,7 @@ def _database(reading: Reading) -> Iterator[pyarrow.Table]:
     address = reading.source.address
     begin = 1
     try:
-        for table in Records(address if "://" in address else f"sqlite:///{address}").log(reading.router):
+        for table in read_tables(address if "://" in address else f"sqlite:///{address}", router=reading.router):
             yield checked(np.arange(begin, begin + len(table)), _ours(table, address), reading.damage)
             begin += len(table)
     except (pyarrow.ArrowException, *MALFORMED) as error:

@@ -60,7 +60,7 @@ class LogFile:
     def tables(self) -> Iterator[pyarrow.Table]:
         """Yield its rows, some thousand at a time, in bounded memory whatever the size of the log.
 
-        A log of decisions has the columns that ``Records.export`` writes, and ``task``. A table of outcomes has
+        A log of decisions has the columns that ``admin.export`` writes, and ``task``. A table of outcomes has
         ``query_id``, ``arm``, ``prompt``, ``task`` and a column for each objective.
 
         Raises

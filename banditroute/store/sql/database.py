@@ -38,6 +38,10 @@ class Database(ABC):
         self.engine = engine
         self.name = name
 
+    def place(self) -> object:
+        """Return what tells the place of the data from another one at the same address; None where nothing does."""
+        return None
+
     @contextmanager
     def writing(self, connection: Connection) -> Iterator[None]:
         """A transaction that writes; what it reads another one may change, but for the rows that it locks."""

@@ -29,7 +29,7 @@ class Epoch(NamedTuple):
         Of the arms.
     states
         The router's, by name.
-    tallies
+    totals
         What all processes have counted, by budget.
     """
 
@@ -38,7 +38,7 @@ class Epoch(NamedTuple):
     arms: dict[str, bool]
     statistics: dict[str, bytes]
     states: dict[str, bytes]
-    tallies: dict[str, SharedTotal]
+    totals: dict[str, tuple[SharedTotal, ...]]
 
 
 def epoch_ids(connection: Connection, router: str | None) -> list[int]:
@@ -78,7 +78,7 @@ def epochs(connection: Connection, router: str | None) -> Iterator[Epoch]:
             arms={each.name: each.active for each in connection.execute(select(arm).where(arm.c.router == row.router))},
             statistics=statistics_of(connection, id),
             states={each.name: each.blob for each in connection.execute(states)},
-            tallies=folding.tallies_of(connection, row.router),
+            totals=folding.totals_of(connection, row.router),
         )
 
 

@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 from sqlalchemy import Connection, Row, delete, func, or_, select, update
 
 from banditroute.errors import StoreError, UnknownDecisionError
-from banditroute.store.base import Event, Fold
+from banditroute.store.base import Fold, OutcomeEvent
 from banditroute.store.outcomes import PAGING
 from banditroute.store.sql import folding
 from banditroute.store.sql.log import events_of, outcomes_with_decisions
@@ -145,7 +145,7 @@ def move_to_base(connection: Connection, epoch_id: int, fold: Fold, ids: Sequenc
     connection.execute(update(epoch).where(epoch.c.id == epoch_id).values(pruned=epoch.c.pruned + gone))
 
 
-def _folded(connection: Connection, epoch_id: int) -> Iterator[list[Event]]:
+def _folded(connection: Connection, epoch_id: int) -> Iterator[list[OutcomeEvent]]:
     last = 0
     while True:
         some = outcomes_with_decisions().where(
@@ -190,10 +190,10 @@ def _amend(connection: Connection, epoch_id: int, fold: Fold, ids: Sequence[str]
     connection.execute(changed.values(version=version, heard=epoch.c.heard - fewer))
 
 
-def _swapped(rows: Sequence[Row[Any]], keep: _Keep) -> list[Event]:
+def _swapped(rows: Sequence[Row[Any]], keep: _Keep) -> list[OutcomeEvent]:
     """What takes back the events of some rows, and adds what they are from now on."""
     kept = {(row.decision_id, row.objective): value for row in rows if (value := keep(row)) is not None}
-    events: list[Event] = []
+    events: list[OutcomeEvent] = []
     for id, old in events_of(rows).items():
         new = {name: kept[id, name] for name in old.values if (id, name) in kept}
         if new != old.values:
@@ -202,7 +202,9 @@ def _swapped(rows: Sequence[Row[Any]], keep: _Keep) -> list[Event]:
     return events
 
 
-def _change_copy(connection: Connection, epoch_id: int, version: int, fold: Fold, events: Sequence[Event]) -> None:
+def _change_copy(
+    connection: Connection, epoch_id: int, version: int, fold: Fold, events: Sequence[OutcomeEvent]
+) -> None:
     for name, of_arm in folding.by_arm(events).items():
         key = (snapshot.c.epoch_id == epoch_id) & (snapshot.c.version == version) & (snapshot.c.arm == name)
         old = connection.execute(select(snapshot).where(key)).first()
