@@ -1,4 +1,4 @@
-"""What choosing among adapters adds to `route()`, and how long the controller takes to decide."""
+"""The time that adapters add to `route()`, with one server and with four, and the time of the controller's plan."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from benchmarks.harness import Row, command, row  # first: it sets the BLAS thre
 
 import numpy as np  # isort: skip
 
-from banditroute.adapters import AdapterCache, AdapterSpec, Capacity, Controller, SimulatedBackend, lru
+from banditroute.adapters import AdapterCache, AdapterSpec, Capacity, Controller, Fleet, SimulatedBackend, lru
 from banditroute.beliefs import Linear
 from banditroute.core.arm import Arm
 from banditroute.core.arrays import Vector
@@ -25,18 +25,18 @@ ADAPTERS = (15, 200)
 CONTEXTS = 1000
 FEATURES = 9
 SLOTS = 5
+SERVERS = 4
 CALLS = 300
 
 
 @command(seeds=9)
 def main(*, files: list[Path], seeds: int) -> list[Row]:
-    """Best of 20 rounds of 300 calls of `route()` with and without a cache, one after the other; as many as --seeds.
+    """Best of 20 rounds of 300 calls of `route()` without a cache, with one, and with a fleet, in turn, for each seed.
 
-    Seconds are those of the processor, so that what else runs on the machine does not count.
-    `lease` holds a resident adapter and gives it up, where nothing is recorded; `lease_recorded` is the same with a
-    database, in which it is written, by the thread of the store, how long the adapter was waited for.
-    `controller` is the decision over 1,000 contexts whose utilities are known, `plan` the same with the beliefs asked
-    for each of them, as it happens where feedback is learned.
+    Seconds are those of the processor, so that other work on the machine does not count. The fleet has 4 servers.
+    `lease` holds a resident adapter and releases it, and nothing is recorded; `lease_recorded` is the same with a
+    database, into which the thread of the store writes how long the adapter was waited for. `controller` is the plan
+    over 1,000 contexts whose utilities are known; `plan` also predicts them, as happens after feedback.
     """
     rows = []
     for count in ADAPTERS:
@@ -55,7 +55,8 @@ def _measure(count: int, seed: int) -> dict[tuple[str, str], float]:
     specs = [AdapterSpec(name=name, path=name, size_bytes=10**9) for name in names]
     capacity = Capacity(slots=SLOTS, staging_slots=1)
     cache = AdapterCache(backend=SimulatedBackend(capacity=capacity, jitter=0.0))
-    plain, paged = (
+    fleet = Fleet(servers={f"s{i}": SimulatedBackend(capacity=capacity, jitter=0.0) for i in range(SERVERS)})
+    plain, paged, fleeted = (
         Router(
             arms=arms,
             features=FEATURES,
@@ -66,14 +67,15 @@ def _measure(count: int, seed: int) -> dict[tuple[str, str], float]:
         for arms, adapters in (
             ([Arm(name=name, expected={"quality": 1.0}) for name in names], None),
             ([Arm(name=spec.name, adapter=spec) for spec in specs], cache),
+            ([Arm(name=spec.name, adapter=spec) for spec in specs], fleet),
         )
     )
     x = rng.normal(size=FEATURES)
-    for router in (plain, paged):
+    for router in (plain, paged, fleeted):
         for _ in range(50):
             router.feedback(router.route(x).id, quality=0.5)
-    rounds = np.array([[_seconds(lambda r=r: r.route(x), CALLS) for r in (plain, paged)] for _ in range(20)])
-    without, with_cache = rounds.min(axis=0) / CALLS * 1e6
+    rounds = np.array([[_seconds(lambda r=r: r.route(x), CALLS) for r in (plain, paged, fleeted)] for _ in range(20)])
+    without, with_cache, with_fleet = rounds.min(axis=0) / CALLS * 1e6
     for _ in range(CONTEXTS):
         paged.route(rng.normal(size=FEATURES))
     engine = paged._engine
@@ -84,6 +86,8 @@ def _measure(count: int, seed: int) -> dict[tuple[str, str], float]:
         ("route", "microseconds"): without,
         ("route_with_cache", "microseconds"): with_cache,
         ("cache_adds", "microseconds"): with_cache - without,
+        ("route_with_fleet", "microseconds"): with_fleet,
+        ("fleet_adds", "microseconds"): with_fleet - without,
         **_leases(specs[0], x),
         ("controller", "milliseconds"): 1e3
         * _seconds(lambda: controller.plan(means, stds, costs, arms=names, resident=names[:SLOTS], slots=SLOTS)),

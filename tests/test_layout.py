@@ -268,5 +268,7 @@ class TestPublicNames:
 
 # Classes whose constructor takes something by position, and what.
 POSITIONAL = {
+    "AsyncRoutedClient": ["router", "clients"],
+    "RoutedClient": ["router", "clients"],  # a router, and the clients behind it
     "SQLStore": ["url"],  # as SQLAlchemy's create_engine(url): it has one subject
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -185,9 +186,9 @@ class AdapterCache:
             resident=np.array([[adapter.name in resident for adapter in adapters]], dtype=np.bool_),
         )
 
-    def queue_seconds(self, servers: Sequence[str | None]) -> Vector:
+    def queue_seconds(self, servers: Sequence[str | None]) -> list[float]:
         """Return the seconds that a request would wait before its load: 0, there is no other server."""
-        return np.zeros(len(servers))
+        return [0.0] * len(servers)
 
     def decided(self, server: str | None) -> None:
         """Count a decision for a server: only fleets do."""
@@ -227,6 +228,12 @@ class AdapterCache:
     async def ahold(self, adapter: AdapterSpec, *, server: str | None = None) -> Hold:
         """Do as ``hold`` does, without blocking the event loop."""
         return self._held(adapter, await self.aacquire(adapter))
+
+    @property
+    def full(self) -> bool:
+        """True if another adapter can be loaded only in place of one."""
+        slots = self.capacity.slots
+        return slots is not None and self._set.size >= slots
 
     def release(self, name: str) -> None:
         """Report that a request through adapter ``name`` has been answered."""
@@ -321,12 +328,9 @@ class AdapterCache:
         self._background.add([specs[name] for name in loads])
 
     def _held(self, adapter: AdapterSpec, seconds: float) -> Hold:
-        def release(failed: bool) -> None:
-            self.release(adapter.name)
-            if failed:
-                self.doubt(adapter.name)
-
-        return Hold(seconds=seconds, _release=release)
+        return Hold(
+            seconds=seconds, _release=partial(self.release, adapter.name), _doubt=partial(self.doubt, adapter.name)
+        )
 
     def _load_ahead(self, adapter: AdapterSpec) -> None:
         self.acquire(adapter)

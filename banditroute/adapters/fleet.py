@@ -19,8 +19,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
-import numpy as np
-
 from banditroute.adapters.backends.base import AdapterBackend, Capacity, CostEstimate, Tier
 from banditroute.adapters.cache import AdapterCache, LoadTable, check_adapters
 from banditroute.adapters.controller import Controller
@@ -28,7 +26,6 @@ from banditroute.adapters.eviction import Score
 from banditroute.adapters.hold import Hold
 from banditroute.adapters.placement import Room, place
 from banditroute.core.adapter import AdapterSpec
-from banditroute.core.arrays import Vector
 from banditroute.core.state import StateSlot
 from banditroute.core.validation import label, number, whole
 from banditroute.errors import AdapterError, BackendUnavailableError, InvalidConfigurationError
@@ -37,7 +34,7 @@ _FIRST_BREAK_SECONDS = 1.0  # that a server which failed is left alone; doubled 
 _LONGEST_BREAK_SECONDS = 60.0
 _FORGET_DECISION_SECONDS = 60.0  # after which a decision that was never served counts no longer
 _SERVICE_MEMORY = 50.0  # requests over which the mean service time is taken
-_TIE_SECONDS = 1e-9  # per open request: of servers that wait equally long, the idler one is chosen
+_TIE_SECONDS = 1e-9  # per open request: of servers that wait equally long, one with a free slot, or an idler, is chosen
 
 
 @dataclass(slots=True, kw_only=True)
@@ -230,12 +227,11 @@ class Fleet:
             tables.append(table)
         return LoadTable.stack(tables)
 
-    def queue_seconds(self, servers: Sequence[str | None]) -> Vector:
-        """Return the seconds that a request would wait at each of R servers before its load ``(R,)``."""
-        now, table = self._clock(), self._table()
-        return np.array(
-            [self._queue_seconds(table[name], now) if name in table else _LONGEST_BREAK_SECONDS for name in servers]
-        )
+    def queue_seconds(self, servers: Sequence[str | None]) -> list[float]:
+        """Return the seconds that a request would wait at each server before its load."""
+        now, table = self._clock(), self._servers
+        found = [table.get(name) for name in servers]  # type: ignore[arg-type]
+        return [_LONGEST_BREAK_SECONDS if each is None else self._queue_seconds(each, now) for each in found]
 
     def decided(self, server: str | None) -> None:
         """Count a decision for a server, until it is served or forgotten after a minute."""
@@ -273,6 +269,20 @@ class Fleet:
         """Report that a request through adapter ``name`` failed on a server that is not known; see ``AdapterCache``."""
         for server in self._table().values():
             server.cache.doubt(name)
+
+    def prioritize(self, name: str, priority: float) -> None:
+        """Give adapter ``name`` a priority on every server; see ``AdapterCache.prioritize``."""
+        for server in self._table().values():
+            server.cache.prioritize(name, priority)
+
+    def pin(self, adapter: AdapterSpec, *, server: str) -> float:
+        """Load ``adapter`` on a server, and let it stay there; see ``AdapterCache.pin``."""
+        return self._get(server).cache.pin(adapter)
+
+    def unpin(self, name: str) -> None:
+        """Let adapter ``name`` be evicted again, on every server."""
+        for server in self._table().values():
+            server.cache.unpin(name)
 
     def keep(self, adapters: Sequence[AdapterSpec]) -> None:
         """Keep these adapters from now on, each on one server; see ``AdapterCache.keep``."""
@@ -333,16 +343,14 @@ class Fleet:
     def _queue_seconds(self, server: _Server, now: float) -> float:
         if server.draining:
             return _LONGEST_BREAK_SECONDS
-        while server.decided and now - server.decided[0] > _FORGET_DECISION_SECONDS:
-            server.decided.popleft()
-        busy = server.open + len(server.decided)
-        queued = max(busy + 1 - self._concurrency, 0)
-        return (
-            max(server.down_until - now, 0.0)
-            + server.cache.pending_seconds
-            + queued * server.service_seconds / self._concurrency
-            + _TIE_SECONDS * busy
-        )
+        decided = server.decided
+        while decided and now - decided[0] > _FORGET_DECISION_SECONDS:
+            decided.popleft()
+        busy = server.open + len(decided)
+        seconds = server.cache.pending_seconds + _TIE_SECONDS * (busy + self._concurrency * server.cache.full)
+        if busy >= self._concurrency:
+            seconds += (busy + 1 - self._concurrency) * server.service_seconds / self._concurrency
+        return seconds + server.down_until - now if server.down_until > now else seconds
 
     def _candidates(self, adapter: AdapterSpec, server: str | None) -> list[tuple[str, _Server]]:
         """Return the servers to try, the given one first, then by the wait for ``adapter``.
@@ -370,14 +378,14 @@ class Fleet:
             server.failures, server.down_until = 0, -math.inf
         started = self._clock()
 
-        def release(failed: bool) -> None:
+        def release() -> None:
             with self._lock:
                 server.open -= 1
                 server.served = min(server.served + 1.0, _SERVICE_MEMORY)
                 server.service_seconds += (self._clock() - started - server.service_seconds) / server.served
-            hold.release(failed=failed)
+            hold.release()
 
-        return Hold(seconds=hold.seconds, server=name, _release=release)
+        return Hold(seconds=hold.seconds, server=name, _release=release, _doubt=hold.doubt)
 
     def _failed(self, server: _Server, error: AdapterError) -> AdapterError:
         """Leave a server alone that cannot be reached, and doubt its adapters: it may be restarted meanwhile."""

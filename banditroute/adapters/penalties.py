@@ -7,12 +7,12 @@ import threading
 from collections import OrderedDict, deque
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
+from operator import itemgetter
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from banditroute.adapters.cache import AdapterCache, LoadTable
+from banditroute.adapters.cache import AdapterCache
 from banditroute.adapters.controller import Controller, ControllerState
 from banditroute.adapters.fleet import Fleet
 from banditroute.core.arm import Arm
@@ -24,6 +24,7 @@ from banditroute.core.state import StateSlot
 _log = logging.getLogger("banditroute")
 
 _MAX_SESSIONS = 10_000  # whose last arm is remembered
+_MIN_QUEUE_SECONDS = 1e-5  # shorter queues tell servers apart, and change no price
 _LOCKED_OUT_STDS = 3.0  # an adapter that is not worth its load even so far above its expectation will not be tried
 
 
@@ -36,13 +37,14 @@ class Seen(NamedTuple):
 
 
 class _Residents(NamedTuple):
-    """The resident adapters and expected loads at one time, for the arms that have an adapter (n of K)."""
+    """The resident adapters and expected loads at one time, on R servers."""
 
     arms: frozenset[str]  # whose adapter is resident on some server
-    table: LoadTable
-    absent_seconds: Vector  # priced seconds of a load on each server, 0 where the adapter is resident: (R, n)
+    servers: tuple[str | None, ...]
+    absent_seconds: Vector  # priced seconds of a load of every arm's adapter, 0 where it is resident: (R, K)
     load_seconds: Vector  # priced seconds of a load of every arm's adapter on its fastest server: (K,)
     wait_seconds: Vector  # least absent seconds of every arm, without queues: (K,)
+    places: dict[str, list[Residency]]  # arm -> its residency on each server
 
 
 class AdapterPenalties:
@@ -82,6 +84,7 @@ class AdapterPenalties:
         self._following = threading.Lock()  # held while residency is followed, by whichever thread has loaded
         self._due = False
         self._warned: set[str] = set()
+        self._queues: list[float] = []  # seconds at each server, as the latest decision was priced
         window = cache.control.window if cache is not None and isinstance(cache.control, Controller) else 0
         self._seen: deque[Seen] = deque(maxlen=window)
         if cache is not None:
@@ -95,15 +98,10 @@ class AdapterPenalties:
             self._position = {name: k for k, name in enumerate(self._names)}
             self._adapters = {arm.name: arm.adapter for arm in arms if arm.adapter is not None}
             self._specs = list(self._adapters.values())
-            self._columns = [self._position[name] for name in self._adapters]  # of the arms with an adapter
-            nothing = np.zeros((1, len(self._specs)))
-            self._residents = _Residents(
-                arms=frozenset(),
-                table=LoadTable((None,), nothing, nothing, nothing > 0.0),
-                absent_seconds=nothing,
-                load_seconds=np.zeros(len(arms)),
-                wait_seconds=np.zeros(len(arms)),
-            )
+            self._columns = np.array([self._position[name] for name in self._adapters], dtype=np.intp)
+            self._without_adapter = [self._position[name] for name in self._names if name not in self._adapters]
+            zeros = np.zeros(len(arms))
+            self._residents = _Residents(frozenset(), (None,), zeros[None], zeros, zeros, {})
         if self._cache is None:
             return
         self._cache.start(self._specs, changed=self._changed)
@@ -158,19 +156,20 @@ class AdapterPenalties:
         adapter, residents = self._adapters.get(arm), self._residents
         if self._cache is None or adapter is None:
             return None
-        column = list(self._adapters).index(arm)
-        row = 0
-        if len(residents.table.servers) > 1:
-            queues = self._cache.queue_seconds(residents.table.servers)
-            row = int((residents.absent_seconds[:, column] + queues).argmin())
-        server, resident = residents.table.servers[row], bool(residents.table.resident[row, column])
-        self._cache.decided(server)
-        return Residency(
-            adapter=adapter,
-            resident=resident,
-            expected_seconds=0.0 if resident else float(residents.table.expected_seconds[row, column]),
-            server=server,
-        )
+        places = residents.places[arm]
+        if len(places) == 1:
+            best = places[0]
+        else:
+            queues = self._queues if len(self._queues) == len(places) else [0.0] * len(places)
+            absent = residents.absent_seconds[:, self._position[arm]].tolist()
+            best = min(zip(map(sum, zip(absent, queues, strict=True)), places, strict=True), key=itemgetter(0))[1]
+        self._cache.decided(best.server)
+        return best
+
+    def observe_failure(self, arm: str) -> None:
+        """Doubt that the adapter of ``arm`` is resident: a request through it failed. Takes no lock of the engine."""
+        if self._cache is not None and arm in self._adapters:
+            self._cache.doubt(self._adapters[arm].name)
 
     def ready(self, arm: str) -> bool:
         """Return whether ``arm`` has no adapter, or one that is resident."""
@@ -255,11 +254,14 @@ class AdapterPenalties:
         """Return the seconds that each arm waits at its best server ``(K,)``; 0 for an arm without an adapter."""
         assert self._cache is not None
         residents = self._residents
-        if len(residents.table.servers) == 1:
+        if not isinstance(self._cache, Fleet):
             return residents.wait_seconds
-        queues = self._cache.queue_seconds(residents.table.servers)
-        waits = np.zeros(len(self._names))
-        waits[self._columns] = (residents.absent_seconds + queues[:, None]).min(axis=0)
+        self._queues = queues = self._cache.queue_seconds(residents.servers)
+        if max(queues) < _MIN_QUEUE_SECONDS:
+            return residents.wait_seconds
+        waits: Vector = np.minimum.reduce(residents.absent_seconds + np.array(queues)[:, None])
+        if self._without_adapter:
+            waits[self._without_adapter] = 0.0
         return waits
 
     def _changed(self) -> None:
@@ -267,14 +269,27 @@ class AdapterPenalties:
         assert self._cache is not None
         with self._following:
             table = self._cache.load_table(self._specs)
-            absent = np.where(table.resident, 0.0, table.priced_seconds)
-            load, wait = np.zeros(len(self._names)), np.zeros(len(self._names))
-            load[self._columns], wait[self._columns] = table.priced_seconds.min(axis=0), absent.min(axis=0)
-            somewhere: NDArray[np.bool_] = np.any(table.resident, axis=0)
+            absent = np.zeros((len(table.servers), len(self._names)))
+            absent[:, self._columns] = np.where(table.resident, 0.0, table.priced_seconds)
+            load = np.zeros(len(self._names))
+            load[self._columns] = table.priced_seconds.min(axis=0)
+            places = {
+                arm: [
+                    Residency(adapter=spec, resident=there, expected_seconds=0.0 if there else seconds, server=server)
+                    for there, seconds, server in zip(*each, table.servers, strict=True)
+                ]
+                for (arm, spec), *each in zip(
+                    self._adapters.items(),
+                    table.resident.T.tolist(),
+                    table.expected_seconds.T.tolist(),
+                    strict=True,
+                )
+            }
             self._residents = _Residents(
-                arms=frozenset(arm for arm, there in zip(self._adapters, somewhere, strict=True) if there),
-                table=table,
+                arms=frozenset(arm for arm, each in places.items() if any(place.resident for place in each)),
+                servers=table.servers,
                 absent_seconds=absent,
                 load_seconds=load,
-                wait_seconds=wait,
+                wait_seconds=absent.min(axis=0),
+                places=places,
             )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from banditroute.admin._database import fold_of, open_database, write
+from banditroute.admin._database import folds_of, open_database, write
 from banditroute.core.validation import number
 from banditroute.errors import InvalidFeedbackError
 from banditroute.learners import Learner
@@ -18,7 +18,7 @@ def correct(url: str, decision_id: str, *, learner: Learner | None = None, **out
     decision_id
         ``decision.id``.
     learner
-        The learner of the routers. Default: ``ThompsonSampling()``.
+        The routers' learner, where an earlier version wrote the database. Default: as the routers have recorded.
     outcomes
         Objective = value.
 
@@ -35,4 +35,4 @@ def correct(url: str, decision_id: str, *, learner: Learner | None = None, **out
         raise InvalidFeedbackError("there is no outcome to correct; give at least one, for example quality=1.0")
     values = {name: number(value, name=name, error=InvalidFeedbackError) for name, value in outcomes.items()}
     database = open_database(url)
-    write(database, lambda connection: maintenance.correct(connection, fold_of(learner), decision_id, values))
+    write(database, lambda connection: maintenance.correct(connection, folds_of(learner), decision_id, values))

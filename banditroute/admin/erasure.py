@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from banditroute.admin._database import fold_of, open_database, write
+from banditroute.admin._database import folds_of, open_database, write
 from banditroute.errors import InvalidRequestError
 from banditroute.learners import Learner
 
@@ -32,7 +32,7 @@ def erase(
     router
         Only of this router. Default: of all in the database.
     learner
-        The learner of the routers. Default: ``ThompsonSampling()``.
+        The routers' learner, where an earlier version wrote the database. Default: as the routers have recorded.
 
     Returns
     -------
@@ -63,14 +63,14 @@ def erase(
 
     if [decision_id, session, source].count(None) != 2:
         raise InvalidRequestError("erase what? give exactly one of decision_id=, session= and source=")
-    database, fold = open_database(url), fold_of(learner)
+    database, folds = open_database(url), folds_of(learner)
 
     def erase_some(connection: Connection) -> int:
         ids = maintenance.find(connection, router=router, decision_id=decision_id, session=session, source=source)
         if source is None:
-            maintenance.erase_decisions(connection, fold, ids)
+            maintenance.erase_decisions(connection, folds, ids)
         else:
-            maintenance.erase_feedback(connection, fold, ids, source)
+            maintenance.erase_feedback(connection, folds, ids, source)
         return len(ids)
 
     erased = 0

@@ -7,6 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from banditroute.admin._database import open_database
+from banditroute.core.files import written_whole
+from banditroute.core.optional_imports import optional
+from banditroute.errors import InvalidConfigurationError
 
 if TYPE_CHECKING:
     import pyarrow
@@ -33,7 +36,7 @@ def export(url: str, path: str | Path, *, router: str | None = None) -> int:
     url
         As :class:`~banditroute.store.SQLStore` takes it.
     path
-        The file.
+        The file; it is written whole or not at all, and a link of that name is replaced.
     router
         Only of this router. Default: of all in the database.
 
@@ -41,10 +44,18 @@ def export(url: str, path: str | Path, *, router: str | None = None) -> int:
     -------
     int
         How many decisions were written.
-    """
-    from pyarrow.parquet import ParquetWriter
 
+    Raises
+    ------
+    InvalidConfigurationError
+        If the file is the database itself.
+    """
+    parquet = optional("pyarrow.parquet", extra="logs")
+    from banditroute.store.sql.existing import sqlite_file
     from banditroute.store.sql.retention import log_schema
 
-    with ParquetWriter(Path(path), log_schema()) as file:
+    out, source = Path(path), sqlite_file(url)
+    if source is not None and source.exists() and out.exists() and out.samefile(source):
+        raise InvalidConfigurationError(f"{out} is the database itself; give another name")
+    with written_whole(out) as part, parquet.ParquetWriter(part, log_schema()) as file:
         return sum(file.write_table(table) or len(table) for table in read_tables(url, router=router))

@@ -7,16 +7,16 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from banditroute.admin._database import fold_of, open_database, write
+from banditroute.admin._database import folds_of, open_database, write
 from banditroute.core.validation import number
 from banditroute.errors import InvalidConfigurationError
 from banditroute.learners import Learner
-from banditroute.store.base import Fold
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from banditroute.store.sql.database import Database
+    from banditroute.store.sql.maintenance import Folds
 
 _DECISIONS_PER_TRANSACTION = 1000
 _DECISIONS_PER_FILE = 10_000
@@ -49,7 +49,7 @@ def prune(
     now
         Unix time in seconds. Default: the machine's.
     learner
-        The learner of the routers. Default: ``ThompsonSampling()``.
+        The routers' learner, where an earlier version wrote the database. Default: as the routers have recorded.
 
     Returns
     -------
@@ -69,15 +69,15 @@ def prune(
             (True, "answered_seconds", answered_seconds),
         )
     }
-    database, fold = open_database(url), fold_of(learner)
+    database, folds = open_database(url), folds_of(learner)
     return sum(
-        _prune(database, fold, epoch, answered, before, folder)
+        _prune(database, folds, epoch, answered, before, folder)
         for epoch in database.read(lambda connection: inspection.epoch_ids(connection, router))
         for answered, before in windows.items()
     )
 
 
-def _prune(database: Database, fold: Fold, epoch: int, answered: bool, before: float, folder: Path | None) -> int:
+def _prune(database: Database, folds: Folds, epoch: int, answered: bool, before: float, folder: Path | None) -> int:
     from banditroute.store.sql import maintenance, retention
 
     def old(connection: Connection) -> list[str]:
@@ -90,6 +90,10 @@ def _prune(database: Database, fold: Fold, epoch: int, answered: bool, before: f
             retention.write_durably(held, folder / f"{ids[0]}-{ids[-1]}.parquet")
         for start in range(0, len(ids), _DECISIONS_PER_TRANSACTION):
             some = ids[start : start + _DECISIONS_PER_TRANSACTION]
-            write(database, partial(maintenance.move_to_base, epoch_id=epoch, fold=fold, ids=some))
+
+            def move(connection: Connection, ids: list[str] = some) -> None:
+                maintenance.move_to_base(connection, epoch, folds(connection, epoch), ids)
+
+            write(database, move)
         pruned += len(ids)
     return pruned

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from banditroute.admin._database import fold_of, open_database
+from banditroute.admin._database import folds_of, half_life_of, open_database
 from banditroute.admin._sums import difference
 from banditroute.learners import Learner
 
@@ -17,7 +17,7 @@ def verify(url: str, *, learner: Learner | None = None) -> list[str]:
     url
         As :class:`~banditroute.store.SQLStore` takes it.
     learner
-        The learner of the routers. Default: ``ThompsonSampling()``.
+        The routers' learner, where an earlier version wrote the database. Default: as the routers have recorded.
 
     Returns
     -------
@@ -26,21 +26,22 @@ def verify(url: str, *, learner: Learner | None = None) -> list[str]:
     """
     from banditroute.store.sql import inspection, maintenance
 
-    database, fold = open_database(url), fold_of(learner)
+    database, folds = open_database(url), folds_of(learner)
     found = database.read(lambda connection: inspection.damage(connection, database))
     if found:
         return found
     for epoch in database.read(lambda connection: inspection.epoch_ids(connection, None)):
-        held, made = database.read(
+        held, made, half_life = database.read(
             lambda connection, epoch=epoch: (  # type: ignore[misc]
                 inspection.statistics_of(connection, epoch),
-                maintenance.refolded(connection, epoch, fold),
+                maintenance.refolded(connection, epoch, folds(connection, epoch)),
+                half_life_of(connection, epoch, learner),
             )
         )
         found += [
             f"epoch {epoch}: the statistics of arm {arm!r} differ by {apart:.2g} from what the log makes; run "
             f"banditroute db rebuild"
             for arm in sorted({*held, *made})
-            if (apart := difference(held.get(arm), made.get(arm))) > _TOLERANCE
+            if (apart := difference(held.get(arm), made.get(arm), half_life=half_life)) > _TOLERANCE
         ]
     return found

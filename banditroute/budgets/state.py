@@ -94,23 +94,24 @@ class BudgetState:
         """Return what each of the next requests may spend on average."""
         return self._allowance.target(now, self._reservations.slack)
 
-    def covered(self, bounds: Vector, positions: Sequence[int], now: float) -> list[int]:
+    def covered(self, bounds: Vector, at_risk: Vector, positions: Sequence[int], now: float) -> list[int]:
         """Return those of ``positions`` whose upper ``bounds (K,)`` the drawn slices cover, drawing more if needed.
 
-        Any but the cheapest arm leaves enough for three calls of the cheapest, and for its calls until the next grant.
+        Any but the cheapest arm, by ``at_risk (K,)``, leaves enough for three calls of the cheapest, and for its calls
+        until the next grant.
         """
         self._begin(now)
         slices = self._present(now)
         finite = [k for k in positions if np.isfinite(bounds[k])]
         if not finite:
             return []
-        least = min(float(bounds[k]) for k in finite)
-        kept = _KEPT_CALLS * least
+        cheapest = min(finite, key=lambda k: at_risk[k])
+        kept = _KEPT_CALLS * float(bounds[cheapest])
         if self.budget.per == "request":
             ungranted = max(FIRST_GRANT_REQUESTS - self._allowance.total.requests, 0)
             kept += ungranted * float(self._forecast.average.min())
         self._draw(now, kept + _NEEDED_CALLS * max(float(bounds[k]) for k in finite))
-        return [k for k in finite if bounds[k] + (kept if bounds[k] > least else 0.0) <= slices.stock]
+        return [k for k in finite if bounds[k] + (0.0 if k == cheapest else kept) <= slices.stock]
 
     def prepare(self, now: float) -> None:
         """Draw the first slices of a hard budget."""

@@ -8,6 +8,7 @@ import click
 
 from banditroute import admin
 from banditroute.cli.options import database_argument, router_option
+from banditroute.logs import convert, open_log
 
 _DAY_SECONDS = 86_400.0
 
@@ -51,7 +52,11 @@ def rebuild(url: str, router: str | None) -> None:
 @router_option
 @click.option("--unanswered-days", default=30.0, show_default=True, help="Days to keep decisions without feedback.")
 @click.option("--answered-days", default=90.0, show_default=True, help="Days to keep decisions with feedback.")
-@click.option("--export", type=click.Path(path_type=Path), help="Folder to which they are written as Parquet first.")
+@click.option(
+    "--export",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder to which they are written as Parquet first.",
+)
 def prune(url: str, router: str | None, unanswered_days: float, answered_days: float, export: Path | None) -> None:
     """Delete decisions that are too old to keep; what was learned from them stays."""
     pruned = admin.prune(
@@ -69,8 +74,9 @@ def prune(url: str, router: str | None, unanswered_days: float, answered_days: f
 @router_option
 @click.argument("out", type=click.Path(dir_okay=False, path_type=Path))
 def export(url: str, router: str | None, out: Path) -> None:
-    """Write all decisions with their outcomes to the Parquet file OUT."""
-    click.echo(f"{admin.export(url, out, router=router):,} decisions written to {out}")
+    """Write all decisions with their outcomes to OUT: .parquet, .jsonl or .jsonl.gz."""
+    written = convert(open_log(url, router=router), out)
+    click.echo(f"{written:,} decisions written to {out}")
 
 
 @db.command()

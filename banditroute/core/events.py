@@ -1,4 +1,4 @@
-"""What observers of a router see: decisions, recorded feedback, and events."""
+"""Observers of a router, and the values that they see: decisions, recorded feedback, and events."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from banditroute.core.adapter import AdapterSpec
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Residency:
-    """Whether an arm's adapter was resident when a decision was made.
+    """The state of an arm's adapter when a decision was made.
 
     Attributes
     ----------

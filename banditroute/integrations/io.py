@@ -17,7 +17,7 @@ from banditroute.router import Lease, Router
 _T = TypeVar("_T")
 
 END: Any = object()
-"""What ``Io.next`` returns after the last chunk."""
+"""The value that ``Io.next`` returns after the last chunk."""
 
 
 class Io(Protocol):
@@ -38,8 +38,8 @@ class Io(Protocol):
     async def enter(self, lease: Lease) -> Decision:
         """Enter a lease."""
 
-    async def leave(self, lease: Lease) -> None:
-        """Leave a lease."""
+    async def leave(self, lease: Lease, error: BaseException | None = None) -> None:
+        """Leave a lease; after an error, its next use asks the server whether the adapter is still there."""
 
     def chunks(self, response: Any) -> Any:
         """Return an iterator over the chunks of a stream."""
@@ -77,8 +77,8 @@ class BlockingIo:
         decision: Decision = lease.__enter__()
         return decision
 
-    async def leave(self, lease: Lease) -> None:
-        lease.__exit__(None, None, None)
+    async def leave(self, lease: Lease, error: BaseException | None = None) -> None:
+        lease.__exit__(None if error is None else type(error), error, None)
 
     def chunks(self, response: Any) -> Any:
         return iter(response)
@@ -114,8 +114,8 @@ class AsyncIo:
         decision: Decision = await lease.__aenter__()
         return decision
 
-    async def leave(self, lease: Lease) -> None:
-        await lease.__aexit__(None, None, None)
+    async def leave(self, lease: Lease, error: BaseException | None = None) -> None:
+        await lease.__aexit__(None if error is None else type(error), error, None)
 
     def chunks(self, response: Any) -> Any:
         return aiter(response)

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from banditroute.adapters.penalties import AdapterPenalties
 from banditroute.core.events import EpochBegun
+from banditroute.features.base import feature_blocks
 from banditroute.router.arms import ArmRegistry
 from banditroute.router.changes import Changes
 from banditroute.router.constraints import Constraints
@@ -58,7 +59,8 @@ def assemble(settings: RouterSettings) -> Parts:
     )
     try:
         parts = _parts(settings, memory)
-        if parts.engine.with_constraints(lambda constraints: constraints.prepare(settings.clock())):
+        if settings.quotas or any(budget.hard for budget in settings.budgets):
+            parts.engine.with_constraints(lambda constraints: constraints.prepare(settings.clock()))
             settings.store.flush()  # the first request finds the first slices of hard budgets and quotas
         return parts
     except BaseException:
@@ -88,8 +90,10 @@ def _parts(settings: RouterSettings, memory: StoredState) -> Parts:
         tracked=constraints.tracked_objectives,
         features_version=settings.features.version,
         dimension=settings.features.dimension + 1,
+        blocks=feature_blocks(settings.features),
         memory=memory,
         drift_slot=slots["drift"],
+        choices_slot=slots["choices"],
     )
     engine = Engine(
         objectives=settings.objectives,
@@ -109,7 +113,7 @@ def _parts(settings: RouterSettings, memory: StoredState) -> Parts:
     )
     observation = Observation(settings.observers)
     changes = Changes(engine=engine, store=store, observation=observation, clock=clock)
-    if not (memory.decisions or memory.statistics):
+    if observation.active and not (memory.decisions or memory.statistics):
         observation.emit(
             EpochBegun(
                 at=clock(),

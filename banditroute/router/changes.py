@@ -12,6 +12,7 @@ from banditroute.core.events import BudgetChanged, CircuitChanged, DriftDetected
 from banditroute.guard.guard import Rollout
 from banditroute.router.engine import Engine
 from banditroute.router.observation import Observation
+from banditroute.router.status import trouble_of
 from banditroute.store.base import Store
 
 _log = logging.getLogger("banditroute")
@@ -65,7 +66,7 @@ class Changes:
             lambda constraints: (constraints.open_circuits, constraints.budget_statuses(now), constraints.rollout())
         )
         prices = tuple((each.budget.name, each.shadow_price) for each in budgets)
-        return _Seen(open_circuits, prices, self._engine.resets, rollout, self._store.trouble)
+        return _Seen(open_circuits, prices, self._engine.resets, rollout, trouble_of(self._store))
 
 
 def _events(before: _Seen, after: _Seen, at: float) -> Sequence[Event]:

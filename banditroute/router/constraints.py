@@ -291,7 +291,7 @@ class Constraints:
         return self._budgets.prepare(now) | self._quotas.prepare(now)
 
     def affordable_fallback(self, request: Request, arms: Sequence[str], arm: str, now: float) -> str:
-        """Return ``arm``, or the arm with the lowest bound of its cost where a hard budget does not cover ``arm``."""
+        """Return ``arm``, or the cheapest arm with an upper bound where a hard budget does not cover ``arm``."""
         return self._budgets.fallback(request, arms, arm, now)
 
     def close(self) -> None:

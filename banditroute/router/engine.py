@@ -15,6 +15,7 @@ from banditroute.beliefs.drift import Reset
 from banditroute.core.arm import Arm
 from banditroute.core.arrays import Vector
 from banditroute.core.decision import Decision
+from banditroute.core.failure import Failure
 from banditroute.core.preference import Preference
 from banditroute.core.request import Request
 from banditroute.errors import InvalidRequestError
@@ -30,7 +31,7 @@ from banditroute.router.requests import Ask
 from banditroute.router.sampling import sample_arm
 from banditroute.router.status import Status
 from banditroute.store.base import OutcomeEvent, Recorded, StoredDecision, StoredState
-from banditroute.store.outcomes import measured
+from banditroute.store.outcomes import failure_of, measured
 from banditroute.store.state_slot import StateSlots
 
 _T = TypeVar("_T")
@@ -234,6 +235,8 @@ class Engine:
                 if self._shared_policy is not None and (news := self._shared_policy.news()) is not None:
                     self._policy_slot.save(news, self._shared_policy.join)
                 self._scales.add(event.arm, outcomes)
+        if event.values.get("availability") == 0.0 and _adapter_may_be_gone(event.values):
+            self.adapters.observe_failure(event.arm)
         if self.adapters.due:
             self.adapters.plan(self._review, self.models.untried)
 
@@ -352,3 +355,9 @@ def _new_id(now: float) -> str:
     Ids sort by time and cannot be guessed.
     """
     return f"{max(int(now * 1000.0), 0):012x}{os.urandom(10).hex()}"
+
+
+def _adapter_may_be_gone(values: Mapping[str, float]) -> bool:
+    """Return whether a failed call may have missed its adapter: it says so, or does not say how it failed."""
+    failure = failure_of(values)
+    return failure is None or failure[0] is Failure.UNKNOWN_MODEL

@@ -72,11 +72,6 @@ class Lease:
             self._serve()
         return self._decision
 
-    def doubt(self) -> None:
-        """Report that the server does not know the adapter, as after a restart: its next use loads it again."""
-        if self._adapter is not None and self._cache is not None:
-            self._cache.doubt(self._adapter.name)
-
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from functools import partial
 
 import numpy as np
 
@@ -12,6 +11,7 @@ from banditroute.beliefs.base import Belief, Prior
 from banditroute.beliefs.drift import Drift, Reset
 from banditroute.core.arm import Arm
 from banditroute.core.arrays import Vector
+from banditroute.core.feature_block import FeatureBlock
 from banditroute.core.preference import Preference
 from banditroute.core.request import Request
 from banditroute.core.state import StateSlot
@@ -19,6 +19,7 @@ from banditroute.learners import Learner
 from banditroute.objectives.objective import Objective
 from banditroute.objectives.utility import utility, weights
 from banditroute.pricing.token_prices import TokenPrices
+from banditroute.router.belief_choices import BeliefChoices
 from banditroute.router.candidates import Candidates
 from banditroute.router.forecast import Availability, predict_outcomes, token_count
 from banditroute.router.sources import StatisticsSources, observations_of
@@ -43,10 +44,12 @@ class ArmModels:
         Objectives that are believed from the start.
     features_version, dimension
         The version of the features, and d, the length of the context with its bias.
+    blocks
+        The blocks of the features; None: one block.
     memory
         The state that earlier processes stored.
-    drift_slot
-        Where resets are stored.
+    drift_slot, choices_slot
+        Where resets are stored, and what the belief chooses for itself.
 
     Attributes
     ----------
@@ -65,14 +68,16 @@ class ArmModels:
         tracked: Collection[str],
         features_version: str,
         dimension: int,
+        blocks: Sequence[FeatureBlock] | None,
         memory: StoredState,
         drift_slot: StateSlot,
+        choices_slot: StateSlot,
     ) -> None:
         self._objectives = objectives
         self._spec = learner.belief
         self._context_variance_share = learner.context_exploration**2
         self._tracked = tracked
-        self._features_version, self.dimension = features_version, dimension
+        self._features_version, self.dimension, self._blocks = features_version, dimension, blocks
         self._priors = {o.name: Prior(mean=o.prior_mean, noise=o.prior_noise) for o in objectives.values()}
         self._drift = Drift(
             test=learner.drift,
@@ -81,11 +86,12 @@ class ArmModels:
             features_version=features_version,
             slot=drift_slot,
         )
-        self._hyperparameters_of: object = None
+        self._choices = BeliefChoices(slot=choices_slot, features_version=features_version)
         self._signed_weights: dict[Preference, Vector] = {}
         self._weighed_objectives: tuple[str, ...] = ()  # the objectives that these weights are for
         self._derive_arm_arrays(arms)
         self._sources, self.belief = self.load(memory)
+        self._choices.record(self.belief)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -164,9 +170,10 @@ class ArmModels:
         )
         for x, values, decided_at, ordinal, weight in observations_of(event):
             self.belief.update(event.arm, x, values, decided_at=decided_at, ordinal=ordinal, weight=weight)
+        self._choices.record(self.belief)
         for objective in changed:
             left = self._drift.reset(self.belief.statistics(), event.arm, objective, event.decided_at)
-            self._swap(self._build(self._arms, self._sources, left))
+            self._swap(self._build(self._arms, left))
 
     def quality(self, arm: str, x: Vector | None) -> float:
         """Return the expected quality of an arm at context ``x``.
@@ -191,7 +198,8 @@ class ArmModels:
         )
         statistics = sources.begin(self._arms)
         left = self._drift.discounted(lambda: statistics, memory.states)
-        return sources, self._build(self._arms, sources, statistics if left is None else left)
+        choices = memory.states.get("choices")
+        return sources, self._build(self._arms, statistics if left is None else left, choices)
 
     def swap(self, sources: StatisticsSources, belief: Belief) -> None:
         """Use what ``load`` returned in place of the present statistics and belief."""
@@ -202,12 +210,12 @@ class ArmModels:
         """Rebuild the belief from these statistics of a log, in place of an earlier log's, and from all feedback."""
         self._sources.keep(self.belief.statistics())
         self._sources.warm = dict(statistics)
-        self._swap(self._build(self._arms, self._sources, self._sources.begin(self._arms)))
+        self._swap(self._build(self._arms, self._sources.begin(self._arms)))
 
     def set_arms(self, arms: Sequence[Arm]) -> None:
         """Model ``arms`` from now on; what was learned of others is kept for their return."""
         self._sources.keep(self.belief.statistics())
-        belief = self._build(arms, self._sources, self._sources.begin(arms))
+        belief = self._build(arms, self._sources.begin(arms))
         self._derive_arm_arrays(arms)
         self._swap(belief)
 
@@ -255,14 +263,16 @@ class ArmModels:
         self._signed_weights[preference] = signed
         return signed
 
-    def _build(self, arms: Sequence[Arm], sources: StatisticsSources, statistics: Mapping[str, bytes]) -> Belief:
-        """Return a belief over ``arms`` that begins with ``statistics``."""
-        start = partial(self._spec.start, arms=arms, dimension=self.dimension, priors=self._priors)
-        # What is chosen once for a belief is chosen by the folded statistics, so that all processes choose the same.
-        chosen_by = tuple(arms), sources.folded(arms)
-        if chosen_by != self._hyperparameters_of:
-            self._hyperparameters_of, self._hyperparameter_source = chosen_by, start(statistics=chosen_by[1])
-        belief = start(statistics=statistics, like=self._hyperparameter_source)
+    def _build(self, arms: Sequence[Arm], statistics: Mapping[str, bytes], choices: bytes | None = None) -> Belief:
+        """Return a belief over ``arms`` that begins with ``statistics`` and with stored ``choices``."""
+        belief = self._spec.start(
+            arms=arms,
+            dimension=self.dimension,
+            blocks=self._blocks,
+            priors=self._priors,
+            statistics=statistics,
+            choices=self._choices.load(choices),
+        )
         if any(arm.priced for arm in arms):
             belief.watch(["cost_usd", "output_tokens"])
         belief.watch(list(self._tracked))
@@ -271,3 +281,4 @@ class ArmModels:
     def _swap(self, belief: Belief) -> None:
         belief.watch(self.belief.objectives)
         self.belief = belief
+        self._choices.record(belief)

@@ -12,6 +12,7 @@ from typing import Self, Unpack
 import numpy as np
 
 from banditroute.adapters.cache import AdapterCache
+from banditroute.adapters.fleet import Fleet
 from banditroute.budgets.budget import Budget
 from banditroute.core.arm import Arm
 from banditroute.core.decision import Decision
@@ -30,7 +31,7 @@ from banditroute.router.assembly import assemble
 from banditroute.router.lease import Lease
 from banditroute.router.requests import RequestLike, RouteOptions
 from banditroute.router.settings import Clock, RouterSettings
-from banditroute.router.status import Status
+from banditroute.router.status import Status, trouble_of
 from banditroute.router.warm_start import LogRow
 from banditroute.store.base import Store, Ticket
 
@@ -64,8 +65,8 @@ class Router:
     quotas
         Requests and tokens a minute that arms may get, from all processes together.
     adapters
-        The cache that holds the arms' adapters. With it, adapters never tried are expected to be perfect, and each
-        is believed by itself.
+        The cache or the fleet that holds the arms' adapters. With it, adapters never tried are expected to be perfect,
+        and each is believed by itself.
     switching
         The loss when a session goes on with another arm than its last, by objective: ``{"latency_seconds": 0.8}``.
     traffic
@@ -119,7 +120,7 @@ class Router:
         breaker: CircuitBreaker | None = CircuitBreaker(),  # noqa: B008
         budgets: Sequence[Budget] = (),
         quotas: Sequence[Quota] = (),
-        adapters: AdapterCache | None = None,
+        adapters: AdapterCache | Fleet | None = None,
         switching: Mapping[str, float] | None = None,
         traffic: Mapping[str, Share] | None = None,
         guard: Guard | None = None,
@@ -641,7 +642,7 @@ class Router:
             self._settings.clock(),
             router=self._settings.name,
             fallbacks=self._routing.fallback_count,
-            trouble=self._store.trouble or self._routing.trouble,
+            trouble=trouble_of(self._store) or self._routing.trouble,
             unobserved=self._observation.dropped,
         )
 

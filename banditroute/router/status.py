@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 from banditroute.beliefs.drift import Reset
 from banditroute.budgets.budget import BudgetStatus
 from banditroute.guard.guard import Rollout
+from banditroute.store.base import Store
 
 Means: TypeAlias = Mapping[str, float]
 """Objective -> mean of the reported outcomes, in the objective's unit."""
@@ -53,7 +54,7 @@ class ArmStatus:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
-    """What a router is doing: this process, and what it has learned from others. It reads no database.
+    """The state of a router: this process, and what it has learned from others. It reads no database.
 
     Attributes
     ----------
@@ -76,7 +77,8 @@ class Status:
     rollout
         How far the guard lets the learner decide, and on what evidence; None without a guard.
     resets
-        What was found to have changed, each with when and how often, oldest first; see ``Learner(drift=...)``.
+        Objectives of arms that were found to have changed, each with when and how often, oldest first; see
+        ``Learner(drift=...)``.
     queued
         Decisions that wait to be written.
     lag_seconds
@@ -158,3 +160,11 @@ class Status:
         if self.trouble is not None:
             lines.append(f"trouble: {self.trouble}")
         return "\n".join(lines)
+
+
+def trouble_of(store: Store) -> str | None:
+    """Return what keeps a store from recording; a store whose ``trouble`` raises is in trouble, too."""
+    try:
+        return store.trouble
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"

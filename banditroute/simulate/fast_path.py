@@ -1,7 +1,7 @@
-"""The short way through a replay: the router's own knowledge, policy and draw, without what they do not need.
+"""A fast path through a replay: the router's own models, policy and draw, without store, limits and adapters.
 
-Where feedback comes at once and no arm comes, goes or fails, no decision is looked up, no circuit opens and nothing is
-stored; what is left is several times as fast. Tests hold it to the choices of the Router, bit for bit.
+It applies where feedback comes at once, and no arm comes, goes or fails. Then no decision is looked up, no circuit
+opens and nothing is stored, so a replay is several times as fast. Tests hold it to the Router's choices, bit for bit.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from banditroute.core.arm import Arm
 from banditroute.core.arrays import Vector
+from banditroute.core.feature_block import FeatureBlock
 from banditroute.core.preference import Preference
 from banditroute.core.request import Request
 from banditroute.core.state import StateSlot
@@ -38,7 +39,7 @@ def applies(
     preference: Preference,
     objectives: Mapping[str, Objective],
 ) -> bool:
-    """Whether a router could only do the same: nothing of it is refused, unknown or its breaker's to tell."""
+    """Return whether a router makes the same choices: it refuses nothing, and all outcomes are known answers."""
     return (
         len(set(arms)) == len(arms)
         and not np.isnan(outcomes["quality"]).any()
@@ -58,13 +59,14 @@ def choices(
     preference: Preference,
     objectives: Mapping[str, Objective],
     seed: int,
+    blocks: Sequence[FeatureBlock] | None = None,
 ) -> NDArray[np.intp]:
-    """Position of the arm chosen at each of n requests ``(n,)``.
+    """Return the position of the arm chosen at each of n requests ``(n,)``.
 
     Parameters
     ----------
     outcomes
-        Objective -> ``(n, K)``, each in its range; NaN where it is not known.
+        Objective -> values ``(n, K)`` in its range; NaN where unknown.
     x
         Contexts without bias ``(n, d - 1)``.
     arrivals
@@ -73,7 +75,7 @@ def choices(
     Raises
     ------
     CannotChooseError
-        Where a router would fall back: if what is believed is not finite, or the policy gives no probabilities.
+        If a router would fall back: the predictions are not finite, or the policy gives no probabilities.
     """
     n, d = len(x), x.shape[1] + 1
     contexts = np.ones((n, d))
@@ -85,8 +87,10 @@ def choices(
         tracked=(),
         features_version="",
         dimension=d,
+        blocks=blocks,
         memory=StoredState(statistics={}, pending=[], decisions=0, feedback=0),
         drift_slot=StateSlot(name="drift"),
+        choices_slot=StateSlot(name="choices"),
     )
     policy = start(learner.policy, objectives=objectives)
     rng = random_stream(seed)
@@ -124,4 +128,4 @@ def _possible(values: Vector, objective: Objective) -> bool:
 
 
 def _no_availability() -> tuple[Vector, Vector]:
-    raise CannotChooseError("availability is the breaker's to tell")
+    raise CannotChooseError("availability is not predicted on the fast path")

@@ -58,7 +58,7 @@ class StoreStateContract(StoreSuite):
             store.flush()
             store.add_total(name, SharedTotal(requests=2, spent=0.25, balance=0.5))
             store.add_total(name, SharedTotal(spent=-0.125))
-        expected = dict.fromkeys(["cost_usd per request", *BUDGET_NAMES], [SharedTotal(0, 3, 0.625, 0.25)])
+        expected = {name: [SharedTotal(0, 3, 0.625, 0.25)] for name in ("cost_usd per request", *BUDGET_NAMES)}
         assert totals_of(self.again(store)) == expected
         # It is the router's, whatever its features, and no other's.
         assert totals_of(self.again(store, features_version="2")) == expected

@@ -49,8 +49,10 @@ def make_engine(learner, arms=("a", "b", "c", "d"), seed=0, objectives=()):
             tracked=(),
             features_version="1",
             dimension=3,
+            blocks=None,
             memory=memory,
             drift_slot=StateSlot(name="drift"),
+            choices_slot=StateSlot(name="choices"),
         ),
         constraints=Constraints(
             arms=arms, breaker=None, slots=StateSlots(), totals={}, add_total=lambda budget, total: None
@@ -60,7 +62,7 @@ def make_engine(learner, arms=("a", "b", "c", "d"), seed=0, objectives=()):
             cache=None,
             switching={},
             slot=StateSlot(name="adapters"),
-            load_times_slot=StateSlot(name="paging"),
+            load_time_slots=lambda name: StateSlot(name=name),
         ),
         memory=memory,
         slots=StateSlots(),

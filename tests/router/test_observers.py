@@ -231,9 +231,9 @@ def test_an_observer_needs_its_three_methods(observers):
 
 
 def test_the_logging_observer_writes_structured_fields_and_no_id_in_the_message(caplog):
-    with caplog.at_level(logging.INFO, logger="banditroute.observe"):
-        with make_router(observers=[LoggingObserver()]) as router:
-            decision = serve(router, "b", quality=1.0, route={"session": "Ann"})
+    caplog.set_level(logging.INFO, logger="banditroute.observe")
+    with make_router(observers=[LoggingObserver()]) as router:
+        decision = serve(router, "b", quality=1.0, route={"session": "Ann"})
     kinds = {record.banditroute["kind"]: record for record in caplog.records}
     assert kinds.keys() == {"EpochBegun", "decision", "feedback"}
     assert kinds["decision"].banditroute["decision_id"] == decision.id

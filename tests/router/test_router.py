@@ -36,7 +36,7 @@ def same(one, other, tolerance=0.0):
 
 
 def test_a_decision_tells_all_that_it_rests_on():
-    clock = iter([1234.5]).__next__
+    clock = iter([1234.5, 1300.0]).__next__  # read once by route(), and once by status()
     router = made(arms=[Arm(name="a"), "b"], preference={"quality": 2.0}, clock=clock, learner=LinUCB(alpha=1.0))
     decision = router.route([0.5, 2], session="s", tags=["x", "y"], input_tokens=7)
     assert decision.arms == ("a", "b")

@@ -32,6 +32,7 @@ from banditroute.core.decision import Decision
 from banditroute.core.feedback import Feedback
 from banditroute.errors import ConflictingFeedbackError, UnknownDecisionError
 from banditroute.store import (
+    Fold,
     MemoryStore,
     OutcomeEvent,
     SQLStore,
@@ -62,6 +63,10 @@ ANY_STORE = {
     "state",
 }
 SHARED = {"early", "late", "fold elsewhere", "report elsewhere", "correct", "erase", "prune", "rebuild"}
+
+
+def folds(connection: Connection, epoch_id: int) -> Fold:
+    return fold
 
 
 def plus(earlier: bytes, later: bytes) -> bytes:
@@ -308,14 +313,14 @@ class SQLStoreMachine(StoreMachine):
         if number in self.recorded and number not in self.pruned:
             self.hits["correct"] += 1
             values = {next(iter(self.recorded[number])): value}
-            self.write(lambda connection: maintenance.correct(connection, fold, self.ids[number], values))
+            self.write(lambda connection: maintenance.correct(connection, folds, self.ids[number], values))
             self.recorded[number].update(values)
 
     @rule(number=StoreMachine.numbers)
     def erase(self, number: int) -> None:
         if number not in self.pruned:
             self.hits["erase"] += 1
-            self.write(lambda connection: maintenance.erase_decisions(connection, fold, [self.ids[number]]))
+            self.write(lambda connection: maintenance.erase_decisions(connection, folds, [self.ids[number]]))
             for held in (self.made, self.recorded, self.early):
                 held.pop(number, None)
 

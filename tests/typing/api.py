@@ -151,7 +151,7 @@ def told_apart(prompts: list[str]) -> Featurizer:
     task = TaskType.fit({"sum": ["Add 1 and 2", "What is 3 + 4?"], "greeting": ("Hi", "Hello")})
     assert_type(task, TaskType)
     own = TaskType(classifier=lambda text: [0.5, 0.5], types=["a", "b"], label="even")
-    schema = Metadata(numeric={"input_tokens": (0, 8000), "age": (0.5, 1.5)}, categorical={"tier": 4})
+    schema = Metadata(numeric={"input_tokens": (0, 8000), "age": (0.5, 1.5)}, categorical={"tier": ["free", "gold"]})
     router = Router(arms=["a"], features=Compose(blocks=[own, schema, Template(slots=8)]))
     router.route("Why?", template="why", metadata={"tier": "gold", "age": 1})
     router.route_many(["Why?"], template="why", metadata={"tier": "gold"})

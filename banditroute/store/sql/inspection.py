@@ -53,6 +53,11 @@ def statistics_of(connection: Connection, epoch_id: int) -> dict[str, bytes]:
     return {row.arm: folding.intact(row) for row in rows}
 
 
+def fold_settings_of(connection: Connection, epoch_id: int) -> str | None:
+    """Return what the fold of an epoch depends on, as its router has recorded it; None if it has not."""
+    return connection.scalar(select(epoch.c.fold_settings).where(epoch.c.id == epoch_id))
+
+
 def epochs(connection: Connection, router: str | None) -> Iterator[Epoch]:
     """What is recorded of each epoch, of one router or of all."""
     for id in epoch_ids(connection, router):

@@ -20,13 +20,16 @@ from banditroute.store.sql import folding
 from banditroute.store.sql.log import events_of, outcomes_with_decisions
 from banditroute.store.sql.schema import decision, epoch, feedback, orphan, snapshot, statistics
 
+Folds: TypeAlias = Callable[[Connection, int], Fold]
+"""``folds(connection, epoch_id)`` -> how the outcomes of that epoch are folded."""
+
 _Keep: TypeAlias = Callable[[Row[Any]], float | None]
 """The value that an outcome has from now on; None: it is erased."""
 
 _AT_ONCE = 1000  # rows that are folded, or decisions that are changed, in one go
 
 
-def correct(connection: Connection, fold: Fold, decision_id: str, values: Mapping[str, float]) -> None:
+def correct(connection: Connection, folds: Folds, decision_id: str, values: Mapping[str, float]) -> None:
     """Give outcomes of a decision that are recorded another value, as if they had been reported with it.
 
     Raises
@@ -41,21 +44,27 @@ def correct(connection: Connection, fold: Fold, decision_id: str, values: Mappin
             f"decision {decision_id!r} has no {', '.join(missing)} that could be corrected; report it with feedback()"
         )
     for epoch_id, ids in _epochs(connection, [decision_id]):
-        _amend(connection, epoch_id, fold, ids, lambda row: values.get(row.objective, row.value))
+        _amend(connection, epoch_id, folds(connection, epoch_id), ids, lambda row: values.get(row.objective, row.value))
 
 
-def erase_decisions(connection: Connection, fold: Fold, ids: Sequence[str]) -> None:
+def erase_decisions(connection: Connection, folds: Folds, ids: Sequence[str]) -> None:
     """Delete decisions with their feedback, and take back what was learned from it."""
     for epoch_id, mine in _epochs(connection, ids):
-        _amend(connection, epoch_id, fold, mine, lambda row: None)
+        _amend(connection, epoch_id, folds(connection, epoch_id), mine, lambda row: None)
         connection.execute(delete(decision).where(decision.c.id.in_(mine)))
     connection.execute(delete(orphan).where(orphan.c.decision_id.in_(ids)))
 
 
-def erase_feedback(connection: Connection, fold: Fold, ids: Sequence[str], source: str) -> None:
+def erase_feedback(connection: Connection, folds: Folds, ids: Sequence[str], source: str) -> None:
     """Delete what one source reported of some decisions, and take back what was learned from it."""
     for epoch_id, mine in _epochs(connection, ids):
-        _amend(connection, epoch_id, fold, mine, lambda row: None if row.source == source else row.value)
+        _amend(
+            connection,
+            epoch_id,
+            folds(connection, epoch_id),
+            mine,
+            lambda row: None if row.source == source else row.value,
+        )
     connection.execute(delete(orphan).where(orphan.c.decision_id.in_(ids), orphan.c.source == source))
 
 
@@ -117,6 +126,11 @@ def rebuild(connection: Connection, epoch_id: int, fold: Fold) -> None:
     for name, blob in blobs.items():
         folding.set_statistics(connection, epoch_id, version, name, blob)
     connection.execute(update(epoch).where(epoch.c.id == epoch_id).values(version=version))
+
+
+def set_fold_settings(connection: Connection, epoch_id: int, settings: str) -> None:
+    """Record what folding depends on from now on; the epoch is to be rebuilt in the same transaction."""
+    connection.execute(update(epoch).where(epoch.c.id == epoch_id).values(fold_settings=settings or None))
 
 
 def refolded(connection: Connection, epoch_id: int, fold: Fold) -> dict[str, bytes]:

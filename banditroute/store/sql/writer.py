@@ -23,10 +23,11 @@ from banditroute.core.state import MergeStates
 from banditroute.errors import StoreError, UnknownDecisionError
 from banditroute.store.base import Acknowledgement, Recorded, StoredDecision, StoredState, Subscriber
 from banditroute.store.outcomes import CLOSED, PAGING
-from banditroute.store.sql import log
+from banditroute.store.sql import log, ticket
 from banditroute.store.sql.database import Database
 from banditroute.store.sql.folding import Put
 from banditroute.store.sql.session import EpochReplacedError, Session
+from banditroute.store.sql.ticket import Ticket, unknown_outcome, wait_for
 
 FOLD_AT = 256
 """Pending outcomes that are worth a fold when nothing is to be written just then."""
@@ -39,9 +40,6 @@ FOLD_SECONDS = 5.0
 
 LOOK_SECONDS = 0.25
 """How often a process looks for what others have learned."""
-
-ANSWER_SECONDS = 60.0
-"""So long a caller waits for the database before it hears that the outcome is unknown."""
 
 MAX_QUEUED_DECISIONS = 10_000
 MAX_QUEUED_REPORTS = 10_000
@@ -56,29 +54,16 @@ _logger = logging.getLogger("banditroute.store")
 _writers: weakref.WeakSet[Writer] = weakref.WeakSet()
 
 
-class Ticket(Future[Acknowledgement]):
-    """The promise that feedback will be durable, with a limit for how long a caller waits for it."""
-
-    def result(self, timeout: float | None = None) -> Acknowledgement:
-        """Return how the feedback is acknowledged, or raise what kept it from being recorded.
-
-        Raises
-        ------
-        StoreError
-            If the database has not answered in time; the feedback may be recorded or not, report it again.
-        """
-        limit = ANSWER_SECONDS if timeout is None else timeout
-        try:
-            return super().result(limit)
-        except TimeoutError:
-            if self.done():  # it was raised by the subscriber
-                raise
-            raise _unknown(limit) from None
-
-
 class _Report(NamedTuple):
     feedback: Feedback
     ticket: Ticket
+
+
+class _Pause:
+    """A pause of the thread while its process is forked."""
+
+    def __init__(self) -> None:
+        self.reached, self.over = threading.Event(), threading.Event()
 
 
 class Writer:
@@ -133,6 +118,7 @@ class Writer:
         self._overflows = False
         self._ended = False
         self._busy_since: float | None = None
+        self._pause: _Pause | None = None
         self._fold_by = time.monotonic() + FOLD_SECONDS
         self._fold_again = 0.0
         self._looks_in_vain = False
@@ -147,7 +133,7 @@ class Writer:
     def trouble(self) -> str | None:
         """What keeps the database from being written just now, in words; None while all is well."""
         busy = self._busy_since
-        if self._trouble is None and busy is not None and time.monotonic() - busy > ANSWER_SECONDS:
+        if self._trouble is None and busy is not None and time.monotonic() - busy > ticket.ANSWER_SECONDS:
             return f"{self._database.name} has not answered for {time.monotonic() - busy:.0f} s"
         return self._trouble
 
@@ -206,22 +192,22 @@ class Writer:
 
     def add_feedback(self, feedback: Feedback) -> Ticket:
         """Queue feedback; the ticket is done when it is durable and learned."""
-        ticket = Ticket()
+        report = _Report(feedback, Ticket())
         # It cannot be cancelled: a report counts although its caller stops waiting.
-        ticket.set_running_or_notify_cancel()
+        report.ticket.set_running_or_notify_cancel()
         refusal = self._refusal(feedback)
         if refusal is not None:
-            ticket.set_exception(refusal)
-            return ticket
-        self._reports.append(_Report(feedback, ticket))
+            report.ticket.set_exception(refusal)
+            return report.ticket
+        self._reports.append(report)
         self._stir(urgent=PAGING not in feedback.values)
         if self._ended:  # it came too late for the last group
             self._refuse_waiting(StoreError(self._closed or CLOSED))
-        return ticket
+        return report.ticket
 
     def flush(self) -> None:
         """Return when all that was queued is written; raise StoreError if it cannot be."""
-        _wait(self._flush(), ANSWER_SECONDS)
+        wait_for(self._flush())
 
     def stop(self, timeout: float = _EXIT_SECONDS) -> None:
         """Write and fold what is left, and end.
@@ -238,8 +224,8 @@ class Writer:
             return
         thread.join(timeout)
         if thread.is_alive():
-            self._refuse_waiting(_unknown(timeout))
-            raise _unknown(timeout)
+            self._refuse_waiting(unknown_outcome(timeout))
+            raise unknown_outcome(timeout)
         self._refuse_waiting(StoreError(CLOSED))
         self._take_states()
         if self._queue or self._states:
@@ -252,11 +238,20 @@ class Writer:
         """Call ``subscriber`` from now on. It is not kept alive: a router that is dropped can be collected."""
         self._subscriber = weakref.ref(subscriber)
 
-    def flush_before_fork(self) -> None:
-        """Write what is queued, so that a child that ends in another way loses nothing of it."""
-        if self.trouble is None and self._closed is None:
-            with suppress(Exception):  # it is tried again in the parent
-                self._flush().result(_FORK_SECONDS)
+    def pause_before_fork(self) -> None:
+        """Write what is queued, and close the connection: SQLite's locks do not survive in a child that copies it."""
+        thread = self._thread
+        if self._ended or thread is None or thread is threading.current_thread() or not thread.is_alive():
+            return
+        pause = self._pause = _Pause()
+        self._stir(urgent=True)
+        pause.reached.wait(_FORK_SECONDS)
+
+    def resume_after_fork(self) -> None:
+        """Go on in the parent."""
+        pause, self._pause = self._pause, None
+        if pause is not None:
+            pause.over.set()
 
     def begin_after_fork(self) -> None:
         """Go on in a child process, with queues, a thread and a connection of its own."""
@@ -338,6 +333,11 @@ class Writer:
                 self._refuse_waiting(StoreError(f"the store failed: {error!r}; report it again"))
             finally:
                 self._busy_since = None
+            pause = self._pause
+            if pause is not None:
+                self._session.close()
+                pause.reached.set()
+                pause.over.wait(_FORK_SECONDS)
         self._session.end()
         self._ended = True
         self._refuse_waiting(StoreError(CLOSED))
@@ -548,28 +548,20 @@ def _taken(queue: deque[_T]) -> Iterator[_T]:
             yield queue.popleft()
 
 
-def _wait(done: Future[None], seconds: float) -> None:
-    try:
-        done.result(seconds)
-    except TimeoutError:
-        raise _unknown(seconds) from None
-
-
-def _unknown(seconds: float) -> StoreError:
-    return StoreError(
-        f"outcome unknown: the database has not answered for {seconds:g} s; check it, and report again what matters"
-    )
-
-
 def _before_fork() -> None:
     for writer in list(_writers):
-        writer.flush_before_fork()
+        writer.pause_before_fork()
 
 
-def _after_fork() -> None:
+def _after_fork_in_parent() -> None:
+    for writer in list(_writers):
+        writer.resume_after_fork()
+
+
+def _after_fork_in_child() -> None:
     for writer in list(_writers):
         writer.begin_after_fork()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_before_fork, after_in_child=_after_fork)
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)
