@@ -23,7 +23,7 @@ _TOKENS_PER_MESSAGE = 16.0  # that a provider adds to each, at most
 
 
 class SpendForecast:
-    """What each of K arms is expected to spend of one objective, and may spend at most.
+    """Expected spend of each of K arms in one objective, and the most that a call can cost.
 
     Parameters
     ----------
@@ -107,13 +107,9 @@ class SpendForecast:
         expensive known arm if a known arm keeps the ``target``, and else as little as the cheapest.
         """
         risk: Vector = np.maximum(self.now, self.average)
-        own = (self._n > 0.0) & ~self._priced
-        if own.any():
-            uncertain = 1.0 + 1.0 / np.maximum(self._n, 1.0)
-            risk = np.where(own, np.maximum(risk, self._mean * uncertain), risk)
         if not self._known.all():
-            means = np.where(own, self._mean, self.average)[self._known]
-            certain = 1.0 + 1.0 / np.sqrt(np.where(own, self._n, 1.0)[self._known])
+            means = self.average[self._known]
+            certain = 1.0 + 1.0 / np.sqrt(np.maximum(self._n[self._known], 1.0))
             bounded = np.isfinite(self._max_cost)
             if len(means) and (means / certain).min() <= target:
                 guess = np.full(len(risk), _GUESS_FACTOR * means.max())

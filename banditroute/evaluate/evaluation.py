@@ -19,7 +19,7 @@ from banditroute.evaluate.reward_model import cross_fitted, progressive
 from banditroute.evaluate.target_policy import Policy, Subject, checked, described, subject
 from banditroute.learners import Learner
 from banditroute.objectives.objective import Objective
-from banditroute.objectives.utility import table
+from banditroute.objectives.utility import merge_objectives
 from banditroute.statistics.asymptotic import asymptotic_sequence
 from banditroute.statistics.confidence_sequences import confidence_sequence
 from banditroute.statistics.intervals import Interval, bootstrap_interval
@@ -171,7 +171,7 @@ def evaluate(
     'large would have been better than logged: utility 0.909 against 0.753, difference 0.156 (0.131 to 0.185).'
     """
     preference = Preference(quality=1.0) if preference is None else preference
-    known = table(objectives)
+    known = merge_objectives(objectives)
     for name in preference:
         if name not in known or name not in log.outcomes:
             raise InvalidInputError(

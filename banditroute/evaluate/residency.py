@@ -20,8 +20,7 @@ from banditroute.errors import InvalidInputError
 from banditroute.evaluate.reward_model import cross_fitted
 from banditroute.features import TextFeatures
 from banditroute.objectives.objective import Objective
-from banditroute.objectives.utility import check_preference
-from banditroute.objectives.utility import table as objective_table
+from banditroute.objectives.utility import check_preference, merge_objectives
 from banditroute.simulate.metrics import utilities
 
 if TYPE_CHECKING:
@@ -135,7 +134,7 @@ def demand_of_table(
     InvalidConfigurationError
         For an objective that is none.
     """
-    check_preference(preference, objective_table(objectives))
+    check_preference(preference, merge_objectives(objectives))
     for name in preference:
         if name not in table.outcomes or np.isnan(table.outcomes[name]).any():
             raise InvalidInputError(f"{table.name} lacks the {name} of some arms; prefer what it has of all")
@@ -162,7 +161,7 @@ def demand_of_log(log: DecisionLog, preference: Preference, *, objectives: Seque
     InvalidConfigurationError
         For an objective that is none.
     """
-    known = objective_table(objectives)
+    known = merge_objectives(objectives)
     check_preference(preference, known)
     chosen, arms = log.chosen[-_LATEST:], len(log.arms)
     nothing = np.full(len(log), np.nan)

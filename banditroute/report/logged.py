@@ -14,7 +14,7 @@ from banditroute.evaluate import arm_use, calibration
 from banditroute.learners import ThompsonSampling
 from banditroute.logs import DecisionLog
 from banditroute.objectives.objective import Objective
-from banditroute.objectives.utility import table as objective_table
+from banditroute.objectives.utility import merge_objectives
 from banditroute.report import charts
 from banditroute.report.adapter_waits import paging_of_log
 from banditroute.report.prequential import foreseen
@@ -46,7 +46,7 @@ def logged(
     """
     paging = paging_of_log(log, preference=preference)
     log = replace(log, outcomes=reported(log.outcomes))
-    known = objective_table(objectives)
+    known = merge_objectives(objectives)
     worth = {name: weight * known[name].sign for name, weight in preference.items() if name in log.outcomes}
     sections = [_arms(log), _shares(log)]
     if worth:

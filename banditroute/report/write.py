@@ -14,8 +14,7 @@ from banditroute.features import TextFeatures
 from banditroute.learners import Learner, LinUCB, ThompsonSampling
 from banditroute.logs import DecisionLog, OutcomeTable
 from banditroute.objectives.objective import Objective
-from banditroute.objectives.utility import check_preference
-from banditroute.objectives.utility import table as objective_table
+from banditroute.objectives.utility import check_preference, merge_objectives
 from banditroute.policies import Uniform
 from banditroute.report.logged import logged
 from banditroute.report.page import page
@@ -71,7 +70,7 @@ def write(
     InvalidConfigurationError
         For ``paging`` with a log of decisions, or of arms that the table does not have.
     """
-    check_preference(preference, objective_table(objectives))
+    check_preference(preference, merge_objectives(objectives))
     if isinstance(log, OutcomeTable):
         conditions = Conditions(paging=paging)
         return _of_table(

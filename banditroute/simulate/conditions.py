@@ -19,7 +19,7 @@ from banditroute.core.validation import number
 from banditroute.errors import InvalidConfigurationError
 from banditroute.logs import OutcomeTable
 from banditroute.objectives.objective import Objective
-from banditroute.objectives.utility import table as objective_table
+from banditroute.objectives.utility import merge_objectives
 from banditroute.simulate.adapter_slots import AdapterSlots
 
 _ARRIVALS, _POPULARITY, _CHANNEL = range(1, 4)  # streams of random numbers
@@ -282,7 +282,7 @@ class Conditions:
         >>> conditions.met(table, np.array([1, 0])).outcomes["cost_usd"]
         array([[0.  ], [0.02]])
         """
-        n, standard = len(rows), objective_table([])
+        n, standard = len(rows), merge_objectives([])
         outcomes = {name: values[rows] for name, values in table.outcomes.items()}
         for each in self.prices:
             outcomes["cost_usd"][each.steps(n), table.arms.index(each.arm)] *= each.factor

@@ -21,8 +21,7 @@ from banditroute.learners import Learner
 from banditroute.learners.specs import learner_of
 from banditroute.logs import SHIPPED, read_outcomes
 from banditroute.objectives.objective import Objective
-from banditroute.objectives.utility import check_preference
-from banditroute.objectives.utility import table as objective_table
+from banditroute.objectives.utility import check_preference, merge_objectives
 from banditroute.simulate.conditions import Conditions
 from banditroute.simulate.environments import ENVIRONMENTS, Environment
 from banditroute.simulate.metrics import Row, mixture, references, static_mixture, summarize
@@ -237,7 +236,7 @@ def _setting(given: object, objectives: Sequence[Objective]) -> Setting:
     try:
         parts = {"preference": {"quality": 1.0}, "conditions": {}, **given}  # type: ignore[dict-item]
         preference = Preference(**parts.pop("preference"))
-        check_preference(preference, objective_table(objectives))
+        check_preference(preference, merge_objectives(objectives))
         setting = Setting(
             preference=preference,
             conditions=Conditions.of(parts.pop("conditions")),

@@ -18,7 +18,7 @@ from banditroute.core.arrays import Vector
 from banditroute.core.preference import Preference
 from banditroute.logs import OutcomeTable
 from banditroute.objectives.objective import Objective
-from banditroute.objectives.utility import table as objective_table
+from banditroute.objectives.utility import merge_objectives
 from banditroute.simulate.conditions import Conditions
 from banditroute.simulate.replay import Trace
 
@@ -72,7 +72,7 @@ def utilities(table: OutcomeTable, preference: Preference, *, objectives: Sequen
     >>> utilities(table, Preference(quality=1.0, cost_usd=20.0))
     array([[0.5, 0.8]])
     """
-    known = objective_table(objectives)
+    known = merge_objectives(objectives)
     total = np.zeros((len(table), len(table.arms)))
     for name, weight in preference.items():
         if name in table.outcomes:
@@ -292,7 +292,7 @@ def _row(
 ) -> Row:
     met = passes[0].met
     every = np.eye(len(met.arms))
-    signs = {name: objective.sign for name, objective in objective_table(objectives).items()}
+    signs = {name: objective.sign for name, objective in merge_objectives(objectives).items()}
     had = np.array([each.utility(preference, objectives) for each in passes])
     best = [
         _unaware(each.met, every[_first_there(_worth(each.met, preference, objectives))], conditions).utility(

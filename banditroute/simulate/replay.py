@@ -23,8 +23,7 @@ from banditroute.learners import Learner
 from banditroute.logs import OutcomeTable
 from banditroute.objectives.objective import Objective
 from banditroute.objectives.scaling import Scaled
-from banditroute.objectives.utility import PreferenceLike, check_preference
-from banditroute.objectives.utility import table as objective_table
+from banditroute.objectives.utility import PreferenceLike, check_preference, merge_objectives
 from banditroute.router import Router
 from banditroute.simulate import fast_path
 from banditroute.simulate.conditions import Conditions
@@ -126,7 +125,7 @@ def replay(
         x=x[rows],
         arrivals=conditions.arrivals(len(rows), seed=seed).tolist(),
         learner=learner,
-        preference=check_preference(preference, objective_table(objectives)),
+        preference=check_preference(preference, merge_objectives(objectives)),
         objectives=objectives,
         conditions=conditions,
         seed=seed,
@@ -154,7 +153,7 @@ class _Run:
 
     def by_fast_path(self) -> NDArray[np.intp] | None:
         """Return the choices of a router by the fast path; None where it does not apply."""
-        objectives, arms, outcomes = objective_table(self.objectives), self.met.arms, self.met.outcomes
+        objectives, arms, outcomes = merge_objectives(self.objectives), self.met.arms, self.met.outcomes
         given = self.conditions
         if given.feedback or given.outages or given.absences or given.paging:
             return None
@@ -181,7 +180,7 @@ class _Run:
         n, arms, met = len(self.x), self.met.arms, self.met.outcomes
         there, failing = self.conditions.there(n, arms), self.conditions.failing(n, arms)
         among = [None if row.all() else [arms[k] for k in np.flatnonzero(row)] for row in ~np.isnan(met["quality"])]
-        ranges = objective_table(self.objectives)
+        ranges = merge_objectives(self.objectives)
         late = {
             name: [each.tolist() for each in channel.reports(met[name], ranges[name], seed=self.seed)]
             for name, channel in self.conditions.feedback.items()
