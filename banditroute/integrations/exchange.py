@@ -121,7 +121,7 @@ class Exchange:
                     raise
 
     def _read(self, ask: Ask, call: Call, response: Any) -> Answer:
-        """Return the answer in a response; raise InvalidResponseError if there is none."""
+        """Return the answer in a response; raise InvalidResponseError without one."""
         try:
             reading = call.target.apis[ask.kind].read(response)
         except Exception:  # an answer that is paid for must not be lost because it cannot be read
