@@ -14,7 +14,7 @@ _ROWS, _SHARE, _GOOD_SHARE = 100.0, 0.01, 0.10  # effective rows, and as a share
 
 _STANDARD_ERRORS = 3.0
 _LARGEST_SHARE = 0.10
-_GROUPS, _MANY_GROUPS = 5.0, 30.0  # refused below, warned below
+_CLUSTERS, _MANY_CLUSTERS = 5.0, 30.0  # refused below, warned below
 _MORE_TRAFFIC = (
     "log more decisions, or with more exploration (a larger floor), or ask about a policy nearer to the logged"
 )
@@ -41,8 +41,8 @@ class Diagnostics:
         How often the target policy takes an arm that could not be logged, as a share of its choices.
     support
         Logged decisions for each arm ``(K,)``.
-    effective_groups
-        ``(sum s)^2 / sum s^2`` of the sizes of the groups of rows that hang together; n where every row is its own.
+    effective_clusters
+        ``(sum s)^2 / sum s^2`` of the sizes of the clusters of rows that hang together; n where every row is its own.
     refusals, warnings
         Why no answer is given, and what to be wary of; each with what to do next.
     """
@@ -55,7 +55,7 @@ class Diagnostics:
     largest_share: float
     unsupported: float
     support: tuple[int, ...]
-    effective_groups: float
+    effective_clusters: float
     refusals: tuple[str, ...]
     warnings: tuple[str, ...]
 
@@ -66,14 +66,14 @@ def diagnose(
     target: Vector,
     *,
     probabilities: Vector | None = None,
-    groups: NDArray[np.intp] | None = None,
+    clusters: NDArray[np.intp] | None = None,
 ) -> Diagnostics:
     """Judge the weights of a log's decisions.
 
     Refused are fewer than 100 effective rows or 1% of all, fewer than 30 decisive rows, a mean weight beyond 3 standard
     errors from 1, a weight that is more than 10% of their sum, and a target policy that takes arms which could not be
-    logged; and fewer than 5 effective groups, whose spread is the error of an estimate. Fewer than 10% effective rows
-    are warned of, and fewer than 30 effective groups, with which intervals are too narrow (Cameron, Gelbach and Miller
+    logged; and fewer than 5 effective clusters, whose spread is the error of an estimate. Fewer than 10% effective rows
+    are warned of, and fewer than 30 effective clusters, with which intervals are too narrow (Cameron, Gelbach and Miller
     2008, "Bootstrap-based improvements for inference with clustered errors"; the effective number is Kish's).
 
     Parameters
@@ -84,8 +84,8 @@ def diagnose(
         Probability of every arm under the target policy ``(n, K)``.
     probabilities
         The same of the logging policy. None: not known; an arm that was never logged could not be.
-    groups
-        Number of the group of each row ``(n,)``, such as its session. None: every row its own.
+    clusters
+        Number of the cluster of each row ``(n,)``, such as its session. None: every row its own.
 
     Examples
     --------
@@ -104,8 +104,8 @@ def diagnose(
     never = np.broadcast_to(support == 0, target.shape) if probabilities is None else probabilities == 0.0
     unsupported = float(target[never].sum()) / max(n, 1)
 
-    sizes = np.ones(n) if groups is None else np.bincount(groups)
-    effective_groups = float(sizes.sum()) ** 2 / max(float(sizes @ sizes), 1.0)
+    sizes = np.ones(n) if clusters is None else np.bincount(clusters)
+    effective_clusters = float(sizes.sum()) ** 2 / max(float(sizes @ sizes), 1.0)
 
     refusals, warnings = [], []
     if unsupported > 0.0:
@@ -130,10 +130,10 @@ def diagnose(
         )
     if largest > _LARGEST_SHARE:
         refusals.append(f"one decision has {largest:.0%} of all weight, more than 10%; {_MORE_TRAFFIC}")
-    if groups is not None and effective_groups < _MANY_GROUPS:
-        few = f"rows hang together as in {effective_groups:.1f} groups of one size"
-        if effective_groups < _GROUPS:
-            refusals.append(f"{few}, at least 5 are needed; log longer, or group by something finer")
+    if clusters is not None and effective_clusters < _MANY_CLUSTERS:
+        few = f"rows hang together as in {effective_clusters:.1f} clusters of one size"
+        if effective_clusters < _CLUSTERS:
+            refusals.append(f"{few}, at least 5 are needed; log longer, or cluster by something finer")
         else:
             warnings.append(f"{few}, fewer than 30: intervals may be too narrow")
     if abs(mean - 1.0) > _STANDARD_ERRORS * error + 1e-9:
@@ -151,7 +151,7 @@ def diagnose(
         largest_share=largest,
         unsupported=unsupported,
         support=tuple(support.tolist()),
-        effective_groups=effective_groups,
+        effective_clusters=effective_clusters,
         refusals=tuple(refusals),
         warnings=tuple(warnings),
     )

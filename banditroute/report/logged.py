@@ -17,7 +17,7 @@ from banditroute.objectives.objective import Objective
 from banditroute.objectives.utility import table as objective_table
 from banditroute.report import charts
 from banditroute.report.adapter_waits import paging_of_log
-from banditroute.report.prequential import foreseen
+from banditroute.report.prequential import prequential_predictions
 from banditroute.report.section import Section, Table
 from banditroute.store.outcomes import reported
 
@@ -132,7 +132,7 @@ def _outcome(log: DecisionLog, name: str, budget: float | None) -> Section:
 
 
 def _calibration(arms: Sequence[str], x: Vector, chosen: NDArray[np.intp], quality: Vector) -> Section:
-    found = calibration(foreseen(ThompsonSampling().belief, arms, x, chosen, quality), quality)
+    found = calibration(prequential_predictions(ThompsonSampling().belief, arms, x, chosen, quality), quality)
     return Section(
         name="calibration",
         title="Calibration",

@@ -13,7 +13,7 @@ from banditroute.learners import Learner
 from banditroute.logs.outcome_table import OutcomeTable
 from banditroute.report import charts
 from banditroute.report.adapter_waits import paging_of_traces
-from banditroute.report.prequential import foreseen
+from banditroute.report.prequential import prequential_predictions
 from banditroute.report.section import Section, Table
 from banditroute.simulate.conditions import Conditions
 from banditroute.simulate.frontier import frontier
@@ -203,7 +203,7 @@ def _calibration(
         expected, observed = [], []
         for run in traces[policy]:
             quality = run.outcome(table.outcomes["quality"])
-            expected.append(foreseen(learner.belief, table.arms, contexts[run.rows], run.chosen, quality))
+            expected.append(prequential_predictions(learner.belief, table.arms, contexts[run.rows], run.chosen, quality))
             observed.append(quality)
         found = calibration(np.concatenate(expected), np.concatenate(observed))
         curves[policy] = found.predicted, found.observed

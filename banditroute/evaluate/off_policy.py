@@ -14,9 +14,9 @@ from banditroute.core.preference import Preference
 from banditroute.errors import InvalidInputError
 from banditroute.evaluate.diagnostics import Diagnostics
 from banditroute.evaluate.estimators import direct_method, self_normalized_doubly_robust, snips
-from banditroute.evaluate.groups import Groups, grouped
+from banditroute.evaluate.clusters import Clusters, clusters_of
 from banditroute.evaluate.reward_model import cross_fitted, progressive
-from banditroute.evaluate.target_policy import Policy, Subject, checked, described, subject
+from banditroute.evaluate.target_policy import Policy, TargetPolicy, checked, described, target_policy
 from banditroute.learners import Learner
 from banditroute.objectives.objective import Objective
 from banditroute.objectives.utility import table
@@ -120,12 +120,12 @@ def evaluate(
     preference: Preference | None = None,
     objectives: Sequence[Objective] = (),
     learning: bool = True,
-    groups: Groups = None,
+    clusters: Clusters = None,
     seed: int = 0,
 ) -> Evaluation:
     """Compare a policy with what was logged, or with another, on a log's decisions.
 
-    Values are cross-fitted doubly robust estimates with 95% bootstrap-t intervals, over groups of rows where they hang
+    Values are cross-fitted doubly robust estimates with 95% bootstrap-t intervals, over clusters of rows where they hang
     together; those of a learner are means over its replay by rejection sampling.
 
     Parameters
@@ -142,16 +142,16 @@ def evaluate(
     learning
         Whether a learner learns on the way. If not, it is taught with the first half of the log and judged as it is
         then by the second.
-    groups
+    clusters
         What rows hang together by: ``"session"``, ``"template"`` of the prompt, ``"task"``, or the number or name of
-        the group of each row ``(n,)``. Default: by session, where the log has them.
+        the cluster of each row ``(n,)``. Default: by session, where the log has them.
     seed
         Of folds, bootstrap and replays.
 
     Raises
     ------
     InvalidInputError
-        For an unknown policy or objective, probabilities that are none, and groups that the log does not have.
+        For an unknown policy or objective, probabilities that are none, and clusters that the log does not have.
 
     Examples
     --------
@@ -179,7 +179,7 @@ def evaluate(
                 "declare your own with objectives=[Objective(...)]"
             )
     policies = [checked(each, log) for each in (policy, against)]
-    group = grouped(log, groups)
+    cluster = clusters_of(log, clusters)
     names = (described(policy), described(against))
     if log.propensities is None or np.isnan(log.propensities).all():
         return Evaluation(
@@ -191,18 +191,18 @@ def evaluate(
             verdict=f"No answer: {_NO_PROPENSITIES}.",
         )
     usable = np.flatnonzero(~np.isnan(log.propensities))
-    group = None if group is None else group[usable]
+    cluster = None if cluster is None else cluster[usable]
     policies = [each[usable] if isinstance(each, np.ndarray) else each for each in policies]
     log = _take(log, usable)
     taught = len(log) // 2 if not learning and any(isinstance(each, Learner) for each in policies) else 0
     learned = replace(log, outcomes={name: values for name, values in log.outcomes.items() if name in known})
-    first, second = (subject(learned, each, preference, objectives, taught, learning, seed) for each in policies)
+    first, second = (target_policy(learned, each, preference, objectives, taught, learning, seed) for each in policies)
     log = _take(log, np.arange(taught, len(log)))
-    group = None if group is None else group[taught:]
+    cluster = None if cluster is None else cluster[taught:]
 
     ranges = {name: (objective.low, objective.high) for name, objective in known.items()}
     compared = {
-        name: _compare(log, first, second, values, ranges.get(name, (-np.inf, np.inf)), group, seed)
+        name: _compare(log, first, second, values, ranges.get(name, (-np.inf, np.inf)), cluster, seed)
         for name, values in log.outcomes.items()
     }
     signed = {name: weight * known[name].sign for name, weight in preference.items() if weight}
@@ -211,7 +211,7 @@ def evaluate(
     else:
         worth = np.sum([sign * log.outcomes[name] for name, sign in signed.items()], axis=0)
         edges = [sorted(sign * edge for edge in ranges[name]) for name, sign in signed.items()]
-        utility = _compare(log, first, second, worth, tuple(np.sum(edges, axis=0)), group, seed)
+        utility = _compare(log, first, second, worth, tuple(np.sum(edges, axis=0)), cluster, seed)
     return Evaluation(
         arms=log.arms,
         policy=names[0],
@@ -224,20 +224,20 @@ def evaluate(
 
 def _compare(
     log: DecisionLog,
-    first: Subject,
-    second: Subject,
+    first: TargetPolicy,
+    second: TargetPolicy,
     values: Vector,
     range_: tuple[float, float],
-    groups: NDArray[np.intp] | None,
+    clusters: NDArray[np.intp] | None,
     seed: int,
 ) -> Comparison:
     """Compare two policies by what was observed of ``values (n,)``."""
     rows = np.flatnonzero(~np.isnan(values))
     log, first, second, y = _take(log, rows), first.take(rows), second.take(rows), values[rows]
-    if groups is not None:
-        groups = np.unique(groups[rows], return_inverse=True)[1]
-    diagnostics = first.diagnose(log, groups)
-    if refusals := second.diagnose(log, groups).refusals:
+    if clusters is not None:
+        clusters = np.unique(clusters[rows], return_inverse=True)[1]
+    diagnostics = first.diagnose(log, clusters)
+    if refusals := second.diagnose(log, clusters).refusals:
         diagnostics = replace(diagnostics, refusals=diagnostics.refusals + refusals)
     if diagnostics.refusals:
         return Comparison(
@@ -250,10 +250,10 @@ def _compare(
             diagnostics=diagnostics,
         )
     x = np.zeros((len(y), 0)) if log.contexts is None else log.contexts
-    predicted = cross_fitted(x, log.chosen, y, arms=len(log.arms), groups=groups, seed=seed)
+    predicted = cross_fitted(x, log.chosen, y, arms=len(log.arms), clusters=clusters, seed=seed)
 
     def interval(terms: Vector) -> Interval:
-        return bootstrap_interval(terms, groups=groups, seed=seed)
+        return bootstrap_interval(terms, clusters=clusters, seed=seed)
 
     terms, other_terms = first.terms(y, log, predicted), second.terms(y, log, predicted)
     estimates = {}
@@ -277,7 +277,7 @@ def _compare(
 
 
 def _anytime(
-    log: DecisionLog, first: Subject, second: Subject, y: Vector, x: Vector, low: float, high: float
+    log: DecisionLog, first: TargetPolicy, second: TargetPolicy, y: Vector, x: Vector, low: float, high: float
 ) -> tuple[float, float] | None:
     """Bounds of the difference that hold at all times."""
     if first.replayed or second.replayed:
