@@ -20,9 +20,10 @@ from banditroute.beliefs import Linear
 from banditroute.core.decision import Decision
 from banditroute.core.feedback import Feedback
 from banditroute.router.sources import fold_with
-from banditroute.store import SQLStore, folding, log
+from banditroute.store import SQLStore
+from banditroute.store.sql import folding, log
 from banditroute.store.sql.database import database_at, parse
-from banditroute.store.sql.session import Ledger
+from banditroute.store.sql.session import Session
 from banditroute.testing.samples import decision, feedback, ignore
 from benchmarks.server import server
 
@@ -104,7 +105,7 @@ def folded(url: str, events: int) -> float:
     """Events folded a second, with 64 features."""
     database = database_at(parse(url))
     settings = {"router": "fold", "features_version": "1", "dimension": DIMENSION}
-    ledger = Ledger(database, fold=fold_with(Linear()), **settings)  # type: ignore[arg-type]
+    ledger = Session(database, fold=fold_with(Linear()), **settings)  # type: ignore[arg-type]
     ledger.begin(())
     for _ in range(events // 500):
         pairs = [made() for _ in range(500)]

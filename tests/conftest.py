@@ -6,12 +6,14 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import settings
 
+from banditroute.logs.outcome_table import OutcomeTable
 from benchmarks.server import Server, server
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -67,3 +69,35 @@ def until() -> Callable[[Callable[[], bool]], None]:
             time.sleep(0.005)
 
     return wait
+
+
+@pytest.fixture
+def toy() -> OutcomeTable:
+    """Four prompts of two tasks, three arms: cheap and weak, middling, dear and strong."""
+    return OutcomeTable(
+        name="toy",
+        prompts=("a", "b", "c", "d"),
+        tasks=("sums", "sums", "odes", "odes"),
+        arms=("cheap", "middle", "vendor/dear"),
+        outcomes={
+            "quality": np.array([[0.0, 0.5, 1.0], [0.0, 0.5, 1.0], [1.0, 0.5, 1.0], [1.0, 0.0, 0.0]]),
+            "cost_usd": np.tile([0.001, 0.002, 0.01], (4, 1)),
+        },
+    )
+
+
+@pytest.fixture
+def make_table() -> Callable[..., OutcomeTable]:
+    """A table of n prompts that differ in one feature, on which the better of two arms depends."""
+
+    def make(n: int = 40) -> OutcomeTable:
+        hard = np.arange(n) % 2
+        return OutcomeTable(
+            name="made",
+            prompts=tuple(f"prompt {i}" for i in range(n)),
+            tasks=("",) * n,
+            arms=("easy", "hard"),
+            outcomes={"quality": np.stack([1.0 - hard, hard.astype(float)], axis=1)},
+        )
+
+    return make

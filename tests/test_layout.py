@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+import re
 from enum import Enum
 from importlib import import_module
 from pathlib import Path
@@ -14,26 +15,24 @@ PACKAGE = Path(banditroute.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
 ROOMS = sorted(path.parent.name for path in PACKAGE.glob("*/__init__.py"))
 
-# The rooms from the ground up; a room may import those named here, errors and core, and no other.
-MAY_IMPORT: dict[str, set[str]] = {"errors": set(), "core": {"errors"}}
-GROUND = {"errors", "core"}
-for _room in ("features", "beliefs", "policies", "objectives", "pricing", "limits", "adapters", "graders", "energy"):
-    MAY_IMPORT[_room] = GROUND
-for _room in ("store", "statistics", "budgets"):
-    MAY_IMPORT[_room] = GROUND
-MAY_IMPORT["guard"] = GROUND | {"statistics"}
-MAY_IMPORT["learners"] = GROUND | {"beliefs", "policies"}
-MAY_IMPORT["router"] = set(MAY_IMPORT) - {"graders", "energy", "statistics"}
-MAY_IMPORT["admin"] = MAY_IMPORT["router"] | {"router"}
-MAY_IMPORT["integrations"] = MAY_IMPORT["router"] | {"router"}
-MAY_IMPORT["logs"] = MAY_IMPORT["admin"] | {"admin"}
-MAY_IMPORT["simulate"] = MAY_IMPORT["logs"] | {"logs"}
-MAY_IMPORT["evaluate"] = MAY_IMPORT["simulate"] | {"simulate", "statistics"}
-MAY_IMPORT["report"] = MAY_IMPORT["evaluate"] | {"evaluate"}
-MAY_IMPORT["cli"] = MAY_IMPORT["report"] | {"report", "__init__"}  # the version
-MAY_IMPORT["__main__"] = {"cli"}
-MAY_IMPORT["__init__"] = MAY_IMPORT["admin"] | {"admin"}
-MAY_IMPORT["testing"] = set(MAY_IMPORT)
+PAGE = PACKAGE.parent / "docs" / "concepts" / "architecture.md"
+_ROW = re.compile(r"^\| `(?P<room>\w+)` \|.*\| (?P<imports>[^|]+) \|$")
+
+
+def rooms_of_the_page(text):
+    """Read the table of rooms: room -> the rooms that it may import."""
+    may_import = {}
+    for line in text.splitlines():
+        if row := _ROW.match(line):
+            named, _, left_out = row["imports"].partition(" but ")
+            allowed = set(re.findall(r"`(\w+)`", named)) | {"errors", "core"}
+            if "all above" in named:
+                allowed |= set(may_import) - set(re.findall(r"`(\w+)`", left_out))
+            may_import[row["room"]] = set() if named == "nothing" else allowed - {row["room"]}
+    return may_import
+
+
+MAY_IMPORT = rooms_of_the_page(PAGE.read_text(encoding="utf-8"))
 
 FORBIDDEN_MODULES = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "marshal", "shelve", "yaml"}
 FORBIDDEN_CALLS = {"eval", "exec", "compile", "__import__", "print", "input", "breakpoint"}
@@ -132,6 +131,15 @@ class TestFiles:
     @each_file
     def test_imports_run_one_way(self, path):
         assert not wrong_imports(parse(path), own_room(path))
+
+    def test_rooms_stand_below_the_rooms_they_import(self):
+        rooms = list(MAY_IMPORT)
+        above = {room: set(rooms[:i]) for i, room in enumerate(rooms)}
+        upward = {room: MAY_IMPORT[room] - above[room] - {"__init__"} for room in rooms}
+        assert not {room: names for room, names in upward.items() if names and room != "errors"}
+
+    def test_only_named_modules_lie_at_the_top(self):
+        assert {path.stem for path in PACKAGE.glob("*.py")} == {"__init__", "__main__", "errors"}
 
     @each_file
     def test_under_600_lines(self, path):

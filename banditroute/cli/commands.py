@@ -92,8 +92,8 @@ def _weights(context: click.Context, parameter: click.Parameter, value: str) -> 
         raise click.BadParameter(str(error)) from error
 
 
-_prefer = click.option(
-    "--prefer",
+_preference = click.option(
+    "--preference",
     metavar="OBJECTIVE=WEIGHT,...",
     default="quality=1",
     show_default=True,
@@ -114,7 +114,7 @@ _prefer = click.option(
 @click.option(
     "--seeds", type=click.IntRange(min=1), default=20, show_default=True, help="Orders of a table's requests."
 )
-@_prefer
+@_preference
 @click.option("--budget-usd", type=float, help="What a request may cost on average: shown beside the spending.")
 @click.option("--slots", type=int, help="A table's arms are adapters, of which so many are kept resident.")
 @click.option("--load-seconds", type=float, help="What a load takes, with --slots.")
@@ -153,7 +153,7 @@ def report(
 @click.argument("log", required=False)
 @click.option("--config", type=click.Path(path_type=Path), help="TOML file with log, policies, seeds, warm, settings.")
 @click.option("--policy", "policies", multiple=True, help="Such as linucb or 'thompson(scale=1)'; may be repeated.")
-@click.option("--prefer", "preferences", multiple=True, help="Such as quality=1,cost_usd=50; may be repeated.")
+@click.option("--preference", "preferences", multiple=True, help="Such as quality=1,cost_usd=50; may be repeated.")
 @click.option("--seeds", type=int, help="Orders of the requests.  [default: 20]")
 @click.option("--warm", type=int, help="Prompts of each order that a warm start knows.  [default: 0]")
 @click.option(
@@ -246,7 +246,7 @@ def convert(log: str, out: Path, **reading: Any) -> None:
 @click.argument("log")
 @click.option("--policy", required=True, help="What to ask about: an arm, uniform, or a learner: 'linucb(alpha=1)'.")
 @click.option("--against", default="logged", show_default=True, help="What to compare it with.")
-@_prefer
+@_preference
 @click.option(
     "--frozen", is_flag=True, help="Teach a learner with the first half, and judge it by the second as it is."
 )
@@ -278,7 +278,7 @@ def evaluate(
 
 @main.command()
 @click.argument("log")
-@_prefer
+@_preference
 @click.option("--miss-cost", type=float, help="Utility that paging an adapter in costs. Default: nobody pages.")
 @click.option("--plot", type=click.Path(dir_okay=False, path_type=Path), help="PNG that is to show the figures.")
 @click.option("--seed", default=0, show_default=True, help="Of the order of a table's rows, which have none.")

@@ -52,7 +52,7 @@ def check_preference(preference: object, objectives: Mapping[str, Objective]) ->
     """
     if not isinstance(preference, Mapping | Scaled):
         raise InvalidRequestError(
-            f"prefer is {preference!r} ({type(preference).__name__}); give a Preference, for example "
+            f"preference is {preference!r} ({type(preference).__name__}); give a Preference, for example "
             "Preference(quality=1.0, cost_usd=50.0)"
         )
     for name in preference if isinstance(preference, Mapping) else {**preference.weights, **preference.reference}:

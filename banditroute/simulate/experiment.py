@@ -211,9 +211,11 @@ def _setting(given: object) -> Setting:
             name=str(parts.pop("name", preference)),
         )
     except TypeError as error:
-        raise InvalidConfigurationError(f"setting {given!r} is not a table of name, prefer and conditions") from error
+        raise InvalidConfigurationError(
+            f"setting {given!r} is not a table of name, preference and conditions"
+        ) from error
     if parts:
-        raise InvalidConfigurationError(f"a setting has no {', '.join(parts)}; it has name, prefer, conditions")
+        raise InvalidConfigurationError(f"a setting has no {', '.join(parts)}; it has name, preference, conditions")
     return setting
 
 

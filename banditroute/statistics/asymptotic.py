@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.special import lambertw
 
 from banditroute.core.arrays import Vector
 from banditroute.core.validation import number, whole
@@ -64,6 +63,8 @@ def asymptotic_sequence(values: Vector, *, alpha: float = 0.05, tightest_at: int
         raise InvalidConfigurationError(f"alpha is {alpha:g}; give a probability of missing above 0 and below 1")
     if not values.ndim or not np.isfinite(values).all():
         raise InvalidInputError(f"values have shape {values.shape}, or are not finite; give finite numbers (..., n)")
+    from scipy.special import lambertw  # here, so that importing banditroute does not load scipy
+
     scale = (-lambertw(-(alpha**2) / np.e, -1).real - 1.0) / whole(
         tightest_at, name="tightest_at", error=InvalidConfigurationError
     )  # rho^2

@@ -6,7 +6,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import stdtrit
 
 from banditroute.core.arrays import Vector
 from banditroute.errors import InvalidInputError
@@ -50,6 +49,8 @@ def normal_interval(terms: Vector, *, clusters: NDArray[np.intp] | None = None, 
     value = float(total.sum() / size.sum())
     squares = ((total - value * size) ** 2).sum()
     error = np.sqrt(len(total) / (len(total) - 1.0) * squares) / size.sum()
+    from scipy.special import stdtrit  # here, so that importing banditroute does not load scipy
+
     half = float(stdtrit(len(total) - 1, 1.0 - alpha / 2.0) * error)
     return Interval(value, value - half, value + half)
 

@@ -40,7 +40,7 @@ def test_an_arm_against_what_was_logged(database):
 
 
 def test_a_preference_may_turn_it(database):
-    result = invoke(database, "--policy", "large", "--against", "small", "--prefer", "quality=1,cost_usd=60")
+    result = invoke(database, "--policy", "large", "--against", "small", "--preference", "quality=1,cost_usd=60")
     assert result.exit_code == 0
     assert "large would have been worse than small" in result.output
 
@@ -59,7 +59,7 @@ def test_a_log_without_propensities_is_refused(tmp_path):
         for i in range(9)
     ]
     path.write_text("".join(json.dumps(row) + "\n" for row in [*rows, {**rows[0], "request_id": "x", "spend": -1}]))
-    result = invoke(path, "--policy", "a", "--skip-bad", "--prefer", "cost_usd=1")
+    result = invoke(path, "--policy", "a", "--skip-bad", "--preference", "cost_usd=1")
     assert result.exit_code == 1
     assert "1 passed over: outcomes" in result.output
     assert "No answer: the log has no propensities" in result.output
@@ -67,9 +67,9 @@ def test_a_log_without_propensities_is_refused(tmp_path):
 
 @pytest.mark.parametrize("preference", ["quality", "quality=much", "quality=-1", "quality=nan"])
 def test_a_preference_that_is_none(database, preference):
-    result = invoke(database, "--policy", "large", "--prefer", preference)
+    result = invoke(database, "--policy", "large", "--preference", preference)
     assert result.exit_code == 2
-    assert "--prefer" in result.output
+    assert "--preference" in result.output
 
 
 def test_own_errors_are_one_line(database):

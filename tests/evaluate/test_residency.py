@@ -187,9 +187,9 @@ class TestCommand:
             (["--router", "r"], 1, "is in the format long, which names no routers"),
             (["--miss-cost", "-1"], 1, "miss_cost is -1.0"),
             (["--miss-cost", "nan"], 1, "miss_cost is nan"),
-            (["--prefer", "cost_usd=1"], 1, "no adapter is worth more than 0 on average"),
-            (["--prefer", "elegance=1"], 1, "elegance"),
-            (["--prefer", "quality"], 2, "is no preference; give weights of objectives"),
+            (["--preference", "cost_usd=1"], 1, "no adapter is worth more than 0 on average"),
+            (["--preference", "elegance=1"], 1, "elegance"),
+            (["--preference", "quality"], 2, "is no preference; give weights of objectives"),
         ],
     )
     def test_wrong_usage(self, small_log, options, status, message):

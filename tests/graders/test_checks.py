@@ -10,8 +10,8 @@ from banditroute.graders import matches_pattern, matches_schema, unit_tests
 
 CITY = {
     "type": "object",
-    "required": ["city", "human_feedback"],
-    "properties": {"city": {"type": "string"}, "human_feedback": {"type": "integer", "minimum": 0}},
+    "required": ["city", "people"],
+    "properties": {"city": {"type": "string"}, "people": {"type": "integer", "minimum": 0}},
 }
 
 

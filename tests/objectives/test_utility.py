@@ -73,5 +73,5 @@ def test_a_preference_names_known_objectives_only(preference):
 
 @pytest.mark.parametrize("preference", ["quality", 1.0, ["quality"], None])
 def test_what_is_no_mapping_is_no_preference(preference):
-    with pytest.raises(InvalidRequestError, match=r"^prefer is .*; give a Preference, for example"):
+    with pytest.raises(InvalidRequestError, match=r"^preference is .*; give a Preference, for example"):
         check_preference(preference, table([]))

@@ -150,7 +150,7 @@ class TestCommand:
         return CliRunner().invoke(main, ["report", *map(str, arguments)])
 
     def test_a_table_of_adapters(self, table, tmp_path):
-        options = ("--slots", 1, "--load-seconds", 0.4, "--prefer", "quality=1,latency_seconds=0.1", "--seeds", 2)
+        options = ("--slots", 1, "--load-seconds", 0.4, "--preference", "quality=1,latency_seconds=0.1", "--seeds", 2)
         done = self.report(table, *options, "--out", tmp_path / "out")
         assert done.exit_code == 0, done.output
         sections = json.loads((tmp_path / "out" / "figures.json").read_text())["sections"]

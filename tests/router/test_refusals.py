@@ -108,8 +108,11 @@ OPTIONS = [
         r"'qualty' is no objective of this router; known: availability, cost_usd, .*quality. Declare",
     ),
     ({"preference": {1: 1.0}}, r"preference 1 is no objective of this router"),
-    ({"preference": "quality"}, r"prefer is 'quality' \(str\); give a Preference, for example Preference\(quality=1.0"),
-    ({"preference": 1.0}, r"prefer is 1.0 \(float\); give a Preference"),
+    (
+        {"preference": "quality"},
+        r"preference is 'quality' \(str\); give a Preference, for example Preference\(quality=1.0",
+    ),
+    ({"preference": 1.0}, r"preference is 1.0 \(float\); give a Preference"),
     ({"session": 5}, r"session is 5 \(int\); give a string"),
     ({"session": ""}, r"session has 0 characters; give 1 to 255"),
     ({"session": "x" * 256}, r"session has 256 characters; give 1 to 255"),
@@ -250,5 +253,7 @@ def test_settings_that_cannot_be(settings, message):
 
 @pytest.mark.parametrize("preference", [{"qualty": 1.0}, "quality"])
 def test_a_preference_that_cannot_be_is_refused_when_the_router_is_made(preference):
-    with pytest.raises(InvalidRequestError, match=r"preference 'qualty' is no objective|prefer is 'quality' \(str\)"):
+    with pytest.raises(
+        InvalidRequestError, match=r"preference 'qualty' is no objective|preference is 'quality' \(str\)"
+    ):
         Router(arms=["a"], features=1, preference=preference)

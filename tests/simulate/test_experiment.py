@@ -26,7 +26,7 @@ name = "plain"
 
 [[settings]]
 name = "strike"
-prefer = {quality = 1, cost_usd = 20}
+preference = {quality = 1, cost_usd = 20}
 conditions = {poisson = true, absences = [{arm = "arm0", begin = 0.5}]}
 """
 
@@ -134,7 +134,16 @@ def test_what_was_waited_for_adapters_is_written(given, tmp_path):
 class TestCommand:
     def test_a_log_and_options(self, small_log, tmp_path):
         options = ["--policy", "linucb", "--policy", "thompson(half_life=20)", "--seeds", 2]
-        options += ["--prefer", "quality=1,cost_usd=50", "--prefer", "quality=1", "--out", tmp_path, "--warm", 10]
+        options += [
+            "--preference",
+            "quality=1,cost_usd=50",
+            "--preference",
+            "quality=1",
+            "--out",
+            tmp_path,
+            "--warm",
+            10,
+        ]
         result = invoke(small_log, *options)
         assert result.exit_code == 0, result.output
         assert "thompson(half_life=20)" in result.stdout
@@ -154,7 +163,7 @@ class TestCommand:
         path = tmp_path / "experiment.toml"
         path.write_text(TOML)
         result = invoke(
-            "--config", path, "--policy", "squarecb", "--prefer", "quality=1", "--seeds", 1, "--out", tmp_path
+            "--config", path, "--policy", "squarecb", "--preference", "quality=1", "--seeds", 1, "--out", tmp_path
         )
         assert result.exit_code == 0, result.output
         document = results(tmp_path)
@@ -166,9 +175,9 @@ class TestCommand:
         ("options", "message"),
         [
             (["LOG", "--policy", "magic"], "'magic' names no learner"),
-            (["LOG", "--prefer", "quality"], "'quality' is no preference; give weights of objectives"),
-            (["LOG", "--prefer", "quality=0"], "a preference needs a weight above 0"),
-            (["LOG", "--prefer", "speed=1"], "preference 'speed' is no objective"),
+            (["LOG", "--preference", "quality"], "'quality' is no preference; give weights of objectives"),
+            (["LOG", "--preference", "quality=0"], "a preference needs a weight above 0"),
+            (["LOG", "--preference", "speed=1"], "preference 'speed' is no objective"),
             (["LOG", "--seeds", 0], "seeds is 0; give at least one"),
             (["LOG", "--executor", "gpu"], "executor is 'gpu'; give 'processes', 'dask'"),
             (["LOG", "--config", "nowhere.toml"], "nowhere.toml cannot be read as TOML"),
@@ -264,7 +273,7 @@ class TestRefusals:
             ({"warm": 0.5}, "warm is 0.5; give a int"),
             ({"settings": []}, "settings is []; give at least one"),
             ({"settings": ["plain"]}, "is not a table"),
-            ({"settings": [{"preference": {}}]}, "a setting has no preference"),
+            ({"settings": [{"taste": {}}]}, "a setting has no taste"),
             ({"settings": [{"preference": 3}]}, "is not a table"),
             ({"settings": [{"conditions": {"snow": 1}}]}, "conditions are requests_per_second"),
             ({"settings": [{}, {}]}, "two settings have one name"),

@@ -1,0 +1,57 @@
+"""The language of the project, as CONTRIBUTING.md asks for it: as far as a test can hold it."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+SOURCES = sorted((ROOT / "banditroute").rglob("*.py"))
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+NO_BEGINNING = ("What ", "Whether ", "Who ", "Whom ")
+NO_WORDS = re.compile(
+    r"\b(anew|how-manieth|whoever|is none|are none|had of|was had|told of|told apart|for who|of whom|is no arm|"
+    r"is no objective|the dear|too dear)\b",
+    re.IGNORECASE,
+)
+
+
+def shown(path):
+    return str(path.relative_to(ROOT))
+
+
+def docstrings(tree):
+    """Yield (line, text) of every docstring and attribute docstring."""
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            continue
+        for statement in node.body:
+            value = getattr(statement, "value", None) if isinstance(statement, ast.Expr) else None
+            if isinstance(value, ast.Constant) and isinstance(value.value, str):
+                yield statement.lineno, value.value.strip()
+
+
+def odd_words(text):
+    """List the lines with words that the project does not use."""
+    return [f"line {i}: {found[0]}" for i, line in enumerate(text.splitlines(), 1) if (found := NO_WORDS.search(line))]
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=shown)
+def test_docstrings_begin_with_what_a_thing_does_or_is(path):
+    found = docstrings(ast.parse(path.read_text(encoding="utf-8")))
+    assert not [f"line {line}: {text[:60]}" for line, text in found if text.startswith(NO_BEGINNING)]
+
+
+@pytest.mark.parametrize("path", [*SOURCES, *PAGES], ids=shown)
+def test_words_of_the_list_are_not_used(path):
+    assert not odd_words(path.read_text(encoding="utf-8"))
+
+
+def test_an_odd_word_is_found():
+    assert odd_words("a line\nbegin anew") == ["line 2: anew"]
+
+
+def test_a_docstring_that_begins_with_what_is_found():
+    assert list(docstrings(ast.parse('"""What it is."""'))) == [(1, "What it is.")]
