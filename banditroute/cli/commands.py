@@ -251,8 +251,8 @@ def convert(log: str, out: Path, **reading: Any) -> None:
     "--frozen", is_flag=True, help="Teach a learner with the first half, and judge it by the second as it is."
 )
 @click.option(
-    "--group",
-    "groups",
+    "--cluster",
+    "clusters",
     type=click.Choice(["session", "template", "task"]),
     help="What rows hang together by.  [default: session, if there are]",
 )
@@ -260,7 +260,7 @@ def convert(log: str, out: Path, **reading: Any) -> None:
 @_reading
 @_router
 def evaluate(
-    log: str, policy: str, against: str, preference: Preference, frozen: bool, groups: Any, seed: int, **reading: Any
+    log: str, policy: str, against: str, preference: Preference, frozen: bool, clusters: Any, seed: int, **reading: Any
 ) -> None:
     """Compare a policy with what is logged in LOG (file, folder or URL); exit status 1 if the log cannot answer."""
     from banditroute.evaluate import evaluate
@@ -269,7 +269,7 @@ def evaluate(
     read = read_log(log, **reading)
     _tell(read.skipped)
     found = evaluate(
-        read, policy, against=against, preference=preference, learning=not frozen, groups=groups, seed=seed
+        read, policy, against=against, preference=preference, learning=not frozen, clusters=clusters, seed=seed
     )
     click.echo(found)
     if found.utility is None or found.utility.value is None:

@@ -9,7 +9,8 @@ from banditroute.evaluate.estimators import (
     self_normalized_doubly_robust,
     snips,
 )
-from banditroute.evaluate.evaluation import Comparison, Evaluation, evaluate
+from banditroute.evaluate.evaluation import Comparison, Evaluation
+from banditroute.evaluate.off_policy import evaluate
 from banditroute.evaluate.regret import cumulative_regret
 from banditroute.evaluate.rejection import frozen, replay_by_rejection
 from banditroute.evaluate.reward_model import cross_fitted, progressive

@@ -9,8 +9,7 @@ import numpy as np
 
 from banditroute.core.request import Request
 from banditroute.errors import InvalidInputError
-from banditroute.features.base import Featurizer
-from banditroute.features.text import TextFeatures
+from banditroute.features import Featurizer, TextFeatures
 
 if TYPE_CHECKING:
     from banditroute.logs.decision_log import DecisionLog
@@ -52,7 +51,7 @@ def with_contexts(log: DecisionLog, features: Features = "auto") -> tuple[Decisi
         if log.prompts is None or not any(log.prompts):
             return replace(log, contexts=None), "none (the log holds neither contexts nor prompts)"
         features = TextFeatures()
-    if not isinstance(features, Featurizer):
+    if isinstance(features, str) or not hasattr(features, "transform"):
         raise InvalidInputError(f"features is {features!r:.80}; give 'auto', 'none', or a featurizer")
     if log.prompts is None:
         raise InvalidInputError("the log holds no prompts to take features of; record them, or leave out features")

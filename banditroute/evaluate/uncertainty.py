@@ -55,6 +55,7 @@ def interval(
     terms: Terms,
     outcomes: Vector,
     chosen: NDArray[np.intp],
+    observed: NDArray[np.bool_],
     range_: OutcomeRange,
     *,
     clusters: NDArray[np.intp] | None,
@@ -70,8 +71,8 @@ def interval(
 
     Parameters
     ----------
-    outcomes, chosen
-        Outcome and position of the arm of each row ``(n,)``.
+    outcomes, chosen, observed
+        Outcome, position of the arm, and whether the outcome is known, of each row ``(n,)``.
     range_
         Which outcomes are possible.
     clusters
@@ -80,7 +81,7 @@ def interval(
         Whether the mean is a difference of two policies, which may leave the range.
     """
     if not range_.bounded:
-        return _of_amounts(terms, outcomes, chosen, clusters, seed)
+        return _of_amounts(terms, outcomes, chosen, observed, clusters, seed)
     low, high = range_.low, range_.high
     alike = clusters is None and bool((terms.slopes == 1.0).all())
     if alike and bool(((outcomes == low) | (outcomes == high)).all()):
@@ -97,10 +98,16 @@ def interval(
 
 
 def _of_amounts(
-    terms: Terms, outcomes: Vector, chosen: NDArray[np.intp], clusters: NDArray[np.intp] | None, seed: int
+    terms: Terms,
+    outcomes: Vector,
+    chosen: NDArray[np.intp],
+    observed: NDArray[np.bool_],
+    clusters: NDArray[np.intp] | None,
+    seed: int,
 ) -> Interval:
     found = bootstrap_interval(terms.values, clusters=clusters, seed=seed)
-    unseen = _unseen(terms, outcomes, chosen)
+    known = Terms(values=terms.values[observed], slopes=terms.slopes[observed])
+    unseen = _unseen(known, outcomes[observed], chosen[observed])
     if not len(unseen):
         return found
     if clusters is not None:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from banditroute.adapters.cache import AdapterCache
 from banditroute.core.arm import Arm
 from banditroute.core.arrays import Vector
+from banditroute.core.decision import Decision
 from banditroute.core.preference import Preference
 from banditroute.errors import InvalidInputError
 from banditroute.learners import Learner
@@ -212,7 +213,7 @@ class _Run:
                 if step in changes:
                     _change(router, made, there[step - 1], there[step])
                     _settle(cache)
-                lease = router.route(x, arms=among[step]).lease()
+                lease = chosen_by_policy(router.route(x, arms=among[step])).lease()
                 with lease as decision:
                     k = chosen[step] = index[decision.arm]
                 if lease.seconds:
@@ -232,6 +233,24 @@ class _Run:
                     router.feedback(decision.id, **told)
             _settle(cache)
         return chosen, None if paging is None else paged
+
+
+def chosen_by_policy(decision: Decision) -> Decision:
+    """Return the decision if the policy made it.
+
+    A router in service answers with its fallback arm if the policy fails; a replay of that would judge another policy.
+
+    Raises
+    ------
+    InvalidInputError
+        If the router fell back.
+    """
+    if decision.reason.startswith("fallback"):
+        raise InvalidInputError(
+            f"the policy made no choice ({decision.reason:.300}); repair it: banditroute.testing.check_policy finds "
+            "what is wrong"
+        )
+    return decision
 
 
 def _settle(cache: AdapterCache | None) -> None:

@@ -68,7 +68,7 @@ def betting_interval(
     >>> [round(bound, 3) for bound in betting_interval(np.ones(120), low=0.0, high=1.0)]
     [1.0, 0.96, 1.0]
     >>> [round(bound, 2) for bound in betting_interval(np.arange(1000) % 2, low=0.0, high=1.0)]
-    [0.5, 0.46, 0.54]
+    [0.5, 0.45, 0.54]
     """
     alpha = number(alpha, name="alpha", low=_EDGE, high=1.0 - _EDGE)
     total, size = sums_by_cluster(np.asarray(values, dtype=np.float64), clusters)
