@@ -136,7 +136,7 @@ def report(
     what was done, what came of it, and whether that was to be expected.
     """
     from banditroute.logs.outcome_table import SHIPPED, read_any
-    from banditroute.report.write import write
+    from banditroute.report import report as write
     from banditroute.simulate.adapter_slots import AdapterSlots
 
     if (slots is None) != (load_seconds is None):
@@ -145,7 +145,9 @@ def report(
     read = read_any(log or SHIPPED, **reading)
     _tell(read.skipped)
     name = log or SHIPPED
-    page = write(read, out, name=name, seeds=seeds, preference=preference, budget_usd=budget_usd, paging=paging)
+    page = write(
+        read, out, name=name, seeds=seeds, preference=preference, budget_usd=budget_usd, adapter_slots=paging
+    )
     click.echo(f"{page}; the figures are beside it, as figures.json, CSV and PNG")
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from html import escape
 from importlib.resources import files
@@ -11,6 +13,8 @@ from pathlib import Path
 
 from banditroute.report.charts import png, svg
 from banditroute.report.section import Section, Table
+
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "|")
 
 
 def page(folder: str | Path, *, title: str, facts: Mapping[str, str], sections: Sequence[Section]) -> Path:
@@ -40,36 +44,57 @@ def page(folder: str | Path, *, title: str, facts: Mapping[str, str], sections: 
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     parts = []
-    for section in sections:
+    names = _file_names([section.name for section in sections])
+    for name, section in zip(names, sections, strict=True):
         chart = ""
         if section.chart is not None:
-            (folder / f"{section.name}.png").write_bytes(png(section.chart))
+            (folder / f"{name}.png").write_bytes(png(section.chart))
             chart = f'<figure role="img" aria-label="{escape(section.title)}">{svg(section.chart)}</figure>'
-        with (folder / f"{section.name}.csv").open("w", newline="", encoding="utf-8") as file:
+        with (folder / f"{name}.csv").open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)
-            writer.writerow(section.table.columns)
-            writer.writerows(section.table.rows)
+            writer.writerows(map(_no_formulas, (section.table.columns, *section.table.rows)))
         parts.append(
-            f'<section id="{escape(section.name)}"><h2>{escape(section.title)}</h2><p>{escape(section.says)}</p>{chart}'
+            f'<section id="{name}"><h2>{escape(section.title)}</h2><p>{escape(section.says)}</p>{chart}'
             f"{_table(section.table)}</section>"
         )
     document = {
         "title": title,
         "facts": dict(facts),
         "sections": {
-            section.name: [dict(zip(section.table.columns, row, strict=True)) for row in section.table.rows]
-            for section in sections
+            name: [dict(zip(section.table.columns, row, strict=True)) for row in section.table.rows]
+            for name, section in zip(names, sections, strict=True)
         },
     }
     (folder / "figures.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
-    told = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in facts.items())
+    fact_list = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in facts.items())
+    filled = {"title": escape(title), "facts": fact_list, "sections": "".join(parts)}
     frame = files("banditroute.report").joinpath("frame.html").read_text(encoding="utf-8")
     written = folder / "report.html"
-    written.write_text(
-        frame.replace("{{title}}", escape(title)).replace("{{facts}}", told).replace("{{sections}}", "".join(parts)),
-        encoding="utf-8",
-    )
+    # One pass over the frame: what is filled in is never searched for more to fill.
+    text = re.sub(r"\{\{(\w+)\}\}", lambda place: filled[place[1]], frame)
+    written.write_text(text, encoding="utf-8")
     return written
+
+
+def _file_names(names: Sequence[str]) -> list[str]:
+    """Return names of files that are safe on every system and differ also where case does not count."""
+    taken: set[str] = set()
+    slugs = []
+    for name in names:
+        plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
+        slug = re.sub(r"[^a-z0-9_]+", "-", plain).strip("-")[:80] or "section"
+        unique, count = slug, 1
+        while unique in taken:
+            count += 1
+            unique = f"{slug}-{count}"
+        taken.add(unique)
+        slugs.append(unique)
+    return slugs
+
+
+def _no_formulas(row: Sequence[str | float | None]) -> list[str | float | None]:
+    """Return the row with texts quoted that a spreadsheet would run as formulas."""
+    return [f"'{cell}" if isinstance(cell, str) and cell[:1] in _FORMULA_STARTS and cell else cell for cell in row]
 
 
 def _table(table: Table) -> str:

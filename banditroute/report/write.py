@@ -1,18 +1,21 @@
-"""A report, from a log to a page."""
+"""The report of a log: read it, take its figures, write the page."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
-from tqdm import tqdm
+from tqdm.auto import tqdm
 
+from banditroute.core.address import shown_address
 from banditroute.core.preference import Preference
 from banditroute.core.request import Request
-from banditroute.errors import InvalidConfigurationError
+from banditroute.errors import InvalidConfigurationError, InvalidInputError
 from banditroute.features import TextFeatures
 from banditroute.learners import Learner, LinUCB, ThompsonSampling
-from banditroute.logs.decision_log import DecisionLog
-from banditroute.logs.outcome_table import OutcomeTable
+from banditroute.logs import DecisionLog, OutcomeTable
+from banditroute.logs.outcome_table import read_any
+from banditroute.objectives.utility import table as objective_table
 from banditroute.policies import Uniform
 from banditroute.report.logged import logged
 from banditroute.report.page import page
@@ -26,51 +29,68 @@ _LEARNERS: dict[str, Learner] = {"ThompsonSampling": ThompsonSampling(), "LinUCB
 _UNIFORM = "uniform"
 
 
-def write(
-    log: OutcomeTable | DecisionLog,
-    out: Path,
+def report(
+    log: OutcomeTable | DecisionLog | Any,
+    out: str | Path = "report",
     *,
-    name: str,
-    seeds: int,
-    preference: Preference,
+    name: str | None = None,
+    seeds: int = 20,
+    preference: Preference | None = None,
     budget_usd: float | None = None,
-    paging: AdapterSlots | None = None,
+    adapter_slots: AdapterSlots | None = None,
 ) -> Path:
-    """Write the page of a log: of a table of outcomes what policies would have done, of decisions what was done.
+    """Write a page to read about a log, with charts, and its figures as JSON, CSV and PNG next to it.
+
+    For a table of outcomes the page says what the default policies would have done with it. For decisions it says which
+    arms were used, their outcomes over time, and whether outcomes were as expected.
 
     Parameters
     ----------
     log
-        As :func:`~banditroute.logs.outcome_table.read_any` reads it.
+        A table, a log of decisions, or anything that :func:`banditroute.logs.read_any` reads: a path, a URL.
     out
-        Folder of the page.
+        Folder of the page; it is made if it does not exist.
     name
-        How the page calls a log of decisions; a table has its name.
+        Name of the log on the page. Default: the table's name, or the path or URL without its password.
     seeds
         How many orders of a table's requests.
     preference
-        What the outcomes are worth.
+        Weights of the objectives in the utility. Default: ``Preference(quality=1.0)``.
     budget_usd
-        What a request may cost on average, to be shown beside what it does.
-    paging
-        What a table's arms are, if they are adapters. A log of decisions tells for itself what paging took.
+        Mean dollars that a request may cost, to be shown next to what it does cost.
+    adapter_slots
+        How a table's arms are loaded, if they are adapters. A log of decisions holds its own loads.
 
     Returns
     -------
     Path
-        Of the page.
+        Path of the page.
 
     Raises
     ------
+    InvalidInputError
+        If the preference names an objective that is neither a standard one nor in the log.
     InvalidConfigurationError
-        For ``paging`` with a log of decisions, or of arms that the table does not have.
+        If ``adapter_slots`` come with a log of decisions, or name arms that the table does not have.
+    MissingDependencyError
+        If matplotlib is not installed.
     """
+    if not isinstance(log, OutcomeTable | DecisionLog):
+        name = name or (log if isinstance(log, str) else str(log) if isinstance(log, Path) else "frame")
+        log = read_any(log)
+    preference = Preference(quality=1.0) if preference is None else preference
+    known = sorted({*objective_table([]), *log.outcomes})
+    if unknown := [each for each in preference if each not in known]:
+        raise InvalidInputError(f"unknown objective {unknown[0]!r:.80}; known objectives: {', '.join(known)}")
     if isinstance(log, OutcomeTable):
-        conditions = Conditions(paging=paging)
-        return _of_table(log, out, seeds=seeds, preference=preference, budget_usd=budget_usd, conditions=conditions)
-    if paging is not None:
+        conditions = Conditions(paging=adapter_slots)
+        return _of_table(
+            log, Path(out), seeds=seeds, preference=preference, budget_usd=budget_usd, conditions=conditions
+        )
+    name = shown_address(name or "decisions")
+    if adapter_slots is not None:
         raise InvalidConfigurationError(
-            f"{name} is a log of decisions, whose paging is over; leave out paging (--slots)"
+            f"{name} is a log of decisions, whose loads are over; leave out adapter_slots (--slots)"
         )
     facts = {"log": name, "decisions": f"{len(log):,}", "arms": ", ".join(log.arms), "preference": str(preference)}
     sections = logged(log, preference=preference, budget_usd=budget_usd)
@@ -93,7 +113,7 @@ def _of_table(
     for trace in tqdm(passes, total=len(learners) * seeds, desc=table.name, unit="pass"):
         traces[trace.policy].append(trace)
     facts = {
-        "log": table.name,
+        "log": shown_address(table.name),
         "prompts": f"{len(table):,}",
         "arms": ", ".join(table.arms),
         "preference": str(preference),
@@ -102,4 +122,4 @@ def _of_table(
     sections = simulated(
         table, x, traces=traces, learners=_LEARNERS, preference=preference, budget_usd=budget_usd, conditions=conditions
     )
-    return page(out, title=f"Routing {table.name}", facts=facts, sections=sections)
+    return page(out, title=f"Routing {shown_address(table.name)}", facts=facts, sections=sections)

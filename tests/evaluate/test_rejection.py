@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from banditroute import EpsilonGreedy, InvalidInputError, Learner, LinUCB, Mixture, Preference, Router
-from banditroute.evaluate import frozen, replay_by_rejection
+from banditroute.evaluate import evaluate, frozen, replay_by_rejection
 from banditroute.policies import Uniform
 from banditroute.store.memory import MemoryStore
 
