@@ -145,9 +145,7 @@ def report(
     read = read_any(log or SHIPPED, **reading)
     _tell(read.skipped)
     name = log or SHIPPED
-    page = write(
-        read, out, name=name, seeds=seeds, preference=preference, budget_usd=budget_usd, adapter_slots=paging
-    )
+    page = write(read, out, name=name, seeds=seeds, preference=preference, budget_usd=budget_usd, adapter_slots=paging)
     click.echo(f"{page}; the figures are beside it, as figures.json, CSV and PNG")
 
 
@@ -258,11 +256,34 @@ def convert(log: str, out: Path, **reading: Any) -> None:
     type=click.Choice(["session", "template", "task"]),
     help="What rows hang together by.  [default: session, if there are]",
 )
-@click.option("--seed", default=0, show_default=True, help="Of replays and intervals.")
+@click.option(
+    "--features",
+    type=click.Choice(["auto", "none"]),
+    default="auto",
+    show_default=True,
+    help="Contexts to use: those of the log, or text features of its prompts; or none.",
+)
+@click.option(
+    "--missing",
+    type=click.Choice(["drop", "weight"]),
+    default="drop",
+    show_default=True,
+    help="Decisions without an outcome: leave them out, or weigh the others by predicted reporting.",
+)
+@click.option("--seed", default=0, show_default=True, help="Random seed.")
 @_reading
 @_router
 def evaluate(
-    log: str, policy: str, against: str, preference: Preference, frozen: bool, clusters: Any, seed: int, **reading: Any
+    log: str,
+    policy: str,
+    against: str,
+    preference: Preference,
+    frozen: bool,
+    clusters: Any,
+    features: Any,
+    missing: Any,
+    seed: int,
+    **reading: Any,
 ) -> None:
     """Compare a policy with what is logged in LOG (file, folder or URL); exit status 1 if the log cannot answer."""
     from banditroute.evaluate import evaluate
@@ -271,7 +292,15 @@ def evaluate(
     read = read_log(log, **reading)
     _tell(read.skipped)
     found = evaluate(
-        read, policy, against=against, preference=preference, learning=not frozen, clusters=clusters, seed=seed
+        read,
+        policy,
+        against=against,
+        preference=preference,
+        learning=not frozen,
+        clusters=clusters,
+        features=features,
+        missing=missing,
+        seed=seed,
     )
     click.echo(found)
     if found.utility is None or found.utility.value is None:

@@ -1,4 +1,4 @@
-"""Which rows of a log hang together: those of a session, of a template of prompts, or of a task."""
+"""Clusters: rows of a log that depend on each other, as those of a session, a prompt template or a task do."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ if TYPE_CHECKING:
     from banditroute.logs.decision_log import DecisionLog
 
 Clusters: TypeAlias = Literal["session", "template", "task"] | NDArray[np.intp] | NDArray[np.str_] | None
-"""What rows hang together by, or the number or name of the cluster of each row ``(n,)``; None: sessions, if there are."""
+"""What clusters rows, or the number or name of each row's cluster ``(n,)``; None: sessions, where the log has them."""
 
 
 def clusters_of(log: DecisionLog, by: Clusters) -> NDArray[np.intp] | None:
-    """Number of the cluster of each row ``(n,)``; None where every row is one of its own.
+    """Return the number of the cluster of each row ``(n,)``; None where each row is one of its own.
 
-    A row without the text that it is to be clusters_of by is a cluster of its own.
+    A row without session, prompt or task is a cluster of its own.
 
     Raises
     ------
     InvalidInputError
-        For what the log does not have, and an array that does not name the cluster of every row.
+        If the log lacks what it is to be clustered by, or an array does not name the cluster of every row.
 
     Examples
     --------
@@ -51,8 +51,8 @@ def clusters_of(log: DecisionLog, by: Clusters) -> NDArray[np.intp] | None:
     if isinstance(by, np.ndarray):
         if by.shape != (len(log),) or by.dtype.kind not in "iuU":
             raise InvalidInputError(
-                f"clusters have shape {by.shape} and type {by.dtype}; give the number or the name of the cluster of each "
-                f"of the {len(log):,} rows"
+                f"clusters have shape {by.shape} and type {by.dtype}; give the number or the name of the cluster of "
+                f"each of the {len(log):,} rows"
             )
         return np.unique(by, return_inverse=True)[1]
     texts = {"session": log.sessions, "template": log.prompts, "task": log.tasks}
@@ -62,7 +62,7 @@ def clusters_of(log: DecisionLog, by: Clusters) -> NDArray[np.intp] | None:
     if (names := texts[by]) is None:
         what = "prompt" if by == "template" else by
         raise InvalidInputError(
-            f"the log names no {what}, so its rows cannot be clusters_of by {by}; record it, or cluster by something else"
+            f"the log names no {what}, so its rows cannot be clustered by {by}; record it, or cluster by something else"
         )
     numbers = _templates(names) if by == "template" else np.unique(np.array(names), return_inverse=True)[1]
     alone = np.array([not name for name in names])
@@ -70,11 +70,10 @@ def clusters_of(log: DecisionLog, by: Clusters) -> NDArray[np.intp] | None:
 
 
 def _templates(prompts: Sequence[str]) -> NDArray[np.intp]:
-    """Number of the template of each prompt.
+    """Return the number of each prompt's template.
 
-    Prompts are of one template that have two of the three parts of its signature in common, directly or by way of
-    others: what varies may stand at either end of the frame, or bring labels of its own, and one common part alone may
-    be chance.
+    Two prompts share a template if two of the three parts of their signatures agree, directly or through others. The
+    varying text may stand at either end of the frame or bring labels of its own; one common part may be chance.
     """
     nodes: dict[tuple[tuple[int, str], ...], int] = {}
     links = [

@@ -95,7 +95,9 @@ class Evaluation:
             always += " (asymptotically)" if each.anytime_is_asymptotic else ""
             rows.append((name, shown(each.value), shown(each.against), shown(each.difference), always))
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        lines += ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+        lines += [
+            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+        ]
         found = self.utility.diagnostics
         support = ", ".join(f"{arm} {count:,}" for arm, count in zip(self.arms, found.support, strict=True))
         lines += ["", f"{found.rows:,} decisions: {support}"]

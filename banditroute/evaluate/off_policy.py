@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,28 +16,27 @@ from banditroute.errors import InvalidInputError
 from banditroute.evaluate.clusters import Clusters, clusters_of
 from banditroute.evaluate.contexts import Features, with_contexts
 from banditroute.evaluate.evaluation import Comparison, Evaluation, shown
-from banditroute.evaluate.reporting import reporting, reporting_weights
+from banditroute.evaluate.reporting import reporting, reporting_weights, with_answers
 from banditroute.evaluate.reward_model import cross_fitted, progressive
 from banditroute.evaluate.target_policy import Policy, TargetPolicy, checked, described, target_policy
 from banditroute.evaluate.uncertainty import OutcomeRange, Terms, interval
 from banditroute.learners import Learner
+from banditroute.logs.decision_log import DecisionLog
+from banditroute.logs.readers import read_log
 from banditroute.objectives.objective import Objective
 from banditroute.objectives.utility import table
 from banditroute.statistics.asymptotic import asymptotic_sequence
 from banditroute.statistics.confidence_sequences import confidence_sequence
 from banditroute.statistics.intervals import Interval
 
-if TYPE_CHECKING:
-    from banditroute.logs.decision_log import DecisionLog
-
 _NO_PROPENSITIES = (
-    "the log has no propensities, so outcomes of an arm cannot be told apart from the reasons why it was chosen; record "
+    "the log has no propensities, so an arm's outcomes cannot be separated from the reasons for choosing it; record "
     "the probability of every choice (a router does), or replay a table with every arm's outcome"
 )
 
 
 def evaluate(
-    log: DecisionLog,
+    log: DecisionLog | Any,
     policy: Policy,
     *,
     against: Policy = "logged",
@@ -58,7 +57,8 @@ def evaluate(
     Parameters
     ----------
     log
-        Decisions with propensities; rows without are left out.
+        Decisions with propensities; rows without are left out. Or anything that :func:`banditroute.logs.read_log`
+        reads: a path, a URL.
     policy, against
         ``"logged"``, ``"uniform"`` (over the eligible arms), the name of an arm, a learner or its spec, such as
         ``"linucb(alpha=1)"``, or the probability of every arm for every row ``(n, K)``.
@@ -104,6 +104,7 @@ def evaluate(
     >>> evaluate(log, "large").verdict
     'large would have been better than logged: utility 0.909 against 0.753, difference 0.156 (0.115 to 0.191).'
     """
+    log = log if isinstance(log, DecisionLog) else read_log(log)
     preference = Preference(quality=1.0) if preference is None else preference
     one_of(missing, ("drop", "weight"), name="missing")
     known = table(objectives)
@@ -118,6 +119,7 @@ def evaluate(
         raise InvalidInputError("missing='weight' cannot weigh a replay; judge the learner frozen (learning=False)")
     cluster = clusters_of(log, clusters)
     log, contexts = with_contexts(log, features)
+    log = replace(log, outcomes=with_answers(log.outcomes))
     names = (described(policy), described(against))
     signed = {name: weight * known[name].sign for name, weight in preference.items() if weight}
     worth = np.asarray(np.sum([sign * log.outcomes[name] for name, sign in signed.items()], axis=0), dtype=np.float64)
@@ -187,9 +189,7 @@ class _Compare:
         observed, y = observed[rows], np.where(observed[rows], values[rows], 0.0)
         x = np.zeros((len(y), 0)) if log.contexts is None else log.contexts
         if not observed.all():
-            weights = reporting_weights(
-                observed, x, log.chosen, arms=len(log.arms), clusters=clusters, seed=self.seed
-            )
+            weights = reporting_weights(observed, x, log.chosen, arms=len(log.arms), clusters=clusters, seed=self.seed)
             first, second = first.reweighed(weights), second.reweighed(weights)
         diagnostics = first.diagnose(log, clusters)
         if refusals := second.diagnose(log, clusters).refusals:

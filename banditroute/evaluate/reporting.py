@@ -72,6 +72,28 @@ def reporting(observed: NDArray[np.bool_], chosen: NDArray[np.intp], arms: Seque
     )
 
 
+def with_answers(outcomes: Mapping[str, Vector]) -> dict[str, Vector]:
+    """Return the outcomes with an availability of 1 for every decision that has another outcome and no failure.
+
+    Clients report failures; an answer is reported by its quality, cost or latency.
+
+    Examples
+    --------
+    >>> nan = np.nan
+    >>> log = {"quality": np.array([0.5, nan, nan]), "availability": np.array([nan, 0.0, nan])}
+    >>> with_answers(log)["availability"]
+    array([ 1.,  0., nan])
+    """
+    outcomes = dict(outcomes)
+    if (failures := outcomes.get("availability")) is not None:
+        others = [~np.isnan(values) for name, values in outcomes.items() if name != "availability" and " " not in name]
+        answered = (
+            np.isnan(failures) & np.logical_or.reduce(others, axis=0) if others else np.zeros(len(failures), bool)
+        )
+        outcomes["availability"] = np.where(answered, 1.0, failures)
+    return outcomes
+
+
 def reporting_weights(
     observed: NDArray[np.bool_],
     contexts: Vector,
@@ -97,7 +119,7 @@ def reporting_weights(
     clusters, seed
         As in :func:`~banditroute.evaluate.cross_fitted`.
     """
-    chances = cross_fitted(
-        contexts, chosen, observed.astype(np.float64), arms=arms, clusters=clusters, seed=seed
-    )[np.arange(len(chosen)), chosen]
+    chances = cross_fitted(contexts, chosen, observed.astype(np.float64), arms=arms, clusters=clusters, seed=seed)[
+        np.arange(len(chosen)), chosen
+    ]
     return observed / np.clip(chances, _LEAST_CHANCE, 1.0)

@@ -1,4 +1,4 @@
-"""The reward model of doubly robust estimators: ridge regression per arm, and never on the row that it predicts.
+"""The reward model of doubly robust estimators: a ridge regression per arm that never saw the row it predicts.
 
 An arm's coefficients are ``theta = (Z'Z + P)^-1 Z'(y - mean)`` over the rows in which it was chosen, with ``Z`` a
 column of ones beside the standardised contexts and ``mean`` that of all arms. ``P`` counts one row at that mean, so
@@ -32,20 +32,20 @@ def cross_fitted(
     observed: NDArray[np.bool_] | None = None,
     seed: int = 0,
 ) -> Vector:
-    """Expected outcome of every arm for every row, ``(n, K)`` or ``(n, K, m)``, learned from the other folds.
+    """Return the expected outcome of every arm for every row ``(n, K[, m])``, learned from the other folds.
 
     Parameters
     ----------
     contexts
         ``(n, d)``; what is NaN counts as the column's mean.
     chosen, outcomes
-        Position of the logged arm ``(n,)``, and what was had of it ``(n,)`` or ``(n, m)``.
+        Position of the logged arm ``(n,)``, and its outcome ``(n,)`` or ``(n, m)``.
     arms
         K.
     folds
-        Into how many parts the rows are cut at random, at least 2.
+        Number of parts into which the rows are cut at random, at least 2.
     clusters
-        Number of the cluster of each row ``(n,)``, such as its session: a cluster is never cut. None: every row its own.
+        Number of the cluster of each row ``(n,)``, such as its session: a cluster is never cut. None: each row is one.
     observed
         Rows whose outcome is known ``(n,)``; the others are predicted and teach nothing. None: all.
     seed
@@ -76,10 +76,10 @@ def cross_fitted(
 
 
 def progressive(contexts: Vector, chosen: NDArray[np.intp], outcomes: Vector, *, arms: int) -> Vector:
-    """Expected outcome of every arm for every row, ``(n, K)`` or ``(n, K, m)``, learned from earlier rows alone.
+    """Return the expected outcome of every arm for every row ``(n, K[, m])``, learned from earlier rows alone.
 
-    As sequences need it that hold at all times. The model is fitted anew whenever the rows have doubled; before the
-    first 64 nothing is expected but 0. Parameters as of :func:`cross_fitted`.
+    Bounds that hold at all times need such predictions. The model is fitted again whenever the number of rows has
+    doubled. The first 64 rows are predicted as 0. Parameters are those of :func:`cross_fitted`.
 
     Examples
     --------
@@ -132,7 +132,7 @@ def _predict(
 
 
 def _design(contexts: Vector) -> Vector:
-    """A column of ones beside the standardised contexts, 0 where they are not known or do not vary."""
+    """Return a column of ones and the standardised contexts, which are 0 where unknown or constant."""
     known = np.isfinite(contexts)
     count = np.maximum(known.sum(axis=0), 1)
     mean = np.where(known, contexts, 0.0).sum(axis=0) / count

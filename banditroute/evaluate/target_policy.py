@@ -137,7 +137,9 @@ def target_policy(
         target = np.zeros((n - taught, arms))
         target[:, log.arms.index(policy)] = 1.0
     assert log.propensities is not None
-    return TargetPolicy(weights=importance_weights(log.chosen[taught:], log.propensities[taught:], target), target=target)
+    return TargetPolicy(
+        weights=importance_weights(log.chosen[taught:], log.propensities[taught:], target), target=target
+    )
 
 
 def checked(policy: Policy, log: DecisionLog) -> Policy:

@@ -13,6 +13,8 @@ from banditroute.statistics.asymptotic import DECISIVE_ROWS
 from banditroute.statistics.bounded import betting_interval, clopper_pearson_interval
 from banditroute.statistics.intervals import Interval, bootstrap_interval
 
+_ROUNDING = 1e-9  # of the largest outcome: a smaller distance from the mean is none
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terms:
@@ -64,10 +66,10 @@ def interval(
 ) -> Interval:
     """Return the mean of the terms and its 95% bounds.
 
-    Outcomes that have a range are bounded by bets on what the terms would have been at either end of it; shares of 0 and
-    1 that all weigh the same, by Clopper and Pearson. Outcomes without a range get a bootstrap-t interval. If fewer
-    than 30 rows make up the variance of an arm, two rows are added to it that it might have shown: with the largest
-    and the least distance from its arm's mean that any outcome of the log has. The interval is the wider one.
+    Outcomes with a range get a betting interval over all values that the terms could have had. Outcomes of 0 and 1 that
+    all weigh the same get that of Clopper and Pearson. Outcomes without a range get a bootstrap-t interval. If fewer
+    than 30 rows make up the variance of an arm, it is also computed with two rows that this arm might have shown: they
+    lie as far from its mean, up and down, as any outcome of the log lies from its arm's mean. The wider one counts.
 
     Parameters
     ----------
@@ -124,8 +126,9 @@ def _unseen(terms: Terms, outcomes: Vector, chosen: NDArray[np.intp]) -> Vector:
         return np.asarray(np.bincount(chosen, weights=values), dtype=np.float64)
 
     distance = outcomes - (by_arm(outcomes) / rows)[chosen]
+    distance[np.abs(distance) < _ROUNDING * np.abs(outcomes).max()] = 0.0
     squares, fourth = by_arm(distance**2), by_arm(distance**4)
-    few = (np.bincount(chosen) > 0) & (squares**2 < DECISIVE_ROWS * fourth + 1e-300)
+    few = (np.bincount(chosen) > 0) & ((squares**2 < DECISIVE_ROWS * fourth) | (squares == 0.0))
     typical, slope = by_arm(terms.values) / rows, by_arm(terms.slopes) / rows
     ends = (distance.min(), distance.max())
     return np.concatenate([(typical + slope * end)[few] for end in ends])

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from banditroute.core.arrays import Vector
 from banditroute.core.preference import Preference
-from banditroute.evaluate import arm_use, calibration
+from banditroute.evaluate import arm_use, calibration, with_answers
 from banditroute.learners import ThompsonSampling
 from banditroute.logs.decision_log import DecisionLog
 from banditroute.objectives.objective import Objective
@@ -37,7 +37,7 @@ def logged(log: DecisionLog, *, preference: Preference, budget_usd: float | None
         What a request may cost on average, where there is a budget.
     """
     paging = paging_of_log(log, preference=preference)
-    log = replace(log, outcomes=reported(log.outcomes))
+    log = replace(log, outcomes=with_answers(reported(log.outcomes)))
     known = objective_table([Objective(name=name, higher_is_better=True) for name in _own(log)])
     worth = {name: weight * known[name].sign for name, weight in preference.items() if name in log.outcomes}
     sections = [_arms(log), _shares(log)]

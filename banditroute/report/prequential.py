@@ -12,7 +12,9 @@ from banditroute.core.arrays import Vector
 from banditroute.objectives.objective import QUALITY
 
 
-def prequential_predictions(spec: BeliefSpec, arms: Sequence[str], x: Vector, chosen: NDArray[np.intp], quality: Vector) -> Vector:
+def prequential_predictions(
+    spec: BeliefSpec, arms: Sequence[str], x: Vector, chosen: NDArray[np.intp], quality: Vector
+) -> Vector:
     """The quality that a belief expected of each answer before it learned it ``(n,)``.
 
     Parameters

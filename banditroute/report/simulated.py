@@ -20,7 +20,7 @@ from banditroute.simulate.frontier import frontier
 from banditroute.simulate.metrics import Row, gained, references, summarize, utilities
 from banditroute.simulate.replay import Trace
 
-_AS_LOGGED = Conditions()
+_AS_LOGGED = Conditions.as_logged()
 _WINDOW = 200  # requests over which shares and spend are averaged
 
 
@@ -203,7 +203,9 @@ def _calibration(
         expected, observed = [], []
         for run in traces[policy]:
             quality = run.outcome(table.outcomes["quality"])
-            expected.append(prequential_predictions(learner.belief, table.arms, contexts[run.rows], run.chosen, quality))
+            expected.append(
+                prequential_predictions(learner.belief, table.arms, contexts[run.rows], run.chosen, quality)
+            )
             observed.append(quality)
         found = calibration(np.concatenate(expected), np.concatenate(observed))
         curves[policy] = found.predicted, found.observed

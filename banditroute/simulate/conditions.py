@@ -188,6 +188,11 @@ class Conditions:
                 raise InvalidConfigurationError(f"conditions have {each!r}; give {kind.__name__}(...)")
 
     @classmethod
+    def as_logged(cls) -> Conditions:
+        """Return the conditions of the log itself: a request each second, immediate feedback, no outages."""
+        return cls()
+
+    @classmethod
     def of(cls, settings: Mapping[str, object]) -> Conditions:
         """From tables of names and numbers, as a TOML file gives them: ``{"outages": [{"arm": "a", "end": 0.5}]}``.
 

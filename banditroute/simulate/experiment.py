@@ -10,9 +10,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from tqdm import tqdm
-
 from banditroute.core.preference import Preference
 from banditroute.core.request import Request
 from banditroute.errors import InvalidConfigurationError
@@ -24,10 +21,9 @@ from banditroute.objectives.utility import check_preference
 from banditroute.objectives.utility import table as objective_table
 from banditroute.simulate.conditions import Conditions
 from banditroute.simulate.environments import ENVIRONMENTS, Environment
-from banditroute.simulate.metrics import Row, mixture, references, static_mixture, summarize
+from banditroute.simulate.metrics import Row
 from banditroute.simulate.plots import std_table
-from banditroute.simulate.replay import Trace
-from banditroute.simulate.sweep import sweep
+from banditroute.simulate.simulation import simulate
 
 _READING: dict[str, type] = {"format": str, "columns": dict, "skip_bad": bool, "partial": bool}  # how a log is read
 
@@ -156,7 +152,19 @@ def run(experiment: Experiment, *, out: Path, executor: str, echo: Callable[[str
     for setting in experiment.settings:
         setting.conditions.check(experiment.environment.table)  # all of them, before the first takes its time
     for setting in experiment.settings:
-        results[setting.name] = rows = _compare(experiment, setting, out / "cells", executor)
+        table, x = experiment.environment
+        found = simulate(
+            table,
+            experiment.learners,
+            preference=setting.preference,
+            seeds=experiment.seeds,
+            warm=experiment.warm,
+            conditions=setting.conditions,
+            features=x,
+            keep=out / "cells",
+            executor=executor,
+        )
+        results[setting.name] = rows = list(found.rows)
         title = ": ".join(
             dict.fromkeys([setting.name, str(setting.preference)])
         )  # one is not named: it is its preference
@@ -165,39 +173,6 @@ def run(experiment: Experiment, *, out: Path, executor: str, echo: Callable[[str
     echo("best single arm in hindsight (negative: gained). best arm per task and oracle know what no router knows.")
     _write(experiment, results, out)
     return results
-
-
-def _compare(experiment: Experiment, setting: Setting, keep: Path, executor: str) -> list[Row]:
-    (table, x), preference, conditions = experiment.environment, setting.preference, setting.conditions
-    cells = sweep(
-        table,
-        x,
-        learners=experiment.learners,
-        preference=preference,
-        seeds=range(experiment.seeds),
-        warm=experiment.warm,
-        conditions=conditions,
-        keep=keep,
-        executor=executor,
-    )
-    traces: dict[str, list[Trace]] = {policy: [] for policy in experiment.learners}
-    for trace in tqdm(cells, total=len(traces) * experiment.seeds, desc=setting.name, unit="pass"):
-        traces[trace.policy].append(trace)
-    for runs in traces.values():
-        runs.sort(key=lambda trace: trace.seed)
-    rows = [summarize(table, preference, policy, runs, conditions=conditions) for policy, runs in traces.items()]
-    orders = [trace.rows for trace in next(iter(traces.values()))]
-    met = conditions.met(table, orders[0])
-    mixtures = {"uniform": dict.fromkeys(table.arms, 1.0)}
-    for row in rows:
-        if "cost_usd" in row.objectives and not np.isnan(met.outcomes["quality"]).any():
-            name = f"static mixture at {row.policy}'s cost"
-            mixtures[name] = static_mixture(met, cost_usd=row.objectives["cost_usd"].mean)
-    rows += [
-        mixture(table, preference, policy, shares, conditions=conditions, orders=orders)
-        for policy, shares in mixtures.items()
-    ]
-    return rows + references(table, preference, conditions=conditions, orders=orders)
 
 
 def _setting(given: object) -> Setting:

@@ -21,7 +21,7 @@ from banditroute.objectives.utility import table as objective_table
 from banditroute.simulate.conditions import Conditions
 from banditroute.simulate.replay import Trace
 
-_AS_LOGGED = Conditions()
+_AS_LOGGED = Conditions.as_logged()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -29,7 +29,7 @@ from banditroute.simulate import fast_path
 from banditroute.simulate.conditions import Conditions
 from banditroute.store.memory import MemoryStore
 
-_AS_LOGGED = Conditions()
+_AS_LOGGED = Conditions.as_logged()
 
 Log: TypeAlias = Sequence[tuple[Vector, Mapping[str, Mapping[str, float]]]]
 """What a warm start knows."""

@@ -31,7 +31,7 @@ from banditroute.objectives.utility import PreferenceLike
 from banditroute.simulate.conditions import Conditions
 from banditroute.simulate.replay import Trace, replay
 
-_AS_LOGGED = Conditions()
+_AS_LOGGED = Conditions.as_logged()
 _BLAS_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 _Submit: TypeAlias = Callable[[str, int], "Future[Trace]"]
@@ -63,8 +63,8 @@ def sweep(
     keep
         Folder of the cells that are done, made if it is not there; None: nothing is kept.
     executor
-        ``"processes"``: one for every core of this machine; ``"dask"``: the same as a local Dask cluster; or the
-        address of a Dask scheduler, ``"tcp://HOST:8786"``, whose workers have this version of banditroute.
+        ``"serial"``: this process; ``"processes"``: one process for every core; ``"dask"``: a local Dask cluster; or
+        the address of a Dask scheduler, ``"tcp://HOST:8786"``, whose workers have this version of banditroute.
 
     Raises
     ------
@@ -195,14 +195,26 @@ def _code() -> str:
 
 
 def _workers(executor: str, job: _Job, cells: int) -> AbstractContextManager[_Submit]:
+    if executor == "serial":
+        return _serial(job)
     if executor == "processes":
         return _processes(job, cells)
     if executor == "dask" or "://" in executor:
         return _dask(job, None if executor == "dask" else executor)
     raise InvalidConfigurationError(
-        f"executor is {executor!r}; give 'processes', 'dask', or the address of a Dask scheduler such as "
+        f"executor is {executor!r}; give 'processes', 'serial', 'dask', or the address of a Dask scheduler such as "
         "'tcp://10.0.0.1:8786'"
     )
+
+
+@contextmanager
+def _serial(job: _Job) -> Iterator[_Submit]:
+    def submit(policy: str, seed: int) -> Future[Trace]:
+        done: Future[Trace] = Future()
+        done.set_result(job.cell(policy, seed))
+        return done
+
+    yield submit
 
 
 @contextmanager

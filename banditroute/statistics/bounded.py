@@ -10,7 +10,6 @@ import math
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import brentq
 from scipy.special import betaincinv
 
 from banditroute.core.arrays import Vector
@@ -91,6 +90,8 @@ def betting_interval(
 
 def _lower_bound(total: Vector, size: Vector, low: float, high: float, log_odds: float) -> float:
     """Return the least mean that the bets do not exclude."""
+    from scipy.optimize import brentq  # slow to import, and used here only
+
     count, unit = len(total), high - low
     first = (_FIRST_STD * unit * size.mean()) ** 2
     running_mean = np.cumsum(total) / np.cumsum(size)
@@ -110,7 +111,8 @@ def _lower_bound(total: Vector, size: Vector, low: float, high: float, log_odds:
 def clopper_pearson_interval(successes: int, trials: int, *, alpha: float = 0.05) -> Interval:
     """Return the share of successes and its exact binomial bounds, for outcomes of 0 and 1 that all weigh the same.
 
-    Source: Clopper and Pearson 1934, "The use of confidence or fiducial limits illustrated in the case of the binomial".
+    Source: Clopper and Pearson 1934, "The use of confidence or fiducial limits illustrated in the case of the
+    binomial".
 
     Parameters
     ----------

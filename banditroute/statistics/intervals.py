@@ -1,4 +1,4 @@
-"""Intervals of a mean of terms, for a number of rows that was fixed before; by cluster where rows hang together."""
+"""Intervals of a mean of terms for a number of rows that was fixed before; rows of a cluster depend on each other."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ class Interval(NamedTuple):
 
 
 def normal_interval(terms: Vector, *, clusters: NDArray[np.intp] | None = None, alpha: float = 0.05) -> Interval:
-    """Mean and Student-t interval of terms ``(n,)`` from their spread between clusters.
+    """Return the mean of terms ``(n,)`` and its Student-t interval, from their differences between clusters.
 
-    With ``T_g`` and ``n_g`` the sum and number of the terms of each of G clusters, ``v = sum T / sum n`` and the standard
-    error is ``sqrt(G / (G - 1) sum (T_g - v n_g)^2) / n``.
+    With ``T_g`` and ``n_g`` the sum and number of the terms of each of G clusters, ``v = sum T / sum n`` and the
+    standard error is ``sqrt(G / (G - 1) sum (T_g - v n_g)^2) / n``.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ def normal_interval(terms: Vector, *, clusters: NDArray[np.intp] | None = None, 
     Raises
     ------
     InvalidInputError
-        For fewer than 2 clusters.
+        If there are fewer than 2 clusters.
 
     Examples
     --------
@@ -63,9 +63,9 @@ def bootstrap_interval(
     repetitions: int = 999,
     seed: int = 0,
 ) -> Interval:
-    """Mean and bootstrap-t interval of terms ``(n,)``: clusters are drawn with replacement, and every draw studentised.
+    """Return the mean of terms ``(n,)`` and its bootstrap-t interval: clusters are drawn, and every draw studentised.
 
-    It knows the skewness that few large weights bring, which a normal interval does not. More than 500 clusters are
+    It reflects the skewness that few large weights bring, which a normal interval ignores. More than 500 clusters are
     drawn in 500 blocks of clusters. Of R draws, the ratios that bound are the ``(R + 1) alpha / 2``-th from either end:
     one more such ratio lies outside with probability alpha. Source: Efron 1981; Hall 1988, "Theoretical comparison of
     bootstrap confidence intervals"; for the rank, Davison and Hinkley 1997, "Bootstrap methods and their application".
@@ -80,7 +80,7 @@ def bootstrap_interval(
     Raises
     ------
     InvalidInputError
-        For fewer than 2 clusters.
+        If there are fewer than 2 clusters.
 
     Examples
     --------

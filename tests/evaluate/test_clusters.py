@@ -1,4 +1,4 @@
-"""Rows that hang together: which they are, and intervals that know it."""
+"""Clusters of rows that depend on each other, and intervals that reflect them."""
 
 from dataclasses import replace
 
@@ -94,12 +94,14 @@ class TestIntervals:
         sizes = np.bincount(template[told])
         assert half.effective_clusters == pytest.approx(sizes.sum() ** 2 / (sizes**2).sum())
 
-    def test_few_groups_are_warned_of_and_fewer_refused(self, templated):
+    def test_few_clusters_are_warned_of_and_fewer_refused(self, templated):
         log, template = templated
         few = evaluate(log, "large", clusters=template % 20)
-        assert "\nwarning: rows hang together as in 19." in str(few)
+        assert "\nwarning: rows depend on each other as in 19." in str(few)
         found = evaluate(log, "large", clusters=template % 4)
-        assert found.verdict.startswith("No answer: rows hang together as in 4.0 clusters of one size, at least 5")
+        assert found.verdict.startswith(
+            "No answer: rows depend on each other as in 4.0 clusters of one size, at least 5"
+        )
         one = np.where(template < 50, 0, template)  # many, but one of them is most of the log
         assert evaluate(log, "large", clusters=one).utility.diagnostics.effective_clusters < 2.0
         assert evaluate(log, "large", clusters=one).utility.value is None
@@ -144,8 +146,8 @@ class TestClusters:
     @pytest.mark.parametrize(
         ("by", "message"),
         [
-            ("session", "the log names no session, so its rows cannot be clusters_of by session"),
-            ("template", "the log names no prompt, so its rows cannot be clusters_of by template; record it"),
+            ("session", "the log names no session, so its rows cannot be clustered by session"),
+            ("template", "the log names no prompt, so its rows cannot be clustered by template; record it"),
             ("prompt", "clusters is 'prompt'; give 'session', 'template', 'task', or an array"),
             ("", "clusters is ''; give"),
             (3, "clusters is 3; give"),
@@ -172,7 +174,9 @@ def test_command(templated, tmp_path):
         )
     )
     assert convert(open_log(path), tmp_path / "log.parquet") == len(log)
-    told = CliRunner().invoke(main, ["evaluate", str(tmp_path / "log.parquet"), "--policy", "large", "--cluster", "task"])
+    told = CliRunner().invoke(
+        main, ["evaluate", str(tmp_path / "log.parquet"), "--policy", "large", "--cluster", "task"]
+    )
     assert str(evaluate(replace(log, prompts=None), "large", clusters="task")) in told.output
     refused = CliRunner().invoke(main, ["evaluate", str(path), "--policy", "large", "--cluster", "template"])
     assert "Error: the log names no prompt" in refused.output

@@ -200,14 +200,16 @@ class TestText:
         assert gap == ""
         support = found.utility.diagnostics.support
         assert rest[0] == f"3,000 decisions: left {support[0]:,}, right {support[1]:,}, safe {support[2]:,}"
-        assert rest[1].startswith(f"effective sample size {support[2]:,}; the error bars are based on {support[2]:,} decisions")
+        assert rest[1].startswith(
+            f"effective sample size {support[2]:,}; the error bars are based on {support[2]:,} decisions"
+        )
         assert rest[-1] == found.verdict
 
     def test_a_warning_a_refusal_and_a_replay(self, make_log):
         warned = evaluate(make_log(N, logged=np.array([0.47, 0.47, 0.06]))[0], "safe")
-        assert "\nwarning: 3,000 decisions are worth" in str(warned)
+        assert "\nwarning: the effective sample size is " in str(warned)
         refused = evaluate(make_log(N, logged=np.array([0.49, 0.49, 0.02]))[0], "safe")
-        assert str(refused).splitlines()[-1].startswith("No answer: 3,000 decisions are worth")
+        assert str(refused).splitlines()[-1].startswith("No answer: the effective sample size is ")
         assert "\nalso: " not in str(refused)
         one = evaluate(make_log(N, logged=np.array([0.4995, 0.4995, 0.001]))[0], "safe")
         assert len(one.utility.diagnostics.refusals) > 1
@@ -233,7 +235,7 @@ class TestNoAnswer:
     def test_a_policy_that_was_hardly_logged(self, make_log):
         log, _ = make_log(N, logged=np.array([0.49, 0.49, 0.02]))
         found = evaluate(log, "safe")
-        assert found.verdict.startswith("No answer: 3,000 decisions are worth ")
+        assert found.verdict.startswith("No answer: the effective sample size is ")
         assert found.utility.value is found.utility.difference is found.utility.anytime is None
         assert found.utility.estimates == {}
 

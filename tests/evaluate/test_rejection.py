@@ -129,7 +129,9 @@ class Broken:
         return self.answer
 
 
-@pytest.mark.parametrize("answer", [ValueError("no idea"), np.array([0.5, 0.6, 0.7]), np.array([np.nan, 0.5, 0.5]), None])
+@pytest.mark.parametrize(
+    "answer", [ValueError("no idea"), np.array([0.5, 0.6, 0.7]), np.array([np.nan, 0.5, 0.5]), None]
+)
 @pytest.mark.parametrize("learning", [True, False])
 def test_policy_that_fails_stops_a_replay(make_log, answer, learning):
     log, _ = make_log(300)

@@ -147,7 +147,12 @@ HOSTILE = ("<script>alert(1)</script>", "=cmd|' /C calc'!A0", "@SUM(1)", "+1", "
 def test_names_from_data_are_safe_everywhere(tmp_path):
     names = ["tokens/s", "..", "../../evil", "A", "a", "CON?", "\u00e9t\u00e9", "", "x" * 300]
     sections = [
-        Section(name=name, title=name, says=HOSTILE[5], table=Table(columns=("arm", "n"), rows=[(arm, -1.0) for arm in HOSTILE]))
+        Section(
+            name=name,
+            title=name,
+            says=HOSTILE[5],
+            table=Table(columns=("arm", "n"), rows=[(arm, -1.0) for arm in HOSTILE]),
+        )
         for name in names
     ]
     written = page(tmp_path / "out", title="{{facts}}", facts={"log": "{{title}}"}, sections=sections)

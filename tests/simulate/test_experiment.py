@@ -179,7 +179,7 @@ class TestCommand:
             (["LOG", "--preference", "quality=0"], "a preference needs a weight above 0"),
             (["LOG", "--preference", "speed=1"], "preference 'speed' is no objective"),
             (["LOG", "--seeds", 0], "seeds is 0; give at least one"),
-            (["LOG", "--executor", "gpu"], "executor is 'gpu'; give 'processes', 'dask'"),
+            (["LOG", "--executor", "gpu"], "executor is 'gpu'; give 'processes', 'serial', 'dask'"),
             (["LOG", "--config", "nowhere.toml"], "nowhere.toml cannot be read as TOML"),
             (["nowhere.parquet"], "nowhere.parquet"),
         ],

@@ -90,7 +90,7 @@ class TestExecutors:
 
     @pytest.mark.parametrize("executor", ["", "threads", "10.0.0.1:8786"])
     def test_others_are_refused(self, table, x, executor):
-        with pytest.raises(InvalidConfigurationError, match="give 'processes', 'dask', or the address"):
+        with pytest.raises(InvalidConfigurationError, match="give 'processes', 'serial', 'dask', or the address"):
             list(sweep(table, x, **OPTIONS, executor=executor))
 
     def test_workers_have_one_blas_thread_and_the_caller_what_it_had(self, tmp_path):
