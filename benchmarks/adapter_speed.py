@@ -11,7 +11,7 @@ from benchmarks.harness import Row, command, row  # first: it sets the BLAS thre
 
 import numpy as np  # isort: skip
 
-from banditroute.adapters import AdapterCache, AdapterSpec, Capacity, Polar, SimulatedBackend, lru
+from banditroute.adapters import AdapterCache, AdapterSpec, Capacity, Controller, SimulatedBackend, lru
 from banditroute.beliefs import Linear
 from banditroute.core.arm import Arm
 from banditroute.core.arrays import Vector
@@ -77,7 +77,7 @@ def _measure(count: int, seed: int) -> dict[tuple[str, str], float]:
     for _ in range(CONTEXTS):
         paged.route(rng.normal(size=FEATURES))
     chooser = paged._chooser
-    controller = Polar().start(adapters=names)
+    controller = Controller().start(adapters=names)
     means, stds = rng.uniform(size=(CONTEXTS, count)), 0.1 * rng.uniform(size=(CONTEXTS, count))
     costs = np.tile(rng.uniform(0.05, 0.3, size=count), (CONTEXTS, 1))
     return {

@@ -11,11 +11,11 @@ from benchmarks.harness import Row, command, row  # first: it sets the BLAS thre
 import numpy as np  # isort: skip
 from tqdm import tqdm
 
-from banditroute.adapters.controller import polar, polar_plus
+from banditroute.adapters.controller import Controller
 from banditroute.adapters.eviction import gdsf, lfu, lru
 from banditroute.core.request import Request
 from banditroute.features import TextFeatures
-from banditroute.logs.outcome_table import OutcomeTable, read_outcomes
+from banditroute.logs import OutcomeTable, read_outcomes
 from banditroute.simulate.adapter_traffic import AdapterTraffic, adapter_traffic
 from banditroute.simulate.adapters import LinearUCB, PagingPolicy, PagingRun, run
 
@@ -29,8 +29,8 @@ POLICIES = {  # the oracles first: the others are measured against them
     "oracle": PagingPolicy(route="omniscient", cache="oracle"),
     "oracle_cache": PagingPolicy(cache="oracle"),
     "banditroute": PagingPolicy(),
-    "polar": PagingPolicy(cache=polar()),
-    "polar_plus": PagingPolicy(cache=polar_plus()),
+    "polar": PagingPolicy(cache=Controller.polar()),
+    "polar_plus": PagingPolicy(cache=Controller.polar_plus()),
     "lru_oblivious": PagingPolicy(route="oblivious", cache=lru),
     "lfu_oblivious": PagingPolicy(route="oblivious", cache=lfu),
     "lru_aware": PagingPolicy(cache=lru),

@@ -21,7 +21,7 @@ from banditroute.core.arrays import Vector
 from banditroute.core.request import Request
 from banditroute.features import TextFeatures
 from banditroute.learners import Learner, ThompsonSampling
-from banditroute.logs.outcome_table import OutcomeTable, read_outcomes
+from banditroute.logs import OutcomeTable, read_outcomes
 from banditroute.policies import Uniform
 from banditroute.router import Router
 from banditroute.simulate.frontier import frontier

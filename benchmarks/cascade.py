@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from banditroute.core.request import Request
 from banditroute.features import TextFeatures
-from banditroute.logs.outcome_table import OutcomeTable, read_outcomes
+from banditroute.logs import OutcomeTable, read_outcomes
 from banditroute.objectives import willingness_to_pay
 from banditroute.router import Router
 from banditroute.simulate.frontier import frontier

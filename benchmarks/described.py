@@ -11,7 +11,7 @@ import click
 import numpy as np
 
 from banditroute.core.arm import Arm
-from banditroute.logs.outcome_table import OutcomeTable
+from banditroute.logs import OutcomeTable
 from banditroute.router import Router
 from banditroute.simulate.replay import Trace
 from banditroute.store import MemoryStore

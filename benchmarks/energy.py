@@ -11,7 +11,7 @@ from tqdm import tqdm
 from banditroute.core.request import Request
 from banditroute.features import TextFeatures
 from banditroute.learners import Learner, ThompsonSampling
-from banditroute.logs.outcome_table import OutcomeTable, read_outcomes
+from banditroute.logs import OutcomeTable, read_outcomes
 from banditroute.objectives import JOULES_PER_TOKEN, greenserv
 from banditroute.policies import Uniform
 from banditroute.simulate.replay import Trace

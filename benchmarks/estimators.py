@@ -38,8 +38,7 @@ from banditroute.evaluate import (
 )
 from banditroute.features import TextFeatures
 from banditroute.learners import LinUCB
-from banditroute.logs.decision_log import DecisionLog
-from banditroute.logs.outcome_table import OutcomeTable, read_outcomes
+from banditroute.logs import DecisionLog, OutcomeTable, read_outcomes
 from banditroute.simulate.replay import replay
 from banditroute.statistics.confidence_sequences import confidence_sequence, pseudo_outcomes
 

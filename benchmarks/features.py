@@ -23,7 +23,7 @@ from banditroute.features import (
     StaticEmbedding,
     TextFeatures,
 )
-from banditroute.logs.outcome_table import OutcomeTable, read_outcomes
+from banditroute.logs import OutcomeTable, read_outcomes
 from benchmarks import full_information, minilm
 from benchmarks.feature_times import times
 from scripts.fit_codebook import fit, read_prompts, sample

@@ -21,7 +21,7 @@ from banditroute.features import TextFeatures
 from banditroute.guard import Guard
 from banditroute.guard.evidence import GainBounds, paired_gain
 from banditroute.learners import Learner, ThompsonSampling
-from banditroute.logs.outcome_table import OutcomeTable, read_outcomes
+from banditroute.logs import OutcomeTable, read_outcomes
 from banditroute.policies import Uniform
 from banditroute.router import Router
 from banditroute.store import MemoryStore

@@ -26,9 +26,7 @@ from tqdm import tqdm
 
 from banditroute import Router, SQLStore
 from banditroute.errors import BanditRouteError
-from banditroute.logs.decision_log import DecisionLog
-from banditroute.logs.outcome_table import read_outcomes
-from banditroute.logs.readers import convert, open_log, read_log
+from banditroute.logs import DecisionLog, convert, open_log, read_log, read_outcomes
 from banditroute.logs.readers.canonical import schema
 from benchmarks.harness import Row, command, row  # first: it sets the BLAS threads
 

@@ -16,7 +16,7 @@ from banditroute.core.preference import Preference
 from banditroute.core.request import Request
 from banditroute.features import TextFeatures
 from banditroute.learners import EpsilonGreedy, LinUCB, SquareCB, ThompsonSampling
-from banditroute.logs.outcome_table import OutcomeTable, read_outcomes
+from banditroute.logs import OutcomeTable, read_outcomes
 from banditroute.simulate.replay import Trace
 from banditroute.simulate.sweep import sweep
 from benchmarks import described, full_information, rivals

@@ -1,4 +1,4 @@
-"""Adapters: which LoRA adapters are resident, decided together with which of them serves a request."""
+"""LoRA adapters: choosing the adapter of a request together with the adapters that stay resident."""
 
 from banditroute.adapters.backends.base import (
     AdapterBackend,
@@ -14,7 +14,7 @@ from banditroute.adapters.backends.sglang import SGLangBackend
 from banditroute.adapters.backends.simulated import SimulatedBackend
 from banditroute.adapters.backends.vllm import VLLMBackend
 from banditroute.adapters.cache import AdapterCache
-from banditroute.adapters.controller import Polar, polar, polar_plus
+from banditroute.adapters.controller import Controller
 from banditroute.adapters.eviction import belady, cost_aware, fifo, gdsf, lfu, lru
 from banditroute.adapters.lookahead import loads_ahead, service_order
 from banditroute.core.adapter import AdapterSpec
@@ -26,10 +26,10 @@ __all__ = [
     "AsyncAdapterBackend",
     "Capability",
     "Capacity",
+    "Controller",
     "CostEstimate",
     "LoadResult",
     "PeftBackend",
-    "Polar",
     "SGLangBackend",
     "SimulatedBackend",
     "Tier",
@@ -41,7 +41,5 @@ __all__ = [
     "lfu",
     "loads_ahead",
     "lru",
-    "polar",
-    "polar_plus",
     "service_order",
 ]

@@ -1,56 +1,42 @@
-"""The adapter cache: loads what is needed, keeps what the controller or a rule wants kept, and measures."""
+"""The adapter cache: loads the adapters that requests need, keeps those worth keeping, and measures load times."""
 
 from __future__ import annotations
 
-import asyncio
-import logging
-import threading
-import time
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from concurrent.futures import Future
-from typing import TypeAlias
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
-from banditroute.adapters.backends.base import (
-    AdapterBackend,
-    AsyncAdapterBackend,
-    Capability,
-    CostEstimate,
-    LoadResult,
-)
-from banditroute.adapters.controller import Polar
+from banditroute.adapters.backends.base import AdapterBackend, CostEstimate, Tier
+from banditroute.adapters.background import BackgroundLoads
+from banditroute.adapters.controller import Controller
 from banditroute.adapters.eviction import Score, Use
+from banditroute.adapters.load_times import LoadTimes
+from banditroute.adapters.loader import Loader
 from banditroute.adapters.lookahead import loads_ahead, service_order
-from banditroute.adapters.paging_cost import PagingCosts
-from banditroute.adapters.resident_set import Load, ResidentSet, Wait
+from banditroute.adapters.resident_set import ResidentSet
 from banditroute.core.adapter import AdapterSpec
 from banditroute.core.decision import Decision
 from banditroute.core.validation import number
-from banditroute.errors import AdapterCapacityError, IncompatibleStoreError, InvalidConfigurationError
-
-_log = logging.getLogger("banditroute")
-
-_Do: TypeAlias = tuple[str, AdapterSpec | str] | Future[None]
-"""A method of the backend with its argument, or what to wait for."""
+from banditroute.errors import IncompatibleStoreError, InvalidConfigurationError
 
 
 class AdapterCache:
-    """Which adapters are resident: what a router needs to choose among adapters and to have them loaded.
+    """The adapters of one backend: a router chooses among them, and they are loaded when requests need them.
 
     Parameters
     ----------
     backend
-        What holds the adapters.
+        The owner of the memory that adapters are loaded into.
     control
-        Who decides what is kept: a controller (:class:`~banditroute.adapters.Polar`), for which adapters that are not
-        kept pass through the staging slot; or a rule by which each miss evicts, such as
-        :func:`~banditroute.adapters.eviction.lru`. Default: ``Polar()``.
+        Decides which adapters are kept. A :class:`~banditroute.adapters.Controller` plans ahead; adapters that are not
+        kept use the staging slot. An eviction rule, such as :func:`~banditroute.adapters.eviction.lru`, evicts on each
+        miss. Default: ``Controller()``.
     timeout_seconds
         How long a request may wait for others to leave a slot, above 0.
 
     Raises
     ------
     InvalidConfigurationError
-        For what is no backend, no control, or no time.
+        If an argument is of another kind, or the time is out of range.
 
     Examples
     --------
@@ -65,33 +51,34 @@ class AdapterCache:
     """
 
     def __init__(
-        self, *, backend: AdapterBackend, control: Polar | Score | None = None, timeout_seconds: float = 60.0
+        self, *, backend: AdapterBackend, control: Controller | Score | None = None, timeout_seconds: float = 60.0
     ) -> None:
         if not isinstance(backend, AdapterBackend):
             raise InvalidConfigurationError(
                 f"backend is {backend!r} ({type(backend).__name__}); give one such as PeftBackend(...)"
             )
-        control = Polar() if control is None else control
-        if not isinstance(control, Polar) and not callable(control):
-            raise InvalidConfigurationError(f"control is {control!r}; give Polar(...), or a rule such as lru")
+        control = Controller() if control is None else control
+        if not isinstance(control, Controller) and not callable(control):
+            raise InvalidConfigurationError(f"control is {control!r}; give Controller(...), or a rule such as lru")
         if number(timeout_seconds, name="timeout_seconds", error=InvalidConfigurationError) <= 0.0:
             raise InvalidConfigurationError(f"timeout_seconds is {timeout_seconds!r}; give a number above 0")
         self.control = control
         self.capacity = backend.capacity()
         self._backend = backend
-        self._strict = Capability.STRICT in backend.capabilities
-        self._timeout_seconds = timeout_seconds
         self._keep: frozenset[str] = frozenset()
-        score: Score = self._kept if isinstance(control, Polar) else control
+        score: Score = self._is_kept if isinstance(control, Controller) else control
         self._set = ResidentSet(capacity=self.capacity, score=score)
-        self._costs = PagingCosts()
-        self._changed: Callable[[], None] = lambda: None
+        self._on_change: Callable[[], None] = lambda: None
         self._put_state: Callable[[str, bytes], None] = lambda name, blob: None
-        self._moving = threading.Lock()
-        self._mover: threading.Thread | None = None
-        self._wanted: list[AdapterSpec] = []
-        self._counting = threading.Lock()
-        self._loads = self._failures = 0
+        self._loader = Loader(
+            backend=backend,
+            residents=self._set,
+            timeout_seconds=timeout_seconds,
+            on_change=lambda: self._on_change(),
+            on_measured=lambda blob: self._put_state(self._state_name, blob),
+        )
+        self._state_name = "paging"
+        self._background = BackgroundLoads(load=self._load_ahead)
 
     def start(
         self,
@@ -100,47 +87,36 @@ class AdapterCache:
         states: Mapping[str, bytes] | None = None,
         put_state: Callable[[str, bytes], None] | None = None,
         changed: Callable[[], None] | None = None,
+        state_name: str = "paging",
     ) -> None:
         """Serve a router with these adapters; a router does this.
 
         Parameters
         ----------
         states, put_state
-            What a store keeps, and how it is told: load times are kept as ``"paging"``.
+            The stored states, and how a state is stored: load times are kept as ``state_name``.
         changed
-            Called whenever residency or an expected load time is another.
+            Called when other adapters are resident, or when an expected load time changes.
 
         Raises
         ------
         InvalidConfigurationError
-            For two adapters of one name, and where those pinned alone do not fit.
+            If two adapters have one name, or the pinned ones alone do not fit.
         IncompatibleStoreError
             If the stored load times are damaged.
         """
-        for adapter in adapters:
-            if not isinstance(adapter, AdapterSpec):
-                raise InvalidConfigurationError(
-                    f"adapter {adapter!r} is a {type(adapter).__name__}; give AdapterSpec(name=..., path=...)"
-                )
-        names = [adapter.name for adapter in adapters]
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if twice:
-            raise InvalidConfigurationError(f"adapter names must be unique; given twice: {', '.join(twice)}")
-        pinned = [adapter for adapter in adapters if adapter.pinned]
-        if self.capacity.slots is not None and len(pinned) > self.capacity.slots:
-            raise InvalidConfigurationError(
-                f"{len(pinned)} adapters are pinned, and there are {self.capacity.slots} slots; pin fewer"
-            )
+        check_adapters(adapters, slots=self.capacity.slots)
+        self._state_name = state_name
         if states is not None:
             try:
-                self._costs = PagingCosts(blob=states.get("paging"))
+                self._loader.times = LoadTimes(blob=states.get(state_name))
             except (ValueError, TypeError, AttributeError) as error:
                 raise IncompatibleStoreError(
-                    f"the stored state 'paging' is damaged ({error}); restore the database from a backup, or use "
+                    f"the stored state {state_name!r} is damaged ({error}); restore the database from a backup, or use "
                     "another router name"
                 ) from error
         self._put_state = self._put_state if put_state is None else put_state
-        self._changed = self._changed if changed is None else changed
+        self._on_change = self._on_change if changed is None else changed
 
     @property
     def resident(self) -> frozenset[str]:
@@ -149,131 +125,138 @@ class AdapterCache:
 
     @property
     def kept(self) -> frozenset[str]:
-        """Those of them that do not just pass through the staging slot."""
+        """Those of them that have no staging slot."""
         return self._set.kept
 
     @property
     def loads(self) -> int:
-        """How many loads were made."""
-        return self._loads
+        """Number of loads."""
+        return self._loader.loads
 
     @property
     def failures(self) -> int:
-        """How many loads failed."""
-        return self._failures
+        """Number of loads that failed."""
+        return self._loader.failures
+
+    @property
+    def pending_seconds(self) -> float:
+        """Expected seconds of the loads that are going on."""
+        return self._loader.pending_seconds
 
     def load_cost(self, adapter: AdapterSpec) -> CostEstimate:
-        """What loading ``adapter`` is expected to take, whether or not it is resident."""
-        prior = self._backend.load_cost(adapter)
-        return self._costs.estimate(adapter, prior=prior, residents=len(self._set.names))
+        """Return the expected time of a load of ``adapter`` from its present tier, whether or not it is resident."""
+        return self._loader.estimate(adapter)
+
+    def tier(self, adapter: AdapterSpec) -> Tier:
+        """Return the tier of ``adapter`` as far as is known: registered only (``DISK``), in ``RAM``, or in ``GPU``."""
+        if adapter.name in self._set.names:
+            return Tier.GPU
+        source = self._backend.load_cost(adapter).source
+        return Tier.RAM if source is Tier.GPU else source
 
     def size_bytes(self, adapter: AdapterSpec) -> int:
-        """The bytes of ``adapter``; 1 where nobody knows."""
-        return adapter.size_bytes or self._backend.size(adapter) or 1
+        """Return the bytes of ``adapter``; 1 if they are unknown."""
+        return self._loader.size_bytes(adapter)
 
     def acquire(self, adapter: AdapterSpec) -> float:
-        """Have ``adapter`` resident, and in use until ``release``; the seconds that it was waited for.
+        """Load ``adapter`` if it is not resident, and hold it until ``release``; return the seconds waited.
 
-        What loading it took, here or for another request that began before, and until there was a slot; 0 where it was
-        resident.
+        The seconds include a load that another request began, and the wait for a slot. They are 0 for a resident
+        adapter.
 
         Raises
         ------
         AdapterError
             If it cannot be loaded, or no slot became free in time. Nothing is left half-loaded.
         """
-        steps, give_up = self._acquire(adapter), time.monotonic() + self._timeout_seconds
-        done: LoadResult | None = None
-        failed: BaseException | None = None
-        while True:
-            try:
-                do = steps.send(done) if failed is None else steps.throw(failed)
-            except StopIteration as finished:
-                return float(finished.value)
-            done = failed = None
-            try:
-                if isinstance(do, Future):
-                    do.result(max(give_up - time.monotonic(), 0.0))
-                else:
-                    done = getattr(self._backend, do[0])(do[1])
-            except BaseException as error:
-                failed = error
+        return self._loader.acquire(adapter, keep=self._keeps(adapter))
 
     async def aacquire(self, adapter: AdapterSpec) -> float:
-        """``acquire`` for the event loop, which is free meanwhile."""
-        steps, give_up = self._acquire(adapter), time.monotonic() + self._timeout_seconds
-        native = isinstance(self._backend, AsyncAdapterBackend)
-        done: LoadResult | None = None
-        failed: BaseException | None = None
-        while True:
-            try:
-                do = steps.send(done) if failed is None else steps.throw(failed)
-            except StopIteration as finished:
-                return float(finished.value)
-            done = failed = None
-            try:
-                if isinstance(do, Future):
-                    # Shielded: who gives up waiting must not cancel the load for the others.
-                    waiting = asyncio.shield(asyncio.wrap_future(do))
-                    await asyncio.wait_for(waiting, max(give_up - time.monotonic(), 0.0))
-                elif native:
-                    done = await getattr(self._backend, "a" + do[0])(do[1])
-                else:
-                    done = await asyncio.to_thread(getattr(self._backend, do[0]), do[1])
-            except BaseException as error:
-                failed = error
+        """Do as ``acquire`` does, without blocking the event loop."""
+        return await self._loader.aacquire(adapter, keep=self._keeps(adapter))
 
     def release(self, name: str) -> None:
-        """A request that was served through adapter ``name`` is answered."""
+        """Report that a request through adapter ``name`` has been answered."""
         self._set.release(name)
 
+    def doubt(self, name: str) -> None:
+        """Report that a request through adapter ``name`` failed: the server may have been restarted, or evicted it.
+
+        The next use asks the backend, and loads the adapter again if it is gone. Until then it counts as not resident.
+        """
+        if self._set.doubt(name):
+            self._on_change()
+
+    def pin(self, adapter: AdapterSpec) -> float:
+        """Load ``adapter``, and let it stay whatever is requested; return the seconds waited.
+
+        Raises
+        ------
+        AdapterError
+            If it cannot be loaded, or would take the last slot.
+        """
+        waited = self.acquire(replace(adapter, pinned=True))
+        self.release(adapter.name)
+        return waited
+
+    def unpin(self, name: str) -> None:
+        """Let adapter ``name`` be evicted again."""
+        self._set.unpin(name)
+
+    def prioritize(self, name: str, priority: float) -> None:
+        """Give adapter ``name`` a priority: of two adapters the one of lower priority leaves first. Default: 0."""
+        self._set.priorities[name] = number(priority, name="priority", error=InvalidConfigurationError)
+
     def keep(self, adapters: Sequence[AdapterSpec]) -> None:
-        """Keep these adapters from now on; what is not resident is loaded in this order, in the background."""
-        with self._moving:
-            self._keep = frozenset(adapter.name for adapter in adapters)
-            self._wanted = []
+        """Keep these adapters from now on; those not resident are loaded in this order, in the background."""
+        self._background.clear()
+        self._keep = frozenset(adapter.name for adapter in adapters)
         kept = self._set.kept
-        self._want([adapter for adapter in adapters if adapter.name not in kept])
+        self._background.add([adapter for adapter in adapters if adapter.name not in kept])
 
     def prefetch(self, decisions: Sequence[Decision], *, max_overtaken: int = 16) -> Iterator[Decision]:
-        """The decisions of waiting requests one by one, in the order in which to serve them.
+        """Yield the decisions of waiting requests in the order in which to serve them.
 
-        The order is that of :func:`banditroute.adapters.lookahead.service_order`. At the first and whenever another
-        adapter's turn comes, those that the rest of the queue needs are loaded in the background, as many as fit
-        (:func:`banditroute.adapters.lookahead.loads_ahead`): nothing leaves for them that the controller keeps or that
-        the queue needs, and staging slots are used. What the queue needs leaves after all else meanwhile.
+        The order is that of :func:`banditroute.adapters.lookahead.service_order`. At the first decision, and whenever
+        the adapter changes, the adapters that the rest of the queue needs are loaded in the background, as many as fit
+        (:func:`banditroute.adapters.lookahead.loads_ahead`). For them no adapter leaves that the controller keeps or
+        that the queue needs, and staging slots are used. Meanwhile the adapters of the queue leave after all others.
 
         Parameters
         ----------
         decisions
-            Of a router with this cache, that which has waited longest first; one queue at a time.
+            Decisions of a router with this cache, oldest first; one queue at a time.
         max_overtaken
             How many later requests may be served before any one, at least 0; 0 is the order of arrival.
 
         Raises
         ------
         InvalidConfigurationError
-            For a ``max_overtaken`` that is no whole number of at least 0.
+            If ``max_overtaken`` is not a whole number of at least 0.
         """
         adapters = [None if decision.paging is None else decision.paging.adapter for decision in decisions]
         names = [None if adapter is None else adapter.name for adapter in adapters]
         order = service_order(names, resident=self._set.names, max_overtaken=max_overtaken)
-        return self._one_by_one([(decisions[i], adapters[i]) for i in order])
+        return self._serve([(decisions[i], adapters[i]) for i in order])
 
-    def _one_by_one(self, queue: Sequence[tuple[Decision, AdapterSpec | None]]) -> Iterator[Decision]:
+    def wait(self) -> None:
+        """Return when the loads that ``keep`` and ``prefetch`` asked for are done."""
+        self._background.wait()
+
+    def _serve(self, queue: Sequence[tuple[Decision, AdapterSpec | None]]) -> Iterator[Decision]:
         try:
             for n, (decision, adapter) in enumerate(queue):
                 if n == 0 or adapter != queue[n - 1][1]:
-                    self._look_ahead([left for _, left in queue[n:] if left is not None])
+                    self._look_ahead([later for _, later in queue[n:] if later is not None])
                 yield decision
         finally:
             self._set.awaited = ()
 
     def _look_ahead(self, adapters: Sequence[AdapterSpec]) -> None:
-        """Load what fits of these, those of waiting requests."""
+        """Load as many as fit of the adapters of waiting requests."""
         specs = {adapter.name: adapter for adapter in adapters}
         self._set.awaited = frozenset(specs)
-        slots, room = self._set.left_beside(specs, kept=isinstance(self.control, Polar))
+        slots, room = self._set.left_beside(specs, kept=isinstance(self.control, Controller))
         resident = self._set.names
         loads = loads_ahead(
             [adapter.name for adapter in adapters if adapter.name not in resident],
@@ -282,105 +265,36 @@ class AdapterCache:
             sizes=None if room is None else {name: self.size_bytes(adapter) for name, adapter in specs.items()},
             room=room,
         )
-        self._want([specs[name] for name in loads])
+        self._background.add([specs[name] for name in loads])
 
-    def wait(self) -> None:
-        """Return when the loads that ``keep`` and ``prefetch`` asked for are done."""
-        while (mover := self._mover) is not None:
-            mover.join()
+    def _load_ahead(self, adapter: AdapterSpec) -> None:
+        self.acquire(adapter)
+        self.release(adapter.name)
 
-    def _want(self, adapters: Sequence[AdapterSpec]) -> None:
-        """Load these, too, in the background."""
-        with self._moving:
-            self._wanted += [adapter for adapter in adapters if adapter not in self._wanted]
-            if self._wanted and self._mover is None:
-                self._mover = threading.Thread(target=self._move, name="banditroute-adapters", daemon=True)
-                self._mover.start()
+    def _keeps(self, adapter: AdapterSpec) -> bool:
+        return adapter.name in self._keep or not isinstance(self.control, Controller)
 
-    def _move(self) -> None:
-        while True:
-            with self._moving:
-                if not self._wanted:
-                    self._mover = None
-                    return
-                adapter = self._wanted.pop(0)
-            try:
-                self.acquire(adapter)
-                self.release(adapter.name)
-            except Exception as error:  # nobody waits for it; who needs it will try again
-                _log.warning("adapter %r cannot be loaded ahead: %s", adapter.name, error)
-
-    def _acquire(self, adapter: AdapterSpec) -> Generator[_Do, LoadResult | None, float]:
-        """What to do, one thing after the other; the generator is told what came of it."""
-        waited = 0.0
-        while True:
-            step = self._set.request(
-                adapter.name,
-                size_bytes=self.size_bytes(adapter),
-                load_seconds=self.load_cost(adapter).mean_seconds,
-                pinned=adapter.pinned,
-                keep=adapter.pinned or adapter.name in self._keep or not isinstance(self.control, Polar),
-            )
-            if isinstance(step, Wait):
-                begun = time.monotonic()
-                try:
-                    yield step.until
-                except TimeoutError as error:
-                    raise AdapterCapacityError(
-                        f"no slot became free for adapter {adapter.name!r} in {self._timeout_seconds:g} seconds; give "
-                        "more slots, or release adapters sooner"
-                    ) from error
-                waited += time.monotonic() - begun
-                continue
-            if not isinstance(step, Load):
-                return waited if self._strict else waited + (yield from self._touch(adapter))
-            left = list(step.evict)
-            begun = time.monotonic()
-            try:
-                for name in step.evict:
-                    yield "unload", name
-                    left.remove(name)
-                result = yield "load", adapter
-                assert result is not None
-            except BaseException as error:
-                self._set.failed(adapter.name, still=left)
-                self._count(failures=isinstance(error, Exception))
-                raise
-            self._set.loaded(adapter.name, evicted=result.evicted)
-            return waited + self._measure(adapter, result, time.monotonic() - begun)
-
-    def _touch(self, adapter: AdapterSpec) -> Generator[_Do, LoadResult | None, float]:
-        """Tell a backend with rules of its own of a use; it may have evicted the adapter meanwhile."""
-        begun = time.monotonic()
-        try:
-            result = yield "load", adapter
-        except BaseException as error:
-            self._set.release(adapter.name)
-            self._set.evict(adapter.name)
-            self._count(failures=isinstance(error, Exception))
-            raise
-        assert result is not None
-        return self._measure(adapter, result, time.monotonic() - begun)
-
-    def _measure(self, adapter: AdapterSpec, result: LoadResult, waited: float) -> float:
-        if result.was_resident:
-            return 0.0
-        if result.seconds is not None:
-            with self._counting:
-                self._costs.add(adapter, result.seconds, residents=len(self._set.names))
-                self._put_state("paging", self._costs.to_bytes())
-        self._count(loads=1)
-        return waited if result.seconds is None else result.seconds
-
-    def _count(self, *, loads: int = 0, failures: int = 0) -> None:
-        """Count what a load came to, and tell that another adapter is resident, or one less."""
-        with self._counting:
-            self._loads += loads
-            self._failures += failures
-        try:
-            self._changed()
-        except Exception:  # the adapter is loaded, and must be served and released
-            _log.warning("what is resident could not be told", exc_info=True)
-
-    def _kept(self, use: Use, now: int) -> float:
+    def _is_kept(self, use: Use, now: int) -> float:
         return float(use.name in self._keep)
+
+
+def check_adapters(adapters: Sequence[AdapterSpec], *, slots: int | None) -> None:
+    """Refuse adapters that no cache with so many slots can serve.
+
+    Raises
+    ------
+    InvalidConfigurationError
+        If one is of another kind, two have one name, or the pinned ones alone do not fit.
+    """
+    for adapter in adapters:
+        if not isinstance(adapter, AdapterSpec):
+            raise InvalidConfigurationError(
+                f"adapter {adapter!r} is a {type(adapter).__name__}; give AdapterSpec(name=..., path=...)"
+            )
+    names = [adapter.name for adapter in adapters]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise InvalidConfigurationError(f"adapter names must be unique; given twice: {', '.join(twice)}")
+    pinned = [adapter for adapter in adapters if adapter.pinned]
+    if slots is not None and len(pinned) > slots:
+        raise InvalidConfigurationError(f"{len(pinned)} adapters are pinned, and there are {slots} slots; pin fewer")

@@ -1,10 +1,10 @@
-"""The controller: every epoch it decides which adapters are kept resident, from the beliefs that route the requests.
+"""The controller: in every epoch it decides which adapters stay resident, from the beliefs that route the requests.
 
 A re-derivation from the abstract of Li and Li 2026, "POLAR" (arXiv 2604.16583), whose code and proofs are not public:
-a router that subtracts the price of a miss, and a cache that is the solution of a facility location over recent
-requests, changed only between epochs. What is added here: the cache is chosen under the optimism that the router
-acts on, since an adapter that is not resident is otherwise tried too seldom to show that it should be; and epochs are
-short at first and stay short enough to follow the traffic.
+the router subtracts the price of a miss, and the cache solves a facility location over recent requests. It changes only
+between epochs. Two things are added. The cache is chosen under the optimism that the router acts on: otherwise an
+adapter that is not resident is tried too seldom to show that it should be. Epochs are short at first, and stay short
+enough to follow the traffic.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ import numpy as np
 
 from banditroute.adapters.facility import best_cache, cache_value
 from banditroute.core.arrays import Vector
-from banditroute.core.validation import number
+from banditroute.core.validation import number, plain_numbers, whole
 from banditroute.errors import InvalidConfigurationError
 
-_CHANGED = 4.5  # standard deviations of a chi-squared by which the newer requests ask for other adapters
+_MIN_CHANGE_STDS = 4.5  # standard deviations of the chi-squared statistic above which the traffic has changed
 
 
 class Plan(NamedTuple):
-    """What a controller decides at the end of an epoch.
+    """The decision of a controller at the end of an epoch.
 
     Attributes
     ----------
     keep
         Positions of the arms that are to be resident, in the order of their gain.
     forget
-        How many of the oldest requests are not of this traffic any more.
+        Number of the oldest requests that no longer resemble the traffic.
     """
 
     keep: list[int]
@@ -41,38 +41,37 @@ class Plan(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Polar:
-    """How the cache is controlled.
+class Controller:
+    """Keeps the adapters for which the best choice is worth most, and plans again after every epoch of requests.
 
     Parameters
     ----------
     shortest_epoch, longest_epoch
         Requests between decisions, at first and at most; at least 1.
     growth
-        By what each epoch is longer than the last, at least 1.
+        Length of each epoch over that of the last, at least 1.
     horizon
         Requests over which a better cache must repay its loads, at least 1; None: the coming epoch.
     optimism
-        Standard deviations that are added to every expectation when the cache is chosen, at least 0; 0 is the plug-in
-        of the paper.
+        Standard deviations added to every expectation when the cache is chosen, at least 0; the paper adds none.
     window
-        Recent requests that the cache is chosen for, at least 1.
+        Number of recent requests that the cache is chosen for, at least 1.
     forced
         Share ``f`` of forced exploration: in an epoch of H requests each of N adapters is tried ``ceil(f sqrt(H / N))``
         times first, whatever it costs; summed over doubling epochs that is of the order ``sqrt(N T)``. At least 0.
     explorer
-        Whether one slot goes to the adapter that is least known of those that were not kept.
+        Whether one slot goes to the least known of the adapters that are not kept.
     adaptive
-        Whether the window is cut and epochs start short again when what is asked for changes.
+        Whether the window is cut, and epochs start short again, when the traffic asks for other adapters.
 
     Raises
     ------
     InvalidConfigurationError
-        For a number out of range.
+        If a number is out of range.
 
     Examples
     --------
-    >>> polar(epoch=500).optimism
+    >>> Controller.polar(epoch=500).optimism
     0.0
     """
 
@@ -87,61 +86,59 @@ class Polar:
     adaptive: bool = True
 
     def __post_init__(self) -> None:
+        plain_numbers(self)
+        error = InvalidConfigurationError
         for name in ("shortest_epoch", "longest_epoch", "horizon", "window"):
-            value = getattr(self, name)
-            whole = isinstance(value, int) and not isinstance(value, bool) and value >= 1
-            if not whole and not (name == "horizon" and value is None):
-                raise InvalidConfigurationError(f"{name} is {value!r}; give a whole number of at least 1")
+            if not (name == "horizon" and self.horizon is None):
+                whole(getattr(self, name), name=name, error=error)
         if self.longest_epoch < self.shortest_epoch:
-            raise InvalidConfigurationError(
-                f"longest_epoch is {self.longest_epoch}, below shortest_epoch {self.shortest_epoch}; raise it"
-            )
+            raise error(f"longest_epoch is {self.longest_epoch}, below shortest_epoch {self.shortest_epoch}; raise it")
         for name, low in (("growth", 1.0), ("optimism", 0.0), ("forced", 0.0)):
-            number(getattr(self, name), name=name, low=low, error=InvalidConfigurationError)
+            number(getattr(self, name), name=name, low=low, error=error)
 
-    def start(self, *, adapters: Sequence[str], blob: bytes | None = None) -> Controller:
-        """A controller over these adapters, from what ``to_bytes`` gave before."""
-        return Controller(spec=self, adapters=adapters, blob=blob)
+    @classmethod
+    def polar(cls, *, epoch: int = 500) -> Controller:
+        """Return the first algorithm of the POLAR paper: fixed epochs and plain expectations, for any traffic."""
+        return cls(shortest_epoch=epoch, longest_epoch=epoch, growth=1.0, horizon=None, optimism=0.0, adaptive=False)
+
+    @classmethod
+    def polar_plus(cls, *, first_epoch: int = 250, longest_epoch: int = 4000, forced: float = 0.25) -> Controller:
+        """Return POLAR+: doubling epochs that begin with forced exploration, for traffic that does not change."""
+        return cls(
+            shortest_epoch=first_epoch,
+            longest_epoch=longest_epoch,
+            growth=2.0,
+            horizon=None,
+            optimism=0.0,
+            window=longest_epoch,
+            forced=forced,
+            adaptive=False,
+        )
+
+    def start(self, *, adapters: Sequence[str], blob: bytes | None = None) -> ControllerState:
+        """Return a running controller over these adapters, which goes on from ``blob``."""
+        return ControllerState(spec=self, adapters=adapters, blob=blob)
 
 
-def polar(*, epoch: int = 500) -> Polar:
-    """Fixed epochs and the plug-in cache: robust to any traffic, as in the paper's first algorithm."""
-    return Polar(shortest_epoch=epoch, longest_epoch=epoch, growth=1.0, horizon=None, optimism=0.0, adaptive=False)
-
-
-def polar_plus(*, first_epoch: int = 250, longest_epoch: int = 4000, forced: float = 0.25) -> Polar:
-    """Doubling epochs that begin with forced exploration, and the plug-in cache: for traffic that stays as it is."""
-    return Polar(
-        shortest_epoch=first_epoch,
-        longest_epoch=longest_epoch,
-        growth=2.0,
-        horizon=None,
-        optimism=0.0,
-        window=longest_epoch,
-        forced=forced,
-        adaptive=False,
-    )
-
-
-class Controller:
-    """The state of a controller; made by :meth:`Polar.start`. Not thread-safe.
+class ControllerState:
+    """A running controller; made by :meth:`Controller.start`. Not thread-safe.
 
     Parameters
     ----------
     spec
-        How the cache is controlled.
+        The controller.
     adapters
         Names of the adapters that can be resident or not.
     blob
-        What ``to_bytes`` gave before.
+        The result of ``to_bytes``, to go on from.
 
     Attributes
     ----------
     keep
-        Names of the adapters that are to be resident, in the order of their gain; None before the first epoch ends.
+        Names of the adapters to keep, in the order of their gain; None before the first epoch ends.
     """
 
-    def __init__(self, *, spec: Polar, adapters: Sequence[str], blob: bytes | None = None) -> None:
+    def __init__(self, *, spec: Controller, adapters: Sequence[str], blob: bytes | None = None) -> None:
         saved = json.loads(blob or b"{}")
         self._spec = spec
         self._adapters = tuple(adapters)
@@ -153,7 +150,7 @@ class Controller:
         self.keep: list[str] | None = None if kept is None else [name for name in kept if name in self._adapters]
 
     def forced(self, resident: Collection[str]) -> str | None:
-        """The adapter that the next request has to try, those resident first; None: whichever is chosen."""
+        """Return the adapter that the next request has to try, resident ones first; None: the policy chooses."""
         if not self._trials:
             return None
         for name in self._trials:
@@ -162,7 +159,7 @@ class Controller:
         return next(iter(self._trials))
 
     def count(self, arm: str) -> bool:
-        """Count a request that ``arm`` serves; whether the epoch has ended, and a plan is due."""
+        """Count a request that ``arm`` serves; return whether the epoch has ended and a plan is due."""
         if arm in self._trials:
             self._trials[arm] -= 1
             if not self._trials[arm]:
@@ -183,19 +180,19 @@ class Controller:
         sizes: Vector | None = None,
         room: float | None = None,
     ) -> Plan:
-        """Decide which adapters are kept, and begin the next epoch.
+        """Choose the adapters to keep, and begin the next epoch.
 
         Parameters
         ----------
         means, stds
-            Expected utility of all K arms for the W latest requests, oldest first, and its standard deviation
-            ``(W, K)``.
+            Expected utility of all K arms for the W latest requests, oldest first, and its standard deviation:
+            ``(W, K)`` each.
         costs
-            What paging each arm in costs, in utility: ``(K,)`` or ``(W, K)``, 0 for one that is always there.
+            Cost of loading each arm's adapter, in utility: ``(K,)`` or ``(W, K)``, 0 for an arm without an adapter.
         arms
             Names of all K arms.
         resident, pinned
-            Adapters that are resident now, and those that stay whatever they are worth.
+            Adapters that are resident now, and adapters that stay whatever they are worth.
         slots, sizes, room
             As in :func:`banditroute.adapters.facility.best_cache`.
         """
@@ -204,7 +201,7 @@ class Controller:
         held = [position[name] for name in self._adapters if name in resident]
         forced = [position[name] for name in self._adapters if name in pinned]
         utilities = means + self._spec.optimism * stds
-        forget = self._gone(means - costs) if self._spec.adaptive else 0
+        forget = self._outdated(means - costs) if self._spec.adaptive else 0
         if forget:
             utilities = utilities[forget:]
             costs = costs[forget:] if costs.ndim == 2 else costs
@@ -233,26 +230,26 @@ class Controller:
         return Plan(keep=keep, forget=forget)
 
     def begin(self, *, fresh: bool = False) -> None:
-        """Begin the next epoch, a short one where the traffic is ``fresh``; ``plan`` does it."""
+        """Begin the next epoch, a short one if the traffic is ``fresh``; ``plan`` does this."""
         spec = self._spec
         self._epoch = spec.shortest_epoch if fresh else min(math.ceil(self._epoch * spec.growth), spec.longest_epoch)
         self._left = self._epoch
         self._trials = self._allot()
 
     def to_bytes(self) -> bytes:
-        """All that is to survive a restart, as JSON."""
+        """Return the state that survives a restart, as JSON."""
         state = {"epoch": self._epoch, "left": self._left, "trials": self._trials, "keep": self.keep}
         return json.dumps(state).encode()
 
     def _allot(self) -> dict[str, int]:
-        """How often each adapter is to be tried in the epoch that begins."""
+        """Return how often each adapter has to be tried in the epoch that begins."""
         trials = math.ceil(self._spec.forced * math.sqrt(self._epoch / max(len(self._adapters), 1)))
         return dict.fromkeys(self._adapters, trials) if trials else {}
 
-    def _gone(self, worth: Vector) -> int:
-        """How many requests to forget: the older half, where the newer one asks for other arms than it.
+    def _outdated(self, worth: Vector) -> int:
+        """Return how many requests to forget: the older half, if the newer half asks for other arms.
 
-        By the chi-squared test of homogeneity on the arm that is worth most to each request.
+        This is decided by the chi-squared test of homogeneity on the best arm of each request.
         """
         half = len(worth) // 2
         best = worth.argmax(axis=1)
@@ -263,4 +260,4 @@ class Controller:
         seen = total >= 10  # the usual condition for the approximation: five expected in each half
         statistic = float((np.square(older - newer)[seen] / total[seen]).sum())
         freedom = max(int(seen.sum()) - 1, 1)
-        return len(worth) - half if statistic > freedom + _CHANGED * math.sqrt(2.0 * freedom) else 0
+        return len(worth) - half if statistic > freedom + _MIN_CHANGE_STDS * math.sqrt(2.0 * freedom) else 0

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from banditroute.adapters.cache import AdapterCache
-from banditroute.adapters.controller import Controller, Polar
+from banditroute.adapters.controller import Controller, ControllerState
 from banditroute.adapters.lease import Paging
 from banditroute.core.arm import Arm
 from banditroute.core.arrays import Vector
@@ -70,12 +70,12 @@ class AdapterPenalties:
         self._losses = dict(switching)
         self._last: OrderedDict[str, str] = OrderedDict()
         self._put_state = put_state
-        self._controller: Controller | None = None
+        self._controller: ControllerState | None = None
         self._planning = threading.Lock()
         self._following = threading.Lock()  # held while residency is followed, by whichever thread has loaded
         self._due = False
         self._warned: set[str] = set()
-        window = cache.control.window if cache is not None and isinstance(cache.control, Polar) else 0
+        window = cache.control.window if cache is not None and isinstance(cache.control, Controller) else 0
         self._seen: deque[Seen] = deque(maxlen=window)
         self.set_arms(arms, states=states)
 
@@ -86,15 +86,16 @@ class AdapterPenalties:
             self._position = {name: k for k, name in enumerate(self._names)}
             self._adapters = {arm.name: arm.adapter for arm in arms if arm.adapter is not None}
             self._here: frozenset[str] = frozenset()  # arms whose adapter is resident
-            self._load = np.zeros(len(arms))  # seconds of a load of each arm's adapter
-            self._absent = self._load  # 0 where it is resident
+            self._load = np.zeros(len(arms))  # seconds at which a load of each arm's adapter is priced
+            self._absent = self._load  # the same, 0 where it is resident
+            self._expected: dict[str, float] = {}  # arm -> expected seconds of a load
         if self._cache is None:
             return
         blob = None if states is None else states.get("adapters")
         self._cache.start(
             list(self._adapters.values()), states=states, put_state=self._put_state, changed=self._changed
         )
-        if isinstance(self._cache.control, Polar):
+        if isinstance(self._cache.control, Controller):
             blob = blob if self._controller is None else self._controller.to_bytes()
             try:
                 self._controller = self._cache.control.start(adapters=list(self._adapters), blob=blob)
@@ -148,7 +149,7 @@ class AdapterPenalties:
         return Paging(
             adapter=adapter,
             resident=arm in self._here,
-            expected_seconds=float(self._absent[self._position[arm]]),
+            expected_seconds=0.0 if arm in self._here else self._expected[arm],
             cache=self._cache,
             instead=self._instead,
             note=self._note,
@@ -238,7 +239,10 @@ class AdapterPenalties:
             resident = self._cache.resident
             load = np.zeros(len(self._names))
             for arm, spec in self._adapters.items():
-                load[self._position[arm]] = self._cache.load_cost(spec).mean_seconds
+                estimate = self._cache.load_cost(spec)
+                # Doubt makes a load cheaper, so that a guess that is too high is tried and corrected.
+                load[self._position[arm]] = estimate.optimistic_seconds
+                self._expected[arm] = estimate.mean_seconds
             self._here = frozenset(arm for arm, spec in self._adapters.items() if spec.name in resident)
             absent = [arm not in self._here for arm in self._names]
             self._load, self._absent = load, load * absent

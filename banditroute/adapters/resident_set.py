@@ -1,7 +1,7 @@
-"""The resident set: which adapters sit in fast memory, who uses them, and which must leave for another.
+"""The resident set: which adapters are in fast memory, which are in use, and which must leave for another.
 
-It only plans; whoever is told to load does the loading, outside the lock, and says what became of it. Everybody else
-who wants the same adapter, or the room that is being made, waits for that one load.
+It only plans. The request that gets a ``Load`` does the loading, outside the lock, and reports the result. Other
+requests for the same adapter, or for the room that is being made, wait for that one load.
 """
 
 from __future__ import annotations
@@ -25,23 +25,26 @@ class Ready:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Load:
-    """Unload ``evict``, then load the adapter, then say ``loaded`` or ``failed``.
+    """Unload ``evict``, load the adapter, and then report ``loaded`` or ``failed``.
 
     Attributes
     ----------
     evict
         Names of the adapters that leave.
     staged
-        Whether it sits in a staging slot.
+        Whether the adapter has a staging slot.
+    doubted
+        Whether it was believed to be resident until a request through it failed. Ask the backend first.
     """
 
     evict: tuple[str, ...]
     staged: bool
+    doubted: bool = field(default=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wait:
-    """Ask again when ``until`` is done: the adapter is being loaded or evicted, or all room is in use."""
+    """Request again when ``until`` is done: the adapter is being loaded or evicted, or all room is in use."""
 
     until: Future[None]
 
@@ -50,18 +53,19 @@ Step: TypeAlias = Ready | Load | Wait
 
 
 @dataclass(slots=True, kw_only=True)
-class _Seat:
+class _Entry:
     use: Use
     pinned: bool
     staged: bool
     users: int = 0
+    doubted: bool = False
     loading: Future[None] | None = None
-    leaving: tuple[_Seat, ...] = ()  # those that it takes the room of, until it is loaded
+    leaving: tuple[_Entry, ...] = ()  # those whose room it takes, until it is loaded
 
 
 @dataclass(slots=True)
 class _Uses:
-    """The history of all adapters."""
+    """The history of use of all adapters."""
 
     of: dict[str, Use] = field(default_factory=dict)
     count: int = 0
@@ -79,12 +83,15 @@ class ResidentSet:
     capacity
         Slots, bytes and staging slots. Bytes are those of all adapters, staged or not.
     score
-        What keeping an adapter is worth: :mod:`banditroute.adapters.eviction`. May be exchanged at any time.
+        The value of keeping an adapter: :mod:`banditroute.adapters.eviction`. May be exchanged at any time.
 
     Attributes
     ----------
     awaited
         Adapters that waiting requests need: they leave after all others. May be exchanged at any time.
+    priorities
+        Adapter -> priority, 0 where it has none: of two adapters the one of lower priority leaves first. May be changed
+        at any time.
 
     Examples
     --------
@@ -100,8 +107,9 @@ class ResidentSet:
     def __init__(self, *, capacity: Capacity, score: Score = lru) -> None:
         self.score = score
         self.awaited: Collection[str] = ()
+        self.priorities: dict[str, float] = {}
         self._capacity = capacity
-        self._seats: dict[str, _Seat] = {}
+        self._entries: dict[str, _Entry] = {}
         self._leaving: dict[str, Future[None]] = {}
         self._uses = _Uses()
         self._lock = Lock()
@@ -111,50 +119,52 @@ class ResidentSet:
     def names(self) -> frozenset[str]:
         """The adapters that are resident: not those that are being loaded."""
         with self._lock:
-            return frozenset(name for name, seat in self._seats.items() if seat.loading is None)
+            return frozenset(name for name, entry in self._entries.items() if not (entry.loading or entry.doubted))
 
     @property
     def kept(self) -> frozenset[str]:
-        """Those of them that do not sit in a staging slot."""
+        """Those of them that have no staging slot."""
         with self._lock:
-            return frozenset(name for name, seat in self._seats.items() if seat.loading is None and not seat.staged)
+            return frozenset(
+                name for name, entry in self._entries.items() if not (entry.loading or entry.doubted or entry.staged)
+            )
 
     def left_beside(self, names: Collection[str], *, kept: bool) -> tuple[int | None, int | None]:
-        """Slots and bytes that can be had while all of ``names`` stay, and what cannot leave now; None: no limit.
+        """Return the slots and bytes that are left if ``names`` stay, besides what cannot leave now; None: no limit.
 
-        ``kept``: whether all stay that do not sit in a staging slot, and staging slots can be had, too.
+        ``kept``: whether adapters without a staging slot stay too, and staging slots can be taken.
         """
         with self._lock:
             held = [
-                seat
-                for name, seat in self._seats.items()
-                if name in names or seat.users or seat.pinned or seat.loading or (kept and not seat.staged)
+                entry
+                for name, entry in self._entries.items()
+                if name in names or entry.users or entry.pinned or entry.loading or (kept and not entry.staged)
             ]
             slots, size_bytes = self._capacity.slots, self._capacity.size_bytes
             staging = self._capacity.staging_slots if kept else 0
             return (
                 None if slots is None else slots + staging - len(held),
-                None if size_bytes is None else size_bytes - sum(seat.use.size_bytes for seat in held),
+                None if size_bytes is None else size_bytes - sum(entry.use.size_bytes for entry in held),
             )
 
     def users(self, name: str) -> int:
-        """How many requests are being served through an adapter."""
+        """Return the number of requests that are being served through an adapter."""
         with self._lock:
-            return self._seats[name].users if name in self._seats else 0
+            return self._entries[name].users if name in self._entries else 0
 
     def request(
         self, name: str, *, size_bytes: int = 1, load_seconds: float = 1.0, pinned: bool = False, keep: bool = True
     ) -> Step:
-        """Use an adapter: count the use where it is resident; otherwise say what to do first.
+        """Use an adapter: count the use where it is resident; otherwise return what has to be done first.
 
         Parameters
         ----------
         size_bytes, load_seconds
-            Of the adapter, as far as known.
+            Size and load time of the adapter, as far as known.
         pinned
             Whether it stays, once loaded.
         keep
-            Whether it may take the room of those that are kept; False: a staging slot, where there are any.
+            Whether it may take the room of adapters that are kept; False: it takes a staging slot, if there are any.
 
         Raises
         ------
@@ -163,15 +173,18 @@ class ResidentSet:
         """
         keep = keep or pinned  # a pinned adapter would block its staging slot for ever
         with self._lock:
-            seat = self._seats.get(name)
-            if seat is not None:
-                if seat.loading is not None:
-                    return Wait(until=seat.loading)
-                seat.users += 1
-                seat.pinned = seat.pinned or pinned
-                if keep and seat.staged:
-                    self._keep(seat)
-                self._count(seat.use)
+            entry = self._entries.get(name)
+            if entry is not None:
+                if entry.loading is not None:
+                    return Wait(until=entry.loading)
+                entry.pinned = entry.pinned or pinned
+                if entry.doubted:
+                    entry.loading = Future()
+                    return Load(evict=(), staged=entry.staged, doubted=True)
+                entry.users += 1
+                if keep and entry.staged:
+                    self._keep(entry)
+                self._count(entry.use)
                 return Ready()
             if name in self._leaving:
                 return Wait(until=self._leaving[name])
@@ -180,72 +193,93 @@ class ResidentSet:
             evict = self._victims(size_bytes, staged)
             if evict is None:
                 return Wait(until=self._released)
-            leaving = tuple(self._seats.pop(victim) for victim in evict)
+            leaving = tuple(self._entries.pop(victim) for victim in evict)
             use = self._uses.of.setdefault(name, Use(name=name))
             use.size_bytes, use.load_seconds = size_bytes, load_seconds
             loading: Future[None] = Future()
-            self._seats[name] = _Seat(use=use, pinned=pinned, staged=staged, loading=loading, leaving=leaving)
+            self._entries[name] = _Entry(use=use, pinned=pinned, staged=staged, loading=loading, leaving=leaving)
             for victim in evict:
                 self._leaving[victim] = loading
             return Load(evict=evict, staged=staged)
 
     def loaded(self, name: str, *, evicted: Sequence[str] = ()) -> None:
-        """The load that ``request`` asked for is done, and the adapter in use until ``release``.
+        """Report that the load that ``request`` asked for is done; the adapter is in use until ``release``.
 
-        ``evicted`` are adapters that the backend evicted of itself, as it believes; those in use cannot be.
+        ``evicted`` are adapters that the backend believes to have evicted by itself; those in use cannot be.
         """
         with self._lock:
-            seat = self._seats[name]
-            for left in seat.leaving:
+            entry = self._entries[name]
+            for left in entry.leaving:
                 self._uses.floor = max(self._uses.floor, self.score(left.use, self._uses.count))
-            seat.users = 1
-            seat.use.loaded_at = self._uses.count
-            self._count(seat.use)
+            entry.users += 1
+            entry.doubted = False
+            entry.use.loaded_at = self._uses.count
+            self._count(entry.use)
             for gone in evicted:
-                held = self._seats.get(gone)
+                held = self._entries.get(gone)
                 if held is not None and held.loading is None and not held.users:
-                    del self._seats[gone]
-            self._land(seat)
+                    del self._entries[gone]
+            self._land(entry)
 
     def failed(self, name: str, *, still: Sequence[str] = ()) -> None:
-        """The load that ``request`` asked for came to nothing; ``still`` are those to be evicted that never left."""
+        """Report that the load that ``request`` asked for failed; adapters ``still`` were to leave and did not."""
         with self._lock:
-            seat = self._seats.pop(name)
-            self._seats.update({left.use.name: left for left in seat.leaving if left.use.name in still})
-            self._land(seat)
+            entry = self._entries[name]
+            if entry.users:  # requests that began before it was doubted; they release it
+                entry.doubted = True
+            else:
+                del self._entries[name]
+            self._entries.update({left.use.name: left for left in entry.leaving if left.use.name in still})
+            self._land(entry)
 
     def release(self, name: str) -> None:
-        """A request that was served through the adapter is answered."""
+        """Report that a request through the adapter has been answered."""
         with self._lock:
-            self._seats[name].users -= 1
+            self._entries[name].users -= 1
             self._wake()
 
-    def evict(self, name: str) -> bool:
-        """Give up an adapter, if it is neither in use nor pinned: whether it is to be unloaded now."""
+    def doubt(self, name: str) -> bool:
+        """Have the next use of an adapter check that it is resident; return whether it was believed to be."""
         with self._lock:
-            seat = self._seats.get(name)
-            if seat is None or seat.users or seat.pinned or seat.loading is not None:
+            entry = self._entries.get(name)
+            if entry is None or entry.loading is not None or entry.doubted:
                 return False
-            del self._seats[name]
+            entry.doubted = True
+            return True
+
+    def unpin(self, name: str) -> None:
+        """Let an adapter be evicted again."""
+        with self._lock:
+            if name in self._entries:
+                self._entries[name].pinned = False
+                self._wake()
+
+    def evict(self, name: str) -> bool:
+        """Give up an adapter that is neither in use nor pinned; return whether it has to be unloaded now."""
+        with self._lock:
+            entry = self._entries.get(name)
+            if entry is None or entry.users or entry.pinned or entry.loading is not None:
+                return False
+            del self._entries[name]
             self._wake()
             return True
 
-    def _keep(self, seat: _Seat) -> None:
-        """Let a staged adapter be one of those that are kept; where these have no slot left, for one of them."""
+    def _keep(self, entry: _Entry) -> None:
+        """Move a staged adapter to the kept ones; if these have no slot left, in exchange for one of them."""
         if self._free_slots() < 1:
             now = self._uses.count
-            kept = [other for other in self._seats.values() if not (other.staged or other.pinned)]
+            kept = [other for other in self._entries.values() if not (other.staged or other.pinned)]
             least = min(kept, key=lambda other: (self.score(other.use, now), other.use.used_at), default=None)
-            if least is None or (self.score(least.use, now) > self.score(seat.use, now) and not seat.pinned):
+            if least is None or (self.score(least.use, now) > self.score(entry.use, now) and not entry.pinned):
                 return
             least.staged = True
-        seat.staged = False
+        entry.staged = False
 
-    def _land(self, seat: _Seat) -> None:
-        """Let those go on that wait for a load, or for the room that it took."""
-        for left in seat.leaving:
+    def _land(self, entry: _Entry) -> None:
+        """Wake the requests that wait for a load, or for the room that it took."""
+        for left in entry.leaving:
             self._leaving.pop(left.use.name, None)
-        loading, seat.loading, seat.leaving = seat.loading, None, ()
+        loading, entry.loading, entry.leaving = entry.loading, None, ()
         assert loading is not None
         loading.set_result(None)
         self._wake()
@@ -265,48 +299,49 @@ class ResidentSet:
         if slots is None:
             return math.inf
         left = slots
-        for seat in self._seats.values():  # those that leave are there until they have left
-            left -= max(seat.staged is staged, sum(other.staged is staged for other in seat.leaving))
+        for entry in self._entries.values():  # those that leave are there until they have left
+            left -= max(entry.staged is staged, sum(other.staged is staged for other in entry.leaving))
         return left
 
     def _free_bytes(self) -> float:
         if self._capacity.size_bytes is None:
             return math.inf
         left = self._capacity.size_bytes
-        for seat in self._seats.values():
-            left -= max(seat.use.size_bytes, sum(other.use.size_bytes for other in seat.leaving))
+        for entry in self._entries.values():
+            left -= max(entry.use.size_bytes, sum(other.use.size_bytes for other in entry.leaving))
         return left
 
     def _check_possible(self, name: str, size_bytes: int, staged: bool) -> None:
-        pinned = [seat for seat in self._seats.values() if seat.pinned]
+        pinned = [entry for entry in self._entries.values() if entry.pinned]
         slots, room = self._capacity.slots, self._capacity.size_bytes
-        if room is not None and size_bytes + sum(seat.use.size_bytes for seat in pinned) > room:
+        if room is not None and size_bytes + sum(entry.use.size_bytes for entry in pinned) > room:
             raise AdapterCapacityError(
                 f"adapter {name!r} has {size_bytes} bytes and {len(pinned)} adapters are pinned, of {room} bytes in "
                 "all; give more room, or pin fewer"
             )
-        if not staged and slots is not None and sum(not seat.staged for seat in pinned) >= slots:
+        if not staged and slots is not None and sum(not entry.staged for entry in pinned) >= slots:
             raise AdapterCapacityError(
                 f"all {slots} slots hold pinned adapters, none is left for {name!r}; give more slots, or pin fewer"
             )
 
     def _victims(self, size_bytes: int, staged: bool) -> tuple[str, ...] | None:
-        """Who must leave for an adapter of this size, least score first; None while too many are in use."""
+        """Return the adapters that must leave for one of this size, lowest score first; None: too many are in use."""
         now = self._uses.count
         movable = sorted(
-            (seat for seat in self._seats.values() if not (seat.users or seat.pinned or seat.loading)),
-            key=lambda seat: (
-                not seat.staged,
-                seat.use.name in self.awaited,
-                self.score(seat.use, now),
-                seat.use.used_at,
+            (entry for entry in self._entries.values() if not (entry.users or entry.pinned or entry.loading)),
+            key=lambda entry: (
+                not entry.staged,
+                entry.use.name in self.awaited,
+                self.priorities.get(entry.use.name, 0.0),
+                self.score(entry.use, now),
+                entry.use.used_at,
             ),
         )
         free, room = self._free_slots(staged=staged), self._free_bytes()
         chosen = []
-        for seat in movable:
-            if (free < 1 and seat.staged is staged) or room < size_bytes:
-                chosen.append(seat.use.name)
-                free += seat.staged is staged
-                room += seat.use.size_bytes
+        for entry in movable:
+            if (free < 1 and entry.staged is staged) or room < size_bytes:
+                chosen.append(entry.use.name)
+                free += entry.staged is staged
+                room += entry.use.size_bytes
         return tuple(chosen) if free >= 1 and room >= size_bytes else None

@@ -34,7 +34,7 @@ from typing import NamedTuple, TypeAlias
 from banditroute.beliefs.base import Belief, BeliefSpec, Observation
 from banditroute.beliefs.statistics import ArmStatistics
 from banditroute.core.arrays import Vector
-from banditroute.core.validation import number
+from banditroute.core.validation import number, plain_numbers
 from banditroute.errors import IncompatibleStoreError, InvalidConfigurationError
 
 _FARTHEST = 4.0  # noises that one outcome counts for at most
@@ -76,6 +76,7 @@ class PageHinkley:
     worth: float = 10.0
 
     def __post_init__(self) -> None:
+        plain_numbers(self)
         for field in fields(self):
             if number(getattr(self, field.name), name=field.name, low=0.0, error=InvalidConfigurationError) == 0.0:
                 raise InvalidConfigurationError(f"{field.name} is 0; give a number above 0")

@@ -35,7 +35,7 @@ from banditroute.beliefs.base import Belief, Observation, Prediction, Prior
 from banditroute.beliefs.statistics import ArmStatistics, load
 from banditroute.core.arm import Arm
 from banditroute.core.arrays import Vector
-from banditroute.core.validation import number
+from banditroute.core.validation import number, plain_numbers
 from banditroute.errors import InvalidConfigurationError
 
 _REFRESH = 256
@@ -87,6 +87,7 @@ class Linear:
     half_life_seconds: float | None = None
 
     def __post_init__(self) -> None:
+        plain_numbers(self)
         if self.half_life_requests is not None and self.half_life_seconds is not None:
             raise InvalidConfigurationError("half_life_requests and half_life_seconds are both given; give one of them")
         if self.noise is not None:

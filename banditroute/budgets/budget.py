@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from banditroute.core.validation import label, number
+from banditroute.core.validation import label, number, plain_numbers
 from banditroute.errors import InvalidConfigurationError
 
 _SECONDS = {"hour": 3600.0, "day": 86400.0}
@@ -50,6 +50,7 @@ class Budget:
     settle_seconds: float = 600.0
 
     def __post_init__(self) -> None:
+        plain_numbers(self)
         if (self.usd is None) == (self.joules is None):
             raise InvalidConfigurationError(
                 f"a budget is in money or in energy, got usd={self.usd!r} and joules={self.joules!r}; give one of them"

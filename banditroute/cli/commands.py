@@ -77,7 +77,7 @@ def _tell(skipped: Mapping[str, int]) -> None:
 @_reading
 def demo(log: str | None, out: Path, seeds: int, **reading: Any) -> None:
     """Learn on real LLM outcomes, beside what needs no learning, and keep what was learned."""
-    from banditroute.logs.outcome_table import SHIPPED, read_outcomes
+    from banditroute.logs import SHIPPED, read_outcomes
     from banditroute.simulate.demo import run
 
     table = read_outcomes(log or SHIPPED, **reading)
@@ -135,7 +135,7 @@ def report(
     Of a table of outcomes (without LOG, the one that is shipped): what the default policies do with it. Of decisions:
     what was done, what came of it, and whether that was to be expected.
     """
-    from banditroute.logs.outcome_table import SHIPPED, read_any
+    from banditroute.logs import SHIPPED, read_any
     from banditroute.report import report as write
     from banditroute.simulate.adapter_slots import AdapterSlots
 
@@ -287,7 +287,7 @@ def evaluate(
 ) -> None:
     """Compare a policy with what is logged in LOG (file, folder or URL); exit status 1 if the log cannot answer."""
     from banditroute.evaluate import evaluate
-    from banditroute.logs.readers import read_log
+    from banditroute.logs import read_log
 
     read = read_log(log, **reading)
     _tell(read.skipped)
@@ -320,7 +320,7 @@ def diagnose(
 ) -> None:
     """Show how many adapters to keep resident, and for how long, by the requests of LOG (file, folder or URL)."""
     from banditroute.evaluate import residency
-    from banditroute.logs.outcome_table import OutcomeTable, read_any
+    from banditroute.logs import OutcomeTable, read_any
 
     read = read_any(log, **reading)
     _tell(read.skipped)

@@ -5,6 +5,7 @@ from banditroute.core.arm import Arm
 from banditroute.core.arrays import Vector
 from banditroute.core.decision import Decision
 from banditroute.core.explanation import Explanation
+from banditroute.core.failure import Failure
 from banditroute.core.feedback import Feedback
 from banditroute.core.preference import Preference
 from banditroute.core.request import Request
@@ -15,6 +16,7 @@ __all__ = [
     "Arm",
     "Decision",
     "Explanation",
+    "Failure",
     "Feedback",
     "Preference",
     "Request",

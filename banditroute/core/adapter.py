@@ -1,9 +1,11 @@
-"""What is known of a LoRA adapter before it is loaded: its size, rank and modules, from the header of its file."""
+"""A LoRA adapter before it is loaded: name, path, and the size, rank and modules that its files say."""
 
 from __future__ import annotations
 
 import json
+import os
 import re
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,25 +20,30 @@ from banditroute.errors import AdapterIncompatibleError, AdapterNotFoundError, I
 WEIGHTS = "adapter_model.safetensors"
 CONFIG = "adapter_config.json"
 
+_MAX_CONFIG_BYTES = 8 * 2**20
+# Values of ``init_lora_weights`` that leave the base model as it is. The others (PiSSA, OLoRA, CorDA, LoftQ, LoRA-GA)
+# change the base weights, which the adapter's own files do not hold. So an unknown one is refused.
+_BASE_KEEPING_INITIALISATIONS = (None, True, False, "gaussian", "orthogonal", "eva", "mica")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AdapterSpec:
-    """A LoRA adapter: its name, where its files are, and what they say of it.
+    """A LoRA adapter: its name, the path of its files, and what they say.
 
     Parameters
     ----------
     name
-        What requests call it, 1 to 255 characters. New weights need a new name: servers may keep what they computed
+        Its name in requests, 1 to 255 characters. New weights need a new name: servers may keep what they computed
         under the old one.
     path
         The folder of ``adapter_config.json`` and ``adapter_model.safetensors``, as the backend sees it: for a server,
         a path (or the name on a hub) over there.
     size_bytes
-        Of all its weights, at least 1; None: not known.
+        Bytes of all its weights, at least 1; None: not known.
     rank
-        The largest of its modules, at least 1; None: not known.
+        Largest rank of its modules, at least 1; None: not known.
     modules
-        How many modules of the base model it changes, at least 1; None: not known.
+        Number of modules of the base model that it changes, at least 1; None: not known.
     base_model
         Name of the model that it was trained on; None: not known.
     pinned
@@ -45,7 +52,7 @@ class AdapterSpec:
     Raises
     ------
     InvalidConfigurationError
-        For an unusable name, path or number.
+        If the name, the path or a number is unusable.
 
     Examples
     --------
@@ -76,14 +83,15 @@ class AdapterSpec:
 
     @classmethod
     def read(cls, path: str | Path, *, name: str, pinned: bool = False) -> AdapterSpec:
-        """The adapter in the folder ``path``, by its configuration and the header of its weights; none are loaded.
+        """Read the adapter in the folder ``path``: its configuration and the header of its weights. None are loaded.
 
         Raises
         ------
         AdapterNotFoundError
             If one of the two files is not there.
         AdapterIncompatibleError
-            If one of them is damaged or cut short, or holds no LoRA weights.
+            If one of them is damaged, cut short, too large or not a regular file; if it holds no LoRA weights; or if
+            the adapter was trained on changed base weights.
 
         Examples
         --------
@@ -99,7 +107,10 @@ class AdapterSpec:
         """
         config = read_config(path, name=name)
         safe_open = optional("safetensors", extra="adapters").safe_open
-        with reading(WEIGHTS, name=name, path=path), safe_open(Path(path) / WEIGHTS, framework="numpy") as header:
+        with (
+            reading(WEIGHTS, name=name, path=path),
+            safe_open(regular_file(Path(path) / WEIGHTS), framework="numpy") as header,
+        ):
             slices = {key: header.get_slice(key) for key in header.keys()}  # noqa: SIM118, it is not a mapping
             shapes = {key: piece.get_shape() for key, piece in slices.items()}
             size_bytes = sum(prod(shapes[key]) * _BYTES[piece.get_dtype()] for key, piece in slices.items())
@@ -127,9 +138,9 @@ def reading(file: str, *, name: str, path: str | Path) -> Iterator[None]:
     Raises
     ------
     AdapterNotFoundError
-        If there is none.
+        If the file is missing.
     AdapterIncompatibleError
-        If it cannot be read or is not what it should be.
+        If it cannot be read, or is damaged.
     """
     damaged = optional("safetensors", extra="adapters").SafetensorError
     try:
@@ -138,16 +149,65 @@ def reading(file: str, *, name: str, path: str | Path) -> Iterator[None]:
         raise AdapterNotFoundError(
             f"adapter {name!r} has no {file} in {str(path)!r}; give the folder that save_pretrained() wrote"
         ) from error
-    except (OSError, ValueError, LookupError, TypeError, AttributeError, re.error, damaged) as error:
+    except (
+        OSError,
+        ValueError,
+        LookupError,
+        TypeError,
+        AttributeError,
+        ArithmeticError,
+        RecursionError,
+        MemoryError,
+        re.error,
+        damaged,
+    ) as error:
         raise AdapterIncompatibleError(
-            f"{file} of adapter {name!r} cannot be read ({error!r}); copy or save it again"
+            f"{file} of adapter {name!r} cannot be read ({repr(error)[:300]}); copy or save it again"
         ) from error
 
 
+def regular_file(path: Path) -> Path:
+    """Return ``path`` if it is a regular file, or a link to one: a pipe or a device may never end.
+
+    Raises
+    ------
+    OSError
+        If it is missing or something else.
+    """
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise OSError("it is not a regular file")
+    return path
+
+
 def read_config(path: str | Path, *, name: str) -> dict[str, Any]:
-    """The configuration of adapter ``name`` in the folder ``path``, a LoRA adapter's."""
+    """Read the configuration of LoRA adapter ``name`` in the folder ``path``.
+
+    Raises
+    ------
+    AdapterNotFoundError
+        If the file is missing.
+    AdapterIncompatibleError
+        If it cannot be read, is not a LoRA adapter's, or the adapter was trained on changed base weights.
+    """
     with reading(CONFIG, name=name, path=path):
-        config = dict(json.loads((Path(path) / CONFIG).read_text(encoding="utf-8")))
+        config = dict(json.loads(_read_bounded(Path(path) / CONFIG)))
     if config.get("peft_type") != "LORA":
-        raise AdapterIncompatibleError(f"adapter {name!r} is of type {config.get('peft_type')!r}; give a LoRA adapter")
+        raise AdapterIncompatibleError(
+            f"adapter {name!r} is of type {str(config.get('peft_type'))[:80]!r}; give a LoRA adapter"
+        )
+    initialisation = config.get("init_lora_weights")
+    if initialisation not in _BASE_KEEPING_INITIALISATIONS:
+        raise AdapterIncompatibleError(
+            f"adapter {name!r} has init_lora_weights={str(initialisation)[:40]!r}, which changes the base model; save "
+            "it as plain LoRA: save_pretrained(..., path_initial_model_for_weight_conversion=...)"
+        )
     return config
+
+
+def _read_bounded(path: Path) -> str:
+    """Return the text of a regular file of bounded size; a file that is exchanged meanwhile does no harm."""
+    with os.fdopen(os.open(regular_file(path), os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)), "rb") as file:
+        content = file.read(_MAX_CONFIG_BYTES + 1)
+    if len(content) > _MAX_CONFIG_BYTES:
+        raise ValueError(f"it has more than {_MAX_CONFIG_BYTES} bytes")
+    return content.decode("utf-8")

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from banditroute.core.adapter import AdapterSpec
-from banditroute.core.validation import label, number
+from banditroute.core.validation import label, number, plain_numbers
 from banditroute.errors import InvalidConfigurationError
 
 
@@ -60,6 +60,7 @@ class Arm:
     adapter: AdapterSpec | None = None
 
     def __post_init__(self) -> None:
+        plain_numbers(self)
         label(self.name, name="Arm(name=...)", error=InvalidConfigurationError)
         if isinstance(self.tags, str):
             raise InvalidConfigurationError(

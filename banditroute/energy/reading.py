@@ -6,7 +6,7 @@ from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
-from banditroute.core.validation import label, number
+from banditroute.core.validation import label, number, plain_numbers
 from banditroute.errors import InvalidInputError
 
 _JOULES_PER_KWH = 3.6e6
@@ -47,6 +47,7 @@ class EnergyReading:
     shared: bool
 
     def __post_init__(self) -> None:
+        plain_numbers(self)
         for name in ("joules", "seconds"):
             object.__setattr__(self, name, number(getattr(self, name), name=name, low=0.0))
         label(self.source, name="source")

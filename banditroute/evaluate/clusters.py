@@ -16,7 +16,7 @@ from banditroute.errors import InvalidInputError
 from banditroute.features.template import signature
 
 if TYPE_CHECKING:
-    from banditroute.logs.decision_log import DecisionLog
+    from banditroute.logs import DecisionLog
 
 Clusters: TypeAlias = Literal["session", "template", "task"] | NDArray[np.intp] | NDArray[np.str_] | None
 """What clusters rows, or the number or name of each row's cluster ``(n,)``; None: sessions, where the log has them."""
@@ -34,7 +34,7 @@ def clusters_of(log: DecisionLog, by: Clusters) -> NDArray[np.intp] | None:
 
     Examples
     --------
-    >>> from banditroute.logs.decision_log import DecisionLog
+    >>> from banditroute.logs import DecisionLog
     >>> log = DecisionLog(
     ...     arms=("a",),
     ...     chosen=np.zeros(4, dtype=int),

@@ -12,7 +12,7 @@ from banditroute.errors import InvalidInputError
 from banditroute.features import Featurizer, TextFeatures
 
 if TYPE_CHECKING:
-    from banditroute.logs.decision_log import DecisionLog
+    from banditroute.logs import DecisionLog
 
 Features: TypeAlias = "Literal['auto', 'none'] | Featurizer"
 """``"auto"``: contexts that the log holds, else text features of its prompts; ``"none"``: no contexts at all."""
@@ -28,7 +28,7 @@ def with_contexts(log: DecisionLog, features: Features = "auto") -> tuple[Decisi
 
     Examples
     --------
-    >>> from banditroute.logs.decision_log import DecisionLog
+    >>> from banditroute.logs import DecisionLog
     >>> log = DecisionLog(
     ...     arms=("a",),
     ...     chosen=np.zeros(2, dtype=int),

@@ -21,8 +21,7 @@ from banditroute.evaluate.reward_model import cross_fitted, progressive
 from banditroute.evaluate.target_policy import Policy, TargetPolicy, checked, described, target_policy
 from banditroute.evaluate.uncertainty import OutcomeRange, Terms, interval
 from banditroute.learners import Learner
-from banditroute.logs.decision_log import DecisionLog
-from banditroute.logs.readers import read_log
+from banditroute.logs import DecisionLog, read_log
 from banditroute.objectives.objective import Objective
 from banditroute.objectives.utility import table
 from banditroute.statistics.asymptotic import asymptotic_sequence
@@ -89,7 +88,7 @@ def evaluate(
 
     Examples
     --------
-    >>> from banditroute.logs.decision_log import DecisionLog
+    >>> from banditroute.logs import DecisionLog
     >>> rng = np.random.default_rng(0)
     >>> chosen = rng.integers(2, size=1000)
     >>> log = DecisionLog(

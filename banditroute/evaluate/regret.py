@@ -6,7 +6,7 @@ import numpy as np
 
 from banditroute.core.arrays import Vector
 from banditroute.core.preference import Preference
-from banditroute.logs.outcome_table import OutcomeTable
+from banditroute.logs import OutcomeTable
 from banditroute.simulate.metrics import utilities
 from banditroute.simulate.replay import Trace
 

@@ -18,7 +18,7 @@ from banditroute.simulate.replay import chosen_by_policy
 from banditroute.store.memory import MemoryStore
 
 if TYPE_CHECKING:
-    from banditroute.logs.decision_log import DecisionLog
+    from banditroute.logs import DecisionLog
 
 
 def replay_by_rejection(

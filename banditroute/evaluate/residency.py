@@ -24,8 +24,7 @@ from banditroute.objectives.utility import table as objective_table
 from banditroute.simulate.metrics import utilities
 
 if TYPE_CHECKING:
-    from banditroute.logs.decision_log import DecisionLog
-    from banditroute.logs.outcome_table import OutcomeTable
+    from banditroute.logs import DecisionLog, OutcomeTable
 
 _SLOTS = (1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 16, 24, 32, 48, 64, 96, 128)
 _LENGTHS = (10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000)

@@ -23,7 +23,7 @@ from banditroute.objectives.objective import Objective
 from banditroute.statistics.confidence_sequences import pseudo_outcomes
 
 if TYPE_CHECKING:
-    from banditroute.logs.decision_log import DecisionLog
+    from banditroute.logs import DecisionLog
 
 Policy: TypeAlias = "str | Learner | Vector"
 """``"logged"``, ``"uniform"``, an arm's name, a learner or its spec, or the probability of every arm for every row."""

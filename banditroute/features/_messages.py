@@ -1,23 +1,25 @@
-"""A conversation as chat interfaces give it: its messages, and what of them is read as the request's text."""
+"""The text of a conversation: its messages, and the part that is read as the request."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from banditroute.core.conversation import plain_messages
 from banditroute.core.validation import label
 from banditroute.errors import InvalidRequestError
 
 
 def messages_of(given: Sequence[object]) -> tuple[tuple[str, str], ...]:
-    """Role and text of each message of a list such as ``[{"role": "user", "content": "Why?"}]``.
+    """Return role and text of each message of a conversation.
 
-    A content may be a text, None (as of an answer that only calls tools), or a list of parts; of these the texts count,
-    joined by line breaks, and images or sounds do not.
+    A message may have any of the forms that :func:`banditroute.core.conversation.plain_messages` reads. Its content may
+    be a text, None (as in an answer that only calls tools), or a list of parts. The texts of parts are joined by line
+    breaks; images and sounds are passed over.
 
     Raises
     ------
     InvalidRequestError
-        For no message, and for what is none; the message is named by its position.
+        If something is not a message; its position is named.
 
     Examples
     --------
@@ -25,21 +27,17 @@ def messages_of(given: Sequence[object]) -> tuple[tuple[str, str], ...]:
     (('user', 'What is this?'),)
     """
     messages = []
-    for position, message in enumerate(given):
-        if not isinstance(message, Mapping) or "role" not in message:
-            raise InvalidRequestError(
-                f"message {position} is {message!r}; give a mapping such as {{'role': 'user', 'content': 'Why?'}}"
-            )
+    for position, message in enumerate(plain_messages(given)):
         role = label(message["role"], name=f"role of message {position}", error=InvalidRequestError)
         messages.append((role, _text(message.get("content"), position)))
     return tuple(messages)
 
 
 def asked(messages: Sequence[tuple[str, str]]) -> str:
-    """What is read of a conversation: its last user message and what came after it, such as the results of tools.
+    """Return the part of a conversation that is read: its last user message and what came after, as results of tools.
 
     What came before is the same for all requests (a system prompt), or was answered already. Features of it would hide
-    what this request asks for, as those of any preamble do.
+    what this request asks for.
 
     Examples
     --------
@@ -51,15 +49,28 @@ def asked(messages: Sequence[tuple[str, str]]) -> str:
 
 
 def _text(content: object, position: int) -> str:
-    """The text of a message's content."""
+    """Return the text of a message's content."""
     if content is None:
         return ""
     if isinstance(content, str):
         return content
-    if isinstance(content, Sequence) and all(isinstance(part, Mapping) for part in content):
-        texts = [part["text"] for part in content if isinstance(part.get("text"), str)]
-        return "\n".join(texts)
+    if isinstance(content, Sequence) and all(isinstance(part, str | Mapping) for part in content):
+        texts = [part if isinstance(part, str) else _text_of_part(part) for part in content]
+        return "\n".join(text for text in texts if text)
     raise InvalidRequestError(
         f"content of message {position} is {type(content).__name__}; give a text, None, or a list of parts "
         "such as {'type': 'text', 'text': 'Why?'}"
     )
+
+
+def _text_of_part(part: Mapping[str, object]) -> str:
+    """Return the text of a part; a tool's result may hold parts of its own."""
+    if isinstance(text := part.get("text"), str):
+        return text
+    if part.get("type") == "tool_result":
+        content = part.get("content")
+        if isinstance(content, str):
+            return content
+        if isinstance(content, Sequence):
+            return "\n".join(_text_of_part(each) for each in content if isinstance(each, Mapping))
+    return ""

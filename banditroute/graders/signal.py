@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from banditroute.core.validation import number
+from banditroute.core.validation import number, plain_numbers
 from banditroute.errors import InvalidInputError
 
 
@@ -37,6 +37,7 @@ class Signal:
     reason: str = ""
 
     def __post_init__(self) -> None:
+        plain_numbers(self)
         if self.quality is not None:
             number(self.quality, name="quality", low=0.0, high=1.0)
         elif not self.reason:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, get_args
 
-from banditroute.core.validation import LARGEST, label, number
+from banditroute.core.validation import LARGEST, label, number, plain_numbers
 from banditroute.errors import InvalidConfigurationError
 
 Mode: TypeAlias = Literal["apply", "observe", "bypass"]
@@ -63,6 +63,7 @@ class Guard:
     mode: Mode = "apply"
 
     def __post_init__(self) -> None:
+        plain_numbers(self)
         error = InvalidConfigurationError
         if isinstance(self.baseline, Mapping):
             object.__setattr__(self, "baseline", dict(self.baseline))  # the caller may go on to change its own

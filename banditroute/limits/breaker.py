@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import json
+from collections import defaultdict, deque
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
 
 from banditroute.core.arrays import Vector
-from banditroute.core.validation import number
+from banditroute.core.failure import Failure
+from banditroute.core.validation import number, plain_numbers
 from banditroute.errors import InvalidConfigurationError
 
 _PRIOR_ANSWERS = 5.0  # that a new arm is taken to have given: its first failure is no verdict
+_LATENCIES_KEPT = 100  # of each arm, for its usual time
+_MIN_LATENCIES = 20
+_USUAL_SECONDS = 5.0  # of an arm with fewer latencies than that
+_MAX_REST_SECONDS = 86_400.0  # a Retry-After beyond a day is taken for a mistake
 _MEMORY = 500.0  # outcomes of an arm over which its availability is counted: providers recover
 
 
@@ -47,6 +53,7 @@ class CircuitBreaker:
     reset_seconds: float = 30.0
 
     def __post_init__(self) -> None:
+        plain_numbers(self)
         if not isinstance(self.failures, int) or isinstance(self.failures, bool) or self.failures < 1:
             raise InvalidConfigurationError(f"failures is {self.failures!r}; give a whole number of at least 1")
         if number(self.reset_seconds, name="reset_seconds", error=InvalidConfigurationError) <= 0.0:
@@ -63,6 +70,7 @@ class _Circuit:
     last_failed: float = 0.0  # when the latest failing request was decided
     opened: float | None = None
     probed: float | None = None
+    rests_until: float = 0.0  # as the arm asked for
 
 
 class Circuits:
@@ -79,7 +87,8 @@ class Circuits:
     def __init__(self, *, breaker: CircuitBreaker | None, blob: bytes | None = None) -> None:
         self._breaker = breaker
         self._circuits = {arm: _Circuit(**saved) for arm, saved in json.loads(blob or b"{}").items()}
-        self._open = {arm for arm, circuit in self._circuits.items() if circuit.opened is not None}
+        self._latencies: defaultdict[str, deque[float]] = defaultdict(lambda: deque(maxlen=_LATENCIES_KEPT))
+        self._open = {arm for arm, each in self._circuits.items() if each.opened is not None or each.rests_until}
 
     @property
     def tripped(self) -> bool:
@@ -91,8 +100,8 @@ class Circuits:
         return [arm for arm in arms if not self._bars(arm, now)]
 
     def opened_first(self, arms: Sequence[str]) -> str:
-        """Of ``arms`` with open circuits, the one whose circuit was opened first."""
-        return min(arms, key=lambda arm: self._circuits[arm].opened or 0.0)
+        """Of ``arms`` with open circuits, the one whose circuit was opened first, or that rests the shortest."""
+        return min(arms, key=lambda arm: max(self._circuits[arm].opened or 0.0, self._circuits[arm].rests_until))
 
     def choose(self, arm: str, now: float) -> None:
         """Say that ``arm`` was chosen: through a half-open circuit no other request goes until there is news."""
@@ -113,7 +122,41 @@ class Circuits:
                 circuit.opened, circuit.probed = now, None
                 self._open.add(arm)
         elif decided_at >= circuit.last_failed:  # an answer from before the trouble is no news
-            self._close(arm)
+            self._close(arm, now)
+
+    def report_failure(
+        self, arm: str, failure: Failure, *, retry_after_seconds: float, decided_at: float, now: float
+    ) -> None:
+        """Take a ``failure`` of a call; :class:`~banditroute.core.Failure` says what each kind does.
+
+        Examples
+        --------
+        >>> circuits = Circuits(breaker=CircuitBreaker())
+        >>> circuits.report_failure("a", Failure.RATE_LIMIT, retry_after_seconds=60.0, decided_at=0.0, now=1.0)
+        >>> circuits.closed(["a", "b"], now=60.0), circuits.closed(["a", "b"], now=61.0)
+        (['b'], ['a', 'b'])
+        """
+        if failure is Failure.CANCELLED:
+            if now - decided_at >= self._usual_seconds(arm):
+                self.report(arm, failed=True, decided_at=decided_at, now=now)
+        elif failure is Failure.RATE_LIMIT and retry_after_seconds > 0.0 and self._breaker is not None:
+            circuit = self._circuits.setdefault(arm, _Circuit())
+            until = now + min(retry_after_seconds, _MAX_REST_SECONDS)
+            circuit.rests_until = max(circuit.rests_until, until)
+            circuit.failed += 1.0
+            self._open.add(arm)
+        elif failure.blames_arm:
+            self.report(arm, failed=True, decided_at=decided_at, now=now)
+
+    def note_latency(self, arm: str, latency_seconds: float | None) -> None:
+        """Count the latency of an answer towards the arm's usual time."""
+        if latency_seconds is not None:
+            self._latencies[arm].append(latency_seconds)
+
+    def _usual_seconds(self, arm: str) -> float:
+        """Return the 95th percentile of the arm's latest latencies; 5 seconds while there are too few."""
+        latencies = self._latencies[arm]
+        return _USUAL_SECONDS if len(latencies) < _MIN_LATENCIES else float(np.quantile(latencies, 0.95))
 
     def availability(self, arms: Sequence[str]) -> tuple[Vector, Vector]:
         """Expected share of the calls of each arm that are answered, and its standard deviation, each ``(K,)``.
@@ -141,20 +184,28 @@ class Circuits:
     def _bars(self, arm: str, now: float) -> bool:
         """Whether the circuit of ``arm`` keeps it from being chosen; one with no bad news of its probe is closed."""
         circuit = self._circuits.get(arm)
-        if self._breaker is None or circuit is None or circuit.opened is None:
+        if self._breaker is None or circuit is None:
+            return False
+        if now < circuit.rests_until:
+            return True
+        if circuit.opened is None:
+            if circuit.rests_until:  # it has rested
+                self._close(arm, now)
             return False
         wait = self._breaker.reset_seconds
         if circuit.probed is None:
             return now < circuit.opened + wait
         if now < circuit.probed + wait:
             return True
-        self._close(arm)
+        self._close(arm, now)
         return False
 
-    def _close(self, arm: str) -> None:
+    def _close(self, arm: str, now: float) -> None:
         circuit = self._circuits[arm]
         circuit.in_a_row, circuit.opened, circuit.probed = 0, None, None
-        self._open.discard(arm)
+        if now >= circuit.rests_until:
+            circuit.rests_until = 0.0
+            self._open.discard(arm)
 
 
 _UNSEEN = _Circuit()

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from banditroute.core.arrays import Vector
-from banditroute.core.validation import label, number
+from banditroute.core.validation import label, number, plain_numbers
 from banditroute.errors import InvalidConfigurationError
 
 _CONFIDENCE = 1.645  # standard deviations below the expectation: the 95% lower bound
@@ -53,6 +53,7 @@ class Limits:
     require: Sequence[str] = ()
 
     def __post_init__(self) -> None:
+        plain_numbers(self)
         for name in _OBJECTIVES:
             value = getattr(self, name)
             high = 1.0 if name == "min_quality" else np.inf

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from banditroute.core.arrays import Vector
-from banditroute.core.validation import number
+from banditroute.core.validation import number, plain_numbers
 from banditroute.errors import InvalidConfigurationError
 
 Redraw = Callable[[Sequence[int]], Vector]
@@ -40,6 +40,7 @@ class Share:
     at_most: float = 1.0
 
     def __post_init__(self) -> None:
+        plain_numbers(self)
         for name in ("at_least", "at_most"):
             number(getattr(self, name), name=name, low=0.0, high=1.0, error=InvalidConfigurationError)
         if self.at_least > self.at_most:

@@ -1,4 +1,4 @@
-"""Writing a log in our own form."""
+"""Write a log in our own form."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from banditroute.core.files import written_whole
 from banditroute.errors import InvalidConfigurationError, InvalidInputError
 from banditroute.logs.readers.outcomes import LONG_FIELDS
 from banditroute.logs.readers.read import LogFile
@@ -19,28 +20,27 @@ _COMPRESSIONS = {".gz": "gzip", ".bz2": "bz2", ".lz4": "lz4", ".zst": "zstd"}
 
 
 def convert(log: LogFile, out: str | Path) -> int:
-    """Write a log in our own form, whatever its size, and return how many rows that are.
+    """Write a log of any size in our own form, and return the number of its rows.
 
     Parameters
     ----------
     log
-        As :func:`open_log` gives it.
+        As :func:`~banditroute.logs.open_log` returns it.
     out
         A name that ends in ``.parquet`` or ``.jsonl``, the latter also followed by ``.gz``, ``.bz2``, ``.lz4`` or
-        ``.zst``. It is there whole, or not at all.
+        ``.zst``. The file is written whole or not at all; a link of that name is replaced, not followed.
 
     Raises
     ------
     InvalidConfigurationError
-        For a name with another ending, and for that of the log itself.
+        If the name has another ending, or is that of the log itself or of a file in its folder.
     InvalidInputError
-        As :meth:`LogFile.tables` raises it, for a log without any row that can be used, and if ``out`` cannot be
-        written.
+        If the log cannot be read (see :meth:`LogFile.tables`), no row of it can be used, or ``out`` cannot be written.
 
     Examples
     --------
     >>> import pathlib, tempfile
-    >>> from banditroute.logs.readers import open_log, read_log
+    >>> from banditroute.logs import open_log, read_log
     >>> directory = tempfile.TemporaryDirectory()
     >>> path = pathlib.Path(directory.name)
     >>> _ = (path / "calls.jsonl").write_text('{"request_id": "1", "model": "small", "spend": 0.01, "startTime": 0}')
@@ -51,53 +51,68 @@ def convert(log: LogFile, out: str | Path) -> int:
     >>> directory.cleanup()
     """
     path = Path(out)
-    given = Path(log.address)
-    if any(each.exists() and given.exists() and each.samefile(given) for each in (path, path.parent)):
-        raise InvalidConfigurationError(f"{path} is, or is in, the log that is read; give another name")
-    part = path.with_name(f"{path.name}.part")
-    written = 0
+    writer = _writer_for(path)
     try:
-        with _writer(path, part) as write:
-            for table in log.tables():
-                if log.format.of_outcomes:
-                    table = table.rename_columns([LONG_FIELDS.get(name, name) for name in table.column_names])
-                write(table)
-                written += len(table)
-        if not written:
-            raise InvalidInputError(f"{log.address} has no rows that can be used")
-        part.replace(path)
-    except OSError as error:  # of reading, it would be another
-        raise InvalidInputError(f"{path} cannot be written: {error}") from error
-    finally:
-        part.unlink(missing_ok=True)
+        _refuse_source(log, path)
+        with written_whole(path) as part:
+            written = 0
+            with writer(part) as write:
+                for table in log.tables():
+                    if log.format.of_outcomes:
+                        table = table.rename_columns([LONG_FIELDS.get(name, name) for name in table.column_names])
+                    write(table)
+                    written += len(table)
+            if not written:
+                raise InvalidInputError(f"{log.address} has no rows that can be used")
+    except OSError as error:  # errors of reading are InvalidInputError
+        raise InvalidInputError(f"{path} cannot be written: {error.strerror or error}") from error
     return written
 
 
+def _refuse_source(log: LogFile, path: Path) -> None:
+    """Raise if the output is the log, or a file in its folder."""
+    for reading in log.readings:
+        if reading.source.frame is not None or "://" in reading.source.address:
+            continue
+        given = Path(reading.source.address)
+        in_folder = Path(log.address).is_dir() and path.parent.exists() and path.parent.samefile(log.address)
+        if in_folder or (path.exists() and path.samefile(given)):
+            raise InvalidConfigurationError(f"{path} is, or is in, the log that is read; give another name")
+
+
+def _writer_for(path: Path) -> Callable[[Path], Any]:
+    """Return the writer of the form that a name asks for."""
+    compression = _COMPRESSIONS.get(path.suffix)
+    if (path.with_suffix("").suffix if compression else path.suffix) == ".jsonl":
+        return lambda part: _json_lines(part, compression)
+    if path.suffix == ".parquet":
+        return _parquet
+    raise InvalidConfigurationError(f"{path} ends in {path.suffix!r}; name it .parquet, .jsonl or .jsonl.gz")
+
+
 @contextmanager
-def _writer(path: Path, part: Path) -> Iterator[Callable[[pyarrow.Table], None]]:
-    """Writes tables of one schema to ``part``, in the form that the ending of ``path`` says."""
+def _json_lines(part: Path, compression: str | None) -> Iterator[Callable[[pyarrow.Table], Any]]:
     import pyarrow
+
+    with pyarrow.output_stream(str(part), compression=compression) as stream:
+        yield lambda table: stream.write("".join(map(_line, table.to_pylist(maps_as_pydicts="strict"))).encode())
+
+
+@contextmanager
+def _parquet(part: Path) -> Iterator[Callable[[pyarrow.Table], Any]]:
     import pyarrow.parquet
 
-    compression = _COMPRESSIONS.get(path.suffix)
-    form = path.with_suffix("").suffix if compression else path.suffix
-    if form == ".jsonl":
-        with pyarrow.output_stream(str(part), compression=compression) as stream:
-            yield lambda table: stream.write("".join(map(_line, table.to_pylist(maps_as_pydicts="strict"))).encode())
-    elif path.suffix == ".parquet":
-        with ExitStack() as stack:
-            files: list[pyarrow.parquet.ParquetWriter] = []
+    with ExitStack() as stack:
+        files: list[pyarrow.parquet.ParquetWriter] = []
 
-            def write(table: pyarrow.Table) -> None:
-                if not files:
-                    files.append(stack.enter_context(pyarrow.parquet.ParquetWriter(str(part), table.schema)))
-                files[0].write_table(table)
+        def write(table: pyarrow.Table) -> None:
+            if not files:  # the first table says which columns there are
+                files.append(stack.enter_context(pyarrow.parquet.ParquetWriter(str(part), table.schema)))
+            files[0].write_table(table)
 
-            yield write
-    else:
-        raise InvalidConfigurationError(f"{path} ends in {path.suffix!r}; name it .parquet, .jsonl or .jsonl.gz")
+        yield write
 
 
 def _line(row: dict[str, Any]) -> str:
-    told = {name: value for name, value in row.items() if value is not None}
-    return json.dumps(told, ensure_ascii=False, allow_nan=False) + "\n"
+    known = {name: value for name, value in row.items() if value is not None}
+    return json.dumps(known, ensure_ascii=False, allow_nan=False) + "\n"

@@ -6,7 +6,7 @@ import keyword
 import math
 from dataclasses import dataclass
 
-from banditroute.core.validation import LARGEST, label, number
+from banditroute.core.validation import LARGEST, label, number, plain_numbers
 from banditroute.errors import InvalidConfigurationError, InvalidFeedbackError
 
 
@@ -49,6 +49,7 @@ class Objective:
     prior_noise: float | None = None
 
     def __post_init__(self) -> None:
+        plain_numbers(self)
         label(self.name, name="Objective(name=...)", error=InvalidConfigurationError)
         if not self.name.isidentifier() or keyword.iskeyword(self.name) or self.name in ("self", "decision_id"):
             raise InvalidConfigurationError(

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from banditroute.core.preference import Preference
-from banditroute.core.validation import LARGEST, number
+from banditroute.core.validation import LARGEST, number, plain_numbers
 from banditroute.errors import InvalidConfigurationError
 from banditroute.objectives.objective import Objective
 
@@ -54,6 +54,7 @@ class Scaled:
     reference: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        plain_numbers(self)
         object.__setattr__(self, "weights", Preference(**self.weights))
         object.__setattr__(self, "reference", dict(self.reference))  # the caller may go on to change its own
         for name, std in self.reference.items():

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from banditroute.core.arrays import Vector
-from banditroute.core.validation import LARGEST, label, number
+from banditroute.core.validation import LARGEST, label, number, plain_numbers
 from banditroute.errors import InvalidConfigurationError
 
 
@@ -56,6 +56,7 @@ class Mixture:
     shares: Mapping[str, float]
 
     def __post_init__(self) -> None:
+        plain_numbers(self)
         object.__setattr__(self, "shares", dict(self.shares))  # the caller may go on to change its own
         for arm, share in self.shares.items():
             label(arm, name="arm of a mixture", error=InvalidConfigurationError)

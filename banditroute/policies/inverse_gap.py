@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from banditroute.core.arrays import Vector
-from banditroute.core.validation import number
+from banditroute.core.validation import number, plain_numbers
 from banditroute.errors import InvalidConfigurationError
 from banditroute.policies.base import greedy
 
@@ -47,6 +47,7 @@ class InverseGap:
     scale: float = 10.0
 
     def __post_init__(self) -> None:
+        plain_numbers(self)
         number(self.scale, name="scale", low=0.0, error=InvalidConfigurationError)
 
     def probabilities(

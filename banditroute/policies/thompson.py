@@ -10,7 +10,7 @@ from functools import lru_cache
 import numpy as np
 
 from banditroute.core.arrays import Vector
-from banditroute.core.validation import number
+from banditroute.core.validation import number, plain_numbers
 from banditroute.errors import InvalidConfigurationError
 from banditroute.policies.base import check_floor, greedy, with_floor
 
@@ -46,6 +46,7 @@ class Thompson:
     floor: float = 0.005
 
     def __post_init__(self) -> None:
+        plain_numbers(self)
         check_floor(self.floor)
         number(self.scale, name="scale", low=0.0, error=InvalidConfigurationError)
 

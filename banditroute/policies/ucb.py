@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from banditroute.core.arrays import Vector
-from banditroute.core.validation import number
+from banditroute.core.validation import number, plain_numbers
 from banditroute.errors import InvalidConfigurationError
 from banditroute.policies.base import check_floor, greedy, with_floor
 
@@ -49,6 +49,7 @@ class UCB:
     floor: float = 0.005
 
     def __post_init__(self) -> None:
+        plain_numbers(self)
         check_floor(self.floor)
         number(self.alpha, name="alpha", low=0.0, error=InvalidConfigurationError)
         number(self.norm_bound, name="norm_bound", low=0.0, error=InvalidConfigurationError)

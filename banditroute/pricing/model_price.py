@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from banditroute.core.arm import Arm
-from banditroute.core.validation import number
+from banditroute.core.validation import number, plain_numbers
 from banditroute.errors import InvalidConfigurationError, InvalidInputError
 
 RATES = (
@@ -54,6 +54,7 @@ class Usage:
     reasoning_tokens: float = 0
 
     def __post_init__(self) -> None:
+        plain_numbers(self)
         for each in fields(self):
             number(getattr(self, each.name), name=each.name, low=0.0)
         cached = self.cached_input_tokens + self.cache_write_tokens
@@ -114,6 +115,7 @@ class ModelPrice:
     source: str = "given"
 
     def __post_init__(self) -> None:
+        plain_numbers(self)
         for name in RATES:
             if (rate := getattr(self, name)) is not None:
                 number(rate, name=name, low=0.0, error=InvalidConfigurationError)

@@ -13,7 +13,7 @@ from banditroute.core.arrays import Vector
 from banditroute.core.preference import Preference
 from banditroute.errors import InvalidInputError
 from banditroute.evaluate.residency import demand_of_log, residency
-from banditroute.logs.decision_log import DecisionLog
+from banditroute.logs import DecisionLog
 from banditroute.objectives.objective import STANDARD_OBJECTIVES
 from banditroute.report import charts
 from banditroute.report.section import Section, Table

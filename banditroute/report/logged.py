@@ -12,7 +12,7 @@ from banditroute.core.arrays import Vector
 from banditroute.core.preference import Preference
 from banditroute.evaluate import arm_use, calibration, with_answers
 from banditroute.learners import ThompsonSampling
-from banditroute.logs.decision_log import DecisionLog
+from banditroute.logs import DecisionLog
 from banditroute.objectives.objective import Objective
 from banditroute.objectives.utility import table as objective_table
 from banditroute.report import charts

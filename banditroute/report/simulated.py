@@ -10,7 +10,7 @@ from banditroute.core.arrays import Vector
 from banditroute.core.preference import Preference
 from banditroute.evaluate import calibration
 from banditroute.learners import Learner
-from banditroute.logs.outcome_table import OutcomeTable
+from banditroute.logs import OutcomeTable
 from banditroute.report import charts
 from banditroute.report.adapter_waits import paging_of_traces
 from banditroute.report.prequential import prequential_predictions

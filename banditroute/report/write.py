@@ -13,8 +13,7 @@ from banditroute.core.request import Request
 from banditroute.errors import InvalidConfigurationError, InvalidInputError
 from banditroute.features import TextFeatures
 from banditroute.learners import Learner, LinUCB, ThompsonSampling
-from banditroute.logs import DecisionLog, OutcomeTable
-from banditroute.logs.outcome_table import read_any
+from banditroute.logs import DecisionLog, OutcomeTable, read_any
 from banditroute.objectives.utility import table as objective_table
 from banditroute.policies import Uniform
 from banditroute.report.logged import logged

@@ -14,6 +14,8 @@ from banditroute.beliefs.linear import Linear
 from banditroute.budgets.budget import Budget
 from banditroute.core.arm import Arm
 from banditroute.core.arrays import Vector
+from banditroute.core.conversation import is_message
+from banditroute.core.failure import Failure
 from banditroute.core.preference import Preference
 from banditroute.core.request import Request
 from banditroute.core.validation import LARGEST, label, number
@@ -31,6 +33,7 @@ from banditroute.objectives.scaling import Scaled
 from banditroute.objectives.utility import PreferenceLike
 from banditroute.store.base import Store
 from banditroute.store.memory import MemoryStore
+from banditroute.store.outcomes import FAILURE
 
 Conversation: TypeAlias = Sequence[Mapping[str, object]]
 """Messages with a role and a content, as chat interfaces take them."""
@@ -145,7 +148,12 @@ def check_request(
 
 def is_conversation(request: object) -> TypeGuard[Conversation]:
     """Whether a request is a list of messages."""
-    return isinstance(request, Sequence) and len(request) > 0 and isinstance(request[0], Mapping)
+    return (
+        isinstance(request, Sequence)
+        and not isinstance(request, str | bytes)
+        and len(request) > 0
+        and is_message(request[0])
+    )
 
 
 def _check_metadata(metadata: object) -> dict[str, float | str]:
@@ -343,13 +351,19 @@ def check_eligible(
 
 
 def check_outcomes(
-    objectives: Mapping[str, Objective], values: Mapping[str, float | None], failed: bool | None
+    objectives: Mapping[str, Objective],
+    values: Mapping[str, float | None],
+    failed: bool | None,
+    failure: Failure | str | None = None,
+    retry_after_seconds: float | None = None,
 ) -> dict[str, float]:
     """The outcomes that are known, in their ranges; raises InvalidFeedbackError for any other."""
-    checked: dict[str, float] = {}
+    checked = _check_failure(failure, retry_after_seconds)
     if failed is not None:
         if not isinstance(failed, bool | np.bool_):
             raise InvalidFeedbackError(f"failed is {failed!r} ({type(failed).__name__}); give True, False or None")
+        if not failed and checked.get("availability") == 0.0:
+            raise InvalidFeedbackError(f"failed is False and failure is {failure!r}; leave out one of them")
         checked["availability"] = 0.0 if failed else 1.0
     for name, value in values.items():
         if name not in objectives:
@@ -360,6 +374,21 @@ def check_outcomes(
         if value is not None:
             checked[name] = objectives[name].check(value)
     return checked
+
+
+def _check_failure(failure: Failure | str | None, retry_after_seconds: float | None) -> dict[str, float]:
+    """Return how the call failed, as outcomes; raise InvalidFeedbackError for an unknown failure."""
+    if failure is None:
+        if retry_after_seconds is not None:
+            raise InvalidFeedbackError("retry_after_seconds is given without a failure; add failure='rate_limit'")
+        return {}
+    if failure not in list(Failure):
+        raise InvalidFeedbackError(f"unknown failure {failure!r:.80}; known failures: {', '.join(Failure)}")
+    seconds = number(retry_after_seconds or 0.0, name="retry_after_seconds", low=0.0, error=InvalidFeedbackError)
+    known = {f"{FAILURE}{Failure(failure)}": seconds}
+    if Failure(failure).blames_arm:
+        known["availability"] = 0.0
+    return known
 
 
 def check_log(

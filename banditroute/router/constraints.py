@@ -21,6 +21,7 @@ from banditroute.guard.monitor import Mixed, RolloutMonitor
 from banditroute.limits.breaker import CircuitBreaker, Circuits
 from banditroute.limits.constraints import Excess, Limits
 from banditroute.limits.traffic import Redraw, Share, shaped
+from banditroute.store.outcomes import failure_of
 
 _T = TypeVar("_T")
 
@@ -268,9 +269,13 @@ class Constraints:
     ) -> None:
         """Take what is newly reported of a decision for ``arm``, of which outcomes may be ``known`` already."""
         failed = values.get("availability", 1.0) < 1.0
-        if failed or not known:
+        failure, seconds = failure_of(values) or (None, 0.0)
+        if failure is not None and values.get("availability") != 1.0:
+            self._circuits.report_failure(arm, failure, retry_after_seconds=seconds, decided_at=decided_at, now=now)
+        elif failed or not known:
             self._circuits.report(arm, failed=failed, decided_at=decided_at, now=now)
-        if failed:
+            self._circuits.note_latency(arm, values.get("latency_seconds"))
+        if failed or failure is not None:
             self._put_state("breaker", self._circuits.to_bytes())
         self.accounts.settle(id, reserved, values, known, decided_at, now)
         if self.watch is not None:

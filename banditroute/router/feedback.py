@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike
 from banditroute.core.arm import Arm
 from banditroute.core.arrays import Vector
 from banditroute.core.decision import Decision
+from banditroute.core.failure import Failure
 from banditroute.core.feedback import Feedback
 from banditroute.core.request import Request
 from banditroute.core.validation import label, number
@@ -36,7 +37,7 @@ from banditroute.router.engine import Engine
 from banditroute.router.escalation import Cascade
 from banditroute.router.fallback import FallbackRouting
 from banditroute.store.base import Event, Store, Ticket
-from banditroute.store.outcomes import PAGING, PASSED_OVER_FOR, PREFERRED_TO, SHARE_OF
+from banditroute.store.outcomes import FAILURE, PAGING, PASSED_OVER_FOR, PREFERRED_TO, SHARE_OF
 
 _log = logging.getLogger("banditroute")
 
@@ -83,6 +84,8 @@ class Listener:
         latency_seconds: float | None = None,
         output_tokens: float | None = None,
         failed: bool | None = None,
+        failure: Failure | str | None = None,
+        retry_after_seconds: float | None = None,
         source: str | None = None,
         **user_objectives: float | None,
     ) -> None:
@@ -105,6 +108,11 @@ class Listener:
         failed
             True if the call failed or timed out, False if it was answered (which any other outcome says as well): the
             objective ``availability``, and what trips the circuit breaker.
+        failure
+            How the call failed, such as ``"rate_limit"``; it takes the place of ``failed=True``.
+            :class:`banditroute.core.Failure` lists the ways, and what each means for the arm.
+        retry_after_seconds
+            With a ``failure``: how long the arm asked to be left alone, as in the header ``Retry-After``.
         source
             Who reports it, such as a user or a grader: all that one source reported can be taken back.
         user_objectives
@@ -131,6 +139,8 @@ class Listener:
             latency_seconds=latency_seconds,
             output_tokens=output_tokens,
             failed=failed,
+            failure=failure,
+            retry_after_seconds=retry_after_seconds,
             source=source,
             **user_objectives,
         )
@@ -143,6 +153,8 @@ class Listener:
         *,
         session: str | None = None,
         failed: bool | None = None,
+        failure: Failure | str | None = None,
+        retry_after_seconds: float | None = None,
         source: str | None = None,
         **outcomes: float | None,
     ) -> None:
@@ -152,9 +164,24 @@ class Listener:
         """
         if session is not None:  # whose decisions are looked up, in a database
             return await asyncio.to_thread(
-                self.feedback, decision_id, session=session, failed=failed, source=source, **outcomes
+                self.feedback,
+                decision_id,
+                session=session,
+                failed=failed,
+                failure=failure,
+                retry_after_seconds=retry_after_seconds,
+                source=source,
+                **outcomes,
             )
-        for ticket in self._report(decision_id, None, failed=failed, source=source, **outcomes):
+        for ticket in self._report(
+            decision_id,
+            None,
+            failed=failed,
+            failure=failure,
+            retry_after_seconds=retry_after_seconds,
+            source=source,
+            **outcomes,
+        ):
             if isinstance(ticket, Future):
                 await asyncio.shield(asyncio.wrap_future(ticket))
             else:
@@ -349,6 +376,8 @@ class Listener:
         session: str | None,
         *,
         failed: bool | None,
+        failure: Failure | str | None,
+        retry_after_seconds: float | None,
         source: str | None,
         **values: float | None,
     ) -> list[Ticket]:
@@ -357,11 +386,11 @@ class Listener:
                 f"feedback is for a decision or for a session, got {decision_id!r} and session={session!r}; give one"
             )
         if session is None:
-            checked = check_outcomes(self._objectives, values, failed)
+            checked = check_outcomes(self._objectives, values, failed, failure, retry_after_seconds)
             return [self._add(checked_id(decision_id), checked, source)]
         label(session, name="session", error=InvalidFeedbackError)
-        checked = check_outcomes(self._objectives, values, failed)
-        of_calls = [name for name in checked if name != "quality" and name in _STANDARD]
+        checked = check_outcomes(self._objectives, values, failed, failure, retry_after_seconds)
+        of_calls = [n for n in checked if n.startswith(FAILURE) or (n != "quality" and n in _STANDARD)]
         if of_calls or not checked:
             raise InvalidFeedbackError(
                 f"{', '.join(of_calls) or 'no outcome'} is given for session {session!r}; give quality or an objective "

@@ -14,7 +14,7 @@ from banditroute.beliefs.base import BeliefSpec, Observation
 from banditroute.core.arm import Arm
 from banditroute.router import warm_start
 from banditroute.store.base import Event, Fold, StoredState
-from banditroute.store.outcomes import SHARE_OF, measured, reported
+from banditroute.store.outcomes import FAILURE, SHARE_OF, measured, reported
 
 _INHERITED_SHARE = 0.25
 """Of what its predecessor's outcomes count for a successor: they are like it, and not of it."""
@@ -39,6 +39,8 @@ def observations_of(event: Event) -> list[Observation]:
     outcomes = measured(event.values)
     parts = [(outcomes, 1.0)] if outcomes else []
     for name in reported(event.values).keys() - outcomes.keys():
+        if name.startswith(FAILURE):  # teaches nothing
+            continue
         objective, share, count = name.partition(SHARE_OF)
         taught, weight = (objective, 1.0 / int(count)) if share else ("quality", comparison.WEIGHT)
         parts.append(({taught: event.values[name]}, weight))

@@ -1,4 +1,4 @@
-"""Arms that are adapters: what the router of a simulation pages in, and what it costs who asks without looking."""
+"""Arms that are adapters in a simulation: the router's cache, and the misses of a policy that ignores residency."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from banditroute.adapters.backends.base import Capacity
 from banditroute.adapters.backends.simulated import SimulatedBackend
 from banditroute.adapters.cache import AdapterCache
-from banditroute.adapters.controller import Polar
+from banditroute.adapters.controller import Controller
 from banditroute.adapters.eviction import Score, cost_aware, fifo, gdsf, lfu, lru
 from banditroute.core.adapter import AdapterSpec
 from banditroute.core.arm import Arm
@@ -18,8 +18,8 @@ from banditroute.core.arrays import Vector
 from banditroute.core.validation import number, whole
 from banditroute.errors import InvalidConfigurationError
 
-_CONTROLS: dict[str, Polar | Score] = {
-    "polar": Polar(),
+_CONTROLS: dict[str, Controller | Score] = {
+    "controller": Controller(),
     "lru": lru,
     "lfu": lfu,
     "fifo": fifo,
@@ -31,23 +31,23 @@ _BYTES_PER_SECOND = 1e9  # of simulated loads, which take their time from the si
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AdapterSlots:
-    """Arms are LoRA adapters, of which few are resident: a request for another one waits until it is loaded.
+    """Arms that are LoRA adapters, of which few are resident: a request for another one waits until it is loaded.
 
     Parameters
     ----------
     slots
-        How many adapters are kept, at least 1. Beside them one passes through a staging slot; what evicts on each miss
-        has one slot more instead, so that all have the same memory.
+        Number of adapters that are kept, at least 1. One more passes through a staging slot. An eviction rule has one
+        slot more instead, so that all have the same memory.
     load_seconds
-        What a load takes, from a nanosecond: of any arm; or arm -> seconds, of those arms that are adapters.
+        Seconds of a load, at least a nanosecond: of every arm; or arm -> seconds, for the arms that are adapters.
     control
-        Who decides what is kept: ``"polar"``, which is :class:`banditroute.adapters.Polar`, or the rule of eviction
-        ``"lru"``, ``"lfu"``, ``"fifo"``, ``"gdsf"`` or ``"cost_aware"``.
+        ``"controller"``, which is :class:`banditroute.adapters.Controller`; or an eviction rule: ``"lru"``, ``"lfu"``,
+        ``"fifo"``, ``"gdsf"`` or ``"cost_aware"``.
 
     Raises
     ------
     InvalidConfigurationError
-        For a number out of range, no adapter, and another control.
+        If a number is out of range, no arm is an adapter, or the control is unknown.
 
     Examples
     --------
@@ -57,7 +57,7 @@ class AdapterSlots:
 
     slots: int
     load_seconds: float | Mapping[str, float]
-    control: str = "polar"
+    control: str = "controller"
 
     def __post_init__(self) -> None:
         error = InvalidConfigurationError
@@ -70,18 +70,18 @@ class AdapterSlots:
         for name, seconds in given.items():
             number(seconds, name=name, low=1.0 / _BYTES_PER_SECOND, error=error)
         if not given:
-            raise error("load_seconds is empty; name the arms that are adapters, with what a load of each takes")
+            raise error("load_seconds is empty; name the arms that are adapters, with the seconds of a load of each")
         if self.control not in _CONTROLS:
-            raise error(f"control is {self.control!r}; there are {', '.join(_CONTROLS)}")
+            raise error(f"unknown control {self.control!r}; known controls: {', '.join(_CONTROLS)}")
 
     def seconds(self, arms: Sequence[str]) -> Vector:
-        """What a load of each of K ``arms`` takes ``(K,)``; 0 where it is no adapter."""
+        """Return the load seconds of each of K ``arms`` ``(K,)``; 0 for an arm that is not an adapter."""
         if isinstance(self.load_seconds, Mapping):
             return np.array([self.load_seconds.get(arm, 0.0) for arm in arms])
         return np.full(len(arms), self.load_seconds)
 
     def arms(self, names: Sequence[str]) -> list[Arm]:
-        """The arms of these names, as a router takes them."""
+        """Return the arms of these names, as a router takes them."""
         return [
             Arm(name=name, adapter=AdapterSpec(name=name, path=name, size_bytes=size) if size else None)
             for name, size in zip(
@@ -90,18 +90,19 @@ class AdapterSlots:
         ]
 
     def cache(self) -> AdapterCache:
-        """What holds their adapters; nothing is resident."""
+        """Return a cache for their adapters; none is resident."""
         control = _CONTROLS[self.control]
-        staging = int(isinstance(control, Polar))
+        staging = int(isinstance(control, Controller))
         capacity = Capacity(slots=self.slots + 1 - staging, staging_slots=staging)
         backend = SimulatedBackend(capacity=capacity, base_seconds=0.0, bytes_per_second=_BYTES_PER_SECOND, jitter=0.0)
         return AdapterCache(backend=backend, control=control)
 
     def misses(self, shares: Vector, arms: Sequence[str]) -> Vector:
-        """How much of each request waits for each arm's load ``(n, K)``, where nobody looks at what is resident.
+        """Return how much of each request waits for each arm's load ``(n, K)``, for a policy that ignores residency.
 
-        Request t asks for arm k with probability ``shares[t, k]``, each by itself. The adapters whose loads would take
-        longest in all are kept, from their first request on; the others pass through the staging slot one at a time.
+        Request t asks for arm k with probability ``shares[t, k]``, independently of the others. The adapters whose
+        loads would take longest in total are kept, from their first request on. The others pass through the staging
+        slot one at a time.
 
         Parameters
         ----------
@@ -123,9 +124,9 @@ class AdapterSlots:
         missed: Vector = shares * (seconds > 0.0)
         order = np.argsort(-missed.sum(axis=0) * seconds, kind="stable")
         kept, staged = order[: self.slots], order[self.slots :]
-        missed[1:, kept] *= np.cumprod(1.0 - missed[:-1, kept], axis=0)  # nobody asked before
+        missed[1:, kept] *= np.cumprod(1.0 - missed[:-1, kept], axis=0)  # no request asked before
         asked = missed[:, staged]
-        here = np.zeros(len(staged))  # with which probability each is in the staging slot
+        here = np.zeros(len(staged))  # probability that each is in the staging slot
         for t in np.flatnonzero(asked.any(axis=1)):
             missed[t, staged] = asked[t] * (1.0 - here)
             here = here * (1.0 - asked[t].sum()) + asked[t]

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from banditroute.adapters.backends.base import Capacity
-from banditroute.adapters.controller import Controller, Polar
+from banditroute.adapters.controller import Controller, ControllerState
 from banditroute.adapters.eviction import Score, Use
 from banditroute.adapters.facility import best_cache
 from banditroute.adapters.resident_set import Load, ResidentSet
@@ -40,7 +40,7 @@ class PagingPolicy:
     """
 
     route: Literal["aware", "oblivious", "edgelora", "omniscient"] = "aware"
-    cache: Polar | Score | Literal["oracle", "popular", "random"] = field(default_factory=Polar)
+    cache: Controller | Score | Literal["oracle", "popular", "random"] = field(default_factory=Controller)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,7 +190,7 @@ class _Cache:
         self._costs = traffic.costs
         self._names = [str(k) for k in range(len(traffic.costs))]
         self._slots = slots
-        self._controller: Controller | None = None
+        self._controller: ControllerState | None = None
         self._keep: list[int] = []
         self._first = 0
         self._uses = np.zeros(len(self._names))
@@ -199,7 +199,7 @@ class _Cache:
         self._rule = policy.cache
         capacity = Capacity(slots=slots, staging_slots=1)
         score: Score = self._kept
-        if isinstance(self._rule, Polar):
+        if isinstance(self._rule, Controller):
             self._controller = self._rule.start(adapters=self._names)
         elif callable(self._rule):
             capacity, score = Capacity(slots=slots + 1), self._rule
@@ -227,7 +227,7 @@ class _Cache:
 
     def plan(self, belief: _Beliefs, b: int, x: Vector) -> float:
         """Decide anew, load what is to be kept, and say what that costs."""
-        if isinstance(self._rule, Polar) and self._controller is not None:
+        if isinstance(self._rule, Controller) and self._controller is not None:
             begin = max(len(x) - self._rule.window, self._first)
             means, stds = belief.outlook(b, x[begin:])
             plan = self._controller.plan(

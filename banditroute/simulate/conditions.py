@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from banditroute.core.arrays import Vector
 from banditroute.core.validation import number
 from banditroute.errors import InvalidConfigurationError
-from banditroute.logs.outcome_table import OutcomeTable
+from banditroute.logs import OutcomeTable
 from banditroute.objectives.objective import Objective
 from banditroute.objectives.utility import table as objective_table
 from banditroute.simulate.adapter_slots import AdapterSlots

@@ -15,7 +15,7 @@ from banditroute.core.preference import Preference
 from banditroute.core.request import Request
 from banditroute.features import TextFeatures
 from banditroute.learners import EpsilonGreedy, Learner, LinUCB, ThompsonSampling
-from banditroute.logs.outcome_table import OutcomeTable
+from banditroute.logs import OutcomeTable
 from banditroute.policies import Mixture, Uniform
 from banditroute.router import Router
 from banditroute.simulate.metrics import Row, references, static_mixture, summarize

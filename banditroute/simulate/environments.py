@@ -15,7 +15,7 @@ import numpy as np
 from banditroute.core.arrays import Vector
 from banditroute.core.validation import number
 from banditroute.errors import InvalidConfigurationError
-from banditroute.logs.outcome_table import OutcomeTable
+from banditroute.logs import OutcomeTable
 
 _SLOPE = 0.25  # standard deviation of what the context adds to an arm's quality
 _DEAREST = 100.0  # times the price of the cheapest arm

@@ -16,7 +16,7 @@ from banditroute.errors import InvalidConfigurationError
 from banditroute.features import TextFeatures
 from banditroute.learners import Learner
 from banditroute.learners.specs import learner_of
-from banditroute.logs.outcome_table import SHIPPED, read_outcomes
+from banditroute.logs import SHIPPED, read_outcomes
 from banditroute.objectives.utility import check_preference
 from banditroute.objectives.utility import table as objective_table
 from banditroute.simulate.conditions import Conditions
@@ -77,7 +77,7 @@ class Experiment:
         ----------
         given
             ``log``, a path, with ``format``, ``columns``, ``skip_bad`` and ``partial``, as
-            :func:`~banditroute.logs.outcome_table.read_outcomes` takes them, or ``environment``, a table of a ``name`` in
+            :func:`~banditroute.logs.read_outcomes` takes them, or ``environment``, a table of a ``name`` in
             :data:`~banditroute.simulate.environments.ENVIRONMENTS` and its options; without either, the log that is
             shipped. ``policies``, a list of specs such as ``"linucb(alpha=1.5)"``; ``seeds``, 20 unless
             given, and ``warm``, 0; ``settings``, a list of tables of a ``name``, ``preference`` (objective -> weight) and

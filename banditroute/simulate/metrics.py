@@ -16,7 +16,7 @@ from scipy.special import stdtrit
 
 from banditroute.core.arrays import Vector
 from banditroute.core.preference import Preference
-from banditroute.logs.outcome_table import OutcomeTable
+from banditroute.logs import OutcomeTable
 from banditroute.objectives.utility import table as objective_table
 from banditroute.simulate.conditions import Conditions
 from banditroute.simulate.replay import Trace

@@ -9,7 +9,7 @@ import numpy as np
 
 from banditroute.core.optional_imports import optional
 from banditroute.core.preference import Preference
-from banditroute.logs.outcome_table import OutcomeTable
+from banditroute.logs import OutcomeTable
 from banditroute.simulate.frontier import frontier
 from banditroute.simulate.metrics import Estimate, Row, utilities
 from banditroute.simulate.replay import Trace

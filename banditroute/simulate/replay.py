@@ -19,7 +19,7 @@ from banditroute.core.decision import Decision
 from banditroute.core.preference import Preference
 from banditroute.errors import InvalidInputError
 from banditroute.learners import Learner
-from banditroute.logs.outcome_table import OutcomeTable
+from banditroute.logs import OutcomeTable
 from banditroute.objectives.objective import Objective
 from banditroute.objectives.scaling import Scaled
 from banditroute.objectives.utility import PreferenceLike, check_preference
@@ -245,7 +245,7 @@ def chosen_by_policy(decision: Decision) -> Decision:
     InvalidInputError
         If the router fell back.
     """
-    if decision.reason.startswith("fallback"):
+    if decision.fell_back:
         raise InvalidInputError(
             f"the policy made no choice ({decision.reason:.300}); repair it: banditroute.testing.check_policy finds "
             "what is wrong"

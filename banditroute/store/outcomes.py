@@ -1,10 +1,11 @@
 """What is new in feedback, and the words of the refusals that every store gives.
 
-Beside objectives a decision can have three other kinds of outcomes, told by their names: no objective has a space in
+Beside objectives a decision can have four other kinds of outcomes, told by their names: no objective has a space in
 its own. ``quality of 3`` is the outcome of a session of three decisions, each of which is given a third of it.
 ``preferred to ID`` and ``passed over for ID`` are a comparison, recorded with both decisions; the value is the quality
 that it taught when it was first reported. ``paging seconds`` is what the request waited for its adapter: the router
-notes it by itself, nothing is learned from it, and it counts as no feedback.
+notes it by itself, nothing is learned from it, and it counts as no feedback. ``failure rate_limit`` says how a call
+failed; its value is how many seconds the arm asked to be left alone, 0 if it did not say.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TypeVar
 
+from banditroute.core.failure import Failure
 from banditroute.core.feedback import Feedback
 from banditroute.errors import ConflictingFeedbackError
 
@@ -23,6 +25,7 @@ PREFERRED_TO = "preferred to "
 PASSED_OVER_FOR = "passed over for "
 SHARE_OF = " of "
 PAGING = "paging seconds"
+FAILURE = "failure "
 
 
 def measured(values: Mapping[str, float]) -> dict[str, float]:
@@ -47,15 +50,29 @@ def reported(values: Mapping[str, _T]) -> dict[str, _T]:
     return {name: value for name, value in values.items() if name != PAGING}
 
 
+def failure_of(values: Mapping[str, float]) -> tuple[Failure, float] | None:
+    """Return the failure among ``values`` and the seconds to leave the arm alone; None if there is no failure.
+
+    Examples
+    --------
+    >>> failure_of({"availability": 0.0, "failure rate_limit": 60.0})
+    (<Failure.RATE_LIMIT: 'rate_limit'>, 60.0)
+    """
+    for name, value in values.items():
+        if name.startswith(FAILURE):
+            return Failure(name.removeprefix(FAILURE)), value
+    return None
+
+
 def objective_of(name: str) -> str | None:
-    """Of which objective the outcome of this name is one, its decision's own or a session's; None for a comparison.
+    """Return the objective that an outcome of this name belongs to; None for a comparison or a failure.
 
     Examples
     --------
     >>> objective_of("quality"), objective_of("quality of 3"), objective_of("preferred to 0f")
     ('quality', 'quality', None)
     """
-    if name.startswith((PREFERRED_TO, PASSED_OVER_FOR)):
+    if name.startswith((PREFERRED_TO, PASSED_OVER_FOR, FAILURE)):
         return None
     objective, share, count = name.partition(SHARE_OF)
     return objective if share and count.isdigit() else name
@@ -94,8 +111,8 @@ def new_outcomes(feedback: Feedback, recorded: Mapping[str, float]) -> dict[str,
                     f"{_reversed(objective)}; the first report stays: compare two decisions once"
                 )
             first = first if first is None else value  # what it teaches depends on what was believed
-        elif objective == PAGING:
-            first = first if first is None else value  # of a decision that is served twice, the first stays
+        elif objective == PAGING or objective.startswith(FAILURE):
+            first = first if first is None else value  # the first report stays: a repeated one may say fewer seconds
         elif SHARE_OF in objective and _has_its_own(objective.partition(SHARE_OF)[0], objective, recorded):
             continue
         if first is None:

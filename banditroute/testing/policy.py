@@ -12,7 +12,7 @@ import numpy as np
 from banditroute.core.arrays import Vector
 from banditroute.core.preference import Preference
 from banditroute.learners import Learner
-from banditroute.logs.outcome_table import OutcomeTable
+from banditroute.logs import OutcomeTable
 from banditroute.policies.base import LearningPolicy, Policy, PolicyState, start
 from banditroute.simulate.replay import replay
 

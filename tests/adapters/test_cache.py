@@ -9,6 +9,7 @@ from banditroute.adapters import (
     AdapterCache,
     AdapterSpec,
     Capacity,
+    CostEstimate,
     LoadResult,
     SimulatedBackend,
     Tier,
@@ -16,6 +17,7 @@ from banditroute.adapters import (
 )
 from banditroute.errors import (
     AdapterCapacityError,
+    AdapterIncompatibleError,
     BackendUnavailableError,
     IncompatibleStoreError,
     InvalidConfigurationError,
@@ -227,6 +229,215 @@ class TestFailure:
         assert len(failures) == cache.failures == 3
 
 
+class Server(Backend):
+    """Evicts by itself, is told of every use, and forgets everything when it restarts."""
+
+    capabilities = frozenset()
+
+    def load(self, adapter):
+        there = adapter.name in self.resident()
+        if not there:
+            return super().load(adapter)
+        return LoadResult(name=adapter.name, seconds=0.0, source=Tier.GPU)
+
+    def restart(self):
+        self._resident.clear()
+        self.calls.clear()
+
+
+class TestDoubt:
+    """A request through an adapter failed: it may be gone."""
+
+    def test_adapter_that_is_gone_is_loaded_again_once(self):
+        backend = Server()
+        cache = made(backend)
+        use(cache, A)
+        backend.restart()
+        cache.doubt("a")
+        assert cache.resident == frozenset()
+        backend.gate.clear()
+        threads = [threading.Thread(target=use, args=(cache, A)) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        backend.gate.set()
+        for thread in threads:
+            thread.join(10.0)
+        assert backend.calls == ["load a"]
+        assert cache.resident == {"a"}
+
+    async def test_coroutines_share_the_load_too(self):
+        backend = Server()
+        cache = made(backend)
+        use(cache, A)
+        backend.restart()
+        cache.doubt("a")
+        await asyncio.gather(*(cache.aacquire(A) for _ in range(8)))
+        assert backend.calls == ["load a"]
+
+    def test_restart_is_noticed_for_all_adapters_at_once(self):
+        backend = Server()
+        cache = made(backend)
+        for adapter in (A, B):
+            use(cache, adapter)
+        backend.restart()
+        cache.doubt("a")
+        use(cache, A)
+        assert cache.resident == {"a"}
+        use(cache, B)
+        assert backend.calls == ["load a", "load b"]
+
+    def test_adapter_that_is_still_there_is_not_loaded(self):
+        backend = Server()
+        cache = made(backend)
+        use(cache, A)
+        backend.calls.clear()
+        cache.doubt("a")
+        assert use(cache, A) == 0.0
+        assert backend.calls == []
+        assert (cache.resident, cache.loads) == ({"a"}, 1)
+
+    def test_adapter_in_use_is_checked_and_every_hold_is_released(self):
+        backend = Server()
+        cache = made(backend)
+        cache.acquire(A)
+        backend.restart()
+        cache.doubt("a")
+        cache.acquire(A)
+        assert backend.calls == ["load a"]
+        assert cache._set.users("a") == 2
+        for _ in range(2):
+            cache.release("a")
+        assert cache._set.evict("a")
+
+    def test_failed_check_leaves_the_adapter_doubted_and_its_holds_in_place(self):
+        backend = Server()
+        cache = made(backend)
+        cache.acquire(A)
+        backend.restart()
+        cache.doubt("a")
+        backend.breaks = {"a"}
+        with pytest.raises(BackendUnavailableError):
+            cache.acquire(A)
+        assert cache.resident == frozenset()
+        cache.release("a")
+        backend.breaks = set()
+        assert use(cache, A) == pytest.approx(0.25)
+
+    def test_unknown_or_doubted_adapter_is_ignored(self):
+        changes = []
+        cache = AdapterCache(backend=Server(), control=lru)
+        cache.start([A], changed=lambda: changes.append(1))
+        cache.doubt("a")
+        assert changes == []
+        use(cache, A)
+        changes.clear()
+        cache.doubt("a")
+        cache.doubt("a")
+        assert changes == [1]
+
+    def test_eviction_behind_our_back_is_noticed_by_a_strict_backend_too(self):
+        backend = Backend()
+        cache = made(backend)
+        use(cache, A)
+        backend.unload("a")
+        cache.doubt("a")
+        assert use(cache, A) == pytest.approx(0.25)
+
+    def test_restart_is_a_change_that_the_router_sees(self):
+        changes = []
+        backend = Server()
+        cache = AdapterCache(backend=backend, control=lru)
+        cache.start([A], changed=lambda: changes.append(cache.resident))
+        use(cache, A)
+        backend.restart()
+        cache.doubt("a")
+        use(cache, A)
+        assert changes == [{"a"}, frozenset(), {"a"}]
+
+
+class TestPinAndPriority:
+    def test_pinned_adapter_stays_until_it_is_unpinned(self):
+        cache = made(Backend(slots=2))
+        cache.pin(A)
+        for adapter in (B, C, D):
+            use(cache, adapter)
+        assert cache.resident == {"a", "d"}
+        cache.unpin("a")
+        for adapter in (B, C):
+            use(cache, adapter)
+        assert cache.resident == {"b", "c"}
+
+    def test_last_slot_is_not_pinned(self):
+        cache = made(Backend(slots=1))
+        cache.pin(A)
+        with pytest.raises(AdapterCapacityError, match="all 1 slots hold pinned adapters"):
+            cache.pin(B)
+
+    def test_lower_priority_leaves_first(self):
+        cache = made(Backend(slots=2))
+        cache.prioritize("a", 1.0)
+        for adapter in (A, B, C, D):
+            use(cache, adapter)
+        assert cache.resident == {"a", "d"}
+        cache.prioritize("a", -1.0)
+        use(cache, A)
+        use(cache, B)
+        assert cache.resident == {"b", "d"}
+
+    @pytest.mark.parametrize("priority", [float("nan"), "high", True])
+    def test_priority_is_a_finite_number(self, priority):
+        with pytest.raises(InvalidConfigurationError, match="priority is"):
+            made(Backend()).prioritize("a", priority)
+
+
+class TestTiers:
+    def test_adapter_is_registered_then_in_gpu_memory_then_in_ram(self):
+        class Tiered(Backend):
+            def load_cost(self, adapter):
+                source = Tier.RAM if self.calls else Tier.DISK
+                return CostEstimate(mean_seconds=0.25, p95_seconds=0.5, log_std=1.0, source=source)
+
+        cache = made(Tiered(slots=1))
+        assert cache.tier(A) is Tier.DISK
+        use(cache, A)
+        assert cache.tier(A) is Tier.GPU
+        use(cache, B)
+        assert cache.tier(A) is Tier.RAM
+
+    def test_load_from_each_tier_is_measured_by_itself(self):
+        class Tiered(Backend):
+            def load_cost(self, adapter):
+                source = Tier.RAM if self.calls else Tier.DISK
+                return CostEstimate(mean_seconds=0.5, p95_seconds=1.0, log_std=2.3, source=source)
+
+            def load(self, adapter):
+                source = self.load_cost(adapter).source
+                seconds = 3.0 if source is Tier.DISK else 0.05
+                super().load(adapter)
+                return LoadResult(name=adapter.name, seconds=seconds, source=source)
+
+        backend = Tiered(slots=1)
+        cache = made(backend)
+        use(cache, A)
+        from_ram = cache.load_cost(A)
+        assert (from_ram.source, from_ram.n) == (Tier.RAM, 0)
+        for adapter in (B, A, B, A):
+            use(cache, adapter)
+        assert cache.load_cost(A).mean_seconds == pytest.approx(0.05, rel=0.3)
+        backend.calls.clear()
+        assert cache.load_cost(A).mean_seconds == pytest.approx(3.0, rel=0.1)
+
+
+def test_name_that_was_given_to_another_adapter_is_refused():
+    cache = made(Backend())
+    use(cache, A)
+    with pytest.raises(
+        AdapterIncompatibleError, match="the name 'a' belongs to the adapter in 'a', and 'a-2' is another"
+    ):
+        cache.acquire(AdapterSpec(name="a", path="a-2", size_bytes=100))
+    assert use(cache, A) == 0.0
+
+
 class TestControl:
     def test_what_is_kept_is_loaded_in_the_background_and_stays(self):
         backend = Backend(slots=2, staging_slots=1)
@@ -270,7 +481,7 @@ class TestControl:
     ("given", "message"),
     [
         ({"backend": "http://localhost"}, r"backend is 'http://localhost' \(str\); give one such as PeftBackend"),
-        ({"control": "lru"}, r"control is 'lru'; give Polar\(...\), or a rule such as lru"),
+        ({"control": "lru"}, r"control is 'lru'; give Controller\(...\), or a rule such as lru"),
         ({"timeout_seconds": 0.0}, "timeout_seconds is 0.0; give a number above 0"),
         ({"timeout_seconds": True}, r"timeout_seconds is True \(bool\)"),
     ],

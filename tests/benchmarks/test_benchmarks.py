@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from banditroute.logs.outcome_table import read_outcomes
+from banditroute.logs import read_outcomes
 from benchmarks.harness import Row, command, report, row
 from benchmarks.rivals import RIVALS
 from benchmarks.speed import BareLinUCB

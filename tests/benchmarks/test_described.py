@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from banditroute import Arm
-from banditroute.logs.outcome_table import OutcomeTable
+from banditroute.logs import OutcomeTable
 from benchmarks.described import DESCRIPTORS, described, replays
 
 

@@ -9,7 +9,7 @@ import pyarrow.parquet as parquet
 import pytest
 from click.testing import CliRunner
 
-from banditroute.logs.outcome_table import read_outcomes
+from banditroute.logs import read_outcomes
 from benchmarks import estimators
 from benchmarks.estimators import main
 

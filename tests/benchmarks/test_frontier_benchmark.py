@@ -8,7 +8,7 @@ import pyarrow.parquet as parquet
 import pytest
 from click.testing import CliRunner
 
-from banditroute.logs.outcome_table import read_outcomes
+from banditroute.logs import read_outcomes
 from banditroute.simulate.replay import Trace
 from benchmarks import frontier
 from benchmarks.frontier import main

@@ -7,7 +7,7 @@ import pytest
 
 from banditroute.core.preference import Preference
 from banditroute.learners import EpsilonGreedy
-from banditroute.logs.outcome_table import OutcomeTable
+from banditroute.logs import OutcomeTable
 from banditroute.simulate.replay import replay
 from benchmarks import rivals
 

@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 
 import numpy as np
 import pytest
@@ -124,3 +125,45 @@ def test_weights_without_lora_are_refused(folder):
 def test_what_cannot_be_an_adapter(given, message):
     with pytest.raises(InvalidConfigurationError, match=message):
         AdapterSpec(**{"name": "law", "path": "law"} | given)
+
+
+class TestFilesThatLie:
+    """Reading ends in time and in little memory, with a declared error."""
+
+    def refused(self, folder, message):
+        with pytest.raises(AdapterIncompatibleError, match=message):
+            AdapterSpec.read(folder, name="law")
+
+    @pytest.mark.parametrize("file", ["adapter_config.json", "adapter_model.safetensors"])
+    def test_pipe_is_refused(self, folder, file):
+        (folder / file).unlink()
+        os.mkfifo(folder / file)
+        self.refused(folder, f"{file} of adapter 'law' cannot be read .*not a regular file")
+
+    @pytest.mark.parametrize("file", ["adapter_config.json", "adapter_model.safetensors"])
+    @pytest.mark.parametrize("target", ["/dev/zero", "/"])
+    def test_link_to_a_device_or_folder_is_refused(self, folder, file, target):
+        (folder / file).unlink()
+        (folder / file).symlink_to(target)
+        self.refused(folder, f"{file} of adapter 'law' cannot be read .*not a regular file")
+
+    def test_link_to_a_file_is_followed(self, folder, tmp_path_factory):
+        elsewhere = tmp_path_factory.mktemp("elsewhere") / "weights"
+        (folder / "adapter_model.safetensors").rename(elsewhere)
+        (folder / "adapter_model.safetensors").symlink_to(elsewhere)
+        assert AdapterSpec.read(folder, name="law").rank == 4
+
+    def test_configuration_that_is_too_large_is_refused(self, folder):
+        (folder / "adapter_config.json").write_bytes(b" " * (8 * 2**20 + 1))
+        self.refused(folder, "it has more than 8388608 bytes")
+
+    @pytest.mark.parametrize("text", [b'{"a":' * 100_000, b"[1]", b"5", b"", b"\xff", b"nan"])
+    def test_configuration_that_is_not_an_object_is_refused(self, folder, text):
+        (folder / "adapter_config.json").write_bytes(text)
+        self.refused(folder, "adapter_config.json of adapter 'law' cannot be read")
+
+    @pytest.mark.parametrize("initialisation", ["pissa", "pissa_niter_16", "olora", "corda", "loftq", ["list"], 7])
+    def test_initialisation_that_changes_the_base_model_is_refused(self, folder, initialisation):
+        config = {"peft_type": "LORA", "init_lora_weights": initialisation}
+        (folder / "adapter_config.json").write_text(json.dumps(config))
+        self.refused(folder, "which changes the base model; save it as plain LoRA")

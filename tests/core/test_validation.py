@@ -9,12 +9,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from banditroute import Arm, Guard, Objective, Preference, Router, Share, ThompsonSampling
+from banditroute.adapters import Controller
+from banditroute.beliefs import Linear
+from banditroute.budgets import Budget
 from banditroute.core.validation import label, number, whole
 from banditroute.errors import BanditRouteError, InvalidFeedbackError, InvalidInputError
+from banditroute.limits import CircuitBreaker, Limits
+from banditroute.objectives import Scaled
+from banditroute.policies import UCB, Mixture
+from banditroute.pricing import ModelPrice, Usage
 
 
 @pytest.mark.parametrize(
-    "value", [1, 1.0, np.float64(1), np.float32(1), np.float16(1), np.int64(1), np.uint8(1), Fraction(1)], ids=type
+    "value",
+    [1, 1.0, np.float64(1), np.float32(1), np.float16(1), np.int64(1), np.uint8(1), Fraction(1), Decimal(1)],
+    ids=type,
 )
 def test_every_kind_of_real_number_becomes_a_plain_float(value):
     assert number(value, name="n") == 1.0
@@ -29,7 +39,7 @@ def test_every_kind_of_real_number_becomes_a_plain_float(value):
         ("0.5", r"^n is '0.5' \(str\); give a number$"),
         (None, r"^n is None \(NoneType\); give a number$"),
         (1j, r"^n is 1j \(complex\); give a number$"),
-        (Decimal(1), r"^n is Decimal\('1'\) \(Decimal\); give a number$"),
+        (b"1", r"^n is b'1' \(bytes\); give a number$"),
         ([1.0], r"^n is \[1.0\] \(list\); give a number$"),
         (np.ones(1), r"^n is array\(\[1.\]\) \(ndarray\); give a number$"),
         (math.nan, r"^n is nan; give a finite number, or leave it out if it is not known$"),
@@ -108,3 +118,62 @@ def test_an_invalid_input_is_a_value_error_of_ours():
     with pytest.raises(ValueError, match="give a number") as caught:
         number("x", name="n")
     assert isinstance(caught.value, BanditRouteError)
+
+
+@pytest.mark.parametrize("value", [Decimal("0.25"), np.float32(0.25), np.float64(0.25), Fraction(1, 4)])
+def test_numbers_of_other_packages_are_numbers(value):
+    assert number(value, name="cost_usd") == 0.25
+    assert number(np.int64(3), name="tokens") == 3.0
+
+
+@pytest.mark.parametrize("value", [Decimal("NaN"), Decimal("Infinity"), Decimal("1e400"), Decimal("sNaN")])
+def test_decimals_that_are_not_finite_are_refused(value):
+    with pytest.raises(InvalidInputError, match="finite"):
+        number(value, name="cost_usd")
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda n: Arm(
+            name="a", input_usd_per_million_tokens=n, output_usd_per_million_tokens=n, expected={"quality": n}
+        ),
+        lambda n: Budget(usd=n),
+        lambda n: CircuitBreaker(reset_seconds=n),
+        lambda n: Guard(baseline={"a": n}, tolerance=n),
+        lambda n: Limits(max_cost_usd=n),
+        lambda n: Linear(noise={"quality": n}),
+        lambda n: Mixture(shares={"a": n}),
+        lambda n: ModelPrice(input_usd_per_million_tokens=n),
+        lambda n: Objective(name="o", higher_is_better=True, prior_mean=n),
+        lambda n: Controller(optimism=n),
+        lambda n: Scaled(weights={"quality": n}, reference={"quality": n}),
+        lambda n: Share(at_most=n),
+        lambda n: ThompsonSampling(scale=n),
+        lambda n: UCB(alpha=n),
+        lambda n: Usage(input_tokens=n, output_tokens=n),
+    ],
+)
+def test_settings_keep_no_decimal(make):
+    """A Decimal that is kept would fail much later: it cannot be added to a float."""
+    made = make(Decimal("0.5"))
+    assert repr(made) == repr(make(0.5))
+    assert "Decimal" not in repr(made)
+
+
+def test_decimals_and_numpy_numbers_route_as_floats():
+    def decide(number):
+        router = Router(
+            arms=[Arm(name="a", input_usd_per_million_tokens=number, output_usd_per_million_tokens=number), "b"],
+            preference=Preference(quality=number, cost_usd=number),
+            budgets=[Budget(usd=number)],
+            features=1,
+            seed=0,
+        )
+        router.feedback(router.route([0.5], arms=["a"]).id, quality=number, cost_usd=number, output_tokens=number)
+        return router.route([0.5])
+
+    plain = decide(0.5)
+    for half in (Decimal("0.5"), np.float32(0.5), np.float64(0.5)):
+        decision = decide(half)
+        assert (decision.reason, decision.means.tolist()) == (plain.reason, plain.means.tolist())

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from banditroute.logs.decision_log import DecisionLog
+from banditroute.logs import DecisionLog
 
 
 @dataclass(frozen=True, kw_only=True)

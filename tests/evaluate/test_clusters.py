@@ -10,8 +10,7 @@ from banditroute import InvalidInputError
 from banditroute.cli import main
 from banditroute.evaluate import bootstrap_interval, evaluate, importance_weights, snips
 from banditroute.evaluate.clusters import clusters_of
-from banditroute.logs.decision_log import DecisionLog
-from banditroute.logs.readers import convert, open_log
+from banditroute.logs import DecisionLog, convert, open_log
 
 WORDS = ("tea", "a long walk", "seven boats", "the rain in spring", "why not?")
 NAMES = [f"{verb} a {noun}" for verb in ("read", "cut", "hide", "sell", "sing", "turn") for noun in "abcdefghij"]

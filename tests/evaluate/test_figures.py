@@ -15,7 +15,7 @@ from banditroute.evaluate import (
     joules_per_correct_answer,
     router_arena_score,
 )
-from banditroute.logs.outcome_table import OutcomeTable
+from banditroute.logs import OutcomeTable
 from banditroute.simulate.metrics import references, summarize
 from banditroute.simulate.replay import Trace
 

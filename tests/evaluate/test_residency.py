@@ -14,7 +14,7 @@ from banditroute.cli import main
 from banditroute.core.preference import Preference
 from banditroute.errors import InvalidInputError
 from banditroute.evaluate.residency import Demand, demand_of_log, demand_of_table, residency
-from banditroute.logs.outcome_table import OutcomeTable
+from banditroute.logs import OutcomeTable
 from banditroute.policies import Uniform
 
 QUALITY = Preference(quality=1.0)

@@ -57,7 +57,7 @@ def test_without_a_user_message_all_is_read():
         ([{"role": 3, "content": "Why?"}], "role of message 0"),
         ([{"role": "", "content": "Why?"}], "role of message 0"),
         ([{"role": "user", "content": 7}], "content of message 0 is int; give a text, None, or a list of parts"),
-        ([{"role": "user", "content": ["Why?"]}], "content of message 0 is list"),
+        ([{"role": "user", "content": ["Why?", 7]}], "content of message 0 is list"),
     ],
 )
 def test_what_is_no_conversation_is_told(given, message):

@@ -8,8 +8,7 @@ from click.testing import CliRunner
 
 from banditroute.cli import main
 from banditroute.errors import InvalidConfigurationError, InvalidInputError
-from banditroute.logs.outcome_table import read_outcomes
-from banditroute.logs.readers import convert, open_log, read_log
+from banditroute.logs import convert, open_log, read_log, read_outcomes
 
 CALL = {"request_id": "r", "spend": 0.1, "startTime": 1.0, "model": "small", "metadata": {"judge": 0.5}}
 WIDE = "sample_id,prompt,a,a|total_cost,b,b|total_cost\nq1,Wé?,1,0.5,0.25,0.5\nq2,Why?,0,0.5,1,0.25\n"

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from banditroute.errors import InvalidInputError
-from banditroute.logs.decision_log import DecisionLog
+from banditroute.logs import DecisionLog
 
 WHOLE = {
     "arms": ("a", "b"),

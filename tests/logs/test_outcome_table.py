@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from banditroute.errors import InvalidConfigurationError, InvalidInputError
-from banditroute.logs.outcome_table import SHIPPED, read_any, read_outcomes
+from banditroute.logs import SHIPPED, read_any, read_outcomes
 
 # Neither the queries nor the arms come in order.
 ROWS = {
@@ -153,7 +153,7 @@ def test_log_without_any_score_is_refused(write):
 @pytest.mark.parametrize("column", ["query_id", "model"])
 def test_missing_id_is_no_id_of_its_own(write, column):
     name = ROWS[column][0]
-    with pytest.raises(InvalidInputError, match=rf"log\.parquet: row 1: {column} is None; every row names it"):
+    with pytest.raises(InvalidInputError, match=rf"log\.parquet: row 1: {column} is None; every row needs one"):
         read_outcomes(write(**{column: [None if value == name else value for value in ROWS[column]]}))
 
 
@@ -245,7 +245,7 @@ class TestPassingOver:
         rows = {"query_id": ["q1", "q1", "q2", "q2"], "model": ["a", "b", "a", "a typo"]}
         with pytest.raises(InvalidInputError, match="no query with every arm once: arm 'a typo' has 1 of 2 queries"):
             read_outcomes(write(**rows), skip_bad=True)
-        with pytest.raises(InvalidInputError, match="no rows that can be used; 4 were passed over"):
+        with pytest.raises(InvalidInputError, match="no rows that can be used; 4 were left out"):
             read_outcomes(write(score=[2.0, 2.0, 2.0, 2.0]), skip_bad=True)
 
 

@@ -9,10 +9,9 @@ from click.testing import CliRunner
 from banditroute import Arm, Preference, Router, SQLStore
 from banditroute.adapters import AdapterCache, AdapterSpec, Capacity, SimulatedBackend, lru
 from banditroute.cli import main
-from banditroute.logs.decision_log import DecisionLog
-from banditroute.logs.readers import read_log
-from banditroute.report.adapter_waits import paging_of_log
+from banditroute.logs import DecisionLog, read_log
 from banditroute.report import report
+from banditroute.report.adapter_waits import paging_of_log
 from banditroute.store.outcomes import PAGING
 
 PREFER = Preference(quality=1.0, latency_seconds=0.5)
@@ -158,7 +157,7 @@ class TestCommand:
         assert all(row["requests"] == 84 for row in sections["paging"])
         (by_task,) = (row for row in sections["policies"] if row["policy"] == "best arm per task")
         assert 0.0 < by_task["hit_rate"] < 1.0 - 3 / 42  # in the order of the requests, not of the log
-        assert "1 of 3 adapters are kept, by polar" in (tmp_path / "out" / "report.html").read_text()
+        assert "1 of 3 adapters are kept, by controller" in (tmp_path / "out" / "report.html").read_text()
 
     @pytest.mark.parametrize("options", [("--slots", 2), ("--load-seconds", 0.4)])
     def test_slots_and_seconds_go_together(self, table, options):

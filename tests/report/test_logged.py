@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from banditroute import InvalidInputError, Objective, Preference, Router, SQLStore
-from banditroute.logs import DecisionLog
-from banditroute.logs.readers import read_log
+from banditroute.logs import DecisionLog, read_log
 from banditroute.report import report
 
 

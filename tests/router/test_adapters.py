@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from banditroute.adapters import AdapterCache, AdapterSpec, Capacity, Polar, SimulatedBackend, lru, polar_plus
+from banditroute.adapters import AdapterCache, AdapterSpec, Capacity, Controller, SimulatedBackend, lru
 from banditroute.admin.records import Records
 from banditroute.budgets import Budget
 from banditroute.core.arm import Arm
@@ -15,7 +15,7 @@ from banditroute.core.preference import Preference
 from banditroute.errors import BackendUnavailableError, IncompatibleStoreError, InvalidConfigurationError
 from banditroute.learners import Learner, LinUCB
 from banditroute.limits import CircuitBreaker
-from banditroute.logs.readers import read_log
+from banditroute.logs import read_log
 from banditroute.policies import Greedy, Uniform
 from banditroute.router import Router
 from banditroute.store import MemoryStore, SQLStore
@@ -267,7 +267,7 @@ class Broken:
 
 
 class TestControl:
-    SPEC = Polar(shortest_epoch=20, longest_epoch=20)
+    SPEC = Controller(shortest_epoch=20, longest_epoch=20)
 
     def test_keeps_what_requests_ask_for(self):
         router, cache = made(control=self.SPEC)
@@ -308,7 +308,7 @@ class TestControl:
         assert cache.kept == {"law"}
 
     def test_forced_trials_are_certain_and_say_so(self):
-        router, _ = made(control=polar_plus(first_epoch=8, forced=1.0))
+        router, _ = made(control=Controller.polar_plus(first_epoch=8, forced=1.0))
         tried = [serve(router) for _ in range(4)]
         assert sorted(decision.arm for decision in tried) == ["code", "code", "law", "law"]
         assert {decision.propensity for decision in tried} == {1.0}
@@ -443,7 +443,7 @@ class TestOptimism:
             arms=arms,
             learner=timid,
             preference=Preference(quality=1.0, latency_seconds=20.0),
-            control=Polar(shortest_epoch=10, longest_epoch=10),
+            control=Controller(shortest_epoch=10, longest_epoch=10),
         )
         with caplog.at_level(logging.WARNING, logger="banditroute"):
             for _ in range(40):
@@ -455,7 +455,7 @@ class TestOptimism:
         assert "Expect more of it, Arm(expected={'quality': 1.0})" in said[0]
 
     def test_nothing_is_said_where_all_can_be_tried(self, caplog):
-        router, _ = made(control=Polar(shortest_epoch=10, longest_epoch=10))
+        router, _ = made(control=Controller(shortest_epoch=10, longest_epoch=10))
         for _ in range(40):
             serve(router)
         assert "never tried" not in caplog.text

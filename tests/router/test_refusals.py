@@ -160,7 +160,7 @@ OUTCOMES = [
     ({"quality": True}, r"^quality is True \(bool\); give a number: float\(...\) if you mean 0 or 1$"),
     ({"quality": np.True_}, r"^quality is True \(bool\); give a number"),
     ({"quality": "0.5"}, r"^quality is '0.5' \(str\); give a number$"),
-    ({"quality": Decimal("0.5")}, r"^quality is Decimal\('0.5'\) \(Decimal\); give a number$"),
+    ({"quality": Decimal("1.5")}, r"^quality is 1.5; it must be between 0 and 1$"),
     ({"quality": np.array(0.5)}, r"^quality is array\(0.5\) \(ndarray\); give a number$"),
     ({"quality": 1j}, r"^quality is 1j \(complex\); give a number$"),
     ({"cost_usd": -0.01}, r"^cost_usd is -0.01; it must be between 0 and 1e\+50$"),

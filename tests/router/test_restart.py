@@ -5,7 +5,7 @@ import pytest
 
 from banditroute import LinUCB, Router, SQLStore, TextFeatures, ThompsonSampling
 from banditroute.core.preference import Preference
-from banditroute.logs.outcome_table import read_outcomes
+from banditroute.logs import read_outcomes
 
 
 @pytest.mark.parametrize("learner", [LinUCB(), ThompsonSampling()], ids=["linucb", "thompson"])

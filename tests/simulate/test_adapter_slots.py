@@ -5,13 +5,13 @@ from itertools import product
 import numpy as np
 import pytest
 
-from banditroute.adapters import AdapterSpec, Capacity, Polar
+from banditroute.adapters import AdapterSpec, Capacity, Controller
 from banditroute.beliefs import Linear
 from banditroute.core.arm import Arm
 from banditroute.core.preference import Preference
 from banditroute.errors import InvalidConfigurationError
 from banditroute.learners import EpsilonGreedy, LinUCB
-from banditroute.logs.outcome_table import OutcomeTable
+from banditroute.logs import OutcomeTable
 from banditroute.router import Router
 from banditroute.simulate import fast_path
 from banditroute.simulate.adapter_slots import AdapterSlots
@@ -69,11 +69,11 @@ class TestSlots:
         (arm,) = SLOTS.arms(["a"])
         assert SLOTS.cache().acquire(arm.adapter) == 0.4
 
-    @pytest.mark.parametrize("control", ["polar", "lru", "lfu", "fifo", "gdsf", "cost_aware"])
+    @pytest.mark.parametrize("control", ["controller", "lru", "lfu", "fifo", "gdsf", "cost_aware"])
     def test_all_controls_have_the_same_memory(self, control):
         cache = AdapterSlots(slots=3, load_seconds=1.0, control=control).cache()
-        if control == "polar":
-            assert cache.control == Polar()
+        if control == "controller":
+            assert cache.control == Controller()
             assert cache.capacity == Capacity(slots=3, staging_slots=1)
         else:
             assert cache.control.__name__ == control
@@ -93,7 +93,7 @@ class TestSlots:
             ({"slots": 1.5}, "slots is 1.5"),
             ({"slots": True}, "slots is True"),
             ({"load_seconds": {}}, "load_seconds is empty"),
-            ({"control": "mru"}, "control is 'mru'; there are polar, lru, lfu, fifo, gdsf, cost_aware"),
+            ({"control": "mru"}, "unknown control 'mru'; known controls: controller, lru, lfu, fifo, gdsf, cost_aware"),
         ],
     )
     def test_other_refusals(self, given, message):
@@ -133,7 +133,7 @@ class TestMisses:
 
 
 class TestReplay:
-    @pytest.mark.parametrize("control", ["polar", "lru"])
+    @pytest.mark.parametrize("control", ["controller", "lru"])
     def test_is_what_a_router_does(self, table, x, control):
         slots = AdapterSlots(slots=2, load_seconds={"law": 0.4, "code": 0.2, "math": 0.3}, control=control)
         trace = run(table, x, Conditions(paging=slots), seed=3)
@@ -162,7 +162,7 @@ class TestReplay:
         assert set(chosen) == {0, 1, 2, 3}
         assert set(waited) == {0.0, 0.2, 0.3, 0.4}
 
-    @pytest.mark.parametrize("control", ["polar", "gdsf"])
+    @pytest.mark.parametrize("control", ["controller", "gdsf"])
     def test_the_same_seed_is_the_same_to_the_bit(self, table, x, control):
         conditions = Conditions(
             paging=AdapterSlots(slots=2, load_seconds=0.7, control=control),

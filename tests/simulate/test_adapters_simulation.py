@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from banditroute.adapters import AdapterCache, AdapterSpec, Capacity, SimulatedBackend
-from banditroute.adapters.controller import Polar, polar_plus
+from banditroute.adapters.controller import Controller
 from banditroute.adapters.eviction import lru
 from banditroute.beliefs import Linear
 from banditroute.core.arm import Arm
@@ -66,7 +66,7 @@ class TestRun:
 
     @pytest.mark.parametrize("seed", [0, 1])
     def test_chooses_as_a_router_does(self, seed):
-        control = Polar(shortest_epoch=20, longest_epoch=40)
+        control = Controller(shortest_epoch=20, longest_epoch=40)
         traffic = adapter_traffic(seed=seed, adapters=6, tasks=6, dimension=4, requests=300)
         simulated = run([traffic], policy=PagingPolicy(cache=control), slots=2)
         gigabytes_per_utility = 1e9 / UTILITY_PER_SECOND
@@ -153,14 +153,17 @@ class TestRun:
             assert found.hit[b, 1000:][np.isin(found.chosen[b, 1000:], kept)].all()
 
     def test_forced_trials_come_first(self, traffic):
-        found = run(traffic, policy=PagingPolicy(cache=polar_plus(first_epoch=24, forced=1.0)), slots=2)
+        found = run(traffic, policy=PagingPolicy(cache=Controller.polar_plus(first_epoch=24, forced=1.0)), slots=2)
         assert (np.bincount(found.chosen[0, :12]) == 2).all()  # ceil(sqrt(24 / 6)) = 2 each
 
     def test_optimism_frees_from_lock_in(self, traffic):
         """Without it, a miss that costs more than an untried adapter could be worth is never paid."""
         dear = [adapter_traffic(seed=seed, adapters=6, tasks=6, requests=1200, miss_cost=0.6) for seed in range(3)]
         locked = run(
-            dear, policy=PagingPolicy(cache=Polar(optimism=0.0)), slots=2, learner=LinearUCB(alpha=0.3, prior_mean=0.0)
+            dear,
+            policy=PagingPolicy(cache=Controller(optimism=0.0)),
+            slots=2,
+            learner=LinearUCB(alpha=0.3, prior_mean=0.0),
         )
         free = run(dear, policy=PagingPolicy(), slots=2)
         assert free.net.mean() > locked.net.mean() + 0.05

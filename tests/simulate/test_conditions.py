@@ -8,7 +8,7 @@ import pytest
 from banditroute.core.preference import Preference
 from banditroute.errors import InvalidConfigurationError, InvalidRequestError
 from banditroute.learners import EpsilonGreedy, Learner, LinUCB, ThompsonSampling
-from banditroute.logs.outcome_table import OutcomeTable
+from banditroute.logs import OutcomeTable
 from banditroute.objectives import Objective
 from banditroute.objectives.objective import QUALITY
 from banditroute.policies import Uniform

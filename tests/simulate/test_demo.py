@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from banditroute.logs.outcome_table import read_outcomes
+from banditroute.logs import read_outcomes
 from banditroute.simulate import demo
 from banditroute.simulate.metrics import static_mixture
 

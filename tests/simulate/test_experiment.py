@@ -121,7 +121,7 @@ def test_what_was_waited_for_adapters_is_written(given, tmp_path):
     assert "hit rate  paging s" in lines[1]
     free, paged = results(tmp_path)["settings"]
     assert free["conditions"]["paging"] is None
-    assert paged["conditions"]["paging"] == {**paging, "control": "polar"}
+    assert paged["conditions"]["paging"] == {**paging, "control": "controller"}
     for row in paged["rows"]:
         assert row["utility"]["mean"] == pytest.approx(-row["objectives"]["paged_seconds"]["mean"])
         assert 0.0 < row["objectives"]["hit_rate"]["mean"] <= 1.0

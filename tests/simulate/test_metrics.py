@@ -8,7 +8,7 @@ from hypothesis.extra.numpy import arrays
 from scipy import stats
 
 from banditroute.core.preference import Preference
-from banditroute.logs.outcome_table import OutcomeTable
+from banditroute.logs import OutcomeTable
 from banditroute.simulate.metrics import estimate, fixed_choice, references, static_mixture, summarize, utilities
 from banditroute.simulate.replay import Trace
 

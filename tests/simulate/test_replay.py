@@ -6,7 +6,7 @@ import pytest
 from banditroute.core.preference import Preference
 from banditroute.errors import InvalidInputError
 from banditroute.learners import EpsilonGreedy, Learner, LinUCB, ThompsonSampling
-from banditroute.logs.outcome_table import OutcomeTable
+from banditroute.logs import OutcomeTable
 from banditroute.objectives import Objective
 from banditroute.policies import Mixture, Uniform
 from banditroute.router import Router

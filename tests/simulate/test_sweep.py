@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import time
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -14,15 +15,15 @@ from banditroute.beliefs import Linear, PageHinkley
 from banditroute.core.preference import Preference
 from banditroute.errors import InvalidConfigurationError, MissingDependencyError
 from banditroute.learners import EpsilonGreedy, Learner, LinUCB, ThompsonSampling
-from banditroute.logs.outcome_table import OutcomeTable
+from banditroute.logs import OutcomeTable
 from banditroute.objectives import Objective, Scaled
 from banditroute.policies import Uniform
-from banditroute.simulate import sweep as room
 from banditroute.simulate.adapter_slots import AdapterSlots
 from banditroute.simulate.conditions import Channel, Conditions
 from banditroute.simulate.replay import replay
 from banditroute.simulate.sweep import sweep
 
+room = import_module("banditroute.simulate.sweep")  # the package's own name "sweep" is the function
 LEARNERS = {"linucb": LinUCB(), "thompson": ThompsonSampling()}
 OPTIONS = {"learners": LEARNERS, "preference": Preference(quality=1.0), "seeds": [0, 1, 5]}
 
@@ -96,7 +97,8 @@ class TestExecutors:
     def test_workers_have_one_blas_thread_and_the_caller_what_it_had(self, tmp_path):
         program = (
             "import os\n"
-            "from banditroute.simulate import sweep\n"
+            "from importlib import import_module\n"
+            "sweep = import_module('banditroute.simulate.sweep')\n"
             "class Job:\n"
             "    def cell(self, policy, seed):\n"
             "        return [os.environ[name] for name in sweep._BLAS_THREADS]\n"

@@ -54,9 +54,7 @@ from banditroute.features import (
     Template,
 )
 from banditroute.graders import exact_match
-from banditroute.logs.decision_log import DecisionLog
-from banditroute.logs.outcome_table import OutcomeTable, read_outcomes
-from banditroute.logs.readers import convert, open_log, read_log
+from banditroute.logs import DecisionLog, OutcomeTable, convert, open_log, read_log, read_outcomes
 from banditroute.objectives import Scaled, equal_worth, greenserv
 from banditroute.policies import UCB, Mixture, Policy, Uniform
 from banditroute.pricing import ModelPrice, Usage, genai_price

@@ -1,1 +1,1 @@
-"""Backends: what holds the adapters."""
+"""Backends: the owners of the memory that adapters are loaded into."""

@@ -1,12 +1,12 @@
-"""What the adapter cache asks of whatever holds the adapters, and what it is told.
+"""The protocol of a backend: it holds adapters, and the adapter cache loads and unloads them through it.
 
-A backend has *slots*: places in the memory that serves requests. ``load`` makes an adapter sit in one and is called
-before every use, so it is free where the adapter sits there already, and a backend that evicts by recency learns of the
-use by it.
+A backend has *slots*: places in the memory that serves requests. ``load`` puts an adapter into one. It is called before
+every use, so it is free where the adapter has a slot already. A backend that evicts by recency counts uses by it.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -18,7 +18,7 @@ from banditroute.errors import AdapterIncompatibleError, InvalidConfigurationErr
 
 
 class Tier(StrEnum):
-    """Where an adapter is, slowest first; ``GPU`` is the memory that serves requests, whatever the device."""
+    """The place of an adapter, slowest first; ``GPU`` is the memory that serves requests, whatever the device."""
 
     DISK = "disk"
     RAM = "ram"
@@ -27,10 +27,10 @@ class Tier(StrEnum):
 
 
 class Capability(StrEnum):
-    """What a backend can do.
+    """An ability of a backend.
 
-    ``STRICT``: it loads into free slots only, evicts nothing of itself, and ``resident()`` is the truth; without it,
-    the backend evicts by its own rules and ``resident()`` is an estimate. ``PIN``: it keeps an adapter whose spec is
+    ``STRICT``: it loads into free slots only, evicts nothing by itself, and ``resident()`` is the truth. Without it,
+    the backend evicts by its own rules, and ``resident()`` is an estimate. ``PIN``: it keeps an adapter whose spec is
     pinned.
     """
 
@@ -40,21 +40,21 @@ class Capability(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Capacity:
-    """How much fits into the memory that serves requests.
+    """The size of the memory that serves requests.
 
     Parameters
     ----------
     slots
         Adapters that may be resident, at least 1; None: no limit.
     size_bytes
-        Bytes that they may have together, at least 1; None: no limit.
+        Largest sum of their bytes, at least 1; None: no limit.
     staging_slots
         Further slots, at least 0, for adapters that serve a request or two and leave again.
 
     Raises
     ------
     InvalidConfigurationError
-        For another number.
+        If a number is out of range.
     """
 
     slots: int | None = None
@@ -70,16 +70,16 @@ class Capacity:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadResult:
-    """What became of a load.
+    """The result of a load.
 
     Attributes
     ----------
     name
-        Of the adapter.
+        Name of the adapter.
     seconds
-        How long it took; None where the load is left to the next request, so that nothing could be measured.
+        How long it took; None where the server loads with the next request, so that nothing could be measured.
     source
-        Where it was before.
+        The tier it was loaded from.
     evicted
         Names of the adapters that (as far as is known) lost their slot to it.
     """
@@ -91,46 +91,58 @@ class LoadResult:
 
     @property
     def was_resident(self) -> bool:
-        """Whether it was there already, as far as is known: then ``seconds`` says nothing of what paging costs."""
+        """Whether it had a slot already, as far as is known; then ``seconds`` does not measure a load."""
         return self.source is Tier.GPU
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CostEstimate:
-    """What a load is expected to take.
+    """The expected time of a load.
 
     Attributes
     ----------
     mean_seconds, p95_seconds
-        Mean, and what 95% of the loads stay below.
+        Mean and 95% quantile of the time of a load.
     n
-        Measured loads that this rests on; 0: none, it is a prior.
+        Number of measured loads of this adapter that it rests on; 0 for a guess.
+    log_std
+        Doubt about the mean: standard deviation of its logarithm, at least 0. 0: it is exact; .7: right within a factor
+        of 2; 2.3: right within a factor of 10.
+    source
+        The tier that the adapter would be loaded from.
     """
 
     mean_seconds: float
     p95_seconds: float
     n: int = 0
+    log_std: float = 0.0
+    source: Tier = Tier.DISK
+
+    @property
+    def optimistic_seconds(self) -> float:
+        """The mean, one standard deviation of doubt lower: a price at which an unmeasured load is tried."""
+        return self.mean_seconds * math.exp(-self.log_std)
 
 
 @runtime_checkable
 class AdapterBackend(Protocol):
-    """What holds the adapters. Thread-safe.
+    """The owner of the memory that adapters are loaded into. Thread-safe.
 
-    Every method raises ``BackendUnavailableError`` where the backend cannot be reached, does not answer in time, or
-    fails. Whatever raises has left nothing half-loaded.
+    Every method raises ``BackendUnavailableError`` if the backend cannot be reached, does not answer in time, or fails.
+    **A method that raises leaves no adapter half-loaded.**
     """
 
     @property
     def capabilities(self) -> frozenset[Capability]:
-        """What it can do."""
+        """Its abilities."""
         ...
 
     def capacity(self) -> Capacity:
-        """How much fits."""
+        """Return how much fits."""
         ...
 
     def size(self, adapter: AdapterSpec) -> int | None:
-        """The bytes of ``adapter``, found without loading it; None where it cannot be known from here."""
+        """Return the bytes of ``adapter`` without loading it; None where they cannot be known from here."""
         ...
 
     def load(self, adapter: AdapterSpec) -> LoadResult:
@@ -143,7 +155,7 @@ class AdapterBackend(Protocol):
         AdapterIncompatibleError
             If they are damaged, do not fit the base model or a slot's rank, or the name belongs to another adapter.
         AdapterCapacityError
-            If there is no room, which with ``Capability.STRICT`` others have to be unloaded for.
+            If there is no room. With ``Capability.STRICT``, the caller unloads others first.
         """
         ...
 
@@ -153,7 +165,7 @@ class AdapterBackend(Protocol):
         Returns
         -------
         bool
-            True if it is not resident any more, or was not; False if that was asked and is not certain.
+            True if it is not resident now; False if the backend was asked and this is not certain.
 
         Raises
         ------
@@ -163,38 +175,38 @@ class AdapterBackend(Protocol):
         ...
 
     def resident(self) -> Mapping[str, Tier]:
-        """Name -> tier of the adapters that are not on disk alone."""
+        """Return name -> tier of the adapters that are not on disk alone."""
         ...
 
     def load_cost(self, adapter: AdapterSpec) -> CostEstimate:
-        """What loading ``adapter`` from where it is now is expected to take, before any load is measured."""
+        """Guess the time to load ``adapter`` from its present tier, before any load is measured."""
         ...
 
 
 @runtime_checkable
 class AsyncAdapterBackend(AdapterBackend, Protocol):
-    """A backend behind a network: what waits for it can be awaited."""
+    """A backend behind a network, whose calls can be awaited."""
 
     async def aload(self, adapter: AdapterSpec) -> LoadResult:
-        """As ``load``."""
+        """Do as ``load`` does."""
         ...
 
     async def aunload(self, name: str) -> bool:
-        """As ``unload``."""
+        """Do as ``unload`` does."""
         ...
 
     async def aresident(self) -> Mapping[str, Tier]:
-        """As ``resident``."""
+        """Do as ``resident`` does."""
         ...
 
 
 def check_same(adapter: AdapterSpec, path: str) -> None:
-    """Refuse ``adapter`` if the one that goes by its name is that in ``path``, and that is another one.
+    """Refuse ``adapter`` if its name belongs to the adapter in ``path``, and that is another one.
 
     Raises
     ------
     AdapterIncompatibleError
-        If it is.
+        If the paths differ.
     """
     if adapter.path != path:
         raise AdapterIncompatibleError(

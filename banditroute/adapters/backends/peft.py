@@ -1,13 +1,12 @@
-"""Adapters of a transformers model in this process: slots that are made once and copied into.
+"""Adapters of a transformers model in this process: slots are made once, and weights are copied into them.
 
-``peft``'s own ``load_adapter`` builds modules anew for every adapter, which costs more the more adapters there are, and
-must not happen during a forward pass. Copying weights into modules that are there already does neither.
+``peft``'s own ``load_adapter`` builds modules for every adapter. It takes longer the more adapters there are, and must
+not happen during a forward pass. Copying weights into existing modules avoids both.
 """
 
 from __future__ import annotations
 
 import math
-import re
 import time
 from collections import Counter, OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,7 +18,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from banditroute.adapters.backends.base import Capability, Capacity, CostEstimate, LoadResult, Tier, check_same
-from banditroute.core.adapter import CONFIG, WEIGHTS, AdapterSpec, read_config, reading
+from banditroute.core.adapter import CONFIG, WEIGHTS, AdapterSpec, read_config, reading, regular_file
 from banditroute.core.optional_imports import optional
 from banditroute.core.validation import number, whole
 from banditroute.errors import (
@@ -36,13 +35,53 @@ if TYPE_CHECKING:
 
 _BASE = "__base__"  # as peft calls the model without an adapter
 _PREFIX = "base_model.model."  # of every key in a file of weights
-# Kinds of LoRA that compute something else from weights of the same names.
-_VARIANTS = ("use_dora", "use_qalora", "use_bdlora", "alora_invocation_tokens", "arrow_config", "kasa_config")
+# Settings that do not change how A and B of a linear module are used. Any other setting that is switched on (DoRA,
+# added tokens, replicated layers, one that is not known yet) may compute something else from the same weights.
+_HARMLESS_SETTINGS = frozenset(
+    {
+        "alpha_pattern",
+        "auto_mapping",
+        "base_model_name_or_path",
+        "bias",
+        "corda_config",
+        "ensure_weight_tying",
+        "eva_config",
+        "exclude_modules",
+        "fan_in_fan_out",
+        "inference_mode",
+        "init_lora_weights",
+        "layers_pattern",
+        "layers_to_transform",
+        "loftq_config",
+        "lora_alpha",
+        "lora_dropout",
+        "lora_ga_config",
+        "megatron_config",
+        "megatron_core",
+        "modules_to_save",
+        "peft_type",
+        "peft_version",
+        "qalora_group_size",
+        "r",
+        "rank_pattern",
+        "revision",
+        "runtime_config",
+        "target_modules",
+        "task_type",
+        "use_rslora",
+        "velora_config",
+    }
+)
+_PATTERN_SECONDS = 1.0  # for all patterns of an adapter's configuration; they are its author's regular expressions
+_MAX_ALPHA = 1e6
+_MAX_PATTERNS = 10_000
+_MAX_PATTERN_CHARACTERS = 1_000
+_GUESS_LOG_STD = 1.1  # the guess of load seconds is right within a factor of 3
 
 
 @dataclass(frozen=True, slots=True)
 class _Weights:
-    """An adapter in RAM: module name -> (A ``(r, in)``, B ``(out, r)``, scaling)."""
+    """The weights of an adapter in RAM: module name -> (A ``(r, in)``, B ``(out, r)``, scaling)."""
 
     path: str
     modules: Mapping[str, tuple[torch.Tensor, torch.Tensor, float]]
@@ -53,28 +92,28 @@ class PeftBackend:
     """LoRA adapters on a transformers model in this process.
 
     The model is changed in place: it gets ``slots + 1`` adapters of rank ``max_rank``, one of them for staging, is put
-    into evaluation mode, and needs no gradients any more. Smaller ranks are padded with zeros, so what it computes is
-    what it computes with the adapter alone. Its other uses, outside of ``serving``, see the base model.
+    into evaluation mode, and needs no gradients any more. Smaller ranks are padded with zeros, so the output is that of
+    the adapter alone. Outside of ``serving`` the model is the base model.
 
     Parameters
     ----------
     model
         A model without adapters. Its slots have its device and its type of numbers.
     slots
-        Adapters that may be resident, at least 1, beside the one in staging.
+        Adapters that may be resident, at least 1, besides the one in staging.
     max_rank
         The largest rank of any adapter, at least 1.
     target_modules
         Modules that any adapter changes, as in ``peft.LoraConfig``.
     base_model
-        The model that adapters must have been trained on, by their own word; None: any whose modules fit.
+        Name of the model that adapters must have been trained on; None: any adapter whose modules fit.
     ram_bytes
-        Bytes of adapters that are kept in RAM, the last ones used; None: no limit.
+        Bytes of adapters kept in RAM, the ones used last; None: no limit.
 
     Raises
     ------
     InvalidConfigurationError
-        For a number out of range, for a model that has adapters, and for one without such modules.
+        If a number is out of range, or the model has adapters already or lacks such modules.
     MissingDependencyError
         If ``peft`` is not installed.
     """
@@ -114,11 +153,11 @@ class PeftBackend:
             layer.register_forward_pre_hook(self._choose_slots, with_kwargs=True)
 
     def capacity(self) -> Capacity:
-        """How much fits."""
+        """Return how much fits."""
         return Capacity(slots=len(self._slots) - 1, staging_slots=1)
 
     def size(self, adapter: AdapterSpec) -> int:
-        """The bytes of ``adapter``, from the header of its file."""
+        """Return the bytes of ``adapter``, from the header of its file."""
         return adapter.size_bytes or AdapterSpec.read(adapter.path, name=adapter.name).size_bytes or 0
 
     def load(self, adapter: AdapterSpec) -> LoadResult:
@@ -157,31 +196,33 @@ class PeftBackend:
         return True
 
     def resident(self) -> dict[str, Tier]:
-        """Name -> tier of the adapters in slots and in RAM."""
+        """Return name -> tier of the adapters in slots and in RAM."""
         with self._lock:
             return dict.fromkeys(self._ram, Tier.RAM) | dict.fromkeys(self._slot_of, Tier.GPU)
 
     def load_cost(self, adapter: AdapterSpec) -> CostEstimate:
-        """A prior, by figures of one CPU core: a slot is written in full; the adapter's own bytes are read."""
+        """Guess from figures of one CPU core: a slot is written in full, and an adapter on disk is read."""
         seconds = 3e-5 * len(self._layers) + self._slot_bytes / 2e10
         with self._lock:
-            in_ram = adapter.name in self._ram
-        if not in_ram:
+            source = Tier.RAM if adapter.name in self._ram else Tier.DISK
+        if source is Tier.DISK:
             seconds += 5e-5 * len(self._layers) + self.size(adapter) / 4e9
-        return CostEstimate(mean_seconds=seconds, p95_seconds=2.0 * seconds)
+        return CostEstimate(
+            mean_seconds=seconds, p95_seconds=2.0 * seconds, log_std=_GUESS_LOG_STD, source=Tier(source)
+        )
 
     @contextmanager
     def serving(self, adapters: Sequence[str | None]) -> Iterator[None]:
         """Serve a batch: its i-th row through ``adapters[i]``, None for the base model.
 
-        What this thread or task calls the model for inside is served so; the adapters cannot be unloaded meanwhile.
+        Inside, calls of the model by this thread or task use these adapters, and none of them can be unloaded.
 
         Raises
         ------
         AdapterNotFoundError
             If one of them is not resident.
         InvalidInputError
-            By the model, if the batch has another number of rows.
+            If the model is called with another number of rows.
         """
         names = {name for name in adapters if name is not None}
         with self._lock:
@@ -199,7 +240,7 @@ class PeftBackend:
                 self._in_flight.subtract(names)
 
     def _use(self, adapter: AdapterSpec) -> bool:
-        """Count a use of ``adapter``; whether it is in a slot."""
+        """Count a use of ``adapter``, and return whether it is in a slot."""
         with self._lock:
             if adapter.name in self._ram:  # as all are that are in slots
                 check_same(adapter, self._ram[adapter.name].path)
@@ -209,7 +250,7 @@ class PeftBackend:
     def _choose_slots(
         self, module: torch.nn.Module, args: tuple[torch.Tensor, ...], kwargs: dict[str, Any]
     ) -> tuple[tuple[torch.Tensor, ...], dict[str, Any]]:
-        """Tell a layer each row's slot. Unlike ``model(..., adapter_names=...)`` it allows for several threads."""
+        """Give a layer each row's slot. Unlike ``model(..., adapter_names=...)`` this is safe in several threads."""
         slots, rows = self._serving.get(), len(args[0])
         if slots is not None and len(slots) != rows:
             raise InvalidInputError(
@@ -233,18 +274,22 @@ class PeftBackend:
                 into_b[:, rank:].zero_()
 
     def _read(self, adapter: AdapterSpec) -> _Weights:
-        """The weights of ``adapter``, checked against the slots."""
+        """Read the weights of ``adapter``, and check them against the slots."""
         config = read_config(adapter.path, name=adapter.name)
-        variant = next((key for key in _VARIANTS if config.get(key)), None)
+        variant = next((key for key, value in config.items() if value and key not in _HARMLESS_SETTINGS), None)
         if variant is not None:
-            raise AdapterIncompatibleError(f"adapter {adapter.name!r} uses {variant}; only plain LoRA can be copied in")
+            raise AdapterIncompatibleError(
+                f"adapter {adapter.name!r} uses {variant[:80]}; only plain LoRA can be copied in"
+            )
         if self._base_model not in (None, config.get("base_model_name_or_path")):
             raise AdapterIncompatibleError(
                 f"adapter {adapter.name!r} was trained on {config.get('base_model_name_or_path')!r}, the model is "
                 f"{self._base_model!r}; give an adapter of this model"
             )
         with reading(WEIGHTS, name=adapter.name, path=adapter.path):
-            left = optional("safetensors.torch", extra="adapters").load_file(Path(adapter.path) / WEIGHTS)
+            left = optional("safetensors.torch", extra="adapters").load_file(regular_file(Path(adapter.path) / WEIGHTS))
+        with reading(CONFIG, name=adapter.name, path=adapter.path):
+            alphas = _alphas(config, list(self._layers))
         modules = {}
         size_bytes = 0
         for name, layer in self._layers.items():
@@ -259,8 +304,7 @@ class PeftBackend:
                     f"module {name!r} of adapter {adapter.name!r} has the shapes {given}; slots hold ranks of 1 to "
                     f"{self._max_rank} between {into_a.shape[1]} inputs and {into_b.shape[0]} outputs"
                 )
-            with reading(CONFIG, name=adapter.name, path=adapter.path):
-                scaling = _scaling(config, name, rank)
+            scaling = alphas[name] / (math.sqrt(rank) if config.get("use_rslora") else rank)
             a, b = (half.to(into_a.dtype, copy=True) for half in (a, b))  # a view of the file would change with it
             modules[name] = (a, b, scaling)
             size_bytes += a.nbytes + b.nbytes
@@ -272,7 +316,7 @@ class PeftBackend:
         return _Weights(adapter.path, modules, size_bytes)
 
     def _trim(self) -> None:
-        """Forget the weights that were used longest ago, but of resident adapters, until the rest is small enough."""
+        """Forget the weights used longest ago until the rest fits; those of resident adapters stay."""
         excess = sum(weights.size_bytes for weights in self._ram.values()) - self._ram_bytes
         for name in [name for name in self._ram if name not in self._slot_of]:
             if excess <= 0:
@@ -283,7 +327,7 @@ class PeftBackend:
 def _add_slots(
     model: torch.nn.Module, slots: Sequence[str], rank: int, target_modules: str | Sequence[str]
 ) -> dict[str, Any]:
-    """Put ``slots`` into ``model``: name of each module that got them -> the module."""
+    """Put ``slots`` into ``model``, and return name -> module of those that have them."""
     peft = optional("peft", extra="adapters")
     lora = optional("peft.tuners.lora", extra="adapters")
     if any(isinstance(module, lora.LoraLayer) for module in model.modules()):
@@ -304,9 +348,40 @@ def _add_slots(
     }
 
 
-def _scaling(config: Mapping[str, Any], module: str, rank: int) -> float:
-    """What the product of A and B is multiplied with in ``module``: alpha / r; with ``use_rslora``, alpha / sqrt(r)."""
-    patterns: Mapping[str, float] = config.get("alpha_pattern") or {}
-    own = (alpha for pattern, alpha in patterns.items() if re.match(rf"(.*\.)?({pattern})$", module))
-    alpha = number(next(own, config["lora_alpha"]), name="lora_alpha")
-    return alpha / (math.sqrt(rank) if config.get("use_rslora") else rank)
+def _alphas(config: Mapping[str, Any], modules: Sequence[str]) -> dict[str, float]:
+    """Return module -> alpha: that of the first pattern which matches the module, else ``lora_alpha``.
+
+    Raises
+    ------
+    ValueError
+        If the patterns take too long, which some regular expressions do.
+    """
+    regex = optional("regex", extra="adapters")
+    ends = time.monotonic() + _PATTERN_SECONDS
+    default = number(config["lora_alpha"], name="lora_alpha", low=-_MAX_ALPHA, high=_MAX_ALPHA)
+    alphas = dict.fromkeys(modules, default)
+    patterns = {
+        pattern: number(alpha, name="alpha_pattern", low=-_MAX_ALPHA, high=_MAX_ALPHA)
+        for pattern, alpha in _patterns(config).items()
+    }
+    try:
+        compiled = [(regex.compile(rf"(.*\.)?({pattern})$"), alpha) for pattern, alpha in patterns.items()]
+        for module in modules:
+            for pattern, alpha in compiled:
+                if pattern.match(module, timeout=max(ends - time.monotonic(), 1e-3)):
+                    alphas[module] = alpha
+                    break
+    except TimeoutError:
+        raise ValueError(f"alpha_pattern takes more than {_PATTERN_SECONDS:g} seconds to match") from None
+    except regex.error as error:
+        raise ValueError(f"alpha_pattern is not a regular expression: {error}") from None
+    return alphas
+
+
+def _patterns(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    patterns: Mapping[str, Any] = config.get("alpha_pattern") or {}
+    if len(patterns) > _MAX_PATTERNS or any(len(pattern) > _MAX_PATTERN_CHARACTERS for pattern in patterns):
+        raise ValueError(
+            f"alpha_pattern has more than {_MAX_PATTERNS} patterns, or one of over {_MAX_PATTERN_CHARACTERS} characters"
+        )
+    return patterns

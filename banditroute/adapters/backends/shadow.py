@@ -1,4 +1,4 @@
-"""Where a server's adapters are, as far as its rules tell: the least recently used leave the slots, then RAM."""
+"""An estimate of the adapters that a server keeps: the least recently used leave the slots first, then RAM."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from banditroute.adapters.backends.base import Tier
 
 
 class ShadowLRU:
-    """What a server that evicts the least recently used keeps, by the uses that are known. Not thread-safe.
+    """The adapters of a server that evicts the least recently used, from the uses that are known. Not thread-safe.
 
     Parameters
     ----------
@@ -36,11 +36,11 @@ class ShadowLRU:
         return iter(self._tiers)
 
     def tier(self, name: str) -> Tier:
-        """Where adapter ``name`` is."""
+        """Return the tier of adapter ``name``."""
         return self._tiers.get(name, Tier.DISK)
 
     def use(self, name: str, *, pinned: bool = False) -> tuple[str, ...]:
-        """Note that a request is served through adapter ``name``, which stays from now on if it is ``pinned``.
+        """Count a request through adapter ``name``, which stays from now on if it is ``pinned``.
 
         Returns
         -------
@@ -61,11 +61,11 @@ class ShadowLRU:
         return tuple(evicted)
 
     def drop(self, name: str) -> None:
-        """Note that adapter ``name`` is gone."""
+        """Forget adapter ``name``."""
         self._tiers.pop(name, None)
         self._pinned.discard(name)
 
     def correct(self, tiers: Mapping[str, Tier]) -> None:
-        """Take what the server says itself; what it holds beyond what was known counts as used longest ago."""
+        """Take over what the server says; adapters that were unknown count as used longest ago."""
         known = {name: tiers[name] for name in self._tiers if name in tiers}
         self._tiers = {name: tier for name, tier in tiers.items() if name not in known} | known

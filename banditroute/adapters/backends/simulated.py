@@ -1,4 +1,4 @@
-"""A backend without a model: how long loads take is drawn, and passes on a virtual clock."""
+"""A backend without a model: load times are drawn, and pass on a virtual clock."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ class SimulatedBackend:
     capacity
         Its slots and bytes.
     base_seconds
-        What a load takes however small the adapter, at least 0.
+        Seconds of a load of the smallest adapter, at least 0.
     bytes_per_second
-        How fast its bytes are copied, above 0.
+        Speed at which bytes are copied, at least 1.
     jitter
-        Standard deviation of ``log J``, at least 0.
+        Standard deviation of ``log J``, between 0 and 2.
     seed
-        Of the jitter.
+        Seed of the jitter.
     pass_time
-        Is told the seconds of each load: ``clock.advance``, ``time.sleep``, or nothing.
+        Called with the seconds of each load: ``clock.advance``, ``time.sleep``, or nothing.
 
     Raises
     ------
     InvalidConfigurationError
-        For a number out of range.
+        If a number is out of range.
 
     Examples
     --------
@@ -71,16 +71,16 @@ class SimulatedBackend:
         self._lock = Lock()
 
     def capacity(self) -> Capacity:
-        """How much fits."""
+        """Return how much fits."""
         return self._capacity
 
     def size(self, adapter: AdapterSpec) -> int:
-        """The bytes of ``adapter``, as its spec says.
+        """Return the bytes of ``adapter``, as its spec says.
 
         Raises
         ------
         InvalidConfigurationError
-            If it does not say.
+            If the spec has no ``size_bytes``.
         """
         if adapter.size_bytes is None:
             raise InvalidConfigurationError(
@@ -113,18 +113,18 @@ class SimulatedBackend:
         return LoadResult(name=adapter.name, seconds=seconds, source=Tier.DISK)
 
     def unload(self, name: str) -> bool:
-        """Give up the slot of adapter ``name``: True, at once."""
+        """Give up the slot of adapter ``name`` at once; return True."""
         with self._lock:
             self._resident.pop(name, None)
         return True
 
     def resident(self) -> dict[str, Tier]:
-        """Name -> tier of the adapters in slots."""
+        """Return name -> tier of the adapters in slots."""
         with self._lock:
             return dict.fromkeys(self._resident, Tier.GPU)
 
     def load_cost(self, adapter: AdapterSpec) -> CostEstimate:
-        """The mean and the 95% quantile of the distribution that loads are drawn from."""
+        """Return mean and 95% quantile of the distribution that loads are drawn from."""
         mean = self._seconds(self.size(adapter))
         return CostEstimate(mean_seconds=mean, p95_seconds=mean * math.exp(_P95 * self._jitter - self._jitter**2 / 2.0))
 

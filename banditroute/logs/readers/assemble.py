@@ -1,4 +1,4 @@
-"""Tables of our own form as one log of arrays."""
+"""One log of arrays from tables of our own form."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import pyarrow
 
 _MOST_CELLS = 2**31
-"""Of decisions times arms: more arms than that is hardly meant."""
+"""Of decisions times arms; more is a mistake in the column of arms."""
 
 _MOST_OBJECTIVES = 1000
 
@@ -26,12 +26,12 @@ _Cells = tuple[NDArray[np.bool_], Vector]
 
 
 class Assembly:
-    """Takes in tables of decisions one after the other, and makes a log of them.
+    """A log of decisions in the making, table by table.
 
     Parameters
     ----------
     name
-        How messages call the log.
+        The log's name in messages.
     """
 
     def __init__(self, name: str) -> None:
@@ -46,12 +46,12 @@ class Assembly:
         self._contexts: dict[tuple[str | None, int], _Contexts] = {}  # by features version and length
 
     def add(self, table: pyarrow.Table) -> None:
-        """Take in some rows, which were checked.
+        """Add checked rows.
 
         Raises
         ------
         InvalidInputError
-            For rows of several routers, and for too many arms or objectives.
+            If there are several routers, or too many arms or objectives.
         """
         if not len(table):
             return
@@ -74,16 +74,16 @@ class Assembly:
         self._n += len(table)
 
     def log(self, skipped: Mapping[str, int]) -> DecisionLog:
-        """The log of all that was taken in.
+        """Return the log of all rows that were added.
 
         Raises
         ------
         InvalidInputError
-            If that is nothing.
+            If there are none.
         """
         if not self._n:
-            passed = f"; {sum(skipped.values()):,} rows were passed over" if skipped else ""
-            raise InvalidInputError(f"{self._name} has no rows that can be used{passed}")
+            left_out = f"; {sum(skipped.values()):,} rows were left out" if skipped else ""
+            raise InvalidInputError(f"{self._name} has no rows that can be used{left_out}")
         arms = tuple(sorted(self._positions))
         order = np.empty(len(arms), dtype=np.intp)
         order[[self._positions[arm] for arm in arms]] = np.arange(len(arms))
@@ -125,7 +125,7 @@ class Assembly:
         return np.array(positions, dtype=np.intp)[codes]
 
     def _matrices(self, table: pyarrow.Table) -> _Cells:
-        """Who was eligible, and with which probability ``(n, K so far)``."""
+        """Return eligibility and probabilities ``(n, K so far)`` of some rows."""
         n = len(table)
         parents, arms = flat(table["arms"])
         codes = self._codes(arms)
@@ -137,21 +137,21 @@ class Assembly:
         eligible = np.zeros((n, len(self._positions)), dtype=bool)
         eligible[parents, codes] = True
         at, values = flat(table["probabilities"])
-        told = np.asarray(table["probabilities"].is_valid())
-        if not told.any():
+        given = np.asarray(table["probabilities"].is_valid())
+        if not given.any():
             return eligible, np.empty((n, 0))
         probabilities = np.zeros(eligible.shape)
-        probabilities[~told] = np.nan
-        probabilities[at, codes[told[parents]]] = values.to_numpy()
+        probabilities[~given] = np.nan
+        probabilities[at, codes[given[parents]]] = values.to_numpy()
         return eligible, probabilities
 
     def _all_cells(self, order: NDArray[np.intp]) -> tuple[NDArray[np.bool_], Vector | None]:
-        """Both for all rows; where the arms were not said, all of them were eligible."""
+        """Return both for all rows; where a row does not name its arms, all were eligible."""
         k = len(order)
         eligible = np.zeros((self._n, k), dtype=bool)
-        told = any(probabilities.size for _, probabilities in self._cells)
-        all_probabilities = np.zeros((self._n, k)) if told else None
-        begin = 0  # each part is let go as soon as it is copied
+        given = any(probabilities.size for _, probabilities in self._cells)
+        all_probabilities = np.zeros((self._n, k)) if given else None
+        begin = 0  # each part is freed as soon as it is copied
         while self._cells:
             flags, probabilities = self._cells.pop(0)
             rows = slice(begin, begin + len(flags))
@@ -162,7 +162,7 @@ class Assembly:
                 if not probabilities.size:
                     all_probabilities[rows] = np.nan
         eligible[~eligible.any(axis=1)] = True
-        if all_probabilities is not None:  # of arms that came up later, too
+        if all_probabilities is not None:  # also for arms that came up later
             all_probabilities[np.isnan(all_probabilities).any(axis=1)] = np.nan
         return eligible, all_probabilities
 
@@ -178,7 +178,7 @@ class Assembly:
                 self._contexts.setdefault(key, _Contexts(d)).add(self._n + np.flatnonzero(of_these), rows)
 
     def _all_contexts(self) -> Vector | None:
-        """The contexts in the features of the last row that has any; NaN in the other rows."""
+        """Return the contexts in the features of the last row that has any; NaN in the other rows."""
         if not self._contexts:
             return None
         last = max(self._contexts.values(), key=lambda each: int(each.at[-1][-1]))
@@ -191,7 +191,7 @@ class Assembly:
 
 
 class _Contexts:
-    """Contexts of one length: an array that grows where it is, since two of them may be more than there is room for."""
+    """Contexts of one length, in an array that grows in place: there may be no room for a copy."""
 
     def __init__(self, d: int) -> None:
         self.at: list[NDArray[np.intp]] = []  # the rows that they belong to

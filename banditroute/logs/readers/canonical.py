@@ -96,7 +96,7 @@ def checked(numbers: NDArray[np.int64], table: pyarrow.Table, damage: Damage) ->
     found.add(_any(parents, ~np.isfinite(weights), len(table)), "preference", "give finite numbers")
     _check_outcomes(table, found)
     _check_arms(table, found)
-    found.tell(numbers, damage)
+    found.report(numbers, damage)
     return table.filter(~found.rows) if found.rows.any() else table
 
 

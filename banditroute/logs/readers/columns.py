@@ -1,8 +1,9 @@
-"""Columns of tables of others, as texts and numbers."""
+"""Columns of foreign tables as texts, numbers and times."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,60 +14,107 @@ from banditroute.errors import InvalidInputError
 if TYPE_CHECKING:
     import pyarrow
 
-_NO_TEXT = "\ufffd"  # what bytes become that are no text
+_NO_TEXT = "\ufffd"  # takes the place of bytes that are not UTF-8
 _MISSING = ("", "nan", "null", "none", "na")
-_NUMBER = r"^-?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$"
+_NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$"
 
 
 def texts(table: pyarrow.Table, name: str) -> pyarrow.ChunkedArray:
-    """A column as texts; nothing where it is empty.
+    """Return a column as texts; null where it is empty.
 
     Raises
     ------
     InvalidInputError
-        For a column of lists or objects.
+        If it is a column of lists or objects.
     """
-    import pyarrow
-    import pyarrow.compute as pc
+    import pyarrow as arrow
+    import pyarrow.compute as compute
 
-    column = _cast(table, name, pyarrow.string())
-    return pc.if_else(pc.equal(column, ""), None, column)
+    column = _cast(table, name, arrow.string())
+    return compute.if_else(compute.equal(column, ""), None, column)
 
 
 def named(column: pyarrow.ChunkedArray) -> NDArray[np.bool_]:
-    """Which texts are names: there, and whole."""
-    import pyarrow.compute as pc
+    """Return True for every text that is there and whole."""
+    import pyarrow.compute as compute
 
-    return np.asarray(pc.fill_null(pc.invert(pc.match_substring(column, _NO_TEXT)), False))
+    return np.asarray(compute.fill_null(compute.invert(compute.match_substring(column, _NO_TEXT)), False))
 
 
-def numbers(table: pyarrow.Table, name: str) -> tuple[Vector, NDArray[np.bool_]]:
-    """A column as float64, NaN where it is empty; and in which rows it is neither empty nor a number.
+def numbers(table: pyarrow.Table, name: str, factor: float = 1.0) -> tuple[Vector, NDArray[np.bool_]]:
+    """Return a column as float64 times a factor, NaN where it is empty, and True for rows that are not numbers.
 
     Raises
     ------
     InvalidInputError
-        For a column of lists, objects or times.
+        If it is a column of lists, objects or times.
     """
-    import pyarrow
-    import pyarrow.compute as pc
+    import pyarrow as arrow
+    import pyarrow.compute as compute
 
     column = table[name]
     wrong = np.zeros(len(table), dtype=bool)
-    if pyarrow.types.is_string(column.type) or pyarrow.types.is_large_string(column.type):
-        text = pc.utf8_lower(pc.utf8_trim_whitespace(pc.fill_null(column, "")))
-        text = pc.if_else(pc.equal(text, "true"), "1", pc.if_else(pc.equal(text, "false"), "0", text))
-        right = pc.match_substring_regex(text, _NUMBER)
-        empty = pc.is_in(text, pyarrow.array(_MISSING))
-        wrong = np.asarray(pc.invert(pc.or_(right, empty)))
-        table = pyarrow.table({name: pc.if_else(right, text, None)})
-    return _cast(table, name, pyarrow.float64()).to_numpy(), wrong
+    if _is_text(column.type):
+        text = compute.utf8_lower(
+            compute.utf8_trim_whitespace(compute.fill_null(_cast(table, name, arrow.string()), ""))
+        )
+        text = compute.if_else(
+            compute.equal(text, "true"), "1", compute.if_else(compute.equal(text, "false"), "0", text)
+        )
+        right = compute.match_substring_regex(text, _NUMBER)
+        empty = compute.is_in(text, arrow.array(_MISSING))
+        wrong = np.asarray(compute.invert(compute.or_(right, empty)))
+        table = arrow.table({name: compute.if_else(right, text, None)})
+    values = _cast(table, name, arrow.float64()).to_numpy()
+    return (values if factor == 1.0 else values * factor), wrong
+
+
+def moments(
+    table: pyarrow.Table, name: str, factor: float, parse: Callable[[Any, str], float]
+) -> tuple[Vector, NDArray[np.bool_]]:
+    """Return a column of times as Unix time in seconds, NaN where it is empty, and True for rows that are not times.
+
+    Parameters
+    ----------
+    factor
+        The length of a unit of numbers in seconds; texts and times have their own.
+    parse
+        Return the Unix time of a text, or raise InvalidInputError.
+    """
+    import pyarrow as arrow
+
+    column = table[name]
+    if arrow.types.is_timestamp(column.type):
+        units = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}
+        counts = column.cast(arrow.int64())
+        return counts.cast(arrow.float64(), safe=False).to_numpy() / units[column.type.unit], np.zeros(
+            len(table), dtype=bool
+        )
+    values, wrong = numbers(table, name, factor) if not arrow.types.is_date(column.type) else (None, None)
+    if values is None or wrong is None:
+        values, wrong = np.full(len(table), np.nan), np.ones(len(table), dtype=bool)
+    given = texts(table, name).to_pylist() if wrong.any() else []
+    for i in np.flatnonzero(wrong):
+        try:
+            values[i] = np.nan if given[i] is None else parse(given[i], name)
+            wrong[i] = False
+        except InvalidInputError:
+            pass
+    return values, wrong
+
+
+def _is_text(kind: pyarrow.DataType) -> bool:
+    import pyarrow.types as types
+
+    return bool(types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind))
 
 
 def _cast(table: pyarrow.Table, name: str, kind: pyarrow.DataType) -> pyarrow.ChunkedArray:
-    import pyarrow
+    import pyarrow as arrow
 
     try:
         return table[name].cast(kind)
-    except pyarrow.ArrowException as error:
-        raise InvalidInputError(f"column {name} is {table[name].type}, expected is {kind}: {error}") from error
+    except arrow.ArrowException as error:
+        raise InvalidInputError(
+            f"column {name:.80} is {table[name].type}, expected is {kind}: {str(error)[:200]}"
+        ) from error

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,17 +19,17 @@ if TYPE_CHECKING:
 
 
 def knows(reading: Reading) -> bool:
-    """Whether the columns are ours."""
+    """Say whether the columns are ours."""
     return {"arm", "outcomes"} <= {*reading.source.names}
 
 
 def read(reading: Reading) -> Iterator[pyarrow.Table]:
-    """The decisions of one router, or of all."""
-    if reading.columns:
+    """Yield the decisions of one router, or of all."""
+    if any(ours != theirs for ours, theirs in reading.columns.items()):
         raise InvalidConfigurationError(
-            f"{reading.source.address} is a log of ours, whose columns have their names; leave out columns="
+            f"{reading.source.address} is in the format decisions, whose columns have fixed names; leave out columns="
         )
-    read_as = {"database": _database, "parquet": _parquet, "jsonl": _jsonl}
+    read_as = {"database": _database, "parquet": _columns, "frame": _columns, "jsonl": _jsonl}
     for table in read_as[reading.source.container](reading):
         if reading.router is not None:
             import pyarrow.compute as pc
@@ -50,10 +50,10 @@ def _database(reading: Reading) -> Iterator[pyarrow.Table]:
     except (pyarrow.ArrowException, *MALFORMED) as error:
         if isinstance(error, BanditRouteError):
             raise
-        raise InvalidInputError(f"{address}: what it holds is damaged ({error}); see banditroute db verify") from error
+        raise InvalidInputError(f"{address} holds damaged values ({error}); run banditroute db verify") from error
 
 
-def _parquet(reading: Reading) -> Iterator[pyarrow.Table]:
+def _columns(reading: Reading) -> Iterator[pyarrow.Table]:
     names = [name for name in schema().names if name in reading.source.names]
     for numbers, table in tables(reading.source, names, reading.damage):
         yield checked(numbers, _ours(table, reading.source.address), reading.damage)
@@ -64,7 +64,7 @@ def _jsonl(reading: Reading) -> Iterator[pyarrow.Table]:
 
 
 def _ours(table: pyarrow.Table, address: str) -> pyarrow.Table:
-    """A table in the very types of our columns; those that it lacks are empty."""
+    """Return a table with exactly our columns and their types; columns that it lacks are null."""
     import pyarrow
 
     columns = {}
@@ -79,4 +79,35 @@ def _ours(table: pyarrow.Table, address: str) -> pyarrow.Table:
     return pyarrow.table(columns, schema=schema())
 
 
-DECISIONS = Format(name="decisions", containers=("database", "parquet", "jsonl"), knows=knows, read=read)
+def read_together(readings: Sequence[Reading]) -> Iterator[pyarrow.Table]:
+    """Yield the decisions of files without those of earlier ones: an interrupted prune exports some twice.
+
+    Our ids rise within a file and from the first id of one file to that of the next. So only the ids beyond the first
+    one of the file before have to be remembered.
+    """
+    import pyarrow
+
+    if len(readings) == 1:
+        yield from read(readings[0])
+        return
+    earlier: set[str] = set()
+    for reading in readings:
+        own: set[str] = set()
+        for table in read(reading):
+            ids = table["id"].to_pylist()
+            fresh = [id not in earlier for id in ids]
+            for _ in range(len(ids) - sum(fresh)):
+                reading.damage.leave_out("decision that an earlier file has")
+            own.update(id for id in ids if id is not None)
+            yield table.filter(pyarrow.array(fresh, pyarrow.bool_()))
+        first = min(own, default="")
+        earlier = {id for id in earlier if id >= first} | own
+
+
+DECISIONS = Format(
+    name="decisions",
+    containers=("database", "parquet", "jsonl", "frame"),
+    knows=knows,
+    read=read,
+    read_together=read_together,
+)

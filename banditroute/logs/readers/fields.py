@@ -1,4 +1,4 @@
-"""Records of others in JSON: their fields under our names."""
+"""JSON records of other programs, with their fields under our names."""
 
 from __future__ import annotations
 
@@ -9,24 +9,25 @@ from typing import Any
 
 from banditroute.features._messages import asked, messages_of
 from banditroute.logs.readers.canonical import schema
+from banditroute.logs.readers.log_format import Fields
+from banditroute.logs.readers.source import value_at
 
 
-def renamed(record: Mapping[str, Any], fields: Mapping[str, str]) -> dict[str, Any]:
-    """A row of our own form from a record: what is no column is an outcome.
-
-    Parameters
-    ----------
-    fields
-        Our name -> the record's: a key, or the keys to descend by, joined by dots.
+def renamed(record: Mapping[str, Any], fields: Fields) -> dict[str, Any]:
+    """Return a row of our own form from a record; a name that is no column of ours is an outcome.
 
     Examples
     --------
-    >>> renamed({"model": "small", "scores": {"judge": 0.5}}, {"arm": "model", "quality": "scores.judge"})
+    >>> fields = Fields(columns={"arm": "model", "quality": "scores.judge"}, factors={"quality": 0.01})
+    >>> renamed({"model": "small", "scores": {"judge": 50}}, fields)
     {'outcomes': {'quality': 0.5}, 'arm': 'small'}
     """
     row: dict[str, Any] = {"outcomes": {}}
-    for ours, theirs in fields.items():
-        (row if ours in _columns() else row["outcomes"])[ours] = value_at(record, theirs)
+    for ours, theirs in fields.columns.items():
+        value = value_at(record, theirs)
+        if type(value) in (int, float) and (factor := fields.factor(ours)) != 1.0:
+            value = value * factor
+        (row if ours in _columns() else row["outcomes"])[ours] = value
     return row
 
 
@@ -35,16 +36,8 @@ def _columns() -> frozenset[str]:
     return frozenset(schema().names)
 
 
-def value_at(record: Any, path: str) -> Any:
-    """The value under a key, or under keys joined by dots; None where there is none."""
-    if not isinstance(record, Mapping) or path in record:
-        return record[path] if isinstance(record, Mapping) else None
-    first, dot, rest = path.partition(".")
-    return value_at(record.get(first), rest) if dot else None
-
-
 def unpacked(value: Any) -> Any:
-    """What a text holds as JSON; itself, if it is no text or no JSON."""
+    """Return what a text holds as JSON, or the value itself if it is no text or no JSON."""
     try:
         return json.loads(value) if isinstance(value, str) else value
     except (ValueError, RecursionError):
@@ -52,12 +45,12 @@ def unpacked(value: Any) -> Any:
 
 
 def prompt_of(messages: Any) -> str | None:
-    """What a conversation asks for, as a router would read it; None where it was not recorded.
+    """Return what a conversation asks, as a router would read it; None where it was not recorded.
 
     Raises
     ------
     InvalidRequestError
-        For a list that holds no messages.
+        If a list holds something else than messages.
     """
     given = unpacked(messages)
     return (asked(messages_of(given)) if isinstance(given, list) and given else None) or (

@@ -1,4 +1,4 @@
-"""LiteLLM's spend logs as JSON lines: the rows of its table ``LiteLLM_SpendLogs``."""
+"""LiteLLM's spend logs as JSON lines: rows of its table ``LiteLLM_SpendLogs``."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from banditroute.logs.readers.canonical import moment, typed
 from banditroute.logs.readers.fields import prompt_of, renamed, unpacked
-from banditroute.logs.readers.log_format import Format, Reading
+from banditroute.logs.readers.log_format import Fields, Format, Reading
 from banditroute.logs.readers.row_errors import MALFORMED
-from banditroute.logs.readers.source import objects
+from banditroute.logs.readers.source import objects, value_at
 
 if TYPE_CHECKING:
     import pyarrow
@@ -25,17 +25,17 @@ _FIELDS = {
     "cost_usd": "spend",
     "output_tokens": "completion_tokens",
 }
-_JSON = ("metadata", "request_tags")  # some exports have them as texts
-_CALLS = ("completion", "responses", "messages", "generate_content")  # parts of the types of calls that ask a model
+_JSON = ("metadata", "request_tags")  # texts in some exports
+_CALLS = ("completion", "responses", "messages", "generate_content")  # parts of the call types that ask a model
 
 
 def knows(reading: Reading) -> bool:
-    """Whether the columns are those of spend logs."""
+    """Say whether the columns are those of spend logs."""
     return {"request_id", "spend", "startTime"} <= {*reading.source.names}
 
 
 def read(reading: Reading) -> Iterator[pyarrow.Table]:
-    """The calls of models, without what was answered from a cache."""
+    """Yield the calls of models, without those that a cache answered."""
     return typed(_rows(reading), reading.damage)
 
 
@@ -47,6 +47,8 @@ def _rows(reading: Reading) -> Iterator[tuple[int, dict[str, Any]]]:
             reading.damage.leave_out("call of another type")
         elif record.get("cache_hit") in ("True", "true", True):
             reading.damage.leave_out("answered from a cache")
+        elif record.get("status") == "failure" and value_at(record, fields.columns["arm"]) in (None, ""):
+            reading.damage.leave_out("failure without a model")
         else:
             try:
                 yield number, _row(record, fields)
@@ -54,7 +56,7 @@ def _rows(reading: Reading) -> Iterator[tuple[int, dict[str, Any]]]:
                 reading.damage.row(number, "call", f"cannot be used: {error!r}")
 
 
-def _row(record: dict[str, Any], fields: dict[str, str]) -> dict[str, Any]:
+def _row(record: dict[str, Any], fields: Fields) -> dict[str, Any]:
     record = {**record, **{name: unpacked(record.get(name)) for name in _JSON}}
     row = renamed(record, fields)
     row["prompt"] = prompt_of(row["prompt"])

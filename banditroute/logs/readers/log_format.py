@@ -1,36 +1,60 @@
-"""What every reader is given, and what a format is."""
+"""A format of logs, and the state that its reader is given."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from banditroute.errors import InvalidInputError
 from banditroute.logs.readers.canonical import RANGES
+from banditroute.logs.readers.names import column_and_factor, our_name, suggestion
 from banditroute.logs.readers.row_errors import Damage
 from banditroute.logs.readers.source import Source
 
 if TYPE_CHECKING:
     import pyarrow
 
+_MOST_SHOWN = 20  # columns that an error names
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fields:
+    """The columns that a format reads from a source.
+
+    Attributes
+    ----------
+    columns
+        Our name -> the source's column.
+    factors
+        Our name -> the number by which its values are multiplied, where that is not 1.
+    """
+
+    columns: Mapping[str, str]
+    factors: Mapping[str, float] = field(default_factory=dict)
+
+    def factor(self, ours: str) -> float:
+        """Return the number by which the values of a column are multiplied."""
+        return self.factors.get(ours, 1.0)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
-    """One file of a log that is read, or a database.
+    """One file of a log that is being read, or a database.
 
     Attributes
     ----------
     source
-        Where it is.
+        The place of the log.
     damage
-        Told of every row that cannot be used.
+        Takes every row that cannot be used.
     columns
-        Our name -> the log's name, where it is not the format's own.
+        Our name, or the format's usual one, -> the log's name, where it is not the usual one; it may be followed by
+        ``*`` and a factor.
     router
-        Of our own logs: only the decisions of this router.
+        Read only the decisions of this router; for our own logs.
     first
-        Name -> what a format found in the first row and asks of all; the files of a log share it.
+        Values of the first row that must hold for all rows; the files of a log share it.
     """
 
     source: Source
@@ -39,11 +63,18 @@ class Reading:
     router: str | None = None
     first: dict[str, Any] = field(default_factory=dict)
 
-    def fields(self, usual: Mapping[str, str]) -> dict[str, str]:
-        """Our name -> the log's name: as asked for, or as usual, unless that is asked for as another objective."""
-        asked = self.columns.values()
-        kept = {ours: theirs for ours, theirs in usual.items() if ours not in RANGES or theirs not in asked}
-        return {**kept, **self.columns}
+    def fields(self, usual: Mapping[str, str]) -> Fields:
+        """Return the columns that the caller asked for, and the usual ones for the rest.
+
+        A usual column that the caller reads as another objective is not read as the usual one, too.
+        """
+        asked: dict[str, str] = {}
+        factors: dict[str, float] = {}
+        for name, text in self.columns.items():
+            ours = our_name(name, usual)
+            asked[ours], factors[ours] = (text, 1.0) if self.source.has(text) else column_and_factor(text)
+        kept = {ours: theirs for ours, theirs in usual.items() if ours not in RANGES or theirs not in asked.values()}
+        return Fields(columns={**kept, **asked}, factors={name: each for name, each in factors.items() if each != 1.0})
 
     def require(self, *names: str) -> None:
         """Refuse a table without these columns.
@@ -51,12 +82,21 @@ class Reading:
         Raises
         ------
         InvalidInputError
-            That names them.
+            If one is missing; the message names it and the columns that are there.
         """
-        missing = sorted({*names} - {*self.source.names})
+        missing = sorted({name for name in names if not self.source.has(name)})
         if missing:
-            has = ", ".join(self.source.names[:20])
-            raise InvalidInputError(f"{self.source.address} has no column {', '.join(missing)}; it has {has}")
+            has = self.source.names
+            near = suggestion(missing[0], has)
+            raise InvalidInputError(
+                f"{self.source.address} has no column {', '.join(missing)}{near}; it has {shown(has)}"
+            )
+
+
+def shown(names: Sequence[str]) -> str:
+    """Return the first names, and how many more there are."""
+    more = f" and {len(names) - _MOST_SHOWN:,} more" if len(names) > _MOST_SHOWN else ""
+    return ", ".join(name[:80] for name in names[:_MOST_SHOWN]) + more
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,19 +106,25 @@ class Format:
     Attributes
     ----------
     name
-        What it is called on the command line.
+        Its name on the command line.
     containers
-        What it may be in.
+        The containers that it may be in.
     knows
-        Whether a source is in this format, by its names; it is in one of the containers.
+        Say whether a source in one of the containers is in this format, by its names.
     read
-        Yields tables, some rows at a time: of our own form, or of outcomes.
+        Yield the tables of one file, some rows at a time: in our own form, or outcomes.
+    read_together
+        Yield the tables of all files of a log, where they depend on each other.
     of_outcomes
-        Whether it is a table of outcomes, one row for each query and arm, instead of a log of decisions.
+        Whether it is a table of outcomes, a row for each query and arm, and not a log of decisions.
+    needs
+        Our names of the columns without which a log is not in this format; errors name those that are missing.
     """
 
     name: str
     containers: tuple[str, ...]
     knows: Callable[[Reading], bool]
     read: Callable[[Reading], Iterator[pyarrow.Table]]
+    read_together: Callable[[Sequence[Reading]], Iterator[pyarrow.Table]] | None = None
     of_outcomes: bool = False
+    needs: tuple[str, ...] = ()

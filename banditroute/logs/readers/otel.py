@@ -1,14 +1,14 @@
-"""OpenTelemetry spans of generative AI as JSON lines: OTLP's form, or the Python SDK's, one span a line."""
+"""OpenTelemetry spans of generative AI as JSON: OTLP's form, or that of the Python SDK, and evaluations of them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from banditroute.logs.readers.canonical import moment, typed
 from banditroute.logs.readers.fields import prompt_of, renamed, unpacked
-from banditroute.logs.readers.log_format import Format, Reading
-from banditroute.logs.readers.row_errors import MALFORMED
+from banditroute.logs.readers.log_format import Fields, Format, Reading
+from banditroute.logs.readers.row_errors import MALFORMED, Damage
 from banditroute.logs.readers.source import objects
 
 if TYPE_CHECKING:
@@ -30,31 +30,77 @@ _FIELDS = {
 _OPERATIONS = (None, "chat", "text_completion", "generate_content")
 _FAILED = (2, "STATUS_CODE_ERROR", "ERROR")
 
+_SDK_LOG_RECORD = "severity_number"  # a key of every log record that the SDK writes
+_EVALUATION = "gen_ai.evaluation.name"
+_SCORE = "gen_ai.evaluation.score.value"
+
+_Evaluations = dict[str, dict[str, Any]]
+"""Id of a span, or of a response -> name of an evaluation -> score."""
+
 
 def knows(reading: Reading) -> bool:
-    """Whether the first record is OTLP, or a span as the SDK writes it."""
+    """Say whether there are OTLP's keys, or those of a span as the SDK writes it."""
     names = {*reading.source.names}
-    return "resourceSpans" in names or {"context", "attributes", "start_time"} <= names
+    return bool({"resourceSpans", "resourceLogs"} & names) or {"context", "attributes", "start_time"} <= names
 
 
 def read(reading: Reading) -> Iterator[pyarrow.Table]:
-    """The spans that asked a model."""
-    return typed(_rows(reading), reading.damage)
+    """Yield the spans of one file that asked a model."""
+    return read_together([reading])
 
 
-def _rows(reading: Reading) -> Iterator[tuple[int, dict[str, Any]]]:
+def read_together(readings: Sequence[Reading]) -> Iterator[pyarrow.Table]:
+    """Yield the spans that asked a model, with the evaluations that any of the files has for them.
+
+    Evaluations that are log records are read first, as they follow their spans; they are held in memory.
+    """
+    evaluations: _Evaluations = {}
+    for reading in readings:
+        if reading.source.container == "jsonl":
+            _gather(reading, evaluations)
+    for reading in readings:
+        yield from typed(_rows(reading, evaluations), reading.damage)
+    for _ in range(sum(map(len, evaluations.values()))):
+        readings[0].damage.leave_out("evaluation without its span")
+
+
+def _gather(reading: Reading, evaluations: _Evaluations) -> None:
+    """Take in the log records that are evaluations; a later one of the same name replaces an earlier one."""
+    quiet = Damage(reading.source.address, skip=True)  # rows that cannot be read are counted with the spans
+    for _, record in objects(reading.source, quiet):
+        for log_record in _log_records(record, quiet):
+            try:
+                attributes = _attributes(log_record)
+                name = attributes.get(_EVALUATION)
+                at = _id(log_record, "span") or attributes.get("gen_ai.response.id")
+                if not (isinstance(name, str) and isinstance(at, str)):
+                    continue
+                of_span = evaluations.setdefault(at, {})
+                if name in of_span:
+                    reading.damage.leave_out("evaluation that a later one replaces")
+                of_span[name] = attributes.get(_SCORE)
+            except MALFORMED:
+                reading.damage.leave_out("evaluation that cannot be read")
+
+
+def _rows(reading: Reading, evaluations: _Evaluations) -> Iterator[tuple[int, dict[str, Any]]]:
     fields = reading.fields(_FIELDS)
     for number, record in objects(reading.source, reading.damage):
-        try:
-            rows = [_row(span, fields) for span in _spans(record)]
-        except MALFORMED as error:
-            reading.damage.row(number, "span", f"is none of OpenTelemetry: {error!r}")
+        if _is_log_record(record):
             continue
-        for row in rows:
-            if row is None:
-                reading.damage.leave_out("span that asks no model")
-            else:
-                yield number, row
+        try:
+            for span in _spans(record):
+                try:
+                    row = _row(span, fields, evaluations)
+                except MALFORMED as error:
+                    reading.damage.row(number, "span", f"cannot be used: {error!r}")
+                    continue
+                if isinstance(row, str):
+                    reading.damage.leave_out(row)
+                else:
+                    yield number, row
+        except MALFORMED as error:
+            reading.damage.row(number, "span", f"is not of OpenTelemetry: {error!r}")
 
 
 def _spans(record: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
@@ -62,26 +108,60 @@ def _spans(record: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
         yield record
         return
     for resource in record["resourceSpans"]:
-        for scope in resource.get("scopeSpans", ()):
-            yield from scope.get("spans", ())
+        for scope in resource.get("scopeSpans") or ():
+            yield from scope.get("spans") or ()
 
 
-def _row(span: Mapping[str, Any], fields: Mapping[str, str]) -> dict[str, Any] | None:
-    """A row of our own form; None of a span that asks no model."""
+def _is_log_record(record: Mapping[str, Any]) -> bool:
+    """Whether it is a log record, or a batch of them, and no span."""
+    return "resourceLogs" in record or (_SDK_LOG_RECORD in record and "start_time" not in record)
+
+
+def _log_records(record: Mapping[str, Any], damage: Damage) -> Iterator[Mapping[str, Any]]:
+    if not _is_log_record(record):
+        return
+    if "resourceLogs" not in record:
+        yield record
+        return
+    try:
+        for resource in record["resourceLogs"]:
+            for scope in resource.get("scopeLogs") or ():
+                yield from scope.get("logRecords") or ()
+    except MALFORMED as error:
+        damage.row(0, "log record", f"is not of OpenTelemetry: {error!r}")
+
+
+def _id(part: Mapping[str, Any], kind: str) -> str | None:
+    """Return the id of a span, in hexadecimal digits without a prefix; OTLP and the SDK write it in different ways."""
+    given = part.get(f"{kind}Id", part.get(f"{kind}_id"))
+    if given is None and isinstance(part.get("context"), Mapping):
+        given = part["context"].get(f"{kind}_id")
+    return given.lower().removeprefix("0x") if isinstance(given, str) and given else None
+
+
+def _row(span: Mapping[str, Any], fields: Fields, evaluations: _Evaluations) -> dict[str, Any] | str:
+    """Return a row of our own form, or the reason why the span is left out."""
     attributes = _attributes(span)
     model = attributes.get("gen_ai.request.model", attributes.get("gen_ai.response.model"))
-    if model is None or attributes.get("gen_ai.operation.name") not in _OPERATIONS:
-        return None
+    operation = attributes.get("gen_ai.operation.name")
+    failed = _failed(span)
+    if operation not in _OPERATIONS or (model is None and operation is None):
+        return "span that asks no model"
+    if model is None:
+        return "failure without a model" if failed else "span without a model"
     attributes.setdefault("banditroute.decision.arm", model)
     for event in span.get("events") or ():
-        told = _attributes(event)
-        if isinstance(told.get("gen_ai.evaluation.name"), str):
-            attributes[told["gen_ai.evaluation.name"]] = told.get("gen_ai.evaluation.score.value")
+        of_event = _attributes(event)
+        if isinstance(of_event.get(_EVALUATION), str):
+            attributes[of_event[_EVALUATION]] = of_event.get(_SCORE)
+    for at in (_id(span, "span"), attributes.get("gen_ai.response.id")):
+        if isinstance(at, str):
+            attributes.update(evaluations.pop(at, {}))
     row = renamed(attributes, fields)
     row["prompt"] = prompt_of(_contents(row["prompt"]))
     begin, end = _times(span)
     row.setdefault("decided_at", begin)
-    if (span.get("status") or {}).get("code", (span.get("status") or {}).get("status_code")) in _FAILED:
+    if failed:
         row["outcomes"] = {"availability": 0.0}
     else:
         row["outcomes"].setdefault("latency_seconds", end - begin)
@@ -90,28 +170,36 @@ def _row(span: Mapping[str, Any], fields: Mapping[str, str]) -> dict[str, Any] |
     return row
 
 
+def _failed(span: Mapping[str, Any]) -> bool:
+    status = span.get("status") or {}
+    return status.get("code", status.get("status_code")) in _FAILED
+
+
 def _attributes(part: Mapping[str, Any]) -> dict[str, Any]:
-    """Name -> value, of a span or an event; OTLP has a list of both, each with its type."""
+    """Return name -> value of a span, an event or a log record; OTLP lists both, each value with its type."""
     given = part.get("attributes") or {}
     if isinstance(given, Mapping):
         return dict(given)
     return {each["key"]: _plain(each["value"]) for each in given}
 
 
-def _plain(value: Mapping[str, Any]) -> Any:
+def _plain(value: Any) -> Any:
+    """Return a value without its type; None where it is null, which OTLP writes as an empty object."""
+    if value is None or value == {}:
+        return None
     ((kind, given),) = value.items()
     return int(given) if kind == "intValue" else given
 
 
 def _times(span: Mapping[str, Any]) -> tuple[float, float]:
-    """When it began and ended, Unix time in seconds."""
+    """Return its begin and its end as Unix time in seconds."""
     if "startTimeUnixNano" in span:
         return int(span["startTimeUnixNano"]) / 1e9, int(span["endTimeUnixNano"]) / 1e9
     return moment(span["start_time"], "start_time"), moment(span["end_time"], "end_time")
 
 
 def _contents(messages: Any) -> Any:
-    """Messages whose parts are a list, as OpenTelemetry has them, in the form of chat interfaces."""
+    """Return OpenTelemetry's messages, whose parts are a list, in the form of chat interfaces."""
     messages = unpacked(messages)
     if not isinstance(messages, list):
         return messages
@@ -123,4 +211,4 @@ def _contents(messages: Any) -> Any:
     ]
 
 
-OTEL = Format(name="otel", containers=("jsonl",), knows=knows, read=read)
+OTEL = Format(name="otel", containers=("jsonl",), knows=knows, read=read, read_together=read_together)

@@ -1,20 +1,23 @@
-"""Whichever log it is: its format, and what it holds."""
+"""Open a log of any format, and read its decisions."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from banditroute.core.optional_imports import optional
 from banditroute.errors import InvalidConfigurationError, InvalidInputError
 from banditroute.logs.decision_log import DecisionLog
 from banditroute.logs.readers.assemble import Assembly
 from banditroute.logs.readers.decisions import DECISIONS
 from banditroute.logs.readers.dsjson import DSJSON
+from banditroute.logs.readers.flat import FLAT
 from banditroute.logs.readers.litellm import LITELLM
-from banditroute.logs.readers.log_format import Format, Reading
+from banditroute.logs.readers.log_format import Format, Reading, shown
+from banditroute.logs.readers.names import USUAL_NAMES, our_name, suggestion
 from banditroute.logs.readers.open_bandit import OPEN_BANDIT
 from banditroute.logs.readers.otel import OTEL
 from banditroute.logs.readers.outcomes import LONG, WIDE
@@ -24,22 +27,22 @@ from banditroute.logs.readers.source import files, look
 if TYPE_CHECKING:
     import pyarrow
 
-FORMATS = {each.name: each for each in (DECISIONS, OPEN_BANDIT, DSJSON, LITELLM, OTEL, WIDE, LONG)}
+FORMATS = {each.name: each for each in (DECISIONS, OPEN_BANDIT, DSJSON, LITELLM, OTEL, LONG, FLAT, WIDE)}
 """Name -> format, in the order in which they are tried."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogFile:
-    """A log whose format is known, and of which nothing is read yet.
+    """A log whose format is known; its rows have not been read yet.
 
     Attributes
     ----------
     format
         Its format.
     address
-        Where it is.
+        Its path or URL, or the type of the frame.
     readings
-        Its files in their order, and how they are read.
+        Its files, in their order.
     """
 
     format: Format
@@ -48,79 +51,60 @@ class LogFile:
 
     @property
     def skipped(self) -> Mapping[str, int]:
-        """Why -> how many rows were passed over for it, so far."""
+        """Reason -> how many rows were left out for it so far."""
         return self.readings[0].damage.skipped
 
     def tables(self) -> Iterator[pyarrow.Table]:
-        """Its rows, some thousand at a time: what is read of a log of any size takes bounded memory.
+        """Yield its rows, some thousand at a time, in bounded memory whatever the size of the log.
 
-        Of a log of decisions they are in the columns that ``Records.export`` writes, and ``task``; of a table of
-        outcomes ``query_id``, ``arm``, ``prompt``, ``task`` and one column for each objective.
+        A log of decisions has the columns that ``Records.export`` writes, and ``task``. A table of outcomes has
+        ``query_id``, ``arm``, ``prompt``, ``task`` and a column for each objective.
 
         Raises
         ------
         InvalidInputError
-            For a file that cannot be read, and for the first row that cannot be used, with its file and number.
+            If a file cannot be read, or a row cannot be used; the message names the file and the row.
         """
-        if self.format is DECISIONS and len(self.readings) > 1:
-            yield from _each_once(self.readings)
+        if self.format.read_together is not None:
+            yield from self.format.read_together(self.readings)
         else:
             for reading in self.readings:
                 yield from self.format.read(reading)
 
 
-def _each_once(readings: Sequence[Reading]) -> Iterator[pyarrow.Table]:
-    """Decisions of files without those of earlier ones: a prune that was interrupted exports some again.
-
-    Our ids rise, within a file and from one beginning to the next, so that only those beyond the beginning of the file
-    before have to be remembered.
-    """
-    earlier: set[str] = set()
-    for reading in readings:
-        own: set[str] = set()
-        for table in DECISIONS.read(reading):
-            ids = table["id"].to_pylist()
-            fresh = [id not in earlier for id in ids]
-            for _ in range(len(ids) - sum(fresh)):
-                reading.damage.leave_out("decision that an earlier file has")
-            own.update(id for id in ids if id is not None)
-            yield table.filter(fresh)
-        first = min(own, default="")
-        earlier = {id for id in earlier if id >= first} | own
-
-
 def open_log(
-    address: str | Path,
+    address: Any,
     *,
     format: str | None = None,
     columns: Mapping[str, str] = MappingProxyType({}),
     skip_bad: bool = False,
     router: str | None = None,
 ) -> LogFile:
-    """Find out what a log is, from its content.
+    """Find out the format of a log from its content.
 
     Parameters
     ----------
     address
-        A file, compressed (gzip, bzip2, lz4, zstd) or not, a folder of files in one format, whose rows come in the
-        order of the files' names, or the URL of a router's database.
+        A file, compressed (gzip, bzip2, lz4, zstd) or not; a folder of files in one format, which are read in the
+        order of their names; the URL of a router's database; or a data frame with the Arrow PyCapsule interface.
     format
-        Name of its format, if it is not to be recognised: one of ``FORMATS``.
+        The name of its format, one of ``FORMATS``. Default: recognised.
     columns
-        Our name -> the log's name, where it is not the usual one of the format: ``{"quality": "judge_score"}``. A name
-        that is no column of ours becomes an objective.
+        Our name -> the log's, where it is not the usual one of the format: ``{"quality": "judge_score"}``. The log's
+        name may be followed by a factor: ``{"latency_seconds": "latency_ms*0.001"}``. A name that is no column of ours
+        becomes an objective.
     skip_bad
-        Whether rows that cannot be used are passed over, and counted.
+        Leave out rows that cannot be used, and count them. Default: the first one raises.
     router
-        Of our own logs: only the decisions of this router.
+        Read only the decisions of this router; for our own logs.
 
     Raises
     ------
     InvalidInputError
-        For what cannot be read, is in no known format, or in several.
+        If it cannot be read, is in no known format, or in several.
     InvalidConfigurationError
-        For a format that there is not, or that cannot be in such a file, columns that are no texts, and a router of
-        what is no log of ours.
+        If the format is unknown or cannot be in such a file, if columns are not texts, or if ``router`` is given for a
+        log that is not our own.
 
     Examples
     --------
@@ -129,13 +113,18 @@ def open_log(
     >>> log.format.name, sum(len(table) for table in log.tables())
     ('long', 7064)
     """
+    optional("pyarrow", extra="logs")
     if format is not None and format not in FORMATS:
-        raise InvalidConfigurationError(f"there is no format {format!r}; there are {', '.join(FORMATS)}")
+        raise InvalidConfigurationError(
+            f"unknown format {format!r:.80}; known formats: {', '.join(FORMATS)}{suggestion(str(format), FORMATS)}"
+        )
     if not all(isinstance(name, str) for pair in columns.items() for name in pair):
         raise InvalidConfigurationError(f"columns are {columns!r:.200}; give our name -> the log's name, as texts")
-    damage = Damage(str(address), skip=skip_bad)
+    name = str(address) if isinstance(address, str | Path) else f"the {type(address).__name__}"
+    damage = Damage(name, skip=skip_bad)
     settings: dict[str, Any] = {"columns": dict(columns), "router": router, "first": {}}
-    readings = [Reading(source=look(file), damage=damage.of(file), **settings) for file in files(address)]
+    sources = [look(file) for file in files(address)]
+    readings = [Reading(source=each, damage=damage.of(each.address), **settings) for each in sources]
     found = [_format(reading, format) for reading in readings]
     for reading, each in zip(readings, found, strict=True):
         has, first = reading.source, readings[0].source
@@ -151,9 +140,9 @@ def open_log(
             )
     if router is not None and found[0] is not DECISIONS:
         raise InvalidConfigurationError(
-            f"{address} is in the format {found[0].name}, which names no routers; leave out router="
+            f"{name} is in the format {found[0].name}, which names no routers; leave out router="
         )
-    return LogFile(format=found[0], address=str(address), readings=tuple(readings))
+    return LogFile(format=found[0], address=name, readings=tuple(readings))
 
 
 def _format(reading: Reading, format: str | None) -> Format:
@@ -167,22 +156,56 @@ def _format(reading: Reading, format: str | None) -> Format:
         recognised = source.container == "database" or each.knows(reading)
         if named or (format is None and source.container in each.containers and recognised):
             return each
-    has = f"; it has {', '.join(map(repr, source.names[:20]))}" if source.names else ""
+    twice = next((name for k, name in enumerate(source.names) if name in source.names[:k]), None)
+    if twice is not None:
+        raise InvalidInputError(f"{source.address} has the column {twice!r:.80} twice; rename one of them")
+    has = f"; it has {shown(list(map(repr, source.names)))}" if source.names else ""
     raise InvalidInputError(
-        f"{source.address} is in no known format{has}; name the format ({', '.join(FORMATS)}), or say which columns "
-        "are what with columns="
+        f"{source.address} is in no known format{has}{_what_is_missing(reading)}; name the format with format= "
+        f"({', '.join(FORMATS)}), or say with columns= which column holds which value"
     )
 
 
+def _what_is_missing(reading: Reading) -> str:
+    """Return what the formats of columns still need, and which name may have been misspelt."""
+    if reading.source.container == "database" or not reading.source.names:
+        return ""
+    texts = []
+    for each in FORMATS.values():
+        if each.needs and reading.source.container in each.containers:
+            usual = {
+                ours: next((name for name in USUAL_NAMES[ours] if reading.source.has(name)), "") for ours in each.needs
+            }
+            fields = reading.fields({ours: name for ours, name in usual.items() if name}).columns
+            missing = [ours for ours in each.needs if not reading.source.has(fields.get(ours, ""))]
+            texts.append(f"{each.name} lacks {', '.join(missing) or 'nothing'}")
+    near = next(
+        (
+            f"; the column {theirs!r} is not there{suggestion(theirs, reading.source.names)}"
+            for theirs in reading.fields({}).columns.values()
+            if not reading.source.has(theirs)
+        ),
+        "",
+    ) or next(
+        (
+            f"; {name!r} is no column of ours{found}"
+            for name in reading.columns
+            if our_name(name) not in USUAL_NAMES and (found := suggestion(name, USUAL_NAMES))
+        ),
+        "",
+    )
+    return f"; {'; '.join(texts)}{near}"
+
+
 def read_log(
-    address: str | Path,
+    address: Any,
     *,
     format: str | None = None,
     columns: Mapping[str, str] = MappingProxyType({}),
     skip_bad: bool = False,
     router: str | None = None,
 ) -> DecisionLog:
-    """Read a log of decisions, whatever its format.
+    """Read a log of decisions of any format: a file, a folder, a database or a data frame.
 
     Parameters
     ----------
@@ -192,10 +215,10 @@ def read_log(
     Raises
     ------
     InvalidInputError
-        For what cannot be read, for a table of outcomes, for a row that cannot be used, with its number, for a log
-        without any row that can, and for one of several routers.
+        If it cannot be read, is a table of outcomes, has a row that cannot be used, has no row that can be used, or
+        has decisions of several routers.
     InvalidConfigurationError
-        For a format that there is not, or that cannot be in such a file.
+        If the format is unknown or cannot be in such a file.
 
     Examples
     --------
@@ -213,9 +236,10 @@ def read_log(
     log = open_log(address, format=format, columns=columns, skip_bad=skip_bad, router=router)
     if log.format.of_outcomes:
         raise InvalidInputError(
-            f"{address} is a table of outcomes ({log.format.name}) and holds no decisions; read it with read_outcomes()"
+            f"{log.address} is a table of outcomes ({log.format.name}) and holds no decisions; "
+            "read it with read_outcomes()"
         )
-    assembly = Assembly(str(address))
+    assembly = Assembly(log.address)
     for table in log.tables():
         assembly.add(table)
     return assembly.log(log.skipped)

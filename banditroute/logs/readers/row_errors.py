@@ -1,4 +1,4 @@
-"""What is done with a row that cannot be used: it is refused, or passed over and counted."""
+"""Rows that cannot be used: the first is refused, or all are left out and counted."""
 
 from __future__ import annotations
 
@@ -16,23 +16,26 @@ if TYPE_CHECKING:
     import pyarrow
 
 MALFORMED = (AttributeError, LookupError, OverflowError, RecursionError, TypeError, ValueError)
-"""What looking into a record of any shape may raise; InvalidInputError is among them."""
+"""The errors that looking into a record of any shape may raise; InvalidInputError is among them."""
+
+
+_MOST_IDS = 1_000_000
 
 
 class Damage:
-    """Refuses the first row that cannot be used, or counts how many there are.
+    """The policy for rows that cannot be used, and the count of those that were left out.
 
     Parameters
     ----------
     name
-        How messages call the log.
+        The log's name in messages.
     skip
-        Whether such rows are passed over.
+        Whether such rows are left out; otherwise the first one raises.
 
     Attributes
     ----------
     skipped
-        Why -> how many rows were passed over for it.
+        Reason -> how many rows were left out for it.
 
     Examples
     --------
@@ -42,43 +45,53 @@ class Damage:
     Counter({'propensity': 1})
     """
 
-    def __init__(self, name: str, *, skip: bool) -> None:
+    def __init__(self, name: str, *, skip: bool = False) -> None:
         self.name = name
         self.skipped: Counter[str] = Counter()
         self._skip = skip
 
     def of(self, name: str) -> Damage:
-        """The same of one file of the log: what is passed over there is counted here, too."""
+        """Return the same policy for one file of the log; rows that are left out there are counted here, too."""
         part = Damage(name, skip=self._skip)
         part.skipped = self.skipped
         return part
 
     def row(self, number: int, what: str, message: str) -> None:
-        """Tell of the row of this number, counted from 1, what is wrong with it.
+        """Refuse or count a row.
+
+        Parameters
+        ----------
+        number
+            Its number, counted from 1.
+        what
+            The reason under which it is counted, such as the name of a column.
+        message
+            What is wrong with it.
 
         Raises
         ------
         InvalidInputError
-            Unless such rows are passed over.
+            Unless such rows are left out.
         """
         if not self._skip:
             raise InvalidInputError(
-                f"{self.name}: row {number}: {what} {textwrap.shorten(message, 300)}; correct the row, or leave it out"
+                f"{self.name}: row {number}: {what:.80} {textwrap.shorten(message, 300)}; correct the row, or leave it "
+                "out (skip_bad=True)"
             )
         self.skipped[what] += 1
 
     def leave_out(self, why: str) -> None:
-        """Count a row that is whole, and no decision."""
+        """Count a row that is whole but not a decision."""
         self.skipped[why] += 1
 
 
 class Found:
-    """The rows of a table that cannot be used, and of each the first reason.
+    """The rows of a table that cannot be used, each with its first reason.
 
     Attributes
     ----------
     rows : (n,) bool
-        Which they are.
+        True for a row that cannot be used.
     """
 
     def __init__(self, table: pyarrow.Table) -> None:
@@ -87,13 +100,39 @@ class Found:
         self._reasons: list[tuple[int, str, str]] = []
 
     def add(self, wrong: NDArray[np.bool_], column: str, expected: str) -> None:
-        """Rows whose value in a column is not what is expected."""
+        """Add rows whose value in a column is not what is expected."""
         for i in np.flatnonzero(wrong & ~self.rows):
             value = reprlib.repr(self._table[column][i].as_py())
             self._reasons.append((int(i), column, f"is {value}; {expected}"))
         self.rows |= wrong
 
-    def tell(self, numbers: NDArray[np.int64], damage: Damage) -> None:
-        """Tell of them in their order, by the numbers of all rows."""
+    def report(self, numbers: NDArray[np.int64], damage: Damage) -> None:
+        """Refuse or count the rows in their order, by the numbers of all rows."""
         for i, column, message in sorted(self._reasons):
             damage.row(int(numbers[i]), column, message)
+
+
+class Repeated:
+    """Notices ids that came before; it remembers a million of them or more.
+
+    Examples
+    --------
+    >>> repeated = Repeated()
+    >>> repeated("a"), repeated("b"), repeated("a"), repeated(None), repeated(None)
+    (False, False, True, False, False)
+    """
+
+    def __init__(self) -> None:
+        self._latest: set[str] = set()
+        self._earlier: set[str] = set()
+
+    def __call__(self, id: object) -> bool:
+        """Say whether this id came before, and remember it; a row without an id is never repeated."""
+        if not isinstance(id, str) or not id:
+            return False
+        if id in self._latest or id in self._earlier:
+            return True
+        self._latest.add(id)
+        if len(self._latest) > _MOST_IDS:
+            self._latest, self._earlier = set(), self._latest
+        return False

@@ -288,8 +288,10 @@ class TestBadAdapters:
     """Each is refused by a declared error, with the slot still free and nothing resident."""
 
     @pytest.fixture
-    def refused(self, model, saved, expected):
-        def check(spec, error, message, **settings):
+    def refused(self, model, saved, expected, monkeypatch):
+        def check(spec, error, message, patterns=None, **settings):
+            if patterns is not None:
+                monkeypatch.setattr("banditroute.adapters.backends.peft._PATTERN_SECONDS", patterns)
             backend = PeftBackend(model=model, slots=1, max_rank=8, **settings)
             for _ in range(3):  # more often than there are slots
                 with pytest.raises(error, match=message):
@@ -333,6 +335,7 @@ class TestBadAdapters:
             ({"peft_type": "LOHA"}, "is of type 'LOHA'; give a LoRA adapter"),
             ({"lora_alpha": None}, "adapter_config.json of adapter 'bad' cannot be read"),
             ({"lora_alpha": float("nan")}, "adapter_config.json of adapter 'bad' cannot be read"),
+            ({"lora_alpha": 1e308}, "adapter_config.json of adapter 'bad' cannot be read"),
             ({"alpha_pattern": {"(": 4}}, "adapter_config.json of adapter 'bad' cannot be read"),
             ({"alpha_pattern": ["q_proj"]}, "adapter_config.json of adapter 'bad' cannot be read"),
             ({"alpha_pattern": {"q_proj": "many"}}, "adapter_config.json of adapter 'bad' cannot be read"),
@@ -345,6 +348,78 @@ class TestBadAdapters:
             config.write_text(json.dumps(json.loads(config.read_text()) | changes))
 
         refused(damaged(change), AdapterIncompatibleError, message)
+
+    @pytest.mark.parametrize("initialisation", ["pissa", "pissa_niter_4", "olora", "corda", "loftq", "lora_ga", "new"])
+    def test_initialisation_that_changes_the_base_model_is_refused(self, refused, damaged, initialisation):
+        def change(folder):
+            config = folder / "adapter_config.json"
+            config.write_text(json.dumps(json.loads(config.read_text()) | {"init_lora_weights": initialisation}))
+
+        refused(
+            damaged(change), AdapterIncompatibleError, f"init_lora_weights='{initialisation}', which changes the base"
+        )
+
+    @pytest.mark.filterwarnings("ignore:(PiSSA|OLoRA) changes the base weights:UserWarning")  # of peft, converting
+    @pytest.mark.parametrize("initialisation", ["pissa", "olora"])
+    def test_changed_base_model_is_right_when_saved_as_plain_lora(self, base, tmp_path, initialisation):
+        config = peft.LoraConfig(r=2, init_lora_weights=initialisation, target_modules=["q_proj", "down_proj"])
+        trained = peft.get_peft_model(copy.deepcopy(base), config)
+        trained.peft_config["default"].init_lora_weights = True
+        trained.save_pretrained(tmp_path / "initial", save_embedding_layers=False)
+        trained.peft_config["default"].init_lora_weights = initialisation
+        with torch.no_grad():
+            for name, parameter in trained.named_parameters():
+                if "lora_" in name:
+                    parameter.add_(torch.full_like(parameter, 0.02))
+            expected = trained(IDS).logits
+        trained.save_pretrained(tmp_path / "raw", save_embedding_layers=False)
+        model = copy.deepcopy(base)
+        backend = PeftBackend(model=model, slots=1, max_rank=8)
+        with pytest.raises(AdapterIncompatibleError, match="path_initial_model_for_weight_conversion"):
+            backend.load(AdapterSpec(name="raw", path=str(tmp_path / "raw")))
+        trained.save_pretrained(
+            tmp_path / "plain",
+            path_initial_model_for_weight_conversion=str(tmp_path / "initial"),
+            save_embedding_layers=False,
+        )
+        backend.load(AdapterSpec.read(tmp_path / "plain", name="plain"))
+        with torch.no_grad(), backend.serving(["plain"] * 4):
+            assert (model(IDS).logits - expected).abs().max() < 1e-5
+
+    @pytest.mark.parametrize("initialisation", ["gaussian", "orthogonal"])
+    def test_initialisation_that_keeps_the_base_model_is_right(self, base, tmp_path, initialisation):
+        config = peft.LoraConfig(r=2, init_lora_weights=initialisation, target_modules=["q_proj", "down_proj"])
+        trained = peft.get_peft_model(copy.deepcopy(base), config)
+        with torch.no_grad():
+            for name, parameter in trained.named_parameters():
+                if "lora_B" in name:
+                    parameter.add_(0.1)
+            expected = trained(IDS).logits
+        trained.save_pretrained(tmp_path / "plain", save_embedding_layers=False)
+        model = copy.deepcopy(base)
+        backend = PeftBackend(model=model, slots=1, max_rank=8)
+        backend.load(AdapterSpec.read(tmp_path / "plain", name="plain"))
+        with torch.no_grad(), backend.serving(["plain"] * 4):
+            assert (model(IDS).logits - expected).abs().max() < 1e-5
+
+    @pytest.mark.parametrize(
+        "changes", [{"layer_replication": [[0, 1], [0, 2]]}, {"arrow_config": {"k": 2}}, {"kasa_config": {}, "new": 1}]
+    )
+    def test_setting_that_may_compute_something_else_is_refused(self, refused, damaged, changes):
+        def change(folder):
+            config = folder / "adapter_config.json"
+            config.write_text(json.dumps(json.loads(config.read_text()) | changes))
+
+        name = max(changes, key=lambda key: bool(changes[key]))
+        refused(damaged(change), AdapterIncompatibleError, f"uses {name}; only plain LoRA")
+
+    def test_pattern_that_backtracks_for_ever_is_refused(self, refused, damaged):
+        def change(folder):
+            config = folder / "adapter_config.json"
+            pattern = {r"(\w|\w|\.|[a-z])+[!#]": 4}
+            config.write_text(json.dumps(json.loads(config.read_text()) | {"alpha_pattern": pattern}))
+
+        refused(damaged(change), AdapterIncompatibleError, "alpha_pattern takes more than 0.05 seconds", patterns=0.05)
 
     def test_with_a_configuration_that_is_no_json(self, refused, damaged):
         spec = damaged(lambda folder: (folder / "adapter_config.json").write_text("{"))

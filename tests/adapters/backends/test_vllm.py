@@ -79,6 +79,29 @@ def test_the_metric_corrects_the_estimate(backend, vllm, ask, name):
     assert (result.source, result.seconds, result.evicted) == (Tier.RAM, None, ("b",))
 
 
+def test_older_metric_corrects_the_adapters_that_serve_now(backend, vllm, ask):
+    """It names those with requests in flight; the value of a sample is its time, and the latest counts."""
+    for name in "abc":
+        backend.load(adapter(name))
+    vllm.failures = {
+        "GET /metrics": (
+            200,
+            'vllm:lora_requests_info{max_lora="2",running_lora_adapters="c",waiting_lora_adapters=""} 1.7e9\n'
+            'vllm:lora_requests_info{max_lora="2",running_lora_adapters="a",waiting_lora_adapters="b"} 1.8e9\n',
+        )
+    }
+    assert ask(backend, "resident") == {"a": Tier.GPU, "b": Tier.RAM, "c": Tier.GPU}
+
+
+def test_hostile_metrics_are_read_in_linear_time(backend, vllm, ask):
+    backend.load(adapter("a"))
+    lines = ['vllm:lora_adapter_loaded{level="gpu",adapter_name="' + "\\" * 200_000 + '"} 1']
+    lines += ["vllm:lora_adapter_loaded{" + 'a="' * 20_000 + "} 1"]
+    lines += ['vllm:lora_adapter_loaded{level="gpu",adapter_name="a"} nonsense']
+    vllm.failures = {"GET /metrics": (200, "\n".join(lines))}
+    assert ask(backend, "resident") == {}
+
+
 def test_what_others_registered_is_somewhere(backend, vllm, ask):
     vllm.answer("POST /v1/load_lora_adapter", {"lora_name": "a", "lora_path": "adapters/a"})
     assert ask(backend, "resident") == {"a": Tier.UNKNOWN}

@@ -14,7 +14,7 @@ import pytest
 
 from banditroute import Objective, Records, Router, SQLStore
 from banditroute.errors import BanditRouteError, InvalidConfigurationError, InvalidInputError
-from banditroute.logs.readers import convert, open_log, read_log
+from banditroute.logs import convert, open_log, read_log
 
 ROW = {
     "id": "0f",
@@ -129,7 +129,7 @@ class TestOfARouter:
     def test_a_damaged_database_is_told(self, live):
         with closing(sqlite3.connect(live)) as connection, connection:
             connection.execute("UPDATE banditroute_decision SET preference = '{', x = x'00' WHERE rowid = 5")
-        with pytest.raises(InvalidInputError, match=r"what it holds is damaged .* see banditroute db verify"):
+        with pytest.raises(InvalidInputError, match=r"holds damaged values .* run banditroute db verify"):
             read_log(live)
         live.write_bytes(live.read_bytes()[:2000])
         with pytest.raises(BanditRouteError):
@@ -285,7 +285,10 @@ def test_parquet_with_texts_that_are_none(tmp_path):
 
 
 def test_our_columns_have_their_names(write):
-    with pytest.raises(InvalidConfigurationError, match=r"is a log of ours.*leave out columns="):
+    with pytest.raises(
+        InvalidConfigurationError,
+        match=r"is in the format decisions, whose columns have fixed names; leave out columns=",
+    ):
         read_log(write([row()]), columns={"quality": "score"})
 
 

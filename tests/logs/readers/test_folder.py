@@ -15,8 +15,7 @@ from click.testing import CliRunner
 from banditroute import Learner, Records, Router, SQLStore
 from banditroute.cli import main
 from banditroute.errors import InvalidConfigurationError, InvalidInputError
-from banditroute.logs.outcome_table import read_outcomes
-from banditroute.logs.readers import convert, open_log, read_log
+from banditroute.logs import convert, open_log, read_log, read_outcomes
 from banditroute.policies import Uniform
 
 CALL = {"request_id": "r", "spend": 0.1, "startTime": 1.0, "model": "small"}
@@ -167,7 +166,7 @@ def test_what_is_no_log(folder, tmp_path):
         open_log(folder({"1": [CALL], "2": ""}, "none"))
     made = folder({"1": [CALL]}, "nested")
     (made / "2").mkdir()
-    with pytest.raises(InvalidInputError, match="2 cannot be read: "):
+    with pytest.raises(InvalidInputError, match="2 is a pipe or a device; save its content"):
         open_log(made)
     with pytest.raises(InvalidConfigurationError, match="is, or is in, the log that is read"):
         convert(open_log(folder({"1": [CALL]}, "self")), tmp_path / "self" / "out.jsonl")
@@ -179,7 +178,7 @@ def test_what_all_rows_must_share_all_files_must(folder):
         "c": {"_multi": [{"_tag": "a"}, {"_tag": "b"}]}, "p": [0.8, 0.2], "pdrop": 0.5,
     }  # fmt: skip
     assert len(read_log(folder({"1": [row], "2": [row]}, "same"))) == 2
-    with pytest.raises(InvalidInputError, match=r"2: row 1: .*pdrop is 0\.25, before 0\.5"):
+    with pytest.raises(InvalidInputError, match=r"2: row 1: .*pdrop is 0\.25, before it was 0\.5"):
         read_log(folder({"1": [row], "2": [{**row, "pdrop": 0.25}]}))
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from banditroute.errors import InvalidInputError
-from banditroute.logs.readers import open_log, read_log
+from banditroute.logs import open_log, read_log
 from banditroute.logs.readers.hashed import SLOTS, hashed
 
 DSJSON = {

@@ -17,8 +17,7 @@ import pyarrow as pa
 import pytest
 
 from banditroute.errors import InvalidConfigurationError, InvalidInputError
-from banditroute.logs.outcome_table import read_outcomes
-from banditroute.logs.readers import FORMATS, open_log, read_log
+from banditroute.logs import FORMATS, open_log, read_log, read_outcomes
 from banditroute.logs.readers import source as source_module
 
 CALL = {"request_id": "r", "spend": 0.1, "startTime": 1.0, "model": "small"}
@@ -66,10 +65,13 @@ class TestRecognition:
             ("", "is empty; a log has at least one row"),
             ("\n \n", "is empty"),
             (b"\x80\x04\x95\x00", "looks like a pickle, which can run code"),
-            ("[{}]", "looks like one JSON array; give one object a line"),
-            ("a,b\n1,2\n", "is in no known format; it has 'a', 'b'; name the format"),
+            ("[{}]", "is in no known format"),
+            (
+                "a,b\n1,2\n",
+                "it has 'a', 'b'; long lacks query_id, arm, quality; flat lacks arm, propensity, quality; name the format",
+            ),
             ("a,a\n1,2\n", "has the column 'a' twice"),
-            (b"\xff\xfe\x00", "the first line is no header of CSV, and no JSON"),
+            (b"\xff\xfe\x00", "the first line is neither a header of CSV nor JSON"),
             ('{"a": 1}', "is in no known format; it has 'a'"),
             ('{"a": 1', "is in no known format; name the format"),
             (b"PAR1", "cannot be read: "),
@@ -88,7 +90,7 @@ class TestRecognition:
         with pytest.raises(InvalidInputError, match="in no known format"):
             read_log(path)
         assert read_log(path, format="litellm", columns={"arm": "llm"}).arms == ("small",)
-        with pytest.raises(InvalidConfigurationError, match="there is no format 'csv'; there are decisions, "):
+        with pytest.raises(InvalidConfigurationError, match="unknown format 'csv'; known formats: decisions, "):
             read_log(path, format="csv")
         with pytest.raises(InvalidConfigurationError, match="is jsonl; open-bandit is read from csv, parquet"):
             read_log(path, format="open-bandit")
@@ -153,7 +155,7 @@ class TestOutcomes:
         with pytest.raises(InvalidInputError, match=r"has no column typo; it has id, a, a\|usd"):
             read_outcomes(path, format="wide", columns={**columns, "latency_seconds": "typo"})
         with pytest.raises(
-            InvalidInputError, match=r"has no pair of columns ARM and ARM\|total_cost; it has sample_id, a"
+            InvalidInputError, match=r"has no pair of columns such as ARM and ARM\|total_cost, .*; it has sample_id, a"
         ):
             read_outcomes(write("sample_id,a\nq1,1\n", "bench.csv"), format="wide")
 

@@ -1,6 +1,8 @@
-"""What holds of every server: its failures are declared, and what is known of it stays as it was."""
+"""Every server: its failures become declared errors, and the known state stays as it was."""
 
 import asyncio
+import contextlib
+import gzip
 import math
 import socket
 import threading
@@ -8,7 +10,16 @@ import time
 
 import pytest
 
-from banditroute.adapters import AdapterSpec, AsyncAdapterBackend, Capacity, SGLangBackend, Tier, VLLMBackend
+from banditroute.adapters import (
+    AdapterCache,
+    AdapterSpec,
+    AsyncAdapterBackend,
+    Capacity,
+    SGLangBackend,
+    Tier,
+    VLLMBackend,
+    lru,
+)
 from banditroute.errors import (
     AdapterIncompatibleError,
     AdapterNotFoundError,
@@ -133,6 +144,60 @@ class TestLoading:
         assert fake.calls.count(load_call) == 2
 
 
+class TestRestart:
+    """A server that was restarted has forgotten its adapters; a failed request makes the cache ask."""
+
+    def restart(self, fake):
+        for kept in ("names", "name_of", "registry", "pool", "seen"):
+            if hasattr(fake, kept):
+                getattr(fake, kept).clear()
+        if hasattr(fake, "levels"):
+            fake.levels = {"cpu": [], "gpu": []}
+        fake.calls.clear()
+
+    @pytest.mark.parametrize("has_metric", [False, True])
+    def test_adapters_are_loaded_again_once(self, backend, fake, load_call, has_metric):
+        fake.has_metric = has_metric
+        cache = AdapterCache(backend=backend, control=lru)
+        specs = [adapter("a"), adapter("b")]
+        cache.start(specs)
+        for spec in specs:
+            cache.acquire(spec)
+            cache.release(spec.name)
+        self.restart(fake)
+        cache.doubt("a")
+        threads = [threading.Thread(target=cache.acquire, args=(specs[0],)) for _ in range(6)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert fake.calls.count(load_call) == 1
+        cache.acquire(specs[1])  # nobody saw it fail
+        assert fake.calls.count(load_call) == 2
+        assert set(fake.registered()) == {"a", "b"} == cache.resident
+
+    def test_adapter_that_is_there_is_not_loaded_again(self, backend, fake, load_call):
+        cache = AdapterCache(backend=backend, control=lru)
+        cache.start([adapter("a")])
+        cache.acquire(adapter("a"))
+        fake.calls.clear()
+        cache.doubt("a")
+        assert cache.acquire(adapter("a")) == 0.0
+        assert load_call not in fake.calls
+
+    def test_server_that_lists_no_adapters_is_believed_when_it_refuses_a_second_load(
+        self, backend, fake, kind, load_call
+    ):
+        """Some gateways list the base model alone."""
+        cache = AdapterCache(backend=backend, control=lru)
+        cache.start([adapter("a")])
+        cache.acquire(adapter("a"))
+        fake.routes["GET /v1/models"] = lambda body: (200, {"data": [{"id": "base", "root": "base", "parent": None}]})
+        cache.doubt("a")
+        assert cache.acquire(adapter("a")) == 0.0
+        assert cache.resident == {"a"}
+
+
 class TestRefusals:
     """Each leaves what is known as it was: the adapter is not resident, and may be loaded later."""
 
@@ -214,6 +279,119 @@ class TestRefusals:
         with pytest.raises(BackendUnavailableError, match="answers 500: no"):
             ask(backend, "unload", "a")
         assert ask(backend, "resident") == {"a": Tier.GPU}
+
+
+class _Raw:
+    """Answer every request with what ``send`` writes, byte by byte if it likes."""
+
+    def __init__(self, send):
+        self._send = send
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._stop = threading.Event()
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
+
+    def _serve(self):
+        while not self._stop.is_set():
+            try:
+                peer, _ = self._listener.accept()
+            except OSError:
+                return
+            with peer, contextlib.suppress(OSError):
+                peer.recv(65536)
+                self._send(peer, self._stop)
+
+    def close(self):
+        self._stop.set()
+        self._listener.close()
+
+
+def _drip_body(peer, stop):
+    peer.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
+    while not stop.wait(0.02):
+        peer.sendall(b"x")
+
+
+def _drip_headers(peer, stop):
+    peer.sendall(b"HTTP/1.1 200 OK\r\n")
+    while not stop.wait(0.02):
+        peer.sendall(b"A: b\r\n")
+
+
+def _drip_endless(peer, stop):
+    peer.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+    while not stop.wait(0.02):
+        peer.sendall(b"x")
+
+
+def _flood(peer, stop):
+    peer.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+    while not stop.is_set():
+        peer.sendall(bytes(2**20))
+
+
+def _gzip_bomb(peer, stop):
+    body = gzip.compress(bytes(10**6))
+    peer.sendall(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+
+
+class TestHostileServers:
+    """A call ends in time, in little memory, and with one declared error."""
+
+    @pytest.fixture
+    def hostile(self, kind):
+        made, settings = KINDS[kind]
+        servers = []
+
+        def start(send):
+            servers.append(_Raw(send))
+            return made(base_url=servers[-1].url, timeout_seconds=0.15, **settings)
+
+        yield start
+        for server in servers:
+            server.close()
+
+    @pytest.mark.parametrize("send", [_drip_body, _drip_headers, _drip_endless])
+    def test_dripping_answer_ends_at_twice_the_timeout(self, hostile, ask, send):
+        with pytest.raises(BackendUnavailableError, match=r"has not finished its answer after 0\.3 seconds"):
+            ask(hostile(send), "load", adapter("a"))
+
+    def test_endless_answer_is_cut_off(self, hostile, ask):
+        with pytest.raises(BackendUnavailableError, match="it has more than 8388608 bytes"):
+            ask(hostile(_flood), "load", adapter("a"))
+
+    def test_compressed_answer_is_not_expanded(self, hostile, ask):
+        with pytest.raises(BackendUnavailableError, match="it is compressed with 'gzip', which was not asked for"):
+            ask(hostile(_gzip_bomb), "load", adapter("a"))
+
+    @pytest.mark.parametrize("body", ["[" * 200_000, "[1]", "5", '{"error": "text"}', "\udcff"])
+    @pytest.mark.parametrize("status", [200, 400, 500])
+    def test_odd_json_is_a_declared_error(self, backend, fake, load_call, ask, body, status):
+        text = body.encode("utf-8", "surrogateescape").decode("latin-1")
+        fake.failures = dict.fromkeys([load_call, "GET /v1/models"], (status, text))
+        if status != 200:
+            with pytest.raises((BackendUnavailableError, AdapterIncompatibleError)):
+                ask(backend, "load", adapter("a"))
+        with pytest.raises(BackendUnavailableError, match="gives no list of its models"):
+            ask(backend, "resident")
+
+    def test_key_that_the_server_echoes_is_hidden(self, kind, fake, served, load_call, ask):
+        made, settings = KINDS[kind]
+        backend = made(base_url=served(fake), api_key="sk-secret", **settings)
+        fake.failures = {load_call: (400, {"message": "bad header Authorization: Bearer sk-secret"})}
+        with pytest.raises(AdapterIncompatibleError, match=r"Bearer \*\*\*") as caught:
+            ask(backend, "load", adapter("a"))
+        assert "sk-secret" not in str(caught.value)
+        assert "sk-secret" not in repr(backend) + repr(vars(backend)) + repr(vars(backend._connection))
+
+    @pytest.mark.parametrize(
+        "base_url", ["http://user:sk-secret@", "ftp://user:sk-secret@host", "http://h:port/?key=sk-secret"]
+    )
+    def test_key_in_an_unusable_address_is_hidden(self, kind, base_url):
+        with pytest.raises(InvalidConfigurationError, match="base_url is ") as caught:
+            KINDS[kind][0](base_url=base_url)
+        assert "sk-secret" not in str(caught.value)
 
 
 class TestSettings:
