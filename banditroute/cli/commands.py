@@ -335,6 +335,24 @@ def diagnose(
         click.echo(f"\nPicture: {plot}")
 
 
+@main.command()
+@click.argument("log")
+@click.option("--baseline", required=True, help="The arm that would have served every request.")
+@_reading
+@_router
+def savings(log: str, baseline: str, **reading: Any) -> None:
+    """Show what routing saved in LOG (file, folder or URL) against always asking one arm; exit status 1: no answer."""
+    from banditroute.evaluate import savings
+    from banditroute.logs import read_log
+
+    read = read_log(log, **reading)
+    _tell(read.skipped)
+    found = savings(read, baseline=baseline)
+    click.echo(found)
+    if found.usd_per_1000 is None:
+        raise click.exceptions.Exit(1)
+
+
 @main.group()
 def db() -> None:
     """Keep a router's database: make, check, rebuild, prune, export, erase."""

@@ -18,8 +18,10 @@ from banditroute.evaluate.rejection import frozen, replay_by_rejection
 from banditroute.evaluate.reporting import Reporting, reporting, reporting_weights, with_answers
 from banditroute.evaluate.residency import demand_of_log, demand_of_table
 from banditroute.evaluate.reward_model import cross_fitted, progressive
+from banditroute.evaluate.savings import Savings, savings
 from banditroute.evaluate.scores import joules_per_correct_answer, router_arena_score
 from banditroute.evaluate.weights import clipped, importance_weights, shrunk, switched
+from banditroute.evaluate.winner import Winner, winner
 from banditroute.statistics.asymptotic import asymptotic_sequence
 from banditroute.statistics.calibration import Calibration, calibration
 from banditroute.statistics.intervals import Interval, bootstrap_interval, normal_interval
@@ -32,6 +34,8 @@ __all__ = [
     "Evaluation",
     "Interval",
     "Reporting",
+    "Savings",
+    "Winner",
     "arm_use",
     "asymptotic_sequence",
     "bootstrap_interval",
@@ -56,10 +60,12 @@ __all__ = [
     "reporting",
     "reporting_weights",
     "router_arena_score",
+    "savings",
     "self_normalized_doubly_robust",
     "shrunk",
     "snips",
     "switched",
+    "winner",
     "with_answers",
     "with_contexts",
 ]

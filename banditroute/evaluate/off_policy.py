@@ -13,19 +13,20 @@ from banditroute.core.arrays import Vector
 from banditroute.core.preference import Preference
 from banditroute.core.validation import one_of
 from banditroute.errors import InvalidInputError
+from banditroute.evaluate.anytime import anytime_bounds
 from banditroute.evaluate.clusters import Clusters, clusters_of
 from banditroute.evaluate.contexts import Features, with_contexts
 from banditroute.evaluate.evaluation import Comparison, Evaluation, shown
 from banditroute.evaluate.reporting import reporting, reporting_weights, with_answers
-from banditroute.evaluate.reward_model import cross_fitted, progressive
+from banditroute.evaluate.reward_model import cross_fitted
+from banditroute.evaluate.rows import some_rows
 from banditroute.evaluate.target_policy import Policy, TargetPolicy, checked, described, target_policy
 from banditroute.evaluate.uncertainty import OutcomeRange, Terms, interval
+from banditroute.evaluate.utility import utility_of
 from banditroute.learners import Learner
 from banditroute.logs import DecisionLog, read_log
 from banditroute.objectives.objective import Objective
 from banditroute.objectives.utility import table
-from banditroute.statistics.asymptotic import asymptotic_sequence
-from banditroute.statistics.confidence_sequences import confidence_sequence
 from banditroute.statistics.intervals import Interval
 
 _NO_PROPENSITIES = (
@@ -104,15 +105,9 @@ def evaluate(
     'large would have been better than logged: utility 0.909 against 0.753, difference 0.156 (0.115 to 0.191).'
     """
     log = log if isinstance(log, DecisionLog) else read_log(log)
-    preference = Preference(quality=1.0) if preference is None else preference
     one_of(missing, ("drop", "weight"), name="missing")
     known = table(objectives)
-    for name in preference:
-        if name not in known or name not in log.outcomes:
-            raise InvalidInputError(
-                f"unknown objective {name!r:.80}; the log has {', '.join(log.outcomes)}; declare your own with "
-                "objectives=[Objective(...)]"
-            )
+    preference = Preference(quality=1.0) if preference is None else preference
     policies = [checked(each, log) for each in (policy, against)]
     if missing == "weight" and learning and any(isinstance(each, Learner) for each in policies):
         raise InvalidInputError("missing='weight' cannot weigh a replay; judge the learner frozen (learning=False)")
@@ -120,8 +115,7 @@ def evaluate(
     log, contexts = with_contexts(log, features)
     log = replace(log, outcomes=with_answers(log.outcomes))
     names = (described(policy), described(against))
-    signed = {name: weight * known[name].sign for name, weight in preference.items() if weight}
-    worth = np.asarray(np.sum([sign * log.outcomes[name] for name, sign in signed.items()], axis=0), dtype=np.float64)
+    worth, utility_range = utility_of(log, preference, objectives)
     reported = reporting(~np.isnan(worth), log.chosen, log.arms)
     if log.propensities is None or np.isnan(log.propensities).all():
         return Evaluation(
@@ -138,21 +132,18 @@ def evaluate(
     usable = np.flatnonzero(~np.isnan(log.propensities))
     cluster = None if cluster is None else cluster[usable]
     policies = [each[usable] if isinstance(each, np.ndarray) else each for each in policies]
-    log, worth = _take(log, usable), worth[usable]
+    log, worth = some_rows(log, usable), worth[usable]
     taught = len(log) // 2 if not learning and any(isinstance(each, Learner) for each in policies) else 0
     learned = replace(log, outcomes={name: values for name, values in log.outcomes.items() if name in known})
     first, second = (target_policy(learned, each, preference, objectives, taught, learning, seed) for each in policies)
-    log, worth = _take(log, np.arange(taught, len(log))), worth[taught:]
+    log, worth = some_rows(log, np.arange(taught, len(log))), worth[taught:]
     cluster = None if cluster is None else cluster[taught:]
 
     compare = _Compare(log=log, first=first, second=second, clusters=cluster, weigh=missing == "weight", seed=seed)
     compared = {name: compare(values, OutcomeRange.of(known.get(name))) for name, values in log.outcomes.items()}
-    if list(signed.values()) == [1.0]:
-        utility = compared[next(iter(signed))]
-    else:
-        ends = [sorted((sign * known[name].low, sign * known[name].high)) for name, sign in signed.items()]
-        low, high = np.sum(ends, axis=0) if ends else (0.0, 0.0)
-        utility = compare(worth, OutcomeRange(low=float(low), high=float(high)))
+    alone = [name for name, weight in preference.items() if weight * known[name].sign == 1.0]
+    one = len(alone) == 1 == sum(weight != 0.0 for weight in preference.values())
+    utility = compared[alone[0]] if one else compare(worth, utility_range)
     return Evaluation(
         arms=log.arms,
         policy=names[0],
@@ -181,7 +172,7 @@ class _Compare:
         """Compare the policies by ``values (n,)``; NaN where the outcome was not observed."""
         observed = ~np.isnan(values)
         rows = np.arange(len(values)) if self.weigh and observed.any() else np.flatnonzero(observed)
-        log, first, second = _take(self.log, rows), self.first.take(rows), self.second.take(rows)
+        log, first, second = some_rows(self.log, rows), self.first.take(rows), self.second.take(rows)
         clusters = self.clusters
         if clusters is not None:
             clusters = np.unique(clusters[rows], return_inverse=True)[1]
@@ -213,7 +204,9 @@ class _Compare:
             )
 
         terms, other = first.terms(y, log, predicted), second.terms(y, log, predicted)
-        anytime = _anytime(log, first, second, y, x, range_) if observed.all() else None
+        anytime = None
+        if observed.all() and not (first.replayed or second.replayed):
+            anytime = anytime_bounds(log, first, second, y, x, range_)
         return Comparison(
             value=bounds(terms),
             against=bounds(other),
@@ -223,31 +216,6 @@ class _Compare:
             estimates={name: bounds(each) for name, each in first.estimates(y, log, predicted).items()},
             diagnostics=diagnostics,
         )
-
-
-def _anytime(
-    log: DecisionLog, first: TargetPolicy, second: TargetPolicy, y: Vector, x: Vector, range_: OutcomeRange
-) -> tuple[float, float] | None:
-    """Return bounds of the difference that hold at all times."""
-    if first.replayed or second.replayed:
-        return None
-    low, high = range_.low, range_.high
-    if not range_.bounded:
-        predicted = progressive(x, log.chosen, y, arms=len(log.arms))
-        terms = first.terms(y, log, predicted) - second.terms(y, log, predicted)
-        lower, upper = asymptotic_sequence(terms.values)
-    else:
-        predicted = low + progressive(x, log.chosen, y - low, arms=len(log.arms))
-        below, above, reach = first.pseudo_outcomes(y, log, predicted, low, high)
-        other_below, other_above, other_reach = second.pseudo_outcomes(y, log, predicted, low, high)
-        lower, upper = confidence_sequence(
-            below - other_above,
-            above - other_below,
-            low=low - high,
-            high=high - low,
-            truncation=(reach + other_reach) / 2.0,
-        )
-    return (float(lower[-1]), float(upper[-1])) if np.isfinite(lower[-1]) else None
 
 
 def _verdict(policy: str, against: str, utility: Comparison) -> str:
@@ -261,26 +229,3 @@ def _verdict(policy: str, against: str, utility: Comparison) -> str:
     if utility.anytime is not None and utility.anytime[0] <= 0.0 <= utility.anytime[1]:
         figures += "; the always-valid bounds (safe if the logged policy was learning) do not confirm it yet"
     return f"{policy} would have been {'better' if lower > 0.0 else 'worse'} than {against}: {figures}."
-
-
-def _take(log: DecisionLog, rows: NDArray[np.intp]) -> DecisionLog:
-    """Return some rows of a log, in its order and without texts."""
-    at = rows if len(rows) < len(log) else slice(None)  # no copies where it is all
-
-    def some(values: Vector | None) -> Vector | None:
-        return None if values is None else values[at]
-
-    probabilities = some(log.probabilities)
-    return replace(
-        log,
-        chosen=log.chosen[at],
-        eligible=log.eligible[at],
-        propensities=some(log.propensities),
-        probabilities=None if probabilities is None or np.isnan(probabilities).any() else probabilities,
-        contexts=some(log.contexts),
-        prompts=None,
-        sessions=None,
-        tasks=None,
-        outcomes={name: values[at] for name, values in log.outcomes.items()},
-        decided_at=log.decided_at[at],
-    )
