@@ -145,7 +145,16 @@ def report(
     read = read_any(log or SHIPPED, **reading)
     _tell(read.skipped)
     name = log or SHIPPED
-    page = write(read, out, name=name, seeds=seeds, preference=preference, budget_usd=budget_usd, adapter_slots=paging)
+    page = write(
+        read,
+        out,
+        name=name,
+        seeds=seeds,
+        preference=preference,
+        budget_usd=budget_usd,
+        adapter_slots=paging,
+        executor="processes",
+    )
     click.echo(f"{page}; the figures are beside it, as figures.json, CSV and PNG")
 
 

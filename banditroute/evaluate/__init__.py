@@ -18,7 +18,7 @@ from banditroute.evaluate.rejection import frozen, replay_by_rejection
 from banditroute.evaluate.reporting import Reporting, reporting, reporting_weights, with_answers
 from banditroute.evaluate.residency import demand_of_log, demand_of_table
 from banditroute.evaluate.reward_model import cross_fitted, progressive
-from banditroute.evaluate.savings import Savings, savings
+from banditroute.evaluate.savings import Savings, dollars, savings
 from banditroute.evaluate.scores import joules_per_correct_answer, router_arena_score
 from banditroute.evaluate.weights import clipped, importance_weights, shrunk, switched
 from banditroute.evaluate.winner import Winner, winner
@@ -48,6 +48,7 @@ __all__ = [
     "demand_of_table",
     "diagnose",
     "direct_method",
+    "dollars",
     "doubly_robust",
     "evaluate",
     "frozen",

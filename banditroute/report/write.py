@@ -17,8 +17,10 @@ from banditroute.logs import DecisionLog, OutcomeTable, read_any
 from banditroute.objectives.utility import table as objective_table
 from banditroute.policies import Uniform
 from banditroute.report.logged import logged
+from banditroute.report.logged import verdict as logged_verdict
 from banditroute.report.page import page
 from banditroute.report.simulated import simulated
+from banditroute.report.simulated import verdict as simulated_verdict
 from banditroute.simulate.adapter_slots import AdapterSlots
 from banditroute.simulate.conditions import Conditions
 from banditroute.simulate.replay import Trace
@@ -37,6 +39,7 @@ def report(
     preference: Preference | None = None,
     budget_usd: float | None = None,
     adapter_slots: AdapterSlots | None = None,
+    executor: str = "serial",
 ) -> Path:
     """Write a page to read about a log, with charts, and its figures as JSON, CSV and PNG next to it.
 
@@ -59,6 +62,8 @@ def report(
         Mean dollars that a request may cost, to be shown next to what it does cost.
     adapter_slots
         How a table's arms are loaded, if they are adapters. A log of decisions holds its own loads.
+    executor
+        Where a table's passes run: ``"serial"`` uses this process, ``"processes"`` every core.
 
     Returns
     -------
@@ -84,7 +89,13 @@ def report(
     if isinstance(log, OutcomeTable):
         conditions = Conditions(paging=adapter_slots)
         return _of_table(
-            log, Path(out), seeds=seeds, preference=preference, budget_usd=budget_usd, conditions=conditions
+            log,
+            Path(out),
+            seeds=seeds,
+            preference=preference,
+            budget_usd=budget_usd,
+            conditions=conditions,
+            executor=executor,
         )
     name = shown_address(name or "decisions")
     if adapter_slots is not None:
@@ -93,7 +104,7 @@ def report(
         )
     facts = {"log": name, "decisions": f"{len(log):,}", "arms": ", ".join(log.arms), "preference": str(preference)}
     sections = logged(log, preference=preference, budget_usd=budget_usd)
-    return page(out, title="Decisions and outcomes", facts=facts, sections=sections)
+    return page(out, title="Decisions and outcomes", facts=facts, sections=sections, verdict=logged_verdict(log))
 
 
 def _of_table(
@@ -104,11 +115,13 @@ def _of_table(
     preference: Preference,
     budget_usd: float | None,
     conditions: Conditions,
+    executor: str,
 ) -> Path:
     x = TextFeatures().transform([Request(text=prompt) for prompt in table.prompts])
     learners = {**_LEARNERS, _UNIFORM: Learner(policy=Uniform())}
     traces: dict[str, list[Trace]] = {policy: [] for policy in learners}
-    passes = sweep(table, x, learners=learners, preference=preference, seeds=range(seeds), conditions=conditions)
+    settings: dict[str, Any] = {"preference": preference, "conditions": conditions}
+    passes = sweep(table, x, learners=learners, seeds=range(seeds), executor=executor, **settings)
     for trace in tqdm(passes, total=len(learners) * seeds, desc=table.name, unit="pass"):
         traces[trace.policy].append(trace)
     facts = {
@@ -121,4 +134,10 @@ def _of_table(
     sections = simulated(
         table, x, traces=traces, learners=_LEARNERS, preference=preference, budget_usd=budget_usd, conditions=conditions
     )
-    return page(out, title=f"Routing {shown_address(table.name)}", facts=facts, sections=sections)
+    return page(
+        out,
+        title=f"Routing {shown_address(table.name)}",
+        facts=facts,
+        sections=sections,
+        verdict=simulated_verdict(traces, table, preference),
+    )
