@@ -17,6 +17,7 @@
     │   ├── AdapterCapacityError            no slot is free for it, or none is large enough
     │   ├── AdapterBusyError                a request is being served through it
     │   └── BackendUnavailableError         what holds the adapters is down, too slow, or fails
+    ├── InvalidResponseError                a client's answer with an error, a web page or nothing in it
     ├── EnergyCounterError                  an energy counter that is not there, or cannot be read
     └── MissingDependencyError (ImportError)   an extra is not installed; the message has the pip line
 
@@ -87,6 +88,23 @@ class AdapterBusyError(AdapterError):
 
 class BackendUnavailableError(AdapterError):
     """What holds the adapters is down, too slow, or fails."""
+
+
+class InvalidResponseError(BanditRouteError):
+    """A client's answer that cannot be used: an error or a web page with status 200, or an answer with no choices.
+
+    Attributes
+    ----------
+    response
+        The client's response.
+    failure
+        How the call failed, for ``router.feedback(id, failure=...)``.
+    """
+
+    def __init__(self, message: str = "", *, response: object = None, failure: str = "invalid_response") -> None:
+        super().__init__(message)
+        self.response = response
+        self.failure = failure
 
 
 class EnergyCounterError(BanditRouteError):

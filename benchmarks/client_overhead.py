@@ -10,7 +10,7 @@ from benchmarks.harness import Row, command, row  # first: it sets the BLAS thre
 
 import click  # isort: skip
 
-from banditroute.integrations import routed
+from banditroute.integrations import RoutedClient
 from banditroute.router import Router
 from banditroute.store import MemoryStore
 from benchmarks.chat_server import chat_server
@@ -30,7 +30,7 @@ def main(*, files: list[Path], seeds: int, calls: int) -> list[Row]:
         openai.OpenAI(base_url=url, api_key="none", max_retries=0) as client,
         Router(arms=["small", "large"], store=MemoryStore(), seed=0) as router,
     ):
-        chat = routed(router, dict.fromkeys(("small", "large"), client))
+        chat = RoutedClient(router, dict.fromkeys(("small", "large"), client))
         ways: dict[str, Callable[[], object]] = {
             "openai": lambda: client.chat.completions.create(model="small", messages=QUESTION),
             "banditroute": lambda: chat.create(QUESTION),

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import settings
 
-from banditroute.logs.outcome_table import OutcomeTable
+from banditroute.logs import OutcomeTable
 from benchmarks.server import Server, server
 
 ROOT = Path(__file__).resolve().parents[1]

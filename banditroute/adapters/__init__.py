@@ -16,6 +16,8 @@ from banditroute.adapters.backends.vllm import VLLMBackend
 from banditroute.adapters.cache import AdapterCache
 from banditroute.adapters.controller import Controller
 from banditroute.adapters.eviction import belady, cost_aware, fifo, gdsf, lfu, lru
+from banditroute.adapters.fleet import Fleet
+from banditroute.adapters.hold import Hold
 from banditroute.adapters.lookahead import loads_ahead, service_order
 from banditroute.core.adapter import AdapterSpec
 
@@ -28,6 +30,8 @@ __all__ = [
     "Capacity",
     "Controller",
     "CostEstimate",
+    "Fleet",
+    "Hold",
     "LoadResult",
     "PeftBackend",
     "SGLangBackend",

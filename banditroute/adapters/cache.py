@@ -4,19 +4,52 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from banditroute.adapters.backends.base import AdapterBackend, CostEstimate, Tier
 from banditroute.adapters.background import BackgroundLoads
 from banditroute.adapters.controller import Controller
 from banditroute.adapters.eviction import Score, Use
+from banditroute.adapters.hold import Hold
 from banditroute.adapters.load_times import LoadTimes
 from banditroute.adapters.loader import Loader
 from banditroute.adapters.lookahead import loads_ahead, service_order
 from banditroute.adapters.resident_set import ResidentSet
 from banditroute.core.adapter import AdapterSpec
+from banditroute.core.arrays import Vector
 from banditroute.core.decision import Decision
 from banditroute.core.validation import number
 from banditroute.errors import IncompatibleStoreError, InvalidConfigurationError
+
+
+class LoadTable(NamedTuple):
+    """Load seconds of n adapters on R servers.
+
+    Attributes
+    ----------
+    servers
+        Names of the servers; None for a cache that is not part of a fleet.
+    priced_seconds
+        Seconds at which a load is priced, with the optimism of doubt ``(R, n)``.
+    expected_seconds
+        Expected seconds of a load ``(R, n)``.
+    resident
+        Whether the adapter is resident ``(R, n)``, so that no load is needed.
+    """
+
+    servers: tuple[str | None, ...]
+    priced_seconds: Vector
+    expected_seconds: Vector
+    resident: NDArray[np.bool_]
+
+    @classmethod
+    def stack(cls, tables: Sequence[LoadTable]) -> LoadTable:
+        """Return the table of several servers."""
+        servers, *arrays = zip(*tables, strict=True)
+        return cls(sum(servers, ()), *(np.concatenate(rows) for rows in arrays))
 
 
 class AdapterCache:
@@ -147,6 +180,24 @@ class AdapterCache:
         """Return the expected time of a load of ``adapter`` from its present tier, whether or not it is resident."""
         return self._loader.estimate(adapter)
 
+    def load_table(self, adapters: Sequence[AdapterSpec], *, server: str | None = None) -> LoadTable:
+        """Return the load seconds of n adapters; see ``LoadTable``. ``server`` is the cache's name in a fleet."""
+        resident = self._set.names
+        estimates = [self.load_cost(adapter) for adapter in adapters]
+        return LoadTable(
+            servers=(server,),
+            priced_seconds=np.array([[estimate.optimistic_seconds for estimate in estimates]]),
+            expected_seconds=np.array([[estimate.mean_seconds for estimate in estimates]]),
+            resident=np.array([[adapter.name in resident for adapter in adapters]], dtype=np.bool_),
+        )
+
+    def queue_seconds(self, servers: Sequence[str | None]) -> Vector:
+        """Return the seconds that a request would wait before its load: 0, there is no other server."""
+        return np.zeros(len(servers))
+
+    def decided(self, server: str | None) -> None:
+        """Count a decision for a server: only fleets do."""
+
     def tier(self, adapter: AdapterSpec) -> Tier:
         """Return the tier of ``adapter`` as far as is known: registered only (``DISK``), in ``RAM``, or in ``GPU``."""
         if adapter.name in self._set.names:
@@ -174,6 +225,14 @@ class AdapterCache:
     async def aacquire(self, adapter: AdapterSpec) -> float:
         """Do as ``acquire`` does, without blocking the event loop."""
         return await self._loader.aacquire(adapter, keep=self._keeps(adapter))
+
+    def hold(self, adapter: AdapterSpec, *, server: str | None = None) -> Hold:
+        """Do as ``acquire`` does, and return a hold that releases the adapter; ``server`` is for fleets."""
+        return self._held(adapter, self.acquire(adapter))
+
+    async def ahold(self, adapter: AdapterSpec, *, server: str | None = None) -> Hold:
+        """Do as ``hold`` does, without blocking the event loop."""
+        return self._held(adapter, await self.aacquire(adapter))
 
     def release(self, name: str) -> None:
         """Report that a request through adapter ``name`` has been answered."""
@@ -266,6 +325,14 @@ class AdapterCache:
             room=room,
         )
         self._background.add([specs[name] for name in loads])
+
+    def _held(self, adapter: AdapterSpec, seconds: float) -> Hold:
+        def release(failed: bool) -> None:
+            self.release(adapter.name)
+            if failed:
+                self.doubt(adapter.name)
+
+        return Hold(seconds=seconds, _release=release)
 
     def _load_ahead(self, adapter: AdapterSpec) -> None:
         self.acquire(adapter)

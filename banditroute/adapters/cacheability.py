@@ -1,10 +1,10 @@
-"""How cacheable adapter traffic is: what resident adapters are worth, by how many they are and how long they stay.
+"""The cacheability of adapter traffic: the value of resident adapters, by their number and how long they stay.
 
-Requests come in segments, or epochs, of m; a cache holds K adapters. Of the adapters that were wanted, and of what each
-was worth, these figures tell how much K resident ones could have served. They carry over to adapters, one of which
-serves a request, what Liang et al. 2025 ("Not all models suit expert offloading", arXiv 2505.16056) measure of the
-experts within a model: how well a fixed group covers a segment (SRP, there an F1 score without a number of slots), and
-the hit rate of a cache that knows the next requests (SCH). Net coverage counts utility instead of identity.
+Requests come in segments, or epochs, of m; a cache holds K adapters. From the adapters that requests wanted, and from
+their utilities, these figures say how much K resident adapters could have served. Liang et al. 2025 ("Not all models
+suit expert offloading", arXiv 2505.16056) measure the same of the experts within a model: how well a fixed group covers
+a segment (SRP, there an F1 score without a number of slots), and the hit rate of a cache that knows the next requests
+(SCH). Net coverage counts utility instead of identity.
 """
 
 from __future__ import annotations
@@ -21,19 +21,18 @@ from banditroute.core.arrays import Vector
 from banditroute.core.validation import whole
 from banditroute.errors import InvalidInputError
 
-_NEARLY = 0.99
+_ENOUGH_SHARE = 0.99  # of the most that can be kept
 
 
 class NetCoverage(NamedTuple):
-    """The share of the utility that is kept.
+    """The share of the utility that a cache keeps.
 
     Attributes
     ----------
     hindsight
-        With the best cache of the segment itself: what no controller that plans once a
-        segment can exceed.
+        With the best cache of the segment itself. No controller that plans once a segment can exceed it.
     carried
-        With the best cache of the segment before, less its loads: what a controller that plans once a segment has.
+        With the best cache of the segment before, less its loads. A controller that plans once a segment has it.
     """
 
     hindsight: float
@@ -41,34 +40,34 @@ class NetCoverage(NamedTuple):
 
 
 def net_coverage(utilities: Vector, *, length: int, slots: int, miss_cost: float | None = None) -> NetCoverage:
-    """The utility that K resident adapters keep, as a share of that of all adapters resident.
+    """Return the utility that K resident adapters keep, as a share of the utility with all adapters resident.
 
-    With ``V_s(C)`` as in :mod:`banditroute.adapters.facility`, ``C_s`` the best cache of segment s that is found, and
-    sums over all complete segments but the first, before which there is none,
+    ``V_s(C)`` is that of :mod:`banditroute.adapters.facility`, ``C_s`` is the best cache found for segment s. Sums run
+    over all complete segments but the first:
 
         hindsight = sum of V_s(C_s) / sum of V_s(all)
         carried   = sum of (V_s(C_{s-1}) - c |C_{s-1} without C_{s-2}| / m) / sum of V_s(all)
 
-    where the loads of the first cache are not counted, and slots that are left over keep what they hold. Of utilities
-    that are 1 for the adapter that a request wants and 0 for others it is the coverage of segments: the mean share of a
+    where the loads of the first cache are not counted, and slots that are left over keep their adapters. If utilities
+    are 1 for the adapter that a request wants and 0 for others, this is the coverage of segments: the mean share of a
     segment's requests whose adapter is among the K best of the segment.
 
     Parameters
     ----------
     utilities
-        What each of N adapters is worth to n requests, in their order ``(n, N)``.
+        Utility of each of N adapters for n requests, in their order ``(n, N)``.
     length
         Requests of a segment, m: at least 1 and at most n / 2.
     slots
-        Adapters that are resident, K: at least 1.
+        Number of resident adapters, K: at least 1.
     miss_cost
-        What paging an adapter in costs, in utility, at least 0; None: what is not resident serves nobody, and loads
-        between segments are free.
+        Cost of loading an adapter, in utility, at least 0; None: only resident adapters serve, and loads between
+        segments are free.
 
     Raises
     ------
     InvalidInputError
-        For a number out of range, and where all adapters together are worth nothing, of which there is no share.
+        If a number is out of range, or all adapters together have no utility, so that there is no share.
 
     Examples
     --------
@@ -103,16 +102,16 @@ def net_coverage(utilities: Vector, *, length: int, slots: int, miss_cost: float
 
 
 def lookahead_hit_rates(wanted: NDArray[np.bool_], *, ahead: int, slots: Sequence[int]) -> Vector:
-    """The hit rate of a cache that knows the next m requests, for every number of slots: ``(S,)``.
+    """Return the hit rate of a cache that knows the next m requests, for every number of slots: ``(S,)``.
 
-    A miss loads the adapter, and evicts the one that the next m requests want least often, of equals the one that was
-    wanted longest ago (SCH of Liang et al. 2025). The cache is empty at first. Where several adapters would do, any of
-    them that is resident is a hit; else the one that is wanted most often is loaded.
+    A miss loads the adapter, and evicts the one that the next m requests want least often; of equals, the one wanted
+    longest ago (SCH of Liang et al. 2025). The cache is empty at first. If several adapters would do, a resident one is
+    a hit; otherwise the one wanted most often is loaded.
 
     Parameters
     ----------
     wanted
-        Which adapters serve each request best, at least one: ``(n, N)``.
+        Whether each adapter serves a request best, at least one per request: ``(n, N)``.
     ahead
         m, at least 1.
     slots
@@ -121,7 +120,7 @@ def lookahead_hit_rates(wanted: NDArray[np.bool_], *, ahead: int, slots: Sequenc
     Raises
     ------
     InvalidInputError
-        For a request that wants no adapter, and for a number out of range.
+        If a request wants no adapter, or a number is out of range.
 
     Examples
     --------
@@ -154,7 +153,7 @@ def lookahead_hit_rates(wanted: NDArray[np.bool_], *, ahead: int, slots: Sequenc
 
 
 def knee(slots: Sequence[int], kept: Sequence[float]) -> int:
-    """The number of slots from which on more slots are worth less than on average; fewer, if they keep 99%.
+    """Return the number of slots beyond which a slot adds less than on average; fewer, if they keep 99%.
 
     The point farthest above the line from the first to the last one (Satopää et al. 2011, "Finding a 'Kneedle' in a
     haystack", without smoothing).
@@ -164,7 +163,7 @@ def knee(slots: Sequence[int], kept: Sequence[float]) -> int:
     slots
         Numbers of slots, growing; the last is the number of all adapters.
     kept
-        What each keeps.
+        Share that each keeps.
 
     Examples
     --------
@@ -174,7 +173,7 @@ def knee(slots: Sequence[int], kept: Sequence[float]) -> int:
     1
     """
     x, y = np.asarray(slots, dtype=np.float64), np.asarray(kept, dtype=np.float64)
-    enough = int((y >= _NEARLY * y[-1]).argmax())
+    enough = int((y >= _ENOUGH_SHARE * y[-1]).argmax())
     if not enough:
         return slots[0]
     above = (y - y[0]) / (y[-1] - y[0]) - (x - x[0]) / (x[-1] - x[0])
@@ -182,14 +181,14 @@ def knee(slots: Sequence[int], kept: Sequence[float]) -> int:
 
 
 def longest_epoch(lengths: Sequence[int], carried: Sequence[float]) -> int:
-    """The longest epoch that has 99% of what the best one has: a controller that plans seldom costs least.
+    """Return the longest epoch that keeps 99% of what the best one does: a controller that plans seldom costs least.
 
     Examples
     --------
     >>> longest_epoch([50, 100, 200, 500], [0.80, 0.85, 0.845, 0.7])
     200
     """
-    enough = np.asarray(carried) >= _NEARLY * max(carried)
+    enough = np.asarray(carried) >= _ENOUGH_SHARE * max(carried)
     return lengths[int(np.flatnonzero(enough)[-1])]
 
 

@@ -1,4 +1,4 @@
-"""Which resident adapter to give up: one that scores least. A score is a function of what an adapter was used for."""
+"""Eviction rules: the resident adapter of the lowest score leaves. A score is a function of how an adapter was used."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from typing import TypeAlias
 
 @dataclass(slots=True, kw_only=True)
 class Use:
-    """How an adapter has been used, kept when it is evicted.
+    """The history of use of one adapter; it survives an eviction.
 
     Attributes
     ----------
     name
-        Of the adapter.
+        Name of the adapter.
     size_bytes
         Its size, at least 1.
     load_seconds
-        What loading it is expected to take.
+        Expected seconds of a load.
     uses
-        How often it was used.
+        Number of uses.
     loaded_at, used_at
         The last load and the last use, counted in uses of all adapters.
     floor
-        The score of the adapter that was evicted last, when this one was used last: what ages a score.
+        The score of the adapter evicted last, at the time of this one's last use. It ages a score.
     """
 
     name: str
@@ -39,8 +39,8 @@ class Use:
 
 
 Score: TypeAlias = Callable[[Use, int], float]
-"""``score(use, now)`` -> what keeping an adapter is worth after ``now`` uses of all adapters; the least is evicted, of
-equals the one that was used longest ago."""
+"""``score(use, now)`` -> value of keeping an adapter after ``now`` uses of all adapters. The lowest leaves; of equals,
+the one used longest ago."""
 
 
 def fifo(use: Use, now: int) -> float:
@@ -54,12 +54,12 @@ def lru(use: Use, now: int) -> float:
 
 
 def lfu(use: Use, now: int) -> float:
-    """Least frequently used, ever."""
+    """Least frequently used since the start."""
     return float(use.uses)
 
 
 def cost_aware(use: Use, now: int) -> float:
-    """What the next load would take, aged: GreedyDual (Young 1994, "The k-server dual and loose competitiveness")."""
+    """Seconds of the next load, aged: GreedyDual (Young 1994, "The k-server dual and loose competitiveness")."""
     return use.floor + use.load_seconds
 
 
@@ -76,9 +76,9 @@ def gdsf(use: Use, now: int) -> float:
 
 
 def belady(trace: Sequence[str]) -> Score:
-    """The adapter whose next use in a known ``trace`` is farthest away (Belady 1966): what no real policy can do.
+    """Return the rule that evicts the adapter whose next use in a known ``trace`` is farthest away (Belady 1966).
 
-    Best where all sizes and load times are equal, and one adapter is used after the other.
+    No real policy knows the trace. The rule is optimal if all sizes and load times are equal and uses do not overlap.
 
     Examples
     --------

@@ -1,14 +1,14 @@
-"""Which adapters to keep resident: facility location over requests as they come.
+"""The best adapters to keep resident: facility location over recent requests.
 
-A cache C is worth, per request, what the best choice under it is worth. With the utility ``u[w, i]`` of adapter i for
-request w, and the price ``c[w, i]`` of paging it in when it is not resident,
+The value of a cache C is the mean utility of the best choices under it. With the utility ``u[w, i]`` of adapter i for
+request w, and the price ``c[w, i]`` of loading it when it is not resident,
 
     V(C) = mean over w of max( max_i (u[w, i] - c[w, i]),  max over i in C of u[w, i] )
 
-which never falls as C grows, by less the more is in it: monotone and submodular, so that the greedy choice reaches
-``1 - 1/e`` of the best gain (Nemhauser, Wolsey and Fisher 1978); with sizes, the better of greedy and of greedy by gain
-per byte reaches half of that (Leskovec et al. 2007, "Cost-effective outbreak detection", theorem 3). What greedy chose
-is improved by exchanges, and where there are few caches all of them are tried.
+V is monotone and submodular: it never falls as C grows, and each further adapter adds less. So greedy choice reaches
+``1 - 1/e`` of the best gain (Nemhauser, Wolsey and Fisher 1978). With sizes, the better of greedy and of greedy by gain
+per byte reaches half of that (Leskovec et al. 2007, "Cost-effective outbreak detection", theorem 3). Exchanges then
+improve the greedy choice. If there are few possible caches, all are tried.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ import numpy as np
 
 from banditroute.core.arrays import Vector
 
-_FEW = 200  # caches that are all tried
-_EXCHANGES = 3
-_TOLERANCE = 1e-12
+_MAX_CACHES_TRIED = 200
+_MAX_EXCHANGES = 3
+_MIN_GAIN = 1e-12
 
 
 def cache_value(utilities: Vector, costs: Vector, cache: Collection[int]) -> float:
-    """``V(C)``, the utility per request of the best choices under a cache.
+    """Return ``V(C)``, the utility per request of the best choices under a cache.
 
     Parameters
     ----------
     utilities
-        Of W requests under K arms ``(W, K)``.
+        Utilities of W requests under K arms ``(W, K)``.
     costs
-        What paging each arm in costs, in utility: ``(K,)`` or ``(W, K)``, 0 for one that is always there.
+        Cost of loading each arm's adapter, in utility: ``(K,)`` or ``(W, K)``, 0 for an arm that is always ready.
     cache
         Positions of the resident arms.
 
@@ -59,7 +59,7 @@ def best_cache(
     room: float | None = None,
     forced: Collection[int] = (),
 ) -> list[int]:
-    """The cache of the greatest value that is found, those ``forced`` first, then in the order of their gain.
+    """Return the most valuable cache that is found: ``forced`` first, then in the order of gain.
 
     Parameters
     ----------
@@ -68,16 +68,16 @@ def best_cache(
     among
         Positions of the arms that can be resident or not.
     slots
-        How many fit; None: no limit.
+        Number of arms that fit; None: no limit.
     sizes, room
-        Bytes of each arm ``(K,)``, and of all together; None: no limit.
+        Bytes of each arm ``(K,)``, and the limit of their sum; None: no limit.
     forced
-        Positions that are in it whatever they are worth.
+        Positions that are part of it whatever they are worth.
 
     Returns
     -------
     list of int
-        Only what is worth something: there may be room left.
+        Positions of arms that add value; there may be room left.
 
     Examples
     --------
@@ -88,7 +88,11 @@ def best_cache(
     [0, 1]
     """
     search = _Search(utilities, costs, among, slots, sizes, room, forced)
-    if slots is not None and sizes is None and comb(len(search.free), max(slots - len(search.forced), 0)) <= _FEW:
+    if (
+        slots is not None
+        and sizes is None
+        and comb(len(search.free), max(slots - len(search.forced), 0)) <= _MAX_CACHES_TRIED
+    ):
         return search.exhaustive(max(slots - len(search.forced), 0))
     found = search.greedy(np.ones(utilities.shape[1]))
     if sizes is not None:
@@ -119,25 +123,25 @@ class _Search:
         return float(self._served(cache).mean())
 
     def exhaustive(self, count: int) -> list[int]:
-        """The best of all caches with ``count`` free members, ordered by gain."""
+        """Return the best of all caches with ``count`` free members, ordered by gain."""
         every = combinations(self.free, min(count, len(self.free)))
         return self._ordered(max(every, key=lambda some: self.value([*self.forced, *some])))
 
     def greedy(self, weights: Vector) -> list[int]:
-        """Always the one with the most gain by ``weights`` that still fits."""
+        """Add the arm with the most gain per weight that still fits, again and again."""
         return self._ordered(self.free, weights)
 
     def exchanged(self, cache: list[int]) -> list[int]:
-        """Exchange one for another while that gains, a few times."""
-        for _ in range(_EXCHANGES):
+        """Exchange one arm for another while that gains, a few times."""
+        for _ in range(_MAX_EXCHANGES):
             found = max(self._exchanges(cache), key=lambda each: each[0], default=(0.0, cache))
-            if found[0] <= self.value(cache) + _TOLERANCE:
+            if found[0] <= self.value(cache) + _MIN_GAIN:
                 break
             cache = found[1]
         return self._ordered([i for i in cache if i not in self.forced])
 
     def _exchanges(self, cache: list[int]) -> Iterator[tuple[float, list[int]]]:
-        """For each that may leave, the best cache with another in its place."""
+        """Yield, for each arm that may leave, the best cache with another in its place."""
         for leaving in cache:
             if leaving in self.forced:
                 continue
@@ -149,21 +153,21 @@ class _Search:
                 yield float(values[best]), [*rest, others[best]]
 
     def _ordered(self, free: Sequence[int], weights: Vector | None = None) -> list[int]:
-        """The forced, then of ``free`` always the one that gains most by ``weights``, while it fits and gains."""
+        """Return the forced arms, then of ``free`` the one with most gain per weight, while it fits and gains."""
         weights = np.ones(self.utilities.shape[1]) if weights is None else weights
         cache, left = list(self.forced), list(free)
         served = self._served(cache)
         while left := [i for i in left if self._fits([*cache, i])]:
             gains = np.maximum(self.utilities[:, left] - served[:, None], 0.0).mean(axis=0)
             best = int((gains / weights[left]).argmax())
-            if gains[best] <= _TOLERANCE:
+            if gains[best] <= _MIN_GAIN:
                 break
             cache.append(left[best])
             served = np.maximum(served, self.utilities[:, left[best]])
         return cache
 
     def _served(self, cache: Sequence[int]) -> Vector:
-        """What each request is worth under a cache ``(W,)``."""
+        """Return the value of each request under a cache ``(W,)``."""
         served: Vector = self._floor
         if len(cache):
             served = np.maximum(served, self.utilities[:, list(cache)].max(axis=1))

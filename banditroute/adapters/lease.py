@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import TYPE_CHECKING
 
 from banditroute.adapters.cache import AdapterCache
+from banditroute.adapters.fleet import Fleet
+from banditroute.adapters.hold import Hold
 from banditroute.core.adapter import AdapterSpec
 
 if TYPE_CHECKING:
@@ -32,7 +34,8 @@ class Paging:
     adapter: AdapterSpec
     resident: bool
     expected_seconds: float
-    cache: AdapterCache = field(repr=False)
+    server: str | None = None
+    cache: AdapterCache | Fleet = field(repr=False)
     instead: Callable[[Decision, Exception], Decision] = field(repr=False)
     note: Callable[[str, float], None] = field(repr=False)
 
@@ -49,43 +52,50 @@ class Lease:
     def __init__(self, decision: Decision) -> None:
         self.seconds = 0.0
         self._decision = decision
-        self._held: Paging | None = None
+        self._held: Hold | None = None
 
     def __enter__(self) -> Decision:
         paging = self._decision.paging
         if paging is not None:
             try:
-                self.seconds = paging.cache.acquire(paging.adapter)
+                self._held = paging.cache.hold(paging.adapter, server=paging.server)
             except Exception as error:
                 self._decision = paging.instead(self._decision, error)
                 paging = self._decision.paging
                 if paging is not None:
-                    self.seconds = paging.cache.acquire(paging.adapter)
+                    self._held = paging.cache.hold(paging.adapter, server=paging.server)
         return self._hold(paging)
 
     async def __aenter__(self) -> Decision:
         paging = self._decision.paging
         if paging is not None:
             try:
-                self.seconds = await paging.cache.aacquire(paging.adapter)
+                self._held = await paging.cache.ahold(paging.adapter, server=paging.server)
             except Exception as error:
                 self._decision = await asyncio.to_thread(paging.instead, self._decision, error)
                 paging = self._decision.paging
                 if paging is not None:
-                    self.seconds = await paging.cache.aacquire(paging.adapter)
+                    self._held = await paging.cache.ahold(paging.adapter, server=paging.server)
         return self._hold(paging)
 
+    def doubt(self) -> None:
+        """Report that the server does not know the adapter, as after a restart: its next use loads it again."""
+        if self._held is not None:
+            self._held.cache.doubt(self._held.adapter.name)
+
     def _hold(self, paging: Paging | None) -> Decision:
-        self._held = paging
-        if paging is not None:
+        if paging is not None and self._held is not None:
+            self.seconds = self._held.seconds
             paging.note(self._decision.id, self.seconds)
+            if paging.server != self._held.server:
+                self._decision = replace(self._decision, paging=replace(paging, server=self._held.server))
         return self._decision
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._held is not None:
-            self._held.cache.release(self._held.adapter.name)
+            self._held.release(failed=isinstance(error, Exception))
             self._held = None
 
     async def __aexit__(

@@ -11,26 +11,26 @@ import numpy as np
 
 from banditroute.adapters.facility import best_cache
 from banditroute.core.arrays import Vector
-from banditroute.core.validation import number
+from banditroute.core.validation import whole
 from banditroute.errors import InvalidConfigurationError
 
 
 def service_order(
     adapters: Sequence[str | None], *, resident: Collection[str], max_overtaken: int = 16
 ) -> tuple[int, ...]:
-    """In which order to serve waiting requests whose adapters are chosen already.
+    """Return the order in which to serve waiting requests whose adapters are chosen already.
 
-    Requests whose adapter is resident go first, then those of the adapter that most wait for, which passes through the
-    staging slot until the next takes its place; but none is overtaken more than ``max_overtaken`` times.
+    Requests whose adapter is resident go first. Then come those of the adapter that most requests wait for; it passes
+    through the staging slot until the next takes its place. No request is overtaken more than ``max_overtaken`` times.
 
     Parameters
     ----------
     adapters
-        The adapter of each waiting request, oldest first; None where it needs none.
+        The adapter of each waiting request, oldest first; None for a request without an adapter.
     resident
         Adapters that are resident and stay.
     max_overtaken
-        How many later requests may go before any one, at least 0; 0 is the order of arrival.
+        How many later requests may go before any one, at least 0; 0 keeps the order of arrival.
 
     Returns
     -------
@@ -40,7 +40,7 @@ def service_order(
     Raises
     ------
     InvalidConfigurationError
-        For a ``max_overtaken`` that is no whole number of at least 0.
+        If ``max_overtaken`` is not a whole number of at least 0.
 
     Examples
     --------
@@ -49,8 +49,7 @@ def service_order(
     >>> service_order(["law", "code", "law", "base", "law"], resident={"base"}, max_overtaken=1)
     (3, 0, 1, 2, 4)
     """
-    if int(number(max_overtaken, name="max_overtaken", low=0.0, error=InvalidConfigurationError)) != max_overtaken:
-        raise InvalidConfigurationError(f"max_overtaken is {max_overtaken!r}; give a whole number")
+    whole(max_overtaken, name="max_overtaken", low=0, error=InvalidConfigurationError)
     waiting = list(range(len(adapters)))
     overtaken = [0] * len(adapters)
     staged: str | None = None
@@ -81,21 +80,21 @@ def loads_ahead(
     sizes: Mapping[str, int] | None = None,
     room: int | None = None,
 ) -> list[str]:
-    """Which adapters to load for waiting requests, in the order of their gain.
+    """Return the adapters to load for waiting requests, in the order of their gain.
 
-    Loading one gains its load seconds for every request that waits for it. Those are chosen that gain most together
-    and fit.
+    Loading an adapter gains its load seconds for every request that waits for it. The chosen ones fit, and gain most
+    together.
 
     Parameters
     ----------
     adapters
         The adapter of each waiting request whose adapter is not resident.
     load_seconds
-        What loading each takes; one that takes no time is not loaded ahead.
+        Seconds of each load; an adapter that takes no time is not loaded ahead.
     slots
-        How many can be loaded without one leaving that is to stay; None: no limit.
+        How many can be loaded while all that should stay do; None: no limit.
     sizes, room
-        Bytes of each, and of all that can be loaded; None: no limit.
+        Bytes of each, and the limit of their sum; None: no limit.
 
     Examples
     --------

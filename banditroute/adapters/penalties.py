@@ -1,4 +1,4 @@
-"""What the present state takes off every arm's utility: an adapter that is not resident, a session that is left."""
+"""Penalties of the present state: the load of an adapter that is not resident, the switch of a session's arm."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-from banditroute.adapters.cache import AdapterCache
+from banditroute.adapters.cache import AdapterCache, LoadTable
 from banditroute.adapters.controller import Controller, ControllerState
+from banditroute.adapters.fleet import Fleet
 from banditroute.adapters.lease import Paging
 from banditroute.core.arm import Arm
 from banditroute.core.arrays import Vector
@@ -21,43 +23,54 @@ from banditroute.errors import IncompatibleStoreError
 
 _log = logging.getLogger("banditroute")
 
-_SESSIONS = 10_000  # whose last arm is remembered
-_LOCKED = 3.0  # standard deviations: an adapter that does not pay its paging with so many will not be tried
+_MAX_SESSIONS = 10_000  # whose last arm is remembered
+_LOCKED_OUT_STDS = 3.0  # an adapter that is not worth its load even so far above its expectation will not be tried
 
 
 class Seen(NamedTuple):
-    """A recent request, for which the cache is chosen."""
+    """A recent request: the controller chooses the adapters to keep for such requests."""
 
     x: Vector
     preference: Preference
     tokens: float | None
 
 
+class _Residents(NamedTuple):
+    """The resident adapters and expected loads at one time, for the arms that have an adapter (n of K)."""
+
+    arms: frozenset[str]  # whose adapter is resident on some server
+    table: LoadTable
+    absent_seconds: Vector  # priced seconds of a load on each server, 0 where the adapter is resident: (R, n)
+    load_seconds: Vector  # priced seconds of a load of every arm's adapter on its fastest server: (K,)
+    wait_seconds: Vector  # least absent seconds of every arm, without queues: (K,)
+
+
 class AdapterPenalties:
-    """Penalties of paging and of switching, and the controller over the cache. The chooser holds a lock for all but
-    ``plan``.
+    """The penalties of loads and of switches, and the running controller.
+
+    The engine holds its lock for every call but ``plan``.
 
     Parameters
     ----------
     arms
-        What can be chosen.
+        The arms of the router.
     cache
-        What is resident; None where no arm has an adapter.
+        The cache or the fleet of their adapters; None if no arm has an adapter.
     switching
-        What is lost when a session goes on with another arm than its last, by objective.
+        Loss when a session goes on with another arm than its last, by objective.
     instead
-        Decides again where an adapter cannot be loaded.
+        Decides again if an adapter cannot be loaded.
     note
-        Takes the id of a decision and how long its adapter was waited for, in seconds; never raises.
+        Takes the id of a decision and the seconds that its adapter was waited for; never raises.
     states, put_state
-        What is kept, and how.
+        The stored states, and how a state is stored.
     """
 
     def __init__(
         self,
         *,
         arms: Sequence[Arm],
-        cache: AdapterCache | None,
+        cache: AdapterCache | Fleet | None,
         switching: Mapping[str, float],
         instead: Callable[[Decision, Exception], Decision],
         note: Callable[[str, float], None],
@@ -80,21 +93,25 @@ class AdapterPenalties:
         self.set_arms(arms, states=states)
 
     def set_arms(self, arms: Sequence[Arm], *, states: Mapping[str, bytes] | None = None) -> None:
-        """Choose among these arms from now on."""
+        """Take these arms from now on."""
         with self._following:
             self._names = tuple(arm.name for arm in arms)
             self._position = {name: k for k, name in enumerate(self._names)}
             self._adapters = {arm.name: arm.adapter for arm in arms if arm.adapter is not None}
-            self._here: frozenset[str] = frozenset()  # arms whose adapter is resident
-            self._load = np.zeros(len(arms))  # seconds at which a load of each arm's adapter is priced
-            self._absent = self._load  # the same, 0 where it is resident
-            self._expected: dict[str, float] = {}  # arm -> expected seconds of a load
+            self._specs = list(self._adapters.values())
+            self._columns = [self._position[name] for name in self._adapters]  # of the arms with an adapter
+            nothing = np.zeros((1, len(self._specs)))
+            self._residents = _Residents(
+                arms=frozenset(),
+                table=LoadTable((None,), nothing, nothing, nothing > 0.0),
+                absent_seconds=nothing,
+                load_seconds=np.zeros(len(arms)),
+                wait_seconds=np.zeros(len(arms)),
+            )
         if self._cache is None:
             return
         blob = None if states is None else states.get("adapters")
-        self._cache.start(
-            list(self._adapters.values()), states=states, put_state=self._put_state, changed=self._changed
-        )
+        self._cache.start(self._specs, states=states, put_state=self._put_state, changed=self._changed)
         if isinstance(self._cache.control, Controller):
             blob = blob if self._controller is None else self._controller.to_bytes()
             try:
@@ -110,10 +127,10 @@ class AdapterPenalties:
         self._cache.keep([*pinned, *(self._adapters[name] for name in kept if not self._adapters[name].pinned)])
 
     def penalties(self, preference: Preference, session: str | None) -> Vector | None:
-        """What to take off the utility of every arm ``(K,)``; None: nothing."""
+        """Return the penalty of every arm in utility ``(K,)``; None: there is none."""
         taken: Vector | None = None
         if self._cache is not None:
-            taken = self._absent * preference.get("latency_seconds", 0.0)
+            taken = self._wait_seconds() * preference.get("latency_seconds", 0.0)
         if self._losses and session is not None and (last := self._last.get(session)) in self._position:
             loss = sum(preference.get(name, 0.0) * value for name, value in self._losses.items())
             taken = np.zeros(len(self._names)) if taken is None else taken
@@ -122,59 +139,71 @@ class AdapterPenalties:
         return taken
 
     def forced(self, eligible: Sequence[int] | None) -> list[int] | None:
-        """The arm that has to be tried now, if it may be chosen; None: whichever is best."""
+        """Return the arm that has to be tried now, if it is eligible; None: the policy chooses."""
         if self._controller is None or self._cache is None:
             return None
-        name = self._controller.forced(self._here)
+        name = self._controller.forced(self._residents.arms)
         if name is None or (eligible is not None and self._position[name] not in eligible):
             return None
         return [self._position[name]]
 
     def note(self, arm: str, x: Vector, preference: Preference, tokens: float | None, session: str | None) -> None:
-        """``arm`` was chosen for a request."""
+        """Count a request that ``arm`` was chosen for."""
         if self._controller is not None:
             self._seen.append(Seen(x, preference, tokens))
             self._due = self._controller.count(arm)
         if self._losses and session is not None:
             self._last[session] = arm
             self._last.move_to_end(session)
-            if len(self._last) > _SESSIONS:
+            if len(self._last) > _MAX_SESSIONS:
                 self._last.popitem(last=False)
 
     def paging(self, arm: str) -> Paging | None:
-        """How the adapter of ``arm`` stands."""
-        adapter = self._adapters.get(arm)
+        """Return where and how soon the adapter of ``arm`` can serve; None for an arm without an adapter.
+
+        A fleet counts it as a decision for that server.
+        """
+        adapter, residents = self._adapters.get(arm), self._residents
         if self._cache is None or adapter is None:
             return None
+        column = list(self._adapters).index(arm)
+        row = 0
+        if len(residents.table.servers) > 1:
+            queues = self._cache.queue_seconds(residents.table.servers)
+            row = int((residents.absent_seconds[:, column] + queues).argmin())
+        server, resident = residents.table.servers[row], bool(residents.table.resident[row, column])
+        self._cache.decided(server)
         return Paging(
             adapter=adapter,
-            resident=arm in self._here,
-            expected_seconds=0.0 if arm in self._here else self._expected[arm],
+            resident=resident,
+            expected_seconds=0.0 if resident else float(residents.table.expected_seconds[row, column]),
+            server=server,
             cache=self._cache,
             instead=self._instead,
             note=self._note,
         )
 
     def ready(self, arm: str) -> bool:
-        """Whether ``arm`` has no adapter, or one that is resident."""
-        return arm not in self._adapters or arm in self._here
+        """Return whether ``arm`` has no adapter, or one that is resident."""
+        return arm not in self._adapters or arm in self._residents.arms
 
     @property
     def due(self) -> bool:
-        """Whether the controller's epoch has ended."""
+        """True if the controller's epoch has ended."""
         return self._due
 
     def plan(self, look: Callable[[Seen], tuple[Vector, Vector]], untried: Collection[str]) -> None:
-        """Decide which adapters are kept from now on, and have them loaded in the background.
+        """Choose the adapters to keep from now on, and have them loaded in the background.
 
         Parameters
         ----------
         look
-            Expected utility of every arm at a request, without penalties, and its standard deviation: each ``(K,)``.
+            Returns the expected utility of every arm at a request, without penalties, and its standard deviation:
+            ``(K,)`` each.
         untried
-            Arms of which nothing was learned.
+            Arms about which nothing was learned.
         """
-        controller, cache, names, load = self._controller, self._cache, self._names, self._load
+        controller, cache, names, residents = self._controller, self._cache, self._names, self._residents
         if controller is None or cache is None or not self._planning.acquire(blocking=False):
             return
         try:
@@ -183,7 +212,7 @@ class AdapterPenalties:
             if means.shape[1] != len(names):
                 return  # arms came or went: they begin a new epoch
             prices = np.array([each.preference.get("latency_seconds", 0.0) for each in seen])
-            costs = prices[:, None] * load
+            costs = prices[:, None] * residents.load_seconds
             kept = cache.kept
             room = cache.capacity.size_bytes
             specs = self._adapters
@@ -200,7 +229,8 @@ class AdapterPenalties:
             )
             for _ in range(plan.forget):
                 self._seen.popleft()
-            locked = means + _LOCKED * stds - costs < (means - prices[:, None] * self._absent).max(axis=1)[:, None]
+            ready = (means - prices[:, None] * residents.wait_seconds).max(axis=1)[:, None]
+            locked = means + _LOCKED_OUT_STDS * stds - costs < ready
             self._warn([arm for arm in untried if arm in specs and locked[:, names.index(arm)].all()], plan.keep)
             self._put_state("adapters", controller.to_bytes())
             cache.keep([specs[names[k]] for k in plan.keep])
@@ -212,37 +242,50 @@ class AdapterPenalties:
             self._planning.release()
 
     def _warn(self, locked: Sequence[str], keep: Sequence[int]) -> None:
-        """Say once of each adapter that it will never be tried."""
+        """Warn once of each adapter that will never be tried."""
         for arm in locked:
             if arm not in self._warned and self._position[arm] not in keep:
                 self._warned.add(arm)
                 _log.warning(
-                    "adapter arm %r was never tried, and will not be: even %g standard deviations above what is "
-                    "expected of it, it is not worth its paging. Expect more of it, Arm(expected={'quality': 1.0}), "
-                    "explore more, or let a second of latency cost less",
+                    "adapter arm %r was never tried, and will not be: even %g standard deviations above its expected "
+                    "utility, it is not worth its load. Expect more of it, Arm(expected={'quality': 1.0}), explore "
+                    "more, or let a second of latency cost less",
                     arm,
-                    _LOCKED,
+                    _LOCKED_OUT_STDS,
                 )
 
     def _sizes(self) -> Vector:
-        """Bytes of every arm's adapter ``(K,)``."""
+        """Return the bytes of every arm's adapter ``(K,)``."""
         assert self._cache is not None
         sizes = np.zeros(len(self._names))
         for arm, spec in self._adapters.items():
             sizes[self._position[arm]] = self._cache.size_bytes(spec)
         return sizes
 
+    def _wait_seconds(self) -> Vector:
+        """Return the seconds that each arm waits at its best server ``(K,)``; 0 for an arm without an adapter."""
+        assert self._cache is not None
+        residents = self._residents
+        if len(residents.table.servers) == 1:
+            return residents.wait_seconds
+        queues = self._cache.queue_seconds(residents.table.servers)
+        waits = np.zeros(len(self._names))
+        waits[self._columns] = (residents.absent_seconds + queues[:, None]).min(axis=0)
+        return waits
+
     def _changed(self) -> None:
-        """Follow what is resident, and what loads are expected to take."""
+        """Follow the resident adapters and the expected load times."""
         assert self._cache is not None
         with self._following:
-            resident = self._cache.resident
-            load = np.zeros(len(self._names))
-            for arm, spec in self._adapters.items():
-                estimate = self._cache.load_cost(spec)
-                # Doubt makes a load cheaper, so that a guess that is too high is tried and corrected.
-                load[self._position[arm]] = estimate.optimistic_seconds
-                self._expected[arm] = estimate.mean_seconds
-            self._here = frozenset(arm for arm, spec in self._adapters.items() if spec.name in resident)
-            absent = [arm not in self._here for arm in self._names]
-            self._load, self._absent = load, load * absent
+            table = self._cache.load_table(self._specs)
+            absent = np.where(table.resident, 0.0, table.priced_seconds)
+            load, wait = np.zeros(len(self._names)), np.zeros(len(self._names))
+            load[self._columns], wait[self._columns] = table.priced_seconds.min(axis=0), absent.min(axis=0)
+            somewhere: NDArray[np.bool_] = np.any(table.resident, axis=0)
+            self._residents = _Residents(
+                arms=frozenset(arm for arm, there in zip(self._adapters, somewhere, strict=True) if there),
+                table=table,
+                absent_seconds=absent,
+                load_seconds=load,
+                wait_seconds=wait,
+            )

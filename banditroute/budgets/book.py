@@ -3,147 +3,183 @@
 from __future__ import annotations
 
 import json
+from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from hashlib import blake2b
+from typing import NamedTuple
 
 import numpy as np
 
-from banditroute.budgets.account import BudgetState, Reserved
+from banditroute.budgets.allowance import SessionSteps
 from banditroute.budgets.budget import Budget, BudgetStatus
-from banditroute.budgets.shadow_price import rearranged
+from banditroute.budgets.shadow_price import ShadowPrice
+from banditroute.budgets.spend_forecast import SpendForecast
+from banditroute.budgets.state import BudgetState, Reserved
+from banditroute.core.arm import Arm
 from banditroute.core.arrays import Vector
 from banditroute.core.request import Request
 from banditroute.core.shared_total import SharedTotal
 
-_AVERAGED = 300  # requests over which what an arm is expected to take is averaged
-_LEAST_SHARE = 1.0 / 3.0  # of that average: a linear belief can expect less than nothing of single requests
+_KEY = " #"  # before the hash of a session, tenant or user in the name of its budget
+_DRAWN = " drawn"  # ends the name of the total that processes have drawn of a hard budget
+_KEPT_KEYS = 10_000  # sessions, tenants, users, ... whose budgets a process holds at once
+_FORECASTS = "spend"  # names the calls of all arms in the stored state
+
+AddTotal = Callable[[str, SharedTotal], "SharedTotal | None"]
+"""Adds to the shared total of a name; returns the sum if it is known at once."""
 
 
-class _Expected:
-    """What each arm is expected to take of one objective, made plausible: no less than a third of its average."""
+class Priced(NamedTuple):
+    """What the budgets make of a request.
 
-    def __init__(self, arms: int) -> None:
-        self.now = np.zeros(arms)
-        self.average = np.zeros(arms)
-        self._seen = 0
+    Attributes
+    ----------
+    penalties : (K,)
+        What the shadow prices take off the utility of every arm.
+    positions
+        Of the arms that the budgets can bear, at least one.
+    trouble
+        Why the arm that is left is not covered by a hard budget; None if it is.
+    """
 
-    def see(self, spends: Vector) -> None:
-        self._seen += 1
-        self.now = np.maximum(spends, _LEAST_SHARE * self.average)
-        self.average += (self.now - self.average) / min(self._seen, _AVERAGED)
-
-    @property
-    def at_risk(self) -> Vector:
-        """At least the average: a call may turn out dearer than expected of it."""
-        most: Vector = np.maximum(self.now, self.average)
-        return most
-
-    def set_arms(self, kept: Sequence[int | None]) -> None:
-        self.now, self.average = (rearranged(array, kept, 0.0) for array in (self.now, self.average))
+    penalties: Vector
+    positions: list[int]
+    trouble: str | None = None
 
 
 class BudgetBook:
-    """Prices the arms by every budget that counts a request. Not thread-safe: the chooser holds a lock.
+    """Prices the arms by every budget that counts a request. Not thread-safe: the engine holds a lock.
 
     Parameters
     ----------
     budgets
         What may be spent.
     arms
-        Names of all K arms.
+        All K arms.
     blob
-        What ``to_bytes`` gave before, in whichever process.
-    tallies
-        Budget, by its name -> what all processes have counted for it.
+        What ``to_bytes`` returned before, in any process.
+    totals
+        Name -> what all processes have counted.
     add
-        Adds to what all processes count for the budget of a name.
+        Adds to what all processes count.
 
     Attributes
     ----------
     objectives
-        What is counted, by name.
+        The objectives that are counted.
     """
 
     def __init__(
         self,
         *,
         budgets: Sequence[Budget],
-        arms: Sequence[str],
+        arms: Sequence[Arm],
         blob: bytes | None,
-        tallies: Mapping[str, SharedTotal],
-        add: Callable[[str, SharedTotal], None],
+        totals: Mapping[str, SharedTotal],
+        add: AddTotal,
     ) -> None:
-        kept = json.loads(blob or b"{}")
-        self._accounts = {
-            budget.name: BudgetState(
-                budget=budget,
-                arms=len(arms),
-                state={name: float(value) for name, value in kept.get(budget.name, {}).get("state", {}).items()},
-                tally=tallies.get(budget.name, SharedTotal()),
-                add=lambda tally, name=budget.name: add(name, tally),  # type: ignore[misc]
-            )
-            for budget in budgets
-        }
-        self._arms = list(arms)
+        self._stored = json.loads(blob or b"{}")
+        self._totals = totals
+        self._add = add
+        self._budgets = {budget.name: budget for budget in budgets}
         self.objectives = sorted({budget.objective for budget in budgets})
-        self._expected = {name: _Expected(len(arms)) for name in self.objectives}
+        self._hard = [budget for budget in budgets if budget.hard]
+        calls = self._stored.get(_FORECASTS, {})
+        self._forecasts = {
+            name: SpendForecast(objective=name, arms=arms, state=calls.get(name)) for name in self.objectives
+        }
+        self._arms = [arm.name for arm in arms]
+        self._prices = {
+            name: ShadowPrice(
+                arms=len(arms), price=_price(self._stored.get(name, {}).get("state", {})), curve=budget.keyed
+            )
+            for name, budget in self._budgets.items()
+        }
+        self._steps = {name: SessionSteps() for name in self._budgets}
+        self._states = {name: self._open(name) for name, budget in self._budgets.items() if not budget.keyed}
+        self._keyed: OrderedDict[str, BudgetState] = OrderedDict()  # the one used last comes last
 
-    def set_arms(self, arms: Sequence[str]) -> None:
+    def set_arms(self, arms: Sequence[Arm]) -> None:
         """Price these arms from now on."""
-        kept = [self._arms.index(arm) if arm in self._arms else None for arm in arms]
-        for account in self._accounts.values():
-            account.set_arms(kept)
-        for expected in self._expected.values():
-            expected.set_arms(kept)
-        self._arms = list(arms)
+        names = [arm.name for arm in arms]
+        kept = [self._arms.index(name) if name in self._arms else None for name in names]
+        for price in self._prices.values():
+            price.set_arms(kept)
+        for forecast in self._forecasts.values():
+            forecast.set_arms(arms)
+        self._arms = names
 
-    def count(self, tags: Collection[str]) -> bool:
-        """Whether some budget counts a request with these tags."""
-        return any(account.counts(tags) for account in self._accounts.values())
+    def counts(self, request: Request) -> bool:
+        """Return whether a budget counts this request."""
+        return any(budget.key(request) is not None for budget in self._budgets.values())
 
     @property
     def prices(self) -> tuple[float, ...]:
         """The shadow price of each budget."""
-        return tuple(account.price for account in self._accounts.values())
+        return tuple(price.price for price in self._prices.values())
 
-    def pace(
+    def prepare(self, now: float) -> bool:
+        """Draw the first slices of the hard budgets; return whether there are any."""
+        for budget in self._hard:
+            self._states[budget.name].prepare(now)
+        return bool(self._hard)
+
+    def price(
         self,
-        tags: Collection[str],
+        request: Request,
         utilities: Vector,
         stds: Vector,
         spends: Mapping[str, Vector],
+        outcomes: Mapping[str, Vector],
         positions: Sequence[int],
         now: float,
-    ) -> tuple[Vector, list[int]]:
-        """What the budgets take off the utility of all arms ``(K,)``, and which of ``positions`` they can bear.
+    ) -> Priced:
+        """Return what the budgets take off the utility of all arms, and which of ``positions`` they can bear.
 
         Parameters
         ----------
-        tags
-            Of the request.
+        request
+            The request.
         utilities, stds
-            What each of all arms is worth, and the standard deviation of that expectation ``(K,)``.
-        spends
-            Objective -> what each of them is expected to take ``(K,)``.
+            Expected utility of each of all arms, and the standard deviation of that expectation ``(K,)``.
+        spends, outcomes
+            Objective -> what each arm is expected to spend, and on how many outcomes that rests ``(K,)``.
         positions
             Of the arms that may be chosen, at least one.
         """
         for objective, spend in spends.items():
-            self._expected[objective].see(spend)
-        counting = [
-            (account, self._expected[account.budget.objective])
-            for account in self._accounts.values()
-            if account.counts(tags)
-        ]
-        left, off = list(positions), np.zeros(len(utilities))
-        for account, expected in counting:
-            off += account.price * expected.now
-        for account, expected in counting:
-            off -= account.price * expected.now  # each is priced as the others stand
-            account.pace(utilities - off, stds, expected.now, positions, now)
-            off += account.price * expected.now
-            left = account.afford(expected.at_risk, left, now)
-        return off, left
+            self._forecasts[objective].see(spend, outcomes[objective])
+        counting = self._counting(request)
+        left, penalties = list(positions), np.zeros(len(utilities))
+        parts = []
+        for name, state in counting:
+            parts.append(self._prices[name].price * self._expected(state.budget))
+            penalties += parts[-1]
+        for (_, state), part in zip(counting, parts, strict=True):
+            expected = self._expected(state.budget)
+            penalties -= part  # each budget is priced as the others stand
+            price = state.price(utilities - penalties, stds, expected, positions, now)
+            penalties += price * expected
+            risk = self._forecasts[state.budget.objective].at_risk(state.target(now))
+            left = state.affordable(self._of_its_arm(state.budget, risk), left, now)
+        trouble = None
+        for _, state in counting:
+            if state.budget.hard:
+                left, why = self._cover(state, request, left, positions, now)
+                trouble = trouble or why
+        return Priced(penalties, left, trouble)
+
+    def fallback(self, request: Request, among: Sequence[str], arm: str, now: float) -> str:
+        """Return ``arm``, or the arm with the lowest bound where a hard budget does not cover ``arm``."""
+        positions = [self._arms.index(name) for name in among]
+        for _, state in self._counting(request) if self._hard else ():
+            if state.budget.hard:
+                bounds = self._of_its_arm(state.budget, self._forecasts["cost_usd"].bounds(request))
+                covered = [self._arms[k] for k in state.covered(bounds, positions, now)]
+                if arm not in covered:
+                    arm = self._arms[min(positions, key=lambda k: bounds[k])]
+        return arm
 
     def reserve(
         self,
@@ -155,53 +191,177 @@ class BudgetBook:
         now: float,
         by_tokens: tuple[float, float] | None,
     ) -> dict[str, Reserved]:
-        """Enter a decision for the ``chosen``-th of the arms ``among``, as likely as ``probabilities`` say.
+        """Enter a decision for the ``chosen``-th of the arms ``among``, which were drawn with ``probabilities``.
 
-        ``by_tokens`` is what its input costs, and each token of its output; None where that is not known. Returns what
-        each budget, by its name, has reserved.
+        ``by_tokens`` is the cost of its input, and of each token of its output; None where that is not known. Returns
+        what each budget, by its name, has reserved.
         """
         positions = [self._arms.index(name) for name in among]
+        at = positions[chosen]
         found = {}
-        for name, account in self._accounts.items():
-            if account.counts(request.tags):
-                expected = self._expected[account.budget.objective].now[positions]
-                reserved = (float(expected[chosen]), *((account.budget.usd and by_tokens) or ()))
-                account.reserve(id, reserved, expected, probabilities, now, again=request.again)
-                found[name] = reserved
+        for name, state in self._counting(request):
+            budget = state.budget
+            expected = self._expected(budget)[positions]
+            spend = float(expected[chosen])
+            if budget.hard:
+                bound = float(self._of_its_arm(budget, self._forecasts["cost_usd"].bounds(request))[at])
+                amount = max(bound, spend) if np.isfinite(bound) else spend
+            else:
+                amount = spend
+            if budget.arm is None or budget.arm == among[chosen]:
+                reserved = (amount, *((budget.usd and by_tokens) or ()))
+                found[name if not budget.keyed else self._keyed_name(budget, request)] = reserved
+            else:
+                reserved = (0.0,)  # what other arms spend does not count
+            state.reserve(id, reserved, spend, float(probabilities @ expected), now, again=request.again)
         return found
 
     def settle(
         self,
         id: str,
+        arm: str,
         reserved: Mapping[str, Reserved],
         values: Mapping[str, float],
         known: Collection[str],
         decided_at: float,
         now: float,
     ) -> None:
-        """Enter what a request took, where the outcomes ``values`` say so and none of the ``known`` did before."""
-        for name, account in self._accounts.items():
-            if name in reserved:
-                account.settle(id, reserved[name], values, known, decided_at, now)
+        """Enter what a request spent, where the outcomes ``values`` say so and none of the ``known`` did before."""
+        for name, amounts in reserved.items():
+            state = self._state(name)
+            if state is not None:
+                state.settle(id, arm, amounts, values, known, decided_at, now)
 
-    def hear(self, budget: str, joint: SharedTotal, added: SharedTotal) -> None:
-        """Go on from what all processes have counted for the budget of that name, this one's ``added`` included."""
-        self._accounts[budget].hear(joint, added)
+    def merge(self, name: str, joint: SharedTotal, added: SharedTotal) -> None:
+        """Take over what all processes have counted under ``name``, this one's ``added`` included."""
+        state = self._state(name.removesuffix(_DRAWN))
+        if state is not None:
+            (state.merge_drawn if name.endswith(_DRAWN) else state.merge)(joint, added)
 
-    def spends(self, now: float) -> tuple[BudgetStatus, ...]:
-        """How each budget stands."""
-        return tuple(account.spend(now) for account in self._accounts.values())
+    def status(self, now: float) -> tuple[BudgetStatus, ...]:
+        """Return how each budget stands."""
+        return tuple(
+            self._states[name].status(now) if name in self._states else self._status_of_keys(budget, now)
+            for name, budget in self._budgets.items()
+        )
 
     def to_bytes(self) -> bytes:
-        """What to begin with another time beside the tallies, as JSON."""
+        """Return what the next process begins with besides the totals, as JSON."""
         kept = {
-            name: {"budget": asdict(account.budget), "state": account.state()}
-            for name, account in self._accounts.items()
+            name: {
+                "budget": asdict(budget),
+                "state": self._states[name].state() if name in self._states else {"price": self._prices[name].price},
+            }
+            for name, budget in self._budgets.items()
         }
-        return json.dumps(kept).encode()
+        calls = {name: forecast.state() for name, forecast in self._forecasts.items()}
+        return json.dumps({**kept, _FORECASTS: calls}).encode()
+
+    def close(self) -> None:
+        """Give back what is left of the slices of hard budgets."""
+        for budget in self._hard:
+            self._states[budget.name].close()
+
+    def _cover(
+        self, state: BudgetState, request: Request, left: list[int], positions: Sequence[int], now: float
+    ) -> tuple[list[int], str | None]:
+        """Return the arms that a hard budget covers; where it covers none, the cheapest with a bound, and why."""
+        budget = state.budget
+        bounds = self._of_its_arm(budget, self._forecasts["cost_usd"].bounds(request))
+        covered = state.covered(bounds, positions, now)
+        both = [k for k in left if k in covered]
+        if both:
+            return both, None
+        risk = self._of_its_arm(budget, self._forecasts["cost_usd"].at_risk(state.target(now)))
+        if covered:  # a cheaper arm than pacing has left
+            return [min(covered, key=lambda k: risk[k])], None
+        state.uncovered += 1
+        why = "no arm has an upper bound of its cost: give max_output_tokens, or Arm(max_cost_usd=...)"
+        if any(np.isfinite(bounds[k]) for k in positions):
+            why = "what is drawn of it covers no arm; the cheapest arm is named"
+        return [min(positions, key=lambda k: (np.isinf(bounds[k]), risk[k]))], f"budget {budget.name!r}: {why}"
+
+    def _counting(self, request: Request) -> list[tuple[str, BudgetState]]:
+        """Return the budgets that count a request: the name of the budget without its key, and its state."""
+        found = []
+        for name, budget in self._budgets.items():
+            key = budget.key(request)
+            if key is not None:
+                state = self._states[name] if not budget.keyed else self._state(self._keyed_name(budget, request))
+                if state is not None:
+                    found.append((name, state))
+        return found
+
+    def _state(self, name: str) -> BudgetState | None:
+        """Return the state of a budget by its name with its key; one with a new key is opened."""
+        if name in self._states:
+            return self._states[name]
+        base, hashed, _ = name.rpartition(_KEY)
+        if not hashed or base not in self._budgets or not self._budgets[base].keyed:
+            return None
+        if name in self._keyed:
+            self._keyed.move_to_end(name)
+            return self._keyed[name]
+        state = self._keyed[name] = self._open(name, base)
+        if len(self._keyed) > _KEPT_KEYS:
+            self._keyed.popitem(last=False)
+        return state
+
+    def _open(self, name: str, base: str | None = None) -> BudgetState:
+        base = name if base is None else base
+        budget = self._budgets[base]
+        return BudgetState(
+            budget=budget,
+            price=self._prices[base],
+            forecast=self._forecasts[budget.objective],
+            steps=self._steps[base],
+            state=self._stored.get(base, {}).get("state", {}),
+            total=self._totals.get(name, SharedTotal()),
+            add=lambda total: self._add(name, total),
+            add_drawn=lambda total: self._add(name + _DRAWN, total),
+        )
+
+    def _keyed_name(self, budget: Budget, request: Request) -> str:
+        """Return the name of a budget with its key, which is hashed: it may name a person."""
+        key = budget.key(request) or ""
+        return f"{budget.name}{_KEY}{blake2b(key.encode('utf-8', 'surrogatepass'), digest_size=12).hexdigest()}"
+
+    def _expected(self, budget: Budget) -> Vector:
+        return self._of_its_arm(budget, self._forecasts[budget.objective].now)
+
+    def _of_its_arm(self, budget: Budget, spends: Vector) -> Vector:
+        """Return the spend that a budget counts: all, or of its arm alone."""
+        if budget.arm is None:
+            return spends
+        counted: Vector = np.where([name == budget.arm for name in self._arms], spends, 0.0)
+        return counted
+
+    def _status_of_keys(self, budget: Budget, now: float) -> BudgetStatus:
+        each = [state.status(now) for name, state in self._keyed.items() if name.startswith(budget.name + _KEY)]
+        none = BudgetStatus(
+            budget=budget,
+            requests=0,
+            spent=0.0,
+            reserved=0.0,
+            granted=0.0,
+            shadow_price=self._prices[budget.name].price,
+        )
+        return replace(
+            none,
+            requests=sum(one.requests for one in each),
+            spent=sum(one.spent for one in each),
+            reserved=sum(one.reserved for one in each),
+            granted=sum(one.granted for one in each),
+        )
 
 
-def recorded(blob: bytes, tallies: Mapping[str, SharedTotal], now: float) -> tuple[BudgetStatus, ...]:
-    """How the budgets stand that a router kept, given what ``to_bytes`` gave and what all processes have counted."""
-    budgets = [Budget(**kept["budget"]) for kept in json.loads(blob).values()]
-    return BudgetBook(budgets=budgets, arms=[], blob=blob, tallies=tallies, add=lambda budget, tally: None).spends(now)
+def recorded(blob: bytes, totals: Mapping[str, SharedTotal], now: float) -> tuple[BudgetStatus, ...]:
+    """Return how a router's budgets stand, given what ``to_bytes`` returned and what all processes have counted."""
+    stored = json.loads(blob)
+    budgets = [Budget(**kept["budget"]) for name, kept in stored.items() if name != _FORECASTS]
+    return BudgetBook(budgets=budgets, arms=[], blob=blob, totals=totals, add=lambda name, total: total).status(now)
+
+
+def _price(state: Mapping[str, object]) -> float | None:
+    price = state.get("price")
+    return None if price is None else float(price)  # type: ignore[arg-type]

@@ -1,41 +1,53 @@
-"""Budgets: how much may be spent, and what a user sees of it."""
+"""Budgets: what may be spent, and how a budget stands."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from banditroute.budgets.periods import PERIODS
+from banditroute.core.arm import Arm
+from banditroute.core.request import Request
 from banditroute.core.validation import label, number, plain_numbers
 from banditroute.errors import InvalidConfigurationError
-
-_SECONDS = {"hour": 3600.0, "day": 86400.0}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Budget:
-    """Money or energy that requests may take, on what they really took.
+    """Money or energy that requests may spend, counted by what they really spent.
 
-    Each request counts from the moment it is routed: first with what it is expected to take, then with what feedback
-    reports, or for good as expected where nothing is reported in time. It is kept by a *shadow price*: what the request
-    is expected to take, times that price, is taken off the utility of each arm. Where even the cheapest arm is too dear
-    for it, the cheapest arm is used.
+    Each request counts from the moment it is routed: first with what it is expected to spend, then with what feedback
+    reports. What nobody reports in time stays counted as expected. A *shadow price* keeps the budget: the router takes
+    ``shadow price x expected spend`` off the utility of each arm. Where every arm is too expensive, the cheapest is
+    used.
 
     Parameters
     ----------
     usd, joules
         How much, above 0; exactly one of them.
     per
-        ``"request"``: on average over the requests. ``"hour"``, ``"day"``: in each hour or day of Unix time; what is
-        left of one is not carried into the next.
+        ``"request"``: on average over the requests. ``"hour"``, ``"day"``, ``"week"`` (from Monday), ``"month"``: in
+        each of them, in UTC; what is left of one is not carried into the next. ``"session"``: for each session, a
+        wallet for one task.
+    hard
+        Whether the spend must never exceed what was granted. Then each open decision reserves an upper bound of its
+        cost (``Arm(max_cost_usd=...)``, or token prices with ``max_output_tokens``), and an arm is eligible only if
+        its bound is covered. In dollars, and neither per session nor ``each``.
     tag
-        Counts only requests with this tag; None: all.
+        Counts only requests with this tag. Default: all.
+    arm
+        Counts only requests that this arm serves. Default: all.
+    each
+        Gives every value of this name in a request's ``metadata``, such as ``"tenant"`` or ``"user"``, a budget of its
+        own. Requests without it are not counted.
     settle_seconds
-        How long feedback is waited for, above 0; later reports are learned from, and change the spend no more.
+        How long feedback is waited for, above 0. Later reports are learned from, and no longer change the spend.
 
     Raises
     ------
     InvalidConfigurationError
-        For both amounts or neither, and for a number, period or tag that cannot be.
+        If both amounts are given or neither, if a value is unusable, or if ``hard`` cannot be kept.
 
     Examples
     --------
@@ -45,24 +57,39 @@ class Budget:
 
     usd: float | None = None
     joules: float | None = None
-    per: Literal["request", "hour", "day"] = "request"
+    per: Literal["request", "hour", "day", "week", "month", "session"] = "request"
+    hard: bool = False
     tag: str | None = None
+    arm: str | None = None
+    each: str | None = None
     settle_seconds: float = 600.0
 
     def __post_init__(self) -> None:
+        error = InvalidConfigurationError
         plain_numbers(self)
         if (self.usd is None) == (self.joules is None):
-            raise InvalidConfigurationError(
+            raise error(
                 f"a budget is in money or in energy, got usd={self.usd!r} and joules={self.joules!r}; give one of them"
             )
         for name in ("usd", "joules", "settle_seconds"):
             value = getattr(self, name)
-            if value is not None and number(value, name=name, error=InvalidConfigurationError) <= 0.0:
-                raise InvalidConfigurationError(f"{name} of a budget is {value!r}; give a number above 0")
-        if self.per != "request" and self.per not in _SECONDS:
-            raise InvalidConfigurationError(f"per of a budget is {self.per!r}; give 'request', 'hour' or 'day'")
-        if self.tag is not None:
-            label(self.tag, name="tag of a budget", error=InvalidConfigurationError)
+            if value is not None and number(value, name=name, error=error) <= 0.0:
+                raise error(f"{name} of a budget is {value!r}; give a number above 0")
+        if self.per not in ("request", "session", *PERIODS):
+            raise error(
+                f"per of a budget is {self.per!r}; give 'request', 'hour', 'day', 'week', 'month' or 'session'"
+            )
+        for name in ("tag", "arm", "each"):
+            if getattr(self, name) is not None:
+                label(getattr(self, name), name=f"{name} of a budget", error=error)
+        if not isinstance(self.hard, bool):
+            raise error(f"hard of a budget is {self.hard!r}; give True or False")
+        if self.hard and self.joules is not None:
+            raise error("a hard budget is in dollars: arms have no upper bound of their energy; give usd=...")
+        if self.hard and self.keyed:
+            raise error("a hard budget is one for all requests; leave out each=, and per='session'")
+        if self.each is not None and self.per == "session":
+            raise error("a budget per session has one key; leave out each=")
 
     @property
     def amount(self) -> float:
@@ -71,18 +98,51 @@ class Budget:
 
     @property
     def objective(self) -> str:
-        """What is counted: ``cost_usd`` or ``energy_joules``."""
+        """The objective that is counted: ``cost_usd`` or ``energy_joules``."""
         return "cost_usd" if self.usd is not None else "energy_joules"
 
     @property
     def name(self) -> str:
-        """What it is recorded under: another amount continues it."""
-        return " ".join([self.objective, "per", self.per, *([] if self.tag is None else [self.tag])])
+        """The name that it is recorded under: a budget with another amount continues it."""
+        parts = [self.objective, "per", self.per, *([] if self.tag is None else [self.tag])]
+        parts += [f"{name}={value}" for name in ("arm", "each") if (value := getattr(self, name)) is not None]
+        return " ".join(parts)
 
     @property
-    def seconds(self) -> float | None:
-        """Length of the period; None where requests are counted."""
-        return _SECONDS.get(self.per)
+    def keyed(self) -> bool:
+        """Whether every session, tenant, user, ... has a budget of its own."""
+        return self.per == "session" or self.each is not None
+
+    def key(self, request: Request) -> str | None:
+        """Return whose budget a request counts in: ``""`` where there is one for all; None if it counts in none."""
+        if self.tag is not None and self.tag not in request.tags:
+            return None
+        if self.per == "session":
+            return request.session
+        if self.each is not None:
+            value = request.metadata.get(self.each)
+            return None if value is None else str(value)
+        return ""
+
+
+def check_budgets(budgets: Sequence[Budget], arms: Sequence[Arm]) -> None:
+    """Raise InvalidConfigurationError unless the budgets count different things, and hard ones can be kept."""
+    if not isinstance(budgets, Sequence) or not all(isinstance(budget, Budget) for budget in budgets):
+        raise InvalidConfigurationError(f"budgets is {budgets!r}; give a list, [Budget(usd=20.0)]")
+    names = [budget.name for budget in budgets]
+    for budget in budgets:
+        if names.count(budget.name) > 1:
+            raise InvalidConfigurationError(
+                f"two budgets count {budget.objective} per {budget.per} with tag {budget.tag!r}; give one of them"
+            )
+        if budget.hard and not any(arm.max_cost_usd is not None or arm.priced for arm in arms):
+            raise InvalidConfigurationError(
+                f"budget {budget.name!r} is hard, and no arm has an upper bound of its cost; give "
+                "Arm(max_cost_usd=...), or token prices and max_output_tokens"
+            )
+        if budget.arm is not None and budget.arm not in [arm.name for arm in arms]:
+            known = ", ".join(arm.name for arm in arms)
+            raise InvalidConfigurationError(f"a budget names the unknown arm {budget.arm!r}; known arms: {known}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,25 +152,33 @@ class BudgetStatus:
     Attributes
     ----------
     budget
-        Which budget.
+        Which budget. Of one with keys, such as a budget per session, all keys of this process together.
     requests
-        How many requests were counted: in this hour or day, or ever.
+        How many requests were counted: in this period, or ever.
     spent
-        What those of them took that are settled, and what those that other processes made are expected to take.
+        What the settled requests spent, and what requests of other processes are expected to spend.
     reserved
-        What those are expected to take that this process made and nobody has reported yet.
+        What the open requests of this process are expected to spend; under a hard budget, their upper bounds.
     granted
-        What the budget allowed until now: its amount for each request, or for the part of the hour or day that is over.
+        What was granted until now: the amount for each request, or for the part of the period that is over. A hard
+        budget grants a period's amount at its beginning, and the first 200 requests' worth at once.
     shadow_price
         Points of utility that one more dollar or joule must buy; 0 where the budget does not bind.
+    expected_requests
+        How many more requests are expected in this period; None where that is unknown.
+    above_bound
+        Hard budgets: calls that cost more than their own upper bound, in this process.
+    uncovered
+        Hard budgets: requests for which no arm was covered, in this process. They fell back to the cheapest arm, and
+        ``decision.reason`` says so.
 
     Examples
     --------
     >>> from banditroute import Router
     >>> router = Router(arms=["small", "large"], features=1, budgets=[Budget(usd=0.01)], seed=0)
     >>> router.feedback(router.route([0.5]).id, cost_usd=0.005)
-    >>> (spend,) = router.budgets
-    >>> spend.requests, spend.spent, spend.pace
+    >>> (status,) = router.budgets
+    >>> status.requests, status.spent, status.pace
     (1, 0.005, 0.5)
     """
 
@@ -120,6 +188,9 @@ class BudgetStatus:
     reserved: float
     granted: float
     shadow_price: float
+    expected_requests: float | None = None
+    above_bound: int = 0
+    uncovered: int = 0
 
     @property
     def pace(self) -> float:

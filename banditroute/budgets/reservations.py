@@ -1,4 +1,4 @@
-"""The ledger: what the requests of this process that nobody has reported yet are expected to take."""
+"""Reservations: what is set aside for the open decisions of this process."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections import OrderedDict
 
 
 class Reservations:
-    """Each request is entered once, and struck once: by a report, or at its deadline.
+    """What is set aside for decisions, each until it is reported or its time is over.
 
     Parameters
     ----------
@@ -17,45 +17,51 @@ class Reservations:
     Attributes
     ----------
     reserved
-        Sum of what is entered and not struck; never below 0.
+        Sum of what is set aside, at least 0.
+    slack
+        How much of that is beyond what the decisions are expected to spend, at least 0.
 
     Examples
     --------
-    >>> ledger = Reservations(settle_seconds=60.0)
+    >>> reservations = Reservations(settle_seconds=60.0)
     >>> for id, now in (("a", 0.0), ("b", 30.0), ("c", 90.0)):
-    ...     ledger.reserve(id, 0.25, now=now)
-    >>> ledger.strike("c")
-    >>> ledger.expire(now=60.0)
-    >>> ledger.reserved
+    ...     reservations.reserve(id, 0.25, now=now)
+    >>> reservations.release("c")
+    >>> reservations.expire(now=60.0)
+    >>> reservations.reserved
     0.25
     """
 
     def __init__(self, *, settle_seconds: float) -> None:
-        self.reserved = 0.0
+        self.reserved = self.slack = 0.0
         self._settle_seconds = settle_seconds
-        self._open: OrderedDict[str, tuple[float, float]] = OrderedDict()  # amount, deadline
+        self._open: OrderedDict[str, tuple[float, float, float]] = OrderedDict()  # amount, slack, deadline
 
-    def reserve(self, id: str, amount: float, now: float) -> None:
-        """Enter a request that is expected to take ``amount``, at least 0."""
-        self._open[id] = amount, now + self._settle_seconds
+    def reserve(self, id: str, amount: float, now: float, *, expected: float | None = None) -> None:
+        """Set ``amount`` aside, at least 0, for a decision that is expected to spend ``expected`` (default: all)."""
+        slack = 0.0 if expected is None else max(amount - expected, 0.0)
+        self._open[id] = amount, slack, now + self._settle_seconds
         self.reserved += amount
+        self.slack += slack
 
-    def strike(self, id: str) -> None:
-        """Strike a request, if it is entered."""
-        amount, _ = self._open.pop(id, (0.0, 0.0))
+    def release(self, id: str) -> None:
+        """Release what is set aside for a decision, if anything is."""
+        amount, slack, _ = self._open.pop(id, (0.0, 0.0, 0.0))
         self.reserved -= amount
-        if not self._open or self.reserved < 0.0:  # what rounding leaves
-            self.reserved = math.fsum(amount for amount, _ in self._open.values())
+        self.slack -= slack
+        if not self._open or self.reserved < 0.0 or self.slack < 0.0:  # rounding
+            self.reserved = math.fsum(amount for amount, _, _ in self._open.values())
+            self.slack = math.fsum(slack for _, slack, _ in self._open.values())
 
     def expire(self, now: float) -> None:
-        """Strike what nobody reported in time."""
+        """Release what was not reported in time."""
         while self._open:
-            id, (_, deadline) = next(iter(self._open.items()))
+            id, (_, _, deadline) = next(iter(self._open.items()))
             if now < deadline:
                 return
-            self.strike(id)
+            self.release(id)
 
     def clear(self) -> None:
-        """Strike everything."""
+        """Release everything."""
         self._open.clear()
-        self.reserved = 0.0
+        self.reserved = self.slack = 0.0

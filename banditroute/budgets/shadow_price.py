@@ -1,13 +1,13 @@
-"""The pacer: the price at which requests like the latest ones take what they may.
+"""The shadow price: the price of spend at which requests like the latest ones spend what they may.
 
-Of the latest requests it keeps what each arm was worth and expected to take, and looks by bisection for the price at
-which choosing the arms with the highest ``utility - price x spend`` takes the target on average (a model-predictive
-form of the dual of a budget; its step-by-step form, as in Balseiro and Gur 2019, "Learning in repeated auctions with
-budgets", needs a step size and wanders).
+It keeps the utility and the expected spend of every arm for the latest requests. By bisection it finds the price at
+which choosing the arms with the highest ``utility - price x spend`` spends the target on average. This is a
+model-predictive form of the dual of a budget; its step-by-step form, as in Balseiro and Gur 2019, "Learning in repeated
+auctions with budgets", needs a step size and wanders.
 
-What an arm was worth is drawn once from what was believed of it, as in Thompson sampling: exploration takes its part of
-a budget too, the more the dearer the arm. What a policy that explores otherwise takes beyond that, or leaves, is
-averaged and taken off the target.
+The utility of an arm is drawn once from the belief, as in Thompson sampling: exploration pays its part of a budget,
+too, and the more the more the arm costs. The spend of a policy that explores otherwise is averaged, and the difference
+is taken off the target.
 """
 
 from __future__ import annotations
@@ -20,14 +20,15 @@ import numpy as np
 from banditroute.core.arrays import Vector
 
 _WINDOW = 300  # requests
-_FIRST = 1e-3  # points of utility for the largest spend: where a search begins
-_NOTHING = 1e-12  # dollars or joules: what no price can tell from a gift
-_BIASED = 100.0  # requests over which it is averaged what they take beyond the plan
-_DRAWS = 64  # of what the arms of a request are worth
-_EVERY = 10  # requests from one search to the next
+_FIRST_PRICE = 1e-3  # points of utility for the largest spend: where a search begins
+_LEAST_SPEND = 1e-12  # dollars or joules: less cannot be told from nothing
+_BIAS_REQUESTS = 100.0  # over which the spend beyond the plan is averaged
+_DRAWS = 64  # of the utilities of a request
+_SEARCH_REQUESTS = 10  # from one search to the next
 _STEPS = 10  # of a bisection within a factor of 4: to a thousandth
-_LEAST = 1.02  # of what the cheapest arms take: below it there is no price, only the cheapest arm
-_SAME = 1.1  # of what the cheapest arm is expected to take: as cheap
+_FEASIBLE = 1.02  # of the spend of the cheapest arms: below it there is no price, only the cheapest arm
+_AS_CHEAP = 1.1  # of the expected spend of the cheapest arm
+_CURVE_PRICES = 30  # of a curve from price to spend, each twice the last
 
 
 class ShadowPrice:
@@ -36,9 +37,11 @@ class ShadowPrice:
     Parameters
     ----------
     arms
-        K, how many there are.
+        K, the number of arms.
     price
-        To begin with, until enough requests were seen.
+        The price until enough requests were seen.
+    curve
+        Whether ``at()`` is used: then the spend is found for a range of prices, too.
 
     Attributes
     ----------
@@ -49,23 +52,26 @@ class ShadowPrice:
 
     Examples
     --------
-    >>> pacer = ShadowPrice(arms=2)
-    >>> for gain in (0.1, 0.3):  # of the second arm, which takes 10 instead of 1
+    >>> shadow = ShadowPrice(arms=2)
+    >>> for gain in (0.1, 0.3):  # of the second arm, which spends 10 instead of 1
     ...     worth, spends = np.array([0.5, 0.5 + gain]), np.array([1.0, 10.0])
-    ...     pacer.observe(worth, np.zeros(2), spends, [0, 1], target=5.5)
-    >>> 0.1 / 9 < pacer.price < 0.3 / 9  # dear enough for the first request, not for the second
+    ...     shadow.observe(worth, np.zeros(2), spends, [0, 1], target=5.5)
+    >>> 0.1 / 9 < shadow.price < 0.3 / 9  # too high for the first request only
     True
     """
 
-    def __init__(self, *, arms: int, price: float | None = None) -> None:
+    def __init__(self, *, arms: int, price: float | None = None, curve: bool = False) -> None:
         self.price = price or 0.0
         self.strict = False
+        self._feasible = 0.0
         self._bias = self._planned = 0.0
         self._draws = np.random.default_rng(0).standard_normal((_DRAWS, arms))
         self._utilities = np.empty((_WINDOW, arms))
         self._spends = np.empty((_WINDOW, arms))
         self._seen = 0
-        self._trusted = 0 if price is None else _WINDOW // _EVERY  # requests for which the price is taken as it is
+        self._curve: tuple[Vector, Vector] | None = None  # rising prices, and the spend at each
+        self._wants_curve = curve
+        self._trusted = 0 if price is None else _WINDOW // _SEARCH_REQUESTS  # requests for which the price is taken as it is
 
     def set_arms(self, kept: Sequence[int | None]) -> None:
         """Price other arms from now on, given the positions that they had before, None for a new one."""
@@ -74,19 +80,18 @@ class ShadowPrice:
         self._spends = rearranged(self._spends, kept, 0.0)
 
     def observe(self, utilities: Vector, stds: Vector, spends: Vector, positions: Sequence[int], target: float) -> None:
-        """See a request.
+        """Take in a request, and search for the price if it is time.
 
         Parameters
         ----------
         utilities, stds
-            What each of all arms is worth, less what other budgets price, and the standard deviation of that
-            expectation ``(K,)``.
+            Expected utility of each arm, less the prices of other budgets, and its standard deviation ``(K,)``.
         spends
-            What each of them is expected to take ``(K,)``, at least 0.
+            Expected spend of each arm ``(K,)``, at least 0.
         positions
             Of the arms that may be chosen, at least one.
         target
-            What the next requests may take, each on average.
+            What each of the next requests may spend on average.
         """
         row = self._seen % _WINDOW
         self._drawn = utilities + stds * self._draws
@@ -95,14 +100,12 @@ class ShadowPrice:
             self._utilities[row, [k for k in range(len(utilities)) if k not in positions]] = -np.inf
         self._spends[row] = spends
         self._seen += 1
-        if self._seen > self._trusted and (self._seen <= 2 * _EVERY or self._seen % _EVERY == 0):
+        if self._seen > self._trusted and (self._seen <= 2 * _SEARCH_REQUESTS or self._seen % _SEARCH_REQUESTS == 0):
             self._search(target)
 
     def afford(self, spends: Vector, positions: Sequence[int], most: float) -> list[int]:
-        """Those of ``positions`` that the request just seen may choose: they take at most ``most``, or little more than
-        the cheapest of them.
-        """
-        least = _SAME * min(spends[k] for k in positions)
+        """Return those of ``positions`` that spend at most ``most``, or little more than the cheapest of them."""
+        least = _AS_CHEAP * min(spends[k] for k in positions)
         most = least if self.strict else max(most, least)
         left = [k for k in positions if spends[k] <= most]
         drawn, expected = self._drawn, self._spends[(self._seen - 1) % _WINDOW]
@@ -112,8 +115,20 @@ class ShadowPrice:
         return left
 
     def learn(self, spend: float) -> None:
-        """Learn what the request just seen takes on average over the probabilities of its arms."""
-        self._bias += (spend - self._planned - self._bias) / _BIASED
+        """Take in the expected spend of the latest request, averaged over the probabilities of its arms."""
+        self._bias += (spend - self._planned - self._bias) / _BIAS_REQUESTS
+
+    def at(self, target: float) -> float:
+        """Return the price for another ``target``, from the curve of the last search.
+
+        The price on the curve's next higher point is close enough: each key of a budget has few requests.
+        """
+        if self._curve is None:
+            return self.price
+        self.strict = target < self._feasible
+        prices, taken = self._curve
+        within = np.flatnonzero(taken <= target)
+        return float(prices[within[0]] if len(within) else prices[-1])
 
     def _search(self, target: float) -> None:
         count = min(self._seen, _WINDOW)
@@ -123,10 +138,15 @@ class ShadowPrice:
             chosen = (utilities - price * spends).argmax(axis=1)
             return float(spends[rows, chosen].mean())
 
-        least = _LEAST * float(np.where(np.isinf(utilities), np.inf, spends).min(axis=1).mean())
+        if self._wants_curve:
+            first = _FIRST_PRICE / max(float(spends.max()), _LEAST_SPEND)
+            prices = np.concatenate([[0.0], first * 2.0 ** np.arange(_CURVE_PRICES)])
+            self._curve = prices, np.array([taken(price) for price in prices])
+        least = _FEASIBLE * float(np.where(np.isinf(utilities), np.inf, spends).min(axis=1).mean())
+        self._feasible = least
         self.strict = target < least
         target = max(target - self._bias, least)
-        low, high = 0.0, max(self.price, _FIRST / max(float(spends.max()), _NOTHING))
+        low, high = 0.0, max(self.price, _FIRST_PRICE / max(float(spends.max()), _LEAST_SPEND))
         if taken(0.0) <= target:
             self.price = 0.0
             return
@@ -143,7 +163,7 @@ class ShadowPrice:
 
 
 def rearranged(array: Vector, kept: Sequence[int | None], new: float) -> Vector:
-    """The columns of ``array`` that are ``kept``, filled with ``new`` where None is.
+    """Return the columns of ``array`` that are ``kept``, with ``new`` in place of every None.
 
     Examples
     --------

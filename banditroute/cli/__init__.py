@@ -1,5 +1,5 @@
-"""The command line."""
+"""The command line: ``banditroute COMMAND``, one file for each command."""
 
-from banditroute.cli.commands import main
+from banditroute.cli.main import main
 
 __all__ = ["main"]

@@ -25,6 +25,9 @@ class Arm:
         What it can do ("vision", "tools") or where it runs ("eu"): what a request may require.
     context_window_tokens
         The longest request that it takes, in tokens, at least 1; None: not known, and no limit.
+    max_cost_usd, max_output_tokens
+        The most that one call costs in dollars, and the most tokens that it answers with: what a hard budget reserves
+        for an open decision. At least 0, and at least 1; None: not known.
     descriptors
         Numbers that describe it, such as ``{"size_billions": 70, "mmlu": 0.82}``: what an arm never tried is
         expected to do follows from them and from the other arms.
@@ -54,6 +57,8 @@ class Arm:
     output_usd_per_million_tokens: float | None = None
     tags: tuple[str, ...] = ()
     context_window_tokens: int | None = None
+    max_cost_usd: float | None = None
+    max_output_tokens: int | None = None
     descriptors: Mapping[str, float] = field(default_factory=dict, hash=False)
     expected: Mapping[str, float] = field(default_factory=dict, hash=False)
     replaces: str | None = None
@@ -76,6 +81,11 @@ class Arm:
                 low=1.0,
                 error=InvalidConfigurationError,
             )
+        for name, low in (("max_cost_usd", 0.0), ("max_output_tokens", 1.0)):
+            if getattr(self, name) is not None:
+                number(
+                    getattr(self, name), name=f"{name} of arm {self.name!r}", low=low, error=InvalidConfigurationError
+                )
         for what in ("descriptors", "expected"):
             given = dict(getattr(self, what))  # the caller may go on to change its own
             for name, value in given.items():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from banditroute.errors import InvalidRequestError
@@ -119,7 +119,7 @@ def _tool_call(id: Any, name: Any, arguments: Any) -> dict[str, Any]:
     return {"id": id, "type": "function", "function": {"name": name, "arguments": arguments}}
 
 
-_ITEMS = {
+_ITEMS: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
     "function_call": lambda item: {
         "role": "assistant",
         "content": None,

@@ -23,6 +23,8 @@ class Request:
         Labels that the application gives; stored with the decision.
     input_tokens
         Tokens of the prompt, at least 0; None if not counted.
+    max_output_tokens
+        The most tokens that the answer may have, at least 1; None if not limited.
     template
         Names the place in the application that made the prompt, for the featurizer ``Template``; None if not known.
     metadata
@@ -48,6 +50,7 @@ class Request:
     session: str | None = None
     tags: tuple[str, ...] = ()
     input_tokens: int | None = None
+    max_output_tokens: int | None = None
     template: str | None = None
     metadata: Mapping[str, float | str] = field(default_factory=dict, hash=False)
     messages: tuple[tuple[str, str], ...] = ()

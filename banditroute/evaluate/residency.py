@@ -19,6 +19,7 @@ from banditroute.core.request import Request
 from banditroute.errors import InvalidInputError
 from banditroute.evaluate.reward_model import cross_fitted
 from banditroute.features import TextFeatures
+from banditroute.objectives.objective import Objective
 from banditroute.objectives.utility import check_preference
 from banditroute.objectives.utility import table as objective_table
 from banditroute.simulate.metrics import utilities
@@ -119,7 +120,9 @@ class Residency:
         return [head, "-" * len(head), *body]
 
 
-def demand_of_table(table: OutcomeTable, preference: Preference, *, seed: int = 0) -> list[Demand]:
+def demand_of_table(
+    table: OutcomeTable, preference: Preference, *, objectives: Sequence[Objective] = (), seed: int = 0
+) -> list[Demand]:
     """What the prompts of a table want: as measured and, where there are prompts, as can be expected of them.
 
     Rows of a table have no order, and come in one drawn with ``seed``; at most 20,000 of them. Expectations are those
@@ -132,12 +135,12 @@ def demand_of_table(table: OutcomeTable, preference: Preference, *, seed: int = 
     InvalidConfigurationError
         For an objective that is none.
     """
-    check_preference(preference, objective_table([]))
+    check_preference(preference, objective_table(objectives))
     for name in preference:
         if name not in table.outcomes or np.isnan(table.outcomes[name]).any():
             raise InvalidInputError(f"{table.name} lacks the {name} of some arms; prefer what it has of all")
     order = np.random.default_rng(seed).permutation(len(table))[:_LATEST]
-    worth = utilities(table, preference)[order]
+    worth = utilities(table, preference, objectives=objectives)[order]
     found = [_best("the best as measured, where the luck of an answer counts as skill", table.arms, worth)]
     if any(table.prompts):
         x = TextFeatures().transform([Request(text=table.prompts[i]) for i in order])
@@ -147,7 +150,7 @@ def demand_of_table(table: OutcomeTable, preference: Preference, *, seed: int = 
     return found
 
 
-def demand_of_log(log: DecisionLog, preference: Preference) -> list[Demand]:
+def demand_of_log(log: DecisionLog, preference: Preference, *, objectives: Sequence[Objective] = ()) -> list[Demand]:
     """What the requests of a log want: the chosen arm and, where there are contexts, as can be expected of them.
 
     Of the latest 20,000 decisions. Expectations are those of a ridge regression per arm on the contexts, off-policy and
@@ -159,7 +162,7 @@ def demand_of_log(log: DecisionLog, preference: Preference) -> list[Demand]:
     InvalidConfigurationError
         For an objective that is none.
     """
-    known = objective_table([])
+    known = objective_table(objectives)
     check_preference(preference, known)
     chosen, arms = log.chosen[-_LATEST:], len(log.arms)
     nothing = np.full(len(log), np.nan)
@@ -206,7 +209,7 @@ def residency(demand: Demand, *, miss_cost: float | None = None) -> Residency:
     slots = (*(each for each in _SLOTS if each < arms), arms)
     lengths = tuple(each for each in _LENGTHS if 4 * each <= n)[-6:]
     shares: dict[str, list[list[float]]] = {}
-    for length in tqdm(lengths, desc="epochs", leave=False):
+    for length in tqdm(lengths, desc="epochs", leave=False, disable=None):
         kept = {"coverage": [net_coverage(demand.wanted.astype(float), length=length, slots=k) for k in slots]}
         if demand.utilities is not None:
             settings = {"length": length, "miss_cost": miss_cost}

@@ -1,7 +1,6 @@
-"""Other people's clients and frameworks, each imported only where it is used."""
+"""Other people's clients and frameworks behind a router; none is imported unless it is used."""
 
 from banditroute.integrations.answer import Answer
-from banditroute.integrations.call import AnswerStream, AsyncAnswerStream
-from banditroute.integrations.clients import AsyncRouted, Routed, routed
+from banditroute.integrations.clients import AnswerStream, AsyncAnswerStream, AsyncRoutedClient, RoutedClient
 
-__all__ = ["Answer", "AnswerStream", "AsyncAnswerStream", "AsyncRouted", "Routed", "routed"]
+__all__ = ["Answer", "AnswerStream", "AsyncAnswerStream", "AsyncRoutedClient", "RoutedClient"]

@@ -1,4 +1,4 @@
-"""An answer: what a client gave for a routed request, and what the call took."""
+"""An answer: what a client gave for a routed request, and what the call used."""
 
 from __future__ import annotations
 
@@ -11,29 +11,32 @@ from banditroute.pricing.model_price import Usage
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What came back for a routed request.
+    """The answer to a routed request.
 
     Attributes
     ----------
     decision
-        For the arm that answered.
+        The decision for the arm that answered.
     response
-        The client's own response; None of a stream, whose chunks went to who read it.
+        The client's own response; None for a stream, whose chunks went to the reader.
     text
-        What it says.
+        The text of the answer, without the tools that it calls.
+    parsed
+        The object that ``parse`` made of the answer; None for other calls.
     usage
-        Its tokens, where the server says.
+        The tokens of the call; None if the server did not report them.
     cost_usd
-        What the call cost by its tokens; None where tokens or prices are not known.
+        The cost of the call in US dollars; None if tokens or prices are not known.
     latency_seconds, first_token_seconds
-        From the call to the whole answer, and to the first text of a stream; None without a stream.
+        Time from the call to the whole answer, and to the first part of a stream; the latter is None without a stream.
     failures
-        Arm and error of each call that failed before.
+        Arm and error of each call that failed before this one.
     """
 
     decision: Decision
     response: Any
     text: str
+    parsed: Any = None
     usage: Usage | None
     cost_usd: float | None
     latency_seconds: float
@@ -42,5 +45,5 @@ class Answer:
 
     @property
     def decision_id(self) -> str:
-        """Names the decision in ``router.feedback()``: for a later thumbs-up."""
+        """The id of the decision, for ``router.feedback()``: a thumbs-up may come later."""
         return self.decision.id

@@ -8,6 +8,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from banditroute.core.addresses import shown_address
 from banditroute.core.files import written_whole
 from banditroute.errors import InvalidConfigurationError, InvalidInputError
 from banditroute.logs.readers.outcomes import LONG_FIELDS
@@ -75,7 +76,8 @@ def _refuse_source(log: LogFile, path: Path) -> None:
         if reading.source.frame is not None or "://" in reading.source.address:
             continue
         given = Path(reading.source.address)
-        in_folder = Path(log.address).is_dir() and path.parent.exists() and path.parent.samefile(log.address)
+        of_a_folder = log.address != shown_address(given)
+        in_folder = of_a_folder and path.parent.exists() and path.parent.samefile(given.parent)
         if in_folder or (path.exists() and path.samefile(given)):
             raise InvalidConfigurationError(f"{path} is, or is in, the log that is read; give another name")
 

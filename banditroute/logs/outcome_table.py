@@ -215,17 +215,17 @@ def read_outcomes(
     if wrong.any() and not skip_bad:
         i, k = np.argwhere(wrong)[0]
         raise InvalidInputError(
-            f"{log.address} has {seen[i, k]} rows for query {query_names[i]!r:.80} and arm {arm_names[k]!r:.80}, one is "
-            f"expected ({wrong.sum()} such pairs of {seen.size}); simulation needs the outcome of every arm for every "
-            "query; if some are missing on purpose, read it with partial=True"
+            f"{log.address} has {seen[i, k]} rows for query {query_names[i]!r:.80} and arm {arm_names[k]!r:.80}, "
+            f"one is expected ({wrong.sum()} such pairs of {seen.size}); simulation needs the outcome of every arm for "
+            "every query; if some are missing on purpose, read it with partial=True"
         )
     if wrong.any():
         repeats, out = (seen > 1).sum(axis=1) > 0, wrong.sum(axis=1) > 0
         if out.all():
             k = (seen > 0).sum(axis=0).argmin()
             raise InvalidInputError(
-                f"{log.address} has no query with every arm once: arm {arm_names[k]!r:.80} has {(seen[:, k] > 0).sum():,} of "
-                f"{len(seen):,} queries; leave it out, or read the table with partial=True"
+                f"{log.address} has no query with every arm once: arm {arm_names[k]!r:.80} has "
+                f"{(seen[:, k] > 0).sum():,} of {len(seen):,} queries; leave it out, or read with partial=True"
             )
         whys = {"query that has an arm twice": repeats, "query that lacks an arm": out & ~repeats}
         skipped |= {why: int(queries.sum()) for why, queries in whys.items() if queries.any()}

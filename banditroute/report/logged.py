@@ -33,7 +33,13 @@ from banditroute.store.outcomes import reported
 _WINDOW = 200  # decisions over which outcomes and shares are averaged
 
 
-def logged(log: DecisionLog, *, preference: Preference, budget_usd: float | None = None) -> list[Section]:
+def logged(
+    log: DecisionLog,
+    *,
+    preference: Preference,
+    objectives: Sequence[Objective] = (),
+    budget_usd: float | None = None,
+) -> list[Section]:
     """Return sections about decisions that were made.
 
     Parameters
@@ -42,12 +48,14 @@ def logged(log: DecisionLog, *, preference: Preference, budget_usd: float | None
         At least one decision.
     preference
         Weights of the objectives in the utility; those that the log does not have are left out.
+    objectives
+        The user's own objectives.
     budget_usd
         Mean dollars that a request may cost, where there is a budget.
     """
     paging = paging_of_log(log, preference=preference)
     log, contexts = with_contexts(replace(log, outcomes=with_answers(reported(log.outcomes))))
-    known = objective_table([Objective(name=name, higher_is_better=True) for name in _own(log)])
+    known = objective_table(objectives)
     worth = {name: weight * known[name].sign for name, weight in preference.items() if name in log.outcomes}
     sections = [_arms(log), _shares(log)]
     if worth:
@@ -63,11 +71,6 @@ def logged(log: DecisionLog, *, preference: Preference, budget_usd: float | None
         if not np.isnan(quality[usable]).all():
             sections.append(_calibration(log.arms, log.contexts[usable], log.chosen[usable], quality[usable], contexts))
     return [*sections, *paging]
-
-
-def _own(log: DecisionLog) -> Sequence[str]:
-    """Return the user's own objectives; a log does not say whether more of them is better."""
-    return [name for name in log.outcomes if name.isidentifier() and name not in objective_table([])]
 
 
 def verdict(log: DecisionLog) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from banditroute.core.preference import Preference
 from banditroute.evaluate import Calibration, calibration
 from banditroute.learners import Learner
 from banditroute.logs import OutcomeTable
+from banditroute.objectives.objective import Objective
 from banditroute.report import charts
 from banditroute.report.adapter_waits import paging_of_traces
 from banditroute.report.prequential import prequential_predictions
@@ -31,6 +33,7 @@ def simulated(
     traces: Mapping[str, Sequence[Trace]],
     learners: Mapping[str, Learner],
     preference: Preference,
+    objectives: Sequence[Objective] = (),
     budget_usd: float | None = None,
     conditions: Conditions = _AS_LOGGED,
 ) -> list[Section]:
@@ -53,15 +56,16 @@ def simulated(
     conditions
         What they were replayed under; of adapters that are paged, or none.
     """
-    rows = [summarize(table, preference, policy, runs, conditions=conditions) for policy, runs in traces.items()]
-    value = utilities(table, preference)
+    own: dict[str, Any] = {"objectives": objectives}
+    rows = [summarize(table, preference, policy, runs, conditions=conditions, **own) for policy, runs in traces.items()]
+    value = utilities(table, preference, **own)
     reward = {policy: np.array([gained(run, value, preference) for run in runs]) for policy, runs in traces.items()}
     best = int(value.mean(axis=0).argmax())
     load = 0.0 if conditions.paging is None else conditions.paging.seconds(table.arms)[best]
     alone = {policy: np.array([value[run.rows, best] for run in runs]) for policy, runs in traces.items()}
     first = next(iter(traces.values()))[0].rows
     sections = [
-        _overview(rows, references(table, preference, conditions=conditions, orders=[first])),
+        _overview(rows, references(table, preference, conditions=conditions, orders=[first], **own)),
         _utility(reward),
         _regret(
             {policy: alone[policy] - reward[policy] for policy in reward}, preference.get("latency_seconds", 0.0) * load
@@ -230,9 +234,14 @@ def _calibration(
     )
 
 
-def verdict(traces: Mapping[str, Sequence[Trace]], table: OutcomeTable, preference: Preference) -> str:
+def verdict(
+    traces: Mapping[str, Sequence[Trace]],
+    table: OutcomeTable,
+    preference: Preference,
+    objectives: Sequence[Objective] = (),
+) -> str:
     """Return the answer of a page about policies: the best of them against the arm that is best in hindsight."""
-    value = utilities(table, preference)
+    value = utilities(table, preference, objectives=objectives)
     best = int(value.mean(axis=0).argmax())
     alone = np.nanmean(value[:, best])
     means = {

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from tqdm.auto import tqdm
 
-from banditroute.core.address import shown_address
+from banditroute.core.addresses import shown_address
 from banditroute.core.preference import Preference
 from banditroute.core.request import Request
-from banditroute.errors import InvalidConfigurationError, InvalidInputError
+from banditroute.errors import InvalidConfigurationError
 from banditroute.features import TextFeatures
 from banditroute.learners import Learner, LinUCB, ThompsonSampling
 from banditroute.logs import DecisionLog, OutcomeTable, read_any
+from banditroute.objectives.objective import Objective
+from banditroute.objectives.utility import check_preference
 from banditroute.objectives.utility import table as objective_table
 from banditroute.policies import Uniform
 from banditroute.report.logged import logged
@@ -37,6 +40,7 @@ def report(
     name: str | None = None,
     seeds: int = 20,
     preference: Preference | None = None,
+    objectives: Sequence[Objective] = (),
     budget_usd: float | None = None,
     adapter_slots: AdapterSlots | None = None,
     executor: str = "serial",
@@ -58,6 +62,8 @@ def report(
         How many orders of a table's requests.
     preference
         Weights of the objectives in the utility. Default: ``Preference(quality=1.0)``.
+    objectives
+        The user's own objectives.
     budget_usd
         Mean dollars that a request may cost, to be shown next to what it does cost.
     adapter_slots
@@ -73,7 +79,7 @@ def report(
     Raises
     ------
     InvalidInputError
-        If the preference names an objective that is neither a standard one nor in the log.
+        If the preference names an objective that is neither a standard one nor declared.
     InvalidConfigurationError
         If ``adapter_slots`` come with a log of decisions, or name arms that the table does not have.
     MissingDependencyError
@@ -83,9 +89,7 @@ def report(
         name = name or (log if isinstance(log, str) else str(log) if isinstance(log, Path) else "frame")
         log = read_any(log)
     preference = Preference(quality=1.0) if preference is None else preference
-    known = sorted({*objective_table([]), *log.outcomes})
-    if unknown := [each for each in preference if each not in known]:
-        raise InvalidInputError(f"unknown objective {unknown[0]!r:.80}; known objectives: {', '.join(known)}")
+    check_preference(preference, objective_table(objectives))
     if isinstance(log, OutcomeTable):
         conditions = Conditions(paging=adapter_slots)
         return _of_table(
@@ -93,6 +97,7 @@ def report(
             Path(out),
             seeds=seeds,
             preference=preference,
+            objectives=objectives,
             budget_usd=budget_usd,
             conditions=conditions,
             executor=executor,
@@ -103,7 +108,7 @@ def report(
             f"{name} is a log of decisions, whose loads are over; leave out adapter_slots (--slots)"
         )
     facts = {"log": name, "decisions": f"{len(log):,}", "arms": ", ".join(log.arms), "preference": str(preference)}
-    sections = logged(log, preference=preference, budget_usd=budget_usd)
+    sections = logged(log, preference=preference, objectives=objectives, budget_usd=budget_usd)
     return page(out, title="Decisions and outcomes", facts=facts, sections=sections, verdict=logged_verdict(log))
 
 
@@ -113,6 +118,7 @@ def _of_table(
     *,
     seeds: int,
     preference: Preference,
+    objectives: Sequence[Objective],
     budget_usd: float | None,
     conditions: Conditions,
     executor: str,
@@ -120,9 +126,9 @@ def _of_table(
     x = TextFeatures().transform([Request(text=prompt) for prompt in table.prompts])
     learners = {**_LEARNERS, _UNIFORM: Learner(policy=Uniform())}
     traces: dict[str, list[Trace]] = {policy: [] for policy in learners}
-    settings: dict[str, Any] = {"preference": preference, "conditions": conditions}
+    settings: dict[str, Any] = {"preference": preference, "objectives": objectives, "conditions": conditions}
     passes = sweep(table, x, learners=learners, seeds=range(seeds), executor=executor, **settings)
-    for trace in tqdm(passes, total=len(learners) * seeds, desc=table.name, unit="pass"):
+    for trace in tqdm(passes, total=len(learners) * seeds, desc=table.name, unit="pass", disable=None):
         traces[trace.policy].append(trace)
     facts = {
         "log": shown_address(table.name),
@@ -132,12 +138,19 @@ def _of_table(
         "seeds": str(seeds),
     }
     sections = simulated(
-        table, x, traces=traces, learners=_LEARNERS, preference=preference, budget_usd=budget_usd, conditions=conditions
+        table,
+        x,
+        traces=traces,
+        learners=_LEARNERS,
+        preference=preference,
+        objectives=objectives,
+        budget_usd=budget_usd,
+        conditions=conditions,
     )
     return page(
         out,
         title=f"Routing {shown_address(table.name)}",
         facts=facts,
         sections=sections,
-        verdict=simulated_verdict(traces, table, preference),
+        verdict=simulated_verdict(traces, table, preference, objectives),
     )

@@ -50,18 +50,18 @@ class Steering:
     @property
     def budgets(self) -> tuple[BudgetStatus, ...]:
         """How each budget stands: spend, pace and shadow price."""
-        return self._chooser.at_gate(lambda gate: gate.accounts.spends(self._clock()))
+        return self._chooser.at_gate(lambda gate: gate.accounts.status(self._clock()))
 
     @property
     def rollout(self) -> Rollout | None:
         """How far the guard lets the learner decide, and on what evidence; None without a guard."""
         return self._chooser.at_gate(lambda gate: None if gate.watch is None else gate.watch.rollout())
 
-    def _add_tally(self, budget: str, tally: SharedTotal) -> None:
+    def _add_tally(self, budget: str, tally: SharedTotal) -> SharedTotal | None:
         def told(joint: SharedTotal, added: SharedTotal) -> None:
-            self._chooser.at_gate(lambda gate: gate.accounts.hear(budget, joint, added))
+            self._chooser.at_gate(lambda gate: gate.accounts.merge(budget, joint, added))
 
-        self._store.add_tally(budget, tally, told)
+        return self._store.add_tally(budget, tally, told)
 
     def add_arm(self, arm: Arm | str, *, traffic: Share | None = None) -> None:
         """Let an arm be chosen from now on, in this process; it comes last in a decision's arrays.

@@ -11,14 +11,13 @@ import numpy as np
 
 from banditroute.adapters.cache import AdapterCache
 from banditroute.beliefs.linear import Linear
-from banditroute.budgets.budget import Budget
 from banditroute.core.arm import Arm
 from banditroute.core.arrays import Vector
 from banditroute.core.conversation import is_message
 from banditroute.core.failure import Failure
 from banditroute.core.preference import Preference
 from banditroute.core.request import Request
-from banditroute.core.validation import LARGEST, label, number
+from banditroute.core.validation import LARGEST, label, number, whole
 from banditroute.errors import InvalidConfigurationError, InvalidFeedbackError, InvalidInputError, InvalidRequestError
 from banditroute.features._messages import asked, messages_of
 from banditroute.features.base import Featurizer
@@ -49,6 +48,7 @@ class RouteOptions(TypedDict, total=False):
     session: str | None
     tags: Collection[str]
     input_tokens: int | None
+    max_output_tokens: int | None
     template: str | None
     metadata: Mapping[str, float | str | None] | None
 
@@ -108,6 +108,7 @@ def check_request(
     tags: Collection[str] = (),
     input_tokens: int | None = None,
     template: str | None = None,
+    max_output_tokens: int | None = None,
     metadata: Mapping[str, float | str | None] | None = None,
 ) -> Request:
     """A request that ``features`` can turn into a context; raises InvalidRequestError for any other."""
@@ -121,6 +122,8 @@ def check_request(
         tags = tuple(label(tag, name="tag", error=InvalidRequestError) for tag in tags)
     if input_tokens is not None:
         input_tokens = int(number(input_tokens, name="input_tokens", low=0.0, error=InvalidRequestError))
+    if max_output_tokens is not None:
+        whole(max_output_tokens, name="max_output_tokens", error=InvalidRequestError)
     if template is not None:
         label(template, name="template", error=InvalidRequestError)
     given = {} if metadata is None else _check_metadata(metadata)
@@ -140,6 +143,7 @@ def check_request(
         session=session,
         tags=tuple(tags),
         input_tokens=input_tokens,
+        max_output_tokens=max_output_tokens,
         template=template,
         metadata=given,
         messages=messages,
@@ -241,17 +245,6 @@ def check_breaker(breaker: CircuitBreaker | None) -> CircuitBreaker | None:
     if breaker is not None and not isinstance(breaker, CircuitBreaker):
         raise InvalidConfigurationError(f"breaker is {breaker!r}; give a CircuitBreaker, or None for none")
     return breaker
-
-
-def check_budgets(budgets: Sequence[Budget]) -> None:
-    """Refuse what is no list of budgets, and two that count the same."""
-    if not isinstance(budgets, Sequence) or not all(isinstance(budget, Budget) for budget in budgets):
-        raise InvalidConfigurationError(f"budgets is {budgets!r}; give a list, [Budget(usd=20.0)]")
-    counted = [(budget.objective, budget.per, budget.tag) for budget in budgets]
-    twice = {each for each in counted if counted.count(each) > 1}
-    if twice:
-        objective, per, tag = twice.pop()
-        raise InvalidConfigurationError(f"two budgets count {objective} per {per} with tag {tag!r}; give one of them")
 
 
 def check_traffic(traffic: Mapping[str, Share], arms: Sequence[str]) -> dict[str, Share]:

@@ -8,9 +8,9 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 
-from banditroute.budgets.account import Reserved
 from banditroute.budgets.book import BudgetBook
 from banditroute.budgets.budget import Budget
+from banditroute.budgets.state import Reserved
 from banditroute.core.arm import Arm
 from banditroute.core.arrays import Vector
 from banditroute.core.request import Request
@@ -111,16 +111,15 @@ class Constraints:
         states: Mapping[str, bytes],
         put_state: Callable[[str, bytes], None],
         tallies: Mapping[str, SharedTotal],
-        add_tally: Callable[[str, SharedTotal], None],
+        add_tally: Callable[[str, SharedTotal], SharedTotal | None],
     ) -> None:
-        names = [arm.name for arm in arms]
         self._put_state = put_state
         self._traffic: Mapping[str, Share] = traffic or {}
         self._circuits = _restored("breaker", states, lambda blob: Circuits(breaker=breaker, blob=blob))
         self.accounts = _restored(
             "budgets",
             states,
-            lambda blob: BudgetBook(budgets=budgets, arms=names, blob=blob, tallies=tallies, add=add_tally),
+            lambda blob: BudgetBook(budgets=budgets, arms=arms, blob=blob, totals=tallies, add=add_tally),
         )
         self._kept: tuple[float, ...] | None = None  # the prices that were given to ``put_state``
         self.watch = None
@@ -141,7 +140,7 @@ class Constraints:
     def set_arms(self, arms: Sequence[Arm]) -> None:
         """Judge these arms from now on; the circuits of others stay as they are."""
         self._names = [arm.name for arm in arms]
-        self.accounts.set_arms(self._names)
+        self.accounts.set_arms(arms)
         self._windows = np.array([arm.context_window_tokens or np.inf for arm in arms])
         self._smallest_window = float(self._windows.min())
 
@@ -277,7 +276,7 @@ class Constraints:
             self._circuits.note_latency(arm, values.get("latency_seconds"))
         if failed or failure is not None:
             self._put_state("breaker", self._circuits.to_bytes())
-        self.accounts.settle(id, reserved, values, known, decided_at, now)
+        self.accounts.settle(id, arm, reserved, values, known, decided_at, now)
         if self.watch is not None:
             self.watch.report(id, values, now)
 

@@ -152,7 +152,7 @@ class Engine:
             tokens = None if self._prices is None else tokens_of(request)
             outlook = self._look(tokens, belief, x)
             objectives, means, stds, explored, _ = outlook
-            admission = None
+            admission = uncovered = None
             if limits is not None or gate.bars(request.input_tokens):
                 admission = gate.admit(
                     range(len(names)) if eligible is None else eligible,
@@ -169,13 +169,15 @@ class Engine:
             else:
                 utilities = utilities - penalties
             eligible = (forced := self.pager.forced(eligible)) or eligible
-            if gate.accounts.count(request.tags):
+            if gate.accounts.counts(request):
                 spends = {name: means[objectives.index(name)] for name in gate.accounts.objectives}
                 if not all(math.isfinite(row.sum()) for row in (utilities, *spends.values())):
                     raise CannotChooseError(_NOT_FINITE)
                 positions = range(len(names)) if eligible is None else eligible
-                prices, eligible = gate.accounts.pace(request.tags, utilities, utility_stds, spends, positions, now)
-                penalties, utilities = penalties + prices, utilities - prices
+                outcomes = {name: belief.counts(name) for name in gate.accounts.objectives}
+                priced = gate.accounts.price(request, utilities, utility_stds, spends, outcomes, positions, now)
+                eligible, uncovered = priced.positions, priced.trouble
+                penalties, utilities = penalties + priced.penalties, utilities - priced.penalties
             slate = Candidates(names, objectives, means, stds, utilities, utility_stds, penalties, belief.information)
             if eligible is not None:
                 slate = slate.of(eligible)
@@ -203,7 +205,7 @@ class Engine:
             chosen,
             probabilities,
             propensity=propensity,
-            reason=_FORCED if forced else reason or "policy",
+            reason=f"fallback: {uncovered}" if uncovered else _FORCED if forced else reason or "policy",
             request=request,
             preference=preference,
             policy=self._policy_text,
@@ -228,6 +230,8 @@ class Engine:
         """Decide for ``arm``, or the first eligible one, without asking belief or policy."""
         names = self._names if among is None else tuple(among)
         arm = arm if arm in names else names[0]
+        with self._lock, suppress(Exception):  # what fails may be the budgets themselves
+            arm = self._gate.accounts.fallback(request, names, arm, now)
         chosen = names.index(arm)
         probabilities = np.array([float(k == chosen) for k in range(len(names))])
         id = _new_id(now)

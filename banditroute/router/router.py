@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 
 from banditroute.adapters.cache import AdapterCache
 from banditroute.adapters.penalties import AdapterPenalties
-from banditroute.budgets.budget import Budget
+from banditroute.budgets.budget import Budget, check_budgets
 from banditroute.core.arm import Arm
 from banditroute.core.arrays import Vector
 from banditroute.core.decision import Decision
@@ -36,7 +36,6 @@ from banditroute.router.checks import (
     RouteOptions,
     check_arms,
     check_breaker,
-    check_budgets,
     check_eligible,
     check_features,
     check_guard,
@@ -163,7 +162,7 @@ class Router(Listener, Steering):
         self._limits = check_limits(limits, error=InvalidConfigurationError)
         check_eligible(self._arms, limits=self._limits, error=InvalidConfigurationError)
         check_breaker(breaker)
-        check_budgets(budgets)
+        check_budgets(budgets, self._arms)
         self._traffic = check_traffic({} if traffic is None else traffic, names)
         self._guard = guard
         utility_range = check_guard(guard, names, self._traffic, self._preference, self._objectives)
@@ -212,6 +211,8 @@ class Router(Listener, Steering):
                 rng=np.random.default_rng(seed),
             )
             self._store.follow(self._chooser.refresh)
+            if self._chooser.at_gate(lambda gate: gate.accounts.prepare(clock())):
+                self._store.flush()  # the first request finds the first slices
         except BaseException:
             self._store.close()
             raise
@@ -246,6 +247,7 @@ class Router(Listener, Steering):
         session: str | None = None,
         tags: Collection[str] = (),
         input_tokens: int | None = None,
+        max_output_tokens: int | None = None,
         template: str | None = None,
         metadata: Mapping[str, float | str | None] | None = None,
     ) -> Decision:
@@ -267,6 +269,8 @@ class Router(Listener, Steering):
             Labels, recorded with the decision.
         input_tokens
             Tokens of all messages; where arms have token prices and none is given, a quarter of their characters.
+        max_output_tokens
+            The most tokens that the answer may have: with token prices, it bounds the cost for hard budgets.
         template, metadata
             What the featurizers ``Template`` and ``Metadata`` read: a name for the place in the application that made
             the prompt, and name = number or string (None: not known). Not recorded, but for their part in the context.
@@ -285,7 +289,7 @@ class Router(Listener, Steering):
         InvalidConfigurationError
             For a preference without a usable weight.
         """
-        checked = check_request(request, self._features, session, tags, input_tokens, template, metadata)
+        checked = check_request(request, self._features, session, tags, input_tokens, template, max_output_tokens, metadata)
         preference = self._preference if preference is None else check_preference(preference, self._objectives)
         limits = self._limits if limits is None else check_limits(limits)
         eligible = check_eligible(self._arms, arms, exclude, limits)
@@ -301,13 +305,14 @@ class Router(Listener, Steering):
         limits: Limits | None = None,
         session: str | None = None,
         tags: Collection[str] = (),
+        max_output_tokens: int | None = None,
         template: str | None = None,
         metadata: Mapping[str, float | str | None] | None = None,
     ) -> list[Decision]:
         """``route()`` for many requests, whose texts are featurized in one batch."""
         if isinstance(requests, str):
             raise InvalidRequestError(f"requests is the string {requests[:40]!r}; give a list of texts, or use route()")
-        checked = [check_request(each, self._features, session, tags, None, template, metadata) for each in requests]
+        checked = [check_request(each, self._features, session, tags, None, template, max_output_tokens, metadata) for each in requests]
         preference = self._preference if preference is None else check_preference(preference, self._objectives)
         limits = self._limits if limits is None else check_limits(limits)
         eligible = check_eligible(self._arms, arms, exclude, limits)
@@ -337,6 +342,7 @@ class Router(Listener, Steering):
 
     def close(self) -> None:
         """Write all that is left and release the store; closing twice is harmless."""
+        self._chooser.at_gate(lambda gate: gate.accounts.close())
         self._store.close()
 
     def __enter__(self) -> Self:

@@ -9,13 +9,13 @@ from numpy.typing import NDArray
 
 from banditroute.core.arrays import Vector
 
-_REACH = 0.4  # by which an adapter is better at its own task than the average, and at most worse at others
-_SPREAD = 0.3  # of requests about their task, and of adapters about theirs
+_SKILL = 0.4  # utility of an adapter at its own task above the average; at other tasks at most as much below
+_DIRECTION_STD = 0.3  # of requests around their task, and of adapters around theirs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AdapterTraffic:
-    """Requests, and what every adapter is truly worth to them.
+    """Requests, and the true utility of every adapter for them.
 
     Attributes
     ----------
@@ -26,9 +26,9 @@ class AdapterTraffic:
     utilities : (T, N)
         Expected utility of every adapter: linear in ``x``.
     noise : (T,)
-        What is added to the utility that is observed.
+        Noise that is added to the observed utility.
     costs : (N,)
-        What paging an adapter in costs, in utility.
+        Cost of loading each adapter, in utility.
     """
 
     x: Vector
@@ -49,21 +49,21 @@ def adapter_traffic(
     noise: float = 0.1,
     shift_at: int | None = None,
 ) -> AdapterTraffic:
-    """Traffic whose popularity follows Zipf's law with exponent 0.9.
+    """Draw traffic whose tasks are popular by Zipf's law with exponent 0.9.
 
     Parameters
     ----------
     seed
-        Of everything that is drawn.
+        Seed of all draws.
     adapters, tasks, dimension, requests
-        N, the number of task types, d with the bias, and T. The first adapters are each at home in a task of their
-        own, further ones in any.
+        N, the number of task types, d with the bias, and T. The first adapters are each good at a task of their own,
+        further ones at any.
     miss_cost
-        Mean cost of paging in utility; that of each adapter is between half and one and a half of it.
+        Mean cost of a load in utility; the cost of each adapter is between half and one and a half times the mean.
     noise
-        Standard deviation of what is observed.
+        Standard deviation of the noise.
     shift_at
-        From which request on the tasks have exchanged their popularity; None: never.
+        First request after which the tasks have exchanged their popularity; None: they never do.
 
     Examples
     --------
@@ -74,11 +74,11 @@ def adapter_traffic(
     rng = np.random.default_rng(seed)
 
     def about(centers: Vector) -> Vector:
-        return _unit(centers + _SPREAD * rng.normal(size=centers.shape) / np.sqrt(dimension - 1))
+        return _unit(centers + _DIRECTION_STD * rng.normal(size=centers.shape) / np.sqrt(dimension - 1))
 
     centers = _unit(rng.normal(size=(tasks, dimension - 1)))
     homes = np.concatenate([rng.permutation(tasks), rng.integers(tasks, size=max(adapters - tasks, 0))])[:adapters]
-    theta = np.column_stack([_REACH * about(centers[homes]), 0.5 + 0.05 * rng.normal(size=adapters)])
+    theta = np.column_stack([_SKILL * about(centers[homes]), 0.5 + 0.05 * rng.normal(size=adapters)])
     popularity = np.arange(1, tasks + 1) ** -0.9
     task = rng.choice(tasks, p=popularity / popularity.sum(), size=requests)
     if shift_at is not None:

@@ -76,7 +76,7 @@ def _replay(
 ) -> dict[str, list[Trace]]:
     traces: dict[str, list[Trace]] = {policy: [] for policy in learners}
     cells = sweep(table, x, learners=learners, preference=PREFER, seeds=range(seeds))
-    for trace in tqdm(cells, total=len(learners) * seeds, desc=what, unit="pass"):
+    for trace in tqdm(cells, total=len(learners) * seeds, desc=what, unit="pass", disable=None):
         traces[trace.policy].append(trace)
     return traces
 

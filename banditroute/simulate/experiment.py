@@ -17,6 +17,7 @@ from banditroute.features import TextFeatures
 from banditroute.learners import Learner
 from banditroute.learners.specs import learner_of
 from banditroute.logs import SHIPPED, read_outcomes
+from banditroute.objectives.objective import Objective
 from banditroute.objectives.utility import check_preference
 from banditroute.objectives.utility import table as objective_table
 from banditroute.simulate.conditions import Conditions
@@ -61,6 +62,8 @@ class Experiment:
         As in :func:`~banditroute.simulate.replay.replay`.
     settings
         At least one.
+    objectives
+        The user's own objectives.
     """
 
     environment: Environment
@@ -68,6 +71,7 @@ class Experiment:
     seeds: int
     warm: int
     settings: Sequence[Setting]
+    objectives: Sequence[Objective] = ()
 
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> Experiment:
@@ -78,10 +82,10 @@ class Experiment:
         given
             ``log``, a path, with ``format``, ``columns``, ``skip_bad`` and ``partial``, as
             :func:`~banditroute.logs.read_outcomes` takes them, or ``environment``, a table of a ``name`` in
-            :data:`~banditroute.simulate.environments.ENVIRONMENTS` and its options; without either, the log that is
-            shipped. ``policies``, a list of specs such as ``"linucb(alpha=1.5)"``; ``seeds``, 20 unless
-            given, and ``warm``, 0; ``settings``, a list of tables of a ``name``, ``preference`` (objective -> weight) and
-            ``conditions`` (see :meth:`Conditions.of`).
+            :data:`~banditroute.simulate.ENVIRONMENTS` and its options; without either, the shipped log. ``policies``, a list of learners or of specs such as ``"linucb(alpha=1.5)"``; ``seeds``, 20
+            unless given, and ``warm``, 0; ``objectives``, a list of objectives or of tables with the options of
+            :class:`~banditroute.objectives.Objective`; ``settings``, a list of tables of a ``name``, ``preference``
+            (objective -> weight) and ``conditions`` (see :meth:`Conditions.of`).
 
         Raises
         ------
@@ -90,8 +94,15 @@ class Experiment:
         InvalidInputError
             For a log that cannot be read, and a preference for what is no standard objective.
         """
-        given = {"policies": ["linucb", "thompson"], "seeds": 20, "warm": 0, "settings": [{}], **given}
-        kinds = {"policies": list, "settings": list, "seeds": int, "warm": int, **_READING}
+        given = {
+            "policies": ["linucb", "thompson"],
+            "seeds": 20,
+            "warm": 0,
+            "settings": [{}],
+            "objectives": [],
+            **given,
+        }
+        kinds = {"policies": list, "settings": list, "objectives": list, "seeds": int, "warm": int, **_READING}
         unknown = sorted(set(given) - {"log", "environment", *kinds})
         if unknown:
             raise InvalidConfigurationError(
@@ -104,8 +115,11 @@ class Experiment:
         for name, count in counts.items():
             if count < 1:
                 raise InvalidConfigurationError(f"{name} is {given[name]!r}; give at least one")
-        learners = {spec: learner_of(spec) for spec in map(str, given["policies"])}
-        settings = [_setting(each) for each in given["settings"]]
+        learners = {
+            str(each): each if isinstance(each, Learner) else learner_of(str(each)) for each in given["policies"]
+        }
+        objectives = [_objective(each) for each in given["objectives"]]
+        settings = [_setting(each, objectives) for each in given["settings"]]
         if len({each.name for each in settings}) < len(settings):
             raise InvalidConfigurationError("two settings have one name; give each a name of its own")
         return cls(
@@ -114,6 +128,7 @@ class Experiment:
             seeds=given["seeds"],
             warm=given["warm"],
             settings=settings,
+            objectives=objectives,
         )
 
 
@@ -157,6 +172,7 @@ def run(experiment: Experiment, *, out: Path, executor: str, echo: Callable[[str
             table,
             experiment.learners,
             preference=setting.preference,
+            objectives=experiment.objectives,
             seeds=experiment.seeds,
             warm=experiment.warm,
             conditions=setting.conditions,
@@ -175,11 +191,22 @@ def run(experiment: Experiment, *, out: Path, executor: str, echo: Callable[[str
     return results
 
 
-def _setting(given: object) -> Setting:
+def _objective(given: object) -> Objective:
+    if isinstance(given, Objective):
+        return given
+    try:
+        return Objective(**{"higher_is_better": True, **given})  # type: ignore[dict-item]
+    except TypeError as error:
+        raise InvalidConfigurationError(
+            f"objective {given!r:.80} is not a table of name, higher_is_better, low and high"
+        ) from error
+
+
+def _setting(given: object, objectives: Sequence[Objective]) -> Setting:
     try:
         parts = {"preference": {"quality": 1.0}, "conditions": {}, **given}  # type: ignore[dict-item]
         preference = Preference(**parts.pop("preference"))
-        check_preference(preference, objective_table([]))
+        check_preference(preference, objective_table(objectives))
         setting = Setting(
             preference=preference,
             conditions=Conditions.of(parts.pop("conditions")),

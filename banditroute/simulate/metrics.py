@@ -17,6 +17,7 @@ from scipy.special import stdtrit
 from banditroute.core.arrays import Vector
 from banditroute.core.preference import Preference
 from banditroute.logs import OutcomeTable
+from banditroute.objectives.objective import Objective
 from banditroute.objectives.utility import table as objective_table
 from banditroute.simulate.conditions import Conditions
 from banditroute.simulate.replay import Trace
@@ -61,7 +62,7 @@ def estimate(values: Sequence[float] | Vector, *, higher_is_better: bool = True)
     return Estimate(mean=float(data.mean()), std=std, worst=worst, half_width=half, n=n)
 
 
-def utilities(table: OutcomeTable, preference: Preference) -> Vector:
+def utilities(table: OutcomeTable, preference: Preference, *, objectives: Sequence[Objective] = ()) -> Vector:
     """Utility of every arm for every prompt ``(n, K)``; an objective that is not known counts as 0.
 
     Examples
@@ -71,7 +72,7 @@ def utilities(table: OutcomeTable, preference: Preference) -> Vector:
     >>> utilities(table, Preference(quality=1.0, cost_usd=20.0))
     array([[0.5, 0.8]])
     """
-    known = objective_table([])
+    known = objective_table(objectives)
     total = np.zeros((len(table), len(table.arms)))
     for name, weight in preference.items():
         if name in table.outcomes:
@@ -151,6 +152,7 @@ def summarize(
     policy: str,
     traces: Sequence[Trace],
     *,
+    objectives: Sequence[Objective] = (),
     conditions: Conditions = _AS_LOGGED,
 ) -> Row:
     """The line of a policy that was replayed under several seeds, in these ``conditions``."""
@@ -159,7 +161,7 @@ def summarize(
         waited = np.zeros(len(trace.rows)) if trace.paged_seconds is None else trace.paged_seconds
         met, shares = conditions.met(table, trace.rows), every[trace.chosen]
         passes.append(_Pass(met, shares, waited, float((waited > 0.0).sum())))
-    return _row(preference, policy, passes, conditions)
+    return _row(preference, policy, passes, conditions, objectives)
 
 
 def fixed_choice(table: OutcomeTable, policy: str, chosen: NDArray[np.intp] | Sequence[int]) -> Trace:
@@ -176,6 +178,7 @@ def mixture(
     policy: str,
     shares: Mapping[str, float],
     *,
+    objectives: Sequence[Objective] = (),
     conditions: Conditions = _AS_LOGGED,
     orders: Sequence[NDArray[np.intp]] = (),
 ) -> Row:
@@ -189,20 +192,21 @@ def mixture(
         there = ~np.isnan(met.outcomes["quality"])
         weights = there * np.where((there @ wanted > 0.0)[:, None], wanted, 1.0)
         passes.append(_unaware(met, weights / weights.sum(axis=1, keepdims=True), conditions))
-    return _row(preference, policy, passes, conditions)
+    return _row(preference, policy, passes, conditions, objectives)
 
 
 def references(
     table: OutcomeTable,
     preference: Preference,
     *,
+    objectives: Sequence[Objective] = (),
     conditions: Conditions = _AS_LOGGED,
     orders: Sequence[NDArray[np.intp]] = (),
 ) -> list[Row]:
     """Every single arm that is there all the time, the best arm of each task, and the per-query oracle.
 
     Where adapters are paged, single arms and the best of each task pay what
-    :meth:`banditroute.simulate.adapter_slots.AdapterSlots.misses` says: a single arm one load. The oracle has all resident.
+    :meth:`AdapterSlots.misses` says: a single arm pays one load. The oracle has all adapters resident.
 
     Parameters
     ----------
@@ -211,7 +215,7 @@ def references(
         Empty: one pass in the order of the table.
     """
     passes = _passes(table, conditions, orders)
-    worths = [_worth(met, preference) for met in passes]
+    worths = [_worth(met, preference, objectives) for met in passes]
     every = np.eye(len(table.arms))
     shares = {
         f"always {arm}": [np.broadcast_to(every[k], worth.shape) for worth in worths]
@@ -232,20 +236,21 @@ def references(
             policy,
             [_unaware(met, some, conditions) for met, some in zip(passes, each, strict=True)],
             conditions,
+            objectives,
         )
         for policy, each in shares.items()
     ]
     oracle = [_Pass(met, every[np.nanargmax(worth, axis=1)]) for met, worth in zip(passes, worths, strict=True)]
-    return [*rows, _row(preference, "oracle per query", oracle, conditions)]
+    return [*rows, _row(preference, "oracle per query", oracle, conditions, objectives)]
 
 
 def _passes(table: OutcomeTable, conditions: Conditions, orders: Sequence[NDArray[np.intp]]) -> list[OutcomeTable]:
     return [conditions.met(table, rows) for rows in orders or [np.arange(len(table))]]
 
 
-def _worth(met: OutcomeTable, preference: Preference) -> Vector:
+def _worth(met: OutcomeTable, preference: Preference, objectives: Sequence[Objective]) -> Vector:
     """Utility of every arm at each request; NaN where it could not be chosen."""
-    return np.where(np.isnan(met.outcomes["quality"]), np.nan, utilities(met, preference))
+    return np.where(np.isnan(met.outcomes["quality"]), np.nan, utilities(met, preference, objectives=objectives))
 
 
 def _first_there(worth: Vector) -> NDArray[np.intp]:
@@ -264,10 +269,10 @@ class _Pass(NamedTuple):
     waited: Vector | float = 0.0
     misses: float = 0.0
 
-    def utility(self, preference: Preference) -> float:
+    def utility(self, preference: Preference, objectives: Sequence[Objective]) -> float:
         """Per request."""
         waited = preference.get("latency_seconds", 0.0) * np.mean(self.waited)
-        return _had(_worth(self.met, preference), self.shares) - float(waited)
+        return _had(_worth(self.met, preference, objectives), self.shares) - float(waited)
 
 
 def _unaware(met: OutcomeTable, shares: Vector, conditions: Conditions) -> _Pass:
@@ -278,16 +283,24 @@ def _unaware(met: OutcomeTable, shares: Vector, conditions: Conditions) -> _Pass
     return _Pass(met, shares, missed @ conditions.paging.seconds(met.arms), float(missed.sum()))
 
 
-def _row(preference: Preference, policy: str, passes: Sequence[_Pass], conditions: Conditions) -> Row:
+def _row(
+    preference: Preference,
+    policy: str,
+    passes: Sequence[_Pass],
+    conditions: Conditions,
+    objectives: Sequence[Objective],
+) -> Row:
     met = passes[0].met
     every = np.eye(len(met.arms))
-    signs = {name: objective.sign for name, objective in objective_table([]).items()}
-    had = np.array([each.utility(preference) for each in passes])
+    signs = {name: objective.sign for name, objective in objective_table(objectives).items()}
+    had = np.array([each.utility(preference, objectives) for each in passes])
     best = [
-        _unaware(each.met, every[_first_there(_worth(each.met, preference))], conditions).utility(preference)
+        _unaware(each.met, every[_first_there(_worth(each.met, preference, objectives))], conditions).utility(
+            preference, objectives
+        )
         for each in passes
     ]
-    objectives = {
+    means = {
         name: estimate(
             [_had(each.met.outcomes[name], each.shares) for each in passes],
             higher_is_better=signs.get(name, 1.0) > 0.0,
@@ -299,10 +312,10 @@ def _row(preference: Preference, policy: str, passes: Sequence[_Pass], condition
         adapters = conditions.paging.seconds(met.arms) > 0.0
         hits = [1.0 - each.misses / (float(each.shares[:, adapters].sum()) or 1.0) for each in passes]
         waited = [float(np.mean(each.waited)) for each in passes]
-        objectives |= {"hit_rate": estimate(hits), "paged_seconds": estimate(waited, higher_is_better=False)}
+        means |= {"hit_rate": estimate(hits), "paged_seconds": estimate(waited, higher_is_better=False)}
     return Row(
         policy=policy,
-        objectives=objectives,
+        objectives=means,
         utility=estimate(had),
         regret=estimate((np.array(best) - had) * len(met), higher_is_better=False),
         shares=dict(

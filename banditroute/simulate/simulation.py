@@ -21,6 +21,7 @@ from banditroute.features import Featurizer, TextFeatures
 from banditroute.learners import Learner
 from banditroute.learners.specs import learner_of
 from banditroute.logs import OutcomeTable, read_outcomes
+from banditroute.objectives.objective import Objective
 from banditroute.objectives.utility import check_preference
 from banditroute.objectives.utility import table as objective_table
 from banditroute.simulate.conditions import Conditions
@@ -126,6 +127,7 @@ def simulate(
     policies: Sequence[str] | Mapping[str, Learner] = ("linucb", "thompson"),
     *,
     preference: Preference | None = None,
+    objectives: Sequence[Objective] = (),
     seeds: int = 20,
     warm: int = 0,
     conditions: Conditions | None = None,
@@ -143,6 +145,8 @@ def simulate(
         Specs of learners such as ``"linucb(alpha=1)"``, or name -> learner.
     preference
         Weights of the objectives in the utility. Default: ``Preference(quality=1.0)``.
+    objectives
+        The user's own objectives.
     seeds
         How many orders of the requests, at least 1.
     warm
@@ -178,7 +182,7 @@ def simulate(
     """
     table = log if isinstance(log, OutcomeTable) else read_outcomes(log)
     preference = Preference(quality=1.0) if preference is None else preference
-    check_preference(preference, objective_table([]))
+    check_preference(preference, objective_table(objectives))
     conditions = Conditions.as_logged() if conditions is None else conditions
     learners = (
         dict(policies) if isinstance(policies, Mapping) else {spec: learner_of(spec) for spec in map(str, policies)}
@@ -191,6 +195,7 @@ def simulate(
         _contexts(table, features),
         learners=learners,
         preference=preference,
+        objectives=objectives,
         seeds=range(seeds),
         warm=warm,
         conditions=conditions,
@@ -202,11 +207,11 @@ def simulate(
         traces[trace.policy].append(trace)
     for runs in traces.values():
         runs.sort(key=lambda trace: trace.seed)
-    value = utilities(table, preference)
+    value = utilities(table, preference, objectives=objectives)
     return Simulation(
         name=table.name,
         preference=preference,
-        rows=tuple(_rows(table, preference, traces, conditions)),
+        rows=tuple(_rows(table, preference, objectives, traces, conditions)),
         utility={
             policy: np.array([gained(run, value, preference).mean() for run in runs]) for policy, runs in traces.items()
         },
@@ -225,22 +230,24 @@ def _contexts(table: OutcomeTable, features: Featurizer | Vector | None) -> Vect
 
 
 def _rows(
-    table: OutcomeTable, preference: Preference, traces: Mapping[str, Sequence[Trace]], conditions: Conditions
+    table: OutcomeTable,
+    preference: Preference,
+    objectives: Sequence[Objective],
+    traces: Mapping[str, Sequence[Trace]],
+    conditions: Conditions,
 ) -> list[Row]:
     """Return the policies' rows, and those of static mixtures and other references."""
-    rows = [summarize(table, preference, policy, runs, conditions=conditions) for policy, runs in traces.items()]
     orders = [trace.rows for trace in next(iter(traces.values()))]
+    given: dict[str, Any] = {"objectives": objectives, "conditions": conditions}
+    rows = [summarize(table, preference, policy, runs, **given) for policy, runs in traces.items()]
     met = conditions.met(table, orders[0])
     mixtures = {"uniform": dict.fromkeys(table.arms, 1.0)}
     for row in rows:
         if "cost_usd" in row.objectives and not np.isnan(met.outcomes["quality"]).any():
             name = f"static mixture at {row.policy}'s cost"
             mixtures[name] = static_mixture(met, cost_usd=row.objectives["cost_usd"].mean)
-    rows += [
-        mixture(table, preference, policy, shares, conditions=conditions, orders=orders)
-        for policy, shares in mixtures.items()
-    ]
-    return rows + references(table, preference, conditions=conditions, orders=orders)
+    rows += [mixture(table, preference, policy, shares, orders=orders, **given) for policy, shares in mixtures.items()]
+    return rows + references(table, preference, orders=orders, **given)
 
 
 def _cell(value: object) -> str:

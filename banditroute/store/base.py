@@ -239,10 +239,10 @@ class Store(Protocol):
         ``close``.
         """
 
-    def add_tally(self, budget: str, tally: SharedTotal, told: TotalCallback) -> None:
+    def add_tally(self, budget: str, tally: SharedTotal, told: TotalCallback) -> SharedTotal | None:
         """Add to what all processes have counted together for a budget.
 
-        Returns at once, as ``put_state`` does. Where other processes may add to it, ``told`` is called when it is
+        Returns at once, as ``put_state`` does: the sum, where nobody else adds to it; else None. Where other processes may add to it, ``told`` is called when it is
         recorded, from whichever thread made it so, with the sum of all and with what this process added to it since
         ``told`` was called last.
         """

@@ -53,7 +53,7 @@ class MemoryStore:
         self._epoch: _Epoch | None = None
         self._made: OrderedDict[str, tuple[Decision, _Epoch]] = OrderedDict()
         self._states: dict[str, dict[str, bytes]] = {}  # by router
-        self._tallies: dict[str, dict[str, SharedTotal]] = {}  # by router
+        self._tallies: dict[str, dict[str, dict[int, SharedTotal]]] = {}  # by router, name and period
         self._outcomes: dict[str, dict[str, float]] = {}  # by decision, in the order of the first part's arrival
 
     @property
@@ -89,7 +89,7 @@ class MemoryStore:
                 decisions=sum(made_in == epoch for _, made_in in self._made.values()),
                 feedback=sum(made_in == epoch for _, made_in, _ in heard),
                 states=dict(self._states.get(router, {})),
-                tallies=dict(self._tallies.get(router, {})),
+                tallies={name: max(kept.values()) for name, kept in self._tallies.get(router, {}).items()},
             )
 
     def set_arms(self, arms: Sequence[Arm]) -> None:
@@ -141,12 +141,15 @@ class MemoryStore:
                 states = self._states.setdefault(self._epoch[0], {})
                 states[name] = join(states[name], blob) if join is not None and name in states else blob
 
-    def add_tally(self, budget: str, tally: SharedTotal, told: TotalCallback) -> None:
-        """Add to what is counted for a budget; nobody is told, as nobody else adds to it."""
+    def add_tally(self, budget: str, tally: SharedTotal, told: TotalCallback) -> SharedTotal | None:
+        """Add to what is counted for a budget, and return the sum: nobody else adds to it."""
         with self._lock:
-            if self._epoch is not None:
-                mine = self._tallies.setdefault(self._epoch[0], {})
-                mine[budget] = mine.get(budget, SharedTotal()) + tally
+            if self._epoch is None:
+                return None
+            mine = self._tallies.setdefault(self._epoch[0], {})
+            kept = mine.setdefault(budget, {})
+            kept[tally.period] = kept.get(tally.period, SharedTotal(period=tally.period)) + tally
+            return kept[tally.period]
 
     def flush(self) -> None:
         """Return: nothing is ever waiting."""

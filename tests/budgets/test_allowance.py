@@ -10,25 +10,25 @@ class TestPerRequest:
     def test_what_is_overspent_is_paid_back_within_a_hundred_requests(self):
         allowance = PerRequest(amount=1.0)
         allowance.enter(11.0, least=0.1, now=0.0)
-        assert allowance.tally.balance == -10.0
+        assert allowance.total.balance == -10.0
         assert allowance.target(0.0) == pytest.approx(1.0 - 0.1)
 
     def test_what_is_left_is_used_later_but_not_for_ever(self):
         allowance = PerRequest(amount=1.0)
         for _ in range(12):
             allowance.enter(0.5, least=0.1, now=0.0)
-        assert allowance.tally.balance == 6.0
+        assert allowance.total.balance == 6.0
         assert allowance.target(0.0) == pytest.approx(1.0 + 0.2)
         for _ in range(188):
             allowance.enter(0.5, least=0.1, now=0.0)
-        assert allowance.tally.balance == pytest.approx(8.4)  # 0.4 x (20 + 200 / 200) requests' worth, and not 100
+        assert allowance.total.balance == pytest.approx(8.4)  # 0.4 x (20 + 200 / 200) requests' worth, and not 100
 
     def test_a_single_request_may_put_it_twenty_requests_behind(self):
         allowance = PerRequest(amount=1.0)
         assert allowance.most(0.0) == 21.0
         allowance.enter(15.0, least=0.1, now=0.0)
         assert allowance.most(0.0) == pytest.approx(7.0 + 0.005)
-        assert PerRequest(amount=1.0, tally=SharedTotal(requests=20_000)).most(0.0) == 121.0
+        assert PerRequest(amount=1.0, total=SharedTotal(requests=20_000)).most(0.0) == 121.0
 
     def test_what_a_request_is_granted_it_may_take_in_debt_too(self):
         allowance = PerRequest(amount=1.0)
@@ -39,15 +39,15 @@ class TestPerRequest:
         allowance = PerRequest(amount=1.0)
         for _ in range(1000):
             allowance.enter(3.0, least=3.0, now=0.0)
-        assert -28.0 < allowance.tally.balance < -20.0
+        assert -28.0 < allowance.total.balance < -20.0
 
     def test_a_report_corrects_what_was_expected(self):
         allowance = PerRequest(amount=1.0)
         allowance.enter(1.0, least=0.1, now=0.0)
         allowance.correct(2.5)
-        assert allowance.tally.balance == -2.5
+        assert allowance.total.balance == -2.5
         allowance.correct(-2.0)
-        assert allowance.tally.balance == -0.5
+        assert allowance.total.balance == -0.5
 
     def test_never_begins_anew(self):
         assert not PerRequest(amount=1.0).begin(1e9)
@@ -56,7 +56,7 @@ class TestPerRequest:
         allowance = PerRequest(amount=1.0)
         for spend in (0.3, 2.0, 0.7):
             allowance.enter(spend, least=0.1, now=0.0)
-        again = PerRequest(amount=1.0, tally=allowance.tally)
+        again = PerRequest(amount=1.0, total=allowance.total)
         assert (again.target(0.0), again.most(0.0), again.granted(0.0)) == (
             allowance.target(0.0),
             allowance.most(0.0),
@@ -66,14 +66,14 @@ class TestPerRequest:
 
 class TestPerPeriod:
     def steady(self, *, gap=10.0, requests=50, spend=1.0, **settings):
-        allowance = PerPeriod(amount=360.0, seconds=3600.0, **settings)
+        allowance = PerPeriod(amount=360.0, per="hour", **settings)
         for i in range(requests):
             allowance.begin(gap * i)
             allowance.enter(spend, least=0.1, now=gap * i)
         return allowance, gap * (requests - 1)
 
     def test_nothing_may_be_taken_while_the_rate_is_unknown(self):
-        allowance = PerPeriod(amount=360.0, seconds=3600.0)
+        allowance = PerPeriod(amount=360.0, per="hour")
         assert allowance.target(0.0) == 0.0
         allowance.enter(1.0, least=0.1, now=0.0)
         assert allowance.target(0.0) == 0.0
@@ -103,7 +103,7 @@ class TestPerPeriod:
         assert allowance.begin(3600.0)
         assert not allowance.begin(3600.0)
         assert allowance.target(3600.0) == pytest.approx(1.0)  # 360 dollars for 360 requests
-        assert allowance.tally == SharedTotal(period=1)
+        assert allowance.total == SharedTotal(period=1)
 
     def test_the_last_request_may_take_what_is_left(self):
         allowance, _ = self.steady()
@@ -111,23 +111,23 @@ class TestPerPeriod:
 
     def test_begins_again_where_it_was(self):
         allowance, now = self.steady()
-        again = PerPeriod(amount=360.0, seconds=3600.0, tally=allowance.tally, gap=allowance.gap)
+        again = PerPeriod(amount=360.0, per="hour", total=allowance.total, state={"gap": allowance.gap})
         assert not again.begin(now)
-        assert again.tally == allowance.tally
+        assert again.total == allowance.total
         assert again.target(now) == allowance.target(now)
         assert again.most(now) == allowance.most(now)
         assert again.granted(1800.0) == 180.0
 
     def test_requests_of_other_processes_are_expected_too(self):
-        allowance = PerPeriod(amount=360.0, seconds=3600.0)
+        allowance = PerPeriod(amount=360.0, per="hour")
         for i in range(200):  # one in 10 s here, three elsewhere, which are heard of now and then
             added = allowance.enter(0.25, least=0.1, now=10.0 * i)
             assert added == SharedTotal(0, 1, 0.25)
             if i % 10 == 9:
-                allowance.hear(SharedTotal(0, 4 * (i + 1), 1.0 * (i + 1)))
+                allowance.merge(SharedTotal(0, 4 * (i + 1), 1.0 * (i + 1)))
         assert allowance.target(1990.0) == pytest.approx((360.0 - 200.0) / (4 * 161.0), rel=0.2)
-        allowance.hear(SharedTotal(7, 10, 100.0))  # of another period, by a clock that differs
-        assert allowance.tally.requests == 800
+        allowance.merge(SharedTotal(7, 10, 100.0))  # of another period, by a clock that differs
+        assert allowance.total.requests == 800
 
     def test_a_clock_that_goes_back_is_borne(self):
         allowance, now = self.steady()

@@ -25,7 +25,7 @@ class TestWhatCannotBeABudget:
             ({"joules": -1.0}, "joules of a budget is -1.0; give a number above 0"),
             ({"usd": math.inf}, "usd is inf; give a finite number"),
             ({"usd": "1"}, r"usd is '1' \(str\); give a number"),
-            ({"usd": 1.0, "per": "week"}, "per of a budget is 'week'; give 'request', 'hour' or 'day'"),
+            ({"usd": 1.0, "per": "year"}, "per of a budget is 'year'; give 'request', 'hour', 'day', 'week', 'month' or"),
             ({"usd": 1.0, "tag": ""}, "tag of a budget has 0 characters"),
             ({"usd": 1.0, "settle_seconds": 0.0}, "settle_seconds of a budget is 0.0; give a number above 0"),
         ],

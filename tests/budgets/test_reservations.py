@@ -28,9 +28,9 @@ class Books(RuleBasedStateMachine):
             self.ledger.reserve(id, amount, self.now)
 
     @rule(id=IDS)
-    def strike(self, id):
+    def release(self, id):
         self.open.pop(id, None)
-        self.ledger.strike(id)
+        self.ledger.release(id)
 
     @rule(seconds=st.sampled_from([0.0, 1.0, 4.0, SECONDS, 3 * SECONDS]))
     def wait(self, seconds):

@@ -72,7 +72,7 @@ def test_other_errors_are_not_hidden(monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["demo", "--column", "quality"], "'quality' is not OURS=THEIRS"),
+        (["demo", "--column", "quality"], "'quality' is not NAME=COLUMN"),
         (["demo", "--seeds", "0"], "0 is not in the range x>=1"),
         (["demo", "--seeds", "many"], "'many' is not a valid integer"),
         (["dmeo"], "No such command 'dmeo'"),
@@ -127,7 +127,8 @@ class TestDatabase:
         assert "3 decisions (0 pruned), 2 with feedback, spend $0.2500" in output
         assert "0 outcomes pending" in output
         assert "state 'budget': 4 bytes" in output
-        assert re.search(r"arm 'small': .*quality; \d+\.\d nats", output)
+        assert re.search(r"^arm +cost_usd +quality +nats$", output, re.MULTILINE)
+        assert re.search(r"^small +\d +\d +\d+\.\d$", output, re.MULTILINE)
         assert self.say("inspect", f"sqlite:///{path}", "--router", "other") == "nothing is recorded\n"
 
     def test_inspect_shows_budgets(self, tmp_path):
@@ -141,11 +142,11 @@ class TestDatabase:
         assert "budget 2e+06 energy_joules per day batch: 2 requests, 1.4e+04 spent (pace " in output
 
     def test_verify_and_rebuild(self, path):
-        assert self.say("db", "verify", path) == "no damage, and the sums are those of the log\n"
+        assert self.say("db", "verify", path) == "no damage; the learned state is that of the log\n"
         with closing(sqlite3.connect(path)) as connection, connection:
             connection.execute("UPDATE banditroute_statistics SET blob = x'00'")
         assert "is damaged (checksum)" in self.say("db", "verify", path, status=1)
-        assert self.say("db", "rebuild", path) == "the sums are made anew\n"
+        assert self.say("db", "rebuild", path) == "the learned state is computed from the log\n"
         self.say("db", "verify", path)
 
     def test_erase(self, path):
@@ -203,7 +204,7 @@ def test_a_log_is_read_as_it_is_said(command, tmp_path):
     assert "row 122: judge is 'much'" in invoke(*command, path, *options).output
     result = invoke(*command, path, *options, "--skip-bad", "--format", "long")
     assert result.exit_code == 0, result.output
-    assert result.output.startswith("1 passed over: judge\n")
+    assert result.output.startswith("1 left out: judge\n")
     assert json.loads((tmp_path / "out" / "figures.json").read_text())
 
 

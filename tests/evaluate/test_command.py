@@ -62,7 +62,7 @@ def test_a_log_without_propensities_is_refused(tmp_path):
     path.write_text("".join(json.dumps(row) + "\n" for row in [*rows, {**rows[0], "request_id": "x", "spend": -1}]))
     result = invoke(path, "--policy", "a", "--skip-bad", "--preference", "cost_usd=1")
     assert result.exit_code == 1
-    assert "1 passed over: outcomes" in result.output
+    assert "1 left out: outcomes" in result.output
     assert "No answer: the log has no propensities" in result.output
 
 

@@ -178,7 +178,7 @@ class TestCommand:
         path.write_text(row % 0.1 * 50 + row % -1)
         assert "row 51: outcomes is [('cost_usd', -1.0)]" in diagnose(path, status=1)
         output = diagnose(path, "--skip-bad", "--column", "arm=request_id")
-        assert "1 passed over: outcomes" in output
+        assert "1 left out: outcomes" in output
         assert "50 requests, 1 adapters, wanted by: 1 100%" in output
 
     @pytest.mark.parametrize(

@@ -137,3 +137,58 @@ def server():
     made.shutdown()
     made.server_close()
     thread.join()
+
+
+class Scripted(BaseHTTPRequestHandler):
+    """Answers as the test's function says: status, then a dict, a text or a list of events, then headers."""
+
+    def log_message(self, *args):
+        pass
+
+    def do_GET(self):
+        self._answer(None)
+
+    def do_POST(self):
+        self._answer(json.loads(self.rfile.read(int(self.headers["Content-Length"])) or b"{}"))
+
+    def _answer(self, asked):
+        status, given, *headers = self.server.answer(self.path, asked)
+        kind, content = "application/json", given
+        if isinstance(given, list):
+            kind = "text/event-stream"
+            content = "".join(
+                (f"event: {event['type']}\n" if "type" in event else "") + f"data: {json.dumps(event)}\n\n"
+                for event in given
+            )
+        elif isinstance(given, dict):
+            content = json.dumps(given)
+        elif not given.startswith("{"):
+            kind = "text/html"
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        for name, value in headers:
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(content.encode())))
+        self.end_headers()
+        self.wfile.write(content.encode())
+
+
+@pytest.fixture
+def serve():
+    """Start servers that answer by ``answer(path, body)``; the address of each is returned."""
+    running = []
+
+    def start(answer):
+        made = ThreadingHTTPServer(("127.0.0.1", 0), Scripted)
+        made.answer = answer
+        made.handle_error = lambda request, address: None  # a client that hangs up
+        thread = threading.Thread(target=made.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+        thread.start()
+        running.append((made, thread))
+        return f"http://127.0.0.1:{made.server_address[1]}"
+
+    yield start
+    for made, thread in running:
+        made.shutdown()
+        made.server_close()
+        thread.join()

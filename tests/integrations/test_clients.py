@@ -8,8 +8,9 @@ import openai
 import pytest
 
 from banditroute import Arm, InvalidConfigurationError, MemoryStore, Objective, Router, StoreError
-from banditroute.integrations import routed
+from banditroute.integrations import AsyncRoutedClient, RoutedClient
 from banditroute.pricing import ModelPrice
+from banditroute.store.outcomes import failure_of, measured
 
 PRICE = ModelPrice(
     input_usd_per_million_tokens=2.0,
@@ -26,9 +27,11 @@ class Recording(MemoryStore):
     def __init__(self):
         super().__init__()
         self.given = []
+        self.failures = []
 
     def add_feedback(self, feedback, learn):
-        self.given.append((feedback.decision_id, dict(feedback.values)))
+        self.given.append((feedback.decision_id, measured(feedback.values)))
+        self.failures.append(failure_of(feedback.values))
         return super().add_feedback(feedback, learn)
 
 
@@ -55,7 +58,7 @@ def router_of(*arms, store=None, **settings):
 class TestAnAnswer:
     def test_of_openai(self, server, clients):
         router = router_of("small")
-        chat = routed(router, {"small": (clients(openai.OpenAI), "gpt-x")}, prices={"small": PRICE})
+        chat = RoutedClient(router, {"small": (clients(openai.OpenAI), "gpt-x")}, prices={"small": PRICE})
         answer = chat.create(QUESTION, temperature=0.5, route={"session": "s", "tags": ["a"]})
         assert answer.text == "I am gpt-x."
         assert answer.response.choices[0].message.content == "I am gpt-x."
@@ -76,7 +79,7 @@ class TestAnAnswer:
 
     def test_of_anthropic(self, server, clients):
         router = router_of("claude")
-        chat = routed(router, {"claude": clients(anthropic.Anthropic)}, prices={"claude": PRICE})
+        chat = RoutedClient(router, {"claude": clients(anthropic.Anthropic)}, prices={"claude": PRICE})
         answer = chat.create(QUESTION, max_tokens=77)
         assert answer.text == "I am claude."
         usage = answer.usage
@@ -88,27 +91,27 @@ class TestAnAnswer:
 
     def test_both_kinds_behind_one_router(self, clients):
         router = router_of("gpt", "claude")
-        chat = routed(router, {"gpt": clients(openai.OpenAI), "claude": clients(anthropic.Anthropic)})
+        chat = RoutedClient(router, {"gpt": clients(openai.OpenAI), "claude": clients(anthropic.Anthropic)})
         texts = {chat.create(QUESTION, route={"arms": [arm]}).text for arm in ("gpt", "claude")}
         assert texts == {"I am gpt.", "I am claude."}
 
     def test_prices_of_the_arm_do(self, clients):
         arm = Arm(name="small", input_usd_per_million_tokens=2.0, output_usd_per_million_tokens=8.0)
-        chat = routed(router_of(arm), {"small": clients(openai.OpenAI)})
+        chat = RoutedClient(router_of(arm), {"small": clients(openai.OpenAI)})
         assert chat.create(QUESTION).cost_usd == pytest.approx((1000 * 2.0 + 100 * 8.0) / 1e6)
 
     def test_without_usage_no_tokens_and_no_dollars_are_reported(self, clients):
         router = router_of("without usage")
-        answer = routed(router, {"without usage": clients(openai.OpenAI)}, prices={"without usage": PRICE}).create(
-            QUESTION
-        )
+        answer = RoutedClient(
+            router, {"without usage": clients(openai.OpenAI)}, prices={"without usage": PRICE}
+        ).create(QUESTION)
         assert (answer.usage, answer.cost_usd) == (None, None)
         ((_, values),) = router._store.given
         assert list(values) == ["latency_seconds"]
 
     def test_the_router_learns_from_it(self, clients):
         router = router_of("slow", "fast", preference={"latency_seconds": 1.0})
-        chat = routed(router, {"slow": clients(openai.OpenAI), "fast": clients(openai.OpenAI)})
+        chat = RoutedClient(router, {"slow": clients(openai.OpenAI), "fast": clients(openai.OpenAI)})
         for arm in ("slow", "fast", "fast"):
             chat.create(QUESTION, route={"arms": [arm]})
         means = dict(zip(("slow", "fast"), router.route("Who?").means[0], strict=True))
@@ -119,7 +122,7 @@ class TestFailures:
     @pytest.mark.parametrize("trouble", ["500 broken", "429 busy", "401 no key", "404 gone", "503 down"])
     def test_the_next_arm_answers(self, clients, trouble):
         router = router_of(trouble, "small")
-        chat = routed(router, {trouble: clients(openai.OpenAI), "small": clients(openai.OpenAI)})
+        chat = RoutedClient(router, {trouble: clients(openai.OpenAI), "small": clients(openai.OpenAI)})
         while (answer := chat.create(QUESTION)).failures == ():
             pass
         assert answer.text == "I am small."
@@ -135,14 +138,14 @@ class TestFailures:
         for _ in range(20):
             for k, arm in enumerate(arms):
                 router.feedback(router.route("Who?", arms=[arm]).id, quality=1.0 - k / 10)
-        answer = routed(router, {arm: clients(openai.OpenAI) for arm in arms}).create(QUESTION)
+        answer = RoutedClient(router, {arm: clients(openai.OpenAI) for arm in arms}).create(QUESTION)
         asked = [*(arm for arm, _ in answer.failures), answer.decision.arm]
         assert asked[-1] == "small"
         assert asked[1:] == sorted(asked[1:], key=arms.index)  # but for the first, which the policy chose
 
     def test_where_all_fail_the_last_error_is_raised(self, clients):
         router = router_of("500 a", "503 b")
-        chat = routed(router, {arm: clients(openai.OpenAI) for arm in ("500 a", "503 b")})
+        chat = RoutedClient(router, {arm: clients(openai.OpenAI) for arm in ("500 a", "503 b")})
         with pytest.raises(openai.APIStatusError):
             chat.create(QUESTION)
         assert [values for _, values in router._store.given] == [{"availability": 0.0}] * 2
@@ -150,7 +153,7 @@ class TestFailures:
     @pytest.mark.parametrize("status", [400, 413, 422])
     def test_a_request_that_is_refused_is_the_callers(self, clients, status):
         router = router_of(f"{status} no", "small")
-        chat = routed(router, {arm: clients(openai.OpenAI) for arm in (f"{status} no", "small")})
+        chat = RoutedClient(router, {arm: clients(openai.OpenAI) for arm in (f"{status} no", "small")})
         with pytest.raises(openai.APIStatusError, match=str(status)):
             chat.create(QUESTION, route={"arms": [f"{status} no"]})
         assert router._store.given == []
@@ -158,7 +161,7 @@ class TestFailures:
     def test_a_timeout(self, clients):
         router = router_of("slow", "small")
         slow = clients(openai.OpenAI, timeout=httpx.Timeout(0.1))
-        chat = routed(router, {"slow": slow, "small": clients(openai.OpenAI)})
+        chat = RoutedClient(router, {"slow": slow, "small": clients(openai.OpenAI)})
         router.remove_arm("small")
         router.add_arm("small")
         while not (answer := chat.create(QUESTION)).failures:
@@ -168,7 +171,7 @@ class TestFailures:
     def test_nobody_there(self, clients):
         gone = openai.OpenAI(base_url="http://127.0.0.1:9/v1", api_key="none", max_retries=0)
         router = router_of("gone", "small")
-        chat = routed(router, {"gone": gone, "small": clients(openai.OpenAI)})
+        chat = RoutedClient(router, {"gone": gone, "small": clients(openai.OpenAI)})
         while not (answer := chat.create(QUESTION)).failures:
             pass
         assert isinstance(answer.failures[0][1], openai.APIConnectionError)
@@ -176,7 +179,7 @@ class TestFailures:
 
     def test_a_mistake_of_the_callers_own_is_raised(self, clients):
         router = router_of("small")
-        chat = routed(router, {"small": clients(openai.OpenAI)})
+        chat = RoutedClient(router, {"small": clients(openai.OpenAI)})
         with pytest.raises(TypeError, match="temperatur"):
             chat.create(QUESTION, temperatur=1.0)
         assert router._store.given == []
@@ -186,7 +189,7 @@ class TestFailures:
             def add_feedback(self, feedback, learn):
                 raise StoreError("the disk is full")
 
-        chat = routed(router_of("small", store=Broken()), {"small": clients(openai.OpenAI)})
+        chat = RoutedClient(router_of("small", store=Broken()), {"small": clients(openai.OpenAI)})
         with caplog.at_level(logging.ERROR, logger="banditroute"):
             assert chat.create(QUESTION).text == "I am small."
         assert "the disk is full" in caplog.text
@@ -196,7 +199,7 @@ class TestStreams:
     @pytest.mark.parametrize(("kind", "arm"), [(openai.OpenAI, "small"), (anthropic.Anthropic, "claude")])
     def test_chunks_come_through_and_the_end_is_reported(self, clients, kind, arm):
         router = router_of(arm)
-        stream = routed(router, {arm: clients(kind)}, prices={arm: PRICE}).create(QUESTION, stream=True)
+        stream = RoutedClient(router, {arm: clients(kind)}, prices={arm: PRICE}).create(QUESTION, stream=True)
         assert router._store.given == []
         assert len(list(stream)) in (6, 7)
         answer = stream.answer
@@ -210,7 +213,7 @@ class TestStreams:
 
     def test_an_arm_that_fails_at_once_is_replaced(self, clients):
         router = router_of("500 no", "small")
-        chat = routed(router, {arm: clients(openai.OpenAI) for arm in ("500 no", "small")})
+        chat = RoutedClient(router, {arm: clients(openai.OpenAI) for arm in ("500 no", "small")})
         while True:
             stream = chat.create(QUESTION, stream=True)
             assert len(list(stream)) == 6
@@ -221,7 +224,7 @@ class TestStreams:
 
     def test_one_that_breaks_off_has_failed(self, clients):
         router = router_of("breaks off")
-        stream = routed(router, {"breaks off": clients(openai.OpenAI)}).create(QUESTION, stream=True)
+        stream = RoutedClient(router, {"breaks off": clients(openai.OpenAI)}).create(QUESTION, stream=True)
         with pytest.raises((httpx.HTTPError, openai.APIError)):
             list(stream)
         stream.close()
@@ -230,7 +233,7 @@ class TestStreams:
 
     def test_one_that_is_closed_was_answered(self, clients):
         router = router_of("small")
-        stream = routed(router, {"small": clients(openai.OpenAI)}).create(QUESTION, stream=True)
+        stream = RoutedClient(router, {"small": clients(openai.OpenAI)}).create(QUESTION, stream=True)
         next(stream)
         stream.close()
         stream.close()
@@ -240,7 +243,7 @@ class TestStreams:
 class TestAsyncio:
     async def test_an_answer_after_a_failure(self, clients):
         router = router_of("500 no", "small")
-        chat = routed(router, {arm: clients(openai.AsyncOpenAI) for arm in ("500 no", "small")})
+        chat = AsyncRoutedClient(router, {arm: clients(openai.AsyncOpenAI) for arm in ("500 no", "small")})
         while not (answer := await chat.create(QUESTION)).failures:
             pass
         assert answer.text == "I am small."
@@ -251,12 +254,12 @@ class TestAsyncio:
     async def test_a_stream(self, clients, kind, arm):
         router = router_of(arm)
         client = clients(kind)
-        stream = await routed(router, {arm: client}).create(QUESTION, stream=True)
+        stream = await AsyncRoutedClient(router, {arm: client}).create(QUESTION, stream=True)
         chunks = [chunk async for chunk in stream]
         assert len(chunks) in (6, 7)
         assert stream.answer.text == f"I am {arm}."
         assert len(router._store.given) == 1
-        other = await routed(router, {arm: client}).create(QUESTION, stream=True)
+        other = await AsyncRoutedClient(router, {arm: client}).create(QUESTION, stream=True)
         await other.aclose()
         assert router._store.given[-1][1] == {"availability": 1.0}
         await client.close()
@@ -267,23 +270,23 @@ class TestRefusals:
         client = clients(openai.OpenAI)
         for wrong in ({}, {"small": client, "large": client}, {"large": client}):
             with pytest.raises(InvalidConfigurationError, match="give one for each arm of the router: small"):
-                routed(router_of("small"), wrong)
+                RoutedClient(router_of("small"), wrong)
 
     def test_a_client_of_no_kind(self):
         with pytest.raises(InvalidConfigurationError, match=r"'small' is a object; give one with chat\.completions"):
-            routed(router_of("small"), {"small": object()})
+            RoutedClient(router_of("small"), {"small": object()})
 
     def test_both_kinds_of_calls(self, clients):
         mixed = {"small": clients(openai.OpenAI), "large": clients(openai.AsyncOpenAI)}
-        with pytest.raises(InvalidConfigurationError, match="all synchronous, or all asynchronous"):
-            routed(router_of("small", "large"), mixed)
+        with pytest.raises(InvalidConfigurationError, match="put all clients into an AsyncRoutedClient"):
+            RoutedClient(router_of("small", "large"), mixed)
 
 
 def test_first_token_seconds_can_be_an_objective(clients):
     """Declared by the user, it is theirs to report: the wrapper does not guess what it is for."""
     objective = Objective(name="first_token_seconds", higher_is_better=False, low=0.0)
     router = router_of("small", objectives=[objective])
-    stream = routed(router, {"small": clients(openai.OpenAI)}).create(QUESTION, stream=True)
+    stream = RoutedClient(router, {"small": clients(openai.OpenAI)}).create(QUESTION, stream=True)
     list(stream)
     router.feedback(stream.decision_id, first_token_seconds=stream.answer.first_token_seconds)
     assert set(router._store.given[-1][1]) == {"first_token_seconds"}

@@ -69,8 +69,8 @@ def test_on_the_command_line(write, tmp_path):
     assert "row 2: outcomes is [('cost_usd', -1" in say(path, out, status=1)
     told = say(path, out, "--skip-bad", "--column", "quality=metadata.judge", "--format", "litellm")
     assert told == (
-        f"1 rows of format litellm written to {out}\n1 passed over: answered from a cache\n1 passed over: outcomes\n"
+        f"1 rows of format litellm written to {out}\n1 left out: answered from a cache\n1 left out: outcomes\n"
     )
     assert read_log(out).outcomes["quality"].tolist() == [0.5]
-    assert "'quality' is not OURS=THEIRS" in say(path, out, "--column", "quality", status=2)
+    assert "'quality' is not NAME=COLUMN" in say(path, out, "--column", "quality", status=2)
     assert "there is no format 'x'" in say(path, out, "--format", "x", status=1)

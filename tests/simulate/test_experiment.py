@@ -178,7 +178,6 @@ class TestCommand:
             (["LOG", "--preference", "quality"], "'quality' is no preference; give weights of objectives"),
             (["LOG", "--preference", "quality=0"], "a preference needs a weight above 0"),
             (["LOG", "--preference", "speed=1"], "preference 'speed' is no objective"),
-            (["LOG", "--seeds", 0], "seeds is 0; give at least one"),
             (["LOG", "--executor", "gpu"], "executor is 'gpu'; give 'processes', 'serial', 'dask'"),
             (["LOG", "--config", "nowhere.toml"], "nowhere.toml cannot be read as TOML"),
             (["nowhere.parquet"], "nowhere.parquet"),
@@ -190,6 +189,11 @@ class TestCommand:
         assert result.stderr.splitlines()[-1].startswith("Error: ")
         assert message in result.stderr
         assert not (tmp_path / "results.json").exists()
+
+    def test_no_seeds_are_wrong_usage(self, small_log, tmp_path):
+        result = invoke(small_log, "--seeds", 0, "--out", tmp_path)
+        assert result.exit_code == 2
+        assert "0 is not in the range x>=1" in result.stderr
 
 
 class TestReading:
@@ -218,7 +222,7 @@ class TestReading:
     def test_a_partial_log(self, path, partial, tmp_path):
         result = invoke(path, *self.OPTIONS, "--skip-bad", "--partial", "--out", tmp_path / "out")
         assert result.exit_code == 0, result.output
-        assert "1 passed over: judge" in result.stdout
+        assert "1 left out: judge" in result.stdout
         (setting,) = results(tmp_path / "out")["settings"]
         had = {row["policy"]: row["utility"]["mean"] for row in setting["rows"]}
         assert had.keys() == {"linucb", "uniform", "always arm1", "best arm per task", "oracle per query"}
@@ -244,7 +248,7 @@ class TestReading:
 
     def test_whole_queries_only(self, path, tmp_path):
         result = invoke(path, *self.OPTIONS, "--skip-bad", "--out", tmp_path / "out")
-        assert "1 passed over: judge\n33 passed over: query that lacks an arm" in result.stdout
+        assert "1 left out: judge\n33 left out: query that lacks an arm" in result.stdout
         assert results(tmp_path / "out")["requests"] == 27
 
     def test_what_is_not_asked_for_is_refused(self, path, tmp_path):

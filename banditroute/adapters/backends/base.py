@@ -91,7 +91,7 @@ class LoadResult:
 
     @property
     def was_resident(self) -> bool:
-        """Whether it had a slot already, as far as is known; then ``seconds`` does not measure a load."""
+        """True if it had a slot already, as far as is known; then ``seconds`` does not measure a load."""
         return self.source is Tier.GPU
 
 

@@ -144,6 +144,7 @@ class PeftBackend:
         self._base_model = base_model
         self._ram_bytes = math.inf if ram_bytes is None else ram_bytes
         self._ram: OrderedDict[str, _Weights] = OrderedDict()
+        self._written: dict[str, tuple[int, ...]] = {}  # name -> size and time of its files when they were read
         self._slot_of: dict[str, str] = {}
         self._in_flight: Counter[str] = Counter()
         self._lock = Lock()  # of the tables above, held briefly
@@ -176,8 +177,14 @@ class PeftBackend:
                     f"all {len(self._slots)} slots are taken, none is left for {adapter.name!r}; unload another"
                 )
             started = time.perf_counter()
-            weights = known or self._read(adapter)
-            self._copy_into(slot, weights)
+            try:
+                weights = known or self._read_again(adapter)
+                self._copy_into(slot, weights)
+            except (MemoryError, optional("torch", extra="adapters").OutOfMemoryError) as error:
+                raise AdapterCapacityError(
+                    f"memory is too short for adapter {adapter.name!r} ({type(error).__name__}); give fewer slots, or "
+                    "less ram_bytes"
+                ) from error
             seconds = time.perf_counter() - started
             with self._lock:
                 self._slot_of[adapter.name] = slot
@@ -273,6 +280,17 @@ class PeftBackend:
                 into_a[rank:].zero_()
                 into_b[:, rank:].zero_()
 
+    def _read_again(self, adapter: AdapterSpec) -> _Weights:
+        """Read the weights of ``adapter``, which must be those that were read before under its name."""
+        written = _written(adapter.path)
+        weights = self._read(adapter)
+        if self._written.setdefault(adapter.name, written) != written:
+            raise AdapterIncompatibleError(
+                f"the files of adapter {adapter.name!r} have changed since they were first read; give the new version "
+                "another name, since all that was learned of this one is about the old weights"
+            )
+        return weights
+
     def _read(self, adapter: AdapterSpec) -> _Weights:
         """Read the weights of ``adapter``, and check them against the slots."""
         config = read_config(adapter.path, name=adapter.name)
@@ -322,6 +340,15 @@ class PeftBackend:
             if excess <= 0:
                 break
             excess -= self._ram.pop(name).size_bytes
+
+
+def _written(path: str) -> tuple[int, ...]:
+    """Return size and time of an adapter's files; empty if they are gone."""
+    try:
+        stats = [(Path(path) / file).stat() for file in (WEIGHTS, CONFIG)]
+    except OSError:
+        return ()
+    return tuple(each for stat in stats for each in (stat.st_size, stat.st_mtime_ns, stat.st_ino))
 
 
 def _add_slots(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from banditroute.admin.records import Records
+from banditroute.core.addresses import shown_address
 from banditroute.errors import BanditRouteError, InvalidConfigurationError, InvalidInputError
 from banditroute.logs.readers.canonical import checked, schema, typed
 from banditroute.logs.readers.log_format import Format, Reading
@@ -27,7 +28,7 @@ def read(reading: Reading) -> Iterator[pyarrow.Table]:
     """Yield the decisions of one router, or of all."""
     if any(ours != theirs for ours, theirs in reading.columns.items()):
         raise InvalidConfigurationError(
-            f"{reading.source.address} is in the format decisions, whose columns have fixed names; leave out columns="
+            f"{reading.damage.name} is in the format decisions, whose columns have fixed names; leave out columns="
         )
     read_as = {"database": _database, "parquet": _columns, "frame": _columns, "jsonl": _jsonl}
     for table in read_as[reading.source.container](reading):
@@ -50,7 +51,9 @@ def _database(reading: Reading) -> Iterator[pyarrow.Table]:
     except (pyarrow.ArrowException, *MALFORMED) as error:
         if isinstance(error, BanditRouteError):
             raise
-        raise InvalidInputError(f"{address} holds damaged values ({error}); run banditroute db verify") from error
+        raise InvalidInputError(
+            f"{shown_address(address)} holds damaged values ({error}); run banditroute db verify"
+        ) from error
 
 
 def _columns(reading: Reading) -> Iterator[pyarrow.Table]:
@@ -74,7 +77,7 @@ def _ours(table: pyarrow.Table, address: str) -> pyarrow.Table:
             columns[field.name] = given.cast(field.type)
         except pyarrow.ArrowException as error:
             raise InvalidInputError(
-                f"{address}: column {field.name} is {given.type}, expected is {field.type}: {error}"
+                f"{shown_address(address)}: column {field.name} is {given.type}, expected is {field.type}: {error}"
             ) from error
     return pyarrow.table(columns, schema=schema())
 

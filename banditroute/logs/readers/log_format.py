@@ -72,7 +72,7 @@ class Reading:
         factors: dict[str, float] = {}
         for name, text in self.columns.items():
             ours = our_name(name, usual)
-            asked[ours], factors[ours] = (text, 1.0) if self.source.has(text) else column_and_factor(text)
+            asked[ours], factors[ours] = (text, 1.0) if text in self.source.names else column_and_factor(text)
         kept = {ours: theirs for ours, theirs in usual.items() if ours not in RANGES or theirs not in asked.values()}
         return Fields(columns={**kept, **asked}, factors={name: each for name, each in factors.items() if each != 1.0})
 
@@ -88,9 +88,7 @@ class Reading:
         if missing:
             has = self.source.names
             near = suggestion(missing[0], has)
-            raise InvalidInputError(
-                f"{self.source.address} has no column {', '.join(missing)}{near}; it has {shown(has)}"
-            )
+            raise InvalidInputError(f"{self.damage.name} has no column {', '.join(missing)}{near}; it has {shown(has)}")
 
 
 def shown(names: Sequence[str]) -> str:

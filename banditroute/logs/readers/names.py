@@ -82,7 +82,7 @@ def column_and_factor(text: str) -> tuple[str, float]:
     return name.strip(), value
 
 
-def suggestion(name: str, known: Collection[str]) -> str:
+def suggestion(name: str, known: Collection[str], *, cutoff: float = _SIMILAR) -> str:
     """Return ``"; did you mean 'quality'?"``, or nothing if no known name is near.
 
     Examples
@@ -90,5 +90,5 @@ def suggestion(name: str, known: Collection[str]) -> str:
     >>> suggestion("qualty", ["quality", "cost_usd"])
     "; did you mean 'quality'?"
     """
-    near = difflib.get_close_matches(name[:255], [each[:255] for each in known], n=1, cutoff=_SIMILAR)
+    near = difflib.get_close_matches(name[:255], [each[:255] for each in known], n=1, cutoff=cutoff)
     return f"; did you mean {near[0]!r}?" if near else ""

@@ -119,7 +119,7 @@ def _wide(reading: Reading) -> Iterator[pyarrow.Table]:
     reading.require(*about.values(), *(theirs for theirs in reading.fields({}).columns.values() if theirs not in ends))
     if not arms:
         raise InvalidInputError(
-            f"{reading.source.address} has no pair of columns such as ARM and ARM|total_cost, or ARM_score and "
+            f"{reading.damage.name} has no pair of columns such as ARM and ARM|total_cost, or ARM_score and "
             f"ARM_cost_usd; it has {shown(has)}"
         )
     wanted = dict.fromkeys([*about.values(), *(name for columns in arms.values() for name in columns.values())])

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from banditroute.core.addresses import shown_address
 from banditroute.core.optional_imports import optional
 from banditroute.errors import InvalidConfigurationError, InvalidInputError
 from banditroute.logs.decision_log import DecisionLog
@@ -27,8 +28,10 @@ from banditroute.logs.readers.source import files, look
 if TYPE_CHECKING:
     import pyarrow
 
-FORMATS = {each.name: each for each in (DECISIONS, OPEN_BANDIT, DSJSON, LITELLM, OTEL, LONG, FLAT, WIDE)}
+FORMATS = {each.name: each for each in (DECISIONS, OPEN_BANDIT, DSJSON, LITELLM, OTEL, FLAT, LONG, WIDE)}
 """Name -> format, in the order in which they are tried."""
+
+_MISSPELT = 0.9  # similarity to one of our names from which on another name is taken for a mistake
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,23 +123,27 @@ def open_log(
         )
     if not all(isinstance(name, str) for pair in columns.items() for name in pair):
         raise InvalidConfigurationError(f"columns are {columns!r:.200}; give our name -> the log's name, as texts")
-    name = str(address) if isinstance(address, str | Path) else f"the {type(address).__name__}"
+    for each in columns:
+        if our_name(each) not in USUAL_NAMES and (near := suggestion(each, USUAL_NAMES, cutoff=_MISSPELT)):
+            raise InvalidConfigurationError(f"columns name {each!r:.80}, which is no column of ours{near}")
+    name = shown_address(address) if isinstance(address, str | Path) else f"the {type(address).__name__}"
     damage = Damage(name, skip=skip_bad)
     settings: dict[str, Any] = {"columns": dict(columns), "router": router, "first": {}}
     sources = [look(file) for file in files(address)]
-    readings = [Reading(source=each, damage=damage.of(each.address), **settings) for each in sources]
+    readings = [Reading(source=each, damage=damage.of(shown_address(each.address)), **settings) for each in sources]
     found = [_format(reading, format) for reading in readings]
     for reading, each in zip(readings, found, strict=True):
         has, first = reading.source, readings[0].source
         if each is not found[0]:
             raise InvalidInputError(
-                f"{has.address} is {each.name}, {first.address} is {found[0].name}; a folder is one log, in one format"
+                f"{reading.damage.name} is {each.name}, {readings[0].damage.name} is {found[0].name}; a folder is one "
+                "log, in one format"
             )
         if each.of_outcomes and has.container != "jsonl" and {*has.names} != {*first.names}:
-            other = ", ".join(sorted({*has.names} ^ {*first.names}))
+            other = shown(sorted({*has.names} ^ {*first.names}))
             raise InvalidInputError(
-                f"{has.address} and {first.address} differ in the columns {other}; a folder is one table, with the "
-                "same columns in every file"
+                f"{reading.damage.name} and {readings[0].damage.name} differ in the columns {other}; a folder is one "
+                "table, with the same columns in every file"
             )
     if router is not None and found[0] is not DECISIONS:
         raise InvalidConfigurationError(
@@ -151,17 +158,17 @@ def _format(reading: Reading, format: str | None) -> Format:
         named = each.name == format
         if named and source.container not in each.containers:
             raise InvalidConfigurationError(
-                f"{source.address} is {source.container}; {format} is read from {', '.join(each.containers)}"
+                f"{reading.damage.name} is {source.container}; {format} is read from {', '.join(each.containers)}"
             )
         recognised = source.container == "database" or each.knows(reading)
         if named or (format is None and source.container in each.containers and recognised):
             return each
     twice = next((name for k, name in enumerate(source.names) if name in source.names[:k]), None)
     if twice is not None:
-        raise InvalidInputError(f"{source.address} has the column {twice!r:.80} twice; rename one of them")
+        raise InvalidInputError(f"{reading.damage.name} has the column {twice!r:.80} twice; rename one of them")
     has = f"; it has {shown(list(map(repr, source.names)))}" if source.names else ""
     raise InvalidInputError(
-        f"{source.address} is in no known format{has}{_what_is_missing(reading)}; name the format with format= "
+        f"{reading.damage.name} is in no known format{has}{_what_is_missing(reading)}; name the format with format= "
         f"({', '.join(FORMATS)}), or say with columns= which column holds which value"
     )
 
@@ -184,13 +191,6 @@ def _what_is_missing(reading: Reading) -> str:
             f"; the column {theirs!r} is not there{suggestion(theirs, reading.source.names)}"
             for theirs in reading.fields({}).columns.values()
             if not reading.source.has(theirs)
-        ),
-        "",
-    ) or next(
-        (
-            f"; {name!r} is no column of ours{found}"
-            for name in reading.columns
-            if our_name(name) not in USUAL_NAMES and (found := suggestion(name, USUAL_NAMES))
         ),
         "",
     )

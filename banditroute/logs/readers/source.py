@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
+from banditroute.core.addresses import shown_address
 from banditroute.errors import InvalidInputError
 from banditroute.logs.readers.frames import readable_frame, stream_of
 from banditroute.logs.readers.row_errors import Damage
@@ -173,7 +174,8 @@ def _readable(address: str) -> Iterator[None]:
     try:
         yield
     except (OSError, arrow.ArrowException, UnicodeDecodeError) as error:
-        raise InvalidInputError(f"{address} cannot be read: {' '.join(str(error).split())[:300]}") from error
+        why = getattr(error, "strerror", None) or str(error)  # without the address, which may hold a password
+        raise InvalidInputError(f"{shown_address(address)} cannot be read: {' '.join(why.split())[:300]}") from None
 
 
 @contextmanager
@@ -276,6 +278,8 @@ def _first_lines(file: io.BufferedReader, address: str) -> list[bytes]:
             lines.append(stripped)
         if len(lines) == _LINES_TO_KNOW or (lines and (size > LINE_BYTES or blank > 1000)):
             return lines
+    if lines:
+        return lines
     raise InvalidInputError(f"{address} begins with {_MOST_BLANK_LINES:,} blank lines; remove them")
 
 

@@ -52,7 +52,8 @@ def decisions(
             elif ours in LISTS:
                 columns[ours] = _cast(table, theirs, schema().field(ours).type)
             elif ours == "decided_at":
-                columns[ours], wrong = moments(table, theirs, fields.factor(ours), moment)
+                values, wrong = moments(table, theirs, fields.factor(ours), moment)
+                columns[ours] = arrow.array(values, from_pandas=True)
                 found.add(wrong, theirs, "give Unix time in seconds, or ISO 8601")
             else:
                 values, wrong = numbers(table, theirs, fields.factor(ours))
@@ -60,7 +61,7 @@ def decisions(
                 if ours in _WHOLE:
                     columns[ours] = arrow.array(values, from_pandas=True).cast(arrow.int64(), safe=False)
                 elif ours == "propensity":
-                    columns[ours] = values
+                    columns[ours] = arrow.array(values, from_pandas=True)
                 else:
                     outcomes[ours] = values
         left_out = _left_out(columns, outcomes, repeated)

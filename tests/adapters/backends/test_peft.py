@@ -1,6 +1,7 @@
 """Adapters of a small transformers model: through its slots it computes what it computes with each adapter alone."""
 
 import copy
+import dataclasses
 import json
 import math
 import shutil
@@ -452,6 +453,50 @@ class TestBadAdapters:
             with pytest.raises(AdapterIncompatibleError, match="the name 'plain' belongs to the adapter in"):
                 backend.load(impostor)
             backend.unload("plain")
+
+    def test_whose_files_were_exchanged_keeps_its_weights_or_is_refused(self, model, base, tmp_path):
+        """The weights in RAM serve on; what was learned of the name is about them."""
+        backend = PeftBackend(model=model, slots=1, max_rank=8, ram_bytes=1)
+        spec = save(base, tmp_path / "law", r=2)
+        other = save(base, tmp_path / "other", r=2)
+        backend.load(spec)
+        with torch.no_grad(), backend.serving(["law"] * 4):
+            before = model(IDS).logits
+        save(base, tmp_path / "law", r=4)
+        backend.unload("law")
+        backend.load(spec)
+        with torch.no_grad(), backend.serving(["law"] * 4):
+            assert torch.equal(model(IDS).logits, before)
+        backend.unload("law")
+        backend.load(other)  # and law leaves RAM
+        for _ in range(2):
+            with pytest.raises(AdapterIncompatibleError, match=r"files of adapter 'law' have changed .* another name"):
+                backend.load(spec)
+        backend.load(dataclasses.replace(spec, name="law-2"))
+        with torch.no_grad(), backend.serving(["law-2"] * 4):
+            assert not torch.equal(model(IDS).logits, before)
+
+    def test_with_two_names_is_right_under_both(self, model, backend, saved, expected):
+        backend.load(saved["plain"])
+        backend.load(dataclasses.replace(saved["plain"], name="twin"))
+        with torch.no_grad(), backend.serving(["plain", "twin", "plain", "twin"]):
+            assert (model(IDS).logits - expected["plain"]).abs().max() < 1e-6
+
+    @pytest.mark.parametrize("error", [MemoryError(), torch.OutOfMemoryError("CUDA out of memory")])
+    def test_that_memory_is_too_short_for_is_refused(self, model, backend, saved, expected, monkeypatch, error):
+        layer = model.model.layers[1].mlp.down_proj
+
+        class Full(dict):
+            def __setitem__(self, key, value):
+                raise error
+
+        with monkeypatch.context() as patch:
+            patch.setattr(layer, "scaling", Full(layer.scaling))
+            with pytest.raises(AdapterCapacityError, match="memory is too short for adapter 'wide'"):
+                backend.load(saved["wide"])
+        assert backend.resident() == {}
+        backend.load(saved["plain"])
+        assert difference(model, backend, ["plain"] * 4, expected) < 1e-6
 
     def test_whose_copy_fails_half_way(self, model, backend, saved, expected, monkeypatch):
         layer = model.model.layers[1].mlp.down_proj

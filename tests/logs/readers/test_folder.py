@@ -77,7 +77,7 @@ class TestPruned:
         def say(*arguments):
             result = CliRunner().invoke(main, list(map(str, arguments)))
             assert result.exit_code == 0, result.output
-            return result.output
+            return result.stdout
 
         told = say("evaluate", old, "--policy", "large")
         assert told == say("evaluate", whole, "--policy", "large")

@@ -68,7 +68,7 @@ class TestRecognition:
             ("[{}]", "is in no known format"),
             (
                 "a,b\n1,2\n",
-                "it has 'a', 'b'; long lacks query_id, arm, quality; flat lacks arm, propensity, quality; name the format",
+                "'a', 'b'; flat lacks arm, propensity, quality; long lacks query_id, arm, quality; name the format",
             ),
             ("a,a\n1,2\n", "has the column 'a' twice"),
             (b"\xff\xfe\x00", "the first line is neither a header of CSV nor JSON"),

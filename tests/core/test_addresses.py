@@ -2,7 +2,7 @@
 
 import pytest
 
-from banditroute.core.address import shown_address
+from banditroute.core.addresses import shown_address
 
 SECRET = "s3cr3tPW"
 
@@ -20,7 +20,7 @@ SECRET = "s3cr3tPW"
         f"postgresql://127.0.0.1:1/db?user=u&password={SECRET}",
         f"postgresql://127.0.0.1:1/db?user=a@b&password={SECRET}",
         f" postgresql://user:{SECRET}@127.0.0.1:1/db",
-        f"\"postgresql://user:{SECRET}@127.0.0.1:1/db\"",
+        f'"postgresql://user:{SECRET}@127.0.0.1:1/db"',
         f"sqlite:///:memory:?key={SECRET}",
     ],
 )

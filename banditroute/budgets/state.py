@@ -1,0 +1,237 @@
+"""One budget at work: its allowance, its reservations, its shadow price and, if it is hard, its slices."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from banditroute.budgets.allowance import FIRST_GRANT_REQUESTS, PerPeriod, PerRequest, PerSession, SessionSteps
+from banditroute.budgets.budget import Budget, BudgetStatus
+from banditroute.budgets.periods import period_number
+from banditroute.budgets.reservations import Reservations
+from banditroute.budgets.shadow_price import ShadowPrice
+from banditroute.budgets.slices import AddTotal, Slices
+from banditroute.budgets.spend_forecast import SpendForecast
+from banditroute.core.arrays import Vector
+from banditroute.core.shared_total import SharedTotal
+
+Reserved: TypeAlias = tuple[float, ...]
+"""What a request reserves; then, where that is known, what its input costs, and each token of its output."""
+
+_NEEDED_CALLS = 2.0  # of the most expensive arm: a slice lasts for that many at least
+_KEPT_SLICES = 3  # periods whose slices are held: the last, the present and the next
+
+
+class BudgetState:
+    """Keeps one budget, together with the other processes that keep it. Not thread-safe: the engine holds a lock.
+
+    Parameters
+    ----------
+    budget
+        What may be spent.
+    price
+        The shadow price; budgets of one kind with different keys share it.
+    forecast
+        What the arms are expected to spend.
+    steps
+        How many steps sessions take.
+    state
+        What ``state()`` returned before, in any process.
+    total
+        What all processes have counted so far.
+    add
+        Adds to what all processes count.
+    add_drawn
+        Adds to what all processes have drawn of a hard budget.
+    """
+
+    def __init__(
+        self,
+        *,
+        budget: Budget,
+        price: ShadowPrice,
+        forecast: SpendForecast,
+        steps: SessionSteps,
+        state: Mapping[str, Any],
+        total: SharedTotal,
+        add: Callable[[SharedTotal], SharedTotal | None],
+        add_drawn: AddTotal,
+    ) -> None:
+        self.budget = budget
+        self.uncovered = self.above_bound = 0
+        self._price = price
+        self._forecast = forecast
+        self._reservations = Reservations(settle_seconds=budget.settle_seconds)
+        self._allowance: PerRequest | PerPeriod | PerSession
+        if budget.per == "request":
+            self._allowance = PerRequest(amount=budget.amount, total=total, hard=budget.hard)
+        elif budget.per == "session":
+            self._allowance = PerSession(amount=budget.amount, total=total, steps=steps)
+        else:
+            self._allowance = PerPeriod(amount=budget.amount, per=budget.per, total=total, state=state)
+        self._add = add
+        self._add_drawn = add_drawn
+        self._unmerged: dict[int, SharedTotal] = {}  # by period: added here, and not yet in the sum of all
+        self._slices: dict[int, Slices] = {}  # by period
+
+    def price(self, utilities: Vector, stds: Vector, expected: Vector, positions: Sequence[int], now: float) -> float:
+        """Return the shadow price for a request whose arms are worth ``utilities (K,)`` and spend ``expected (K,)``."""
+        self._begin(now)
+        target = self._allowance.target(now, self._reservations.slack)
+        self._price.observe(utilities, stds, expected, positions, target)
+        return self._price.at(target) if self.budget.keyed else self._price.price
+
+    def affordable(self, at_risk: Vector, positions: Sequence[int], now: float) -> list[int]:
+        """Return those of ``positions`` that the budget can bear if the arms spend ``at_risk (K,)``; at least one."""
+        return self._price.afford(at_risk, positions, self._allowance.most(now, self._reservations.slack))
+
+    def target(self, now: float) -> float:
+        """Return what each of the next requests may spend on average."""
+        return self._allowance.target(now, self._reservations.slack)
+
+    def covered(self, bounds: Vector, positions: Sequence[int], now: float) -> list[int]:
+        """Return those of ``positions`` whose upper ``bounds (K,)`` the drawn slices cover, drawing more if needed.
+
+        Any but the cheapest arm leaves enough for one call of the cheapest.
+        """
+        self._begin(now)
+        slices = self._present(now)
+        finite = [k for k in positions if np.isfinite(bounds[k])]
+        if not finite:
+            return []
+        least = min(float(bounds[k]) for k in finite)
+        self._draw(now, _NEEDED_CALLS * max(float(bounds[k]) for k in finite))
+        left = slices.stock
+        return [k for k in finite if bounds[k] + (least if bounds[k] > least else 0.0) <= left]
+
+    def prepare(self, now: float) -> None:
+        """Draw the first slices of a hard budget."""
+        self._begin(now)
+        self._draw(now, 0.0)
+
+    def reserve(self, id: str, reserved: Reserved, expected: float, planned: float, now: float, *, again: bool) -> None:
+        """Enter a request, or a further call of one that was entered (``again``).
+
+        Parameters
+        ----------
+        id
+            Of the decision.
+        reserved
+            What it reserves: what it is expected to spend, or an upper bound under a hard budget.
+        expected, planned
+            What it is expected to spend with the chosen arm, and averaged over the probabilities of all.
+        """
+        self._begin(now)
+        self._price.learn(planned)
+        self._reservations.reserve(id, reserved[0], now, expected=expected)
+        if again:
+            self._count(self._allowance.correct(reserved[0]))
+        else:
+            self._count(self._allowance.enter(reserved[0], float(self._forecast.average.min()), now))
+        if self.budget.hard:
+            slices = self._present(now)
+            if self.budget.per == "request" and not again and self._allowance.total.requests > FIRST_GRANT_REQUESTS:
+                slices.grant(self.budget.amount)
+            slices.use(reserved[0])
+
+    def settle(
+        self,
+        id: str,
+        arm: str,
+        reserved: Reserved,
+        values: Mapping[str, float],
+        known: Collection[str],
+        decided_at: float,
+        now: float,
+    ) -> None:
+        """Enter what a request spent, if the outcomes ``values`` say so first; those ``known`` were reported before."""
+        self._begin(now)
+        settling = [self.budget.objective, "output_tokens"][: len(reserved)]
+        first = next((name for name in settling if name in values), None)
+        if first is None or any(name in known for name in settling):
+            return
+        spent = values[first] if first == self.budget.objective else reserved[1] + values[first] * reserved[2]
+        self._forecast.learn(arm, spent)
+        if now >= decided_at + self.budget.settle_seconds or not self._allowance.holds(decided_at):
+            return
+        self._reservations.release(id)
+        self._count(self._allowance.correct(spent - reserved[0]))
+        if self.budget.hard:
+            self.above_bound += spent > reserved[0] * (1.0 + 1e-9)
+            self._present(now).use(spent - reserved[0])
+
+    def merge(self, joint: SharedTotal, added: SharedTotal) -> None:
+        """Take over what all processes have counted, this one's ``added`` included."""
+        waiting = self._unmerged.get(joint.period, SharedTotal(period=joint.period))
+        if added.period == joint.period:
+            waiting += SharedTotal(added.period, -added.requests, -added.spent, -added.balance)
+            self._unmerged[joint.period] = waiting
+        self._allowance.merge(joint + waiting)
+
+    def merge_drawn(self, joint: SharedTotal, added: SharedTotal) -> None:
+        """Take over what all processes have drawn of a hard budget, this one's ``added`` included."""
+        if joint.period in self._slices:
+            self._slices[joint.period].merge(joint, added)
+
+    def status(self, now: float) -> BudgetStatus:
+        """Return how the budget stands."""
+        self._begin(now)
+        total, reserved, granted = self._allowance.total, self._reservations.reserved, self._allowance.granted(now)
+        return BudgetStatus(
+            budget=self.budget,
+            requests=total.requests,
+            spent=total.spent - reserved,
+            reserved=reserved,
+            granted=self.budget.amount if self.budget.hard and self.budget.per != "request" else granted,
+            shadow_price=self._price.price,
+            expected_requests=self._allowance.expected_requests(now),
+            above_bound=self.above_bound,
+            uncovered=self.uncovered,
+        )
+
+    def state(self) -> dict[str, Any]:
+        """Return what the next process begins with, besides the total."""
+        return {"price": self._price.price, **self._allowance.state()}
+
+    def close(self) -> None:
+        """Give back the slices that are left of a hard budget."""
+        for slices in self._slices.values():
+            slices.close()
+
+    def _draw(self, now: float, need: float) -> None:
+        """Draw slices of the present period, and one of the next, which then begins with a stock."""
+        present = self._number(now)
+        amount = self.budget.amount
+        if self.budget.per == "request":
+            amount *= max(self._allowance.total.requests, FIRST_GRANT_REQUESTS)
+        self._present(now).draw(limit=amount, need=max(need, amount / FIRST_GRANT_REQUESTS), now=now)
+        if self.budget.per != "request" and present + 1 not in self._slices:
+            following = self._slices[present + 1] = Slices(add=self._add_drawn, period=present + 1)
+            following.draw(limit=amount, need=max(need, amount / FIRST_GRANT_REQUESTS), now=now)
+
+    def _present(self, now: float) -> Slices:
+        number = self._number(now)
+        if number not in self._slices:
+            self._slices[number] = Slices(add=self._add_drawn, period=number)
+            for old in sorted(self._slices, key=lambda period: abs(period - number))[_KEPT_SLICES:]:
+                del self._slices[old]
+        return self._slices[number]
+
+    def _number(self, now: float) -> int:
+        return 0 if self.budget.per == "request" else period_number(self.budget.per, now)
+
+    def _count(self, total: SharedTotal) -> None:
+        waiting = self._unmerged.get(total.period, SharedTotal(period=total.period))
+        self._unmerged[total.period] = waiting + total
+        joint = self._add(total)
+        if joint is not None:  # nobody else adds: it is merged already
+            del self._unmerged[total.period]
+
+    def _begin(self, now: float) -> None:
+        if self._allowance.begin(now):
+            self._reservations.clear()
+            period = self._allowance.total.period
+            self._unmerged = {at: waiting for at, waiting in self._unmerged.items() if abs(at - period) < _KEPT_SLICES}
+        self._reservations.expire(now)

@@ -1,0 +1,24 @@
+"""``banditroute convert``: a log of any format in our own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from banditroute.cli.options import ANY_LOG, log_options, report_left_out, router_option
+
+
+@click.command(short_help="Write a log of any format in our own.")
+@click.argument("log", metavar="IN", type=ANY_LOG)
+@click.argument("out", type=click.Path(dir_okay=False, path_type=Path))
+@log_options
+@router_option
+def convert(log: str, out: Path, **reading: Any) -> None:
+    """Write the log IN (file, folder or URL) in our own format to OUT: .parquet, .jsonl or .jsonl.gz."""
+    from banditroute import logs
+
+    opened = logs.open_log(log, **reading)
+    click.echo(f"{logs.convert(opened, out):,} rows of format {opened.format.name} written to {out}")
+    report_left_out(opened.skipped)

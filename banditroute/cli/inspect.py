@@ -1,0 +1,47 @@
+"""``banditroute inspect``: the content of a router's database."""
+
+from __future__ import annotations
+
+import click
+
+from banditroute.admin import Records
+from banditroute.admin.records import EpochRecord
+from banditroute.cli.options import database_argument, json_option, router_option
+from banditroute.cli.output import print_json, table
+
+
+@click.command(short_help="Show decisions, feedback and arms of a database.")
+@database_argument
+@router_option
+@json_option
+def inspect(url: str, router: str | None, as_json: bool) -> None:
+    """Show what a database (file or URL) holds: decisions, feedback, arms, and how much is known of each."""
+    epochs = Records(url).epochs(router)
+    if as_json:
+        print_json(epochs)
+    elif not epochs:
+        click.echo("nothing is recorded")
+    else:
+        click.echo("\n\n".join(map(_shown, epochs)))
+
+
+def _shown(epoch: EpochRecord) -> str:
+    lines = [
+        f"epoch {epoch.id}: router {epoch.router!r}, {epoch.dimension} features of {epoch.features_version!r}",
+        f"  version {epoch.version}, snapshots {', '.join(map(str, epoch.snapshots)) or 'none'}",
+        f"  {epoch.decisions:,} decisions ({epoch.pruned:,} pruned), {epoch.answered:,} with feedback, spend "
+        f"${epoch.spend_usd:,.4f}",
+        f"  {epoch.pending:,} outcomes pending, the oldest for {epoch.lag_seconds:.1f} s",
+        *(f"  state {name!r}: {size:,} bytes" for name, size in epoch.states.items()),
+        *(
+            f"  budget {each.budget.amount:g} {each.budget.name}: {each.requests:,} requests, {each.spent:.4g} spent "
+            f"(pace {each.pace:.2f}), shadow price {each.shadow_price:.4g}"
+            for each in epoch.budgets
+        ),
+    ]
+    objectives = sorted({name for arm in epoch.arms for name in arm.counts})
+    rows = [["arm", *objectives, "nats"]]
+    for arm in epoch.arms:
+        name = arm.name if arm.active else f"{arm.name} (not active)"
+        rows.append([name, *(f"{arm.counts.get(each, 0):,.0f}" for each in objectives), f"{arm.information_nats:.1f}"])
+    return "\n".join([*lines, "", table(rows)])

@@ -1,0 +1,121 @@
+"""OpenAI's interfaces, and those of servers like it: chat completions, responses, embeddings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from banditroute.core.failure import Failure
+from banditroute.integrations.apis.base import Counts, Messages, Piece, Reading, no_answer, openai_counts
+from banditroute.integrations.apis.messages import openai_messages, openai_options
+from banditroute.integrations.fields import field, sequence, text
+
+_FAILED_FINISHES = {"content_filter": Failure.CONTENT_FILTER, "error": Failure.SERVER_ERROR}
+
+
+class OpenAIChat:
+    """Chat completions: ``client.chat.completions.create``, or ``parse``."""
+
+    def __init__(self, method: str = "create") -> None:
+        self._method = method
+
+    def function(self, client: Any) -> Callable[..., Any] | None:
+        """Return ``client.chat.completions.create``, or ``parse``."""
+        return _callable(field(client, "chat", "completions", self._method))
+
+    def arguments(self, messages: Messages, options: Mapping[str, Any], *, stream: bool) -> dict[str, Any]:
+        """Return messages and options in OpenAI's form; a stream is asked to end with its usage."""
+        given = openai_options(options)
+        system = given.pop("system", None)
+        prompts = [{"role": "system", "content": system}, *messages] if system else messages
+        asked: dict[str, Any] = {"messages": openai_messages(prompts)}
+        if stream:
+            asked["stream_options"] = {"include_usage": True}
+        return {**asked, **given, **({"stream": True} if stream else {})}
+
+    def read(self, response: Any) -> Reading:
+        """Return the text of the first choice, and the tokens of ``usage``."""
+        choices = sequence(field(response, "choices"))
+        if not choices:
+            return no_answer(response, "choices")
+        message, finish = field(choices[0], "message"), field(choices[0], "finish_reason")
+        said = text(field(message, "content"))
+        counts = openai_counts(field(response, "usage"))
+        failure = _FAILED_FINISHES.get(finish) if isinstance(finish, str) and not said else None
+        if message is None or failure is not None:
+            failure = failure or Failure.INVALID_RESPONSE
+            return Reading(counts=counts, failure=failure, why=f"the answer is empty (finish_reason {finish!r:.40})")
+        return Reading(text=said, counts=counts, parsed=field(message, "parsed"))
+
+    def read_chunk(self, chunk: Any) -> Piece:
+        """Return the text of the first choice's delta, and the tokens of ``usage``, wherever it stands."""
+        counts = openai_counts(field(chunk, "usage"))
+        for choice in sequence(field(chunk, "choices")):
+            delta = field(choice, "delta")
+            others = (
+                field(delta, name) for name in ("refusal", "tool_calls", "reasoning_content", "reasoning", "audio")
+            )
+            first = not field(choice, "index")  # of several answers, the first is the answer
+            said = text(field(delta, "content")) if first else ""
+            begins = bool(said or any(others) or field(choice, "finish_reason"))
+            if begins or first:
+                return Piece(text=said, counts=counts, begins=begins)
+        return Piece(counts=counts)
+
+
+class OpenAIResponses:
+    """Responses: ``client.responses.create``, or ``parse``."""
+
+    def function(self, client: Any) -> Callable[..., Any] | None:
+        """Return ``client.responses.create``."""
+        return _callable(field(client, "responses", "create"))
+
+    def arguments(self, messages: Messages, options: Mapping[str, Any], *, stream: bool) -> dict[str, Any]:
+        """Return the options with the input, which is passed on as it is."""
+        return {"input": messages, **options, **({"stream": True} if stream else {})}
+
+    def read(self, response: Any) -> Reading:
+        """Return ``output_text``, and the tokens of ``usage``."""
+        status, output = field(response, "status"), field(response, "output")
+        if field(response, "error") or not isinstance(output, list | tuple):
+            return no_answer(response, "output")
+        counts = openai_counts(field(response, "usage"))
+        if status == "failed":
+            return Reading(counts=counts, failure=Failure.SERVER_ERROR, why="the answer has the status 'failed'")
+        said = "".join(text(field(item, "content")) for item in output if field(item, "type") == "message")
+        return Reading(text=said, counts=counts, parsed=field(response, "output_parsed"))
+
+    def read_chunk(self, chunk: Any) -> Piece:
+        """Return the text of a text delta, or the tokens of the last event."""
+        kind = field(chunk, "type")
+        counts = openai_counts(field(chunk, "response", "usage"))
+        if not isinstance(kind, str):
+            return Piece(counts=counts)
+        said = text(field(chunk, "delta")) if kind == "response.output_text.delta" else ""
+        return Piece(text=said, counts=counts, begins=kind.endswith((".delta", ".done", ".completed", ".incomplete")))
+
+
+class OpenAIEmbeddings:
+    """Embeddings: ``client.embeddings.create``."""
+
+    def function(self, client: Any) -> Callable[..., Any] | None:
+        """Return ``client.embeddings.create``."""
+        return _callable(field(client, "embeddings", "create"))
+
+    def arguments(self, messages: Messages, options: Mapping[str, Any], *, stream: bool) -> dict[str, Any]:
+        """Return the options with the texts."""
+        return {"input": messages, **options}
+
+    def read(self, response: Any) -> Reading:
+        """Return the tokens of ``usage``; vectors have no text, and no output tokens."""
+        if not sequence(field(response, "data")):
+            return no_answer(response, "data")
+        return Reading(counts=Counts(output_tokens=0).updated(openai_counts(field(response, "usage"))))
+
+    def read_chunk(self, chunk: Any) -> Piece:
+        """Return an empty piece: embeddings are not streamed."""
+        return Piece()
+
+
+def _callable(thing: Any) -> Callable[..., Any] | None:
+    return thing if callable(thing) else None

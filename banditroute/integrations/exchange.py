@@ -1,0 +1,135 @@
+"""One routed request: route, call the arm's client, report the outcome, and go on to the next arm if the call fails."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from banditroute.core.decision import Decision
+from banditroute.core.failure import Failure
+from banditroute.errors import InvalidRequestError, InvalidResponseError
+from banditroute.integrations.answer import Answer
+from banditroute.integrations.apis.base import Reading
+from banditroute.integrations.call import Call, answered_outcomes, failed_outcomes
+from banditroute.integrations.failures import failure_of
+from banditroute.integrations.io import Io
+from banditroute.integrations.reports import Reports
+from banditroute.integrations.stream import Stream
+from banditroute.integrations.targets import Ask, Targets
+from banditroute.integrations.tokens import estimated_tokens
+
+_log = logging.getLogger("banditroute")
+
+
+class Exchange:
+    """Asks the clients behind a router; the same for both kinds of clients."""
+
+    def __init__(self, *, targets: Targets, io: Io, reports: Reports) -> None:
+        self._targets = targets
+        self._io = io
+        self._reports = reports
+
+    async def answer(self, ask: Ask, route: Mapping[str, Any]) -> Answer:
+        """Return the answer of the first arm that gives one."""
+        answer = await self._ask(ask, route)
+        assert isinstance(answer, Answer)
+        return answer
+
+    async def stream(self, ask: Ask, route: Mapping[str, Any]) -> Stream:
+        """Return the stream of the first arm that gives one, once its first part is there."""
+        stream = await self._ask(ask, route)
+        assert isinstance(stream, Stream)
+        return stream
+
+    async def _ask(self, ask: Ask, route: Mapping[str, Any]) -> Answer | Stream:
+        options = {**route, "arms": self._targets.able(ask, route.get("arms"))}
+        if options.get("input_tokens") is None:
+            options["input_tokens"] = estimated_tokens(ask.messages, ask.options)
+        first = decision = await self._io.route(ask.request, options)
+        failures: tuple[tuple[str, Exception], ...] = ()
+        while True:
+            following = self._targets.next_arm(ask, first.ranking, {decision.arm, *(arm for arm, _ in failures)})
+            try:
+                return await self._attempt(ask, decision, failures, is_last=following is None)
+            except Exception as error:
+                failures = (*failures, (decision.arm, error))
+                if failure_of(error) is None:  # every arm would refuse the request
+                    raise
+                following = self._targets.next_arm(ask, first.ranking, {arm for arm, _ in failures})
+                if following is None:
+                    raise
+                try:
+                    decision = await self._io.route(ask.request, {**options, "arms": [following]})
+                except InvalidRequestError:  # that arm was removed meanwhile
+                    raise error from None
+
+    async def _attempt(
+        self,
+        ask: Ask,
+        decision: Decision,
+        failures: tuple[tuple[str, Exception], ...],
+        *,
+        is_last: bool,
+        may_reload: bool = True,
+    ) -> Answer | Stream:
+        lease = None if decision.paging is None else decision.lease()
+        if lease is not None:
+            decision = await self._io.enter(lease)
+        call = Call(
+            decision=decision,
+            target=self._targets[decision.arm],
+            failures=failures,
+            began=time.perf_counter(),
+            lease=lease,
+        )
+        response: Any = None
+        try:
+            response = await self._response(ask, call, with_retries=is_last)
+            if ask.stream:
+                stream = Stream(
+                    call=call, api=call.target.apis[ask.kind], response=response, io=self._io, reports=self._reports
+                )
+                await stream.begin()
+                return stream
+            answer = self._read(ask, call, response)
+        except BaseException as error:
+            try:
+                if ask.stream and response is not None:
+                    await self._io.close(response)
+            finally:
+                if lease is None or not may_reload or failure_of(error) is not Failure.UNKNOWN_MODEL:
+                    await self._reports.report(call, failed_outcomes(call, error))
+                    raise
+            lease.doubt()  # the server has lost the adapter, as after a restart: the arm is not to blame
+            await self._io.leave(lease)
+            return await self._attempt(ask, decision, failures, is_last=is_last, may_reload=False)
+        outcomes = answered_outcomes(call, answer)
+        self._reports.left_out.update(name for name, value in outcomes.items() if value is None)
+        await self._reports.report(call, outcomes)
+        return answer
+
+    async def _response(self, ask: Ask, call: Call, *, with_retries: bool) -> Any:
+        """Return the client's response, asked again without an option that it turns out not to know."""
+        while True:
+            arguments = call.target.arguments(ask)
+            try:
+                return await self._io.call(call.target.function(ask.kind, with_retries=with_retries), arguments)
+            except Exception as error:
+                if not self._targets.drop_unknown(call.target, ask, arguments, error):
+                    raise
+
+    def _read(self, ask: Ask, call: Call, response: Any) -> Answer:
+        """Return the answer in a response; raise InvalidResponseError if there is none."""
+        try:
+            reading = call.target.apis[ask.kind].read(response)
+        except Exception:  # an answer that is paid for must not be lost because it cannot be read
+            _log.exception("the answer of arm %r cannot be read; it is given without text and usage", call.target.arm)
+            reading = Reading()
+        call.text, call.counts = reading.text, reading.counts
+        if reading.failure is not None:
+            raise InvalidResponseError(
+                f"arm {call.target.arm!r}: {reading.why}", response=response, failure=str(reading.failure)
+            )
+        return call.answer(response=response, parsed=reading.parsed)

@@ -1,0 +1,130 @@
+"""The two ways to do what a routed call does: blocking, or on an event loop.
+
+The logic of a call is written once, as coroutines over :class:`Io`. :class:`BlockingIo` never suspends, so :func:`run`
+drives such a coroutine to its end without an event loop.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any, Protocol, TypeVar
+
+from banditroute.core.decision import Decision
+from banditroute.errors import InvalidConfigurationError
+from banditroute.router import Router
+
+_T = TypeVar("_T")
+
+END: Any = object()
+"""What ``Io.next`` returns after the last chunk."""
+
+
+class Io(Protocol):
+    """Routes, calls, reads and reports."""
+
+    async def route(self, request: Any, options: Mapping[str, Any]) -> Decision:
+        """Return the router's decision."""
+
+    async def feedback(self, decision_id: str, outcomes: Mapping[str, Any]) -> None:
+        """Report outcomes to the router."""
+
+    async def call(self, function: Callable[..., Any], arguments: Mapping[str, Any]) -> Any:
+        """Return what a client's function gives."""
+
+    async def enter(self, lease: Any) -> Decision:
+        """Enter a lease."""
+
+    async def leave(self, lease: Any) -> None:
+        """Leave a lease."""
+
+    def chunks(self, response: Any) -> Any:
+        """Return an iterator over the chunks of a stream."""
+
+    async def next(self, chunks: Any) -> Any:
+        """Return the next chunk, or ``END``."""
+
+    async def close(self, response: Any) -> None:
+        """Close a stream."""
+
+
+class BlockingIo:
+    """Does it in the caller's thread."""
+
+    def __init__(self, router: Router) -> None:
+        self._router = router
+
+    async def route(self, request: Any, options: Mapping[str, Any]) -> Decision:
+        return self._router.route(request, **options)
+
+    async def feedback(self, decision_id: str, outcomes: Mapping[str, Any]) -> None:
+        self._router.feedback(decision_id, **outcomes)
+
+    async def call(self, function: Callable[..., Any], arguments: Mapping[str, Any]) -> Any:
+        response = function(**arguments)
+        if inspect.iscoroutine(response):
+            response.close()
+            raise InvalidConfigurationError("a client's call is a coroutine; put it into an AsyncRoutedClient")
+        return response
+
+    async def enter(self, lease: Any) -> Decision:
+        decision: Decision = lease.__enter__()
+        return decision
+
+    async def leave(self, lease: Any) -> None:
+        lease.__exit__(None, None, None)
+
+    def chunks(self, response: Any) -> Any:
+        return iter(response)
+
+    async def next(self, chunks: Any) -> Any:
+        return next(chunks, END)
+
+    async def close(self, response: Any) -> None:
+        if callable(close := getattr(response, "close", None)):
+            close()
+
+
+class AsyncIo:
+    """Does it on the event loop, which is free meanwhile."""
+
+    def __init__(self, router: Router) -> None:
+        self._router = router
+
+    async def route(self, request: Any, options: Mapping[str, Any]) -> Decision:
+        return await self._router.aroute(request, **options)
+
+    async def feedback(self, decision_id: str, outcomes: Mapping[str, Any]) -> None:
+        await self._router.afeedback(decision_id, **outcomes)
+
+    async def call(self, function: Callable[..., Any], arguments: Mapping[str, Any]) -> Any:
+        response = function(**arguments)
+        return await response if inspect.isawaitable(response) else response
+
+    async def enter(self, lease: Any) -> Decision:
+        decision: Decision = await lease.__aenter__()
+        return decision
+
+    async def leave(self, lease: Any) -> None:
+        await lease.__aexit__(None, None, None)
+
+    def chunks(self, response: Any) -> Any:
+        return aiter(response)
+
+    async def next(self, chunks: Any) -> Any:
+        return await anext(chunks, END)
+
+    async def close(self, response: Any) -> None:
+        close = getattr(response, "aclose", None) or getattr(response, "close", None)
+        if callable(close) and inspect.isawaitable(closing := close()):
+            await closing
+
+
+def run(steps: Coroutine[Any, Any, _T]) -> _T:
+    """Return the result of a coroutine over ``BlockingIo``, which never suspends."""
+    try:
+        steps.send(None)
+    except StopIteration as finished:
+        result: _T = finished.value
+        return result
+    raise RuntimeError("a coroutine over BlockingIo suspended; its methods must not wait")

@@ -1,0 +1,246 @@
+"""The clients behind a router: for each arm its client, model, price, and the options that its client does not know."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import re
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
+
+from banditroute.core.arm import Arm
+from banditroute.errors import InvalidConfigurationError, InvalidRequestError
+from banditroute.integrations.apis import AnthropicMessages, Api, OpenAIChat, OpenAIEmbeddings, OpenAIResponses
+from banditroute.pricing.model_price import ModelPrice
+from banditroute.router import Router
+
+Kind: TypeAlias = Literal["create", "parse", "respond", "embed"]
+"""The methods of a routed client, by name."""
+
+_APIS: Mapping[Kind, Sequence[Api]] = {
+    "create": (OpenAIChat(), AnthropicMessages()),
+    "parse": (OpenAIChat("parse"), AnthropicMessages("parse")),
+    "respond": (OpenAIResponses(),),
+    "embed": (OpenAIEmbeddings(),),
+}
+_UNKNOWN_OPTION = re.compile(r"unexpected keyword argument '(\w+)'")
+_log = logging.getLogger("banditroute")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ask:
+    """One request to a routed client.
+
+    Attributes
+    ----------
+    kind
+        The method that was called.
+    request
+        The part that the router reads.
+    messages
+        The part that the client is given.
+    options, arm_options
+        Options for every client, and arm -> options for its client alone.
+    stream
+        Whether the answer is to come in chunks.
+    """
+
+    kind: Kind
+    request: Any
+    messages: Any
+    options: Mapping[str, Any]
+    arm_options: Mapping[str, Mapping[str, Any]]
+    stream: bool
+
+
+@dataclass(slots=True, kw_only=True)
+class Target:
+    """The client of one arm, and how it is asked."""
+
+    arm: str
+    client: Any
+    impatient: Any
+    model: str
+    price: ModelPrice | None
+    apis: Mapping[Kind, Api]
+    unknown: set[tuple[Kind, str]] = field(default_factory=set)
+
+    def function(self, kind: Kind, *, with_retries: bool = True) -> Callable[..., Any]:
+        """Return the client's function, with the client's own retries or without."""
+        function = self.apis[kind].function(self.client if with_retries else self.impatient)
+        assert function is not None, "the client had it when it was given"
+        return function
+
+    def arguments(self, ask: Ask) -> dict[str, Any]:
+        """Return the arguments of the client's function, without the options that it is known not to know."""
+        own = ask.arm_options.get(self.arm, {})
+        shared = self.apis[ask.kind].arguments(ask.messages, ask.options, stream=ask.stream)
+        known = {name: value for name, value in shared.items() if (ask.kind, name) not in self.unknown}
+        return {"model": self.model, **known, **own}
+
+    def knows(self, kind: Kind, option: str) -> bool:
+        """Return whether the client's function takes an option of this name."""
+        if kind not in self.apis or (kind, option) in self.unknown:
+            return False
+        try:
+            parameters = inspect.signature(self.function(kind)).parameters.values()
+        except (TypeError, ValueError):
+            return False
+        return any(each.name == option or each.kind is inspect.Parameter.VAR_KEYWORD for each in parameters)
+
+
+class Targets:
+    """The clients behind a router.
+
+    Attributes
+    ----------
+    left_out
+        Outcome -> number of answers that were reported without it, since the server did not say.
+    """
+
+    def __init__(
+        self, *, router: Router, clients: Mapping[str, Any], prices: Mapping[str, ModelPrice], asynchronous: bool
+    ) -> None:
+        self.left_out: Counter[str] = Counter()
+        self._router = router
+        self._asynchronous = asynchronous
+        self._prices = dict(prices)
+        self._targets: dict[str, Target] = {}
+        names = [arm.name for arm in router.arms]
+        if set(clients) != set(names):
+            raise InvalidConfigurationError(
+                f"clients are given for {', '.join(sorted(clients)) or 'no arm'}; give one for each arm of the router: "
+                f"{', '.join(sorted(names))}"
+            )
+        if unknown := sorted(set(prices) - set(names)):
+            raise InvalidConfigurationError(f"unknown arm {unknown[0]!r} in prices; known arms: {', '.join(names)}")
+        for name, client in clients.items():
+            self.add(name, client)
+
+    def add(self, arm: str, given: Any, price: ModelPrice | None = None) -> None:
+        """Take the client of an arm, in place of the one that it has."""
+        arms = {each.name: each for each in self._router.arms}
+        if arm not in arms:
+            raise InvalidConfigurationError(
+                f"unknown arm {arm!r}; known arms: {', '.join(arms)}. Add it to the router first"
+            )
+        client, model = given if isinstance(given, tuple) else (given, arm)
+        apis = {kind: api for kind, known in _APIS.items() if (api := _api_of(client, known)) is not None}
+        if not apis:
+            raise InvalidConfigurationError(
+                f"the client of arm {arm!r} is a {type(client).__name__}; give one with chat.completions.create, as of "
+                "openai, or with messages.create, as of anthropic"
+            )
+        functions = [api.function(client) for api in apis.values()]
+        if not self._asynchronous and any(is_asynchronous(each) for each in functions):
+            raise InvalidConfigurationError(
+                f"the client of arm {arm!r} is a {type(client).__name__}, whose calls are awaited; put all clients "
+                "into an AsyncRoutedClient, or give one that is synchronous"
+            )
+        if self._asynchronous and any(_is_known_to_block(each) for each in functions):
+            raise InvalidConfigurationError(
+                f"the client of arm {arm!r} is a {type(client).__name__}, whose calls block the event loop; put all "
+                "clients into a RoutedClient, or give one that is asynchronous"
+            )
+        self._targets[arm] = Target(
+            arm=arm,
+            client=client,
+            impatient=_without_retries(client),
+            model=model,
+            price=price or self._prices.get(arm) or _price_of(arms[arm]),
+            apis=apis,
+        )
+
+    def __getitem__(self, arm: str) -> Target:
+        return self._targets[arm]
+
+    def able(self, ask: Ask, among: Collection[str] | None) -> Collection[str] | None:
+        """Return the arms that the router may choose: those whose client can do this; None for all."""
+        arms = [arm.name for arm in self._router.arms]
+        able = [arm for arm in arms if arm in self._targets and ask.kind in self._targets[arm].apis]
+        if len(able) == len(arms):
+            return among
+        left = [arm for arm in able if among is None or arm in among]
+        if not left:
+            lacking = [arm for arm in (arms if among is None else among) if arm not in able]
+            raise InvalidRequestError(
+                f"no client for {ask.kind}() of arm {', '.join(lacking) or 'of the router'}; give it one with "
+                "add_client(), or leave the choice to arms that have one"
+            )
+        return left
+
+    def next_arm(self, ask: Ask, ranking: Sequence[str], failed: Collection[str]) -> str | None:
+        """Return the best ranked arm that has not failed, is still there, and can be asked; None if there is none."""
+        there = {arm.name for arm in self._router.arms}
+        able = (arm for arm in ranking if arm in there and arm in self._targets and ask.kind in self._targets[arm].apis)
+        return next((arm for arm in able if arm not in failed), None)
+
+    def drop_unknown(self, target: Target, ask: Ask, arguments: Mapping[str, Any], error: Exception) -> bool:
+        """Leave out, from now on, the option that the client of ``target`` refuses; return whether there is one.
+
+        An option that no client knows is the caller's mistake and stays.
+        """
+        option = _refused_option(error, arguments)
+        if option is None or option in ask.arm_options.get(target.arm, {}) or option in ("model", "messages", "input"):
+            return False
+        others = [other for other in self._targets.values() if other is not target]
+        if option in ask.options and not any(other.knows(ask.kind, option) for other in others):
+            return False
+        target.unknown.add((ask.kind, option))
+        _log.warning("the client of arm %r does not know the option %r, which is left out for it", target.arm, option)
+        return True
+
+
+def is_asynchronous(function: Callable[..., Any] | None) -> bool:
+    """Return whether a client's function is known to be awaited: it is a coroutine function, or one of an Async class.
+
+    Examples
+    --------
+    >>> async def create(**options): ...
+    >>> is_asynchronous(create), is_asynchronous(print)
+    (True, False)
+    """
+    if inspect.iscoroutinefunction(inspect.unwrap(function)) if function is not None else False:
+        return True
+    owner = getattr(function, "__self__", None)
+    return any(base.__name__.startswith("Async") for base in type(owner).__mro__)
+
+
+def _is_known_to_block(function: Callable[..., Any] | None) -> bool:
+    """Return whether a client's function is a plain one of the SDKs; one of a wrapper may return an awaitable."""
+    owner = type(getattr(function, "__self__", None))
+    return owner.__module__.split(".")[0] in ("openai", "anthropic") and not is_asynchronous(function)
+
+
+def _api_of(client: Any, known: Sequence[Api]) -> Api | None:
+    return next((api for api in known if api.function(client) is not None), None)
+
+
+def _without_retries(client: Any) -> Any:
+    """Return the client without its own retries where that is safe: not for wrapped or patched clients."""
+    if not getattr(client, "max_retries", 0) or not hasattr(type(client), "with_options"):
+        return client
+    resources = (getattr(getattr(client, "chat", None), "completions", None), getattr(client, "messages", None))
+    if any("create" in getattr(resource, "__dict__", ()) for resource in resources):  # patched by a tracer
+        return client
+    return client.with_options(max_retries=0)
+
+
+def _price_of(arm: Arm) -> ModelPrice | None:
+    if not arm.priced:
+        return None
+    return ModelPrice(
+        input_usd_per_million_tokens=arm.input_usd_per_million_tokens,
+        output_usd_per_million_tokens=arm.output_usd_per_million_tokens,
+    )
+
+
+def _refused_option(error: Exception, arguments: Mapping[str, Any]) -> str | None:
+    """Return the option that a client's function does not know, or ``stream_options`` if the server refuses it."""
+    if isinstance(error, TypeError):
+        match = _UNKNOWN_OPTION.search(str(error))
+        return match[1] if match and match[1] in arguments else None
+    refused = getattr(error, "status_code", None) in (400, 404, 422) and "stream_options" in f"{error}"
+    return "stream_options" if refused and "stream_options" in arguments else None
