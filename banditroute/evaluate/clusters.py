@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from banditroute.logs import DecisionLog
 
 Clusters: TypeAlias = Literal["session", "template", "task"] | NDArray[np.intp] | NDArray[np.str_] | None
-"""What clusters rows, or the number or name of each row's cluster ``(n,)``; None: sessions, where the log has them."""
+"""The name of a clustering, or the number or name of each row's cluster ``(n,)``; None: sessions, if there are any."""
 
 
 def clusters_of(log: DecisionLog, by: Clusters) -> NDArray[np.intp] | None:

@@ -1,4 +1,4 @@
-"""What routing saved against always asking one arm: dollars, energy and quality, with bounds that survive an audit."""
+"""Savings of routing against always asking one arm: dollars, energy and quality, with bounds for an audit."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _PER = 1_000  # requests
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Savings:
-    """What routing saved; made by :func:`savings`. Its ``str`` is a table and the verdict.
+    """Savings of routing; made by :func:`savings`. Its ``str`` is a table and the verdict.
 
     Attributes
     ----------

@@ -49,7 +49,7 @@ class OutcomeRange:
 
     @property
     def bounded(self) -> bool:
-        """Whether both ends are finite."""
+        """Return whether both ends are finite."""
         return bool(np.isfinite([self.low, self.high]).all())
 
 

@@ -27,7 +27,7 @@ _MIN_ROWS = 2  # below, there is nothing to bound
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Winner:
-    """Whether one arm can be declared best; made by :func:`winner`.
+    """The answer whether one arm can be declared best; made by :func:`winner`.
 
     Attributes
     ----------

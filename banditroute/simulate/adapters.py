@@ -67,7 +67,7 @@ class LinearUCB:
 
 
 class PagingRun(NamedTuple):
-    """What a policy did with B streams of T requests.
+    """The choices of a policy on B streams of T requests, and their results.
 
     Attributes
     ----------

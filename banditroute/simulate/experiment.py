@@ -31,7 +31,7 @@ _READING: dict[str, type] = {"format": str, "columns": dict, "skip_bad": bool, "
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setting:
-    """What policies are compared under.
+    """The preference and conditions under which policies are compared.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ class Setting:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Experiment:
-    """Which policies are compared, on what, and how.
+    """A comparison of policies: learners, data, seeds and settings.
 
     Parameters
     ----------
@@ -75,24 +75,25 @@ class Experiment:
 
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> Experiment:
-        """From names and numbers, as a TOML file gives them.
+        """Make an experiment from names and numbers, as a TOML file gives them.
 
         Parameters
         ----------
         given
             ``log``, a path, with ``format``, ``columns``, ``skip_bad`` and ``partial``, as
             :func:`~banditroute.logs.read_outcomes` takes them, or ``environment``, a table of a ``name`` in
-            :data:`~banditroute.simulate.ENVIRONMENTS` and its options; without either, the shipped log. ``policies``, a list of learners or of specs such as ``"linucb(alpha=1.5)"``; ``seeds``, 20
-            unless given, and ``warm``, 0; ``objectives``, a list of objectives or of tables with the options of
+            :data:`~banditroute.simulate.ENVIRONMENTS` and its options; without either, the shipped log.
+            ``policies``, a list of learners or of specs such as ``"linucb(alpha=1.5)"``; ``seeds``, 20 by default, and
+            ``warm``, 0; ``objectives``, a list of objectives or of tables with the options of
             :class:`~banditroute.objectives.Objective`; ``settings``, a list of tables of a ``name``, ``preference``
             (objective -> weight) and ``conditions`` (see :meth:`Conditions.of`).
 
         Raises
         ------
         InvalidConfigurationError
-            For a name that is none of these, a value of another kind, and for what its parts refuse.
+            If a name is unknown, a value is of another kind, or a part refuses it.
         InvalidInputError
-            For a log that cannot be read, and a preference for what is no standard objective.
+            If the log cannot be read, or a preference names an unknown objective.
         """
         given = {
             "policies": ["linucb", "thompson"],
@@ -133,7 +134,7 @@ class Experiment:
 
 
 def read_settings(path: Path) -> dict[str, Any]:
-    """The names and numbers in a TOML file.
+    """Read the names and numbers in a TOML file.
 
     Raises
     ------

@@ -38,7 +38,7 @@ def applies(
     preference: Preference,
     objectives: Mapping[str, Objective],
 ) -> bool:
-    """Whether a router could only do the same: nothing of it is refused, unknown or its breaker's to tell."""
+    """Return whether a router would do the same: nothing is refused or unknown, and no circuit can open."""
     return (
         len(set(arms)) == len(arms)
         and not np.isnan(outcomes["quality"]).any()

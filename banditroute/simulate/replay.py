@@ -37,7 +37,7 @@ Log: TypeAlias = Sequence[tuple[Vector, Mapping[str, Mapping[str, float]]]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trace:
-    """What one router did with one order of the requests.
+    """The choices of one router on one order of the requests.
 
     Attributes
     ----------
@@ -58,9 +58,9 @@ class Trace:
     paged_seconds: Vector | None = None
 
     def outcome(self, values: Vector) -> Vector:
-        """What was had of ``values (n, K)`` at each step ``(n,)``."""
-        had: Vector = values[self.rows, self.chosen]
-        return had
+        """Return the value of the chosen arm at each step ``(n,)``, from ``values (n, K)``."""
+        reward: Vector = values[self.rows, self.chosen]
+        return reward
 
 
 def replay(
@@ -147,7 +147,7 @@ class _Run:
     seed: int
 
     def lean(self) -> NDArray[np.intp] | None:
-        """What a router chooses, the short way; None where only a router can tell."""
+        """Return the choices of a router by the fast path; None where only a router can say."""
         objectives, arms, outcomes = objective_table(self.objectives), self.met.arms, self.met.outcomes
         given = self.conditions
         if given.feedback or given.outages or given.absences or given.paging:
@@ -170,7 +170,7 @@ class _Run:
         return None
 
     def routed(self, warm: Log) -> tuple[NDArray[np.intp], Vector | None]:
-        """What a router chooses, and how long the adapters were waited for."""
+        """Return the choices of a router, and how long requests waited for adapters."""
         n, arms, met = len(self.x), self.met.arms, self.met.outcomes
         there, failing = self.conditions.there(n, arms), self.conditions.failing(n, arms)
         among = [None if row.all() else [arms[k] for k in np.flatnonzero(row)] for row in ~np.isnan(met["quality"])]

@@ -1,4 +1,4 @@
-"""Sweeps: a replay for every policy and seed, on all cores or on a cluster; what is done need not be done again.
+"""Sweeps: a replay for every policy and seed, on all cores or on a cluster; finished passes are kept.
 
 A cell, one policy under one seed, is a pure function of its configuration. Kept, it is a file of the arms that were
 chosen, and of how long their adapters were waited for, named by a hash of the configuration and of this package's code:
@@ -50,7 +50,7 @@ def sweep(
     keep: Path | None = None,
     executor: str = "processes",
 ) -> Iterator[Trace]:
-    """``replay`` for every learner and seed; traces come as they are done, in any order.
+    """Run ``replay`` for every learner and seed; traces come as they finish, in any order.
 
     Worker processes import the caller's main module, which should do its work under ``if __name__ == "__main__"``.
 
@@ -69,7 +69,7 @@ def sweep(
     Raises
     ------
     InvalidConfigurationError
-        For another executor.
+        If the executor is unknown.
     MissingDependencyError
         If Dask is not installed.
     """
@@ -109,7 +109,7 @@ def sweep(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Job:
-    """What all cells of a sweep have in common."""
+    """The settings that all cells of a sweep share."""
 
     table: OutcomeTable
     x: Vector

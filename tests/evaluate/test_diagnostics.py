@@ -57,10 +57,8 @@ def test_a_few_rows_that_stand_for_all_that_is_different():
     squares = 992 * 0.8**2 / 0.992**2 + 8 * 25.0**2
     assert found.decisive_rows == pytest.approx(squares**2 / (992 * (0.8 / 0.992) ** 4 + 8 * 25.0**4))
     (refusal,) = found.refusals
-    assert (
-        "only 10 logged decisions differ enough from the policy's choice to judge the difference, at least 30 are needed"
-        in refusal
-    )
+    assert refusal.startswith("only 10 logged decisions differ enough from the policy's choice to judge the difference")
+    assert "at least 30 are needed" in refusal
 
 
 def test_weights_that_do_not_average_one():
