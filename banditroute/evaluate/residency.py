@@ -133,7 +133,7 @@ def demand_of_table(
     InvalidInputError
         If the table lacks an objective that the preference names, for any arm and row.
     InvalidConfigurationError
-        For an objective that is none.
+        If the objective is unknown.
     """
     check_preference(preference, objective_table(objectives))
     for name in preference:
@@ -160,7 +160,7 @@ def demand_of_log(log: DecisionLog, preference: Preference, *, objectives: Seque
     Raises
     ------
     InvalidConfigurationError
-        For an objective that is none.
+        If the objective is unknown.
     """
     known = objective_table(objectives)
     check_preference(preference, known)

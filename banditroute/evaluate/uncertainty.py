@@ -13,7 +13,7 @@ from banditroute.statistics.asymptotic import DECISIVE_ROWS
 from banditroute.statistics.bounded import betting_interval, clopper_pearson_interval
 from banditroute.statistics.intervals import Interval, bootstrap_interval
 
-_ROUNDING = 1e-9  # of the largest outcome: a smaller distance from the mean is none
+_ROUNDING = 1e-9  # of the largest outcome: a smaller distance from the mean counts as 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

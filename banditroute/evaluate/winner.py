@@ -123,7 +123,8 @@ def winner(
     tasks = log.tasks
     log, _ = with_contexts(log, features)
     worth, range_ = utility_of(log, preference, objectives)
-    rows = np.flatnonzero(~np.isnan(worth) & ~np.isnan(log.propensities))
+    propensities = np.asarray(log.propensities, dtype=np.float64)
+    rows = np.flatnonzero(~np.isnan(worth) & ~np.isnan(propensities))
     found = _of_rows(some_rows(log, rows), worth[rows], range_, delta, epsilon)
     if not per:
         return found

@@ -102,7 +102,7 @@ def _residency(log: DecisionLog, preference: Preference) -> list[Section]:
                 Section(
                     name="residency",
                     title="How many adapters to keep",
-                    says=f"Recommended: {found.recommended_slots} resident, chosen anew every "
+                    says=f"Recommended: {found.recommended_slots} resident, chosen again every "
                     f"{found.recommended_length:,} requests. Of the latest {len(log):,}; the adapter of a request is "
                     f"{demand.source}.",
                     chart=charts.lines(

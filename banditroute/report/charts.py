@@ -153,8 +153,8 @@ def calibration(curves: Mapping[str, Calibration]) -> Figure:
     axes.plot([0.0, 1.0], [0.0, 1.0], "--", color=_INK, linewidth=1.0)
     for name, found in curves.items():
         bars = np.maximum([found.observed - found.lower, found.upper - found.observed], 0.0)
-        style = {"fmt": "o-", "markersize": 4, "capsize": 2}
-        axes.errorbar(found.predicted, found.observed, yerr=bars, label=_plain(name), **style)
+        at = (found.predicted, found.observed)
+        axes.errorbar(*at, yerr=bars, fmt="o-", label=_plain(name), markersize=4, capsize=2)
     axes.legend(loc="upper left")
     return figure
 

@@ -226,7 +226,7 @@ class _Cache:
         return self._rule == "popular" and self._uses.sum() == _POPULAR_AFTER
 
     def plan(self, belief: _Beliefs, b: int, x: Vector) -> float:
-        """Decide anew, load what is to be kept, and say what that costs."""
+        """Decide again which adapters to keep, load them, and return the cost."""
         if isinstance(self._rule, Controller) and self._controller is not None:
             begin = max(len(x) - self._rule.window, self._first)
             means, stds = belief.outlook(b, x[begin:])

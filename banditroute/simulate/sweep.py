@@ -156,7 +156,7 @@ class _Job:
         return hashlib.sha256("\n".join([common, *map(repr, parts)]).encode()).hexdigest()
 
     def read(self, path: Path, policy: str, seed: int) -> Trace | None:
-        """The cell that is kept; None where there is none, or what there is is no such cell."""
+        """Return the kept cell; None where the file is missing or holds another cell."""
         try:
             cell = json.loads(path.read_text())
             chosen = np.array(cell["chosen"], dtype=np.intp)

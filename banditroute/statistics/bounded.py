@@ -60,7 +60,7 @@ def betting_interval(
     Raises
     ------
     InvalidInputError
-        If a value lies outside the range or is not finite, there is none, or ``alpha`` is out of range.
+        If a value lies outside the range or is not finite, if there are no values, or ``alpha`` is out of range.
 
     Examples
     --------
