@@ -14,7 +14,8 @@ from tqdm import tqdm
 
 from banditroute.core.preference import Preference
 from banditroute.core.request import Request
-from banditroute.features import TextFeatures
+from banditroute.features import Compose, Featurizer, Metadata, TextFeatures
+from banditroute.features.base import feature_blocks
 from banditroute.learners import EpsilonGreedy, LinUCB, SquareCB, ThompsonSampling
 from banditroute.logs import OutcomeTable, read_outcomes
 from banditroute.simulate.replay import Trace
@@ -47,6 +48,13 @@ FULL_INFORMATION = {"ridge_full": full_information.ridge, "knn_full": full_infor
             "--rival-seeds", default=5, show_default=True, help="Orders for rivals, folds of full information."
         ),
         click.option(
+            "--context",
+            type=click.Choice(["text", "task"]),
+            default="text",
+            show_default=True,
+            help="task: the default learner by the names of the tasks as metadata, by text, and by both.",
+        ),
+        click.option(
             "--descriptors",
             type=click.Path(exists=True, dir_okay=False, path_type=Path),
             default=described.DESCRIPTORS,
@@ -54,7 +62,7 @@ FULL_INFORMATION = {"ridge_full": full_information.ridge, "knn_full": full_infor
         ),
     ],
 )
-def main(*, files: list[Path], seeds: int, rival_seeds: int, descriptors: Path) -> list[Row]:
+def main(*, files: list[Path], seeds: int, rival_seeds: int, context: str, descriptors: Path) -> list[Row]:
     """Mean score over one pass and over its second half, for every FILE.
 
     `warm300` knows the outcomes of all arms for the first 300 prompts of each order, which are not scored;
@@ -66,6 +74,9 @@ def main(*, files: list[Path], seeds: int, rival_seeds: int, descriptors: Path) 
     installed = rivals.installed(lambda line: click.echo(line, err=True))
     for file in files:
         table = read_outcomes(file)
+        if context == "task":
+            rows += [*_by_task(table, seeds), *_references(table)]
+            continue
         x = TextFeatures().transform([Request(text=prompt) for prompt in table.prompts])
         cells = sweep(table, x, learners=LEARNERS, preference=Preference(quality=1.0), seeds=range(seeds))
         rows += _learned(table, list(LEARNERS), tqdm(cells, total=len(LEARNERS) * seeds, desc=table.name))
@@ -81,6 +92,31 @@ def main(*, files: list[Path], seeds: int, rival_seeds: int, descriptors: Path) 
         rows += _learned(table, installed, tqdm(cells, total=len(installed) * rival_seeds, desc="rivals"))
         rows += _full_information(table, x, rival_seeds)
         rows += _references(table)
+    return rows
+
+
+def _by_task(table: OutcomeTable, seeds: int) -> list[Row]:
+    """The default learner by the names of the tasks, by text, and by both."""
+    task = Metadata(categorical={"task": sorted(set(table.tasks))})
+    contexts: dict[str, Featurizer] = {
+        "banditroute/task": task,
+        "banditroute/text": TextFeatures(),
+        "banditroute/text+task": Compose(blocks=[TextFeatures(), task]),
+    }
+    requests = [
+        Request(text=prompt, metadata={"task": name}) for prompt, name in zip(table.prompts, table.tasks, strict=True)
+    ]
+    rows = []
+    for policy, features in contexts.items():
+        cells = sweep(
+            table,
+            features.transform(requests),
+            learners={policy: LEARNERS["banditroute"]},
+            preference=Preference(quality=1.0),
+            seeds=range(seeds),
+            blocks=feature_blocks(features),
+        )
+        rows += _learned(table, [policy], tqdm(cells, total=seeds, desc=f"{table.name} {policy}"))
     return rows
 
 

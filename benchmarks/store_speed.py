@@ -20,11 +20,9 @@ from banditroute.beliefs import Linear
 from banditroute.core.decision import Decision
 from banditroute.core.feedback import Feedback
 from banditroute.router.sources import fold_with
-from banditroute.store import SQLStore
-from banditroute.store.sql import folding, log
+from banditroute.store import SQLStore, folding, log
 from banditroute.store.sql.database import database_at, parse
-from banditroute.store.sql.session import Session
-from banditroute.testing.samples import decision, feedback, ignore
+from banditroute.testing.samples import decision, feedback
 from benchmarks.server import server
 
 DIMENSION = 64
@@ -93,7 +91,7 @@ def ours(url: str, group: int, repeats: int) -> float:
         pairs = [made() for _ in range(group)]
         for one, _ in pairs:
             store.add_decision(one)
-        for ticket in [store.add_feedback(part, ignore) for _, part in pairs]:
+        for ticket in [store.add_feedback(part) for _, part in pairs]:
             ticket.result()
 
     figure = per_second(group, repeats, step)

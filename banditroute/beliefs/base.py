@@ -9,6 +9,7 @@ from typing import NamedTuple, Protocol
 
 from banditroute.core.arm import Arm
 from banditroute.core.arrays import Vector
+from banditroute.core.feature_block import FeatureBlock
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +79,14 @@ class Belief(Protocol):
     def objectives(self) -> tuple[str, ...]:
         """The m objectives believed so far, in the order of the arrays; grows, never reorders."""
 
+    @property
+    def choices(self) -> bytes | None:
+        """What the belief chose for all its arms, such as how much each block of features matters; None: nothing.
+
+        The same object until something else is chosen. A router records it, so that a restart and other processes go
+        on with the same choices.
+        """
+
     def watch(self, objectives: Sequence[str]) -> None:
         """Believe these objectives from now on, even before any feedback."""
 
@@ -122,12 +131,17 @@ class BeliefSpec(Protocol):
         dimension: int,
         priors: Mapping[str, Prior],
         statistics: Mapping[str, bytes],
-        like: Belief | None = None,
+        choices: bytes | None = None,
+        blocks: Sequence[FeatureBlock] | None = None,
     ) -> Belief:
-        """A belief over ``arms`` in ``dimension`` features (with bias), from folded ``statistics`` where there are.
+        """Start a belief over ``arms`` in ``dimension`` features (with bias), from folded ``statistics`` if any.
 
-        Whatever is chosen once for a belief's life is as in ``like``, another that this started; None: it is chosen by
-        the statistics.
+        Parameters
+        ----------
+        choices
+            ``Belief.choices`` of an earlier belief over the same features, to go on with; None: nothing is chosen yet.
+        blocks
+            The blocks of the features, in order; None: all features are one block.
         """
 
     def fold(self, blob: bytes | None, observations: Sequence[Observation], *, dimension: int) -> bytes:

@@ -22,64 +22,52 @@ its average so far, which begins at that of all arms: the arms share how much *l
 seconds. Spreads are those of an arm's own part and of the shared average; what the arms share otherwise shifts all
 alike.
 
-How much context matters is not for a user to guess. From the statistics that a belief starts with, the precision
-``a`` of the features is chosen for each objective by its evidence (empirical Bayes), with all weights and one noise for
-all arms integrated out: for n outcomes of K arms
-
-    log p(y | a) = const - 1/2 (sum_k log det A_k / det Lambda + log det P / det Lambda_(s,z))
-                         - (nu + n) / 2 log(nu noise0^2 + R)
-    R = sum_k rss_0,k + (b0, d0)' Lambda_(s,z) (b0, d0) - r' P^-1 r
-
-with ``r`` what ``P^-1`` is multiplied by above: the density of a Student distribution with ``nu`` degrees of freedom
-(Bishop 2006, sections 2.3.7 and 3.5.1). The usual precision stays unless another is better by ``_CLEARLY``, and none
-changes while the belief lives: what it learns does not depend on the order. A router starts one whenever its store has
-folded what came, and the choice rests on what is folded alone: so all processes of a router make the same one.
+How much each block of features matters, and how much of that the arms share, is learned: see
+:mod:`banditroute.beliefs.relevance`.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from banditroute.beliefs.algebra import add_rank_one, invert
-from banditroute.beliefs.base import Belief, Prior
-from banditroute.beliefs.linear import Linear, LinearBelief
+from banditroute.beliefs.base import Prediction, Prior
+from banditroute.beliefs.linear import LinearBelief
+from banditroute.beliefs.relevance import MOST_ARMS, Choices, Evidence, Relevance, choices_due, choose, outcomes_due
+from banditroute.beliefs.settings import Beginning, BeliefSettings, check_above_zero
 from banditroute.core.arm import Arm
 from banditroute.core.arrays import Vector
 
 _GUESS = 0.25  # of an observation: enough to begin with, little enough to give way to the first arms that are known
 _OPEN_PRECISION, _SAID_PRECISION = 4.0, 16.0  # of an arm's average, about that of all and about what was expected
 _EXPECTED_PRECISION = 1.0  # the slope of what was expected is 1, give or take half
-_SCALES = (4.0, 16.0, 64.0, 256.0, 1024.0)  # precisions of the features that are tried, for each of them
-_CLEARLY = 15.0  # nats: outcomes are not quite normal, nor of one noise
 _NO_PRIOR = Prior()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Hybrid(Linear):
+class Hybrid(BeliefSettings):
     """How a hybrid belief begins: what arms share is learned from all of them.
 
     Parameters
     ----------
     feature_precision, intercept_precision
         Prior precision of what an arm's weights add to the shared ones, in units of the noise: how many observations
-        it takes for a feature of size 1 to earn half its weight. Above 0. None, of features: ``64 (d - 1)``, or
-        ``4 (d - 1)`` for objectives without a guess of their noise, which depend on the request more than quality does;
-        unless what was learned before the start says clearly that it is another of 4, 16, 64, 256 and 1024 times
-        ``d - 1``. None, of the intercept: 4, or 16 for an objective of which arms say what to expect, one more and
-        another less, for then less is left open.
+        it takes for a feature of size 1 to earn half its weight. Above 0. None, for features: learned, beginning with
+        64 times the columns of the block over its strength, or 4 times for objectives without a guess of their noise,
+        which depend on the request more than quality does. None, for the intercept: 4, or 16 for an objective for
+        which arms give ``expected`` outcomes, since less is left open then.
     shared_precision
-        The same of the shared weights. None: a 32nd of ``feature_precision``.
+        The same for the shared weights. None: a 32nd of the precision of the features, times what is learned.
     noise, noise_strength, half_life_requests, half_life_seconds
-        As in :class:`~banditroute.beliefs.Linear`.
+        As in :class:`~banditroute.beliefs.settings.BeliefSettings`.
 
     Raises
     ------
     InvalidConfigurationError
-        For a number that is not finite and above 0, and for two half-lives.
+        If a number is not finite and above 0, or both half-lives are given.
 
     Examples
     --------
@@ -91,6 +79,10 @@ class Hybrid(Linear):
     """
 
     shared_precision: float | None = None
+
+    def __post_init__(self) -> None:
+        BeliefSettings.__post_init__(self)
+        check_above_zero(self.shared_precision, name="shared_precision")
 
     def _belief(self) -> type[LinearBelief]:
         return HybridBelief
@@ -104,64 +96,118 @@ class HybridBelief(LinearBelief):
 
     _spec: Hybrid
 
-    def __init__(
+    def __init__(self, *, spec: Hybrid, beginning: Beginning) -> None:
+        priors, arms = beginning.priors, beginning.arms
+        self._z, self._columns = descriptors(arms, [name for name in priors if priors[name].noise is not None])
+        self._expected = {name: np.array([arm.expected.get(name, np.nan) for arm in arms]) for name in priors}
+        self._choices = Choices.from_bytes(beginning.choices, blocks=len(beginning.blocks))
+        self._choices_bytes = beginning.choices if self._choices.count else None
+        super().__init__(spec=spec, beginning=beginning)
+        # Where the belief forgets, fewer outcomes are left than the last choice rested on.
+        self._outcomes = max(float(self._n.sum(axis=1).max(initial=0.0)), outcomes_due(self._choices.count))
+        self._choose_if_due()
+
+    @property
+    def choices(self) -> bytes | None:
+        """How much each block matters, as chosen so far; None: nothing was chosen yet."""
+        return self._choices_bytes
+
+    def update(
         self,
+        arm: str,
+        x: Vector,
+        values: Mapping[str, float],
         *,
-        spec: Hybrid,
-        arms: Sequence[Arm | str],
-        dimension: int,
-        priors: Mapping[str, Prior],
-        statistics: Mapping[str, bytes],
-        like: Belief | None,
+        decided_at: float = 0.0,
+        ordinal: int = 0,
+        weight: float = 1.0,
     ) -> None:
-        given = [arm if isinstance(arm, Arm) else Arm(name=arm) for arm in arms]
-        self._z, self._columns = descriptors(given, [name for name in priors if priors[name].noise is not None])
-        self._expected = {name: np.array([arm.expected.get(name, np.nan) for arm in given]) for name in priors}
-        # Of objectives for which another than the usual was chosen.
-        self._scales: dict[str, float] = dict(like._scales) if isinstance(like, HybridBelief) else {}
-        super().__init__(spec=spec, arms=arms, dimension=dimension, priors=priors, statistics=statistics, like=like)
-        if like is None and spec.feature_precision is None and dimension > 1 and self._objectives:
-            self._choose_scales()
+        """Learn the outcomes ``values`` of ``arm`` at context ``x (d,)``, of a decision made then."""
+        super().update(arm, x, values, decided_at=decided_at, ordinal=ordinal, weight=weight)
+        self._outcomes += weight
+        if self._outcomes >= self._next_choice:
+            self._choose_if_due()
 
-    def _choose_scales(self) -> None:
-        """Choose the precision of the features of each objective, where its evidence is clear."""
-        learned = [name for name in self._objectives if name not in self._known_noise]
-        evidence = {name: {self._scale(name): self._evidence(name)} for name in learned}
-        for scale in _SCALES:
-            self._scales = dict.fromkeys(learned, scale)
+    def predict(self, x: Vector) -> Prediction:
+        """Predict mean and standard deviation of every arm at context ``x (d,)``: each ``(m, K)``."""
+        prediction = super().predict(x)
+        if self._explores_contexts:
+            averages = np.square(prediction.average_spreads)
+            averages += self._explored_shares[:, None] * (np.square(prediction.stds) - averages)
+            np.sqrt(averages, out=prediction.average_spreads)
+        return prediction
+
+    def _choose_if_due(self) -> None:
+        """Choose how much each block matters, if there are enough outcomes for another choice."""
+        count = choices_due(self._outcomes)
+        if count > self._choices.count and self._blocks and self._spec.feature_precision is None:
+            found = {name: self._chosen(name) for name in self._objectives if name not in self._known_noise}
+            relevance = {name: each for name, each in found.items() if each is not None}
+            self._choices = Choices(count, relevance)
+            self._choices_bytes = self._choices.to_bytes()
             self._derive()
-            for name in learned:
-                evidence[name][scale] = self._evidence(name)
-        self._scales = {}
-        for name, found in evidence.items():
-            best = max(found, key=found.__getitem__)
-            if found[best] > found[self._scale(name)] + _CLEARLY:
-                self._scales[name] = best
-        self._derive()
+        self._next_choice = outcomes_due(max(count, self._choices.count) + 1)
 
-    def _evidence(self, objective: str) -> float:
-        """``log p(y)`` of what was learned of an objective, but for a constant."""
+    def _chosen(self, objective: str) -> Relevance | None:
+        """How much each block matters to an objective; None where nothing was observed."""
+        evidence = self._evidence(objective)
+        usual = self._usual_precision(objective)
+        return None if evidence is None else choose(evidence, usual, self._usual_shared(usual), self._blocks)
+
+    def _evidence(self, objective: str) -> Evidence | None:
+        """The sums of an objective, relative to each arm's size; None where nothing was observed."""
         j = self._objectives.index(objective)
-        g = int(self._group_of[j])
-        own, rss, _ = self._relative(j)
-        right = self._right(g, j, own)
-        begin, start, shared = self._begin(j), self._shared_precision(g), self._shared[g]
-        left = float(rss.sum() + start @ (begin * begin) - right @ shared @ right)
-        log_det = float(self._information[g].sum() - np.linalg.slogdet(shared)[1] - np.log(start).sum())
-        nu, guess = self._spec.noise_strength, self._priors.get(objective, _NO_PRIOR).noise or 1.0
-        n = float(self._n[j].sum())
-        return -0.5 * (log_det + (nu + n) * math.log(nu * guess * guess + max(left, 0.0)))
+        seats = [arm.seat(objective) for arm in self._statistics]
+        observed = [k for k, seat in enumerate(seats) if seat >= 0]
+        if not observed:
+            return None
+        observed = sorted(observed, key=lambda k: -self._n[j, k])[:MOST_ARMS]
+        sizes = np.ones(len(self._arms)) if self._known_size(objective) else self._size(j)
+        sizes[sizes <= 0.0] = 1.0
+        groups = [self._statistics[k].groups[seats[k]] for k in observed]
+        fades = [self._statistics[k].weight(self._statistics[k].clock, self._clock) for k in observed]
+        rows = [group.objectives.index(objective) for group in groups]
+        parts = list(zip(groups, fades, rows, sizes[observed], strict=True))
+        return Evidence(
+            s=np.array([fade * group.s for group, fade, _, _ in parts]),
+            b=np.array([fade / size * group.b[row] for group, fade, row, size in parts]),
+            yy=sum(float(fade * group.yy[row]) / (size * size) for group, fade, row, size in parts),
+            n=float(self._n[j, observed].sum()),
+            z=self._z[observed],
+            begin=self._begin(j),
+            noise=self._priors.get(objective, _NO_PRIOR).noise or 1.0,
+            strength=self._spec.noise_strength,
+        )
 
-    def _scale(self, objective: str) -> float:
-        """Prior precision of the features' weights, for each feature."""
-        return self._scales.get(objective, 64.0 if self._known_size(objective) else 4.0)
+    def _usual_precision(self, objective: str) -> Vector:
+        """The diagonal of ``Lambda`` before anything is chosen ``(d,)``."""
+        said = self._z[:, self._columns == objective].any()
+        return self._precision_of_blocks(
+            per_column=64.0 if self._known_size(objective) else 4.0,
+            intercept=_SAID_PRECISION if said else _OPEN_PRECISION,
+        )
+
+    def _usual_shared(self, precision: Vector) -> Vector:
+        """The diagonals of ``Lambda_s`` and ``Lambda_z`` before anything is chosen ``(p,)``."""
+        given = self._spec.shared_precision
+        shared = precision / 32.0 if given is None else np.full(self._dimension, float(given))
+        shared[-1] = _GUESS
+        return np.concatenate([shared, np.where(self._columns == "", precision[-1], _EXPECTED_PRECISION)])
+
+    def _precisions(self, objective: str) -> tuple[Vector, Vector]:
+        """The diagonals of ``Lambda (d,)``, and of ``Lambda_s`` and ``Lambda_z`` ``(p,)``."""
+        precision = self._usual_precision(objective)
+        shared = self._usual_shared(precision)
+        found = self._choices.relevance.get(objective)
+        if found is not None:
+            found.scale(precision, shared, self._columns_of_blocks)
+        return precision, shared
 
     def _prior_precision(self, objective: str) -> Vector:
-        features = self._spec.feature_precision or self._scale(objective) * (self._dimension - 1)
-        precision = np.full(self._dimension, float(features))
-        usual = _SAID_PRECISION if self._z[:, self._columns == objective].any() else _OPEN_PRECISION
-        precision[-1] = self._spec.intercept_precision or usual
-        return precision
+        return self._precisions(objective)[0]
+
+    def _settings_key(self, objective: str) -> bytes:
+        return b"".join(each.tobytes() for each in self._precisions(objective))
 
     def _known_size(self, objective: str) -> bool:
         """Whether outcomes are believed in their own unit, not relative to each arm's size."""
@@ -170,6 +216,9 @@ class HybridBelief(LinearBelief):
     def _derive(self) -> None:
         self._shared: dict[int, Vector] = {}  # P^-1 (p, p) by group; derived when needed
         super()._derive()
+        known = [self._choices.relevance.get(name) for name in self._objectives]
+        self._explored_shares = np.array([0.0 if each is None else each.explored_share(self._blocks) for each in known])
+        self._explores_contexts = bool(self._explored_shares.any())
 
     def _solve(self, g: int, k: int) -> None:
         super()._solve(g, k)
@@ -252,10 +301,7 @@ class HybridBelief(LinearBelief):
 
     def _shared_precision(self, g: int) -> Vector:
         """The diagonals of ``Lambda_s`` and ``Lambda_z`` ``(p,)``."""
-        own = self._precision[g]
-        shared = np.full(self._dimension, float(self._spec.shared_precision or own[0] / 32.0))
-        shared[-1] = _GUESS
-        return np.concatenate([shared, np.where(self._columns == "", own[-1], _EXPECTED_PRECISION)])
+        return self._precisions(self._objectives[self._members[g][0]])[1]
 
     def _relative(self, j: int) -> tuple[Vector, Vector, Vector | None]:
         """``theta_0 (K, d)`` and ``rss_0 (K,)`` by each arm's size, and the sizes; None: there are none."""

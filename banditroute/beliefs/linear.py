@@ -26,50 +26,44 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 
 from banditroute.beliefs.algebra import add_rank_one, invert
-from banditroute.beliefs.base import Belief, Observation, Prediction, Prior
-from banditroute.beliefs.statistics import ArmStatistics, load
-from banditroute.core.arm import Arm
+from banditroute.beliefs.base import Prediction, Prior
+from banditroute.beliefs.settings import Beginning, BeliefSettings
 from banditroute.core.arrays import Vector
-from banditroute.core.validation import number, plain_numbers
-from banditroute.errors import InvalidConfigurationError
 
 _REFRESH = 256
 _WIDEST = 1e4  # an update by rank one loses as many digits as this factor has by which it narrows a direction
 _STALE = 1.0 / 32.0  # of a half-life: the weights in the posterior are then 2% off
+_LEAST_SHARE_OF_POOLED_NOISE = (
+    0.25  # an arm's own estimate may be too low: the prior is in units of what all arms share
+)
 _NO_PRIOR = Prior()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Linear:
+class Linear(BeliefSettings):
     """How a linear belief begins: each arm by itself, as in the papers.
 
     Parameters
     ----------
     feature_precision
         Prior precision of every feature's weight, in units of the noise: how many observations it takes for a feature
-        of size 1 to earn half its weight. Above 0. None: ``4 (d - 1)``, so that features of about unit variance
-        together begin with a quarter of the variance of the noise, however many they are; features of another size
-        should be scaled to it.
+        of size 1 to earn half its weight. Above 0. None: 4 times the columns of its block, over the block's strength.
+        Then a block of unit mean square begins with a quarter of the variance of the noise, however many columns it has.
     intercept_precision
-        The same of the bias. Above 0; small, so that an arm's average is learned before what the context adds. None:
+        The same for the bias. Above 0; small, so that an arm's average is learned before what the context adds. None:
         1.
-    noise
-        Known standard deviation of single outcomes by objective, in its unit; None: learned from feedback.
-    noise_strength
-        ``nu``, how many observations the prior of a learned noise is worth. Above 0.
-    half_life_requests, half_life_seconds
-        How many requests, or seconds, after a decision what it taught counts half. At most one of them, above 0;
-        neither: nothing is forgotten. What the priors say never fades.
+    noise, noise_strength, half_life_requests, half_life_seconds
+        As in :class:`~banditroute.beliefs.settings.BeliefSettings`.
 
     Raises
     ------
     InvalidConfigurationError
-        For a number that is not finite and above 0, and for two half-lives.
+        If a number is not finite and above 0, or both half-lives are given.
 
     Examples
     --------
@@ -78,82 +72,6 @@ class Linear:
     >>> belief.predict(np.array([0.0, 1.0])).means.round(3)
     array([[0.75, 0.5 ]])
     """
-
-    feature_precision: float | None = None
-    intercept_precision: float | None = None
-    noise: Mapping[str, float] | None = None
-    noise_strength: float = 4.0
-    half_life_requests: float | None = None
-    half_life_seconds: float | None = None
-
-    def __post_init__(self) -> None:
-        plain_numbers(self)
-        if self.half_life_requests is not None and self.half_life_seconds is not None:
-            raise InvalidConfigurationError("half_life_requests and half_life_seconds are both given; give one of them")
-        if self.noise is not None:
-            object.__setattr__(self, "noise", dict(self.noise))  # the caller may go on to change its own
-        given = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("noise", "objectives")}
-        for name, value in {**given, **{f"noise[{key!r}]": value for key, value in (self.noise or {}).items()}}.items():
-            if value is not None and number(value, name=name, low=0.0, error=InvalidConfigurationError) == 0.0:
-                raise InvalidConfigurationError(f"{name} is 0; give a number above 0")
-
-    def start(
-        self,
-        *,
-        arms: Sequence[Arm | str],
-        dimension: int,
-        priors: Mapping[str, Prior],
-        statistics: Mapping[str, bytes] | None = None,
-        like: Belief | None = None,
-    ) -> LinearBelief:
-        """A belief over ``arms`` in ``dimension`` features (the bias last), from folded statistics where there are.
-
-        Raises
-        ------
-        InvalidConfigurationError
-            If the noise of an objective is given that does not exist.
-        IncompatibleStoreError
-            If an arm's statistics are damaged, or of another dimension.
-        """
-        unknown = sorted(set(self.noise or {}) - set(priors))
-        if unknown:
-            raise InvalidConfigurationError(
-                f"noise is given for {', '.join(unknown)}, which is no objective; known: {', '.join(sorted(priors))}"
-            )
-        known = statistics or {}
-        return self._belief()(spec=self, arms=arms, dimension=dimension, priors=priors, statistics=known, like=like)
-
-    def fold(self, blob: bytes | None, observations: Sequence[Observation], *, dimension: int) -> bytes:
-        """An arm's folded statistics with ``observations`` added."""
-        statistics = self.load(blob, dimension=dimension)
-        for each in observations:
-            moment = self.moment(each.decided_at, each.ordinal)
-            statistics.add(each.x, each.values, moment=moment, weight=each.weight)
-        return statistics.to_bytes()
-
-    def merge(self, blobs: Sequence[bytes], *, dimension: int) -> bytes:
-        """The statistics of one arm that hold what all of ``blobs`` hold."""
-        merged = self.load(None, dimension=dimension)
-        for blob in blobs:
-            merged.merge(self.load(blob, dimension=dimension))
-        return merged.to_bytes()
-
-    def scale(self, blob: bytes, share: float, *, dimension: int, at_most: float = math.inf) -> bytes:
-        """An arm's statistics in which each observation counts ``share`` of what it did, and all at most so many."""
-        statistics = self.load(blob, dimension=dimension)
-        statistics.scale(share, at_most=at_most)
-        return statistics.to_bytes()
-
-    def load(self, blob: bytes | None, *, dimension: int) -> ArmStatistics:
-        """The statistics in a blob, ageing with this belief."""
-        half_life = self.half_life_seconds if self.half_life_requests is None else self.half_life_requests
-        return load(blob, dimension=dimension, half_life=half_life)
-
-    def moment(self, decided_at: float, ordinal: int) -> float:
-        """When a decision was made, on the clock that half-lives are counted in."""
-        if self.half_life_requests is not None:
-            return float(ordinal)
-        return 0.0 if self.half_life_seconds is None else decided_at
 
     def _belief(self) -> type[LinearBelief]:
         return LinearBelief
@@ -165,45 +83,53 @@ class LinearBelief:
     Arrays run over G groups of objectives that share an ``A``, K arms, m objectives and d features.
     """
 
-    def __init__(
-        self,
-        *,
-        spec: Linear,
-        arms: Sequence[Arm | str],
-        dimension: int,
-        priors: Mapping[str, Prior],
-        statistics: Mapping[str, bytes],
-        like: Belief | None,
-    ) -> None:
+    def __init__(self, *, spec: BeliefSettings, beginning: Beginning) -> None:
         self._spec = spec
         self._known_noise = dict(spec.noise or {})
-        self._arms = tuple(arm if isinstance(arm, str) else arm.name for arm in arms)
+        self._arms = tuple(arm.name for arm in beginning.arms)
         self._index = {name: k for k, name in enumerate(self._arms)}
-        self._dimension = dimension
-        self._priors = dict(priors)
-        self._said = [getattr(arm, "expected", {}) for arm in arms]
+        self._dimension, self._blocks = beginning.dimension, beginning.blocks
+        self._columns_of_blocks = [block.columns for block in beginning.blocks]
+        self._priors = beginning.priors
+        self._expected_of_arm = [arm.expected for arm in beginning.arms]
+        dimension, statistics = beginning.dimension, beginning.statistics
         # An arm that this router does not have keeps its statistics in the store.
         self._statistics = [spec.load(statistics.get(name), dimension=dimension) for name in self._arms]
         self._clock = max(arm.clock for arm in self._statistics)  # of the weights in the posterior
         self._since_refresh = [0] * len(self._arms)
         observed = {name for arm in self._statistics for group in arm.groups for name in group.objectives}
-        self._objectives: tuple[str, ...] = tuple(sorted(observed))
+        # Objectives that another deployment has declared keep their sums, and are not believed here.
+        self._objectives: tuple[str, ...] = tuple(sorted(observed & self._priors.keys() if self._priors else observed))
         self._derive()
 
     def _prior_precision(self, objective: str) -> Vector:
         """The diagonal of ``Lambda`` for an objective ``(d,)``."""
-        precision = np.full(self._dimension, float(self._spec.feature_precision or 4.0 * (self._dimension - 1)))
-        precision[-1] = self._spec.intercept_precision or 1.0
+        return self._precision_of_blocks(per_column=4.0, intercept=1.0)
+
+    def _precision_of_blocks(self, *, per_column: float, intercept: float) -> Vector:
+        """The settings' precisions ``(d,)``; by default ``per_column`` times columns over strength for each block."""
+        precision = np.empty(self._dimension)
+        if self._spec.feature_precision is not None:
+            precision[:-1] = self._spec.feature_precision
+        else:
+            usual = [per_column * block.columns / block.strength for block in self._blocks]
+            precision[:-1] = np.repeat(usual, self._columns_of_blocks)
+        precision[-1] = self._spec.intercept_precision or intercept
         return precision
 
     def _prior_mean(self, objective: str, k: int) -> float:
         """What is expected of the average of an arm by itself."""
-        return float(self._said[k].get(objective, self._priors.get(objective, _NO_PRIOR).mean or 0.0))
+        return float(self._expected_of_arm[k].get(objective, self._priors.get(objective, _NO_PRIOR).mean or 0.0))
 
     @property
     def arms(self) -> tuple[str, ...]:
         """The K arms, in the order of the arrays."""
         return self._arms
+
+    @property
+    def choices(self) -> bytes | None:
+        """What the belief chose once and for all its arms, for :meth:`Linear.start`; None: nothing."""
+        return None
 
     @property
     def objectives(self) -> tuple[str, ...]:
@@ -320,8 +246,12 @@ class LinearBelief:
         alike: dict[tuple[bytes, ...], list[int]] = {}
         for j, name in enumerate(self._objectives):
             seats = bytes(str([arm.seat(name) for arm in self._statistics]), "ascii")
-            alike.setdefault((seats, self._prior_precision(name).tobytes()), []).append(j)
+            alike.setdefault((seats, self._settings_key(name)), []).append(j)
         return list(alike.values())
+
+    def _settings_key(self, objective: str) -> bytes:
+        """Bytes that are the same for objectives with the same prior precisions."""
+        return self._prior_precision(objective).tobytes()
 
     def _derive(self) -> None:
         """Derive everything from the statistics: at the start, and whenever the grouping changes (rare)."""
@@ -391,6 +321,7 @@ class LinearBelief:
             strength = self._spec.noise_strength
             pooled = (strength * guess * guess + float(rss.sum())) / (strength + float(n.sum()))
             noise2 = np.divide(rss + strength * pooled, n + strength, out=self._noise2[j])
+            np.maximum(noise2, _LEAST_SHARE_OF_POOLED_NOISE * pooled, out=noise2)
             if size is not None:
                 noise2 *= size * size
         np.sqrt(self._noise2[j] / (n + bias), out=self._average[j])

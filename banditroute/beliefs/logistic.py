@@ -27,15 +27,14 @@ these once the data outweigh the prior, and the linear mean is right.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from banditroute.beliefs.base import Belief, Prediction, Prior
+from banditroute.beliefs.base import Prediction
 from banditroute.beliefs.hybrid import Hybrid, HybridBelief
 from banditroute.beliefs.linear import LinearBelief
-from banditroute.core.arm import Arm
+from banditroute.beliefs.settings import Beginning
 from banditroute.core.arrays import Vector
 from banditroute.errors import InvalidConfigurationError
 
@@ -56,7 +55,7 @@ class Logistic(Hybrid):
     feature_precision, intercept_precision, shared_precision
         As in :class:`~banditroute.beliefs.Hybrid`.
     noise, noise_strength, half_life_requests, half_life_seconds
-        As in :class:`~banditroute.beliefs.Linear`.
+        As in :class:`~banditroute.beliefs.settings.BeliefSettings`.
 
     Raises
     ------
@@ -88,16 +87,8 @@ class LogisticBelief(HybridBelief):
 
     _spec: Logistic
 
-    def __init__(
-        self,
-        *,
-        spec: Logistic,
-        arms: Sequence[Arm | str],
-        dimension: int,
-        priors: Mapping[str, Prior],
-        statistics: Mapping[str, bytes],
-        like: Belief | None,
-    ) -> None:
+    def __init__(self, *, spec: Logistic, beginning: Beginning) -> None:
+        priors = beginning.priors
         for name in spec.objectives:
             mean = priors[name].mean if name in priors else None
             if mean is None or not 0.0 < mean < 1.0:
@@ -105,7 +96,7 @@ class LogisticBelief(HybridBelief):
                     f"objective {name!r} has the prior mean {mean}; Logistic(objectives=...) takes the names of "
                     "objectives with a prior mean above 0 and below 1"
                 )
-        super().__init__(spec=spec, arms=arms, dimension=dimension, priors=priors, statistics=statistics, like=like)
+        super().__init__(spec=spec, beginning=beginning)
 
     def predict(self, x: Vector) -> Prediction:
         """Expectation and spread of every arm at context ``x (d,)``: each ``(m, K)``."""

@@ -10,7 +10,7 @@ All processes share the total of an allowance: each change is applied here and r
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from banditroute.budgets.periods import period_bounds, period_number
@@ -136,8 +136,9 @@ class PerPeriod:
         For each period.
     per
         ``"hour"``, ``"day"``, ``"week"`` or ``"month"``.
-    total
-        What all processes have counted in one period, such as the latest.
+    totals
+        What all processes have counted, one total for each period; a clock that was ahead may have counted in a later
+        one.
     state
         What ``state()`` returned before.
 
@@ -155,16 +156,16 @@ class PerPeriod:
         *,
         amount: float,
         per: str,
-        total: SharedTotal = SharedTotal(),  # noqa: B008
+        totals: Sequence[SharedTotal] = (),
         state: Mapping[str, Any] | None = None,
     ) -> None:
         state = state or {}
         self.gap = float(state.get("gap", 0.0))
         self._amount = amount
         self._per = per
-        self._period = total.period
-        self._totals = {total.period: total}  # by period: a clock may be wrong and set right
-        self._ends = period_bounds(per, total.period)
+        self._totals = {total.period: total for total in totals} or {0: SharedTotal()}
+        self._period = next(iter(self._totals))
+        self._ends = period_bounds(per, self._period)
         self._profile = None if per == "hour" else RequestProfile(state.get("profile"))
         self._last: float | None = None
         self._others = 0

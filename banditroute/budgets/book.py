@@ -60,7 +60,7 @@ class BudgetBook:
     blob
         What ``to_bytes`` returned before, in any process.
     totals
-        Name -> what all processes have counted.
+        Name -> what all processes have counted, one total for each period.
     add
         Adds to what all processes count.
 
@@ -76,7 +76,7 @@ class BudgetBook:
         budgets: Sequence[Budget],
         arms: Sequence[Arm],
         blob: bytes | None,
-        totals: Mapping[str, SharedTotal],
+        totals: Mapping[str, Sequence[SharedTotal]],
         add: AddTotal,
     ) -> None:
         self._stored = json.loads(blob or b"{}")
@@ -316,7 +316,7 @@ class BudgetBook:
             forecast=self._forecasts[budget.objective],
             steps=self._steps[base],
             state=self._stored.get(base, {}).get("state", {}),
-            total=self._totals.get(name, SharedTotal()),
+            totals=self._totals.get(name, ()),
             add=lambda total: self._add(name, total),
             add_drawn=lambda total: self._add(name + _DRAWN, total),
         )
@@ -355,7 +355,7 @@ class BudgetBook:
         )
 
 
-def recorded(blob: bytes, totals: Mapping[str, SharedTotal], now: float) -> tuple[BudgetStatus, ...]:
+def recorded(blob: bytes, totals: Mapping[str, Sequence[SharedTotal]], now: float) -> tuple[BudgetStatus, ...]:
     """Return how a router's budgets stand, given what ``to_bytes`` returned and what all processes have counted."""
     stored = json.loads(blob)
     budgets = [Budget(**kept["budget"]) for name, kept in stored.items() if name != _FORECASTS]

@@ -71,7 +71,9 @@ class ShadowPrice:
         self._seen = 0
         self._curve: tuple[Vector, Vector] | None = None  # rising prices, and the spend at each
         self._wants_curve = curve
-        self._trusted = 0 if price is None else _WINDOW // _SEARCH_REQUESTS  # requests for which the price is taken as it is
+        self._trusted = (
+            0 if price is None else _WINDOW // _SEARCH_REQUESTS
+        )  # requests for which the price is taken as it is
 
     def set_arms(self, kept: Sequence[int | None]) -> None:
         """Price other arms from now on, given the positions that they had before, None for a new one."""

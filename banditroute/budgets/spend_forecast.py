@@ -58,7 +58,9 @@ class SpendForecast:
         self.now, self.average = (rearranged(array, kept, 0.0) for array in (self.now, self.average))
         self._arms = names
         cost = self._objective == "cost_usd"
-        self._informed = np.array([self._objective in arm.expected or (cost and arm.priced) for arm in arms], dtype=bool)
+        self._informed = np.array(
+            [self._objective in arm.expected or (cost and arm.priced) for arm in arms], dtype=bool
+        )
         self._priced = np.array([cost and arm.priced for arm in arms], dtype=bool)
         self._known = self._informed.copy()
         self._max_cost = np.array([arm.max_cost_usd if cost and arm.max_cost_usd else np.inf for arm in arms])

@@ -39,8 +39,8 @@ class BudgetState:
         How many steps sessions take.
     state
         What ``state()`` returned before, in any process.
-    total
-        What all processes have counted so far.
+    totals
+        What all processes have counted so far, one total for each period.
     add
         Adds to what all processes count.
     add_drawn
@@ -55,7 +55,7 @@ class BudgetState:
         forecast: SpendForecast,
         steps: SessionSteps,
         state: Mapping[str, Any],
-        total: SharedTotal,
+        totals: Sequence[SharedTotal],
         add: Callable[[SharedTotal], SharedTotal | None],
         add_drawn: AddTotal,
     ) -> None:
@@ -66,11 +66,13 @@ class BudgetState:
         self._reservations = Reservations(settle_seconds=budget.settle_seconds)
         self._allowance: PerRequest | PerPeriod | PerSession
         if budget.per == "request":
-            self._allowance = PerRequest(amount=budget.amount, total=total, hard=budget.hard)
+            self._allowance = PerRequest(
+                amount=budget.amount, total=max(totals, default=SharedTotal()), hard=budget.hard
+            )
         elif budget.per == "session":
-            self._allowance = PerSession(amount=budget.amount, total=total, steps=steps)
+            self._allowance = PerSession(amount=budget.amount, total=max(totals, default=SharedTotal()), steps=steps)
         else:
-            self._allowance = PerPeriod(amount=budget.amount, per=budget.per, total=total, state=state)
+            self._allowance = PerPeriod(amount=budget.amount, per=budget.per, totals=totals, state=state)
         self._add = add
         self._add_drawn = add_drawn
         self._unmerged: dict[int, SharedTotal] = {}  # by period: added here, and not yet in the sum of all

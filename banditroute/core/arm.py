@@ -17,33 +17,33 @@ class Arm:
     Parameters
     ----------
     name
-        What the application calls it; unique within a router, 1 to 255 characters.
+        The application's name for it; unique within a router, 1 to 255 characters.
     input_usd_per_million_tokens, output_usd_per_million_tokens
         Token prices, at least 0. With both given, the router computes the expected cost from the tokens of the
         request and the output tokens that it expects, so a new price acts on the next request. None: not known.
     tags
-        What it can do ("vision", "tools") or where it runs ("eu"): what a request may require.
+        Abilities ("vision", "tools") or places ("eu") that a request may require.
     context_window_tokens
-        The longest request that it takes, in tokens, at least 1; None: not known, and no limit.
+        The longest request that it takes, in tokens, at least 1. None: no limit is known.
     max_cost_usd, max_output_tokens
         The most that one call costs in dollars, and the most tokens that it answers with: what a hard budget reserves
         for an open decision. At least 0, and at least 1; None: not known.
     descriptors
-        Numbers that describe it, such as ``{"size_billions": 70, "mmlu": 0.82}``: what an arm never tried is
-        expected to do follows from them and from the other arms.
+        Numbers that describe it, such as ``{"size_billions": 70, "mmlu": 0.82}``. Predictions for an arm never tried
+        follow from them and from the other arms.
     expected
-        What is expected of its outcomes on average, such as ``{"quality": 0.71, "latency_seconds": 2}`` from a public
-        benchmark or from experience: what it begins with, until feedback says otherwise.
+        Its expected outcomes on average, such as ``{"quality": 0.71, "latency_seconds": 2}``, from a public benchmark
+        or from experience. Predictions begin with them, until feedback says otherwise.
     replaces
-        Name of the arm that it succeeds, a renamed or an older version: it begins with what was learned of that one,
-        discounted. None: it begins anew.
+        Name of the arm that it succeeds, such as an older version. It begins with what was learned of that arm, at a
+        discount. None: it begins from nothing.
     adapter
-        The LoRA adapter that it is, for ``Router(adapters=...)``; None: it is always there.
+        Its LoRA adapter, for ``Router(adapters=...)``; None: it needs no loading.
 
     Raises
     ------
     InvalidConfigurationError
-        For an unusable name, price, tag, window or descriptor, for one price without the other, and for an arm that
+        If a name, price, tag, window or descriptor is unusable, one price is given without the other, or the arm
         replaces itself.
 
     Examples
@@ -109,5 +109,5 @@ class Arm:
 
     @property
     def priced(self) -> bool:
-        """Whether token prices are known."""
+        """True if token prices are known."""
         return self.input_usd_per_million_tokens is not None

@@ -4,6 +4,7 @@ Importing this package reads no table and imports no heavy package; each featuri
 """
 
 from banditroute.features.base import Featurizer
+from banditroute.features.categories import Hashed
 from banditroute.features.cluster import Codebook, SemanticCluster
 from banditroute.features.cluster_tracker import ClusterTracker
 from banditroute.features.complexity import Complexity
@@ -27,6 +28,7 @@ __all__ = [
     "Compose",
     "Featurizer",
     "FourierFeatures",
+    "Hashed",
     "Metadata",
     "RandomProjection",
     "SemanticCluster",

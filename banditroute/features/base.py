@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
 from banditroute.core.arrays import Vector
+from banditroute.core.feature_block import FeatureBlock
 from banditroute.core.request import Request
 
 
@@ -34,3 +35,11 @@ class Featurizer(Protocol):
 
     def transform(self, requests: Sequence[Request]) -> Vector:
         """Features of many requests ``(n, dimension)`` float64."""
+
+
+def feature_blocks(featurizer: Featurizer) -> tuple[FeatureBlock, ...]:
+    """Return the blocks that a featurizer declares in ``blocks``; by default all its entries are one block."""
+    declared: Sequence[FeatureBlock] | None = getattr(featurizer, "blocks", None)
+    if declared is not None:
+        return tuple(declared)
+    return (FeatureBlock(featurizer.dimension),) if featurizer.dimension else ()

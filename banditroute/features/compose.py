@@ -7,11 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from banditroute.core.arrays import Vector
+from banditroute.core.feature_block import FeatureBlock
 from banditroute.core.request import Request
 from banditroute.core.validation import number
 from banditroute.errors import InvalidConfigurationError
 from banditroute.features._text import check_block
-from banditroute.features.base import Featurizer
+from banditroute.features.base import Featurizer, feature_blocks
 
 
 class Compose:
@@ -21,15 +22,14 @@ class Compose:
     ----------
     blocks
         At least one featurizer; no two may share the name of an entry.
-    scales
-        What the numbers of each block are multiplied by, above 0; 1 by default. A belief's prior expects features of
-        about unit variance, and expects less of a block that is scaled down: at 0.5 as if the prior of its coefficients
-        were four times as strong.
+    strengths
+        How much each block may matter before any feedback, times what it declares itself; above 0, and 1 by default. The
+        numbers stay as they are, and how much a block does matter is learned.
 
     Raises
     ------
     InvalidConfigurationError
-        For no block, an object that is no featurizer, an entry named twice, or scales that are not one for each block.
+        For no block, an object that is no featurizer, an entry named twice, or strengths that are not one for each block.
 
     Examples
     --------
@@ -39,19 +39,19 @@ class Compose:
     29
     >>> both.version
     'complexity-3+static-minilm-1:8'
-    >>> Compose(blocks=[Complexity(), StaticEmbedding(dimension=8)], scales=[1.0, 0.5]).version
-    'complexity-3+0.5*(static-minilm-1:8)'
+    >>> Compose(blocks=[Complexity(), StaticEmbedding(dimension=8)], strengths=[1.0, 0.25]).blocks
+    (FeatureBlock(columns=21, strength=1.0), FeatureBlock(columns=8, strength=0.25))
     """
 
-    def __init__(self, *, blocks: Sequence[Featurizer], scales: Sequence[float] | None = None) -> None:
+    def __init__(self, *, blocks: Sequence[Featurizer], strengths: Sequence[float] | None = None) -> None:
         self._blocks = tuple(map(check_block, blocks))
         if not self._blocks:
             raise InvalidConfigurationError("Compose got no block; give at least one, for example Complexity()")
-        given = [1.0] * len(self._blocks) if scales is None else scales
+        given = [1.0] * len(self._blocks) if strengths is None else strengths
         if len(given) != len(self._blocks):
-            raise InvalidConfigurationError(f"scales has {len(given)} numbers for {len(self._blocks)} blocks")
-        self._scales = [
-            number(scale, name="a scale", low=1e-6, high=1e6, error=InvalidConfigurationError) for scale in given
+            raise InvalidConfigurationError(f"strengths has {len(given)} numbers for {len(self._blocks)} blocks")
+        self._strengths = [
+            number(each, name="a strength", low=1e-6, high=1e6, error=InvalidConfigurationError) for each in given
         ]
         names = self.names
         twice = sorted({name for name in names if names.count(name) > 1})
@@ -64,10 +64,18 @@ class Compose:
         return sum(block.dimension for block in self._blocks)
 
     @property
+    def blocks(self) -> tuple[FeatureBlock, ...]:
+        """The blocks of all parts, each with its strength times that given here."""
+        return tuple(
+            FeatureBlock(block.columns, block.strength * strength)
+            for strength, part in zip(self._strengths, self._blocks, strict=True)
+            for block in feature_blocks(part)
+        )
+
+    @property
     def version(self) -> str:
-        """The versions of the blocks, joined by ``+``, each with its scale before it if that is not 1."""
-        pairs = zip(self._scales, self._blocks, strict=True)
-        return "+".join(block.version if scale == 1.0 else f"{scale!r}*({block.version})" for scale, block in pairs)
+        """The versions of the blocks, joined by ``+``."""
+        return "+".join(block.version for block in self._blocks)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -82,10 +90,8 @@ class Compose:
         InvalidRequestError
             For a request that a block cannot read.
         """
-        pairs = zip(self._scales, self._blocks, strict=True)
-        return np.concatenate([scale * block.transform_one(request) for scale, block in pairs])
+        return np.concatenate([block.transform_one(request) for block in self._blocks])
 
     def transform(self, requests: Sequence[Request]) -> Vector:
         """Features of many requests ``(n, dimension)``."""
-        pairs = zip(self._scales, self._blocks, strict=True)
-        return np.hstack([scale * block.transform(requests) for scale, block in pairs])
+        return np.hstack([block.transform(requests) for block in self._blocks])

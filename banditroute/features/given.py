@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from banditroute.core.arrays import Vector
+from banditroute.core.feature_block import FeatureBlock, check_blocks
 from banditroute.core.request import Request
 from banditroute.errors import InvalidConfigurationError, InvalidRequestError
 
@@ -25,10 +26,11 @@ class GivenFeatures:
     array([0.5, 1. ])
     """
 
-    def __init__(self, *, dimension: int) -> None:
+    def __init__(self, *, dimension: int, blocks: Sequence[FeatureBlock] | None = None) -> None:
         if isinstance(dimension, bool) or not isinstance(dimension, int) or dimension < 0:
             raise InvalidConfigurationError(f"features is {dimension!r}; give how many there are, at least 0")
         self._dimension = dimension
+        self.blocks = check_blocks(blocks, dimension=dimension + 1)
 
     @property
     def dimension(self) -> int:

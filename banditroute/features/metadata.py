@@ -1,24 +1,24 @@
-"""What the application knows about a request beside its text: numbers and categories, by a declared schema."""
+"""Numbers and categories that the application knows about a request, by a declared schema."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from hashlib import blake2b
+from collections.abc import Collection, Mapping, Sequence
 from types import MappingProxyType
 
 import numpy as np
 
 from banditroute.core.arrays import Vector
+from banditroute.core.feature_block import FeatureBlock
 from banditroute.core.request import Request
 from banditroute.core.validation import label, number
 from banditroute.errors import InvalidConfigurationError, InvalidRequestError
 from banditroute.features import _state
 from banditroute.features._text import excerpt, stack
+from banditroute.features.categories import Category, Hashed
 
-_SPREAD = math.sqrt(3.0)  # what is uniform over [-sqrt(3), sqrt(3)] has variance 1
-
-_LARGEST_CATEGORY = 1024
+_END_OF_RANGE = math.sqrt(6.0)  # with a zero next to it, a number uniform over the range has mean square 1
+_MISSING = math.sqrt(2.0)
 
 
 class Metadata:
@@ -28,33 +28,36 @@ class Metadata:
     ``metadata``: ``router.route(text, input_tokens=900, metadata={"tier": "gold"})``. A name that the schema does not
     declare is not read.
 
-    A number ``v`` declared with ``(low, high)`` gives two entries: ``sqrt(3) (2 (v - low) / (high - low) - 1)``,
-    limited to ``[-sqrt(3), sqrt(3)]`` so that what is uniform over the range has unit variance, and an indicator, 1
-    where the number is missing (the first is 0 then, as in the middle of the range; the indicator tells them apart).
+    A number ``v`` declared with ``(low, high)`` gives two entries. The first is
+    ``sqrt(6) (2 (v - low) / (high - low) - 1)``, limited to ``[-sqrt(6), sqrt(6)]``. The second says that the number is
+    missing: ``sqrt(2)`` then, with 0 as the first, and 0 otherwise. So the mean square of both is 1 over numbers that are
+    uniform over the range, and over missing ones.
 
-    A category declared with ``n`` gives ``n + 1`` entries: one 1 in the slot ``BLAKE2b(value) mod n``, or in the last
-    where the category is missing. A value never seen before has a slot like any other; two values may share one, so
-    declare about twice as many as there are values. Several tags mark a slot each; no tags are a missing category.
+    A category declared with a list of n values gives n + 2 entries: one for each value, one for any other value, and one
+    for a missing value. The entry that applies is ``sqrt(n + 2)``, the others are 0. Several tags share their block. With
+    :class:`Hashed`, values that are not known beforehand have slots, and may share them.
+
+    All numbers are one block, and each category is one: how much a block matters is learned for itself.
 
     Parameters
     ----------
     numeric
         Name -> (lowest, highest) of the usual range; what lies beyond counts as its end.
     categorical
-        Name -> number of slots, 1 to 1,024.
+        Name -> the values that it may have, or ``Hashed(slots=...)``.
 
     Raises
     ------
     InvalidConfigurationError
-        For a schema that declares nothing, a name twice, or an unusable range or number of slots.
+        If the schema declares nothing or a name twice, or a range or a list of values is unusable.
 
     Examples
     --------
-    >>> metadata = Metadata(numeric={"input_tokens": (0, 8000)}, categorical={"tier": 4})
-    >>> metadata.names[:2], metadata.names[-1]
-    (('metadata.input_tokens', 'metadata.input_tokens.missing'), 'metadata.tier.missing')
-    >>> metadata.transform_one(Request(text="Hi", input_tokens=4000))
-    array([0., 0., 0., 0., 0., 0., 1.])
+    >>> metadata = Metadata(numeric={"input_tokens": (0, 8000)}, categorical={"tier": ["free", "gold"]})
+    >>> metadata.names[2:]
+    ('metadata.tier.free', 'metadata.tier.gold', 'metadata.tier.other', 'metadata.tier.missing')
+    >>> metadata.transform_one(Request(text="Hi", input_tokens=4000, metadata={"tier": "gold"}))
+    array([0., 0., 0., 2., 0., 0.])
     """
 
     __slots__ = ("_categorical", "_numeric")
@@ -63,7 +66,7 @@ class Metadata:
         self,
         *,
         numeric: Mapping[str, tuple[float, float]] = MappingProxyType({}),
-        categorical: Mapping[str, int] = MappingProxyType({}),
+        categorical: Mapping[str, Collection[str] | Hashed] = MappingProxyType({}),
     ) -> None:
         for name in (*numeric, *categorical):
             label(name, name="a name in the schema", error=InvalidConfigurationError)
@@ -76,32 +79,34 @@ class Metadata:
                 raise InvalidConfigurationError(f"{name} cannot be {kind}; declare it as the other kind")
         if not numeric and not categorical:
             raise InvalidConfigurationError(
-                "Metadata got no schema; declare at least one name, for example categorical={'tier': 4}"
+                "Metadata got no schema; declare at least one name, for example categorical={'tier': ['free', 'gold']}"
             )
         self._numeric = {name: _range(name, given) for name, given in numeric.items()}
-        self._categorical = {name: _slots(name, given) for name, given in categorical.items()}
+        self._categorical = {name: Category(name, given) for name, given in categorical.items()}
 
     @property
     def dimension(self) -> int:
-        """Length of the vector: 2 per number, ``n + 1`` per category."""
-        return 2 * len(self._numeric) + sum(slots + 1 for slots in self._categorical.values())
+        """Length of the vector."""
+        return sum(block.columns for block in self.blocks)
+
+    @property
+    def blocks(self) -> tuple[FeatureBlock, ...]:
+        """All numbers, if there are any, and each category."""
+        numbers = [FeatureBlock(2 * len(self._numeric))] if self._numeric else []
+        return (*numbers, *(category.block for category in self._categorical.values()))
 
     @property
     def version(self) -> str:
         """Names the schema."""
-        schema = repr((list(self._numeric.items()), list(self._categorical.items())))
-        return f"metadata-1:{_state.digest(np.frombuffer(schema.encode(), dtype=np.uint8))}"
+        categories = [category.schema for category in self._categorical.values()]
+        schema = repr((list(self._numeric.items()), categories))
+        return f"metadata-2:{_state.digest(np.frombuffer(schema.encode('utf-8', 'replace'), dtype=np.uint8))}"
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Two names per number, then ``n + 1`` per category."""
+        """Two names per number, then those of each category."""
         numbers = [f"metadata.{name}{end}" for name in self._numeric for end in ("", ".missing")]
-        categories = [
-            f"metadata.{name}.{end}"
-            for name, slots in self._categorical.items()
-            for end in (*(f"{slot:02d}" for slot in range(slots)), "missing")
-        ]
-        return (*numbers, *categories)
+        return (*numbers, *(name for category in self._categorical.values() for name in category.names))
 
     def transform_one(self, request: Request) -> Vector:
         """Features of one request ``(dimension,)``.
@@ -109,8 +114,8 @@ class Metadata:
         Raises
         ------
         InvalidRequestError
-            For a request without text, and for a value of the wrong kind: a string where the schema declares a number,
-            or a number where it declares a category.
+            If the request has no text, or a value is of the wrong kind: a string where the schema declares a number, or a
+            number where it declares a category.
         """
         excerpt(request)  # refuses what has no text, as every featurizer does
         x = np.zeros(self.dimension)
@@ -118,20 +123,16 @@ class Metadata:
         for name, (low, high) in self._numeric.items():
             value = _number(request, name)
             if value is None:
-                x[start + 1] = 1.0
+                x[start + 1] = _MISSING
             else:
                 # Halves of each, so that no difference of two finite numbers overflows.
                 share = (0.5 * min(max(value, low), high) - 0.5 * low) / (0.5 * high - 0.5 * low)
-                x[start] = _SPREAD * (2.0 * share - 1.0)
+                x[start] = _END_OF_RANGE * (2.0 * share - 1.0)
             start += 2
-        for name, slots in self._categorical.items():
-            values = _categories(request, name)
-            for category in values:
-                code = blake2b(f"{name}={category}".encode("utf-8", "replace"), digest_size=8).digest()
-                x[start + int.from_bytes(code, "little") % slots] = 1.0
-            if not values:
-                x[start + slots] = 1.0
-            start += slots + 1
+        for name, category in self._categorical.items():
+            columns = category.block.columns
+            category.fill(x[start : start + columns], _categories(request, name))
+            start += columns
         return x
 
     def transform(self, requests: Sequence[Request]) -> Vector:
@@ -167,11 +168,3 @@ def _range(name: str, given: object) -> tuple[float, float]:
     if not 0.5 * high - 0.5 * low > 0.0:
         raise InvalidConfigurationError(message)
     return low, high
-
-
-def _slots(name: str, given: object) -> int:
-    if isinstance(given, bool) or not isinstance(given, int) or not 1 <= given <= _LARGEST_CATEGORY:
-        raise InvalidConfigurationError(
-            f"categorical {name!r} is {given!r}; give the number of its slots, 1 to {_LARGEST_CATEGORY:,}"
-        )
-    return given

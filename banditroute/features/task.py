@@ -17,6 +17,7 @@ from banditroute.errors import InvalidConfigurationError
 from banditroute.features import _state
 from banditroute.features._softmax import fit_softmax, softmax
 from banditroute.features._text import excerpt, stack
+from banditroute.features.categories import root_shares
 from banditroute.features.complexity import Complexity
 from banditroute.features.compose import Compose
 from banditroute.features.static_embedding import MAXIMUM, StaticEmbedding
@@ -174,9 +175,9 @@ class TaskType:
     def version(self) -> str:
         """Names the classifier by what was fitted, or by its label."""
         if self._classifier is not None:
-            return f"task:{self._label}:{_state.digest(np.array(self.types))}"
+            return f"task-2:{self._label}:{_state.digest(np.array(self.types))}"
         types, weights = self._model()
-        return f"task:{_state.digest(np.array(types), weights)}({_inputs().version})"
+        return f"task-2:{_state.digest(np.array(types), weights)}({_inputs().version})"
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -184,7 +185,7 @@ class TaskType:
         return tuple(f"task.{name}" for name in self.types)
 
     def transform_one(self, request: Request) -> Vector:
-        """The probability of each type ``(C,)``, at least 0 and summing to 1.
+        """Return ``sqrt(C p)`` for the probability of each type ``(C,)``: squares sum to C, so the mean square is 1.
 
         Raises
         ------
@@ -192,9 +193,9 @@ class TaskType:
             For a request without text.
         """
         if self._classifier is not None:
-            return _probabilities(self._classifier(excerpt(request)), len(self.types))
+            return root_shares(_probabilities(self._classifier(excerpt(request)), len(self.types)))
         _, weights = self._model()
-        return softmax(_inputs().transform_one(request) @ weights[:-1] + weights[-1])
+        return root_shares(softmax(_inputs().transform_one(request) @ weights[:-1] + weights[-1]))
 
     def transform(self, requests: Sequence[Request]) -> Vector:
         """Features of many requests ``(n, C)``."""

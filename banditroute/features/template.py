@@ -9,9 +9,11 @@ from hashlib import blake2b
 import numpy as np
 
 from banditroute.core.arrays import Vector
+from banditroute.core.feature_block import FeatureBlock
 from banditroute.core.request import Request
 from banditroute.errors import InvalidConfigurationError
 from banditroute.features._text import excerpt, stack
+from banditroute.features.categories import HASHED_STRENGTH, root_shares
 
 _REACH = 200
 """How many characters at each end are looked at for the head and the tail."""
@@ -83,7 +85,7 @@ class Template:
     >>> bool((one == other).all())
     True
     >>> template.transform_one(Request(text="Hello", template="greeting")).max()
-    np.float64(1.0)
+    np.float64(4.0)
     """
 
     __slots__ = ("_slots",)
@@ -99,9 +101,14 @@ class Template:
         return self._slots
 
     @property
+    def blocks(self) -> tuple[FeatureBlock, ...]:
+        """One block of hashed slots."""
+        return (FeatureBlock(self._slots, HASHED_STRENGTH),)
+
+    @property
     def version(self) -> str:
         """Names the signature and the number of slots."""
-        return f"template-1:{self._slots}"
+        return f"template-2:{self._slots}"
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -109,7 +116,7 @@ class Template:
         return tuple(f"template.{index:02d}" for index in range(self._slots))
 
     def transform_one(self, request: Request) -> Vector:
-        """Features of one request ``(slots,)``, at least 0 and summing to 1.
+        """Return ``sqrt(slots x vote)`` of every slot ``(slots,)``: squares sum to ``slots``, so the mean square is 1.
 
         Raises
         ------
@@ -120,10 +127,10 @@ class Template:
         votes = np.zeros(self._slots)
         if request.template is not None:
             votes[self._slot("name", request.template)] = 1.0
-            return votes
+            return root_shares(votes)
         for part, words in zip(("head", "tail", "structure"), parts, strict=True):
             votes[self._slot(part, words)] += 1.0 / 3.0
-        return votes
+        return root_shares(votes)
 
     def transform(self, requests: Sequence[Request]) -> Vector:
         """Features of many requests ``(n, slots)``."""

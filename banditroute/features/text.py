@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from banditroute.core.feature_block import FeatureBlock
 from banditroute.features.complexity import Complexity
 from banditroute.features.compose import Compose
 from banditroute.features.static_embedding import StaticEmbedding
@@ -19,6 +20,11 @@ class TextFeatures(Compose):
     >>> TextFeatures().transform_one(Request(text="What is the capital of France?")).shape
     (37,)
     """
+
+    @property
+    def blocks(self) -> tuple[FeatureBlock, ...]:
+        """One block: what the text says, by look and by topic."""
+        return (FeatureBlock(self.dimension),)
 
     def __init__(self) -> None:
         super().__init__(blocks=[Complexity(), StaticEmbedding()])

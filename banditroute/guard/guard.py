@@ -139,7 +139,7 @@ class Rollout:
     --------
     >>> from banditroute import Router
     >>> router = Router(arms=["small", "large"], features=1, guard=Guard(baseline="large"))
-    >>> router.rollout.share, router.rollout.lower, router.rollout.upper  # nothing is known yet
+    >>> router.status().rollout.share, router.status().rollout.lower, router.status().rollout.upper  # nothing is known yet
     (0.05, -1.0, 1.0)
     """
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import logging
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from banditroute.core.arrays import Vector
+from banditroute.core.state import StateSlot
 from banditroute.guard.evidence import GainBounds, paired_gain, utility_of
 from banditroute.guard.guard import Guard, Mode, Rollout
 
@@ -48,10 +49,13 @@ class RolloutMonitor:
         Its settings.
     utility_range
         The least and the most utility of a request.
-    put_state
-        Keeps a named piece of state.
-    rollout, evidence
-        What was kept under ``"guard"`` and ``"guard_evidence"``.
+    slot, evidence_slot
+        Where the rollout is kept, and the evidence of this process.
+
+    Raises
+    ------
+    IncompatibleStoreError
+        If what is kept is damaged.
     """
 
     def __init__(
@@ -59,21 +63,23 @@ class RolloutMonitor:
         *,
         guard: Guard,
         utility_range: tuple[float, float],
-        put_state: Callable[[str, bytes], None],
-        rollout: bytes | None = None,
-        evidence: bytes | None = None,
+        slot: StateSlot,
+        evidence_slot: StateSlot,
     ) -> None:
         self._guard = guard
         self._low, self._high = utility_range
         self._settings = f"{guard!r} {utility_range!r}"
         self._mixture = guard.mixture
-        self._put_state = put_state
+        self._slot, self._evidence_slot = slot, evidence_slot
         self._open: OrderedDict[str, _Open] = OrderedDict()
         self._mode: Mode = guard.mode
         self._rung, self._begun = 0, 1
         self._since: float | None = None
         self._bounds = self._anew()
-        self.follow(rollout)
+        slot.load(self.follow)
+        evidence_slot.load(self._restore)
+
+    def _restore(self, evidence: bytes | None) -> None:
         kept = json.loads(evidence or b"{}")
         if kept.get("of") == self._of:
             self._bounds.restore(kept["bounds"])
@@ -146,7 +152,7 @@ class RolloutMonitor:
         self._bounds.add(entry.weight * utility + entry.below, entry.weight * utility + entry.above)
         self._judge(now)
         kept = {"of": self._of, "bounds": self._bounds.to_dict()}
-        self._put_state("guard_evidence", json.dumps(kept).encode())
+        self._evidence_slot.save(json.dumps(kept).encode())
 
     def set_mode(self, mode: Mode, now: float) -> None:
         """Begin anew in ``mode``, at the first share."""
@@ -208,7 +214,7 @@ class RolloutMonitor:
 
     def _keep(self) -> None:
         kept = {"mode": self._mode, "rung": self._rung, "begun": self._begun, "since": self._since}
-        self._put_state("guard", json.dumps({"settings": self._settings, **kept}).encode())
+        self._slot.save(json.dumps({"settings": self._settings, **kept}).encode())
 
     @property
     def _of(self) -> list[object]:

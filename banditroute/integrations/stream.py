@@ -93,7 +93,8 @@ class Stream:
             piece = Piece(begins=True)
         call = self.call
         call.counts = call.counts.updated(piece.counts)
-        call.text += piece.text
+        if piece.text:
+            call.texts.append(piece.text)
         if piece.begins and call.first_token_seconds is None:
             call.first_token_seconds = call.seconds
         return piece
@@ -116,7 +117,7 @@ class Stream:
             with suppress(Exception):
                 await self._io.close(self.response)
         finally:
-            await self._reports.report(self.call, outcomes)
+            await self._reports.report(self.call, outcomes, error)
 
     def _left_outcomes(self) -> dict[str, Any]:
         """Return what to report of a stream that is left by its reader: the arm answered."""

@@ -9,6 +9,7 @@ from typing import Any
 from banditroute.beliefs.hybrid import Hybrid
 from banditroute.beliefs.linear import Linear
 from banditroute.beliefs.logistic import Logistic
+from banditroute.beliefs.settings import BeliefSettings
 from banditroute.errors import InvalidConfigurationError
 from banditroute.learners import EpsilonGreedy, Learner, LinUCB, SquareCB, ThompsonSampling
 
@@ -20,7 +21,7 @@ LEARNERS: dict[str, Callable[..., Learner]] = {
 }
 """Name -> learner."""
 
-BELIEFS: dict[str, Callable[..., Linear]] = {"hybrid": Hybrid, "linear": Linear, "logistic": Logistic}
+BELIEFS: dict[str, Callable[..., BeliefSettings]] = {"hybrid": Hybrid, "linear": Linear, "logistic": Logistic}
 """Name -> belief."""
 
 _OF_THE_BELIEF = {"half_life": "half_life_requests", "half_life_seconds": "half_life_seconds"}
@@ -64,7 +65,7 @@ def learner_of(spec: str) -> Learner:
         ) from error
 
 
-def _belief(value: ast.expr) -> Callable[..., Linear]:
+def _belief(value: ast.expr) -> Callable[..., BeliefSettings]:
     if not isinstance(value, ast.Name) or value.id not in BELIEFS:
         raise ValueError(f"{ast.unparse(value)} is no belief; there are {', '.join(BELIEFS)}")
     return BELIEFS[value.id]

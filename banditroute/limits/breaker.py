@@ -95,6 +95,11 @@ class Circuits:
         """Whether any circuit is not closed."""
         return bool(self._open)
 
+    @property
+    def open_arms(self) -> tuple[str, ...]:
+        """Names of the arms whose circuit is not closed, sorted."""
+        return tuple(sorted(self._open))
+
     def closed(self, arms: Sequence[str], now: float) -> list[str]:
         """Those of ``arms`` that may be chosen; none where all circuits are open."""
         return [arm for arm in arms if not self._bars(arm, now)]

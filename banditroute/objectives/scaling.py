@@ -9,12 +9,13 @@ from __future__ import annotations
 import json
 import math
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from banditroute.core.preference import Preference
+from banditroute.core.state import StateSlot
 from banditroute.core.validation import LARGEST, number, plain_numbers
 from banditroute.errors import InvalidConfigurationError
 from banditroute.objectives.objective import Objective
@@ -69,15 +70,13 @@ class Scales:
     ----------
     objectives
         By name; those with a range keep it.
-    states
-        What ``put_state`` was given before.
-    put_state
-        Takes a name and a blob, to be given back after a restart.
+    slot
+        Where the samples are kept.
 
     Examples
     --------
     >>> watts = Objective(name="watts", higher_is_better=False)
-    >>> scales = Scales(objectives={"watts": watts}, states={}, put_state=lambda name, blob: None)
+    >>> scales = Scales(objectives={"watts": watts}, slot=StateSlot(name="scales"))
     >>> scales.set_arms(["a"])
     >>> for value in range(8):
     ...     scales.add("a", {"watts": float(value)})
@@ -89,20 +88,15 @@ class Scales:
         self,
         *,
         objectives: Mapping[str, Objective],
-        states: Mapping[str, bytes],
-        put_state: Callable[[str, bytes], None],
+        slot: StateSlot,
     ) -> None:
-        self._put_state = put_state
+        self._slot = slot
         self._random = random.Random(0)
         self._used = False
         widths = {name: objective.high - objective.low for name, objective in objectives.items()}
         self._spreads = {name: width for name, width in widths.items() if math.isfinite(width)}
-        kept = json.loads(states.get("scales", b"{}"))
-        self._samples = {
-            name: {arm: _Sample(*sample) for arm, sample in kept.get(name, {}).items()}
-            for name in widths
-            if name not in self._spreads
-        }
+        sampled = [name for name in widths if name not in self._spreads]
+        self._samples = slot.load(lambda stored: _samples(stored, sampled))
         self._arms: Sequence[str] = ()
 
     def set_arms(self, arms: Sequence[str]) -> None:
@@ -120,7 +114,7 @@ class Scales:
             if seen % min(1 + seen // 16, _SAMPLE) == 0:
                 self._measure(name)
                 if self._used:
-                    self._put_state("scales", self._to_bytes())
+                    self._slot.save(self._to_bytes())
 
     def rates(self, scaled: Scaled) -> Preference:
         """The exchange rates that the weights come to just now: weight over spread."""
@@ -159,6 +153,11 @@ class _Sample:
             at = chance.randrange(min(self.seen, _MEMORY))
             if at < _SAMPLE:
                 self.values[at] = value
+
+
+def _samples(stored: bytes | None, names: Sequence[str]) -> dict[str, dict[str, _Sample]]:
+    kept = json.loads(stored or b"{}")
+    return {name: {arm: _Sample(*sample) for arm, sample in kept.get(name, {}).items()} for name in names}
 
 
 def interquartile_range(samples: Sequence[Sequence[float]]) -> float:

@@ -147,6 +147,40 @@ def trade_off(
 
 
 @_styled
+def bars(values: Mapping[str, tuple[float, str]], *, x: str) -> Figure:
+    """Draw a horizontal bar for each name: its length, at least 0, and the text at its end."""
+    figure, axes = _figure(x, "")
+    longest = max(length for length, _ in values.values())
+    for row, (name, (length, text)) in enumerate(values.items()):
+        axes.barh(-row, length)
+        axes.annotate(text, (length, -row), textcoords="offset points", xytext=(5, 0), va="center", fontsize=9)
+        axes.annotate(_plain(name), (0.0, -row + 0.5), textcoords="offset points", xytext=(2, -2), fontsize=9)
+    axes.set_xlim(0.0, 1.25 * longest)
+    axes.set_ylim(-len(values) + 0.5, 0.9)
+    axes.set_yticks([])
+    return figure
+
+
+@_styled
+def trade_off_per_thousand(
+    points: Mapping[str, Sequence[tuple[float, float]]], static: Frontier, *, highest_usd: float
+) -> Figure:
+    """Draw quality against dollars per 1,000 requests: name -> (cost of a request, quality), and fixed mixtures."""
+    figure, axes = _figure("USD per 1,000 requests", "quality")
+    end = min(highest_usd, float(static.cost[-1]))
+    at = np.linspace(float(static.cost[0]), end, _POINTS)
+    axes.plot(
+        1000.0 * at, [static.at(cost) for cost in at], "--", color=_INK, linewidth=1.0, label="best fixed mixture"
+    )
+    for name, some in points.items():
+        cost, quality = zip(*sorted(some), strict=True)
+        axes.plot(1000.0 * np.array(cost), quality, "o-", label=_plain(name))
+    axes.set_xlim(0.0, 1000.0 * highest_usd)
+    axes.legend(loc="lower right")
+    return figure
+
+
+@_styled
 def calibration(curves: Mapping[str, Calibration]) -> Figure:
     """Draw observed against expected quality: name -> its bins, with bars that are 95% bounds."""
     figure, axes = _figure("quality expected", "quality observed")

@@ -196,7 +196,7 @@ def _objective(given: object) -> Objective:
     if isinstance(given, Objective):
         return given
     try:
-        return Objective(**{"higher_is_better": True, **given})  # type: ignore[dict-item, arg-type]
+        return Objective(**{"higher_is_better": True, **given})  # type: ignore[arg-type, dict-item]
     except TypeError as error:
         raise InvalidConfigurationError(
             f"objective {given!r:.80} is not a table of name, higher_is_better, low and high"

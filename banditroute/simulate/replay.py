@@ -1,4 +1,4 @@
-"""Replay: drives the very Router code over a table of known outcomes, on a virtual clock."""
+"""Replay a Router over a table of known outcomes, on a virtual clock."""
 
 from __future__ import annotations
 
@@ -16,8 +16,10 @@ from banditroute.adapters.cache import AdapterCache
 from banditroute.core.arm import Arm
 from banditroute.core.arrays import Vector
 from banditroute.core.decision import Decision
+from banditroute.core.feature_block import FeatureBlock
 from banditroute.core.preference import Preference
 from banditroute.errors import InvalidInputError
+from banditroute.features.given import GivenFeatures
 from banditroute.learners import Learner
 from banditroute.logs import OutcomeTable
 from banditroute.objectives.objective import Objective
@@ -32,12 +34,12 @@ from banditroute.store.memory import MemoryStore
 _AS_LOGGED = Conditions.as_logged()
 
 Log: TypeAlias = Sequence[tuple[Vector, Mapping[str, Mapping[str, float]]]]
-"""What a warm start knows."""
+"""Rows of a warm start: context, and arm -> objective -> outcome."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trace:
-    """The choices of one router on one order of the requests.
+    """Choices of one router for one order of the requests.
 
     Attributes
     ----------
@@ -48,7 +50,7 @@ class Trace:
     chosen : (n,)
         Position of the chosen arm at each step.
     paged_seconds : (n,)
-        How long its adapter was waited for at each step; None where there is no paging.
+        Seconds waited for its adapter at each step; None without adapters.
     """
 
     policy: str
@@ -59,8 +61,8 @@ class Trace:
 
     def outcome(self, values: Vector) -> Vector:
         """Return the value of the chosen arm at each step ``(n,)``, from ``values (n, K)``."""
-        reward: Vector = values[self.rows, self.chosen]
-        return reward
+        chosen: Vector = values[self.rows, self.chosen]
+        return chosen
 
 
 def replay(
@@ -73,30 +75,33 @@ def replay(
     policy: str = "",
     objectives: Sequence[Objective] = (),
     warm: int = 0,
+    blocks: Sequence[FeatureBlock] | None = None,
     conditions: Conditions = _AS_LOGGED,
 ) -> Trace:
     """Route every row of the table once.
 
-    Of a partial log, each row is routed among the arms whose quality is known there.
+    In a partial log, each row is routed among the arms whose quality is known there.
 
     Parameters
     ----------
     x
         Features of each row ``(n, d - 1)``, without bias.
+    blocks
+        The blocks of the features; None: one.
     policy
         Name of the learner in the trace.
     objectives
         The user's own objectives, if the table has any.
     warm
-        Of how many rows, the first of the order, the outcomes of all arms are known before: they are a warm start, and
-        not routed.
+        Number of rows, the first of the order, that are a warm start: the outcomes of all their arms are learned
+        before, and they are not routed.
     conditions
-        What the pass goes through: delays, outages and the like.
+        Delays, outages and other conditions of the pass.
 
     Raises
     ------
     InvalidInputError
-        If ``warm`` leaves no row to route, the conditions are of another table, or leave a row no arm.
+        If ``warm`` leaves no row to route, or the conditions are for another table or leave a row without an arm.
 
     Examples
     --------
@@ -126,16 +131,17 @@ def replay(
         objectives=objectives,
         conditions=conditions,
         seed=seed,
+        blocks=blocks,
     )
-    chosen, paged = None if warm else run.lean(), None
+    chosen, paged = None if warm else run.by_fast_path(), None
     if chosen is None:
-        chosen, paged = run.routed([(x[row], table.known(row)) for row in known])
+        chosen, paged = run.by_router([(x[row], table.known(row)) for row in known])
     return Trace(policy=policy, seed=seed, rows=rows, chosen=chosen, paged_seconds=paged)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Run:
-    """A pass, all of it known but what is chosen."""
+    """One pass over the requests: everything but the choices."""
 
     met: OutcomeTable
     x: Vector
@@ -145,9 +151,10 @@ class _Run:
     objectives: Sequence[Objective]
     conditions: Conditions
     seed: int
+    blocks: Sequence[FeatureBlock] | None = None
 
-    def lean(self) -> NDArray[np.intp] | None:
-        """Return the choices of a router by the fast path; None where only a router can say."""
+    def by_fast_path(self) -> NDArray[np.intp] | None:
+        """Return the choices of a router by the fast path; None where it does not apply."""
         objectives, arms, outcomes = objective_table(self.objectives), self.met.arms, self.met.outcomes
         given = self.conditions
         if given.feedback or given.outages or given.absences or given.paging:
@@ -156,7 +163,7 @@ class _Run:
             outcomes, self.x, arms=arms, preference=self.preference, objectives=objectives
         ):
             return None
-        with suppress(Exception):  # whatever it is, a router knows what to do
+        with suppress(Exception):  # a router falls back, or says what is wrong
             return fast_path.choices(
                 outcomes,
                 self.x,
@@ -166,11 +173,12 @@ class _Run:
                 preference=self.preference,
                 objectives=objectives,
                 seed=self.seed,
+                blocks=self.blocks,
             )
         return None
 
-    def routed(self, warm: Log) -> tuple[NDArray[np.intp], Vector | None]:
-        """Return the choices of a router, and how long requests waited for adapters."""
+    def by_router(self, warm: Log) -> tuple[NDArray[np.intp], Vector | None]:
+        """Return the choices of a router, and the seconds waited for adapters."""
         n, arms, met = len(self.x), self.met.arms, self.met.outcomes
         there, failing = self.conditions.there(n, arms), self.conditions.failing(n, arms)
         among = [None if row.all() else [arms[k] for k in np.flatnonzero(row)] for row in ~np.isnan(met["quality"])]
@@ -189,11 +197,11 @@ class _Run:
         waiting: list[tuple[float, int, str, dict[str, Any]]] = []  # due, count, decision, outcome
         numbers = count()
         changes = set((np.flatnonzero((there[1:] != there[:-1]).any(axis=1)) + 1).tolist())
-        told: dict[str, Any]
+        outcome: dict[str, Any]
         now = 0.0
         with Router(
             arms=[arm for arm, here in zip(made, there[0], strict=True) if here],
-            features=self.x.shape[1],
+            features=GivenFeatures(dimension=self.x.shape[1], blocks=self.blocks),
             learner=self.learner,
             preference=self.preference,
             objectives=self.objectives,
@@ -206,31 +214,31 @@ class _Run:
                 router.warm_start(warm)
             for step, x in enumerate(self.x):
                 while waiting and waiting[0][0] <= self.arrivals[step]:
-                    now, _, id, told = heapq.heappop(waiting)
-                    router.feedback(id, **told)
+                    now, _, id, outcome = heapq.heappop(waiting)
+                    router.feedback(id, **outcome)
                 now = self.arrivals[step]
                 _settle(cache)
                 if step in changes:
                     _change(router, made, there[step - 1], there[step])
                     _settle(cache)
-                lease = chosen_by_policy(router.route(x, arms=among[step])).lease()
+                lease = router.lease(chosen_by_policy(router.route(x, arms=among[step])))
                 with lease as decision:
                     k = chosen[step] = index[decision.arm]
                 if lease.seconds:
                     loaded[k] = now + lease.seconds
                 paged[step] = lease.seconds or max(loaded[k] - now, 0.0)
                 if failing[step, k]:
-                    told = {"failed": True}
+                    outcome = {"failed": True}
                 else:
-                    told = {name: value for name, column in at_once.items() if (value := column[step][k]) == value}
+                    outcome = {name: value for name, column in at_once.items() if (value := column[step][k]) == value}
                     for name, (reported, delays) in late.items():
                         if (value := reported[step][k]) == value:
                             due = now + paged[step] + delays[step]
                             heapq.heappush(waiting, (due, next(numbers), decision.id, {name: value}))
-                if told and paged[step]:
-                    heapq.heappush(waiting, (now + paged[step], next(numbers), decision.id, told))
-                elif told:
-                    router.feedback(decision.id, **told)
+                if outcome and paged[step]:
+                    heapq.heappush(waiting, (now + paged[step], next(numbers), decision.id, outcome))
+                elif outcome:
+                    router.feedback(decision.id, **outcome)
             _settle(cache)
         return chosen, None if paging is None else paged
 
@@ -254,13 +262,13 @@ def chosen_by_policy(decision: Decision) -> Decision:
 
 
 def _settle(cache: AdapterCache | None) -> None:
-    """Have the loads done that the controller asked for: what threads do first must not decide what comes next."""
+    """Wait for the loads that the controller asked for: the order of threads must not decide what comes next."""
     if cache is not None:
         cache.wait()
 
 
 def _change(router: Router, arms: Sequence[Arm], before: NDArray[np.bool_], after: NDArray[np.bool_]) -> None:
-    """Let arms come, then others go, so that one is always there."""
+    """Add arms, then remove others, so that there is always one."""
     for k in np.flatnonzero(after & ~before).tolist():
         router.add_arm(arms[k])
     for k in np.flatnonzero(before & ~after).tolist():

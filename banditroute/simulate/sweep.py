@@ -22,6 +22,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from banditroute.core.arrays import Vector
+from banditroute.core.feature_block import FeatureBlock
 from banditroute.core.optional_imports import optional
 from banditroute.errors import InvalidConfigurationError
 from banditroute.learners import Learner
@@ -46,6 +47,7 @@ def sweep(
     seeds: Sequence[int],
     objectives: Sequence[Objective] = (),
     warm: int = 0,
+    blocks: Sequence[FeatureBlock] | None = None,
     conditions: Conditions = _AS_LOGGED,
     keep: Path | None = None,
     executor: str = "processes",
@@ -56,7 +58,7 @@ def sweep(
 
     Parameters
     ----------
-    table, x, preference, objectives, warm, conditions
+    table, x, preference, objectives, warm, blocks, conditions
         As in :func:`~banditroute.simulate.replay.replay`.
     learners
         Name -> learner.
@@ -80,6 +82,7 @@ def sweep(
         preference=preference,
         objectives=tuple(objectives),
         warm=warm,
+        blocks=blocks,
         conditions=conditions,
     )
     paths = {}
@@ -117,6 +120,7 @@ class _Job:
     preference: PreferenceLike
     objectives: Sequence[Objective]
     warm: int
+    blocks: Sequence[FeatureBlock] | None
     conditions: Conditions
 
     def cell(self, policy: str, seed: int) -> Trace:
@@ -129,6 +133,7 @@ class _Job:
             policy=policy,
             objectives=self.objectives,
             warm=self.warm,
+            blocks=self.blocks,
             conditions=self.conditions,
         )
 
@@ -143,6 +148,7 @@ class _Job:
             "preference": self.preference,
             "objectives": self.objectives,
             "warm": self.warm,
+            "blocks": self.blocks,
             "conditions": self.conditions,
         }
         digest = hashlib.sha256(json.dumps(told, default=_plain).encode())

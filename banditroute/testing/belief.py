@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from functools import partial
 from typing import TypeAlias
 
 import numpy as np
@@ -65,8 +64,7 @@ def check_belief(spec: BeliefSpec) -> None:
 
 
 def _start(spec: BeliefSpec, statistics: Mapping[str, bytes] | None = None) -> Belief:
-    begin = partial(spec.start, arms=_ARMS, dimension=_DIMENSION, priors=_PRIORS, statistics=statistics or {})
-    return begin(like=begin())
+    return spec.start(arms=_ARMS, dimension=_DIMENSION, priors=_PRIORS, statistics=statistics or {})
 
 
 def _contexts(count: int) -> Vector:

@@ -9,7 +9,8 @@ import numpy as np
 from banditroute.core.arrays import Vector
 from banditroute.core.request import Request
 from banditroute.errors import InvalidRequestError
-from banditroute.features.base import Featurizer
+from banditroute.features.base import Featurizer, feature_blocks
+from banditroute.features.generic import generic_prompts
 
 _TEXTS = (
     "What is the capital of France?",
@@ -38,18 +39,27 @@ _HOSTILE = {
 }
 
 
-def check_featurizer(featurizer: Featurizer) -> None:
+_TYPICAL_PROMPTS = 64
+_MEAN_SQUARE = (0.3, 3.0)  # of a block, about 1
+
+
+def check_featurizer(featurizer: Featurizer, *, typical: Sequence[Request] | None = None) -> None:
     """Check that a featurizer keeps the contract of :class:`banditroute.features.Featurizer`.
 
     Lengths and names agree, every entry is finite whatever the text holds, a batch equals its single calls to
     1e-12, repeated calls agree to the bit, requests stay as they were, each vector is the caller's own to change,
     and a request without text is an ``InvalidRequestError``. Hostile texts are tried: empty, of one megabyte, with
-    lone surrogates or control characters, right to left, emoji, binary read as text.
+    lone surrogates or control characters, right to left, emoji, binary read as text. The blocks cover all entries, and
+    the mean square of each block over typical requests is about 1 (0.3 to 3), as the prior of a belief expects.
 
     Parameters
     ----------
     featurizer
         Ready for use: fitted, if it needs to be.
+    typical
+        Requests like those that the featurizer is for, with the metadata that it reads. Default: 64 of the prompts of
+        :func:`banditroute.features.generic_prompts`. Empty, for raw vectors that another block is to scale, such as
+        those of :class:`banditroute.features.SentenceEmbedding`: mean squares are not checked.
 
     Raises
     ------
@@ -82,6 +92,29 @@ def check_featurizer(featurizer: Featurizer) -> None:
     _check_batch(featurizer, requests, singles)
     assert [request.text for request in requests] == list(texts.values()), "transform changed its requests"
     _check_refusal(featurizer)
+    _check_blocks(featurizer, typical)
+
+
+def _check_blocks(featurizer: Featurizer, typical: Sequence[Request] | None) -> None:
+    """Blocks cover the entries, and each has a mean square of about 1."""
+    blocks = feature_blocks(featurizer)
+    columns = [block.columns for block in blocks]
+    assert sum(columns) == featurizer.dimension, (
+        f"the blocks have {columns} columns, which do not add up to the dimension {featurizer.dimension}"
+    )
+    if typical is None:
+        prompts = generic_prompts()
+        typical = [Request(text=text) for text in prompts[:: len(prompts) // _TYPICAL_PROMPTS]]
+    if not typical:
+        return
+    ends = np.cumsum(columns)
+    squares = np.square(featurizer.transform(typical)).mean(axis=0)
+    for block, part in enumerate(np.split(squares, ends[:-1])):
+        mean = float(part.mean())
+        assert _MEAN_SQUARE[0] <= mean <= _MEAN_SQUARE[1], (
+            f"block {block} ({featurizer.names[ends[block] - columns[block]]} ...) has the mean square {mean:.3g} over "
+            f"typical requests, not about 1; scale its entries by {1.0 / np.sqrt(max(mean, 1e-300)):.3g}"
+        )
 
 
 def _check_description(featurizer: Featurizer) -> None:

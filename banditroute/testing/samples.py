@@ -11,17 +11,58 @@ from banditroute.core.arrays import Vector
 from banditroute.core.decision import Decision
 from banditroute.core.feedback import Feedback
 from banditroute.core.preference import Preference
-from banditroute.store.base import Event, StoredState
+from banditroute.core.shared_total import SharedTotal
+from banditroute.store.base import OutcomeEvent, Recorded, Store, StoredState
 
 Sums = Mapping[str, Mapping[str, list[int]]]
 """Arm -> objective -> how many values, then the sum of value times x, entry by entry."""
 
 
-def ignore(event: Event) -> None:
-    """Learn nothing."""
+class Listener:
+    """A subscriber that keeps what it is called with.
+
+    Attributes
+    ----------
+    recorded, totals, changes
+        What came to ``on_recorded``, ``on_total`` and ``on_changed``.
+    """
+
+    def __init__(self) -> None:
+        self.recorded: list[Recorded] = []
+        self.totals: list[tuple[str, SharedTotal, SharedTotal]] = []
+        self.changes: list[StoredState] = []
+
+    @property
+    def events(self) -> list[OutcomeEvent]:
+        """What was to be learned, in the order of its arrival."""
+        return [each.event for each in self.recorded]
+
+    @property
+    def values(self) -> list[dict[str, float]]:
+        """The outcomes of each event."""
+        return [dict(each.event.values) for each in self.recorded]
+
+    def on_recorded(self, recorded: Recorded) -> None:
+        """Keep what is recorded."""
+        self.recorded.append(recorded)
+
+    def on_total(self, budget: str, total: SharedTotal, added: SharedTotal) -> None:
+        """Keep a total."""
+        self.totals.append((budget, total, added))
+
+    def on_changed(self, state: StoredState) -> None:
+        """Keep what changed."""
+        self.changes.append(state)
 
 
-def fold(blob: bytes | None, events: Sequence[Event]) -> bytes:
+def listen(store: Store) -> Listener:
+    """Return a new subscriber of ``store``, which is open."""
+    listener = Listener()
+    store.subscribe(listener)
+    return listener
+
+
+def fold(blob: bytes | None, events: Sequence[OutcomeEvent]) -> bytes:
     """Sum in whole numbers, so that sums are equal to the last bit whatever the order."""
     sums: dict[str, list[int]] = json.loads(blob) if blob is not None else {}
     for event in events:
@@ -33,7 +74,7 @@ def fold(blob: bytes | None, events: Sequence[Event]) -> bytes:
     return json.dumps(sums, sort_keys=True).encode()
 
 
-def summed(events: Iterable[Event], statistics: Mapping[str, bytes] | None = None) -> Sums:
+def summed(events: Iterable[OutcomeEvent], statistics: Mapping[str, bytes] | None = None) -> Sums:
     """Everything that events and statistics hold together."""
     blobs = dict(statistics or {})
     for event in events:
@@ -84,8 +125,8 @@ def feedback(number: int, **values: float) -> Feedback:
     return Feedback(decision_id=f"{number:032x}", values=values, received_at=1_700_000_001.0 + number)
 
 
-def event(number: int, **values: float) -> Event:
+def event(number: int, **values: float) -> OutcomeEvent:
     """What is to be learned from feedback for the decision of that number."""
     made = decision(number)
     assert made.x is not None
-    return Event(arm=made.arm, x=made.x, values=values, decided_at=made.decided_at, ordinal=made.ordinal)
+    return OutcomeEvent(arm=made.arm, x=made.x, values=values, decided_at=made.decided_at, ordinal=made.ordinal)

@@ -9,7 +9,10 @@ from scipy.stats import multivariate_t
 
 from banditroute.beliefs import Hybrid, Linear, Observation, Prior
 from banditroute.beliefs.hybrid import descriptors
+from banditroute.beliefs.relevance import Relevance
 from banditroute.core.arm import Arm
+from banditroute.core.feature_block import FeatureBlock
+from banditroute.errors import IncompatibleStoreError
 
 QUALITY = {"quality": Prior(mean=0.5, noise=0.4)}
 
@@ -226,7 +229,7 @@ def test_the_evidence_is_the_student_density_of_all_outcomes():
     for feature in (0.5, 8.0, 300.0):
         spec = Hybrid(feature_precision=feature, intercept_precision=2.0)
         belief = spec.start(arms=arms, dimension=d, priors=QUALITY, statistics=folded(spec, contexts, outcomes))
-        ours.append(belief._evidence("quality"))
+        ours.append(belief._evidence("quality").log(*belief._precisions("quality")))
         own, shared = np.array([feature, feature, 2.0]), [feature / 32.0] * 2 + [0.25]
         shared += [1.0 if name else 2.0 for name in columns]
         b0 = np.array([0.0, 0.0, 0.5] + [float(name == "quality") for name in columns])
@@ -265,45 +268,82 @@ def test_where_arms_differ_by_context_the_precision_falls_and_so_does_the_error(
     assert weights[1] > 2.0 * weights[0]
 
 
-@pytest.mark.parametrize("effect", [0.0, 0.02])
-def test_without_clear_evidence_the_usual_precision_stays(effect):
-    blobs = folded(Hybrid(), *strong(1, 60, effect))
-    chosen, usual = (
-        spec.start(arms=list(blobs), dimension=9, priors=QUALITY, statistics=blobs)
-        for spec in (Hybrid(), Hybrid(feature_precision=64.0 * 8))
-    )
-    x = np.ones(9)
-    for ours, theirs in zip(chosen.predict(x), usual.predict(x), strict=True):
-        assert np.array_equal(ours, theirs)
+@pytest.mark.parametrize("seed", range(4))
+def test_a_block_that_does_not_matter_is_shrunk_and_never_freed(seed):
+    contexts, outcomes = strong(seed, 60, 0.0)
+    belief = start_from(Hybrid(), folded(Hybrid(), contexts, outcomes))
+    found = belief._choices.relevance["quality"]
+    assert -0.5 < found.own[0] < 4.0
+    assert found.explored_share([FeatureBlock(8)]) < 0.05
 
 
-def test_the_choice_lives_as_long_as_the_belief_whatever_it_learns_and_watches():
+def start_from(spec, blobs, **settings):
+    return spec.start(arms=list(blobs), dimension=9, priors=QUALITY, statistics=blobs, **settings)
+
+
+def test_the_choice_depends_on_no_order():
     contexts, outcomes = strong(1, 60, 0.5)
-    spec, priors = Hybrid(), {**QUALITY, "cost_usd": Prior()}
-    blobs = folded(spec, [x[:50] for x in contexts], [y[:50] for y in outcomes])
-    events = [(k, x, y) for k in range(4) for x, y in zip(contexts[k][50:], outcomes[k][50:], strict=True)]
+    events = [(k, x, y) for k in range(4) for x, y in zip(contexts[k], outcomes[k], strict=True)][:200]
     beliefs = []
     for order in (events, events[::-1]):
-        belief = spec.start(arms=list(blobs), dimension=9, priors=priors, statistics=blobs)
+        belief = Hybrid().start(arms=[f"arm {k}" for k in range(4)], dimension=9, priors=QUALITY)
         for k, x, y in order:
             belief.update(f"arm {k}", x, {"quality": y})
-        belief.watch(["cost_usd"])  # derives everything afresh
-        beliefs.append(belief.predict(np.ones(9)))
-    for ours, theirs in zip(*beliefs, strict=True):
-        assert ours == pytest.approx(theirs, abs=1e-9)
-    again = spec.start(arms=list(blobs), dimension=9, priors=priors, statistics=blobs)
-    assert again._scales == belief._scales != {}
+        beliefs.append(belief)
+    one, other = (belief._choices.relevance["quality"] for belief in beliefs)
+    assert one.own[0] < -1.0  # of the usual precision, less than a quarter is left
+    assert one.own == pytest.approx(other.own, abs=1e-6)
+    assert one.shared == pytest.approx(other.shared, abs=1e-6)
 
 
-def test_the_choice_may_be_another_belief_s():
+def test_a_restart_goes_on_with_the_recorded_choice():
     contexts, outcomes = strong(1, 60, 0.5)
     blobs = folded(Hybrid(), contexts, outcomes)
+    chosen = start_from(Hybrid(), blobs)
+    assert chosen.choices is not None
+    more = folded(Hybrid(), *strong(3, 70, 0.5))  # enough to choose otherwise, too few for the next choice
+    again = start_from(Hybrid(), more, choices=chosen.choices)
+    assert again.choices == chosen.choices
+    assert start_from(Hybrid(), more).choices != chosen.choices
 
-    def start(statistics, **settings):
-        return Hybrid().start(arms=list(blobs), dimension=9, priors=QUALITY, statistics=statistics, **settings)
 
-    chosen, usual = start(blobs), start({})
-    assert start({}, like=chosen)._scales == chosen._scales != {}
-    assert start(blobs, like=usual)._scales == usual._scales == {}
-    for ours, theirs in zip(start(blobs, like=chosen).predict(np.ones(9)), chosen.predict(np.ones(9)), strict=True):
-        assert np.array_equal(ours, theirs)
+def test_the_belief_chooses_again_when_the_next_choice_is_due():
+    contexts, outcomes = strong(1, 113, 0.5)
+    belief = Hybrid().start(arms=[f"arm {k}" for k in range(4)], dimension=9, priors=QUALITY)
+    counts = []
+    for i in range(113):
+        for k in range(4):
+            belief.update(f"arm {k}", contexts[k][i], {"quality": outcomes[k][i]})
+            counts.append(belief._choices.count)
+    assert [counts.index(count) + 1 for count in (1, 2, 3)] == [200, 300, 450]
+
+
+def test_choices_for_other_blocks_are_not_used():
+    contexts, outcomes = strong(1, 60, 0.5)
+    blobs = folded(Hybrid(), contexts, outcomes)
+    one = start_from(Hybrid(), blobs)
+    two = start_from(Hybrid(), blobs, choices=one.choices, blocks=[FeatureBlock(3), FeatureBlock(5)])
+    assert len(two._choices.relevance["quality"].own) == 2
+
+
+def test_damaged_choices_are_refused():
+    with pytest.raises(IncompatibleStoreError, match="choices of a belief are damaged"):
+        Hybrid().start(arms=["a"], dimension=9, priors=QUALITY, choices=b"{}")
+
+
+def test_only_the_block_that_matters_is_freed():
+    rng = np.random.default_rng(5)
+    belief = Hybrid().start(arms=list("abcd"), dimension=13, priors=QUALITY, blocks=[FeatureBlock(8), FeatureBlock(4)])
+    for i in range(450):
+        kind, arm = rng.integers(4), i % 4
+        x = np.concatenate([rng.normal(size=8), 2.0 * np.eye(4)[kind], [1.0]])
+        belief.update("abcd"[arm], x, {"quality": float(rng.random() < (0.9 if arm == kind else 0.3))})
+    noise, kinds = belief._choices.relevance["quality"].own
+    assert kinds < -1.5
+    assert noise > -0.5
+
+
+def test_specialists_are_explored_in_every_context_and_generalists_are_not():
+    usual, specialists = Relevance((0.0,), (0.0,)), Relevance((-3.0,), (0.0,))
+    assert usual.explored_share([FeatureBlock(8)]) == 0.0
+    assert specialists.explored_share([FeatureBlock(8)]) == 1.0

@@ -5,8 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from banditroute import EpsilonGreedy, InvalidInputError, Learner, Mixture, Objective, Preference
+from banditroute import EpsilonGreedy, InvalidInputError, Learner, Objective, Preference
 from banditroute.evaluate import asymptotic_sequence, doubly_robust, evaluate, progressive
+from banditroute.policies import Mixture
 
 N = 3000
 

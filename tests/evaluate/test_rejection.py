@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from banditroute import EpsilonGreedy, InvalidInputError, Learner, LinUCB, Mixture, Preference, Router
+from banditroute import EpsilonGreedy, InvalidInputError, Learner, LinUCB, Preference, Router
 from banditroute.evaluate import evaluate, frozen, replay_by_rejection
-from banditroute.policies import Uniform
+from banditroute.policies import Mixture, Uniform
 from banditroute.store.memory import MemoryStore
 
 PREFER = Preference(quality=1.0)

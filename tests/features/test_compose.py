@@ -3,9 +3,19 @@
 import numpy as np
 import pytest
 
+from banditroute.core.feature_block import FeatureBlock
 from banditroute.core.request import Request
 from banditroute.errors import InvalidConfigurationError, InvalidRequestError
-from banditroute.features import Complexity, Compose, SemanticCluster, StaticEmbedding, TextFeatures
+from banditroute.features import (
+    Complexity,
+    Compose,
+    Hashed,
+    Metadata,
+    SemanticCluster,
+    StaticEmbedding,
+    Template,
+    TextFeatures,
+)
 from banditroute.features._wordpiece import WordPieces
 
 TEXTS = [Request(text="Sort these numbers: 3, 1, 2."), Request(text="Sing.")]
@@ -69,27 +79,26 @@ def test_unusable_blocks_are_refused(blocks, message):
         Compose(blocks=blocks)
 
 
-def test_a_scale_multiplies_its_block_and_changes_the_version():
-    blocks = [Complexity(), StaticEmbedding(dimension=2)]
-    plain, half = Compose(blocks=blocks), Compose(blocks=blocks, scales=[1, 0.5])
-    factors = np.repeat([1.0, 0.5], [21, 2])
-    assert np.array_equal(half.transform_one(TEXTS[0]), factors * plain.transform_one(TEXTS[0]))
-    assert np.array_equal(half.transform(TEXTS), factors * plain.transform(TEXTS))
-    assert half.names == plain.names
-    assert half.version == "complexity-3+0.5*(static-minilm-1:2)"
-    assert Compose(blocks=blocks, scales=[1.0, 1.0]).version == plain.version
+def test_strengths_multiply_those_of_the_blocks_and_change_no_number():
+    blocks = [Metadata(categorical={"tier": ["gold"], "user": Hashed(slots=3)}), StaticEmbedding(dimension=2)]
+    plain, weak = Compose(blocks=blocks), Compose(blocks=blocks, strengths=[0.5, 2])
+    assert plain.blocks == (FeatureBlock(3, 1.0), FeatureBlock(4, 0.25), FeatureBlock(2, 1.0))
+    assert weak.blocks == (FeatureBlock(3, 0.5), FeatureBlock(4, 0.125), FeatureBlock(2, 2.0))
+    assert np.array_equal(weak.transform(TEXTS), plain.transform(TEXTS))
+    assert weak.version == plain.version
 
 
-def test_the_scale_of_a_composition_is_not_that_of_its_first_block():
-    one, other = Complexity(), StaticEmbedding(dimension=2)
-    whole = Compose(blocks=[Compose(blocks=[one, other])], scales=[0.5])
-    assert whole.version != Compose(blocks=[one, other], scales=[0.5, 1.0]).version
+def test_a_composition_of_compositions_keeps_all_blocks():
+    inner = Compose(blocks=[Complexity(), StaticEmbedding(dimension=2)], strengths=[1.0, 0.5])
+    whole = Compose(blocks=[inner, Template(slots=4)], strengths=[4.0, 1.0])
+    assert [block.strength for block in whole.blocks] == [4.0, 2.0, 0.25]
+    assert sum(block.columns for block in whole.blocks) == whole.dimension
 
 
-@pytest.mark.parametrize("scales", [[1.0], [1.0, 0.0], [1.0, -2.0], [1.0, float("nan")], [1.0, "2"], [1.0, True]])
-def test_unusable_scales_are_refused(scales):
-    with pytest.raises(InvalidConfigurationError, match="scale"):
-        Compose(blocks=[Complexity(), StaticEmbedding()], scales=scales)
+@pytest.mark.parametrize("strengths", [[1.0], [1.0, 0.0], [1.0, -2.0], [1.0, float("nan")], [1.0, "2"], [1.0, True]])
+def test_unusable_strengths_are_refused(strengths):
+    with pytest.raises(InvalidConfigurationError, match="strength"):
+        Compose(blocks=[Complexity(), StaticEmbedding()], strengths=strengths)
 
 
 def test_what_a_block_cannot_read_is_refused():

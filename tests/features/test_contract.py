@@ -12,6 +12,7 @@ from banditroute.features import (
     Complexity,
     Compose,
     FourierFeatures,
+    Hashed,
     Metadata,
     RandomProjection,
     SemanticCluster,
@@ -22,6 +23,7 @@ from banditroute.features import (
     Template,
     TextFeatures,
     WarmUp,
+    generic_prompts,
 )
 from banditroute.testing import check_featurizer
 
@@ -34,11 +36,13 @@ READY = {
     "Complexity": lambda: Complexity(),
     "Compose": lambda: Compose(blocks=[StaticEmbedding(dimension=3), Complexity()]),
     "FourierFeatures": lambda: FourierFeatures(block=Complexity(), dimension=5, bandwidth=4.0),
-    "Metadata": lambda: Metadata(numeric={"input_tokens": (0, 8000)}, categorical={"tier": 4, "tags": 4}),
+    "Metadata": lambda: Metadata(
+        numeric={"input_tokens": (0, 8000)}, categorical={"tier": ["free", "gold"], "tags": Hashed(slots=4)}
+    ),
     "RandomProjection": lambda: RandomProjection(block=Complexity(), dimension=8, secret="no secret of anybody"),
     "SemanticCluster": lambda: SemanticCluster(),
     "SentenceEmbedding": lambda: SentenceEmbedding(model=by_letters, label="letters"),
-    "Standardize": lambda: Standardize(block=Complexity()).fit(["One.", "Two and two?", "def f(x): return 3"]),
+    "Standardize": lambda: Standardize(block=Complexity()).fit(generic_prompts()[::20]),
     "StaticEmbedding": lambda: StaticEmbedding(),
     "TaskType": lambda: TaskType(),
     "Template": lambda: Template(),
@@ -58,7 +62,8 @@ def test_the_public_names_are_sorted():
 
 @pytest.mark.parametrize("name", READY)
 def test_contract(name):
-    check_featurizer(READY[name]())
+    # The vectors of an embedding are given as they are, for Standardize and the like to scale.
+    check_featurizer(READY[name](), typical=() if name == "SentenceEmbedding" else None)
 
 
 @pytest.mark.parametrize("name", READY)

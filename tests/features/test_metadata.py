@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from banditroute.core.request import Request
 from banditroute.errors import InvalidConfigurationError, InvalidRequestError
-from banditroute.features import Metadata
+from banditroute.features import Hashed, Metadata
 
-SIDE = math.sqrt(3.0)
+SIDE = math.sqrt(6.0)
 
 
 def entries(schema, **known):
@@ -31,9 +31,9 @@ def test_a_missing_number_is_not_the_middle():
     schema = Metadata(numeric={"input_tokens": (0, 8000), "age": (-1, 1)})
     assert entries(schema) == {
         "metadata.input_tokens": 0.0,
-        "metadata.input_tokens.missing": 1.0,
+        "metadata.input_tokens.missing": pytest.approx(math.sqrt(2.0)),
         "metadata.age": 0.0,
-        "metadata.age.missing": 1.0,
+        "metadata.age.missing": pytest.approx(math.sqrt(2.0)),
     }
     assert entries(schema, input_tokens=4000, metadata={"age": 0.0})["metadata.age.missing"] == 0.0
 
@@ -50,30 +50,52 @@ def test_a_larger_number_is_never_less(one, other):
     assert -SIDE <= low <= high <= SIDE
 
 
-def test_uniform_numbers_have_unit_variance():
+def test_uniform_numbers_have_mean_square_one_with_their_indicator():
     schema = Metadata(numeric={"v": (2, 10)})
-    x = [entries(schema, metadata={"v": v})["metadata.v"] for v in np.linspace(2, 10, 1001)]
+    x = np.array([list(entries(schema, metadata={"v": v}).values()) for v in np.linspace(2, 10, 1001)])
     assert np.mean(x) == pytest.approx(0.0, abs=1e-9)
-    assert np.var(x) == pytest.approx(1.0, abs=0.01)
+    assert np.mean(x * x) == pytest.approx(1.0, abs=0.01)
 
 
 @given(st.text())
-def test_any_category_marks_one_slot_and_is_not_missing(value):
-    found = entries(Metadata(categorical={"tier": 5}), metadata={"tier": value})
-    assert sorted(found.values()) == [0.0] * 5 + [1.0]
+def test_any_hashed_category_marks_one_slot_and_is_not_missing(value):
+    found = entries(Metadata(categorical={"tier": Hashed(slots=5)}), metadata={"tier": value})
+    assert sorted(found.values()) == [0.0] * 5 + [pytest.approx(math.sqrt(6.0))]
     assert found["metadata.tier.missing"] == 0.0
 
 
+def test_declared_values_have_columns_of_their_own_and_other_and_missing_are_apart():
+    schema = Metadata(categorical={"tier": ["free", "gold"]})
+    for known, column in (({"tier": "free"}, 0), ({"tier": "gold"}, 1), ({"tier": "team"}, 2), ({}, 3)):
+        assert list(entries(schema, metadata=known).values()) == [2.0 if i == column else 0.0 for i in range(4)]
+
+
+def test_several_tags_share_the_mean_square_of_one():
+    schema = Metadata(categorical={"tags": ["a", "b", "c"]})
+    found = np.array(list(entries(schema, tags=("a", "c")).values()))
+    assert found @ found == pytest.approx(5.0)
+    assert np.flatnonzero(found).tolist() == [0, 2]
+
+
+def test_every_number_field_and_category_has_its_block():
+    schema = Metadata(
+        numeric={"a": (0, 1), "b": (0, 1)}, categorical={"tier": ["free", "gold"], "user": Hashed(slots=8)}
+    )
+    assert [block.columns for block in schema.blocks] == [4, 4, 9]
+    declared, hashed = schema.blocks[1:]
+    assert declared.strength > hashed.strength
+
+
 def test_a_missing_category_has_its_own_entry():
-    assert entries(Metadata(categorical={"tier": 2})) == {
+    assert entries(Metadata(categorical={"tier": Hashed(slots=2)})) == {
         "metadata.tier.00": 0.0,
         "metadata.tier.01": 0.0,
-        "metadata.tier.missing": 1.0,
+        "metadata.tier.missing": pytest.approx(math.sqrt(3.0)),
     }
 
 
-def test_categories_are_told_apart_and_the_slots_are_those_of_the_version():
-    schema = Metadata(categorical={"tier": 64})
+def test_hashed_categories_are_told_apart_and_the_slots_are_those_of_the_version():
+    schema = Metadata(categorical={"tier": Hashed(slots=64)})
     slots = [
         schema.names.index(name)
         for value in ("free", "gold", "team")
@@ -87,16 +109,16 @@ PINNED = [43, 14, 35]
 
 
 def test_session_and_tags_come_from_the_request():
-    schema = Metadata(categorical={"session": 64, "tags": 64})
+    schema = Metadata(categorical={"session": Hashed(slots=64), "tags": Hashed(slots=64)})
     found = entries(schema, session="s1", tags=("a", "b"))
     marked = [name.split(".")[1] for name, entry in found.items() if entry]
     assert marked == ["session", "tags", "tags"]
-    assert entries(schema)["metadata.tags.missing"] == 1.0
+    assert entries(schema)["metadata.tags.missing"] == pytest.approx(math.sqrt(65.0))
     assert entries(schema, tags=("b", "a")) == entries(schema, tags=("a", "b"))
 
 
 def test_what_is_not_declared_is_not_read():
-    schema = Metadata(categorical={"tier": 4})
+    schema = Metadata(categorical={"tier": ["gold"]})
     assert entries(schema, metadata={"tier": "gold", "other": 3.0}) == entries(schema, metadata={"tier": "gold"})
 
 
@@ -105,10 +127,10 @@ def test_version_names_the_schema():
         {"numeric": {"a": (0, 1)}},
         {"numeric": {"a": (0.0, 1.0)}},
         {"numeric": {"a": (0, 2)}},
-        {"categorical": {"a": 4}},
-        {"categorical": {"a": 5}},
-        {"categorical": {"a": 4, "b": 4}},
-        {"categorical": {"b": 4, "a": 4}},
+        {"categorical": {"a": Hashed(slots=4)}},
+        {"categorical": {"a": Hashed(slots=5)}},
+        {"categorical": {"a": ["x"], "b": Hashed(slots=4)}},
+        {"categorical": {"b": Hashed(slots=4), "a": ["x"]}},
     ]
     assert len({Metadata(**schema).version for schema in schemas}) == 6
 
@@ -119,8 +141,12 @@ def test_version_names_the_schema():
         ({"numeric": {"size": (0, 1)}}, {"size": "large"}, r"metadata 'size' is 'large' \(str\); give a number"),
         ({"numeric": {"size": (0, 1)}}, {"size": True}, r"metadata 'size' is True \(bool\)"),
         ({"numeric": {"size": (0, 1)}}, {"size": math.nan}, "give a finite number"),
-        ({"categorical": {"tier": 3}}, {"tier": 3}, r"metadata 'tier' is 3 \(int\); it is declared as a category"),
-        ({"categorical": {"tier": 3}}, {"tier": ["gold"]}, "give a string"),
+        (
+            {"categorical": {"tier": ["gold"]}},
+            {"tier": 3},
+            r"metadata 'tier' is 3 \(int\); it is declared as a category",
+        ),
+        ({"categorical": {"tier": ["gold"]}}, {"tier": ["gold"]}, "give a string"),
     ],
 )
 def test_values_of_the_wrong_kind_are_refused(schema, metadata, message):
@@ -132,7 +158,7 @@ def test_values_of_the_wrong_kind_are_refused(schema, metadata, message):
     ("schema", "message"),
     [
         ({}, "declare at least one name"),
-        ({"numeric": {"a": (0, 1)}, "categorical": {"a": 3}}, "choose one"),
+        ({"numeric": {"a": (0, 1)}, "categorical": {"a": ["x"]}}, "choose one"),
         ({"numeric": {"a": (1, 1)}}, "ascending order"),
         ({"numeric": {"a": (2, 1)}}, "ascending order"),
         ({"numeric": {"a": (0, math.inf)}}, "finite"),
@@ -142,16 +168,23 @@ def test_values_of_the_wrong_kind_are_refused(schema, metadata, message):
         ({"numeric": {"": (0, 1)}}, "a name in the schema"),
         ({"numeric": {"session": (0, 1)}}, "session cannot be numeric"),
         ({"numeric": {"tags": (0, 1)}}, "tags cannot be numeric"),
-        ({"categorical": {"input_tokens": 3}}, "input_tokens cannot be categorical"),
-        ({"categorical": {"a": 0}}, "number of its slots"),
-        ({"categorical": {"a": 1025}}, "number of its slots"),
-        ({"categorical": {"a": True}}, "number of its slots"),
-        ({"categorical": {"a": "4"}}, "number of its slots"),
+        ({"categorical": {"input_tokens": ["x"]}}, "input_tokens cannot be categorical"),
+        ({"categorical": {"a": 4}}, r"give a list of 1 to 1,024 values, or Hashed\(slots=...\)"),
+        ({"categorical": {"a": "gold"}}, "give a list"),
+        ({"categorical": {"a": []}}, "give a list"),
+        ({"categorical": {"a": ["x", "x"]}}, "value twice"),
+        ({"categorical": {"a": [3]}}, "a value of 'a'"),
     ],
 )
 def test_unusable_schemas_are_refused(schema, message):
     with pytest.raises(InvalidConfigurationError, match=message):
         Metadata(**schema)
+
+
+@pytest.mark.parametrize("slots", [0, 1025, True, "4", 2.0])
+def test_unusable_numbers_of_slots_are_refused(slots):
+    with pytest.raises(InvalidConfigurationError, match="number of slots, 1 to 1,024"):
+        Hashed(slots=slots)
 
 
 def test_changing_the_schema_afterwards_changes_nothing():
@@ -163,4 +196,4 @@ def test_changing_the_schema_afterwards_changes_nothing():
 
 def test_a_request_without_text_is_refused():
     with pytest.raises(InvalidRequestError):
-        Metadata(categorical={"tier": 3}).transform_one(Request(features=np.ones(2), metadata={"tier": "gold"}))
+        Metadata(categorical={"tier": ["gold"]}).transform_one(Request(features=np.ones(2), metadata={"tier": "gold"}))

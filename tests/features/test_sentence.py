@@ -29,7 +29,7 @@ def test_the_embedding_is_given_as_it_is():
     assert sentence.names == ("sentence.000", "sentence.001", "sentence.002")
     assert sentence.version == "sentence:counts"
     assert sentence.transform_one(Request(text="a cat")).tolist() == [5.0, 2.0, 1.0]
-    check_featurizer(sentence)
+    check_featurizer(sentence, typical=())
 
 
 def test_a_text_is_embedded_once_while_it_is_remembered():
@@ -131,8 +131,10 @@ def minilm():
 def test_real_model_keeps_the_contract_offline(minilm):
     prompts = [f"{verb} {thing}" for verb in ("Write", "Count", "Explain") for thing in ("poems", "primes", "bees")]
     sentence = SentenceEmbedding(model=minilm, label="minilm")
-    check_featurizer(sentence)
-    check_featurizer(Standardize(block=sentence, dimension=4).fit(prompts))
+    check_featurizer(sentence, typical=())
+    check_featurizer(
+        Standardize(block=sentence, dimension=4).fit(prompts), typical=[Request(text=text) for text in prompts]
+    )
 
 
 @pytest.mark.torch

@@ -27,7 +27,7 @@ def test_by_hand():
     expected = [(4 - lengths.mean()) / lengths.std(), (4 - letters.mean()) / letters.std(), 0.0]
     assert x == pytest.approx(expected)
     assert standard.names == block().names
-    check_featurizer(standard)
+    check_featurizer(standard, typical=())
 
 
 def test_an_entry_that_did_not_vary_is_centred_only():
@@ -42,7 +42,7 @@ def test_projection_whitens_and_names_its_directions():
     assert x.mean(axis=0) == pytest.approx(np.zeros(2), abs=1e-12)
     assert x.T @ x / 4 == pytest.approx(np.eye(2), abs=1e-12)
     assert standard.names == ("sentence.principal.00", "sentence.principal.01")
-    check_featurizer(standard)
+    check_featurizer(standard, typical=())
 
 
 @pytest.mark.parametrize("dimension", [None, 2])
@@ -73,7 +73,7 @@ def test_version_names_the_block_the_dimension_and_the_fit():
 def test_it_composes():
     both = Compose(blocks=[Standardize(block=Complexity()).fit(PROMPTS), StaticEmbedding(dimension=2)])
     assert both.dimension == 23
-    check_featurizer(both)
+    check_featurizer(both, typical=[Request(text=text) for text in PROMPTS])
 
 
 @pytest.mark.parametrize(

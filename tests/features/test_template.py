@@ -1,5 +1,6 @@
 """Template: a call site is recognised by what stays the same."""
 
+import math
 import subprocess
 import sys
 
@@ -38,13 +39,14 @@ def test_frames_are_told_apart():
 
 def test_head_tail_and_structure_vote_a_third_each():
     x = one(FRAMES[0].format("x"), slots=1024)
-    assert sorted(x[x > 0]) == pytest.approx([1 / 3] * 3)
+    assert sorted(x[x > 0]) == pytest.approx([math.sqrt(1024 / 3)] * 3)
+    x /= 1024.0
     other_tail = one(FRAMES[0].replace("please", "now").format("x"), slots=1024)
-    assert x @ other_tail == pytest.approx(2 / 9)
+    assert x @ other_tail == pytest.approx(2 / 3)
     other_head = one("Now c" + FRAMES[0][1:].format("x"), slots=1024)
-    assert x @ other_head == pytest.approx(2 / 9)
+    assert x @ other_head == pytest.approx(2 / 3)
     other_labels = one(FRAMES[0].replace("Review:", "Text:").format("x"), slots=1024)
-    assert x @ other_labels == pytest.approx(2 / 9)
+    assert x @ other_labels == pytest.approx(2 / 3)
 
 
 @pytest.mark.parametrize(
@@ -64,7 +66,7 @@ def test_digits_do_not_matter():
 
 def test_a_named_template_wins():
     named = one("any text", template="support")
-    assert sorted(named)[-2:] == [0.0, 1.0]
+    assert sorted(named)[-2:] == [0.0, 8.0]  # the root of 64 slots
     assert np.array_equal(named, one("quite another text", template="support"))
     assert not np.array_equal(
         one("any text", slots=1024, template="billing"), one("any text", slots=1024, template="b")
@@ -72,9 +74,9 @@ def test_a_named_template_wins():
 
 
 @given(st.text(max_size=300))
-def test_votes_sum_to_one(text):
+def test_squares_sum_to_the_number_of_slots(text):
     x = one(text, slots=3)
-    assert x.sum() == pytest.approx(1.0)
+    assert x @ x == pytest.approx(3.0)
     assert (x >= 0.0).all()
 
 
@@ -93,7 +95,7 @@ def test_the_order_of_requests_and_the_process_do_not_matter():
 
 def test_meaning_is_pinned_to_the_version():
     # Fails when the signature changes: then the version must change with it.
-    assert Template().version == "template-1:16"
+    assert Template().version == "template-2:16"
     assert np.flatnonzero(one(FRAMES[3].format("x"), slots=16)).tolist() == PINNED
 
 
@@ -102,7 +104,7 @@ PINNED = [9, 12]
 
 def test_hard_texts_take_no_long_time():
     for text in ("a" * 16_000, " " * 16_000, "a: " * 5_000, "\n" * 16_000, "word word word " * 1_000, "#" * 16_000):
-        assert one(text).sum() == pytest.approx(1.0)
+        assert np.isfinite(one(text)).all()
 
 
 @pytest.mark.parametrize("slots", [1, 1025, 2.0, True, "16", None])

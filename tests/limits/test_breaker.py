@@ -156,7 +156,7 @@ def availability(decision):
 def fail(router, *arms, count=3):
     for arm in arms:
         for _ in range(count):
-            router._clock.now += 1.0
+            router._settings.clock.now += 1.0
             router.feedback(router.route([0.0], arms=[arm]).id, failed=True)
 
 

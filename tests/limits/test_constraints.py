@@ -108,7 +108,7 @@ class TestRouter:
             "limits: no arm is believed to keep Limits(max_cost_usd=0.0005); the one that breaks it least is used"
         )
         assert not decision.fell_back
-        assert router.fallbacks == 0
+        assert router.status().fallbacks == 0
         assert router.route([0.0], exclude=["a"]).arm == "b"
 
     def test_what_is_not_known_is_allowed_and_said(self):
@@ -140,7 +140,7 @@ class TestRouter:
 
     def test_a_belief_that_is_not_finite_still_falls_back(self):
         router = taught(COSTS, limits=Limits(max_cost_usd=0.005))
-        router._chooser._knowledge.belief._theta[:] = math.nan
+        router._engine.models.belief._theta[:] = math.nan
         assert router.route([0.0]).reason.startswith("fallback: the belief is not finite")
 
 

@@ -109,7 +109,7 @@ def test_a_router_s_database(tmp_path):
         seed=0,
     ) as router:
         for i in range(120):
-            with router.route(rng.normal(size=2)).lease() as decision:
+            with router.lease(router.route(rng.normal(size=2))) as decision:
                 pass
             if i % 2:
                 router.feedback(decision.id, quality=float(rng.random()))

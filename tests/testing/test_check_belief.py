@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import banditroute.beliefs
-from banditroute.beliefs import Linear, LinearBelief, Prediction
+from banditroute.beliefs import Hybrid, Linear, LinearBelief, Logistic, Prediction
 from banditroute.testing import check_belief
 
 SPECS = [
@@ -14,12 +14,14 @@ SPECS = [
     Linear(feature_precision=0.1, intercept_precision=0.01),
     Linear(noise={"quality": 0.5, "cost_usd": 0.01}),
     Linear(noise_strength=0.5),
+    Hybrid(),
+    Logistic(),
 ]
 
 
 def test_every_public_belief_is_tried():
     public = [getattr(banditroute.beliefs, name) for name in banditroute.beliefs.__all__]
-    specs = {one for one in public if {"start", "fold"} <= set(vars(one))} - {banditroute.beliefs.BeliefSpec}
+    specs = {one for one in public if hasattr(one, "start") and hasattr(one, "fold")} - {banditroute.beliefs.BeliefSpec}
     assert specs == {type(spec) for spec in SPECS}
 
 
@@ -97,10 +99,8 @@ class Of(Linear):
         object.__setattr__(self, "belief", belief)
         object.__setattr__(self, "lose", lose)
 
-    def start(self, *, arms, dimension, priors, statistics=None, like=None):
-        return self.belief(
-            spec=self, arms=arms, dimension=dimension, priors=priors, statistics=statistics or {}, like=like
-        )
+    def _belief(self):
+        return self.belief
 
     def fold(self, blob, events, *, dimension):
         return super().fold(blob, events[self.lose :], dimension=dimension)

@@ -18,17 +18,14 @@ from banditroute import (
     Decision,
     EpsilonGreedy,
     Explanation,
-    Feedback,
     Guard,
     Learner,
     LinUCB,
     MemoryStore,
     Objective,
     Preference,
-    Request,
     Rollout,
     Router,
-    SentenceEmbedding,
     Share,
     SQLStore,
     SquareCB,
@@ -37,7 +34,9 @@ from banditroute import (
 )
 from banditroute.adapters import AdapterBackend, AdapterCache, AdapterSpec, Capacity, SimulatedBackend, lru
 from banditroute.beliefs import Linear
+from banditroute.core import Feedback, Request
 from banditroute.core.shared_total import SharedTotal
+from banditroute.core.state import MergeStates
 from banditroute.energy import EnergyMeter, find_counters
 from banditroute.evaluate import Comparison, Evaluation, Interval, asymptotic_sequence, bootstrap_interval, evaluate
 from banditroute.features import (
@@ -48,6 +47,7 @@ from banditroute.features import (
     Featurizer,
     Metadata,
     SemanticCluster,
+    SentenceEmbedding,
     Standardize,
     StaticEmbedding,
     TaskType,
@@ -61,7 +61,17 @@ from banditroute.pricing import ModelPrice, Usage, genai_price
 from banditroute.simulate.adapter_slots import AdapterSlots
 from banditroute.simulate.conditions import Channel, Conditions
 from banditroute.simulate.replay import Trace, replay
-from banditroute.store import Event, Fold, Learn, MergeStates, Served, Store, StoredState, Ticket, TotalCallback
+from banditroute.store import (
+    Acknowledgement,
+    Fold,
+    OutcomeEvent,
+    Recorded,
+    Store,
+    StoredDecision,
+    StoredState,
+    Subscriber,
+    Ticket,
+)
 
 
 def first_steps() -> str:
@@ -76,7 +86,7 @@ def first_steps() -> str:
     assert_type(decision.explain(), Explanation)
     assert_type(decision.explain().rows[0].predictions["quality"], tuple[float, float])
     router.feedback(decision.id, quality=1.0)
-    router.feedback(session="ticket 7", quality=1.0)
+    router.session_feedback("ticket 7", quality=1.0)
     router.compare(decision.id, router.route("Why?", exclude=[decision.arm]).id, source="Ann")
     router.feedback(decision.id, quality=np.float64(0.5), cost_usd=0, energy_joules=None, latency_seconds=0.3)
     router.close()
@@ -104,7 +114,7 @@ def settings() -> None:
         assert_type(router, Router)
         assert_type(router.arms, tuple[Arm, ...])
         assert_type(router.features, Featurizer)
-        assert_type(router.learned, int)
+        assert_type(router.status().learned, int)
         decision = router.route(
             "Write a sonnet.",
             preference={"quality": 1, "helpfulness": 0.2},
@@ -130,7 +140,7 @@ def settings() -> None:
 def steered() -> None:
     guard = Guard(baseline={"small": 0.5, "large": 0.5}, shares=[0.1, 0.9], tolerance=0.01, mode="observe")
     router = Router(arms=["small", "large"], guard=guard, traffic={"small": Share(at_least=0.1)})
-    assert_type(router.rollout, Rollout | None)
+    assert_type(router.status().rollout, Rollout | None)
     router.add_arm("new", traffic=Share(at_most=0.05))
     router.set_traffic({})
     router.set_guard_mode("bypass")
@@ -141,7 +151,7 @@ def told_apart(prompts: list[str]) -> Featurizer:
     task = TaskType.fit({"sum": ["Add 1 and 2", "What is 3 + 4?"], "greeting": ("Hi", "Hello")})
     assert_type(task, TaskType)
     own = TaskType(classifier=lambda text: [0.5, 0.5], types=["a", "b"], label="even")
-    schema = Metadata(numeric={"input_tokens": (0, 8000), "age": (0.5, 1.5)}, categorical={"tier": 4})
+    schema = Metadata(numeric={"input_tokens": (0, 8000), "age": (0.5, 1.5)}, categorical={"tier": ["free", "gold"]})
     router = Router(arms=["a"], features=Compose(blocks=[own, schema, Template(slots=8)]))
     router.route("Why?", template="why", metadata={"tier": "gold", "age": 1})
     router.route_many(["Why?"], template="why", metadata={"tier": "gold"})
@@ -211,8 +221,8 @@ class Length:
 class Done:
     """A ticket of one's own."""
 
-    def result(self, timeout: float | None = None) -> None:
-        return None
+    def result(self, timeout: float | None = None) -> Acknowledgement:
+        return "accepted"
 
 
 class Shelf:
@@ -221,6 +231,7 @@ class Shelf:
     def __init__(self) -> None:
         self.trouble: str | None = None
         self.made: dict[str, Decision] = {}
+        self.subscriber: Subscriber | None = None
 
     def open(
         self, *, router: str, arms: Sequence[Arm], features_version: str, dimension: int, fold: Fold
@@ -231,33 +242,35 @@ class Shelf:
     def add_decision(self, decision: Decision, prompt: str | None = None) -> None:
         self.made[decision.id] = decision
 
-    def add_feedback(self, feedback: Feedback, learn: Learn) -> Ticket:
+    def add_feedback(self, feedback: Feedback) -> Ticket:
         decision = self.made[feedback.decision_id]
-        if decision.x is not None:
-            learn(
-                Event(
-                    arm=decision.arm,
-                    x=decision.x,
-                    values=feedback.values,
-                    decided_at=decision.decided_at,
-                    ordinal=decision.ordinal,
-                )
+        if decision.x is not None and self.subscriber is not None:
+            event = OutcomeEvent(
+                arm=decision.arm,
+                x=decision.x,
+                values=feedback.values,
+                decided_at=decision.decided_at,
+                ordinal=decision.ordinal,
+            )
+            self.subscriber.on_recorded(
+                Recorded(decision_id=decision.id, event=event, received_at=feedback.received_at)
             )
         return Done()
 
-    def find(self, decision_id: str) -> Served:
-        return Served.by(self.made[decision_id])
+    def find(self, decision_id: str) -> StoredDecision:
+        return StoredDecision.of(self.made[decision_id], epoch_id=1)
 
     def find_session(self, session: str) -> list[str]:
         return [id for id, made in self.made.items() if made.session == session]
 
-    def follow(self, follow: Callable[[StoredState], None]) -> None: ...
+    def subscribe(self, subscriber: Subscriber) -> None:
+        self.subscriber = subscriber
 
     def set_arms(self, arms: Sequence[Arm]) -> None: ...
 
-    def put_state(self, name: str, blob: bytes, join: MergeStates | None = None) -> None: ...
+    def save_state(self, name: str, blob: bytes, merge: MergeStates | None = None) -> None: ...
 
-    def add_tally(self, budget: str, tally: SharedTotal, told: TotalCallback) -> None: ...
+    def add_total(self, budget: str, total: SharedTotal) -> None: ...
 
     def flush(self) -> None: ...
 
@@ -292,10 +305,10 @@ async def adapters() -> None:
     cache = AdapterCache(backend=backend, control=lru)
     law = AdapterSpec(name="law", path="adapters/law", size_bytes=1)
     router = Router(arms=[Arm(name="law", adapter=law)], features=1, adapters=cache)
-    with router.route([0.5]).lease() as served:
+    with router.lease(router.route([0.5])) as served:
         assert_type(served, Decision)
-    async with router.route([0.5]).lease() as served:
-        assert_type(served.paging.expected_seconds if served.paging else 0.0, float)
+    async with router.lease(router.route([0.5])) as served:
+        assert_type(served.residency.expected_seconds if served.residency else 0.0, float)
     for decision in cache.prefetch([served]):
         assert_type(decision, Decision)
     assert_type(cache.resident, frozenset[str])

@@ -14,6 +14,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
+from banditroute.core.addresses import shown_address
 from banditroute.errors import IncompatibleStoreError, InvalidConfigurationError, StoreError
 from banditroute.store.sql.schema import REVISION
 
@@ -37,6 +38,10 @@ class Database(ABC):
     def __init__(self, engine: Engine, name: str) -> None:
         self.engine = engine
         self.name = name
+
+    def place(self) -> object:
+        """Return what tells the place of the data from another one at the same address; None where nothing does."""
+        return None
 
     @contextmanager
     def writing(self, connection: Connection) -> Iterator[None]:
@@ -157,13 +162,13 @@ def parse(url: object) -> URL:
     """
     if not isinstance(url, str) or "://" not in url:
         raise InvalidConfigurationError(
-            f"SQLStore({url!r}): give a database URL; for a file: SQLStore({f'sqlite:///{url}'!r})"
+            f"SQLStore({shown_address(url)!r}): give a database URL; for a file: SQLStore('sqlite:///routes.db')"
         )
     try:
         address = make_url(url)
     except ArgumentError as error:
         raise InvalidConfigurationError(
-            f"SQLStore({url!r}) is not a database URL ({error}); for a file: SQLStore('sqlite:///routes.db')"
+            f"SQLStore({shown_address(url)!r}) is not a database URL; for a file: SQLStore('sqlite:///routes.db')"
         ) from error
     kind = address.get_backend_name()
     if kind == "postgresql":
@@ -175,7 +180,7 @@ def parse(url: object) -> URL:
         )
     if address.database in (None, "", ":memory:") or "mode=memory" in url:
         raise InvalidConfigurationError(
-            f"SQLStore({url!r}) would forget all at its end; use MemoryStore(), or name a file: "
+            f"SQLStore({shown_address(url)!r}) would forget all at its end; use MemoryStore(), or name a file: "
             f"SQLStore('sqlite:///routes.db')"
         )
     return address

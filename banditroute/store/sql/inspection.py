@@ -29,7 +29,7 @@ class Epoch(NamedTuple):
         Of the arms.
     states
         The router's, by name.
-    tallies
+    totals
         What all processes have counted, by budget.
     """
 
@@ -38,7 +38,7 @@ class Epoch(NamedTuple):
     arms: dict[str, bool]
     statistics: dict[str, bytes]
     states: dict[str, bytes]
-    tallies: dict[str, SharedTotal]
+    totals: dict[str, tuple[SharedTotal, ...]]
 
 
 def epoch_ids(connection: Connection, router: str | None) -> list[int]:
@@ -51,6 +51,11 @@ def statistics_of(connection: Connection, epoch_id: int) -> dict[str, bytes]:
     """The blobs of an epoch by arm."""
     rows = connection.execute(select(statistics).where(statistics.c.epoch_id == epoch_id).order_by(statistics.c.arm))
     return {row.arm: folding.intact(row) for row in rows}
+
+
+def fold_settings_of(connection: Connection, epoch_id: int) -> str | None:
+    """Return what the fold of an epoch depends on, as its router has recorded it; None if it has not."""
+    return connection.scalar(select(epoch.c.fold_settings).where(epoch.c.id == epoch_id))
 
 
 def epochs(connection: Connection, router: str | None) -> Iterator[Epoch]:
@@ -78,7 +83,7 @@ def epochs(connection: Connection, router: str | None) -> Iterator[Epoch]:
             arms={each.name: each.active for each in connection.execute(select(arm).where(arm.c.router == row.router))},
             statistics=statistics_of(connection, id),
             states={each.name: each.blob for each in connection.execute(states)},
-            tallies=folding.tallies_of(connection, row.router),
+            totals=folding.totals_of(connection, row.router),
         )
 
 

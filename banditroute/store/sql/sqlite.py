@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -34,6 +35,7 @@ class SQLite(Database):
         self._wait_seconds = float(str(address.query.get("timeout", _WAIT_SECONDS)))
         engine = create_engine(address.update_query_dict({"timeout": str(self._wait_seconds)}), poolclass=NullPool)
         super().__init__(engine, str(address.database))
+        self._path = str(address.database)
 
         @event.listens_for(engine, "connect")
         def settle(connection: sqlite3.Connection, record: object) -> None:
@@ -48,6 +50,14 @@ class SQLite(Database):
                 connection.exec_driver_sql("BEGIN")
             else:
                 self._begin_writing(connection)
+
+    def place(self) -> object:
+        """Return device and inode of the file; they change when it is removed, moved or replaced."""
+        try:
+            found = os.stat(self._path)
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
 
     @contextmanager
     def reading(self, connection: Connection) -> Iterator[None]:

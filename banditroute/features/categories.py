@@ -1,0 +1,121 @@
+"""Categories as columns: declared values, each with a column of its own, or hashed slots."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+
+import numpy as np
+
+from banditroute.core.arrays import Vector
+from banditroute.core.feature_block import FeatureBlock
+from banditroute.core.validation import label
+from banditroute.errors import InvalidConfigurationError
+
+LARGEST_CATEGORY = 1024
+"""Most values, or slots, of one category."""
+
+HASHED_STRENGTH = 0.25
+"""Strength of a block of hashed slots: values that share a slot blur each other."""
+
+
+def root_shares(shares: Vector) -> Vector:
+    """Return ``sqrt(n share)`` for n shares that sum to 1: their mean square is 1, whatever the shares are.
+
+    Examples
+    --------
+    >>> root_shares(np.array([0.25, 0.75, 0.0])).round(3).tolist()
+    [0.866, 1.5, 0.0]
+    """
+    roots: Vector = np.sqrt(len(shares) * shares)
+    return roots
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hashed:
+    """A category whose values are not known beforehand: each value has the slot ``BLAKE2b(name=value) mod slots``.
+
+    Two values may share a slot. Declare about twice as many slots as there are values.
+
+    Parameters
+    ----------
+    slots
+        1 to 1,024.
+
+    Raises
+    ------
+    InvalidConfigurationError
+        If the number of slots is out of range.
+    """
+
+    slots: int
+
+    def __post_init__(self) -> None:
+        if isinstance(self.slots, bool) or not isinstance(self.slots, int) or not 1 <= self.slots <= LARGEST_CATEGORY:
+            raise InvalidConfigurationError(
+                f"slots is {self.slots!r}; give the number of slots, 1 to {LARGEST_CATEGORY:,}"
+            )
+
+
+class Category:
+    """The columns of one category: those of its values, and the last for a missing value.
+
+    A request with several values shares the block among them, so that the mean square of the block is always 1.
+
+    Parameters
+    ----------
+    name
+        Of the category.
+    given
+        The declared values, or :class:`Hashed`. Declared values have a column each, followed by one for all others.
+    """
+
+    __slots__ = ("_columns", "_name", "_slots")
+
+    def __init__(self, name: str, given: object) -> None:
+        self._name = name
+        self._columns: dict[str, int] | None = None
+        if isinstance(given, Hashed):
+            self._slots = given.slots
+            return
+        if isinstance(given, str) or not isinstance(given, Collection) or not 1 <= len(given) <= LARGEST_CATEGORY:
+            raise InvalidConfigurationError(
+                f"categorical {name!r} is {given!r}; give a list of 1 to {LARGEST_CATEGORY:,} values, or Hashed(slots=...) "
+                "where they are not known beforehand"
+            )
+        values = [label(value, name=f"a value of {name!r}", error=InvalidConfigurationError) for value in given]
+        self._columns = {value: column for column, value in enumerate(values)}
+        if len(self._columns) < len(values):
+            raise InvalidConfigurationError(f"categorical {name!r} has a value twice: {values}; give each value once")
+        self._slots = len(values) + 1
+
+    @property
+    def names(self) -> list[str]:
+        """One name per column."""
+        ends = [f"{slot:02d}" for slot in range(self._slots)] if self._columns is None else [*self._columns, "other"]
+        return [f"metadata.{self._name}.{end}" for end in (*ends, "missing")]
+
+    @property
+    def block(self) -> FeatureBlock:
+        """The columns as one block."""
+        return FeatureBlock(self._slots + 1, 1.0 if self._columns is not None else HASHED_STRENGTH)
+
+    @property
+    def schema(self) -> tuple[object, ...]:
+        """What the columns mean, for the version of the features."""
+        return self._name, self._slots if self._columns is None else list(self._columns)
+
+    def fill(self, x: Vector, values: Sequence[str]) -> None:
+        """Write the columns of ``values`` into ``x``, which holds zeros."""
+        for value in values:
+            x[self._column(value)] += 1.0 / len(values)
+        if not values:
+            x[-1] = 1.0
+        x[:] = root_shares(x)
+
+    def _column(self, value: str) -> int:
+        if self._columns is not None:
+            return self._columns.get(value, self._slots - 1)
+        code = blake2b(f"{self._name}={value}".encode("utf-8", "replace"), digest_size=8).digest()
+        return int.from_bytes(code, "little") % self._slots
