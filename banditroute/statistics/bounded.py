@@ -10,7 +10,6 @@ import math
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import betaincinv
 
 from banditroute.core.arrays import Vector
 from banditroute.core.validation import number
@@ -134,6 +133,8 @@ def clopper_pearson_interval(successes: int, trials: int, *, alpha: float = 0.05
     alpha = number(alpha, name="alpha", low=_EDGE, high=1.0 - _EDGE)
     if not 0 <= successes <= trials or trials < 1:
         raise InvalidInputError(f"there are {successes} successes in {trials} trials; give 0 <= successes <= trials")
+    from scipy.special import betaincinv  # here, so that importing banditroute does not load scipy
+
     lower = float(betaincinv(successes, trials - successes + 1, alpha / 2.0)) if successes else 0.0
     upper = float(betaincinv(successes + 1, trials - successes, 1.0 - alpha / 2.0)) if successes < trials else 1.0
     return Interval(successes / trials, lower, upper)
