@@ -234,7 +234,14 @@ class Shelf:
         self.subscriber: Subscriber | None = None
 
     def open(
-        self, *, router: str, arms: Sequence[Arm], features_version: str, dimension: int, fold: Fold
+        self,
+        *,
+        router: str,
+        arms: Sequence[Arm],
+        features_version: str,
+        dimension: int,
+        fold: Fold,
+        fold_settings: str = "",
     ) -> StoredState:
         assert_type(fold(None, []), bytes)
         return StoredState(statistics={}, pending=[], decisions=0, feedback=0)
@@ -270,11 +277,11 @@ class Shelf:
 
     def save_state(self, name: str, blob: bytes, merge: MergeStates | None = None) -> None: ...
 
-    def add_total(self, budget: str, total: SharedTotal) -> None: ...
+    def add_total(self, budget: str, total: SharedTotal) -> SharedTotal | None: ...
 
     def flush(self) -> None: ...
 
-    def close(self) -> None: ...
+    def close(self, timeout: float = 60.0) -> None: ...
 
 
 def own_parts() -> None:
