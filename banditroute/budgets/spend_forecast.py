@@ -46,7 +46,8 @@ class SpendForecast:
         self._objective = objective
         self._requests = 0
         self._arms: list[str] = []
-        self.now = self.average = np.zeros(0)
+        self.now: Vector = np.zeros(0)
+        self.average: Vector = self.now
         self._known = np.zeros(0, dtype=bool)
         self._calls = {str(arm): (float(n), float(mean)) for arm, (n, mean) in (state or {}).items()}  # of each arm
         self.set_arms(arms)

@@ -64,7 +64,7 @@ class Learner:
             )
         self.policy = policy
         self.belief: BeliefSpec = Hybrid() if belief is None else belief
-        self.context_exploration = number(
+        self.context_exploration: float = number(
             context_exploration, name="context_exploration", low=0.0, high=1.0, error=InvalidConfigurationError
         )
         self.drift = drift

@@ -87,8 +87,12 @@ class ConfidenceSequence:
     """
 
     def __init__(self, *, low: float, high: float, alpha: float = 0.05, truncation: float = 0.0) -> None:
+        self.low: float
+        self.high: float
+        self.alpha: float
+        self.truncation: float
         self.low, self.high, self.alpha, self.truncation = _checked(low, high, alpha, truncation)
-        self.n = 0
+        self.n: int = 0
         self._below, self._above = _Side(), _Side()
 
     def __repr__(self) -> str:
