@@ -23,6 +23,9 @@ def erase(
 ) -> int:
     """Delete one decision, a session, or all feedback of a source, and take back what was learned from it.
 
+    What is deleted is overwritten in the files of SQLite, and vacuumed on PostgreSQL; backups, replicas and exports
+    are yours to care for.
+
     Parameters
     ----------
     url
@@ -76,4 +79,6 @@ def erase(
     erased = 0
     while some := write(database, erase_some):
         erased += some
+    if erased:
+        database.scrub()
     return erased

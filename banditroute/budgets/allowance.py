@@ -127,8 +127,8 @@ class PerPeriod:
     """An amount for each hour, day, week or month, shared out over the requests that are still expected in it.
 
     How many are expected follows from the learned profile of the week, once each hour of a day was seen and while the
-    traffic fits it. Otherwise, and within an hour, it follows from the usual gap between two requests; a gap ten times the usual, such as a night,
-    counts as ten usual ones. Requests of other processes are counted in proportion.
+    traffic fits it. Otherwise, and within an hour, it follows from the usual gap between two requests; a gap ten times
+    the usual, such as a night, counts as ten usual ones. Requests of other processes are counted in proportion.
 
     Parameters
     ----------
@@ -173,7 +173,7 @@ class PerPeriod:
 
     @property
     def total(self) -> SharedTotal:
-        """What all processes have counted in the present period."""
+        """The total of all processes in the present period."""
         return self._totals[self._period]
 
     def begin(self, now: float) -> bool:

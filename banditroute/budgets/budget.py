@@ -108,7 +108,7 @@ class Budget:
 
     @property
     def keyed(self) -> bool:
-        """Whether every session, tenant, user, ... has a budget of its own."""
+        """True if every session, tenant, user, ... has a budget of its own."""
         return self.per == "session" or self.each is not None
 
     def key(self, request: Request) -> str | None:

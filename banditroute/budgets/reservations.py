@@ -7,7 +7,7 @@ from collections import OrderedDict
 
 
 class Reservations:
-    """What is set aside for decisions, each until it is reported or its time is over.
+    """Amounts set aside for decisions, each until it is reported or its time is over.
 
     Parameters
     ----------

@@ -21,7 +21,7 @@ from banditroute.core.arrays import Vector
 
 _WINDOW = 300  # requests
 _FIRST_PRICE = 1e-3  # points of utility for the largest spend: where a search begins
-_LEAST_SPEND = 1e-12  # dollars or joules: less cannot be told from nothing
+_LEAST_SPEND = 1e-12  # dollars or joules: less counts as nothing
 _BIAS_REQUESTS = 100.0  # over which the spend beyond the plan is averaged
 _DRAWS = 64  # of the utilities of a request
 _SEARCH_REQUESTS = 10  # from one search to the next

@@ -23,7 +23,7 @@ _RETRY_SECONDS = 0.25  # between two attempts where nothing is left
 
 
 class Slices:
-    """What one process has drawn of one shared limit. Not thread-safe: the engine holds a lock.
+    """The part of a shared limit that one process has drawn. Not thread-safe: the engine holds a lock.
 
     Parameters
     ----------

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from banditroute.core.adapter import AdapterSpec
-from banditroute.core.validation import label, number, plain_numbers
+from banditroute.core.validation import label, labels, number, plain_numbers
 from banditroute.errors import InvalidConfigurationError
 
 
@@ -21,8 +21,8 @@ class Arm:
     input_usd_per_million_tokens, output_usd_per_million_tokens
         Token prices, at least 0. With both given, the router computes the expected cost from the tokens of the
         request and the output tokens that it expects, so a new price acts on the next request. None: not known.
-    tags
-        Abilities ("vision", "tools") or places ("eu") that a request may require.
+    capabilities
+        Names of what it can do ("vision", "tools") or where it runs ("zone:eu"): what a request may require.
     context_window_tokens
         The longest request that it takes, in tokens, at least 1. None: no limit is known.
     max_cost_usd, max_output_tokens
@@ -55,7 +55,7 @@ class Arm:
     name: str
     input_usd_per_million_tokens: float | None = None
     output_usd_per_million_tokens: float | None = None
-    tags: tuple[str, ...] = ()
+    capabilities: Collection[str] = ()
     context_window_tokens: int | None = None
     max_cost_usd: float | None = None
     max_output_tokens: int | None = None
@@ -67,13 +67,8 @@ class Arm:
     def __post_init__(self) -> None:
         plain_numbers(self)
         label(self.name, name="Arm(name=...)", error=InvalidConfigurationError)
-        if isinstance(self.tags, str):
-            raise InvalidConfigurationError(
-                f"tags of arm {self.name!r} is the string {self.tags!r}; give a tuple of strings, ({self.tags!r},)"
-            )
-        for tag in self.tags:
-            label(tag, name=f"tag of arm {self.name!r}", error=InvalidConfigurationError)
-        object.__setattr__(self, "tags", tuple(self.tags))
+        names = labels(self.capabilities, name=f"capabilities of arm {self.name!r}", error=InvalidConfigurationError)
+        object.__setattr__(self, "capabilities", names)
         if self.context_window_tokens is not None:
             number(
                 self.context_window_tokens,

@@ -6,7 +6,7 @@ A bool, a string or a NaN is never taken for a number.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Set
 from dataclasses import fields
 from decimal import Decimal
 from numbers import Integral, Real
@@ -258,6 +258,27 @@ def label(value: object, *, name: str, error: type[InvalidInputError] = InvalidI
     if "\x00" in value or any("\ud800" <= character <= "\udfff" for character in value):
         raise error(f"{name} is {shown(value)}; NUL and lone surrogates cannot be stored: remove them")
     return value
+
+
+def labels(values: object, *, name: str, error: type[InvalidInputError] = InvalidInputError) -> tuple[str, ...]:
+    """Return ``values`` as a tuple of labels, sorted if they were a set.
+
+    Raises
+    ------
+    InvalidInputError
+        (or the subclass given as ``error``) If it is one string or no collection, or if one of them is no label.
+
+    Examples
+    --------
+    >>> labels({"vision", "tools"}, name="capabilities")
+    ('tools', 'vision')
+    """
+    if isinstance(values, str):
+        raise error(f"{name} is the string {shown(values)}; give a collection of strings, ({shown(values)},)")
+    if not isinstance(values, Collection):
+        raise error(f"{name} is {shown(values)} ({type(values).__name__}); give a collection of strings")
+    each = tuple(label(value, name=f"one of {name}", error=error) for value in values)
+    return tuple(sorted(each)) if isinstance(values, Set) else each
 
 
 def shown(value: object) -> str:

@@ -59,9 +59,9 @@ def assemble(settings: RouterSettings) -> Parts:
     )
     try:
         parts = _parts(settings, memory)
-        if any(budget.hard for budget in settings.budgets):
+        if settings.quotas or any(budget.hard for budget in settings.budgets):
             parts.engine.with_constraints(lambda constraints: constraints.prepare(settings.clock()))
-            settings.store.flush()  # the first request finds the first slices of hard budgets
+            settings.store.flush()  # the first request finds the first slices of hard budgets and quotas
         return parts
     except BaseException:
         settings.store.close()
@@ -75,6 +75,7 @@ def _parts(settings: RouterSettings, memory: StoredState) -> Parts:
         arms=settings.arms,
         breaker=settings.breaker,
         budgets=settings.budgets,
+        quotas=settings.quotas,
         traffic=settings.traffic,
         guard=settings.guard,
         utility_range=settings.utility_range,

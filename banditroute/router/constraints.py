@@ -16,7 +16,8 @@ from banditroute.core.shared_total import SharedTotal
 from banditroute.guard.guard import Guard, Mode, Rollout
 from banditroute.guard.monitor import Mixed, RolloutMonitor
 from banditroute.limits.breaker import CircuitBreaker, Circuits
-from banditroute.limits.constraints import Excess, Limits, excess
+from banditroute.limits.constraints import UNJUDGED_SHARE, Excess, Limits, excess
+from banditroute.limits.quotas import Quota, Quotas
 from banditroute.limits.traffic import Share, shaped
 from banditroute.policies.base import PolicyState
 from banditroute.router.candidates import Candidates
@@ -38,8 +39,8 @@ class Constraints:
         All K arms.
     breaker
         When to leave a failing arm alone; None: never.
-    budgets
-        What may be spent.
+    budgets, quotas
+        What may be spent; requests and tokens a minute.
     traffic
         Arm -> its least and greatest share of the traffic.
     guard, utility_range
@@ -56,6 +57,7 @@ class Constraints:
         arms: Sequence[Arm],
         breaker: CircuitBreaker | None,
         budgets: Sequence[Budget] = (),
+        quotas: Sequence[Quota] = (),
         traffic: Mapping[str, Share] | None = None,
         guard: Guard | None = None,
         utility_range: tuple[float, float] = (0.0, 1.0),
@@ -69,6 +71,7 @@ class Constraints:
         self._budgets = self._budgets_slot.load(
             lambda blob: BudgetBook(budgets=budgets, arms=arms, blob=blob, totals=totals, add=add_total)
         )
+        self._quotas = Quotas(quotas=quotas, arms=arms, add=add_total)
         self._stored_prices: tuple[float, ...] | None = None
         self._rollout = None
         if guard is not None:
@@ -81,16 +84,17 @@ class Constraints:
         """Constrain these arms from now on; the circuits of others stay as they are."""
         self._names = [arm.name for arm in arms]
         self._budgets.set_arms(arms)
+        self._quotas.set_arms(arms)
         self._windows = np.array([arm.context_window_tokens or np.inf for arm in arms])
         self._smallest_window = float(self._windows.min())
 
     # Stages of a decision, in their order.
 
     def admit(self, candidates: Candidates, ask: Ask) -> Candidates:
-        """Rule out arms whose context window is too small, whose circuit is open, or that break the limits."""
+        """Rule out arms that are too small, whose circuit is open or quota used up, or that break the limits."""
         tokens = ask.request.input_tokens
         too_long = tokens is not None and tokens > self._smallest_window
-        if ask.limits is None and not too_long and not self._circuits.tripped:
+        if ask.limits is None and not too_long and not self._circuits.tripped and not self._quotas.active:
             return candidates
         left = list(candidates.positions)
         overruled = None
@@ -108,16 +112,23 @@ class Constraints:
                 closed = [self._circuits.opened_first(names)]
                 overruled = "breaker: the circuits of all arms are open; the one that was opened first is tried"
             left = [k for k in left if self._names[k] in closed]
+        if self._quotas.active:
+            with_room = self._quotas.with_room([self._names[k] for k in left], ask.request, ask.now)
+            if not with_room:
+                overruled = "fallback: the quotas of all arms are used up; the decision is not covered by them"
+            left = [k for k in left if self._names[k] in with_room] or left
         if ask.limits is None or not ask.limits.objectives:
             return candidates._replace(eligible=left, overruled=overruled)
         beyond = _excess(ask.limits, candidates)
-        total = beyond.total[left]
-        least = total.min()
+        new = beyond.unknown.get("min_quality", np.zeros(len(candidates.arms), dtype=bool))
+        judged = [k for k in left if not new[k]]
+        least = beyond.total[judged or left].min()
         if least > 0.0:
             overruled = overruled or (
                 f"limits: no arm is believed to keep {ask.limits!r}; the one that breaks it least is used"
             )
-        left = [k for k, each in zip(left, total, strict=True) if not each > least]
+        # Arms whose quality cannot be judged stay, with a small share, next to the best of those that can be.
+        left = [k for k in left if (bool(judged) and new[k]) or not beyond.total[k] > least]
         unjudged = {self._names[k]: [name for name, unknown in beyond.unknown.items() if unknown[k]] for k in left}
         return candidates._replace(eligible=left, overruled=overruled, unjudged=unjudged)
 
@@ -152,20 +163,32 @@ class Constraints:
             The probabilities ``(K,)`` that serve the request; why they are not the policy's, or None; and the
             mixture of the guard, or None.
         """
-        if self._rollout is None and not self._traffic:
+        traffic = self._shares(candidates)
+        if self._rollout is None and not traffic:
             return probabilities, None, None
 
         def redraw(positions: Sequence[int]) -> Vector:
             return candidates.subset(positions).probabilities(policy, x)
 
-        learner, reason = shaped(probabilities, self._traffic, candidates.arms, redraw)
+        learner, reason = shaped(probabilities, traffic, candidates.arms, redraw)
         if self._rollout is None:
             return learner, reason, None
         baseline = self._rollout.baseline(candidates.arms)
         if baseline is None:
             return learner, "guard: no arm of the baseline is eligible; the learner decides", None
-        mixed, why = self._rollout.mix(learner, shaped(baseline, self._traffic, candidates.arms, redraw)[0])
+        mixed, why = self._rollout.mix(learner, shaped(baseline, traffic, candidates.arms, redraw)[0])
         return mixed.probabilities, reason or why, mixed
+
+    def _shares(self, candidates: Candidates) -> Mapping[str, Share]:
+        """Return the traffic shares, with a small one for arms whose quality cannot be judged while others keep it."""
+        unjudged = [arm for arm in candidates.arms if "min_quality" in candidates.unjudged.get(arm, ())]
+        if not unjudged or len(unjudged) == len(candidates.arms):
+            return self._traffic
+        shares = dict(self._traffic)
+        for arm in unjudged:
+            own = shares.get(arm, Share())
+            shares[arm] = Share(at_least=own.at_least, at_most=max(own.at_least, UNJUDGED_SHARE / len(unjudged)))
+        return shares
 
     def reserve(
         self,
@@ -189,16 +212,18 @@ class Constraints:
         Returns
         -------
         dict
-            Budget, by its name -> what it has reserved.
+            Budget or quota, by its name -> what it has reserved.
         """
         if self._circuits.tripped:
             self._circuits.choose(arms[chosen], now)
+        taken = self._quotas.take(arms[chosen], request, now) if self._quotas.active else {}
         if not self._budgets.objectives:
-            return {}
+            return taken
         if self._budgets.prices != self._stored_prices:
             self._stored_prices = self._budgets.prices
             self._budgets_slot.save(self._budgets.to_bytes())
-        return self._budgets.reserve(decision_id, chosen, arms, probabilities, request, now, token_costs)
+        reserved = self._budgets.reserve(decision_id, chosen, arms, probabilities, request, now, token_costs)
+        return {**reserved, **taken}
 
     def await_evidence(
         self,
@@ -233,6 +258,8 @@ class Constraints:
         self._budgets.settle(
             recorded.decision_id, event.arm, recorded.reserved, values, recorded.known, event.decided_at, now
         )
+        if self._quotas.active:
+            self._quotas.settle(recorded.reserved, values, recorded.known, event.decided_at, now)
         if self._rollout is not None:
             self._rollout.report(recorded.decision_id, event.values, now)
 
@@ -256,14 +283,15 @@ class Constraints:
 
     def merge_total(self, budget: str, joint: SharedTotal, added: SharedTotal) -> None:
         """Use the total of all processes for a budget; it includes what this process ``added``."""
-        self._budgets.merge(budget, joint, added)
+        if not self._quotas.merge(budget, joint, added):
+            self._budgets.merge(budget, joint, added)
 
     def prepare(self, now: float) -> bool:
-        """Draw the first slices of hard budgets; return whether there are any."""
-        return self._budgets.prepare(now)
+        """Draw the first slices of hard budgets and quotas; return whether there are any."""
+        return self._budgets.prepare(now) | self._quotas.prepare(now)
 
     def affordable_fallback(self, request: Request, arms: Sequence[str], arm: str, now: float) -> str:
-        """Return ``arm``, or the arm with the lowest bound of its cost where a hard budget does not cover ``arm``."""
+        """Return ``arm``, or the cheapest arm with an upper bound where a hard budget does not cover ``arm``."""
         return self._budgets.fallback(request, arms, arm, now)
 
     def close(self) -> None:

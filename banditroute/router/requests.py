@@ -18,7 +18,7 @@ from banditroute.errors import InvalidInputError, InvalidRequestError
 from banditroute.features._messages import asked, messages_of
 from banditroute.features.base import Featurizer
 from banditroute.features.given import GivenFeatures
-from banditroute.limits.constraints import Limits
+from banditroute.limits.constraints import Limits, request_limits
 from banditroute.objectives.objective import Objective
 from banditroute.objectives.scaling import Scaled
 from banditroute.objectives.utility import PreferenceLike, check_preference
@@ -37,6 +37,9 @@ class RouteOptions(TypedDict, total=False):
     arms: Collection[str] | None
     exclude: Collection[str]
     limits: Limits | None
+    replace_limits: Limits | None
+    requires: Collection[str]
+    deadline_seconds: float | None
     session: str | None
     tags: Collection[str]
     input_tokens: int | None
@@ -155,10 +158,19 @@ class RequestParser:
         only: Collection[str] | None,
         exclude: Collection[str],
         limits: Limits | None,
+        replace_limits: Limits | None,
+        requires: Collection[str],
+        deadline_seconds: float | None,
     ) -> Terms:
-        """Return the checked terms of a request, with the router's own where the request has none."""
+        """Return the checked terms of a request: the router's preference unless it has one, and tightened limits."""
         weights = self._preference if preference is None else check_preference(preference, self._objectives)
-        limits = self._limits if limits is None else check_limits(limits)
+        limits = request_limits(
+            self._limits,
+            limits=limits,
+            replace_limits=replace_limits,
+            requires=requires,
+            deadline_seconds=deadline_seconds,
+        )
         return Terms(weights, eligible_arms(arms, only, exclude, limits), limits)
 
 
@@ -229,13 +241,6 @@ def is_conversation(request: object) -> TypeGuard[Conversation]:
     )
 
 
-def check_limits(limits: Limits | None, *, error: type[InvalidInputError] = InvalidRequestError) -> Limits | None:
-    """Return the limits of a router or a request; raise ``error`` if they are of another type."""
-    if limits is not None and not isinstance(limits, Limits):
-        raise error(f"limits is {shown(limits)}; give Limits(...), for example Limits(max_cost_usd=0.002)")
-    return limits
-
-
 def eligible_arms(
     arms: Sequence[Arm],
     only: Collection[str] | None = None,
@@ -251,8 +256,8 @@ def eligible_arms(
     InvalidInputError
         (the subclass given as ``error``) If a name is unknown, or no arm is left.
     """
-    require = () if limits is None else limits.require
-    if only is None and not exclude and not require:
+    requires = () if limits is None else limits.requires
+    if only is None and not exclude and not requires:
         return None
     names = [arm.name for arm in arms]
     for given, option in ((only, "arms"), (exclude, "exclude")):
@@ -266,12 +271,12 @@ def eligible_arms(
     left = [
         arm.name
         for arm in arms
-        if (only is None or arm.name in only) and arm.name not in exclude and set(require) <= set(arm.tags)
+        if (only is None or arm.name in only) and arm.name not in exclude and set(requires) <= set(arm.capabilities)
     ]
     if not left:
-        tagged = f", require={list(require)}" if require else ""
+        required = f", requires={list(requires)}" if requires else ""
         raise error(
-            f"no arm is left: arms={None if only is None else sorted(only)}, exclude={sorted(exclude)}{tagged} of "
+            f"no arm is left: arms={None if only is None else sorted(only)}, exclude={sorted(exclude)}{required} of "
             f"{', '.join(names)}; leave at least one"
         )
     return left

@@ -23,6 +23,7 @@ from banditroute.guard.guard import Guard, Mode
 from banditroute.learners import Learner
 from banditroute.limits.breaker import CircuitBreaker
 from banditroute.limits.constraints import Limits
+from banditroute.limits.quotas import Quota
 from banditroute.limits.traffic import Share
 from banditroute.objectives.objective import Objective
 from banditroute.objectives.utility import PreferenceLike
@@ -61,6 +62,8 @@ class Router:
         When to leave a failing arm alone; None: never.
     budgets
         What may be spent, by all processes that share the store together.
+    quotas
+        Requests and tokens a minute that arms may get, from all processes together.
     adapters
         The cache or the fleet that holds the arms' adapters. With it, adapters never tried are expected to be perfect,
         and each is believed by itself.
@@ -116,6 +119,7 @@ class Router:
         limits: Limits | None = None,
         breaker: CircuitBreaker | None = CircuitBreaker(),  # noqa: B008
         budgets: Sequence[Budget] = (),
+        quotas: Sequence[Quota] = (),
         adapters: AdapterCache | Fleet | None = None,
         switching: Mapping[str, float] | None = None,
         traffic: Mapping[str, Share] | None = None,
@@ -137,6 +141,7 @@ class Router:
             limits=limits,
             breaker=breaker,
             budgets=budgets,
+            quotas=quotas,
             adapters=adapters,
             switching=switching,
             traffic=traffic,
@@ -175,6 +180,9 @@ class Router:
         arms: Collection[str] | None = None,
         exclude: Collection[str] = (),
         limits: Limits | None = None,
+        replace_limits: Limits | None = None,
+        requires: Collection[str] = (),
+        deadline_seconds: float | None = None,
         session: str | None = None,
         tags: Collection[str] = (),
         input_tokens: int | None = None,
@@ -195,7 +203,13 @@ class Router:
         exclude
             Names of arms that may not be chosen, such as one that has just failed.
         limits
-            What an arm must keep to serve this request; replaces the router's limits.
+            Limits for this request; they tighten the router's.
+        replace_limits
+            Limits for this request in place of the router's.
+        requires
+            Capabilities that the arm must have, as in ``Arm(capabilities=...)``.
+        deadline_seconds
+            The longest expected latency, above 0.
         session, tags
             Labels, recorded with the decision.
         input_tokens
@@ -215,13 +229,16 @@ class Router:
         Raises
         ------
         InvalidRequestError
-            If the caller made a mistake: no arm is left that is named and has the tags, an arm or objective is
+            If the caller made a mistake: no arm is left that is named and has the capabilities, an arm or objective is
             unknown, features have a wrong length or are not finite, or the featurizer cannot read the metadata.
         InvalidConfigurationError
             If the preference has no usable weight.
         """
         checked = self._requests.request(request, session, tags, input_tokens, max_output_tokens, template, metadata)
-        return self._routing.decide(checked, self._requests.terms(self.arms, preference, arms, exclude, limits))
+        terms = self._requests.terms(
+            self.arms, preference, arms, exclude, limits, replace_limits, requires, deadline_seconds
+        )
+        return self._routing.decide(checked, terms)
 
     def route_many(
         self,
@@ -231,6 +248,9 @@ class Router:
         arms: Collection[str] | None = None,
         exclude: Collection[str] = (),
         limits: Limits | None = None,
+        replace_limits: Limits | None = None,
+        requires: Collection[str] = (),
+        deadline_seconds: float | None = None,
         session: str | None = None,
         tags: Collection[str] = (),
         max_output_tokens: int | None = None,
@@ -239,7 +259,10 @@ class Router:
     ) -> list[Decision]:
         """Choose an arm for each of many requests, as ``route()`` does; texts are featurized in one batch."""
         checked = self._requests.many(requests, session, tags, max_output_tokens, template, metadata)
-        return self._routing.decide_many(checked, self._requests.terms(self.arms, preference, arms, exclude, limits))
+        terms = self._requests.terms(
+            self.arms, preference, arms, exclude, limits, replace_limits, requires, deadline_seconds
+        )
+        return self._routing.decide_many(checked, terms)
 
     async def aroute(self, request: RequestLike, **options: Unpack[RouteOptions]) -> Decision:
         """Choose an arm in a worker thread, as ``route()`` does; the event loop is free meanwhile."""

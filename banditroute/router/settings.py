@@ -24,12 +24,13 @@ from banditroute.features.given import GivenFeatures
 from banditroute.guard.guard import Guard
 from banditroute.learners import Learner, LinUCB, ThompsonSampling
 from banditroute.limits.breaker import CircuitBreaker
-from banditroute.limits.constraints import Limits
+from banditroute.limits.constraints import Limits, check_limits
+from banditroute.limits.quotas import Quota, check_quotas
 from banditroute.limits.traffic import Share, check_shares
 from banditroute.objectives.objective import QUALITY, Objective
 from banditroute.objectives.scaling import Scaled
-from banditroute.objectives.utility import PreferenceLike, check_preference, table
-from banditroute.router.requests import check_limits, eligible_arms
+from banditroute.objectives.utility import PreferenceLike, check_preference, merge_objectives
+from banditroute.router.requests import eligible_arms
 from banditroute.store.base import Store
 from banditroute.store.memory import MemoryStore
 
@@ -55,6 +56,7 @@ class RouterSettings:
     limits: Limits | None
     breaker: CircuitBreaker | None
     budgets: Sequence[Budget]
+    quotas: Sequence[Quota]
     adapters: AdapterCache | Fleet | None
     switching: Mapping[str, float]
     traffic: Mapping[str, Share]
@@ -80,6 +82,7 @@ class RouterSettings:
         limits: Limits | None = None,
         breaker: CircuitBreaker | None = None,
         budgets: Sequence[Budget] = (),
+        quotas: Sequence[Quota] = (),
         adapters: AdapterCache | Fleet | None = None,
         switching: Mapping[str, float] | None = None,
         traffic: Mapping[str, Share] | None = None,
@@ -105,15 +108,16 @@ class RouterSettings:
         names = [arm.name for arm in some]
         if fallback is not None and fallback not in names:
             raise InvalidConfigurationError(f"unknown fallback arm {shown(fallback)}; known arms: {', '.join(names)}")
-        by_name = table(objectives)
+        by_name = merge_objectives(objectives)
         weights = check_preference(Preference(quality=1.0) if preference is None else preference, by_name)
         checked_features = check_features(features)
         checked_learner = check_learner(learner, with_adapters=adapters is not None)
-        checked_limits = check_limits(limits, error=InvalidConfigurationError)
+        checked_limits = check_limits(limits)
         eligible_arms(some, limits=checked_limits, error=InvalidConfigurationError)
         if breaker is not None and not isinstance(breaker, CircuitBreaker):
             raise InvalidConfigurationError(f"breaker is {shown(breaker)}; give a CircuitBreaker, or None for none")
         check_budgets(budgets, some)
+        check_quotas(quotas, some)
         shares = check_traffic({} if traffic is None else traffic, names)
         utility_range = _guard_range(guard, names, shares, weights, by_name)
         label(name, name="Router(name=...)", error=InvalidConfigurationError)
@@ -130,6 +134,7 @@ class RouterSettings:
             limits=checked_limits,
             breaker=breaker,
             budgets=budgets,
+            quotas=quotas,
             adapters=adapters,
             switching=_checked_switching(switching, by_name),
             traffic=shares,

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from banditroute.adapters.cache import AdapterCache
 from banditroute.core.arm import Arm
 from banditroute.core.arrays import Vector
+from banditroute.core.decision import Decision
 from banditroute.core.feature_block import FeatureBlock
 from banditroute.core.preference import Preference
 from banditroute.errors import InvalidInputError
@@ -23,14 +24,13 @@ from banditroute.learners import Learner
 from banditroute.logs import OutcomeTable
 from banditroute.objectives.objective import Objective
 from banditroute.objectives.scaling import Scaled
-from banditroute.objectives.utility import PreferenceLike, check_preference
-from banditroute.objectives.utility import table as objective_table
+from banditroute.objectives.utility import PreferenceLike, check_preference, merge_objectives
 from banditroute.router import Router
 from banditroute.simulate import fast_path
 from banditroute.simulate.conditions import Conditions
 from banditroute.store.memory import MemoryStore
 
-_AS_LOGGED = Conditions()
+_AS_LOGGED = Conditions.as_logged()
 
 Log: TypeAlias = Sequence[tuple[Vector, Mapping[str, Mapping[str, float]]]]
 """Rows of a warm start: context, and arm -> objective -> outcome."""
@@ -126,7 +126,7 @@ def replay(
         x=x[rows],
         arrivals=conditions.arrivals(len(rows), seed=seed).tolist(),
         learner=learner,
-        preference=check_preference(preference, objective_table(objectives)),
+        preference=check_preference(preference, merge_objectives(objectives)),
         objectives=objectives,
         conditions=conditions,
         seed=seed,
@@ -154,7 +154,7 @@ class _Run:
 
     def by_fast_path(self) -> NDArray[np.intp] | None:
         """Return the choices of a router by the fast path; None where it does not apply."""
-        objectives, arms, outcomes = objective_table(self.objectives), self.met.arms, self.met.outcomes
+        objectives, arms, outcomes = merge_objectives(self.objectives), self.met.arms, self.met.outcomes
         given = self.conditions
         if given.feedback or given.outages or given.absences or given.paging:
             return None
@@ -181,7 +181,7 @@ class _Run:
         n, arms, met = len(self.x), self.met.arms, self.met.outcomes
         there, failing = self.conditions.there(n, arms), self.conditions.failing(n, arms)
         among = [None if row.all() else [arms[k] for k in np.flatnonzero(row)] for row in ~np.isnan(met["quality"])]
-        ranges = objective_table(self.objectives)
+        ranges = merge_objectives(self.objectives)
         late = {
             name: [each.tolist() for each in channel.reports(met[name], ranges[name], seed=self.seed)]
             for name, channel in self.conditions.feedback.items()
@@ -220,7 +220,7 @@ class _Run:
                 if step in changes:
                     _change(router, made, there[step - 1], there[step])
                     _settle(cache)
-                lease = router.lease(router.route(x, arms=among[step]))
+                lease = router.lease(chosen_by_policy(router.route(x, arms=among[step])))
                 with lease as decision:
                     k = chosen[step] = index[decision.arm]
                 if lease.seconds:
@@ -240,6 +240,24 @@ class _Run:
                     router.feedback(decision.id, **outcome)
             _settle(cache)
         return chosen, None if paging is None else paged
+
+
+def chosen_by_policy(decision: Decision) -> Decision:
+    """Return the decision if the policy made it.
+
+    A router in service answers with its fallback arm if the policy fails; a replay of that would judge another policy.
+
+    Raises
+    ------
+    InvalidInputError
+        If the router fell back.
+    """
+    if decision.fell_back:
+        raise InvalidInputError(
+            f"the policy made no choice ({decision.reason:.300}); repair it: banditroute.testing.check_policy finds "
+            "what is wrong"
+        )
+    return decision
 
 
 def _settle(cache: AdapterCache | None) -> None:

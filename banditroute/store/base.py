@@ -126,7 +126,7 @@ Fold: TypeAlias = Callable[[bytes | None, Sequence[OutcomeEvent]], bytes]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredState:
-    """What a store remembers of a router when it is opened.
+    """The memory of a router that a store returns when it is opened.
 
     Attributes
     ----------
@@ -153,7 +153,7 @@ class StoredState:
 
 
 class Subscriber(Protocol):
-    """What a store tells its router. A store calls it from any thread, and never while it holds a lock of its own."""
+    """The object that a store calls, from any thread, and never while it holds a lock of its own."""
 
     def on_recorded(self, recorded: Recorded) -> None:
         """Learn from feedback that is durable now. Called once for each report that brought something new.
@@ -178,7 +178,7 @@ class Subscriber(Protocol):
 
 
 Acknowledgement: TypeAlias = Literal["accepted", "pending"]
-"""What a store says of feedback: ``"accepted"`` is durable and learned. ``"pending"`` is kept for a decision that
+"""The answer of a store to feedback: ``"accepted"`` is durable and learned. ``"pending"`` is kept for a decision that
 another process may have made a moment ago and not written yet; it is learned when that decision appears."""
 
 
@@ -214,7 +214,7 @@ class Store(Protocol):
 
     @property
     def trouble(self) -> str | None:
-        """What keeps the store from recording just now, in words; None while all is well."""
+        """The reason why the store cannot record just now, in words; None while all is well."""
 
     def open(
         self,

@@ -1,4 +1,4 @@
-"""What is new in feedback, and the words of the refusals that every store gives.
+"""Find what is new in feedback, and give the words of the refusals that every store gives.
 
 Beside objectives a decision can have four other kinds of outcomes, told by their names: no objective has a space in
 its own. ``quality of 3`` is the outcome of a session of three decisions, each of which is given a third of it.
@@ -97,7 +97,7 @@ def new_outcomes(feedback: Feedback, recorded: Mapping[str, float]) -> dict[str,
     recorded
         Objective -> value that the same decision has already.
 
-    A share of a session's outcome is none where the decision has an outcome of its own, or a share already.
+    A share of a session's outcome is passed over where the decision has an outcome of its own, or a share already.
 
     Raises
     ------
@@ -136,7 +136,7 @@ def new_outcomes(feedback: Feedback, recorded: Mapping[str, float]) -> dict[str,
 
 
 def _has_its_own(objective: str, share: str, recorded: Mapping[str, float]) -> bool:
-    """Whether a decision has an outcome of its own, or another share than this one."""
+    """Return whether a decision has an outcome of its own, or another share than this one."""
     return any(name == objective or (name.startswith(objective + SHARE_OF) and name != share) for name in recorded)
 
 

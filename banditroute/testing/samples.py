@@ -36,7 +36,7 @@ class Listener:
 
     @property
     def events(self) -> list[OutcomeEvent]:
-        """What was to be learned, in the order of its arrival."""
+        """The events to learn from, in the order of its arrival."""
         return [each.event for each in self.recorded]
 
     @property
@@ -97,7 +97,7 @@ def summed(events: Iterable[OutcomeEvent], statistics: Mapping[str, bytes] | Non
 
 
 def remembered(memory: StoredState) -> Sums:
-    """What a router knows after it has opened a store."""
+    """Return what a router knows after it has opened a store."""
     return summed(memory.pending, memory.statistics)
 
 
@@ -140,7 +140,7 @@ def feedback(number: int, **values: float) -> Feedback:
 
 
 def event(number: int, **values: float) -> OutcomeEvent:
-    """What is to be learned from feedback for the decision of that number."""
+    """Return what is to be learned from feedback for the decision of that number."""
     made = decision(number)
     assert made.x is not None
     return OutcomeEvent(arm=made.arm, x=made.x, values=values, decided_at=made.decided_at, ordinal=made.ordinal)

@@ -141,7 +141,7 @@ class TestWatch:
         assert watch.rollout().decisions == 0
 
     def test_does_not_wait_for_outcomes_for_ever(self, monkeypatch):
-        monkeypatch.setattr("banditroute.guard.monitor._OPEN", 3)
+        monkeypatch.setattr("banditroute.guard.monitor._MAX_OPEN", 3)
         watch = Kept().watch(Guard(baseline="a"))
         for id in "abcd":
             watch.enter(id, 0, watch.mix(B, A)[0], np.zeros(2), WORTH, None)

@@ -13,7 +13,7 @@ from banditroute.core.state import StateSlot
 from banditroute.errors import InvalidConfigurationError
 from banditroute.objectives import Objective, Scaled
 from banditroute.objectives.scaling import Scales, interquartile_range
-from banditroute.objectives.utility import table
+from banditroute.objectives.utility import merge_objectives
 
 STARS = Objective(name="stars", higher_is_better=True, low=1.0, high=5.0)
 
@@ -23,7 +23,7 @@ def scales(*, kept=None, arms=("a", "b", "c")):
     slot = StateSlot(
         name="scales", stored=kept.get("scales"), save=lambda name, blob, merge: kept.__setitem__(name, blob)
     )
-    made = Scales(objectives=table([STARS]), slot=slot)
+    made = Scales(objectives=merge_objectives([STARS]), slot=slot)
     made.set_arms(arms)
     return made
 

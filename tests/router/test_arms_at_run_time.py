@@ -176,11 +176,11 @@ def test_where_the_fallback_has_gone_the_first_arm_is():
         (lambda router: router.add_arm(3), "is a int"),
         (lambda router: router.add_arm(""), "0 characters"),
         (lambda router: router.remove_arm("c"), "unknown arm 'c'; known arms: a, b"),
-        (lambda router: router.remove_arm("a"), r"no arm is left.*require=\['eu'\]"),
+        (lambda router: router.remove_arm("a"), r"no arm is left.*requires=\['eu'\]"),
     ],
 )
 def test_a_mistake_changes_nothing(change, words):
-    router = made([Arm(name="a", tags=("eu",)), "b"], limits=Limits(require=("eu",)))
+    router = made([Arm(name="a", capabilities=("eu",)), "b"], limits=Limits(requires=("eu",)))
     before = router.arms
     with pytest.raises(InvalidConfigurationError, match=words):
         change(router)

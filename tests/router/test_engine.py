@@ -15,7 +15,7 @@ from banditroute.core.state import StateSlot
 from banditroute.errors import InvalidConfigurationError
 from banditroute.learners import EpsilonGreedy, Learner, LinUCB, ThompsonSampling
 from banditroute.objectives import Objective
-from banditroute.objectives.utility import table
+from banditroute.objectives.utility import merge_objectives
 from banditroute.policies import Mixture, Uniform
 from banditroute.router import Router
 from banditroute.router.constraints import Constraints
@@ -40,11 +40,11 @@ def make_engine(learner, arms=("a", "b", "c", "d"), seed=0, objectives=()):
     arms = [arm if isinstance(arm, Arm) else Arm(name=arm) for arm in arms]
     memory = StoredState(statistics={}, pending=[], decisions=0, feedback=0)
     return Engine(
-        objectives=table(objectives),
+        objectives=merge_objectives(objectives),
         learner=learner,
         models=ArmModels(
             arms=arms,
-            objectives=table(objectives),
+            objectives=merge_objectives(objectives),
             learner=learner,
             tracked=(),
             features_version="1",

@@ -109,9 +109,9 @@ OPTIONS = [
     ({"arms": 1}, r"arms is 1 \(int\); give a list of names"),
     (
         {"preference": {"qualty": 1.0}},
-        r"'qualty' is no objective of this router; known: availability, cost_usd, .*quality. Declare",
+        r"objective 'qualty' of the preference is unknown; known objectives: availability, cost_usd, .*quality. Declare",
     ),
-    ({"preference": {1: 1.0}}, r"preference 1 is no objective of this router"),
+    ({"preference": {1: 1.0}}, r"objective 1 of the preference is unknown"),
     (
         {"preference": "quality"},
         r"preference is 'quality' \(str\); give a Preference, for example Preference\(quality=1.0",

@@ -114,7 +114,7 @@ class SQLStore:
 
     @property
     def trouble(self) -> str | None:
-        """What keeps decisions from being recorded just now, in words; None while all is well."""
+        """The reason why decisions cannot be recorded just now, in words; None while all is well."""
         writer = self._writer
         return CLOSED if writer is None else writer.trouble
 

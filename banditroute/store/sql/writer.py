@@ -131,7 +131,7 @@ class Writer:
 
     @property
     def trouble(self) -> str | None:
-        """What keeps the database from being written just now, in words; None while all is well."""
+        """The reason why the database cannot be written just now, in words; None while all is well."""
         busy = self._busy_since
         if self._trouble is None and busy is not None and time.monotonic() - busy > ticket.ANSWER_SECONDS:
             return f"{self._database.name} has not answered for {time.monotonic() - busy:.0f} s"
@@ -443,6 +443,7 @@ class Writer:
             return
         for made, _ in decisions:
             self._queue.pop(made.id, None)
+            self._dropped_ids.pop(made.id, None)  # it was dropped while it was written
         subscriber = self._listener()
         if subscriber is not None:
             for (budget, period), added in totals.items():
