@@ -178,10 +178,14 @@ def _check_metadata(metadata: object) -> dict[str, float | str]:
     return given
 
 
+LARGEST_FEATURE = 1e8
+"""Largest number in a context: one that is far larger than all others would outweigh all that was learned."""
+
+
 def bounded(vector: Vector) -> bool:
-    """Whether all numbers are finite and none is beyond ``LARGEST``."""
+    """Return whether all numbers are finite and their root sum of squares is at most ``LARGEST_FEATURE``."""
     # Of all the ways to a sum of squares, vdot alone is silent where it overflows.
-    return float(np.vdot(vector, vector)) <= LARGEST * LARGEST
+    return float(np.vdot(vector, vector)) <= LARGEST_FEATURE * LARGEST_FEATURE
 
 
 def _check_vector(request: object, dimension: int) -> Vector:
@@ -199,7 +203,7 @@ def _check_vector(request: object, dimension: int) -> Vector:
         )
     vector = vector.astype(np.float64, copy=False)
     if not bounded(vector):
-        raise InvalidRequestError("the features hold NaN, an infinity or numbers beyond 1e50; give finite numbers")
+        raise InvalidRequestError("the features hold NaN, an infinity or numbers beyond 1e8; give finite numbers of mean square about 1")
     return vector
 
 

@@ -21,12 +21,11 @@ from banditroute.learners import Learner
 from banditroute.objectives.objective import Objective
 from banditroute.objectives.utility import utility, weights
 from banditroute.policies.base import start
+from banditroute.router.checks import LARGEST_FEATURE
 from banditroute.router.forecast import look
 from banditroute.router.models import ArmModels
 from banditroute.router.sampling import CannotChooseError, draw
 from banditroute.store.base import Event, MergeStates, StoredState
-
-_LARGEST_FEATURE = 1e20
 
 _AS_FEEDBACK_TAKES_THEM = ("quality", "cost_usd", "energy_joules", "latency_seconds", "output_tokens")
 
@@ -43,7 +42,7 @@ def applies(
     return (
         len(set(arms)) == len(arms)
         and not np.isnan(outcomes["quality"]).any()
-        and bool((np.abs(x) < _LARGEST_FEATURE).all())
+        and bool((np.square(x).sum(axis=1) < LARGEST_FEATURE**2).all())
         and "availability" not in {*preference, *outcomes}
         and all(name in objectives and _possible(values, objectives[name]) for name, values in outcomes.items())
     )
