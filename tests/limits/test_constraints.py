@@ -10,8 +10,8 @@ from banditroute.errors import InvalidConfigurationError, InvalidRequestError
 from banditroute.learners import EpsilonGreedy, Learner
 from banditroute.limits import Limits
 from banditroute.limits.constraints import excess
-from banditroute.policies import Uniform
 from banditroute.objectives.presets import CHEAPEST
+from banditroute.policies import Uniform
 from banditroute.router import Router
 
 MANY = np.full(3, 9.0)
