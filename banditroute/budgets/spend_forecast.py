@@ -131,7 +131,8 @@ class SpendForecast:
             return self._max_cost
         with np.errstate(invalid="ignore"):  # a price of 0 for tokens without a bound
             cost = tokens * self._token_prices[:, 0] + output * self._token_prices[:, 1]
-        return np.fmin(self._max_cost, cost)
+        bounds: Vector = np.fmin(self._max_cost, cost)
+        return bounds
 
     def state(self) -> dict[str, list[float]]:
         """Return what is to be kept: of each arm the number of its calls, up to 50, and what they spent on average."""
