@@ -20,8 +20,10 @@ from banditroute.beliefs import Linear
 from banditroute.core.decision import Decision
 from banditroute.core.feedback import Feedback
 from banditroute.router.sources import fold_with
-from banditroute.store import SQLStore, folding, log
+from banditroute.store import SQLStore
+from banditroute.store.sql import folding, log
 from banditroute.store.sql.database import database_at, parse
+from banditroute.store.sql.session import Session
 from banditroute.testing.samples import decision, feedback
 from benchmarks.server import server
 
@@ -107,7 +109,7 @@ def folded(url: str, events: int) -> float:
     ledger.begin(())
     for _ in range(events // 500):
         pairs = [made() for _ in range(500)]
-        ledger.add([(one, None) for one, _ in pairs], {}, {}, [part for _, part in pairs], try_it=False)
+        ledger.add([(one, None) for one, _ in pairs], {}, {}, [part for _, part in pairs])
     if url.startswith("postgresql"):
         with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             connection.exec_driver_sql("ANALYZE")  # what autovacuum does in time

@@ -117,7 +117,7 @@ class AdapterPenalties:
         self._cache.keep([*pinned, *(self._adapters[name] for name in kept if not self._adapters[name].pinned)])
 
     def penalties(self, preference: Preference, session: str | None) -> Vector | None:
-        """Return the penalty of every arm in utility ``(K,)``; None: there is none."""
+        """Return the penalty of every arm in utility ``(K,)``; None: no arm has one."""
         taken: Vector | None = None
         if self._cache is not None:
             taken = self._wait_seconds() * preference.get("latency_seconds", 0.0)

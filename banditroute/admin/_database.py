@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from banditroute.beliefs.statistics import ArmStatistics
@@ -22,8 +23,15 @@ _T = TypeVar("_T")
 _ROUNDING = 1e-6  # of an outcome
 
 
-def open_database(url: str) -> Database:
-    """Return the database at ``url``, with the schema of this version.
+def open_database(url: str, *, writes: bool = True) -> Database:
+    """Return the database at ``url``, which is there already.
+
+    Parameters
+    ----------
+    url
+        As :class:`~banditroute.store.SQLStore` takes it.
+    writes
+        True to bring an older schema of SQLite to this version's; False to change nothing.
 
     Raises
     ------
@@ -33,9 +41,21 @@ def open_database(url: str) -> Database:
         If the database cannot be used; as :class:`~banditroute.store.SQLStore` raises them.
     """
     from banditroute.store.sql import database
+    from banditroute.store.sql.schema import REVISION
 
-    found = database.database_at(database.parse(url))
-    found.prepare()
+    address = database.parse(url)
+    if address.get_backend_name() == "sqlite" and not Path(str(address.database)).exists():
+        raise StoreError(f"there is no file {address.database}; give that of a router's database")
+    found = database.database_at(address)
+    found.limited = False
+    with found.explained(), found.engine.connect() as connection, found.reading(connection):
+        revision = found.revision(connection)
+    if revision is None:
+        raise StoreError(f"{found.name} has no tables of a router; make them: banditroute db upgrade URL")
+    if revision != REVISION:
+        if not writes:
+            raise StoreError(f"{found.name} has the schema {revision!r}; run once: banditroute db upgrade URL")
+        found.prepare()
     return found
 
 

@@ -23,6 +23,9 @@ def erase(
 ) -> int:
     """Delete one decision, a session, or all feedback of a source, and take back what was learned from it.
 
+    What is deleted is overwritten in the files of SQLite, and vacuumed on PostgreSQL; backups, replicas and exports
+    are yours to care for.
+
     Parameters
     ----------
     url
@@ -52,7 +55,7 @@ def erase(
     >>> url = f"sqlite:///{pathlib.Path(directory.name) / 'routes.db'}"
     >>> with Router(arms=["small", "large"], features=1, store=SQLStore(url)) as router:
     ...     decision = router.route([0.5], session="Ann")
-    ...     router.feedback(decision.id, quality=1.0)
+    ...     _ = router.feedback(decision.id, quality=1.0)
     >>> admin.erase(url, session="Ann")
     1
     >>> [epoch.decisions for epoch in admin.inspect(url)]
@@ -76,4 +79,6 @@ def erase(
     erased = 0
     while some := write(database, erase_some):
         erased += some
+    if erased:
+        database.scrub()
     return erased

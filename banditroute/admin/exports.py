@@ -22,7 +22,7 @@ def read_tables(url: str, *, router: str | None = None) -> Iterator[pyarrow.Tabl
     """
     from banditroute.store.sql import retention
 
-    database = open_database(url)
+    database = open_database(url, writes=False)
     with database.engine.connect() as connection, database.reading(connection):
         for ids in retention.all_decisions(connection, router):
             yield retention.records(connection, ids)
@@ -55,7 +55,8 @@ def export(url: str, path: str | Path, *, router: str | None = None) -> int:
     from banditroute.store.sql.retention import log_schema
 
     out, source = Path(path), sqlite_file(url)
-    if source is not None and source.exists() and out.exists() and out.samefile(source):
+    owned = [] if source is None else [Path(f"{source}{suffix}").resolve() for suffix in ("", "-wal", "-shm")]
+    if out.resolve() in owned or (source is not None and source.exists() and out.exists() and out.samefile(source)):
         raise InvalidConfigurationError(f"{out} is the database itself; give another name")
     with written_whole(out) as part, parquet.ParquetWriter(part, log_schema()) as file:
         return sum(file.write_table(table) or len(table) for table in read_tables(url, router=router))

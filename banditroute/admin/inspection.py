@@ -98,7 +98,9 @@ def inspect(url: str, *, router: str | None = None) -> list[EpochRecord]:
             budgets=recorded(epoch.states.get("budgets", b"{}"), epoch.totals, time.time()),
             **epoch.figures,
         )
-        for epoch in open_database(url).read(lambda connection: list(inspection.epochs(connection, router)))
+        for epoch in open_database(url, writes=False).read(
+            lambda connection: list(inspection.epochs(connection, router))
+        )
     ]
 
 

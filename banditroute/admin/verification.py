@@ -26,7 +26,7 @@ def verify(url: str, *, learner: Learner | None = None) -> list[str]:
     """
     from banditroute.store.sql import inspection, maintenance
 
-    database, folds = open_database(url), folds_of(learner)
+    database, folds = open_database(url, writes=False), folds_of(learner)
     found = database.read(lambda connection: inspection.damage(connection, database))
     if found:
         return found

@@ -174,7 +174,7 @@ class BudgetStatus:
     --------
     >>> from banditroute import Router
     >>> router = Router(arms=["small", "large"], features=1, budgets=[Budget(usd=0.01)], seed=0)
-    >>> router.feedback(router.route([0.5]).id, cost_usd=0.005)
+    >>> _ = router.feedback(router.route([0.5]).id, cost_usd=0.005)
     >>> (status,) = router.status().budgets
     >>> status.requests, status.spent, status.pace
     (1, 0.005, 0.5)

@@ -76,7 +76,7 @@ def objective_of(spec: str) -> Objective:
     Raises
     ------
     InvalidConfigurationError
-        If it is none of these.
+        If it has another form.
 
     Examples
     --------

@@ -55,6 +55,7 @@ def table(rows: Sequence[Sequence[str]], width: int = WIDTH) -> str:
     ----------------
     a-very-l…    0.5
     """
+    rows = [[_printable(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     surplus = sum(widths) + 2 * (len(widths) - 1) - width
     if surplus > 0:
@@ -64,6 +65,11 @@ def table(rows: Sequence[Sequence[str]], width: int = WIDTH) -> str:
         for row in rows
     ]
     return "\n".join([lines[0], "-" * min(width, sum(widths) + 2 * (len(widths) - 1)), *lines[1:]])
+
+
+def _printable(text: str) -> str:
+    """Return a text without characters that steer a terminal."""
+    return "".join(character if character.isprintable() else "\ufffd" for character in text)
 
 
 def _cut(text: str, width: int) -> str:

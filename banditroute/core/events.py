@@ -84,6 +84,14 @@ class StoreTrouble(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FeedbackCorrected(Event):
+    """Recorded outcomes of a decision were replaced by these ``values``."""
+
+    decision_id: str
+    values: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FellBack(Event):
     """A decision named the fallback arm, as the policy could not choose."""
 

@@ -41,7 +41,7 @@ class Signal:
         if self.quality is not None:
             number(self.quality, name="quality", low=0.0, high=1.0)
         elif not self.reason:
-            raise InvalidInputError("a signal without a quality needs a reason; say why there is none")
+            raise InvalidInputError("a signal without a quality needs a reason; say why the quality is not known")
 
 
 def text_of(answer: object) -> str:

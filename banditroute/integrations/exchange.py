@@ -100,7 +100,7 @@ class Exchange:
                     await self._io.close(response)
             finally:
                 if lease is None or not may_reload or failure_of(error) is not Failure.UNKNOWN_MODEL:
-                    await self._reports.report(call, failed_outcomes(call, error), error)
+                    await self._reports.report(call, failed_outcomes(call, error))
                     raise
             # The server has lost the adapter, as after a restart: the arm is not to blame.
             await self._io.leave(lease, error)
@@ -121,7 +121,7 @@ class Exchange:
                     raise
 
     def _read(self, ask: Ask, call: Call, response: Any) -> Answer:
-        """Return the answer in a response; raise InvalidResponseError if there is none."""
+        """Return the answer in a response; raise InvalidResponseError without one."""
         try:
             reading = call.target.apis[ask.kind].read(response)
         except Exception:  # an answer that is paid for must not be lost because it cannot be read

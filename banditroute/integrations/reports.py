@@ -31,16 +31,16 @@ class Reports:
         self._router = router
         self._io = io
 
-    async def report(self, call: Call, outcomes: Mapping[str, Any], error: BaseException | None = None) -> None:
-        """Report ``outcomes`` if there are any, and give up the lease; ``error`` is the one that ended the call."""
+    async def report(self, call: Call, outcomes: Mapping[str, Any]) -> None:
+        """Report ``outcomes`` if there are any, and give up the lease."""
         try:
             if outcomes:
                 await self._io.feedback(call.decision.id, outcomes)
-        except Exception as trouble:
-            _note(call, trouble)
+        except Exception as error:
+            _note(call, error)
         finally:
             if (lease := call.give_up_lease()) is not None:
-                await self._io.leave(lease, error)
+                await self._io.leave(lease)
 
     def report_abandoned(self, call: Call, outcomes: Mapping[str, Any], close: Callable[[], object]) -> None:
         """Report a call whose reader is gone, while its garbage is collected.

@@ -117,7 +117,7 @@ class Stream:
             with suppress(Exception):
                 await self._io.close(self.response)
         finally:
-            await self._reports.report(self.call, outcomes, error)
+            await self._reports.report(self.call, outcomes)
 
     def _left_outcomes(self) -> dict[str, Any]:
         """Return what to report of a stream that is left by its reader: the arm answered."""

@@ -1,4 +1,4 @@
-"""What a belief has chosen for itself, such as how much each block of features matters, recorded for others.
+"""The choices of a belief, such as the strength of each block of features, recorded for other processes.
 
 A restart and other processes then use the same choices, whatever they have folded.
 """

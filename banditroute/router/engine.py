@@ -30,7 +30,7 @@ from banditroute.router.models import ArmModels
 from banditroute.router.requests import Ask
 from banditroute.router.sampling import sample_arm
 from banditroute.router.status import Status
-from banditroute.store.base import OutcomeEvent, Recorded, StoredDecision, StoredState
+from banditroute.store.base import Backlog, OutcomeEvent, Recorded, StoredDecision, StoredState
 from banditroute.store.outcomes import failure_of, measured
 from banditroute.store.state_slot import StateSlots
 
@@ -240,6 +240,11 @@ class Engine:
         if self.adapters.due:
             self.adapters.plan(self._review, self.models.untried)
 
+    def correct(self, before: OutcomeEvent, after: OutcomeEvent) -> None:
+        """Take back ``before`` and learn ``after``, outcomes of one decision."""
+        with self._rebuilding, self._lock:
+            self.models.amend([before, after])
+
     def observe_outcome(self, recorded: Recorded) -> None:
         """Let the constraints see new outcomes of a decision, which are learned already."""
         with self._lock:
@@ -279,7 +284,9 @@ class Engine:
             candidates = self.models.review(x, served.preference, tokens=tokens, availability=availability)
             return quality, dict(zip(candidates.arms, candidates.utilities.tolist(), strict=True))
 
-    def status(self, now: float, *, router: str, fallbacks: int, trouble: str | None, unobserved: int) -> Status:
+    def status(
+        self, now: float, *, router: str, fallbacks: int, trouble: str | None, backlog: Backlog, unobserved: int
+    ) -> Status:
         """Return the figures of this process; what the engine does not know itself is given."""
         with self._lock:
             return Status(
@@ -293,6 +300,9 @@ class Engine:
                 budgets=self._constraints.budget_statuses(now),
                 rollout=self._constraints.rollout(),
                 resets=self.models.resets,
+                queued=backlog.decisions,
+                lag_seconds=0.0 if backlog.oldest_at is None else max(now - backlog.oldest_at, 0.0),
+                dropped=backlog.dropped,
                 unobserved=unobserved,
             )
 

@@ -9,7 +9,7 @@ from contextlib import suppress
 import numpy as np
 
 from banditroute.core.decision import Decision
-from banditroute.core.events import AdapterLoaded, FeedbackRecorded
+from banditroute.core.events import AdapterLoaded, FeedbackCorrected, FeedbackRecorded
 from banditroute.core.failure import Failure
 from banditroute.core.feedback import Feedback
 from banditroute.core.shared_total import SharedTotal
@@ -20,7 +20,7 @@ from banditroute.router.changes import Changes
 from banditroute.router.engine import Engine
 from banditroute.router.observation import Observation
 from banditroute.router.signal_model import SignalModel
-from banditroute.store.base import Recorded, Store, StoredState, Ticket
+from banditroute.store.base import OutcomeEvent, Recorded, Store, StoredState, Ticket
 from banditroute.store.outcomes import FAILURE, PAGING, PASSED_OVER_FOR, PREFERRED_TO, SHARE_OF
 
 _log = logging.getLogger("banditroute")
@@ -99,6 +99,15 @@ class FeedbackService:
         shares = {f"{name}{SHARE_OF}{len(ids)}": value for name, value in checked.items()}
         return [self._record(id, shares, source) for id in ids]
 
+    def correct(self, decision_id: object, values: Mapping[str, float | None], *, failed: bool | None) -> None:
+        """Replace outcomes that are recorded for a decision."""
+        checked = check_outcomes(self._objectives, values, failed)
+        if not checked:
+            raise InvalidFeedbackError("there is no outcome to correct; give at least one, for example quality=1.0")
+        id = check_id(decision_id)
+        self._store.correct(id, checked)
+        self._observation.emit(FeedbackCorrected(at=self._clock(), decision_id=id, values=checked))
+
     def compare(self, winner_id: object, loser_id: object, *, source: str | None) -> list[Ticket]:
         """Record that one answer was preferred to another, with both decisions."""
         if winner_id == loser_id:
@@ -150,6 +159,10 @@ class FeedbackService:
         if self._observation.active:
             self._observation.emit(_as_seen(recorded))
             self._changes.emit()
+
+    def on_corrected(self, before: OutcomeEvent, after: OutcomeEvent) -> None:
+        """Take back an outcome that was corrected, and learn its new value."""
+        self._engine.correct(before, after)
 
     def on_total(self, budget: str, total: SharedTotal, added: SharedTotal) -> None:
         """Use the total of a budget over all processes; it includes what this process ``added``."""

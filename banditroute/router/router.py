@@ -33,7 +33,7 @@ from banditroute.router.requests import RequestLike, RouteOptions
 from banditroute.router.settings import Clock, RouterSettings
 from banditroute.router.status import Status, trouble_of
 from banditroute.router.warm_start import LogRow
-from banditroute.store.base import Store, Ticket
+from banditroute.store.base import NO_BACKLOG, Acknowledgement, BackgroundStore, Store, Ticket
 
 
 class Router:
@@ -103,7 +103,7 @@ class Router:
     >>> router = Router(arms=["small", "large"], features=1, seed=0)
     >>> for hard in [0.0, 1.0] * 50:
     ...     decision = router.route([hard])
-    ...     router.feedback(decision.id, quality=1.0 if hard == 0.0 or decision.arm == "large" else 0.0)
+    ...     _ = router.feedback(decision.id, quality=1.0 if hard == 0.0 or decision.arm == "large" else 0.0)
     >>> router.route([1.0]).arm
     'large'
     """
@@ -328,7 +328,7 @@ class Router:
         ...     answer = router.route([0.5])
         ...     if another := router.escalate(answer.id, signal=looks_good):
         ...         answer = another
-        ...     router.feedback(answer.id, quality=0.9 if answer.arm == "large" else looks_good)
+        ...     _ = router.feedback(answer.id, quality=0.9 if answer.arm == "large" else looks_good)
         >>> first = router.route([0.5], arms=["small"])
         >>> router.escalate(router.route([0.5], exclude=["large"]).id, signal=0.0)
         """
@@ -354,7 +354,7 @@ class Router:
         retry_after_seconds: float | None = None,
         source: str | None = None,
         **user_objectives: float | None,
-    ) -> None:
+    ) -> Acknowledgement:
         """Report outcomes of a decision: any of the objectives, in any number of parts, in any order, however late.
 
         It returns when the report is durable and learned. The same value again is harmless.
@@ -380,6 +380,12 @@ class Router:
         user_objectives
             The objectives given to the router, by name.
 
+        Returns
+        -------
+        str
+            ``"accepted"``: durable and learned. ``"pending"``: kept for a decision that another process may have made
+            a moment ago, and learned when that appears.
+
         Raises
         ------
         InvalidFeedbackError
@@ -399,7 +405,7 @@ class Router:
             "output_tokens": output_tokens,
             **user_objectives,
         }
-        self._feedback.report(
+        return self._feedback.report(
             decision_id,
             values,
             failed=failed,
@@ -417,7 +423,7 @@ class Router:
         retry_after_seconds: float | None = None,
         source: str | None = None,
         **outcomes: float | None,
-    ) -> None:
+    ) -> Acknowledgement:
         """Report outcomes as ``feedback()`` does; the event loop is free while the report is written.
 
         A cancelled wait does not take the report back.
@@ -430,7 +436,62 @@ class Router:
             retry_after_seconds=retry_after_seconds,
             source=source,
         )
-        await _written(ticket)
+        return await _written(ticket)
+
+    def correct(
+        self,
+        decision_id: str,
+        *,
+        quality: float | None = None,
+        cost_usd: float | None = None,
+        energy_joules: float | None = None,
+        latency_seconds: float | None = None,
+        output_tokens: float | None = None,
+        failed: bool | None = None,
+        **user_objectives: float | None,
+    ) -> None:
+        """Replace outcomes that are recorded for a decision, as if they had been reported with these values.
+
+        Use it where somebody changed their mind, or a grader was wrong. It returns when the correction is durable. The
+        models of this router and of others on the same store follow within a second; budgets, the circuit breaker and
+        the guard keep what they have counted.
+
+        Parameters
+        ----------
+        decision_id
+            ``decision.id``.
+        quality, cost_usd, energy_joules, latency_seconds, output_tokens, failed, user_objectives
+            The new values, as in ``feedback``; None leaves an outcome as it is.
+
+        Raises
+        ------
+        InvalidFeedbackError
+            If there is no outcome, an objective is unknown, or a value is not a finite number in range.
+        UnknownDecisionError
+            If no such decision is held, or one of the outcomes is not recorded; nothing is changed.
+        StoreError
+            If the correction could not be written; nothing is changed.
+
+        Examples
+        --------
+        >>> router = Router(arms=["small", "large"], features=1, seed=0)
+        >>> decision = router.route([0.5])
+        >>> _ = router.feedback(decision.id, quality=1.0)
+        >>> router.correct(decision.id, quality=0.0)
+        """
+        values = {
+            "quality": quality,
+            "cost_usd": cost_usd,
+            "energy_joules": energy_joules,
+            "latency_seconds": latency_seconds,
+            "output_tokens": output_tokens,
+            **user_objectives,
+        }
+        self._feedback.correct(decision_id, values, failed=failed)
+
+    async def acorrect(self, decision_id: str, *, failed: bool | None = None, **outcomes: float | None) -> None:
+        """Replace recorded outcomes in a worker thread, as ``correct()`` does; the event loop is free meanwhile."""
+        await asyncio.to_thread(self.correct, decision_id, failed=failed, **outcomes)
 
     def session_feedback(
         self,
@@ -643,6 +704,7 @@ class Router:
             router=self._settings.name,
             fallbacks=self._routing.fallback_count,
             trouble=trouble_of(self._store) or self._routing.trouble,
+            backlog=self._store.backlog if isinstance(self._store, BackgroundStore) else NO_BACKLOG,
             unobserved=self._observation.dropped,
         )
 
@@ -665,9 +727,9 @@ class Router:
         self.close()
 
 
-async def _written(ticket: Ticket) -> None:
+async def _written(ticket: Ticket) -> Acknowledgement:
     """Return when a report is written; a cancelled wait does not take the report back."""
     if isinstance(ticket, Future):
-        await asyncio.shield(asyncio.wrap_future(ticket))
-    else:
-        ticket.result()
+        acknowledgement: Acknowledgement = await asyncio.shield(asyncio.wrap_future(ticket))
+        return acknowledgement
+    return ticket.result()

@@ -36,7 +36,7 @@ class ArmStatus:
     --------
     >>> from banditroute import Router
     >>> router = Router(arms=["small", "large"], features=1)
-    >>> router.feedback(router.route([0.5], arms=["small"]).id, quality=0.5)
+    >>> _ = router.feedback(router.route([0.5], arms=["small"]).id, quality=0.5)
     >>> small = router.status().arm("small")
     >>> small.share, small.means, small.circuit_open
     (1.0, {'quality': 0.5}, False)
@@ -92,7 +92,7 @@ class Status:
     --------
     >>> from banditroute import Router
     >>> router = Router(arms=["small", "large"], features=1, seed=0)
-    >>> router.feedback(router.route([0.5], arms=["small"]).id, quality=0.5)
+    >>> _ = router.feedback(router.route([0.5], arms=["small"]).id, quality=0.5)
     >>> status = router.status()
     >>> status.decisions, status.learned, status.arm("small").means
     (1, 1, {'quality': 0.5})

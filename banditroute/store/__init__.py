@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from banditroute.store.base import (
     Acknowledgement,
+    BackgroundStore,
+    Backlog,
     Fold,
     OutcomeEvent,
     Recorded,
@@ -19,6 +21,8 @@ from banditroute.store.state_slot import StateSlots
 
 __all__ = [
     "Acknowledgement",
+    "BackgroundStore",
+    "Backlog",
     "Fold",
     "MemoryStore",
     "OutcomeEvent",

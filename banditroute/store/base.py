@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol, TypeAlias, runtime_checkable
+from typing import Literal, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 from banditroute.core.arm import Arm
 from banditroute.core.arrays import Vector
@@ -126,7 +126,7 @@ Fold: TypeAlias = Callable[[bytes | None, Sequence[OutcomeEvent]], bytes]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredState:
-    """What a store remembers of a router when it is opened.
+    """The memory of a router that a store returns when it is opened.
 
     Attributes
     ----------
@@ -153,12 +153,18 @@ class StoredState:
 
 
 class Subscriber(Protocol):
-    """What a store tells its router. A store calls it from any thread, and never while it holds a lock of its own."""
+    """The object that a store calls, from any thread, and never while it holds a lock of its own."""
 
     def on_recorded(self, recorded: Recorded) -> None:
         """Learn from feedback that is durable now. Called once for each report that brought something new.
 
         What this raises, the ticket of that feedback raises.
+        """
+
+    def on_corrected(self, before: OutcomeEvent, after: OutcomeEvent) -> None:
+        """Take back ``before``, whose sign is -1, and learn ``after``: an outcome was corrected.
+
+        A store that other processes may change calls ``on_changed`` instead.
         """
 
     def on_total(self, budget: str, total: SharedTotal, added: SharedTotal) -> None:
@@ -172,7 +178,7 @@ class Subscriber(Protocol):
 
 
 Acknowledgement: TypeAlias = Literal["accepted", "pending"]
-"""What a store says of feedback: ``"accepted"`` is durable and learned. ``"pending"`` is kept for a decision that
+"""The answer of a store to feedback: ``"accepted"`` is durable and learned. ``"pending"`` is kept for a decision that
 another process may have made a moment ago and not written yet; it is learned when that decision appears."""
 
 
@@ -208,7 +214,7 @@ class Store(Protocol):
 
     @property
     def trouble(self) -> str | None:
-        """What keeps the store from recording just now, in words; None while all is well."""
+        """The reason why the store cannot record just now, in words; None while all is well."""
 
     def open(
         self,
@@ -304,6 +310,19 @@ class Store(Protocol):
             If the outcomes could not be written.
         """
 
+    def correct(self, decision_id: str, values: Mapping[str, float]) -> None:
+        """Replace recorded outcomes of a decision durably, as if they had been reported with these values.
+
+        Then ``on_corrected`` or ``on_changed`` is called, the latter within a second.
+
+        Raises
+        ------
+        UnknownDecisionError
+            If no decision of that id is held, or one of the outcomes is not recorded; nothing is changed.
+        StoreError
+            If the outcomes could not be written; nothing is changed.
+        """
+
     def save_state(self, name: str, blob: bytes, merge: MergeStates | None = None) -> None:
         """Take a named piece of the router's other state, such as its circuits or its rollout. Return at once.
 
@@ -330,3 +349,33 @@ class Store(Protocol):
 
     def close(self, timeout: float = 60.0) -> None:
         """Flush, fold and release everything, and wait at most ``timeout`` seconds. Closing twice is harmless."""
+
+
+class Backlog(NamedTuple):
+    """Decisions that a store in the background has not written.
+
+    Attributes
+    ----------
+    decisions
+        Decisions that wait to be written.
+    oldest_at
+        When the oldest of them was made, in Unix seconds; None if none waits.
+    dropped
+        Decisions that were lost, as they could not be written.
+    """
+
+    decisions: int
+    oldest_at: float | None
+    dropped: int
+
+
+NO_BACKLOG = Backlog(0, None, 0)
+
+
+@runtime_checkable
+class BackgroundStore(Protocol):
+    """A store that writes decisions in the background; one that does not needs none of this."""
+
+    @property
+    def backlog(self) -> Backlog:
+        """The decisions that are not written at present."""

@@ -8,6 +8,7 @@ import weakref
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import TypeAlias
 
 from banditroute.core.arm import Arm
@@ -26,7 +27,7 @@ from banditroute.store.base import (
     Subscriber,
     Ticket,
 )
-from banditroute.store.outcomes import CLOSED, PAGING, new_outcomes
+from banditroute.store.outcomes import CLOSED, PAGING, check_recorded, new_outcomes
 
 _Epoch: TypeAlias = tuple[str, str, int]
 """Router, features version, dimension."""
@@ -167,6 +168,27 @@ class MemoryStore:
         except Exception as error:
             return _Refused(error)
         return _ACCEPTED
+
+    def correct(self, decision_id: str, values: Mapping[str, float]) -> None:
+        """Replace recorded outcomes of a decision; see :class:`~banditroute.store.base.Store`."""
+        with self._lock:
+            decision = self._held(decision_id)
+            known = self._outcomes.get(decision_id, {})
+            check_recorded(decision_id, values, known)
+            self._outcomes[decision_id] = {**known, **values}
+            subscriber = self._subscriber
+        if subscriber is None or decision.x is None or decision.epoch_id != self._epoch_id:
+            return
+        after = OutcomeEvent(
+            arm=decision.arm,
+            x=decision.x,
+            values=dict(values),
+            decided_at=decision.decided_at,
+            ordinal=decision.ordinal,
+            first=False,
+        )
+        before = replace(after, values={name: known[name] for name in values}, sign=-1)
+        subscriber.on_corrected(before, after)  # without the lock: the router takes its own
 
     def save_state(self, name: str, blob: bytes, merge: MergeStates | None = None) -> None:
         """Retain a named piece of state in place of the last, or merged into it."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -23,18 +24,19 @@ class Listener:
 
     Attributes
     ----------
-    recorded, totals, changes
-        What came to ``on_recorded``, ``on_total`` and ``on_changed``.
+    recorded, corrections, totals, changes
+        The arguments of ``on_recorded``, ``on_corrected``, ``on_total`` and ``on_changed``.
     """
 
     def __init__(self) -> None:
         self.recorded: list[Recorded] = []
+        self.corrections: list[tuple[OutcomeEvent, OutcomeEvent]] = []
         self.totals: list[tuple[str, SharedTotal, SharedTotal]] = []
         self.changes: list[StoredState] = []
 
     @property
     def events(self) -> list[OutcomeEvent]:
-        """What was to be learned, in the order of its arrival."""
+        """The events to learn from, in the order of its arrival."""
         return [each.event for each in self.recorded]
 
     @property
@@ -45,6 +47,10 @@ class Listener:
     def on_recorded(self, recorded: Recorded) -> None:
         """Keep what is recorded."""
         self.recorded.append(recorded)
+
+    def on_corrected(self, before: OutcomeEvent, after: OutcomeEvent) -> None:
+        """Keep a correction."""
+        self.corrections.append((before, after))
 
     def on_total(self, budget: str, total: SharedTotal, added: SharedTotal) -> None:
         """Keep a total."""
@@ -60,6 +66,14 @@ def listen(store: Store) -> Listener:
     listener = Listener()
     store.subscribe(listener)
     return listener
+
+
+def until(condition: Callable[[], bool], seconds: float = 30.0) -> None:
+    """Return when ``condition`` holds; fail after that time."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "the condition did not become true"
+        time.sleep(0.005)
 
 
 def fold(blob: bytes | None, events: Sequence[OutcomeEvent]) -> bytes:
@@ -83,7 +97,7 @@ def summed(events: Iterable[OutcomeEvent], statistics: Mapping[str, bytes] | Non
 
 
 def remembered(memory: StoredState) -> Sums:
-    """What a router knows after it has opened a store."""
+    """Return what a router knows after it has opened a store."""
     return summed(memory.pending, memory.statistics)
 
 
@@ -126,7 +140,7 @@ def feedback(number: int, **values: float) -> Feedback:
 
 
 def event(number: int, **values: float) -> OutcomeEvent:
-    """What is to be learned from feedback for the decision of that number."""
+    """Return what is to be learned from feedback for the decision of that number."""
     made = decision(number)
     assert made.x is not None
     return OutcomeEvent(arm=made.arm, x=made.x, values=values, decided_at=made.decided_at, ordinal=made.ordinal)

@@ -14,7 +14,7 @@ from banditroute.core.arm import Arm
 from banditroute.core.feedback import Feedback
 from banditroute.errors import ConflictingFeedbackError, StoreError, UnknownDecisionError
 from banditroute.store.base import OutcomeEvent, Recorded, Store, Ticket
-from banditroute.testing.samples import Listener, decision, event, feedback, remembered, summed
+from banditroute.testing.samples import Listener, decision, event, feedback, remembered, summed, until
 from banditroute.testing.store_lookup import StoreLookupContract
 from banditroute.testing.store_state import StoreStateContract
 from banditroute.testing.store_suite import HOSTILE_NAMES
@@ -54,6 +54,30 @@ class StoreContract(StoreLookupContract, StoreStateContract):
         memory = self.again(store)
         assert remembered(memory) == {"a": {"quality": [1, 1, 1, 1], "cost_usd": [1, 2, 2, 2]}}
         assert (memory.decisions, memory.feedback) == (2, 1)
+
+    def test_a_correction_replaces_an_outcome_as_if_it_had_been_reported(self, store: Store) -> None:
+        listener = self.listen(store)
+        store.add_decision(decision(1))
+        store.add_feedback(feedback(1, quality=1.0, cost_usd=2.0)).result(30)
+        store.correct(decision(1).id, {"quality": 0.0})
+        until(lambda: bool(listener.corrections or listener.changes))
+        for before, after in listener.corrections:
+            assert (before.sign, dict(before.values), dict(after.values)) == (-1, {"quality": 1.0}, {"quality": 0.0})
+        with pytest.raises(ConflictingFeedbackError):
+            store.add_feedback(feedback(1, quality=1.0)).result(30)
+        memory = self.again(store)
+        assert remembered(memory) == {"a": {"quality": [1, 0, 0, 0], "cost_usd": [1, 2, 2, 2]}}
+        assert memory.feedback == 1
+
+    def test_a_correction_of_what_is_not_recorded_changes_nothing(self, store: Store) -> None:
+        listener = self.listen(store)
+        store.add_decision(decision(1))
+        store.add_feedback(feedback(1, quality=1.0)).result(30)
+        for number, values in ((1, {"quality": 0.0, "cost_usd": 1.0}), (2, {"quality": 0.0})):
+            with pytest.raises(UnknownDecisionError):
+                store.correct(decision(number).id, values)
+        assert listener.corrections == []
+        assert remembered(self.again(store)) == {"a": {"quality": [1, 1, 1, 1]}}
 
     def test_numbers_are_kept_to_the_bit(self, store: Store) -> None:
         seen: list[OutcomeEvent] = []

@@ -1,4 +1,4 @@
-"""What the parts of the store contract share: how a store is made, opened and opened again."""
+"""The base of the parts of the store contract: how a store is made, opened and opened again."""
 
 from __future__ import annotations
 

@@ -154,7 +154,8 @@ class TestOwnPolicy:
         ("name", "message"),
         [
             ("Second", "cannot be found"), ("number", "is a int; give a policy"),
-            ("First(share=open('x'))", "cannot be made"), ("First(0.5)", "options need a name"), ("First(shares=1)", "cannot be made"),
+            ("First(share=open('x'))", "cannot be made"), ("First(0.5)", "options need a name"),
+            ("First(shares=1)", "cannot be made"),
         ],
     )  # fmt: skip
     def test_something_else_is_refused(self, module, decisions, name, message):
@@ -241,6 +242,9 @@ class TestOutput:
         print_json({"a": np.float32(0.5), "b": [np.inf, None, {"c"}], "d": (np.bool_(True),)})
         assert json.loads(capsys.readouterr().out) == {"a": 0.5, "b": [None, None, ["c"]], "d": [True]}
 
+    def test_a_table_does_not_steer_the_terminal(self):
+        assert table([["arm", "n"], ["\x1b[31mred\u202e", "1"]]).splitlines()[2].startswith("\ufffd[31mred\ufffd")
+
     def test_a_table_fits(self):
         text = table([["arm", "quality"], ["x" * 200, "0.5"]])
         assert max(map(len, text.splitlines())) == 80
@@ -251,7 +255,7 @@ class TestOutput:
     ("message", "expected"),
     [
         ("name one of them with router=", "name one of them with --router"),
-        ("give exactly one of decision_id=, session= and source=", "give exactly one of --decision, --session and --source"),
+        ("give one of decision_id=, session= and source=", "give one of --decision, --session and --source"),
         ("leave it out (skip_bad=True)", "leave it out (--skip-bad)"),
         ("the column 'format=x' is there", "the column 'format=x' is there"),
     ],

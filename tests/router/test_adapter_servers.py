@@ -41,9 +41,10 @@ class Server(SimulatedBackend):
             raise BackendUnavailableError("down")
         if adapter.name in self.known:
             return LoadResult(name=adapter.name, seconds=0.0, source=Tier.GPU)
+        result = super().load(adapter)
         self.loads += 1
         self.known.add(adapter.name)
-        return super().load(adapter)
+        return result
 
     def unload(self, name):
         self.known.discard(name)

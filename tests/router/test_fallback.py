@@ -75,7 +75,7 @@ class FailingBelief(Linear):
         super().__init__()
         object.__setattr__(self, "switch", switch)
 
-    def start(self, **settings):
+    def _belief(self):
         switch = self.switch
 
         class Belief(LinearBelief):
@@ -83,11 +83,11 @@ class FailingBelief(Linear):
                 switch.strike()
                 return super().predict(x)
 
-        return Belief(spec=self, like=settings.pop("like", None), **settings)
+        return Belief
 
 
 class NaNBelief(FailingBelief):
-    def start(self, **settings):
+    def _belief(self):
         switch = self.switch
 
         class Belief(LinearBelief):
@@ -95,7 +95,7 @@ class NaNBelief(FailingBelief):
                 means, *stds = super().predict(x)
                 return means * (math.nan if switch.on else 1.0), *stds
 
-        return Belief(spec=self, like=settings.pop("like", None), **settings)
+        return Belief
 
 
 class TroubledStore(MemoryStore):

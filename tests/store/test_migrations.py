@@ -56,7 +56,7 @@ def test_migrating_gives_the_tables_of_the_schema(tmp_path: Path) -> None:
     schema.metadata.create_all(engine)
     engine.dispose()
     fresh = tables(tmp_path / "fresh.db")
-    assert len(fresh) == 10
+    assert len(fresh) == 11
     assert tables(tmp_path / "migrated.db") == fresh
 
 

@@ -75,7 +75,7 @@ class Source:
     frame: Any = None
 
     def has(self, name: str) -> bool:
-        """Whether there is such a column; in JSON it may be a path of keys, joined by dots."""
+        """Say whether there is such a column; in JSON it may be a path of keys, joined by dots."""
         return name in self.names or (self.container == "jsonl" and name.partition(".")[0] in self.names)
 
 
@@ -226,7 +226,7 @@ def _lines(address: str, damage: Damage) -> Iterator[tuple[int, bytes]]:
 
 
 def _end_of_line(file: io.BufferedReader) -> bool:
-    """Whether the end of the present line was found, and read."""
+    """Read to the end of the present line, and say whether it was found."""
     for _ in range(_MOST_LINE_BLOCKS):
         rest = file.readline(LINE_BYTES)
         if not rest or rest.endswith(b"\n"):
@@ -516,7 +516,7 @@ def _blocks_of_rows(file: io.BufferedReader, address: str) -> Iterator[bytes]:
 
 
 def value_at(record: Any, path: str) -> Any:
-    """Return the value under a key, or under keys joined by dots; None if there is none."""
+    """Return the value under a key, or under keys joined by dots; None if it is missing."""
     if not isinstance(record, dict) or path in record:
         return record[path] if isinstance(record, dict) else None
     first, dot, rest = path.partition(".")

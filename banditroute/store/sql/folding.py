@@ -1,4 +1,4 @@
-"""What was learned, in SQL: fold outcomes into statistics, remember them, and keep the router's other state.
+"""Keep what was learned, in SQL: fold outcomes into statistics, remember them, and keep the router's other state.
 
 Every function works inside the transaction of the connection that it is given. Who changes statistics locks the
 row of their epoch first; so each outcome is folded once, by whichever process comes first.
@@ -323,7 +323,7 @@ def _intact_state(row: Row[Any]) -> bytes:
     if zlib.crc32(blob) != row.crc32:
         raise IncompatibleStoreError(
             f"the state {row.name!r} of router {row.router!r} is damaged (checksum); restore a backup of the database, "
-            f"or delete that row of {state.name} to begin it anew"
+            f"or delete that row of {state.name} to begin it again"
         )
     return blob
 

@@ -1,4 +1,4 @@
-"""What is in a database, in figures."""
+"""Count what is in a database."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from banditroute.store.sql.schema import arm, decision, epoch, feedback, snapsho
 
 
 class Epoch(NamedTuple):
-    """What is recorded of an epoch, and of its router.
+    """The records of an epoch, and of its router.
 
     Attributes
     ----------
@@ -59,7 +59,7 @@ def fold_settings_of(connection: Connection, epoch_id: int) -> str | None:
 
 
 def epochs(connection: Connection, router: str | None) -> Iterator[Epoch]:
-    """What is recorded of each epoch, of one router or of all."""
+    """Yield what is recorded of each epoch, of one router or of all."""
     for id in epoch_ids(connection, router):
         row = connection.execute(select(epoch).where(epoch.c.id == id)).one()
         mine = feedback.c.epoch_id == id
@@ -88,7 +88,7 @@ def epochs(connection: Connection, router: str | None) -> Iterator[Epoch]:
 
 
 def damage(connection: Connection, database: Database) -> list[str]:
-    """What is damaged, in words."""
+    """Return what is damaged, in words."""
     found = database.damage(connection)
     for table in (statistics, snapshot, state):
         for row in connection.execute(select(table)):

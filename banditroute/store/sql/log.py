@@ -37,7 +37,7 @@ _logger = logging.getLogger("banditroute.store")
 
 
 class Added(NamedTuple):
-    """What became of some feedback.
+    """The results of adding some feedback.
 
     Attributes
     ----------
@@ -219,7 +219,7 @@ def add_feedback(
 
 
 def find(connection: Connection, decision_id: str) -> StoredDecision:
-    """Return what is stored of a decision; raise UnknownDecisionError if there is none of that id."""
+    """Return what is stored of a decision; raise UnknownDecisionError if that id is not held."""
     found = _stored(connection, [decision_id] if _is_id(decision_id) else []).get(decision_id)
     if found is None:
         raise UnknownDecisionError(

@@ -1,7 +1,7 @@
-"""What changes the log or the sums afterwards, in SQL: corrections, erasure, rollback, rebuilding.
+"""Change the log or the sums afterwards, in SQL: corrections, erasure, rollback, rebuilding.
 
 Every function works inside the transaction of the connection that it is given, and locks the row of the epoch that
-it changes; its new version tells the routers that use it to begin anew.
+it changes; its new version tells the routers that use it to begin again.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from typing import Any, TypeAlias
 
 from sqlalchemy import Connection, Row, delete, func, or_, select, update
 
-from banditroute.errors import StoreError, UnknownDecisionError
+from banditroute.errors import StoreError
 from banditroute.store.base import Fold, OutcomeEvent
-from banditroute.store.outcomes import PAGING
+from banditroute.store.outcomes import PAGING, check_recorded
 from banditroute.store.sql import folding
 from banditroute.store.sql.log import events_of, outcomes_with_decisions
 from banditroute.store.sql.schema import decision, epoch, feedback, orphan, snapshot, statistics
@@ -38,11 +38,7 @@ def correct(connection: Connection, folds: Folds, decision_id: str, values: Mapp
         If there is no such decision, or one of the outcomes is not recorded.
     """
     held = set(connection.scalars(select(feedback.c.objective).where(feedback.c.decision_id == decision_id)))
-    missing = sorted(set(values) - held)
-    if missing:
-        raise UnknownDecisionError(
-            f"decision {decision_id!r} has no {', '.join(missing)} that could be corrected; report it with feedback()"
-        )
+    check_recorded(decision_id, values, held)
     for epoch_id, ids in _epochs(connection, [decision_id]):
         _amend(connection, epoch_id, folds(connection, epoch_id), ids, lambda row: values.get(row.objective, row.value))
 
@@ -71,7 +67,7 @@ def erase_feedback(connection: Connection, folds: Folds, ids: Sequence[str], sou
 def find(
     connection: Connection, *, router: str | None, decision_id: str | None, session: str | None, source: str | None
 ) -> list[str]:
-    """Ids of decisions: this one, some of a session, some that a source gave feedback for; none if there are none."""
+    """Return ids of decisions: this one, some of a session, or some that a source gave feedback for."""
     ids = select(decision.c.id).join(epoch, epoch.c.id == decision.c.epoch_id)
     if router is not None:
         ids = ids.where(epoch.c.router == router)
@@ -119,7 +115,7 @@ def roll_back(connection: Connection, epoch_id: int, version: int) -> int:
 
 
 def rebuild(connection: Connection, epoch_id: int, fold: Fold) -> None:
-    """Make the statistics anew from the log, and from what was pruned of it."""
+    """Make the statistics again from the log, and from what was pruned of it."""
     version = (folding.lock(connection, epoch_id) or 0) + 1
     blobs = refolded(connection, epoch_id, fold)
     connection.execute(delete(statistics).where(statistics.c.epoch_id == epoch_id))
@@ -205,7 +201,7 @@ def _amend(connection: Connection, epoch_id: int, fold: Fold, ids: Sequence[str]
 
 
 def _swapped(rows: Sequence[Row[Any]], keep: _Keep) -> list[OutcomeEvent]:
-    """What takes back the events of some rows, and adds what they are from now on."""
+    """Return what takes back the events of some rows, and adds what they are from now on."""
     kept = {(row.decision_id, row.objective): value for row in rows if (value := keep(row)) is not None}
     events: list[OutcomeEvent] = []
     for id, old in events_of(rows).items():

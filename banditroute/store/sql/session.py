@@ -263,7 +263,7 @@ class Session:
         )
 
     def _remember(self, known: tuple[int, int] | None, *, count: bool) -> tuple[StoredState | None, folding.Standing]:
-        """Return all that is remembered, None if its version and how much is pending are ``known``; and the standing."""
+        """Return what is remembered, None if its version and pending count are ``known``; and how things stand."""
 
         def remember(connection: Connection) -> tuple[StoredState | None, folding.Standing]:
             standing = folding.standing(connection, self._epoch_id)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
@@ -15,7 +15,7 @@ from banditroute.core.shared_total import SharedTotal
 from banditroute.core.state import MergeStates
 from banditroute.core.validation import label, number
 from banditroute.errors import InvalidConfigurationError, StoreError
-from banditroute.store.base import Acknowledgement, Fold, StoredDecision, StoredState, Subscriber, Ticket
+from banditroute.store.base import Acknowledgement, Backlog, Fold, StoredDecision, StoredState, Subscriber, Ticket
 from banditroute.store.outcomes import CLOSED
 
 if TYPE_CHECKING:
@@ -109,11 +109,12 @@ class SQLStore:
         self._lock = threading.RLock()
         self._subscriber: Subscriber | None = None  # the writer does not keep it alive
         self._writer: Writer | None = None
+        self._fold: Fold | None = None
         self._stop: weakref.finalize[..., SQLStore] | None = None
 
     @property
     def trouble(self) -> str | None:
-        """What keeps decisions from being recorded just now, in words; None while all is well."""
+        """The reason why decisions cannot be recorded just now, in words; None while all is well."""
         writer = self._writer
         return CLOSED if writer is None else writer.trouble
 
@@ -122,6 +123,12 @@ class SQLStore:
         """How many decisions were lost since the store was opened, because they could not be written."""
         writer = self._writer
         return 0 if writer is None else writer.dropped
+
+    @property
+    def backlog(self) -> Backlog:
+        """The decisions that are not written at present."""
+        writer = self._writer
+        return Backlog(0, None, 0) if writer is None else writer.backlog
 
     def open(
         self,
@@ -160,6 +167,7 @@ class SQLStore:
             self._writer = Writer(
                 self._database, session, linger_seconds=self._linger_seconds, wait=self._durability == "all"
             )
+            self._fold = fold
             # Called by close(), or else when the store is collected, or else when the interpreter ends.
             self._stop = weakref.finalize(self, self._writer.stop)
             return memory
@@ -205,6 +213,21 @@ class SQLStore:
             failed.set_exception(StoreError(CLOSED))
             return failed
         return writer.add_feedback(feedback)
+
+    def correct(self, decision_id: str, values: Mapping[str, float]) -> None:
+        """Replace recorded outcomes of a decision; see :class:`~banditroute.store.base.Store`."""
+        from banditroute.store.sql import maintenance
+
+        writer, fold = self._writer, self._fold
+        if writer is None or fold is None:
+            raise StoreError(CLOSED)
+        writer.flush()  # the outcomes may wait to be written
+
+        def attempt() -> None:
+            with self._database.engine.connect() as connection, self._database.writing(connection):
+                maintenance.correct(connection, lambda connection, epoch_id: fold, decision_id, values)
+
+        self._database.retried(attempt, between=lambda: None)
 
     def save_state(self, name: str, blob: bytes, merge: MergeStates | None = None) -> None:
         """Queue a piece of state for writing; see :class:`~banditroute.store.base.Store`."""

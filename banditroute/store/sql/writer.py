@@ -21,7 +21,7 @@ from banditroute.core.feedback import Feedback
 from banditroute.core.shared_total import SharedTotal
 from banditroute.core.state import MergeStates
 from banditroute.errors import StoreError, UnknownDecisionError
-from banditroute.store.base import Acknowledgement, Recorded, StoredDecision, StoredState, Subscriber
+from banditroute.store.base import Acknowledgement, Backlog, Recorded, StoredDecision, StoredState, Subscriber
 from banditroute.store.outcomes import CLOSED, PAGING
 from banditroute.store.sql import log, ticket
 from banditroute.store.sql.database import Database
@@ -89,7 +89,7 @@ class Writer:
     """
 
     def __init__(self, database: Database, session: Session, *, linger_seconds: float, wait: bool) -> None:
-        self.dropped = 0
+        self.dropped: int = 0
         self._trouble: str | None = None
         self._database = database
         self._session = session
@@ -131,7 +131,7 @@ class Writer:
 
     @property
     def trouble(self) -> str | None:
-        """What keeps the database from being written just now, in words; None while all is well."""
+        """The reason why the database cannot be written just now, in words; None while all is well."""
         busy = self._busy_since
         if self._trouble is None and busy is not None and time.monotonic() - busy > ticket.ANSWER_SECONDS:
             return f"{self._database.name} has not answered for {time.monotonic() - busy:.0f} s"
@@ -140,6 +140,12 @@ class Writer:
     @trouble.setter
     def trouble(self, words: str | None) -> None:
         self._trouble = words
+
+    @property
+    def backlog(self) -> Backlog:
+        """The decisions that are queued or dropped."""
+        oldest = next(iter(list(self._queue.values())), None)
+        return Backlog(len(self._queue), None if oldest is None else oldest[0].decided_at, self.dropped)
 
     def add_decision(self, decision: Decision, prompt: str | None) -> None:
         """Queue a decision; with ``wait``, return when it is on disk or ``trouble`` says why not."""
@@ -437,6 +443,7 @@ class Writer:
             return
         for made, _ in decisions:
             self._queue.pop(made.id, None)
+            self._dropped_ids.pop(made.id, None)  # it was dropped while it was written
         subscriber = self._listener()
         if subscriber is not None:
             for (budget, period), added in totals.items():

@@ -1,4 +1,4 @@
-"""What the promises need: a key and settings of each epoch, totals by period, and the last group of each writer."""
+"""Columns that keep promises: a key and settings of each epoch, totals by period, and the last group of each writer."""
 
 from __future__ import annotations
 
