@@ -23,7 +23,7 @@ check: .venv/test.stamp
 	$(PYTHON) -m venv .venv
 
 .venv/demo.stamp: pyproject.toml constraints.txt | .venv/bin/python
-	$(INSTALL) -e '.[plot]'
+	$(INSTALL) -e '.[logs,plot]'
 	touch $@
 
 # PyTorch first and by its exact version: left to sentence-transformers, pip would take the newest and largest build.

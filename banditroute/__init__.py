@@ -1,17 +1,13 @@
 """banditroute learns, online, which LLM or LoRA adapter should serve each request.
 
-``Router.route()`` names the arm to use, ``Router.feedback()`` reports what came back; see the README for a first
-example and docs/ for the rest.
+``Router.route()`` chooses the arm to use, and ``Router.feedback()`` reports what came back. Here is what
+``Router(...)`` takes and returns, and the errors; everything else is imported from its room, such as
+``banditroute.features``. The README has a first example.
 """
 
-from banditroute.admin.records import Records
+from banditroute.adapters import AdapterCache, AdapterSpec
 from banditroute.budgets import Budget, BudgetStatus
-from banditroute.core.arm import Arm
-from banditroute.core.decision import Decision
-from banditroute.core.explanation import Explanation
-from banditroute.core.feedback import Feedback
-from banditroute.core.preference import Preference
-from banditroute.core.request import Request
+from banditroute.core import Arm, Decision, Explanation, Observer, Preference, Residency
 from banditroute.errors import (
     AdapterBusyError,
     AdapterCapacityError,
@@ -32,22 +28,24 @@ from banditroute.errors import (
     StoreError,
     UnknownDecisionError,
 )
-from banditroute.features import SentenceEmbedding, TextFeatures
+from banditroute.features import TextFeatures
 from banditroute.guard import Guard, Rollout
 from banditroute.learners import EpsilonGreedy, Learner, LinUCB, SquareCB, ThompsonSampling
 from banditroute.limits import CircuitBreaker, Limits, Share
-from banditroute.objectives import Objective
-from banditroute.policies import Mixture, Uniform
-from banditroute.router import Router
+from banditroute.objectives import Objective, Scaled
+from banditroute.router import ArmStatus, Lease, Router, Status
 from banditroute.store import MemoryStore, SQLStore
 
 __all__ = [
     "AdapterBusyError",
+    "AdapterCache",
     "AdapterCapacityError",
     "AdapterError",
     "AdapterIncompatibleError",
     "AdapterNotFoundError",
+    "AdapterSpec",
     "Arm",
+    "ArmStatus",
     "BackendUnavailableError",
     "BanditRouteError",
     "Budget",
@@ -58,7 +56,6 @@ __all__ = [
     "EnergyCounterError",
     "EpsilonGreedy",
     "Explanation",
-    "Feedback",
     "Guard",
     "IncompatibleStoreError",
     "InvalidConfigurationError",
@@ -67,25 +64,25 @@ __all__ = [
     "InvalidRequestError",
     "InvalidResponseError",
     "Learner",
+    "Lease",
     "Limits",
     "LinUCB",
     "MemoryStore",
     "MissingDependencyError",
-    "Mixture",
     "Objective",
+    "Observer",
     "Preference",
-    "Records",
-    "Request",
+    "Residency",
     "Rollout",
     "Router",
     "SQLStore",
-    "SentenceEmbedding",
+    "Scaled",
     "Share",
     "SquareCB",
+    "Status",
     "StoreError",
     "TextFeatures",
     "ThompsonSampling",
-    "Uniform",
     "UnknownDecisionError",
 ]
 

@@ -1,4 +1,4 @@
-"""What banditroute raises.
+"""The errors that banditroute raises.
 
 ::
 
@@ -16,7 +16,7 @@
     │   ├── AdapterIncompatibleError        damaged, or of another base model, rank, modules or content
     │   ├── AdapterCapacityError            no slot is free for it, or none is large enough
     │   ├── AdapterBusyError                a request is being served through it
-    │   └── BackendUnavailableError         what holds the adapters is down, too slow, or fails
+    │   └── BackendUnavailableError         the server of the adapters is down, too slow, or fails
     ├── InvalidResponseError                a client's answer with an error, a web page or nothing in it
     ├── EnergyCounterError                  an energy counter that is not there, or cannot be read
     └── MissingDependencyError (ImportError)   an extra is not installed; the message has the pip line
@@ -87,7 +87,7 @@ class AdapterBusyError(AdapterError):
 
 
 class BackendUnavailableError(AdapterError):
-    """What holds the adapters is down, too slow, or fails."""
+    """The server of the adapters is down, too slow, or fails."""
 
 
 class InvalidResponseError(BanditRouteError):

@@ -50,7 +50,7 @@ def serve(control: str, bound: int | None, seed: int) -> tuple[int, int]:
             decisions = [router.route([0.0], arms=[f"a{k}"]) for k in asked]
             for decision in decisions if bound is None else cache.prefetch(decisions, max_overtaken=bound):
                 cache.wait()
-                lease = decision.lease()
+                lease = router.lease(decision)
                 with lease:
                     waits += lease.seconds > 0.0
         return cache.loads, waits

@@ -74,8 +74,8 @@ class Case:
                 router.add_arm(Arm(name=str(self.newcomer), expected={"cost_usd": price}))
             for phase in phases[1:]:
                 chosen += _route(router, self.test, phase)
-            if router.fallbacks:
-                raise RuntimeError(f"{router.fallbacks} decisions fell back")
+            if router.status().fallbacks:
+                raise RuntimeError(f"{router.status().fallbacks} decisions fell back")
         return np.array(chosen)
 
 

@@ -1,4 +1,4 @@
-"""A server in a process of its own that answers every chat completion at once."""
+"""A server in its own process that answers every chat completion at once."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def _serve(tell: Connection) -> None:
 
 @contextmanager
 def chat_server() -> Iterator[str]:
-    """The base URL of the server, which is gone afterwards."""
+    """Start the server, yield its base URL, and stop it afterwards."""
     ours, theirs = multiprocessing.Pipe()
     process = multiprocessing.get_context("spawn").Process(target=_serve, args=(theirs,), daemon=True)
     process.start()

@@ -1,7 +1,8 @@
-"""What routing a call takes beside the bare client, against a server on this machine."""
+"""The time that routing adds to a call of the bare client, against a server on this machine."""
 
 from __future__ import annotations
 
+import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -20,9 +21,12 @@ QUESTION = [{"role": "user", "content": "How many roads must a man walk down? An
 
 @command(options=[click.option("--calls", default=200, show_default=True, type=click.IntRange(min=1))], seeds=5)
 def main(*, files: list[Path], seeds: int, calls: int) -> list[Row]:
-    """Milliseconds of a call by the client of `openai` alone, and behind a router that learns; in turns, by repeat."""
+    """Microseconds of a call by the client of `openai` alone, and behind a router that learns.
+
+    The calls take turns, and the median of each repeat counts, so that other load on the machine hits both alike.
+    """
     if files:
-        raise click.UsageError("there is no file to give")
+        raise click.UsageError("this benchmark takes no file")
     import openai
 
     with (
@@ -35,20 +39,24 @@ def main(*, files: list[Path], seeds: int, calls: int) -> list[Row]:
             "openai": lambda: client.chat.completions.create(model="small", messages=QUESTION),
             "banditroute": lambda: chat.create(QUESTION),
         }
-        took: dict[str, list[float]] = {name: [] for name in ways}
+        medians: dict[str, list[float]] = {name: [] for name in ways}
         for way in ways.values():  # connections and caches
             for _ in range(20):
                 way()
         for _ in range(seeds):
-            for name, way in ways.items():
-                begun = time.perf_counter()
-                for _ in range(calls):
+            microseconds: dict[str, list[float]] = {name: [] for name in ways}
+            for _ in range(calls):
+                for name, way in ways.items():
+                    began = time.perf_counter()
                     way()
-                took[name].append((time.perf_counter() - begun) / calls * 1e6)
-    added = [routed_call - bare for routed_call, bare in zip(took["banditroute"], took["openai"], strict=True)]
-    ratio = [routed_call / bare for routed_call, bare in zip(took["banditroute"], took["openai"], strict=True)]
+                    microseconds[name].append((time.perf_counter() - began) * 1e6)
+            for name, values in microseconds.items():
+                medians[name].append(statistics.median(values))
+    pairs = list(zip(medians["banditroute"], medians["openai"], strict=True))
+    added = [routed_call - bare for routed_call, bare in pairs]
+    ratio = [routed_call / bare for routed_call, bare in pairs]
     return [
-        *(row("chat", name, "microseconds", values, higher_is_better=False) for name, values in took.items()),
+        *(row("chat", name, "microseconds", values, higher_is_better=False) for name, values in medians.items()),
         row("chat", "banditroute", "added_microseconds", added, higher_is_better=False),
         row("chat", "banditroute", "ratio", ratio, higher_is_better=False),
     ]

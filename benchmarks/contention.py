@@ -52,7 +52,12 @@ def work(url: str, seconds: float, out: Path) -> None:
             else:
                 latencies.append(time.perf_counter() - begin)
     cpu = time.process_time() - start
-    measured = {"latencies": latencies, "failures": failures, "fallbacks": router.fallbacks, "cpu_seconds": cpu}
+    measured = {
+        "latencies": latencies,
+        "failures": failures,
+        "fallbacks": router.status().fallbacks,
+        "cpu_seconds": cpu,
+    }
     out.write_text(json.dumps(measured))
 
 
@@ -68,7 +73,7 @@ def contend(url: str, processes: int, seconds: float, folder: Path, case: str) -
     for failure in sorted(set(failures))[:5]:
         click.echo(failure)
     with routes(url) as router:
-        lost = len(latencies) - router.learned
+        lost = len(latencies) - router.status().learned
     figures = {
         "feedback_per_second": len(latencies) / seconds,
         "cpu_milliseconds_per_feedback": sum(one["cpu_seconds"] for one in measured) / len(latencies) * 1e3,

@@ -16,7 +16,7 @@ from banditroute.store import SQLStore
 from banditroute.store.sql.database import database_at, parse
 from banditroute.store.sql.log import events_of, outcomes_with_decisions
 from banditroute.store.sql.schema import feedback as feedbacks
-from banditroute.testing.samples import decision, feedback, fold, ignore, remembered, summed
+from banditroute.testing.samples import decision, feedback, fold, remembered, summed
 
 _NUMBER = struct.Struct("<Q")
 
@@ -71,7 +71,7 @@ def write_for_ever(url: str, first: int) -> Callable[[Callable[[int], None]], No
             number = numbers.stop
             for each in numbers:
                 store.add_decision(decision(each, arm="ab"[each % 2]))
-            tickets = [(each, store.add_feedback(feedback(each, quality=1.0), ignore)) for each in numbers]
+            tickets = [(each, store.add_feedback(feedback(each, quality=1.0))) for each in numbers]
             for each, ticket in tickets:
                 try:
                     ticket.result()

@@ -22,7 +22,7 @@ from banditroute.store import SQLStore
 from banditroute.store.sql import migrations
 from banditroute.store.sql.database import database_at, parse
 from banditroute.store.sql.schema import REVISION, VERSION_TABLE, metadata
-from banditroute.testing.samples import decision, event, feedback, fold, ignore, remembered, summed
+from banditroute.testing.samples import decision, event, feedback, fold, remembered, summed
 from benchmarks.crash import Finding, examine, fork, kill_cycle, opened, write_for_ever
 from benchmarks.server import Server, server
 
@@ -106,7 +106,7 @@ def write_log(folder: Path) -> None:
         store = opened(url)
         for number in range(300):
             store.add_decision(decision(number))
-            store.add_feedback(feedback(number, quality=1.0), ignore).result()
+            store.add_feedback(feedback(number, quality=1.0)).result()
         tell(1)
         time.sleep(60.0)
 

@@ -26,8 +26,8 @@ WEIGHTS = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)  # of energy, against accu
 def main(*, files: list[Path], seeds: int) -> list[Row]:
     """Accuracy and joules per token of one pass for each weight of energy, for every FILE with `energy_j_per_token`.
 
-    A prompt is routed among the arms that were measured on it. Beside ours: uniform among the same, and each single
-    arm on the prompts that it was measured on, which are not the same for all.
+    Each prompt is routed among the arms that were measured on it. For comparison: a uniform choice among the same arms,
+    and each single arm on the prompts that it was measured on, which differ between arms.
     """
     rows: list[Row] = []
     for file in files:

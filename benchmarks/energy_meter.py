@@ -19,7 +19,7 @@ BLOCKS = 2000
 
 @command()
 def main(*, files: list[Path], seeds: int) -> list[Row]:
-    """What an `EnergyMeter` and its reading cost a block, for each counter of this machine; takes no FILE.
+    """Processor time that a meter and its reading add to a block, for each counter of this machine; takes no FILE.
 
     Without a processor's counter, `rapl@files` reads a tree of plain files in its place, of one package and its memory:
     the cost of Python and of opening files, without that of the counter itself. Each of `--seeds` rounds is the mean of
@@ -42,7 +42,7 @@ def main(*, files: list[Path], seeds: int) -> list[Row]:
 
 
 def microseconds(counters: Sequence[EnergyCounter]) -> float:
-    """Processor time of a block, the meter's making and reading included; the mean of many."""
+    """Return the processor time of a block, with the meter made and read; the mean of many."""
     began = time.thread_time()
     for _ in range(BLOCKS):
         with EnergyMeter(counters=counters, joules_per_token=0.5) as meter:
@@ -52,7 +52,7 @@ def microseconds(counters: Sequence[EnergyCounter]) -> float:
 
 
 def _tree(root: Path) -> Path:
-    """What Linux shows of one processor, as plain files."""
+    """Write the files in which Linux shows one processor."""
     for zone, name in (("intel-rapl:0", "package-0"), ("intel-rapl:0:0", "dram")):
         (root / zone).mkdir()
         for file, content in (("name", name), ("energy_uj", "1000000"), ("max_energy_range_uj", "262143328850")):

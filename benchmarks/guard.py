@@ -68,18 +68,18 @@ def serve(table: OutcomeTable, x: Vector, policy: str, seed: int) -> Run:
         clock=lambda: now,
     ) as router:
         router.warm_start((x[i], table.known(i)) for i in sample)
-        first = router.rollout
+        first = router.status().rollout
         for i in order:
             now += 1.0
             decision = router.route(x[i])
             k = index[decision.arm]
             chosen.append(k)
             router.feedback(decision.id, quality=quality[i, k])
-            if first is not None and promoted > len(order) and router.rollout.share > first.share:
+            if first is not None and promoted > len(order) and router.status().rollout.share > first.share:
                 promoted = len(chosen)
-        if router.fallbacks:
-            raise RuntimeError(f"{router.fallbacks} decisions fell back")
-        share = 1.0 if first is None else router.rollout.share
+        if router.status().fallbacks:
+            raise RuntimeError(f"{router.status().fallbacks} decisions fell back")
+        share = 1.0 if first is None else router.status().rollout.share
     return Run(quality=quality[order, chosen], baseline=quality[order, best], promoted=promoted, share=share)
 
 

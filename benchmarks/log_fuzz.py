@@ -119,6 +119,33 @@ def routerbench(n: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def in_columns(n: int) -> dict[str, Any]:
+    """Return a row of a flat log."""
+    return {
+        "id": f"d{n}", "arm": ("small", "large")[n % 2], "propensity": 0.5, "quality": 0.5, "cost_usd": 0.1,
+        "latency_s": 1.5, "ts": "2026-01-01T00:00:00Z", "prompt": "Why;\nreally?", "x_0": 0.5, "x_1": -2,
+    }  # fmt: skip
+
+
+def with_endings(n: int) -> dict[str, Any]:
+    """Return a row of a wide table with endings."""
+    return {"id": n, "prompt": "Why?", "small_score": 0.5, "small_cost": 0.01, "score:large": 1.0, "cost:large": 0.1}
+
+
+def sdk_span(n: int) -> dict[str, Any]:
+    """Return a span, or an evaluation of the span before, as the Python SDK writes them."""
+    if n % 3 == 2:
+        attributes = {"gen_ai.evaluation.name": "quality", "gen_ai.evaluation.score.value": 0.5}
+        return {"severity_number": 9, "span_id": f"0x{n - 1}", "trace_id": "0x1", "attributes": attributes}
+    return {
+        "name": "chat", "context": {"trace_id": "0x1", "span_id": f"0x{n}"}, "kind": "SpanKind.CLIENT",
+        "start_time": "2026-01-01T00:00:00.000000Z", "end_time": "2026-01-01T00:00:01.000000Z",
+        "status": {"status_code": "UNSET"}, "events": [], "attributes": {
+            "gen_ai.operation.name": "chat", "gen_ai.request.model": "small", "gen_ai.usage.output_tokens": n,
+        },
+    }  # fmt: skip
+
+
 def open_bandit(n: int) -> dict[str, Any]:
     """A row of the Open Bandit Dataset."""
     return {
@@ -138,6 +165,16 @@ def as_csv(rows: list[dict[str, Any]]) -> bytes:
 def as_jsonl(rows: list[dict[str, Any]]) -> bytes:
     """A JSON lines file."""
     return "".join(json.dumps(each) + "\n" for each in rows).encode()
+
+
+def as_printed(rows: list[dict[str, Any]]) -> bytes:
+    """Return pretty-printed JSON, one record after the other."""
+    return "\n".join(json.dumps(each, indent=4) for each in rows).encode()
+
+
+def as_array(rows: list[dict[str, Any]]) -> bytes:
+    """Return one JSON array."""
+    return json.dumps(rows, indent=1).encode()
 
 
 def as_parquet(rows: list[dict[str, Any]]) -> bytes:
@@ -177,6 +214,12 @@ SAMPLES: dict[str, tuple[Callable[[int], dict[str, Any]], Callable[[list[dict[st
     "long.parquet": (outcome, as_parquet),
     "long.jsonl": (outcome, as_jsonl),
     "wide.csv": (routerbench, as_csv),
+    "wide.parquet": (with_endings, as_parquet),
+    "flat.csv": (in_columns, as_csv),
+    "flat.parquet": (in_columns, as_parquet),
+    "flat.jsonl": (in_columns, as_jsonl),
+    "flat.json": (in_columns, as_array),
+    "otel.json": (sdk_span, as_printed),
     "open-bandit.csv": (open_bandit, as_csv),
 }
 """Name -> what makes its n-th row, and what makes a file of rows; the name's stem is the format's."""

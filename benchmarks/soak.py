@@ -13,7 +13,7 @@ import click  # isort: skip
 import numpy as np
 from tqdm import tqdm
 
-from banditroute.admin.records import Records
+from banditroute import admin
 from banditroute.router import Router
 from banditroute.store import SQLStore
 
@@ -31,7 +31,7 @@ async def live(path: Path, decisions: int) -> list[Row]:
     """Route ``decisions``, report four of five, prune, and look now and then."""
     url, now = f"sqlite:///{path}", 1_700_000_000.0
     rng = np.random.default_rng(0)
-    records, log = Records(url), Path(f"{path}-wal")
+    log = Path(f"{path}-wal")
     memory: list[int] = []
     files: list[int] = []
     log_bytes: list[int] = []
@@ -47,13 +47,13 @@ async def live(path: Path, decisions: int) -> list[Row]:
             reports = (router.afeedback(id, quality=q) for id, (q, u) in zip(ids, told, strict=True) if u < 0.8)
             await asyncio.gather(*reports)
             if number % every == 0:
-                records.prune(unanswered_seconds=KEPT_SECONDS, answered_seconds=2 * KEPT_SECONDS, now=now)
+                admin.prune(url, unanswered_seconds=KEPT_SECONDS, answered_seconds=2 * KEPT_SECONDS, now=now)
                 memory.append(memory_bytes())
                 files.append(len(list(Path("/proc/self/fd").iterdir())))
                 log_bytes.append(log.stat().st_size)
-                rows.append(sum(epoch.decisions for epoch in records.epochs()))
-        learned = router.learned
-    (epoch,) = records.epochs()
+                rows.append(sum(epoch.decisions for epoch in admin.inspect(url)))
+        learned = router.status().learned
+    (epoch,) = admin.inspect(url)
     warm = len(memory) // 5
     figures = {
         "memory_growth": max(memory[warm:]) / memory[warm] - 1.0,
@@ -61,7 +61,7 @@ async def live(path: Path, decisions: int) -> list[Row]:
         "rows": float(max(rows)),
         "rows_allowed": DECISIONS_PER_SECOND * 2 * KEPT_SECONDS + every,
         "files_growth": float(max(files[warm:]) - files[warm]),
-        "differences_from_replay": float(len(records.verify())),
+        "differences_from_replay": float(len(admin.verify(url))),
         "lost": float(decisions - epoch.decisions - epoch.pruned + learned - epoch.answered),
     }
     return [row("soak", "banditroute", name, [value], higher_is_better=False) for name, value in figures.items()]

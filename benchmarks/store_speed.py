@@ -24,7 +24,7 @@ from banditroute.store import SQLStore
 from banditroute.store.sql import folding, log
 from banditroute.store.sql.database import database_at, parse
 from banditroute.store.sql.session import Session
-from banditroute.testing.samples import decision, feedback, ignore
+from banditroute.testing.samples import decision, feedback
 from benchmarks.server import server
 
 DIMENSION = 64
@@ -93,7 +93,7 @@ def ours(url: str, group: int, repeats: int) -> float:
         pairs = [made() for _ in range(group)]
         for one, _ in pairs:
             store.add_decision(one)
-        for ticket in [store.add_feedback(part, ignore) for _, part in pairs]:
+        for ticket in [store.add_feedback(part) for _, part in pairs]:
             ticket.result()
 
     figure = per_second(group, repeats, step)
@@ -109,7 +109,7 @@ def folded(url: str, events: int) -> float:
     ledger.begin(())
     for _ in range(events // 500):
         pairs = [made() for _ in range(500)]
-        ledger.add([(one, None) for one, _ in pairs], {}, {}, [part for _, part in pairs], try_it=False)
+        ledger.add([(one, None) for one, _ in pairs], {}, {}, [part for _, part in pairs])
     if url.startswith("postgresql"):
         with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             connection.exec_driver_sql("ANALYZE")  # what autovacuum does in time

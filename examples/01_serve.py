@@ -44,12 +44,12 @@ def main(database: Path) -> None:
         preference=Preference(quality=1.0, cost_usd=50.0),
         store=SQLStore(f"sqlite:///{database}"),
     ) as router:
-        print(f"begins with {router.learned} learned outcomes")
+        print(f"begins with {router.status().learned} learned outcomes")
         for _ in range(200):
             prompt = rng.choice(PROMPTS)
             decision = router.route(prompt)
             router.feedback(decision.id, **serve(decision, prompt, rng))
-        print(f"has learned from {router.learned}\n")
+        print(f"has learned from {router.status().learned}\n")
         for prompt in PROMPTS:
             print(f"{prompt.splitlines()[0][:60]!r}\n{router.route(prompt).explain()}\n")
 

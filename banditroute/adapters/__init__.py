@@ -19,6 +19,7 @@ from banditroute.adapters.eviction import belady, cost_aware, fifo, gdsf, lfu, l
 from banditroute.adapters.fleet import Fleet
 from banditroute.adapters.hold import Hold
 from banditroute.adapters.lookahead import loads_ahead, service_order
+from banditroute.adapters.prefetch import Prefetcher
 from banditroute.core.adapter import AdapterSpec
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "Hold",
     "LoadResult",
     "PeftBackend",
+    "Prefetcher",
     "SGLangBackend",
     "SimulatedBackend",
     "Tier",

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from banditroute.adapters.backends.base import AdapterBackend, CostEstimate, Tier
+from banditroute.adapters.backends.base import AdapterBackend, Capacity, CostEstimate, Tier
 from banditroute.adapters.background import BackgroundLoads
 from banditroute.adapters.controller import Controller
 from banditroute.adapters.eviction import Score, Use
@@ -21,8 +22,9 @@ from banditroute.adapters.resident_set import ResidentSet
 from banditroute.core.adapter import AdapterSpec
 from banditroute.core.arrays import Vector
 from banditroute.core.decision import Decision
+from banditroute.core.state import StateSlot
 from banditroute.core.validation import number
-from banditroute.errors import IncompatibleStoreError, InvalidConfigurationError
+from banditroute.errors import InvalidConfigurationError
 
 
 class LoadTable(NamedTuple):
@@ -96,38 +98,32 @@ class AdapterCache:
         if number(timeout_seconds, name="timeout_seconds", error=InvalidConfigurationError) <= 0.0:
             raise InvalidConfigurationError(f"timeout_seconds is {timeout_seconds!r}; give a number above 0")
         self.control = control
-        self.capacity = backend.capacity()
+        self.capacity: Capacity = backend.capacity()
         self._backend = backend
         self._keep: frozenset[str] = frozenset()
         score: Score = self._is_kept if isinstance(control, Controller) else control
         self._set = ResidentSet(capacity=self.capacity, score=score)
         self._on_change: Callable[[], None] = lambda: None
-        self._put_state: Callable[[str, bytes], None] = lambda name, blob: None
+        self._slot = StateSlot(name="paging")
         self._loader = Loader(
             backend=backend,
             residents=self._set,
             timeout_seconds=timeout_seconds,
             on_change=lambda: self._on_change(),
-            on_measured=lambda blob: self._put_state(self._state_name, blob),
+            on_measured=lambda blob: self._slot.save(blob),
         )
-        self._state_name = "paging"
         self._background = BackgroundLoads(load=self._load_ahead)
 
     def start(
         self,
         adapters: Sequence[AdapterSpec],
         *,
-        states: Mapping[str, bytes] | None = None,
-        put_state: Callable[[str, bytes], None] | None = None,
         changed: Callable[[], None] | None = None,
-        state_name: str = "paging",
     ) -> None:
         """Serve a router with these adapters; a router does this.
 
         Parameters
         ----------
-        states, put_state
-            The stored states, and how a state is stored: load times are kept as ``state_name``.
         changed
             Called when other adapters are resident, or when an expected load time changes.
 
@@ -135,21 +131,20 @@ class AdapterCache:
         ------
         InvalidConfigurationError
             If two adapters have one name, or the pinned ones alone do not fit.
+        """
+        check_adapters(adapters, slots=self.capacity.slots)
+        self._on_change = self._on_change if changed is None else changed
+
+    def restore(self, slots: Callable[[str], StateSlot], *, name: str = "paging") -> None:
+        """Use the load times that are stored under ``name``, and store later ones there; a router does this.
+
+        Raises
+        ------
         IncompatibleStoreError
             If the stored load times are damaged.
         """
-        check_adapters(adapters, slots=self.capacity.slots)
-        self._state_name = state_name
-        if states is not None:
-            try:
-                self._loader.times = LoadTimes(blob=states.get(state_name))
-            except (ValueError, TypeError, AttributeError) as error:
-                raise IncompatibleStoreError(
-                    f"the stored state {state_name!r} is damaged ({error}); restore the database from a backup, or use "
-                    "another router name"
-                ) from error
-        self._put_state = self._put_state if put_state is None else put_state
-        self._on_change = self._on_change if changed is None else changed
+        self._slot = slots(name)
+        self._loader.times = self._slot.load(lambda blob: LoadTimes(blob=blob))
 
     @property
     def resident(self) -> frozenset[str]:
@@ -191,9 +186,9 @@ class AdapterCache:
             resident=np.array([[adapter.name in resident for adapter in adapters]], dtype=np.bool_),
         )
 
-    def queue_seconds(self, servers: Sequence[str | None]) -> Vector:
+    def queue_seconds(self, servers: Sequence[str | None]) -> list[float]:
         """Return the seconds that a request would wait before its load: 0, there is no other server."""
-        return np.zeros(len(servers))
+        return [0.0] * len(servers)
 
     def decided(self, server: str | None) -> None:
         """Count a decision for a server: only fleets do."""
@@ -233,6 +228,12 @@ class AdapterCache:
     async def ahold(self, adapter: AdapterSpec, *, server: str | None = None) -> Hold:
         """Do as ``hold`` does, without blocking the event loop."""
         return self._held(adapter, await self.aacquire(adapter))
+
+    @property
+    def full(self) -> bool:
+        """True if another adapter can be loaded only in place of one."""
+        slots = self.capacity.slots
+        return slots is not None and self._set.size >= slots
 
     def release(self, name: str) -> None:
         """Report that a request through adapter ``name`` has been answered."""
@@ -293,7 +294,7 @@ class AdapterCache:
         InvalidConfigurationError
             If ``max_overtaken`` is not a whole number of at least 0.
         """
-        adapters = [None if decision.paging is None else decision.paging.adapter for decision in decisions]
+        adapters = [None if decision.residency is None else decision.residency.adapter for decision in decisions]
         names = [None if adapter is None else adapter.name for adapter in adapters]
         order = service_order(names, resident=self._set.names, max_overtaken=max_overtaken)
         return self._serve([(decisions[i], adapters[i]) for i in order])
@@ -327,12 +328,9 @@ class AdapterCache:
         self._background.add([specs[name] for name in loads])
 
     def _held(self, adapter: AdapterSpec, seconds: float) -> Hold:
-        def release(failed: bool) -> None:
-            self.release(adapter.name)
-            if failed:
-                self.doubt(adapter.name)
-
-        return Hold(seconds=seconds, _release=release)
+        return Hold(
+            seconds=seconds, _release=partial(self.release, adapter.name), _doubt=partial(self.doubt, adapter.name)
+        )
 
     def _load_ahead(self, adapter: AdapterSpec) -> None:
         self.acquire(adapter)

@@ -19,8 +19,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
-import numpy as np
-
 from banditroute.adapters.backends.base import AdapterBackend, Capacity, CostEstimate, Tier
 from banditroute.adapters.cache import AdapterCache, LoadTable, check_adapters
 from banditroute.adapters.controller import Controller
@@ -28,7 +26,7 @@ from banditroute.adapters.eviction import Score
 from banditroute.adapters.hold import Hold
 from banditroute.adapters.placement import Room, place
 from banditroute.core.adapter import AdapterSpec
-from banditroute.core.arrays import Vector
+from banditroute.core.state import StateSlot
 from banditroute.core.validation import label, number, whole
 from banditroute.errors import AdapterError, BackendUnavailableError, InvalidConfigurationError
 
@@ -36,7 +34,7 @@ _FIRST_BREAK_SECONDS = 1.0  # that a server which failed is left alone; doubled 
 _LONGEST_BREAK_SECONDS = 60.0
 _FORGET_DECISION_SECONDS = 60.0  # after which a decision that was never served counts no longer
 _SERVICE_MEMORY = 50.0  # requests over which the mean service time is taken
-_TIE_SECONDS = 1e-9  # per open request: of servers that wait equally long, the idler one is chosen
+_TIE_SECONDS = 1e-9  # per open request: of servers that wait equally long, one with a free slot, or an idler, is chosen
 
 
 @dataclass(slots=True, kw_only=True)
@@ -98,13 +96,12 @@ class Fleet:
     ) -> None:
         if not servers:
             raise InvalidConfigurationError("servers is empty; give at least one, name -> backend")
-        self.control = Controller() if control is None else control
+        self.control: Controller | Score = Controller() if control is None else control
         self._concurrency = whole(concurrency, name="concurrency", error=InvalidConfigurationError)
         self._timeout_seconds = number(timeout_seconds, name="timeout_seconds", error=InvalidConfigurationError)
         self._clock = clock
         self._adapters: Sequence[AdapterSpec] = ()
-        self._states: Mapping[str, bytes] | None = None
-        self._put_state: Callable[[str, bytes], None] = lambda name, blob: None
+        self._slots: Callable[[str], StateSlot] = lambda name: StateSlot(name=name)
         self._on_change: Callable[[], None] = lambda: None
         self._keep: list[AdapterSpec] = []
         self._lock = threading.Lock()  # guards the table below, and the counts in it
@@ -154,18 +151,20 @@ class Fleet:
         self,
         adapters: Sequence[AdapterSpec],
         *,
-        states: Mapping[str, bytes] | None = None,
-        put_state: Callable[[str, bytes], None] | None = None,
         changed: Callable[[], None] | None = None,
     ) -> None:
-        """Serve a router with these adapters; see ``AdapterCache.start``. Load times are stored for each server."""
+        """Serve a router with these adapters; see ``AdapterCache.start``."""
         check_adapters(adapters, slots=self.capacity.slots)
         self._adapters = list(adapters)
-        self._states = states if states is not None else self._states
-        self._put_state = self._put_state if put_state is None else put_state
         self._on_change = self._on_change if changed is None else changed
         for name, server in self._table().items():
             self._start(name, server)
+
+    def restore(self, slots: Callable[[str], StateSlot]) -> None:
+        """Use the load times that are stored for each server; see ``AdapterCache.restore``."""
+        self._slots = slots
+        for name, server in self._table().items():
+            server.cache.restore(slots, name=_slot_name(name))
 
     def add(self, name: str, backend: AdapterBackend) -> None:
         """Let a server join. It gets its share of the kept adapters.
@@ -176,6 +175,7 @@ class Fleet:
             If the name is taken or unusable, or the backend is of another kind.
         """
         server = _Server(cache=self._cache(backend))
+        server.cache.restore(self._slots, name=_slot_name(name))
         self._start(name, server)
         with self._lock:
             self._servers = {**self._servers, self._checked(name): server}
@@ -227,12 +227,11 @@ class Fleet:
             tables.append(table)
         return LoadTable.stack(tables)
 
-    def queue_seconds(self, servers: Sequence[str | None]) -> Vector:
-        """Return the seconds that a request would wait at each of R servers before its load ``(R,)``."""
-        now, table = self._clock(), self._table()
-        return np.array(
-            [self._queue_seconds(table[name], now) if name in table else _LONGEST_BREAK_SECONDS for name in servers]
-        )
+    def queue_seconds(self, servers: Sequence[str | None]) -> list[float]:
+        """Return the seconds that a request would wait at each server before its load."""
+        now, table = self._clock(), self._servers
+        found = [table.get(name) for name in servers]  # type: ignore[arg-type]
+        return [_LONGEST_BREAK_SECONDS if each is None else self._queue_seconds(each, now) for each in found]
 
     def decided(self, server: str | None) -> None:
         """Count a decision for a server, until it is served or forgotten after a minute."""
@@ -271,6 +270,20 @@ class Fleet:
         for server in self._table().values():
             server.cache.doubt(name)
 
+    def prioritize(self, name: str, priority: float) -> None:
+        """Give adapter ``name`` a priority on every server; see ``AdapterCache.prioritize``."""
+        for server in self._table().values():
+            server.cache.prioritize(name, priority)
+
+    def pin(self, adapter: AdapterSpec, *, server: str) -> float:
+        """Load ``adapter`` on a server, and let it stay there; see ``AdapterCache.pin``."""
+        return self._get(server).cache.pin(adapter)
+
+    def unpin(self, name: str) -> None:
+        """Let adapter ``name`` be evicted again, on every server."""
+        for server in self._table().values():
+            server.cache.unpin(name)
+
     def keep(self, adapters: Sequence[AdapterSpec]) -> None:
         """Keep these adapters from now on, each on one server; see ``AdapterCache.keep``."""
         self._keep = list(adapters)
@@ -303,13 +316,7 @@ class Fleet:
         return AdapterCache(backend=backend, control=self.control, timeout_seconds=self._timeout_seconds)
 
     def _start(self, name: str, server: _Server) -> None:
-        server.cache.start(
-            self._adapters,
-            states=self._states,
-            put_state=self._put_state,
-            changed=partial(self._changed, server),
-            state_name=f"paging:{name}",
-        )
+        server.cache.start(self._adapters, changed=partial(self._changed, server))
 
     def _table(self) -> dict[str, _Server]:
         return self._servers  # exchanged as a whole, never changed in place
@@ -336,16 +343,14 @@ class Fleet:
     def _queue_seconds(self, server: _Server, now: float) -> float:
         if server.draining:
             return _LONGEST_BREAK_SECONDS
-        while server.decided and now - server.decided[0] > _FORGET_DECISION_SECONDS:
-            server.decided.popleft()
-        busy = server.open + len(server.decided)
-        queued = max(busy + 1 - self._concurrency, 0)
-        return (
-            max(server.down_until - now, 0.0)
-            + server.cache.pending_seconds
-            + queued * server.service_seconds / self._concurrency
-            + _TIE_SECONDS * busy
-        )
+        decided = server.decided
+        while decided and now - decided[0] > _FORGET_DECISION_SECONDS:
+            decided.popleft()
+        busy = server.open + len(decided)
+        seconds = server.cache.pending_seconds + _TIE_SECONDS * (busy + self._concurrency * server.cache.full)
+        if busy >= self._concurrency:
+            seconds += (busy + 1 - self._concurrency) * server.service_seconds / self._concurrency
+        return seconds + server.down_until - now if server.down_until > now else seconds
 
     def _candidates(self, adapter: AdapterSpec, server: str | None) -> list[tuple[str, _Server]]:
         """Return the servers to try, the given one first, then by the wait for ``adapter``.
@@ -373,14 +378,14 @@ class Fleet:
             server.failures, server.down_until = 0, -math.inf
         started = self._clock()
 
-        def release(failed: bool) -> None:
+        def release() -> None:
             with self._lock:
                 server.open -= 1
                 server.served = min(server.served + 1.0, _SERVICE_MEMORY)
                 server.service_seconds += (self._clock() - started - server.service_seconds) / server.served
-            hold.release(failed=failed)
+            hold.release()
 
-        return Hold(seconds=hold.seconds, server=name, _release=release)
+        return Hold(seconds=hold.seconds, server=name, _release=release, _doubt=hold.doubt)
 
     def _failed(self, server: _Server, error: AdapterError) -> AdapterError:
         """Leave a server alone that cannot be reached, and doubt its adapters: it may be restarted meanwhile."""
@@ -403,3 +408,8 @@ class Fleet:
         if server is not None:
             server.load_table = None
         self._on_change()
+
+
+def _slot_name(server: str) -> str:
+    """Return the name under which the load times of a server are stored."""
+    return f"paging:{server}"

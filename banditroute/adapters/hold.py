@@ -20,7 +20,8 @@ class Hold:
 
     seconds: float
     server: str | None = None
-    _release: Callable[[bool], None] = field(repr=False)
+    _release: Callable[[], None] = field(repr=False)
+    _doubt: Callable[[], None] = field(repr=False)
     _released: bool = field(default=False, repr=False)
 
     def release(self, *, failed: bool = False) -> None:
@@ -33,4 +34,10 @@ class Hold:
         """
         if not self._released:
             self._released = True
-            self._release(failed)
+            self._release()
+            if failed:
+                self.doubt()
+
+    def doubt(self) -> None:
+        """Report that the server does not know the adapter, as after a restart; the next use asks the server."""
+        self._doubt()

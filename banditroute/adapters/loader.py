@@ -62,10 +62,10 @@ class Loader:
         on_change: Callable[[], None],
         on_measured: Callable[[bytes], None],
     ) -> None:
-        self.loads = 0
-        self.failures = 0
-        self.pending_seconds = 0.0
-        self.times = LoadTimes()
+        self.loads: int = 0
+        self.failures: int = 0
+        self.pending_seconds: float = 0.0
+        self.times: LoadTimes = LoadTimes()
         self._backend = backend
         self._strict = Capability.STRICT in backend.capabilities
         self._residents = residents
@@ -169,11 +169,16 @@ class Loader:
             if step.doubted:
                 there = yield "resident", ()
                 self._doubt_missing(there)
-            for name in step.evict:
-                yield "unload", (name,)
-                leaving.remove(name)
+            if self._strict:
+                yield from self._unload(leaving)
             guess = self._backend.load_cost(adapter)
-            result: LoadResult = yield "load", (adapter,)
+            try:
+                result: LoadResult = yield "load", (adapter,)
+            except AdapterCapacityError:
+                if not leaving:
+                    raise
+                yield from self._unload(leaving)
+                result = yield "load", (adapter,)
         except BaseException as error:
             self._residents.failed(adapter.name, still=leaving)
             self._count(failures=isinstance(error, Exception))
@@ -187,6 +192,16 @@ class Loader:
         waited = self._measure(adapter, result, time.monotonic() - started, guess)
         self._count(loads=not result.was_resident)
         return waited
+
+    def _unload(self, leaving: list[str]) -> Generator[_Action, Any, None]:
+        """Unload adapters, and take them off the list.
+
+        A backend with rules of its own makes room by itself: other processes may use what is to leave. So it is asked
+        to unload only if it has no room.
+        """
+        while leaving:
+            yield "unload", (leaving[0],)
+            del leaving[0]
 
     def _count_use(self, adapter: AdapterSpec) -> Generator[_Action, Any, float]:
         """Count a use at a backend with rules of its own, which may have evicted the adapter meanwhile."""

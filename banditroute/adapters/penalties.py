@@ -6,24 +6,25 @@ import logging
 import threading
 from collections import OrderedDict, deque
 from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
+from operator import itemgetter
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from banditroute.adapters.cache import AdapterCache, LoadTable
+from banditroute.adapters.cache import AdapterCache
 from banditroute.adapters.controller import Controller, ControllerState
 from banditroute.adapters.fleet import Fleet
-from banditroute.adapters.lease import Paging
 from banditroute.core.arm import Arm
 from banditroute.core.arrays import Vector
-from banditroute.core.decision import Decision
 from banditroute.core.preference import Preference
-from banditroute.errors import IncompatibleStoreError
+from banditroute.core.residency import Residency
+from banditroute.core.state import StateSlot
 
 _log = logging.getLogger("banditroute")
 
 _MAX_SESSIONS = 10_000  # whose last arm is remembered
+_MIN_QUEUE_SECONDS = 1e-5  # shorter queues tell servers apart, and change no price
 _LOCKED_OUT_STDS = 3.0  # an adapter that is not worth its load even so far above its expectation will not be tried
 
 
@@ -36,13 +37,14 @@ class Seen(NamedTuple):
 
 
 class _Residents(NamedTuple):
-    """The resident adapters and expected loads at one time, for the arms that have an adapter (n of K)."""
+    """The resident adapters and expected loads at one time, on R servers."""
 
     arms: frozenset[str]  # whose adapter is resident on some server
-    table: LoadTable
-    absent_seconds: Vector  # priced seconds of a load on each server, 0 where the adapter is resident: (R, n)
+    servers: tuple[str | None, ...]
+    absent_seconds: Vector  # priced seconds of a load of every arm's adapter, 0 where it is resident: (R, K)
     load_seconds: Vector  # priced seconds of a load of every arm's adapter on its fastest server: (K,)
     wait_seconds: Vector  # least absent seconds of every arm, without queues: (K,)
+    places: dict[str, list[Residency]]  # arm -> its residency on each server
 
 
 class AdapterPenalties:
@@ -58,12 +60,10 @@ class AdapterPenalties:
         The cache or the fleet of their adapters; None if no arm has an adapter.
     switching
         Loss when a session goes on with another arm than its last, by objective.
-    instead
-        Decides again if an adapter cannot be loaded.
-    note
-        Takes the id of a decision and the seconds that its adapter was waited for; never raises.
-    states, put_state
-        The stored states, and how a state is stored.
+    slot
+        Where the controller's epoch is stored.
+    load_time_slots
+        Returns the slot of that name, where load times are stored.
     """
 
     def __init__(
@@ -72,62 +72,52 @@ class AdapterPenalties:
         arms: Sequence[Arm],
         cache: AdapterCache | Fleet | None,
         switching: Mapping[str, float],
-        instead: Callable[[Decision, Exception], Decision],
-        note: Callable[[str, float], None],
-        states: Mapping[str, bytes],
-        put_state: Callable[[str, bytes], None],
+        slot: StateSlot,
+        load_time_slots: Callable[[str], StateSlot],
     ) -> None:
-        self._instead = instead
-        self._note = note
         self._cache = cache
         self._losses = dict(switching)
         self._last: OrderedDict[str, str] = OrderedDict()
-        self._put_state = put_state
+        self._slot = slot
         self._controller: ControllerState | None = None
         self._planning = threading.Lock()
         self._following = threading.Lock()  # held while residency is followed, by whichever thread has loaded
         self._due = False
         self._warned: set[str] = set()
+        self._queues: list[float] = []  # seconds at each server, as the latest decision was priced
         window = cache.control.window if cache is not None and isinstance(cache.control, Controller) else 0
         self._seen: deque[Seen] = deque(maxlen=window)
-        self.set_arms(arms, states=states)
+        if cache is not None:
+            cache.restore(load_time_slots)
+        self.set_arms(arms)
 
-    def set_arms(self, arms: Sequence[Arm], *, states: Mapping[str, bytes] | None = None) -> None:
+    def set_arms(self, arms: Sequence[Arm]) -> None:
         """Take these arms from now on."""
         with self._following:
             self._names = tuple(arm.name for arm in arms)
             self._position = {name: k for k, name in enumerate(self._names)}
             self._adapters = {arm.name: arm.adapter for arm in arms if arm.adapter is not None}
             self._specs = list(self._adapters.values())
-            self._columns = [self._position[name] for name in self._adapters]  # of the arms with an adapter
-            nothing = np.zeros((1, len(self._specs)))
-            self._residents = _Residents(
-                arms=frozenset(),
-                table=LoadTable((None,), nothing, nothing, nothing > 0.0),
-                absent_seconds=nothing,
-                load_seconds=np.zeros(len(arms)),
-                wait_seconds=np.zeros(len(arms)),
-            )
+            self._columns = np.array([self._position[name] for name in self._adapters], dtype=np.intp)
+            self._without_adapter = [self._position[name] for name in self._names if name not in self._adapters]
+            zeros = np.zeros(len(arms))
+            self._residents = _Residents(frozenset(), (None,), zeros[None], zeros, zeros, {})
         if self._cache is None:
             return
-        blob = None if states is None else states.get("adapters")
-        self._cache.start(self._specs, states=states, put_state=self._put_state, changed=self._changed)
+        self._cache.start(self._specs, changed=self._changed)
         if isinstance(self._cache.control, Controller):
-            blob = blob if self._controller is None else self._controller.to_bytes()
-            try:
-                self._controller = self._cache.control.start(adapters=list(self._adapters), blob=blob)
-            except (ValueError, TypeError, AttributeError) as error:
-                raise IncompatibleStoreError(
-                    f"the stored state 'adapters' is damaged ({error}); restore the database from a backup, or use "
-                    "another router name"
-                ) from error
+            begin = partial(self._cache.control.start, adapters=list(self._adapters))
+            if self._controller is None:
+                self._controller = self._slot.load(lambda blob: begin(blob=blob))
+            else:
+                self._controller = begin(blob=self._controller.to_bytes())
         self._changed()
         pinned = [spec for spec in self._adapters.values() if spec.pinned]
         kept = (self._controller.keep if self._controller else None) or []
         self._cache.keep([*pinned, *(self._adapters[name] for name in kept if not self._adapters[name].pinned)])
 
     def penalties(self, preference: Preference, session: str | None) -> Vector | None:
-        """Return the penalty of every arm in utility ``(K,)``; None: there is none."""
+        """Return the penalty of every arm in utility ``(K,)``; None: no arm has one."""
         taken: Vector | None = None
         if self._cache is not None:
             taken = self._wait_seconds() * preference.get("latency_seconds", 0.0)
@@ -158,7 +148,7 @@ class AdapterPenalties:
             if len(self._last) > _MAX_SESSIONS:
                 self._last.popitem(last=False)
 
-    def paging(self, arm: str) -> Paging | None:
+    def residency(self, arm: str) -> Residency | None:
         """Return where and how soon the adapter of ``arm`` can serve; None for an arm without an adapter.
 
         A fleet counts it as a decision for that server.
@@ -166,22 +156,20 @@ class AdapterPenalties:
         adapter, residents = self._adapters.get(arm), self._residents
         if self._cache is None or adapter is None:
             return None
-        column = list(self._adapters).index(arm)
-        row = 0
-        if len(residents.table.servers) > 1:
-            queues = self._cache.queue_seconds(residents.table.servers)
-            row = int((residents.absent_seconds[:, column] + queues).argmin())
-        server, resident = residents.table.servers[row], bool(residents.table.resident[row, column])
-        self._cache.decided(server)
-        return Paging(
-            adapter=adapter,
-            resident=resident,
-            expected_seconds=0.0 if resident else float(residents.table.expected_seconds[row, column]),
-            server=server,
-            cache=self._cache,
-            instead=self._instead,
-            note=self._note,
-        )
+        places = residents.places[arm]
+        if len(places) == 1:
+            best = places[0]
+        else:
+            queues = self._queues if len(self._queues) == len(places) else [0.0] * len(places)
+            absent = residents.absent_seconds[:, self._position[arm]].tolist()
+            best = min(zip(map(sum, zip(absent, queues, strict=True)), places, strict=True), key=itemgetter(0))[1]
+        self._cache.decided(best.server)
+        return best
+
+    def observe_failure(self, arm: str) -> None:
+        """Doubt that the adapter of ``arm`` is resident: a request through it failed. Takes no lock of the engine."""
+        if self._cache is not None and arm in self._adapters:
+            self._cache.doubt(self._adapters[arm].name)
 
     def ready(self, arm: str) -> bool:
         """Return whether ``arm`` has no adapter, or one that is resident."""
@@ -232,7 +220,7 @@ class AdapterPenalties:
             ready = (means - prices[:, None] * residents.wait_seconds).max(axis=1)[:, None]
             locked = means + _LOCKED_OUT_STDS * stds - costs < ready
             self._warn([arm for arm in untried if arm in specs and locked[:, names.index(arm)].all()], plan.keep)
-            self._put_state("adapters", controller.to_bytes())
+            self._slot.save(controller.to_bytes())
             cache.keep([specs[names[k]] for k in plan.keep])
         except Exception:  # feedback is learned already, and must not fail for what is resident
             _log.warning("which adapters to keep could not be decided; they stay as they are", exc_info=True)
@@ -266,11 +254,14 @@ class AdapterPenalties:
         """Return the seconds that each arm waits at its best server ``(K,)``; 0 for an arm without an adapter."""
         assert self._cache is not None
         residents = self._residents
-        if len(residents.table.servers) == 1:
+        if not isinstance(self._cache, Fleet):
             return residents.wait_seconds
-        queues = self._cache.queue_seconds(residents.table.servers)
-        waits = np.zeros(len(self._names))
-        waits[self._columns] = (residents.absent_seconds + queues[:, None]).min(axis=0)
+        self._queues = queues = self._cache.queue_seconds(residents.servers)
+        if max(queues) < _MIN_QUEUE_SECONDS:
+            return residents.wait_seconds
+        waits: Vector = np.minimum.reduce(residents.absent_seconds + np.array(queues)[:, None])
+        if self._without_adapter:
+            waits[self._without_adapter] = 0.0
         return waits
 
     def _changed(self) -> None:
@@ -278,14 +269,27 @@ class AdapterPenalties:
         assert self._cache is not None
         with self._following:
             table = self._cache.load_table(self._specs)
-            absent = np.where(table.resident, 0.0, table.priced_seconds)
-            load, wait = np.zeros(len(self._names)), np.zeros(len(self._names))
-            load[self._columns], wait[self._columns] = table.priced_seconds.min(axis=0), absent.min(axis=0)
-            somewhere: NDArray[np.bool_] = np.any(table.resident, axis=0)
+            absent = np.zeros((len(table.servers), len(self._names)))
+            absent[:, self._columns] = np.where(table.resident, 0.0, table.priced_seconds)
+            load = np.zeros(len(self._names))
+            load[self._columns] = table.priced_seconds.min(axis=0)
+            places = {
+                arm: [
+                    Residency(adapter=spec, resident=there, expected_seconds=0.0 if there else seconds, server=server)
+                    for there, seconds, server in zip(*each, table.servers, strict=True)
+                ]
+                for (arm, spec), *each in zip(
+                    self._adapters.items(),
+                    table.resident.T.tolist(),
+                    table.expected_seconds.T.tolist(),
+                    strict=True,
+                )
+            }
             self._residents = _Residents(
-                arms=frozenset(arm for arm, there in zip(self._adapters, somewhere, strict=True) if there),
-                table=table,
+                arms=frozenset(arm for arm, each in places.items() if any(place.resident for place in each)),
+                servers=table.servers,
                 absent_seconds=absent,
                 load_seconds=load,
-                wait_seconds=wait,
+                wait_seconds=absent.min(axis=0),
+                places=places,
             )

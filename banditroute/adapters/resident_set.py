@@ -122,6 +122,11 @@ class ResidentSet:
             return frozenset(name for name, entry in self._entries.items() if not (entry.loading or entry.doubted))
 
     @property
+    def size(self) -> int:
+        """Number of adapters that are resident or being loaded."""
+        return len(self._entries)
+
+    @property
     def kept(self) -> frozenset[str]:
         """Those of them that have no staging slot."""
         with self._lock:

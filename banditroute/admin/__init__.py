@@ -1,5 +1,29 @@
-"""What an administrator does to a database: inspect, correct, erase, roll back, prune, verify."""
+"""Look at a database and keep it: inspect, correct, erase, roll back, rebuild, verify, prune, export, upgrade.
 
-from banditroute.admin.records import Records
+Every function takes the URL of the database and works while routers use it, or not. What they have learned follows:
+each router begins again from the changed records within a second.
+"""
 
-__all__ = ["Records"]
+from banditroute.admin.correction import correct
+from banditroute.admin.erasure import erase
+from banditroute.admin.exports import export
+from banditroute.admin.inspection import ArmRecord, EpochRecord, inspect
+from banditroute.admin.pruning import prune
+from banditroute.admin.rebuilding import rebuild
+from banditroute.admin.rollback import roll_back
+from banditroute.admin.upgrading import upgrade
+from banditroute.admin.verification import verify
+
+__all__ = [
+    "ArmRecord",
+    "EpochRecord",
+    "correct",
+    "erase",
+    "export",
+    "inspect",
+    "prune",
+    "rebuild",
+    "roll_back",
+    "upgrade",
+    "verify",
+]

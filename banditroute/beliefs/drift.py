@@ -34,8 +34,9 @@ from typing import NamedTuple, TypeAlias
 from banditroute.beliefs.base import Belief, BeliefSpec, Observation
 from banditroute.beliefs.statistics import ArmStatistics
 from banditroute.core.arrays import Vector
+from banditroute.core.state import StateSlot, read_state
 from banditroute.core.validation import number, plain_numbers
-from banditroute.errors import IncompatibleStoreError, InvalidConfigurationError
+from banditroute.errors import InvalidConfigurationError
 
 _FARTHEST = 4.0  # noises that one outcome counts for at most
 _LEAST = 30  # outcomes that tell the noise, before any is judged by it
@@ -146,9 +147,8 @@ class Drift:
         How statistics are merged.
     dimension, features_version
         Of the statistics; resets of others are not applied.
-    put_state
-        Takes what is to be given to :meth:`discounted` after a restart and in other processes, and how it is joined to
-        what they have recorded.
+    slot
+        Where resets are kept, for a restart and for other processes; see :meth:`discounted`.
     """
 
     def __init__(
@@ -158,13 +158,13 @@ class Drift:
         belief: BeliefSpec,
         dimension: int,
         features_version: str,
-        put_state: Callable[[str, bytes, Callable[[bytes, bytes], bytes]], None],
+        slot: StateSlot,
     ) -> None:
         self._test = test
         self._belief = belief
         self._dimension = dimension
         self._features_version = features_version
-        self._put_state = put_state
+        self._slot = slot
         self._sums: dict[tuple[str, str], _Sums] = {}
         self._resets: _Resets = {}
 
@@ -221,7 +221,7 @@ class Drift:
         times = 1 if last is None else last.times + 1
         off = taken if before is None else self._belief.merge([before, taken], dimension=self._dimension)
         self._resets[arm, objective] = Reset(arm, objective, decided_at, times), off
-        self._put_state("drift", _to_bytes({self._features_version: self._resets}), _joined)
+        self._slot.save(_to_bytes({self._features_version: self._resets}), _joined)
         _log.warning("%s of arm %r has changed: %.0f observations of it now count as %g", objective, arm, n, worth)
         return {**statistics, arm: self._belief.merge([statistics[arm], taken], dimension=self._dimension)}
 
@@ -277,15 +277,11 @@ def _to_bytes(versions: Mapping[str, _Resets]) -> bytes:
 
 
 def _from_bytes(blob: bytes) -> dict[str, _Resets]:
-    try:
-        return {
-            version: {
-                (reset[0], reset[1]): (Reset(*reset), base64.b64decode(off, validate=True)) for *reset, off in resets
-            }
-            for version, resets in json.loads(blob).items()
-        }
-    except (ValueError, TypeError, AttributeError, LookupError) as error:
-        raise IncompatibleStoreError(
-            f"the stored state 'drift' is damaged ({error}); restore the database from a backup, or use another "
-            "router name"
-        ) from error
+    return read_state("drift", blob, _read)
+
+
+def _read(blob: bytes) -> dict[str, _Resets]:
+    return {
+        version: {(reset[0], reset[1]): (Reset(*reset), base64.b64decode(off, validate=True)) for *reset, off in resets}
+        for version, resets in json.loads(blob).items()
+    }

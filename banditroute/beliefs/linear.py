@@ -98,7 +98,8 @@ class LinearBelief:
         self._clock = max(arm.clock for arm in self._statistics)  # of the weights in the posterior
         self._since_refresh = [0] * len(self._arms)
         observed = {name for arm in self._statistics for group in arm.groups for name in group.objectives}
-        self._objectives: tuple[str, ...] = tuple(sorted(observed))
+        # Objectives that another deployment has declared keep their sums, and are not believed here.
+        self._objectives: tuple[str, ...] = tuple(sorted(observed & self._priors.keys() if self._priors else observed))
         self._derive()
 
     def _prior_precision(self, objective: str) -> Vector:

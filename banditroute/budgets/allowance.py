@@ -10,7 +10,7 @@ All processes share the total of an allowance: each change is applied here and r
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from banditroute.budgets.periods import period_bounds, period_number
@@ -58,7 +58,7 @@ class PerRequest:
     """
 
     def __init__(self, *, amount: float, total: SharedTotal = SharedTotal(), hard: bool = False) -> None:  # noqa: B008
-        self.total = total
+        self.total: SharedTotal = total
         self._amount = amount
         self._hard = hard
 
@@ -127,8 +127,8 @@ class PerPeriod:
     """An amount for each hour, day, week or month, shared out over the requests that are still expected in it.
 
     How many are expected follows from the learned profile of the week, once each hour of a day was seen and while the
-    traffic fits it. Otherwise, and within an hour, it follows from the usual gap between two requests; a gap ten times the usual, such as a night,
-    counts as ten usual ones. Requests of other processes are counted in proportion.
+    traffic fits it. Otherwise, and within an hour, it follows from the usual gap between two requests; a gap ten times
+    the usual, such as a night, counts as ten usual ones. Requests of other processes are counted in proportion.
 
     Parameters
     ----------
@@ -136,8 +136,9 @@ class PerPeriod:
         For each period.
     per
         ``"hour"``, ``"day"``, ``"week"`` or ``"month"``.
-    total
-        What all processes have counted in one period, such as the latest.
+    totals
+        What all processes have counted, one total for each period; a clock that was ahead may have counted in a later
+        one.
     state
         What ``state()`` returned before.
 
@@ -155,16 +156,16 @@ class PerPeriod:
         *,
         amount: float,
         per: str,
-        total: SharedTotal = SharedTotal(),  # noqa: B008
+        totals: Sequence[SharedTotal] = (),
         state: Mapping[str, Any] | None = None,
     ) -> None:
         state = state or {}
-        self.gap = float(state.get("gap", 0.0))
+        self.gap: float = float(state.get("gap", 0.0))
         self._amount = amount
         self._per = per
-        self._period = total.period
-        self._totals = {total.period: total}  # by period: a clock may be wrong and set right
-        self._ends = period_bounds(per, total.period)
+        self._totals = {total.period: total for total in totals} or {0: SharedTotal()}
+        self._period = next(iter(self._totals))
+        self._ends = period_bounds(per, self._period)
         self._profile = None if per == "hour" else RequestProfile(state.get("profile"))
         self._last: float | None = None
         self._others = 0
@@ -172,7 +173,7 @@ class PerPeriod:
 
     @property
     def total(self) -> SharedTotal:
-        """What all processes have counted in the present period."""
+        """The total of all processes in the present period."""
         return self._totals[self._period]
 
     def begin(self, now: float) -> bool:

@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, replace
 from hashlib import blake2b
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -26,12 +26,12 @@ _DRAWN = " drawn"  # ends the name of the total that processes have drawn of a h
 _KEPT_KEYS = 10_000  # sessions, tenants, users, ... whose budgets a process holds at once
 _FORECASTS = "spend"  # names the calls of all arms in the stored state
 
-AddTotal = Callable[[str, SharedTotal], "SharedTotal | None"]
+AddTotal: TypeAlias = Callable[[str, SharedTotal], "SharedTotal | None"]
 """Adds to the shared total of a name; returns the sum if it is known at once."""
 
 
 class Priced(NamedTuple):
-    """What the budgets make of a request.
+    """Prices and admission of a request by all budgets.
 
     Attributes
     ----------
@@ -60,7 +60,7 @@ class BudgetBook:
     blob
         What ``to_bytes`` returned before, in any process.
     totals
-        Name -> what all processes have counted.
+        Name -> what all processes have counted, one total for each period.
     add
         Adds to what all processes count.
 
@@ -76,14 +76,14 @@ class BudgetBook:
         budgets: Sequence[Budget],
         arms: Sequence[Arm],
         blob: bytes | None,
-        totals: Mapping[str, SharedTotal],
+        totals: Mapping[str, Sequence[SharedTotal]],
         add: AddTotal,
     ) -> None:
         self._stored = json.loads(blob or b"{}")
         self._totals = totals
         self._add = add
         self._budgets = {budget.name: budget for budget in budgets}
-        self.objectives = sorted({budget.objective for budget in budgets})
+        self.objectives: list[str] = sorted({budget.objective for budget in budgets})
         self._hard = [budget for budget in budgets if budget.hard]
         calls = self._stored.get(_FORECASTS, {})
         self._forecasts = {
@@ -171,14 +171,14 @@ class BudgetBook:
         return Priced(penalties, left, trouble)
 
     def fallback(self, request: Request, among: Sequence[str], arm: str, now: float) -> str:
-        """Return ``arm``, or the arm with the lowest bound where a hard budget does not cover ``arm``."""
+        """Return ``arm``, or the cheapest arm where a hard budget does not cover ``arm``."""
         positions = [self._arms.index(name) for name in among]
         for _, state in self._counting(request) if self._hard else ():
             if state.budget.hard:
                 bounds = self._of_its_arm(state.budget, self._forecasts["cost_usd"].bounds(request))
-                covered = [self._arms[k] for k in state.covered(bounds, positions, now)]
-                if arm not in covered:
-                    arm = self._arms[min(positions, key=lambda k: bounds[k])]
+                risk = self._of_its_arm(state.budget, self._forecasts["cost_usd"].at_risk(state.target(now)))
+                if arm not in [self._arms[k] for k in state.covered(bounds, risk, positions, now)]:
+                    arm = self._arms[min(positions, key=lambda k: (np.isinf(bounds[k]), risk[k]))]
         return arm
 
     def reserve(
@@ -268,11 +268,11 @@ class BudgetBook:
         """Return the arms that a hard budget covers; where it covers none, the cheapest with a bound, and why."""
         budget = state.budget
         bounds = self._of_its_arm(budget, self._forecasts["cost_usd"].bounds(request))
-        covered = state.covered(bounds, positions, now)
+        risk = self._of_its_arm(budget, self._forecasts["cost_usd"].at_risk(state.target(now)))
+        covered = state.covered(bounds, risk, positions, now)
         both = [k for k in left if k in covered]
         if both:
             return both, None
-        risk = self._of_its_arm(budget, self._forecasts["cost_usd"].at_risk(state.target(now)))
         if covered:  # a cheaper arm than pacing has left
             return [min(covered, key=lambda k: risk[k])], None
         state.uncovered += 1
@@ -316,7 +316,7 @@ class BudgetBook:
             forecast=self._forecasts[budget.objective],
             steps=self._steps[base],
             state=self._stored.get(base, {}).get("state", {}),
-            total=self._totals.get(name, SharedTotal()),
+            totals=self._totals.get(name, ()),
             add=lambda total: self._add(name, total),
             add_drawn=lambda total: self._add(name + _DRAWN, total),
         )
@@ -355,7 +355,7 @@ class BudgetBook:
         )
 
 
-def recorded(blob: bytes, totals: Mapping[str, SharedTotal], now: float) -> tuple[BudgetStatus, ...]:
+def recorded(blob: bytes, totals: Mapping[str, Sequence[SharedTotal]], now: float) -> tuple[BudgetStatus, ...]:
     """Return how a router's budgets stand, given what ``to_bytes`` returned and what all processes have counted."""
     stored = json.loads(blob)
     budgets = [Budget(**kept["budget"]) for name, kept in stored.items() if name != _FORECASTS]

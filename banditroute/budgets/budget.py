@@ -76,9 +76,7 @@ class Budget:
             if value is not None and number(value, name=name, error=error) <= 0.0:
                 raise error(f"{name} of a budget is {value!r}; give a number above 0")
         if self.per not in ("request", "session", *PERIODS):
-            raise error(
-                f"per of a budget is {self.per!r}; give 'request', 'hour', 'day', 'week', 'month' or 'session'"
-            )
+            raise error(f"per of a budget is {self.per!r}; give 'request', 'hour', 'day', 'week', 'month' or 'session'")
         for name in ("tag", "arm", "each"):
             if getattr(self, name) is not None:
                 label(getattr(self, name), name=f"{name} of a budget", error=error)
@@ -110,7 +108,7 @@ class Budget:
 
     @property
     def keyed(self) -> bool:
-        """Whether every session, tenant, user, ... has a budget of its own."""
+        """True if every session, tenant, user, ... has a budget of its own."""
         return self.per == "session" or self.each is not None
 
     def key(self, request: Request) -> str | None:
@@ -176,8 +174,8 @@ class BudgetStatus:
     --------
     >>> from banditroute import Router
     >>> router = Router(arms=["small", "large"], features=1, budgets=[Budget(usd=0.01)], seed=0)
-    >>> router.feedback(router.route([0.5]).id, cost_usd=0.005)
-    >>> (status,) = router.budgets
+    >>> _ = router.feedback(router.route([0.5]).id, cost_usd=0.005)
+    >>> (status,) = router.status().budgets
     >>> status.requests, status.spent, status.pace
     (1, 0.005, 0.5)
     """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Literal, TypeAlias
 
 Period: TypeAlias = Literal["hour", "day", "week", "month"]
@@ -26,7 +26,7 @@ def period_number(per: str, now: float) -> int:
     (1, 1)
     """
     if per == "month":
-        at = datetime.fromtimestamp(min(max(now, 0.0), _YEAR_9999), timezone.utc)
+        at = datetime.fromtimestamp(min(max(now, 0.0), _YEAR_9999), UTC)
         return (at.year - 1970) * 12 + at.month - 1
     if per == "week":
         return int((now + _MONDAY) // _WEEK_SECONDS)
@@ -44,7 +44,7 @@ def period_bounds(per: str, number: int) -> tuple[float, float]:
     (345600.0, 950400.0)
     """
     if per == "month":
-        first, next_ = (datetime(1970 + n // 12, n % 12 + 1, 1, tzinfo=timezone.utc) for n in (number, number + 1))
+        first, next_ = (datetime(1970 + n // 12, n % 12 + 1, 1, tzinfo=UTC) for n in (number, number + 1))
         return first.timestamp(), next_.timestamp()
     if per == "week":
         start = number * _WEEK_SECONDS - _MONDAY

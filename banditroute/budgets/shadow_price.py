@@ -21,7 +21,7 @@ from banditroute.core.arrays import Vector
 
 _WINDOW = 300  # requests
 _FIRST_PRICE = 1e-3  # points of utility for the largest spend: where a search begins
-_LEAST_SPEND = 1e-12  # dollars or joules: less cannot be told from nothing
+_LEAST_SPEND = 1e-12  # dollars or joules: less counts as nothing
 _BIAS_REQUESTS = 100.0  # over which the spend beyond the plan is averaged
 _DRAWS = 64  # of the utilities of a request
 _SEARCH_REQUESTS = 10  # from one search to the next
@@ -61,8 +61,8 @@ class ShadowPrice:
     """
 
     def __init__(self, *, arms: int, price: float | None = None, curve: bool = False) -> None:
-        self.price = price or 0.0
-        self.strict = False
+        self.price: float = price or 0.0
+        self.strict: bool = False
         self._feasible = 0.0
         self._bias = self._planned = 0.0
         self._draws = np.random.default_rng(0).standard_normal((_DRAWS, arms))
@@ -71,7 +71,9 @@ class ShadowPrice:
         self._seen = 0
         self._curve: tuple[Vector, Vector] | None = None  # rising prices, and the spend at each
         self._wants_curve = curve
-        self._trusted = 0 if price is None else _WINDOW // _SEARCH_REQUESTS  # requests for which the price is taken as it is
+        self._trusted = (
+            0 if price is None else _WINDOW // _SEARCH_REQUESTS
+        )  # requests for which the price is taken as it is
 
     def set_arms(self, kept: Sequence[int | None]) -> None:
         """Price other arms from now on, given the positions that they had before, None for a new one."""

@@ -23,7 +23,7 @@ _RETRY_SECONDS = 0.25  # between two attempts where nothing is left
 
 
 class Slices:
-    """What one process has drawn of one shared limit. Not thread-safe: the engine holds a lock.
+    """The part of a shared limit that one process has drawn. Not thread-safe: the engine holds a lock.
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ class Slices:
     """
 
     def __init__(self, *, add: AddTotal, period: int = 0) -> None:
-        self.stock = 0.0
+        self.stock: float = 0.0
         self._add = add
         self._period = period
         self._limit = 0.0

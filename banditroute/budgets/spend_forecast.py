@@ -23,7 +23,7 @@ _TOKENS_PER_MESSAGE = 16.0  # that a provider adds to each, at most
 
 
 class SpendForecast:
-    """What each of K arms is expected to spend of one objective, and may spend at most.
+    """Expected spend of each of K arms in one objective, and the most that a call can cost.
 
     Parameters
     ----------
@@ -46,7 +46,8 @@ class SpendForecast:
         self._objective = objective
         self._requests = 0
         self._arms: list[str] = []
-        self.now = self.average = np.zeros(0)
+        self.now: Vector = np.zeros(0)
+        self.average: Vector = self.now
         self._known = np.zeros(0, dtype=bool)
         self._calls = {str(arm): (float(n), float(mean)) for arm, (n, mean) in (state or {}).items()}  # of each arm
         self.set_arms(arms)
@@ -58,7 +59,9 @@ class SpendForecast:
         self.now, self.average = (rearranged(array, kept, 0.0) for array in (self.now, self.average))
         self._arms = names
         cost = self._objective == "cost_usd"
-        self._informed = np.array([self._objective in arm.expected or (cost and arm.priced) for arm in arms], dtype=bool)
+        self._informed = np.array(
+            [self._objective in arm.expected or (cost and arm.priced) for arm in arms], dtype=bool
+        )
         self._priced = np.array([cost and arm.priced for arm in arms], dtype=bool)
         self._known = self._informed.copy()
         self._max_cost = np.array([arm.max_cost_usd if cost and arm.max_cost_usd else np.inf for arm in arms])
@@ -105,13 +108,9 @@ class SpendForecast:
         expensive known arm if a known arm keeps the ``target``, and else as little as the cheapest.
         """
         risk: Vector = np.maximum(self.now, self.average)
-        own = (self._n > 0.0) & ~self._priced
-        if own.any():
-            uncertain = 1.0 + 1.0 / np.maximum(self._n, 1.0)
-            risk = np.where(own, np.maximum(risk, self._mean * uncertain), risk)
         if not self._known.all():
-            means = np.where(own, self._mean, self.average)[self._known]
-            certain = 1.0 + 1.0 / np.sqrt(np.where(own, self._n, 1.0)[self._known])
+            means = self.average[self._known]
+            certain = 1.0 + 1.0 / np.sqrt(np.maximum(self._n[self._known], 1.0))
             bounded = np.isfinite(self._max_cost)
             if len(means) and (means / certain).min() <= target:
                 guess = np.full(len(risk), _GUESS_FACTOR * means.max())
@@ -133,7 +132,8 @@ class SpendForecast:
             return self._max_cost
         with np.errstate(invalid="ignore"):  # a price of 0 for tokens without a bound
             cost = tokens * self._token_prices[:, 0] + output * self._token_prices[:, 1]
-        return np.fmin(self._max_cost, cost)
+        bound: Vector = np.fmin(self._max_cost, cost)
+        return bound
 
     def state(self) -> dict[str, list[float]]:
         """Return what is to be kept: of each arm the number of its calls, up to 50, and what they spent on average."""

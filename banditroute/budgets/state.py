@@ -18,9 +18,10 @@ from banditroute.core.arrays import Vector
 from banditroute.core.shared_total import SharedTotal
 
 Reserved: TypeAlias = tuple[float, ...]
-"""What a request reserves; then, where that is known, what its input costs, and each token of its output."""
+"""The amount that a request reserves; then, where they are known, the costs of its input and of each output token."""
 
 _NEEDED_CALLS = 2.0  # of the most expensive arm: a slice lasts for that many at least
+_KEPT_CALLS = 3.0  # of the cheapest arm, which may cost more than usual several times in a row
 _KEPT_SLICES = 3  # periods whose slices are held: the last, the present and the next
 
 
@@ -39,8 +40,8 @@ class BudgetState:
         How many steps sessions take.
     state
         What ``state()`` returned before, in any process.
-    total
-        What all processes have counted so far.
+    totals
+        What all processes have counted so far, one total for each period.
     add
         Adds to what all processes count.
     add_drawn
@@ -55,7 +56,7 @@ class BudgetState:
         forecast: SpendForecast,
         steps: SessionSteps,
         state: Mapping[str, Any],
-        total: SharedTotal,
+        totals: Sequence[SharedTotal],
         add: Callable[[SharedTotal], SharedTotal | None],
         add_drawn: AddTotal,
     ) -> None:
@@ -66,11 +67,13 @@ class BudgetState:
         self._reservations = Reservations(settle_seconds=budget.settle_seconds)
         self._allowance: PerRequest | PerPeriod | PerSession
         if budget.per == "request":
-            self._allowance = PerRequest(amount=budget.amount, total=total, hard=budget.hard)
+            self._allowance = PerRequest(
+                amount=budget.amount, total=max(totals, default=SharedTotal()), hard=budget.hard
+            )
         elif budget.per == "session":
-            self._allowance = PerSession(amount=budget.amount, total=total, steps=steps)
+            self._allowance = PerSession(amount=budget.amount, total=max(totals, default=SharedTotal()), steps=steps)
         else:
-            self._allowance = PerPeriod(amount=budget.amount, per=budget.per, total=total, state=state)
+            self._allowance = PerPeriod(amount=budget.amount, per=budget.per, totals=totals, state=state)
         self._add = add
         self._add_drawn = add_drawn
         self._unmerged: dict[int, SharedTotal] = {}  # by period: added here, and not yet in the sum of all
@@ -91,20 +94,24 @@ class BudgetState:
         """Return what each of the next requests may spend on average."""
         return self._allowance.target(now, self._reservations.slack)
 
-    def covered(self, bounds: Vector, positions: Sequence[int], now: float) -> list[int]:
+    def covered(self, bounds: Vector, at_risk: Vector, positions: Sequence[int], now: float) -> list[int]:
         """Return those of ``positions`` whose upper ``bounds (K,)`` the drawn slices cover, drawing more if needed.
 
-        Any but the cheapest arm leaves enough for one call of the cheapest.
+        Any but the cheapest arm, by ``at_risk (K,)``, leaves enough for three calls of the cheapest, and for its calls
+        until the next grant.
         """
         self._begin(now)
         slices = self._present(now)
         finite = [k for k in positions if np.isfinite(bounds[k])]
         if not finite:
             return []
-        least = min(float(bounds[k]) for k in finite)
-        self._draw(now, _NEEDED_CALLS * max(float(bounds[k]) for k in finite))
-        left = slices.stock
-        return [k for k in finite if bounds[k] + (least if bounds[k] > least else 0.0) <= left]
+        cheapest = min(finite, key=lambda k: at_risk[k])
+        kept = _KEPT_CALLS * float(bounds[cheapest])
+        if self.budget.per == "request":
+            ungranted = max(FIRST_GRANT_REQUESTS - self._allowance.total.requests, 0)
+            kept += ungranted * float(self._forecast.average.min())
+        self._draw(now, kept + _NEEDED_CALLS * max(float(bounds[k]) for k in finite))
+        return [k for k in finite if bounds[k] + (0.0 if k == cheapest else kept) <= slices.stock]
 
     def prepare(self, now: float) -> None:
         """Draw the first slices of a hard budget."""

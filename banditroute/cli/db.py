@@ -6,8 +6,9 @@ from pathlib import Path
 
 import click
 
-from banditroute.admin import Records
+from banditroute import admin
 from banditroute.cli.options import database_argument, router_option
+from banditroute.logs import convert, open_log
 
 _DAY_SECONDS = 86_400.0
 
@@ -21,7 +22,7 @@ def db() -> None:
 @click.argument("url")
 def upgrade(url: str) -> None:
     """Create the tables at a URL, or bring them to the schema of this version."""
-    Records(url).upgrade()
+    admin.upgrade(url)
     click.echo("the schema is that of this version")
 
 
@@ -29,7 +30,7 @@ def upgrade(url: str) -> None:
 @database_argument
 def verify(url: str) -> None:
     """Look for damage, and for learned state that differs from the log; exit status 1 if there is any."""
-    found = Records(url).verify()
+    found = admin.verify(url)
     for line in found:
         click.echo(line)
     if found:
@@ -42,7 +43,7 @@ def verify(url: str) -> None:
 @router_option
 def rebuild(url: str, router: str | None) -> None:
     """Compute the learned state from the log once more."""
-    Records(url).rebuild(router)
+    admin.rebuild(url, router=router)
     click.echo("the learned state is computed from the log")
 
 
@@ -51,10 +52,15 @@ def rebuild(url: str, router: str | None) -> None:
 @router_option
 @click.option("--unanswered-days", default=30.0, show_default=True, help="Days to keep decisions without feedback.")
 @click.option("--answered-days", default=90.0, show_default=True, help="Days to keep decisions with feedback.")
-@click.option("--export", type=click.Path(path_type=Path), help="Folder to which they are written as Parquet first.")
+@click.option(
+    "--export",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder to which they are written as Parquet first.",
+)
 def prune(url: str, router: str | None, unanswered_days: float, answered_days: float, export: Path | None) -> None:
     """Delete decisions that are too old to keep; what was learned from them stays."""
-    pruned = Records(url).prune(
+    pruned = admin.prune(
+        url,
         unanswered_seconds=unanswered_days * _DAY_SECONDS,
         answered_seconds=answered_days * _DAY_SECONDS,
         export=export,
@@ -68,8 +74,9 @@ def prune(url: str, router: str | None, unanswered_days: float, answered_days: f
 @router_option
 @click.argument("out", type=click.Path(dir_okay=False, path_type=Path))
 def export(url: str, router: str | None, out: Path) -> None:
-    """Write all decisions with their outcomes to the Parquet file OUT."""
-    click.echo(f"{Records(url).export(out, router):,} decisions written to {out}")
+    """Write all decisions with their outcomes to OUT: .parquet, .jsonl or .jsonl.gz."""
+    written = convert(open_log(url, router=router), out)
+    click.echo(f"{written:,} decisions written to {out}")
 
 
 @db.command()
@@ -80,7 +87,7 @@ def export(url: str, router: str | None, out: Path) -> None:
 @click.option("--source", help="Erase all feedback of this source; the decisions stay.")
 def erase(url: str, router: str | None, decision_id: str | None, session: str | None, source: str | None) -> None:
     """Delete decisions or feedback, and take back what was learned from them."""
-    erased = Records(url).erase(decision_id=decision_id, session=session, source=source, router=router)
+    erased = admin.erase(url, decision_id=decision_id, session=session, source=source, router=router)
     click.echo(f"{erased:,} decisions {'without that feedback' if source else 'erased'}")
 
 
@@ -90,4 +97,4 @@ def erase(url: str, router: str | None, decision_id: str | None, session: str | 
 @click.argument("version", type=int)
 def rollback(url: str, epoch: int, version: int) -> None:
     """Go back to the snapshot VERSION of EPOCH; banditroute inspect lists the snapshots."""
-    click.echo(f"{Records(url).roll_back(epoch, version):,} later outcomes no longer count")
+    click.echo(f"{admin.roll_back(url, epoch=epoch, version=version):,} later outcomes no longer count")

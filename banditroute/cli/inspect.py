@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
-from banditroute.admin import Records
-from banditroute.admin.records import EpochRecord
+from banditroute import admin
+from banditroute.admin import EpochRecord
 from banditroute.cli.options import database_argument, json_option, router_option
 from banditroute.cli.output import print_json, table
 
@@ -16,7 +16,7 @@ from banditroute.cli.output import print_json, table
 @json_option
 def inspect(url: str, router: str | None, as_json: bool) -> None:
     """Show what a database (file or URL) holds: decisions, feedback, arms, and how much is known of each."""
-    epochs = Records(url).epochs(router)
+    epochs = admin.inspect(url, router=router)
     if as_json:
         print_json(epochs)
     elif not epochs:

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
-from banditroute.core.addresses import shown_address
 from banditroute.core.preference import Preference
 from banditroute.errors import BanditRouteError, InvalidConfigurationError
 from banditroute.learners.specs import preference_of
 from banditroute.logs import FORMATS
 from banditroute.objectives import Objective
 from banditroute.store.sql.database import parse
+from banditroute.store.sql.existing import require_existing
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -77,7 +76,7 @@ def objective_of(spec: str) -> Objective:
     Raises
     ------
     InvalidConfigurationError
-        If it is none of these.
+        If it has another form.
 
     Examples
     --------
@@ -133,12 +132,9 @@ def with_objectives(reading: Mapping[str, Any], objectives: Sequence[Objective])
 def _database_url(context: click.Context, parameter: click.Parameter, value: str) -> str:
     """Return the URL of a database that exists; a path is that of a SQLite file."""
     url = value if "://" in value else f"sqlite:///{value}"
-    scheme, _, rest = url.partition("://")
-    file = rest.removeprefix("/").partition("?")[0]
-    if scheme.partition("+")[0] == "sqlite" and not Path(file).is_file():
-        raise click.BadParameter(f"there is no file {shown_address(file)!r}; give a router's database, or its URL")
     try:
         parse(url)
+        require_existing(url)
     except InvalidConfigurationError as error:
         raise click.BadParameter(str(error)) from error
     return url

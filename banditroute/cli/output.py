@@ -18,7 +18,7 @@ _LEAST_WIDTH = 8  # of the first column, when a table is too wide
 
 
 def print_json(value: Any) -> None:
-    """Print a value as JSON: dataclasses become objects of their fields, numbers that are not finite become null."""
+    """Print a value as JSON: dataclasses and named tuples become objects, numbers that are not finite become null."""
     click.echo(json.dumps(plain(value), indent=2, ensure_ascii=False))
 
 
@@ -32,6 +32,8 @@ def plain(value: Any) -> Any:
     """
     if is_dataclass(value) and not isinstance(value, type):
         return {each.name: plain(getattr(value, each.name)) for each in fields(value)}
+    if isinstance(value, tuple) and hasattr(value, "_asdict"):  # a named tuple
+        return plain(value._asdict())
     if isinstance(value, Mapping):
         return {str(key): plain(each) for key, each in value.items()}
     if isinstance(value, np.ndarray | np.generic):
@@ -53,6 +55,7 @@ def table(rows: Sequence[Sequence[str]], width: int = WIDTH) -> str:
     ----------------
     a-very-l…    0.5
     """
+    rows = [[_printable(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     surplus = sum(widths) + 2 * (len(widths) - 1) - width
     if surplus > 0:
@@ -62,6 +65,11 @@ def table(rows: Sequence[Sequence[str]], width: int = WIDTH) -> str:
         for row in rows
     ]
     return "\n".join([lines[0], "-" * min(width, sum(widths) + 2 * (len(widths) - 1)), *lines[1:]])
+
+
+def _printable(text: str) -> str:
+    """Return a text without characters that steer a terminal."""
+    return "".join(character if character.isprintable() else "\ufffd" for character in text)
 
 
 def _cut(text: str, width: int) -> str:

@@ -12,6 +12,7 @@ _WORDS = {
     r"\blearning=False": "--frozen",
     r"\bdecision_id=": "--decision",
     r"\bcolumns=": "--column",
+    r"\bRouter\(objectives=\[Objective\(\.\.\.\)\]\)": "--objective NAME",
     r"\bobjectives=\[Objective\(\.\.\.\)\]": "--objective NAME",
     r"\b(format|router|session|source|preference|seed|missing|features|policy|against)=(?=[\s,;.()]|$)": r"--\1",
     r"\bPreference\(([\w=., ]+)\)": r"--preference \1",

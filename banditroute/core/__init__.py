@@ -4,22 +4,53 @@ from banditroute.core.adapter import AdapterSpec
 from banditroute.core.arm import Arm
 from banditroute.core.arrays import Vector
 from banditroute.core.decision import Decision
+from banditroute.core.events import (
+    AdapterLoaded,
+    BudgetChanged,
+    CircuitChanged,
+    DriftDetected,
+    EpochBegun,
+    Event,
+    FeedbackCorrected,
+    FeedbackRecorded,
+    FellBack,
+    Observer,
+    RolloutChanged,
+    StoreTrouble,
+)
 from banditroute.core.explanation import Explanation
 from banditroute.core.failure import Failure
 from banditroute.core.feedback import Feedback
 from banditroute.core.preference import Preference
 from banditroute.core.request import Request
+from banditroute.core.residency import Residency
 from banditroute.core.shared_total import SharedTotal
+from banditroute.core.state import MergeStates, StateSlot
 
 __all__ = [
+    "AdapterLoaded",
     "AdapterSpec",
     "Arm",
+    "BudgetChanged",
+    "CircuitChanged",
     "Decision",
+    "DriftDetected",
+    "EpochBegun",
+    "Event",
     "Explanation",
     "Failure",
     "Feedback",
+    "FeedbackCorrected",
+    "FeedbackRecorded",
+    "FellBack",
+    "MergeStates",
+    "Observer",
     "Preference",
     "Request",
+    "Residency",
+    "RolloutChanged",
     "SharedTotal",
+    "StateSlot",
+    "StoreTrouble",
     "Vector",
 ]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 
-_USER_AND_PASSWORD = re.compile(r"^(?P<scheme>[\w+.-]+:/{1,3}|)(?P<user>[^:/@\s]*):(?P<password>.*)@", re.DOTALL)
+_USER_AND_PASSWORD = re.compile(
+    r"^(?P<scheme>b?[\s'\"]*(?:[\w+.-]+:/{1,3})?)(?P<user>[^:/@\s]*):(?P<password>.*)@", re.DOTALL
+)
 _SECRET_OPTION = re.compile(r"(?i)(?P<name>\w*(?:password|passwd|pwd|secret|token|key)\w*)=[^&\s]*")
 _MOST_CHARACTERS = 300
 

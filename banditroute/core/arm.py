@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from banditroute.core.adapter import AdapterSpec
-from banditroute.core.validation import label, number, plain_numbers
+from banditroute.core.validation import label, labels, number, plain_numbers
 from banditroute.errors import InvalidConfigurationError
 
 
@@ -17,33 +17,33 @@ class Arm:
     Parameters
     ----------
     name
-        What the application calls it; unique within a router, 1 to 255 characters.
+        The application's name for it; unique within a router, 1 to 255 characters.
     input_usd_per_million_tokens, output_usd_per_million_tokens
         Token prices, at least 0. With both given, the router computes the expected cost from the tokens of the
         request and the output tokens that it expects, so a new price acts on the next request. None: not known.
-    tags
-        What it can do ("vision", "tools") or where it runs ("eu"): what a request may require.
+    capabilities
+        Names of what it can do ("vision", "tools") or where it runs ("zone:eu"): what a request may require.
     context_window_tokens
-        The longest request that it takes, in tokens, at least 1; None: not known, and no limit.
+        The longest request that it takes, in tokens, at least 1. None: no limit is known.
     max_cost_usd, max_output_tokens
         The most that one call costs in dollars, and the most tokens that it answers with: what a hard budget reserves
         for an open decision. At least 0, and at least 1; None: not known.
     descriptors
-        Numbers that describe it, such as ``{"size_billions": 70, "mmlu": 0.82}``: what an arm never tried is
-        expected to do follows from them and from the other arms.
+        Numbers that describe it, such as ``{"size_billions": 70, "mmlu": 0.82}``. Predictions for an arm never tried
+        follow from them and from the other arms.
     expected
-        What is expected of its outcomes on average, such as ``{"quality": 0.71, "latency_seconds": 2}`` from a public
-        benchmark or from experience: what it begins with, until feedback says otherwise.
+        Its expected outcomes on average, such as ``{"quality": 0.71, "latency_seconds": 2}``, from a public benchmark
+        or from experience. Predictions begin with them, until feedback says otherwise.
     replaces
-        Name of the arm that it succeeds, a renamed or an older version: it begins with what was learned of that one,
-        discounted. None: it begins anew.
+        Name of the arm that it succeeds, such as an older version. It begins with what was learned of that arm, at a
+        discount. None: it begins from nothing.
     adapter
-        The LoRA adapter that it is, for ``Router(adapters=...)``; None: it is always there.
+        Its LoRA adapter, for ``Router(adapters=...)``; None: it needs no loading.
 
     Raises
     ------
     InvalidConfigurationError
-        For an unusable name, price, tag, window or descriptor, for one price without the other, and for an arm that
+        If a name, price, tag, window or descriptor is unusable, one price is given without the other, or the arm
         replaces itself.
 
     Examples
@@ -55,7 +55,7 @@ class Arm:
     name: str
     input_usd_per_million_tokens: float | None = None
     output_usd_per_million_tokens: float | None = None
-    tags: tuple[str, ...] = ()
+    capabilities: Collection[str] = ()
     context_window_tokens: int | None = None
     max_cost_usd: float | None = None
     max_output_tokens: int | None = None
@@ -67,13 +67,8 @@ class Arm:
     def __post_init__(self) -> None:
         plain_numbers(self)
         label(self.name, name="Arm(name=...)", error=InvalidConfigurationError)
-        if isinstance(self.tags, str):
-            raise InvalidConfigurationError(
-                f"tags of arm {self.name!r} is the string {self.tags!r}; give a tuple of strings, ({self.tags!r},)"
-            )
-        for tag in self.tags:
-            label(tag, name=f"tag of arm {self.name!r}", error=InvalidConfigurationError)
-        object.__setattr__(self, "tags", tuple(self.tags))
+        names = labels(self.capabilities, name=f"capabilities of arm {self.name!r}", error=InvalidConfigurationError)
+        object.__setattr__(self, "capabilities", names)
         if self.context_window_tokens is not None:
             number(
                 self.context_window_tokens,
@@ -109,5 +104,5 @@ class Arm:
 
     @property
     def priced(self) -> bool:
-        """Whether token prices are known."""
+        """True if token prices are known."""
         return self.input_usd_per_million_tokens is not None

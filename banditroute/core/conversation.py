@@ -82,8 +82,11 @@ def _plain_message(message: object) -> dict[str, Any] | None:
             return None
         return {"role": _ROLES.get(message[0], message[0]), "content": plain(message[1])}
     if isinstance(role := getattr(message, "role", None), str) and hasattr(message, "content"):
-        given = plain(message)
-        return {name: given[name] for name in _FIELDS if name in given} | {"role": str(role)}
+        given = {name: plain(value) for name in _FIELDS if (value := getattr(message, name, None)) is not None}
+        for call in given.get("tool_calls", ()):  # OpenAI's parse() adds what its interface refuses
+            if isinstance(call, dict) and isinstance(call.get("function"), dict):
+                call["function"].pop("parsed_arguments", None)
+        return given | {"role": str(role)}
     if hasattr(message, "content") and _kind(message):
         return _from_langchain(message)
     return _from_item(plain(message)) if _kind(message) in _ITEMS else None

@@ -10,39 +10,41 @@ import numpy as np
 
 from banditroute.core.arrays import Vector
 from banditroute.core.preference import Preference
+from banditroute.core.residency import Residency
 
 if TYPE_CHECKING:
-    from banditroute.adapters.lease import Lease, Paging
     from banditroute.core.explanation import Explanation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Decision:
-    """What ``route()`` returns: the arm to use, and why.
+    """The arm to use, and why; returned by ``route()``.
 
     Arrays run over ``arms``, the K eligible arms, in the router's order; objective arrays over ``objectives``.
 
     Attributes
     ----------
     id
-        Names the decision in ``feedback()``: 32 hexadecimal digits, the first 12 its time in milliseconds.
+        The name of the decision in ``feedback()``: 32 hexadecimal digits, the first 12 its time in milliseconds.
     arm
         The arm to use.
     propensity
         The probability with which ``arm`` was chosen, in (0, 1]; exact.
     reason
-        ``"policy"``; or ``"limits: ..."``, ``"breaker: ..."``, ``"traffic: ..."``, ``"guard: ..."`` with what limited
-        the policy; or ``"fallback: ..."`` with what kept it from choosing.
+        ``"policy"``; or ``"adapters: ..."``, ``"limits: ..."``, ``"breaker: ..."``, ``"traffic: ..."`` or
+        ``"guard: ..."`` with the constraint that applied; or ``"fallback: ..."`` with the reason why the policy could
+        not choose.
     decided_at
         Unix time in seconds.
     arms, probabilities
         The eligible arms, and the probability of each ``(K,)``, summing to 1.
     objectives, means, stds
-        What was believed of each arm: expected outcome and standard deviation of that expectation ``(m, K)``.
+        Predictions for each arm: expected outcome and standard deviation of that expectation ``(m, K)``.
     utilities, utility_stds
         Expected utility less penalty, and its standard deviation ``(K,)``.
     penalties
-        What the present state takes off each arm's utility ``(K,)``.
+        The cost of the present state for each arm, in utility: adapter loads, session switches, shadow prices
+        ``(K,)``.
     x
         The context ``(d,)``, last entry 1.0 (bias); None if the features could not be computed.
     preference, policy
@@ -50,12 +52,13 @@ class Decision:
     session, tags, input_tokens
         As given to ``route()``.
     ordinal
-        How many decisions the router had made before it, those of earlier processes included.
-    paging
-        Whether the arm's adapter is resident, and what paging it in is expected to take; None for an arm without one.
+        Number of decisions that the router had made before, those of earlier processes included.
+    residency
+        Whether the arm's adapter is resident, and how long loading it is expected to take; None for an arm without
+        an adapter.
     reserved
-        What it is expected to take, in dollars or joules, for each budget that counts it; where the arm has token
-        prices, then what its input costs, and each token of its output.
+        For each budget that counts it, the expected spend in dollars or joules; where the arm has token prices, then
+        the cost of the input and of each output token.
 
     Examples
     --------
@@ -87,12 +90,12 @@ class Decision:
     tags: tuple[str, ...] = ()
     input_tokens: int | None = None
     ordinal: int = 0
-    paging: Paging | None = None
+    residency: Residency | None = None
     reserved: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
     @property
     def fell_back(self) -> bool:
-        """Whether the fallback arm was given because the policy could not choose."""
+        """True if the decision names the fallback arm, as the policy could not choose."""
         return self.reason.startswith("fallback")
 
     @property
@@ -101,23 +104,8 @@ class Decision:
         order = np.argsort(-self.utilities, kind="stable")
         return (self.arm, *(self.arms[k] for k in order if self.arms[k] != self.arm))
 
-    def lease(self) -> Lease:
-        """Have the arm's adapter resident while the request is served: ``with decision.lease() as decision: ...``.
-
-        Also ``async with``. What it gives is the decision that is served: another one, with an id of its own, where
-        the adapter cannot be loaded (``decision.reason`` says why). For an arm without an adapter nothing is done.
-
-        Raises
-        ------
-        AdapterError
-            On entering, if the adapter cannot be loaded and no other arm is ready.
-        """
-        from banditroute.adapters.lease import Lease  # here: a lease holds its decision
-
-        return Lease(self)
-
     def explain(self) -> Explanation:
-        """Per arm: predicted objectives with spread, utility, penalty and probability; ``print()`` shows a table."""
+        """Return the predictions, utility, penalty and probability of every arm; ``print()`` shows them as a table."""
         from banditroute.core.explanation import explain  # here: an explanation holds its decision
 
         return explain(self)

@@ -1,4 +1,4 @@
-"""Why a decision fell as it did, arm by arm."""
+"""The explanation of a decision, arm by arm."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class ArmExplanation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Explanation:
-    """Why a decision fell as it did; its ``str`` is a table, the chosen arm first.
+    """Why a decision named its arm; its ``str`` is a table, the chosen arm first.
 
     Attributes
     ----------
@@ -79,7 +79,7 @@ class Explanation:
 
 
 def explain(decision: Decision) -> Explanation:
-    """What was believed of each eligible arm when the decision was made; see :meth:`Decision.explain`."""
+    """Return the predictions for every eligible arm at the time of a decision; see :meth:`Decision.explain`."""
     rows = []
     for name in decision.ranking:
         k = decision.arms.index(name)

@@ -44,7 +44,7 @@ class Failure(StrEnum):
 
     @property
     def blames_arm(self) -> bool:
-        """Whether the call counts as unavailable: the arm failed, not the request and not the caller."""
+        """True if the call counts as unavailable: the arm failed, not the request and not the caller."""
         return self not in _ARM_IS_WELL
 
 

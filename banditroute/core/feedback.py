@@ -1,4 +1,4 @@
-"""Feedback: what the application reports for one decision."""
+"""Feedback: the outcomes that an application reports for one decision."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from banditroute.errors import InvalidFeedbackError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Feedback:
-    """What the application reports for one decision: any subset of the objectives.
+    """Outcomes that an application reports for one decision: any subset of the objectives.
 
     Parameters
     ----------
@@ -21,12 +21,12 @@ class Feedback:
     received_at
         Unix time in seconds.
     source
-        Who reports it, where the application says so: all that one source reported can be taken back.
+        Who reports it, such as a user or a grader. Everything that one source reported can be erased.
 
     Raises
     ------
     InvalidFeedbackError
-        For no outcome at all.
+        If there is no outcome.
 
     Examples
     --------

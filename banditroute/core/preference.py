@@ -9,7 +9,7 @@ from banditroute.errors import InvalidConfigurationError
 
 
 class Preference(Mapping[str, float]):
-    """What one unit of each objective is worth: weights that turn objectives into one utility.
+    """Weights that turn objectives into one utility: the worth of one unit of each.
 
     ``utility = sum of weight x value over what is better when higher - sum of weight x value over what is better
     when lower``. Weights are exchange rates in the objectives' own units: ``Preference(quality=1, cost_usd=50)``
@@ -18,12 +18,12 @@ class Preference(Mapping[str, float]):
     Parameters
     ----------
     weights
-        Objective name = weight, 0 to 1e50, at least one above 0. What is not named weighs 0.
+        Objective name = weight, 0 to 1e50, at least one above 0. Other objectives weigh 0.
 
     Raises
     ------
     InvalidConfigurationError
-        For a weight that is out of range or not a number, and where no weight is above 0.
+        If a weight is out of range or not a number, or no weight is above 0.
 
     Examples
     --------

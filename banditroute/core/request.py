@@ -1,4 +1,4 @@
-"""A request: text or ready features, and what the application says of it."""
+"""A request: text or ready features, and the application's labels."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from banditroute.errors import InvalidRequestError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """What is to be routed: text or ready features, and what is known about it.
+    """A request to route: text or ready features, and the application's labels.
 
     Parameters
     ----------
@@ -26,18 +26,18 @@ class Request:
     max_output_tokens
         The most tokens that the answer may have, at least 1; None if not limited.
     template
-        Names the place in the application that made the prompt, for the featurizer ``Template``; None if not known.
+        A name for the place in the application that made the prompt, for the featurizer ``Template``; None if unknown.
     metadata
         Name -> number or string, for the featurizer ``Metadata``.
     messages
         Role and text of each message of a conversation, of which ``text`` is the part that featurizers read.
     again
-        Whether it was decided before: a further call of one request, for which no budget grants anything more.
+        Whether this is a further call for a request that was decided before; budgets grant nothing more for it.
 
     Raises
     ------
     InvalidRequestError
-        For both text and features, and for neither.
+        If both text and features are given, or neither.
 
     Examples
     --------

@@ -6,18 +6,18 @@ from typing import NamedTuple
 
 
 class SharedTotal(NamedTuple):
-    """What is counted for a budget: by all processes together, or what one of them adds.
+    """The spend that a budget has counted: of all processes together, or the part that one of them adds.
 
     Attributes
     ----------
     period
-        Number of the hour or day since 1970; 0 for what has no period.
+        Number of the period since 1970; 0 without periods.
     requests
-        How many requests were counted in it.
+        Number of requests in it.
     spent
-        What they took or are expected to take, in dollars or joules.
+        Their spend, reported or expected, in dollars or joules.
     balance
-        What is left of their allowance, below 0 for a debt.
+        The rest of their allowance, below 0 for a debt.
 
     Examples
     --------
@@ -33,7 +33,7 @@ class SharedTotal(NamedTuple):
     balance: float = 0.0
 
     def __add__(self, other: SharedTotal) -> SharedTotal:  # type: ignore[override]
-        """Both together; only the later period counts."""
+        """Return the sum; of different periods only the later one counts."""
         if self.period != other.period:
             return max(self, other)
         return SharedTotal(

@@ -1,16 +1,24 @@
-"""Checks of numbers that come from outside: a bool, a string or a NaN is never taken for a number."""
+"""Checks of values that come from outside: each returns the value, or raises an error with a remedy.
+
+A bool, a string or a NaN is never taken for a number.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Set
 from dataclasses import fields
 from decimal import Decimal
 from numbers import Integral, Real
+from typing import Any
 
+import numpy as np
+
+from banditroute.core.arrays import Vector
 from banditroute.errors import InvalidInputError
 
 _PLAIN = (float, int)
+_LONGEST_QUOTE = 80  # characters of a caller's value in an error message
 
 LARGEST = 1e50
 """Beyond it a context, an outcome or a weight is refused: products of four such numbers are still finite."""
@@ -24,12 +32,12 @@ def number(
     high: float = math.inf,
     error: type[InvalidInputError] = InvalidInputError,
 ) -> float:
-    """``value`` as a finite float within ``[low, high]``.
+    """Return ``value`` as a finite float within ``[low, high]``.
 
     Raises
     ------
     InvalidInputError
-        (or the subclass given as ``error``) for a bool, a non-number, NaN, infinity, or a value out of range.
+        (or the subclass given as ``error``) If it is a bool, not a number, NaN, an infinity, or out of range.
 
     Examples
     --------
@@ -43,7 +51,7 @@ def number(
         if isinstance(value, bool) or type(value).__name__ in ("bool", "bool_"):
             raise error(f"{name} is {value} (bool); give a number: float(...) if you mean 0 or 1")
         if not isinstance(value, Real | Decimal):
-            raise error(f"{name} is {value!r} ({type(value).__name__}); give a number")
+            raise error(f"{name} is {shown(value)} ({type(value).__name__}); give a number")
     try:
         result = float(value)  # type: ignore[arg-type]
     except OverflowError:
@@ -82,13 +90,62 @@ def _range(low: float, high: float) -> str:
     return f"between {low:g} and {high:g}"
 
 
-def whole(value: object, *, name: str, low: int = 1, error: type[InvalidInputError] = InvalidInputError) -> int:
-    """``value`` as a whole number of at least ``low``.
+def positive(
+    value: object, *, name: str, high: float = math.inf, error: type[InvalidInputError] = InvalidInputError
+) -> float:
+    """Return ``value`` as a finite float above 0, and at most ``high``.
 
     Raises
     ------
     InvalidInputError
-        (or the subclass given as ``error``) for a bool, anything but an int, and a smaller one.
+        (or the subclass given as ``error``) If it is not such a number.
+
+    Examples
+    --------
+    >>> positive(0, name="reset_seconds")
+    Traceback (most recent call last):
+    banditroute.errors.InvalidInputError: reset_seconds is 0; give a number above 0
+    """
+    result = number(value, name=name, high=high, error=error)
+    if result <= 0.0:
+        raise error(f"{name} is {value!r}; give a number above 0")
+    return result
+
+
+def non_negative(
+    value: object, *, name: str, high: float = math.inf, error: type[InvalidInputError] = InvalidInputError
+) -> float:
+    """Return ``value`` as a finite float of at least 0, and at most ``high``; raise ``error`` for any other."""
+    return number(value, name=name, low=0.0, high=high, error=error)
+
+
+def probability(value: object, *, name: str, error: type[InvalidInputError] = InvalidInputError) -> float:
+    """Return ``value`` as a float in [0, 1]; raise ``error`` for any other."""
+    return number(value, name=name, low=0.0, high=1.0, error=error)
+
+
+def open_unit(value: object, *, name: str, error: type[InvalidInputError] = InvalidInputError) -> float:
+    """Return ``value`` as a float above 0 and below 1; raise ``error`` for any other.
+
+    Examples
+    --------
+    >>> open_unit(1, name="alpha")
+    Traceback (most recent call last):
+    banditroute.errors.InvalidInputError: alpha is 1; give a number above 0 and below 1
+    """
+    result = number(value, name=name, low=0.0, high=1.0, error=error)
+    if result in (0.0, 1.0):
+        raise error(f"{name} is {value!r}; give a number above 0 and below 1")
+    return result
+
+
+def whole(value: object, *, name: str, low: int = 1, error: type[InvalidInputError] = InvalidInputError) -> int:
+    """Return ``value`` as a whole number of at least ``low``.
+
+    Raises
+    ------
+    InvalidInputError
+        (or the subclass given as ``error``) If it is a bool, not an int, or smaller.
 
     Examples
     --------
@@ -96,23 +153,145 @@ def whole(value: object, *, name: str, low: int = 1, error: type[InvalidInputErr
     2
     """
     if not isinstance(value, Integral) or isinstance(value, bool) or value < low:
-        raise error(f"{name} is {value!r}; give a whole number of at least {low}")
+        raise error(f"{name} is {shown(value)}; give a whole number of at least {low}")
     return int(value)
 
 
-def label(value: object, *, name: str, error: type[InvalidInputError] = InvalidInputError) -> str:
-    """``value`` as a non-empty string that every database can hold.
+def flag(value: object, *, name: str, error: type[InvalidInputError] = InvalidInputError) -> bool:
+    """Return ``value`` if it is True or False; raise ``error`` for any other."""
+    if not isinstance(value, bool):
+        raise error(f"{name} is {shown(value)} ({type(value).__name__}); give True or False")
+    return value
+
+
+def one_of(
+    value: object, choices: Collection[str], *, name: str, error: type[InvalidInputError] = InvalidInputError
+) -> str:
+    """Return ``value`` if it is one of ``choices``.
 
     Raises
     ------
     InvalidInputError
-        (or the subclass given as ``error``) for anything but a string, for an empty one, for one over 255
-        characters, and for one with a NUL or a lone surrogate.
+        (or the subclass given as ``error``) If it is not.
+
+    Examples
+    --------
+    >>> one_of("none", ["apply", "observe"], name="mode")
+    Traceback (most recent call last):
+    banditroute.errors.InvalidInputError: unknown mode 'none'; known: apply, observe
+    """
+    if not isinstance(value, str) or value not in choices:
+        raise error(f"unknown {name} {shown(value)}; known: {', '.join(choices)}")
+    return value
+
+
+def mapping_copy(
+    value: object, *, name: str, example: str, error: type[InvalidInputError] = InvalidInputError
+) -> dict[str, Any]:
+    """Return a copy of the mapping ``value``, so that the caller may go on to change its own; the keys are strings.
+
+    Raises
+    ------
+    InvalidInputError
+        (or the subclass given as ``error``) If it is not a mapping from strings; ``example`` shows one.
+
+    Examples
+    --------
+    >>> mapping_copy({"a": 1.0}, name="traffic", example="{'new': 0.2}")
+    {'a': 1.0}
+    """
+    if not isinstance(value, Mapping):
+        raise error(f"{name} is {shown(value)} ({type(value).__name__}); give a mapping, for example {example}")
+    for key in value:
+        label(key, name=f"a name in {name}", error=error)
+    return dict(value)
+
+
+def finite_vector(
+    value: object, *, name: str, dimension: int, error: type[InvalidInputError] = InvalidInputError
+) -> Vector:
+    """Return ``value`` as ``dimension`` float64 numbers within ``LARGEST``; it is copied only where that is needed.
+
+    Raises
+    ------
+    InvalidInputError
+        (or the subclass given as ``error``) If it has another shape, or holds anything but finite numbers.
+
+    Examples
+    --------
+    >>> finite_vector([1, 2], name="the offset", dimension=2)
+    array([1., 2.])
+    """
+    try:
+        vector = np.asarray(value)
+    except ValueError:  # rows of different lengths
+        vector = np.empty(0, dtype=object)
+    if vector.dtype.kind not in "fiu":
+        raise error(f"{name} is {type(value).__name__} of {vector.dtype}; give {dimension} numbers")
+    if vector.shape != (dimension,):
+        raise error(f"{name} has shape {vector.shape}; give ({dimension},)")
+    vector = vector.astype(np.float64, copy=False)
+    if not bounded(vector):
+        raise error(f"{name} holds NaN, an infinity or numbers beyond {LARGEST_FEATURE:g}; give finite numbers")
+    return vector
+
+
+LARGEST_FEATURE = 1e8
+"""Largest number in a context: one that is far larger than all others would outweigh all that was learned."""
+
+
+def bounded(vector: Vector) -> bool:
+    """Return whether all numbers are finite and none is beyond ``LARGEST_FEATURE``."""
+    # Of all ways to compute a sum of squares, only vdot gives no warning where it overflows.
+    return float(np.vdot(vector, vector)) <= LARGEST_FEATURE * LARGEST_FEATURE
+
+
+def label(value: object, *, name: str, error: type[InvalidInputError] = InvalidInputError) -> str:
+    """Return ``value`` if it is a name that every database can hold.
+
+    Raises
+    ------
+    InvalidInputError
+        (or the subclass given as ``error``) If it is not a string of 1 to 255 characters, or holds a NUL or a lone
+        surrogate.
     """
     if not isinstance(value, str):
-        raise error(f"{name} is {value!r} ({type(value).__name__}); give a string")
+        raise error(f"{name} is {shown(value)} ({type(value).__name__}); give a string")
     if not 0 < len(value) <= 255:
         raise error(f"{name} has {len(value)} characters; give 1 to 255")
     if "\x00" in value or any("\ud800" <= character <= "\udfff" for character in value):
-        raise error(f"{name} is {value!r}; NUL and lone surrogates cannot be stored: remove them")
+        raise error(f"{name} is {shown(value)}; NUL and lone surrogates cannot be stored: remove them")
     return value
+
+
+def labels(values: object, *, name: str, error: type[InvalidInputError] = InvalidInputError) -> tuple[str, ...]:
+    """Return ``values`` as a tuple of labels, sorted if they were a set.
+
+    Raises
+    ------
+    InvalidInputError
+        (or the subclass given as ``error``) If it is one string or no collection, or if one of them is no label.
+
+    Examples
+    --------
+    >>> labels({"vision", "tools"}, name="capabilities")
+    ('tools', 'vision')
+    """
+    if isinstance(values, str):
+        raise error(f"{name} is the string {shown(values)}; give a collection of strings, ({shown(values)},)")
+    if not isinstance(values, Collection):
+        raise error(f"{name} is {shown(values)} ({type(values).__name__}); give a collection of strings")
+    each = tuple(label(value, name=f"one of {name}", error=error) for value in values)
+    return tuple(sorted(each)) if isinstance(values, Set) else each
+
+
+def shown(value: object) -> str:
+    """Return ``repr(value)`` for an error message, cut to 80 characters.
+
+    Examples
+    --------
+    >>> shown("Why? " * 40)
+    "'Why? Why? Why? Why? Why? Why? Why? Why? Why? Why? Why? Why? Why? Why? Why? W..."
+    """
+    text = repr(value)
+    return text if len(text) <= _LONGEST_QUOTE else text[: _LONGEST_QUOTE - 3] + "..."

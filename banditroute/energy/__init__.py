@@ -1,4 +1,4 @@
-"""Energy: what a call took in joules, and how that is known."""
+"""The energy of a call in joules, measured or estimated."""
 
 from banditroute.energy.counters import EnergyCounter, find_counters
 from banditroute.energy.meter import EnergyMeter

@@ -1,4 +1,4 @@
-"""What an energy counter is, and which ones this machine has."""
+"""The extension point for energy counters, and the counters of this machine."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ _log = logging.getLogger(__name__)
 
 
 class EnergyCounter(Protocol):
-    """Counters of the hardware that only go up; to be read from any thread."""
+    """Counters of the hardware that only go up; they may be read from any thread."""
 
     @property
     def source(self) -> str:
-        """What a reading names as its source."""
+        """The name that a reading gives as its source."""
         ...
 
     @property
     def devices(self) -> Sequence[str]:
-        """Names of what is counted, unique on the machine: meters that run at once on one device share it."""
+        """Names of the devices, unique on the machine: meters that run at once on one device share it."""
         ...
 
     def read(self) -> Sequence[int]:
-        """The counters as they stand, one for each device.
+        """Return the present count of each device.
 
         Raises
         ------
@@ -37,21 +37,21 @@ class EnergyCounter(Protocol):
         ...
 
     def joules(self, before: Sequence[int], after: Sequence[int], seconds: float) -> float:
-        """What was taken between two reads that lie ``seconds`` apart.
+        """Return the joules between two reads that lie ``seconds`` apart.
 
         Raises
         ------
         EnergyCounterError
-            If they do not tell.
+            If the counts do not determine them.
         """
         ...
 
 
 def find_counters() -> list[EnergyCounter]:
-    """The counters of this machine that can be read: NVIDIA GPUs, then Intel and AMD processors. May be empty.
+    """Return the counters of this machine that can be read: NVIDIA GPUs, then Intel and AMD processors.
 
-    Open them once, not per request. Why one is missing is logged (level INFO) and is what ``NVML()`` or ``RAPL()``
-    raises.
+    The list may be empty. Open the counters once, not per request. If one is missing, the reason is logged (level
+    INFO), and ``NVML()`` or ``RAPL()`` raises it.
     """
     found: list[EnergyCounter] = []
     for counter in (NVML, RAPL):

@@ -1,4 +1,4 @@
-"""The meter: joules of a block of code."""
+"""The meter: it measures the joules of a block of code."""
 
 from __future__ import annotations
 
@@ -19,34 +19,34 @@ _running: WeakSet[EnergyMeter] = WeakSet()
 class EnergyMeter:
     """Measures one block of code: ``with EnergyMeter(counters=counters) as meter: ...``, then ``meter.reading``.
 
-    Meters of one process that run at once on one device mark each other as shared, in whatever threads. Work that
-    other processes do on the device is counted, and not seen.
+    Meters of one process that run at once on one device mark each other as shared, in any thread. Work of other
+    processes on the device is counted, but not noticed.
 
-    A counter that fails does not disturb the block: ``reading`` raises.
+    A counter that fails does not disturb the block: ``reading`` raises the error.
 
     Parameters
     ----------
     counters
-        What to read, as :func:`find_counters` gives it; opened once and used by all meters.
+        The counters to read, as :func:`find_counters` returns them; opened once and used by all meters.
     joules_per_token
-        Where there is no counter: for an estimate, from the ``tokens`` that the block sets; above 0.
+        For an estimate where there is no counter, from the ``tokens`` that the block sets; above 0.
 
     Attributes
     ----------
     tokens
-        To be set in the block, where the reading may be an estimate.
+        Set it in the block if the reading may be an estimate.
 
     Raises
     ------
     InvalidConfigurationError
-        With neither counters nor joules per token, and for a device that two counters count.
+        If neither counters nor joules per token are given, or two counters count one device.
     InvalidInputError
-        For joules per token that are not a number above 0, and for a meter that is used again.
+        If joules per token are not a number above 0, or a meter is used again.
 
     Examples
     --------
     >>> with EnergyMeter(counters=[], joules_per_token=0.5) as meter:
-    ...     meter.tokens = 120  # what response.usage says
+    ...     meter.tokens = 120  # from response.usage
     >>> meter.reading.joules, meter.reading.source
     (60.0, 'estimate')
     """
@@ -106,14 +106,14 @@ class EnergyMeter:
 
     @property
     def reading(self) -> EnergyReading:
-        """What the block took.
+        """The energy of the block.
 
         Raises
         ------
         EnergyCounterError
             If a counter could not be read.
         InvalidInputError
-            Before the block has ended, and for an estimate without ``tokens``.
+            If the block has not ended, or an estimate has no ``tokens``.
         """
         if self._seconds is None:
             raise InvalidInputError("the block has not ended; read the meter after it")

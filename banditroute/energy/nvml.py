@@ -12,8 +12,8 @@ from banditroute.errors import EnergyCounterError
 class NVML:
     """Millijoules since the driver was loaded, one counter for each GPU. Needs the extra ``energy``.
 
-    The counter moves every 20 to 100 ms. A reading of work that is shorter than that is coarse, often 0, and right
-    only on average over many: report the zeros too, or measure a batch and ``split()`` it.
+    The counter moves every 20 to 100 ms. The reading of shorter work is often 0, and right only on average over many:
+    report the zeros too, or measure a batch and ``split()`` it.
 
     Parameters
     ----------
@@ -30,9 +30,9 @@ class NVML:
     Raises
     ------
     EnergyCounterError
-        Without a driver, without a GPU, and for a GPU that is not there, too old, or not to be read.
+        If there is no driver or no GPU, or a GPU is not there, too old, or not readable.
     MissingDependencyError
-        Without the extra ``energy``.
+        If the extra ``energy`` is not installed.
     """
 
     source = "nvml"
@@ -44,12 +44,12 @@ class NVML:
             gpus = range(self._ask("count the GPUs", self._nvml.nvmlDeviceGetCount))
         if not gpus:
             raise EnergyCounterError("nvml: there is no GPU; give joules_per_token for an estimate")
-        self.devices = tuple(f"nvml:{gpu}" for gpu in gpus)
+        self.devices: tuple[str, ...] = tuple(f"nvml:{gpu}" for gpu in gpus)
         self._handles = [self._ask(f"find GPU {gpu}", self._nvml.nvmlDeviceGetHandleByIndex, gpu) for gpu in gpus]
         self.read()
 
     def read(self) -> list[int]:
-        """Millijoules of each GPU.
+        """Return the millijoules of each GPU.
 
         Raises
         ------
@@ -63,16 +63,16 @@ class NVML:
         ]
 
     def joules(self, before: Sequence[int], after: Sequence[int], seconds: float) -> float:
-        """What all GPUs took between two reads.
+        """Return the joules of all GPUs between two reads.
 
         Raises
         ------
         EnergyCounterError
-            If a counter went back, as it does when the driver is loaded anew.
+            If a counter went back, as it does when the driver is loaded again.
         """
         taken = [end - begin for begin, end in zip(before, after, strict=True)]
         if min(taken) < 0:
-            raise EnergyCounterError("nvml: a counter went back, for the driver was loaded anew; measure again")
+            raise EnergyCounterError("nvml: a counter went back, because the driver was loaded again; measure again")
         return sum(taken) / 1e3
 
     def _ask(self, what: str, function: Callable[..., Any], *arguments: Any) -> Any:

@@ -18,13 +18,13 @@ _MOST_WATTS = 500.0  # of one zone: beyond it a counter is taken to have gone ro
 class RAPL:
     """Microjoules of each processor package, and of its memory where that is counted apart.
 
-    It counts what the whole package does: the idle processor, and other processes, are in it. ``core`` and ``uncore``
-    are part of their package, ``psys`` holds packages: neither is added.
+    The counter covers the whole package, including the idle processor and other processes. ``core`` and ``uncore`` are
+    part of their package, and ``psys`` contains packages: neither is added.
 
     Parameters
     ----------
     powercap
-        Where Linux shows the counters.
+        The folder in which Linux shows the counters.
 
     Attributes
     ----------
@@ -36,7 +36,7 @@ class RAPL:
     Raises
     ------
     EnergyCounterError
-        On a machine without such counters, and where they may not be read: only root may, unless it allows it.
+        If the machine has no such counters, or they may not be read: only root may, unless root allows others.
     """
 
     source = "rapl"
@@ -52,13 +52,13 @@ class RAPL:
                 f"rapl: {powercap} shows no processor; it takes Linux on an Intel or AMD processor, and virtual "
                 "machines seldom show it: give joules_per_token for an estimate"
             )
-        self.devices = tuple(f"rapl:{zone.name}" for zone in zones)
+        self.devices: tuple[str, ...] = tuple(f"rapl:{zone.name}" for zone in zones)
         self._counters = [zone / "energy_uj" for zone in zones]
         self._ranges = [int(_text(zone / "max_energy_range_uj")) for zone in zones]
         self.read()
 
     def read(self) -> list[int]:
-        """Microjoules of each zone.
+        """Return the microjoules of each zone.
 
         Raises
         ------
@@ -68,7 +68,7 @@ class RAPL:
         return [int(_text(counter)) for counter in self._counters]
 
     def joules(self, before: Sequence[int], after: Sequence[int], seconds: float) -> float:
-        """What all zones took between two reads; a counter that reached its end began again at 0.
+        """Return the joules of all zones between two reads; a counter that reached its end began again at 0.
 
         Raises
         ------
@@ -78,7 +78,7 @@ class RAPL:
         longest = min(self._ranges) / 1e6 / _MOST_WATTS
         if seconds > longest:
             raise EnergyCounterError(
-                f"rapl: {seconds:.0f} s are too long, for a counter may go round every {longest:.0f} s; measure "
+                f"rapl: {seconds:.0f} s are too long, because a counter may go round every {longest:.0f} s; measure "
                 "shorter pieces and add them"
             )
         taken = (
@@ -93,7 +93,7 @@ def _text(path: Path) -> str:
         return path.read_text().strip()
     except PermissionError as error:
         raise EnergyCounterError(
-            f"rapl: {path} may be read by root only, for it gives away what other processes do; where all users are "
+            f"rapl: {path} may be read by root only, because it reveals what other processes do; where all users are "
             "trusted, run: sudo chmod a+r /sys/class/powercap/*/energy_uj (again after each start of the machine)"
         ) from error
     except OSError as error:

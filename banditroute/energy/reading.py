@@ -1,4 +1,4 @@
-"""A reading: joules, and what they are."""
+"""A reading: joules with their source."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ _Key = TypeVar("_Key", bound=Hashable)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EnergyReading:
-    """What a piece of work took, and how that is known.
+    """The energy of a piece of work, and its source.
 
     Parameters
     ----------
     joules, seconds
         Energy and duration, at least 0.
     source
-        Where the joules are from. ``"nvml"``, ``"rapl"``, ``"nvml+rapl"`` and ``"zeus"`` are counters of the hardware.
+        The source of the joules. ``"nvml"``, ``"rapl"``, ``"nvml+rapl"`` and ``"zeus"`` are counters of the hardware.
         ``"estimate"`` is tokens times a constant, and ``"codecarbon"`` may hold modelled parts: neither is a
         measurement. ``"... by tokens"`` is a share of such a reading.
     shared
-        Whether other work used a device meanwhile, so that its joules are in these.
+        Whether other work used a device meanwhile, so that its joules are included.
 
     Raises
     ------
     InvalidInputError
-        For joules or seconds below 0 or not finite, and for a source or ``shared`` of another type.
+        If joules or seconds are below 0 or not finite, or ``source`` or ``shared`` has another type.
 
     Examples
     --------
@@ -56,12 +56,12 @@ class EnergyReading:
 
     @classmethod
     def estimate(cls, *, tokens: float, joules_per_token: float, seconds: float) -> EnergyReading:
-        """``tokens x joules_per_token``, marked as what it is.
+        """Return ``tokens x joules_per_token``, marked as an estimate.
 
         Raises
         ------
         InvalidInputError
-            For a number below 0 or not finite, and for 0 joules per token.
+            If a number is below 0 or not finite, or joules per token are 0.
 
         Examples
         --------
@@ -77,7 +77,7 @@ class EnergyReading:
 
     @classmethod
     def from_zeus(cls, measurement: Any, *, shared: bool) -> EnergyReading:
-        """What ``ZeusMonitor.end_window()`` returned: its GPUs, CPUs and memory together.
+        """Return the reading of ``ZeusMonitor.end_window()``: its GPUs, CPUs and memory together.
 
         Parameters
         ----------
@@ -89,20 +89,20 @@ class EnergyReading:
         Raises
         ------
         InvalidInputError
-            For another object, and for one with no joules at all.
+            If the object is of another kind, or has no joules at all.
         """
         parts = [getattr(measurement, f"{part}_energy", None) or {} for part in ("gpu", "cpu", "dram")]
         if not hasattr(measurement, "time") or not any(parts) or not all(isinstance(part, Mapping) for part in parts):
             raise InvalidInputError(
-                f"{measurement!r} has no time, or no joules of a GPU or CPU; give what "
-                "ZeusMonitor.end_window() returned, with a device that Zeus can measure"
+                f"{measurement!r} has no time, or no joules of a GPU or CPU; give the result of "
+                "ZeusMonitor.end_window(), with a device that Zeus can measure"
             )
         joules = sum(number(each, name="joules", low=0.0) for part in parts for each in part.values())
         return cls(joules=joules, seconds=measurement.time, source="zeus", shared=shared)
 
     @classmethod
     def from_codecarbon(cls, emissions: Any, *, shared: bool) -> EnergyReading:
-        """What CodeCarbon's ``tracker.stop_task()`` returned, or its ``tracker.final_emissions_data``.
+        """Return the reading of CodeCarbon's ``tracker.stop_task()``, or of its ``tracker.final_emissions_data``.
 
         Parameters
         ----------
@@ -114,21 +114,21 @@ class EnergyReading:
         Raises
         ------
         InvalidInputError
-            For another object, such as the kilograms that ``tracker.stop()`` returns.
+            If the object is of another kind, such as the kilograms that ``tracker.stop()`` returns.
         """
         if not (hasattr(emissions, "energy_consumed") and hasattr(emissions, "duration")):
             raise InvalidInputError(
                 f"{emissions!r} has no energy_consumed or no duration; give "
-                "tracker.final_emissions_data, or what stop_task() returned"
+                "tracker.final_emissions_data, or the result of stop_task()"
             )
         joules = number(emissions.energy_consumed, name="energy_consumed", low=0.0) * _JOULES_PER_KWH
         return cls(joules=joules, seconds=emissions.duration, source="codecarbon", shared=shared)
 
     def split(self, tokens: Mapping[_Key, float]) -> dict[_Key, EnergyReading]:
-        """The reading of a batch, shared out by tokens: each request has ``joules x its tokens / all tokens``.
+        """Return the reading of each request of a batch, by tokens: ``joules x its tokens / all tokens``.
 
-        An attribution by a rule: the device does not know which request its joules were for. All have the duration of
-        the batch.
+        This is a rule, not a measurement: the device does not know which request its joules were for. Each request has
+        the duration of the batch.
 
         Parameters
         ----------
@@ -138,7 +138,7 @@ class EnergyReading:
         Raises
         ------
         InvalidInputError
-            For counts out of range.
+            If a count is out of range.
 
         Examples
         --------
@@ -156,16 +156,16 @@ class EnergyReading:
         }
 
     def carbon_grams(self, *, grams_per_kwh: float) -> float:
-        """Grams of CO2 equivalent, with the carbon intensity of the grid that fed the device.
+        """Return the grams of CO2 equivalent, by the carbon intensity of the grid that fed the device.
 
         Parameters
         ----------
         grams_per_kwh
-            Of the grid, at least 0, as its operator states it for the place and the time.
+            Carbon intensity of the grid, at least 0, as its operator states it for the place and the time.
 
         Raises
         ------
         InvalidInputError
-            For a number below 0 or not finite.
+            If the number is below 0 or not finite.
         """
         return self.joules / _JOULES_PER_KWH * number(grams_per_kwh, name="grams_per_kwh", low=0.0)

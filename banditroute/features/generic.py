@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from importlib.resources import as_file, files
 
+from banditroute.core.optional_imports import optional
+
 
 def generic_prompts() -> tuple[str, ...]:
     """The 1,766 prompts of the log that is shipped: questions of knowledge, reading, arithmetic, reasoning and code.
@@ -20,8 +22,7 @@ def generic_prompts() -> tuple[str, ...]:
     >>> block.dimension
     8
     """
-    import pyarrow.parquet  # here: reading prompts is rare, and importing it is not free
-
+    parquet = optional("pyarrow.parquet", extra="logs")
     with as_file(files("banditroute") / "data" / "paretobandit4" / "paretobandit4.parquet") as path:
-        prompts = pyarrow.parquet.read_table(path, columns=["prompt"]).column("prompt").to_pylist()
+        prompts = parquet.read_table(path, columns=["prompt"]).column("prompt").to_pylist()
     return tuple(dict.fromkeys(prompts))

@@ -1,4 +1,4 @@
-"""A judge's scores against labels: what a score is worth, and how far it can be trusted."""
+"""Calibrate a judge: learn the expected quality for each of its scores, and how far the scores are off."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from banditroute.core.validation import number
 from banditroute.errors import InvalidInputError
 from banditroute.graders.signal import Signal
 
-_LEAST = 20  # labelled answers
+_MIN_LABELLED_ANSWERS = 20
 _FOLDS = 10
 
 
@@ -30,12 +30,12 @@ class JudgeCalibration:
         Root mean squared difference from the labels, of the score itself and of the calibrated score. The latter is
         cross-validated: each label was predicted by a curve made without it.
     answers
-        How many labelled answers that rests on.
+        Number of labelled answers.
 
     Raises
     ------
     InvalidInputError
-        Unless there is one quality in [0, 1] for each score, and scores rise.
+        If there is not one quality in [0, 1] for each score, or scores do not rise.
 
     Examples
     --------
@@ -62,37 +62,37 @@ class JudgeCalibration:
             )
 
     def apply(self, signal: Signal) -> Signal:
-        """The judge's signal, calibrated; one without a quality is given back."""
+        """Return the judge's signal, calibrated; a signal without a quality is returned as it is."""
         if signal.quality is None:
             return signal
         return Signal(quality=float(np.interp(signal.quality, self.scores, self.qualities)), reason=signal.reason)
 
 
 def calibrate_judge(scores: Sequence[float], labels: Sequence[float]) -> JudgeCalibration:
-    """Learn what a judge's scores are worth, from answers of which the quality is known.
+    """Learn the expected quality for each score of a judge, from answers whose quality is known.
 
-    Isotonic regression: the curve that never falls and has the least squared error.
+    The curve is an isotonic regression: it never falls, and has the least squared error.
 
     Parameters
     ----------
     scores
-        The judge's, as :func:`judge_score` gives them, in [0, 1], at least 20.
+        Scores of the judge, as :func:`judge_score` returns them, in [0, 1]; at least 20.
     labels
-        The quality of the same answers, in [0, 1], such as 0 and 1 by people.
+        Quality of the same answers, in [0, 1], such as 0 and 1 given by people.
 
     Raises
     ------
     InvalidInputError
-        For fewer than 20 answers, for as many labels as there are not scores, and for a number out of range.
+        If there are fewer than 20 answers, not as many labels as scores, or a number is out of range.
 
     Notes
     -----
     Zadrozny and Elkan 2002, "Transforming classifier scores into accurate multiclass probability estimates". The error
-    is that of 10 folds, the same at every call.
+    is that of 10 folds, which are the same at every call.
 
     Examples
     --------
-    A judge that gives 0.9 to what is right half the time, and 0.3 to what never is:
+    This judge gives 0.9 to answers that are right half the time, and 0.3 to answers that never are:
 
     >>> calibration = calibrate_judge([0.9] * 20 + [0.3] * 20, [1.0, 0.0] * 10 + [0.0] * 20)
     >>> calibration.apply(Signal(quality=0.9)).quality
@@ -102,8 +102,8 @@ def calibrate_judge(scores: Sequence[float], labels: Sequence[float]) -> JudgeCa
     """
     if len(scores) != len(labels):
         raise InvalidInputError(f"there are {len(scores)} scores and {len(labels)} labels; give one label for each")
-    if len(scores) < _LEAST:
-        raise InvalidInputError(f"there are {len(scores)} labelled answers; give at least {_LEAST}")
+    if len(scores) < _MIN_LABELLED_ANSWERS:
+        raise InvalidInputError(f"there are {len(scores)} labelled answers; give at least {_MIN_LABELLED_ANSWERS}")
     given = np.array([number(score, name="score", low=0.0, high=1.0) for score in scores])
     wanted = np.array([number(label, name="label", low=0.0, high=1.0) for label in labels])
     folds = np.random.default_rng(0).permutation(len(given)) % _FOLDS
@@ -122,7 +122,7 @@ def calibrate_judge(scores: Sequence[float], labels: Sequence[float]) -> JudgeCa
 
 
 def _curve(scores: Vector, labels: Vector) -> tuple[Vector, Vector]:
-    """The isotonic curve: distinct scores ``(m,)`` and their expected labels ``(m,)``."""
+    """Return the isotonic curve: distinct scores ``(m,)`` and their expected labels ``(m,)``."""
     from scipy.optimize import isotonic_regression
 
     points, which, counts = np.unique(scores, return_inverse=True, return_counts=True)

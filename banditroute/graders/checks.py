@@ -1,4 +1,4 @@
-"""Checks that a machine makes: unit tests, a pattern, a JSON schema."""
+"""Grade answers by machine checks: unit tests, a pattern, a JSON schema."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from banditroute.graders.signal import NO_ANSWER, Signal, text_of
 
 
 def unit_tests(passed: int, total: int) -> Signal:
-    """Share of the unit tests that the answer's code passed, in [0, 1].
+    """Return the share of the unit tests that the answer's code passed, in [0, 1].
 
-    Not known: no test ran. Code that could not be imported failed its tests: count them in ``total``.
+    It is not known if no test ran. Code that cannot be imported fails its tests: count them in ``total``.
 
     Raises
     ------
     InvalidInputError
-        For counts below 0, and for more tests passed than there are.
+        If a count is below 0, or more tests passed than there are.
 
     Examples
     --------
@@ -36,15 +36,14 @@ def unit_tests(passed: int, total: int) -> Signal:
 
 
 def matches_pattern(answer: str | None, pattern: str | re.Pattern[str]) -> Signal:
-    r"""1 if the whole answer has the form of a regular expression, else 0. Not known: an empty answer.
+    r"""Return 1 if the whole answer matches a regular expression, else 0; an empty answer is not graded.
 
-    The pattern is the application's own: one that goes back over its text in many ways takes very long on a long
-    answer.
+    The pattern is the application's own. One that backtracks a lot takes very long on a long answer.
 
     Raises
     ------
     InvalidInputError
-        For an answer that is not text, and for what is no regular expression.
+        If the answer is not text, or the pattern is not a regular expression.
 
     Examples
     --------
@@ -54,23 +53,23 @@ def matches_pattern(answer: str | None, pattern: str | re.Pattern[str]) -> Signa
     try:
         compiled = re.compile(pattern)
     except re.error as error:
-        raise InvalidInputError(f"the pattern {pattern!r} is no regular expression: {error}") from error
+        raise InvalidInputError(f"the pattern {pattern!r:.80} cannot be compiled: {error}") from error
     text = text_of(answer)
     return Signal(quality=float(compiled.fullmatch(text) is not None)) if text else NO_ANSWER
 
 
 def matches_schema(answer: str | None, schema: Mapping[str, Any]) -> Signal:
-    """1 if the answer is JSON that a JSON schema allows, else 0 with the reason. Not known: an empty answer.
+    """Return 1 if the answer is JSON that a JSON schema allows, else 0 with the reason; an empty answer is not graded.
 
-    That the answer is no JSON at all is what this check is there to find: it is 0, and the reason says so. Needs the
-    extra ``signals``. References to other documents are not fetched.
+    An answer that is not JSON at all is graded 0, and the reason says so. Needs the extra ``signals``. References to
+    other documents are not fetched.
 
     Raises
     ------
     InvalidInputError
-        For an answer that is not text, and for what is no schema.
+        If the answer is not text, or the schema is not a JSON schema.
     MissingDependencyError
-        Without the extra ``signals``.
+        If the extra ``signals`` is not installed.
 
     Examples
     --------
@@ -87,7 +86,7 @@ def matches_schema(answer: str | None, schema: Mapping[str, Any]) -> Signal:
     try:
         kind.check_schema(schema)
     except jsonschema.SchemaError as error:
-        raise InvalidInputError(f"this is no JSON schema: {error.message}") from error
+        raise InvalidInputError(f"this is not a JSON schema: {error.message}") from error
     text = text_of(answer)
     if not text:
         return NO_ANSWER

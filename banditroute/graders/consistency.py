@@ -1,4 +1,4 @@
-"""Self-consistency: how far several answers of one model agree."""
+"""Self-consistency: the agreement of several answers of one model."""
 
 from __future__ import annotations
 
@@ -11,10 +11,13 @@ from banditroute.graders.signal import Signal
 
 
 def self_consistency(answers: Sequence[str | None]) -> Signal:
-    """Share of the answers that are the most frequent one, in (0, 1]; letter case, spacing and marks around them aside.
+    """Return the share of the most frequent answer, in (0, 1].
 
-    A sign of quality, not quality: a model may be sure and wrong. Of n answers it is at least 1/n, so compare it for
-    one n. An answer that is None or empty agrees with none. Not known: fewer than two answers, or all of them empty.
+    Letter case, spacing and marks around the answers do not count.
+
+    This is a sign of quality, not quality: a model may be sure and wrong. Among n answers it is at least 1/n, so
+    compare it for the same n. An empty answer agrees with no other. It is not known for fewer than two answers, or if
+    all are empty.
 
     Parameters
     ----------
@@ -24,7 +27,7 @@ def self_consistency(answers: Sequence[str | None]) -> Signal:
     Raises
     ------
     InvalidInputError
-        For an answer that is not text, and for one string in place of several.
+        If an answer is not text, or one string is given in place of several.
 
     Notes
     -----

@@ -1,4 +1,4 @@
-"""What people do with an answer: a thumb, an edit."""
+"""Grade answers by the reaction of people: a thumb, an edit."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from banditroute.graders.signal import NO_ANSWER, Signal, text_of
 
 
 def thumbs(*, up: int = 0, down: int = 0) -> Signal:
-    """Share of the thumbs that are up, in [0, 1]. Not known: no thumb.
+    """Return the share of the thumbs that are up, in [0, 1]; it is not known without a thumb.
 
     Raises
     ------
     InvalidInputError
-        For a count below 0.
+        If a count is below 0.
 
     Examples
     --------
@@ -29,14 +29,14 @@ def thumbs(*, up: int = 0, down: int = 0) -> Signal:
 
 
 def share_kept(answer: str | None, edited: str) -> Signal:
-    """Share of the answer's words that are still there, in their order, after somebody edited it, in [0, 1].
+    """Return the share of the answer's words that are left, in their order, after somebody edited it, in [0, 1].
 
-    What was added does not count against the answer. Not known: an empty answer.
+    Words that were added do not count against the answer. An empty answer is not graded.
 
     Raises
     ------
     InvalidInputError
-        For what is not text.
+        If one of them is not text.
 
     Notes
     -----

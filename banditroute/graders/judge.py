@@ -1,4 +1,4 @@
-"""The score in what an LLM judge wrote."""
+"""Read the score in the reply of an LLM judge."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ _ALONE = re.compile(rf"[^\w-]*{_SCORE}\W*")
 
 
 def judge_score(reply: str | None, *, low: float, high: float) -> Signal:
-    """The judge's score as a quality: ``(score - low) / (high - low)``, in [0, 1].
+    """Return the judge's score as a quality: ``(score - low) / (high - low)``, in [0, 1].
 
-    Reads a reply that is a number alone; else ``[[7]]``, ``Score: 7``, ``"rating": 7``, ``grade of 7 out of 10``. Not
-    known: a reply with no score, with different ones, with one out of range, or on another scale (``4/5`` where
-    ``high`` is 10). A judge's scores are not frequencies: calibrate them with :func:`calibrate_judge`.
+    Reads a reply that is a number alone; else ``[[7]]``, ``Score: 7``, ``"rating": 7``, ``grade of 7 out of 10``. The
+    quality is not known if the reply has no score, different scores, a score out of range, or one on another scale
+    (``4/5`` where ``high`` is 10). A judge's scores are not frequencies: calibrate them with :func:`calibrate_judge`.
 
     Parameters
     ----------
     reply
-        All that the judge wrote.
+        The whole reply of the judge.
     low, high
-        The worst and the best score that the judge was told to give.
+        The worst and the best score on the judge's scale.
 
     Raises
     ------
     InvalidInputError
-        For a reply that is not text, and unless ``low < high``.
+        If the reply is not text, or not ``low < high``.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Answers against what is expected: the same text, the same number, the same choice, the same words."""
+"""Compare answers with expected ones: the same text, number, choice, or words."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _ARTICLES = {"a", "an", "the"}
 
 
 def exact_match(answer: str | None, expected: str, *others: str) -> Signal:
-    """1 if the answer is ``expected`` or one of ``others``, else 0; letter case, spacing and marks around it aside.
+    """Return 1 if the answer is ``expected`` or one of ``others``, else 0; an empty answer is not graded.
 
-    Not known: an empty answer.
+    Letter case, spacing and marks around the answer do not count.
 
     Raises
     ------
     InvalidInputError
-        For an answer that is not text, and for nothing expected.
+        If the answer is not text, or the expected one is empty.
 
     Examples
     --------
@@ -43,16 +43,16 @@ def exact_match(answer: str | None, expected: str, *others: str) -> Signal:
 
 
 def plain(answer: str | None) -> str:
-    """The answer for comparison: compatibility forms, no letter case, single spaces, no marks around it."""
+    """Return the answer for comparison: compatibility forms, no letter case, single spaces, no marks around it."""
     text = " ".join(unicodedata.normalize("NFKC", text_of(answer)).casefold().split())
     return text.strip(string.punctuation + " ") or text
 
 
 def numeric_match(answer: str | None, expected: float, *, relative_tolerance: float = 1e-9) -> Signal:
-    """1 if the last number in the answer is ``expected``, else 0: ``|x - expected| <= tolerance x |expected|``.
+    """Return 1 if the last number in the answer is ``expected``, else 0: ``|x - expected| <= tolerance x |expected|``.
 
-    Reads ``1,234.5``, ``-2e3``, ``3/4`` and LaTeX's ``\\frac{3}{4}``; units, currency and percent signs are left aside.
-    Not known: an answer without a number.
+    Reads ``1,234.5``, ``-2e3``, ``3/4`` and LaTeX's ``\\frac{3}{4}``; units, currency and percent signs are ignored. An
+    answer without a number is not graded.
 
     Parameters
     ----------
@@ -62,7 +62,7 @@ def numeric_match(answer: str | None, expected: float, *, relative_tolerance: fl
     Raises
     ------
     InvalidInputError
-        For an answer that is not text, and for an expectation or tolerance that is not a finite number in range.
+        If the answer is not text, or the expected number or the tolerance is not a finite number in range.
 
     Examples
     --------
@@ -78,15 +78,17 @@ def numeric_match(answer: str | None, expected: float, *, relative_tolerance: fl
         return Signal(quality=None, reason="there is no number in the answer")
     above, below = (float(part.replace(",", "").replace("−", "-")) if part else 1.0 for part in found[-1])
     if below == 0.0:
-        return Signal(quality=None, reason=f"the last number in the answer, {found[-1][0]}/{found[-1][1]}, is none")
+        return Signal(
+            quality=None, reason=f"the last number in the answer, {found[-1][0]}/{found[-1][1]}, is not a number"
+        )
     return Signal(quality=float(abs(above / below - expected) <= relative_tolerance * abs(expected)))
 
 
 def choice_match(answer: str | None, expected: str, *, choices: str = "ABCD") -> Signal:
-    """1 if the answer chooses ``expected`` among lettered ``choices``, else 0.
+    """Return 1 if the answer chooses ``expected`` among lettered ``choices``, else 0.
 
     A choice is read from ``the answer is B``; else from an answer that is or begins with the letter, ``B) Turku``, and
-    from letters in brackets, bold or a box, ``(B)``. Not known: an answer with none of these, or with several.
+    from letters in brackets, bold or a box, ``(B)``. An answer with no choice or several is not graded.
 
     Parameters
     ----------
@@ -98,7 +100,7 @@ def choice_match(answer: str | None, expected: str, *, choices: str = "ABCD") ->
     Raises
     ------
     InvalidInputError
-        For an answer that is not text, and for an expectation that is not among the choices.
+        If the answer is not text, or the expected letter is not among the choices.
 
     Examples
     --------
@@ -127,15 +129,15 @@ def choice_match(answer: str | None, expected: str, *, choices: str = "ABCD") ->
 
 
 def token_f1(answer: str | None, expected: str, *others: str) -> Signal:
-    """How far the words of the answer are those expected: ``2 precision recall / (precision + recall)``, in [0, 1].
+    """Return the F1 of the answer's words and the expected ones: ``2 precision recall / (precision + recall)``.
 
-    Letter case, punctuation and English articles aside; the best of several expectations counts. Not known: an answer
-    without a word.
+    It lies in [0, 1]. Letter case, punctuation and English articles do not count; of several expected answers the best
+    counts. An answer without a word is not graded.
 
     Raises
     ------
     InvalidInputError
-        For an answer that is not text, and for an expectation without a word.
+        If the answer is not text, or an expected answer has no word.
 
     Notes
     -----

@@ -1,4 +1,4 @@
-"""What a check says of an answer: a quality, or the reason why there is none."""
+"""The result of a grader: a quality, or the reason why it is not known."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from banditroute.errors import InvalidInputError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Signal:
-    """A quality in [0, 1], or the reason why there is none.
+    """A quality in [0, 1], or the reason why it is not known.
 
-    ``router.feedback(decision.id, quality=signal.quality, cost_usd=...)`` leaves out a quality that is None. Whether an
-    answer that cannot be read counts as a wrong one is for the application to say; no check says it silently.
+    ``router.feedback(decision.id, quality=signal.quality, cost_usd=...)`` leaves out a quality that is None. The
+    application decides whether an answer that cannot be read counts as wrong; no grader decides it silently.
 
     Parameters
     ----------
     quality
         In [0, 1]; None: not known.
     reason
-        Why the quality is not known; or, where there is something to say, why it is what it is.
+        The reason why the quality is not known; or, optionally, the reason for it.
 
     Raises
     ------
     InvalidInputError
-        For a quality out of range, and for none without a reason.
+        If the quality is out of range, or None without a reason.
 
     Examples
     --------
@@ -41,21 +41,23 @@ class Signal:
         if self.quality is not None:
             number(self.quality, name="quality", low=0.0, high=1.0)
         elif not self.reason:
-            raise InvalidInputError("a signal without a quality needs a reason; say why there is none")
+            raise InvalidInputError("a signal without a quality needs a reason; say why the quality is not known")
 
 
 def text_of(answer: object) -> str:
-    """``answer`` without the space around it; empty for None, which is what clients give where there is no text.
+    """Return ``answer`` without the space around it; empty for None, which clients give where there is no text.
 
     Raises
     ------
     InvalidInputError
-        For anything but a string or None.
+        If it is neither a string nor None.
     """
     if answer is None:
         return ""
     if not isinstance(answer, str):
-        raise InvalidInputError(f"the answer is {answer!r} ({type(answer).__name__}); give its text, or None for none")
+        raise InvalidInputError(
+            f"the answer is {answer!r} ({type(answer).__name__}); give its text, or None if there is no answer"
+        )
     return answer.strip()
 
 

@@ -1,4 +1,4 @@
-"""Evidence: what a served request says of the learner's gain over the baseline, from logged propensities."""
+"""Evidence of the learner's gain over the baseline, from the outcomes and propensities of served requests."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ _FIRST_RENEWAL = 1000  # outcomes; fewer say little at small shares
 
 
 class GainBounds:
-    """Bounds of the mean gain, over all outcomes and over the latest, at all times at once.
+    """Bounds of the mean gain, over all outcomes and over the latest, valid at all times at once.
 
-    A learner gets better, and arms get worse; so beside the whole, what came since the 1000th, 2000th, 4000th, ...
-    outcome is bounded by itself, beginning anew at each. Where the two contradict each other, what was before is out of
-    date, and the latest are the whole from then on.
+    A learner gets better, and arms get worse. So the outcomes since the 1000th, 2000th, 4000th, ... are bounded by
+    themselves, too, each time from the beginning. If the two bounds contradict each other, the older outcomes are out
+    of date: from then on, the latest ones are the whole.
 
     Parameters
     ----------
     unit
-        The most that a gain can be, and the least below 0.
+        The largest possible gain, and the largest possible loss.
     alpha
-        Probability, below 1, that a lower bound is ever above what it bounds; the same of the upper one. The whole has
-        four fifths of it, the i-th of the latest ``1 / (i (i + 1))`` of the rest.
+        Probability, below 1, that a lower bound is ever above the true mean; the same for the upper one. The bound over
+        all outcomes has four fifths of it, the i-th bound over the latest ``1 / (i (i + 1))`` of the rest.
     truncation
         As in :func:`paired_gain`.
 
     Attributes
     ----------
     n
-        How many outcomes.
+        Number of outcomes.
     """
 
     def __init__(self, *, unit: float, alpha: float, truncation: float) -> None:
@@ -43,21 +43,22 @@ class GainBounds:
         self._settings = {"low": -unit, "high": unit, "truncation": truncation / 2.0}  # the range is two units
         self._alpha = 2.0 * alpha  # a sequence errs on either side with half of its own
         self._whole = ConfidenceSequence(**self._settings, alpha=(1.0 - _OF_THE_LATEST) * self._alpha)
-        self.n = self._renewals = 0
+        self.n: int = 0
+        self._renewals = 0
         self._latest = ConfidenceSequence(**self._settings)  # without outcomes until it is renewed
 
     @property
     def lower(self) -> float:
-        """What the mean gain is not below, over all outcomes or the latest, whichever is more."""
+        """Lower bound of the mean gain: the higher one of those over all outcomes and over the latest."""
         return max(self._whole.lower, self._latest.lower)
 
     @property
     def upper(self) -> float:
-        """What the mean gain is not above, over all outcomes or the latest, whichever is less."""
+        """Upper bound of the mean gain: the lower one of those over all outcomes and over the latest."""
         return min(self._whole.upper, self._latest.upper)
 
     def add(self, below: float, above: float) -> None:
-        """Take the two pseudo-outcomes of a request."""
+        """Add the two pseudo-outcomes of a request."""
         if self.n >= _FIRST_RENEWAL << self._renewals:
             self._latest = self._renewed()
         self.n += 1
@@ -69,12 +70,12 @@ class GainBounds:
             self._whole, self._latest = self._latest, self._renewed()
 
     def to_dict(self) -> dict[str, object]:
-        """All of it, as JSON can hold it."""
+        """Return the whole state, as JSON can hold it."""
         counts = {"n": self.n, "renewals": self._renewals}
         return {**counts, "whole": self._whole.to_dict(), "latest": self._latest.to_dict()}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Go on from what ``to_dict`` gave."""
+        """Continue from a state that ``to_dict`` returned."""
         self.n, self._renewals = state["n"], state["renewals"]
         self._whole, self._latest = (ConfidenceSequence.from_dict(state[name]) for name in ("whole", "latest"))
 
@@ -84,13 +85,13 @@ class GainBounds:
 
 
 class PairedGain(NamedTuple):
-    """What each of K arms would say, were it served: ``weight x outcome + offset``, in the outcome's unit.
+    """Pseudo-outcomes of each of K arms if it is served: ``weight x outcome + offset``, in the outcome's unit.
 
     Attributes
     ----------
     weight, below, above : (..., K)
-        Weight of the outcome, and the offsets of the two pseudo-outcomes: the one that is never far below the range of
-        a gain, and the one that is never far above it.
+        Weight of the outcome, and offsets of the two pseudo-outcomes: one that is never far below the range of a gain,
+        and one that is never far above it.
     """
 
     weight: Vector
@@ -101,10 +102,10 @@ class PairedGain(NamedTuple):
 def paired_gain(
     learner: Vector, baseline: Vector, logged: Vector, predicted: Vector, *, low: float, high: float, truncation: float
 ) -> PairedGain:
-    """Doubly robust pseudo-outcomes of the gain ``sum (learner - baseline) outcome``.
+    """Return doubly robust pseudo-outcomes of the gain ``sum (learner - baseline) outcome``.
 
     With outcomes and predictions m in [0, 1], ``w = (learner - baseline) / logged`` and k the truncation, an arm served
-    with outcome y says ``w (y - m) + sum over arms of (learner - baseline) m``, whose mean is the gain whatever m is.
+    with outcome y gives ``w (y - m) + sum over arms of (learner - baseline) m``, whose mean is the gain whatever m is.
     So that it is at least ``-1 - k``, m is moved: to ``min(m, k / w)`` where w > 0, to ``max(m, 1 - k / |w|)`` where
     w < 0; and the other way about so that it is at most ``1 + k``. Where both choose alike it is 0 without noise.
 
@@ -149,18 +150,18 @@ def paired_gain(
 def utility_of(
     worth: Mapping[str, float], values: Mapping[str, float], by_tokens: tuple[float, float] | None
 ) -> float | None:
-    """What outcomes are worth together; None while one that counts is not known.
+    """Return the utility of some outcomes; None while an outcome that counts is unknown.
 
-    A failed call has no quality, and no cost but what is reported.
+    A failed call has no quality, and no cost except a reported one.
 
     Parameters
     ----------
     worth
-        Objective -> what one unit of it adds.
+        Objective -> utility of one unit.
     values
         Objective -> outcome, as far as reported.
     by_tokens
-        What the request's input costs in dollars, and each token of its output; None where that is not known.
+        Dollars for the request's input, and for each token of its output; None if unknown.
 
     Examples
     --------

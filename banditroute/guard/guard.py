@@ -1,4 +1,4 @@
-"""The guard: a baseline that the learner replaces share by share, on evidence alone."""
+"""Guard: a baseline that the learner replaces share by share, as far as evidence allows."""
 
 from __future__ import annotations
 
@@ -10,44 +10,44 @@ from banditroute.core.validation import LARGEST, label, number, plain_numbers
 from banditroute.errors import InvalidConfigurationError
 
 Mode: TypeAlias = Literal["apply", "observe", "bypass"]
-"""What a guard does: see :class:`Guard`."""
+"""The mode of a guard: see :class:`Guard`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Guard:
-    """Serve by a baseline, and by the learner as far as evidence lets it.
+    """A baseline that serves, and gives way to the learner as far as evidence allows.
 
-    At a share s, each arm is drawn with probability ``(1 - s) baseline + s learner``. Every request with its feedback
-    tells something of the gain, the utility of what the learner would choose less that of the baseline's
-    (:func:`banditroute.guard.evidence.paired_gain`), and confidence sequences bound its mean, at all times at once:
-    ``lower`` and ``upper``. With s' the next share, the learner gets it when ``s' lower > -tolerance``; it falls back
-    to the first share when ``s upper < -tolerance``. Either way evidence begins anew, the j-th time with
-    ``alpha / (j (j + 1))`` for each bound, so that the probability of ever promoting a learner that is not better is at
-    most alpha. It costs, per request, the first share of what it is worse by: the price of learning at all.
+    At a share s, each arm is drawn with probability ``(1 - s) baseline + s learner``. Every request with feedback is
+    evidence of the gain: the utility of the learner's choice less that of the baseline's
+    (:func:`banditroute.guard.evidence.paired_gain`). Confidence sequences bound its mean at all times at once, by
+    ``lower`` and ``upper``. The learner gets the next share s' when ``s' lower > -tolerance``; it falls back to the
+    first share when ``s upper < -tolerance``. Each time the evidence starts from the beginning, the j-th time with
+    ``alpha / (j (j + 1))`` for each bound. So the probability of ever promoting a learner that is not better is at most
+    alpha. A learner that is worse costs, per request, the first share of its loss: the price of learning at all.
 
     Parameters
     ----------
     baseline
-        An arm, or arm -> share: what serves without the learner. Where some are not eligible, the others keep their
-        proportions; where none is, the learner decides.
+        An arm, or arm -> share: serves without the learner. If some of its arms are not eligible, the others keep their
+        proportions; if no arm of it is, the learner decides.
     shares
-        Of the requests that the learner decides: in (0, 1], rising. At 1 there is nothing left to compare with, so a
-        rollout that ends there is watched no longer.
+        Shares of the requests that the learner decides: in (0, 1], rising. At 1 there is nothing left to compare with,
+        so a rollout that ends there is no longer watched.
     tolerance
         Utility per request, at least 0, that the learner may lose without being held back. 0 asks for a gain.
     alpha
         Probability, in (0, 1), of being wrong.
     utility_range
-        The least and the most utility of a request. None: what the router's preference gives, where all that it weighs
-        has a range. A request outside counts as its edge.
+        Lowest and highest utility of a request. Default: as the router's preference gives them, if all objectives that
+        it weighs have a range. A request outside counts as the edge.
     mode
-        What it begins with. ``"apply"``: the above. ``"observe"``: the baseline serves all, and the learner is judged
-        among the arms that a baseline of several arms tries. ``"bypass"``: the baseline serves all.
+        The first mode. ``"apply"``: as above. ``"observe"``: the baseline serves everything, and the learner is judged
+        among the arms of a baseline of several arms. ``"bypass"``: the baseline serves everything.
 
     Raises
     ------
     InvalidConfigurationError
-        For an unusable baseline, share, number or mode.
+        If the baseline, a share, a number or the mode is unusable.
 
     Examples
     --------
@@ -113,25 +113,25 @@ def _range(given: object) -> tuple[float, float]:
 
 
 def check_mode(mode: object) -> None:
-    """Refuse what is no mode; raises InvalidConfigurationError."""
+    """Raise InvalidConfigurationError if ``mode`` is not ``"apply"``, ``"observe"`` or ``"bypass"``."""
     if mode not in get_args(Mode):
         raise InvalidConfigurationError(f"mode is {mode!r}; give 'apply', 'observe' or 'bypass'")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rollout:
-    """How far the learner is rolled out.
+    """How far a guard has rolled out the learner.
 
     Attributes
     ----------
     mode
-        What the guard does.
+        The guard's mode.
     share
-        Of the requests that the learner decides, in [0, 1].
+        Share of the requests that the learner decides, in [0, 1].
     since
-        When it last began anew, with another share or mode: Unix time in seconds; None where never.
+        Unix time of the last change of share or mode, in seconds; None if there was no change.
     decisions
-        Requests with feedback since then that tell of the gain.
+        Requests with feedback since then that are evidence of the gain.
     lower, upper
         Bounds of the learner's mean gain over them, in utility per request.
 
@@ -139,7 +139,8 @@ class Rollout:
     --------
     >>> from banditroute import Router
     >>> router = Router(arms=["small", "large"], features=1, guard=Guard(baseline="large"))
-    >>> router.rollout.share, router.rollout.lower, router.rollout.upper  # nothing is known yet
+    >>> rollout = router.status().rollout
+    >>> rollout.share, rollout.lower, rollout.upper  # nothing is known yet
     (0.05, -1.0, 1.0)
     """
 

@@ -1,26 +1,27 @@
-"""The watch: a guard at work, from the mixture that serves a request to the evidence of its outcome."""
+"""The monitor of a rollout: mixes learner and baseline, and judges the learner by the outcomes."""
 
 from __future__ import annotations
 
 import json
 import logging
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from banditroute.core.arrays import Vector
+from banditroute.core.state import StateSlot
 from banditroute.guard.evidence import GainBounds, paired_gain, utility_of
 from banditroute.guard.guard import Guard, Mode, Rollout
 
-_OPEN = 10_000  # decisions whose outcome is awaited; older ones tell nothing
+_MAX_OPEN = 10_000  # decisions whose outcome is awaited; older ones are forgotten
 _ALONE = " of 1"  # ends the name of an outcome given to a decision that stands for itself alone
 _log = logging.getLogger("banditroute")
 
 
 class Mixed(NamedTuple):
-    """What serves a request, and of what it is mixed: probabilities of the K eligible arms, each ``(K,)``."""
+    """The mixture that serves a request, and its parts: probabilities of the K eligible arms, each ``(K,)``."""
 
     probabilities: Vector
     learner: Vector
@@ -37,7 +38,7 @@ class _Open(NamedTuple):
 
 
 class RolloutMonitor:
-    """Mixes learner and baseline, and judges the learner. Not thread-safe: the chooser holds a lock.
+    """Mixes learner and baseline, and judges the learner. Not thread-safe: the engine holds a lock.
 
     The state is in two pieces: the rollout, written when it changes, and the evidence of this process, written with
     every outcome; so evidence never overwrites what another process has decided.
@@ -48,10 +49,13 @@ class RolloutMonitor:
         Its settings.
     utility_range
         The least and the most utility of a request.
-    put_state
-        Keeps a named piece of state.
-    rollout, evidence
-        What was kept under ``"guard"`` and ``"guard_evidence"``.
+    slot, evidence_slot
+        Where the rollout is kept, and the evidence of this process.
+
+    Raises
+    ------
+    IncompatibleStoreError
+        If what is kept is damaged.
     """
 
     def __init__(
@@ -59,33 +63,35 @@ class RolloutMonitor:
         *,
         guard: Guard,
         utility_range: tuple[float, float],
-        put_state: Callable[[str, bytes], None],
-        rollout: bytes | None = None,
-        evidence: bytes | None = None,
+        slot: StateSlot,
+        evidence_slot: StateSlot,
     ) -> None:
         self._guard = guard
         self._low, self._high = utility_range
         self._settings = f"{guard!r} {utility_range!r}"
         self._mixture = guard.mixture
-        self._put_state = put_state
+        self._slot, self._evidence_slot = slot, evidence_slot
         self._open: OrderedDict[str, _Open] = OrderedDict()
         self._mode: Mode = guard.mode
         self._rung, self._begun = 0, 1
         self._since: float | None = None
-        self._bounds = self._anew()
-        self.follow(rollout)
+        self._bounds = self._new_bounds()
+        slot.load(self.follow)
+        evidence_slot.load(self._restore)
+
+    def _restore(self, evidence: bytes | None) -> None:
         kept = json.loads(evidence or b"{}")
         if kept.get("of") == self._of:
             self._bounds.restore(kept["bounds"])
 
     def baseline(self, arms: Sequence[str]) -> Vector | None:
-        """Probabilities of the eligible ``arms (K,)`` under the baseline; None where it has none of them."""
+        """Return the baseline's probabilities of the eligible ``arms (K,)``; None if it has none of them."""
         shares = np.array([self._mixture.get(arm, 0.0) for arm in arms])
         total = shares.sum()
         return shares / total if total > 0.0 else None
 
     def mix(self, learner: Vector, baseline: Vector) -> tuple[Mixed, str]:
-        """What serves a request, and why."""
+        """Return the mixture that serves a request, and the reason."""
         share = self._share
         if self._mode == "observe":
             learner = np.where(baseline > 0.0, learner, 0.0)
@@ -104,7 +110,7 @@ class RolloutMonitor:
         worth: Mapping[str, float],
         by_tokens: tuple[float, float] | None,
     ) -> None:
-        """Enter decision ``id`` for the ``chosen``-th of K arms.
+        """Wait for the outcome of decision ``id`` for the ``chosen``-th of K arms.
 
         Parameters
         ----------
@@ -128,11 +134,11 @@ class RolloutMonitor:
         )
         weight, below, above = (float(each[chosen]) for each in gain)
         self._open[id] = _Open(weight, below, above, worth, by_tokens, {})
-        if len(self._open) > _OPEN:
+        if len(self._open) > _MAX_OPEN:
             self._open.popitem(last=False)
 
     def report(self, id: str, values: Mapping[str, float], now: float) -> None:
-        """Take what is newly reported, ``now``, of decision ``id``."""
+        """Count new outcomes of decision ``id``, reported ``now``, as evidence."""
         entry = self._open.get(id)
         if entry is None:
             return
@@ -146,15 +152,15 @@ class RolloutMonitor:
         self._bounds.add(entry.weight * utility + entry.below, entry.weight * utility + entry.above)
         self._judge(now)
         kept = {"of": self._of, "bounds": self._bounds.to_dict()}
-        self._put_state("guard_evidence", json.dumps(kept).encode())
+        self._evidence_slot.save(json.dumps(kept).encode())
 
     def set_mode(self, mode: Mode, now: float) -> None:
-        """Begin anew in ``mode``, at the first share."""
+        """Restart in ``mode``, at the first share."""
         self._mode = mode
-        self._begin(0, now)
+        self._restart(0, now)
 
     def follow(self, rollout: bytes | None) -> None:
-        """Go where another process, or an earlier one, has gone since; a guard with other settings is none of them."""
+        """Adopt the stage that another process with the same guard has stored since."""
         kept = json.loads(rollout or b"{}")
         if kept.get("settings") != self._settings:
             return
@@ -164,10 +170,10 @@ class RolloutMonitor:
             return
         self._mode, self._rung, self._begun, self._since = (kept[name] for name in ("mode", "rung", "begun", "since"))
         self._open.clear()
-        self._bounds = self._anew()
+        self._bounds = self._new_bounds()
 
     def rollout(self) -> Rollout:
-        """How far the learner is rolled out."""
+        """Return how far the learner is rolled out."""
         return Rollout(
             mode=self._mode,
             share=self._share,
@@ -183,7 +189,7 @@ class RolloutMonitor:
 
     @property
     def _truncation(self) -> float:
-        """Half the largest weight that an outcome can have, so that most predictions are kept."""
+        """Half the largest weight of an outcome, so that most predictions are kept."""
         share = self._share
         least = min(share, 1.0 - share) if self._mode == "apply" else min(self._mixture.values())
         return 0.5 / least if least > 0.0 else 0.0
@@ -195,27 +201,27 @@ class RolloutMonitor:
         lower, upper = self._bounds.lower, self._bounds.upper
         if self._rung > 0 and share * upper < -tolerance:
             _log.warning("the guard rolls the learner back: its gain is at most %.4g at a share of %.4g", upper, share)
-            self._begin(0, now)
+            self._restart(0, now)
         elif share < shares[-1] and shares[self._rung + 1] * lower > -tolerance:
             _log.info("the guard promotes the learner: its gain is at least %.4g at a share of %.4g", lower, share)
-            self._begin(self._rung + 1, now)
+            self._restart(self._rung + 1, now)
 
-    def _begin(self, rung: int, now: float) -> None:
+    def _restart(self, rung: int, now: float) -> None:
         self._rung, self._begun, self._since = rung, self._begun + 1, now
         self._open.clear()
-        self._bounds = self._anew()
+        self._bounds = self._new_bounds()
         self._keep()
 
     def _keep(self) -> None:
         kept = {"mode": self._mode, "rung": self._rung, "begun": self._begun, "since": self._since}
-        self._put_state("guard", json.dumps({"settings": self._settings, **kept}).encode())
+        self._slot.save(json.dumps({"settings": self._settings, **kept}).encode())
 
     @property
     def _of(self) -> list[object]:
-        """What the evidence is of."""
+        """The rollout that the evidence belongs to."""
         return [self._settings, self._begun, self._since]
 
-    def _anew(self) -> GainBounds:
+    def _new_bounds(self) -> GainBounds:
         return GainBounds(
             unit=self._high - self._low,
             alpha=self._guard.alpha / (self._begun * (self._begun + 1)),

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from banditroute.core.decision import Decision
 from banditroute.core.failure import Failure
+from banditroute.integrations import fields
 from banditroute.integrations.answer import Answer
 from banditroute.integrations.apis.base import NOTHING_COUNTED, Counts, openai_counts
 from banditroute.integrations.failures import failure_of, retry_after_seconds
-from banditroute.integrations.fields import field
 from banditroute.integrations.targets import Target
 from banditroute.integrations.tokens import output_tokens
 from banditroute.pricing.model_price import Usage
@@ -26,7 +26,7 @@ class Call:
     failures: tuple[tuple[str, Exception], ...]
     began: float
     counts: Counts = NOTHING_COUNTED
-    text: str = ""
+    texts: list[str] = field(default_factory=list)
     first_token_seconds: float | None = None
     lease: Any = None
 
@@ -35,13 +35,16 @@ class Call:
         """Seconds since the call began."""
         return time.perf_counter() - self.began
 
-    @property
-    def cost_usd(self) -> float | None:
-        """The cost of the whole answer; None if tokens or prices are not known."""
-        usage, price = self.counts.usage(), self.target.price
-        if price is None:
+    def cost_usd(self, usage: Usage | None) -> float | None:
+        """Return the cost of a whole answer; None if tokens or prices are not known."""
+        if self.target.price is None:
             return self.counts.cost_usd
-        return None if usage is None or self.counts.contradict else price.cost_usd(usage)
+        return None if usage is None or self.counts.contradict else self.target.price.cost_usd(usage)
+
+    @property
+    def text(self) -> str:
+        """The text so far."""
+        return "".join(self.texts)
 
     @property
     def spent_usd(self) -> float | None:
@@ -62,13 +65,14 @@ class Call:
 
     def answer(self, *, response: Any, parsed: Any = None) -> Answer:
         """Return the answer, now that it is whole."""
+        usage = self.counts.usage()
         return Answer(
             decision=self.decision,
             response=response,
             text=self.text,
             parsed=parsed,
-            usage=self.counts.usage(),
-            cost_usd=self.cost_usd,
+            usage=usage,
+            cost_usd=self.cost_usd(usage),
             latency_seconds=self.seconds,
             first_token_seconds=self.first_token_seconds,
             failures=self.failures,
@@ -91,10 +95,10 @@ def failed_outcomes(call: Call, error: BaseException) -> dict[str, Any]:
         return {}
     if failure is Failure.CANCELLED:
         return {"failure": failure, "latency_seconds": _latency_bound(call), "cost_usd": call.spent_usd}
-    completion = field(error, "completion")  # of OpenAI's parse(): the answer is paid for
+    completion = fields.field(error, "completion")  # of OpenAI's parse(): the answer is paid for
     if completion is not None:
-        call.counts = call.counts.updated(openai_counts(field(completion, "usage")))
-    outcomes: dict[str, Any] = {"failure": failure, "cost_usd": call.cost_usd}
+        call.counts = call.counts.updated(openai_counts(fields.field(completion, "usage")))
+    outcomes: dict[str, Any] = {"failure": failure, "cost_usd": call.cost_usd(call.counts.usage())}
     if failure is Failure.RATE_LIMIT:
         outcomes["retry_after_seconds"] = retry_after_seconds(error)
     return outcomes

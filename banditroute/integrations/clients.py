@@ -19,7 +19,7 @@ from banditroute.integrations.stream import Stream
 from banditroute.integrations.targets import Ask, Kind, Targets
 from banditroute.pricing.model_price import ModelPrice
 from banditroute.router import Router
-from banditroute.router.checks import RouteOptions
+from banditroute.router.requests import RouteOptions
 
 MessagesLike: TypeAlias = Any
 """A text, one message, or a conversation; each message a mapping, a ``(role, text)`` pair or a client's own object."""
@@ -42,7 +42,7 @@ class AnswerStream(Iterator[Any]):
         The whole answer, once it is read; None before.
     """
 
-    def __init__(self, stream: Stream) -> None:
+    def __init__(self, *, stream: Stream) -> None:
         self._stream = stream
 
     @property
@@ -97,7 +97,7 @@ class AsyncAnswerStream(AsyncIterator[Any]):
         The whole answer, once it is read; None before.
     """
 
-    def __init__(self, stream: Stream) -> None:
+    def __init__(self, *, stream: Stream) -> None:
         self._stream = stream
 
     @property
@@ -295,7 +295,7 @@ class RoutedClient(_Clients):
         """
         ask = _conversation("create", messages, options, shared_options, stream=stream)
         if stream:
-            return AnswerStream(run(self._exchange.stream(ask, route or {})))
+            return AnswerStream(stream=run(self._exchange.stream(ask, route or {})))
         return run(self._exchange.answer(ask, route or {}))
 
     def parse(
@@ -351,7 +351,7 @@ class RoutedClient(_Clients):
         """
         ask = _responses(input, options, shared_options, stream=stream)
         if stream:
-            return AnswerStream(run(self._exchange.stream(ask, route or {})))
+            return AnswerStream(stream=run(self._exchange.stream(ask, route or {})))
         return run(self._exchange.answer(ask, route or {}))
 
     def embed(
@@ -433,7 +433,7 @@ class AsyncRoutedClient(_Clients):
         """
         ask = _conversation("create", messages, options, shared_options, stream=stream)
         if stream:
-            return AsyncAnswerStream(await self._exchange.stream(ask, route or {}))
+            return AsyncAnswerStream(stream=await self._exchange.stream(ask, route or {}))
         return await self._exchange.answer(ask, route or {})
 
     async def parse(
@@ -483,7 +483,7 @@ class AsyncRoutedClient(_Clients):
         """Return an answer by OpenAI's Responses interface; see :meth:`RoutedClient.respond`."""
         ask = _responses(input, options, shared_options, stream=stream)
         if stream:
-            return AsyncAnswerStream(await self._exchange.stream(ask, route or {}))
+            return AsyncAnswerStream(stream=await self._exchange.stream(ask, route or {}))
         return await self._exchange.answer(ask, route or {})
 
     async def embed(

@@ -74,7 +74,7 @@ class Exchange:
         is_last: bool,
         may_reload: bool = True,
     ) -> Answer | Stream:
-        lease = None if decision.paging is None else decision.lease()
+        lease = None if decision.residency is None else self._io.lease(decision)
         if lease is not None:
             decision = await self._io.enter(lease)
         call = Call(
@@ -102,8 +102,8 @@ class Exchange:
                 if lease is None or not may_reload or failure_of(error) is not Failure.UNKNOWN_MODEL:
                     await self._reports.report(call, failed_outcomes(call, error))
                     raise
-            lease.doubt()  # the server has lost the adapter, as after a restart: the arm is not to blame
-            await self._io.leave(lease)
+            # The server has lost the adapter, as after a restart: the arm is not to blame.
+            await self._io.leave(lease, error)
             return await self._attempt(ask, decision, failures, is_last=is_last, may_reload=False)
         outcomes = answered_outcomes(call, answer)
         self._reports.left_out.update(name for name, value in outcomes.items() if value is None)
@@ -121,13 +121,13 @@ class Exchange:
                     raise
 
     def _read(self, ask: Ask, call: Call, response: Any) -> Answer:
-        """Return the answer in a response; raise InvalidResponseError if there is none."""
+        """Return the answer in a response; raise InvalidResponseError without one."""
         try:
             reading = call.target.apis[ask.kind].read(response)
         except Exception:  # an answer that is paid for must not be lost because it cannot be read
             _log.exception("the answer of arm %r cannot be read; it is given without text and usage", call.target.arm)
             reading = Reading()
-        call.text, call.counts = reading.text, reading.counts
+        call.texts, call.counts = [reading.text], reading.counts
         if reading.failure is not None:
             raise InvalidResponseError(
                 f"arm {call.target.arm!r}: {reading.why}", response=response, failure=str(reading.failure)

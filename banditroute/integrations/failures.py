@@ -1,6 +1,6 @@
-"""Tell from a client's error how a call failed, and whether another arm may answer.
+"""Find out from a client's error how a call failed, and whether another arm may answer.
 
-Errors are told by their attributes and messages, so clients of other packages are understood, and no package is
+Errors are recognised by their attributes and messages, so clients of other packages are understood, and no package is
 imported.
 """
 
@@ -177,7 +177,9 @@ def _without_status(error: Exception) -> Failure | None:
         return by_class
     if isinstance(error, json.JSONDecodeError):
         return Failure.INVALID_RESPONSE
-    return Failure.CONNECTION if isinstance(error, ConnectionError) else None
+    if isinstance(error, ConnectionError):
+        return Failure.CONNECTION
+    return failure_of(error.__cause__) if isinstance(error.__cause__, Exception) else None  # of a wrapper
 
 
 def _status(error: Exception) -> int | None:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 _MOST = 1e15  # tokens or dollars; more is a mistake
 
 
 def field(thing: Any, *path: str) -> Any:
-    """Return a field of nested objects or mappings; None where one of them is missing.
+    """Return a field of nested objects or dicts; None where one of them is missing.
 
     Examples
     --------
@@ -20,7 +20,9 @@ def field(thing: Any, *path: str) -> Any:
     True
     """
     for name in path:
-        if isinstance(thing, Mapping):
+        if thing is None:
+            return None
+        if isinstance(thing, dict):
             thing = thing.get(name)
         else:
             try:

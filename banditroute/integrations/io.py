@@ -12,12 +12,12 @@ from typing import Any, Protocol, TypeVar
 
 from banditroute.core.decision import Decision
 from banditroute.errors import InvalidConfigurationError
-from banditroute.router import Router
+from banditroute.router import Lease, Router
 
 _T = TypeVar("_T")
 
 END: Any = object()
-"""What ``Io.next`` returns after the last chunk."""
+"""The value that ``Io.next`` returns after the last chunk."""
 
 
 class Io(Protocol):
@@ -32,11 +32,14 @@ class Io(Protocol):
     async def call(self, function: Callable[..., Any], arguments: Mapping[str, Any]) -> Any:
         """Return what a client's function gives."""
 
-    async def enter(self, lease: Any) -> Decision:
+    def lease(self, decision: Decision) -> Lease:
+        """Return a lease of the decision's adapter."""
+
+    async def enter(self, lease: Lease) -> Decision:
         """Enter a lease."""
 
-    async def leave(self, lease: Any) -> None:
-        """Leave a lease."""
+    async def leave(self, lease: Lease, error: BaseException | None = None) -> None:
+        """Leave a lease; after an error, its next use asks the server whether the adapter is still there."""
 
     def chunks(self, response: Any) -> Any:
         """Return an iterator over the chunks of a stream."""
@@ -67,12 +70,15 @@ class BlockingIo:
             raise InvalidConfigurationError("a client's call is a coroutine; put it into an AsyncRoutedClient")
         return response
 
-    async def enter(self, lease: Any) -> Decision:
+    def lease(self, decision: Decision) -> Lease:
+        return self._router.lease(decision)
+
+    async def enter(self, lease: Lease) -> Decision:
         decision: Decision = lease.__enter__()
         return decision
 
-    async def leave(self, lease: Any) -> None:
-        lease.__exit__(None, None, None)
+    async def leave(self, lease: Lease, error: BaseException | None = None) -> None:
+        lease.__exit__(None if error is None else type(error), error, None)
 
     def chunks(self, response: Any) -> Any:
         return iter(response)
@@ -101,12 +107,15 @@ class AsyncIo:
         response = function(**arguments)
         return await response if inspect.isawaitable(response) else response
 
-    async def enter(self, lease: Any) -> Decision:
+    def lease(self, decision: Decision) -> Lease:
+        return self._router.lease(decision)
+
+    async def enter(self, lease: Lease) -> Decision:
         decision: Decision = await lease.__aenter__()
         return decision
 
-    async def leave(self, lease: Any) -> None:
-        await lease.__aexit__(None, None, None)
+    async def leave(self, lease: Lease, error: BaseException | None = None) -> None:
+        await lease.__aexit__(None if error is None else type(error), error, None)
 
     def chunks(self, response: Any) -> Any:
         return aiter(response)

@@ -93,7 +93,8 @@ class Stream:
             piece = Piece(begins=True)
         call = self.call
         call.counts = call.counts.updated(piece.counts)
-        call.text += piece.text
+        if piece.text:
+            call.texts.append(piece.text)
         if piece.begins and call.first_token_seconds is None:
             call.first_token_seconds = call.seconds
         return piece

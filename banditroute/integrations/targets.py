@@ -172,7 +172,7 @@ class Targets:
         return left
 
     def next_arm(self, ask: Ask, ranking: Sequence[str], failed: Collection[str]) -> str | None:
-        """Return the best ranked arm that has not failed, is still there, and can be asked; None if there is none."""
+        """Return the best ranked arm that has not failed, is still there, and can be asked; None without one."""
         there = {arm.name for arm in self._router.arms}
         able = (arm for arm in ranking if arm in there and arm in self._targets and ask.kind in self._targets[arm].apis)
         return next((arm for arm in able if arm not in failed), None)

@@ -1,7 +1,7 @@
 """Learners: a belief and the policy that acts on it, under the names by which they are known.
 
 All believe by :class:`banditroute.beliefs.Hybrid` unless told otherwise; the algorithms of the papers, each arm by
-itself and every uncertainty explored, are these with ``belief=Linear(), context_exploration=1.0``.
+itself and every uncertainty explored, are ``LinUCB.paper()`` and ``ThompsonSampling.paper()``.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from banditroute.beliefs.base import BeliefSpec
 from banditroute.beliefs.drift import PageHinkley
 from banditroute.beliefs.hybrid import Hybrid
+from banditroute.beliefs.linear import Linear
 from banditroute.core.validation import number
 from banditroute.errors import InvalidConfigurationError
 from banditroute.policies.base import LearningPolicy, Policy
@@ -39,7 +40,7 @@ class Learner:
     Raises
     ------
     InvalidConfigurationError
-        For a ``context_exploration`` outside [0, 1].
+        If ``policy`` is no policy object, or ``context_exploration`` lies outside [0, 1].
 
     Examples
     --------
@@ -56,9 +57,14 @@ class Learner:
         context_exploration: float = 0.3,
         drift: PageHinkley | None = None,
     ) -> None:
+        if isinstance(policy, type) or not callable(getattr(policy, "probabilities", getattr(policy, "start", None))):
+            raise InvalidConfigurationError(
+                f"policy is {policy!r:.80}; give a policy object such as banditroute.policies.UCB(), or use a learner "
+                "of its own name such as LinUCB()"
+            )
         self.policy = policy
         self.belief: BeliefSpec = Hybrid() if belief is None else belief
-        self.context_exploration = number(
+        self.context_exploration: float = number(
             context_exploration, name="context_exploration", low=0.0, high=1.0, error=InvalidConfigurationError
         )
         self.drift = drift
@@ -96,6 +102,20 @@ class LinUCB(Learner):
         policy = UCB(alpha=alpha, delta=delta, floor=floor)
         super().__init__(policy=policy, belief=belief, context_exploration=context_exploration, drift=drift)
 
+    @classmethod
+    def paper(cls, *, alpha: float = 1.0) -> LinUCB:
+        """Return LinUCB with disjoint models as in the paper (Li et al. 2010, algorithm 1).
+
+        Each arm has a model of its own, all uncertainty is explored, and the best bound is always chosen: the
+        propensities are 0 and 1, so that its log cannot tell what another policy would have got.
+
+        Examples
+        --------
+        >>> LinUCB.paper(alpha=0.5).policy
+        UCB(alpha=0.5, delta=None, norm_bound=1.0, floor=0.0)
+        """
+        return cls(alpha=alpha, floor=0.0, belief=Linear(), context_exploration=1.0)
+
 
 class ThompsonSampling(Learner):
     """Linear belief under Thompson sampling (Agrawal and Goyal 2013, algorithm 1).
@@ -124,6 +144,19 @@ class ThompsonSampling(Learner):
     ) -> None:
         policy = Thompson(scale=scale, floor=floor)
         super().__init__(policy=policy, belief=belief, context_exploration=context_exploration, drift=drift)
+
+    @classmethod
+    def paper(cls, *, scale: float = 1.0) -> ThompsonSampling:
+        """Return Thompson sampling with disjoint models as in the paper (Agrawal and Goyal 2013, algorithm 1).
+
+        Each arm has a model of its own, all uncertainty is sampled, and no arm has a least probability.
+
+        Examples
+        --------
+        >>> ThompsonSampling.paper().policy
+        Thompson(scale=1.0, floor=0.0)
+        """
+        return cls(scale=scale, floor=0.0, belief=Linear(), context_exploration=1.0)
 
 
 class SquareCB(Learner):

@@ -1,7 +1,8 @@
-"""Limits: which arms may be chosen, and their shares of the traffic."""
+"""Limits: which arms may be chosen, their quotas, and their shares of the traffic."""
 
 from banditroute.limits.breaker import CircuitBreaker
 from banditroute.limits.constraints import Limits
+from banditroute.limits.quotas import Quota
 from banditroute.limits.traffic import Share
 
-__all__ = ["CircuitBreaker", "Limits", "Share"]
+__all__ = ["CircuitBreaker", "Limits", "Quota", "Share"]

@@ -1,4 +1,4 @@
-"""The circuit breaker: an arm that keeps failing rests, and is tried again by one request at a time."""
+"""Circuit breaker: an arm that keeps failing is left alone, and then tried by one request at a time."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from banditroute.core.arrays import Vector
 from banditroute.core.failure import Failure
-from banditroute.core.validation import number, plain_numbers
+from banditroute.core.validation import number, plain_numbers, whole
 from banditroute.errors import InvalidConfigurationError
 
 _PRIOR_ANSWERS = 5.0  # that a new arm is taken to have given: its first failure is no verdict
@@ -54,15 +54,14 @@ class CircuitBreaker:
 
     def __post_init__(self) -> None:
         plain_numbers(self)
-        if not isinstance(self.failures, int) or isinstance(self.failures, bool) or self.failures < 1:
-            raise InvalidConfigurationError(f"failures is {self.failures!r}; give a whole number of at least 1")
+        whole(self.failures, name="failures", error=InvalidConfigurationError)
         if number(self.reset_seconds, name="reset_seconds", error=InvalidConfigurationError) <= 0.0:
             raise InvalidConfigurationError(f"reset_seconds is {self.reset_seconds!r}; give a number above 0")
 
 
 @dataclass(slots=True)
 class _Circuit:
-    """One arm's; times are Unix times in seconds."""
+    """The circuit of one arm; times are Unix times in seconds."""
 
     answered: float = 0.0
     failed: float = 0.0
@@ -71,6 +70,15 @@ class _Circuit:
     opened: float | None = None
     probed: float | None = None
     rests_until: float = 0.0  # as the arm asked for
+
+    def set_back_to(self, now: float) -> None:
+        """Move what lies in the future to ``now``: the clock was set back, or was wrong, and would hold it open."""
+        if self.opened is not None and self.opened > now:
+            self.opened = now
+        if self.probed is not None and self.probed > now:
+            self.probed = now
+        self.last_failed = min(self.last_failed, now)
+        self.rests_until = min(self.rests_until, now + _MAX_REST_SECONDS)
 
 
 class Circuits:
@@ -81,7 +89,7 @@ class Circuits:
     breaker
         When circuits open; None: never.
     blob
-        What ``to_bytes`` gave before.
+        What ``to_bytes`` returned before.
     """
 
     def __init__(self, *, breaker: CircuitBreaker | None, blob: bytes | None = None) -> None:
@@ -92,42 +100,48 @@ class Circuits:
 
     @property
     def tripped(self) -> bool:
-        """Whether any circuit is not closed."""
+        """True if any circuit is not closed."""
         return bool(self._open)
 
+    @property
+    def open_arms(self) -> tuple[str, ...]:
+        """Names of the arms whose circuit is not closed, sorted."""
+        return tuple(sorted(self._open))
+
     def closed(self, arms: Sequence[str], now: float) -> list[str]:
-        """Those of ``arms`` that may be chosen; none where all circuits are open."""
+        """Return those of ``arms`` that may be chosen; empty if all circuits are open."""
         return [arm for arm in arms if not self._bars(arm, now)]
 
     def opened_first(self, arms: Sequence[str]) -> str:
-        """Of ``arms`` with open circuits, the one whose circuit was opened first, or that rests the shortest."""
+        """Return the arm whose circuit was opened first, or that rests the shortest, of ``arms`` with open circuits."""
         return min(arms, key=lambda arm: max(self._circuits[arm].opened or 0.0, self._circuits[arm].rests_until))
 
     def choose(self, arm: str, now: float) -> None:
-        """Say that ``arm`` was chosen: through a half-open circuit no other request goes until there is news."""
+        """Note that ``arm`` was chosen: a half-open circuit lets no other request through until it is reported."""
         if arm in self._open:
             self._circuits[arm].probed = now
 
     def report(self, arm: str, *, failed: bool, decided_at: float, now: float) -> None:
-        """Take what became, ``now``, of a request that ``arm`` was chosen for at ``decided_at``."""
+        """Count, ``now``, whether a call of ``arm`` that was decided at ``decided_at`` failed."""
         circuit = self._circuits.setdefault(arm, _Circuit())
+        circuit.set_back_to(now)
         keep = 1.0 - 1.0 / _MEMORY
         circuit.answered = circuit.answered * keep + (not failed)
         circuit.failed = circuit.failed * keep + failed
         if failed:
             circuit.in_a_row += 1
-            circuit.last_failed = max(circuit.last_failed, decided_at)
+            circuit.last_failed = max(circuit.last_failed, min(decided_at, now))
             probe = circuit.opened is not None and decided_at > circuit.opened
             if self._breaker is not None and (probe or circuit.in_a_row == self._breaker.failures):
                 circuit.opened, circuit.probed = now, None
                 self._open.add(arm)
-        elif decided_at >= circuit.last_failed:  # an answer from before the trouble is no news
+        elif decided_at >= circuit.last_failed:  # an older answer says nothing of the trouble
             self._close(arm, now)
 
     def report_failure(
         self, arm: str, failure: Failure, *, retry_after_seconds: float, decided_at: float, now: float
     ) -> None:
-        """Take a ``failure`` of a call; :class:`~banditroute.core.Failure` says what each kind does.
+        """Count a ``failure`` of a call; :class:`~banditroute.core.Failure` says what each kind does.
 
         Examples
         --------
@@ -159,10 +173,10 @@ class Circuits:
         return _USUAL_SECONDS if len(latencies) < _MIN_LATENCIES else float(np.quantile(latencies, 0.95))
 
     def availability(self, arms: Sequence[str]) -> tuple[Vector, Vector]:
-        """Expected share of the calls of each arm that are answered, and its standard deviation, each ``(K,)``.
+        """Return the expected share of answered calls of each arm, and its standard deviation, each ``(K,)``.
 
-        That of a Beta distribution over the outcomes of the arm, each of which weighs ``1 - 1/500`` of the next, with 5
-        answers before the first.
+        Both are those of a Beta distribution: 5 answers before the first call, and each outcome weighs ``1 - 1/500`` of
+        the next one.
 
         Examples
         --------
@@ -178,14 +192,15 @@ class Circuits:
         return mean, np.sqrt(mean * (1.0 - mean) / (total + 1.0))
 
     def to_bytes(self) -> bytes:
-        """All that is counted, as JSON."""
+        """Return all that is counted, as JSON."""
         return json.dumps({arm: asdict(circuit) for arm, circuit in self._circuits.items()}).encode()
 
     def _bars(self, arm: str, now: float) -> bool:
-        """Whether the circuit of ``arm`` keeps it from being chosen; one with no bad news of its probe is closed."""
+        """Return whether the circuit of ``arm`` is open; close it if its probe was not reported to have failed."""
         circuit = self._circuits.get(arm)
         if self._breaker is None or circuit is None:
             return False
+        circuit.set_back_to(now)
         if now < circuit.rests_until:
             return True
         if circuit.opened is None:

@@ -1,8 +1,8 @@
-"""Hard limits: which arms may serve a request, by what they are and by what is believed of them."""
+"""Hard limits: which arms may serve a request, by their capabilities and by what is believed of them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, fields
 from typing import NamedTuple
 
@@ -10,21 +10,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from banditroute.core.arrays import Vector
-from banditroute.core.validation import label, number, plain_numbers
-from banditroute.errors import InvalidConfigurationError
+from banditroute.core.validation import labels, number, plain_numbers, positive
+from banditroute.errors import InvalidConfigurationError, InvalidInputError, InvalidRequestError
 
-_CONFIDENCE = 1.645  # standard deviations below the expectation: the 95% lower bound
-_KNOWN = 5  # outcomes before an arm is judged: one bad draw must not bar it for ever, since a barred arm learns nothing
+_CONFIDENCE_STDS = 1.645  # standard deviations below the expectation: the 95% lower bound
+_MIN_OUTCOMES = 5  # before an arm is judged: one bad draw must not bar it for ever, since a barred arm learns nothing
+UNJUDGED_SHARE = 0.1
+"""The most that all arms whose quality cannot be judged get together, while another arm keeps the limits."""
+
 _OBJECTIVES = {"max_cost_usd": "cost_usd", "max_latency_seconds": "latency_seconds", "min_quality": "quality"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """What an arm must keep to serve a request. A limit that is None does not apply.
+    """Limits that an arm must keep to serve a request. A limit that is None does not apply.
 
-    An arm with fewer than 5 outcomes of a limited objective is not known yet, and allowed (a cost that is computed from
-    token prices is known at once). Where no arm keeps the limits, the one that breaks them least is used; either way
-    ``decision.reason`` says so.
+    An arm with fewer than 5 outcomes of a limited objective cannot be judged yet, and is allowed; a cost that is
+    computed from token prices is known at once. Of arms whose quality cannot be judged, all together get at most a
+    tenth of the probability while another arm keeps the limits. If no arm keeps the limits, the one that breaks them
+    least is used. In each of these cases ``decision.reason`` says so.
 
     Parameters
     ----------
@@ -33,24 +37,24 @@ class Limits:
     min_quality
         The least quality, in (0, 1], that an arm must be believed to reach with 95% confidence: its expectation less
         1.645 times the standard deviation of that expectation.
-    require
-        Tags that an arm must have.
+    requires
+        Capabilities that an arm must have: see ``Arm(capabilities=...)``.
 
     Raises
     ------
     InvalidConfigurationError
-        For a number out of range, and for tags that are no strings.
+        If a number is out of range, or a capability is not a string.
 
     Examples
     --------
-    >>> Limits(max_cost_usd=0.002, require=["eu"])
-    Limits(max_cost_usd=0.002, require=('eu',))
+    >>> Limits(max_cost_usd=0.002, requires=["eu"])
+    Limits(max_cost_usd=0.002, requires=('eu',))
     """
 
     max_cost_usd: float | None = None
     max_latency_seconds: float | None = None
     min_quality: float | None = None
-    require: Sequence[str] = ()
+    requires: Collection[str] = ()
 
     def __post_init__(self) -> None:
         plain_numbers(self)
@@ -59,11 +63,7 @@ class Limits:
             high = 1.0 if name == "min_quality" else np.inf
             if value is not None and number(value, name=name, high=high, error=InvalidConfigurationError) <= 0.0:
                 raise InvalidConfigurationError(f"{name} is {value!r}; give a number above 0, or None for no limit")
-        if isinstance(self.require, str) or not isinstance(self.require, Sequence):
-            raise InvalidConfigurationError(f"require is {self.require!r}; give a list of tags, for example ['eu']")
-        for tag in self.require:
-            label(tag, name="tag in require", error=InvalidConfigurationError)
-        object.__setattr__(self, "require", tuple(self.require))
+        object.__setattr__(self, "requires", labels(self.requires, name="requires", error=InvalidConfigurationError))
 
     def __repr__(self) -> str:
         given = [f"{f.name}={value!r}" for f in fields(self) if (value := getattr(self, f.name)) not in (None, ())]
@@ -74,6 +74,82 @@ class Limits:
         """The limits on what is believed, each with its objective."""
         return {name: objective for name, objective in _OBJECTIVES.items() if getattr(self, name) is not None}
 
+    def tightened(self, other: Limits) -> Limits:
+        """Return the limits that keep both: of each limit the tighter one, and all required capabilities.
+
+        Examples
+        --------
+        >>> Limits(requires=["eu"], max_cost_usd=0.01).tightened(Limits(max_cost_usd=0.02, min_quality=0.7))
+        Limits(max_cost_usd=0.01, min_quality=0.7, requires=('eu',))
+        """
+
+        def tighter(name: str, choose: Callable[[list[float]], float]) -> float | None:
+            given = [value for each in (self, other) if (value := getattr(each, name)) is not None]
+            return choose(given) if given else None
+
+        return Limits(
+            max_cost_usd=tighter("max_cost_usd", min),
+            max_latency_seconds=tighter("max_latency_seconds", min),
+            min_quality=tighter("min_quality", max),
+            requires=dict.fromkeys([*self.requires, *other.requires]),
+        )
+
+
+def check_limits(
+    limits: Limits | None, *, name: str = "limits", error: type[InvalidInputError] = InvalidConfigurationError
+) -> Limits | None:
+    """Return ``limits``; raise ``error`` if it is neither Limits nor None."""
+    if limits is not None and not isinstance(limits, Limits):
+        raise error(f"{name} is {limits!r:.80}; give Limits(...), for example Limits(max_cost_usd=0.002)")
+    return limits
+
+
+def request_limits(
+    own: Limits | None,
+    *,
+    limits: Limits | None = None,
+    replace_limits: Limits | None = None,
+    requires: Collection[str] = (),
+    deadline_seconds: float | None = None,
+) -> Limits | None:
+    """Return the limits of one request: the router's ``own``, tightened by what the request brings.
+
+    Parameters
+    ----------
+    own
+        The router's limits.
+    limits, requires, deadline_seconds
+        Tighten them.
+    replace_limits
+        Takes their place.
+
+    Raises
+    ------
+    InvalidRequestError
+        If one of them cannot be a limit.
+
+    Examples
+    --------
+    >>> own = Limits(requires=["eu"])
+    >>> request_limits(own, limits=Limits(max_latency_seconds=5.0), deadline_seconds=2.0)
+    Limits(max_latency_seconds=2.0, requires=('eu',))
+    >>> request_limits(own, replace_limits=Limits(max_latency_seconds=5.0))
+    Limits(max_latency_seconds=5.0)
+    """
+    error = InvalidRequestError
+    if replace_limits is not None:
+        own = check_limits(replace_limits, name="replace_limits", error=error)
+    if limits is None and not requires and deadline_seconds is None:
+        return own
+    tighter = check_limits(limits, error=error) or Limits()
+    if requires:
+        tighter = tighter.tightened(Limits(requires=labels(requires, name="requires", error=error)))
+    if deadline_seconds is not None:
+        tighter = tighter.tightened(
+            Limits(max_latency_seconds=positive(deadline_seconds, name="deadline_seconds", error=error))
+        )
+    return tighter if own is None else own.tightened(tighter)
+
 
 class Excess(NamedTuple):
     """How far each arm is beyond the limits.
@@ -81,9 +157,10 @@ class Excess(NamedTuple):
     Attributes
     ----------
     total : (K,)
-        Sum over the limits of what is believed beyond them, each as a share of the limit; 0 where all are kept.
+        Sum over the limits of how far the arm is believed to be beyond each, as a share of the limit; 0 if it keeps
+        them all.
     unknown
-        Limit -> for each arm whether too little is known to judge it ``(K,)``.
+        Limit -> for each arm whether it has too few outcomes to be judged ``(K,)``.
     """
 
     total: Vector
@@ -93,16 +170,16 @@ class Excess(NamedTuple):
 def excess(
     limits: Limits, means: Mapping[str, Vector], stds: Mapping[str, Vector], known: Mapping[str, Vector]
 ) -> Excess:
-    """How far each of K arms is believed to be beyond the limits.
+    """Return how far each of K arms is believed to be beyond the limits.
 
     Parameters
     ----------
     limits
-        What must be kept, with at least one limit on what is believed.
+        The limits, at least one of them on what is believed.
     means, stds
         Objective -> expected outcome of each arm, and standard deviation of that expectation ``(K,)``.
     known
-        Objective -> number of outcomes that it rests on ``(K,)``; infinite where it is computed.
+        Objective -> number of outcomes that the expectation rests on ``(K,)``; infinite where it is computed.
 
     Examples
     --------
@@ -113,7 +190,7 @@ def excess(
     totals, unknown = [], {}
     for name, objective in limits.objectives.items():
         limit, mean = getattr(limits, name), means[objective]
-        beyond = limit - (mean - _CONFIDENCE * stds[objective]) if name == "min_quality" else mean - limit
-        unknown[name] = known[objective] < _KNOWN
+        beyond = limit - (mean - _CONFIDENCE_STDS * stds[objective]) if name == "min_quality" else mean - limit
+        unknown[name] = known[objective] < _MIN_OUTCOMES
         totals.append(np.where(unknown[name], 0.0, np.maximum(beyond, 0.0) / limit))
     return Excess(total=np.sum(totals, axis=0), unknown=unknown)

@@ -1,7 +1,7 @@
-"""Traffic: the least and the most that an arm gets of it, such as a canary.
+"""Traffic shares: the least and the most of the traffic that an arm gets, such as a canary.
 
-Shares are kept in the probabilities of every single decision, not on average over time: so they need no memory and no
-agreement between processes, hold within every part of the traffic, and the propensity stays what was drawn from.
+Every single decision keeps the shares in its probabilities. So they need no memory and no agreement between processes,
+they hold within every part of the traffic, and the recorded propensity stays exact.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from banditroute.core.validation import number, plain_numbers
 from banditroute.errors import InvalidConfigurationError
 
 Redraw = Callable[[Sequence[int]], Vector]
-"""The policy's probabilities where only the arms at these positions can be chosen."""
+"""Returns the policy's probabilities if only the arms at these positions can be chosen."""
 
 _ROUNDING = 1e-12
 
@@ -28,7 +28,7 @@ class Share:
     Raises
     ------
     InvalidConfigurationError
-        For a number out of range, and for more at least than at most.
+        If a number is out of range, or ``at_least`` is above ``at_most``.
 
     Examples
     --------
@@ -53,7 +53,7 @@ _ANY = Share()
 
 
 def check_shares(traffic: Mapping[str, Share], arms: Sequence[str]) -> None:
-    """Refuse shares that the ``arms`` cannot have together; raises InvalidConfigurationError."""
+    """Raise InvalidConfigurationError if the ``arms`` cannot have these shares together."""
     shares = [traffic.get(arm, _ANY) for arm in arms]
     least, most = sum(share.at_least for share in shares), sum(share.at_most for share in shares)
     if least > 1.0 + _ROUNDING:
@@ -65,18 +65,18 @@ def check_shares(traffic: Mapping[str, Share], arms: Sequence[str]) -> None:
 def shaped(
     probabilities: Vector, traffic: Mapping[str, Share], arms: Sequence[str], redraw: Redraw
 ) -> tuple[Vector, str | None]:
-    """Probabilities ``(K,)`` that keep the shares, and what to say where the K eligible arms cannot keep them.
+    """Return probabilities ``(K,)`` that keep the shares, and a reason if the K eligible arms cannot keep them.
 
-    What is above an arm's cap goes to the arms that the policy chooses where it cannot choose that one. Then floors are
-    filled, which takes of every other arm in proportion: ``q = max(at_least, c p)`` with ``sum q = 1``, the
-    distribution closest to p by relative entropy. Where the caps leave no room they are exceeded, all by one factor.
+    The probability above an arm's cap goes to the arms that the policy chooses if it cannot choose that arm. Then the
+    floors are filled from all other arms in proportion: ``q = max(at_least, c p)`` with ``sum q = 1``, the distribution
+    closest to p by relative entropy. If the caps leave no room, all of them are exceeded by one factor.
 
     Parameters
     ----------
     probabilities
-        Of the arms ``(K,)``, as the policy gave them.
+        The policy's probabilities of the arms ``(K,)``.
     traffic
-        Arm -> share; an arm that is not named may get all or nothing.
+        Arm -> share. An arm that is not named may get everything or nothing.
     arms
         Names of the arms.
     redraw
@@ -105,10 +105,13 @@ def shaped(
 
 
 def _capped(probabilities: Vector, most: Vector, redraw: Redraw) -> Vector:
-    """What is above ``most`` is drawn again, among the arms with room; each round fills one of them at least."""
+    """Return probabilities of at most ``most``: the surplus is drawn again among the arms with room.
+
+    Each round fills at least one of them.
+    """
     capped: Vector = np.minimum(probabilities, most)
     for _ in most:
-        surplus = probabilities.sum() - capped.sum()  # not 1 less: what is no distribution stays none
+        surplus = probabilities.sum() - capped.sum()  # keep the total, so an invalid distribution stays invalid
         if surplus <= _ROUNDING:
             break
         room = np.flatnonzero(capped < most)
@@ -118,7 +121,7 @@ def _capped(probabilities: Vector, most: Vector, redraw: Redraw) -> Vector:
 
 
 def _filled(probabilities: Vector, least: Vector) -> Vector:
-    """``max(least, c p)`` with the c that keeps the sum; each round fixes arms at ``least``, or is the last."""
+    """Return ``max(least, c p)`` with the c that keeps the sum; each round fixes arms at ``least``, or is the last."""
     fixed = np.zeros(len(least), dtype=bool)
     for _ in least:
         rest = probabilities[~fixed].sum()

@@ -13,6 +13,7 @@ from banditroute.core.files import written_whole
 from banditroute.errors import InvalidConfigurationError, InvalidInputError
 from banditroute.logs.readers.outcomes import LONG_FIELDS
 from banditroute.logs.readers.read import LogFile
+from banditroute.store.sql.existing import sqlite_file
 
 if TYPE_CHECKING:
     import pyarrow
@@ -73,10 +74,11 @@ def convert(log: LogFile, out: str | Path) -> int:
 def _refuse_source(log: LogFile, path: Path) -> None:
     """Raise if the output is the log, or a file in its folder."""
     for reading in log.readings:
-        if reading.source.frame is not None or "://" in reading.source.address:
+        address = reading.source.address
+        given = sqlite_file(address) if "://" in address else Path(address)
+        if given is None or reading.source.frame is not None or not given.exists():
             continue
-        given = Path(reading.source.address)
-        of_a_folder = log.address != shown_address(given)
+        of_a_folder = log.address != shown_address(address)
         in_folder = of_a_folder and path.parent.exists() and path.parent.samefile(given.parent)
         if in_folder or (path.exists() and path.samefile(given)):
             raise InvalidConfigurationError(f"{path} is, or is in, the log that is read; give another name")

@@ -194,14 +194,14 @@ def read_outcomes(
         If it cannot be read, has no rows, lacks a column, repeats or lacks an arm for a query, has a missing score, or
         has an outcome out of range; with ``skip_bad``, if no query is left.
     """
-    import pyarrow
-
     log = open_log(address, format=format, columns=columns, skip_bad=skip_bad)
     if not log.format.of_outcomes:
         raise InvalidInputError(
             f"{log.address} is a log of decisions ({log.format.name}), which lacks the outcomes of the other arms; "
             "read it with read_log()"
         )
+    import pyarrow
+
     tables = [table for table in log.tables() if len(table)]
     if not tables:
         left_out = f"; {sum(log.skipped.values()):,} were left out" if log.skipped else ""

@@ -1,4 +1,4 @@
-"""The measured outcomes: their units, ranges, direction, and what is assumed before any is seen."""
+"""Objectives: units, ranges and direction of the measured outcomes, and their priors."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Objective:
     higher_is_better
         Whether more of it raises the utility.
     low, high
-        Range of a possible value, in the objective's own unit; a value outside is refused.
+        Range of the possible values, in the objective's own unit; a value outside is refused.
     prior_mean
         Expected outcome of an arm before any feedback. None where no guess fits every user (dollars, joules): then it
         is what the arms have in common, as soon as there is feedback.
@@ -32,7 +32,7 @@ class Objective:
     Raises
     ------
     InvalidConfigurationError
-        For a name that cannot be a keyword of ``feedback()``, or a prior outside the range.
+        If the name cannot be a keyword of ``feedback()``, or a prior is outside the range.
 
     Examples
     --------
@@ -77,19 +77,19 @@ class Objective:
                 )
 
     def check(self, value: object) -> float:
-        """``value`` as a float within the objective's range.
+        """Return ``value`` as a float within the objective's range.
 
         Raises
         ------
         InvalidFeedbackError
-            For a bool, a non-number, NaN, infinity, a value out of range or beyond 1e50.
+            If it is a bool, no number, not finite, out of range or beyond 1e50.
         """
         low, high = max(self.low, -LARGEST), min(self.high, LARGEST)
         return number(value, name=self.name, low=low, high=high, error=InvalidFeedbackError)
 
     @property
     def sign(self) -> float:
-        """+1 where more is better, -1 where less is."""
+        """1.0 if more is better, -1.0 if less is."""
         return 1.0 if self.higher_is_better else -1.0
 
 
@@ -101,5 +101,5 @@ AVAILABILITY = Objective(name="availability", higher_is_better=True, low=0.0, hi
 OUTPUT_TOKENS = Objective(name="output_tokens", higher_is_better=False, low=0.0, prior_mean=256.0)
 
 STANDARD_OBJECTIVES = (QUALITY, COST_USD, ENERGY_JOULES, LATENCY_SECONDS, OUTPUT_TOKENS, AVAILABILITY)
-"""What every router knows. ``output_tokens`` are believed so that a priced arm's cost can be computed from them;
+"""The objectives that every router knows. ``output_tokens`` are predicted so that a priced arm's cost can be computed;
 ``availability`` is 1 for a call that was answered and 0 for one that failed, as reported with ``failed``."""

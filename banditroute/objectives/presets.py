@@ -16,7 +16,7 @@ CHEAPEST = Preference(cost_usd=1.0)
 
 
 def equal_worth(**amounts: float) -> Preference:
-    """The preference to which these amounts are worth the same, each in its objective's own unit.
+    """Return the preference to which these amounts are worth the same, each in its objective's own unit.
 
     Parameters
     ----------
@@ -26,7 +26,7 @@ def equal_worth(**amounts: float) -> Preference:
     Raises
     ------
     InvalidConfigurationError
-        For an amount that is not a number above 0, and for none at all.
+        If an amount is not a number above 0, or no amount is given.
 
     Examples
     --------
@@ -42,7 +42,7 @@ def equal_worth(**amounts: float) -> Preference:
 
 
 def willingness_to_pay(usd: float) -> Preference:
-    """What RouterBench sweeps: ``usd x quality - cost``, for who pays ``usd`` dollars for a right answer.
+    """Return RouterBench's preference ``usd x quality - cost``: a right answer is worth ``usd`` dollars.
 
     Source: Hu et al. 2024, "RouterBench: a benchmark for multi-LLM routing system", section 3 (their lambda).
 
@@ -55,7 +55,7 @@ def willingness_to_pay(usd: float) -> Preference:
 
 
 def greenserv(energy_weight: float = 0.5, *, joules_per_token: float | None = None) -> Scaled:
-    """What GreenServ maximises: ``(1 - w) accuracy - w joules per token``, the latter in units of its range.
+    """Return GreenServ's preference ``(1 - w) accuracy - w joules per token``, the latter in units of its range.
 
     Their range is that of the whole data set, known beforehand; given here as ``joules_per_token``, or left out, it is
     the interquartile range of what is reported, see :class:`banditroute.objectives.Scaled`. Needs the objective
@@ -71,7 +71,7 @@ def greenserv(energy_weight: float = 0.5, *, joules_per_token: float | None = No
     Raises
     ------
     InvalidConfigurationError
-        For a weight or a range out of its bounds.
+        If the weight or the range is out of bounds.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Scaled weights: objectives in units of how widely they spread, for who cannot say what a joule is worth.
+"""Weights per standard deviation, for users who cannot price a joule.
 
 A scale turns the weights into exchange rates at the moment of each decision. Beliefs are in the objectives' own units
 and know nothing of it: a scale that moves touches nothing that was learned, and the decision keeps the rates it used.
@@ -9,24 +9,25 @@ from __future__ import annotations
 import json
 import math
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from banditroute.core.preference import Preference
+from banditroute.core.state import StateSlot
 from banditroute.core.validation import LARGEST, number, plain_numbers
 from banditroute.errors import InvalidConfigurationError
 from banditroute.objectives.objective import Objective
 
 _SAMPLE = 64  # outcomes of each arm and objective that are kept
 _MEMORY = 1024  # outcomes over which the sample is drawn, so that it follows what changes
-_LEAST = 8  # outcomes before a spread is believed
+_MIN_OUTCOMES = 8  # before a scale is used
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scaled:
-    """Weights of objectives in units of their spread: ``Scaled(weights={"quality": 0.6, "energy_joules": 0.4})``.
+    """Weights of objectives in units of their scale: ``Scaled(weights={"quality": 0.6, "energy_joules": 0.4})``.
 
     An objective with a range, such as quality, is measured by it. Any other is measured by the interquartile range of
     what was reported, in which every arm counts the same however much traffic it has: outliers do not move it, nor does
@@ -37,13 +38,13 @@ class Scaled:
     weights
         Objective -> weight, as in :class:`banditroute.Preference`.
     reference
-        Objective -> what is taken for its spread, above 0 in its own unit, instead of what is reported. Needed for a
+        Objective -> its scale, above 0 in its own unit, in place of the one of its reported outcomes. Needed for a
         cost that is only computed from tokens, never reported.
 
     Raises
     ------
     InvalidConfigurationError
-        For weights that make no preference, and a reference that is not above 0.
+        If the weights make no preference, or a reference is not above 0.
 
     Examples
     --------
@@ -63,21 +64,19 @@ class Scaled:
 
 
 class Scales:
-    """How widely each objective spreads, from a sample of the outcomes of each arm. Not thread-safe.
+    """The scale of each objective, from a sample of the outcomes of each arm. Not thread-safe.
 
     Parameters
     ----------
     objectives
         By name; those with a range keep it.
-    states
-        What ``put_state`` was given before.
-    put_state
-        Takes a name and a blob, to be given back after a restart.
+    slot
+        Where the samples are kept.
 
     Examples
     --------
     >>> watts = Objective(name="watts", higher_is_better=False)
-    >>> scales = Scales(objectives={"watts": watts}, states={}, put_state=lambda name, blob: None)
+    >>> scales = Scales(objectives={"watts": watts}, slot=StateSlot(name="scales"))
     >>> scales.set_arms(["a"])
     >>> for value in range(8):
     ...     scales.add("a", {"watts": float(value)})
@@ -89,20 +88,15 @@ class Scales:
         self,
         *,
         objectives: Mapping[str, Objective],
-        states: Mapping[str, bytes],
-        put_state: Callable[[str, bytes], None],
+        slot: StateSlot,
     ) -> None:
-        self._put_state = put_state
+        self._slot = slot
         self._random = random.Random(0)
         self._used = False
         widths = {name: objective.high - objective.low for name, objective in objectives.items()}
-        self._spreads = {name: width for name, width in widths.items() if math.isfinite(width)}
-        kept = json.loads(states.get("scales", b"{}"))
-        self._samples = {
-            name: {arm: _Sample(*sample) for arm, sample in kept.get(name, {}).items()}
-            for name in widths
-            if name not in self._spreads
-        }
+        self._scales = {name: width for name, width in widths.items() if math.isfinite(width)}
+        sampled = [name for name in widths if name not in self._scales]
+        self._samples = slot.load(lambda stored: _samples(stored, sampled))
         self._arms: Sequence[str] = ()
 
     def set_arms(self, arms: Sequence[str]) -> None:
@@ -112,7 +106,7 @@ class Scales:
             self._measure(name)
 
     def add(self, arm: str, values: Mapping[str, float]) -> None:
-        """Take the outcomes ``values`` of ``arm``."""
+        """Add the outcomes ``values`` of ``arm``."""
         for name in values.keys() & self._samples.keys():
             samples = self._samples[name]
             samples.setdefault(arm, _Sample()).add(values[name], self._random)
@@ -120,12 +114,12 @@ class Scales:
             if seen % min(1 + seen // 16, _SAMPLE) == 0:
                 self._measure(name)
                 if self._used:
-                    self._put_state("scales", self._to_bytes())
+                    self._slot.save(self._to_bytes())
 
     def rates(self, scaled: Scaled) -> Preference:
-        """The exchange rates that the weights come to just now: weight over spread."""
+        """Return the present exchange rates of the weights: weight over scale."""
         self._used = True
-        stds = {**self._spreads, **scaled.reference}
+        stds = {**self._scales, **scaled.reference}
         weights = scaled.weights.items()
         known = {name: min(weight / stds[name], LARGEST) for name, weight in weights if name in stds}
         return Preference(**known) if any(known.values()) else Preference(**scaled.weights)
@@ -133,8 +127,8 @@ class Scales:
     def _measure(self, name: str) -> None:
         held = self._samples[name]
         samples = [held[arm].values for arm in self._arms if arm in held and held[arm].values]
-        if sum(map(len, samples)) >= _LEAST and (std := interquartile_range(samples)) > 0.0:
-            self._spreads[name] = std
+        if sum(map(len, samples)) >= _MIN_OUTCOMES and (std := interquartile_range(samples)) > 0.0:
+            self._scales[name] = std
 
     def _to_bytes(self) -> bytes:
         kept = {
@@ -161,8 +155,13 @@ class _Sample:
                 self.values[at] = value
 
 
+def _samples(stored: bytes | None, names: Sequence[str]) -> dict[str, dict[str, _Sample]]:
+    kept = json.loads(stored or b"{}")
+    return {name: {arm: _Sample(*sample) for arm, sample in kept.get(name, {}).items()} for name in names}
+
+
 def interquartile_range(samples: Sequence[Sequence[float]]) -> float:
-    """Third less first quartile of a mixture of samples, each with the same weight; without any, the whole range.
+    """Return third less first quartile of a mixture of samples of equal weight; without any, the whole range.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""From believed objectives to one utility for every arm."""
+"""One utility for every arm, from its predicted objectives."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from banditroute.objectives.objective import STANDARD_OBJECTIVES, Objective
 from banditroute.objectives.scaling import Scaled
 
 PreferenceLike: TypeAlias = Preference | Scaled | Mapping[str, float]
-"""What a router takes for a preference."""
+"""The types of preference that a router takes."""
 
 
-def table(user_objectives: Sequence[Objective]) -> dict[str, Objective]:
-    """The standard objectives and the user's own, by name.
+def merge_objectives(user_objectives: Sequence[Objective]) -> dict[str, Objective]:
+    """Return the standard objectives and the user's own, by name.
 
     Raises
     ------
     InvalidConfigurationError
-        If two objectives have one name, or one is no objective.
+        If two objectives have one name, or one is not an Objective.
     """
     objectives = {objective.name: objective for objective in STANDARD_OBJECTIVES}
     for objective in user_objectives:
@@ -41,14 +41,14 @@ def table(user_objectives: Sequence[Objective]) -> dict[str, Objective]:
 
 
 def check_preference(preference: object, objectives: Mapping[str, Objective]) -> Preference | Scaled:
-    """``preference`` as a preference over known objectives, or as scaled weights of them.
+    """Return ``preference`` as a preference over known objectives, or as scaled weights of them.
 
     Raises
     ------
     InvalidRequestError
         If it is neither a preference nor a mapping, or names an objective that does not exist.
     InvalidConfigurationError
-        If its weights make no preference.
+        If its weights do not make a preference.
     """
     if not isinstance(preference, Mapping | Scaled):
         raise InvalidRequestError(
@@ -58,20 +58,20 @@ def check_preference(preference: object, objectives: Mapping[str, Objective]) ->
     for name in preference if isinstance(preference, Mapping) else {**preference.weights, **preference.reference}:
         if name not in objectives:
             raise InvalidRequestError(
-                f"preference {name!r} is no objective of this router; known: {', '.join(sorted(objectives))}. "
+                f"objective {name!r} of the preference is unknown; known objectives: {', '.join(sorted(objectives))}. "
                 "Declare your own with Router(objectives=[Objective(...)])"
             )
     return preference if isinstance(preference, Preference | Scaled) else Preference(**preference)
 
 
 def weights(preference: Preference, names: Sequence[str], objectives: Mapping[str, Objective]) -> Vector:
-    """Signed weight of each believed objective ``(m,)``: minus where less is better, 0 where it does not matter.
+    """Return the signed weight of each predicted objective ``(m,)``: negative if less is better, 0 if it is ignored.
 
     Availability that is not named weighs as much as quality: a failed call is as bad as a worthless answer.
 
     Examples
     --------
-    >>> weights(Preference(quality=1, cost_usd=50), ["cost_usd", "quality"], table([]))
+    >>> weights(Preference(quality=1, cost_usd=50), ["cost_usd", "quality"], merge_objectives([]))
     array([-50.,   1.])
     """
     unnamed = {"availability": preference.get("quality", 0.0)}
@@ -79,7 +79,7 @@ def weights(preference: Preference, names: Sequence[str], objectives: Mapping[st
 
 
 def utility(signed: Vector, means: Vector, stds: Vector) -> tuple[Vector, Vector]:
-    """Expected utility of each arm and its standard deviation, each ``(K,)``.
+    """Return the expected utility of each arm and its standard deviation, each ``(K,)``.
 
     ``mean = w' means`` and ``std = sqrt(w^2' stds^2)``: errors of different objectives are taken as independent.
 
@@ -88,7 +88,7 @@ def utility(signed: Vector, means: Vector, stds: Vector) -> tuple[Vector, Vector
     signed
         Signed weights ``(m,)``.
     means, stds
-        Believed outcomes ``(m, K)``.
+        Predicted outcomes ``(m, K)``.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""What one model's tokens cost, and what one call did."""
+"""The price of one model's tokens, the tokens of one call, and its cost."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ class Usage:
     Parameters
     ----------
     input_tokens
-        All tokens of the prompt, those of the cache among them. (Anthropic's ``input_tokens`` leaves the cache out: add
+        All tokens of the prompt, including those of the cache. (Anthropic's ``input_tokens`` leaves the cache out: add
         ``cache_read_input_tokens`` and ``cache_creation_input_tokens``.)
     output_tokens
-        All tokens of the answer, those of the reasoning among them.
+        All tokens of the answer, including those of the reasoning.
     cached_input_tokens, cache_write_tokens
-        Of the input: read from the provider's prompt cache, and written to it.
+        Parts of the input: read from the provider's prompt cache, and written to it.
     reasoning_tokens
-        Of the output: spent on reasoning.
+        Part of the output: spent on reasoning.
 
     Raises
     ------
     InvalidInputError
-        For a count that is not a number of at least 0, and for parts that are more than the whole.
+        If a count is not a number of at least 0, or parts are more than the whole.
 
     Examples
     --------
@@ -72,25 +72,30 @@ class Usage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelPrice:
-    """What one model's tokens cost, in US dollars per million. A rate that is None is not known; it is never 0.
+    """The price of one model's tokens, in US dollars per million. A rate that is None is not known; it is never 0.
 
     Parameters
     ----------
     input_usd_per_million_tokens, output_usd_per_million_tokens
-        Of the prompt and of the answer, at least 0.
+        Rates of the prompt and of the answer, at least 0.
     cached_input_usd_per_million_tokens, cache_write_usd_per_million_tokens
-        Of the prompt's tokens that are read from the provider's cache, or written to it; None: as all input.
+        Rates of the prompt's tokens that are read from the provider's cache, or written to it; None: as all input.
     reasoning_usd_per_million_tokens
-        Of the tokens spent on reasoning; None: as all output.
+        Rate of the tokens spent on reasoning; None: as all output.
     above_tokens
         Input tokens -> the price of a whole request whose input is longer than that.
+    cache_seconds, cache_min_tokens
+        How long the provider keeps a prompt in its cache after its last use, and the shortest prefix that it keeps;
+        None: not known.
+    retired
+        Whether the source says that the model is no longer offered.
     source
-        Where the price is from.
+        Where the price comes from.
 
     Raises
     ------
     InvalidConfigurationError
-        For a rate that is not a number of at least 0, and for a threshold that is no whole number above 0.
+        If a rate is not a number of at least 0, or a threshold is not a whole number above 0.
 
     Examples
     --------
@@ -112,11 +117,14 @@ class ModelPrice:
     cache_write_usd_per_million_tokens: float | None = None
     reasoning_usd_per_million_tokens: float | None = None
     above_tokens: Mapping[int, ModelPrice] = field(default_factory=dict, hash=False)
+    cache_seconds: float | None = None
+    cache_min_tokens: int | None = None
+    retired: bool = False
     source: str = "given"
 
     def __post_init__(self) -> None:
         plain_numbers(self)
-        for name in RATES:
+        for name in (*RATES, "cache_seconds", "cache_min_tokens"):
             if (rate := getattr(self, name)) is not None:
                 number(rate, name=name, low=0.0, error=InvalidConfigurationError)
         for threshold in self.above_tokens:
@@ -127,9 +135,9 @@ class ModelPrice:
         object.__setattr__(self, "above_tokens", dict(sorted(self.above_tokens.items())))
 
     def cost_usd(self, usage: Usage) -> float | None:
-        """What a call cost, in US dollars; None where it used tokens whose price is not known.
+        """Return the cost of a call in US dollars; None if it used tokens whose price is not known.
 
-        Fees that are not for text tokens (per request, image, second of audio, web search) are not in it.
+        Fees that are not for text tokens (per request, image, second of audio, web search) are left out.
         """
         price = self
         for threshold, longer in self.above_tokens.items():
@@ -149,12 +157,12 @@ class ModelPrice:
         return math.fsum(tokens * rate for tokens, rate in charges if rate is not None) / 1e6
 
     def arm(self, name: str, **settings: Any) -> Arm:
-        """An arm with these token prices; ``settings`` are the other parameters of :class:`banditroute.Arm`.
+        """Return an arm with these token prices; ``settings`` are the other parameters of :class:`banditroute.Arm`.
 
         Raises
         ------
         InvalidConfigurationError
-            Where only one of the two prices is known, and as :class:`banditroute.Arm`.
+            If only one of the two prices is known, and as :class:`banditroute.Arm`.
         """
         return Arm(
             name=name,

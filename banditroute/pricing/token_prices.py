@@ -21,7 +21,7 @@ class TokenPrices:
     Attributes
     ----------
     priced : (K,) bool
-        Which arms have token prices.
+        Whether each arm has token prices.
 
     Examples
     --------
@@ -34,12 +34,12 @@ class TokenPrices:
     """
 
     def __init__(self, *, arms: Sequence[Arm]) -> None:
-        self.priced = np.array([arm.priced for arm in arms])
+        self.priced: Vector = np.array([arm.priced for arm in arms])
         self._input = np.array([(arm.input_usd_per_million_tokens or 0.0) / 1e6 for arm in arms])
         self._output = np.array([(arm.output_usd_per_million_tokens or 0.0) / 1e6 for arm in arms])
 
     def cost_usd(self, input_tokens: float, output_tokens: Vector, std_tokens: Vector) -> tuple[Vector, Vector]:
-        """Expected cost in dollars and its standard deviation, each ``(K,)``; 0 for arms without prices.
+        """Return the expected cost in dollars and its standard deviation, each ``(K,)``; 0 for arms without prices.
 
         Parameters
         ----------
@@ -52,7 +52,7 @@ class TokenPrices:
         return mean, std_tokens * self._output
 
     def by_tokens(self, k: int, input_tokens: float) -> tuple[float, float] | None:
-        """Dollars for the input to the k-th arm, and for each token of its output; None for an arm without prices."""
+        """Return the dollars for the k-th arm's input, and for each token of its output; None without prices."""
         if not self.priced[k]:
             return None
         return float(input_tokens * self._input[k]), float(self._output[k])

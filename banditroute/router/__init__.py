@@ -1,5 +1,8 @@
-"""The router: from a request to a decision, from feedback to better models."""
+"""The router and its engine: a request becomes a decision, and outcomes become better models."""
 
+from banditroute.router.lease import Lease
+from banditroute.router.requests import RouteOptions
 from banditroute.router.router import Router
+from banditroute.router.status import ArmStatus, Status
 
-__all__ = ["Router"]
+__all__ = ["ArmStatus", "Lease", "RouteOptions", "Router", "Status"]

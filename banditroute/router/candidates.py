@@ -1,22 +1,55 @@
-"""The slate: what is believed and expected of the arms that one request may choose among."""
+"""The arms under consideration for one request, with their predictions, penalties and reasons."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from banditroute.adapters.lease import Paging
 from banditroute.core.arrays import Vector
-from banditroute.core.decision import Decision
-from banditroute.core.preference import Preference
-from banditroute.core.request import Request
 from banditroute.policies.base import PolicyState
+from banditroute.router.sampling import CannotChooseError
+
+_FORCED = "adapters: it had to be tried"
+_NOT_FINITE = "the belief is not finite; verify or restore the stored statistics"
 
 
 class Candidates(NamedTuple):
-    """K eligible arms, in the router's order; the arrays are those of the decision that is made of it."""
+    """The K arms under consideration, in the router's order; an immutable value.
+
+    Every stage of a decision takes candidates and returns candidates. The arrays run over all ``arms``; a stage that
+    rules arms out sets ``eligible``, and ``narrowed()`` keeps these arms alone.
+
+    Attributes
+    ----------
+    arms, objectives
+        Names of the K arms and of the m objectives.
+    means, stds : (m, K)
+        Expected outcomes, and the standard deviations of these expectations.
+    utilities, utility_stds : (K,)
+        Expected utilities less penalties, and their standard deviations as far as they are explored.
+    penalties : (K,)
+        What the present state takes off each utility.
+    information
+        Gives what was learned of each arm, in nats ``(K,)``.
+    counts
+        Gives, for an objective, the number of outcomes that its prediction for each arm rests on ``(K,)``; infinite
+        where the prediction is computed.
+    tokens
+        Tokens of the request where arms have token prices; otherwise None.
+    eligible
+        Positions of the arms that may be chosen; None for all.
+    forced
+        Whether the one eligible arm had to be tried, so that its adapter's worth becomes known.
+    overruled
+        Why the eligible arms may be chosen although they break a limit; None where they keep all.
+    unjudged
+        Arm -> limits that it passes because too little is known of it.
+    uncovered
+        Why the one arm that is left is not covered by a hard budget; None where it is.
+    """
 
     arms: tuple[str, ...]
     objectives: tuple[str, ...]
@@ -26,18 +59,43 @@ class Candidates(NamedTuple):
     utility_stds: Vector
     penalties: Vector
     information: Callable[[], Vector]
+    counts: Callable[[str], Vector]
+    tokens: float | None = None
+    eligible: Sequence[int] | None = None
+    forced: bool = False
+    overruled: str | None = None
+    unjudged: Mapping[str, Sequence[str]] = {}
+    uncovered: str | None = None
 
     @classmethod
     def blank(cls, arms: tuple[str, ...]) -> Candidates:
-        """Nothing is known of these arms."""
+        """Return candidates of which nothing is known: those of a fallback."""
         nothing, zeros = np.zeros((0, len(arms))), np.zeros(len(arms))
-        return cls(arms, (), nothing, nothing, zeros, zeros, zeros, lambda: zeros)
+        return cls(arms, (), nothing, nothing, zeros, zeros, zeros, lambda: zeros, lambda objective: zeros)
 
-    def of(self, positions: Sequence[int]) -> Candidates:
-        """The arms at ``positions`` alone."""
+    @property
+    def positions(self) -> Sequence[int]:
+        """Positions of the arms that may be chosen."""
+        return range(len(self.arms)) if self.eligible is None else self.eligible
+
+    def penalized(self, penalties: Vector) -> Candidates:
+        """Return candidates with these further penalties ``(K,)`` taken off their utilities."""
+        return self._replace(penalties=self.penalties + penalties, utilities=self.utilities - penalties)
+
+    def narrowed(self) -> Candidates:
+        """Return the eligible arms alone."""
+        return self if self.eligible is None else self.subset(self.eligible)
+
+    def subset(self, positions: Sequence[int]) -> Candidates:
+        """Return the arms at ``positions`` alone."""
+        every = self
 
         def information() -> Vector:
-            some: Vector = self.information()[positions]
+            some: Vector = every.information()[positions]
+            return some
+
+        def counts(objective: str) -> Vector:
+            some: Vector = every.counts(objective)[positions]
             return some
 
         return Candidates(
@@ -49,59 +107,54 @@ class Candidates(NamedTuple):
             self.utility_stds[positions],
             self.penalties[positions],
             information,
+            counts,
+            self.tokens,
+            None,
+            self.forced,
+            self.overruled,
+            self.unjudged,
+            self.uncovered,
         )
 
-    def ask(self, policy: PolicyState, x: Vector) -> Vector:
-        """The probabilities ``(K,)`` that ``policy`` gives the arms at context ``x (d,)``."""
+    def check_finite(self) -> None:
+        """Raise CannotChooseError if a utility is not finite."""
+        if not math.isfinite(np.vdot(self.utilities, self.utilities) + np.vdot(self.utility_stds, self.utility_stds)):
+            raise CannotChooseError(_NOT_FINITE)
+
+    def expected(self, objective: str) -> Vector:
+        """Return the expected outcomes of one objective ``(K,)``; raise CannotChooseError if they are not finite."""
+        means: Vector = self.means[self.objectives.index(objective)]
+        if not math.isfinite(means.sum()):
+            raise CannotChooseError(_NOT_FINITE)
+        return means
+
+    def probabilities(self, policy: PolicyState, x: Vector) -> Vector:
+        """Return the probabilities ``(K,)`` that ``policy`` gives the arms at context ``x (d,)``."""
         return policy.probabilities(
             self.utilities, self.utility_stds, arms=self.arms, information=self.information, x=x
         )
 
-    def worth(self, weights: Mapping[str, float]) -> Vector:
-        """The expected sum of objectives times their signed ``weights (K,)``, where all of them are believed."""
+    def value(self, weights: Mapping[str, float]) -> Vector:
+        """Return the expected sum of outcomes times signed ``weights``, for every arm ``(K,)``."""
         rows = [self.objectives.index(name) for name in weights]
         expected: Vector = np.array(list(weights.values())) @ self.means[rows]
         return expected
 
-    def decision(
-        self,
-        id: str,
-        chosen: int,
-        probabilities: Vector,
-        *,
-        propensity: float,
-        reason: str,
-        request: Request,
-        preference: Preference,
-        policy: str,
-        x: Vector | None,
-        now: float,
-        ordinal: int,
-        paging: Paging | None,
-        reserved: Mapping[str, tuple[float, ...]],
-    ) -> Decision:
-        """The decision for the ``chosen``-th arm."""
-        return Decision(
-            id=id,
-            arm=self.arms[chosen],
-            propensity=propensity,
-            reason=reason,
-            decided_at=now,
-            arms=self.arms,
-            probabilities=probabilities,
-            objectives=self.objectives,
-            means=self.means,
-            stds=self.stds,
-            utilities=self.utilities,
-            utility_stds=self.utility_stds,
-            penalties=self.penalties,
-            x=x,
-            preference=preference,
-            policy=policy,
-            session=request.session,
-            tags=request.tags,
-            input_tokens=request.input_tokens,
-            ordinal=ordinal,
-            paging=paging,
-            reserved=reserved,
-        )
+    def reason(self, arm: str, shaped: str | None = None) -> str:
+        """Return why ``arm`` was chosen. Of several reasons the first in this order is given.
+
+        1. fallback: a hard budget covers no arm;
+        2. adapters: the arm had to be tried;
+        3. limits and breaker: the arm breaks a limit, or cannot be judged yet;
+        4. traffic and guard: ``shaped``, what changed the policy's probabilities;
+        5. the policy.
+        """
+        if self.uncovered is not None:
+            return f"fallback: {self.uncovered}"
+        if self.forced:
+            return _FORCED
+        if self.overruled is not None:
+            return self.overruled
+        if unjudged := self.unjudged.get(arm):
+            return f"limits: {', '.join(unjudged)} cannot be judged yet of {arm!r}"
+        return shaped or "policy"

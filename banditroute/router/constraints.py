@@ -1,76 +1,37 @@
-"""The gate: all that limits a router's choice, in the order in which it applies."""
+"""All that constrains a choice: limits, breaker, budgets, traffic shares and guard, in the order they apply."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import NamedTuple, TypeVar
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
 from banditroute.budgets.book import BudgetBook
-from banditroute.budgets.budget import Budget
+from banditroute.budgets.budget import Budget, BudgetStatus
 from banditroute.budgets.state import Reserved
 from banditroute.core.arm import Arm
 from banditroute.core.arrays import Vector
 from banditroute.core.request import Request
 from banditroute.core.shared_total import SharedTotal
-from banditroute.errors import IncompatibleStoreError
-from banditroute.guard.guard import Guard, Mode
+from banditroute.guard.guard import Guard, Mode, Rollout
 from banditroute.guard.monitor import Mixed, RolloutMonitor
 from banditroute.limits.breaker import CircuitBreaker, Circuits
-from banditroute.limits.constraints import Excess, Limits
-from banditroute.limits.traffic import Redraw, Share, shaped
+from banditroute.limits.constraints import UNJUDGED_SHARE, Excess, Limits, excess
+from banditroute.limits.quotas import Quota, Quotas
+from banditroute.limits.traffic import Share, shaped
+from banditroute.policies.base import PolicyState
+from banditroute.router.candidates import Candidates
+from banditroute.router.requests import Ask
+from banditroute.router.sampling import CannotChooseError
+from banditroute.store.base import Recorded
 from banditroute.store.outcomes import failure_of
+from banditroute.store.state_slot import StateSlots
 
-_T = TypeVar("_T")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Admission:
-    """Which arms the gate lets pass.
-
-    Attributes
-    ----------
-    positions
-        Of the arms that may be chosen, at least one.
-    trouble
-        Why these pass although they break a limit; None where they do not.
-    unjudged
-        Arm -> limits that it passes because too little is known of it.
-    """
-
-    positions: list[int]
-    trouble: str | None = None
-    unjudged: Mapping[str, Sequence[str]] = field(default_factory=dict)
-
-    def reason(self, arm: str) -> str | None:
-        """What to say of the choice of ``arm``; None where it was the policy's."""
-        if self.trouble is None and self.unjudged.get(arm):
-            return f"limits: {', '.join(self.unjudged[arm])} cannot be judged yet of {arm!r}"
-        return self.trouble
-
-
-class Shaped(NamedTuple):
-    """What serves a request.
-
-    Attributes
-    ----------
-    probabilities : (K,)
-        Of the eligible arms.
-    reason
-        What to say of it; None where it is the policy's choice.
-    mixed
-        What the guard has mixed; None where it has not.
-    """
-
-    probabilities: Vector
-    reason: str | None
-    mixed: Mixed | None
+_NOT_FINITE = "the belief is not finite; verify or restore the stored statistics"
 
 
 class Constraints:
-    """What may be chosen just now. Not thread-safe: the chooser holds a lock.
+    """The constraints of one router, each a stage of a decision. Not thread-safe: the engine holds a lock.
 
     Parameters
     ----------
@@ -78,25 +39,16 @@ class Constraints:
         All K arms.
     breaker
         When to leave a failing arm alone; None: never.
-    budgets
-        What may be spent.
+    budgets, quotas
+        What may be spent; requests and tokens a minute.
     traffic
-        The least and the most that arms get of the traffic.
+        Arm -> its least and greatest share of the traffic.
     guard, utility_range
-        What leads from the baseline to the learner, if anything, and the range of the utility that it judges.
-    states
-        What ``put_state`` was given before.
-    put_state
-        Keeps a named piece of state.
-    tallies, add_tally
-        Budget, by its name -> what all processes have counted for it; and what adds to that.
-
-    Attributes
-    ----------
-    accounts
-        The budgets at work.
-    watch
-        The guard at work; None without one.
+        The rollout from the baseline to the learner, if any, and the range of the utility that it judges.
+    slots
+        Where breaker, budgets and guard store their state.
+    totals, add_total
+        Budget, by its name -> the total of all processes; and what adds to that total.
     """
 
     def __init__(
@@ -105,187 +57,268 @@ class Constraints:
         arms: Sequence[Arm],
         breaker: CircuitBreaker | None,
         budgets: Sequence[Budget] = (),
+        quotas: Sequence[Quota] = (),
         traffic: Mapping[str, Share] | None = None,
         guard: Guard | None = None,
         utility_range: tuple[float, float] = (0.0, 1.0),
-        states: Mapping[str, bytes],
-        put_state: Callable[[str, bytes], None],
-        tallies: Mapping[str, SharedTotal],
-        add_tally: Callable[[str, SharedTotal], SharedTotal | None],
+        slots: StateSlots,
+        totals: Mapping[str, Sequence[SharedTotal]],
+        add_total: Callable[[str, SharedTotal], SharedTotal | None],
     ) -> None:
-        self._put_state = put_state
         self._traffic: Mapping[str, Share] = traffic or {}
-        self._circuits = _restored("breaker", states, lambda blob: Circuits(breaker=breaker, blob=blob))
-        self.accounts = _restored(
-            "budgets",
-            states,
-            lambda blob: BudgetBook(budgets=budgets, arms=arms, blob=blob, totals=tallies, add=add_tally),
+        self._breaker_slot, self._budgets_slot = slots["breaker"], slots["budgets"]
+        self._circuits = self._breaker_slot.load(lambda blob: Circuits(breaker=breaker, blob=blob))
+        self._budgets = self._budgets_slot.load(
+            lambda blob: BudgetBook(budgets=budgets, arms=arms, blob=blob, totals=totals, add=add_total)
         )
-        self._kept: tuple[float, ...] | None = None  # the prices that were given to ``put_state``
-        self.watch = None
+        self._quotas = Quotas(quotas=quotas, arms=arms, add=add_total)
+        self._stored_prices: tuple[float, ...] | None = None
+        self._rollout = None
         if guard is not None:
-            self.watch = _restored(
-                "guard",
-                states,
-                lambda blob: RolloutMonitor(
-                    guard=guard,
-                    utility_range=utility_range,
-                    put_state=put_state,
-                    rollout=blob,
-                    evidence=states.get("guard_evidence"),
-                ),
+            self._rollout = RolloutMonitor(
+                guard=guard, utility_range=utility_range, slot=slots["guard"], evidence_slot=slots["guard_evidence"]
             )
         self.set_arms(arms)
 
     def set_arms(self, arms: Sequence[Arm]) -> None:
-        """Judge these arms from now on; the circuits of others stay as they are."""
+        """Constrain these arms from now on; the circuits of others stay as they are."""
         self._names = [arm.name for arm in arms]
-        self.accounts.set_arms(arms)
+        self._budgets.set_arms(arms)
+        self._quotas.set_arms(arms)
         self._windows = np.array([arm.context_window_tokens or np.inf for arm in arms])
         self._smallest_window = float(self._windows.min())
 
-    def bars(self, tokens: int | None) -> bool:
-        """Whether some arm may not be chosen for a request of so many ``tokens``, whatever is believed."""
-        return self._circuits.tripped or (tokens is not None and tokens > self._smallest_window)
+    # Stages of a decision, in their order.
 
-    def admit(
-        self,
-        positions: Sequence[int],
-        *,
-        tokens: int | None,
-        now: float,
-        limits: Limits | None,
-        beyond: Excess | None,
-    ) -> Admission:
-        """Which arms at ``positions`` may be chosen.
-
-        Parameters
-        ----------
-        tokens
-            Of the request; None if not counted.
-        limits
-            What must be kept, if anything.
-        beyond
-            How far each of all arms is believed to be beyond the limits.
-        """
-        trouble = None
-        left = list(positions)
-        if tokens is not None:
+    def admit(self, candidates: Candidates, ask: Ask) -> Candidates:
+        """Rule out arms that are too small, whose circuit is open or quota used up, or that break the limits."""
+        tokens = ask.request.input_tokens
+        too_long = tokens is not None and tokens > self._smallest_window
+        if ask.limits is None and not too_long and not self._circuits.tripped and not self._quotas.active:
+            return candidates
+        left = list(candidates.positions)
+        overruled = None
+        if too_long:
             windows = self._windows[left]
             fits = windows >= tokens
             if not fits.any():
                 fits = windows == windows.max()
-                trouble = f"limits: no context window holds {tokens} tokens; the largest is used"
+                overruled = f"limits: no context window holds {tokens} tokens; the largest is used"
             left = [k for k, fit in zip(left, fits, strict=True) if fit]
         if self._circuits.tripped:
             names = [self._names[k] for k in left]
-            closed = self._circuits.closed(names, now)
+            closed = self._circuits.closed(names, ask.now)
             if not closed:
                 closed = [self._circuits.opened_first(names)]
-                trouble = "breaker: the circuits of all arms are open; the one that was opened first is tried"
+                overruled = "breaker: the circuits of all arms are open; the one that was opened first is tried"
             left = [k for k in left if self._names[k] in closed]
-        if beyond is None:
-            return Admission(positions=left, trouble=trouble)
-        total = beyond.total[left]
-        least = total.min()
+        if self._quotas.active:
+            with_room = self._quotas.with_room([self._names[k] for k in left], ask.request, ask.now)
+            if not with_room:
+                overruled = "fallback: the quotas of all arms are used up; the decision is not covered by them"
+            left = [k for k in left if self._names[k] in with_room] or left
+        if ask.limits is None or not ask.limits.objectives:
+            return candidates._replace(eligible=left, overruled=overruled)
+        beyond = _excess(ask.limits, candidates)
+        new = beyond.unknown.get("min_quality", np.zeros(len(candidates.arms), dtype=bool))
+        judged = [k for k in left if not new[k]]
+        least = beyond.total[judged or left].min()
         if least > 0.0:
-            trouble = trouble or f"limits: no arm is believed to keep {limits!r}; the one that breaks it least is used"
-        left = [k for k, each in zip(left, total, strict=True) if not each > least]
+            overruled = overruled or (
+                f"limits: no arm is believed to keep {ask.limits!r}; the one that breaks it least is used"
+            )
+        # Arms whose quality cannot be judged stay, with a small share, next to the best of those that can be.
+        left = [k for k in left if (bool(judged) and new[k]) or not beyond.total[k] > least]
         unjudged = {self._names[k]: [name for name, unknown in beyond.unknown.items() if unknown[k]] for k in left}
-        return Admission(positions=left, trouble=trouble, unjudged=unjudged)
+        return candidates._replace(eligible=left, overruled=overruled, unjudged=unjudged)
+
+    def price(self, candidates: Candidates, ask: Ask) -> Candidates:
+        """Take the shadow prices of the budgets off the utilities, and rule out what the budgets cannot bear."""
+        if not self._budgets.objectives or not self._budgets.counts(ask.request):
+            return candidates
+        if not np.isfinite(candidates.utilities.sum()):
+            raise CannotChooseError(_NOT_FINITE)
+        objectives = self._budgets.objectives
+        priced = self._budgets.price(
+            ask.request,
+            candidates.utilities,
+            candidates.utility_stds,
+            {name: candidates.expected(name) for name in objectives},
+            {name: candidates.counts(name) for name in objectives},
+            candidates.positions,
+            ask.now,
+        )
+        return candidates.penalized(priced.penalties)._replace(eligible=priced.positions, uncovered=priced.trouble)
+
+    def shape(
+        self, probabilities: Vector, candidates: Candidates, policy: PolicyState, x: Vector
+    ) -> tuple[Vector, str | None, Mixed | None]:
+        """Keep the traffic shares, then mix learner and baseline as far as the rollout goes.
+
+        Learner and baseline each keep the traffic shares before they are mixed, so every mixture of them does.
+
+        Returns
+        -------
+        tuple
+            The probabilities ``(K,)`` that serve the request; why they are not the policy's, or None; and the
+            mixture of the guard, or None.
+        """
+        traffic = self._shares(candidates)
+        if self._rollout is None and not traffic:
+            return probabilities, None, None
+
+        def redraw(positions: Sequence[int]) -> Vector:
+            return candidates.subset(positions).probabilities(policy, x)
+
+        learner, reason = shaped(probabilities, traffic, candidates.arms, redraw)
+        if self._rollout is None:
+            return learner, reason, None
+        baseline = self._rollout.baseline(candidates.arms)
+        if baseline is None:
+            return learner, "guard: no arm of the baseline is eligible; the learner decides", None
+        mixed, why = self._rollout.mix(learner, shaped(baseline, traffic, candidates.arms, redraw)[0])
+        return mixed.probabilities, reason or why, mixed
+
+    def _shares(self, candidates: Candidates) -> Mapping[str, Share]:
+        """Return the traffic shares, with a small one for arms whose quality cannot be judged while others keep it."""
+        unjudged = [arm for arm in candidates.arms if "min_quality" in candidates.unjudged.get(arm, ())]
+        if not unjudged or len(unjudged) == len(candidates.arms):
+            return self._traffic
+        shares = dict(self._traffic)
+        for arm in unjudged:
+            own = shares.get(arm, Share())
+            shares[arm] = Share(at_least=own.at_least, at_most=max(own.at_least, UNJUDGED_SHARE / len(unjudged)))
+        return shares
+
+    def reserve(
+        self,
+        decision_id: str,
+        chosen: int,
+        arms: Sequence[str],
+        probabilities: Vector,
+        request: Request,
+        now: float,
+        token_costs: tuple[float, float] | None,
+    ) -> dict[str, Reserved]:
+        """Take the probe of a half-open circuit and reserve the expected spend of a decision.
+
+        Parameters
+        ----------
+        chosen
+            Position of the chosen arm in ``arms``, which have these ``probabilities``.
+        token_costs
+            What its input costs, and each token of its output; None where that is not known.
+
+        Returns
+        -------
+        dict
+            Budget or quota, by its name -> what it has reserved.
+        """
+        if self._circuits.tripped:
+            self._circuits.choose(arms[chosen], now)
+        taken = self._quotas.take(arms[chosen], request, now) if self._quotas.active else {}
+        if not self._budgets.objectives:
+            return taken
+        if self._budgets.prices != self._stored_prices:
+            self._stored_prices = self._budgets.prices
+            self._budgets_slot.save(self._budgets.to_bytes())
+        reserved = self._budgets.reserve(decision_id, chosen, arms, probabilities, request, now, token_costs)
+        return {**reserved, **taken}
+
+    def await_evidence(
+        self,
+        decision_id: str,
+        chosen: int,
+        mixed: Mixed,
+        candidates: Candidates,
+        signed_weights: Mapping[str, float],
+        token_costs: tuple[float, float] | None,
+    ) -> None:
+        """Let the guard wait for the outcome of a decision that was drawn from a mixture."""
+        if self._rollout is not None:
+            expected = candidates.value(signed_weights)
+            self._rollout.enter(decision_id, chosen, mixed, expected, signed_weights, token_costs)
+
+    # The way back, and what may change at run time.
+
+    def observe_outcome(self, recorded: Recorded) -> None:
+        """Let breaker, budgets and guard see new outcomes of a decision."""
+        event, now, values = recorded.event, recorded.received_at, recorded.event.values
+        failed = values.get("availability", 1.0) < 1.0
+        failure, rest_seconds = failure_of(values) or (None, 0.0)
+        if failure is not None and values.get("availability") != 1.0:
+            self._circuits.report_failure(
+                event.arm, failure, retry_after_seconds=rest_seconds, decided_at=event.decided_at, now=now
+            )
+        elif failed or not recorded.known:
+            self._circuits.report(event.arm, failed=failed, decided_at=event.decided_at, now=now)
+            self._circuits.note_latency(event.arm, values.get("latency_seconds"))
+        if failed or failure is not None:
+            self._breaker_slot.save(self._circuits.to_bytes())
+        self._budgets.settle(
+            recorded.decision_id, event.arm, recorded.reserved, values, recorded.known, event.decided_at, now
+        )
+        if self._quotas.active:
+            self._quotas.settle(recorded.reserved, values, recorded.known, event.decided_at, now)
+        if self._rollout is not None:
+            self._rollout.report(recorded.decision_id, event.values, now)
+
+    def availability(self) -> tuple[Vector, Vector]:
+        """Return the expected availability of all arms, and its standard deviation, each ``(K,)``."""
+        return self._circuits.availability(self._names)
+
+    @property
+    def open_circuits(self) -> tuple[str, ...]:
+        """Names of the arms that the breaker leaves alone, or tries again by one request."""
+        return self._circuits.open_arms
+
+    @property
+    def tracked_objectives(self) -> Sequence[str]:
+        """Objectives that some budget counts."""
+        return self._budgets.objectives
+
+    def budget_statuses(self, now: float) -> tuple[BudgetStatus, ...]:
+        """Return the status of every budget."""
+        return self._budgets.status(now)
+
+    def merge_total(self, budget: str, joint: SharedTotal, added: SharedTotal) -> None:
+        """Use the total of all processes for a budget; it includes what this process ``added``."""
+        if not self._quotas.merge(budget, joint, added):
+            self._budgets.merge(budget, joint, added)
+
+    def prepare(self, now: float) -> bool:
+        """Draw the first slices of hard budgets and quotas; return whether there are any."""
+        return self._budgets.prepare(now) | self._quotas.prepare(now)
+
+    def affordable_fallback(self, request: Request, arms: Sequence[str], arm: str, now: float) -> str:
+        """Return ``arm``, or the cheapest arm with an upper bound where a hard budget does not cover ``arm``."""
+        return self._budgets.fallback(request, arms, arm, now)
+
+    def close(self) -> None:
+        """Give back what is left of the slices of hard budgets."""
+        self._budgets.close()
 
     def set_traffic(self, traffic: Mapping[str, Share]) -> None:
         """Keep the arms within these shares from now on."""
         self._traffic = traffic
 
+    def rollout(self) -> Rollout | None:
+        """Return how far the learner is rolled out; None without a guard."""
+        return None if self._rollout is None else self._rollout.rollout()
+
     def set_guard_mode(self, mode: Mode, now: float) -> None:
-        """Begin the rollout anew in ``mode``, where there is a guard."""
-        if self.watch is not None:
-            self.watch.set_mode(mode, now)
+        """Restart the rollout in ``mode``, where there is a guard."""
+        if self._rollout is not None:
+            self._rollout.set_mode(mode, now)
 
-    @property
-    def shapes(self) -> bool:
-        """Whether ``shape`` does anything."""
-        return self.watch is not None or bool(self._traffic)
-
-    def shape(self, probabilities: Vector, arms: Sequence[str], redraw: Redraw) -> Shaped:
-        """What serves the eligible ``arms (K,)`` in place of the policy's ``probabilities``.
-
-        Learner and baseline are kept within the shares of the traffic before they are mixed: so is every mixture of
-        them then, and what is judged is what would serve.
-        """
-        learner, reason = shaped(probabilities, self._traffic, arms, redraw)
-        if self.watch is None:
-            return Shaped(learner, reason, None)
-        baseline = self.watch.baseline(arms)
-        if baseline is None:
-            return Shaped(learner, "guard: no arm of the baseline is eligible; the learner decides", None)
-        mixed, why = self.watch.mix(learner, shaped(baseline, self._traffic, arms, redraw)[0])
-        return Shaped(mixed.probabilities, reason or why, mixed)
-
-    def choose(
-        self,
-        id: str,
-        chosen: int,
-        among: Sequence[str],
-        probabilities: Vector,
-        request: Request,
-        now: float,
-        by_tokens: tuple[float, float] | None,
-    ) -> dict[str, Reserved]:
-        """Say that the ``chosen``-th of the arms ``among`` which it was is chosen, as decision ``id``.
-
-        Parameters
-        ----------
-        probabilities
-            Of each of the arms.
-        by_tokens
-            As in ``BudgetBook.reserve``, whose result is returned.
-        """
-        if self._circuits.tripped:
-            self._circuits.choose(among[chosen], now)
-        if not self.accounts.objectives:
-            return {}
-        if self.accounts.prices != self._kept:
-            self._kept = self.accounts.prices
-            self._put_state("budgets", self.accounts.to_bytes())
-        return self.accounts.reserve(id, chosen, among, probabilities, request, now, by_tokens)
-
-    def availability(self) -> tuple[Vector, Vector]:
-        """Expected availability of all arms, and its standard deviation, each ``(K,)``."""
-        return self._circuits.availability(self._names)
-
-    def report(
-        self,
-        id: str,
-        arm: str,
-        values: Mapping[str, float],
-        *,
-        reserved: Mapping[str, Reserved],
-        known: Collection[str],
-        decided_at: float,
-        now: float,
-    ) -> None:
-        """Take what is newly reported of a decision for ``arm``, of which outcomes may be ``known`` already."""
-        failed = values.get("availability", 1.0) < 1.0
-        failure, seconds = failure_of(values) or (None, 0.0)
-        if failure is not None and values.get("availability") != 1.0:
-            self._circuits.report_failure(arm, failure, retry_after_seconds=seconds, decided_at=decided_at, now=now)
-        elif failed or not known:
-            self._circuits.report(arm, failed=failed, decided_at=decided_at, now=now)
-            self._circuits.note_latency(arm, values.get("latency_seconds"))
-        if failed or failure is not None:
-            self._put_state("breaker", self._circuits.to_bytes())
-        self.accounts.settle(id, arm, reserved, values, known, decided_at, now)
-        if self.watch is not None:
-            self.watch.report(id, values, now)
+    def load_rollout(self, blob: bytes | None) -> None:
+        """Use the rollout stage that another process has stored since."""
+        if self._rollout is not None:
+            self._rollout.follow(blob)
 
 
-def _restored(name: str, states: Mapping[str, bytes], make: Callable[[bytes | None], _T]) -> _T:
-    try:
-        return make(states.get(name))
-    except (ValueError, TypeError, AttributeError, KeyError) as error:
-        raise IncompatibleStoreError(
-            f"the stored state {name!r} is damaged ({error}); restore the database from a backup, or use another "
-            "router name"
-        ) from error
+def _excess(limits: Limits, candidates: Candidates) -> Excess:
+    """Return how far every arm is beyond ``limits``."""
+    rows = {name: candidates.objectives.index(name) for name in limits.objectives.values()}
+    means, stds = ({name: array[j] for name, j in rows.items()} for array in (candidates.means, candidates.stds))
+    return excess(limits, means, stds, {name: candidates.counts(name) for name in rows})

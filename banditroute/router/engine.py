@@ -1,68 +1,65 @@
-"""The choice: beliefs and a preference become a decision, outcomes become better beliefs."""
+"""The engine: a request and a preference become a decision, and outcomes become better models."""
 
 from __future__ import annotations
 
-import math
 import os
 import threading
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import TypeVar
 
 import numpy as np
 
 from banditroute.adapters.penalties import AdapterPenalties, Seen
-from banditroute.beliefs.base import Belief
 from banditroute.beliefs.drift import Reset
 from banditroute.core.arm import Arm
 from banditroute.core.arrays import Vector
 from banditroute.core.decision import Decision
-from banditroute.core.feature_block import FeatureBlock
+from banditroute.core.failure import Failure
 from banditroute.core.preference import Preference
 from banditroute.core.request import Request
 from banditroute.errors import InvalidRequestError
 from banditroute.learners import Learner
-from banditroute.limits.constraints import Limits
 from banditroute.objectives.objective import Objective
 from banditroute.objectives.scaling import Scaled, Scales
-from banditroute.objectives.utility import utility, weights
 from banditroute.policies.base import SharedPolicyState, start
-from banditroute.pricing.token_prices import TokenPrices
 from banditroute.router.candidates import Candidates
 from banditroute.router.constraints import Constraints
-from banditroute.router.forecast import Forecast, look, tokens_of
+from banditroute.router.figures import Figures
 from banditroute.router.models import ArmModels
-from banditroute.router.sampling import CannotChooseError, draw
-from banditroute.store.base import Event, PutState, Served, StoredState
-from banditroute.store.outcomes import measured
+from banditroute.router.requests import Ask
+from banditroute.router.sampling import sample_arm
+from banditroute.router.status import Status
+from banditroute.store.base import Backlog, OutcomeEvent, Recorded, StoredDecision, StoredState
+from banditroute.store.outcomes import failure_of, measured
+from banditroute.store.state_slot import StateSlots
 
 _T = TypeVar("_T")
-_CACHED_PREFERENCES = 1024
-_FORCED = "adapters: it had to be tried"
-_NOT_FINITE = "the belief is not finite; verify or restore the stored statistics"
 
 
 class Engine:
-    """A belief, the policy that acts on it, and the randomness between. Safe to use from many threads.
+    """Arm models, the policy that acts on them, and the randomness between. Safe to use from many threads.
+
+    One lock is held for a whole decision. The models are updated in place (a rank-one update of arrays that all arms
+    share), so a snapshot for every decision would copy these arrays with every outcome: at 16 arms and 64 features
+    more time than a decision takes, while the interpreter's own lock keeps two decisions from overlapping anyway.
 
     Parameters
     ----------
-    arms, objectives
-        What can be chosen, and what can be observed of it, by name.
+    objectives
+        What can be observed, by name.
     learner
-        Belief and policy.
-    gate
-        What may be chosen just now.
-    pager
-        What paging and switching take off.
-    features_version, dimension
-        The features, and d, the length of the context with its bias.
-    blocks
-        The blocks of the features; None: one.
+        Its policy, and its name in decisions.
+    models
+        The models of the arms.
+    constraints
+        Limits, breaker, budgets, traffic shares and guard.
+    adapters
+        What loading an adapter and leaving a session's arm take off.
     memory
-        What was learned before, by earlier processes.
-    put_state
-        Takes what is to be found in the memory's ``states`` after a restart; see ``Store.put_state``.
+        The state that earlier processes stored.
+    slots
+        Where scales and shared policy state are stored.
     rng
         Draws the arms.
     """
@@ -70,343 +67,307 @@ class Engine:
     def __init__(
         self,
         *,
-        arms: Sequence[Arm],
         objectives: Mapping[str, Objective],
         learner: Learner,
-        gate: Constraints,
-        pager: AdapterPenalties,
-        features_version: str,
-        dimension: int,
-        blocks: Sequence[FeatureBlock] | None,
+        models: ArmModels,
+        constraints: Constraints,
+        adapters: AdapterPenalties,
         memory: StoredState,
-        put_state: PutState,
+        slots: StateSlots,
         rng: np.random.Generator,
     ) -> None:
+        self.models = models
+        self.adapters = adapters
+        self._constraints = constraints
         self._objectives = objectives
-        self._gate = gate
-        self.pager = pager
-        self._scales = Scales(objectives=objectives, states=memory.states, put_state=put_state)
+        self._scales = Scales(objectives=objectives, slot=slots["scales"])
+        self._scales.set_arms(models.names)
         self._policy = start(learner.policy, objectives=objectives)
-        self._shared = self._policy if isinstance(self._policy, SharedPolicyState) else None
-        self._put_state = put_state
-        self._of_context = learner.context_exploration**2
+        self._shared_policy = self._policy if isinstance(self._policy, SharedPolicyState) else None
         self._policy_text = repr(learner)
-        self._dimension = dimension
+        self._policy_slot = slots["policy"]
         self._rng = rng
         self._lock = threading.Lock()
-        self._changing = threading.Lock()  # held, outside the other, while the belief is exchanged
-        self._weights: dict[Preference, Vector] = {}
-        self._weighed: tuple[str, ...] = ()  # the objectives that they are of
-        self._seat(arms)
-        self._knowledge = ArmModels(
-            arms=arms,
-            objectives=objectives,
-            learner=learner,
-            watched=gate.accounts.objectives,
-            features_version=features_version,
-            dimension=dimension,
-            blocks=blocks,
-            memory=memory,
-            put_state=put_state,
-        )
-        self._share(memory.states)
+        self._rebuilding = threading.Lock()  # held, outside the other, while the models are rebuilt
+        self._load_shared_policy(memory.states)
         for event in memory.pending:
             self._policy.learn(event.arm, event.x, measured(event.values))
+        self._figures = Figures()
         self._learned = memory.feedback
         self._decided = memory.decisions
 
+    # A decision.
+
+    def decide(self, ask: Ask) -> Decision:
+        """Return the policy's decision for a request.
+
+        Raises
+        ------
+        InvalidRequestError
+            If all eligible arms were removed meanwhile.
+        CannotChooseError
+            If the predictions are not finite, or the policy gives no probabilities.
+        """
+        assert ask.x is not None
+        with self._lock:
+            ordinal = self._next_ordinal()
+            candidates = self._predict(ask, ask.x, ordinal)
+            candidates = self._constraints.admit(candidates, ask)
+            candidates = self._penalize(candidates, ask)
+            candidates = self._constraints.price(candidates, ask)
+            candidates = candidates.narrowed()
+            candidates.check_finite()
+            wanted = candidates.probabilities(self._policy, ask.x)
+            pmf, shaped, mixed = self._constraints.shape(wanted, candidates, self._policy, ask.x)
+            chosen, propensity = sample_arm(pmf, len(candidates.arms), self._rng.random())
+            arm, id = candidates.arms[chosen], _new_id(ask.now)
+            costs = self.models.token_costs(arm, candidates.tokens)
+            reserved = self._constraints.reserve(id, chosen, candidates.arms, pmf, ask.request, ask.now, costs)
+            self.adapters.note(arm, ask.x, ask.preference, candidates.tokens, ask.request.session)
+            if mixed is not None:
+                weights = self._signed_weights(ask.preference)
+                self._constraints.await_evidence(id, chosen, mixed, candidates, weights, costs)
+            self._figures.add_decision(arm, ask.now)
+        reason = candidates.reason(arm, shaped)
+        return self._decision(ask, candidates, id, ordinal, chosen, pmf, propensity, reason, reserved)
+
+    def fall_back(self, ask: Ask, *, arm: str, trouble: str) -> Decision:
+        """Return a decision for ``arm``, or for the first eligible one, without asking models or policy."""
+        candidates = Candidates.blank(self.models.names if ask.eligible is None else tuple(ask.eligible))
+        arm = arm if arm in candidates.arms else candidates.arms[0]
+        with self._lock, suppress(Exception):  # what fails may be the budgets themselves
+            arm = self._constraints.affordable_fallback(ask.request, candidates.arms, arm, ask.now)
+        chosen = candidates.arms.index(arm)
+        pmf = np.array([float(k == chosen) for k in range(len(candidates.arms))])
+        arm, id = candidates.arms[chosen], _new_id(ask.now)
+        reserved: Mapping[str, tuple[float, ...]] = {}
+        with self._lock:
+            ordinal = self._next_ordinal()
+            self._figures.add_decision(arm, ask.now)
+            with suppress(Exception):  # what fails may be the constraints themselves
+                costs = self.models.token_costs(arm, self.models.token_count(ask.request))
+                reserved = self._constraints.reserve(id, chosen, candidates.arms, pmf, ask.request, ask.now, costs)
+        return self._decision(ask, candidates, id, ordinal, chosen, pmf, 1.0, f"fallback: {trouble}", reserved)
+
+    def _next_ordinal(self) -> int:
+        ordinal = self._decided
+        self._decided += 1
+        return ordinal
+
+    def _predict(self, ask: Ask, x: Vector, ordinal: int) -> Candidates:
+        """Return all arms with predictions, of which those that the request names are eligible."""
+        candidates = self.models.predict(
+            x,
+            ask.preference,
+            request=ask.request,
+            availability=self._constraints.availability,
+            limited=() if ask.limits is None else list(ask.limits.objectives.values()),
+            now=ask.now,
+            ordinal=ordinal,
+        )
+        if ask.eligible is None:
+            return candidates
+        eligible = [k for k, name in enumerate(candidates.arms) if name in ask.eligible]
+        if not eligible:
+            raise InvalidRequestError(f"no arm is left: {', '.join(ask.eligible)} was removed meanwhile")
+        return candidates._replace(eligible=eligible)
+
+    def _penalize(self, candidates: Candidates, ask: Ask) -> Candidates:
+        """Take off what loading adapters and leaving a session's arm cost; rule out all but an arm to be tried."""
+        penalties = self.adapters.penalties(ask.preference, ask.request.session)
+        if penalties is not None:
+            candidates = candidates.penalized(penalties)
+        forced = self.adapters.forced(candidates.eligible)
+        return candidates if forced is None else candidates._replace(eligible=forced, forced=True)
+
+    def _signed_weights(self, preference: Preference) -> dict[str, float]:
+        """Return the weight of every objective that matters, below 0 where less is better."""
+        return {name: weight * self._objectives[name].sign for name, weight in preference.items() if weight > 0.0}
+
+    def _decision(
+        self,
+        ask: Ask,
+        candidates: Candidates,
+        id: str,
+        ordinal: int,
+        chosen: int,
+        pmf: Vector,
+        propensity: float,
+        reason: str,
+        reserved: Mapping[str, tuple[float, ...]],
+    ) -> Decision:
+        arm = candidates.arms[chosen]
+        return Decision(
+            id=id,
+            arm=arm,
+            propensity=propensity,
+            reason=reason,
+            decided_at=ask.now,
+            arms=candidates.arms,
+            probabilities=pmf,
+            objectives=candidates.objectives,
+            means=candidates.means,
+            stds=candidates.stds,
+            utilities=candidates.utilities,
+            utility_stds=candidates.utility_stds,
+            penalties=candidates.penalties,
+            x=ask.x,
+            preference=ask.preference,
+            policy=self._policy_text,
+            session=ask.request.session,
+            tags=ask.request.tags,
+            input_tokens=ask.request.input_tokens,
+            ordinal=ordinal,
+            residency=self.adapters.residency(arm),
+            reserved=reserved,
+        )
+
+    # Learning.
+
+    def learn(self, event: OutcomeEvent) -> None:
+        """Learn new outcomes of a decision."""
+        with self._lock:
+            self._learned += event.first
+            self.models.learn(event)
+            if event.arm in self.models.names:
+                outcomes = measured(event.values)
+                self._policy.learn(event.arm, event.x, outcomes)
+                if self._shared_policy is not None and (news := self._shared_policy.news()) is not None:
+                    self._policy_slot.save(news, self._shared_policy.join)
+                self._scales.add(event.arm, outcomes)
+        if event.values.get("availability") == 0.0 and _adapter_may_be_gone(event.values):
+            self.adapters.observe_failure(event.arm)
+        if self.adapters.due:
+            self.adapters.plan(self._review, self.models.untried)
+
+    def correct(self, before: OutcomeEvent, after: OutcomeEvent) -> None:
+        """Take back ``before`` and learn ``after``, outcomes of one decision."""
+        with self._rebuilding, self._lock:
+            self.models.amend([before, after])
+
+    def observe_outcome(self, recorded: Recorded) -> None:
+        """Let the constraints see new outcomes of a decision, which are learned already."""
+        with self._lock:
+            self._constraints.observe_outcome(recorded)
+            self._figures.add_outcomes(recorded.event.arm, recorded.event.values, recorded.received_at)
+
+    def _review(self, seen: Seen) -> tuple[Vector, Vector]:
+        """Return the present utility of every arm at an earlier request, and its standard deviation."""
+        with self._lock:  # for each request by itself, so that no decision waits for all
+            candidates = self.models.review(
+                seen.x, seen.preference, tokens=seen.tokens, availability=self._constraints.availability
+            )
+            return candidates.utilities, candidates.utility_stds
+
+    # What others ask.
+
     def rates(self, preference: Preference | Scaled) -> Preference:
-        """The exchange rates that a preference comes to just now."""
+        """Return the exchange rates that a preference comes to just now."""
         if isinstance(preference, Preference):
             return preference
         with self._lock:
             return self._scales.rates(preference)
 
-    def choose(
-        self,
-        request: Request,
-        preference: Preference,
-        among: Collection[str] | None,
-        x: Vector,
-        now: float,
-        limits: Limits | None = None,
-    ) -> Decision:
-        """Decide by the policy, among all arms or those named in ``among``, within ``limits``.
-
-        Raises
-        ------
-        InvalidRequestError
-            If all arms in ``among`` were removed meanwhile.
-        CannotChooseError
-            If what is believed is not finite, or the policy gives no probabilities.
-        """
+    def compare(self, winner: StoredDecision, loser: StoredDecision) -> tuple[float, float]:
+        """Return the pseudo-outcomes of winner and loser of a pairwise comparison."""
         with self._lock:
-            ordinal = self._decided
-            self._decided += 1
-            names = self._names
-            eligible = None if among is None else [k for k, name in enumerate(names) if name in among]
-            if eligible == []:
-                raise InvalidRequestError(f"no arm is left: {', '.join(among or ())} was removed meanwhile")
-            belief, gate = self._knowledge.belief, self._gate
-            if limits is not None:
-                belief.watch(list(limits.objectives.values()))
-            signed = self._weights.get(preference) if belief.objectives is self._weighed else None
-            if signed is None:
-                signed = self._weigh(preference, belief)
-            belief.advance(now, ordinal)
-            tokens = None if self._prices is None else tokens_of(request)
-            outlook = self._look(tokens, belief, x)
-            objectives, means, stds, explored, _ = outlook
-            admission = uncovered = None
-            if limits is not None or gate.bars(request.input_tokens):
-                admission = gate.admit(
-                    range(len(names)) if eligible is None else eligible,
-                    tokens=request.input_tokens,
-                    now=now,
-                    limits=limits,
-                    beyond=outlook.excess(limits, belief.counts) if limits and limits.objectives else None,
-                )
-                eligible = admission.positions
-            utilities, utility_stds = utility(signed, means, explored)
-            penalties = self.pager.penalties(preference, request.session)
-            if penalties is None:
-                penalties = self._no_penalty
-            else:
-                utilities = utilities - penalties
-            eligible = (forced := self.pager.forced(eligible)) or eligible
-            if gate.accounts.counts(request):
-                spends = {name: means[objectives.index(name)] for name in gate.accounts.objectives}
-                if not all(math.isfinite(row.sum()) for row in (utilities, *spends.values())):
-                    raise CannotChooseError(_NOT_FINITE)
-                positions = range(len(names)) if eligible is None else eligible
-                outcomes = {name: belief.counts(name) for name in gate.accounts.objectives}
-                priced = gate.accounts.price(request, utilities, utility_stds, spends, outcomes, positions, now)
-                eligible, uncovered = priced.positions, priced.trouble
-                penalties, utilities = penalties + priced.penalties, utilities - priced.penalties
-            slate = Candidates(names, objectives, means, stds, utilities, utility_stds, penalties, belief.information)
-            if eligible is not None:
-                slate = slate.of(eligible)
-            if not math.isfinite(
-                np.vdot(slate.utilities, slate.utilities) + np.vdot(slate.utility_stds, slate.utility_stds)
-            ):
-                raise CannotChooseError(_NOT_FINITE)
-            probabilities = slate.ask(self._policy, x)
-            reason, mixed = None, None
-            if gate.shapes:
-                probabilities, reason, mixed = gate.shape(
-                    probabilities, slate.arms, lambda some: slate.of(some).ask(self._policy, x)
-                )
-            chosen, propensity = draw(probabilities, len(slate.arms), self._rng.random())
-            id = _new_id(now)
-            reserved, by_tokens = self._enter(id, request, chosen, slate.arms, probabilities, now)
-            self.pager.note(slate.arms[chosen], x, preference, tokens, request.session)
-            if gate.watch is not None and mixed is not None:
-                worth = {name: each * self._objectives[name].sign for name, each in preference.items() if each > 0.0}
-                gate.watch.enter(id, chosen, mixed, slate.worth(worth), worth, by_tokens)
-        if admission is not None:
-            reason = admission.reason(slate.arms[chosen]) or reason
-        return slate.decision(
-            id,
-            chosen,
-            probabilities,
-            propensity=propensity,
-            reason=f"fallback: {uncovered}" if uncovered else _FORCED if forced else reason or "policy",
-            request=request,
-            preference=preference,
-            policy=self._policy_text,
-            x=x,
-            now=now,
-            ordinal=ordinal,
-            paging=self.pager.paging(slate.arms[chosen]),
-            reserved=reserved,
-        )
+            return self.models.compare(winner, loser)
 
-    def fall_back(
-        self,
-        request: Request,
-        preference: Preference,
-        among: Sequence[str] | None,
-        x: Vector | None,
-        now: float,
-        *,
-        arm: str,
-        trouble: str,
-    ) -> Decision:
-        """Decide for ``arm``, or the first eligible one, without asking belief or policy."""
-        names = self._names if among is None else tuple(among)
-        arm = arm if arm in names else names[0]
-        with self._lock, suppress(Exception):  # what fails may be the budgets themselves
-            arm = self._gate.accounts.fallback(request, names, arm, now)
-        chosen = names.index(arm)
-        probabilities = np.array([float(k == chosen) for k in range(len(names))])
-        id = _new_id(now)
+    def expect(self, served: StoredDecision, request: Request) -> tuple[float, dict[str, float]]:
+        """Return the quality expected of the arm that served, and the utility of every arm for the same request."""
+        x = served.x
         with self._lock:
-            ordinal = self._decided
-            self._decided += 1
-            reserved: Mapping[str, tuple[float, ...]] = {}
-            with suppress(Exception):  # what fails may be the gate itself
-                reserved, _ = self._enter(id, request, chosen, names, probabilities, now)
-        return Candidates.blank(names).decision(
-            id,
-            chosen,
-            probabilities,
-            propensity=1.0,
-            reason=f"fallback: {trouble}",
-            request=request,
-            preference=preference,
-            policy=self._policy_text,
-            x=x,
-            now=now,
-            ordinal=ordinal,
-            paging=self.pager.paging(names[chosen]),
-            reserved=reserved,
-        )
+            quality = self.models.quality(served.arm, x)
+            if x is None or len(x) != self.models.dimension:
+                return quality, {}
+            tokens, availability = self.models.token_count(request), self._constraints.availability
+            candidates = self.models.review(x, served.preference, tokens=tokens, availability=availability)
+            return quality, dict(zip(candidates.arms, candidates.utilities.tolist(), strict=True))
+
+    def status(
+        self, now: float, *, router: str, fallbacks: int, trouble: str | None, backlog: Backlog, unobserved: int
+    ) -> Status:
+        """Return the figures of this process; what the engine does not know itself is given."""
+        with self._lock:
+            return Status(
+                at=now,
+                router=router,
+                decisions=self._figures.decisions,
+                learned=self._learned,
+                fallbacks=fallbacks,
+                trouble=trouble,
+                arms=self._figures.of_arms(self.models.names, self._constraints.open_circuits, now),
+                budgets=self._constraints.budget_statuses(now),
+                rollout=self._constraints.rollout(),
+                resets=self.models.resets,
+                queued=backlog.decisions,
+                lag_seconds=0.0 if backlog.oldest_at is None else max(now - backlog.oldest_at, 0.0),
+                dropped=backlog.dropped,
+                unobserved=unobserved,
+            )
 
     @property
     def learned(self) -> int:
-        """Of how many decisions something was learned."""
+        """Number of decisions with feedback that the models rest on."""
         return self._learned
 
     @property
     def decided(self) -> int:
-        """How many decisions were made: the ordinal of the next."""
+        """Number of decisions so far: the ordinal of the next one."""
         return self._decided
-
-    def learn(self, event: Event) -> None:
-        """Learn what is newly known of a decision."""
-        with self._lock:
-            self._learned += event.first
-            self._knowledge.learn(event)
-            if event.arm in self._names:
-                outcomes = measured(event.values)
-                self._policy.learn(event.arm, event.x, outcomes)
-                if self._shared is not None and (news := self._shared.news()) is not None:
-                    self._put_state("policy", news, self._shared.join)
-                self._scales.add(event.arm, outcomes)
-        if self.pager.due:
-            self.pager.plan(self._review, self._knowledge.untried)
-
-    def compare(self, winner: Served, loser: Served) -> tuple[float, float]:
-        """What it teaches of the quality of each that the one answer was preferred to the other."""
-        with self._lock:
-            return self._knowledge.compare(winner, loser)
-
-    def expect(self, served: Served, request: Request) -> tuple[float, dict[str, float]]:
-        """The quality expected of an arm that served, and the utility of every arm, had each been asked instead."""
-        x = served.x
-        with self._lock:
-            quality = self._knowledge.quality(served.arm, x)
-            if x is None or len(x) != self._dimension:
-                return quality, {}
-            belief = self._knowledge.belief
-            signed = self._weigh(served.preference, belief)
-            tokens = None if self._prices is None else tokens_of(request)
-            means = self._look(tokens, belief, x).means
-            return quality, dict(zip(self._names, (signed @ means).tolist(), strict=True))
 
     @property
     def resets(self) -> tuple[Reset, ...]:
         """The latest change of everything that changed, oldest first."""
         with self._lock:
-            return self._knowledge.resets
+            return self.models.resets
 
-    def report(self, id: str, event: Event, now: float) -> None:
-        """Tell the gate what is newly reported, ``now``, of decision ``id``, and learned already."""
+    def with_constraints(self, do: Callable[[Constraints], _T]) -> _T:
+        """Return ``do(constraints)``, called while the lock is held."""
         with self._lock:
-            self._gate.report(
-                id,
-                event.arm,
-                event.values,
-                reserved=event.reserved,
-                known=event.known,
-                decided_at=event.decided_at,
-                now=now,
-            )
+            return do(self._constraints)
 
-    def at_gate(self, do: Callable[[Constraints], _T]) -> _T:
-        """What ``do`` makes of the gate, while nothing passes it."""
-        with self._lock:
-            return do(self._gate)
+    # Changes at run time.
 
-    def _review(self, seen: Seen) -> tuple[Vector, Vector]:
-        """What is believed now of every arm's utility at an earlier request, and its standard deviation."""
-        with self._lock:  # for each by itself, so that no request waits for all
-            belief = self._knowledge.belief
-            signed = self._weigh(seen.preference, belief)
-            outlook = self._look(seen.tokens, belief, seen.x)
-            return utility(signed, outlook.means, outlook.explored)
-
-    def _look(self, tokens: float | None, belief: Belief, x: Vector) -> Forecast:
-        return look(
-            belief,
-            x,
-            of_context=self._of_context,
-            prices=self._prices,
-            tokens=tokens,
-            availability=self._gate.availability,
-        )
-
-    def _enter(
-        self, id: str, request: Request, chosen: int, names: Sequence[str], probabilities: Vector, now: float
-    ) -> tuple[Mapping[str, tuple[float, ...]], tuple[float, float] | None]:
-        """Tell the gate of the decision ``id`` for the ``chosen``-th of ``names``.
-
-        Returns what budgets reserve for it, and what it costs by tokens.
-        """
-        tokens = None if self._prices is None else tokens_of(request)
-        by_tokens = None
-        if self._prices is not None and tokens is not None:
-            by_tokens = self._prices.by_tokens(self._names.index(names[chosen]), tokens)
-        return self._gate.choose(id, chosen, names, probabilities, request, now, by_tokens), by_tokens
-
-    def refresh(self, memory: StoredState) -> None:
-        """Believe what is remembered now in place of what was; meanwhile nothing may be learned."""
-        with self._changing:
-            known = self._knowledge.recall(memory)
+    def rebuild(self, memory: StoredState) -> None:
+        """Rebuild the models from the stored state. Do not call ``learn`` concurrently."""
+        with self._rebuilding:
+            loaded = self.models.load(memory)
             with self._lock:
-                self._knowledge.replace(*known)
-                self._share(memory.states)
-                if self._gate.watch is not None:
-                    self._gate.watch.follow(memory.states.get("guard"))
+                self.models.swap(*loaded)
+                self._load_shared_policy(memory.states)
+                self._constraints.load_rollout(memory.states.get("guard"))
                 self._learned = memory.feedback
                 self._decided = max(self._decided, memory.decisions)
 
     def warm_start(self, statistics: Mapping[str, bytes]) -> None:
-        """Begin anew from these statistics of a log, in place of an earlier log's, and from all feedback."""
-        with self._changing, self._lock:
-            self._knowledge.warm_start(statistics)
+        """Rebuild the models from these statistics of a log, in place of an earlier log's, and from all feedback."""
+        with self._rebuilding, self._lock:
+            self.models.warm_start(statistics)
 
     def set_arms(self, arms: Sequence[Arm]) -> None:
         """Choose among ``arms`` from now on; what was learned of others is kept for their return."""
-        with self._changing, self._lock:
-            self._knowledge.set_arms(arms)
-            self._gate.set_arms(arms)
-            self.pager.set_arms(arms)
-            self._seat(arms)
+        with self._rebuilding, self._lock:
+            self.models.set_arms(arms)
+            self._constraints.set_arms(arms)
+            self.adapters.set_arms(arms)
+            self._scales.set_arms(self.models.names)
 
-    def _share(self, states: Mapping[str, bytes]) -> None:
-        """Let the policy know what all processes told it, if it can."""
-        if self._shared is not None and "policy" in states:
-            self._shared.begin_anew(states["policy"])
-
-    def _seat(self, arms: Sequence[Arm]) -> None:
-        """Derive all that follows from the arms alone."""
-        self._names = tuple(arm.name for arm in arms)
-        self._scales.set_arms(self._names)
-        self._prices = TokenPrices(arms=arms) if any(arm.priced for arm in arms) else None
-        self._no_penalty = np.zeros(len(arms))
-        self._no_penalty.flags.writeable = False
-
-    def _weigh(self, preference: Preference, belief: Belief) -> Vector:
-        belief.watch([name for name, weight in preference.items() if weight > 0.0])
-        if belief.objectives is not self._weighed or len(self._weights) >= _CACHED_PREFERENCES:
-            self._weights.clear()
-            self._weighed = belief.objectives
-        signed = weights(preference, belief.objectives, self._objectives)
-        self._weights[preference] = signed
-        return signed
+    def _load_shared_policy(self, states: Mapping[str, bytes]) -> None:
+        """Load policy state shared by other processes, if the policy supports it."""
+        if self._shared_policy is not None and "policy" in states:
+            self._shared_policy.begin_anew(states["policy"])
 
 
 def _new_id(now: float) -> str:
-    """32 hexadecimal digits: 12 of time in milliseconds, 20 random, so that ids sort by time and cannot be guessed."""
+    """Return 32 hexadecimal digits: 12 of the time in milliseconds and 20 random ones.
+
+    Ids sort by time and cannot be guessed.
+    """
     return f"{max(int(now * 1000.0), 0):012x}{os.urandom(10).hex()}"
+
+
+def _adapter_may_be_gone(values: Mapping[str, float]) -> bool:
+    """Return whether a failed call may have missed its adapter: it says so, or does not say how it failed."""
+    failure = failure_of(values)
+    return failure is None or failure[0] is Failure.UNKNOWN_MODEL

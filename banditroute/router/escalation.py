@@ -1,94 +1,72 @@
-"""Cascades: whether a first answer may stand, by what it showed and by what became of answers that showed as much."""
+"""Escalation: ask another arm if the first answer looks worse than another answer would be worth."""
 
 from __future__ import annotations
 
-import threading
-from collections import OrderedDict
-from collections.abc import Callable, Mapping
-
-import numpy as np
-
-from banditroute.beliefs import Linear
-from banditroute.beliefs.base import Prior
-from banditroute.core.arrays import Vector
-
-_ANSWER = "answer"  # one belief for the answers of all arms: a signal is read the same way whoever gave the answer
-_SURPRISE = "surprise"
-_BELIEF = Linear(feature_precision=1.0)
-_WAITING = 10_000  # answers whose quality may still be reported
+from banditroute.core.decision import Decision
+from banditroute.core.request import Request
+from banditroute.core.validation import probability
+from banditroute.errors import InvalidRequestError
+from banditroute.limits.constraints import Limits
+from banditroute.router.engine import Engine
+from banditroute.router.fallback import FallbackRouting
+from banditroute.router.feedback import FeedbackService, check_id
+from banditroute.router.requests import Terms
+from banditroute.router.signal_model import SignalModel
+from banditroute.store.base import Store
 
 
-class Cascade:
-    """What the signal of an answer says of its quality. Safe to use from many threads.
-
-    The quality of an answer beyond what was believed of its arm is a linear function of the signal and of what was
-    believed, learned by Bayesian ridge regression from the answers whose quality is reported.
+class Escalation:
+    """Decides whether an answer is good enough, and which arm to ask if it is not.
 
     Parameters
     ----------
-    states
-        What ``put_state`` was given before.
-    put_state
-        Keeps a named piece of state.
-    rng
-        Draws from what is believed, so that answers with a bad signal are kept now and then, and judged.
-
-    Examples
-    --------
-    >>> cascade = Cascade(states={}, put_state=lambda name, blob: None, rng=np.random.default_rng(0))
-    >>> for i in range(400):
-    ...     _ = cascade.show(str(i), believed=0.7, signal=float(i % 2))
-    ...     cascade.learn(str(i), quality=0.9 if i % 2 else 0.2)
-    >>> [round(cascade.show("next", believed=0.7, signal=signal)[0], 1) for signal in (0.0, 1.0)]
-    [0.2, 0.9]
+    store
+        Finds the decision of the first answer.
+    engine
+        Predicts the quality and the utility of every arm.
+    signals
+        Predicts the quality of an answer from its signal.
+    routing, feedback
+        Decide again, and record what the signal of a discarded answer says.
+    limits
+        The limits of the router.
     """
 
     def __init__(
         self,
         *,
-        states: Mapping[str, bytes],
-        put_state: Callable[[str, bytes], None],
-        rng: np.random.Generator,
+        store: Store,
+        engine: Engine,
+        signals: SignalModel,
+        routing: FallbackRouting,
+        feedback: FeedbackService,
+        limits: Limits | None,
     ) -> None:
-        self._put_state = put_state
-        self._rng = rng
-        self._lock = threading.Lock()
-        self._waiting: OrderedDict[str, tuple[Vector, float]] = OrderedDict()
-        self._belief = _BELIEF.start(
-            arms=[_ANSWER],
-            dimension=3,
-            priors={_SURPRISE: Prior(mean=0.0, noise=0.4)},
-            statistics={_ANSWER: states["cascade"]} if "cascade" in states else {},
+        self._store = store
+        self._engine = engine
+        self._signals = signals
+        self._routing = routing
+        self._feedback = feedback
+        self._limits = limits
+
+    def next(self, decision_id: str, *, signal: float) -> Decision | None:
+        """Return a decision for another arm, or None if the answer is good enough; see ``Router.escalate``."""
+        served = self._store.find(check_id(decision_id))
+        score = probability(signal, name="signal", error=InvalidRequestError)
+        if served.x is None:
+            return None
+        request = Request(
+            features=served.x[:-1],
+            session=served.session,
+            tags=served.tags,
+            input_tokens=served.input_tokens,
+            again=True,
         )
-        self._belief.watch([_SURPRISE])
-
-    def show(self, decision_id: str, *, believed: float, signal: float) -> tuple[float, float]:
-        """The quality expected of an answer by its signal, and a draw from that belief.
-
-        Parameters
-        ----------
-        decision_id
-            Under which its quality may be reported to :meth:`learn`.
-        believed
-            The quality that was expected of its arm for that request.
-        signal
-            How good it looks, in [0, 1].
-        """
-        x = np.array([signal, believed, 1.0])
-        with self._lock:
-            self._waiting[decision_id] = x, believed
-            if len(self._waiting) > _WAITING:
-                self._waiting.popitem(last=False)
-            prediction = self._belief.predict(x)
-            mean = believed + float(prediction.means[0, 0])
-            return mean, mean + float(prediction.stds[0, 0]) * self._rng.standard_normal()
-
-    def learn(self, decision_id: str, quality: float) -> None:
-        """Learn the quality of an answer, if its signal is known here."""
-        if not self._waiting:
-            return
-        with self._lock:
-            x, believed = self._waiting.pop(decision_id, (None, 0.0))
-            if x is not None:
-                self._belief.update(_ANSWER, x, {_SURPRISE: quality - believed})
-                self._put_state("cascade", self._belief.statistics()[_ANSWER])
+        quality, utilities = self._engine.expect(served, request)
+        left = [arm for arm in served.arms if arm != served.arm and arm in utilities]
+        expected, drawn = self._signals.predict(decision_id, expected=quality, signal=score)
+        worth_of_answer = served.preference.get("quality", 0.0) * drawn
+        if not left or max(utilities[arm] for arm in left) <= worth_of_answer:
+            return None
+        self._feedback.record_expected_quality(decision_id, expected)
+        return self._routing.decide(request, Terms(served.preference, left, self._limits))

@@ -1,23 +1,23 @@
-"""From a request to a recorded decision, whatever was learned or stored: only a caller's mistake raises."""
+"""From a checked request to a recorded decision; learned or stored trouble gives the fallback arm and never raises."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 import numpy as np
 
 from banditroute.core.arrays import Vector
 from banditroute.core.decision import Decision
-from banditroute.core.preference import Preference
+from banditroute.core.events import FellBack
 from banditroute.core.request import Request
+from banditroute.core.validation import bounded
 from banditroute.errors import BanditRouteError, InvalidRequestError
 from banditroute.features.base import Featurizer
-from banditroute.limits.constraints import Limits
-from banditroute.objectives.scaling import Scaled
-from banditroute.router.checks import bounded
 from banditroute.router.engine import Engine
+from banditroute.router.observation import Observation
+from banditroute.router.requests import Ask, Terms
 from banditroute.router.sampling import CannotChooseError
 from banditroute.store.base import Store
 
@@ -25,115 +25,144 @@ _log = logging.getLogger("banditroute")
 
 
 class FallbackRouting:
-    """Makes decisions and has them recorded; names the fallback arm where the policy cannot choose.
+    """Decides requests and has the decisions recorded; chooses the fallback arm where the policy cannot choose.
 
     Parameters
     ----------
-    chooser
-        Chooses, or falls back.
+    engine
+        Makes the decisions.
     features
         Turns texts into vectors.
     store
-        Takes the decisions.
+        Records the decisions.
     fallback
-        The arm to use when the policy cannot choose.
+        Name of the arm to use when the policy cannot choose.
     store_prompts
         Whether prompts are recorded with the decisions.
+    observation
+        Takes every decision and fallback.
     clock
         Gives Unix time in seconds.
 
     Attributes
     ----------
-    fallbacks
-        How many decisions fell back.
+    fallback_count
+        Number of decisions that fell back.
+    trouble
+        Why the latest decision fell back; None if it did not.
     """
 
     def __init__(
         self,
         *,
-        chooser: Engine,
+        engine: Engine,
         features: Featurizer,
         store: Store,
         fallback: str,
         store_prompts: bool,
+        observation: Observation,
         clock: Callable[[], float],
     ) -> None:
-        self.fallbacks = 0
-        self._chooser = chooser
+        self.fallback_count: int = 0
+        self._engine = engine
         self._features = features
         self._dimension = features.dimension + 1
         self._store = store
         self._fallback = fallback
         self._store_prompts = store_prompts
+        self._observation = observation
         self._clock = clock
-        self._last_trouble: str | None = None
+        self.trouble: str | None = None
 
-    def decide(
-        self,
-        request: Request,
-        preference: Preference | Scaled,
-        among: list[str] | None,
-        features: Vector | None,
-        limits: Limits | None,
-    ) -> Decision:
-        """Decide a checked request; ``features`` are those of its text where they are computed already."""
+    def decide(self, request: Request, terms: Terms, features: Vector | None = None) -> Decision:
+        """Return the recorded decision for a checked request.
+
+        Parameters
+        ----------
+        features
+            The features of the request where they are computed already; None: they are computed here.
+
+        Raises
+        ------
+        InvalidRequestError
+            If the featurizer finds a mistake of the caller.
+        """
         now = self._clock()
-        preference = self._chooser.rates(preference)
-        prompt = request.text if self._store_prompts else None
         x: Vector | None = None
+        preference = self._engine.rates(terms.preference)
+        prompt = request.text if self._store_prompts else None
         try:
             x = self._context(request, features)
             if self._store.trouble is not None:
                 raise CannotChooseError(self._store.trouble)
-            decision = self._chooser.choose(request, preference, among, x, now, limits)
+            decision = self._engine.decide(Ask(request, x, preference, terms.eligible, terms.limits, now))
             self._store.add_decision(decision, prompt)
-            self._last_trouble = None
+            self.trouble = None
+            self._observation.emit(decision)
             return decision
         except InvalidRequestError:  # a caller's mistake that only the featurizer can see
             raise
-        except Exception as error:  # whatever was learned or stored must not stop the traffic
+        except Exception as error:  # learned or stored trouble must not stop the traffic
+            failure = error
             trouble = str(error) if isinstance(error, BanditRouteError) else f"{type(error).__name__}: {error}"
-            self._note(trouble, error)
-            decision = self._chooser.fall_back(request, preference, among, x, now, arm=self._fallback, trouble=trouble)
-        with suppress(Exception):  # a store that breaks its word has given the trouble, or will with the next request
-            self._store.add_decision(decision, prompt)
-        return decision
+        ask = Ask(request, x, preference, terms.eligible, terms.limits, now)
+        return self._fall_back(ask, self._fallback, trouble, failure, prompt)
+
+    def decide_many(self, requests: Sequence[Request], terms: Terms) -> list[Decision]:
+        """Return the recorded decisions for many checked requests, whose texts are featurized in one batch."""
+        texts = [request for request in requests if request.text is not None]
+        try:
+            rows: Sequence[Vector | None] = list(self._features.transform(texts)) if texts else []
+        except InvalidRequestError:  # a caller's mistake, as in a single request: nothing is decided
+            raise
+        except Exception as error:  # one bad text must not spoil the others: each goes alone
+            _log.warning("featurizing %d texts in one batch failed, now one at a time: %s", len(texts), error)
+            rows = [None] * len(texts)
+        row = iter(rows)
+        return [
+            self.decide(request, terms, next(row) if request.features is None else request.features)
+            for request in requests
+        ]
 
     def decide_instead(self, decision: Decision, error: Exception) -> Decision:
-        """Decide for the next best arm that is ready, since the adapter of ``decision`` cannot be loaded.
+        """Return a recorded decision for the next best arm that is ready, as the adapter of ``decision`` cannot load.
 
         Raises
         ------
         Exception
             ``error``, if no other arm is ready.
         """
-        arm = next((arm for arm in decision.ranking[1:] if self._chooser.pager.ready(arm)), None)
+        arm = next((arm for arm in decision.ranking[1:] if self._engine.adapters.ready(arm)), None)
         if arm is None:
             raise error
         trouble = f"adapters: {decision.arm!r} cannot be loaded ({error})"
-        self._note(trouble, error)
         request = Request(
             features=np.zeros(0), session=decision.session, tags=decision.tags, input_tokens=decision.input_tokens
         )
-        instead = self._chooser.fall_back(
-            request, decision.preference, decision.arms, decision.x, self._clock(), arm=arm, trouble=trouble
-        )
-        with suppress(Exception):
-            self._store.add_decision(instead)
-        return instead
+        ask = Ask(request, decision.x, decision.preference, decision.arms, None, self._clock())
+        return self._fall_back(ask, arm, trouble, error, None)
 
     def _context(self, request: Request, features: Vector | None) -> Vector:
+        """Return the context ``(d,)`` of a request."""
         x = np.empty(self._dimension)
-        x[:-1] = self._features.transform_one(request) if features is None else features
+        if features is None:
+            features = self._features.transform_one(request) if request.features is None else request.features
+        x[:-1] = features
         x[-1] = 1.0
         if not bounded(x):
             raise CannotChooseError(f"{type(self._features).__name__} gave features that are not finite")
         return x
 
-    def _note(self, trouble: str, error: Exception) -> None:
-        """Count a fallback; one line in the log per trouble, not per request."""
-        self.fallbacks += 1
-        if trouble != self._last_trouble:
-            self._last_trouble = trouble
+    def _fall_back(self, ask: Ask, arm: str, trouble: str, error: Exception, prompt: str | None) -> Decision:
+        """Return a recorded decision for ``arm``; count it, and write one line to the log per trouble."""
+        self.fallback_count += 1
+        if trouble != self.trouble:
+            self.trouble = trouble
             surprise = None if isinstance(error, BanditRouteError) else error
             _log.warning("routing falls back to arm %r: %s", self._fallback, trouble, exc_info=surprise)
+        decision = self._engine.fall_back(ask, arm=arm, trouble=trouble)
+        with suppress(Exception):  # a store that breaks its word has given the trouble, or will with the next request
+            self._store.add_decision(decision, prompt)
+        self._observation.emit(decision)
+        self._observation.emit(FellBack(at=ask.now, decision_id=decision.id, arm=decision.arm, trouble=trouble))
+        return decision

@@ -1,10 +1,10 @@
-"""What a router knows of its arms: a belief, and all that it is made of and made anew from."""
+"""The arm models of one router, and how they are rebuilt from stored statistics."""
 
 from __future__ import annotations
 
-import json
-from base64 import b64decode, b64encode
 from collections.abc import Collection, Mapping, Sequence
+
+import numpy as np
 
 from banditroute.beliefs import comparison
 from banditroute.beliefs.base import Belief, Prior
@@ -12,38 +12,51 @@ from banditroute.beliefs.drift import Drift, Reset
 from banditroute.core.arm import Arm
 from banditroute.core.arrays import Vector
 from banditroute.core.feature_block import FeatureBlock
-from banditroute.errors import IncompatibleStoreError
+from banditroute.core.preference import Preference
+from banditroute.core.request import Request
+from banditroute.core.state import StateSlot
 from banditroute.learners import Learner
 from banditroute.objectives.objective import Objective
+from banditroute.objectives.utility import utility, weights
+from banditroute.pricing.token_prices import TokenPrices
+from banditroute.router.belief_choices import BeliefChoices
+from banditroute.router.candidates import Candidates
+from banditroute.router.forecast import Availability, predict_outcomes, token_count
 from banditroute.router.sources import StatisticsSources, observations_of
-from banditroute.store.base import Event, PutState, Served, StoredState
+from banditroute.store.base import OutcomeEvent, StoredDecision, StoredState
 from banditroute.store.outcomes import measured
+
+_CACHED_PREFERENCES = 1024
 
 
 class ArmModels:
-    """The belief of one router, kept in step with its outcomes, its arms and other processes. Not thread-safe.
+    """The belief of one router, kept in step with its outcomes, its arms and other processes.
+
+    Not thread-safe: the engine holds a lock.
 
     Parameters
     ----------
     arms, objectives
-        What can be chosen, and what can be observed of it, by name.
+        The arms, and the objectives by name.
     learner
-        Which belief, and when an arm counts as changed.
-    watched
+        The belief, the context exploration, and when an arm counts as changed.
+    tracked
         Objectives that are believed from the start.
     features_version, dimension
-        The features, and d, the length of the context with its bias.
+        The version of the features, and d, the length of the context with its bias.
     blocks
-        The blocks of the features; None: one.
+        The blocks of the features; None: one block.
     memory
-        What was learned before, by earlier processes.
-    put_state
-        Takes what is to be found in the memory's ``states`` after a restart.
+        The state that earlier processes stored.
+    drift_slot, choices_slot
+        Where resets are stored, and what the belief chooses for itself.
 
     Attributes
     ----------
     belief
-        What is believed now; another object after every change but an outcome.
+        The present belief; another object after every change but an outcome.
+    dimension
+        d, the length of the context with its bias.
     """
 
     def __init__(
@@ -52,29 +65,40 @@ class ArmModels:
         arms: Sequence[Arm],
         objectives: Mapping[str, Objective],
         learner: Learner,
-        watched: Collection[str],
+        tracked: Collection[str],
         features_version: str,
         dimension: int,
         blocks: Sequence[FeatureBlock] | None,
         memory: StoredState,
-        put_state: PutState,
+        drift_slot: StateSlot,
+        choices_slot: StateSlot,
     ) -> None:
-        self._arms = tuple(arms)
+        self._objectives = objectives
         self._spec = learner.belief
-        self._watched = watched
-        self._features_version, self._dimension, self._blocks = features_version, dimension, blocks
+        self._context_variance_share = learner.context_exploration**2
+        self._tracked = tracked
+        self.dimension: int = dimension
+        self._features_version, self._blocks = features_version, blocks
         self._priors = {o.name: Prior(mean=o.prior_mean, noise=o.prior_noise) for o in objectives.values()}
         self._drift = Drift(
             test=learner.drift,
             belief=learner.belief,
             dimension=dimension,
             features_version=features_version,
-            put_state=put_state,
+            slot=drift_slot,
         )
-        self._put_state = put_state
-        self._recorded: bytes | None = None  # the choices in the store
-        self._history, self.belief = self.recall(memory)
-        self._record_choices()
+        self._choices = BeliefChoices(slot=choices_slot, features_version=features_version)
+        self._signed_weights: dict[Preference, Vector] = {}
+        self._weighed_objectives: tuple[str, ...] = ()  # the objectives that these weights are for
+        self._derive_arm_arrays(arms)
+        self.belief: Belief
+        self._sources, self.belief = self.load(memory)
+        self._choices.record(self.belief)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the arms."""
+        return self._names
 
     @property
     def resets(self) -> tuple[Reset, ...]:
@@ -87,10 +111,56 @@ class ArmModels:
         belief = self.belief
         return [arm for arm, nats in zip(belief.arms, belief.information(), strict=True) if nats == 0.0]
 
-    def learn(self, event: Event) -> None:
-        """Learn what is newly known of a decision, whether its arm can still be chosen or not."""
+    def predict(
+        self,
+        x: Vector,
+        preference: Preference,
+        *,
+        request: Request,
+        availability: Availability,
+        limited: Sequence[str],
+        now: float,
+        ordinal: int,
+    ) -> Candidates:
+        """Return all arms with predictions for a decision that is about to be made.
+
+        Parameters
+        ----------
+        limited
+            Objectives that the limits of the request are on.
+        now, ordinal
+            Unix time in seconds, and the sequence number of the decision: knowledge ages until then.
+        """
+        belief = self.belief
+        if limited:
+            belief.watch(limited)
+        signed = self._signed_weights.get(preference) if belief.objectives is self._weighed_objectives else None
+        if signed is None:
+            signed = self._weigh(preference)
+        belief.advance(now, ordinal)
+        tokens = None if self._prices is None else token_count(request)
+        return self._candidates(x, signed, tokens, availability)
+
+    def review(
+        self, x: Vector, preference: Preference, *, tokens: float | None, availability: Availability
+    ) -> Candidates:
+        """Return all arms with present predictions for an earlier request; knowledge does not age."""
+        return self._candidates(x, self._weigh(preference), tokens, availability)
+
+    def token_count(self, request: Request) -> float | None:
+        """Return the tokens of a request, counted or estimated; None where no arm has token prices."""
+        return None if self._prices is None else token_count(request)
+
+    def token_costs(self, arm: str, tokens: float | None) -> tuple[float, float] | None:
+        """Return what the input costs for ``arm``, and each output token, in dollars; None where it is not known."""
+        if self._prices is None or tokens is None:
+            return None
+        return self._prices.by_tokens(self._names.index(arm), tokens)
+
+    def learn(self, event: OutcomeEvent) -> None:
+        """Learn new outcomes of a decision, whether its arm can still be chosen or not."""
         if event.arm not in self.belief.arms:
-            self._history.learn(event.arm, [event])  # for its return
+            self._sources.learn(event.arm, [event])  # for its return
             return
         changed = self._drift.notice(
             self.belief,
@@ -102,107 +172,122 @@ class ArmModels:
         )
         for x, values, decided_at, ordinal, weight in observations_of(event):
             self.belief.update(event.arm, x, values, decided_at=decided_at, ordinal=ordinal, weight=weight)
-        self._record_choices()
+        self._choices.record(self.belief)
         for objective in changed:
             left = self._drift.reset(self.belief.statistics(), event.arm, objective, event.decided_at)
-            self._exchange(self._believe(self._history, left))
+            self._swap(self._build(self._arms, left))
+
+    def amend(self, events: Sequence[OutcomeEvent]) -> None:
+        """Add outcomes, or take them back by their sign, and rebuild the belief."""
+        self._sources.keep(self.belief.statistics())
+        for event in events:
+            self._sources.learn(event.arm, [event])
+        self._swap(self._build(self._arms, self._sources.begin(self._arms)))
 
     def quality(self, arm: str, x: Vector | None) -> float:
-        """The quality expected of an arm at context ``x``.
+        """Return the expected quality of an arm at context ``x``.
 
-        Of an arm that can be chosen no more, and at a context of other features, what is assumed of a new one.
+        For an arm that was removed, and for a context of other features, it is that of a new arm.
         """
         self.belief.watch(["quality"])
-        if arm not in self.belief.arms or x is None or len(x) != self._dimension:
+        if arm not in self.belief.arms or x is None or len(x) != self.dimension:
             return self._priors["quality"].mean or 0.0
         j, k = self.belief.objectives.index("quality"), self.belief.arms.index(arm)
         return float(self.belief.predict(x).means[j, k])
 
-    def compare(self, winner: Served, loser: Served) -> tuple[float, float]:
-        """What it teaches of the quality of each that the one answer was preferred to the other."""
+    def compare(self, winner: StoredDecision, loser: StoredDecision) -> tuple[float, float]:
+        """Return the pseudo-outcomes of winner and loser of a pairwise comparison."""
         noise = self._priors["quality"].noise or 1.0
         return comparison.outcomes(self.quality(winner.arm, winner.x), self.quality(loser.arm, loser.x), noise=noise)
 
-    def recall(self, memory: StoredState) -> tuple[StatisticsSources, Belief]:
-        """What is to be known by all that is remembered now; changes nothing."""
-        history = StatisticsSources(
-            belief=self._spec, features_version=self._features_version, dimension=self._dimension, memory=memory
+    def load(self, memory: StoredState) -> tuple[StatisticsSources, Belief]:
+        """Return the statistics and the belief that follow from stored state; change nothing."""
+        sources = StatisticsSources(
+            belief=self._spec, features_version=self._features_version, dimension=self.dimension, memory=memory
         )
-        statistics = history.begin(self._arms)
+        statistics = sources.begin(self._arms)
         left = self._drift.discounted(lambda: statistics, memory.states)
-        recorded = _recorded_choices(memory.states.get("choices"), self._features_version)
-        return history, self._believe(history, statistics if left is None else left, recorded)
+        choices = memory.states.get("choices")
+        return sources, self._build(self._arms, statistics if left is None else left, choices)
 
-    def replace(self, history: StatisticsSources, belief: Belief) -> None:
-        """Know what ``recall`` gave, in place of what was known."""
-        self._history = history
-        self._exchange(belief)
+    def swap(self, sources: StatisticsSources, belief: Belief) -> None:
+        """Use what ``load`` returned in place of the present statistics and belief."""
+        self._sources = sources
+        self._swap(belief)
 
     def warm_start(self, statistics: Mapping[str, bytes]) -> None:
-        """Begin anew from these statistics of a log, in place of an earlier log's, and from all feedback."""
-        self._history.keep(self.belief.statistics())
-        self._history.warm = dict(statistics)
-        self._exchange(self._believe(self._history, self._history.begin(self._arms)))
+        """Rebuild the belief from these statistics of a log, in place of an earlier log's, and from all feedback."""
+        self._sources.keep(self.belief.statistics())
+        self._sources.warm = dict(statistics)
+        self._swap(self._build(self._arms, self._sources.begin(self._arms)))
 
     def set_arms(self, arms: Sequence[Arm]) -> None:
-        """Know ``arms`` from now on; what was learned of others is kept for their return."""
-        self._history.keep(self.belief.statistics())
-        statistics = self._history.begin(arms)
-        self._arms = tuple(arms)
-        self._exchange(self._believe(self._history, statistics))
+        """Model ``arms`` from now on; what was learned of others is kept for their return."""
+        self._sources.keep(self.belief.statistics())
+        belief = self._build(arms, self._sources.begin(arms))
+        self._derive_arm_arrays(arms)
+        self._swap(belief)
 
-    def _believe(
-        self, history: StatisticsSources, statistics: Mapping[str, bytes], choices: bytes | None = None
-    ) -> Belief:
+    def _derive_arm_arrays(self, arms: Sequence[Arm]) -> None:
+        self._arms = tuple(arms)
+        self._names = tuple(arm.name for arm in arms)
+        self._prices = TokenPrices(arms=arms) if any(arm.priced for arm in arms) else None
+        self._no_penalties = np.zeros(len(arms))
+        self._no_penalties.flags.writeable = False
+
+    def _candidates(
+        self, x: Vector, signed_weights: Vector, tokens: float | None, availability: Availability
+    ) -> Candidates:
+        belief = self.belief
+        means, stds, explored, counts = predict_outcomes(
+            belief,
+            x,
+            context_variance_share=self._context_variance_share,
+            prices=self._prices,
+            tokens=tokens,
+            availability=availability,
+        )
+        utilities, utility_stds = utility(signed_weights, means, explored)
+        return Candidates(
+            self._names,
+            belief.objectives,
+            means,
+            stds,
+            utilities,
+            utility_stds,
+            self._no_penalties,
+            belief.information,
+            counts,
+            tokens,
+        )
+
+    def _weigh(self, preference: Preference) -> Vector:
+        """Return the signed weight of every believed objective, and remember it."""
+        belief = self.belief
+        belief.watch([name for name, weight in preference.items() if weight > 0.0])
+        if belief.objectives is not self._weighed_objectives or len(self._signed_weights) >= _CACHED_PREFERENCES:
+            self._signed_weights.clear()
+            self._weighed_objectives = belief.objectives
+        signed = weights(preference, belief.objectives, self._objectives)
+        self._signed_weights[preference] = signed
+        return signed
+
+    def _build(self, arms: Sequence[Arm], statistics: Mapping[str, bytes], choices: bytes | None = None) -> Belief:
+        """Return a belief over ``arms`` that begins with ``statistics`` and with stored ``choices``."""
         belief = self._spec.start(
-            arms=self._arms,
-            dimension=self._dimension,
+            arms=arms,
+            dimension=self.dimension,
             blocks=self._blocks,
             priors=self._priors,
             statistics=statistics,
-            choices=self._recorded if choices is None else choices,
+            choices=self._choices.load(choices),
         )
-        if any(arm.priced for arm in self._arms):
+        if any(arm.priced for arm in arms):
             belief.watch(["cost_usd", "output_tokens"])
-        belief.watch(list(self._watched))
+        belief.watch(list(self._tracked))
         return belief
 
-    def _exchange(self, belief: Belief) -> None:
+    def _swap(self, belief: Belief) -> None:
         belief.watch(self.belief.objectives)
         self.belief = belief
-        self._record_choices()
-
-    def _record_choices(self) -> None:
-        """Record what the belief has chosen since it was last recorded, for a restart and for other processes."""
-        belief, choices = self.belief, self.belief.choices
-        if choices is not None and choices != self._recorded:
-            self._recorded = choices
-            outcomes = max((float(belief.counts(name).sum()) for name in belief.objectives), default=0.0)
-            record = {self._features_version: (outcomes, b64encode(choices).decode())}
-            self._put_state("choices", json.dumps(record).encode(), _later_choices)
-
-
-def _recorded_choices(blob: bytes | None, features_version: str) -> bytes | None:
-    """Return what a belief over these features has chosen, as recorded; None: nothing.
-
-    Raises
-    ------
-    IncompatibleStoreError
-        If the record is damaged.
-    """
-    try:
-        record = {} if blob is None else json.loads(blob)
-        return b64decode(record[features_version][1], validate=True) if features_version in record else None
-    except (ValueError, TypeError, LookupError) as error:
-        raise IncompatibleStoreError(
-            f"the stored state 'choices' is damaged ({error}); restore the database from a backup, or use another "
-            "router name"
-        ) from error
-
-
-def _later_choices(earlier: bytes, later: bytes) -> bytes:
-    """Return the choices of both records: for each version of the features, those that rest on more outcomes."""
-    record = json.loads(earlier)
-    for version, choices in json.loads(later).items():
-        record[version] = max(record.get(version, choices), choices, key=lambda each: each[0])
-    return json.dumps(record).encode()
+        self._choices.record(belief)

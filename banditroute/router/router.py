@@ -1,117 +1,100 @@
-"""The router: from a request to a decision, from feedback to better beliefs; it knows all the other rooms."""
+"""The router: the public face of the engine."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
-import threading
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from concurrent.futures import Future
 from types import TracebackType
-from typing import Self, TypeAlias, Unpack
+from typing import Self, Unpack
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from banditroute.adapters.cache import AdapterCache
-from banditroute.adapters.penalties import AdapterPenalties
-from banditroute.budgets.budget import Budget, check_budgets
+from banditroute.adapters.fleet import Fleet
+from banditroute.budgets.budget import Budget
 from banditroute.core.arm import Arm
-from banditroute.core.arrays import Vector
 from banditroute.core.decision import Decision
-from banditroute.core.preference import Preference
-from banditroute.core.validation import label
-from banditroute.errors import InvalidConfigurationError, InvalidRequestError
-from banditroute.features.base import Featurizer, feature_blocks
-from banditroute.guard.guard import Guard
+from banditroute.core.events import Observer
+from banditroute.core.failure import Failure
+from banditroute.features.base import Featurizer
+from banditroute.guard.guard import Guard, Mode
 from banditroute.learners import Learner
 from banditroute.limits.breaker import CircuitBreaker
 from banditroute.limits.constraints import Limits
+from banditroute.limits.quotas import Quota
 from banditroute.limits.traffic import Share
 from banditroute.objectives.objective import Objective
-from banditroute.objectives.utility import PreferenceLike, check_preference, table
-from banditroute.router.arms import Steering
-from banditroute.router.checks import (
-    Conversation,
-    RouteOptions,
-    check_arms,
-    check_breaker,
-    check_eligible,
-    check_features,
-    check_guard,
-    check_learner,
-    check_limits,
-    check_request,
-    check_store,
-    check_switching,
-    check_traffic,
-)
-from banditroute.router.constraints import Constraints
-from banditroute.router.engine import Engine
-from banditroute.router.escalation import Cascade
-from banditroute.router.fallback import FallbackRouting
-from banditroute.router.feedback import Listener
-from banditroute.router.sources import fold_with
-from banditroute.store.base import Store
-
-Clock: TypeAlias = Callable[[], float]
-"""Gives Unix time in seconds."""
-
-_log = logging.getLogger("banditroute")
+from banditroute.objectives.utility import PreferenceLike
+from banditroute.router.assembly import assemble
+from banditroute.router.lease import Lease
+from banditroute.router.requests import RequestLike, RouteOptions
+from banditroute.router.settings import Clock, RouterSettings
+from banditroute.router.status import Status, trouble_of
+from banditroute.router.warm_start import LogRow
+from banditroute.store.base import NO_BACKLOG, Acknowledgement, BackgroundStore, Store, Ticket
 
 
-class Router(Listener, Steering):
+class Router:
     """Learns which arm should serve each request.
 
-    ``route()`` chooses and never waits for a disk; ``feedback()`` reports what came back and returns when that is
-    recorded. Safe to use from many threads. Close it, or use it in a ``with`` statement, so that all is written.
+    ``route()`` chooses an arm and never waits for a disk. ``feedback()`` reports what came back, and returns when that
+    is recorded. A router is safe to use from many threads. Close it, or use it in a ``with`` statement, so that
+    everything is written.
 
     Parameters
     ----------
     arms
-        What can be chosen: arms, or their names; at least one, names unique.
+        The arms, or their names; at least one, names unique.
     features
         A featurizer for text, or the number of ready features that every request brings. Default: ``TextFeatures()``.
     learner
         Belief and policy. Default: ``ThompsonSampling()``.
     preference
-        What the objectives are worth, in their own units, or in scaled ones (``banditroute.objectives.Scaled``). Default:
+        The weights of the objectives, in their own units or scaled (``banditroute.objectives.Scaled``). Default:
         ``Preference(quality=1.0)``.
     objectives
-        The user's own objectives, beside the standard ones.
+        The user's own objectives, in addition to the standard ones.
     limits
-        What an arm must keep to serve a request. Default: nothing.
+        What an arm must keep to serve a request. Default: no limits.
     breaker
         When to leave a failing arm alone; None: never.
     budgets
         What may be spent, by all processes that share the store together.
+    quotas
+        Requests and tokens a minute that arms may get, from all processes together.
     adapters
-        What holds the arms' adapters; with it, those never tried are expected to be perfect, and are believed apart.
+        The cache or the fleet that holds the arms' adapters. With it, adapters never tried are expected to be perfect,
+        and each is believed by itself.
     switching
-        What is lost when a session goes on with another arm than its last, by objective: ``{"latency_seconds": 0.8}``.
+        The loss when a session goes on with another arm than its last, by objective: ``{"latency_seconds": 0.8}``.
     traffic
-        Arm -> the least and the most of the traffic that it gets, such as a canary's.
+        Arm -> its least and greatest share of the traffic, such as a canary's.
     guard
-        What serves until there is evidence that the learner is better. Default: the learner decides at once.
+        The baseline that serves until there is evidence that the learner is better. Default: no guard.
     store
-        Where decisions, feedback and what was learned are kept. Default: ``MemoryStore()``, gone with the process.
+        Records decisions, feedback and what was learned. Default: ``MemoryStore()``, which ends with the process.
     fallback
         The arm to use when the policy cannot choose. Default: the first arm.
     name
         Tells routers in one database apart.
     store_prompts
         Whether prompts are recorded with the decisions.
+    observers
+        Objects that see every decision, all feedback, and events such as an opened circuit, on a thread of their own.
+        They cannot slow down or stop the router. See ``banditroute.observe``.
     seed
-        Seed of the choices, or a generator.
+        A seed of the choices, or a generator.
     clock
         Gives Unix time in seconds; replaced in simulations.
 
     Raises
     ------
     InvalidConfigurationError
-        For no arms, two arms of one name, an unknown fallback, and settings that contradict each other.
+        If there are no arms, two have the same name, the fallback is unknown, or settings contradict each other.
     InvalidRequestError
-        For a preference that names an unknown objective.
+        If the preference names an unknown objective.
     StoreError
         If the store cannot be opened.
 
@@ -120,7 +103,7 @@ class Router(Listener, Steering):
     >>> router = Router(arms=["small", "large"], features=1, seed=0)
     >>> for hard in [0.0, 1.0] * 50:
     ...     decision = router.route([hard])
-    ...     router.feedback(decision.id, quality=1.0 if hard == 0.0 or decision.arm == "large" else 0.0)
+    ...     _ = router.feedback(decision.id, quality=1.0 if hard == 0.0 or decision.arm == "large" else 0.0)
     >>> router.route([1.0]).arm
     'large'
     """
@@ -136,7 +119,8 @@ class Router(Listener, Steering):
         limits: Limits | None = None,
         breaker: CircuitBreaker | None = CircuitBreaker(),  # noqa: B008
         budgets: Sequence[Budget] = (),
-        adapters: AdapterCache | None = None,
+        quotas: Sequence[Quota] = (),
+        adapters: AdapterCache | Fleet | None = None,
         switching: Mapping[str, float] | None = None,
         traffic: Mapping[str, Share] | None = None,
         guard: Guard | None = None,
@@ -144,107 +128,61 @@ class Router(Listener, Steering):
         fallback: str | None = None,
         name: str = "default",
         store_prompts: bool = False,
+        observers: Sequence[Observer] = (),
         seed: int | np.random.Generator | None = None,
         clock: Clock = time.time,
     ) -> None:
-        self._arms = check_arms(arms, adapters)
-        self._adapters = adapters
-        names = [arm.name for arm in self._arms]
-        if fallback is not None and fallback not in names:
-            raise InvalidConfigurationError(f"fallback {fallback!r} is no arm; arms: {', '.join(names)}")
-        self._objectives = table(objectives)
-        self._preference = check_preference(
-            Preference(quality=1.0) if preference is None else preference, self._objectives
-        )
-        self._features = check_features(features)
-        self._dimension = self._features.dimension + 1
-        self._learner = check_learner(learner, of_adapters=adapters is not None)
-        self._limits = check_limits(limits, error=InvalidConfigurationError)
-        check_eligible(self._arms, limits=self._limits, error=InvalidConfigurationError)
-        check_breaker(breaker)
-        check_budgets(budgets, self._arms)
-        self._traffic = check_traffic({} if traffic is None else traffic, names)
-        self._guard = guard
-        utility_range = check_guard(guard, names, self._traffic, self._preference, self._objectives)
-        self._clock = clock
-        self._changing = threading.Lock()  # held while the arms or the warm start change
-        label(name, name="Router(name=...)", error=InvalidConfigurationError)
-
-        self._store = check_store(store)
-        memory = self._store.open(
-            router=name,
-            arms=self._arms,
-            features_version=self._features.version,
-            dimension=self._dimension,
-            fold=fold_with(self._learner.belief),
-        )
-        try:
-            self._chooser = Engine(
-                arms=self._arms,
-                objectives=self._objectives,
-                learner=self._learner,
-                gate=Constraints(
-                    arms=self._arms,
-                    breaker=breaker,
-                    budgets=budgets,
-                    traffic=self._traffic,
-                    guard=guard,
-                    utility_range=utility_range,
-                    states=memory.states,
-                    put_state=self._store.put_state,
-                    tallies=memory.tallies,
-                    add_tally=self._add_tally,
-                ),
-                pager=AdapterPenalties(
-                    arms=self._arms,
-                    cache=adapters,
-                    switching=check_switching(switching, self._objectives),
-                    instead=self._instead,
-                    note=self._note_paging,
-                    states=memory.states,
-                    put_state=self._store.put_state,
-                ),
-                features_version=self._features.version,
-                dimension=self._dimension,
-                blocks=feature_blocks(self._features),
-                memory=memory,
-                put_state=self._store.put_state,
-                rng=np.random.default_rng(seed),
-            )
-            self._store.follow(self._chooser.refresh)
-            if self._chooser.at_gate(lambda gate: gate.accounts.prepare(clock())):
-                self._store.flush()  # the first request finds the first slices
-        except BaseException:
-            self._store.close()
-            raise
-        self._cascade = Cascade(states=memory.states, put_state=self._store.put_state, rng=np.random.default_rng(seed))
-        self._decider = FallbackRouting(
-            chooser=self._chooser,
-            features=self._features,
-            store=self._store,
-            fallback=names[0] if fallback is None else fallback,
+        self._settings = RouterSettings.checked(
+            arms=arms,
+            features=features,
+            learner=learner,
+            preference=preference,
+            objectives=objectives,
+            limits=limits,
+            breaker=breaker,
+            budgets=budgets,
+            quotas=quotas,
+            adapters=adapters,
+            switching=switching,
+            traffic=traffic,
+            guard=guard,
+            store=store,
+            fallback=fallback,
+            name=name,
             store_prompts=store_prompts,
+            observers=observers,
+            seed=seed,
             clock=clock,
         )
+        self._store = self._settings.store
+        parts = assemble(self._settings)
+        self._engine, self._routing, self._feedback = parts.engine, parts.routing, parts.feedback
+        self._escalation, self._registry, self._warm_start = parts.escalation, parts.registry, parts.warm_start
+        self._requests, self._observation = parts.requests, parts.observation
 
     @property
     def features(self) -> Featurizer:
-        """Turns requests into vectors, without the bias that the router adds."""
-        return self._features
+        """The featurizer that turns requests into vectors, without the bias that the router adds."""
+        return self._settings.features
 
     @property
-    def fallbacks(self) -> int:
-        """How many decisions fell back since this router was made."""
-        return self._decider.fallbacks
+    def arms(self) -> tuple[Arm, ...]:
+        """The arms that can be chosen, in the order of a decision's arrays."""
+        return self._registry.arms
+
+    # Deciding.
 
     def route(
         self,
-        request: str | Conversation | ArrayLike,
+        request: RequestLike,
         *,
         preference: PreferenceLike | None = None,
         arms: Collection[str] | None = None,
         exclude: Collection[str] = (),
         limits: Limits | None = None,
+        replace_limits: Limits | None = None,
+        requires: Collection[str] = (),
+        deadline_seconds: float | None = None,
         session: str | None = None,
         tags: Collection[str] = (),
         input_tokens: int | None = None,
@@ -259,97 +197,526 @@ class Router(Listener, Steering):
         request
             The prompt, messages such as ``{"role": "user", "content": "Why?"}``, or ready features ``(d - 1,)``.
         preference
-            What the objectives are worth for this request; replaces the router's preference.
+            The weights of the objectives for this request; they replace the router's.
         arms
             Names of the arms that may be chosen. Default: all.
         exclude
             Names of arms that may not be chosen, such as one that has just failed.
         limits
-            What an arm must keep to serve this request; replaces the router's limits.
+            Limits for this request; they tighten the router's.
+        replace_limits
+            Limits for this request in place of the router's.
+        requires
+            Capabilities that the arm must have, as in ``Arm(capabilities=...)``.
+        deadline_seconds
+            The longest expected latency, above 0.
         session, tags
             Labels, recorded with the decision.
         input_tokens
-            Tokens of all messages; where arms have token prices and none is given, a quarter of their characters.
+            Tokens of all messages. Default, where arms have token prices: a quarter of the number of characters.
         max_output_tokens
-            The most tokens that the answer may have: with token prices, it bounds the cost for hard budgets.
+            The most tokens that the answer may have. With token prices, it bounds the cost for hard budgets.
         template, metadata
             What the featurizers ``Template`` and ``Metadata`` read: a name for the place in the application that made
-            the prompt, and name = number or string (None: not known). Not recorded, but for their part in the context.
+            the prompt, and name = number or string (None: not known). They are recorded only as part of the context.
 
         Returns
         -------
         Decision
-            Never waits for a disk, and never fails for what was learned or stored: then it names the fallback arm, and
-            ``decision.reason`` says why.
+            The arm to use, and why. Learned or stored trouble never makes this fail: then the decision names the
+            fallback arm, and ``decision.reason`` says why. It never waits for a disk.
 
         Raises
         ------
         InvalidRequestError
-            For a caller's mistake: no arm left that is named and has the tags, an unknown arm or objective, features of
-            a wrong length or not finite, metadata that the featurizer cannot read.
+            If the caller made a mistake: no arm is left that is named and has the capabilities, an arm or objective is
+            unknown, features have a wrong length or are not finite, or the featurizer cannot read the metadata.
         InvalidConfigurationError
-            For a preference without a usable weight.
+            If the preference has no usable weight.
         """
-        checked = check_request(
-            request, self._features, session, tags, input_tokens, template, max_output_tokens, metadata
+        checked = self._requests.request(request, session, tags, input_tokens, max_output_tokens, template, metadata)
+        terms = self._requests.terms(
+            self.arms, preference, arms, exclude, limits, replace_limits, requires, deadline_seconds
         )
-        preference = self._preference if preference is None else check_preference(preference, self._objectives)
-        limits = self._limits if limits is None else check_limits(limits)
-        eligible = check_eligible(self._arms, arms, exclude, limits)
-        return self._decider.decide(checked, preference, eligible, checked.features, limits)
+        return self._routing.decide(checked, terms)
 
     def route_many(
         self,
-        requests: Sequence[str | Conversation | ArrayLike],
+        requests: Sequence[RequestLike],
         *,
         preference: PreferenceLike | None = None,
         arms: Collection[str] | None = None,
         exclude: Collection[str] = (),
         limits: Limits | None = None,
+        replace_limits: Limits | None = None,
+        requires: Collection[str] = (),
+        deadline_seconds: float | None = None,
         session: str | None = None,
         tags: Collection[str] = (),
         max_output_tokens: int | None = None,
         template: str | None = None,
         metadata: Mapping[str, float | str | None] | None = None,
     ) -> list[Decision]:
-        """``route()`` for many requests, whose texts are featurized in one batch."""
-        if isinstance(requests, str):
-            raise InvalidRequestError(f"requests is the string {requests[:40]!r}; give a list of texts, or use route()")
-        checked = [
-            check_request(each, self._features, session, tags, None, template, max_output_tokens, metadata)
-            for each in requests
-        ]
-        preference = self._preference if preference is None else check_preference(preference, self._objectives)
-        limits = self._limits if limits is None else check_limits(limits)
-        eligible = check_eligible(self._arms, arms, exclude, limits)
-        texts = [request for request in checked if request.text is not None]
-        try:
-            rows: Sequence[Vector | None] = list(self._features.transform(texts)) if texts else []
-        except InvalidRequestError:  # a caller's mistake, as in one alone: nothing is decided
-            raise
-        except Exception as error:  # one bad text must not spoil the others: each goes alone
-            _log.warning("featurizing %d texts in one batch failed, now one at a time: %s", len(texts), error)
-            rows = [None] * len(texts)
-        row = iter(rows)
-        return [
-            self._decider.decide(
-                request, preference, eligible, next(row) if request.features is None else request.features, limits
-            )
-            for request in checked
-        ]
+        """Choose an arm for each of many requests, as ``route()`` does; texts are featurized in one batch."""
+        checked = self._requests.many(requests, session, tags, max_output_tokens, template, metadata)
+        terms = self._requests.terms(
+            self.arms, preference, arms, exclude, limits, replace_limits, requires, deadline_seconds
+        )
+        return self._routing.decide_many(checked, terms)
 
-    async def aroute(self, request: str | Conversation | ArrayLike, **options: Unpack[RouteOptions]) -> Decision:
-        """``route()`` for the event loop, which is free meanwhile: it is done in a worker thread."""
+    async def aroute(self, request: RequestLike, **options: Unpack[RouteOptions]) -> Decision:
+        """Choose an arm in a worker thread, as ``route()`` does; the event loop is free meanwhile."""
         return await asyncio.to_thread(self.route, request, **options)
+
+    def lease(self, decision: Decision) -> Lease:
+        """Return a context manager that keeps the arm's adapter resident while the request is served.
+
+        Use it as ``with router.lease(decision) as decision: ...``, or with ``async with``. It gives the decision that
+        is served. If the adapter cannot be loaded, that is another decision, with an id of its own, for another arm;
+        ``decision.reason`` says why. For an arm without an adapter it does nothing.
+
+        Raises
+        ------
+        AdapterError
+            On entering, if the adapter cannot be loaded and no other arm is ready.
+
+        Examples
+        --------
+        >>> router = Router(arms=["small", "large"], features=1)
+        >>> with router.lease(router.route([0.5], arms=["small"])) as decision:
+        ...     decision.arm
+        'small'
+        """
+        return Lease(decision=decision, cache=self._settings.adapters, routing=self._routing, feedback=self._feedback)
+
+    def escalate(self, decision_id: str, *, signal: float) -> Decision | None:
+        """Choose another arm if the first answer is not good enough; return None if it is.
+
+        The router learns what the signal says of an answer's quality, from the answers whose quality is reported. The
+        first answer stands if its expected quality is worth as much as the best that another arm is expected to give,
+        less that arm's price. The first call is paid either way, and is reported with its own decision.
+
+        For an answer that is discarded, the quality that its signal predicts is learned in place of a grade. Otherwise
+        only those answers of an arm that look good would count. If you grade such an answer, report the grade before
+        you escalate.
+
+        Parameters
+        ----------
+        decision_id
+            The decision whose answer is there. Its request is routed again, in the same context and by the same
+            preference, to an arm that was not asked yet. The new decision may be escalated in turn.
+        signal
+            How good the answer looks, in [0, 1]: a judge's or verifier's score, agreement between samples, or the share
+            of tests passed.
+
+        Returns
+        -------
+        Decision or None
+            The decision to try next, or None if the first answer is good enough.
+
+        Raises
+        ------
+        InvalidRequestError
+            If the signal is not a number in [0, 1].
+        UnknownDecisionError
+            If no such decision is held.
+
+        Examples
+        --------
+        >>> router = Router(arms=["small", "large"], features=1, seed=0)
+        >>> for looks_good in [1.0, 0.0] * 100:
+        ...     answer = router.route([0.5])
+        ...     if another := router.escalate(answer.id, signal=looks_good):
+        ...         answer = another
+        ...     _ = router.feedback(answer.id, quality=0.9 if answer.arm == "large" else looks_good)
+        >>> first = router.route([0.5], arms=["small"])
+        >>> router.escalate(router.route([0.5], exclude=["large"]).id, signal=0.0)
+        """
+        return self._escalation.next(decision_id, signal=signal)
+
+    async def aescalate(self, decision_id: str, *, signal: float) -> Decision | None:
+        """Choose another arm in a worker thread, as ``escalate()`` does; the event loop is free meanwhile."""
+        return await asyncio.to_thread(self.escalate, decision_id, signal=signal)
+
+    # Reporting.
+
+    def feedback(
+        self,
+        decision_id: str,
+        *,
+        quality: float | None = None,
+        cost_usd: float | None = None,
+        energy_joules: float | None = None,
+        latency_seconds: float | None = None,
+        output_tokens: float | None = None,
+        failed: bool | None = None,
+        failure: Failure | str | None = None,
+        retry_after_seconds: float | None = None,
+        source: str | None = None,
+        **user_objectives: float | None,
+    ) -> Acknowledgement:
+        """Report outcomes of a decision: any of the objectives, in any number of parts, in any order, however late.
+
+        It returns when the report is durable and learned. The same value again is harmless.
+
+        Parameters
+        ----------
+        decision_id
+            ``decision.id``.
+        quality
+            How good the answer was, in [0, 1].
+        cost_usd, energy_joules, latency_seconds, output_tokens
+            What the call took, at least 0. Leave out what is not known; it is never taken for 0.
+        failed
+            True if the call failed or timed out, False if it was answered (which any other outcome says as well). It is
+            the objective ``availability``, and trips the circuit breaker.
+        failure
+            How the call failed, such as ``"rate_limit"``, in place of ``failed=True``.
+            :class:`banditroute.core.Failure` lists the ways, and what each means for the arm.
+        retry_after_seconds
+            With a ``failure``: how long the arm asked to be left alone, as in the header ``Retry-After``.
+        source
+            Who reports it, such as a user or a grader. Everything that one source reported can be erased.
+        user_objectives
+            The objectives given to the router, by name.
+
+        Returns
+        -------
+        str
+            ``"accepted"``: durable and learned. ``"pending"``: kept for a decision that another process may have made
+            a moment ago, and learned when that appears.
+
+        Raises
+        ------
+        InvalidFeedbackError
+            If there is no outcome, an objective is unknown, or a value is not a finite number in range.
+        UnknownDecisionError
+            If no such decision is held.
+        ConflictingFeedbackError
+            If an outcome is recorded with another value already; nothing of this report is recorded.
+        StoreError
+            If the report could not be written; nothing was learned, report it again.
+        """
+        values = {
+            "quality": quality,
+            "cost_usd": cost_usd,
+            "energy_joules": energy_joules,
+            "latency_seconds": latency_seconds,
+            "output_tokens": output_tokens,
+            **user_objectives,
+        }
+        return self._feedback.report(
+            decision_id,
+            values,
+            failed=failed,
+            failure=failure,
+            retry_after_seconds=retry_after_seconds,
+            source=source,
+        ).result()
+
+    async def afeedback(
+        self,
+        decision_id: str,
+        *,
+        failed: bool | None = None,
+        failure: Failure | str | None = None,
+        retry_after_seconds: float | None = None,
+        source: str | None = None,
+        **outcomes: float | None,
+    ) -> Acknowledgement:
+        """Report outcomes as ``feedback()`` does; the event loop is free while the report is written.
+
+        A cancelled wait does not take the report back.
+        """
+        ticket = self._feedback.report(
+            decision_id,
+            outcomes,
+            failed=failed,
+            failure=failure,
+            retry_after_seconds=retry_after_seconds,
+            source=source,
+        )
+        return await _written(ticket)
+
+    def correct(
+        self,
+        decision_id: str,
+        *,
+        quality: float | None = None,
+        cost_usd: float | None = None,
+        energy_joules: float | None = None,
+        latency_seconds: float | None = None,
+        output_tokens: float | None = None,
+        failed: bool | None = None,
+        **user_objectives: float | None,
+    ) -> None:
+        """Replace outcomes that are recorded for a decision, as if they had been reported with these values.
+
+        Use it where somebody changed their mind, or a grader was wrong. It returns when the correction is durable. The
+        models of this router and of others on the same store follow within a second; budgets, the circuit breaker and
+        the guard keep what they have counted.
+
+        Parameters
+        ----------
+        decision_id
+            ``decision.id``.
+        quality, cost_usd, energy_joules, latency_seconds, output_tokens, failed, user_objectives
+            The new values, as in ``feedback``; None leaves an outcome as it is.
+
+        Raises
+        ------
+        InvalidFeedbackError
+            If there is no outcome, an objective is unknown, or a value is not a finite number in range.
+        UnknownDecisionError
+            If no such decision is held, or one of the outcomes is not recorded; nothing is changed.
+        StoreError
+            If the correction could not be written; nothing is changed.
+
+        Examples
+        --------
+        >>> router = Router(arms=["small", "large"], features=1, seed=0)
+        >>> decision = router.route([0.5])
+        >>> _ = router.feedback(decision.id, quality=1.0)
+        >>> router.correct(decision.id, quality=0.0)
+        """
+        values = {
+            "quality": quality,
+            "cost_usd": cost_usd,
+            "energy_joules": energy_joules,
+            "latency_seconds": latency_seconds,
+            "output_tokens": output_tokens,
+            **user_objectives,
+        }
+        self._feedback.correct(decision_id, values, failed=failed)
+
+    async def acorrect(self, decision_id: str, *, failed: bool | None = None, **outcomes: float | None) -> None:
+        """Replace recorded outcomes in a worker thread, as ``correct()`` does; the event loop is free meanwhile."""
+        await asyncio.to_thread(self.correct, decision_id, failed=failed, **outcomes)
+
+    def session_feedback(
+        self,
+        session: str,
+        *,
+        quality: float | None = None,
+        source: str | None = None,
+        **user_objectives: float | None,
+    ) -> None:
+        """Report one outcome of all decisions of a session or task, when it is over.
+
+        Each of its n decisions that has no such outcome of its own gets this one, and learns from it as an n-th of an
+        observation. Report what single calls took with each decision.
+
+        Parameters
+        ----------
+        session
+            The session, as given to ``route()``.
+        quality
+            How good the result of the session was, in [0, 1].
+        source
+            As in ``feedback``.
+        user_objectives
+            The objectives given to the router, by name.
+
+        Raises
+        ------
+        InvalidFeedbackError
+            If there is no outcome, an outcome is one of single calls, or a value is not a finite number in range.
+        UnknownDecisionError
+            If no decision of the session is held.
+        ConflictingFeedbackError
+            If another outcome of this session is recorded already.
+        StoreError
+            If the report could not be written; report it again.
+
+        Examples
+        --------
+        >>> router = Router(arms=["small", "large"], features=1, seed=0)
+        >>> for step in range(3):
+        ...     decision = router.route([0.5], session="ticket 7")
+        >>> router.session_feedback("ticket 7", quality=1.0)
+        """
+        values = {"quality": quality, **user_objectives}
+        for ticket in self._feedback.report_session(session, values, source=source):
+            ticket.result()
+
+    async def asession_feedback(self, session: str, *, source: str | None = None, **outcomes: float | None) -> None:
+        """Report an outcome of a session in a worker thread, as ``session_feedback()`` does."""
+        await asyncio.to_thread(self.session_feedback, session, source=source, **outcomes)
+
+    def compare(self, winner_id: str, loser_id: str, *, source: str | None = None) -> None:
+        """Report which of two answers was better, where neither has a quality of its own.
+
+        The quality of both arms is learned by a Bradley-Terry step: the less a result was expected, the larger the
+        step. It returns when the report is durable and learned; the same report again is harmless. From two answers of
+        one arm nothing is learned.
+
+        Parameters
+        ----------
+        winner_id, loser_id
+            ``decision.id`` of the answer that was preferred, and of the other: two decisions for one request, such as
+            ``route(request)`` and ``route(request, exclude=[first.arm])``.
+        source
+            As in ``feedback``.
+
+        Raises
+        ------
+        InvalidFeedbackError
+            If a decision is compared with itself.
+        UnknownDecisionError
+            If one of them is not held.
+        ConflictingFeedbackError
+            If the other was preferred by an earlier report.
+        StoreError
+            If the report could not be written; report it again.
+
+        Examples
+        --------
+        >>> router = Router(arms=["small", "large"], features=1, seed=0)
+        >>> for _ in range(100):
+        ...     answers = [router.route([0.5], arms=[arm]) for arm in ("small", "large")]
+        ...     router.compare(answers[1].id, answers[0].id)
+        >>> router.route([0.5]).arm
+        'large'
+        """
+        for ticket in self._feedback.compare(winner_id, loser_id, source=source):
+            ticket.result()
+
+    async def acompare(self, winner_id: str, loser_id: str, *, source: str | None = None) -> None:
+        """Report a comparison in a worker thread, as ``compare()`` does; the event loop is free meanwhile."""
+        await asyncio.to_thread(self.compare, winner_id, loser_id, source=source)
+
+    def warm_start(self, log: Iterable[LogRow], *, worth: float | None = None) -> None:
+        """Learn from a log, before or during traffic: an evaluation of some arms or all, or past feedback.
+
+        It returns when the log is recorded and learned. Every router of this name begins with it, and those that
+        already run use it when they next learn of feedback. Another warm start replaces it. It does not affect the
+        arms' availability, the scales of objectives, or policies that learn by themselves.
+
+        Parameters
+        ----------
+        log
+            Rows of a request, as ``route()`` takes it, and arm -> objective -> outcome. None is not known.
+        worth
+            How many requests the log counts for: of an arm with n rows each weighs ``min(1, worth / n)``. Use a number
+            below n where the log's requests or grades differ from the traffic's. Above 0. Default: each row counts
+            as one.
+
+        Raises
+        ------
+        InvalidRequestError, InvalidFeedbackError
+            If a row is malformed, names an unknown arm or objective, or has a value that is not a finite number in
+            range, or if the log has no outcome; nothing was changed.
+        InvalidConfigurationError
+            If ``worth`` is not above 0.
+        StoreError
+            If it cannot be written at present; nothing was learned, give it again.
+
+        Examples
+        --------
+        >>> router = Router(arms=["small", "large"], features=1, seed=0)
+        >>> row = ([0.5], {"small": {"quality": 0.0}, "large": {"quality": 1.0}})
+        >>> router.warm_start([row] * 200, worth=50)
+        >>> router.route([0.5]).means.round(2)
+        array([[0.04, 0.96]])
+        """
+        self._warm_start.learn(log, worth=worth)
+
+    # Changing what is routed to.
+
+    def add_arm(self, arm: Arm | str, *, traffic: Share | None = None) -> None:
+        """Let an arm be chosen from now on, in this process; it comes last in a decision's arrays.
+
+        What was learned of it when it was here before is used again. A new arm starts from its ``expected`` and
+        ``descriptors``, and from what is known of the arm that it ``replaces``. Give the arm to later routers in
+        ``Router(arms=...)``.
+
+        Parameters
+        ----------
+        arm
+            The arm, or its name.
+        traffic
+            Its least and greatest share of the traffic. Default: as before, if it was here before.
+
+        Raises
+        ------
+        InvalidConfigurationError
+            If there is an arm of that name, or the arms cannot have such shares together.
+        """
+        self._registry.add(arm, traffic)
+
+    def remove_arm(self, name: str) -> None:
+        """Let an arm no longer be chosen, in this process; what is learned of it is kept for its return.
+
+        Feedback for its decisions may still come. If it was the fallback, the first arm takes its place.
+
+        Raises
+        ------
+        InvalidConfigurationError
+            If there is no such arm, or the arms that are left cannot keep the router's limits, its traffic shares or
+            its guard's baseline.
+        """
+        self._registry.remove(name)
+
+    def set_traffic(self, traffic: Mapping[str, Share]) -> None:
+        """Keep the arms within these shares of the traffic from now on, in this process, in place of earlier ones.
+
+        Raises
+        ------
+        InvalidConfigurationError
+            If a share names an unknown arm, or the shares are infeasible together or with the guard's baseline.
+        """
+        self._registry.set_traffic(traffic)
+
+    def set_guard_mode(self, mode: Mode) -> None:
+        """Restart the rollout at the first share in ``mode``; ``"bypass"`` is an instant rollback to the baseline.
+
+        It holds from the next request on and outlives a restart. Other processes on the same store follow when they
+        next learn of feedback.
+
+        Raises
+        ------
+        InvalidConfigurationError
+            If ``mode`` is unknown or the router has no guard.
+        StoreError
+            If it cannot be recorded at present; in this process it holds.
+        """
+        self._registry.set_guard_mode(mode)
+
+    # Looking and closing.
+
+    def status(self) -> Status:
+        """Return what the router is doing: figures of every arm, fallbacks, circuits, budgets, rollout and queue.
+
+        It is about this process, and what it has learned from others. It reads no database; for the figures of all
+        processes see ``banditroute.admin.inspect``.
+
+        Examples
+        --------
+        >>> router = Router(arms=["small", "large"], features=1, seed=0)
+        >>> decision = router.route([0.5], arms=["small"])
+        >>> print(router.status())
+        router default: 1 decisions, 0 learned, 0 fallbacks
+        small  100.0%
+        large    0.0%
+        """
+        return self._engine.status(
+            self._settings.clock(),
+            router=self._settings.name,
+            fallbacks=self._routing.fallback_count,
+            trouble=trouble_of(self._store) or self._routing.trouble,
+            backlog=self._store.backlog if isinstance(self._store, BackgroundStore) else NO_BACKLOG,
+            unobserved=self._observation.dropped,
+        )
 
     def flush(self) -> None:
         """Return when every decision so far is recorded."""
         self._store.flush()
 
     def close(self) -> None:
-        """Write all that is left and release the store; closing twice is harmless."""
-        self._chooser.at_gate(lambda gate: gate.accounts.close())
+        """Write all that is left, let observers see it, and release the store; closing twice is harmless."""
+        self._engine.with_constraints(lambda constraints: constraints.close())
         self._store.close()
+        self._observation.close()
 
     def __enter__(self) -> Self:
         return self
@@ -358,3 +725,11 @@ class Router(Listener, Steering):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+async def _written(ticket: Ticket) -> Acknowledgement:
+    """Return when a report is written; a cancelled wait does not take the report back."""
+    if isinstance(ticket, Future):
+        acknowledgement: Acknowledgement = await asyncio.shield(asyncio.wrap_future(ticket))
+        return acknowledgement
+    return ticket.result()

@@ -1,41 +1,57 @@
-"""What is known of every arm, whether it can be chosen or not, and with what a belief begins.
+"""The statistics of every arm, whether it can be chosen or not, from which a belief is built.
 
-Of an arm there are up to three parts, all of them sums, so that each can be added and taken back: its *own* outcomes,
-a *warm start* from a log, and a share of what its predecessor has. The store keeps the first two apart and the third
-follows from them: a restart, a change of arms and a new warm start all begin from the same parts.
+An arm has up to three sources of statistics: its *own* outcomes, a *warm start* from a log, and a share of its
+predecessor's statistics. All are sums, so each can be added and taken back. The store keeps the first two apart, and
+the third follows from them. A restart, a change of arms and a new warm start all begin from the same sources.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
+from functools import partial
 
-from banditroute.beliefs import comparison
+from banditroute.beliefs import Linear, comparison
 from banditroute.beliefs.base import BeliefSpec, Observation
 from banditroute.core.arm import Arm
-from banditroute.router import warm_start
-from banditroute.store.base import Event, Fold, StoredState
+from banditroute.router import warm_start_state
+from banditroute.store.base import Fold, OutcomeEvent, StoredState
 from banditroute.store.outcomes import FAILURE, SHARE_OF, measured, reported
+from banditroute.store.state_slot import StateSlots
 
 _INHERITED_SHARE = 0.25
-"""Of what its predecessor's outcomes count for a successor: they are like it, and not of it."""
+"""Weight of a predecessor's outcomes for its successor, which is similar but not the same."""
 
 _INHERITED_AT_MOST = 64.0
-"""Outcomes of its own that a successor needs to outweigh them, however long the predecessor served: a version that has
-become better or worse is then found out in tens of requests."""
+"""Most outcomes that the inherited statistics count for, however long the predecessor served. A version that is better
+or worse is then noticed within tens of requests."""
 
 
 def fold_with(belief: BeliefSpec) -> Fold:
-    """How a store folds events into the statistics of ``belief``."""
+    """Return the function by which a store folds events into the statistics of ``belief``."""
 
-    def fold(blob: bytes | None, events: Sequence[Event]) -> bytes:
+    def fold(blob: bytes | None, events: Sequence[OutcomeEvent]) -> bytes:
         observations = [each for event in events for each in observations_of(event)]
         return belief.fold(blob, observations, dimension=len(events[0].x))
 
     return fold
 
 
-def observations_of(event: Event) -> list[Observation]:
-    """What an event teaches: its own outcomes, then each share of a session's outcome and each comparison."""
+def fold_settings(belief: BeliefSpec) -> str:
+    """Return as JSON what the fold of ``belief`` depends on; empty if it is not known."""
+    if not isinstance(belief, Linear):
+        return ""
+    half_lives = {name: getattr(belief, name) for name in ("half_life_requests", "half_life_seconds")}
+    return json.dumps({name: value for name, value in half_lives.items() if value is not None})
+
+
+def fold_by(settings: str) -> Fold:
+    """Return the fold with the settings that :func:`fold_settings` gave."""
+    return fold_with(Linear(**json.loads(settings)))
+
+
+def observations_of(event: OutcomeEvent) -> list[Observation]:
+    """Return the observations of an event: its own outcomes, then shares of a session's outcome and comparisons."""
     outcomes = measured(event.values)
     parts = [(outcomes, 1.0)] if outcomes else []
     for name in reported(event.values).keys() - outcomes.keys():
@@ -50,53 +66,53 @@ def observations_of(event: Event) -> list[Observation]:
 
 
 class StatisticsSources:
-    """The parts of every arm's statistics. Not thread-safe: the chooser holds a lock.
+    """The sources of every arm's statistics. Not thread-safe: the engine holds a lock.
 
     Parameters
     ----------
     belief
         Adds statistics and scales them.
     features_version, dimension
-        The context that they are of.
+        The features that they are for.
     memory
-        What a store remembers.
+        The stored state.
     """
 
     def __init__(self, *, belief: BeliefSpec, features_version: str, dimension: int, memory: StoredState) -> None:
         self._belief = belief
         self._dimension = dimension
         self._own = dict(memory.statistics)
-        self._given: dict[str, bytes] = {}  # what the arms of the belief hold beside their own
-        events: dict[str, list[Event]] = {}
+        self._added: dict[str, bytes] = {}  # statistics that the belief was given in addition to the arms' own
+        events: dict[str, list[OutcomeEvent]] = {}
         for event in memory.pending:
             events.setdefault(event.arm, []).append(event)
         for arm, some in events.items():
             self.learn(arm, some)
-        self.warm = warm_start.from_bytes(
-            memory.states.get("warm_start"), features_version=features_version, dimension=dimension
+        self.warm: dict[str, bytes] = StateSlots(states=memory.states)["warm_start"].load(
+            partial(warm_start_state.from_bytes, features_version=features_version, dimension=dimension)
         )
 
-    def learn(self, arm: str, events: Sequence[Event]) -> None:
-        """Learn of an arm that no belief holds."""
+    def learn(self, arm: str, events: Sequence[OutcomeEvent]) -> None:
+        """Add events of an arm that the belief does not have."""
         self._own[arm] = fold_with(self._belief)(self._own.get(arm), events)
 
     def keep(self, statistics: Mapping[str, bytes]) -> None:
-        """Take what a belief that began with ``begin`` has by now, less what it was given beside the arms' own."""
+        """Take over the statistics of a belief that was built from ``begin``, less what was added to the arms' own."""
         for arm, blob in statistics.items():
-            given = self._given.get(arm)
-            if given is not None:
-                back = self._belief.scale(given, -1.0, dimension=self._dimension)
+            added = self._added.get(arm)
+            if added is not None:
+                back = self._belief.scale(added, -1.0, dimension=self._dimension)
                 blob = self._merge([blob, back])
             self._own[arm] = blob
 
     def begin(self, arms: Sequence[Arm]) -> dict[str, bytes]:
-        """The statistics that a belief over ``arms`` begins with."""
-        self._given = self._beside(self._own, arms)
-        return self._with(self._own, self._given)
+        """Return the statistics from which a belief over ``arms`` is built."""
+        self._added = self._additions(self._own, arms)
+        return self._sum(self._own, self._added)
 
-    def _beside(self, own: dict[str, bytes], arms: Sequence[Arm]) -> dict[str, bytes]:
-        """What each of ``arms`` is given beside its own."""
-        given: dict[str, bytes] = {}
+    def _additions(self, own: dict[str, bytes], arms: Sequence[Arm]) -> dict[str, bytes]:
+        """Return the statistics that each of ``arms`` gets in addition to its own."""
+        added: dict[str, bytes] = {}
         for arm in arms:
             parts = [self.warm[arm.name]] if arm.name in self.warm else []
             before = [part[arm.replaces] for part in (own, self.warm) if arm.replaces in part]
@@ -106,12 +122,12 @@ class StatisticsSources:
                     self._belief.scale(blob, _INHERITED_SHARE, dimension=self._dimension, at_most=_INHERITED_AT_MOST)
                 )
             if parts:
-                given[arm.name] = self._merge(parts)
-        return given
+                added[arm.name] = self._merge(parts)
+        return added
 
-    def _with(self, own: Mapping[str, bytes], given: Mapping[str, bytes]) -> dict[str, bytes]:
+    def _sum(self, own: Mapping[str, bytes], added: Mapping[str, bytes]) -> dict[str, bytes]:
         whole = dict(own)
-        for name, blob in given.items():
+        for name, blob in added.items():
             whole[name] = self._merge([whole[name], blob]) if name in whole else blob
         return whole
 

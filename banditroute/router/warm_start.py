@@ -1,76 +1,151 @@
-"""A warm start: a log as statistics, one blob for each arm, and those as one piece of a router's state."""
+"""Warm start: learn from a log of requests with the outcomes of some arms or all."""
 
 from __future__ import annotations
 
-import json
-import logging
-from base64 import b64decode, b64encode
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import TypeAlias
 
-from banditroute.beliefs.base import BeliefSpec, Observation
+import numpy as np
+
+from banditroute.beliefs.base import BeliefSpec
 from banditroute.core.arrays import Vector
-from banditroute.errors import IncompatibleStoreError
+from banditroute.core.request import Request
+from banditroute.core.validation import bounded, positive, shown
+from banditroute.errors import (
+    InvalidConfigurationError,
+    InvalidFeedbackError,
+    InvalidInputError,
+    InvalidRequestError,
+    StoreError,
+)
+from banditroute.features.base import Featurizer
+from banditroute.objectives.objective import Objective
+from banditroute.router import warm_start_state
+from banditroute.router.arms import ArmRegistry
+from banditroute.router.engine import Engine
+from banditroute.router.feedback import check_outcomes
+from banditroute.router.requests import RequestLike, parse_request
+from banditroute.store.base import Store
 
-_log = logging.getLogger("banditroute")
+LogRow: TypeAlias = tuple[RequestLike, Mapping[str, Mapping[str, float | None]]]
+"""A request, and arm -> objective -> outcome."""
+
+_Outcomes: TypeAlias = dict[str, dict[str, float]]
 
 
-def fold(
-    belief: BeliefSpec,
-    rows: Iterable[tuple[Vector, Mapping[str, Mapping[str, float]]]],
-    *,
-    worth: float | None,
-    decided_at: float,
-    ordinal: int,
-) -> dict[str, bytes]:
-    """Arm -> statistics of a log.
+class WarmStart:
+    """Folds a log into statistics that the models of a router begin with.
 
     Parameters
     ----------
-    rows
-        Context ``(d,)``, and arm -> objective -> outcome.
-    worth
-        How many outcomes those of each arm count for at most; None: each counts as one.
-    decided_at, ordinal
-        When the rows begin to age, where the belief forgets.
+    features, objectives
+        How requests become contexts, and what can be observed.
+    belief
+        Folds the log.
+    registry
+        The arms, which do not change meanwhile.
+    engine, store
+        Rebuild the models, and record the statistics.
+    clock
+        Gives Unix time in seconds.
     """
-    observed: dict[str, list[tuple[Vector, Mapping[str, float]]]] = {}
-    for x, outcomes in rows:
-        for arm, values in outcomes.items():
-            observed.setdefault(arm, []).append((x, values))
-    blobs = {}
-    for arm, pairs in observed.items():
-        weight = 1.0 if worth is None else min(1.0, worth / len(pairs))
-        observations = [Observation(x, values, decided_at, ordinal, weight) for x, values in pairs]
-        blobs[arm] = belief.fold(None, observations, dimension=len(pairs[0][0]))
-    return blobs
+
+    def __init__(
+        self,
+        *,
+        features: Featurizer,
+        objectives: Mapping[str, Objective],
+        belief: BeliefSpec,
+        registry: ArmRegistry,
+        engine: Engine,
+        store: Store,
+        clock: Callable[[], float],
+    ) -> None:
+        self._features = features
+        self._objectives = objectives
+        self._belief = belief
+        self._registry = registry
+        self._engine = engine
+        self._store = store
+        self._clock = clock
+
+    def learn(self, log: Iterable[LogRow], *, worth: float | None) -> None:
+        """Learn from a log, in place of an earlier one; see ``Router.warm_start``."""
+        if worth is not None:
+            positive(worth, name="worth", error=InvalidConfigurationError)
+        with self._registry.changing:
+            names = [arm.name for arm in self._registry.arms]
+            rows = _checked_rows(log, features=self._features, arms=names, objectives=self._objectives)
+            contexts = self._contexts([request for request, _ in rows])
+            statistics = warm_start_state.fold(
+                self._belief,
+                zip(contexts, (outcomes for _, outcomes in rows), strict=True),
+                worth=worth,
+                decided_at=self._clock(),
+                ordinal=self._engine.decided,
+            )
+            state = warm_start_state.to_bytes(
+                statistics, features_version=self._features.version, dimension=self._features.dimension + 1
+            )
+            if self._store.trouble is not None:
+                raise StoreError(f"the warm start cannot be recorded: {self._store.trouble}")
+            self._store.save_state("warm_start", state)
+            self._store.flush()
+            self._engine.warm_start(statistics)
+
+    def _contexts(self, requests: Sequence[Request]) -> Vector:
+        """Return the contexts ``(n, d)`` of requests, whose texts are featurized in one batch."""
+        texts = [request for request in requests if request.text is not None]
+        rows = iter(self._features.transform(texts) if texts else ())
+        x = np.ones((len(requests), self._features.dimension + 1))
+        for i, request in enumerate(requests):
+            x[i, :-1] = next(rows) if request.features is None else request.features
+            if not bounded(x[i]):
+                raise InvalidRequestError(
+                    f"row {i} of the log: {type(self._features).__name__} gave no finite features"
+                )
+        return x
 
 
-def to_bytes(blobs: Mapping[str, bytes], *, features_version: str, dimension: int) -> bytes:
-    """A piece of state for ``from_bytes``: JSON, with the blobs in base64."""
-    arms = {arm: b64encode(blob).decode() for arm, blob in blobs.items()}
-    return json.dumps({"features_version": features_version, "dimension": dimension, "arms": arms}).encode()
-
-
-def from_bytes(state: bytes | None, *, features_version: str, dimension: int) -> dict[str, bytes]:
-    """What ``to_bytes`` wrote; nothing where there is none, or one in other features, which is logged.
+def _checked_rows(
+    log: object, *, features: Featurizer, arms: Collection[str], objectives: Mapping[str, Objective]
+) -> list[tuple[Request, _Outcomes]]:
+    """Return the rows of a log with the outcomes that are known.
 
     Raises
     ------
-    IncompatibleStoreError
-        If it is damaged.
+    InvalidRequestError
+        If it is not a log, or ``route`` would refuse a request.
+    InvalidFeedbackError
+        If an arm is unknown, ``feedback`` would refuse an outcome, or there is no outcome at all.
     """
-    if state is None:
-        return {}
-    try:
-        content = json.loads(state)
-        made_in = content["features_version"], content["dimension"]
-        blobs = {arm: b64decode(blob, validate=True) for arm, blob in content["arms"].items()}
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise IncompatibleStoreError(
-            f"the stored state 'warm_start' is damaged ({error}); restore the database from a backup, or use another "
-            "router name"
-        ) from error
-    if made_in != (features_version, dimension):
-        _log.warning("the warm start in other features (%s, %d numbers) is ignored; give the log again", *made_in)
-        return {}
-    return blobs
+    if isinstance(log, str | Mapping) or not isinstance(log, Iterable):
+        raise InvalidRequestError(
+            f"log is a {type(log).__name__}; give rows of a request and its outcomes by arm: "
+            "[('Why?', {'small': {'quality': 1.0}})], or table.rows() of an OutcomeTable"
+        )
+    rows = []
+    for i, row in enumerate(log):
+        try:
+            rows.append(_checked_row(row, features=features, arms=arms, objectives=objectives))
+        except InvalidInputError as error:
+            raise type(error)(f"row {i} of the log: {error}") from error
+    if not any(outcomes for _, outcomes in rows):
+        raise InvalidFeedbackError("the log has no outcome; give at least one row with one")
+    return rows
+
+
+def _checked_row(
+    row: object, *, features: Featurizer, arms: Collection[str], objectives: Mapping[str, Objective]
+) -> tuple[Request, _Outcomes]:
+    if not isinstance(row, tuple | list) or len(row) != 2 or not isinstance(row[1], Mapping):
+        raise InvalidRequestError(f"{shown(row)} is not a pair of a request and its outcomes by arm")
+    outcomes = {}
+    for arm, values in row[1].items():
+        if arm not in arms:
+            raise InvalidFeedbackError(f"unknown arm {shown(arm)}; known arms: {', '.join(arms)}")
+        if not isinstance(values, Mapping):
+            raise InvalidFeedbackError(f"outcomes of {arm!r} are {shown(values)}; give objective -> value")
+        if known := check_outcomes(objectives, values, None):
+            outcomes[arm] = known
+    return parse_request(row[0], features), outcomes

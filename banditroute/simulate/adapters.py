@@ -1,7 +1,8 @@
-"""Many routers of adapters at once: beliefs of all seeds in one array, the very resident set and controller for each.
+"""Simulate many routers of adapters at once: one array of beliefs for all seeds, and a resident set for each.
 
-What a :class:`banditroute.Router` with ``LinUCB(belief=Linear(...), context_exploration=1.0, floor=0.0)`` does with
-immediate feedback, without its store and decisions: it makes the same choices, a hundred times as fast.
+It makes the choices of a :class:`banditroute.Router` with ``LinUCB(belief=Linear(...), context_exploration=1.0,
+floor=0.0)`` and immediate feedback, without store and decisions, a hundred times as fast. Resident sets and controllers
+are the router's own; the beliefs of all seeds are updated in one operation, which the router's stages cannot do.
 """
 
 from __future__ import annotations
@@ -21,13 +22,13 @@ from banditroute.adapters.resident_set import Load, ResidentSet
 from banditroute.core.arrays import Vector
 from banditroute.simulate.adapter_traffic import AdapterTraffic
 
-_POPULAR_AFTER = 1000  # requests, whose most used adapters are then kept
-_TOP = 3  # adapters among which EdgeLoRA's rule takes a resident one
+_POPULAR_AFTER_REQUESTS = 1000  # then the most used adapters are kept
+_EDGELORA_TOP = 3  # best adapters, of which EdgeLoRA's rule takes a resident one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PagingPolicy:
-    """How adapters are chosen, and how they are kept.
+    """Ways to choose adapters, and to keep them resident.
 
     Parameters
     ----------
@@ -52,11 +53,11 @@ class LinearUCB:
     alpha
         Width of the confidence bounds in standard deviations.
     prior_mean
-        What an adapter never tried is expected to be worth.
+        Expected utility of an adapter never tried.
     feature_precision, intercept_precision
         As in :class:`banditroute.beliefs.Linear`; None: ``4 (d - 1)``.
     noise
-        Known standard deviation of what is observed.
+        Known standard deviation of observed utilities.
     """
 
     alpha: float = 3.0
@@ -67,7 +68,7 @@ class LinearUCB:
 
 
 class PagingRun(NamedTuple):
-    """What a policy did with B streams of T requests.
+    """Choices of a policy over B streams of T requests.
 
     Attributes
     ----------
@@ -76,9 +77,9 @@ class PagingRun(NamedTuple):
     hit : (B, T)
         Whether it was resident.
     utility : (B, T)
-        Its expected utility, without what paging cost.
+        Its expected utility, without the cost of loads.
     paid : (B, T)
-        What paging cost, in utility: of the miss, and of what a controller had loaded after the request.
+        Cost of loads in utility: of the miss, and of the loads that a controller asked for after the request.
     """
 
     chosen: NDArray[np.intp]
@@ -88,7 +89,7 @@ class PagingRun(NamedTuple):
 
     @property
     def net(self) -> Vector:
-        """Utility less what paging cost ``(B, T)``."""
+        """Utility less the cost of loads ``(B, T)``."""
         return self.utility - self.paid
 
 
@@ -97,7 +98,7 @@ def run(
 ) -> PagingRun:
     """Serve B streams of one shape by ``policy``, with ``slots`` slots and one for staging.
 
-    What evicts on a miss has the staging slot as one more slot, so that all policies have the same memory.
+    A rule that evicts on a miss has the staging slot as one more slot, so that all policies have the same memory.
 
     Examples
     --------
@@ -124,7 +125,7 @@ def run(
             means, stds = belief.predict(x[:, t])
             scores = means + learner.alpha * stds
         if policy.route == "edgelora":
-            best = np.argsort(-scores, axis=1, kind="stable")[:, :_TOP]
+            best = np.argsort(-scores, axis=1, kind="stable")[:, :_EDGELORA_TOP]
             k = best[every, np.take_along_axis(resident, best, axis=1).argmax(axis=1)]
         else:
             k = (scores if policy.route == "oblivious" else scores - costs * ~resident).argmax(axis=1)
@@ -146,7 +147,7 @@ def run(
 
 
 def oracle_cache(traffic: AdapterTraffic, slots: int) -> list[int]:
-    """The best fixed cache for all requests of the stream, as far as greedy choice and exchanges find it."""
+    """Return the best fixed cache for all requests of a stream, as found by greedy choice and exchanges."""
     every_fourth = traffic.utilities[::4]
     return best_cache(every_fourth, traffic.costs, among=range(len(traffic.costs)), slots=slots)
 
@@ -164,7 +165,7 @@ class _Beliefs:
         self._every = np.arange(streams)
 
     def predict(self, x: Vector) -> tuple[Vector, Vector]:
-        """Expectation and its standard deviation of every adapter at contexts ``x (B, d)``: each ``(B, N)``."""
+        """Return the expected utility of every adapter at contexts ``x (B, d)``, and its std: each ``(B, N)``."""
         self._gains = (self._inverse @ x[:, None, :, None])[..., 0]
         widths = (self._gains @ x[:, :, None])[..., 0]
         return (self._theta @ x[:, :, None])[..., 0], self._noise * np.sqrt(np.maximum(widths, 0.0))
@@ -177,14 +178,14 @@ class _Beliefs:
         self._theta[self._every, k] += gain * (error * scale)[:, None]
         self._inverse[self._every, k] -= gain[:, :, None] * gain[:, None, :] * scale[:, None, None]
 
-    def outlook(self, b: int, x: Vector) -> tuple[Vector, Vector]:
-        """Expectation and standard deviation for W contexts of stream b: each ``(W, N)``."""
+    def review(self, b: int, x: Vector) -> tuple[Vector, Vector]:
+        """Return expected utilities and their stds for W contexts of stream b: each ``(W, N)``."""
         widths = np.einsum("nwd,wd->wn", x @ self._inverse[b], x)
         return x @ self._theta[b].T, self._noise * np.sqrt(np.maximum(widths, 0.0))
 
 
 class _Cache:
-    """The resident set of one stream, and what decides over it."""
+    """The resident set of one stream, and its controller or rule."""
 
     def __init__(self, policy: PagingPolicy, traffic: AdapterTraffic, slots: int, seed: int) -> None:
         self._costs = traffic.costs
@@ -212,24 +213,24 @@ class _Cache:
         self.paid = 0.0 if callable(self._rule) else sum(self._page(k) for k in self._keep)
 
     def forced(self, k: int) -> int:
-        """The adapter that serves the next request, for which ``k`` was chosen."""
+        """Return the adapter that serves the next request, for which ``k`` was chosen."""
         name = None if self._controller is None else self._controller.forced(self._set.names)
         return k if name is None else int(name)
 
     def serve(self, k: int) -> bool:
-        """Use an adapter; whether a plan is due."""
+        """Use an adapter; return whether a plan is due."""
         self.changed = False
         self._page(k)
         self._uses[k] += 1
         if self._controller is not None:
             return self._controller.count(self._names[k])
-        return self._rule == "popular" and self._uses.sum() == _POPULAR_AFTER
+        return self._rule == "popular" and self._uses.sum() == _POPULAR_AFTER_REQUESTS
 
     def plan(self, belief: _Beliefs, b: int, x: Vector) -> float:
-        """Decide anew, load what is to be kept, and say what that costs."""
+        """Plan which adapters to keep, load them, and return the cost in utility."""
         if isinstance(self._rule, Controller) and self._controller is not None:
             begin = max(len(x) - self._rule.window, self._first)
-            means, stds = belief.outlook(b, x[begin:])
+            means, stds = belief.review(b, x[begin:])
             plan = self._controller.plan(
                 means, stds, self._costs, arms=self._names, resident=self._set.kept, slots=self._slots
             )
@@ -243,7 +244,7 @@ class _Cache:
         return float(int(use.name) in self._keep)
 
     def _page(self, k: int) -> float:
-        """Use an adapter, and say what paging it in cost."""
+        """Use an adapter, and return the cost of loading it."""
         name = self._names[k]
         step = self._set.request(name, load_seconds=float(self._costs[k]), keep=k in self._keep)
         if isinstance(step, Load):

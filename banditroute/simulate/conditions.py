@@ -19,7 +19,7 @@ from banditroute.core.validation import number
 from banditroute.errors import InvalidConfigurationError
 from banditroute.logs import OutcomeTable
 from banditroute.objectives.objective import Objective
-from banditroute.objectives.utility import table as objective_table
+from banditroute.objectives.utility import merge_objectives
 from banditroute.simulate.adapter_slots import AdapterSlots
 
 _ARRIVALS, _POPULARITY, _CHANNEL = range(1, 4)  # streams of random numbers
@@ -46,7 +46,7 @@ class Channel:
     Raises
     ------
     InvalidConfigurationError
-        For a number out of range.
+        If a number is out of range.
     """
 
     delay_seconds: float = 0.0
@@ -59,7 +59,7 @@ class Channel:
         _checked("noise", self.noise)
 
     def reports(self, values: Vector, objective: Objective, *, seed: int) -> tuple[Vector, Vector]:
-        """What is reported of outcomes ``values (n, K)``, NaN where nothing ever is, and how late ``(n,)``."""
+        """Return the reports of outcomes ``values (n, K)``, NaN where none ever comes, and their delays ``(n,)``."""
         n = len(values)
         rng = np.random.default_rng([seed, _CHANNEL, zlib.crc32(objective.name.encode())])
         delays = self.delay_seconds * rng.exponential(size=n)
@@ -75,7 +75,7 @@ class Period:
     Raises
     ------
     InvalidConfigurationError
-        For a number out of range.
+        If a number is out of range.
     """
 
     begin: float = 0.0
@@ -131,28 +131,28 @@ class Popularity(Period):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conditions:
-    """What a simulation goes through. Without any, a request comes every second and feedback at once.
+    """The conditions of a simulation. By default a request comes every second and feedback at once.
 
     Parameters
     ----------
     requests_per_second
         Above 0.
     poisson
-        Whether requests come by a Poisson process instead of regularly.
+        Whether requests arrive by a Poisson process instead of regularly.
     chronological
         Whether requests come in the order of the log instead of shuffled.
     feedback
-        Objective -> how its feedback comes. What is not named, and a failure, is reported at once; what would come
-        after the last request does not come.
+        Objective -> how its feedback comes. Other objectives and failures are reported at once. Feedback that would
+        come after the last request is lost.
     outages, absences, prices, popularity
-        What is different, and when.
+        Changes, and when they happen.
     paging
-        Which arms are adapters that have to be paged in. Default: none.
+        Which arms are adapters that have to be loaded. Default: no arm.
 
     Raises
     ------
     InvalidConfigurationError
-        For a number out of range.
+        If a number is out of range.
 
     Examples
     --------
@@ -186,6 +186,11 @@ class Conditions:
         for kind, each in given:
             if not isinstance(each, kind):
                 raise InvalidConfigurationError(f"conditions have {each!r}; give {kind.__name__}(...)")
+
+    @classmethod
+    def as_logged(cls) -> Conditions:
+        """Return the conditions of the log itself: a request each second, immediate feedback, no outages."""
+        return cls()
 
     @classmethod
     def of(cls, settings: Mapping[str, object]) -> Conditions:
@@ -264,11 +269,11 @@ class Conditions:
         return np.random.default_rng([seed, _ARRIVALS]).exponential(1.0 / self.requests_per_second, n).cumsum()
 
     def there(self, n: int, arms: Collection[str]) -> NDArray[np.bool_]:
-        """Whether each of K ``arms`` is there at each of ``n`` requests ``(n, K)``."""
+        """Return whether each of K ``arms`` is available at each of ``n`` requests ``(n, K)``."""
         return ~_mask(self.absences, n, arms)
 
     def failing(self, n: int, arms: Collection[str]) -> NDArray[np.bool_]:
-        """Whether a call of each of K ``arms`` fails at each of ``n`` requests ``(n, K)``."""
+        """Return whether a call of each of K ``arms`` fails at each of ``n`` requests ``(n, K)``."""
         return _mask(self.outages, n, arms)
 
     def met(self, table: OutcomeTable, rows: NDArray[np.intp]) -> OutcomeTable:
@@ -282,7 +287,7 @@ class Conditions:
         >>> conditions.met(table, np.array([1, 0])).outcomes["cost_usd"]
         array([[0.  ], [0.02]])
         """
-        n, standard = len(rows), objective_table([])
+        n, standard = len(rows), merge_objectives([])
         outcomes = {name: values[rows] for name, values in table.outcomes.items()}
         for each in self.prices:
             outcomes["cost_usd"][each.steps(n), table.arms.index(each.arm)] *= each.factor

@@ -1,12 +1,11 @@
-"""The short way through a replay: the router's own knowledge, policy and draw, without what they do not need.
+"""A fast path through a replay: the router's own models, policy and draw, without store, limits and adapters.
 
-Where feedback comes at once and no arm comes, goes or fails, no decision is looked up, no circuit opens and nothing is
-stored; what is left is several times as fast. Tests hold it to the choices of the Router, bit for bit.
+It applies where feedback comes at once, and no arm comes, goes or fails. Then no decision is looked up, no circuit
+opens and nothing is stored, so a replay is several times as fast. Tests hold it to the Router's choices, bit for bit.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -16,18 +15,19 @@ from banditroute.core.arm import Arm
 from banditroute.core.arrays import Vector
 from banditroute.core.feature_block import FeatureBlock
 from banditroute.core.preference import Preference
-from banditroute.core.validation import LARGEST
+from banditroute.core.request import Request
+from banditroute.core.state import StateSlot
+from banditroute.core.validation import LARGEST, LARGEST_FEATURE
 from banditroute.learners import Learner
 from banditroute.objectives.objective import Objective
-from banditroute.objectives.utility import utility, weights
 from banditroute.policies.base import start
-from banditroute.router.checks import LARGEST_FEATURE
-from banditroute.router.forecast import look
 from banditroute.router.models import ArmModels
-from banditroute.router.sampling import CannotChooseError, draw
-from banditroute.store.base import Event, MergeStates, StoredState
+from banditroute.router.sampling import CannotChooseError, random_stream, sample_arm
+from banditroute.store.base import OutcomeEvent, StoredState
 
-_AS_FEEDBACK_TAKES_THEM = ("quality", "cost_usd", "energy_joules", "latency_seconds", "output_tokens")
+_ANY_REQUEST = Request(features=np.zeros(0))  # without token prices nothing of it is read
+
+_FEEDBACK_FIELDS = ("quality", "cost_usd", "energy_joules", "latency_seconds", "output_tokens")
 
 
 def applies(
@@ -38,11 +38,11 @@ def applies(
     preference: Preference,
     objectives: Mapping[str, Objective],
 ) -> bool:
-    """Whether a router could only do the same: nothing of it is refused, unknown or its breaker's to tell."""
+    """Return whether a router makes the same choices: it refuses nothing, and all outcomes are known answers."""
     return (
         len(set(arms)) == len(arms)
         and not np.isnan(outcomes["quality"]).any()
-        and bool((np.square(x).sum(axis=1) < LARGEST_FEATURE**2).all())
+        and bool((np.abs(x) < LARGEST_FEATURE / math.sqrt(x.shape[1] + 1)).all())
         and "availability" not in {*preference, *outcomes}
         and all(name in objectives and _possible(values, objectives[name]) for name, values in outcomes.items())
     )
@@ -60,12 +60,12 @@ def choices(
     seed: int,
     blocks: Sequence[FeatureBlock] | None = None,
 ) -> NDArray[np.intp]:
-    """Position of the arm chosen at each of n requests ``(n,)``.
+    """Return the position of the arm chosen at each of n requests ``(n,)``.
 
     Parameters
     ----------
     outcomes
-        Objective -> ``(n, K)``, each in its range; NaN where it is not known.
+        Objective -> values ``(n, K)`` in its range; NaN where unknown.
     x
         Contexts without bias ``(n, d - 1)``.
     arrivals
@@ -74,52 +74,50 @@ def choices(
     Raises
     ------
     CannotChooseError
-        Where a router would fall back: if what is believed is not finite, or the policy gives no probabilities.
+        If a router would fall back: the predictions are not finite, or the policy gives no probabilities.
     """
     n, d = len(x), x.shape[1] + 1
     contexts = np.ones((n, d))
     contexts[:, :-1] = x
-    knowledge = ArmModels(
+    models = ArmModels(
         arms=[Arm(name=arm) for arm in arms],
         objectives=objectives,
         learner=learner,
-        watched=(),
+        tracked=(),
         features_version="",
         dimension=d,
         blocks=blocks,
         memory=StoredState(statistics={}, pending=[], decisions=0, feedback=0),
-        put_state=_keep_nothing,
+        drift_slot=StateSlot(name="drift"),
+        choices_slot=StateSlot(name="choices"),
     )
     policy = start(learner.policy, objectives=objectives)
-    rng = np.random.default_rng(seed)
-    of_context = learner.context_exploration**2
-    names = tuple(arms)
-    order = [name for name in _AS_FEEDBACK_TAKES_THEM if name in outcomes]
+    rng = random_stream(seed)
+    order = [name for name in _FEEDBACK_FIELDS if name in outcomes]
     order += [name for name in outcomes if name not in order]
-    told = [(name, outcomes[name].tolist()) for name in order]
+    columns = [(name, outcomes[name].tolist()) for name in order]
     chosen = np.empty(n, dtype=np.intp)
-    weighed: tuple[str, ...] | None = None
-    signed = np.empty(0)
     for step in range(n):
-        belief, context, now = knowledge.belief, contexts[step], arrivals[step]
-        if belief.objectives is not weighed:
-            belief.watch([name for name, weight in preference.items() if weight > 0.0])
-            weighed = belief.objectives
-            signed = weights(preference, weighed, objectives)
-        belief.advance(now, step)
-        outlook = look(belief, context, of_context=of_context, prices=None, tokens=None, availability=_never_asked)
-        utilities, stds = utility(signed, outlook.means, outlook.explored)
-        if not math.isfinite(np.vdot(utilities, utilities) + np.vdot(stds, stds)):
-            raise CannotChooseError("the belief is not finite")
-        probabilities = policy.probabilities(utilities, stds, arms=names, information=belief.information, x=context)
-        k, _ = draw(probabilities, len(names), rng.random())
+        context, now = contexts[step], arrivals[step]
+        candidates = models.predict(
+            context,
+            preference,
+            request=_ANY_REQUEST,
+            availability=_no_availability,
+            limited=(),
+            now=now,
+            ordinal=step,
+        )
+        candidates.check_finite()
+        probabilities = candidates.probabilities(policy, context)
+        k, _ = sample_arm(probabilities, len(arms), rng.random())
         chosen[step] = k
-        values = {name: value for name, column in told if (value := column[step][k]) == value}
+        values = {name: value for name, column in columns if (value := column[step][k]) == value}
         if learner.drift is None:
-            belief.update(names[k], context, values, decided_at=now, ordinal=step)
+            models.belief.update(arms[k], context, values, decided_at=now, ordinal=step)
         else:
-            knowledge.learn(Event(arm=names[k], x=context, values=values, decided_at=now, ordinal=step))
-        policy.learn(names[k], context, values)
+            models.learn(OutcomeEvent(arm=arms[k], x=context, values=values, decided_at=now, ordinal=step))
+        policy.learn(arms[k], context, values)
     return chosen
 
 
@@ -128,9 +126,5 @@ def _possible(values: Vector, objective: Objective) -> bool:
     return bool(((values >= low) & (values <= high) | np.isnan(values)).all())
 
 
-def _keep_nothing(name: str, blob: bytes, join: MergeStates | None = None) -> None:
-    """Nobody asks for it."""
-
-
-def _never_asked() -> tuple[Vector, Vector]:
-    raise CannotChooseError("availability is the breaker's to tell")
+def _no_availability() -> tuple[Vector, Vector]:
+    raise CannotChooseError("availability is not predicted on the fast path")

@@ -1,4 +1,4 @@
-"""Replay: drives the very Router code over a table of known outcomes, on a virtual clock."""
+"""Replay a Router over a table of known outcomes, on a virtual clock."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from banditroute.adapters.cache import AdapterCache
 from banditroute.core.arm import Arm
 from banditroute.core.arrays import Vector
+from banditroute.core.decision import Decision
 from banditroute.core.feature_block import FeatureBlock
 from banditroute.core.preference import Preference
 from banditroute.errors import InvalidInputError
@@ -23,22 +24,21 @@ from banditroute.learners import Learner
 from banditroute.logs import OutcomeTable
 from banditroute.objectives.objective import Objective
 from banditroute.objectives.scaling import Scaled
-from banditroute.objectives.utility import PreferenceLike, check_preference
-from banditroute.objectives.utility import table as objective_table
+from banditroute.objectives.utility import PreferenceLike, check_preference, merge_objectives
 from banditroute.router import Router
 from banditroute.simulate import fast_path
 from banditroute.simulate.conditions import Conditions
 from banditroute.store.memory import MemoryStore
 
-_AS_LOGGED = Conditions()
+_AS_LOGGED = Conditions.as_logged()
 
 Log: TypeAlias = Sequence[tuple[Vector, Mapping[str, Mapping[str, float]]]]
-"""What a warm start knows."""
+"""Rows of a warm start: context, and arm -> objective -> outcome."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trace:
-    """What one router did with one order of the requests.
+    """Choices of one router for one order of the requests.
 
     Attributes
     ----------
@@ -49,7 +49,7 @@ class Trace:
     chosen : (n,)
         Position of the chosen arm at each step.
     paged_seconds : (n,)
-        How long its adapter was waited for at each step; None where there is no paging.
+        Seconds waited for its adapter at each step; None without adapters.
     """
 
     policy: str
@@ -59,9 +59,9 @@ class Trace:
     paged_seconds: Vector | None = None
 
     def outcome(self, values: Vector) -> Vector:
-        """What was had of ``values (n, K)`` at each step ``(n,)``."""
-        had: Vector = values[self.rows, self.chosen]
-        return had
+        """Return the value of the chosen arm at each step ``(n,)``, from ``values (n, K)``."""
+        chosen: Vector = values[self.rows, self.chosen]
+        return chosen
 
 
 def replay(
@@ -79,7 +79,7 @@ def replay(
 ) -> Trace:
     """Route every row of the table once.
 
-    Of a partial log, each row is routed among the arms whose quality is known there.
+    In a partial log, each row is routed among the arms whose quality is known there.
 
     Parameters
     ----------
@@ -92,15 +92,15 @@ def replay(
     objectives
         The user's own objectives, if the table has any.
     warm
-        Of how many rows, the first of the order, the outcomes of all arms are known before: they are a warm start, and
-        not routed.
+        Number of rows, the first of the order, that are a warm start: the outcomes of all their arms are learned
+        before, and they are not routed.
     conditions
-        What the pass goes through: delays, outages and the like.
+        Delays, outages and other conditions of the pass.
 
     Raises
     ------
     InvalidInputError
-        If ``warm`` leaves no row to route, the conditions are of another table, or leave a row no arm.
+        If ``warm`` leaves no row to route, or the conditions are for another table or leave a row without an arm.
 
     Examples
     --------
@@ -126,21 +126,21 @@ def replay(
         x=x[rows],
         arrivals=conditions.arrivals(len(rows), seed=seed).tolist(),
         learner=learner,
-        preference=check_preference(preference, objective_table(objectives)),
+        preference=check_preference(preference, merge_objectives(objectives)),
         objectives=objectives,
         conditions=conditions,
         seed=seed,
         blocks=blocks,
     )
-    chosen, paged = None if warm else run.lean(), None
+    chosen, paged = None if warm else run.by_fast_path(), None
     if chosen is None:
-        chosen, paged = run.routed([(x[row], table.known(row)) for row in known])
+        chosen, paged = run.by_router([(x[row], table.known(row)) for row in known])
     return Trace(policy=policy, seed=seed, rows=rows, chosen=chosen, paged_seconds=paged)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Run:
-    """A pass, all of it known but what is chosen."""
+    """One pass over the requests: everything but the choices."""
 
     met: OutcomeTable
     x: Vector
@@ -152,9 +152,9 @@ class _Run:
     seed: int
     blocks: Sequence[FeatureBlock] | None = None
 
-    def lean(self) -> NDArray[np.intp] | None:
-        """What a router chooses, the short way; None where only a router can tell."""
-        objectives, arms, outcomes = objective_table(self.objectives), self.met.arms, self.met.outcomes
+    def by_fast_path(self) -> NDArray[np.intp] | None:
+        """Return the choices of a router by the fast path; None where it does not apply."""
+        objectives, arms, outcomes = merge_objectives(self.objectives), self.met.arms, self.met.outcomes
         given = self.conditions
         if given.feedback or given.outages or given.absences or given.paging:
             return None
@@ -162,7 +162,7 @@ class _Run:
             outcomes, self.x, arms=arms, preference=self.preference, objectives=objectives
         ):
             return None
-        with suppress(Exception):  # whatever it is, a router knows what to do
+        with suppress(Exception):  # a router falls back, or says what is wrong
             return fast_path.choices(
                 outcomes,
                 self.x,
@@ -176,12 +176,12 @@ class _Run:
             )
         return None
 
-    def routed(self, warm: Log) -> tuple[NDArray[np.intp], Vector | None]:
-        """What a router chooses, and how long the adapters were waited for."""
+    def by_router(self, warm: Log) -> tuple[NDArray[np.intp], Vector | None]:
+        """Return the choices of a router, and the seconds waited for adapters."""
         n, arms, met = len(self.x), self.met.arms, self.met.outcomes
         there, failing = self.conditions.there(n, arms), self.conditions.failing(n, arms)
         among = [None if row.all() else [arms[k] for k in np.flatnonzero(row)] for row in ~np.isnan(met["quality"])]
-        ranges = objective_table(self.objectives)
+        ranges = merge_objectives(self.objectives)
         late = {
             name: [each.tolist() for each in channel.reports(met[name], ranges[name], seed=self.seed)]
             for name, channel in self.conditions.feedback.items()
@@ -196,7 +196,7 @@ class _Run:
         waiting: list[tuple[float, int, str, dict[str, Any]]] = []  # due, count, decision, outcome
         numbers = count()
         changes = set((np.flatnonzero((there[1:] != there[:-1]).any(axis=1)) + 1).tolist())
-        told: dict[str, Any]
+        outcome: dict[str, Any]
         now = 0.0
         with Router(
             arms=[arm for arm, here in zip(made, there[0], strict=True) if here],
@@ -213,43 +213,61 @@ class _Run:
                 router.warm_start(warm)
             for step, x in enumerate(self.x):
                 while waiting and waiting[0][0] <= self.arrivals[step]:
-                    now, _, id, told = heapq.heappop(waiting)
-                    router.feedback(id, **told)
+                    now, _, id, outcome = heapq.heappop(waiting)
+                    router.feedback(id, **outcome)
                 now = self.arrivals[step]
                 _settle(cache)
                 if step in changes:
                     _change(router, made, there[step - 1], there[step])
                     _settle(cache)
-                lease = router.route(x, arms=among[step]).lease()
+                lease = router.lease(chosen_by_policy(router.route(x, arms=among[step])))
                 with lease as decision:
                     k = chosen[step] = index[decision.arm]
                 if lease.seconds:
                     loaded[k] = now + lease.seconds
                 paged[step] = lease.seconds or max(loaded[k] - now, 0.0)
                 if failing[step, k]:
-                    told = {"failed": True}
+                    outcome = {"failed": True}
                 else:
-                    told = {name: value for name, column in at_once.items() if (value := column[step][k]) == value}
+                    outcome = {name: value for name, column in at_once.items() if (value := column[step][k]) == value}
                     for name, (reported, delays) in late.items():
                         if (value := reported[step][k]) == value:
                             due = now + paged[step] + delays[step]
                             heapq.heappush(waiting, (due, next(numbers), decision.id, {name: value}))
-                if told and paged[step]:
-                    heapq.heappush(waiting, (now + paged[step], next(numbers), decision.id, told))
-                elif told:
-                    router.feedback(decision.id, **told)
+                if outcome and paged[step]:
+                    heapq.heappush(waiting, (now + paged[step], next(numbers), decision.id, outcome))
+                elif outcome:
+                    router.feedback(decision.id, **outcome)
             _settle(cache)
         return chosen, None if paging is None else paged
 
 
+def chosen_by_policy(decision: Decision) -> Decision:
+    """Return the decision if the policy made it.
+
+    A router in service answers with its fallback arm if the policy fails; a replay of that would judge another policy.
+
+    Raises
+    ------
+    InvalidInputError
+        If the router fell back.
+    """
+    if decision.fell_back:
+        raise InvalidInputError(
+            f"the policy made no choice ({decision.reason:.300}); repair it: banditroute.testing.check_policy finds "
+            "what is wrong"
+        )
+    return decision
+
+
 def _settle(cache: AdapterCache | None) -> None:
-    """Have the loads done that the controller asked for: what threads do first must not decide what comes next."""
+    """Wait for the loads that the controller asked for: the order of threads must not decide what comes next."""
     if cache is not None:
         cache.wait()
 
 
 def _change(router: Router, arms: Sequence[Arm], before: NDArray[np.bool_], after: NDArray[np.bool_]) -> None:
-    """Let arms come, then others go, so that one is always there."""
+    """Add arms, then remove others, so that there is always one."""
     for k in np.flatnonzero(after & ~before).tolist():
         router.add_arm(arms[k])
     for k in np.flatnonzero(before & ~after).tolist():

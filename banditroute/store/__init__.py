@@ -1,21 +1,37 @@
-"""Stores: what survives the process. ``MemoryStore`` forgets, ``SQLStore`` does not."""
+"""Stores: ``MemoryStore`` ends with the process, ``SQLStore`` survives it."""
 
 from __future__ import annotations
 
-from banditroute.store.base import Event, Fold, Learn, MergeStates, Served, Store, StoredState, Ticket, TotalCallback
+from banditroute.store.base import (
+    Acknowledgement,
+    BackgroundStore,
+    Backlog,
+    Fold,
+    OutcomeEvent,
+    Recorded,
+    Store,
+    StoredDecision,
+    StoredState,
+    Subscriber,
+    Ticket,
+)
 from banditroute.store.memory import MemoryStore
 from banditroute.store.sql.sql_store import SQLStore
+from banditroute.store.state_slot import StateSlots
 
 __all__ = [
-    "Event",
+    "Acknowledgement",
+    "BackgroundStore",
+    "Backlog",
     "Fold",
-    "Learn",
     "MemoryStore",
-    "MergeStates",
+    "OutcomeEvent",
+    "Recorded",
     "SQLStore",
-    "Served",
+    "StateSlots",
     "Store",
+    "StoredDecision",
     "StoredState",
+    "Subscriber",
     "Ticket",
-    "TotalCallback",
 ]

@@ -1,15 +1,15 @@
-"""What the router asks of a store, and what a store gives back.
+"""The contract between a router and its store.
 
-The truth is the log of decisions and feedback. What was learned from it is a cache: one blob of statistics per arm,
-made by *folding* feedback into it, and a tail of feedback that is not folded yet. A store keeps both and
-knows nothing of beliefs: the router hands it the fold.
+The log of decisions and feedback is the truth. Statistics are a cache of it: one blob for each arm, made by *folding*
+outcomes into it, and a tail of outcomes that are pending, which means not folded yet. A store keeps both. It knows
+nothing of beliefs: the router gives it the function that folds.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field, fields
-from typing import Protocol, TypeAlias, runtime_checkable
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 from banditroute.core.arm import Arm
 from banditroute.core.arrays import Vector
@@ -17,11 +17,56 @@ from banditroute.core.decision import Decision
 from banditroute.core.feedback import Feedback
 from banditroute.core.preference import Preference
 from banditroute.core.shared_total import SharedTotal
+from banditroute.core.state import MergeStates
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Event:
-    """Newly recorded outcomes of one decision: what a belief learns from.
+class StoredDecision:
+    """A decision as a store keeps it.
+
+    Attributes
+    ----------
+    id, arm, arms, x, preference, session, tags, input_tokens, decided_at, ordinal, reserved
+        As in :class:`~banditroute.core.decision.Decision`.
+    epoch_id
+        The epoch that it was made in, as the store numbers them.
+    """
+
+    id: str
+    arm: str
+    arms: tuple[str, ...]
+    x: Vector | None
+    preference: Preference
+    session: str | None
+    tags: tuple[str, ...]
+    input_tokens: int | None
+    decided_at: float
+    ordinal: int
+    reserved: Mapping[str, tuple[float, ...]]
+    epoch_id: int
+
+    @classmethod
+    def of(cls, decision: Decision, *, epoch_id: int) -> StoredDecision:
+        """Return ``decision`` as it will be stored in that epoch."""
+        return cls(
+            id=decision.id,
+            arm=decision.arm,
+            arms=decision.arms,
+            x=decision.x,
+            preference=decision.preference,
+            session=decision.session,
+            tags=decision.tags,
+            input_tokens=decision.input_tokens,
+            decided_at=decision.decided_at,
+            ordinal=decision.ordinal,
+            reserved=decision.reserved,
+            epoch_id=epoch_id,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutcomeEvent:
+    """Newly recorded outcomes of one decision: what a belief learns from, and what is folded.
 
     Attributes
     ----------
@@ -30,16 +75,14 @@ class Event:
     x
         The context ``(d,)`` that it was chosen in.
     values
-        Objective name -> observed value; only what was not recorded before.
+        Objective -> observed value; only what was not recorded before.
     decided_at, ordinal
-        When the decision was made: Unix time in seconds, and as the how-manieth of the router. What forgets counts
-        age from these, so that the order of arrival does not matter.
+        When the decision was made: Unix time in seconds, and how many decisions its router had made before. A belief
+        that forgets counts age from these, so the order of arrival does not matter.
     first
-        Whether nothing was recorded of the decision before.
+        True if no outcome of the decision was recorded before.
     sign
-        1, or -1 where a fold is to take back what it added before.
-    reserved, known
-        As in the decision, and the objectives of which something was recorded before; told to ``learn`` alone.
+        1, or -1 where a fold takes back what it added before.
     """
 
     arm: str
@@ -49,59 +92,41 @@ class Event:
     ordinal: int
     first: bool = True
     sign: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recorded:
+    """Feedback that is durable now, with what was new in it.
+
+    Attributes
+    ----------
+    decision_id
+        The decision that was reported on.
+    event
+        What is to be learned.
+    received_at
+        When the report came, in Unix seconds.
+    reserved
+        What budgets had reserved for the decision.
+    known
+        Objectives of which an outcome was recorded before.
+    """
+
+    decision_id: str
+    event: OutcomeEvent
+    received_at: float
     reserved: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     known: Collection[str] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Served:
-    """What is recorded of a decision.
-
-    Attributes
-    ----------
-    arm, arms, x, preference, session, tags, input_tokens
-        As in :class:`~banditroute.core.decision.Decision`.
-    """
-
-    arm: str
-    arms: tuple[str, ...]
-    x: Vector | None
-    preference: Preference
-    session: str | None
-    tags: tuple[str, ...]
-    input_tokens: int | None
-
-    @classmethod
-    def by(cls, decision: Decision) -> Served:
-        """What will be recorded of ``decision``."""
-        return cls(**{each.name: getattr(decision, each.name) for each in fields(cls)})
-
-
-Learn: TypeAlias = Callable[[Event], None]
-"""Called once for each event, after it is durable, from whichever thread made it so."""
-
-Fold: TypeAlias = Callable[[bytes | None, Sequence[Event]], bytes]
-"""``fold(blob, events)`` -> the arm's statistics with the events added, or taken back by their sign; ``None`` is an arm
-without any. Pure."""
-
-
-TotalCallback: TypeAlias = Callable[[SharedTotal, SharedTotal], None]
-"""Called with the sum of all tallies of a budget, and with what this process added to it just now."""
-
-MergeStates: TypeAlias = Callable[[bytes, bytes], bytes]
-"""``join(earlier, later)`` -> one piece of state that holds what both do; associative. Pure."""
-
-
-class PutState(Protocol):
-    """``Store.put_state``."""
-
-    def __call__(self, name: str, blob: bytes, join: MergeStates | None = None) -> None:
-        """Take a named piece of the router's other state."""
+Fold: TypeAlias = Callable[[bytes | None, Sequence[OutcomeEvent]], bytes]
+"""``fold(blob, events)`` -> the arm's statistics with the events added, or taken back where their sign is -1.
+``None`` stands for an arm without statistics. Without side effects."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredState:
-    """What a store remembers of a router when it is opened.
+    """The memory of a router that a store returns when it is opened.
 
     Attributes
     ----------
@@ -110,42 +135,96 @@ class StoredState:
     pending
         Events that no blob holds yet, in the order of their arrival.
     decisions, feedback
-        How many decisions, and how many decisions with feedback, were recorded under this router, dimension and
-        features version; where others have added to them, as far as can be told without counting.
+        How many decisions, and how many decisions with feedback, were recorded in this epoch. Where other processes
+        have added to them, as far as the store knows without counting.
     states
-        Name -> blob, as given to ``put_state`` by routers of this name, whatever their features.
-    tallies
-        Budget -> all that was given to ``add_tally`` by routers of this name, added up.
+        Name -> blob, as given to ``save_state`` by routers of this name, whatever their features.
+    totals
+        Budget -> the sums of all that was given to ``add_total`` by routers of this name, one for each period, the
+        latest first.
     """
 
     statistics: Mapping[str, bytes]
-    pending: Sequence[Event]
+    pending: Sequence[OutcomeEvent]
     decisions: int
     feedback: int
     states: Mapping[str, bytes] = field(default_factory=dict)
-    tallies: Mapping[str, SharedTotal] = field(default_factory=dict)
+    totals: Mapping[str, Sequence[SharedTotal]] = field(default_factory=dict)
+
+
+class Subscriber(Protocol):
+    """The object that a store calls, from any thread, and never while it holds a lock of its own."""
+
+    def on_recorded(self, recorded: Recorded) -> None:
+        """Learn from feedback that is durable now. Called once for each report that brought something new.
+
+        What this raises, the ticket of that feedback raises.
+        """
+
+    def on_corrected(self, before: OutcomeEvent, after: OutcomeEvent) -> None:
+        """Take back ``before``, whose sign is -1, and learn ``after``: an outcome was corrected.
+
+        A store that other processes may change calls ``on_changed`` instead.
+        """
+
+    def on_total(self, budget: str, total: SharedTotal, added: SharedTotal) -> None:
+        """Take the total of a budget over all processes, and the part that this process added since the last call."""
+
+    def on_changed(self, state: StoredState) -> None:
+        """Begin again from ``state``: another process has added to it, or this one has folded.
+
+        The state holds exactly the feedback that ``on_recorded`` was called with so far, and that of the others.
+        """
+
+
+Acknowledgement: TypeAlias = Literal["accepted", "pending"]
+"""The answer of a store to feedback: ``"accepted"`` is durable and learned. ``"pending"`` is kept for a decision that
+another process may have made a moment ago and not written yet; it is learned when that decision appears."""
 
 
 class Ticket(Protocol):
     """The promise that feedback will be durable; a :class:`concurrent.futures.Future` is one."""
 
-    def result(self, timeout: float | None = None) -> None:
+    def result(self, timeout: float | None = None) -> Acknowledgement:
         """Return when the feedback is durable and learned, or raise what kept it from being recorded."""
 
 
 @runtime_checkable
 class Store(Protocol):
-    """Keeps decisions, feedback and folded statistics. One store object serves one router.
+    """Keeps the decisions, feedback, statistics and state of one router.
 
-    ``banditroute.testing.StoreContract`` is the suite that every store must pass.
+    Every store keeps these promises, and ``banditroute.testing.StoreContract`` tests them.
+
+    - **Acknowledged feedback is never lost, and never counted twice.** When a ticket's ``result()`` returns
+      ``"accepted"``, the feedback survives what the store survives: the process for a store on disk.
+    - **Nothing is learned that is not recorded.** ``on_recorded`` comes after the feedback is durable.
+    - **Each report counts entirely or not at all.** Where one outcome conflicts, none of its report is recorded.
+    - **The order of arrival does not matter.** The same reports in any order give the same sums.
+    - **``add_decision``, ``save_state`` and ``add_total`` never wait for a disk and never raise**; ``trouble`` says
+      what keeps the store from recording.
+    - **No call into the router is made under a lock of the store.** So a router may call the store while it learns.
+    - **Nothing waits without end.** A caller hears within a limit that the outcome is unknown.
+    - **A forked process may go on.** It finds no lock taken, and records with means of its own.
+    - **Epochs are kept apart.** What was learned by another router, in other features or in another dimension is
+      neither returned nor changed.
+    - **Any text is only text.** Names and ids with quotes, NUL, surrogates or SQL in them do no harm.
+
+    A store object serves one router at a time; ``close`` makes it free for the next.
     """
 
     @property
     def trouble(self) -> str | None:
-        """What keeps decisions from being recorded just now, in words; None while all is well."""
+        """The reason why the store cannot record just now, in words; None while all is well."""
 
     def open(
-        self, *, router: str, arms: Sequence[Arm], features_version: str, dimension: int, fold: Fold
+        self,
+        *,
+        router: str,
+        arms: Sequence[Arm],
+        features_version: str,
+        dimension: int,
+        fold: Fold,
+        fold_settings: str = "",
     ) -> StoredState:
         """Begin to serve a router, and return what is remembered of it.
 
@@ -156,99 +235,147 @@ class Store(Protocol):
         router
             The router's name.
         arms
-            What it can choose now; recorded with its prices. What was learned of other arms stays recorded.
+            What it can choose now; recorded with their prices. What was learned of other arms stays recorded.
         features_version
-            Names the features; statistics of different versions are never mixed.
+            Names the features. Statistics of different versions are never mixed.
         dimension
             d, the length of the context with its bias.
         fold
-            Adds events to an arm's blob; the store calls it when it sees fit.
+            Adds events to an arm's blob. The store decides when to call it.
+        fold_settings
+            JSON of what the fold depends on, such as half-lives. A store on disk records it, so that the log can be
+            folded in the same way by others. Empty: not known.
 
         Raises
         ------
         StoreError
             If the store cannot be opened, or serves a router already.
         IncompatibleStoreError
-            If what is stored is corrupt, another application's, or of a newer version.
+            If what is stored is corrupt, another application's, of a newer version, or folded with other settings.
+        """
+
+    def subscribe(self, subscriber: Subscriber) -> None:
+        """Call ``subscriber`` from now on, until the store is closed.
+
+        The router gives it once, when it is ready to be called. Feedback that was recorded before is pending: the
+        next router that opens the store learns from it.
         """
 
     def set_arms(self, arms: Sequence[Arm]) -> None:
-        """Record what the router can choose from now on, in place of what ``open`` was told.
+        """Record what the router can choose from now on. Return at once.
 
-        Returns at once, as ``put_state`` does. What was learned of other arms stays recorded.
-        """
-
-    def follow(self, follow: Callable[[StoredState], None]) -> None:
-        """From now on, call ``follow`` with all that is remembered whenever others have added to it, or it is folded.
-
-        A router begins anew from it; so what it chooses by what is folded is what every other chooses.
-
-        It is called from the thread that calls ``learn``, or where no other learns, so that what it is given holds
-        exactly the feedback that was learned so far and that of the others. A store of one process never calls it.
+        What was learned of other arms stays recorded.
         """
 
     def add_decision(self, decision: Decision, prompt: str | None = None) -> None:
-        """Take a decision for recording; returns at once, without waiting for a disk, unless the store promises more.
+        """Take a decision for recording. Return at once, unless the store promises more."""
 
-        Never raises: what keeps the store from recording is told by ``trouble``.
-        """
-
-    def find(self, decision_id: str) -> Served:
-        """What is recorded of a decision.
+    def find(self, decision_id: str) -> StoredDecision:
+        """Return what is stored of a decision.
 
         Raises
         ------
         UnknownDecisionError
-            If no decision of that id is held, or it was made by another process and cannot be seen yet.
+            If no decision of that id is held, or another process made it and it cannot be seen yet.
         StoreError
             If the store cannot be read.
         """
 
     def find_session(self, session: str) -> Sequence[str]:
-        """Ids of the decisions of a session in this epoch, in the order of their ids; none if there are none.
+        """Return the ids of the decisions of a session in this epoch, sorted; empty if it has none.
 
-        Those that another process made just now may be missing. Raises StoreError if the store cannot be read.
+        Those that another process made a moment ago may be missing.
+
+        Raises
+        ------
+        StoreError
+            If the store cannot be read.
         """
 
-    def add_feedback(self, feedback: Feedback, learn: Learn) -> Ticket:
-        """Record feedback durably, then call ``learn`` with what was new in it.
+    def add_feedback(self, feedback: Feedback) -> Ticket:
+        """Record feedback durably, then call ``on_recorded`` with what was new in it.
 
-        The ticket's ``result()`` raises, and nothing was recorded or learned, with
+        An outcome that is recorded with the same value already is passed over. ``on_recorded`` is not called where
+        nothing was new, where the decision has no context, or where it was made in another epoch. Nor is it called for
+        ``banditroute.store.outcomes.PAGING``, which comes alone: it is recorded if anybody can read it, it is never
+        pending or folded, it does not count as feedback, and of several for one decision the first stays.
+
+        The ticket's ``result()`` raises one of these if nothing was recorded or learned:
 
         UnknownDecisionError
-            if no decision of that id is held (one just made by another process may yet appear: a store that is shared
-            keeps its feedback, and learns from it then);
+            If no decision of that id is held.
         ConflictingFeedbackError
-            if one of the outcomes is recorded with another value;
+            If one of the outcomes is recorded with another value.
         StoreError
-            if the outcomes could not be written.
-
-        An outcome that is recorded with the same value already is passed over. ``learn`` is not called where
-        nothing was new, the decision has no context, or it was made in other features. Nor is it for
-        ``banditroute.store.outcomes.PAGING``, which comes alone: it is recorded (if anybody can read it), and is never
-        pending, folded, or counted as feedback; of several of one decision the first stays.
+            If the outcomes could not be written.
         """
 
-    def put_state(self, name: str, blob: bytes, join: MergeStates | None = None) -> None:
-        """Take a named piece of the router's other state (a budget, a breaker, a warm start).
+    def correct(self, decision_id: str, values: Mapping[str, float]) -> None:
+        """Replace recorded outcomes of a decision durably, as if they had been reported with these values.
 
-        It replaces the last, or is joined to it: to what any process has recorded until then, in the transaction that
-        records it, so that none undoes what another did.
+        Then ``on_corrected`` or ``on_changed`` is called, the latter within a second.
 
-        Returns at once, as ``add_decision`` does; recorded with the next group, at the latest by ``flush`` or
-        ``close``.
+        Raises
+        ------
+        UnknownDecisionError
+            If no decision of that id is held, or one of the outcomes is not recorded; nothing is changed.
+        StoreError
+            If the outcomes could not be written; nothing is changed.
         """
 
-    def add_tally(self, budget: str, tally: SharedTotal, told: TotalCallback) -> SharedTotal | None:
-        """Add to what all processes have counted together for a budget.
+    def save_state(self, name: str, blob: bytes, merge: MergeStates | None = None) -> None:
+        """Take a named piece of the router's other state, such as its circuits or its rollout. Return at once.
 
-        Returns at once, as ``put_state`` does: the sum, where nobody else adds to it; else None. Where other processes may add to it, ``told`` is called when it is
-        recorded, from whichever thread made it so, with the sum of all and with what this process added to it since
-        ``told`` was called last.
+        It replaces the last. With ``merge`` it is merged into what any process has recorded until then, in the
+        transaction that records it, so that no process undoes what another did. It is recorded with the next group,
+        at the latest by ``flush`` or ``close``.
+        """
+
+    def add_total(self, budget: str, total: SharedTotal) -> SharedTotal | None:
+        """Add to what all processes have counted together for a budget in ``total.period``. Return at once.
+
+        Where other processes may add to it, return None, and call ``on_total`` when it is recorded; else return the
+        sum.
         """
 
     def flush(self) -> None:
-        """Return when all that was given so far is recorded; raises StoreError if it cannot be."""
+        """Return when all that was given so far is recorded.
 
-    def close(self) -> None:
-        """Flush, fold and release everything; closing twice is harmless."""
+        Raises
+        ------
+        StoreError
+            If it cannot be recorded, or the database does not answer in time.
+        """
+
+    def close(self, timeout: float = 60.0) -> None:
+        """Flush, fold and release everything, and wait at most ``timeout`` seconds. Closing twice is harmless."""
+
+
+class Backlog(NamedTuple):
+    """Decisions that a store in the background has not written.
+
+    Attributes
+    ----------
+    decisions
+        Decisions that wait to be written.
+    oldest_at
+        When the oldest of them was made, in Unix seconds; None if none waits.
+    dropped
+        Decisions that were lost, as they could not be written.
+    """
+
+    decisions: int
+    oldest_at: float | None
+    dropped: int
+
+
+NO_BACKLOG = Backlog(0, None, 0)
+
+
+@runtime_checkable
+class BackgroundStore(Protocol):
+    """A store that writes decisions in the background; one that does not needs none of this."""
+
+    @property
+    def backlog(self) -> Backlog:
+        """The decisions that are not written at present."""

@@ -2,20 +2,35 @@
 
 from __future__ import annotations
 
+import os
 import threading
+import weakref
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from typing import TypeAlias
 
 from banditroute.core.arm import Arm
 from banditroute.core.decision import Decision
 from banditroute.core.feedback import Feedback
 from banditroute.core.shared_total import SharedTotal
+from banditroute.core.state import MergeStates
 from banditroute.errors import InvalidConfigurationError, StoreError, UnknownDecisionError
-from banditroute.store.base import Event, Fold, Learn, MergeStates, Served, StoredState, Ticket, TotalCallback
-from banditroute.store.outcomes import CLOSED, PAGING, new_outcomes
+from banditroute.store.base import (
+    Acknowledgement,
+    Fold,
+    OutcomeEvent,
+    Recorded,
+    StoredDecision,
+    StoredState,
+    Subscriber,
+    Ticket,
+)
+from banditroute.store.outcomes import CLOSED, PAGING, check_recorded, new_outcomes
 
 _Epoch: TypeAlias = tuple[str, str, int]
+"""Router, features version, dimension."""
 
 
 class MemoryStore:
@@ -49,156 +64,203 @@ class MemoryStore:
                 f"MemoryStore(capacity={capacity!r}): give how many decisions to retain, from 1"
             )
         self._capacity = capacity
-        self._lock = threading.Lock()
-        self._epoch: _Epoch | None = None
-        self._made: OrderedDict[str, tuple[Decision, _Epoch]] = OrderedDict()
+        self._lock = threading.RLock()  # a signal handler may come to it again
+        self._router: str | None = None  # the one that is served; None while the store is closed
+        self._epoch_id = 0
+        self._epochs: dict[_Epoch, int] = {}
+        self._subscriber: Subscriber | None = None
+        self._decisions: OrderedDict[str, StoredDecision] = OrderedDict()
         self._states: dict[str, dict[str, bytes]] = {}  # by router
-        self._tallies: dict[str, dict[str, dict[int, SharedTotal]]] = {}  # by router, name and period
+        self._totals: dict[str, dict[str, dict[int, SharedTotal]]] = {}  # by router, budget and period
         self._outcomes: dict[str, dict[str, float]] = {}  # by decision, in the order of the first part's arrival
+        _stores.add(self)
 
     @property
     def trouble(self) -> str | None:
         """Why nothing is recorded: the store is closed. None while it is open."""
-        return None if self._epoch is not None else CLOSED
+        return None if self._router is not None else CLOSED
 
     def open(
-        self, *, router: str, arms: Sequence[Arm], features_version: str, dimension: int, fold: Fold
+        self,
+        *,
+        router: str,
+        arms: Sequence[Arm],
+        features_version: str,
+        dimension: int,
+        fold: Fold,
+        fold_settings: str = "",
     ) -> StoredState:
-        """Begin to serve a router; see :class:`~banditroute.store.base.Store`. ``arms`` and ``fold`` are not used."""
+        """Begin to serve a router; see :class:`~banditroute.store.base.Store`. Nothing is folded."""
         with self._lock:
-            if self._epoch is not None:
+            if self._router is not None:
                 raise StoreError(
-                    f"this MemoryStore serves router {self._epoch[0]!r}; give router {router!r} a store of "
+                    f"this MemoryStore serves router {self._router!r}; give router {router!r} a store of "
                     f"its own, or close the first router"
                 )
-            self._epoch = epoch = (router, features_version, dimension)
-            heard = [(*self._made[id], values) for id, values in self._outcomes.items()]
+            self._router = router
+            self._epoch_id = self._epochs.setdefault((router, features_version, dimension), len(self._epochs) + 1)
+            answered = [
+                (self._decisions[id], values)
+                for id, values in self._outcomes.items()
+                if self._decisions[id].epoch_id == self._epoch_id
+            ]
             return StoredState(
                 statistics={},
                 pending=[
-                    Event(
+                    OutcomeEvent(
                         arm=decision.arm,
                         x=decision.x,
                         values=values,
                         decided_at=decision.decided_at,
                         ordinal=decision.ordinal,
                     )
-                    for decision, made_in, values in heard
-                    if made_in == epoch and decision.x is not None
+                    for decision, values in answered
+                    if decision.x is not None
                 ],
-                decisions=sum(made_in == epoch for _, made_in in self._made.values()),
-                feedback=sum(made_in == epoch for _, made_in, _ in heard),
+                decisions=sum(decision.epoch_id == self._epoch_id for decision in self._decisions.values()),
+                feedback=len(answered),
                 states=dict(self._states.get(router, {})),
-                tallies={name: max(kept.values()) for name, kept in self._tallies.get(router, {}).items()},
+                totals={
+                    budget: sorted(periods.values(), reverse=True)
+                    for budget, periods in self._totals.get(router, {}).items()
+                },
             )
+
+    def subscribe(self, subscriber: Subscriber) -> None:
+        """Call ``subscriber`` with what is recorded; no other process can change or add to it."""
+        self._subscriber = subscriber
 
     def set_arms(self, arms: Sequence[Arm]) -> None:
         """Do nothing: what is remembered does not depend on the arms."""
 
-    def follow(self, follow: Callable[[StoredState], None]) -> None:
-        """Do nothing: no other process can add to it."""
-
     def add_decision(self, decision: Decision, prompt: str | None = None) -> None:
         """Retain a decision."""
         with self._lock:
-            if self._epoch is None:
+            if self._router is None:
                 return
-            self._made[decision.id] = (decision, self._epoch)
-            if len(self._made) > self._capacity:
-                oldest, _ = self._made.popitem(last=False)
+            self._decisions[decision.id] = StoredDecision.of(decision, epoch_id=self._epoch_id)
+            if len(self._decisions) > self._capacity:
+                oldest, _ = self._decisions.popitem(last=False)
                 self._outcomes.pop(oldest, None)
 
-    def find(self, decision_id: str) -> Served:
-        """What is recorded of a decision; see :class:`~banditroute.store.base.Store`."""
+    def find(self, decision_id: str) -> StoredDecision:
+        """Return what is stored of a decision; see :class:`~banditroute.store.base.Store`."""
         with self._lock:
-            decision, _ = self._held(decision_id)
-        return Served.by(decision)
+            return self._held(decision_id)
 
     def find_session(self, session: str) -> list[str]:
-        """Ids of the decisions of a session; see :class:`~banditroute.store.base.Store`."""
+        """Return the ids of the decisions of a session; see :class:`~banditroute.store.base.Store`."""
         with self._lock:
-            if self._epoch is None:
+            if self._router is None:
                 raise StoreError(CLOSED)
-            made = self._made.values()
-            return sorted(one.id for one, epoch in made if one.session == session and epoch == self._epoch)
+            mine = [each for each in self._decisions.values() if each.epoch_id == self._epoch_id]
+            return sorted(each.id for each in mine if each.session == session)
 
-    def add_feedback(self, feedback: Feedback, learn: Learn) -> Ticket:
+    def add_feedback(self, feedback: Feedback) -> Ticket:
         """Record feedback and learn from it before returning; see :class:`~banditroute.store.base.Store`."""
         if PAGING in feedback.values:  # nobody could read it
-            return _DONE
+            return _ACCEPTED
         try:
-            event = self._record(feedback)
-            if event is not None:  # outside the lock: learning takes the router's own
-                learn(event)
+            recorded = self._record(feedback)
+            # Called without the lock: the router takes its own.
+            if recorded is not None and self._subscriber is not None:
+                self._subscriber.on_recorded(recorded)
         except Exception as error:
             return _Refused(error)
-        return _DONE
+        return _ACCEPTED
 
-    def put_state(self, name: str, blob: bytes, join: MergeStates | None = None) -> None:
-        """Retain a named piece of state, replacing the last or joined to it."""
+    def correct(self, decision_id: str, values: Mapping[str, float]) -> None:
+        """Replace recorded outcomes of a decision; see :class:`~banditroute.store.base.Store`."""
         with self._lock:
-            if self._epoch is not None:
-                states = self._states.setdefault(self._epoch[0], {})
-                states[name] = join(states[name], blob) if join is not None and name in states else blob
+            decision = self._held(decision_id)
+            known = self._outcomes.get(decision_id, {})
+            check_recorded(decision_id, values, known)
+            self._outcomes[decision_id] = {**known, **values}
+            subscriber = self._subscriber
+        if subscriber is None or decision.x is None or decision.epoch_id != self._epoch_id:
+            return
+        after = OutcomeEvent(
+            arm=decision.arm,
+            x=decision.x,
+            values=dict(values),
+            decided_at=decision.decided_at,
+            ordinal=decision.ordinal,
+            first=False,
+        )
+        before = replace(after, values={name: known[name] for name in values}, sign=-1)
+        subscriber.on_corrected(before, after)  # without the lock: the router takes its own
 
-    def add_tally(self, budget: str, tally: SharedTotal, told: TotalCallback) -> SharedTotal | None:
-        """Add to what is counted for a budget, and return the sum: nobody else adds to it."""
+    def save_state(self, name: str, blob: bytes, merge: MergeStates | None = None) -> None:
+        """Retain a named piece of state in place of the last, or merged into it."""
         with self._lock:
-            if self._epoch is None:
+            if self._router is not None:
+                states = self._states.setdefault(self._router, {})
+                states[name] = merge(states[name], blob) if merge is not None and name in states else blob
+
+    def add_total(self, budget: str, total: SharedTotal) -> SharedTotal | None:
+        """Add to what is counted for a budget, and return the sum: no other process adds to it."""
+        with self._lock:
+            if self._router is None:
                 return None
-            mine = self._tallies.setdefault(self._epoch[0], {})
-            kept = mine.setdefault(budget, {})
-            kept[tally.period] = kept.get(tally.period, SharedTotal(period=tally.period)) + tally
-            return kept[tally.period]
+            periods = self._totals.setdefault(self._router, {}).setdefault(budget, {})
+            periods[total.period] = periods.get(total.period, SharedTotal(period=total.period)) + total
+            while len(periods) > _PERIODS:
+                del periods[min(periods)]
+            return periods.get(total.period)
 
     def flush(self) -> None:
         """Return: nothing is ever waiting."""
 
-    def close(self) -> None:
+    def close(self, timeout: float = 60.0) -> None:
         """Stop serving the router; what is retained stays for the next one."""
         with self._lock:
-            self._epoch = None
+            self._router = self._subscriber = None
 
-    def _held(self, decision_id: str) -> tuple[Decision, _Epoch]:
-        if self._epoch is None:
+    def _held(self, decision_id: str) -> StoredDecision:
+        if self._router is None:
             raise StoreError(CLOSED)
-        made = self._made.get(decision_id)
-        if made is None:
+        decision = self._decisions.get(decision_id)
+        if decision is None:
             raise UnknownDecisionError(
                 f"no decision {decision_id!r} is held: a MemoryStore forgets all but its last {self._capacity:,} "
                 f"decisions, and those too when the process ends; check the id, raise capacity=, or use SQLStore"
             )
-        return made
+        return decision
 
-    def _record(self, feedback: Feedback) -> Event | None:
+    def _record(self, feedback: Feedback) -> Recorded | None:
         with self._lock:
-            decision, epoch = self._held(feedback.decision_id)
-            recorded: Mapping[str, float] = self._outcomes.get(feedback.decision_id, _NOTHING)
-            new = new_outcomes(feedback, recorded)
+            decision = self._held(feedback.decision_id)
+            known: Mapping[str, float] = self._outcomes.get(feedback.decision_id, _NOTHING)
+            new = new_outcomes(feedback, known)
             if not new:
                 return None
-            self._outcomes[feedback.decision_id] = {**recorded, **new} if recorded else new
-        if decision.x is None or epoch != self._epoch:
+            self._outcomes[feedback.decision_id] = {**known, **new} if known else new
+        if decision.x is None or decision.epoch_id != self._epoch_id:
             return None
-        return Event(
-            arm=decision.arm,
-            x=decision.x,
-            values=new,
-            decided_at=decision.decided_at,
-            ordinal=decision.ordinal,
-            first=not recorded,
+        return Recorded(
+            decision_id=decision.id,
+            event=OutcomeEvent(
+                arm=decision.arm,
+                x=decision.x,
+                values=new,
+                decided_at=decision.decided_at,
+                ordinal=decision.ordinal,
+                first=not known,
+            ),
+            received_at=feedback.received_at,
             reserved=decision.reserved,
-            known=tuple(recorded),
+            known=tuple(known),
         )
 
 
-class _Done:
+class _Accepted:
     """The ticket of feedback that is recorded and learned."""
 
     __slots__ = ()
 
-    def result(self, timeout: float | None = None) -> None:
-        """Return."""
+    def result(self, timeout: float | None = None) -> Acknowledgement:
+        """Return that it is accepted."""
+        return "accepted"
 
 
 class _Refused:
@@ -209,10 +271,28 @@ class _Refused:
     def __init__(self, error: Exception) -> None:
         self._error = error
 
-    def result(self, timeout: float | None = None) -> None:
+    def result(self, timeout: float | None = None) -> Acknowledgement:
         """Raise what kept it from being recorded."""
         raise self._error
 
 
-_DONE = _Done()
+_PERIODS = 50  # of a budget that are kept
+_stores: weakref.WeakSet[MemoryStore] = weakref.WeakSet()
+
+
+def _before_fork() -> None:
+    for store in list(_stores):
+        store._lock.acquire()
+
+
+def _after_fork() -> None:
+    for store in list(_stores):
+        with suppress(RuntimeError):  # it was made while the process was forked
+            store._lock.release()
+
+
+if hasattr(os, "register_at_fork"):  # so that no other thread holds a lock that a child would wait for
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork)
+
+_ACCEPTED = _Accepted()
 _NOTHING: Mapping[str, float] = {}

@@ -1,4 +1,4 @@
-"""What is new in feedback, and the words of the refusals that every store gives.
+"""Find what is new in feedback, and give the words of the refusals that every store gives.
 
 Beside objectives a decision can have four other kinds of outcomes, told by their names: no objective has a space in
 its own. ``quality of 3`` is the outcome of a session of three decisions, each of which is given a third of it.
@@ -10,12 +10,12 @@ failed; its value is how many seconds the arm asked to be left alone, 0 if it di
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import TypeVar
 
 from banditroute.core.failure import Failure
 from banditroute.core.feedback import Feedback
-from banditroute.errors import ConflictingFeedbackError
+from banditroute.errors import ConflictingFeedbackError, UnknownDecisionError
 
 _T = TypeVar("_T")
 
@@ -78,6 +78,15 @@ def objective_of(name: str) -> str | None:
     return objective if share and count.isdigit() else name
 
 
+def check_recorded(decision_id: str, values: Iterable[str], recorded: Collection[str]) -> None:
+    """Raise UnknownDecisionError if one of ``values`` is not recorded, so that it cannot be corrected."""
+    missing = sorted(set(values) - set(recorded))
+    if missing:
+        raise UnknownDecisionError(
+            f"decision {decision_id!r} has no {', '.join(missing)} that could be corrected; report it with feedback()"
+        )
+
+
 def new_outcomes(feedback: Feedback, recorded: Mapping[str, float]) -> dict[str, float]:
     """The values of ``feedback`` that are not ``recorded`` yet.
 
@@ -88,7 +97,7 @@ def new_outcomes(feedback: Feedback, recorded: Mapping[str, float]) -> dict[str,
     recorded
         Objective -> value that the same decision has already.
 
-    A share of a session's outcome is none where the decision has an outcome of its own, or a share already.
+    A share of a session's outcome is passed over where the decision has an outcome of its own, or a share already.
 
     Raises
     ------
@@ -127,7 +136,7 @@ def new_outcomes(feedback: Feedback, recorded: Mapping[str, float]) -> dict[str,
 
 
 def _has_its_own(objective: str, share: str, recorded: Mapping[str, float]) -> bool:
-    """Whether a decision has an outcome of its own, or another share than this one."""
+    """Return whether a decision has an outcome of its own, or another share than this one."""
     return any(name == objective or (name.startswith(objective + SHARE_OF) and name != share) for name in recorded)
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -11,17 +12,71 @@ from banditroute.core.arrays import Vector
 from banditroute.core.decision import Decision
 from banditroute.core.feedback import Feedback
 from banditroute.core.preference import Preference
-from banditroute.store.base import Event, StoredState
+from banditroute.core.shared_total import SharedTotal
+from banditroute.store.base import OutcomeEvent, Recorded, Store, StoredState
 
 Sums = Mapping[str, Mapping[str, list[int]]]
 """Arm -> objective -> how many values, then the sum of value times x, entry by entry."""
 
 
-def ignore(event: Event) -> None:
-    """Learn nothing."""
+class Listener:
+    """A subscriber that keeps what it is called with.
+
+    Attributes
+    ----------
+    recorded, corrections, totals, changes
+        The arguments of ``on_recorded``, ``on_corrected``, ``on_total`` and ``on_changed``.
+    """
+
+    def __init__(self) -> None:
+        self.recorded: list[Recorded] = []
+        self.corrections: list[tuple[OutcomeEvent, OutcomeEvent]] = []
+        self.totals: list[tuple[str, SharedTotal, SharedTotal]] = []
+        self.changes: list[StoredState] = []
+
+    @property
+    def events(self) -> list[OutcomeEvent]:
+        """The events to learn from, in the order of its arrival."""
+        return [each.event for each in self.recorded]
+
+    @property
+    def values(self) -> list[dict[str, float]]:
+        """The outcomes of each event."""
+        return [dict(each.event.values) for each in self.recorded]
+
+    def on_recorded(self, recorded: Recorded) -> None:
+        """Keep what is recorded."""
+        self.recorded.append(recorded)
+
+    def on_corrected(self, before: OutcomeEvent, after: OutcomeEvent) -> None:
+        """Keep a correction."""
+        self.corrections.append((before, after))
+
+    def on_total(self, budget: str, total: SharedTotal, added: SharedTotal) -> None:
+        """Keep a total."""
+        self.totals.append((budget, total, added))
+
+    def on_changed(self, state: StoredState) -> None:
+        """Keep what changed."""
+        self.changes.append(state)
 
 
-def fold(blob: bytes | None, events: Sequence[Event]) -> bytes:
+def listen(store: Store) -> Listener:
+    """Return a new subscriber of ``store``, which is open."""
+    listener = Listener()
+    store.subscribe(listener)
+    return listener
+
+
+def until(condition: Callable[[], bool], seconds: float = 30.0) -> None:
+    """Return when ``condition`` holds; fail after that time."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "the condition did not become true"
+        time.sleep(0.005)
+
+
+def fold(blob: bytes | None, events: Sequence[OutcomeEvent]) -> bytes:
     """Sum in whole numbers, so that sums are equal to the last bit whatever the order."""
     sums: dict[str, list[int]] = json.loads(blob) if blob is not None else {}
     for event in events:
@@ -33,7 +88,7 @@ def fold(blob: bytes | None, events: Sequence[Event]) -> bytes:
     return json.dumps(sums, sort_keys=True).encode()
 
 
-def summed(events: Iterable[Event], statistics: Mapping[str, bytes] | None = None) -> Sums:
+def summed(events: Iterable[OutcomeEvent], statistics: Mapping[str, bytes] | None = None) -> Sums:
     """Everything that events and statistics hold together."""
     blobs = dict(statistics or {})
     for event in events:
@@ -42,7 +97,7 @@ def summed(events: Iterable[Event], statistics: Mapping[str, bytes] | None = Non
 
 
 def remembered(memory: StoredState) -> Sums:
-    """What a router knows after it has opened a store."""
+    """Return what a router knows after it has opened a store."""
     return summed(memory.pending, memory.statistics)
 
 
@@ -84,8 +139,8 @@ def feedback(number: int, **values: float) -> Feedback:
     return Feedback(decision_id=f"{number:032x}", values=values, received_at=1_700_000_001.0 + number)
 
 
-def event(number: int, **values: float) -> Event:
-    """What is to be learned from feedback for the decision of that number."""
+def event(number: int, **values: float) -> OutcomeEvent:
+    """Return what is to be learned from feedback for the decision of that number."""
     made = decision(number)
     assert made.x is not None
-    return Event(arm=made.arm, x=made.x, values=values, decided_at=made.decided_at, ordinal=made.ordinal)
+    return OutcomeEvent(arm=made.arm, x=made.x, values=values, decided_at=made.decided_at, ordinal=made.ordinal)

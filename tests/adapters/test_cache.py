@@ -15,6 +15,7 @@ from banditroute.adapters import (
     Tier,
     lru,
 )
+from banditroute.core.state import StateSlot
 from banditroute.errors import (
     AdapterCapacityError,
     AdapterIncompatibleError,
@@ -466,15 +467,18 @@ class TestControl:
     def test_load_times_are_measured_and_kept(self):
         states = {}
         cache = AdapterCache(backend=Backend(), control=lru)
-        cache.start([A, B], put_state=states.__setitem__)
+        save = lambda name, blob, merge: states.__setitem__(name, blob)  # noqa: E731
+        cache.restore(lambda name: StateSlot(name=name, save=save))
+        cache.start([A, B])
         backend_says = cache.load_cost(A).mean_seconds
         use(cache, A)
         assert set(states) == {"paging"}
         again = AdapterCache(backend=Backend(), control=lru)
-        again.start([A, B], states=states)
+        again.restore(lambda name: StateSlot(name=name, stored=states[name]))
+        again.start([A, B])
         assert again.load_cost(A).mean_seconds == pytest.approx(backend_says)
         with pytest.raises(IncompatibleStoreError, match="the stored state 'paging' is damaged"):
-            again.start([A, B], states={"paging": b"{"})
+            again.restore(lambda name: StateSlot(name=name, stored=b"{"))
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Records: what is corrected, erased, rolled back, rebuilt or pruned is as if it had always been so."""
+"""The functions of admin: what is corrected, erased, rolled back, rebuilt or pruned is as if it had always been so."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 from sqlalchemy import select, update
 
-from banditroute.admin.records import Records
+from banditroute import admin
+from banditroute.admin.exports import read_tables
 from banditroute.beliefs import ArmStatistics, Linear, Observation
 from banditroute.errors import (
     IncompatibleStoreError,
@@ -30,7 +31,7 @@ from banditroute.store.sql.schema import statistics
 NOW = 1_700_000_000.0
 
 
-class TotalCallback:
+class Life:
     """A router's life in whole numbers, and what it was told."""
 
     def __init__(self, url, seed=0):
@@ -85,47 +86,47 @@ def sums(blob):
 
 @pytest.fixture
 def life(url):
-    told = TotalCallback(url)
+    told = Life(url)
     told.live(60)
     return told
 
 
 def test_what_was_told_is_held(life):
     assert life.held() == life.expected()
-    assert Records(life.url).verify() == []
+    assert admin.verify(life.url) == []
 
 
 def test_a_correction_is_as_if_it_had_been_reported(life):
     for id in [id for id, told in life.told.items() if "quality" in told[3]][:9]:
-        Records(life.url).correct(id, quality=0.25)
+        admin.correct(life.url, id, quality=0.25)
         life.told[id][3]["quality"] = (0.25, None)
     assert life.held() == life.expected()
-    assert Records(life.url).verify() == []
+    assert admin.verify(life.url) == []
 
 
 def test_what_is_not_recorded_cannot_be_corrected(life):
     before = life.held()
     id = next(iter(life.told))
     with pytest.raises(UnknownDecisionError, match="has no latency_seconds"):
-        Records(life.url).correct(id, quality=0.0, latency_seconds=1.0)
+        admin.correct(life.url, id, quality=0.0, latency_seconds=1.0)
     with pytest.raises(UnknownDecisionError):
-        Records(life.url).correct("0" * 32, quality=0.0)
+        admin.correct(life.url, "0" * 32, quality=0.0)
     with pytest.raises(InvalidFeedbackError, match="no outcome"):
-        Records(life.url).correct(id)
+        admin.correct(life.url, id)
     for bad in (float("nan"), float("inf"), True, "1"):
         with pytest.raises(InvalidFeedbackError):
-            Records(life.url).correct(id, quality=bad)
+            admin.correct(life.url, id, quality=bad)
     assert life.held() == before
 
 
 def test_a_decision_is_erased(life):
     ids = list(life.told)[::7]
     for id in ids:
-        assert Records(life.url).erase(decision_id=id) == 1
+        assert admin.erase(life.url, decision_id=id) == 1
         del life.told[id]
     assert life.held() == life.expected()
-    assert Records(life.url).erase(decision_id=ids[0]) == 0
-    (epoch,) = Records(life.url).epochs()
+    assert admin.erase(life.url, decision_id=ids[0]) == 0
+    (epoch,) = admin.inspect(life.url)
     assert epoch.decisions == len(life.told)
     assert epoch.answered == sum(bool(told[3]) for told in life.told.values())
     with life.router(now=NOW + 3600.0) as router, pytest.raises(UnknownDecisionError):
@@ -134,11 +135,11 @@ def test_a_decision_is_erased(life):
 
 def test_a_session_is_erased(life):
     mine = [id for id, told in life.told.items() if told[2] == "Ann"]
-    assert Records(life.url).erase(session="Ann") == len(mine) > 0
+    assert admin.erase(life.url, session="Ann") == len(mine) > 0
     for id in mine:
         del life.told[id]
     assert life.held() == life.expected()
-    assert Records(life.url).verify() == []
+    assert admin.verify(life.url) == []
 
 
 def test_what_a_source_reported_is_erased(life):
@@ -148,30 +149,30 @@ def test_what_a_source_reported_is_erased(life):
         touched += bool(of_source)
         for name in of_source:
             del values[name]
-    assert Records(life.url).erase(source="grader") == touched > 0
+    assert admin.erase(life.url, source="grader") == touched > 0
     assert life.held() == life.expected()
-    (epoch,) = Records(life.url).epochs()
+    (epoch,) = admin.inspect(life.url)
     assert (epoch.decisions, epoch.answered) == (60, sum(bool(told[3]) for told in life.told.values()))
 
 
 def test_only_of_one_router(life):
-    assert Records(life.url).erase(session="Ann", router="another") == 0
+    assert admin.erase(life.url, session="Ann", router="another") == 0
     assert life.held() == life.expected()
 
 
 @pytest.mark.parametrize("what", [{}, {"session": "Ann", "source": "user"}])
 def test_one_thing_is_erased_at_a_time(life, what):
     with pytest.raises(InvalidRequestError, match="exactly one"):
-        Records(life.url).erase(**what)
+        admin.erase(life.url, **what)
 
 
 def test_a_router_that_runs_follows(life, until):
     with life.router() as router, life.router() as other:
         probe = [1.0, 2.0]
-        Records(life.url).erase(session="Ann")
+        admin.erase(life.url, session="Ann")
         life.told = {id: told for id, told in life.told.items() if told[2] != "Ann"}
-        until(lambda: router.learned == sum(bool(told[3]) for told in life.told.values()))
-        until(lambda: other.learned == router.learned)
+        until(lambda: router.status().learned == sum(bool(told[3]) for told in life.told.values()))
+        until(lambda: other.status().learned == router.status().learned)
         with life.router() as fresh:
             np.testing.assert_allclose(router.route(probe).means, fresh.route(probe).means, rtol=1e-12)
             np.testing.assert_allclose(other.route(probe).means, fresh.route(probe).means, rtol=1e-12)
@@ -180,7 +181,7 @@ def test_a_router_that_runs_follows(life, until):
 @pytest.mark.parametrize("seed", range(4))
 def test_any_sequence_leaves_what_the_log_makes(url, seed, monkeypatch):
     monkeypatch.setattr(folding, "SNAPSHOT_FOLDS", 2)
-    life, records = TotalCallback(url, seed), Records(url)
+    life = Life(url, seed)
     life.live(5)
     for _ in range(12):
         step = life.rng.choice(["live", "correct", "erase", "source", "rebuild", "prune"])
@@ -189,21 +190,21 @@ def test_any_sequence_leaves_what_the_log_makes(url, seed, monkeypatch):
             life.live(8)
         elif step == "correct" and answered:
             id = life.rng.choice(answered)
-            records.correct(id, quality=0.75)
+            admin.correct(url, id, quality=0.75)
             life.told[id][3]["quality"] = (0.75, life.told[id][3]["quality"][1])
         elif step == "erase" and life.told:
             id = life.rng.choice(list(life.told))
-            records.erase(decision_id=id)
+            admin.erase(url, decision_id=id)
             del life.told[id]
         elif step == "source":
-            records.erase(source="grader")
+            admin.erase(url, source="grader")
             for told in life.told.values():
                 for name in [name for name, (_, source) in told[3].items() if source == "grader"]:
                     del told[3][name]
         elif step == "rebuild":
-            records.rebuild()
+            admin.rebuild(url)
         assert life.held() == life.expected()
-        assert records.verify() == []
+        assert admin.verify(url) == []
 
 
 class TestRollBack:
@@ -213,7 +214,7 @@ class TestRollBack:
         monkeypatch.setattr(folding, "SNAPSHOT_FOLDS", 1)
         life.live(20)
         before = life.held()
-        (epoch,) = Records(life.url).epochs()
+        (epoch,) = admin.inspect(life.url)
         assert epoch.version in epoch.snapshots
         life.live(30)
         assert life.held() != before
@@ -222,25 +223,25 @@ class TestRollBack:
     def test_it_is_as_it_was_and_stays_so(self, life, versions):
         before, version = versions
         later = sum(len(told[3]) for told in list(life.told.values())[80:])
-        assert Records(life.url).roll_back(1, version) == later
+        assert admin.roll_back(life.url, epoch=1, version=version) == later
         assert life.held() == before
         with life.router():
             pass
-        Records(life.url).rebuild()
+        admin.rebuild(life.url)
         assert life.held() == before
-        assert Records(life.url).verify() == []
+        assert admin.verify(life.url) == []
 
     def test_what_comes_later_is_learned(self, life, versions):
         before, version = versions
-        Records(life.url).roll_back(1, version)
+        admin.roll_back(life.url, epoch=1, version=version)
         life.told = dict(list(life.told.items())[:80])
         life.live(10)
         assert life.held() == life.expected() != before
 
     def test_erasure_reaches_what_can_be_gone_back_to(self, life, versions):
         _, version = versions
-        Records(life.url).erase(session="Ann")
-        Records(life.url).roll_back(1, version)
+        admin.erase(life.url, session="Ann")
+        admin.roll_back(life.url, epoch=1, version=version)
         life.told = {id: told for id, told in list(life.told.items())[:80] if told[2] != "Ann"}
         assert life.held() == life.expected()
 
@@ -248,7 +249,7 @@ class TestRollBack:
     def test_without_a_snapshot_nothing_changes(self, life, versions, wrong):
         before = life.held()
         with pytest.raises(StoreError, match=f"no snapshot of version {wrong} of epoch 1; there are: "):
-            Records(life.url).roll_back(1, wrong)
+            admin.roll_back(life.url, epoch=1, version=wrong)
         assert life.held() == before
 
 
@@ -258,11 +259,11 @@ def test_damaged_statistics_are_rebuilt(life):
         connection.execute(update(statistics).where(statistics.c.arm == "a").values(blob=b"x"))
     with pytest.raises(IncompatibleStoreError, match="banditroute db rebuild"):
         Router(arms=["a", "b"], features=2, store=SQLStore(life.url))
-    (words,) = Records(life.url).verify()
+    (words,) = admin.verify(life.url)
     assert "arm 'a' is damaged" in words
-    Records(life.url).rebuild("default")
+    admin.rebuild(life.url, router="default")
     assert life.held() == expected
-    assert Records(life.url).verify() == []
+    assert admin.verify(life.url) == []
 
 
 def test_statistics_that_the_log_does_not_make_are_found(life):
@@ -272,31 +273,31 @@ def test_statistics_that_the_log_does_not_make_are_found(life):
     with database_at(parse(life.url)).engine.begin() as connection:
         new = {"blob": blob, "crc32": zlib.crc32(blob)}
         connection.execute(update(statistics).where(statistics.c.arm == "a").values(**new))
-    (words,) = Records(life.url).verify()
+    (words,) = admin.verify(life.url)
     assert "arm 'a' differ" in words
 
 
 class TestPrune:
     def test_what_is_too_old_goes_and_what_was_learned_stays(self, life):
         day = 86_400.0
-        later = TotalCallback(life.url, seed=2)
+        later = Life(life.url, seed=2)
         later.live(40, now=NOW + 50 * day)
-        everything = TotalCallback(life.url)
+        everything = Life(life.url)
         everything.told = {**life.told, **later.told}
         unanswered = sum(not told[3] for told in life.told.values())
-        assert Records(life.url).prune(now=NOW + 60 * day) == unanswered > 0
-        assert Records(life.url).prune(now=NOW + 60 * day) == 0
-        assert Records(life.url).prune(now=NOW + 91 * day) == 60 - unanswered + sum(
+        assert admin.prune(life.url, now=NOW + 60 * day) == unanswered > 0
+        assert admin.prune(life.url, now=NOW + 60 * day) == 0
+        assert admin.prune(life.url, now=NOW + 91 * day) == 60 - unanswered + sum(
             not told[3] for told in later.told.values()
         )
         assert everything.held() == everything.expected()
-        (epoch,) = Records(life.url).epochs()
+        (epoch,) = admin.inspect(life.url)
         assert (epoch.decisions + epoch.pruned, epoch.decisions) == (100, sum(bool(t[3]) for t in later.told.values()))
-        assert Records(life.url).verify() == []
-        Records(life.url).rebuild()
+        assert admin.verify(life.url) == []
+        admin.rebuild(life.url)
         assert everything.held() == everything.expected()
         with everything.router(NOW + 91 * day) as router:
-            assert router.learned == sum(bool(told[3]) for told in everything.told.values())
+            assert router.status().learned == sum(bool(told[3]) for told in everything.told.values())
             with pytest.raises(UnknownDecisionError, match="by its id of 91 days ago, is held"):
                 router.feedback(next(iter(life.told)), quality=1.0)
             with pytest.raises(UnknownDecisionError, match="not older than"):
@@ -304,7 +305,7 @@ class TestPrune:
 
     def test_it_is_exported_first(self, life, tmp_path):
         folder = tmp_path / "old" / "log"
-        assert Records(life.url).prune(now=NOW + 1e8, export=folder) == 60
+        assert admin.prune(life.url, now=NOW + 1e8, export=folder) == 60
         rows = [row for file in sorted(folder.glob("*.parquet")) for row in pq.read_table(file).to_pylist()]
         assert {row["id"] for row in rows} == set(life.told)
         for row in rows:
@@ -319,28 +320,28 @@ class TestPrune:
     def test_nothing_goes_that_could_not_be_exported(self, life, tmp_path):
         (tmp_path / "file").write_text("in the way")
         with pytest.raises(OSError, match="file"):
-            Records(life.url).prune(now=NOW + 1e8, export=tmp_path / "file")
-        assert Records(life.url).epochs()[0].decisions == 60
+            admin.prune(life.url, now=NOW + 1e8, export=tmp_path / "file")
+        assert admin.inspect(life.url)[0].decisions == 60
 
     @pytest.mark.parametrize("seconds", [-1.0, float("nan"), "1"])
     def test_windows_are_numbers(self, life, seconds):
         with pytest.raises(InvalidConfigurationError, match="answered_seconds"):
-            Records(life.url).prune(answered_seconds=seconds)
+            admin.prune(life.url, answered_seconds=seconds)
 
 
 def test_the_whole_log_is_exported(life, tmp_path):
     path = tmp_path / "log.parquet"
-    assert Records(life.url).export(path) == 60
+    assert admin.export(life.url, path) == 60
     rows = pq.read_table(path).to_pylist()
     assert [row["id"] for row in rows] == sorted(life.told)
-    assert [row for table in Records(life.url).log() for row in table.to_pylist()] == rows
-    assert list(Records(life.url).log(router="another")) == []
-    assert Records(life.url).export(path, router="another") == 0
+    assert [row for table in read_tables(life.url) for row in table.to_pylist()] == rows
+    assert list(read_tables(life.url, router="another")) == []
+    assert admin.export(life.url, path, router="another") == 0
     assert pq.read_table(path).num_rows == 0
 
 
 def test_figures_of_every_epoch(life):
-    (epoch,) = Records(life.url).epochs()
+    (epoch,) = admin.inspect(life.url)
     costs = [values["cost_usd"][0] for *_, values in life.told.values() if "cost_usd" in values]
     assert epoch.spend_usd == sum(costs)
     assert (epoch.router, epoch.dimension, epoch.pending, epoch.lag_seconds) == ("default", 3, 0, 0.0)
@@ -348,11 +349,11 @@ def test_figures_of_every_epoch(life):
     assert sum(arm.counts["quality"] for arm in epoch.arms) == epoch.answered
     assert all(arm.information_nats > 1.0 for arm in epoch.arms)
     assert epoch.states == {}
-    assert Records(life.url).epochs("another") == []
+    assert admin.inspect(life.url, router="another") == []
 
 
 def test_a_database_is_made_by_upgrade(tmp_path: Path, postgresql):
     for url in (f"sqlite:///{tmp_path / 'new.db'}", postgresql.database(upgraded=False)):
-        Records(url).upgrade()
-        Records(url).upgrade()
-        assert Records(url).epochs() == []
+        admin.upgrade(url)
+        admin.upgrade(url)
+        assert admin.inspect(url) == []

@@ -8,6 +8,7 @@ import pytest
 
 from banditroute.beliefs import ArmStatistics, Hybrid, Linear, PageHinkley
 from banditroute.beliefs.drift import Drift, _Sums
+from banditroute.core.state import StateSlot
 from banditroute.errors import IncompatibleStoreError, InvalidConfigurationError
 from banditroute.learners import Learner
 from banditroute.policies import Uniform
@@ -31,16 +32,16 @@ def serve(router, rng, *, requests, quality, arms=None, cost=False):
     for _ in range(requests):
         decision = router.route(rng.normal(size=1), arms=arms)
         served[decision.arm] += 1
-        before = router.resets
+        before = router.status().resets
         values = {"cost_usd": 0.01 * rng.random()} if cost else {}
         router.feedback(decision.id, quality=float(rng.random() < quality[decision.arm]), **values)
-        if router.resets != before:
+        if router.status().resets != before:
             found.append((decision.arm, served[decision.arm]))
     return found
 
 
 def counts(router, objective="quality"):
-    belief = router._chooser._knowledge.belief
+    belief = router._engine.models.belief
     return belief.counts(objective)
 
 
@@ -87,7 +88,7 @@ def test_a_reset_says_so_and_touches_nothing_else(caplog):
     router = opened(MemoryStore())
     serve(router, rng, requests=600, quality={"a": 0.9, "b": 0.9}, cost=True)
     before = counts(router).tolist(), counts(router, "cost_usd").tolist()
-    old = ArmStatistics.from_bytes(router._chooser._knowledge.belief.statistics()["b"])
+    old = ArmStatistics.from_bytes(router._engine.models.belief.statistics()["b"])
     with caplog.at_level(logging.WARNING, logger="banditroute"):
         found = serve(router, rng, requests=120, quality={"a": 0.3, "b": 0.9}, arms=["a"], cost=True)
     assert len(found) == 1
@@ -97,10 +98,10 @@ def test_a_reset_says_so_and_touches_nothing_else(caplog):
     assert since < left - 10.0 <= 130  # what came since the change, and at most a few from just before it
     assert left - 10.0 > 115
     assert counts(router, "cost_usd").tolist() == pytest.approx([before[1][0] + 120, before[1][1]])
-    new = ArmStatistics.from_bytes(router._chooser._knowledge.belief.statistics()["b"])
+    new = ArmStatistics.from_bytes(router._engine.models.belief.statistics()["b"])
     assert [group.b.tolist() for group in new.groups] == [group.b.tolist() for group in old.groups]
     assert "quality of arm 'a' has changed" in caplog.text
-    (reset,) = router.resets
+    (reset,) = router.status().resets
     assert (reset.arm, reset.objective, reset.times) == ("a", "quality", 1)
 
 
@@ -114,11 +115,11 @@ def test_resets_survive_a_restart(tmp_path, belief):
         serve(router, rng, requests=300, quality={"a": 0.9, "b": 0.9}, cost=True)
         serve(router, rng, requests=200, quality={"a": 0.2, "b": 0.9}, cost=True)
         serve(router, rng, requests=200, quality={"a": 0.9, "b": 0.9}, cost=True)
-        resets = router.resets
+        resets = router.status().resets
         before = [router.route(x) for x in probes]
     assert resets[-1].times >= 2
     with opened(SQLStore(url), learner) as again:
-        assert again.resets == resets
+        assert again.status().resets == resets
         for x, old in zip(probes, before, strict=True):
             new = again.route(x)
             order = [new.objectives.index(name) for name in old.objectives]
@@ -132,11 +133,11 @@ def test_a_reset_is_seen_by_other_processes(tmp_path):
     with opened(SQLStore(url)) as one, opened(SQLStore(url)) as other:
         serve(one, rng, requests=300, quality={"a": 0.9, "b": 0.9})
         serve(one, rng, requests=100, quality={"a": 0.1, "b": 0.9})
-        assert [reset.arm for reset in one.resets] == ["a"]
+        assert [reset.arm for reset in one.status().resets] == ["a"]
         deadline = time.monotonic() + 10.0
-        while other.learned < 400 and time.monotonic() < deadline:
+        while other.status().learned < 400 and time.monotonic() < deadline:
             time.sleep(0.05)
-        assert other.resets == one.resets
+        assert other.status().resets == one.status().resets
         np.testing.assert_allclose(counts(other), counts(one), rtol=1e-9)
 
 
@@ -149,13 +150,18 @@ def test_resets_of_both_processes_reach_the_other_and_outlive_them(tmp_path, unt
         for router, arm in ((one, "a"), (other, "b")):
             serve(router, rng, requests=150, quality={arm: 0.9}, arms=[arm])
         for router, arm in ((one, "a"), (other, "b")):
-            while not any(reset.arm == arm for reset in router.resets):
+            while not any(reset.arm == arm for reset in router.status().resets):
                 serve(router, rng, requests=1, quality={arm: 0.0}, arms=[arm])
-        until(lambda: {reset.arm for reset in one.resets} == {"a", "b"} and one.resets == other.resets)
+        until(
+            lambda: (
+                {reset.arm for reset in one.status().resets} == {"a", "b"}
+                and one.status().resets == other.status().resets
+            )
+        )
         until(lambda: np.allclose(counts(one), counts(other), rtol=1e-9) and counts(one).max() < 50)
-        found, left = one.resets, counts(one)
+        found, left = one.status().resets, counts(one)
     with opened(SQLStore(url)) as again:
-        assert again.resets == found
+        assert again.status().resets == found
         np.testing.assert_allclose(counts(again), left, rtol=1e-9)
 
 
@@ -166,7 +172,10 @@ def drift_of(test=PageHinkley(), **settings):  # noqa: B008
         belief=Linear(),
         dimension=settings.pop("dimension", 1),
         features_version=settings.pop("features_version", "1"),
-        put_state=lambda name, blob, join: kept.update({name: join(kept[name], blob) if name in kept else blob}),
+        slot=StateSlot(
+            name="drift",
+            save=lambda name, blob, merge: kept.update({name: merge(kept[name], blob) if name in kept else blob}),
+        ),
     )
 
 
@@ -239,7 +248,7 @@ def test_resets_that_two_processes_find_are_joined():
     other.reset({"b": taught([0.5] * 40)["a"]}, "b", "quality", 8.0)
     third = drift_of()
     third.discounted(dict, kept)
-    assert [(reset.arm, reset.times) for reset in third.resets] == [("a", 1), ("b", 1)]
+    assert [(reset.arm, reset.times) for reset in third.status().resets] == [("a", 1), ("b", 1)]
 
 
 def test_of_a_change_that_two_find_the_first_recorded_stands():
@@ -249,10 +258,10 @@ def test_of_a_change_that_two_find_the_first_recorded_stands():
     assert held(other.discounted(lambda: taught([0.5] * 41), kept)).n == pytest.approx(11.0)  # as for all
     other._sums["a", "quality"] = _Sums()
     other.reset(taught([0.5] * 41), "a", "quality", 9.0)  # and what it finds later is the second
-    assert [reset.times for reset in other.resets] == [2]
+    assert [reset.times for reset in other.status().resets] == [2]
     third = drift_of()
     third.discounted(dict, kept)
-    assert third.resets == other.resets
+    assert third.status().resets == other.status().resets
 
 
 def test_resets_in_other_features_stay_for_their_return():

@@ -19,6 +19,8 @@ def test_figures_are_of_the_same_run(tmp_path, monkeypatch):
         rows[policy, "microseconds"]["mean"] for policy in ("route", "route_with_cache", "cache_adds")
     )
     assert abs(cached - route - adds) < 1e-6
+    fleet, fleet_adds = (rows[policy, "microseconds"]["mean"] for policy in ("route_with_fleet", "fleet_adds"))
+    assert abs(fleet - route - fleet_adds) < 1e-6
     assert rows["controller", "milliseconds"]["mean"] > 0.0
     assert rows["lease", "microseconds"]["mean"] > 0.0
     assert rows["lease_recorded", "microseconds"]["mean"] > 0.0

@@ -11,7 +11,7 @@ from sqlalchemy import delete, update
 from banditroute.store.sql.database import database_at, parse
 from banditroute.store.sql.schema import decision as decisions
 from banditroute.store.sql.schema import feedback as feedbacks
-from banditroute.testing.samples import decision, feedback, ignore
+from banditroute.testing.samples import decision, feedback
 from benchmarks.crash import Finding, examine, opened
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -69,7 +69,7 @@ class TestExamine:
         store = opened(url)
         for number in range(5):
             store.add_decision(decision(number))
-            store.add_feedback(feedback(number, quality=1.0), ignore).result(30)
+            store.add_feedback(feedback(number, quality=1.0)).result(30)
         store.close()
         return url
 

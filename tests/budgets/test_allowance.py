@@ -111,7 +111,7 @@ class TestPerPeriod:
 
     def test_begins_again_where_it_was(self):
         allowance, now = self.steady()
-        again = PerPeriod(amount=360.0, per="hour", total=allowance.total, state={"gap": allowance.gap})
+        again = PerPeriod(amount=360.0, per="hour", totals=[allowance.total], state={"gap": allowance.gap})
         assert not again.begin(now)
         assert again.total == allowance.total
         assert again.target(now) == allowance.target(now)

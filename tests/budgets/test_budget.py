@@ -25,7 +25,10 @@ class TestWhatCannotBeABudget:
             ({"joules": -1.0}, "joules of a budget is -1.0; give a number above 0"),
             ({"usd": math.inf}, "usd is inf; give a finite number"),
             ({"usd": "1"}, r"usd is '1' \(str\); give a number"),
-            ({"usd": 1.0, "per": "year"}, "per of a budget is 'year'; give 'request', 'hour', 'day', 'week', 'month' or"),
+            (
+                {"usd": 1.0, "per": "year"},
+                "per of a budget is 'year'; give 'request', 'hour', 'day', 'week', 'month' or",
+            ),
             ({"usd": 1.0, "tag": ""}, "tag of a budget has 0 characters"),
             ({"usd": 1.0, "settle_seconds": 0.0}, "settle_seconds of a budget is 0.0; give a number above 0"),
         ],
@@ -69,7 +72,7 @@ def serve(router, requests, *, clock=None, seconds=1.0, report=True, seed=0, **o
         if report:
             quality = float(rng.random() < QUALITY[decision.arm])
             router.feedback(decision.id, quality=quality, cost_usd=took[-1])
-    assert router.fallbacks == 0
+    assert router.status().fallbacks == 0
     return np.array(took)
 
 
@@ -88,7 +91,7 @@ class TestPerRequest:
     def test_spend_is_what_feedback_says(self):
         router = two([Budget(usd=0.004)])
         took = serve(router, 100)
-        (spend,) = router.budgets
+        (spend,) = router.status().budgets
         assert spend.requests == 100
         assert spend.spent == pytest.approx(took.sum())
         assert spend.reserved == 0.0
@@ -98,7 +101,7 @@ class TestPerRequest:
     def test_a_budget_that_does_not_bind_costs_nothing(self):
         router = two([Budget(usd=0.05)])
         serve(router, 200)
-        (spend,) = router.budgets
+        (spend,) = router.status().budgets
         assert spend.shadow_price == 0.0
         decision = router.route([0.0])
         assert decision.penalties.tolist() == [0.0, 0.0]
@@ -107,7 +110,7 @@ class TestPerRequest:
         router = two([Budget(usd=0.004)])
         serve(router, 300)
         decision = router.route([0.3])
-        (spend,) = router.budgets
+        (spend,) = router.status().budgets
         expected = decision.means[decision.objectives.index("cost_usd")]
         quality = decision.means[decision.objectives.index("quality")]
         assert spend.shadow_price > 0.0
@@ -130,16 +133,16 @@ class TestPerRequest:
         clock = Clock()
         router = two([Budget(usd=0.004, settle_seconds=50.0)], clock=clock)
         serve(router, 300, clock=clock)
-        before = router.budgets[0]
+        before = router.status().budgets[0]
         took = serve(router, 300, clock=clock, report=False)
-        after = router.budgets[0]
+        after = router.status().budgets[0]
         assert after.requests == 600
         assert after.reserved > 0.0
         expected = after.spent + after.reserved - before.spent
         assert expected == pytest.approx(took.sum(), rel=0.2)
         assert expected / (300 * 0.004) < 1.1
         clock.now += 50.0
-        settled = router.budgets[0]
+        settled = router.status().budgets[0]
         assert settled.reserved == 0.0
         assert settled.spent == pytest.approx(after.spent + after.reserved)
 
@@ -149,18 +152,18 @@ class TestPerRequest:
         serve(router, 50, clock=clock)
         late = router.route([0.0])
         clock.now += 51.0
-        spent = router.budgets[0].spent
+        spent = router.status().budgets[0].spent
         router.feedback(late.id, cost_usd=5.0)
-        assert router.budgets[0].spent == spent
+        assert router.status().budgets[0].spent == spent
 
     def test_several_parts_settle_once(self):
         router = two([Budget(usd=0.004)])
         decision = router.route([0.0])
         router.feedback(decision.id, quality=1.0)
-        assert router.budgets[0].spent == 0.0
+        assert router.status().budgets[0].spent == 0.0
         router.feedback(decision.id, cost_usd=0.007)
         router.feedback(decision.id, cost_usd=0.007, latency_seconds=1.0)
-        assert router.budgets[0].spent == 0.007
+        assert router.status().budgets[0].spent == 0.007
 
     def test_a_fallback_counts_too(self):
         class Broken:
@@ -174,14 +177,14 @@ class TestPerRequest:
         policy = Broken()
         router = two([Budget(usd=0.5)], learner=Learner(policy=policy), fallback="dear")
         serve(router, 100)
-        before = router.budgets[0]
+        before = router.status().budgets[0]
         policy.fails = True
         decision = router.route([0.0])
         assert decision.fell_back
-        assert router.budgets[0].requests == before.requests + 1
-        assert router.budgets[0].reserved == pytest.approx(0.01, rel=0.2)
+        assert router.status().budgets[0].requests == before.requests + 1
+        assert router.status().budgets[0].reserved == pytest.approx(0.01, rel=0.2)
         router.feedback(decision.id, cost_usd=0.02)
-        assert router.budgets[0].spent == pytest.approx(before.spent + 0.02)
+        assert router.status().budgets[0].spent == pytest.approx(before.spent + 0.02)
 
     def test_energy(self):
         router = Router(arms=["cheap", "dear"], features=1, budgets=[Budget(joules=4.0)], seed=0)
@@ -191,7 +194,7 @@ class TestPerRequest:
             took.append({"cheap": 1.0, "dear": 10.0}[decision.arm])
             router.feedback(decision.id, quality=QUALITY[decision.arm], energy_joules=took[-1], cost_usd=99.0)
         assert 0.9 < np.mean(took) / 4.0 < 1.045  # 20 + 800 / 200 requests' worth more
-        assert router.budgets[0].spent == pytest.approx(sum(took))
+        assert router.status().budgets[0].spent == pytest.approx(sum(took))
 
     def test_limits_and_a_budget_hold_together(self):
         router = two([Budget(usd=0.02)])
@@ -203,11 +206,11 @@ class TestPerRequest:
     def test_an_arm_of_a_pinned_request_is_charged_whatever_it_costs(self):
         router = two([Budget(usd=0.002)])
         serve(router, 300)
-        before = router.budgets[0]
+        before = router.status().budgets[0]
         decision = router.route([0.0], arms=["dear"])
         assert (decision.arm, decision.propensity) == ("dear", 1.0)
-        assert router.budgets[0].reserved == pytest.approx(0.01, rel=0.2)
-        assert router.budgets[0].requests == before.requests + 1
+        assert router.status().budgets[0].reserved == pytest.approx(0.01, rel=0.2)
+        assert router.status().budgets[0].requests == before.requests + 1
 
 
 class TestTokenPrices:
@@ -219,21 +222,21 @@ class TestTokenPrices:
     def test_reported_tokens_are_priced(self):
         router = Router(arms=self.ARMS, features=1, budgets=[Budget(usd=1.0)])
         decision = router.route([0.0], arms=["large"], input_tokens=1000)
-        assert router.budgets[0].reserved == pytest.approx(0.01 + 256 * 40e-6)  # before any feedback
+        assert router.status().budgets[0].reserved == pytest.approx(0.01 + 256 * 40e-6)  # before any feedback
         router.feedback(decision.id, output_tokens=500)
-        assert router.budgets[0].spent == pytest.approx(0.01 + 500 * 40e-6)
+        assert router.status().budgets[0].spent == pytest.approx(0.01 + 500 * 40e-6)
 
     def test_reported_dollars_go_before_tokens(self):
         router = Router(arms=self.ARMS, features=1, budgets=[Budget(usd=1.0)])
         decision = router.route([0.0], arms=["large"], input_tokens=1000)
         router.feedback(decision.id, output_tokens=500, cost_usd=0.5)
-        assert router.budgets[0].spent == 0.5
+        assert router.status().budgets[0].spent == 0.5
 
     def test_tokens_of_an_uncounted_request_settle_nothing(self):
         router = Router(arms=self.ARMS, features=1, budgets=[Budget(usd=1.0)])
         decision = router.route([0.0])
         router.feedback(decision.id, output_tokens=500)
-        assert router.budgets[0].spent == 0.0
+        assert router.status().budgets[0].spent == 0.0
 
     def test_a_new_price_acts_on_the_next_request(self):
         store = MemoryStore()
@@ -241,13 +244,13 @@ class TestTokenPrices:
             for i in range(300):
                 decision = router.route([0.0], input_tokens=1000)
                 router.feedback(decision.id, quality=0.4 + 0.5 * (decision.arm == "large"), output_tokens=200 + i % 3)
-            price = router.budgets[0].shadow_price
+            price = router.status().budgets[0].shadow_price
         cheaper = Arm(name="large", input_usd_per_million_tokens=1.0, output_usd_per_million_tokens=4.0)
         with Router(
             arms=[self.ARMS[0], cheaper], features=1, budgets=[Budget(usd=0.004)], store=store, seed=0
         ) as router:
             after = router.route([0.0], input_tokens=1000)
-            assert router.budgets[0].shadow_price == pytest.approx(price)
+            assert router.status().budgets[0].shadow_price == pytest.approx(price)
         assert after.penalties[1] == pytest.approx(price * (0.001 + 201 * 4e-6), rel=0.01)
 
 
@@ -289,18 +292,18 @@ class TestPerPeriod:
         pinned = [router.route([0.0], arms=["dear"]) for _ in range(10)]
         for decision in pinned:
             router.feedback(decision.id, cost_usd=0.2)
-        assert router.budgets[0].spent == pytest.approx(2.0)
+        assert router.status().budgets[0].spent == pytest.approx(2.0)
         assert {router.route([0.1 * i]).arm for i in range(40)} == {"cheap"}
         clock.now = 7200.0
-        assert router.budgets[0].spent == 0.0
+        assert router.status().budgets[0].spent == 0.0
 
     def test_what_is_granted_grows_with_the_clock(self):
         clock = Clock()
         router = two([Budget(usd=24.0, per="day")], clock=clock)
         for hour in (0, 6, 23):
             clock.now = 3600.0 * hour
-            assert router.budgets[0].granted == pytest.approx(hour)
-        assert router.budgets[0].pace == 0.0
+            assert router.status().budgets[0].granted == pytest.approx(hour)
+        assert router.status().budgets[0].pace == 0.0
 
     def test_feedback_for_the_period_before_does_not_touch_this_one(self):
         clock = Clock()
@@ -309,16 +312,20 @@ class TestPerPeriod:
         decision = router.route([0.0])
         clock.now = 3601.0
         router.feedback(decision.id, cost_usd=0.5)
-        assert (router.budgets[0].spent, router.budgets[0].reserved, router.budgets[0].requests) == (0.0, 0.0, 0)
+        assert (
+            router.status().budgets[0].spent,
+            router.status().budgets[0].reserved,
+            router.status().budgets[0].requests,
+        ) == (0.0, 0.0, 0)
 
 
 class TestTags:
     def test_a_budget_with_a_tag_counts_only_those(self):
         router = two([Budget(usd=0.002, tag="batch")])
         serve(router, 200)
-        assert router.budgets[0].requests == 0
+        assert router.status().budgets[0].requests == 0
         took = serve(router, 1000, tags=["batch", "other"])
-        assert router.budgets[0].requests == 1000
+        assert router.status().budgets[0].requests == 1000
         assert took.mean() / 0.002 < 1.03
         free = router.route([0.0])
         assert free.penalties.tolist() == [0.0, 0.0]
@@ -337,7 +344,7 @@ class TestTags:
                 batch_took.append(cost)
         assert 0.8 < np.mean(all_took) / 0.006 < 1.03
         assert 0.6 < np.mean(batch_took) / 0.003 < 1.03
-        assert [spend.budget.tag for spend in router.budgets] == [None, "batch", None]
+        assert [spend.budget.tag for spend in router.status().budgets] == [None, "batch", None]
 
 
 class TestRestart:
@@ -352,24 +359,24 @@ class TestRestart:
         with two([budget], store=store(), clock=clock) as router:
             serve(router, 300, clock=clock)
             serve(router, 20, clock=clock, report=False)
-            before = router.budgets[0]
+            before = router.status().budgets[0]
         with two([budget], store=store(), clock=clock) as router:
-            after = router.budgets[0]
+            after = router.status().budgets[0]
             assert after.spent == pytest.approx(before.spent + before.reserved)
             assert after.reserved == 0.0
             assert (after.requests, after.granted) == (before.requests, before.granted)
             assert after.shadow_price == before.shadow_price
             # The price stands until there are requests enough to derive it anew.
             router.route([0.0])
-            assert router.budgets[0].shadow_price == before.shadow_price
+            assert router.status().budgets[0].shadow_price == before.shadow_price
 
     def test_a_budget_that_is_changed_continues(self):
         store = MemoryStore()
         with two([Budget(usd=0.004)], store=store) as router:
             serve(router, 50)
-            before = router.budgets[0]
+            before = router.status().budgets[0]
         with two([Budget(usd=0.008), Budget(joules=1.0)], store=store) as router:
-            after, new = router.budgets
+            after, new = router.status().budgets
         assert (after.spent, after.requests) == (before.spent, 50)
         assert (new.spent, new.requests) == (0.0, 0)
 
@@ -385,7 +392,7 @@ class TestArmsComeAndGo:
     def test_the_budget_is_kept(self):
         router = two([Budget(usd=0.004)])
         serve(router, 300)
-        price = router.budgets[0].shadow_price
+        price = router.status().budgets[0].shadow_price
         router.add_arm("middle")
         COST["middle"], QUALITY["middle"] = 0.002, 0.8
         try:
@@ -393,7 +400,7 @@ class TestArmsComeAndGo:
         finally:
             del COST["middle"], QUALITY["middle"]
         assert took.mean() / 0.004 < 1.03
-        assert router.budgets[0].shadow_price < price  # good and cheap: the money buys more
+        assert router.status().budgets[0].shadow_price < price  # good and cheap: the money buys more
         router.remove_arm("dear")
         router.remove_arm("middle")
         assert router.route([0.0]).arm == "cheap"
@@ -402,7 +409,7 @@ class TestArmsComeAndGo:
 def test_a_belief_that_is_not_finite_leaves_the_pacer_alone():
     router = two([Budget(usd=0.004)])
     serve(router, 100)
-    router._chooser._knowledge.belief._theta[:] = math.nan
+    router._engine.models.belief._theta[:] = math.nan
     assert router.route([0.0]).reason.startswith("fallback: the belief is not finite")
-    assert math.isfinite(router.budgets[0].shadow_price)
-    assert math.isfinite(router.budgets[0].reserved)
+    assert math.isfinite(router.status().budgets[0].shadow_price)
+    assert math.isfinite(router.status().budgets[0].reserved)

@@ -112,7 +112,7 @@ class TestDatabase:
             made = [router.route([float(i)], session="Ann" if i else None) for i in range(3)]
             router.feedback(made[0].id, quality=1.0, cost_usd=0.25)
             router.feedback(made[1].id, source="grader", quality=0.0)
-            store.put_state("budget", b"1234")
+            store.save_state("budget", b"1234")
         self.ids = [each.id for each in made]
         return path
 

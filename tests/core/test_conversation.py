@@ -1,5 +1,7 @@
 """Conversations in the forms of the clients' own objects."""
 
+from dataclasses import dataclass
+
 import anthropic.types
 import openai.types.chat
 import openai.types.responses
@@ -107,3 +109,12 @@ def test_router_reads_the_text(message):
     router = Router(arms=["a"], seed=0)
     x = router.route([("user", "4")]).x
     assert (router.route([message]).x == x).all()
+
+
+def test_objects_without_a_dict_are_read():
+    @dataclass(slots=True)
+    class Message:
+        role: str
+        content: str
+
+    assert plain_messages([Message("user", "Why?")]) == [{"role": "user", "content": "Why?"}]

@@ -144,8 +144,8 @@ def test_contradictions_are_refused(router, given):
 
 def test_a_session_cannot_fail_as_a_call(router):
     router.route([0.5], session="s")
-    with pytest.raises(InvalidFeedbackError, match="report what calls took with their decisions"):
-        router.feedback(session="s", failure="context_length")
+    with pytest.raises(InvalidFeedbackError, match="failure"):
+        router.session_feedback("s", failure="context_length")
 
 
 async def test_afeedback_takes_failures(router, clock):

@@ -13,7 +13,20 @@ from banditroute import Arm, Guard, Objective, Preference, Router, Share, Thomps
 from banditroute.adapters import Controller
 from banditroute.beliefs import Linear
 from banditroute.budgets import Budget
-from banditroute.core.validation import label, number, whole
+from banditroute.core.validation import (
+    finite_vector,
+    flag,
+    label,
+    mapping_copy,
+    non_negative,
+    number,
+    one_of,
+    open_unit,
+    positive,
+    probability,
+    shown,
+    whole,
+)
 from banditroute.errors import BanditRouteError, InvalidFeedbackError, InvalidInputError
 from banditroute.limits import CircuitBreaker, Limits
 from banditroute.objectives import Scaled
@@ -177,3 +190,51 @@ def test_decimals_and_numpy_numbers_route_as_floats():
     for half in (Decimal("0.5"), np.float32(0.5), np.float64(0.5)):
         decision = decide(half)
         assert (decision.reason, decision.means.tolist()) == (plain.reason, plain.means.tolist())
+
+
+REFUSED = [
+    (lambda: positive(0.0, name="n"), r"^n is 0.0; give a number above 0$"),
+    (lambda: positive(2.0, name="n", high=1.0), r"^n is 2.0; it must be at most 1$"),
+    (lambda: non_negative(-0.5, name="n"), r"^n is -0.5; it must be at least 0$"),
+    (lambda: probability(1.5, name="n"), r"^n is 1.5; it must be between 0 and 1$"),
+    (lambda: open_unit(0, name="n"), r"^n is 0; give a number above 0 and below 1$"),
+    (lambda: open_unit(1.0, name="n"), r"^n is 1.0; give a number above 0 and below 1$"),
+    (lambda: flag(1, name="n"), r"^n is 1 \(int\); give True or False$"),
+    (lambda: one_of("c", ["a", "b"], name="mode"), r"^unknown mode 'c'; known: a, b$"),
+    (lambda: one_of(["a"], ["a", "b"], name="mode"), r"^unknown mode \['a'\]; known: a, b$"),
+    (lambda: mapping_copy([1], name="n", example="{}"), r"^n is \[1\] \(list\); give a mapping, for example {}$"),
+    (lambda: mapping_copy({1: 2}, name="n", example="{}"), r"^a name in n is 1 \(int\); give a string$"),
+    (lambda: finite_vector([1.0], name="n", dimension=2), r"^n has shape \(1,\); give \(2,\)$"),
+    (lambda: finite_vector("ab", name="n", dimension=2), r"^n is str of <U2; give 2 numbers$"),
+    (lambda: finite_vector([[1], [1, 2]], name="n", dimension=2), r"^n is list of object; give 2 numbers$"),
+    (lambda: finite_vector([1.0, math.nan], name="n", dimension=2), r"^n holds NaN, .* beyond 1e\+50; give finite"),
+]
+
+
+@pytest.mark.parametrize(("check", "message"), REFUSED)
+def test_a_value_out_of_range_is_refused_with_the_remedy(check, message):
+    with pytest.raises(InvalidInputError, match=message):
+        check()
+
+
+def test_values_in_range_are_returned():
+    assert positive(1, name="n") == 1.0
+    assert non_negative(0, name="n") == 0.0
+    assert probability(1, name="n") == 1.0
+    assert open_unit(0.5, name="n") == 0.5
+    assert flag(False, name="n") is False
+    assert one_of("a", ("a", "b"), name="n") == "a"
+    assert finite_vector((1, 2), name="n", dimension=2).tolist() == [1.0, 2.0]
+
+
+def test_a_mapping_is_copied():
+    given_ = {"a": 1}
+    assert (copy := mapping_copy(given_, name="n", example="{}")) == given_
+    assert copy is not given_
+
+
+def test_an_error_quotes_at_most_80_characters_of_a_value():
+    assert len(shown("x" * 500)) == 80
+    with pytest.raises(InvalidInputError) as caught:
+        number("x" * 500, name="n")
+    assert len(str(caught.value)) < 130

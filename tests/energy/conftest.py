@@ -31,7 +31,7 @@ class Powercap:
 
 @pytest.fixture
 def powercap(tmp_path):
-    """Of two sockets: cores and memory below each, a platform zone and a memory-mapped double beside them."""
+    """Two sockets with cores and memory below each, a platform zone, and a memory-mapped double of them."""
     root = tmp_path / "powercap"
     root.mkdir()
     made = Powercap(root)

@@ -61,7 +61,7 @@ def test_a_gpu_that_is_lost_meanwhile(monkeypatch):
         nvml.read()
 
 
-def test_a_driver_that_is_loaded_anew(monkeypatch):
+def test_a_driver_that_is_loaded_again(monkeypatch):
     library = install(monkeypatch, Library(GPU()))
     nvml = NVML()
     before = nvml.read()

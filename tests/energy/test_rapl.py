@@ -48,10 +48,12 @@ def test_wherever_it_goes_round(start, spent):
     assert rapl.joules([start], [(start + spent) % 1_000_000_000], 1.0) == spent / 1e6
 
 
-def test_too_long_to_be_told(rapl):
+def test_a_window_too_long_to_be_certain_is_refused(rapl):
     before = rapl.read()
     assert rapl.joules(before, before, 524.0) == 0.0
-    with pytest.raises(EnergyCounterError, match="600 s are too long, for a counter may go round every 524 s; measure"):
+    with pytest.raises(
+        EnergyCounterError, match="600 s are too long, because a counter may go round every 524 s; measure"
+    ):
         rapl.joules(before, before, 600.0)
 
 

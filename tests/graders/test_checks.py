@@ -37,7 +37,7 @@ class TestPattern:
         assert matches_pattern(None, ".*").reason == "there is no answer"
 
     def test_no_pattern(self):
-        with pytest.raises(InvalidInputError, match=r"'\(' is no regular expression: missing \)"):
+        with pytest.raises(InvalidInputError, match=r"'\(' cannot be compiled: missing \)"):
             matches_pattern("a", "(")
 
 

@@ -76,7 +76,7 @@ class TestNumeric:
         assert (signal.quality, signal.reason) == (None, "there is no number in the answer")
 
     def test_division_by_zero(self):
-        assert numeric_match("1/0", 1).reason == "the last number in the answer, 1/0, is none"
+        assert numeric_match("1/0", 1).reason == "the last number in the answer, 1/0, is not a number"
 
     def test_tolerance(self):
         assert numeric_match("3.14", math.pi).quality == 0.0

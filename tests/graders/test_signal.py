@@ -25,7 +25,7 @@ def test_the_router_leaves_out_what_is_not_known():
     known, unknown = router.route([0.0]), router.route([0.0])
     router.feedback(known.id, quality=exact_match("Turku", "turku").quality, cost_usd=0.1)
     router.feedback(unknown.id, quality=numeric_match("I do not know", 3).quality, cost_usd=0.3)
-    assert router.learned == 2
+    assert router.status().learned == 2
     decision = router.route([0.0])
     assert decision.means[decision.objectives.index("quality")] > 0.5
 

@@ -80,7 +80,7 @@ def serve(routes, qualities, n):
         decision = routes.route([0.0])
         chosen.append(decision.arm)
         routes.feedback(decision.id, quality=float(rng.random() < qualities[decision.arm]))
-    assert routes.fallbacks == 0
+    assert routes.status().fallbacks == 0
     return {arm: chosen.count(arm) / n for arm in qualities}
 
 
@@ -88,15 +88,15 @@ class TestRouter:
     def test_a_worse_learner_costs_its_first_share_at_most(self):
         routes = router()
         shares = serve(routes, {"a": 0.8, "b": 0.3}, 2000)
-        assert routes.rollout.share == 0.05
+        assert routes.status().rollout.share == 0.05
         assert shares["b"] <= 0.05 + 4.0 * math.sqrt(0.05 * 0.95 / 2000)
 
     def test_a_better_learner_is_promoted_and_a_fallen_one_rolled_back(self):
         routes = router(guard=Guard(baseline="a", shares=[0.2, 0.9]))
         serve(routes, {"a": 0.1, "b": 0.9}, 400)
-        assert routes.rollout.share == 0.9
+        assert routes.status().rollout.share == 0.9
         serve(routes, {"a": 0.9, "b": 0.1}, 1000)
-        assert routes.rollout.share == 0.2
+        assert routes.status().rollout.share == 0.2
 
     def test_the_propensity_is_what_was_drawn_from(self):
         routes = router(guard=Guard(baseline={"a": 1.0, "c": 1.0}, shares=[0.2]))
@@ -117,7 +117,7 @@ class TestRouter:
     def test_learns_what_the_learner_is_worth_from_both(self):
         routes = router(learner=EpsilonGreedy(epsilon=0.1), guard=Guard(baseline="a", shares=[0.2, 0.9]))
         serve(routes, {"a": 0.2, "b": 0.9, "c": 0.2}, 1500)
-        assert routes.rollout.share == 0.9
+        assert routes.status().rollout.share == 0.9
         np.testing.assert_allclose(routes.route([0.0]).means[0], [0.2, 0.9, 0.2], atol=0.1)
 
     def test_where_the_baseline_may_not_serve_the_learner_does(self):
@@ -136,25 +136,25 @@ class TestRouter:
         guard = Guard(baseline="a", shares=[0.2, 0.9])
         with router(store=store, guard=guard) as routes:
             serve(routes, {"a": 0.1, "b": 0.9}, 400)
-            assert routes.rollout.share == 0.9
+            assert routes.status().rollout.share == 0.9
             routes.set_guard_mode("bypass")
             np.testing.assert_array_equal(routes.route([0.0]).probabilities, [1.0, 0.0, 0.0])
         with router(store=store, guard=guard) as routes:
-            assert routes.rollout.mode == "bypass"
+            assert routes.status().rollout.mode == "bypass"
             assert routes.route([0.0]).reason == "guard: mode bypass"
             routes.set_guard_mode("apply")
-            assert routes.rollout.share == 0.2
+            assert routes.status().rollout.share == 0.2
         with router(store=store, guard=guard) as routes:
-            assert (routes.rollout.mode, routes.rollout.share) == ("apply", 0.2)
+            assert (routes.status().rollout.mode, routes.status().rollout.share) == ("apply", 0.2)
 
     def test_evidence_outlives_a_restart(self, tmp_path):
         url = f"sqlite:///{tmp_path / 'routes.db'}"
         with router(store=SQLStore(url)) as routes:
             serve(routes, {"a": 0.5, "b": 0.6}, 30)
-            before = routes.rollout
+            before = routes.status().rollout
         assert before.decisions == 30
         with router(store=SQLStore(url)) as routes:
-            assert routes.rollout == before
+            assert routes.status().rollout == before
 
     def test_another_process_follows_a_rollback(self, tmp_path, until):
         url = f"sqlite:///{tmp_path / 'routes.db'}"
@@ -164,7 +164,7 @@ class TestRouter:
 
             def followed():
                 serve(here, {"a": 0.5, "b": 0.6}, 1)
-                return there.rollout.mode == "bypass"
+                return there.status().rollout.mode == "bypass"
 
             until(followed)
 
@@ -178,8 +178,8 @@ class TestRouter:
         for _ in range(800):
             decision = routes.route([0.0], input_tokens=10)
             routes.feedback(decision.id, quality=0.5, output_tokens=1000)
-        assert routes.rollout.decisions == 800
-        assert -1.0 < routes.rollout.lower < -0.8 < routes.rollout.upper < -0.6  # $0.008 more
+        assert routes.status().rollout.decisions == 800
+        assert -1.0 < routes.status().rollout.lower < -0.8 < routes.status().rollout.upper < -0.6  # $0.008 more
 
     def test_a_failure_is_as_bad_as_a_worthless_answer(self):
         routes = router(guard=Guard(baseline="a", shares=[0.5, 0.9]), breaker=None)
@@ -189,15 +189,15 @@ class TestRouter:
                 routes.feedback(decision.id, failed=True)
             else:
                 routes.feedback(decision.id, quality=0.9)
-        assert routes.rollout.share == 0.9
+        assert routes.status().rollout.share == 0.9
 
     def test_works_beside_a_budget(self):
         routes = router(learner=Learner(policy=Uniform()), budgets=[Budget(usd=0.01)])
         for _ in range(50):
             decision = routes.route([0.0])
             routes.feedback(decision.id, quality=1.0, cost_usd=0.001)
-        assert routes.rollout.decisions == 50
-        assert routes.fallbacks == 0
+        assert routes.status().rollout.decisions == 50
+        assert routes.status().fallbacks == 0
 
     def test_a_rollback_holds_even_where_it_cannot_be_recorded(self):
         class Full(MemoryStore):
@@ -213,21 +213,21 @@ class TestRouter:
         routes = router()
         decision = routes.route([0.0], preference={"quality": 1.0, "latency_seconds": 0.1})
         routes.feedback(decision.id, quality=0.5)
-        assert routes.rollout.decisions == 0
+        assert routes.status().rollout.decisions == 0
         routes.feedback(decision.id, latency_seconds=2.0)
-        assert routes.rollout.decisions == 1
+        assert routes.status().rollout.decisions == 1
 
     def test_outcomes_of_sessions_and_comparisons_are_no_evidence(self):
         routes = router()
         first = routes.route([0.0], session="s")
         second = routes.route([0.0], exclude=[first.arm], session="s")
         routes.compare(first.id, second.id)
-        routes.feedback(session="s", quality=1.0)
-        assert routes.rollout.decisions == 0
+        routes.session_feedback("s", quality=1.0)
+        assert routes.status().rollout.decisions == 0
 
     def test_without_a_guard(self):
         routes = router(guard=None)
-        assert routes.rollout is None
+        assert routes.status().rollout is None
         with pytest.raises(InvalidConfigurationError, match="the router has no guard; make it with Router"):
             routes.set_guard_mode("bypass")
 
@@ -235,7 +235,7 @@ class TestRouter:
         routes = router()
         with pytest.raises(InvalidConfigurationError, match="mode is 'off'; give 'apply', 'observe' or 'bypass'"):
             routes.set_guard_mode("off")
-        assert routes.rollout.since is None
+        assert routes.status().rollout.since is None
 
     def test_the_last_arm_of_the_baseline_stays(self):
         routes = router(guard=Guard(baseline={"a": 0.5, "c": 0.5}))
@@ -248,7 +248,7 @@ class TestRouter:
         ("settings", "message"),
         [
             ({"guard": "a"}, "guard is 'a'; give Guard"),
-            ({"guard": Guard(baseline="x")}, "the baseline names 'x', which is no arm; arms: a, b, c"),
+            ({"guard": Guard(baseline="x")}, "the baseline names an unknown arm 'x'; known arms: a, b, c"),
             ({"traffic": {"a": Share(at_most=0.5)}}, "gives 'a' 1 of the requests, and traffic at most 0.5"),
             ({"preference": {"quality": 1.0, "cost_usd": 50.0}}, "gives the utility no range for the guard; give it one"),
             ({"preference": Scaled(weights={"quality": 1.0, "cost_usd": 1.0})}, "gives the utility no range for the guard"),
@@ -262,7 +262,7 @@ class TestRouter:
         helpful = Objective(name="helpfulness", higher_is_better=True, low=1.0, high=5.0, prior_mean=3.0)
         waste = Objective(name="waste", higher_is_better=False, low=0.0, high=1.0, prior_mean=0.5)
         routes = router(objectives=[helpful, waste], preference={"helpfulness": 0.5, "waste": 2.0})
-        assert (routes.rollout.lower, routes.rollout.upper) == (-4.0, 4.0)  # .5 x 1 - 2 x 1 to .5 x 5
+        assert (routes.status().rollout.lower, routes.status().rollout.upper) == (-4.0, 4.0)  # .5 x 1 - 2 x 1 to .5 x 5
 
     def test_a_cap_below_the_baseline_is_refused_later_too(self):
         routes = router()
@@ -274,6 +274,6 @@ class TestRouter:
         for blob in (b"\xff", b"{", b"[]"):
             store = MemoryStore()
             store._states["default"] = {name: blob}
-            with pytest.raises(IncompatibleStoreError, match="the stored state 'guard' is damaged"):
+            with pytest.raises(IncompatibleStoreError, match="the stored state '" + name + "' is damaged"):
                 router(store=store)
             assert store.trouble is not None

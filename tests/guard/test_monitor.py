@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 
+from banditroute.core.state import StateSlot
 from banditroute.guard import Guard
 from banditroute.guard.monitor import RolloutMonitor
 
@@ -14,13 +15,15 @@ A, B = np.array([1.0, 0.0]), np.array([0.0, 1.0])
 class Kept(dict):
     """Pieces of state."""
 
+    def slot(self, name):
+        return StateSlot(name=name, stored=self.get(name), save=lambda name, blob, merge: self.__setitem__(name, blob))
+
     def watch(self, guard, utility_range=(0.0, 1.0)):
         return RolloutMonitor(
             guard=guard,
             utility_range=utility_range,
-            put_state=self.__setitem__,
-            rollout=self.get("guard"),
-            evidence=self.get("guard_evidence"),
+            slot=self.slot("guard"),
+            evidence_slot=self.slot("guard_evidence"),
         )
 
 
@@ -138,7 +141,7 @@ class TestWatch:
         assert watch.rollout().decisions == 0
 
     def test_does_not_wait_for_outcomes_for_ever(self, monkeypatch):
-        monkeypatch.setattr("banditroute.guard.monitor._OPEN", 3)
+        monkeypatch.setattr("banditroute.guard.monitor._MAX_OPEN", 3)
         watch = Kept().watch(Guard(baseline="a"))
         for id in "abcd":
             watch.enter(id, 0, watch.mix(B, A)[0], np.zeros(2), WORTH, None)

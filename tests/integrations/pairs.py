@@ -3,8 +3,9 @@
 from anthropic import Anthropic
 from openai import OpenAI
 
-from banditroute import Arm, Learner, Mixture, Router
+from banditroute import Arm, Learner, Router
 from banditroute.integrations import RoutedClient
+from banditroute.policies import Mixture
 from banditroute.store import MemoryStore
 from banditroute.store.outcomes import failure_of, measured
 
@@ -20,11 +21,11 @@ class Recording(MemoryStore):
         super().__init__()
         self.reports = []
 
-    def add_feedback(self, feedback, learn):
+    def add_feedback(self, feedback):
         arm = self.find(feedback.decision_id).arm
         failure = failure_of(feedback.values)
         self.reports.append((arm, measured(feedback.values), failure and failure[0].value))
-        return super().add_feedback(feedback, learn)
+        return super().add_feedback(feedback)
 
 
 def chat(text="hi", usage=USAGE, **more):

@@ -1,4 +1,4 @@
-"""What servers send that is not as documented: no paid answer is lost, and each failure is told by its class."""
+"""What servers send that is not as documented: no paid answer is lost, and each failure has its class."""
 
 import logging
 
@@ -115,7 +115,7 @@ def test_dollars_that_the_server_reports_count_where_no_price_is_known(serve):
 def test_an_answer_survives_a_store_that_raises_anything(serve, caplog):
     pair = Pair(serve, chat("fine"))
 
-    def explode(feedback, learn):
+    def explode(feedback):
         raise ValueError("a bug of the store")
 
     pair.router._store.add_feedback = explode
@@ -411,7 +411,7 @@ class TestStreams:
 
 
 class TestOtherPackages:
-    """Clients that are like openai's: their errors are told by attributes."""
+    """Clients that are like openai's: their errors are recognised by attributes."""
 
     @pytest.mark.parametrize(
         ("attributes", "failure"),
@@ -633,3 +633,84 @@ class TestWrappers:
         client.chat.completions.create = lambda **options: (calls.append(options), original(**options))[1]
         RoutedClient(pair.router, {"a": client, "b": pair.openai}).create(MESSAGES)
         assert len(calls) == 1
+
+
+class TestObjectsOfWrappers:
+    def test_an_object_that_a_wrapper_made_is_the_answer(self):
+        """As ``instructor`` gives: the caller's own model, with the response in a private field."""
+
+        class City:
+            name = "Turku"
+            _raw_response = chat("{}")
+
+        client = client_with(lambda **options: City())
+        router = make_router()
+        answer = RoutedClient(router, {"a": client, "b": client}).create(MESSAGES, response_model=City)
+        assert (answer.response.name, answer.usage.output_tokens) == ("Turku", 5)
+        assert router._store.reports[0][2] is None
+
+    def test_an_error_that_a_wrapper_raised_has_the_class_of_its_cause(self):
+        class WrapperError(Exception):
+            pass
+
+        error = WrapperError("gave up")
+        error.__cause__ = TimeoutError()
+        check_failure(error, "timeout")
+
+    def test_plain_mappings_are_answers(self):
+        client = client_with(lambda **options: chat("fine"))
+        assert RoutedClient(make_router(), {"a": client, "b": client}).create(MESSAGES).text == "fine"
+
+    def test_generators_are_streams(self):
+        client = client_with(lambda **options: (chunk({"content": text}) for text in ("he", "llo")))
+        stream = RoutedClient(make_router(), {"a": client, "b": client}).create(MESSAGES, stream=True)
+        assert len(list(stream)) == 2
+        assert stream.answer.text == "hello"
+
+    async def test_asynchronous_generators_are_streams(self):
+        async def create(**options):
+            for text in ("he", "llo"):
+                yield chunk({"content": text})
+
+        client = client_with(create)
+        routed = AsyncRoutedClient(make_router(), {"a": client, "b": client})
+        async with await routed.create(MESSAGES, stream=True) as stream:
+            assert len([each async for each in stream]) == 2
+        assert stream.answer.text == "hello"
+
+
+def test_later_events_that_know_less_do_not_take_counts_back(serve):
+    start = message(content=[], usage={"input_tokens": 10, "cache_read_input_tokens": 2455, "output_tokens": 1})
+    events = [
+        {"type": "message_start", "message": start},
+        {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}},
+        {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "hello"}},
+        {
+            "type": "message_delta",
+            "delta": {"stop_reason": "end_turn"},
+            "usage": {"input_tokens": 0, "output_tokens": 5},
+        },
+        {"type": "message_stop"},
+    ]
+    pair = Pair(serve, events, anthropic=True)
+    stream = pair.chat.create(MESSAGES, stream=True)
+    list(stream)
+    usage = stream.answer.usage
+    assert (usage.input_tokens, usage.cached_input_tokens, usage.output_tokens) == (2465, 2455, 5)
+
+
+def test_retry_after_may_be_a_date():
+    from email.utils import formatdate
+    from time import time
+
+    from banditroute.integrations.failures import retry_after_seconds
+
+    def error(value):
+        response = type("Response", (), {"headers": {"retry-after": value}})()
+        made = Exception("slow")
+        made.response = response
+        return made
+
+    assert 3500.0 < retry_after_seconds(error(formatdate(time() + 3600, usegmt=True))) <= 3600.0
+    assert retry_after_seconds(error(formatdate(time() - 3600, usegmt=True))) == 0.0
+    assert retry_after_seconds(error("soon")) is None

@@ -29,10 +29,10 @@ class Recording(MemoryStore):
         self.given = []
         self.failures = []
 
-    def add_feedback(self, feedback, learn):
+    def add_feedback(self, feedback):
         self.given.append((feedback.decision_id, measured(feedback.values)))
         self.failures.append(failure_of(feedback.values))
-        return super().add_feedback(feedback, learn)
+        return super().add_feedback(feedback)
 
 
 @pytest.fixture
@@ -186,7 +186,7 @@ class TestFailures:
 
     def test_an_answer_is_not_lost_for_a_store_that_fails(self, clients, caplog):
         class Broken(MemoryStore):
-            def add_feedback(self, feedback, learn):
+            def add_feedback(self, feedback):
                 raise StoreError("the disk is full")
 
         chat = RoutedClient(router_of("small", store=Broken()), {"small": clients(openai.OpenAI)})

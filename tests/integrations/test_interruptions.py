@@ -63,7 +63,7 @@ class TestBlocking:
         stream = pair.chat.create(MESSAGES, stream=True)
         done = threading.Event()
         original = pair.router._store.add_feedback
-        pair.router._store.add_feedback = lambda feedback, learn: (done.wait(10), original(feedback, learn))[1]
+        pair.router._store.add_feedback = lambda feedback: (done.wait(10), original(feedback))[1]
         del stream
         gc.collect()
         assert pair.reports == []
@@ -160,7 +160,7 @@ async def test_users_who_hang_up_at_once_open_no_circuit(seconds, left_alone):
         with pytest.raises(asyncio.CancelledError):
             await routed.create(MESSAGES, route={"arms": ["a"]})
     assert (router.route("hi").arms == ("b",)) is left_alone
-    assert router.learned == 5
+    assert router.status().learned == 5
 
 
 async def test_elapsed_time_bounds_the_latency_from_below():

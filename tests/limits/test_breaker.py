@@ -115,6 +115,17 @@ class TestCircuit:
         assert not self.passes(again, 12.9)
         assert self.passes(again, 13)
 
+    @pytest.mark.parametrize("ahead", [3600.0, 3650 * 86400.0])
+    def test_closes_in_time_after_the_clock_was_ahead(self, circuits, ahead):
+        self.fail(circuits, ahead, ahead + 1.0, ahead + 2.0)
+        assert not self.passes(circuits, 100.0)  # the clock is right again
+        assert self.passes(circuits, 100.0 + circuits._breaker.reset_seconds)
+
+    def test_an_answer_closes_it_after_the_clock_was_ahead(self, circuits):
+        self.fail(circuits, 1e9, 1e9 + 1.0, 1e9 + 2.0)
+        circuits.report("a", failed=False, decided_at=100.0, now=100.0)
+        assert self.passes(circuits, 100.0)
+
     def test_without_a_breaker_nothing_opens(self):
         circuits = Circuits(breaker=None)
         self.fail(circuits, *range(50))
@@ -156,7 +167,7 @@ def availability(decision):
 def fail(router, *arms, count=3):
     for arm in arms:
         for _ in range(count):
-            router._clock.now += 1.0
+            router._settings.clock.now += 1.0
             router.feedback(router.route([0.0], arms=[arm]).id, failed=True)
 
 

@@ -10,6 +10,7 @@ from banditroute.errors import InvalidConfigurationError, InvalidRequestError
 from banditroute.learners import EpsilonGreedy, Learner
 from banditroute.limits import Limits
 from banditroute.limits.constraints import excess
+from banditroute.objectives.presets import CHEAPEST
 from banditroute.policies import Uniform
 from banditroute.router import Router
 
@@ -26,9 +27,9 @@ class TestLimits:
             ({"max_latency_seconds": math.nan}, "max_latency_seconds is nan; give a finite number"),
             ({"min_quality": 1.5}, "min_quality is 1.5; it must be at most 1"),
             ({"min_quality": True}, r"min_quality is True \(bool\)"),
-            ({"require": "eu"}, r"require is 'eu'; give a list of tags, for example \['eu'\]"),
-            ({"require": 3}, "require is 3; give a list of tags"),
-            ({"require": [3]}, r"tag in require is 3 \(int\); give a string"),
+            ({"requires": "eu"}, "requires is the string 'eu'; give a collection of strings"),
+            ({"requires": 3}, r"requires is 3 \(int\); give a collection of strings"),
+            ({"requires": [3]}, r"one of requires is 3 \(int\); give a string"),
         ],
     )
     def test_what_cannot_be_a_limit(self, given, message):
@@ -37,10 +38,10 @@ class TestLimits:
 
     def test_says_what_is_given(self):
         assert repr(Limits()) == "Limits()"
-        assert repr(Limits(min_quality=0.8, require=["eu"])) == "Limits(min_quality=0.8, require=('eu',))"
+        assert repr(Limits(min_quality=0.8, requires=["eu"])) == "Limits(min_quality=0.8, requires=('eu',))"
 
     def test_is_hashable_whatever_sequence_it_was_made_of(self):
-        assert hash(Limits(require=["eu"])) == hash(Limits(require=("eu",)))
+        assert hash(Limits(requires=["eu"])) == hash(Limits(requires=("eu",)))
 
 
 class TestExcess:
@@ -85,11 +86,46 @@ class TestRouter:
         assert {decision.arm for decision in decisions} == {"a", "b"}
         assert {decision.reason for decision in decisions} == {"policy"}
 
-    def test_a_requests_limits_replace_the_routers(self):
+    def test_a_requests_limits_only_tighten_the_routers(self):
         router = taught(COSTS, limits=Limits(max_cost_usd=0.005))
         assert router.route([0.0], limits=Limits(max_cost_usd=0.002)).arms == ("a",)
-        assert router.route([0.0], limits=Limits()).arms == ("a", "b", "c")
         assert router.route_many([[0.0]], limits=Limits(max_cost_usd=0.002))[0].arms == ("a",)
+        assert router.route([0.0], limits=Limits(max_cost_usd=1.0)).arms == ("a", "b")
+        assert router.route([0.0], limits=Limits()).arms == ("a", "b")
+
+    def test_replace_limits_takes_the_place_of_the_routers(self):
+        router = taught(COSTS, limits=Limits(max_cost_usd=0.005))
+        assert router.route([0.0], replace_limits=Limits()).arms == ("a", "b", "c")
+        both = router.route([0.0], replace_limits=Limits(), limits=Limits(max_cost_usd=0.002))
+        assert both.arms == ("a",)
+
+    def test_a_latency_limit_keeps_what_the_router_requires(self):
+        arms = [Arm(name="eu", capabilities={"zone:eu"}), Arm(name="us")]
+        router = Router(arms=arms, features=1, limits=Limits(requires=["zone:eu"]), seed=0)
+        assert router.route([0.0], limits=Limits(max_latency_seconds=5.0)).arms == ("eu",)
+        assert router.route([0.0], deadline_seconds=5.0).arms == ("eu",)
+
+    def test_requires_asks_for_capabilities(self):
+        arms = [Arm(name="a", capabilities={"tools", "vision"}), Arm(name="b", capabilities={"tools"}), Arm(name="c")]
+        router = Router(arms=arms, features=1, seed=0)
+        assert router.route([0.0], requires={"tools"}).arms == ("a", "b")
+        assert [each.arms for each in router.route_many([[0.0]], requires={"tools", "vision"})] == [("a",)]
+        with pytest.raises(InvalidRequestError, match=r"no arm is left: .*requires=\['audio'\]"):
+            router.route([0.0], requires={"audio"})
+        with pytest.raises(InvalidRequestError, match="requires is the string 'tools'"):
+            router.route([0.0], requires="tools")
+        with pytest.raises(InvalidRequestError, match="deadline_seconds is 0; give a number above 0"):
+            router.route([0.0], deadline_seconds=0)
+
+    def test_arms_whose_quality_cannot_be_judged_get_a_tenth_while_another_keeps_it(self):
+        router = Router(arms=["a", "b"], features=1, preference=CHEAPEST, limits=Limits(min_quality=0.8), seed=0)
+        for _ in range(60):
+            for arm, cost in (("a", 0.005), ("b", 0.01)):
+                router.feedback(router.route([0.0], arms=[arm]).id, quality=0.9, cost_usd=cost)
+        router.add_arm(Arm(name="new", expected={"cost_usd": 0.0001}))
+        decisions = [router.route([0.0]) for _ in range(500)]
+        assert 20 <= sum(decision.arm == "new" for decision in decisions) <= 80
+        assert all(decision.probabilities[decision.arms.index("new")] <= 0.1 + 1e-9 for decision in decisions)
 
     def test_several_limits_hold_together(self):
         outcomes = {
@@ -108,7 +144,7 @@ class TestRouter:
             "limits: no arm is believed to keep Limits(max_cost_usd=0.0005); the one that breaks it least is used"
         )
         assert not decision.fell_back
-        assert router.fallbacks == 0
+        assert router.status().fallbacks == 0
         assert router.route([0.0], exclude=["a"]).arm == "b"
 
     def test_what_is_not_known_is_allowed_and_said(self):
@@ -140,30 +176,30 @@ class TestRouter:
 
     def test_a_belief_that_is_not_finite_still_falls_back(self):
         router = taught(COSTS, limits=Limits(max_cost_usd=0.005))
-        router._chooser._knowledge.belief._theta[:] = math.nan
+        router._engine.models.belief._theta[:] = math.nan
         assert router.route([0.0]).reason.startswith("fallback: the belief is not finite")
 
 
 class TestRequiredTags:
-    ARMS = (Arm(name="a", tags=("eu", "tools")), Arm(name="b", tags=("eu",)), Arm(name="c"))
+    ARMS = (Arm(name="a", capabilities=("eu", "tools")), Arm(name="b", capabilities=("eu",)), Arm(name="c"))
 
     def test_only_arms_with_all_the_tags(self):
-        router = Router(arms=self.ARMS, features=1, limits=Limits(require=["eu"]))
+        router = Router(arms=self.ARMS, features=1, limits=Limits(requires=["eu"]))
         assert router.route([0.0]).arms == ("a", "b")
-        assert router.route([0.0], limits=Limits(require=["tools", "eu"])).arms == ("a",)
+        assert router.route([0.0], limits=Limits(requires=["tools", "eu"])).arms == ("a",)
         assert router.route([0.0], exclude=["a"]).arms == ("b",)
 
     def test_tags_that_leave_nothing_are_the_callers_mistake(self):
-        router = Router(arms=self.ARMS, features=1, limits=Limits(require=["tools"]))
-        message = r"no arm is left: arms=None, exclude=\['a'\], require=\['tools'\] of a, b, c; leave at least one"
+        router = Router(arms=self.ARMS, features=1, limits=Limits(requires=["tools"]))
+        message = r"no arm is left: arms=None, exclude=\['a'\], requires=\['tools'\] of a, b, c; leave at least one"
         with pytest.raises(InvalidRequestError, match=message):
             router.route([0.0], exclude=["a"])
         with pytest.raises(InvalidRequestError, match="no arm is left"):
-            router.route_many([[0.0]], limits=Limits(require=["us"]))
-        with pytest.raises(InvalidConfigurationError, match=r"no arm is left: .*require=\['us'\]"):
-            Router(arms=self.ARMS, features=1, limits=Limits(require=["us"]))
+            router.route_many([[0.0]], limits=Limits(requires=["us"]))
+        with pytest.raises(InvalidConfigurationError, match=r"no arm is left: .*requires=\['us'\]"):
+            Router(arms=self.ARMS, features=1, limits=Limits(requires=["us"]))
 
-    @pytest.mark.parametrize("limits", [{"require": ["eu"]}, "eu", 3])
+    @pytest.mark.parametrize("limits", [{"requires": ["eu"]}, "eu", 3])
     def test_what_are_no_limits_is_refused(self, limits):
         with pytest.raises(InvalidConfigurationError, match=r"limits is .*; give Limits\(...\)"):
             Router(arms=self.ARMS, limits=limits)

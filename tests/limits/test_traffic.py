@@ -225,7 +225,7 @@ class TestRouter:
         [
             (0.2, "traffic is 0.2; give shares of arms"),
             ({"a": 0.2}, "traffic is {'a': 0.2}; give shares of arms"),
-            ({"x": Share(at_most=0.2)}, "traffic names 'x', which is no arm; arms: a, b, c"),
+            ({"x": Share(at_most=0.2)}, "traffic names an unknown arm 'x'; known arms: a, b, c"),
             (dict.fromkeys("abc", Share(at_most=0.2)), "at most 0.6 of the traffic together"),
             (dict.fromkeys("ab", Share(at_least=0.6)), "at least 1.2 of the traffic together"),
         ],

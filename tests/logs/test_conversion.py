@@ -73,4 +73,4 @@ def test_on_the_command_line(write, tmp_path):
     )
     assert read_log(out).outcomes["quality"].tolist() == [0.5]
     assert "'quality' is not NAME=COLUMN" in say(path, out, "--column", "quality", status=2)
-    assert "there is no format 'x'" in say(path, out, "--format", "x", status=1)
+    assert "'x' is not one of 'decisions', " in say(path, out, "--format", "x", status=2)

@@ -8,13 +8,13 @@ import pytest
 from banditroute.core.preference import Preference
 from banditroute.errors import InvalidConfigurationError
 from banditroute.objectives import JOULES_PER_TOKEN, Scaled, equal_worth, greenserv, willingness_to_pay
-from banditroute.objectives.utility import table, utility, weights
+from banditroute.objectives.utility import merge_objectives, utility, weights
 
 
 def value(preference, outcomes):
     """Utility of one arm with these certain outcomes."""
     names = list(outcomes)
-    signed = weights(preference, names, table([JOULES_PER_TOKEN]))
+    signed = weights(preference, names, merge_objectives([JOULES_PER_TOKEN]))
     means = np.array([[outcomes[name]] for name in names])
     return float(utility(signed, means, np.zeros_like(means))[0][0])
 

@@ -9,16 +9,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from banditroute.core.preference import Preference
+from banditroute.core.state import StateSlot
 from banditroute.errors import InvalidConfigurationError
 from banditroute.objectives import Objective, Scaled
 from banditroute.objectives.scaling import Scales, interquartile_range
-from banditroute.objectives.utility import table
+from banditroute.objectives.utility import merge_objectives
 
 STARS = Objective(name="stars", higher_is_better=True, low=1.0, high=5.0)
 
 
-def scales(*, states=None, put_state=lambda name, blob: None, arms=("a", "b", "c")):
-    made = Scales(objectives=table([STARS]), states=states or {}, put_state=put_state)
+def scales(*, kept=None, arms=("a", "b", "c")):
+    kept = {} if kept is None else kept
+    slot = StateSlot(
+        name="scales", stored=kept.get("scales"), save=lambda name, blob, merge: kept.__setitem__(name, blob)
+    )
+    made = Scales(objectives=merge_objectives([STARS]), slot=slot)
     made.set_arms(arms)
     return made
 
@@ -112,7 +117,7 @@ class TestScales:
 
     def test_what_it_keeps_is_bounded(self):
         kept = {}
-        made = scales(put_state=kept.__setitem__)
+        made = scales(kept=kept)
         weight_of(made)
         for value in np.random.default_rng(0).random(5000):
             made.add("a", {"energy_joules": value, "quality": value})
@@ -123,16 +128,16 @@ class TestScales:
 
     def test_a_restart_keeps_it(self):
         kept = {}
-        made = scales(put_state=kept.__setitem__)
+        made = scales(kept=kept)
         weight_of(made)
         for value in np.random.default_rng(0).random(1024):
             made.add("a", {"energy_joules": value})
-        assert weight_of(scales(states=kept)) == weight_of(made)
-        assert weight_of(scales(states=kept, arms=["another"])) is None
+        assert weight_of(scales(kept=kept)) == weight_of(made)
+        assert weight_of(scales(kept=kept, arms=["another"])) is None
 
     def test_nothing_is_stored_for_a_router_that_does_not_ask(self):
         kept = {}
-        made = scales(put_state=kept.__setitem__)
+        made = scales(kept=kept)
         for value in range(200):
             made.add("a", {"energy_joules": float(value)})
         assert kept == {}

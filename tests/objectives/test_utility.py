@@ -8,26 +8,26 @@ from hypothesis import strategies as st
 from banditroute.core.preference import Preference
 from banditroute.errors import InvalidConfigurationError, InvalidRequestError
 from banditroute.objectives import STANDARD_OBJECTIVES, Objective
-from banditroute.objectives.utility import check_preference, table, utility, weights
+from banditroute.objectives.utility import check_preference, merge_objectives, utility, weights
 
 HELPFUL = Objective(name="helpfulness", higher_is_better=True)
 
 
 def test_the_table_holds_the_standard_objectives_and_the_users():
-    assert list(table([HELPFUL])) == [*(objective.name for objective in STANDARD_OBJECTIVES), "helpfulness"]
+    assert list(merge_objectives([HELPFUL])) == [*(objective.name for objective in STANDARD_OBJECTIVES), "helpfulness"]
 
 
 @pytest.mark.parametrize("twice", [[HELPFUL, HELPFUL], [Objective(name="cost_usd", higher_is_better=False)]])
 def test_a_name_is_given_once(twice):
     with pytest.raises(InvalidConfigurationError, match=r"is defined twice \(standard: .*\); choose another name"):
-        table(twice)
+        merge_objectives(twice)
 
 
 def test_weights_are_signed_by_direction_and_ordered_by_name():
     signed = weights(
         Preference(quality=1, cost_usd=50, helpfulness=2),
         ["helpfulness", "latency_seconds", "cost_usd"],
-        table([HELPFUL]),
+        merge_objectives([HELPFUL]),
     )
     assert signed.tolist() == [2.0, 0.0, -50.0]
 
@@ -55,8 +55,8 @@ def test_utility_is_that_of_independent_gaussians(m, k, seed):
 
 def test_a_mapping_becomes_a_preference_and_a_preference_stays():
     given_ = Preference(quality=1.0)
-    assert check_preference(given_, table([])) is given_
-    made = check_preference({"quality": 1, "helpfulness": 2}, table([HELPFUL]))
+    assert check_preference(given_, merge_objectives([])) is given_
+    made = check_preference({"quality": 1, "helpfulness": 2}, merge_objectives([HELPFUL]))
     assert isinstance(made, Preference)
     assert made == {"quality": 1.0, "helpfulness": 2.0}
 
@@ -66,12 +66,13 @@ def test_a_mapping_becomes_a_preference_and_a_preference_stays():
 )
 def test_a_preference_names_known_objectives_only(preference):
     with pytest.raises(
-        InvalidRequestError, match=r"'helpfulness' is no objective of this router; known: availability, cost_usd, "
+        InvalidRequestError,
+        match=r"objective 'helpfulness' of the preference is unknown; known objectives: availability, cost_usd, ",
     ):
-        check_preference(preference, table([]))
+        check_preference(preference, merge_objectives([]))
 
 
 @pytest.mark.parametrize("preference", ["quality", 1.0, ["quality"], None])
 def test_what_is_no_mapping_is_no_preference(preference):
     with pytest.raises(InvalidRequestError, match=r"^preference is .*; give a Preference, for example"):
-        check_preference(preference, table([]))
+        check_preference(preference, merge_objectives([]))

@@ -157,7 +157,7 @@ def test_shares_are_known_to_other_processes_and_after_a_restart(tmp_path, until
         return Router(arms=["a", "b"], features=1, learner=learner, store=SQLStore(f"sqlite:///{tmp_path / 'db'}"))
 
     def shares(router):
-        return router._chooser._policy.shares
+        return router._engine._policy.shares
 
     with opened() as one, opened() as two:
         for number in range(60):

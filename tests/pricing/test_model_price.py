@@ -64,8 +64,8 @@ class TestCost:
 
 class TestArm:
     def test_takes_the_token_prices_and_what_else_is_given(self):
-        arm = FULL.arm("large", tags=("eu",))
-        assert (arm.name, arm.tags) == ("large", ("eu",))
+        arm = FULL.arm("large", capabilities=("eu",))
+        assert (arm.name, arm.capabilities) == ("large", ("eu",))
         assert (arm.input_usd_per_million_tokens, arm.output_usd_per_million_tokens) == (2.0, 8.0)
 
     def test_of_an_unknown_price_is_not_priced(self):

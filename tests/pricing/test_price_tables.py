@@ -1,6 +1,7 @@
 """Prices from files and from the bundle, against the library that the bundle comes with."""
 
 import json
+import os
 import random
 import sys
 import tomllib
@@ -11,7 +12,7 @@ import pytest
 from genai_prices.data_snapshot import get_snapshot
 
 from banditroute.errors import InvalidConfigurationError, MissingDependencyError
-from banditroute.pricing import Usage, genai_price, read_litellm_prices, read_prices
+from banditroute.pricing import GENAI_UNKNOWN, PriceTable, Usage, genai_price, read_litellm_prices, read_prices
 
 CALL = Usage(input_tokens=1000, output_tokens=100)
 
@@ -213,3 +214,84 @@ class TestGenaiPrices:
         monkeypatch.setitem(sys.modules, "genai_prices", None)
         with pytest.raises(MissingDependencyError, match=r"banditroute\[prices\]"):
             genai_price("gpt-4o")
+
+
+class TestLookups:
+    def test_unknown_names_are_counted_and_logged_once(self, table, caplog):
+        prices = read_prices(table("prices.toml", TestOwnTable.TOML))
+        assert [prices.get("gpt-4") for _ in range(3)] == [None] * 3
+        with pytest.raises(KeyError, match=r"no price of 'gpt-4' in .*; similar names: gpt-4.1"):
+            prices["gpt-4"]
+        assert prices.unknown == {"gpt-4": 4}
+        assert caplog.text.count("no price of 'gpt-4'") == 1
+        assert "gpt-4" not in prices
+        assert prices.unknown == {"gpt-4": 4}
+
+    def test_unknown_names_of_the_bundle_are_counted_and_logged_once(self, caplog):
+        for _ in range(3):
+            assert genai_price("a-name-of-this-test") is None
+        assert GENAI_UNKNOWN["a-name-of-this-test"] == 3
+        assert caplog.text.count("'a-name-of-this-test'") == 1
+
+    def test_retired_models_are_counted_and_logged_once(self, table, caplog):
+        row = {"input_cost_per_token": 1e-6, "deprecation_date": "2024-01-01", "litellm_provider": "openai"}
+        later = {**row, "deprecation_date": "2999-01-01"}
+        prices = read_litellm_prices(table("map.json", {"old": row, "new": later}))
+        for _ in range(2):
+            assert prices["old"].retired
+            assert not prices["new"].retired
+        assert prices.retired == {"old": 2}
+        assert caplog.text.count("'old' is retired") == 1
+
+    def test_retired_models_of_the_bundle(self):
+        retired = next(
+            (provider.id, model.id)
+            for provider in get_snapshot().providers
+            for model in provider.models
+            if model.deprecated
+        )
+        price = genai_price(retired[1], provider=retired[0])
+        assert price is None or price.retired
+
+
+class TestVersionAndAge:
+    def test_version_is_that_of_the_content_unless_it_is_given(self, table):
+        own = [read_prices(table(f"{name}.toml", TestOwnTable.TOML)).version for name in "ab"]
+        assert own[0] == own[1]
+        assert read_prices(table("c.toml", TestOwnTable.TOML + "\n[more]\n")).version != own[0]
+        assert read_prices(table("d.toml", 'version = "2026-11"\n' + TestOwnTable.TOML)).version == "2026-11"
+
+    def test_age_is_counted_from_the_file(self, table):
+        path = table("prices.toml", TestOwnTable.TOML)
+        os.utime(path, (1e9, 1e9))
+        prices = read_prices(path)
+        assert prices.age_days(now=datetime.fromtimestamp(1e9 + 86_400 * 10, tz=UTC)) == 10.0
+        assert prices.age_days() > 1000.0
+        assert PriceTable(prices={}, source="x").age_days() is None
+
+
+class TestPromptCaches:
+    def test_a_table_of_ones_own_says_how_long_a_prompt_is_kept(self, table):
+        price = read_prices(table("prices.toml", "[m]\ncache_seconds = 600\ncache_min_tokens = 2048\n"))["m"]
+        assert (price.cache_seconds, price.cache_min_tokens) == (600, 2048)
+
+    @pytest.mark.parametrize(
+        ("model", "seconds", "tokens"), [("claude-sonnet-4-5", 300, 1024), ("deepseek-chat", 3600, 64)]
+    )
+    def test_the_bundle_has_the_rules_of_providers(self, model, seconds, tokens):
+        price = genai_price(model)
+        assert (price.cache_seconds, price.cache_min_tokens) == (seconds, tokens)
+        assert price.cached_input_usd_per_million_tokens < price.input_usd_per_million_tokens
+
+    def test_litellm_has_the_rules_of_providers(self, table):
+        row = {"input_cost_per_token": 1e-6}
+        rows = {
+            provider: {**row, "litellm_provider": provider} for provider in ("bedrock_converse", "mistral", "openai")
+        }
+        prices = read_litellm_prices(table("map.json", rows))
+        assert [prices[name].cache_seconds for name in rows] == [300, None, 300]
+
+    @pytest.mark.parametrize("wrong", ["-1", "nan", "'long'"])
+    def test_another_time_is_refused(self, table, wrong):
+        with pytest.raises(InvalidConfigurationError, match="cache_seconds"):
+            read_prices(table("prices.toml", f"[m]\ncache_seconds = {wrong}"))

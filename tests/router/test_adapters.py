@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from banditroute import admin
 from banditroute.adapters import AdapterCache, AdapterSpec, Capacity, Controller, SimulatedBackend, lru
-from banditroute.admin.records import Records
 from banditroute.budgets import Budget
 from banditroute.core.arm import Arm
 from banditroute.core.preference import Preference
@@ -49,7 +49,7 @@ def made(*, backend=None, control=None, arms=None, **options):
 
 
 def serve(router, x=X, *, quality=0.5, **options):
-    with router.route(x, **options).lease() as decision:
+    with router.lease(router.route(x, **options)) as decision:
         pass
     router.feedback(decision.id, quality=quality)
     return decision
@@ -82,11 +82,11 @@ class TestPenalty:
     def test_says_how_the_adapter_stands(self):
         router, _ = made()
         decision = router.route(X, arms=["law"])
-        assert (decision.paging.resident, decision.paging.expected_seconds) == (False, pytest.approx(0.25))
-        assert decision.paging.adapter.name == "law"
+        assert (decision.residency.resident, decision.residency.expected_seconds) == (False, pytest.approx(0.25))
+        assert decision.residency.adapter.name == "law"
         serve(router, arms=["law"])
-        assert router.route(X, arms=["law"]).paging.resident
-        assert router.route(X, arms=["base"]).paging is None
+        assert router.route(X, arms=["law"]).residency.resident
+        assert router.route(X, arms=["base"]).residency is None
 
     def test_goes_with_the_price_of_a_budget(self):
         router, _ = made(budgets=[Budget(usd=1e-6)], learner=Learner(policy=Uniform()))
@@ -101,7 +101,7 @@ class TestPenalty:
 class TestLease:
     def test_holds_the_adapter_and_measures(self):
         router, cache = made()
-        lease = router.route(X, arms=["law"]).lease()
+        lease = router.lease(router.route(X, arms=["law"]))
         with lease as decision:
             assert decision.arm == "law"
             assert not cache._set.evict("law")
@@ -110,17 +110,18 @@ class TestLease:
 
     async def test_can_be_awaited(self):
         router, cache = made()
-        async with (await router.aroute(X, arms=["law"])).lease() as decision:
+        async with router.lease(await router.aroute(X, arms=["law"])) as decision:
             assert cache.resident == {"law"}
         assert decision.arm == "law"
 
     def test_of_an_arm_without_an_adapter_does_nothing(self):
-        with Router(arms=["a"], features=1).route(X).lease() as decision:
+        router = Router(arms=["a"], features=1)
+        with router.lease(router.route(X)) as decision:
             assert decision.arm == "a"
 
     def test_gives_up_what_it_held_when_the_request_fails(self):
         router, cache = made()
-        with pytest.raises(ZeroDivisionError), router.route(X, arms=["law"]).lease():
+        with pytest.raises(ZeroDivisionError), router.lease(router.route(X, arms=["law"])):
             1 / 0  # noqa: B018
         assert cache._set.evict("law")
 
@@ -137,7 +138,7 @@ class TestRecord:
             for name in ("law", "law", "base", "code"):
                 serve(router, arms=[name])
             router.route(X, arms=["law"])  # and not served
-        Records(url).export(tmp_path / "log.parquet")
+        admin.export(url, tmp_path / "log.parquet")
         for log in (read_log(url), read_log(str(tmp_path / "log.parquet"))):
             assert [log.arms[k] for k in log.chosen] == ["law", "law", "base", "code", "law"]
             assert log.outcomes[PAGING] == pytest.approx([0.25, 0.0, np.nan, 0.25, np.nan], nan_ok=True)
@@ -149,7 +150,7 @@ class TestRecord:
             first = router.route(X)
             while first.arm != "law":
                 first = router.route(X)
-            async with first.lease() as decision:
+            async with router.lease(first) as decision:
                 assert decision.arm == "code"
         waited = read_log(url).outcomes[PAGING]
         assert waited[[0, -1]] == pytest.approx([0.25, 0.0])
@@ -158,46 +159,44 @@ class TestRecord:
     def test_teaches_nothing_and_counts_as_no_feedback(self, url):
         with made(store=SQLStore(url))[0] as router:
             before = router.route(X)
-            with router.route(X, arms=["law"]).lease():
+            with router.lease(router.route(X, arms=["law"])):
                 pass
             router.flush()
-            assert router.learned == 0
+            assert router.status().learned == 0
             assert router.route(X).means == pytest.approx(before.means)
             serve(router, arms=["law"])
-            with before.lease(), before.lease():  # the first time counts
+            with router.lease(before), router.lease(before):  # the first time counts
                 pass
-            assert router.learned == 1
+            assert router.status().learned == 1
         with made(store=SQLStore(url))[0] as router:
-            assert router.learned == 1
-        records = Records(url)
-        (epoch,) = records.epochs()
+            assert router.status().learned == 1
+        (epoch,) = admin.inspect(url)
         assert (epoch.answered, epoch.pending) == (1, 0)
         assert [dict(arm.counts) for arm in epoch.arms] == [{}, {}, {"quality": 1.0}]
-        records.rebuild()
-        assert records.verify() == []
-        assert records.prune(unanswered_seconds=0.0) == 3  # all but the one with feedback
+        admin.rebuild(url)
+        assert admin.verify(url) == []
+        assert admin.prune(url, unanswered_seconds=0.0) == 3  # all but the one with feedback
         assert len(read_log(url)) == 1
 
     def test_goes_and_stays_with_its_decision(self, url):
         with made(store=SQLStore(url))[0] as router:
             for session in ("Ann", "Bob"):
-                with router.route(X, arms=["law"], session=session).lease() as decision:
+                with router.lease(router.route(X, arms=["law"], session=session)) as decision:
                     pass
                 router.feedback(decision.id, quality=0.5, source="grader")
-        records = Records(url)
-        assert records.erase(source="grader") == 2
-        assert [epoch.answered for epoch in records.epochs()] == [0]
+        assert admin.erase(url, source="grader") == 2
+        assert [epoch.answered for epoch in admin.inspect(url)] == [0]
         assert read_log(url).outcomes[PAGING] == pytest.approx([0.25, 0.0])
-        assert records.erase(session="Ann") == 1
+        assert admin.erase(url, session="Ann") == 1
         assert read_log(url).outcomes[PAGING].tolist() == [0.0]
-        assert records.verify() == []
+        assert admin.verify(url) == []
 
     def test_a_breaker_hears_the_first_report_as_such(self, url):
         """What was noted before must not hide that a call was answered: without it, a failure follows a failure."""
         router, _ = made(breaker=CircuitBreaker(failures=2), store=SQLStore(url))
         with router:
             for failed in (True, False, True):
-                with router.route(X, arms=["law"]).lease() as decision:
+                with router.lease(router.route(X, arms=["law"])) as decision:
                     pass
                 router.flush()
                 router.feedback(decision.id, failed=failed)
@@ -205,15 +204,15 @@ class TestRecord:
 
     def test_a_store_that_fails_does_not_fail_the_request(self, caplog):
         class Full(MemoryStore):
-            def add_feedback(self, feedback, learn):
+            def add_feedback(self, feedback):
                 raise OSError("no space left")
 
         router, _ = made(store=Full())
-        with router.route(X, arms=["law"]).lease() as decision:
+        with router.lease(router.route(X, arms=["law"])) as decision:
             assert decision.arm == "law"
-        assert "what paging took cannot be recorded" in caplog.text
+        assert "the time that an adapter was waited for cannot be recorded" in caplog.text
         router.close()
-        with decision.lease():  # nor one that is closed
+        with router.lease(decision):  # nor one that is closed
             pass
 
 
@@ -223,42 +222,42 @@ class TestFailure:
         first = router.route(X, arms=["law", "code", "base"])
         while first.arm != "law":
             first = router.route(X)
-        with first.lease() as decision:
+        with router.lease(first) as decision:
             assert decision.id != first.id
             assert decision.arm == "base"  # code would have to be paged in
         assert decision.reason == "fallback: adapters: 'law' cannot be loaded (law is broken)"
         assert decision.propensity == 1.0
-        assert (router.fallbacks, cache.failures) == (1, 1)
+        assert (router.status().fallbacks, cache.failures) == (1, 1)
         router.feedback(decision.id, quality=1.0)
         assert cache.resident == frozenset()
 
     async def test_when_awaited_too(self):
         router, _ = made(backend=Backend(breaks=["law", "code"]))
-        async with router.route(X).lease() as decision:
+        async with router.lease(router.route(X)) as decision:
             pass
         assert (decision.arm, decision.fell_back) == ("base", True)
 
     def test_counts_as_a_failed_call_so_that_the_breaker_leaves_it_alone(self):
         router, cache = made(backend=Backend(breaks=["law"]))
         for _ in range(5):
-            with router.route(X, exclude=["code"]).lease() as decision:
+            with router.lease(router.route(X, exclude=["code"])) as decision:
                 assert decision.arm == "base"
             router.feedback(decision.id, quality=0.0)
         assert cache.failures == 5
-        with router.route(X, exclude=["code"]).lease() as decision:
+        with router.lease(router.route(X, exclude=["code"])) as decision:
             assert not decision.fell_back
         assert cache.failures == 5
 
     def test_with_nothing_ready_it_is_raised(self):
         router, _ = made(backend=Backend(breaks=["law"]))
-        with pytest.raises(BackendUnavailableError, match="law is broken"), router.route(X, arms=["law"]).lease():
+        with pytest.raises(BackendUnavailableError, match="law is broken"), router.lease(router.route(X, arms=["law"])):
             pass
 
     def test_a_fallback_decision_has_its_paging_too(self):
         router, _ = made(fallback="law", learner=Learner(policy=Broken()))
         decision = router.route(X)
         assert decision.fell_back
-        assert decision.paging.adapter.name == "law"
+        assert decision.residency.adapter.name == "law"
 
 
 class Broken:
@@ -273,7 +272,7 @@ class TestControl:
         router, cache = made(control=self.SPEC)
         for i in range(60):
             decision = router.route([float(i % 5 == 0)])
-            with decision.lease() as decision:
+            with router.lease(decision) as decision:
                 good = {"law": 0.9, "code": 0.1, "base": 0.2}[decision.arm]
             router.feedback(decision.id, quality=good)
             cache.wait()
@@ -298,7 +297,7 @@ class TestControl:
     def test_a_damaged_state_is_refused(self):
         store = MemoryStore()
         with made(control=self.SPEC, store=store)[0]:
-            store.put_state("adapters", b"{")
+            store.save_state("adapters", b"{")
         with pytest.raises(IncompatibleStoreError, match="the stored state 'adapters' is damaged"):
             made(control=self.SPEC, store=store)
 
@@ -328,7 +327,7 @@ class TestControl:
         cache.keep = lambda adapters: 1 / 0
         for _ in range(40):
             serve(router, arms=["law"])
-        assert router.learned == 41
+        assert router.status().learned == 41
         assert caplog.text.count("which adapters to keep could not be decided") == 2  # once for each epoch
         assert cache.resident == {"law"}
 
@@ -339,7 +338,7 @@ class TestControl:
         assert router.route(X).penalties == pytest.approx([0.1, 0.1, 0.0, 0.0])
         late = router.route(X, arms=["math"])
         router.remove_arm("math")
-        with late.lease() as decision:
+        with router.lease(late) as decision:
             assert decision.arm == "math"
         for _ in range(40):
             serve(router)
@@ -359,7 +358,7 @@ class TestPrefetch:
         assert cache.resident == {"law", "code"}
         for decision in ahead:
             served.append(decision)
-            with decision.lease():
+            with router.lease(decision):
                 pass
         assert [decision.arm for decision in served] == ["law", "base", "law", "code", "code"]
         assert cache.loads == 2
@@ -375,7 +374,7 @@ class TestPrefetch:
         for decision in cache.prefetch(decisions):
             cache.wait()
             seen.append((decision.arm, sorted(cache.resident)))
-            with decision.lease():
+            with router.lease(decision):
                 pass
         # a was used before z, and stays: it is waited for
         assert seen == [("a", ["a", "b"]), ("b", ["b", "c"]), ("b", ["b", "c"]), ("c", ["b", "c"])]
@@ -411,7 +410,7 @@ class TestPrefetch:
         router, cache = made(backend=backend, control=control, arms=arms)
         served = []
         for decision in cache.prefetch([router.route(X, arms=[name]) for name in names], max_overtaken=4):
-            with decision.lease():
+            with router.lease(decision):
                 served.append(decision.arm)
                 assert len(backend.resident()) <= slots + 1
         cache.wait()
@@ -484,8 +483,8 @@ class TestSwitching:
     @pytest.mark.parametrize(
         ("switching", "message"),
         [
-            (0.5, "switching is 0.5; give what is lost"),
-            ({"speed": 1.0}, "switching names 'speed', which is no objective"),
+            (0.5, "switching is 0.5; give the loss by objective"),
+            ({"speed": 1.0}, "switching names an unknown objective 'speed'"),
             ({"cost_usd": -1.0}, "switching 'cost_usd' is -1.0; it must be at least 0"),
             ({"cost_usd": True}, r"switching 'cost_usd' is True \(bool\)"),
         ],

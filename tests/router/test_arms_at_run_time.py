@@ -20,8 +20,10 @@ from banditroute import (
     SQLStore,
 )
 from banditroute.beliefs import Linear
+from banditroute.core.request import Request
 from banditroute.features import Complexity
 from banditroute.objectives import Scaled
+from banditroute.router.requests import Ask
 
 X = [0.5, -0.5]
 
@@ -82,7 +84,7 @@ def test_feedback_for_an_arm_that_has_gone_is_recorded_and_counts_when_it_return
     late = router.route(X, arms=["b"])
     router.remove_arm("b")
     router.feedback(late.id, quality=1.0)
-    assert router.learned == 4
+    assert router.status().learned == 4
     router.add_arm("b")
     other.feedback(other.route(X, arms=["b"]).id, quality=1.0)
     assert of(router, "b") == pytest.approx(of(other, "b"), rel=1e-12)
@@ -103,10 +105,10 @@ def test_what_another_process_learns_is_believed_of_the_arms_of_this_one(url, un
     with made(store=SQLStore(url)) as router, made(store=SQLStore(url)) as other:
         router.add_arm("c")
         feed(other, "a", 3)
-        until(lambda: router.learned == 3)
+        until(lambda: router.status().learned == 3)
         assert router.route(X).arms == ("a", "b", "c")
         feed(router, "c", 3)
-        until(lambda: other.learned == 6)
+        until(lambda: other.status().learned == 6)
         other.add_arm("c")
         assert of(other, "c") == pytest.approx(of(router, "c"), rel=1e-12)
 
@@ -172,12 +174,12 @@ def test_where_the_fallback_has_gone_the_first_arm_is():
         (lambda router: router.add_arm("a"), "given twice: a"),
         (lambda router: router.add_arm(3), "is a int"),
         (lambda router: router.add_arm(""), "0 characters"),
-        (lambda router: router.remove_arm("c"), "'c' is no arm, so it cannot be removed; arms: a, b"),
-        (lambda router: router.remove_arm("a"), r"no arm is left.*require=\['eu'\]"),
+        (lambda router: router.remove_arm("c"), "unknown arm 'c'; known arms: a, b"),
+        (lambda router: router.remove_arm("a"), r"no arm is left.*requires=\['eu'\]"),
     ],
 )
 def test_a_mistake_changes_nothing(change, words):
-    router = made([Arm(name="a", tags=("eu",)), "b"], limits=Limits(require=("eu",)))
+    router = made([Arm(name="a", capabilities=("eu",)), "b"], limits=Limits(requires=("eu",)))
     before = router.arms
     with pytest.raises(InvalidConfigurationError, match=words):
         change(router)
@@ -214,7 +216,7 @@ def test_a_choice_among_arms_that_went_meanwhile_is_refused():
     checked = router.route(X)
     router.remove_arm("b")
     with pytest.raises(InvalidRequestError, match="b was removed meanwhile"):
-        router._chooser.choose(checked, checked.preference, ["b"], checked.x, 0.0)
+        router._engine.decide(Ask(Request(features=X), checked.x, checked.preference, ["b"], None, 0.0))
 
 
 def test_traffic_goes_on_while_arms_come_and_go(tmp_path):
@@ -250,7 +252,7 @@ def test_traffic_goes_on_while_arms_come_and_go(tmp_path):
             thread.join()
         assert failures == []
         router.add_arm("c")
-        assert router.learned == len(heard) > 0
-        counts = router._chooser._knowledge.belief.counts("quality")
+        assert router.status().learned == len(heard) > 0
+        counts = router._engine.models.belief.counts("quality")
         # What is said of c by the log alone is one more.
         assert counts.tolist() == pytest.approx([heard.count("a"), heard.count("b"), heard.count("c") + 1])

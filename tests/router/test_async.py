@@ -20,18 +20,18 @@ class SlowStore(MemoryStore):
         self.gate = threading.Event()
         self.writers = []
 
-    def add_feedback(self, feedback, learn):
+    def add_feedback(self, feedback):
         ticket = Future()
 
         def write():
             ticket.set_running_or_notify_cancel()
             try:
                 assert self.gate.wait(5.0), "the event loop was blocked"
-                super(SlowStore, self).add_feedback(feedback, learn).result()
+                super(SlowStore, self).add_feedback(feedback).result()
             except Exception as error:
                 ticket.set_exception(error)
             else:
-                ticket.set_result(None)
+                ticket.set_result("accepted")
 
         self.writers.append(threading.Thread(target=write))
         self.writers[-1].start()
@@ -75,10 +75,10 @@ async def test_the_loop_runs_on_while_feedback_is_written(store):
     report = asyncio.create_task(router.afeedback(decision.id, quality=1.0))
     await tick()
     assert not report.done()
-    assert router.learned == 0
+    assert router.status().learned == 0
     store.gate.set()
     await report
-    assert router.learned == 1
+    assert router.status().learned == 1
 
 
 async def test_a_cancelled_wait_does_not_take_the_report_back(store):
@@ -89,9 +89,9 @@ async def test_a_cancelled_wait_does_not_take_the_report_back(store):
     report.cancel()
     with pytest.raises(asyncio.CancelledError):
         await report
-    assert router.learned == 0
+    assert router.status().learned == 0
     await asyncio.to_thread(store.finish)
-    assert router.learned == 1
+    assert router.status().learned == 1
     with pytest.raises(ConflictingFeedbackError):
         await router.afeedback(decision.id, quality=0.0)
 
@@ -101,7 +101,7 @@ async def test_a_wait_that_times_out_does_not_take_the_report_back(store):
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(router.afeedback(router.route([1.0]).id, quality=1.0), timeout=0.01)
     await asyncio.to_thread(store.finish)
-    assert router.learned == 1
+    assert router.status().learned == 1
 
 
 async def test_many_reports_wait_side_by_side(store):
@@ -111,7 +111,7 @@ async def test_many_reports_wait_side_by_side(store):
     await tick(2)
     store.gate.set()
     await reports
-    assert router.learned == 10
+    assert router.status().learned == 10
 
 
 async def test_errors_of_the_writer_reach_the_one_who_waits(store):
@@ -128,7 +128,7 @@ async def test_errors_of_the_writer_reach_the_one_who_waits(store):
 async def test_a_store_that_answers_at_once_needs_no_future():
     router = Router(arms=["a"], features=1)
     await router.afeedback((await router.aroute([1.0])).id, quality=1.0)
-    assert router.learned == 1
+    assert router.status().learned == 1
     with pytest.raises(UnknownDecisionError):
         await router.afeedback("never", quality=1.0)
 

@@ -7,10 +7,10 @@ from banditroute import (
     ConflictingFeedbackError,
     InvalidFeedbackError,
     MemoryStore,
-    Records,
     Router,
     SQLStore,
     UnknownDecisionError,
+    admin,
 )
 from banditroute.beliefs import Linear
 from banditroute.beliefs.comparison import WEIGHT, outcomes
@@ -64,7 +64,7 @@ class TestLearning:
         after = means(router)
         assert after[1] > before[1]
         assert after[0] < before[0] + 1e-12
-        assert router.learned == 2
+        assert router.status().learned == 2
 
     def test_two_answers_of_one_arm_teach_nothing(self):
         router = Router(arms=["small", "large"], features=1, seed=0)
@@ -101,12 +101,11 @@ class TestTheRecord:
                 small, large = served(router, "small", "large", x=(x,))
                 router.compare(large.id, small.id, source="Ann")
             known = means(router)
-        records = Records(url)
-        assert records.verify() == []
-        records.rebuild()
+        assert admin.verify(url) == []
+        admin.rebuild(url)
         with Router(arms=ARMS, features=1, seed=0, store=SQLStore(url)) as router:
             np.testing.assert_allclose(means(router), known, rtol=1e-9)
-        assert records.erase(source="Ann") == 80
+        assert admin.erase(url, source="Ann") == 80
         with Router(arms=ARMS, features=1, seed=0, store=SQLStore(url)) as router:
             np.testing.assert_allclose(means(router), [0.5, 0.5, 0.5], atol=1e-9)
 

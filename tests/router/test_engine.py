@@ -11,16 +11,21 @@ from banditroute.adapters.penalties import AdapterPenalties
 from banditroute.core.arm import Arm
 from banditroute.core.preference import Preference
 from banditroute.core.request import Request
+from banditroute.core.state import StateSlot
+from banditroute.errors import InvalidConfigurationError
 from banditroute.learners import EpsilonGreedy, Learner, LinUCB, ThompsonSampling
 from banditroute.objectives import Objective
-from banditroute.objectives.utility import table
+from banditroute.objectives.utility import merge_objectives
 from banditroute.policies import Mixture, Uniform
 from banditroute.router import Router
 from banditroute.router.constraints import Constraints
 from banditroute.router.engine import Engine
-from banditroute.router.sampling import CannotChooseError, draw
-from banditroute.store.base import Event, StoredState
+from banditroute.router.models import ArmModels
+from banditroute.router.requests import Ask
+from banditroute.router.sampling import CannotChooseError, sample_arm
+from banditroute.store.base import OutcomeEvent, StoredState
 from banditroute.store.memory import MemoryStore
+from banditroute.store.state_slot import StateSlots
 
 QUALITY = Preference(quality=1.0)
 X = np.array([0.3, -0.2, 1.0])
@@ -28,42 +33,47 @@ REQUEST = Request(features=X[:-1])
 
 
 def learn(made, arm, x, values):
-    made.learn(Event(arm=arm, x=x, values=values, decided_at=0.0, ordinal=0))
+    made.learn(OutcomeEvent(arm=arm, x=x, values=values, decided_at=0.0, ordinal=0))
 
 
-def never(decision, error):
-    raise AssertionError("no adapter is loaded here")
-
-
-def chooser(learner, arms=("a", "b", "c", "d"), seed=0, objectives=()):
+def make_engine(learner, arms=("a", "b", "c", "d"), seed=0, objectives=()):
     arms = [arm if isinstance(arm, Arm) else Arm(name=arm) for arm in arms]
+    memory = StoredState(statistics={}, pending=[], decisions=0, feedback=0)
     return Engine(
-        arms=arms,
-        objectives=table(objectives),
+        objectives=merge_objectives(objectives),
         learner=learner,
-        gate=Constraints(
+        models=ArmModels(
             arms=arms,
-            breaker=None,
-            states={},
-            put_state=lambda name, blob: None,
-            tallies={},
-            add_tally=lambda budget, tally: None,
+            objectives=merge_objectives(objectives),
+            learner=learner,
+            tracked=(),
+            features_version="1",
+            dimension=3,
+            blocks=None,
+            memory=memory,
+            drift_slot=StateSlot(name="drift"),
+            choices_slot=StateSlot(name="choices"),
         ),
-        pager=AdapterPenalties(
-            arms=arms, cache=None, switching={}, instead=never, note=never, states={}, put_state=lambda name, blob: None
+        constraints=Constraints(
+            arms=arms, breaker=None, slots=StateSlots(), totals={}, add_total=lambda budget, total: None
         ),
-        features_version="1",
-        dimension=3,
-        memory=StoredState(statistics={}, pending=[], decisions=0, feedback=0),
-        put_state=lambda name, blob: None,
+        adapters=AdapterPenalties(
+            arms=arms,
+            cache=None,
+            switching={},
+            slot=StateSlot(name="adapters"),
+            load_time_slots=lambda name: StateSlot(name=name),
+        ),
+        memory=memory,
+        slots=StateSlots(),
         rng=np.random.default_rng(seed),
     )
 
 
 def taught(learner, seed=0):
-    """A chooser that has learned something different of each arm."""
+    """An engine that has learned something different of each arm."""
     rng = np.random.default_rng(1)
-    made = chooser(learner, seed=seed)
+    made = make_engine(learner, seed=seed)
     for k, arm in enumerate("abcd"):
         for _ in range(5 * k + 1):
             x = np.array([*rng.normal(size=2), 1.0])
@@ -72,7 +82,7 @@ def taught(learner, seed=0):
 
 
 def ask(made, preference=QUALITY, among=None, x=X, request=REQUEST):
-    return made.choose(request, preference, among, x, 1.7e9)
+    return made.decide(Ask(request, x, preference, among, None, 1.7e9))
 
 
 LEARNERS = [
@@ -89,7 +99,7 @@ LEARNERS = [
 def test_200_000_draws_agree_with_the_logged_probabilities(learner):
     decision = ask(taught(learner))
     probabilities, n = decision.probabilities, 200_000
-    drawn = [draw(probabilities, 4, u)[0] for u in np.random.default_rng(2).random(n).tolist()]
+    drawn = [sample_arm(probabilities, 4, u)[0] for u in np.random.default_rng(2).random(n).tolist()]
     shares = np.bincount(drawn, minlength=4) / n
     assert (np.abs(shares - probabilities) <= 5.0 * np.sqrt(probabilities * (1.0 - probabilities) / n)).all()
 
@@ -119,7 +129,7 @@ def test_the_propensity_is_the_probability_of_the_arm(learner):
 )
 def test_an_arm_is_drawn_where_its_share_holds_the_number(weights, u):
     probabilities = np.array(weights) / sum(weights)
-    chosen, propensity = draw(probabilities, len(weights), u)
+    chosen, propensity = sample_arm(probabilities, len(weights), u)
     assert propensity == probabilities[chosen] > 0.0
     assert probabilities[:chosen].sum() <= u + 1e-12
     assert u < probabilities[: chosen + 1].sum() + 1e-12
@@ -127,18 +137,18 @@ def test_an_arm_is_drawn_where_its_share_holds_the_number(weights, u):
 
 @pytest.mark.parametrize(("u", "chosen"), [(0.0, 1), (0.2499, 1), (0.25, 3), (math.nextafter(1.0, 0.0), 3)])
 def test_an_arm_of_probability_0_is_never_drawn(u, chosen):
-    assert draw(np.array([0.0, 0.25, 0.0, 0.75, 0.0]), 5, u)[0] == chosen
+    assert sample_arm(np.array([0.0, 0.25, 0.0, 0.75, 0.0]), 5, u)[0] == chosen
 
 
 def test_the_last_arm_takes_what_rounding_leaves():
     thirds = np.full(3, 0.1 + 0.2) + 0.1 / 3.0
-    assert draw(thirds * (1.0 - 1e-13), 3, math.nextafter(1.0, 0.0))[0] == 2
+    assert sample_arm(thirds * (1.0 - 1e-13), 3, math.nextafter(1.0, 0.0))[0] == 2
 
 
 @pytest.mark.parametrize("bad", [[math.nan, 0.5], [0.6, 0.6], [1.5, -0.5], [0.0, 0.0], [1.0], [0.5, 0.3, 0.2]])
 def test_what_are_no_probabilities_is_never_drawn_from(bad):
     with pytest.raises(CannotChooseError, match=r"2 probabilities that sum to 1; test it with testing.check_policy"):
-        draw(np.array(bad), 2, 0.5)
+        sample_arm(np.array(bad), 2, 0.5)
 
 
 def test_a_seed_reproduces_the_choices():
@@ -149,34 +159,61 @@ def test_a_seed_reproduces_the_choices():
     assert first != other
 
 
-def test_a_generator_serves_as_the_seed_of_a_router():
-    seeds = [5, np.random.default_rng(5)]
+def test_a_generator_is_used_as_it_is():
+    seeds = [np.random.default_rng(5), np.random.default_rng(5)]
     routers = [Router(arms=["a", "b"], features=1, learner=Learner(policy=Uniform()), seed=seed) for seed in seeds]
     first, second = ([router.route([0.0]).arm for _ in range(40)] for router in routers)
     assert first == second
     assert len(set(first)) == 2
 
 
+def test_the_choices_of_a_seed_are_not_the_numbers_of_a_simulation_with_that_seed():
+    router = Router(arms=["a", "b"], features=1, learner=Learner(policy=Uniform()), seed=5)
+    chosen = [router.route([0.0]).arm == "b" for _ in range(200)]
+    drawn = np.random.default_rng(5).random(200) >= 0.5
+    assert 70 < np.count_nonzero(np.array(chosen) == drawn) < 130
+
+
+@pytest.mark.parametrize("seed", [-1, 0.5, "seven", True])
+def test_a_seed_that_is_no_whole_number_is_refused(seed):
+    with pytest.raises(InvalidConfigurationError, match=r"seed is .*; give a whole number of at least 0"):
+        Router(arms=["a"], features=1, seed=seed)
+
+
+def test_escalation_draws_from_a_stream_of_its_own():
+    routers = [Router(arms=["a", "b"], features=1, learner=Learner(policy=Uniform()), seed=5) for _ in range(2)]
+    chosen = []
+    for escalates, router in enumerate(routers):
+        arms = []
+        for _ in range(40):
+            decision = router.route([0.0], arms=["a"])
+            if escalates:
+                router.escalate(decision.id, signal=1.0)  # nothing is left to ask: no arm is drawn
+            arms.append(router.route([0.0]).arm)
+        chosen.append(arms)
+    assert chosen[0] == chosen[1]
+
+
 def test_ids_are_unique_and_sort_by_time():
     made = taught(Learner(policy=Uniform()))
-    early = {made.choose(REQUEST, QUALITY, None, X, 1.7e9).id for _ in range(200)}
-    late = {made.choose(REQUEST, QUALITY, None, X, 1.7e9 + 0.002).id for _ in range(200)}
+    early = {made.decide(Ask(REQUEST, X, QUALITY, None, None, 1.7e9)).id for _ in range(200)}
+    late = {made.decide(Ask(REQUEST, X, QUALITY, None, None, 1.7e9 + 0.002)).id for _ in range(200)}
     assert len(early | late) == 400
     assert max(early) < min(late)
     assert all(len(id) == 32 and int(id[:12], 16) == 1_700_000_000_000 for id in early)
 
 
 def test_a_preference_changes_the_decision_and_relearns_nothing():
-    made = chooser(EpsilonGreedy(epsilon=0.0), ["good", "cheap"])
+    made = make_engine(EpsilonGreedy(epsilon=0.0), ["good", "cheap"])
     for _ in range(200):
         learn(made, "good", X, {"quality": 0.9, "cost_usd": 0.02})
         learn(made, "cheap", X, {"quality": 0.7, "cost_usd": 0.001})
-    before, learned = made._knowledge.belief.predict(X), made.learned
+    before, learned = made.models.belief.predict(X), made.learned
     thrifty = Preference(quality=1.0, cost_usd=50.0)
     # 0.9 - 50 x 0.02 = -0.1 against 0.7 - 50 x 0.001 = 0.65
     chosen = [ask(made, preference).arm for preference in (QUALITY, thrifty, QUALITY, thrifty)]
     assert chosen == ["good", "cheap", "good", "cheap"]
-    after = made._knowledge.belief.predict(X)
+    after = made.models.belief.predict(X)
     assert np.array_equal(before.means, after.means)
     assert np.array_equal(before.stds, after.stds)
     assert made.learned == learned
@@ -184,7 +221,7 @@ def test_a_preference_changes_the_decision_and_relearns_nothing():
 
 
 def test_an_objective_is_believed_from_the_first_preference_that_names_it():
-    made = chooser(EpsilonGreedy())
+    made = make_engine(EpsilonGreedy())
     assert ask(made).objectives == ("quality",)
     assert ask(made, Preference(quality=1.0, latency_seconds=0.1)).objectives == ("quality", "latency_seconds")
     assert ask(made).objectives == ("quality", "latency_seconds")
@@ -192,12 +229,12 @@ def test_an_objective_is_believed_from_the_first_preference_that_names_it():
 
 
 def test_more_preferences_than_are_cached_are_each_weighed_right():
-    made = chooser(EpsilonGreedy(), ["a"])
+    made = make_engine(EpsilonGreedy(), ["a"])
     learn(made, "a", X, {"quality": 1.0})
     mean = ask(made).means[0, 0]
     for weight in [*range(1, 1200), 1, 600]:
         assert ask(made, Preference(quality=weight)).utilities[0] == pytest.approx(weight * mean)
-        assert len(made._weights) <= 1024
+        assert len(made.models._signed_weights) <= 1024
 
 
 def test_the_utility_of_a_decision_is_its_means_weighed():
@@ -211,7 +248,7 @@ def test_the_utility_of_a_decision_is_its_means_weighed():
 def test_of_what_the_context_adds_to_the_spread_only_a_part_is_explored():
     made = taught(ThompsonSampling(context_exploration=0.5))
     decision = ask(made)
-    averages = made._knowledge.belief.predict(X).average_spreads[decision.objectives.index("quality")]
+    averages = made.models.belief.predict(X).average_spreads[decision.objectives.index("quality")]
     stds = decision.stds[decision.objectives.index("quality")]
     assert (stds > averages).all()
     assert decision.utility_stds == pytest.approx(np.sqrt(averages**2 + 0.25 * (stds**2 - averages**2)))
@@ -237,7 +274,7 @@ def test_a_subset_of_arms_is_judged_as_if_there_were_no_others(learner, eligible
     assert np.array_equal(some.means, all_arms.means[:, eligible])
     assert np.array_equal(some.stds, all_arms.stds[:, eligible])
     assert np.array_equal(some.penalties, np.zeros(len(eligible)))
-    information = made._knowledge.belief.information()[eligible]
+    information = made.models.belief.information()[eligible]
     expected = learner.policy.probabilities(
         some.utilities, some.utility_stds, arms=some.arms, information=lambda: information
     )
@@ -247,7 +284,7 @@ def test_a_subset_of_arms_is_judged_as_if_there_were_no_others(learner, eligible
 def test_a_users_objective_is_learned_and_weighed_in_its_own_direction():
     helpful = Objective(name="helpfulness", higher_is_better=True, low=1.0, high=5.0, prior_mean=3.0, prior_noise=1.0)
     waste = Objective(name="waste", higher_is_better=False)
-    made = chooser(EpsilonGreedy(epsilon=0.0), ["a", "b"], objectives=[helpful, waste])
+    made = make_engine(EpsilonGreedy(epsilon=0.0), ["a", "b"], objectives=[helpful, waste])
     assert ask(made, Preference(helpfulness=1.0)).means.tolist() == [[3.0, 3.0]]
     for _ in range(30):
         learn(made, "a", X, {"helpfulness": 4.0, "waste": 9.0})
@@ -257,9 +294,9 @@ def test_a_users_objective_is_learned_and_weighed_in_its_own_direction():
 
 
 def test_a_belief_that_is_not_finite_cannot_choose():
-    made = chooser(EpsilonGreedy())
+    made = make_engine(EpsilonGreedy())
     learn(made, "a", X, {"quality": 1.0})
-    made._knowledge.belief._theta[:] = math.nan
+    made.models.belief._theta[:] = math.nan
     with pytest.raises(CannotChooseError, match="verify or restore the stored statistics"):
         ask(made)
 
@@ -287,13 +324,13 @@ def test_the_cost_of_priced_arms_is_computed_from_tokens():
 
 
 def test_a_text_is_counted_as_a_token_per_four_characters():
-    made = chooser(EpsilonGreedy(), PRICED)
+    made = make_engine(EpsilonGreedy(), PRICED)
     mean, _ = believed_cost(ask(made, request=Request(text="x" * 4000)))
     assert mean[:2] == pytest.approx([0.001512, 0.02024])
 
 
 def test_without_tokens_or_text_the_learned_cost_stands():
-    made = chooser(EpsilonGreedy(), PRICED)
+    made = make_engine(EpsilonGreedy(), PRICED)
     learn(made, "small", X, {"cost_usd": 0.5})
     mean, _ = believed_cost(ask(made))
     assert mean[0] == pytest.approx(0.5)
@@ -301,7 +338,7 @@ def test_without_tokens_or_text_the_learned_cost_stands():
 
 
 def test_an_arm_that_reported_dollars_and_never_tokens_is_known_by_its_dollars():
-    made = chooser(EpsilonGreedy(), PRICED)
+    made = make_engine(EpsilonGreedy(), PRICED)
     counted = Request(features=X[:-1], input_tokens=1000)
     learn(made, "small", X, {"cost_usd": 0.5})
     assert believed_cost(ask(made, request=counted))[0][0] > 0.1

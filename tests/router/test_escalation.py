@@ -13,7 +13,8 @@ from banditroute import (
     UnknownDecisionError,
 )
 from banditroute.budgets import Budget
-from banditroute.router.escalation import Cascade
+from banditroute.core.state import StateSlot
+from banditroute.router.signal_model import SignalModel
 
 COSTS = {"small": 0.001, "large": 0.01}
 
@@ -61,7 +62,7 @@ class TestLearning:
         router = router_on(dollar=1.0)
         serve(router, 400)
         first = router.route([0.5], arms=["small", "large"])
-        belief = router._chooser._knowledge.belief
+        belief = router._engine.models.belief
         before = belief.counts("quality").sum()
         again = router.escalate(first.id, signal=0.0)
         assert again is not None
@@ -72,7 +73,7 @@ class TestLearning:
         serve(router, 400)
         first = router.route([0.5])
         router.feedback(first.id, quality=0.3)
-        belief = router._chooser._knowledge.belief
+        belief = router._engine.models.belief
         before = belief.counts("quality").sum()
         router.escalate(first.id, signal=0.0)
         assert belief.counts("quality").sum() == before
@@ -120,9 +121,9 @@ class TestTheRequest:
         store = MemoryStore()
         with router_on(store, dollar=60.0) as router:
             serve(router, 600)
-            known = router._cascade.show("a", believed=0.6, signal=0.0)[0]
+            known = router._escalation._signals.predict("a", expected=0.6, signal=0.0)[0]
         with router_on(store, dollar=60.0) as router:
-            assert router._cascade.show("a", believed=0.6, signal=0.0)[0] == pytest.approx(known)
+            assert router._escalation._signals.predict("a", expected=0.6, signal=0.0)[0] == pytest.approx(known)
         assert known < 0.25
 
 
@@ -143,12 +144,12 @@ class TestRefusals:
 
 
 def test_memory_is_bounded():
-    cascade = Cascade(states={}, put_state=lambda name, blob: None, rng=np.random.default_rng(0))
+    cascade = SignalModel(slot=StateSlot(name="cascade"), rng=np.random.default_rng(0))
     for i in range(10_100):
-        cascade.show(str(i), believed=0.5, signal=0.5)
+        cascade.predict(str(i), expected=0.5, signal=0.5)
     assert len(cascade._waiting) == 10_000
     cascade.learn("0", 1.0)  # forgotten
-    assert cascade.show("a", believed=0.5, signal=0.5)[0] == 0.5
+    assert cascade.predict("a", expected=0.5, signal=0.5)[0] == 0.5
 
 
 def test_a_further_call_is_charged_to_its_request():
@@ -158,17 +159,17 @@ def test_a_further_call_is_charged_to_its_request():
         for _ in range(10):
             decision = router.route([0.5], arms=[arm])
             router.feedback(decision.id, quality=float(arm == "large"), cost_usd=COSTS[arm])
-    (before,) = router.budgets
+    (before,) = router.status().budgets
     first = router.route([0.5], arms=["small", "large"])
     while first.arm == "large":
         router.feedback(first.id, quality=1.0, cost_usd=0.01)
-        (before,) = router.budgets
+        (before,) = router.status().budgets
         first = router.route([0.5])
     second = router.escalate(first.id, signal=0.0)
     assert second is not None
     router.feedback(first.id, cost_usd=0.001)
     router.feedback(second.id, cost_usd=0.01)
-    (after,) = router.budgets
+    (after,) = router.status().budgets
     assert after.requests == before.requests + 1
     assert after.granted == pytest.approx(before.granted + 0.02)
     assert after.spent == pytest.approx(before.spent + 0.011)

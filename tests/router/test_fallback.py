@@ -75,7 +75,7 @@ class FailingBelief(Linear):
         super().__init__()
         object.__setattr__(self, "switch", switch)
 
-    def start(self, **settings):
+    def _belief(self):
         switch = self.switch
 
         class Belief(LinearBelief):
@@ -83,11 +83,11 @@ class FailingBelief(Linear):
                 switch.strike()
                 return super().predict(x)
 
-        return Belief(spec=self, like=settings.pop("like", None), **settings)
+        return Belief
 
 
 class NaNBelief(FailingBelief):
-    def start(self, **settings):
+    def _belief(self):
         switch = self.switch
 
         class Belief(LinearBelief):
@@ -95,7 +95,7 @@ class NaNBelief(FailingBelief):
                 means, *stds = super().predict(x)
                 return means * (math.nan if switch.on else 1.0), *stds
 
-        return Belief(spec=self, like=settings.pop("like", None), **settings)
+        return Belief
 
 
 class TroubledStore(MemoryStore):
@@ -172,17 +172,17 @@ def test_fallbacks_are_counted_and_logged_once_per_trouble(fault, caplog):
     with caplog.at_level(logging.DEBUG, logger="banditroute"):
         for _ in range(5):
             router.route(TEXT)
-        assert router.fallbacks == 5
+        assert router.status().fallbacks == 5
         (record,) = caplog.records
         assert record.levelno == logging.WARNING
         assert record.name == "banditroute"
         assert record.getMessage().startswith(f"routing falls back to arm 'b': {trouble}")
         switch.on = False
         router.route(TEXT)
-        assert (router.fallbacks, len(caplog.records)) == (5, 1)
+        assert (router.status().fallbacks, len(caplog.records)) == (5, 1)
         switch.on = True
         router.route(TEXT)
-        assert (router.fallbacks, len(caplog.records)) == (6, 2)
+        assert (router.status().fallbacks, len(caplog.records)) == (6, 2)
 
 
 def test_another_trouble_is_another_line(caplog):
@@ -206,7 +206,7 @@ def test_feedback_for_a_fallback_decision_works(fault):
     after = router.route(TEXT)
     assert np.isfinite(after.means).all()
     # What was decided in a known context is learned; what was not is recorded.
-    assert router.learned == (decision.x is not None)
+    assert router.status().learned == (decision.x is not None)
     assert (after.means[0, 1] > 0.5) == (decision.x is not None)
 
 
@@ -228,9 +228,9 @@ def test_a_fallback_arm_that_may_not_be_chosen_gives_way(options, arm):
 
 def test_a_callers_mistake_is_raised_even_while_all_falls_back():
     router = Router(arms=["a"], features=FailingFeatures(Switch()))
-    with pytest.raises(InvalidRequestError, match="is no arm"):
+    with pytest.raises(InvalidRequestError, match="arms names an unknown arm"):
         router.route(TEXT, arms=["c"])
-    assert router.fallbacks == 0
+    assert router.status().fallbacks == 0
 
 
 def test_a_closed_router_falls_back():
@@ -258,4 +258,4 @@ def test_collinear_features_of_any_size_never_stop_the_router():
             for i in range(150):
                 decision = router.route([1e9 + i, 1e9 + 2 * i])
                 router.feedback(decision.id, quality=0.5, cost_usd=1e50)
-            assert router.fallbacks == 0
+            assert router.status().fallbacks == 0

@@ -104,7 +104,7 @@ def test_unusable_values_are_refused_and_nothing_is_recorded(options, message):
         for call in (lambda: router.route("hi", **options), lambda: router.route_many(["hi", "ho"], **options)):
             with pytest.raises(InvalidRequestError, match=message):
                 call()
-        assert router.fallbacks == 0
+        assert router.status().fallbacks == 0
     assert not decided
 
 

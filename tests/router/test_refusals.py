@@ -52,16 +52,20 @@ def router(store):
 def expect_refusal(router, store, error, message, call):
     """``call`` is refused with the message, and beliefs, store and randomness stay exactly as they were."""
     before = router.route([0.3, -0.7])
-    dice, given, learned = str(router._chooser._rng.bit_generator.state), store.given, router.learned
+    dice, given, learned = str(router._engine._rng.bit_generator.state), store.given, router.status().learned
     with pytest.raises(error, match=message) as caught:
         call()
     assert isinstance(caught.value, BanditRouteError)
-    assert (str(router._chooser._rng.bit_generator.state), store.given, router.learned) == (dice, given, learned)
+    assert (str(router._engine._rng.bit_generator.state), store.given, router.status().learned) == (
+        dice,
+        given,
+        learned,
+    )
     after = router.route([0.3, -0.7])
     assert before.objectives == after.objectives
     for name in ("means", "stds", "utilities", "utility_stds", "probabilities"):
         assert np.array_equal(getattr(before, name), getattr(after, name)), name
-    assert router.fallbacks == 0
+    assert router.status().fallbacks == 0
 
 
 FEATURES = [
@@ -97,17 +101,17 @@ OPTIONS = [
     ({"arms": []}, r"no arm is left: arms=\[\], exclude=\[\] of a, b; leave at least one"),
     ({"exclude": ["a", "b"]}, r"no arm is left: arms=None, exclude=\['a', 'b'\] of a, b"),
     ({"arms": ["a"], "exclude": {"a"}}, r"no arm is left: arms=\['a'\], exclude=\['a'\]"),
-    ({"arms": ["c"]}, r"arms names 'c', which is no arm; arms: a, b"),
-    ({"exclude": ["c"]}, r"exclude names 'c', which is no arm; arms: a, b"),
-    ({"arms": [["a"]]}, r"arms names \['a'\], which is no arm"),
+    ({"arms": ["c"]}, r"arms names an unknown arm 'c'; known arms: a, b"),
+    ({"exclude": ["c"]}, r"exclude names an unknown arm 'c'; known arms: a, b"),
+    ({"arms": [["a"]]}, r"arms names an unknown arm \['a'\]"),
     ({"arms": "a"}, r"arms is the string 'a'; give a collection of names, \['a'\]"),
     ({"exclude": "b"}, r"exclude is the string 'b'; give a collection of names"),
     ({"arms": 1}, r"arms is 1 \(int\); give a list of names"),
     (
         {"preference": {"qualty": 1.0}},
-        r"'qualty' is no objective of this router; known: availability, cost_usd, .*quality. Declare",
+        r"objective 'qualty' of the preference is unknown; known objectives: availability, cost_usd, .*quality. Declare",
     ),
-    ({"preference": {1: 1.0}}, r"preference 1 is no objective of this router"),
+    ({"preference": {1: 1.0}}, r"objective 1 of the preference is unknown"),
     (
         {"preference": "quality"},
         r"preference is 'quality' \(str\); give a Preference, for example Preference\(quality=1.0",
@@ -171,9 +175,9 @@ OUTCOMES = [
     ({"output_tokens": -1}, r"^output_tokens is -1.0"),
     (
         {"helpfulness": 1.0},
-        r"^'helpfulness' is no objective of this router; known: availability, cost_usd, .* Declare your own with",
+        r"^unknown objective 'helpfulness'; known objectives: availability, cost_usd, .* Declare your own with",
     ),
-    ({"helpfulness": None}, r"^'helpfulness' is no objective"),
+    ({"helpfulness": None}, r"^unknown objective 'helpfulness'"),
     ({}, r"has no outcome; give at least one, for example quality=1.0$"),
     ({"quality": None}, r"has no outcome; give at least one"),
     ({"cost_usd": 0.5, "quality": 2.0}, r"^quality is 2.0"),
@@ -227,7 +231,7 @@ SETTINGS = [
     ({"arms": ["a", "b", Arm(name="a"), "b"]}, r"arm names must be unique; given twice: a, b"),
     ({"arms": ["a", 5]}, r"arm 5 is a int; give an Arm or its name"),
     ({"arms": [""]}, r"Arm\(name=...\) has 0 characters; give 1 to 255"),
-    ({"fallback": "c"}, r"fallback 'c' is no arm; arms: a, b"),
+    ({"fallback": "c"}, r"unknown fallback arm 'c'; known arms: a, b"),
     ({"features": -1}, r"features is -1; give how many there are, at least 0"),
     ({"features": True}, r"features is True; give how many there are"),
     ({"features": "text"}, r"features is 'text'; give a featurizer such as TextFeatures\(\), or the number of"),

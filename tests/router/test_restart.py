@@ -29,9 +29,9 @@ def test_predictions_survive_a_restart_to_1e_12(small_log, tmp_path, learner, re
             if i % 5:  # some never get a verdict, the others get it apart
                 router.feedback(decision.id, quality=quality)
         before = [router.route(prompt) for prompt in log.prompts]
-        learned = router.learned
+        learned = router.status().learned
     with Router(**settings, store=SQLStore(url), seed=1) as again:
-        assert again.learned == learned == requests
+        assert again.status().learned == learned == requests
         for prompt, old in zip(log.prompts, before, strict=True):
             new = again.route(prompt)
             order = [new.objectives.index(name) for name in old.objectives]

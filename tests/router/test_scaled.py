@@ -82,9 +82,9 @@ def test_a_restart_keeps_the_scale(tmp_path):
     ],
 )
 def test_unknown_objectives_are_refused(scaled):
-    with pytest.raises(InvalidRequestError, match="preference 'joules' is no objective of this router"):
+    with pytest.raises(InvalidRequestError, match="objective 'joules' of the preference is unknown"):
         make(preference=scaled)
-    with pytest.raises(InvalidRequestError, match="preference 'joules' is no objective of this router"):
+    with pytest.raises(InvalidRequestError, match="objective 'joules' of the preference is unknown"):
         make().route([0.0], preference=scaled)
 
 

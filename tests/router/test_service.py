@@ -48,7 +48,7 @@ async def test_many_tasks_route_and_report_while_the_loop_stays_free(path):
         await asyncio.gather(*(serve(i) for i in range(100)))
         ticker.cancel()
         assert ticks > 100
-        assert router.learned == 100
+        assert router.status().learned == 100
     assert (count(path, "decision"), count(path, "feedback")) == (100, 300)
 
 
@@ -65,12 +65,12 @@ def test_a_database_that_cannot_be_written_costs_no_request_and_comes_back(path)
             assert "database is locked" in decision.reason
             with pytest.raises(StoreError, match="another process is writing for too long"):
                 router.feedback(told.id, quality=1.0)
-            assert router.learned == 0
+            assert router.status().learned == 0
         wait_until(lambda: not router.route([]).fell_back)
         router.feedback(told.id, quality=1.0)
         router.feedback(decision.id, quality=0.5)  # decided while nothing could be written
-        assert router.learned == 2
-        assert router.fallbacks >= 2
+        assert router.status().learned == 2
+        assert router.status().fallbacks >= 2
 
 
 def test_thompson_chooses_as_often_as_sampled_weights_would():

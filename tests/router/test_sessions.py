@@ -8,10 +8,10 @@ from banditroute import (
     InvalidFeedbackError,
     MemoryStore,
     Objective,
-    Records,
     Router,
     SQLStore,
     UnknownDecisionError,
+    admin,
 )
 
 ARMS = ["small", "large"]
@@ -26,7 +26,7 @@ def serve(router, session, *arms):
 
 
 def counts(router):
-    belief = router._chooser._knowledge.belief
+    belief = router._engine.models.belief
     belief.watch(["quality"])
     return belief.counts("quality").tolist()
 
@@ -40,15 +40,15 @@ def router(request, tmp_path):
 def test_each_decision_is_given_its_part(router):
     serve(router, "chat", "small", "large", "large")
     serve(router, "other", "small")
-    router.feedback(session="chat", quality=1.0)
+    router.session_feedback("chat", quality=1.0)
     assert counts(router) == pytest.approx([1 / 3, 2 / 3])
-    assert router.learned == 3
+    assert router.status().learned == 3
 
 
 def test_a_decision_with_an_outcome_of_its_own_keeps_it(router):
     first, _, _ = serve(router, "chat", "small", "large", "large")
     router.feedback(first.id, quality=0.0)
-    router.feedback(session="chat", quality=1.0)
+    router.session_feedback("chat", quality=1.0)
     assert counts(router) == pytest.approx([1.0, 2 / 3])
     small, large = router.route([0.5]).means[0]
     assert small < 0.5 < large
@@ -56,19 +56,19 @@ def test_a_decision_with_an_outcome_of_its_own_keeps_it(router):
 
 def test_again_changes_nothing_and_another_value_is_refused(router):
     serve(router, "chat", "small", "large")
-    router.feedback(session="chat", quality=1.0)
+    router.session_feedback("chat", quality=1.0)
     before = counts(router)
-    router.feedback(session="chat", quality=1.0)
+    router.session_feedback("chat", quality=1.0)
     with pytest.raises(ConflictingFeedbackError, match="quality of 2"):
-        router.feedback(session="chat", quality=0.0)
+        router.session_feedback("chat", quality=0.0)
     assert counts(router) == before
 
 
 def test_a_session_that_goes_on_is_told_of_what_is_new(router):
     serve(router, "chat", "small")
-    router.feedback(session="chat", quality=1.0)
+    router.session_feedback("chat", quality=1.0)
     serve(router, "chat", "large")
-    router.feedback(session="chat", quality=0.0)
+    router.session_feedback("chat", quality=0.0)
     assert counts(router) == pytest.approx([1.0, 0.5])
 
 
@@ -78,14 +78,13 @@ def test_it_is_remembered_and_another_process_may_report_it(tmp_path):
         serve(one, "chat", "small", "large")
         one.flush()
         serve(other, "chat", "large")
-        other.feedback(session="chat", quality=1.0, source="Ann")
+        other.session_feedback("chat", quality=1.0, source="Ann")
         assert counts(other) == pytest.approx([1 / 3, 2 / 3])
-    records = Records(url)
-    records.rebuild()
-    assert records.verify() == []
+    admin.rebuild(url)
+    assert admin.verify(url) == []
     with router_on(SQLStore(url)) as later:
         assert counts(later) == pytest.approx([1 / 3, 2 / 3])
-    assert records.erase(source="Ann") == 3
+    assert admin.erase(url, source="Ann") == 3
     with router_on(SQLStore(url)) as later:
         assert counts(later) == pytest.approx([0.0, 0.0], abs=1e-9)
 
@@ -94,30 +93,30 @@ def test_objectives_of_the_users_own(tmp_path):
     objective = Objective(name="helpfulness", higher_is_better=True, low=1.0, high=5.0, prior_mean=3.0)
     router = router_on(objectives=[objective])
     serve(router, "chat", "small", "large")
-    router.feedback(session="chat", helpfulness=5.0)
-    belief = router._chooser._knowledge.belief
+    router.session_feedback("chat", helpfulness=5.0)
+    belief = router._engine.models.belief
     assert belief.counts("helpfulness").tolist() == [0.5, 0.5]
 
 
 async def test_asyncio(router):
     serve(router, "chat", "small", "large")
-    await router.afeedback(session="chat", quality=1.0)
+    await router.asession_feedback("chat", quality=1.0)
     assert counts(router) == pytest.approx([0.5, 0.5])
 
 
 def test_refusals(router):
-    (decision,) = serve(router, "chat", "small")
-    for wrong, match in [
-        ({"session": "chat", "cost_usd": 1.0}, "cost_usd is given for session"),
-        ({"session": "chat", "quality": 1.0, "failed": True}, "availability is given"),
-        ({"session": "chat"}, "no outcome"),
-        ({"session": "", "quality": 1.0}, "session"),
-        ({"session": "chat", "quality": np.nan}, "quality"),
-        ({"quality": 1.0}, r"decision_id is None .*; give the string decision\.id"),
-        ({"decision_id": decision.id, "session": "chat", "quality": 1.0}, "give one"),
+    serve(router, "chat", "small")
+    for session, outcomes, match in [
+        ("chat", {"cost_usd": 1.0}, "cost_usd is given for session"),
+        ("chat", {"quality": 1.0, "availability": 0.0}, "availability is given"),
+        ("chat", {}, "no outcome"),
+        ("", {"quality": 1.0}, "session"),
+        ("chat", {"quality": np.nan}, "quality"),
     ]:
         with pytest.raises(InvalidFeedbackError, match=match):
-            router.feedback(**wrong)
+            router.session_feedback(session, **outcomes)
+    with pytest.raises(InvalidFeedbackError, match=r"decision_id is None .*; give the string decision\.id"):
+        router.feedback(None, quality=1.0)
     with pytest.raises(UnknownDecisionError, match="no decision of session 'talk'"):
-        router.feedback(session="talk", quality=1.0)
+        router.session_feedback("talk", quality=1.0)
     assert counts(router) == [0.0, 0.0]

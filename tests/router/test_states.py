@@ -106,7 +106,7 @@ class Life(RuleBasedStateMachine):
 
     @invariant()
     def never_falls_back(self):
-        assert not hasattr(self, "router") or self.router.fallbacks == 0
+        assert not hasattr(self, "router") or self.router.status().fallbacks == 0
 
     def ridge(self, arm, objective, x):
         a, b = PRECISION.copy(), PRECISION @ np.array([0.0, 0.0, PRIOR_MEAN[objective]])

@@ -151,7 +151,7 @@ class TestReplay:
         chosen, waited = [], []
         for step, row in enumerate(trace.rows):
             now = step + 1.0
-            lease = router.route(x[row]).lease()
+            lease = router.lease(router.route(x[row]))
             with lease as decision:
                 chosen.append(table.arms.index(decision.arm))
             waited.append(lease.seconds)
@@ -198,7 +198,7 @@ class TestReplay:
         feedback = Router.feedback
 
         def spy(router, decision_id, **told):
-            seen.append((router._clock(), int(decision_id[:12], 16) / 1000.0))
+            seen.append((router._settings.clock(), int(decision_id[:12], 16) / 1000.0))
             feedback(router, decision_id, **told)
 
         monkeypatch.setattr(Router, "feedback", spy)

@@ -91,12 +91,12 @@ class TestRun:
         )
         chosen, hit = [], []
         for t in range(300):
-            with router.route(traffic.x[t, :-1]).lease() as decision:
+            with router.lease(router.route(traffic.x[t, :-1])) as decision:
                 k = int(decision.arm)
             router.feedback(decision.id, worth=traffic.utilities[t, k] + traffic.noise[t])
             cache.wait()
             chosen.append(k)
-            hit.append(decision.paging.resident)
+            hit.append(decision.residency.resident)
         assert chosen == simulated.chosen[0].tolist()
         assert hit == simulated.hit[0].tolist()
         assert len(set(chosen)) == 6

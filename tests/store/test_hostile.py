@@ -18,7 +18,7 @@ from banditroute.store.sql.log import events_of, outcomes_with_decisions
 from banditroute.store.sql.retention import records
 from banditroute.store.sql.schema import decision as decisions
 from banditroute.store.sql.schema import metadata, state
-from banditroute.testing.samples import decision, event, feedback, fold, ignore, remembered, summed
+from banditroute.testing.samples import decision, event, feedback, fold, remembered, summed
 
 PIECES = [
     *("'", '"', "`", ";", "--", "/*", "*/", "\\", "%", "%s", "%(x)s", ":x", "?", "$1", "{}", "{0}", "\n", "\t", "\r"),
@@ -58,9 +58,9 @@ def test_names_come_back_as_they_were_given(url: str) -> None:
         made = decision(number, arm=name, session=name, tags=(name, ""))
         store.add_decision(dataclasses.replace(made, reason=name, policy=name), prompt=name)
         part = dataclasses.replace(feedback(number, **{name: 1.0}), source=name)
-        tickets.append(store.add_feedback(part, ignore))
+        tickets.append(store.add_feedback(part))
         if number % 10 == 0:
-            store.put_state(name, name.encode())
+            store.save_state(name, name.encode())
     for ticket in tickets:
         ticket.result(60)
     store.close()
@@ -86,9 +86,9 @@ def test_names_come_back_as_they_were_given(url: str) -> None:
 def test_a_name_of_state_that_no_database_holds_is_refused(url: str, name: object) -> None:
     store = SQLStore(url)
     store.open(router="r", arms=(), features_version="1", dimension=3, fold=fold)
-    with pytest.raises(InvalidConfigurationError, match="put_state"):
-        store.put_state(name, b"")  # type: ignore[arg-type]
-    store.put_state("good", b"1")
+    with pytest.raises(InvalidConfigurationError, match="save_state"):
+        store.save_state(name, b"")  # type: ignore[arg-type]
+    store.save_state("good", b"1")
     store.close()
     memory = store.open(router="r", arms=(), features_version="1", dimension=3, fold=fold)
     assert memory.states == {"good": b"1"}
@@ -103,7 +103,7 @@ def test_any_bytes_for_a_database_are_refused_in_words(path: Path, seed: int) ->
     store.open(router="r", arms=(), features_version="1", dimension=3, fold=fold)
     for number in range(50):
         store.add_decision(decision(number, arm="ab"[number % 2]))
-        store.add_feedback(feedback(number, quality=1.0), ignore)
+        store.add_feedback(feedback(number, quality=1.0))
     store.close()
     content = np.frombuffer(path.read_bytes(), dtype=np.uint8).copy()
     for at in rng.integers(len(content), size=40):

@@ -7,7 +7,7 @@ import pytest
 from banditroute.errors import InvalidConfigurationError, UnknownDecisionError
 from banditroute.store import MemoryStore
 from banditroute.testing import StoreContract
-from banditroute.testing.samples import decision, event, feedback, fold, ignore, remembered, summed
+from banditroute.testing.samples import decision, event, feedback, fold, listen, remembered, summed
 
 
 class TestMemoryStore(StoreContract):
@@ -20,9 +20,9 @@ def test_the_oldest_decisions_are_forgotten_with_their_outcomes() -> None:
     store.open(router="r", arms=(), features_version="1", dimension=3, fold=fold)
     for number in (1, 2, 3):
         store.add_decision(decision(number))
-        store.add_feedback(feedback(number, quality=1.0), ignore).result()
+        store.add_feedback(feedback(number, quality=1.0)).result()
     with pytest.raises(UnknownDecisionError, match="last 2 decisions"):
-        store.add_feedback(feedback(1, cost_usd=1.0), ignore).result()
+        store.add_feedback(feedback(1, cost_usd=1.0)).result()
     store.close()
     memory = store.open(router="r", arms=(), features_version="1", dimension=3, fold=fold)
     assert remembered(memory) == summed([event(2, quality=1.0), event(3, quality=1.0)])
@@ -32,11 +32,11 @@ def test_the_oldest_decisions_are_forgotten_with_their_outcomes() -> None:
 def test_what_was_learned_does_not_change_afterwards() -> None:
     store = MemoryStore()
     store.open(router="r", arms=(), features_version="1", dimension=3, fold=fold)
-    learned = []
+    listener = listen(store)
     store.add_decision(decision(1))
-    store.add_feedback(feedback(1, quality=1.0), learned.append).result()
-    store.add_feedback(feedback(1, cost_usd=1.0), learned.append).result()
-    assert [dict(one.values) for one in learned] == [{"quality": 1.0}, {"cost_usd": 1.0}]
+    store.add_feedback(feedback(1, quality=1.0)).result()
+    store.add_feedback(feedback(1, cost_usd=1.0)).result()
+    assert listener.values == [{"quality": 1.0}, {"cost_usd": 1.0}]
 
 
 @pytest.mark.parametrize("capacity", [0, -1, True, 1.5, "10"])

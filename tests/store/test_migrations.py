@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy import create_engine
 
-from banditroute.store import Event, SQLStore
+from banditroute.store import SQLStore
 from banditroute.store.sql import migrations, schema
-from banditroute.testing.samples import decision, event, feedback, fold, ignore, remembered, summed
+from banditroute.testing.samples import decision, event, feedback, fold, listen, remembered, summed
 
 RELEASED = sorted((Path(__file__).parent / "schemas").glob("*.sql"))
 SCRIPTS = sorted((Path(migrations.__file__).parent / "versions").glob("[0-9]*.py"))
@@ -56,7 +56,7 @@ def test_migrating_gives_the_tables_of_the_schema(tmp_path: Path) -> None:
     schema.metadata.create_all(engine)
     engine.dispose()
     fresh = tables(tmp_path / "fresh.db")
-    assert len(fresh) == 10
+    assert len(fresh) == 11
     assert tables(tmp_path / "migrated.db") == fresh
 
 
@@ -73,9 +73,9 @@ def test_every_released_schema_is_upgraded_with_what_it_holds(tmp_path: Path, re
     one = replace(event(1, quality=1.0, cost_usd=2.0), arm="b")
     assert remembered(memory) == summed([one, event(2, quality=1.0)])
     assert [(one.decided_at, one.ordinal) for one in memory.pending] == [(decision(1).decided_at, 0)]
-    learned: list[Event] = []
-    store.add_feedback(feedback(3, quality=1.0), learned.append).result(30)
-    assert [one.ordinal for one in learned] == [2]
+    listener = listen(store)
+    store.add_feedback(feedback(3, quality=1.0)).result(30)
+    assert [one.ordinal for one in listener.events] == [2]
     store.close()
 
 
@@ -119,7 +119,7 @@ def test_an_upgrade_that_fails_leaves_nothing_behind(tmp_path: Path, monkeypatch
     assert tables(path) == {"indexes": []}
     store = open_store(path)
     store.add_decision(decision(1))
-    store.add_feedback(feedback(1, quality=1.0), ignore).result(30)
+    store.add_feedback(feedback(1, quality=1.0)).result(30)
     store.close()
 
 

@@ -8,7 +8,7 @@ import pytest
 from banditroute.beliefs import Hybrid, Linear
 from banditroute.beliefs.statistics import ArmStatistics
 from banditroute.router.sources import fold_with
-from banditroute.store import Event
+from banditroute.store import OutcomeEvent
 from banditroute.store.outcomes import PAGING
 
 ORDERS = 1_000
@@ -17,10 +17,10 @@ EVENTS = 60
 BELIEFS = [Hybrid(), Linear(half_life_requests=20.0), Hybrid(half_life_seconds=3_600.0)]
 
 
-def events_of(rng: np.random.Generator) -> list[Event]:
+def events_of(rng: np.random.Generator) -> list[OutcomeEvent]:
     """Outcomes of decisions over about a day: some came apart, as other outcomes of the same decision did."""
     return [
-        Event(
+        OutcomeEvent(
             arm="a",
             x=np.array([*rng.normal(size=4), 1.0]),
             values={"quality": float(rng.random()), "cost_usd": float(rng.lognormal())}

@@ -18,25 +18,26 @@ from banditroute.core.decision import Decision
 from banditroute.core.feedback import Feedback
 from banditroute.errors import ConflictingFeedbackError, StoreError, UnknownDecisionError
 from banditroute.router import Router
-from banditroute.store import Event, SQLStore, StoredState
+from banditroute.store import Recorded, SQLStore, StoredState
 from banditroute.store.sql import folding, log, writer
 from banditroute.store.sql.database import database_at, parse
 from banditroute.store.sql.schema import snapshot
-from banditroute.testing.samples import Sums, decision, event, feedback, fold, summed
+from banditroute.testing.samples import Listener, Sums, decision, event, feedback, fold, summed
 from benchmarks.server import Server
 
 Until: TypeAlias = Callable[[Callable[[], bool]], None]
 
 
-class Learner:
-    """What a router does with a store: it learns what it is told, and begins anew when others have added to it."""
+class Learner(Listener):
+    """What a router does with a store: it learns what is recorded, and begins again when others have added to it."""
 
     def __init__(self, url: str, **settings: float) -> None:
+        super().__init__()
         self.store = SQLStore(url, **settings)  # type: ignore[arg-type]
         self.blobs: dict[str, bytes] = {}
         self.follows = 0
         self.take(self.store.open(router="r", arms=(), features_version="1", dimension=3, fold=fold))
-        self.store.follow(self.follow)
+        self.store.subscribe(self)
 
     @property
     def sums(self) -> Sums:
@@ -49,15 +50,16 @@ class Learner:
         self.blobs = blobs
         self.memory = memory
 
-    def follow(self, memory: StoredState) -> None:
-        self.take(memory)
+    def on_changed(self, state: StoredState) -> None:
+        self.take(state)
         self.follows += 1
 
-    def learn(self, event: Event) -> None:
+    def on_recorded(self, recorded: Recorded) -> None:
+        event = recorded.event
         self.blobs = {**self.blobs, event.arm: fold(self.blobs.get(event.arm), [event])}
 
     def report(self, part: Feedback) -> None:
-        self.store.add_feedback(part, self.learn).result(30)
+        self.store.add_feedback(part).result(30)
 
 
 @pytest.fixture
@@ -128,7 +130,7 @@ def test_few_outcomes_are_folded_in_time(url: str, monkeypatch: pytest.MonkeyPat
 
 
 def test_states_of_others_are_told_with_the_rest(learners: list[Learner], until: Until) -> None:
-    learners[0].store.put_state("budget", b"7")
+    learners[0].store.save_state("budget", b"7")
     learners[0].store.add_decision(decision(1))
     learners[0].report(feedback(1, quality=1.0))
     until(lambda: learners[1].memory.states == {"budget": b"7"})
@@ -141,7 +143,7 @@ def plus(earlier: bytes, later: bytes) -> bytes:
 def test_states_that_several_join_at_once_lose_nothing(learners: list[Learner], url: str) -> None:
     def put(one: Learner) -> None:
         for _ in range(50):
-            one.store.put_state("sum", b"1", plus)
+            one.store.save_state("sum", b"1", plus)
             one.store.flush()
 
     threads = [threading.Thread(target=put, args=(one,)) for one in learners]
@@ -158,12 +160,12 @@ def test_what_is_told_holds_the_state_that_waits(url: str, until: Until) -> None
     """As it holds the feedback that is learned, so that it may take the place of what was known."""
 
     class Puts(Learner):
-        def learn(self, event: Event) -> None:
-            super().learn(event)
-            self.store.put_state("sum", b"10", plus)  # recorded with the next group
+        def on_recorded(self, recorded: Recorded) -> None:
+            super().on_recorded(recorded)
+            self.store.save_state("sum", b"10", plus)  # recorded with the next group
 
     one, two = Puts(url), Learner(url)
-    two.store.put_state("sum", b"1", plus)
+    two.store.save_state("sum", b"1", plus)
     two.store.add_decision(decision(1))
     two.store.flush()
     two.report(feedback(1, quality=1.0))
@@ -179,18 +181,19 @@ def test_what_cannot_be_learned_is_told_and_tried_again(
 ) -> None:
     failures: list[StoredState] = []
 
-    def fail(memory: StoredState) -> None:
-        failures.append(memory)
-        raise ZeroDivisionError("following")
+    class Fails(Listener):
+        def on_changed(self, state: StoredState) -> None:
+            failures.append(state)
+            raise ZeroDivisionError("following")
 
     one, two, _ = learners
-    two.store.follow(fail)
+    two.store.subscribe(Fails())
     with caplog.at_level(logging.ERROR):
         one.store.add_decision(decision(1))
         one.report(feedback(1, quality=1.0))
         until(lambda: len(failures) >= 2)
     assert [record.exc_info is not None for record in caplog.records] == [True]
-    two.store.follow(two.follow)
+    two.store.subscribe(two)
     until(lambda: two.sums == one.sums)
 
 
@@ -286,7 +289,7 @@ def test_routers_on_one_database_predict_the_same(url: str, until: Until) -> Non
         for each in (one, two):
             made = each.route(rng.normal(size=4))
             each.feedback(made.id, quality=float(rng.random()), cost_usd=float(rng.random()))
-    until(lambda: one.learned == two.learned == reader.learned == 300)
+    until(lambda: one.status().learned == two.learned == reader.status().learned == 300)
     np.testing.assert_allclose(predictions(one), predictions(two), rtol=1e-12, atol=1e-12)
     np.testing.assert_allclose(predictions(one), predictions(reader), rtol=1e-12, atol=1e-12)
     for each in (one, two, reader):
@@ -318,7 +321,7 @@ def test_a_router_that_starts_later_predicts_the_same(url: str, until: Until) ->
                 np.allclose(predictions(routers[0]), predictions(one), rtol=1e-12, atol=1e-12) for one in routers[1:]
             )
         )
-        scales = [one._chooser._knowledge.belief._scales for one in routers]  # type: ignore[attr-defined]
+        scales = [one._engine.models.belief._scales for one in routers]  # type: ignore[attr-defined]
         assert all(some == scales[0] for some in scales)
 
     with router() as one:
@@ -330,7 +333,7 @@ def test_a_router_that_starts_later_predicts_the_same(url: str, until: Until) ->
                 agree(one, two, reader)
                 with router() as late:
                     agree(one, late)
-                    assert late._chooser._knowledge.belief._scales  # type: ignore[attr-defined]
+                    assert late._engine.models.belief._scales  # type: ignore[attr-defined]
 
 
 def test_a_server_without_tables_says_what_to_do(postgresql: Server) -> None:

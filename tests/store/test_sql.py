@@ -15,9 +15,9 @@ import pytest
 
 from banditroute.core.arm import Arm
 from banditroute.errors import InvalidConfigurationError
-from banditroute.store import Event, SQLStore, Store
+from banditroute.store import OutcomeEvent, Recorded, SQLStore, Store
 from banditroute.testing import StoreContract
-from banditroute.testing.samples import decision, event, feedback, fold, ignore, remembered, summed
+from banditroute.testing.samples import Listener, decision, event, feedback, fold, listen, remembered, summed
 from benchmarks.server import Server
 
 Until: TypeAlias = Callable[[Callable[[], bool]], None]
@@ -74,18 +74,20 @@ def test_feedback_does_not_linger(path: Path) -> None:
     store = SQLStore(f"sqlite:///{path}", linger_seconds=60.0)
     store.open(router="r", arms=(), features_version="1", dimension=3, fold=fold)
     store.add_decision(decision(1))
-    store.add_feedback(feedback(1, quality=1.0), ignore).result(30)
+    store.add_feedback(feedback(1, quality=1.0)).result(30)
     store.close()
 
 
 def test_feedback_is_on_disk_before_it_is_learned(store: SQLStore, path: Path) -> None:
     on_disk = []
 
-    def learn(event: Event) -> None:
-        on_disk.extend(query(path, "SELECT objective, value FROM banditroute_feedback"))
+    class Looks(Listener):
+        def on_recorded(self, recorded: Recorded) -> None:
+            on_disk.extend(query(path, "SELECT objective, value FROM banditroute_feedback"))
 
+    store.subscribe(Looks())
     store.add_decision(decision(1))
-    store.add_feedback(feedback(1, quality=0.5), learn).result(30)
+    store.add_feedback(feedback(1, quality=0.5)).result(30)
     assert on_disk == [("quality", 0.5)]
 
 
@@ -139,7 +141,7 @@ def test_the_log_is_ahead_of_the_file_and_synchronous(store: SQLStore, path: Pat
 def test_feedback_is_folded_as_it_comes(store: SQLStore, path: Path, until: Until) -> None:
     for number in range(300):
         store.add_decision(decision(number))
-        store.add_feedback(feedback(number, quality=1.0), ignore)
+        store.add_feedback(feedback(number, quality=1.0))
     store.flush()
     until(lambda: query(path, "SELECT count(*) >= 256 FROM banditroute_feedback WHERE folded_version = 1") == [(1,)])
     assert query(path, "SELECT id, version FROM banditroute_epoch") == [(1, 1)]
@@ -155,7 +157,7 @@ def test_what_is_pending_comes_back_in_the_order_of_its_arrival(store: SQLStore,
     for number in order:
         store.add_decision(decision(number))
     for number in order:
-        store.add_feedback(feedback(number, quality=float(number), cost_usd=1.0), ignore).result(30)
+        store.add_feedback(feedback(number, quality=float(number), cost_usd=1.0)).result(30)
     other = SQLStore(f"sqlite:///{path}")
     memory = other.open(router="r", arms=(), features_version="1", dimension=3, fold=fold)
     assert [dict(one.values) for one in memory.pending] == [
@@ -167,35 +169,36 @@ def test_what_is_pending_comes_back_in_the_order_of_its_arrival(store: SQLStore,
 def test_two_stores_on_one_file_fold_each_outcome_once(store: SQLStore, path: Path) -> None:
     other = SQLStore(f"sqlite:///{path}")
     other.open(router="r", arms=(), features_version="1", dimension=3, fold=fold)
-    learned: list[Event] = []
+    listener = listen(store)
+    other.subscribe(listener)
     tickets = []
     for number in range(700):
         one, two = (store, other) if number % 2 else (other, store)
         one.add_decision(decision(number, arm="ab"[number % 2]))
         one.flush() if number % 50 == 0 else None
-        tickets.append(one.add_feedback(feedback(number, quality=1.0), learned.append))
+        tickets.append(one.add_feedback(feedback(number, quality=1.0)))
         if number % 50 == 0:  # feedback may reach another process than the decision did
-            tickets.append(two.add_feedback(feedback(number, cost_usd=1.0), learned.append))
+            tickets.append(two.add_feedback(feedback(number, cost_usd=1.0)))
     for ticket in tickets:
         ticket.result(30)
     store.close()
     other.close()
     memory = store.open(router="r", arms=(), features_version="1", dimension=3, fold=fold)
-    assert len(learned) == 714
-    assert remembered(memory) == summed(learned)
+    assert len(listener.events) == 714
+    assert remembered(memory) == summed(listener.events)
 
 
 def test_a_failing_fold_loses_nothing(path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    def fail(blob: bytes | None, events: Sequence[Event]) -> bytes:
+    def fail(blob: bytes | None, events: Sequence[OutcomeEvent]) -> bytes:
         raise ZeroDivisionError("folding")
 
     store = SQLStore(f"sqlite:///{path}")
     store.open(router="r", arms=(), features_version="1", dimension=3, fold=fail)
-    learned: list[Event] = []
+    listener = listen(store)
     with caplog.at_level(logging.ERROR):
         for number in range(600):
             store.add_decision(decision(number))
-            ticket = store.add_feedback(feedback(number, quality=1.0), learned.append)
+            ticket = store.add_feedback(feedback(number, quality=1.0))
             if number % 100 == 0:
                 ticket.result(30)
         store.flush()
@@ -207,7 +210,7 @@ def test_a_failing_fold_loses_nothing(path: Path, caplog: pytest.LogCaptureFixtu
     store.close()
     memory = store.open(router="r", arms=(), features_version="1", dimension=3, fold=fold)
     assert memory.pending == []
-    assert remembered(memory) == summed(learned)
+    assert remembered(memory) == summed(listener.events)
     store.close()
 
 

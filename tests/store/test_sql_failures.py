@@ -16,10 +16,10 @@ from sqlalchemy import Engine
 from sqlalchemy import event as events
 
 from banditroute.errors import IncompatibleStoreError, StoreError, UnknownDecisionError
-from banditroute.store import Event, SQLStore
+from banditroute.store import SQLStore
 from banditroute.store.sql import writer
 from banditroute.store.sql.schema import REVISION
-from banditroute.testing.samples import decision, event, feedback, fold, ignore, remembered, summed
+from banditroute.testing.samples import decision, event, feedback, fold, listen, remembered, summed
 
 Until: TypeAlias = Callable[[Callable[[], bool]], None]
 
@@ -65,21 +65,21 @@ def test_feedback_fails_and_decisions_wait_while_the_database_is_locked(
     path: Path, caplog: pytest.LogCaptureFixture, until: Until
 ) -> None:
     store = open_store(path)
-    learned: list[Event] = []
+    listener = listen(store)
     with caplog.at_level(logging.ERROR), locked(path):
         store.add_decision(decision(1))
         for _ in range(2):
             with pytest.raises(StoreError, match="locked; another process"):
-                store.add_feedback(feedback(1, quality=1.0), learned.append).result(30)
+                store.add_feedback(feedback(1, quality=1.0)).result(30)
         with pytest.raises(StoreError, match="another process"):
             store.flush()
         assert store.trouble is not None
         assert "another process" in store.trouble
     assert len(caplog.records) == 1
     until(lambda: store.trouble is None)  # it tries again by itself
-    assert learned == []
-    store.add_feedback(feedback(1, quality=1.0), learned.append).result(30)
-    assert len(learned) == 1
+    assert listener.events == []
+    store.add_feedback(feedback(1, quality=1.0)).result(30)
+    assert len(listener.events) == 1
     assert store.dropped == 0
     store.close()
 
@@ -87,7 +87,7 @@ def test_feedback_fails_and_decisions_wait_while_the_database_is_locked(
 def test_the_oldest_decisions_are_dropped_beyond_the_bound(
     path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, until: Until
 ) -> None:
-    monkeypatch.setattr(writer, "_QUEUE", 10)
+    monkeypatch.setattr(writer, "MAX_QUEUED_DECISIONS", 10)
     store = open_store(f"sqlite:///{path}?timeout=30")
     with caplog.at_level(logging.ERROR), locked(path):
         for number in range(15):
@@ -97,14 +97,14 @@ def test_the_oldest_decisions_are_dropped_beyond_the_bound(
     assert len(caplog.records) == 1
     until(lambda: store.trouble is None)
     # A dropped one may be written all the same: the writer may have held it already.
-    store.add_feedback(feedback(14, quality=1.0), ignore).result(30)
+    store.add_feedback(feedback(14, quality=1.0)).result(30)
     store.close()
     assert store.open(router="r", arms=(), features_version="1", dimension=3, fold=fold).decisions >= 10
     store.close()
 
 
 def test_a_dropped_decision_is_unknown(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(writer, "_QUEUE", 1)
+    monkeypatch.setattr(writer, "MAX_QUEUED_DECISIONS", 1)
     store = open_store(path)
     with locked(path):
         store.add_decision(decision(1))
@@ -112,8 +112,8 @@ def test_a_dropped_decision_is_unknown(path: Path, monkeypatch: pytest.MonkeyPat
             store.flush()
         store.add_decision(decision(2))
     with pytest.raises(UnknownDecisionError):
-        store.add_feedback(feedback(1, quality=1.0), ignore).result(30)
-    store.add_feedback(feedback(2, quality=1.0), ignore).result(30)
+        store.add_feedback(feedback(1, quality=1.0)).result(30)
+    store.add_feedback(feedback(2, quality=1.0)).result(30)
     store.close()
 
 
@@ -143,24 +143,24 @@ def test_a_full_disk_fails_feedback_until_there_is_room(path: Path) -> None:
         store.open(router="r", arms=(), features_version="1", dimension=3, fold=fold)
         store.add_decision(decision(2), prompt="long" * 10_000)
         with pytest.raises(StoreError, match="free some space"):
-            store.add_feedback(feedback(2, quality=1.0), ignore).result(30)
+            store.add_feedback(feedback(2, quality=1.0)).result(30)
         assert store.trouble is not None
     finally:
         events.remove(Engine, "connect", fill)
-    store.add_feedback(feedback(2, quality=1.0), ignore).result(30)
+    store.add_feedback(feedback(2, quality=1.0)).result(30)
     assert store.trouble is None
     store.close()
 
 
 def test_a_value_that_cannot_be_stored_takes_no_other_with_it(path: Path, caplog: pytest.LogCaptureFixture) -> None:
     store = open_store(path)
-    learned: list[Event] = []
+    listener = listen(store)
     for number in range(5):
         made = decision(number)
         store.add_decision(dataclasses.replace(made, input_tokens=2**70) if number == 3 else made)
     nothing = dataclasses.replace(feedback(2, quality=1.0), values={"quality": None})
     tickets = [
-        store.add_feedback(part, learned.append)
+        store.add_feedback(part)
         for part in (feedback(1, quality=1.0), nothing, feedback(3, quality=1.0), feedback(4, quality=1.0))
     ]
     tickets[0].result(30)
@@ -175,7 +175,7 @@ def test_a_value_that_cannot_be_stored_takes_no_other_with_it(path: Path, caplog
     store.close()
     memory = store.open(router="r", arms=(), features_version="1", dimension=3, fold=fold)
     assert memory.decisions == 4
-    assert remembered(memory) == summed(learned) == summed([event(1, quality=1.0), event(4, quality=1.0)])
+    assert remembered(memory) == summed(listener.events) == summed([event(1, quality=1.0), event(4, quality=1.0)])
     store.close()
 
 
@@ -229,9 +229,9 @@ def test_damaged_statistics_are_refused(path: Path) -> None:
     store = open_store(path)
     for number in range(4):
         store.add_decision(decision(number, arm="ab"[number % 2]))
-        store.add_feedback(feedback(number, quality=1.0), ignore).result(30)
+        store.add_feedback(feedback(number, quality=1.0)).result(30)
     store.add_decision(decision(9, x=None))
-    store.add_feedback(feedback(9, quality=1.0), ignore).result(30)
+    store.add_feedback(feedback(9, quality=1.0)).result(30)
     store.close()
     change(path, "UPDATE banditroute_statistics SET blob = CAST('x' AS BLOB) WHERE arm = 'b'")
     with pytest.raises(IncompatibleStoreError, match="arm 'b' are damaged"):

@@ -32,16 +32,16 @@ from banditroute.core.decision import Decision
 from banditroute.core.feedback import Feedback
 from banditroute.errors import ConflictingFeedbackError, UnknownDecisionError
 from banditroute.store import (
-    Event,
-    Learn,
+    Fold,
     MemoryStore,
+    OutcomeEvent,
     SQLStore,
     Store,
 )
 from banditroute.store.outcomes import PAGING
 from banditroute.store.sql import database, inspection, log, maintenance, retention, writer
 from banditroute.store.sql.schema import arm
-from banditroute.testing.samples import decision, fold, remembered, summed
+from banditroute.testing.samples import Listener, decision, fold, remembered, summed
 from benchmarks.server import Server
 
 objectives = st.sampled_from(["quality", "cost_usd"])
@@ -63,6 +63,10 @@ ANY_STORE = {
     "state",
 }
 SHARED = {"early", "late", "fold elsewhere", "report elsewhere", "correct", "erase", "prune", "rebuild"}
+
+
+def folds(connection: Connection, epoch_id: int) -> Fold:
+    return fold
 
 
 def plus(earlier: bytes, later: bytes) -> bytes:
@@ -87,8 +91,8 @@ class StoreMachine(RuleBasedStateMachine):
         self.early: dict[int, dict[str, float]] = {}  # waiting for a decision that never comes (again)
         self.pruned: set[int] = set()
         self.sum = 0
-        self.learned: list[Event] = []
-        self.expected: list[Event] = []
+        self.listener = Listener()
+        self.expected: list[OutcomeEvent] = []
 
     def make_store(self) -> Store:
         return MemoryStore()
@@ -105,6 +109,7 @@ class StoreMachine(RuleBasedStateMachine):
     def open_version(self, version: str) -> None:
         self.version = version
         memory = self.open_store(self.store)
+        self.store.subscribe(self.listener)
         assert memory.states == ({"sum": str(self.sum).encode()} if self.sum else {})
         mine = [number for number, (made_in, _) in self.made.items() if made_in == version]
         assert memory.decisions == len(mine)
@@ -113,11 +118,11 @@ class StoreMachine(RuleBasedStateMachine):
             event for number in mine if number in self.recorded for event in self.event(number, self.recorded[number])
         )
 
-    def event(self, number: int, values: dict[str, float]) -> list[Event]:
+    def event(self, number: int, values: dict[str, float]) -> list[OutcomeEvent]:
         made = self.made[number][1]
         if made.x is None:
             return []
-        return [Event(arm=made.arm, x=made.x, values=values, decided_at=made.decided_at, ordinal=made.ordinal)]
+        return [OutcomeEvent(arm=made.arm, x=made.x, values=values, decided_at=made.decided_at, ordinal=made.ordinal)]
 
     def new_id(self) -> int:
         number = len(self.ids)
@@ -140,13 +145,13 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(number=numbers, values=outcomes)
     def report(self, number: int, values: dict[str, float]) -> None:
-        self.report_to(self.store, number, values, self.learned.append)
+        self.report_to(self.store, number, values)
 
-    def report_to(self, store: Store, number: int, values: dict[str, float], learn: Learn) -> None:
+    def report_to(self, store: Store, number: int, values: dict[str, float]) -> None:
         held = number in self.made and number not in self.pruned
         if not held and number in self.early and not self.is_now(number):
             return  # refused in one way or another: a process may remember a decision that is erased by now
-        ticket = store.add_feedback(self.feedback(self.ids[number], values), learn)
+        ticket = store.add_feedback(self.feedback(self.ids[number], values))
         where = self.recorded if held else self.early
         known = where.get(number, {})
         if not held and not (self.keeps_early and self.is_now(number)):
@@ -175,7 +180,7 @@ class StoreMachine(RuleBasedStateMachine):
     @rule(number=numbers)
     def report_again(self, number: int) -> None:
         if number in self.recorded and number not in self.pruned:
-            self.report_to(self.store, number, self.recorded[number], self.learned.append)
+            self.report_to(self.store, number, self.recorded[number])
 
     @rule(number=numbers, values=outcomes)
     def report_late(self, number: int, values: dict[str, float]) -> None:
@@ -185,7 +190,7 @@ class StoreMachine(RuleBasedStateMachine):
     @rule(number=numbers, seconds=st.integers(0, 2).map(float))
     def page(self, number: int, seconds: float) -> None:
         """What paging took, of whichever decision: the model knows nothing of it."""
-        ticket = self.store.add_feedback(self.feedback(self.ids[number], {PAGING: seconds}), self.learned.append)
+        ticket = self.store.add_feedback(self.feedback(self.ids[number], {PAGING: seconds}))
         with suppress(UnknownDecisionError):
             ticket.result(30)
             self.hits["page"] += 1
@@ -193,7 +198,7 @@ class StoreMachine(RuleBasedStateMachine):
     @rule()
     def report_unknown(self) -> None:
         self.hits["unknown"] += 1
-        ticket = self.store.add_feedback(self.feedback(f"{7:032x}", {"quality": 1.0}), self.learned.append)
+        ticket = self.store.add_feedback(self.feedback(f"{7:032x}", {"quality": 1.0}))
         with pytest.raises(UnknownDecisionError):
             ticket.result(30)
 
@@ -214,7 +219,7 @@ class StoreMachine(RuleBasedStateMachine):
     def add_up(self, number: int) -> None:
         self.hits["state"] += 1
         self.sum += number
-        self.store.put_state("sum", str(number).encode(), plus)
+        self.store.save_state("sum", str(number).encode(), plus)
 
     @rule()
     def flush(self) -> None:
@@ -228,8 +233,8 @@ class StoreMachine(RuleBasedStateMachine):
 
     @invariant()
     def learned_is_what_was_new(self) -> None:
-        assert summed(self.learned) == summed(self.expected)
-        assert len(self.learned) == len(self.expected)
+        assert summed(self.listener.events) == summed(self.expected)
+        assert len(self.listener.events) == len(self.expected)
 
     def teardown(self) -> None:
         if hasattr(self, "store"):
@@ -257,7 +262,7 @@ class SQLStoreMachine(StoreMachine):
         return database.database_at(database.parse(self.url()))
 
     def write(self, transaction: Callable[[Connection], None]) -> None:
-        """What ``Records`` does, with the fold of this test."""
+        """What the functions of ``admin`` do, with the fold of this test."""
         self.store.flush()  # a decision that is not written yet cannot be changed
         place = self.database()
 
@@ -286,7 +291,7 @@ class SQLStoreMachine(StoreMachine):
     def report_elsewhere(self, number: int, values: dict[str, float]) -> None:
         self.hits["report elsewhere"] += 1
         with self.another() as store:
-            self.report_to(store, number, values, lambda event: None)
+            self.report_to(store, number, values)
 
     @rule(target=StoreMachine.numbers, values=outcomes, elsewhere=st.booleans())
     def report_early(self, values: dict[str, float], elsewhere: bool) -> int:
@@ -295,9 +300,9 @@ class SQLStoreMachine(StoreMachine):
         number = self.new_id()
         if elsewhere:
             with self.another() as store:
-                self.report_to(store, number, values, lambda event: None)
+                self.report_to(store, number, values)
         else:
-            self.report_to(self.store, number, values, self.learned.append)
+            self.report_to(self.store, number, values)
         self.make(number, 0, context=True)
         self.write(log.match_orphans)
         self.recorded[number] = self.early.pop(number)
@@ -308,14 +313,14 @@ class SQLStoreMachine(StoreMachine):
         if number in self.recorded and number not in self.pruned:
             self.hits["correct"] += 1
             values = {next(iter(self.recorded[number])): value}
-            self.write(lambda connection: maintenance.correct(connection, fold, self.ids[number], values))
+            self.write(lambda connection: maintenance.correct(connection, folds, self.ids[number], values))
             self.recorded[number].update(values)
 
     @rule(number=StoreMachine.numbers)
     def erase(self, number: int) -> None:
         if number not in self.pruned:
             self.hits["erase"] += 1
-            self.write(lambda connection: maintenance.erase_decisions(connection, fold, [self.ids[number]]))
+            self.write(lambda connection: maintenance.erase_decisions(connection, folds, [self.ids[number]]))
             for held in (self.made, self.recorded, self.early):
                 held.pop(number, None)
 

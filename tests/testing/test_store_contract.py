@@ -12,8 +12,9 @@ import banditroute.testing
 from banditroute.core.decision import Decision
 from banditroute.core.feedback import Feedback
 from banditroute.errors import ConflictingFeedbackError
-from banditroute.store import Event, Learn, MemoryStore, Ticket
+from banditroute.store import MemoryStore, Recorded, Subscriber, Ticket
 from banditroute.testing import StoreContract
+from banditroute.testing.samples import Listener
 
 
 class Forgetful(MemoryStore):
@@ -28,17 +29,18 @@ class MixesEpochs(MemoryStore):
 
 
 class LearnsTwice(MemoryStore):
-    def add_feedback(self, feedback: Feedback, learn: Learn) -> Ticket:
-        def twice(event: Event) -> None:
-            learn(event)
-            learn(event)
+    def subscribe(self, subscriber: Subscriber) -> None:
+        class Twice(Listener):
+            def on_recorded(self, recorded: Recorded) -> None:
+                subscriber.on_recorded(recorded)
+                subscriber.on_recorded(recorded)
 
-        return super().add_feedback(feedback, twice)
+        super().subscribe(Twice())
 
 
 class TakesHalfOfAConflict(MemoryStore):
-    def add_feedback(self, feedback: Feedback, learn: Learn) -> Ticket:
-        ticket = super().add_feedback(feedback, learn)
+    def add_feedback(self, feedback: Feedback) -> Ticket:
+        ticket = super().add_feedback(feedback)
         try:
             ticket.result()
         except ConflictingFeedbackError:
@@ -50,20 +52,23 @@ class TakesHalfOfAConflict(MemoryStore):
 
 
 class LearnsUnderItsLock(MemoryStore):
-    def add_feedback(self, feedback: Feedback, learn: Learn) -> Ticket:
-        def locked(event: Event) -> None:
-            if not self._lock.acquire(timeout=1):
-                raise TimeoutError
-            try:
-                helper = threading.Thread(target=learn, args=(event,), daemon=True)
-                helper.start()
-                helper.join(1)
-                if helper.is_alive():
-                    raise TimeoutError
-            finally:
-                self._lock.release()
+    def subscribe(self, subscriber: Subscriber) -> None:
+        store = self
 
-        return super().add_feedback(feedback, locked)
+        class Locked(Listener):
+            def on_recorded(self, recorded: Recorded) -> None:
+                if not store._lock.acquire(timeout=1):
+                    raise TimeoutError
+                try:
+                    helper = threading.Thread(target=subscriber.on_recorded, args=(recorded,), daemon=True)
+                    helper.start()
+                    helper.join(1)
+                    if helper.is_alive():
+                        raise TimeoutError
+                finally:
+                    store._lock.release()
+
+        super().subscribe(Locked())
 
 
 class SilentWhenClosed(MemoryStore):
@@ -89,7 +94,7 @@ class OfMemory(StoreContract):
         (Forgetful, "test_feedback_is_learned_once_and_remembered"),
         (LearnsTwice, "test_the_same_feedback_twice_is_learned_once"),
         (TakesHalfOfAConflict, "test_a_conflict_changes_nothing"),
-        (LearnsUnderItsLock, "test_learning_may_use_the_store"),
+        (LearnsUnderItsLock, "test_a_subscriber_may_use_the_store"),
         (SilentWhenClosed, "test_a_closed_store_says_so"),
         (LosesDecisions, "test_many_threads_lose_nothing"),
     ],

@@ -6,38 +6,47 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import assert_type
+from typing import Literal, assert_type
 
 import numpy as np
 from numpy.typing import NDArray
 
 import banditroute
 from banditroute import (
+    AdapterCache,
+    AdapterSpec,
     Arm,
+    ArmStatus,
     BanditRouteError,
+    Budget,
+    BudgetStatus,
+    CircuitBreaker,
     Decision,
     EpsilonGreedy,
     Explanation,
-    Feedback,
     Guard,
     Learner,
+    Lease,
+    Limits,
     LinUCB,
     MemoryStore,
     Objective,
+    Observer,
     Preference,
-    Request,
+    Residency,
     Rollout,
     Router,
-    SentenceEmbedding,
+    Scaled,
     Share,
     SQLStore,
     SquareCB,
+    Status,
     TextFeatures,
     ThompsonSampling,
 )
-from banditroute.adapters import AdapterBackend, AdapterCache, AdapterSpec, Capacity, SimulatedBackend, lru
+from banditroute.adapters import AdapterBackend, Capacity, SimulatedBackend, lru
 from banditroute.beliefs import Linear
-from banditroute.core.shared_total import SharedTotal
+from banditroute.core import CircuitChanged, Event, Feedback, FeedbackRecorded, MergeStates, Request, SharedTotal
 from banditroute.energy import EnergyMeter, find_counters
 from banditroute.evaluate import Comparison, Evaluation, Interval, asymptotic_sequence, bootstrap_interval, evaluate
 from banditroute.features import (
@@ -48,6 +57,7 @@ from banditroute.features import (
     Featurizer,
     Metadata,
     SemanticCluster,
+    SentenceEmbedding,
     Standardize,
     StaticEmbedding,
     TaskType,
@@ -55,13 +65,24 @@ from banditroute.features import (
 )
 from banditroute.graders import exact_match
 from banditroute.logs import DecisionLog, OutcomeTable, convert, open_log, read_log, read_outcomes
-from banditroute.objectives import Scaled, equal_worth, greenserv
+from banditroute.objectives import equal_worth, greenserv
+from banditroute.observe import LoggingObserver
 from banditroute.policies import UCB, Mixture, Policy, Uniform
 from banditroute.pricing import ModelPrice, Usage, genai_price
 from banditroute.simulate.adapter_slots import AdapterSlots
 from banditroute.simulate.conditions import Channel, Conditions
 from banditroute.simulate.replay import Trace, replay
-from banditroute.store import Event, Fold, Learn, MergeStates, Served, Store, StoredState, Ticket, TotalCallback
+from banditroute.store import (
+    Acknowledgement,
+    Fold,
+    OutcomeEvent,
+    Recorded,
+    Store,
+    StoredDecision,
+    StoredState,
+    Subscriber,
+    Ticket,
+)
 
 
 def first_steps() -> str:
@@ -75,8 +96,11 @@ def first_steps() -> str:
     assert_type(decision.x, NDArray[np.float64] | None)
     assert_type(decision.explain(), Explanation)
     assert_type(decision.explain().rows[0].predictions["quality"], tuple[float, float])
-    router.feedback(decision.id, quality=1.0)
-    router.feedback(session="ticket 7", quality=1.0)
+    assert_type(router.feedback(decision.id, quality=1.0), Literal["accepted", "pending"])
+    router.feedback(decision.id, failure="rate_limit", retry_after_seconds=2.0)
+    router.session_feedback("ticket 7", quality=1.0)
+    router.correct(decision.id, quality=0.0, failed=None)
+    assert_type(router.escalate(decision.id, signal=0.3), Decision | None)
     router.compare(decision.id, router.route("Why?", exclude=[decision.arm]).id, source="Ann")
     router.feedback(decision.id, quality=np.float64(0.5), cost_usd=0, energy_joules=None, latency_seconds=0.3)
     router.close()
@@ -104,7 +128,7 @@ def settings() -> None:
         assert_type(router, Router)
         assert_type(router.arms, tuple[Arm, ...])
         assert_type(router.features, Featurizer)
-        assert_type(router.learned, int)
+        assert_type(router.status().learned, int)
         decision = router.route(
             "Write a sonnet.",
             preference={"quality": 1, "helpfulness": 0.2},
@@ -125,12 +149,15 @@ def settings() -> None:
         ),
     )
     Router(arms=["a"], learner=Learner(policy=Mixture(shares={"a": 1.0})), preference={"quality": 1.0})
+    assert_type(LinUCB.paper(alpha=1.0), LinUCB)
+    assert_type(ThompsonSampling.paper(), ThompsonSampling)
+    Router(arms=["a"], budgets=[Budget(usd=20.0, per="day")], breaker=CircuitBreaker(failures=3), limits=Limits())
 
 
 def steered() -> None:
     guard = Guard(baseline={"small": 0.5, "large": 0.5}, shares=[0.1, 0.9], tolerance=0.01, mode="observe")
     router = Router(arms=["small", "large"], guard=guard, traffic={"small": Share(at_least=0.1)})
-    assert_type(router.rollout, Rollout | None)
+    assert_type(router.status().rollout, Rollout | None)
     router.add_arm("new", traffic=Share(at_most=0.05))
     router.set_traffic({})
     router.set_guard_mode("bypass")
@@ -175,7 +202,36 @@ def ready_features(router: Router) -> list[Decision]:
 async def event_loop(router: Router) -> None:
     decision = await router.aroute("Why?", session="s", input_tokens=2, template="t", metadata={"tier": None})
     assert_type(decision, Decision)
-    await router.afeedback(decision.id, quality=1.0, latency_seconds=0.2)
+    assert_type(await router.afeedback(decision.id, quality=1.0, latency_seconds=0.2), Acknowledgement)
+    await router.asession_feedback("s", quality=1.0, source="Ann")
+    await router.acorrect(decision.id, quality=0.5)
+    await router.acompare(decision.id, decision.id)
+    assert_type(await router.aescalate(decision.id, signal=0.5), Decision | None)
+
+
+class Watcher:
+    """An observer of one's own."""
+
+    def on_decision(self, decision: Decision) -> None: ...
+
+    def on_feedback(self, feedback: FeedbackRecorded) -> None: ...
+
+    def on_event(self, event: Event) -> None:
+        if isinstance(event, CircuitChanged):
+            assert_type(event.open, bool)
+
+
+def watched() -> None:
+    observer: Observer = Watcher()
+    router = Router(arms=["a"], observers=[observer, LoggingObserver(logger="app", level=10)])
+    status = router.status()
+    assert_type(status, Status)
+    assert_type(status.arms, tuple[ArmStatus, ...])
+    assert_type(status.arm("a").means, Mapping[str, float])
+    assert_type(status.open_circuits, tuple[str, ...])
+    assert_type(status.budgets, tuple[BudgetStatus, ...])
+    assert_type(status.lag_seconds, float)
+    Router(arms=["a"], observers=[object()])  # type: ignore[list-item]
 
 
 class Sticky:
@@ -211,8 +267,8 @@ class Length:
 class Done:
     """A ticket of one's own."""
 
-    def result(self, timeout: float | None = None) -> None:
-        return None
+    def result(self, timeout: float | None = None) -> Acknowledgement:
+        return "accepted"
 
 
 class Shelf:
@@ -221,9 +277,17 @@ class Shelf:
     def __init__(self) -> None:
         self.trouble: str | None = None
         self.made: dict[str, Decision] = {}
+        self.subscriber: Subscriber | None = None
 
     def open(
-        self, *, router: str, arms: Sequence[Arm], features_version: str, dimension: int, fold: Fold
+        self,
+        *,
+        router: str,
+        arms: Sequence[Arm],
+        features_version: str,
+        dimension: int,
+        fold: Fold,
+        fold_settings: str = "",
     ) -> StoredState:
         assert_type(fold(None, []), bytes)
         return StoredState(statistics={}, pending=[], decisions=0, feedback=0)
@@ -231,37 +295,41 @@ class Shelf:
     def add_decision(self, decision: Decision, prompt: str | None = None) -> None:
         self.made[decision.id] = decision
 
-    def add_feedback(self, feedback: Feedback, learn: Learn) -> Ticket:
+    def add_feedback(self, feedback: Feedback) -> Ticket:
         decision = self.made[feedback.decision_id]
-        if decision.x is not None:
-            learn(
-                Event(
-                    arm=decision.arm,
-                    x=decision.x,
-                    values=feedback.values,
-                    decided_at=decision.decided_at,
-                    ordinal=decision.ordinal,
-                )
+        if decision.x is not None and self.subscriber is not None:
+            event = OutcomeEvent(
+                arm=decision.arm,
+                x=decision.x,
+                values=feedback.values,
+                decided_at=decision.decided_at,
+                ordinal=decision.ordinal,
+            )
+            self.subscriber.on_recorded(
+                Recorded(decision_id=decision.id, event=event, received_at=feedback.received_at)
             )
         return Done()
 
-    def find(self, decision_id: str) -> Served:
-        return Served.by(self.made[decision_id])
+    def find(self, decision_id: str) -> StoredDecision:
+        return StoredDecision.of(self.made[decision_id], epoch_id=1)
 
     def find_session(self, session: str) -> list[str]:
         return [id for id, made in self.made.items() if made.session == session]
 
-    def follow(self, follow: Callable[[StoredState], None]) -> None: ...
+    def subscribe(self, subscriber: Subscriber) -> None:
+        self.subscriber = subscriber
 
     def set_arms(self, arms: Sequence[Arm]) -> None: ...
 
-    def put_state(self, name: str, blob: bytes, join: MergeStates | None = None) -> None: ...
+    def correct(self, decision_id: str, values: Mapping[str, float]) -> None: ...
 
-    def add_tally(self, budget: str, tally: SharedTotal, told: TotalCallback) -> None: ...
+    def save_state(self, name: str, blob: bytes, merge: MergeStates | None = None) -> None: ...
+
+    def add_total(self, budget: str, total: SharedTotal) -> SharedTotal | None: ...
 
     def flush(self) -> None: ...
 
-    def close(self) -> None: ...
+    def close(self, timeout: float = 60.0) -> None: ...
 
 
 def own_parts() -> None:
@@ -292,10 +360,14 @@ async def adapters() -> None:
     cache = AdapterCache(backend=backend, control=lru)
     law = AdapterSpec(name="law", path="adapters/law", size_bytes=1)
     router = Router(arms=[Arm(name="law", adapter=law)], features=1, adapters=cache)
-    with router.route([0.5]).lease() as served:
+    with router.lease(router.route([0.5])) as served:
         assert_type(served, Decision)
-    async with router.route([0.5]).lease() as served:
-        assert_type(served.paging.expected_seconds if served.paging else 0.0, float)
+    async with router.lease(router.route([0.5])) as served:
+        assert_type(served.residency, Residency | None)
+        assert_type(served.residency.expected_seconds if served.residency else 0.0, float)
+    lease = router.lease(served)
+    assert_type(lease, Lease)
+    assert_type(lease.seconds, float)
     for decision in cache.prefetch([served]):
         assert_type(decision, Decision)
     assert_type(cache.resident, frozenset[str])

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from banditroute.core.failure import Failure
-from banditroute.integrations.apis.base import Counts, Messages, Piece, Reading, no_answer
+from banditroute.integrations.apis.base import Counts, Messages, Piece, Reading, is_own_object, no_answer
 from banditroute.integrations.apis.messages import anthropic_messages, anthropic_options
 from banditroute.integrations.fields import count, field, text
 
@@ -35,6 +35,8 @@ class AnthropicMessages:
     def read(self, response: Any) -> Reading:
         """Return the text of the text blocks, and the tokens of ``usage``."""
         content = field(response, "content")
+        if is_own_object(response, "content"):
+            return Reading(counts=anthropic_counts(field(response, "_raw_response", "usage")), parsed=response)
         if not isinstance(content, list | tuple):
             return no_answer(response, "content")
         counts = anthropic_counts(field(response, "usage"))

@@ -24,12 +24,14 @@ class Counts(NamedTuple):
     cost_usd: float | None = None
 
     def updated(self, later: Counts) -> Counts:
-        """Return these counts with those that ``later`` knows in their place."""
-        return Counts(*(old if new is None else new for old, new in zip(self, later, strict=True)))
+        """Return the larger of each count: those of a stream grow, and a later event may know less than an earlier."""
+        return Counts(
+            *(max((n for n in pair if n is not None), default=None) for pair in zip(self, later, strict=True))
+        )
 
     @property
     def contradict(self) -> bool:
-        """Whether a part is larger than the whole, so that the price of the call is not known."""
+        """True if a part is larger than the whole, so that the price of the call is not known."""
         cached = (self.cached_input_tokens or 0) + (self.cache_write_tokens or 0)
         return cached > (self.input_tokens or 0) or (self.reasoning_tokens or 0) > (self.output_tokens or 0)
 
@@ -58,12 +60,12 @@ NOTHING_COUNTED = Counts()
 
 
 class Reading(NamedTuple):
-    """What a whole answer holds.
+    """The content of a whole answer.
 
     Attributes
     ----------
     text
-        What it says, without the tools that it calls.
+        The text, without the tools that it calls.
     counts
         Its tokens.
     parsed
@@ -80,12 +82,12 @@ class Reading(NamedTuple):
 
 
 class Piece(NamedTuple):
-    """What one chunk of a stream holds.
+    """The content of one chunk of a stream.
 
     Attributes
     ----------
     text
-        What it adds to the text.
+        The text that it adds.
     counts
         The tokens that it reports.
     begins
@@ -107,10 +109,10 @@ class Api(Protocol):
         """Return the arguments of that function, besides the model, for messages and options of any kind."""
 
     def read(self, response: Any) -> Reading:
-        """Return what a whole answer holds."""
+        """Return the content of a whole answer."""
 
     def read_chunk(self, chunk: Any) -> Piece:
-        """Return what one chunk of a stream holds."""
+        """Return the content of one chunk of a stream."""
 
 
 def no_answer(response: Any, missing: str) -> Reading:
@@ -125,6 +127,11 @@ def no_answer(response: Any, missing: str) -> Reading:
     if isinstance(response, str):
         return Reading(failure=Failure.INVALID_RESPONSE, why=f"the answer is the text {response!r:.80}")
     return Reading(failure=Failure.INVALID_RESPONSE, why=f"the answer has no {missing}")
+
+
+def is_own_object(response: Any, name: str) -> bool:
+    """Return whether a response is an object of a wrapper, as of ``instructor``, without the field ``name``."""
+    return not (response is None or isinstance(response, str | bytes | dict | list) or hasattr(response, name))
 
 
 def openai_counts(usage: Any) -> Counts:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from banditroute.core.failure import Failure
-from banditroute.integrations.apis.base import Counts, Messages, Piece, Reading, no_answer, openai_counts
+from banditroute.integrations.apis.base import Counts, Messages, Piece, Reading, is_own_object, no_answer, openai_counts
 from banditroute.integrations.apis.messages import openai_messages, openai_options
 from banditroute.integrations.fields import field, sequence, text
 
@@ -36,6 +36,8 @@ class OpenAIChat:
     def read(self, response: Any) -> Reading:
         """Return the text of the first choice, and the tokens of ``usage``."""
         choices = sequence(field(response, "choices"))
+        if is_own_object(response, "choices"):
+            return Reading(counts=openai_counts(field(response, "_raw_response", "usage")), parsed=response)
         if not choices:
             return no_answer(response, "choices")
         message, finish = field(choices[0], "message"), field(choices[0], "finish_reason")
@@ -45,7 +47,8 @@ class OpenAIChat:
         if message is None or failure is not None:
             failure = failure or Failure.INVALID_RESPONSE
             return Reading(counts=counts, failure=failure, why=f"the answer is empty (finish_reason {finish!r:.40})")
-        return Reading(text=said, counts=counts, parsed=field(message, "parsed"))
+        parsed = field(message, "parsed") if self._method == "parse" else None
+        return Reading(text=said, counts=counts, parsed=parsed)
 
     def read_chunk(self, chunk: Any) -> Piece:
         """Return the text of the first choice's delta, and the tokens of ``usage``, wherever it stands."""

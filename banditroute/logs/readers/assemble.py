@@ -79,7 +79,7 @@ class Assembly:
         Raises
         ------
         InvalidInputError
-            If there are none.
+            If no rows were added.
         """
         if not self._n:
             left_out = f"; {sum(skipped.values()):,} rows were left out" if skipped else ""

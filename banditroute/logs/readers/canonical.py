@@ -1,4 +1,4 @@
-"""Our own form of a bandit log, one row for each decision: its columns, and what a row must be."""
+"""Our own form of a log of decisions, one row for each: its columns, and the checks of a row."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
     import pyarrow
 
 RANGES = {each.name: (each.low, min(each.high, LARGEST)) for each in STANDARD_OBJECTIVES}
-"""Of each objective that every router knows; any other may be any number."""
+"""Objective that every router knows -> its range; another one may be any number."""
 
 _ROUNDING = 1e-4  # of probabilities: logs in single precision
 _MOST_INTEGER = 2**63 - 1
 
 
 def schema() -> pyarrow.Schema:
-    """The columns that the store exports, and the task."""
+    """Return the columns that the store exports, and the task."""
     import pyarrow
 
     from banditroute.store.sql.retention import log_schema
@@ -38,7 +38,7 @@ def schema() -> pyarrow.Schema:
 
 
 def typed(records: Iterable[tuple[int, Mapping[str, Any]]], damage: Damage) -> Iterator[pyarrow.Table]:
-    """Numbered records, as JSON gives them, as tables of our own form."""
+    """Yield numbered records of JSON as tables of our own form."""
     numbers: list[int] = []
     rows: list[dict[str, Any]] = []
     characters = 0
@@ -64,12 +64,12 @@ def typed(records: Iterable[tuple[int, Mapping[str, Any]]], damage: Damage) -> I
 
 
 def checked(numbers: NDArray[np.int64], table: pyarrow.Table, damage: Damage) -> pyarrow.Table:
-    """The rows of a table of our own form that can be used.
+    """Return the rows of a table of our own form that can be used.
 
     Raises
     ------
     InvalidInputError
-        For the first that cannot, unless such rows are passed over.
+        If a row cannot be used, unless such rows are left out.
     """
     import pyarrow.compute as pc
 
@@ -101,7 +101,7 @@ def checked(numbers: NDArray[np.int64], table: pyarrow.Table, damage: Damage) ->
 
 
 def flat(lists: pyarrow.ChunkedArray) -> tuple[NDArray[np.intp], pyarrow.ChunkedArray]:
-    """The row of every element of a column of lists, and the elements."""
+    """Return the row of every element of a column of lists, and the elements."""
     import pyarrow.compute as pc
 
     lengths = pc.fill_null(pc.list_value_length(lists), 0).to_numpy()
@@ -109,7 +109,7 @@ def flat(lists: pyarrow.ChunkedArray) -> tuple[NDArray[np.intp], pyarrow.Chunked
 
 
 def encoded(strings: pyarrow.ChunkedArray) -> tuple[list[str], NDArray[np.intp]]:
-    """The different strings of a column, and the position of each row's among them; -1 where there is none."""
+    """Return the different strings of a column, and the position of each row's among them; -1 where it is missing."""
     import pyarrow.compute as pc
 
     codes = strings.combine_chunks().dictionary_encode()
@@ -117,7 +117,7 @@ def encoded(strings: pyarrow.ChunkedArray) -> tuple[list[str], NDArray[np.intp]]
 
 
 def entries(maps: pyarrow.ChunkedArray) -> tuple[NDArray[np.intp], NDArray[Any], Vector]:
-    """The row, the key and the value of every entry of a column of maps."""
+    """Return the row, the key and the value of every entry of a column of maps."""
     import pyarrow
 
     array = pyarrow.concat_arrays(maps.chunks)
@@ -154,12 +154,12 @@ def _check_arms(table: pyarrow.Table, found: Found) -> None:
     lengths = np.bincount(parents, minlength=n)
     at, elements = flat(table["probabilities"])
     values = elements.to_numpy()
-    told = np.asarray(table["probabilities"].is_valid())
-    found.add(told & (np.bincount(at, minlength=n) != lengths), "probabilities", "give one for each of arms")
+    given_rows = np.asarray(table["probabilities"].is_valid())
+    found.add(given_rows & (np.bincount(at, minlength=n) != lengths), "probabilities", "give one for each of arms")
     found.add(_any(at, ~((values >= 0.0) & (values <= 1.0)), n), "probabilities", "give numbers in [0, 1]")
     sums = np.bincount(at, weights=values, minlength=n)
-    found.add(told & ~(np.abs(sums - 1.0) <= _ROUNDING), "probabilities", "they do not sum to 1")
-    right = ~found.rows & told
+    found.add(given_rows & ~(np.abs(sums - 1.0) <= _ROUNDING), "probabilities", "they do not sum to 1")
+    right = ~found.rows & given_rows
     of_chosen = np.zeros(n)
     of_chosen[parents[right[parents] & own]] = values[right[at]][own[right[parents]]]
     propensity = table["propensity"].to_numpy()
@@ -169,14 +169,14 @@ def _check_arms(table: pyarrow.Table, found: Found) -> None:
 
 
 def _any(parents: NDArray[np.intp], wrong: NDArray[np.bool_], n: int) -> NDArray[np.bool_]:
-    """Which of n rows have an element that is wrong."""
+    """Return True for each of n rows that has a wrong element."""
     rows = np.zeros(n, dtype=bool)
     rows[parents[wrong]] = True
     return rows
 
 
 def _twice(parents: NDArray[np.intp], codes: NDArray[np.intp], n: int) -> NDArray[np.bool_]:
-    """Which of n rows have the same code twice."""
+    """Return True for each of n rows that has the same code twice."""
     kinds = codes.max(initial=0) + 2  # -1 is one
     pairs = np.sort(parents * kinds + codes + 1)
     rows = np.zeros(n, dtype=bool)
@@ -191,7 +191,7 @@ def _table(numbers: list[int], rows: list[dict[str, Any]], damage: Damage) -> py
 
 
 def _converter(kind: pyarrow.DataType, name: str) -> Callable[[Any], Any]:
-    """What makes a value of JSON one of a column's type, or raises InvalidInputError."""
+    """Return the function that converts a value of JSON to a column's type, or raises InvalidInputError."""
     import pyarrow.types as types
 
     if types.is_string(kind):
@@ -221,7 +221,7 @@ def _entries(value: Any, name: str) -> list[tuple[str, float]]:
 
 
 def text(value: Any, name: str) -> str:
-    """A string of JSON as one that can be stored: lone surrogates are replaced."""
+    """Return a string of JSON as one that can be stored: lone surrogates are replaced."""
     if not isinstance(value, str):
         raise InvalidInputError(f"{name} is {reprlib.repr(value)} ({type(value).__name__}); give a string")
     return value if value.isascii() else value.encode("utf-8", "replace").decode()
@@ -241,7 +241,7 @@ def _integer(value: Any, name: str) -> int:
 
 
 def moment(value: Any, name: str) -> float:
-    """Unix time in seconds of a number, or of a text as ISO 8601 has it; without a zone it is UTC."""
+    """Return the Unix time in seconds of a number, or of a text in ISO 8601, which is UTC if it names no zone."""
     if not isinstance(value, str):
         return _number(value, name)
     try:

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from banditroute.admin.records import Records
+from banditroute.admin.exports import read_tables
 from banditroute.core.addresses import shown_address
 from banditroute.errors import BanditRouteError, InvalidConfigurationError, InvalidInputError
 from banditroute.logs.readers.canonical import checked, schema, typed
 from banditroute.logs.readers.log_format import Format, Reading
 from banditroute.logs.readers.row_errors import MALFORMED
 from banditroute.logs.readers.source import objects, tables
+from banditroute.store.sql.existing import require_existing
 
 if TYPE_CHECKING:
     import pyarrow
@@ -43,9 +44,11 @@ def _database(reading: Reading) -> Iterator[pyarrow.Table]:
     import pyarrow
 
     address = reading.source.address
+    url = address if "://" in address else f"sqlite:///{address}"
+    require_existing(url)
     begin = 1
     try:
-        for table in Records(address if "://" in address else f"sqlite:///{address}").log(reading.router):
+        for table in read_tables(url, router=reading.router):
             yield checked(np.arange(begin, begin + len(table)), _ours(table, address), reading.damage)
             begin += len(table)
     except (pyarrow.ArrowException, *MALFORMED) as error:

@@ -92,7 +92,7 @@ def _feature_columns(reading: Reading) -> list[str]:
 
 
 def _contexts(table: pyarrow.Table, features: list[str], found: Found) -> Any:
-    """Return the column ``x`` from numbered columns; None if there are none, or it is there as lists."""
+    """Return the column ``x`` from numbered columns; None without such columns, or where it is there as lists."""
     if not features:
         return None
     import pyarrow as arrow

@@ -62,9 +62,9 @@ def _contexts(table: pyarrow.Table, categories: list[str], affinities: list[str]
         slots = [hashed([(f"{name}={value}", 1.0)]) for value in values]
         x[:, :SLOTS] += np.array([*slots, np.zeros(SLOTS)])[codes]
     for k, name in enumerate(affinities):
-        values, wrong = numbers(table, name)
+        affinity, wrong = numbers(table, name)
         found.add(wrong, name, "give a number")
-        x[:, SLOTS + k] = np.nan_to_num(values)
+        x[:, SLOTS + k] = np.nan_to_num(affinity)
     ends = np.arange(0, x.size + 1, x.shape[1], dtype=np.int32)
     return arrow.ListArray.from_arrays(ends, x.ravel())
 

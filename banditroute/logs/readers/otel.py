@@ -113,7 +113,7 @@ def _spans(record: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
 
 
 def _is_log_record(record: Mapping[str, Any]) -> bool:
-    """Whether it is a log record, or a batch of them, and no span."""
+    """Say whether it is a log record, or a batch of them, and not a span."""
     return "resourceLogs" in record or (_SDK_LOG_RECORD in record and "start_time" not in record)
 
 

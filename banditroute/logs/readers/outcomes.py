@@ -78,10 +78,10 @@ def _wide_fields(reading: Reading) -> tuple[dict[str, str], dict[str, dict[str, 
         if name not in taken and (found := _arm_and_ending(name, endings)):
             arm, ending = found
             arms.setdefault(arm, {})[endings[ending]] = name
-    for arm, columns in arms.items():  # RouterBench: the column of the arm's own name is its score
-        if "quality" not in columns and arm in has:
-            columns["quality"] = arm
     order = {name: k for k, name in enumerate(has)}
+    for arm, columns in arms.items():  # RouterBench: the column of the arm's own name is its score
+        if "quality" not in columns and arm in order:
+            columns["quality"] = arm
     whole = {arm: columns for arm, columns in arms.items() if "quality" in columns}
     return about, dict(sorted(whole.items(), key=lambda each: order[each[1]["quality"]])), asked.factors
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,7 +61,7 @@ class LogFile:
     def tables(self) -> Iterator[pyarrow.Table]:
         """Yield its rows, some thousand at a time, in bounded memory whatever the size of the log.
 
-        A log of decisions has the columns that ``Records.export`` writes, and ``task``. A table of outcomes has
+        A log of decisions has the columns that ``admin.export`` writes, and ``task``. A table of outcomes has
         ``query_id``, ``arm``, ``prompt``, ``task`` and a column for each objective.
 
         Raises
@@ -123,9 +124,9 @@ def open_log(
         )
     if not all(isinstance(name, str) for pair in columns.items() for name in pair):
         raise InvalidConfigurationError(f"columns are {columns!r:.200}; give our name -> the log's name, as texts")
-    for each in columns:
-        if our_name(each) not in USUAL_NAMES and (near := suggestion(each, USUAL_NAMES, cutoff=_MISSPELT)):
-            raise InvalidConfigurationError(f"columns name {each!r:.80}, which is no column of ours{near}")
+    for ours in columns:
+        if our_name(ours) not in USUAL_NAMES and (near := suggestion(ours, USUAL_NAMES, cutoff=_MISSPELT)):
+            raise InvalidConfigurationError(f"columns name {ours!r:.80}, which is no column of ours{near}")
     name = shown_address(address) if isinstance(address, str | Path) else f"the {type(address).__name__}"
     damage = Damage(name, skip=skip_bad)
     settings: dict[str, Any] = {"columns": dict(columns), "router": router, "first": {}}
@@ -163,7 +164,7 @@ def _format(reading: Reading, format: str | None) -> Format:
         recognised = source.container == "database" or each.knows(reading)
         if named or (format is None and source.container in each.containers and recognised):
             return each
-    twice = next((name for k, name in enumerate(source.names) if name in source.names[:k]), None)
+    twice = next((name for name, count in Counter(source.names).items() if count > 1), None)
     if twice is not None:
         raise InvalidInputError(f"{reading.damage.name} has the column {twice!r:.80} twice; rename one of them")
     has = f"; it has {shown(list(map(repr, source.names)))}" if source.names else ""

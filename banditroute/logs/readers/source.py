@@ -8,6 +8,7 @@ import io
 import json
 import re
 import stat
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -34,6 +35,8 @@ CHARACTERS_AT_ONCE = 2**23
 """Of prompts: fewer rows are held at once where they are long."""
 
 _LINES_TO_KNOW = 20  # lines, not blank, by which a text file is recognised
+_MOST_COLUMNS = 20_000
+_BLOCK_BYTES = 2**22  # of CSV that is parsed at once
 _MOST_BLANK_LINES = 1_000_000  # in a row; more are a mistake or an attack
 _MOST_LINE_BLOCKS = 64  # of LINE_BYTES: how far the end of a line that is too long is looked for
 _MOST_EXPANSION = 1000  # bytes of text in memory for a byte of a Parquet file
@@ -72,7 +75,7 @@ class Source:
     frame: Any = None
 
     def has(self, name: str) -> bool:
-        """Whether there is such a column; in JSON it may be a path of keys, joined by dots."""
+        """Say whether there is such a column; in JSON it may be a path of keys, joined by dots."""
         return name in self.names or (self.container == "jsonl" and name.partition(".")[0] in self.names)
 
 
@@ -104,8 +107,17 @@ def look(address: Any) -> Source:
     Raises
     ------
     InvalidInputError
-        If it cannot be read, is empty, is a pickle, or is no file but a pipe or a device.
+        If it cannot be read, is empty, is a pickle, has too many columns, or is no file but a pipe or a device.
     """
+    found = _look(address)
+    if len(found.names) > _MOST_COLUMNS:
+        raise InvalidInputError(
+            f"{shown_address(found.address)} has {len(found.names):,} columns; at most {_MOST_COLUMNS:,} are read"
+        )
+    return found
+
+
+def _look(address: Any) -> Source:
     if not isinstance(address, str):
         frame = readable_frame(address)
         names = tuple(stream_of(frame).schema.names)
@@ -160,7 +172,8 @@ def tables(source: Source, names: Sequence[str], damage: Damage) -> Iterator[tup
     InvalidInputError
         If one of the columns is there twice.
     """
-    twice = sorted(name for name in names if source.names.count(name) > 1)
+    counts = Counter(source.names)
+    twice = sorted(name for name in names if counts[name] > 1)
     if twice:
         raise InvalidInputError(f"{source.address} has the column {twice[0]!r} twice; rename one of them")
     by_container = {"parquet": _parquet, "csv": _csv, "jsonl": _json_columns, "frame": _frame}
@@ -213,7 +226,7 @@ def _lines(address: str, damage: Damage) -> Iterator[tuple[int, bytes]]:
 
 
 def _end_of_line(file: io.BufferedReader) -> bool:
-    """Whether the end of the present line was found, and read."""
+    """Read to the end of the present line, and say whether it was found."""
     for _ in range(_MOST_LINE_BLOCKS):
         rest = file.readline(LINE_BYTES)
         if not rest or rest.endswith(b"\n"):
@@ -311,14 +324,16 @@ def _look_at_blocks(address: str) -> Source:
 
 def _header(line: bytes, address: str) -> tuple[tuple[str, ...], str]:
     """Return the names in the first line of a CSV file, and the character between them: the one that parts most."""
-    try:
-        text = line.decode()
-        cells = {separator: tuple(next(csv.reader([text], delimiter=separator))) for separator in _SEPARATORS}
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise InvalidInputError(
-            f"{address}: the first line is neither a header of CSV nor JSON: {str(error)[:200]}"
-        ) from error
-    separator = max(_SEPARATORS, key=lambda each: len(cells[each]))
+    cells: dict[str, tuple[str, ...]] = {}
+    why = ""
+    for separator in _SEPARATORS:
+        try:
+            cells[separator] = tuple(next(csv.reader([line.decode()], delimiter=separator)))
+        except (csv.Error, UnicodeDecodeError) as error:
+            why = str(error)[:200]
+    if not cells:
+        raise InvalidInputError(f"{shown_address(address)}: the first line is neither a header of CSV nor JSON: {why}")
+    separator = max(cells, key=lambda each: len(cells[each]))
     return tuple(name.strip() for name in cells[separator]), separator
 
 
@@ -431,9 +446,10 @@ def _csv(source: Source, names: Sequence[str], damage: Damage) -> Iterator[tuple
 
     passed: list[int] = []
     refused: list[InvalidInputError] = []
+    begin = 2
 
     def wrong(row: pyarrow.csv.InvalidRow) -> str:
-        number = row.number + 1  # the header was read before
+        number = begin - 1 + row.number
         try:
             damage.row(number, "columns", f"are {row.actual_columns}, by the header {row.expected_columns}")
         except InvalidInputError as error:  # raised below: what is raised here, pyarrow only prints
@@ -443,39 +459,64 @@ def _csv(source: Source, names: Sequence[str], damage: Damage) -> Iterator[tuple
         return "skip"
 
     # A name that is there twice is not asked for; pyarrow wants every name once.
-    unique = [name if source.names.index(name) == k else f"{name}\0{k}" for k, name in enumerate(source.names)]
-    read = arrow_csv.ReadOptions(use_threads=False, column_names=unique, block_size=LINE_BYTES)
+    first = {name: k for k, name in reversed(list(enumerate(source.names)))}
+    unique = [name if first[name] == k else f"{name}\0{k}" for k, name in enumerate(source.names)]
     parse = arrow_csv.ParseOptions(delimiter=source.separator, newlines_in_values=True, invalid_row_handler=wrong)
     convert = arrow_csv.ConvertOptions(
         include_columns=list(names),
         column_types=dict.fromkeys(names, arrow.string()),
         strings_can_be_null=False,
     )
-    begin = 2
     try:
-        with _readable(source.address), _unpacked(source.address) as packed:
-            while not packed.readline(LINE_BYTES).removeprefix(codecs.BOM_UTF8).strip():
+        with _readable(source.address), _unpacked(source.address) as file:
+            while not file.readline(LINE_BYTES).removeprefix(codecs.BOM_UTF8).strip():
                 pass  # blank lines before the header, which look() has counted
-            if not packed.peek(1):
-                return
-            with (
-                codecs.EncodedFile(packed, "utf-8", errors="replace") as file,
-                arrow_csv.open_csv(file, read_options=read, parse_options=parse, convert_options=convert) as reader,
-            ):
-                for batch in reader:
-                    candidates = np.arange(begin, begin + batch.num_rows + len(passed))
-                    numbers = np.setdiff1d(candidates, passed)[: batch.num_rows]
-                    begin = int(numbers[-1]) + 1 if len(numbers) else begin
-                    passed[:] = [row for row in passed if row >= begin]
-                    yield numbers, arrow.Table.from_batches([batch])
+            for block in _blocks_of_rows(file, source.address):
+                read = arrow_csv.ReadOptions(use_threads=False, column_names=unique, block_size=len(block) + 1)
+                buffer = arrow.py_buffer(block.decode("utf-8", "replace").encode())
+                table = arrow_csv.read_csv(
+                    arrow.BufferReader(buffer), read_options=read, parse_options=parse, convert_options=convert
+                )
+                candidates = np.arange(begin, begin + len(table) + len(passed))
+                yield np.setdiff1d(candidates, passed), table
+                begin += len(candidates)
+                passed.clear()
     except InvalidInputError:
         if refused:
             raise refused.pop() from None  # kept, it would keep this frame alive in a cycle that is never collected
         raise
 
 
+def _blocks_of_rows(file: io.BufferedReader, address: str) -> Iterator[bytes]:
+    """Yield whole rows of CSV, some megabytes at a time: blocks end at a newline that is in no quoted cell.
+
+    pyarrow's own streaming reader reads ahead in a thread, which can outlive an error and abort the process.
+    """
+    rest = b""
+    while True:
+        data = rest + file.read(min(LINE_BYTES, _BLOCK_BYTES))
+        if len(data) == len(rest):
+            break
+        cut = data.rfind(b"\n") + 1
+        in_quotes = data.count(b'"', 0, cut) % 2
+        while cut and in_quotes:
+            before = data.rfind(b"\n", 0, cut - 1) + 1
+            in_quotes ^= data.count(b'"', before, cut) % 2
+            cut = before
+        if not cut and len(data) > LINE_BYTES:
+            raise InvalidInputError(
+                f"{shown_address(address)} cannot be read: a row is longer than {LINE_BYTES:,} bytes; is a quote "
+                "not closed?"
+            )
+        rest = data[cut:]
+        if data[:cut].strip():
+            yield data[:cut]
+    if rest.strip():
+        yield rest
+
+
 def value_at(record: Any, path: str) -> Any:
-    """Return the value under a key, or under keys joined by dots; None if there is none."""
+    """Return the value under a key, or under keys joined by dots; None if it is missing."""
     if not isinstance(record, dict) or path in record:
         return record[path] if isinstance(record, dict) else None
     first, dot, rest = path.partition(".")

@@ -14,6 +14,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
+from banditroute.core.addresses import shown_address
 from banditroute.errors import IncompatibleStoreError, InvalidConfigurationError, StoreError
 from banditroute.store.sql.schema import REVISION
 
@@ -32,11 +33,19 @@ class Database(ABC):
         Connects to it.
     name
         How messages call it; without the password.
+    limited
+        True if its statements are stopped when they take too long; False for an administrator's, which may take long.
     """
+
+    limited = True
 
     def __init__(self, engine: Engine, name: str) -> None:
         self.engine = engine
         self.name = name
+
+    def place(self) -> object:
+        """Return what tells the place of the data from another one at the same address; None where nothing does."""
+        return None
 
     @contextmanager
     def writing(self, connection: Connection) -> Iterator[None]:
@@ -52,7 +61,7 @@ class Database(ABC):
 
     @abstractmethod
     def revision(self, connection: Connection) -> str | None:
-        """The revision of the schema that is there, None where there is none.
+        """Return the revision of the schema that is there, None without a schema.
 
         Raises
         ------
@@ -78,22 +87,25 @@ class Database(ABC):
 
     @abstractmethod
     def blames_data(self, error: Exception) -> bool:
-        """Whether a statement failed for the values it was given, and not for the state of the database."""
+        """Return whether a statement failed for the values it was given, and not for the state of the database."""
 
     @abstractmethod
     def passes(self, error: Exception) -> bool:
-        """Whether what failed may succeed when it is tried again at once: another process was in its way."""
+        """Return whether what failed may succeed when it is tried again at once: another process was in its way."""
 
     @abstractmethod
     def explain(self, error: Exception) -> StoreError | None:
-        """What the database raised for its own state, in words that say what to do; None if it did not raise it."""
+        """Explain what the database raised for its own state, with a remedy; None if it did not raise it."""
+
+    def scrub(self) -> None:  # noqa: B027
+        """Overwrite what was deleted, as far as the database can be told to."""
 
     @abstractmethod
     def damage(self, connection: Connection) -> list[str]:
-        """What the database itself finds damaged, in words."""
+        """Return what the database itself finds damaged, in words."""
 
     def retried(self, attempt: Callable[[], _T], *, between: Callable[[], None]) -> _T:
-        """What ``attempt`` returns, tried again where another process was in its way, with ``between`` before that."""
+        """Return what ``attempt`` returns; call ``between`` and try again where another process was in its way."""
         for number in range(_ATTEMPTS):
             try:
                 return attempt()
@@ -106,7 +118,7 @@ class Database(ABC):
         raise failure if self.blames_data(failure) else self.explain(failure) or failure
 
     def read(self, work: Callable[[Connection], _T]) -> _T:
-        """What ``work`` reads, on a connection of its own."""
+        """Return what ``work`` reads, on a connection of its own."""
 
         def attempt() -> _T:
             with self.explained(), self.engine.connect() as connection, self.reading(connection):
@@ -155,17 +167,20 @@ def parse(url: object) -> URL:
     InvalidConfigurationError
         For a plain path, an in-memory database, and another database than SQLite and PostgreSQL.
     """
+    shown = shown_address(url)
     if not isinstance(url, str) or "://" not in url:
         raise InvalidConfigurationError(
-            f"SQLStore({url!r}): give a database URL; for a file: SQLStore({f'sqlite:///{url}'!r})"
+            f"SQLStore({shown!r}): give a database URL; for a file: SQLStore({f'sqlite:///{shown}'!r})"
         )
     try:
         address = make_url(url)
-    except ArgumentError as error:
+    except (ArgumentError, ValueError):
         raise InvalidConfigurationError(
-            f"SQLStore({url!r}) is not a database URL ({error}); for a file: SQLStore('sqlite:///routes.db')"
-        ) from error
+            f"SQLStore({shown!r}) is not a database URL; for a file: SQLStore('sqlite:///routes.db'), for a server: "
+            f"SQLStore('postgresql://user:password@host:5432/database')"
+        ) from None  # what it quotes may hold the password
     kind = address.get_backend_name()
+    kind = "postgresql" if kind == "postgres" else kind
     if kind == "postgresql":
         return address.set(drivername="postgresql+psycopg")
     if kind != "sqlite":
@@ -175,10 +190,10 @@ def parse(url: object) -> URL:
         )
     if address.database in (None, "", ":memory:") or "mode=memory" in url:
         raise InvalidConfigurationError(
-            f"SQLStore({url!r}) would forget all at its end; use MemoryStore(), or name a file: "
+            f"SQLStore({shown!r}) would forget all at its end; use MemoryStore(), or name a file: "
             f"SQLStore('sqlite:///routes.db')"
         )
-    return address
+    return address.set(drivername="sqlite")
 
 
 def database_at(address: URL, *, relaxed: bool = False) -> Database:

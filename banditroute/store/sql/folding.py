@@ -1,4 +1,4 @@
-"""What was learned, in SQL: fold outcomes into statistics, remember them, and keep the router's other state.
+"""Keep what was learned, in SQL: fold outcomes into statistics, remember them, and keep the router's other state.
 
 Every function works inside the transaction of the connection that it is given. Who changes statistics locks the
 row of their epoch first; so each outcome is folded once, by whichever process comes first.
@@ -11,14 +11,25 @@ import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Row, case, delete, func, literal, select, update
+from sqlalchemy import Connection, Row, delete, func, literal, select, update
 
 from banditroute.core.shared_total import SharedTotal
+from banditroute.core.state import MergeStates
 from banditroute.errors import IncompatibleStoreError
-from banditroute.store.base import Event, Fold, MergeStates, StoredState
+from banditroute.store.base import Fold, OutcomeEvent, StoredState
 from banditroute.store.sql.database import insert
 from banditroute.store.sql.log import events_of, outcomes_with_decisions
-from banditroute.store.sql.schema import decision, epoch, feedback, orphan, snapshot, state, statistics, tally
+from banditroute.store.sql.schema import (
+    decision,
+    epoch,
+    feedback,
+    last_group,
+    orphan,
+    snapshot,
+    state,
+    statistics,
+    tally,
+)
 
 SNAPSHOT_FOLDS = 100
 """Every so many folds the statistics are copied, to go back to."""
@@ -30,17 +41,19 @@ PRUNED = 0
 """The version under which the copies hold what was pruned: statistics are these and all that the log holds."""
 
 _MARKED = 500  # rows of one IN (...)
+_PERIODS = 50  # of a budget that are kept at least
+_WRITER_SECONDS = 7 * 86_400.0  # so long what is recorded of a writer is kept
 
 
 class Put(NamedTuple):
     """A piece of state to be recorded: in place of what is, or joined to it."""
 
     blob: bytes
-    join: MergeStates | None
+    merge: MergeStates | None
 
     def after(self, before: Put | None) -> Put:
-        """The two as one."""
-        return self if before is None or self.join is None else Put(self.join(before.blob, self.blob), before.join)
+        """Return the two as one."""
+        return self if before is None or self.merge is None else Put(self.merge(before.blob, self.blob), before.merge)
 
 
 class Standing(NamedTuple):
@@ -54,21 +67,24 @@ class Standing(NamedTuple):
         How many are pending. Between two changes of the version they only become more.
     orphans
         How many outcomes wait for their decision, in the whole database.
+    random_key
+        The epoch's.
     """
 
     version: int
     outcomes: int
     orphans: int
+    random_key: str | None
 
 
-def standing(connection: Connection, epoch_id: int) -> Standing:
-    """How things stand; cheap enough to ask several times a second."""
+def standing(connection: Connection, epoch_id: int) -> Standing | None:
+    """Return how things stand, None without that epoch; cheap enough to ask several times a second."""
     pending = select(func.count()).where(_is_pending(epoch_id)).scalar_subquery()
     orphans = select(func.count()).select_from(orphan).scalar_subquery()
-    version, outcomes, waiting = connection.execute(
-        select(epoch.c.version, pending, orphans).where(epoch.c.id == epoch_id)
-    ).one()
-    return Standing(version, outcomes, waiting)
+    row = connection.execute(
+        select(epoch.c.version, pending, orphans, epoch.c.random_key).where(epoch.c.id == epoch_id)
+    ).first()
+    return None if row is None else Standing(*row)
 
 
 def remember(connection: Connection, epoch_id: int, *, count: bool) -> StoredState:
@@ -105,7 +121,7 @@ def remember(connection: Connection, epoch_id: int, *, count: bool) -> StoredSta
         states={
             row.name: _intact_state(row) for row in connection.execute(select(state).where(state.c.router == router))
         },
-        tallies=tallies_of(connection, router),
+        totals=totals_of(connection, router),
     )
 
 
@@ -160,7 +176,7 @@ def lock(connection: Connection, epoch_id: int, *, wait: bool = True) -> int | N
     return connection.scalar(row)
 
 
-def change(connection: Connection, epoch_id: int, version: int, fold: Fold, events: Iterable[Event]) -> None:
+def change(connection: Connection, epoch_id: int, version: int, fold: Fold, events: Iterable[OutcomeEvent]) -> None:
     """Fold events into the statistics of their arms."""
     for name, of_arm in by_arm(events).items():
         key = (statistics.c.epoch_id == epoch_id) & (statistics.c.arm == name)
@@ -168,9 +184,9 @@ def change(connection: Connection, epoch_id: int, version: int, fold: Fold, even
         set_statistics(connection, epoch_id, version, name, fold(None if old is None else intact(old), of_arm))
 
 
-def by_arm(events: Iterable[Event]) -> dict[str, list[Event]]:
+def by_arm(events: Iterable[OutcomeEvent]) -> dict[str, list[OutcomeEvent]]:
     """The events of each arm."""
-    found: dict[str, list[Event]] = {}
+    found: dict[str, list[OutcomeEvent]] = {}
     for event in events:
         found.setdefault(event.arm, []).append(event)
     return found
@@ -211,14 +227,14 @@ def take_snapshot(connection: Connection, epoch_id: int, version: int) -> None:
 
 def put_states(connection: Connection, router: str, states: Mapping[str, Put]) -> None:
     """Record pieces of a router's state by name."""
-    for name, (blob, join) in sorted(states.items()):
-        if join is not None:
+    for name, (blob, merge) in sorted(states.items()):
+        if merge is not None:
             # Of two that are the first at once, the other waits here for the one, and sees its row.
             first = insert(connection, state).values(router=router, name=name, **_row(blob)).on_conflict_do_nothing()
             if connection.scalar(first.returning(state.c.name)) is not None:
                 continue
             mine = select(state).where(state.c.router == router, state.c.name == name)
-            blob = join(_intact_state(connection.execute(mine.with_for_update()).one()), blob)
+            blob = merge(_intact_state(connection.execute(mine.with_for_update()).one()), blob)
         new = _row(blob)
         connection.execute(
             insert(connection, state)
@@ -227,29 +243,58 @@ def put_states(connection: Connection, router: str, states: Mapping[str, Put]) -
         )
 
 
-def add_tallies(connection: Connection, router: str, tallies: Mapping[str, SharedTotal]) -> dict[str, SharedTotal]:
-    """Add to what is counted for budgets, each in its latest period alone; what all of them come to."""
-    for budget, added in sorted(tallies.items()):  # sorted: all processes lock the rows in one order
+def add_totals(
+    connection: Connection, router: str, totals: Mapping[tuple[str, int], SharedTotal]
+) -> dict[tuple[str, int], SharedTotal]:
+    """Add to what is counted for budgets in their periods; return what each comes to, all processes together."""
+    sums = {}
+    for (budget, period), added in sorted(totals.items()):  # sorted: all processes lock the rows in one order
         new = insert(connection, tally).values(router=router, budget=budget, **added._asdict())
-        later = new.excluded.period > tally.c.period
-        sums = {
-            name: case((later, new.excluded[name]), else_=tally.c[name] + new.excluded[name])
-            for name in ("requests", "spent", "balance")
-        }
-        connection.execute(
+        columns = [tally.c[name] for name in ("requests", "spent", "balance")]
+        row = connection.execute(
             new.on_conflict_do_update(
-                index_elements=["router", "budget"],
-                set_={"period": new.excluded.period, **sums},
-                where=new.excluded.period >= tally.c.period,
-            )
-        )
-    return tallies_of(connection, router) if tallies else {}
+                index_elements=["router", "budget", "period"],
+                set_={column.name: column + new.excluded[column.name] for column in columns},
+            ).returning(*columns)
+        ).one()
+        sums[budget, period] = SharedTotal(period, *row)
+        newest = select(tally.c.period).where(tally.c.router == router, tally.c.budget == budget)
+        kept = list(connection.scalars(newest.order_by(tally.c.period.desc()).limit(_PERIODS)))
+        if len(kept) == _PERIODS:
+            old = (tally.c.router == router) & (tally.c.budget == budget) & (tally.c.period < min(kept[-1], period))
+            connection.execute(delete(tally).where(old))
+    return sums
 
 
-def tallies_of(connection: Connection, router: str) -> dict[str, SharedTotal]:
-    """What is counted for each budget of a router."""
-    rows = connection.execute(select(tally).where(tally.c.router == router))
-    return {row.budget: SharedTotal(*(getattr(row, name) for name in SharedTotal._fields)) for row in rows}
+def totals_of(connection: Connection, router: str) -> dict[str, tuple[SharedTotal, ...]]:
+    """Return what is counted for each budget of a router, one total for each period, the latest first."""
+    rows = connection.execute(select(tally).where(tally.c.router == router).order_by(tally.c.period.desc()))
+    found: dict[str, tuple[SharedTotal, ...]] = {}
+    for row in rows:
+        total = SharedTotal(*(getattr(row, name) for name in SharedTotal._fields))
+        found[row.budget] = (*found.get(row.budget, ()), total)
+    return found
+
+
+def last_group_of(connection: Connection, writer: str) -> int | None:
+    """Return the number of the last group that a writer has committed."""
+    return connection.scalar(select(last_group.c.number).where(last_group.c.writer == writer))
+
+
+def set_last_group(connection: Connection, writer: str, number: int) -> None:
+    """Record the number of the group that this transaction writes."""
+    new = {"number": number, "written_at": time.time()}
+    connection.execute(
+        insert(connection, last_group)
+        .values(writer=writer, **new)
+        .on_conflict_do_update(index_elements=["writer"], set_=new)
+    )
+
+
+def forget_writers(connection: Connection, writer: str) -> None:
+    """Delete what is recorded of a writer that ends, and of those that ended in another way long ago."""
+    old = last_group.c.written_at < time.time() - _WRITER_SECONDS
+    connection.execute(delete(last_group).where((last_group.c.writer == writer) | old))
 
 
 def _row(blob: bytes) -> dict[str, Any]:
@@ -278,7 +323,7 @@ def _intact_state(row: Row[Any]) -> bytes:
     if zlib.crc32(blob) != row.crc32:
         raise IncompatibleStoreError(
             f"the state {row.name!r} of router {row.router!r} is damaged (checksum); restore a backup of the database, "
-            f"or delete that row of {state.name} to begin it anew"
+            f"or delete that row of {state.name} to begin it again"
         )
     return blob
 

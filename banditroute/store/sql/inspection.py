@@ -1,4 +1,4 @@
-"""What is in a database, in figures."""
+"""Count what is in a database."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from banditroute.store.sql.schema import arm, decision, epoch, feedback, snapsho
 
 
 class Epoch(NamedTuple):
-    """What is recorded of an epoch, and of its router.
+    """The records of an epoch, and of its router.
 
     Attributes
     ----------
@@ -29,7 +29,7 @@ class Epoch(NamedTuple):
         Of the arms.
     states
         The router's, by name.
-    tallies
+    totals
         What all processes have counted, by budget.
     """
 
@@ -38,7 +38,7 @@ class Epoch(NamedTuple):
     arms: dict[str, bool]
     statistics: dict[str, bytes]
     states: dict[str, bytes]
-    tallies: dict[str, SharedTotal]
+    totals: dict[str, tuple[SharedTotal, ...]]
 
 
 def epoch_ids(connection: Connection, router: str | None) -> list[int]:
@@ -53,8 +53,13 @@ def statistics_of(connection: Connection, epoch_id: int) -> dict[str, bytes]:
     return {row.arm: folding.intact(row) for row in rows}
 
 
+def fold_settings_of(connection: Connection, epoch_id: int) -> str | None:
+    """Return what the fold of an epoch depends on, as its router has recorded it; None if it has not."""
+    return connection.scalar(select(epoch.c.fold_settings).where(epoch.c.id == epoch_id))
+
+
 def epochs(connection: Connection, router: str | None) -> Iterator[Epoch]:
-    """What is recorded of each epoch, of one router or of all."""
+    """Yield what is recorded of each epoch, of one router or of all."""
     for id in epoch_ids(connection, router):
         row = connection.execute(select(epoch).where(epoch.c.id == id)).one()
         mine = feedback.c.epoch_id == id
@@ -78,12 +83,12 @@ def epochs(connection: Connection, router: str | None) -> Iterator[Epoch]:
             arms={each.name: each.active for each in connection.execute(select(arm).where(arm.c.router == row.router))},
             statistics=statistics_of(connection, id),
             states={each.name: each.blob for each in connection.execute(states)},
-            tallies=folding.tallies_of(connection, row.router),
+            totals=folding.totals_of(connection, row.router),
         )
 
 
 def damage(connection: Connection, database: Database) -> list[str]:
-    """What is damaged, in words."""
+    """Return what is damaged, in words."""
     found = database.damage(connection)
     for table in (statistics, snapshot, state):
         for row in connection.execute(select(table)):

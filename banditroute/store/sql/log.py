@@ -7,24 +7,26 @@ from __future__ import annotations
 
 import json
 import logging
+import secrets
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import fields
 from typing import Any, NamedTuple
 
 import numpy as np
-from sqlalchemy import BindParameter, Connection, Row, bindparam, delete, exists, select, union_all, update
+from sqlalchemy import BindParameter, Connection, Row, bindparam, delete, exists, func, select, union_all, update
 
 from banditroute.core.arm import Arm
 from banditroute.core.arrays import Vector
 from banditroute.core.decision import Decision
 from banditroute.core.feedback import Feedback
 from banditroute.core.preference import Preference
-from banditroute.errors import ConflictingFeedbackError, UnknownDecisionError
-from banditroute.store.base import Event, Served
+from banditroute.errors import ConflictingFeedbackError, IncompatibleStoreError, UnknownDecisionError
+from banditroute.store.base import Acknowledgement, OutcomeEvent, Recorded, StoredDecision
 from banditroute.store.outcomes import PAGING, new_outcomes, reported
 from banditroute.store.sql.database import INSERT, insert
-from banditroute.store.sql.schema import arm, decision, epoch, feedback, orphan
+from banditroute.store.sql.schema import arm, decision, epoch, feedback, orphan, statistics
 
 ORPHAN_SECONDS = 60.0
 """Feedback this much younger or older than its decision's id may have come before the decision could be seen."""
@@ -34,35 +36,25 @@ _MOST_PARAMETERS = 500  # of one IN (...): well below what any database allows
 _logger = logging.getLogger("banditroute.store")
 
 
-class Made(NamedTuple):
-    """What feedback must know of its decision."""
-
-    epoch_id: int
-    arm: str
-    x: Vector | None
-    decided_at: float
-    ordinal: int
-    reserved: Mapping[str, tuple[float, ...]]
-
-
 class Added(NamedTuple):
-    """What became of some feedback.
+    """The results of adding some feedback.
 
     Attributes
     ----------
     results
-        For each part what there is to learn, or None for nothing, or what keeps the part from being recorded.
+        For each part what there is to learn, or how it is acknowledged where there is nothing to learn, or what keeps
+        it from being recorded.
     outcomes
         How many outcomes are pending now that were not before, in the epoch that learns.
     """
 
-    results: list[Event | Exception | None]
+    results: list[Recorded | Acknowledgement | Exception]
     outcomes: int
 
 
 # Statements that are executed for every decision or feedback are built once: that takes longer than executing them.
 _IDS: BindParameter[Any] = bindparam("ids", expanding=True)
-_MADE = select(*(decision.c[name] for name in ("id", *Made._fields))).where(decision.c.id.in_(_IDS))
+_STORED = select(*(decision.c[each.name] for each in fields(StoredDecision))).where(decision.c.id.in_(_IDS))
 _RECORDED = union_all(
     *(
         select(table.c.decision_id, table.c.objective, table.c.value).where(table.c.decision_id.in_(_IDS))
@@ -75,13 +67,43 @@ _ADD_DECISIONS = {
 _ADD_FEEDBACK = {table.name: table.insert() for table in (feedback, orphan)}
 
 
-def epoch_of(connection: Connection, *, router: str, features_version: str, dimension: int) -> int:
-    """The id of an epoch, which is begun if it is new; fails where the database cannot be written."""
+def begin_epoch(
+    connection: Connection, *, router: str, features_version: str, dimension: int, fold_settings: str
+) -> tuple[int, str]:
+    """Return the id and the random key of an epoch, which is begun if it is new.
+
+    It writes, and so fails where the database cannot be written.
+
+    Raises
+    ------
+    IncompatibleStoreError
+        If what was learned in the epoch was folded with other settings.
+    """
     key = {"router": router, "features_version": features_version, "dimension": dimension}
-    begin = insert(connection, epoch).values(version=0, **key)
-    # The update changes nothing: it returns the row, and it is a write, which a read-only file refuses.
-    found = begin.on_conflict_do_update(index_elements=list(key), set_={"router": router}).returning(epoch.c.id)
-    return int(connection.execute(found).scalar_one())
+    begin = insert(connection, epoch).values(version=0, random_key=secrets.token_hex(16), **key)
+    # Epochs of earlier schemas have no key yet.
+    drawn = {"random_key": func.coalesce(epoch.c.random_key, begin.excluded.random_key)}
+    found = begin.on_conflict_do_update(index_elements=list(key), set_=drawn).returning(epoch)
+    row = connection.execute(found).one()
+    if fold_settings and row.fold_settings != fold_settings:
+        if row.fold_settings is not None and _has_learned(connection, row.id):
+            raise IncompatibleStoreError(
+                f"what router {router!r} has learned was folded with {row.fold_settings}, and this router folds with "
+                f"{fold_settings}; give its learner those settings, have it learned again with "
+                f"admin.rebuild(url, router={router!r}, learner=...), or use another router name"
+            )
+        connection.execute(update(epoch).where(epoch.c.id == row.id).values(fold_settings=fold_settings))
+    return row.id, row.random_key
+
+
+def _has_learned(connection: Connection, epoch_id: int) -> bool:
+    learned = exists().where(statistics.c.epoch_id == epoch_id)
+    return bool(connection.scalar(select(learned)))
+
+
+def is_epoch(connection: Connection, epoch_id: int, random_key: str) -> bool:
+    """Return whether the epoch of that id is the one that was begun."""
+    return connection.scalar(select(epoch.c.random_key).where(epoch.c.id == epoch_id)) == random_key
 
 
 def set_arms(connection: Connection, router: str, arms: Sequence[Arm]) -> None:
@@ -134,7 +156,9 @@ def add_decisions(connection: Connection, epoch_id: int, made: Iterable[tuple[De
         connection.execute(_ADD_DECISIONS[connection.dialect.name], rows)
 
 
-def add_feedback(connection: Connection, epoch_id: int, parts: Sequence[Feedback], recent: Mapping[str, Made]) -> Added:
+def add_feedback(
+    connection: Connection, epoch_id: int, parts: Sequence[Feedback], recent: Mapping[str, StoredDecision]
+) -> Added:
     """Add the parts that can be added, each entirely or not at all.
 
     A part whose decision is not there, and so young that it may yet come from another process, is kept as an orphan.
@@ -151,13 +175,14 @@ def add_feedback(connection: Connection, epoch_id: int, parts: Sequence[Feedback
     if not parts:
         return Added([], 0)
     ids = {part.decision_id for part in parts if _is_id(part.decision_id)}
-    made = _made(connection, ids, recent)
+    decisions = {id: recent[id] for id in ids if id in recent}
+    decisions.update(_stored(connection, [id for id in ids if id not in decisions]))
     recorded = _recorded(connection, ids)
     rows: dict[str, list[dict[str, Any]]] = {feedback.name: [], orphan.name: []}
-    results: list[Event | Exception | None] = []
+    results: list[Recorded | Acknowledgement | Exception] = []
     more: dict[str, Any]
     for part in parts:
-        about = made.get(part.decision_id)
+        about = decisions.get(part.decision_id)
         try:
             if about is None:
                 _check_orphan(part)
@@ -166,7 +191,10 @@ def add_feedback(connection: Connection, epoch_id: int, parts: Sequence[Feedback
         except (UnknownDecisionError, ConflictingFeedbackError) as error:
             results.append(error)
             continue
-        results.append(_event(about, new, known=known) if about and about.epoch_id == epoch_id else None)
+        if about is None:
+            results.append("pending")
+        else:
+            results.append(_to_learn(about, part, new, known=known) if about.epoch_id == epoch_id else "accepted")
         known.update(new)
         if about is None:
             where, more = orphan, {"kept_at": time.time()}
@@ -190,27 +218,15 @@ def add_feedback(connection: Connection, epoch_id: int, parts: Sequence[Feedback
     return Added(results, len(pending))
 
 
-def find(connection: Connection, decision_id: str) -> Served:
-    """What is recorded of a decision; raises UnknownDecisionError if there is none of that id."""
-    row = (
-        connection.execute(select(decision).where(decision.c.id == decision_id)).first()
-        if _is_id(decision_id)
-        else None
-    )
-    if row is None:
+def find(connection: Connection, decision_id: str) -> StoredDecision:
+    """Return what is stored of a decision; raise UnknownDecisionError if that id is not held."""
+    found = _stored(connection, [decision_id] if _is_id(decision_id) else []).get(decision_id)
+    if found is None:
         raise UnknownDecisionError(
             f"no decision {decision_id!r} is held; check the id, that this is the database of the router that decided, "
             f"and that the decision is not older than what the database keeps"
         )
-    return Served(
-        arm=row.arm,
-        arms=tuple(json.loads(row.arms)),
-        x=None if row.x is None else _vector(row.x),
-        preference=Preference(**json.loads(row.preference)),
-        session=row.session,
-        tags=tuple(json.loads(row.tags)),
-        input_tokens=row.input_tokens,
-    )
+    return found
 
 
 def find_session(connection: Connection, epoch_id: int, session: str) -> list[str]:
@@ -249,14 +265,14 @@ def match_orphans(connection: Connection) -> None:
         )
 
 
-def events_of(rows: Iterable[Row[Any]]) -> dict[str, Event]:
-    """By decision, what is to be learned from rows of :func:`outcomes_with_decisions`; none without a context."""
+def events_of(rows: Iterable[Row[Any]]) -> dict[str, OutcomeEvent]:
+    """Return by decision what is to be learned from rows of :func:`outcomes_with_decisions`, if it has a context."""
     by_decision: dict[str, list[Row[Any]]] = {}
     for row in rows:
         if row.x is not None:
             by_decision.setdefault(row.decision_id, []).append(row)
     return {
-        id: Event(
+        id: OutcomeEvent(
             arm=part[0].arm,
             x=_vector(part[0].x),
             values={row.objective: row.value for row in part},
@@ -285,30 +301,47 @@ def outcomes_with_decisions() -> Any:
     )
 
 
-def _event(about: Made, values: Mapping[str, float], *, known: Mapping[str, float]) -> Event | None:
+def _to_learn(
+    about: StoredDecision, part: Feedback, values: Mapping[str, float], *, known: Mapping[str, float]
+) -> Recorded | Acknowledgement:
     values, known = reported(values), reported(known)
     if about.x is None or not values:
-        return None
-    return Event(
-        arm=about.arm,
-        x=about.x,
-        values=values,
-        decided_at=about.decided_at,
-        ordinal=about.ordinal,
-        first=not known,
+        return "accepted"
+    return Recorded(
+        decision_id=about.id,
+        event=OutcomeEvent(
+            arm=about.arm,
+            x=about.x,
+            values=values,
+            decided_at=about.decided_at,
+            ordinal=about.ordinal,
+            first=not known,
+        ),
+        received_at=part.received_at,
         reserved=about.reserved,
         known=tuple(known),
     )
 
 
-def _made(connection: Connection, ids: Iterable[str], recent: Mapping[str, Made]) -> dict[str, Made]:
-    made = {id: recent[id] for id in ids if id in recent}
-    for few in _chunks(id for id in ids if id not in made):
-        for row in connection.execute(_MADE, {"ids": few}):
-            x = None if row.x is None else _vector(row.x)
-            reserved = {budget: tuple(parts) for budget, parts in json.loads(row.reserved or "{}").items()}
-            made[row.id] = Made(row.epoch_id, row.arm, x, row.decided_at, row.ordinal, reserved)
-    return made
+def _stored(connection: Connection, ids: Iterable[str]) -> dict[str, StoredDecision]:
+    return {
+        row.id: StoredDecision(
+            id=row.id,
+            arm=row.arm,
+            arms=tuple(json.loads(row.arms)),
+            x=None if row.x is None else _vector(row.x),
+            preference=Preference(**json.loads(row.preference)),
+            session=row.session,
+            tags=tuple(json.loads(row.tags)),
+            input_tokens=row.input_tokens,
+            decided_at=row.decided_at,
+            ordinal=row.ordinal,
+            reserved={budget: tuple(parts) for budget, parts in json.loads(row.reserved or "{}").items()},
+            epoch_id=row.epoch_id,
+        )
+        for few in _chunks(ids)
+        for row in connection.execute(_STORED, {"ids": few})
+    }
 
 
 def _recorded(connection: Connection, ids: Iterable[str]) -> dict[str, dict[str, float]]:

@@ -1,7 +1,7 @@
-"""What changes the log or the sums afterwards, in SQL: corrections, erasure, rollback, rebuilding.
+"""Change the log or the sums afterwards, in SQL: corrections, erasure, rollback, rebuilding.
 
 Every function works inside the transaction of the connection that it is given, and locks the row of the epoch that
-it changes; its new version tells the routers that use it to begin anew.
+it changes; its new version tells the routers that use it to begin again.
 """
 
 from __future__ import annotations
@@ -13,12 +13,15 @@ from typing import Any, TypeAlias
 
 from sqlalchemy import Connection, Row, delete, func, or_, select, update
 
-from banditroute.errors import StoreError, UnknownDecisionError
-from banditroute.store.base import Event, Fold
-from banditroute.store.outcomes import PAGING
+from banditroute.errors import StoreError
+from banditroute.store.base import Fold, OutcomeEvent
+from banditroute.store.outcomes import PAGING, check_recorded
 from banditroute.store.sql import folding
 from banditroute.store.sql.log import events_of, outcomes_with_decisions
 from banditroute.store.sql.schema import decision, epoch, feedback, orphan, snapshot, statistics
+
+Folds: TypeAlias = Callable[[Connection, int], Fold]
+"""``folds(connection, epoch_id)`` -> how the outcomes of that epoch are folded."""
 
 _Keep: TypeAlias = Callable[[Row[Any]], float | None]
 """The value that an outcome has from now on; None: it is erased."""
@@ -26,7 +29,7 @@ _Keep: TypeAlias = Callable[[Row[Any]], float | None]
 _AT_ONCE = 1000  # rows that are folded, or decisions that are changed, in one go
 
 
-def correct(connection: Connection, fold: Fold, decision_id: str, values: Mapping[str, float]) -> None:
+def correct(connection: Connection, folds: Folds, decision_id: str, values: Mapping[str, float]) -> None:
     """Give outcomes of a decision that are recorded another value, as if they had been reported with it.
 
     Raises
@@ -35,34 +38,36 @@ def correct(connection: Connection, fold: Fold, decision_id: str, values: Mappin
         If there is no such decision, or one of the outcomes is not recorded.
     """
     held = set(connection.scalars(select(feedback.c.objective).where(feedback.c.decision_id == decision_id)))
-    missing = sorted(set(values) - held)
-    if missing:
-        raise UnknownDecisionError(
-            f"decision {decision_id!r} has no {', '.join(missing)} that could be corrected; report it with feedback()"
-        )
+    check_recorded(decision_id, values, held)
     for epoch_id, ids in _epochs(connection, [decision_id]):
-        _amend(connection, epoch_id, fold, ids, lambda row: values.get(row.objective, row.value))
+        _amend(connection, epoch_id, folds(connection, epoch_id), ids, lambda row: values.get(row.objective, row.value))
 
 
-def erase_decisions(connection: Connection, fold: Fold, ids: Sequence[str]) -> None:
+def erase_decisions(connection: Connection, folds: Folds, ids: Sequence[str]) -> None:
     """Delete decisions with their feedback, and take back what was learned from it."""
     for epoch_id, mine in _epochs(connection, ids):
-        _amend(connection, epoch_id, fold, mine, lambda row: None)
+        _amend(connection, epoch_id, folds(connection, epoch_id), mine, lambda row: None)
         connection.execute(delete(decision).where(decision.c.id.in_(mine)))
     connection.execute(delete(orphan).where(orphan.c.decision_id.in_(ids)))
 
 
-def erase_feedback(connection: Connection, fold: Fold, ids: Sequence[str], source: str) -> None:
+def erase_feedback(connection: Connection, folds: Folds, ids: Sequence[str], source: str) -> None:
     """Delete what one source reported of some decisions, and take back what was learned from it."""
     for epoch_id, mine in _epochs(connection, ids):
-        _amend(connection, epoch_id, fold, mine, lambda row: None if row.source == source else row.value)
+        _amend(
+            connection,
+            epoch_id,
+            folds(connection, epoch_id),
+            mine,
+            lambda row: None if row.source == source else row.value,
+        )
     connection.execute(delete(orphan).where(orphan.c.decision_id.in_(ids), orphan.c.source == source))
 
 
 def find(
     connection: Connection, *, router: str | None, decision_id: str | None, session: str | None, source: str | None
 ) -> list[str]:
-    """Ids of decisions: this one, some of a session, some that a source gave feedback for; none if there are none."""
+    """Return ids of decisions: this one, some of a session, or some that a source gave feedback for."""
     ids = select(decision.c.id).join(epoch, epoch.c.id == decision.c.epoch_id)
     if router is not None:
         ids = ids.where(epoch.c.router == router)
@@ -110,13 +115,18 @@ def roll_back(connection: Connection, epoch_id: int, version: int) -> int:
 
 
 def rebuild(connection: Connection, epoch_id: int, fold: Fold) -> None:
-    """Make the statistics anew from the log, and from what was pruned of it."""
+    """Make the statistics again from the log, and from what was pruned of it."""
     version = (folding.lock(connection, epoch_id) or 0) + 1
     blobs = refolded(connection, epoch_id, fold)
     connection.execute(delete(statistics).where(statistics.c.epoch_id == epoch_id))
     for name, blob in blobs.items():
         folding.set_statistics(connection, epoch_id, version, name, blob)
     connection.execute(update(epoch).where(epoch.c.id == epoch_id).values(version=version))
+
+
+def set_fold_settings(connection: Connection, epoch_id: int, settings: str) -> None:
+    """Record what folding depends on from now on; the epoch is to be rebuilt in the same transaction."""
+    connection.execute(update(epoch).where(epoch.c.id == epoch_id).values(fold_settings=settings or None))
 
 
 def refolded(connection: Connection, epoch_id: int, fold: Fold) -> dict[str, bytes]:
@@ -145,7 +155,7 @@ def move_to_base(connection: Connection, epoch_id: int, fold: Fold, ids: Sequenc
     connection.execute(update(epoch).where(epoch.c.id == epoch_id).values(pruned=epoch.c.pruned + gone))
 
 
-def _folded(connection: Connection, epoch_id: int) -> Iterator[list[Event]]:
+def _folded(connection: Connection, epoch_id: int) -> Iterator[list[OutcomeEvent]]:
     last = 0
     while True:
         some = outcomes_with_decisions().where(
@@ -190,10 +200,10 @@ def _amend(connection: Connection, epoch_id: int, fold: Fold, ids: Sequence[str]
     connection.execute(changed.values(version=version, heard=epoch.c.heard - fewer))
 
 
-def _swapped(rows: Sequence[Row[Any]], keep: _Keep) -> list[Event]:
-    """What takes back the events of some rows, and adds what they are from now on."""
+def _swapped(rows: Sequence[Row[Any]], keep: _Keep) -> list[OutcomeEvent]:
+    """Return what takes back the events of some rows, and adds what they are from now on."""
     kept = {(row.decision_id, row.objective): value for row in rows if (value := keep(row)) is not None}
-    events: list[Event] = []
+    events: list[OutcomeEvent] = []
     for id, old in events_of(rows).items():
         new = {name: kept[id, name] for name in old.values if (id, name) in kept}
         if new != old.values:
@@ -202,7 +212,9 @@ def _swapped(rows: Sequence[Row[Any]], keep: _Keep) -> list[Event]:
     return events
 
 
-def _change_copy(connection: Connection, epoch_id: int, version: int, fold: Fold, events: Sequence[Event]) -> None:
+def _change_copy(
+    connection: Connection, epoch_id: int, version: int, fold: Fold, events: Sequence[OutcomeEvent]
+) -> None:
     for name, of_arm in folding.by_arm(events).items():
         key = (snapshot.c.epoch_id == epoch_id) & (snapshot.c.version == version) & (snapshot.c.arm == name)
         old = connection.execute(select(snapshot).where(key)).first()

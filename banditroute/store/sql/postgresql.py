@@ -5,7 +5,6 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 from sqlalchemy import Connection, create_engine, event, text
 from sqlalchemy.engine import URL
@@ -15,9 +14,17 @@ from sqlalchemy.pool import NullPool
 from banditroute.core.optional_imports import optional
 from banditroute.errors import StoreError
 from banditroute.store.sql.database import Database
-from banditroute.store.sql.schema import REVISION, VERSION_TABLE
+from banditroute.store.sql.schema import REVISION, VERSION_TABLE, metadata
 
-_CONNECT_SECONDS = 10
+_CONNECT_OPTIONS = {  # of libpq; what the address gives stays
+    "connect_timeout": "10",
+    "keepalives_idle": "10",
+    "keepalives_interval": "5",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "20000",  # milliseconds: a network that is dead is noticed
+}
+_STATEMENT_SECONDS = 30
+_LOCK_SECONDS = 30
 _PASSES = {
     "40001",  # serialization failure
     "40P01",  # deadlock
@@ -31,17 +38,29 @@ class PostgreSQL(Database):
 
     def __init__(self, address: URL, *, relaxed: bool) -> None:
         optional("psycopg", extra="postgresql")
-        if "connect_timeout" not in address.query:
-            address = address.update_query_dict({"connect_timeout": str(_CONNECT_SECONDS)})
-        engine = create_engine(address, poolclass=NullPool, isolation_level="READ COMMITTED")
-        super().__init__(engine, address.render_as_string(hide_password=True).split("?")[0])
+        shown = address.render_as_string(hide_password=True)
+        missing = {name: value for name, value in _CONNECT_OPTIONS.items() if name not in address.query}
+        engine = create_engine(
+            address.update_query_dict(missing),
+            poolclass=NullPool,
+            isolation_level="READ COMMITTED",
+            connect_args={"prepare_threshold": None},
+        )
+        super().__init__(engine, shown.split("?")[0])
+        self._shown = shown
         # Where the server is set up for more than its own disk, that stays.
         commit = "'off'" if relaxed else "replace(current_setting('synchronous_commit'), 'off', 'on')"
+        self._settings = f"SELECT set_config('synchronous_commit', {commit}, true)"
+        self._limits = (
+            f", set_config('statement_timeout', '{_STATEMENT_SECONDS}s', true)"
+            f", set_config('lock_timeout', '{_LOCK_SECONDS}s', true)"
+        )
 
-        @event.listens_for(engine, "connect")
-        def settle(connection: Any, record: object) -> None:
-            connection.execute(f"SELECT set_config('synchronous_commit', {commit}, false)")
-            connection.commit()
+        # In each transaction: behind a pooler the next one may be another session's.
+        @event.listens_for(engine, "begin")
+        def settle(connection: Connection) -> None:
+            if connection.get_execution_options().get("isolation_level") != "AUTOCOMMIT":
+                connection.exec_driver_sql(self._settings + (self._limits if self.limited else ""))
 
     @contextmanager
     def reading(self, connection: Connection) -> Iterator[None]:
@@ -70,7 +89,7 @@ class PostgreSQL(Database):
         if found is not None and not migrations.knows(found):
             raise self._newer(found)
         there = "no tables of banditroute" if found is None else f"the older schema {found!r}"
-        raise StoreError(f"{self.name} has {there}; run once: banditroute db upgrade {self.name}")
+        raise StoreError(f"{self.name} has {there}; run once: banditroute db upgrade {self._shown!r}")
 
     def upgrade(self) -> None:
         """Bring the schema to this version's, all or nothing; processes that do so at once wait for each other."""
@@ -79,12 +98,19 @@ class PostgreSQL(Database):
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), turn)
             self._migrate(connection)
 
+    def scrub(self) -> None:
+        """Run VACUUM on the tables, so that no row version holds what was deleted; backups and replicas may."""
+        with self.explained(), self.engine.connect() as connection:
+            raw = connection.execution_options(isolation_level="AUTOCOMMIT")
+            for table in metadata.sorted_tables:
+                raw.exec_driver_sql(f"VACUUM {table.name}")
+
     def damage(self, connection: Connection) -> list[str]:
         """Nothing: a server checks its pages itself."""
         return []
 
     def blames_data(self, error: Exception) -> bool:
-        """Whether a statement failed for the values it was given."""
+        """Return whether a statement failed for the values it was given."""
         if isinstance(error, ProgrammingError):
             return _state(error) is None  # the driver's own: a value that it cannot send
         if isinstance(error, DBAPIError):
@@ -92,11 +118,11 @@ class PostgreSQL(Database):
         return not isinstance(error, StoreError) and type(error).__module__.partition(".")[0] != "psycopg"
 
     def passes(self, error: Exception) -> bool:
-        """Whether another process was in the way, or the connection was cut."""
+        """Return whether another process was in the way, or the connection was cut."""
         return isinstance(error, DBAPIError) and (error.connection_invalidated or _state(error) in _PASSES)
 
     def explain(self, error: Exception) -> StoreError | None:
-        """What PostgreSQL or its driver raised, with a remedy."""
+        """Explain what PostgreSQL or its driver raised, with a remedy."""
         cause = getattr(error, "orig", error)
         if type(cause).__module__.partition(".")[0] != "psycopg":
             return None
@@ -116,6 +142,7 @@ _REMEDIES = {  # by SQLSTATE, or its class
     "42501": "grant this user what it needs on the tables of banditroute",
     "42": "the tables are not as this version made them: run banditroute db verify",
     "53": "the server is short of disk, memory or connections: see to that",
+    "57014": "a statement took too long: look for locks and load on the server, and try again",
     "57": "the server is stopping or starting: try again",
     "55": "another process holds a lock for too long: end its transaction",
 }

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sqlalchemy import Connection, exists, select
 
+from banditroute.core.files import written_whole
 from banditroute.store.outcomes import PAGING
 from banditroute.store.sql.schema import decision, epoch, feedback
 
@@ -109,12 +110,8 @@ def write_durably(table: pyarrow.Table, path: Path) -> None:
     """Write a Parquet file that is there whole, and on disk, or not at all."""
     import pyarrow.parquet
 
-    part = path.with_suffix(".part")
-    with part.open("wb") as file:
-        pyarrow.parquet.write_table(table, file)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
+    with written_whole(path) as part:
+        pyarrow.parquet.write_table(table, part)
     if os.name != "nt":  # the name, too, must be on disk
         folder = os.open(path.parent, os.O_RDONLY)
         try:

@@ -27,7 +27,7 @@ from sqlalchemy import (
 
 PREFIX: Final = "banditroute_"
 VERSION_TABLE: Final = f"{PREFIX}alembic_version"
-REVISION: Final = "0004"
+REVISION: Final = "0005"
 """The revision of the schema that is written here; the newest file of ``migrations/versions``."""
 
 metadata: Final = MetaData(
@@ -53,6 +53,8 @@ epoch: Final = Table(
     Column("version", BigInteger, nullable=False),
     Column("heard", BigInteger, nullable=False, server_default="0"),  # decisions of which feedback was folded
     Column("pruned", BigInteger, nullable=False, server_default="0"),  # decisions that were too old to keep
+    Column("random_key", String(32)),  # drawn when the epoch begins: it tells a restored database from the lost one
+    Column("fold_settings", Text),  # JSON: what folding depends on, such as half-lives; NULL: not recorded yet
     UniqueConstraint("router", "features_version", "dimension"),
 )
 
@@ -170,8 +172,16 @@ tally: Final = Table(  # what all processes of a router have counted together fo
     metadata,
     Column("router", String(255), primary_key=True),
     Column("budget", String(300), primary_key=True),
-    Column("period", BigInteger, nullable=False),  # number of the hour or day since 1970, else 0
+    Column("period", BigInteger, primary_key=True, autoincrement=False),  # number of the hour or day since 1970, else 0
     Column("requests", BigInteger, nullable=False),  # of that period
     Column("spent", Double, nullable=False),
     Column("balance", Double, nullable=False),
+)
+
+last_group: Final = Table(  # of each process that writes: a COMMIT whose answer was lost is recognised by it
+    f"{PREFIX}last_group",
+    metadata,
+    Column("writer", String(32), primary_key=True),  # drawn by each process
+    Column("number", BigInteger, nullable=False),
+    Column("written_at", Double, nullable=False),  # Unix time in seconds, by the machine's
 )

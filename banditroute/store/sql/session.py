@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import secrets
 from collections import ChainMap, OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
-from typing import TypeAlias, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from sqlalchemy import Connection
 
@@ -13,25 +14,27 @@ from banditroute.core.arm import Arm
 from banditroute.core.decision import Decision
 from banditroute.core.feedback import Feedback
 from banditroute.core.shared_total import SharedTotal
-from banditroute.errors import IncompatibleStoreError
-from banditroute.store.base import Event, Fold, StoredState
+from banditroute.errors import IncompatibleStoreError, StoreError
+from banditroute.store.base import Acknowledgement, Fold, Recorded, StoredDecision, StoredState
 from banditroute.store.sql import folding, log
 from banditroute.store.sql.database import Database
 
 _T = TypeVar("_T")
-Decided: TypeAlias = tuple[Decision, str | None]
-"""A decision, with its prompt or None."""
 
 _FOLD_LIMIT = 4096  # outcomes of one transaction, which holds a SQLite file for so long
 _RECENT = 10_000  # decisions whose feedback needs no reading back
 _of_the_parent: list[Connection | None] = []
 
 
+class EpochReplacedError(StoreError):
+    """The epoch that is written to is gone: the database was emptied, restored or exchanged."""
+
+
 class Session:
     """Transactions on an epoch, on one connection; for one thread at a time.
 
     What its process has learned is the statistics of one version, and a number of pending outcomes. Where the
-    database has another version, or another number is pending, somebody else has added to it.
+    database has another version, or another number is pending, another process has added to it.
 
     Parameters
     ----------
@@ -39,21 +42,46 @@ class Session:
         The database.
     router, features_version, dimension
         What is to be learned together: the epoch.
-    fold
+    fold, fold_settings
         As in :class:`~banditroute.store.base.Store`.
+    reopen
+        True to begin again in a database that took the place of the one that was opened; False to refuse it.
     """
 
-    def __init__(self, database: Database, *, router: str, features_version: str, dimension: int, fold: Fold) -> None:
+    def __init__(
+        self,
+        database: Database,
+        *,
+        router: str,
+        features_version: str,
+        dimension: int,
+        fold: Fold,
+        fold_settings: str = "",
+        reopen: bool = True,
+    ) -> None:
         self._database = database
         self._router = router
-        self._key = {"router": router, "features_version": features_version, "dimension": dimension}
+        self._epoch: dict[str, Any] = {
+            "router": router,
+            "features_version": features_version,
+            "dimension": dimension,
+            "fold_settings": fold_settings,
+        }
         self._fold = fold
+        self._reopen = reopen
+        self._arms: Sequence[Arm] = ()
         self._epoch_id = 0
-        self._version = 0
+        self._random_key = ""
+        self._writer = secrets.token_hex(16)
+        self._group = 0
+        self._version: int | None = 0  # None: not known, so that all is handed over
         self._outcomes = 0
         self._folded = False  # by this process, since it began
-        self._recent: OrderedDict[str, log.Made] = OrderedDict()
+        self._recent: OrderedDict[str, StoredDecision] = OrderedDict()
         self._connection: Connection | None = None
+        self._prepared = True
+        self._place: object = None
+        self._joined = True
 
     @property
     def epoch_id(self) -> int:
@@ -66,49 +94,79 @@ class Session:
         return self._outcomes
 
     def begin(self, arms: Sequence[Arm]) -> StoredState:
-        """Begin to serve a router that can choose ``arms``; all that is remembered of it."""
-
-        def begin(connection: Connection) -> int:
-            log.set_arms(connection, self._router, arms)
-            return log.epoch_of(connection, **self._key)  # type: ignore[arg-type]
-
-        self._epoch_id = self._write(begin)
+        """Begin to serve a router that can choose ``arms``; return all that is remembered of it."""
+        self._arms = arms
+        self._join()
         memory, standing = self._remember(None, count=True)
         assert memory is not None
         self._version, self._outcomes = standing.version, standing.outcomes
         return memory
 
+    def rejoin(self) -> bool:
+        """Begin again if the epoch was lost, or this process was forked; return whether it was so.
+
+        What is remembered is handed over when it is looked for next.
+        """
+        if self._joined:
+            return False
+        self._join()
+        self._joined = True
+        self._version = None
+        return True
+
+    def _join(self) -> None:
+        def join(connection: Connection) -> tuple[int, str]:
+            log.set_arms(connection, self._router, self._arms)
+            folding.forget_writers(connection, self._writer)
+            return log.begin_epoch(connection, **self._epoch)
+
+        self._recent.clear()
+        self._epoch_id, self._random_key = self._write(join)
+
     def set_arms(self, arms: Sequence[Arm]) -> None:
         """Record what the router can choose now."""
+        self._arms = arms
         self._write(lambda connection: log.set_arms(connection, self._router, arms))
+
+    def probe(self) -> None:
+        """Write without changing anything; fail where the database cannot be written."""
+        self._write(lambda connection: log.try_writing(connection, self._epoch_id))
 
     def add(
         self,
-        decisions: Sequence[Decided],
+        decisions: Sequence[tuple[Decision, str | None]],
         states: Mapping[str, folding.Put],
-        tallies: Mapping[str, SharedTotal],
+        totals: Mapping[tuple[str, int], SharedTotal],
         parts: Sequence[Feedback],
-        *,
-        try_it: bool,
-    ) -> tuple[list[Event | Exception | None], dict[str, SharedTotal]]:
-        """Write decisions, pieces of state, tallies and feedback in one transaction.
+    ) -> tuple[list[Recorded | Acknowledgement | Exception], dict[tuple[str, int], SharedTotal]]:
+        """Write decisions with their prompts, pieces of state, totals and feedback in one transaction.
 
-        Returns what :func:`log.add_feedback` and :func:`folding.add_tallies` do.
+        Returns what :func:`log.add_feedback` and :func:`folding.add_totals` do. Where the answer to a COMMIT was lost,
+        the number of the group tells whether it was carried out.
 
-        With ``try_it`` it writes, and so fails where the database cannot be written, even if there is nothing to write.
+        Raises
+        ------
+        EpochReplacedError
+            If the epoch is gone; nothing was written.
         """
-        fresh = {
-            made.id: log.Made(self._epoch_id, made.arm, made.x, made.decided_at, made.ordinal, made.reserved)
-            for made, _ in decisions
-        }
+        fresh = {made.id: StoredDecision.of(made, epoch_id=self._epoch_id) for made, _ in decisions}
+        numbered = bool(states or totals or parts)
+        self._group += 1
+        written: tuple[log.Added, dict[tuple[str, int], SharedTotal]] | None = None
 
-        def add(connection: Connection) -> tuple[log.Added, dict[str, SharedTotal]]:
-            if try_it:
-                log.try_writing(connection, self._epoch_id)
+        def add(connection: Connection) -> tuple[log.Added, dict[tuple[str, int], SharedTotal]]:
+            nonlocal written
+            self._check_epoch(connection)
+            if written is not None and numbered and folding.last_group_of(connection, self._writer) == self._group:
+                return written
             log.add_decisions(connection, self._epoch_id, decisions)
             folding.put_states(connection, self._router, states)
-            sums = folding.add_tallies(connection, self._router, tallies)
-            return log.add_feedback(connection, self._epoch_id, parts, ChainMap(fresh, self._recent)), sums
+            sums = folding.add_totals(connection, self._router, totals)
+            added = log.add_feedback(connection, self._epoch_id, parts, ChainMap(fresh, self._recent))
+            if numbered:
+                folding.set_last_group(connection, self._writer, self._group)
+            written = added, sums
+            return written
 
         added, sums = self._write(add)
         self._outcomes += added.outcomes
@@ -117,15 +175,16 @@ class Session:
             self._recent.popitem(last=False)
         return added.results, sums
 
-    def fold(self, *, wait: bool, anew: bool) -> None:
-        """Fold what is pending, not where another process folds, unless told to ``wait`` for it.
+    def fold(self, *, wait: bool, always: bool) -> None:
+        """Fold what is pending; where another process folds, only with ``wait``.
 
-        Nor, unless told to fold ``anew``, where another has folded since: who follows will know of it soon, and of how
-        little is left.
+        Where another process has folded since, only with ``always``: this one will soon know of it, and of how little
+        is left.
         """
 
         def fold(connection: Connection) -> tuple[int, int] | None:
-            expected = None if anew else self._version
+            self._check_epoch(connection)
+            expected = None if always else self._version
             return folding.fold_pending(
                 connection, self._epoch_id, self._fold, limit=_FOLD_LIMIT, expected=expected, wait=wait
             )
@@ -136,14 +195,14 @@ class Session:
             if done is None:
                 return
             version, folded = done
-            if folded and version == self._version + 1:
+            if folded and self._version is not None and version == self._version + 1:
                 self._version = version
                 self._folded = True
             self._outcomes -= folded  # below 0 where others' were among them: that is noticed, too
 
     def notice(self, follow: Callable[[StoredState], None]) -> None:
         """Hand what is remembered to ``follow`` if others have added to it, or this process has folded."""
-        known = None if self._folded else (self._version, self._outcomes)
+        known = None if self._folded or self._version is None else (self._version, self._outcomes)
         memory, now = self._remember(known, count=False)
         if memory is not None:
             follow(memory)
@@ -159,16 +218,57 @@ class Session:
             with suppress(Exception):  # what it failed with is told already
                 connection.close()
 
+    def end(self) -> None:
+        """Let go of the connection for good."""
+        with suppress(Exception):  # it is a matter of tidiness: an old row is deleted in a week
+            if self._connection is not None and self._group:
+                self._write(lambda connection: folding.forget_writers(connection, self._writer))
+        self.close()
+
     def abandon_after_fork(self) -> None:
-        """Let go of the connection without a word to the database, with which the parent goes on to speak."""
+        """Go on in a child process: as another writer, without a word on the connection, which is the parent's."""
         _of_the_parent.append(self._connection)
         self._connection = None
+        self._writer = secrets.token_hex(16)
+        self._joined = False
+
+    def check_place(self) -> None:
+        """Make sure that what is written is where it is looked for.
+
+        Raises
+        ------
+        StoreError
+            If the file of the database was removed, moved or replaced since it was opened.
+        """
+        if self._connection is not None and self._database.place() != self._place:
+            self._joined = False
+            raise StoreError(
+                f"{self._database.name} was removed, moved or replaced while it was in use; what was reported just "
+                f"now is not in it, report it again"
+            )
+
+    def _check_epoch(self, connection: Connection) -> None:
+        if not log.is_epoch(connection, self._epoch_id, self._random_key):
+            self._lose()
+
+    def _lose(self) -> NoReturn:
+        remedy = "the router begins again in it"
+        if self._reopen:
+            self._joined = False
+        else:
+            remedy = "close the router, and open it again where that is meant"
+        raise EpochReplacedError(
+            f"{self._database.name} is not the database that was opened: it was emptied, restored or exchanged, and "
+            f"what router {self._router!r} wrote is gone; nothing was recorded, {remedy}"
+        )
 
     def _remember(self, known: tuple[int, int] | None, *, count: bool) -> tuple[StoredState | None, folding.Standing]:
-        """All that is remembered, None if its version and how much is pending are ``known``; and how things stand."""
+        """Return what is remembered, None if its version and pending count are ``known``; and how things stand."""
 
         def remember(connection: Connection) -> tuple[StoredState | None, folding.Standing]:
             standing = folding.standing(connection, self._epoch_id)
+            if standing is None or standing.random_key != self._random_key:
+                self._lose()
             if (standing.version, standing.outcomes) == known:
                 return None, standing
             return folding.remember(connection, self._epoch_id, count=count), standing
@@ -189,6 +289,7 @@ class Session:
 
         def attempt() -> _T:
             connection = self._connect()
+            self.check_place()
             with mode(connection):
                 return work(connection)
 
@@ -200,6 +301,10 @@ class Session:
 
     def _connect(self) -> Connection:
         if self._connection is None:
+            if not self._prepared:
+                self._database.prepare()  # it may be another database by now
             with self._database.explained():
                 self._connection = self._database.engine.connect()
+            self._place = self._database.place()
+        self._prepared = False
         return self._connection

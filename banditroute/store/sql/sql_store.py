@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
@@ -12,9 +12,10 @@ from banditroute.core.arm import Arm
 from banditroute.core.decision import Decision
 from banditroute.core.feedback import Feedback
 from banditroute.core.shared_total import SharedTotal
+from banditroute.core.state import MergeStates
 from banditroute.core.validation import label, number
 from banditroute.errors import InvalidConfigurationError, StoreError
-from banditroute.store.base import Fold, Learn, MergeStates, Served, StoredState, TotalCallback
+from banditroute.store.base import Acknowledgement, Backlog, Fold, StoredDecision, StoredState, Subscriber, Ticket
 from banditroute.store.outcomes import CLOSED
 
 if TYPE_CHECKING:
@@ -22,7 +23,10 @@ if TYPE_CHECKING:
 
 
 Durability: TypeAlias = Literal["feedback", "all", "relaxed"]
-"""What must be on disk before a call returns."""
+"""Names what must be on disk before a call returns."""
+
+WhenReplaced: TypeAlias = Literal["reopen", "refuse"]
+"""Names what to do when another database takes the place of the one that is in use."""
 
 
 class SQLStore:
@@ -30,7 +34,8 @@ class SQLStore:
 
     Decisions are written behind, in groups; a decision is on disk about ``linger_seconds`` after it was
     made. Feedback is on disk when its ticket is done. Each process uses a store of its own; what one learns, the
-    others know within about half a second.
+    others know within about half a second. A process that is forked from one with an open store, such as a worker of
+    ``gunicorn --preload``, goes on with a thread and a connection of its own.
 
     Prompts are stored only where they are given. Contexts are stored, and text can be guessed from some of them: guard
     the database as you guard the prompts.
@@ -49,6 +54,9 @@ class SQLStore:
         ``"relaxed"``: feedback is given to the database before it is acknowledged, which brings it to the disk later.
     linger_seconds
         How long a decision may wait for others to be written with, 0 to 60.
+    when_replaced
+        What to do when the database was emptied, restored or exchanged while it is in use. ``"reopen"``: log an error,
+        and begin again in what is there. ``"refuse"``: record nothing more.
 
     Raises
     ------
@@ -74,25 +82,39 @@ class SQLStore:
     >>> directory.cleanup()
     """
 
-    def __init__(self, url: str, *, durability: Durability = "feedback", linger_seconds: float = 0.05) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        durability: Durability = "feedback",
+        linger_seconds: float = 0.05,
+        when_replaced: WhenReplaced = "reopen",
+    ) -> None:
         from banditroute.store.sql import database
 
         if durability not in get_args(Durability):
             raise InvalidConfigurationError(
                 f"SQLStore(durability={durability!r}): choose one of {', '.join(get_args(Durability))}"
             )
+        if when_replaced not in get_args(WhenReplaced):
+            raise InvalidConfigurationError(
+                f"SQLStore(when_replaced={when_replaced!r}): choose one of {', '.join(get_args(WhenReplaced))}"
+            )
         self._durability = durability
+        self._when_replaced = when_replaced
         self._database = database.database_at(database.parse(url), relaxed=durability == "relaxed")
         self._linger_seconds = number(
             linger_seconds, name="linger_seconds", low=0.0, high=60.0, error=InvalidConfigurationError
         )
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
+        self._subscriber: Subscriber | None = None  # the writer does not keep it alive
         self._writer: Writer | None = None
+        self._fold: Fold | None = None
         self._stop: weakref.finalize[..., SQLStore] | None = None
 
     @property
     def trouble(self) -> str | None:
-        """What keeps decisions from being recorded just now, in words; None while all is well."""
+        """The reason why decisions cannot be recorded just now, in words; None while all is well."""
         writer = self._writer
         return CLOSED if writer is None else writer.trouble
 
@@ -102,8 +124,21 @@ class SQLStore:
         writer = self._writer
         return 0 if writer is None else writer.dropped
 
+    @property
+    def backlog(self) -> Backlog:
+        """The decisions that are not written at present."""
+        writer = self._writer
+        return Backlog(0, None, 0) if writer is None else writer.backlog
+
     def open(
-        self, *, router: str, arms: Sequence[Arm], features_version: str, dimension: int, fold: Fold
+        self,
+        *,
+        router: str,
+        arms: Sequence[Arm],
+        features_version: str,
+        dimension: int,
+        fold: Fold,
+        fold_settings: str = "",
     ) -> StoredState:
         """Begin to serve a router; see :class:`~banditroute.store.base.Store`."""
         from banditroute.store.sql.session import Session
@@ -116,16 +151,23 @@ class SQLStore:
                     f"may have the same URL), or close the first router"
                 )
             self._database.prepare()
-            ledger = Session(
-                self._database, router=router, features_version=features_version, dimension=dimension, fold=fold
+            session = Session(
+                self._database,
+                router=router,
+                features_version=features_version,
+                dimension=dimension,
+                fold=fold,
+                fold_settings=fold_settings,
+                reopen=self._when_replaced == "reopen",
             )
             try:
-                memory = ledger.begin(arms)
+                memory = session.begin(arms)
             finally:
-                ledger.close()  # a connection belongs to the thread that opened it
+                session.close()  # a connection belongs to the thread that opened it
             self._writer = Writer(
-                self._database, ledger, linger_seconds=self._linger_seconds, wait=self._durability == "all"
+                self._database, session, linger_seconds=self._linger_seconds, wait=self._durability == "all"
             )
+            self._fold = fold
             # Called by close(), or else when the store is collected, or else when the interpreter ends.
             self._stop = weakref.finalize(self, self._writer.stop)
             return memory
@@ -136,11 +178,12 @@ class SQLStore:
         if writer is not None:
             writer.set_arms(arms)
 
-    def follow(self, follow: Callable[[StoredState], None]) -> None:
-        """Tell of what other processes add; see :class:`~banditroute.store.base.Store`."""
+    def subscribe(self, subscriber: Subscriber) -> None:
+        """Call ``subscriber`` with what is recorded or changed; see :class:`~banditroute.store.base.Store`."""
         writer = self._writer
         if writer is not None:
-            writer.follow(follow)
+            self._subscriber = subscriber
+            writer.subscribe(subscriber)
 
     def add_decision(self, decision: Decision, prompt: str | None = None) -> None:
         """Queue a decision for writing, or write it; see :class:`~banditroute.store.base.Store`."""
@@ -148,40 +191,56 @@ class SQLStore:
         if writer is not None:
             writer.add_decision(decision, prompt)
 
-    def find(self, decision_id: str) -> Served:
-        """What is recorded of a decision; see :class:`~banditroute.store.base.Store`."""
+    def find(self, decision_id: str) -> StoredDecision:
+        """Return what is stored of a decision; see :class:`~banditroute.store.base.Store`."""
         writer = self._writer
         if writer is None:
             raise StoreError(CLOSED)
         return writer.find(decision_id)
 
     def find_session(self, session: str) -> list[str]:
-        """Ids of the decisions of a session; see :class:`~banditroute.store.base.Store`."""
+        """Return the ids of the decisions of a session; see :class:`~banditroute.store.base.Store`."""
         writer = self._writer
         if writer is None:
             raise StoreError(CLOSED)
         return writer.find_session(session)
 
-    def add_feedback(self, feedback: Feedback, learn: Learn) -> Future[None]:
+    def add_feedback(self, feedback: Feedback) -> Ticket:
         """Record feedback, then learn from it; see :class:`~banditroute.store.base.Store`."""
         writer = self._writer
         if writer is None:
-            ticket: Future[None] = Future()
-            ticket.set_exception(StoreError(CLOSED))
-            return ticket
-        return writer.add_feedback(feedback, learn)
+            failed: Future[Acknowledgement] = Future()
+            failed.set_exception(StoreError(CLOSED))
+            return failed
+        return writer.add_feedback(feedback)
 
-    def put_state(self, name: str, blob: bytes, join: MergeStates | None = None) -> None:
+    def correct(self, decision_id: str, values: Mapping[str, float]) -> None:
+        """Replace recorded outcomes of a decision; see :class:`~banditroute.store.base.Store`."""
+        from banditroute.store.sql import maintenance
+
+        writer, fold = self._writer, self._fold
+        if writer is None or fold is None:
+            raise StoreError(CLOSED)
+        writer.flush()  # the outcomes may wait to be written
+
+        def attempt() -> None:
+            with self._database.engine.connect() as connection, self._database.writing(connection):
+                maintenance.correct(connection, lambda connection, epoch_id: fold, decision_id, values)
+
+        self._database.retried(attempt, between=lambda: None)
+
+    def save_state(self, name: str, blob: bytes, merge: MergeStates | None = None) -> None:
         """Queue a piece of state for writing; see :class:`~banditroute.store.base.Store`."""
         writer = self._writer
         if writer is not None:
-            writer.put_state(label(name, name="put_state(name)", error=InvalidConfigurationError), blob, join)
+            writer.save_state(label(name, name="save_state(name)", error=InvalidConfigurationError), blob, merge)
 
-    def add_tally(self, budget: str, tally: SharedTotal, told: TotalCallback) -> None:
+    def add_total(self, budget: str, total: SharedTotal) -> SharedTotal | None:
         """Queue what is counted for a budget; see :class:`~banditroute.store.base.Store`."""
         writer = self._writer
         if writer is not None:
-            writer.add_tally(budget, tally, told)
+            writer.add_total(budget, total)
+        return None
 
     def flush(self) -> None:
         """Return when all that was given so far is on disk; raises StoreError if it cannot be."""
@@ -189,17 +248,24 @@ class SQLStore:
         if writer is not None:
             writer.flush()
 
-    def close(self) -> None:
-        """Write and fold what is left, and let go of the file; closing twice is harmless.
+    def close(self, timeout: float = 60.0) -> None:
+        """Write and fold what is left, and let go of the database; closing twice is harmless.
+
+        Parameters
+        ----------
+        timeout
+            How many seconds to wait for the database.
 
         Raises
         ------
         StoreError
-            If decisions could not be written; the store is closed all the same.
+            If decisions could not be written, or the database does not answer in time; the store is closed all the
+            same.
         """
         with self._lock:
-            if self._stop is not None:
+            if self._stop is not None and self._writer is not None:
+                self._stop.detach()
                 try:
-                    self._stop()
+                    self._writer.stop(timeout)
                 finally:
-                    self._writer = self._stop = None
+                    self._writer = self._stop = self._subscriber = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from banditroute.store.sql.database import Database
 from banditroute.store.sql.schema import REVISION, VERSION_TABLE
 
 _WAIT_SECONDS = 30.0  # for another process that writes; ?timeout=... in the URL sets another
+_CHECKPOINT_SECONDS = 0.05  # between two attempts
 _TURN_SECONDS = 0.001  # between two attempts to be the one that writes
 _WAL_BYTES = 64 * 2**20
 _READS = "banditroute_reads"
@@ -34,12 +36,14 @@ class SQLite(Database):
         self._wait_seconds = float(str(address.query.get("timeout", _WAIT_SECONDS)))
         engine = create_engine(address.update_query_dict({"timeout": str(self._wait_seconds)}), poolclass=NullPool)
         super().__init__(engine, str(address.database))
+        self._path = str(address.database)
 
         @event.listens_for(engine, "connect")
         def settle(connection: sqlite3.Connection, record: object) -> None:
             connection.isolation_level = None  # so that the driver begins no transactions of its own
             connection.execute(f"PRAGMA synchronous={'NORMAL' if relaxed else 'FULL'}")
             connection.execute("PRAGMA foreign_keys=ON")
+            connection.execute("PRAGMA secure_delete=ON")  # what is deleted is overwritten
             connection.execute(f"PRAGMA journal_size_limit={_WAL_BYTES}")
 
         @event.listens_for(engine, "begin")
@@ -48,6 +52,14 @@ class SQLite(Database):
                 connection.exec_driver_sql("BEGIN")
             else:
                 self._begin_writing(connection)
+
+    def place(self) -> object:
+        """Return device and inode of the file; they change when it is removed, moved or replaced."""
+        try:
+            found = os.stat(self._path)
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
 
     @contextmanager
     def reading(self, connection: Connection) -> Iterator[None]:
@@ -96,26 +108,48 @@ class SQLite(Database):
             with self.writing(connection):
                 self._migrate(connection)
 
+    def scrub(self) -> None:
+        """Bring the write-ahead log into the file, and empty it: what was deleted is in neither then.
+
+        Raises
+        ------
+        StoreError
+            If a process reads for so long that this cannot be done.
+        """
+        end = time.monotonic() + self._wait_seconds
+        with self.explained(), closing(self.engine.raw_connection()) as raw:
+            while True:
+                busy, _, _ = raw.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+                if not busy:
+                    return
+                if time.monotonic() >= end:
+                    break
+                time.sleep(_CHECKPOINT_SECONDS)
+        raise StoreError(
+            f"{self.name}: what was erased is still in {self.name}-wal, as a process reads it for too long; end that, "
+            f"and erase again"
+        )
+
     def damage(self, connection: Connection) -> list[str]:
-        """What SQLite's own checks find."""
+        """Return what SQLite's own checks find."""
         query = connection.exec_driver_sql
         found = [f"{self.name}: {line}" for line in query("PRAGMA integrity_check").scalars() if line != "ok"]
         lost = [f"{self.name}: a row of {row[0]} refers to none" for row in query("PRAGMA foreign_key_check")]
         return found + lost
 
     def blames_data(self, error: Exception) -> bool:
-        """Whether a statement failed for the values it was given."""
+        """Return whether a statement failed for the values it was given."""
         if isinstance(error, DBAPIError):
             return isinstance(error, DataError | IntegrityError | InterfaceError | ProgrammingError)
         return not isinstance(error, StoreError | sqlite3.Error | UnicodeDecodeError)
 
     def passes(self, error: Exception) -> bool:
-        """Whether a decision was erased by another process after this one had read it."""
+        """Return whether a decision was erased by another process after this one had read it."""
         code = getattr(getattr(error, "orig", None), "sqlite_errorcode", None)
         return code == sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY
 
     def explain(self, error: Exception) -> StoreError | None:
-        """What SQLite raised, with a remedy."""
+        """Explain what SQLite raised, with a remedy."""
         if isinstance(error, UnicodeDecodeError):  # SQLite quotes the damage in its message, or in a name
             return IncompatibleStoreError(f"{self.name}: {_REMEDIES[sqlite3.SQLITE_CORRUPT]}")
         if not isinstance(error, DBAPIError | sqlite3.Error):
@@ -145,7 +179,7 @@ class SQLite(Database):
 
 _REMEDIES = {
     sqlite3.SQLITE_NOTADB: "it is no SQLite database: give another path, or move that file away",
-    sqlite3.SQLITE_CORRUPT: "the file is damaged: restore a backup, or move it away to begin anew",
+    sqlite3.SQLITE_CORRUPT: "the file is damaged: restore a backup, or move it away to begin again",
     sqlite3.SQLITE_CANTOPEN: "make sure that its directory exists and that this user may write there",
     sqlite3.SQLITE_READONLY: "make the file and its directory writable for this user, or give another path",
     sqlite3.SQLITE_FULL: "the disk is full: free some space",

@@ -7,30 +7,33 @@ import os
 import threading
 import time
 import weakref
-from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections import OrderedDict, deque
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import replace
-from typing import NamedTuple
+from queue import Empty, SimpleQueue
+from typing import NamedTuple, TypeVar
 
 from banditroute.core.arm import Arm
 from banditroute.core.decision import Decision
 from banditroute.core.feedback import Feedback
 from banditroute.core.shared_total import SharedTotal
-from banditroute.errors import StoreError
-from banditroute.store.base import Event, Learn, MergeStates, Served, StoredState, TotalCallback
+from banditroute.core.state import MergeStates
+from banditroute.errors import StoreError, UnknownDecisionError
+from banditroute.store.base import Acknowledgement, Backlog, Recorded, StoredDecision, StoredState, Subscriber
 from banditroute.store.outcomes import CLOSED, PAGING
-from banditroute.store.sql import log
+from banditroute.store.sql import log, ticket
 from banditroute.store.sql.database import Database
 from banditroute.store.sql.folding import Put
-from banditroute.store.sql.session import Decided, Session
+from banditroute.store.sql.session import EpochReplacedError, Session
+from banditroute.store.sql.ticket import Ticket, unknown_outcome, wait_for
 
 FOLD_AT = 256
 """Pending outcomes that are worth a fold when nothing is to be written just then."""
 
 FOLD_AT_ONCE = 2048
-"""And those that are folded though feedback waits meanwhile."""
+"""Pending outcomes that are folded although feedback waits meanwhile."""
 
 FOLD_SECONDS = 5.0
 """For so long fewer of them may be pending."""
@@ -38,22 +41,29 @@ FOLD_SECONDS = 5.0
 LOOK_SECONDS = 0.25
 """How often a process looks for what others have learned."""
 
-_QUEUE = 10_000  # decisions that wait while the database cannot be written
+MAX_QUEUED_DECISIONS = 10_000
+MAX_QUEUED_REPORTS = 10_000
+MAX_QUEUED_PROMPT_BYTES = 64 * 2**20
+_EXIT_SECONDS = 10.0  # so long the end of the process waits for the database
 _RETRY_SECONDS = 1.0
-_FORK_SECONDS = 5.0  # that a fork may wait for the disk
-_FORKED = (
-    "the store was opened before this process was forked and records nothing in it; open a router in each "
-    "worker process, after the fork"
-)
+_PROBE_SECONDS = 0.05  # between two attempts while the database cannot be written
+_FORK_SECONDS = 2.0  # so long a fork may wait for the disk
 
+_T = TypeVar("_T")
 _logger = logging.getLogger("banditroute.store")
 _writers: weakref.WeakSet[Writer] = weakref.WeakSet()
 
 
-class _Asked(NamedTuple):
+class _Report(NamedTuple):
     feedback: Feedback
-    learn: Learn
-    ticket: Future[None]
+    ticket: Ticket
+
+
+class _Pause:
+    """A pause of the thread while its process is forked."""
+
+    def __init__(self) -> None:
+        self.reached, self.over = threading.Event(), threading.Event()
 
 
 class Writer:
@@ -63,298 +73,443 @@ class Writer:
     once, and what comes while that one is written is the next. While the database cannot be written,
     decisions stay queued and are tried again every second; beyond the queue's bound the oldest are dropped.
 
+    Callers take no lock: they append to queues whose operations are atomic. So a signal handler, or a child that was
+    forked at any moment, finds no lock that nobody will release.
+
     Parameters
     ----------
     database
         The database.
-    ledger
+    session
         The transactions on it, begun; from now on the thread's own.
     linger_seconds
         How long decisions may wait for others to be written with.
     wait
-        Whether ``add_decision`` returns when the decision is on disk.
+        True if ``add_decision`` returns when the decision is on disk.
     """
 
-    def __init__(self, database: Database, ledger: Session, *, linger_seconds: float, wait: bool) -> None:
-        self.trouble: str | None = None
-        self.dropped = 0
+    def __init__(self, database: Database, session: Session, *, linger_seconds: float, wait: bool) -> None:
+        self.dropped: int = 0
+        self._trouble: str | None = None
         self._database = database
-        self._ledger = ledger
+        self._session = session
         self._linger_seconds = linger_seconds
         self._wait = wait
-        self._follow: Callable[[StoredState], None] | None = None
-        self._fold_by = time.monotonic() + FOLD_SECONDS  # this and what follows is the thread's own
+        self._subscriber: weakref.ref[Subscriber] | None = None
+        self._closed: str | None = None
+        self._begin()
+        self._thread: threading.Thread | None = self._start()  # a forked child begins one when it needs it
+        _writers.add(self)
+
+    def _begin(self) -> None:
+        """Make the queues, and what the thread knows."""
+        self._queue: OrderedDict[str, tuple[Decision, str | None]] = OrderedDict()
+        self._dropped_ids: OrderedDict[str, float] = OrderedDict()
+        self._prompt_bytes = 0
+        self._arms: Sequence[Arm] | None = None  # to be written
+        self._reports: deque[_Report] = deque()
+        self._flushes: deque[Future[None]] = deque()
+        self._new_states: deque[tuple[str, Put]] = deque()
+        self._new_totals: deque[tuple[str, SharedTotal]] = deque()
+        self._states: dict[str, Put] = {}  # this and what follows is the thread's own
+        self._totals: dict[tuple[str, int], SharedTotal] = {}
+        self._wake: SimpleQueue[bool] = SimpleQueue()  # True: somebody waits
+        self._awake = False
+        self._overflows = False
+        self._ended = False
+        self._busy_since: float | None = None
+        self._pause: _Pause | None = None
+        self._fold_by = time.monotonic() + FOLD_SECONDS
         self._fold_again = 0.0
         self._looks_in_vain = False
-        self._lock = threading.Lock()  # guards what follows; never held while a disk works
-        self._closed: str | None = None
-        self._overflows = False
-        self._queue: OrderedDict[str, Decided] = OrderedDict()
-        self._states: dict[str, Put] = {}
-        self._tallies: dict[str, SharedTotal] = {}
-        self._told: dict[str, TotalCallback] = {}
-        self._arms: Sequence[Arm] | None = None  # to be written
-        self._asked: list[_Asked] = []
-        self._flushes: list[Future[None]] = []
-        self._stir = threading.Event()  # there is something to do
-        self._urgent = threading.Event()  # and somebody waits for it
-        self._thread = threading.Thread(target=self._run, name="banditroute-store", daemon=True)
-        self._thread.start()
-        _writers.add(self)
+        self._look_at = 0.0
+
+    def _start(self) -> threading.Thread:
+        thread = threading.Thread(target=self._run, name="banditroute-store", daemon=True)
+        thread.start()
+        return thread
+
+    @property
+    def trouble(self) -> str | None:
+        """The reason why the database cannot be written just now, in words; None while all is well."""
+        busy = self._busy_since
+        if self._trouble is None and busy is not None and time.monotonic() - busy > ticket.ANSWER_SECONDS:
+            return f"{self._database.name} has not answered for {time.monotonic() - busy:.0f} s"
+        return self._trouble
+
+    @trouble.setter
+    def trouble(self, words: str | None) -> None:
+        self._trouble = words
+
+    @property
+    def backlog(self) -> Backlog:
+        """The decisions that are queued or dropped."""
+        oldest = next(iter(list(self._queue.values())), None)
+        return Backlog(len(self._queue), None if oldest is None else oldest[0].decided_at, self.dropped)
 
     def add_decision(self, decision: Decision, prompt: str | None) -> None:
         """Queue a decision; with ``wait``, return when it is on disk or ``trouble`` says why not."""
-        with self._lock:
-            if self._closed is not None:
-                return
-            self._queue[decision.id] = (decision, prompt)
-            if len(self._queue) > _QUEUE:
-                self._drop_oldest()
+        if self._closed is not None:
+            return
+        if prompt is not None:
+            if self._prompt_bytes > MAX_QUEUED_PROMPT_BYTES:
+                prompt = None
+                self._overflow("prompts are not recorded")
+            else:
+                self._prompt_bytes += len(prompt)
+        self._queue[decision.id] = (decision, prompt)
+        if len(self._queue) > MAX_QUEUED_DECISIONS:
+            self._drop_oldest()
         if self._wait and threading.current_thread() is not self._thread:
             with suppress(StoreError):
                 self.flush()
             return
-        if not self._stir.is_set():  # once for each group: waking a thread costs more than all the rest
-            self._stir.set()
+        self._stir()
 
-    def put_state(self, name: str, blob: bytes, join: MergeStates | None) -> None:
-        """Queue a piece of state in place of the last of its name, or joined to it."""
-        with self._lock:
-            if self._closed is None:
-                self._states[name] = Put(blob, join).after(self._states.get(name))
-        if not self._stir.is_set():
-            self._stir.set()
+    def save_state(self, name: str, blob: bytes, merge: MergeStates | None) -> None:
+        """Queue a piece of state in place of the last of its name, or merged into it."""
+        if self._closed is None:
+            self._new_states.append((name, Put(blob, merge)))
+            self._stir()
 
-    def add_tally(self, budget: str, tally: SharedTotal, told: TotalCallback) -> None:
+    def add_total(self, budget: str, total: SharedTotal) -> None:
         """Queue what is counted for a budget, with what is queued of it."""
-        with self._lock:
-            if self._closed is None:
-                self._tallies[budget] = self._tallies.get(budget, SharedTotal()) + tally
-                self._told[budget] = told
-        if not self._stir.is_set():
-            self._stir.set()
+        if self._closed is None:
+            self._new_totals.append((budget, total))
+            self._stir()
 
     def set_arms(self, arms: Sequence[Arm]) -> None:
         """Queue the router's arms in place of the last."""
-        with self._lock:
-            if self._closed is None:
-                self._arms = arms
-        self._stir.set()
+        if self._closed is None:
+            self._arms = arms
+            self._stir()
 
-    def find(self, decision_id: str) -> Served:
-        """What is recorded of a decision, whether it is written already or not."""
-        with self._lock:
-            queued = self._queue.get(decision_id)
+    def find(self, decision_id: str) -> StoredDecision:
+        """Return what is stored of a decision, whether it is written already or not."""
+        queued = self._queue.get(decision_id)
         if queued is not None:
-            return Served.by(queued[0])
+            return StoredDecision.of(queued[0], epoch_id=self._session.epoch_id)
         return self._database.read(lambda connection: log.find(connection, decision_id))
 
     def find_session(self, session: str) -> list[str]:
-        """Ids of the decisions of a session, whether they are written already or not."""
-        with self._lock:
-            queued = {id for id, (made, _) in self._queue.items() if made.session == session}
-        return sorted(queued.union(self._database.read(lambda c: log.find_session(c, self._ledger.epoch_id, session))))
+        """Return the ids of the decisions of a session, whether they are written already or not."""
+        queued = {id for id, (made, _) in list(self._queue.items()) if made.session == session}
+        return sorted(queued.union(self._database.read(lambda c: log.find_session(c, self._session.epoch_id, session))))
 
-    def add_feedback(self, feedback: Feedback, learn: Learn) -> Future[None]:
-        """Queue feedback; the future is done when it is durable and learned."""
-        ticket: Future[None] = Future()
-        # It cannot be cancelled: whoever stops waiting for it has reported it all the same.
-        ticket.set_running_or_notify_cancel()
-        with self._lock:
-            if self._closed is not None:
-                ticket.set_exception(StoreError(self._closed))
-                return ticket
-            self._asked.append(_Asked(feedback, learn, ticket))
-        if PAGING not in feedback.values:
-            self._call()
-        elif not self._stir.is_set():  # nobody waits for it
-            self._stir.set()
-        return ticket
+    def add_feedback(self, feedback: Feedback) -> Ticket:
+        """Queue feedback; the ticket is done when it is durable and learned."""
+        report = _Report(feedback, Ticket())
+        # It cannot be cancelled: a report counts although its caller stops waiting.
+        report.ticket.set_running_or_notify_cancel()
+        refusal = self._refusal(feedback)
+        if refusal is not None:
+            report.ticket.set_exception(refusal)
+            return report.ticket
+        self._reports.append(report)
+        self._stir(urgent=PAGING not in feedback.values)
+        if self._ended:  # it came too late for the last group
+            self._refuse_waiting(StoreError(self._closed or CLOSED))
+        return report.ticket
 
     def flush(self) -> None:
-        """Return when all that was queued is written; raises StoreError if it cannot be."""
-        self._flush().result()
+        """Return when all that was queued is written; raise StoreError if it cannot be."""
+        wait_for(self._flush())
 
-    def stop(self) -> None:
-        """Write and fold what is left, and end; raises StoreError if decisions had to be given up."""
-        with self._lock:
-            self._closed = self._closed or CLOSED
-        self._call()
-        if self._thread is threading.current_thread():  # collected as garbage while it worked: it ends by itself
+    def stop(self, timeout: float = _EXIT_SECONDS) -> None:
+        """Write and fold what is left, and end.
+
+        Raises
+        ------
+        StoreError
+            If decisions had to be given up, or the database does not answer in time.
+        """
+        self._closed = self._closed or CLOSED
+        self._stir(urgent=True)
+        thread = self._thread
+        if thread is None or thread is threading.current_thread():  # the latter is collected as garbage: it ends itself
             return
-        self._thread.join()
+        thread.join(timeout)
+        if thread.is_alive():
+            self._refuse_waiting(unknown_outcome(timeout))
+            raise unknown_outcome(timeout)
+        self._refuse_waiting(StoreError(CLOSED))
+        self._take_states()
         if self._queue or self._states:
             raise StoreError(
                 f"{len(self._queue)} decisions and {len(self._states)} pieces of state could not be recorded: "
                 f"{self.trouble}"
             )
 
-    def follow(self, follow: Callable[[StoredState], None]) -> None:
-        """From now on, hand to ``follow`` what is remembered when others have added to it or some was folded."""
-        self._follow = follow
+    def subscribe(self, subscriber: Subscriber) -> None:
+        """Call ``subscriber`` from now on. It is not kept alive: a router that is dropped can be collected."""
+        self._subscriber = weakref.ref(subscriber)
 
-    def flush_before_fork(self) -> None:
-        """Write what is queued, so that a child that ends in another way loses nothing of it."""
-        with suppress(Exception):  # it is tried again in the parent
-            self._flush().result(_FORK_SECONDS)
+    def pause_before_fork(self) -> None:
+        """Write what is queued, and close the connection: SQLite's locks do not survive in a child that copies it."""
+        thread = self._thread
+        if self._ended or thread is None or thread is threading.current_thread() or not thread.is_alive():
+            return
+        pause = self._pause = _Pause()
+        self._stir(urgent=True)
+        pause.reached.wait(_FORK_SECONDS)
 
-    def abandon_after_fork(self) -> None:
-        """Refuse all in a child process: the thread did not come along, the connection must not be used."""
-        self._lock = threading.Lock()
-        self._closed = self.trouble = _FORKED
-        self._queue.clear()
-        self._states.clear()
-        self._tallies.clear()
-        self._ledger.abandon_after_fork()
+    def resume_after_fork(self) -> None:
+        """Go on in the parent."""
+        pause, self._pause = self._pause, None
+        if pause is not None:
+            pause.over.set()
+
+    def begin_after_fork(self) -> None:
+        """Go on in a child process, with queues, a thread and a connection of its own."""
+        self._session.abandon_after_fork()
+        self._trouble = None
+        self._thread = None
+        self._begin()
 
     def _flush(self) -> Future[None]:
         done: Future[None] = Future()
-        with self._lock:
-            if self._closed is None:
-                self._flushes.append(done)
-            else:
-                done.set_result(None)
-        self._call()
+        self._flushes.append(done)
+        self._stir(urgent=True)
+        if self._ended:
+            self._finish_flushes(None)
         return done
 
-    def _call(self) -> None:
-        self._urgent.set()
-        self._stir.set()
+    def _stir(self, *, urgent: bool = False) -> None:
+        """Wake the thread; once for each group, as that costs more than all the rest."""
+        if urgent or not self._awake:
+            self._awake = True
+            self._wake.put(urgent)
+        if self._thread is None:
+            self._thread = self._start()
+        elif not self._thread.is_alive() and self._closed is None:
+            _logger.error("the thread that writes has ended; another takes its place")
+            self._thread = self._start()
+
+    def _refusal(self, feedback: Feedback) -> StoreError | UnknownDecisionError | None:
+        """Return why a report cannot be queued; None if it can be."""
+        if self._closed is not None:
+            return StoreError(self._closed)
+        if len(self._reports) >= MAX_QUEUED_REPORTS:
+            return StoreError(
+                f"more than {MAX_QUEUED_REPORTS:,} reports wait for the database ({self.trouble}); nothing was "
+                f"recorded, report it again later"
+            )
+        if feedback.decision_id in self._dropped_ids:
+            return UnknownDecisionError(
+                f"decision {feedback.decision_id!r} was dropped, as the database could not be written for too long; "
+                f"nothing can be learned from it"
+            )
+        return None
 
     def _drop_oldest(self) -> None:
-        self._queue.popitem(last=False)
+        try:
+            id, _ = self._queue.popitem(last=False)
+        except KeyError:  # it was written meanwhile
+            return
+        now = time.monotonic()
+        self._dropped_ids[id] = now
+        # Later than that, an id that nobody knows is refused anyway.
+        while self._dropped_ids and now - next(iter(self._dropped_ids.values()), now) > 2 * log.ORPHAN_SECONDS:
+            self._dropped_ids.popitem(last=False)
         self.dropped += 1
-        if self.trouble is None:
-            self.trouble = f"more than {_QUEUE:,} decisions wait to be written"
+        if self._trouble is None:
+            self._trouble = f"more than {MAX_QUEUED_DECISIONS:,} decisions wait to be written"
+        self._overflow("decisions are dropped, the oldest first")
+
+    def _overflow(self, what: str) -> None:
         if not self._overflows:
             self._overflows = True
-            _logger.error("decisions are dropped, the oldest first: %s", self.trouble)
+            _logger.error("%s: %s", what, self.trouble)
 
     def _run(self) -> None:
         closed = None
-        look_at = 0.0
         while closed is None:
-            stirred = self._stir.wait(max(0.0, look_at - time.monotonic()))
-            if stirred:
-                self._urgent.wait(self._linger_seconds if self.trouble is None else _RETRY_SECONDS)
-            self._stir.clear()
-            self._urgent.clear()
-            closed = self._closed  # read first: nothing is queued after it, so the last group is complete
-            self._write_group()
-            if self.trouble is None:
-                self._fold_pending(FOLD_AT_ONCE if stirred else FOLD_AT, last=closed is not None)
-                if closed is None and time.monotonic() >= look_at:
-                    look_at = self._look(self._follow)
-        self._ledger.close()
+            stirred = self._sleep(max(0.0, self._look_at - time.monotonic()))
+            closed = self._closed  # read first: what is queued after it is refused
+            try:
+                self._busy_since = time.monotonic()
+                self._write_group()
+                if self._trouble is None:
+                    self._fold_pending(FOLD_AT_ONCE if stirred else FOLD_AT, last=closed is not None)
+                    if closed is None and time.monotonic() >= self._look_at:
+                        self._look_at = self._look()
+            except BaseException as error:  # a subscriber's, or the interpreter's: the thread must survive it
+                self._session.close()
+                _logger.error("a group could not be written: %r", error, exc_info=error)
+                self._refuse_waiting(StoreError(f"the store failed: {error!r}; report it again"))
+            finally:
+                self._busy_since = None
+            pause = self._pause
+            if pause is not None:
+                self._session.close()
+                pause.reached.set()
+                pause.over.wait(_FORK_SECONDS)
+        self._session.end()
+        self._ended = True
+        self._refuse_waiting(StoreError(CLOSED))
+
+    def _sleep(self, seconds: float) -> bool:
+        """Wait for something to do, then for more to write with it; return whether there is something."""
+        try:
+            urgent = self._wake.get(timeout=seconds)
+        except Empty:
+            return False
+        if self._trouble is not None:
+            time.sleep(_PROBE_SECONDS)
+        by = time.monotonic() + (self._linger_seconds if self._trouble is None else _RETRY_SECONDS)
+        with suppress(Empty):
+            while not urgent:
+                urgent = self._wake.get(timeout=max(0.0, by - time.monotonic()))
+        self._awake = False
+        with suppress(Empty):
+            while True:
+                self._wake.get_nowait()
+        return True
 
     def _write_group(self) -> None:
-        with self._lock:
-            asked, self._asked = self._asked, []
-            flushes, self._flushes = self._flushes, []
-            decisions = list(self._queue.values())
-            arms = self._arms
-            if not (asked or flushes or decisions or self._states or self._tallies or arms or self.trouble):
-                return
+        reports, flushes = list(_taken(self._reports)), list(_taken(self._flushes))
+        decisions = list(self._queue.values())
+        arms = self._arms
+        self._take_states()
+        if not (reports or flushes or decisions or self._states or self._totals or arms or self._trouble):
+            return
         failure: Exception | None = None
         try:
+            if self._session.rejoin():
+                self._look_at = 0.0
+            if self._trouble is not None:
+                self._session.probe()  # first, and alone: what waits is not sent in vain
             if arms is not None:
-                self._ledger.set_arms(arms)
-                with self._lock:
-                    if self._arms is arms:  # and not newer ones by now
-                        self._arms = None
-            self._commit(decisions, asked)
-        except Exception as error:
+                self._session.set_arms(arms)
+                if self._arms is arms:  # and not newer ones by now
+                    self._arms = None
+            self._commit(decisions, reports)
+        except BaseException as error:
             failure = error if isinstance(error, StoreError) else StoreError(f"the store failed: {error!r}")
-            self._ledger.close()
-            if self.trouble is None:
+            self._session.close()
+            if self._trouble is None:
                 _logger.error("the store cannot be written; decisions are kept and tried again: %s", failure)
-            self.trouble = str(failure)
-            self._stir.set()
+            self._trouble = str(failure)
+            self._stir()
         else:
-            self.trouble = None
+            self._trouble = None
             self._overflows = False
-        for ticket in (*(one.ticket for one in asked), *flushes):
-            if ticket.done():
-                continue
+            self._prompt_bytes = sum(len(prompt) for _, prompt in list(self._queue.values()) if prompt is not None)
+        for report in reports:
+            if failure is not None and not report.ticket.done():
+                report.ticket.set_exception(failure)
+        for flush in flushes:
             if failure is None:
-                ticket.set_result(None)
+                flush.set_result(None)
             else:
-                ticket.set_exception(failure)
+                flush.set_exception(failure)
 
-    def _commit(self, decisions: Sequence[Decided], asked: Sequence[_Asked]) -> None:
-        """Write a group as one transaction, with the state and tallies that are queued, then learn from it.
+    def _listener(self) -> Subscriber | None:
+        return None if self._subscriber is None else self._subscriber()
+
+    def _take_states(self) -> None:
+        for name, put in _taken(self._new_states):
+            self._states[name] = put.after(self._states.get(name))
+        for budget, total in _taken(self._new_totals):
+            key = budget, total.period
+            self._totals[key] = self._totals.get(key, SharedTotal(period=total.period)) + total
+
+    def _commit(self, decisions: Sequence[tuple[Decision, str | None]], reports: Sequence[_Report]) -> None:
+        """Write a group as one transaction, with the state and totals that are queued, then learn from it.
 
         Where a value is at fault that no database can hold, the group is halved until that one is found and
         refused: it must not take the others with it.
         """
-        with self._lock:
-            states, self._states = self._states, {}
-            tallies, self._tallies = self._tallies, {}
+        states, self._states = self._states, {}
+        totals, self._totals = self._totals, {}
         try:
-            parts = [one.feedback for one in asked]
-            results, sums = self._ledger.add(decisions, states, tallies, parts, try_it=self.trouble is not None)
-        except Exception as error:
-            with self._lock:
-                for name, put in states.items():
-                    newer = self._states.get(name)
-                    self._states[name] = put if newer is None else newer.after(put)
-                for budget, tally in tallies.items():
-                    self._tallies[budget] = tally + self._tallies.get(budget, SharedTotal())
-            if not self._database.blames_data(error):
+            parts = [report.feedback for report in reports]
+            results, sums = self._session.add(decisions, states, totals, parts)
+        except BaseException as error:
+            self._states = {**states, **{name: put.after(states.get(name)) for name, put in self._states.items()}}
+            self._totals = totals
+            if not isinstance(error, Exception) or not self._database.blames_data(error):
                 raise
-            if decisions and asked:
-                halves = [(decisions, asked[:0]), (decisions[:0], asked)]
-            elif len(decisions) + len(asked) > 1:
-                middle = (len(decisions) + len(asked)) // 2
-                halves = [(decisions[:middle], asked[:middle]), (decisions[middle:], asked[middle:])]
+            if decisions and reports:
+                halves = [(decisions, reports[:0]), (decisions[:0], reports)]
+            elif len(decisions) + len(reports) > 1:
+                middle = (len(decisions) + len(reports)) // 2
+                halves = [(decisions[:middle], reports[:middle]), (decisions[middle:], reports[middle:])]
             else:
-                self._refuse(decisions, asked, error)
+                self._refuse(decisions, reports, error)
                 halves = []
             for half in halves:
                 self._commit(*half)
             return
-        with self._lock:
-            for made, _ in decisions:
-                self._queue.pop(made.id, None)
-        for budget, added in tallies.items():
-            self._told[budget](sums[budget], added)
-        self._learn(asked, results)
+        for made, _ in decisions:
+            self._queue.pop(made.id, None)
+            self._dropped_ids.pop(made.id, None)  # it was dropped while it was written
+        subscriber = self._listener()
+        if subscriber is not None:
+            for (budget, period), added in totals.items():
+                subscriber.on_total(budget, sums[budget, period], added)
+        self._acknowledge(reports, results, subscriber)
 
-    def _learn(self, asked: Sequence[_Asked], results: Sequence[Event | Exception | None]) -> None:
-        for one, result in zip(asked, results, strict=True):
-            if isinstance(result, Event):
+    def _acknowledge(
+        self,
+        reports: Sequence[_Report],
+        results: Sequence[Recorded | Acknowledgement | Exception],
+        subscriber: Subscriber | None,
+    ) -> None:
+        """Hand what is recorded to the subscriber, then tell those who wait for it."""
+        self._session.check_place()
+        for report, result in zip(reports, results, strict=True):
+            answer: Recorded | Acknowledgement | BaseException = result
+            if isinstance(answer, Recorded):
                 try:
-                    one.learn(result)
-                except Exception as error:  # the caller's: it must see it, and the thread must survive it
-                    result = error
-            if isinstance(result, Exception):
-                one.ticket.set_exception(result)
+                    if subscriber is not None:
+                        subscriber.on_recorded(answer)
+                    answer = "accepted"
+                except BaseException as error:  # the caller's: it must see it, and the thread must survive it
+                    answer = error
+            if isinstance(answer, BaseException):
+                report.ticket.set_exception(answer)
             else:
-                one.ticket.set_result(None)
+                report.ticket.set_result(answer)
 
-    def _refuse(self, decisions: Sequence[Decided], asked: Sequence[_Asked], error: Exception) -> None:
+    def _refuse(
+        self, decisions: Sequence[tuple[Decision, str | None]], reports: Sequence[_Report], error: BaseException
+    ) -> None:
         for decision, _ in decisions:
-            with self._lock:
-                self._queue.pop(decision.id, None)
-                self.dropped += 1
+            self._queue.pop(decision.id, None)
+            self.dropped += 1
             _logger.error("decision %s has a value that cannot be stored and is dropped: %r", decision.id, error)
-        for one in asked:
-            one.ticket.set_exception(
-                StoreError(f"{one.feedback} has a value that cannot be stored ({error}); nothing was recorded")
+        for report in reports:
+            report.ticket.set_exception(
+                StoreError(f"{report.feedback} has a value that cannot be stored ({error}); nothing was recorded")
             )
+
+    def _refuse_waiting(self, error: Exception) -> None:
+        """Tell all who wait that nothing more will come."""
+        for report in _taken(self._reports):
+            if not report.ticket.done():
+                report.ticket.set_exception(error)
+        self._finish_flushes(None if self._closed is not None else error)
+
+    def _finish_flushes(self, error: Exception | None) -> None:
+        for flush in _taken(self._flushes):
+            if error is None:
+                flush.set_result(None)
+            else:
+                flush.set_exception(error)
 
     def _fold_pending(self, worth: int, *, last: bool) -> None:
         """Fold if it is time to; a failure is logged once, and tried again later."""
-        outcomes, now = self._ledger.outcomes, time.monotonic()
+        outcomes, now = self._session.outcomes, time.monotonic()
         if not outcomes:
             self._fold_by = now + FOLD_SECONDS
         due = outcomes >= worth or (outcomes and (last or now >= self._fold_by))
         if not due or (now < self._fold_again and not last):
             return
         try:
-            self._ledger.fold(wait=last, anew=last or self._follow is None)
+            self._session.fold(wait=last, always=last or self._subscriber is None)
         except Exception:
-            self._ledger.close()
+            self._session.close()
             if self._fold_again == 0.0:
                 _logger.exception("feedback is recorded and learned, but cannot be folded; tried again later")
             self._fold_again = now + _RETRY_SECONDS
@@ -362,41 +517,58 @@ class Writer:
             self._fold_again = 0.0
         self._fold_by = now + FOLD_SECONDS
 
-    def _with_queued(self, memory: StoredState) -> StoredState:
-        """What is remembered, and the state that is yet to be recorded."""
-        with self._lock:
-            queued = {
-                name: put.after(Put(memory.states[name], None) if name in memory.states else None).blob
-                for name, put in self._states.items()
-            }
-        return replace(memory, states={**memory.states, **queued})
+    def _with_queued(self, state: StoredState) -> StoredState:
+        """Return what is remembered, with the pieces of state that are yet to be recorded."""
+        self._take_states()
+        queued = {
+            name: put.after(Put(state.states[name], None) if name in state.states else None).blob
+            for name, put in self._states.items()
+        }
+        return replace(state, states={**state.states, **queued})
 
-    def _look(self, follow: Callable[[StoredState], None] | None) -> float:
-        """See what other processes did; returns when to look again."""
+    def _look(self) -> float:
+        """See what other processes did; return when to look again."""
         begin = time.thread_time()
+        subscriber = self._listener()
         try:
-            if follow is not None:
-                self._ledger.notice(lambda memory: follow(self._with_queued(memory)))
+            if subscriber is not None:
+                self._session.notice(lambda state: subscriber.on_changed(self._with_queued(state)))
+        except EpochReplacedError as error:
+            _logger.error("%s", error)
+            self._trouble = str(error)
+            self._stir(urgent=True)  # the next group begins again
         except Exception:
-            self._ledger.close()
+            self._session.close()
             if not self._looks_in_vain:
                 _logger.exception("what other processes learn cannot be seen; tried again")
             self._looks_in_vain = True
         else:
             self._looks_in_vain = False
-        # To learn all anew must not become all that this process does.
+        # To learn all again must not become all that this process does.
         return time.monotonic() + max(LOOK_SECONDS, 9.0 * (time.thread_time() - begin))
 
 
-def _flush_before_fork() -> None:
-    for writer in list(_writers):
-        writer.flush_before_fork()
+def _taken(queue: deque[_T]) -> Iterator[_T]:
+    """Take what is in a queue, while others may append to it."""
+    with suppress(IndexError):
+        while True:
+            yield queue.popleft()
 
 
-def _abandon_after_fork() -> None:
+def _before_fork() -> None:
     for writer in list(_writers):
-        writer.abandon_after_fork()
+        writer.pause_before_fork()
+
+
+def _after_fork_in_parent() -> None:
+    for writer in list(_writers):
+        writer.resume_after_fork()
+
+
+def _after_fork_in_child() -> None:
+    for writer in list(_writers):
+        writer.begin_after_fork()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_flush_before_fork, after_in_child=_abandon_after_fork)
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)

@@ -8,6 +8,7 @@ import socket
 import threading
 import time
 
+import numpy as np
 import pytest
 
 from banditroute.adapters import (
@@ -175,6 +176,40 @@ class TestRestart:
         cache.acquire(specs[1])  # nobody saw it fail
         assert fake.calls.count(load_call) == 2
         assert set(fake.registered()) == {"a", "b"} == cache.resident
+
+    def test_two_processes_do_not_evict_each_others_adapters(self, kind, fake, served):
+        """Each plans for two slots, and the server makes room by itself: every name stays known."""
+        made, settings = KINDS[kind]
+        url = served(fake)
+        caches = [AdapterCache(backend=made(base_url=url, **settings), control=lru) for _ in range(2)]
+        for cache in caches:
+            cache.start([adapter(name) for name in "abcd"])
+        rng = np.random.default_rng(0)
+        generate = {"vllm": ("POST /v1/completions", "model"), "sglang": ("POST /generate", "lora_path")}[kind]
+        for _ in range(60):
+            cache, name = caches[rng.integers(2)], "abcd"[rng.integers(4)]
+            cache.acquire(adapter(name))
+            status, _ = fake.answer(generate[0], {generate[1]: name})
+            assert status == 200
+            cache.release(name)
+
+    def test_server_without_room_is_asked_to_unload(self, backend, fake, load_call):
+        cache = AdapterCache(backend=backend, control=lru)
+        specs = {name: adapter(name) for name in "abc"}
+        cache.start(list(specs.values()))
+        for name in "ab":
+            cache.acquire(specs[name])
+            cache.release(name)
+        load = fake.routes[load_call]
+
+        def full(body):
+            if len(fake.registered()) >= 2:
+                return 400, {"message": "Please unload some LoRA adapters before loading new ones."}
+            return load(body)
+
+        fake.routes[load_call] = full
+        cache.acquire(specs["c"])
+        assert cache.resident == {"b", "c"} == set(fake.registered())
 
     def test_adapter_that_is_there_is_not_loaded_again(self, backend, fake, load_call):
         cache = AdapterCache(backend=backend, control=lru)

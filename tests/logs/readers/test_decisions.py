@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from banditroute import Objective, Records, Router, SQLStore
+from banditroute import Objective, Router, SQLStore, admin
 from banditroute.errors import BanditRouteError, InvalidConfigurationError, InvalidInputError
 from banditroute.logs import convert, open_log, read_log
 
@@ -107,7 +107,7 @@ class TestOfARouter:
         """Database, its export, and both conversions hold the same, in every column."""
         expected = read_log(live)
         exported = tmp_path / "export.parquet"
-        Records(self.url).export(exported)
+        admin.export(self.url, exported)
         rows = pq.read_table(exported)
         for name in ("c.parquet", "c.jsonl", "c.jsonl.gz", "c.jsonl.zst"):
             assert convert(open_log(live), tmp_path / name) == 1100
@@ -212,12 +212,13 @@ def test_every_damage_is_told_with_its_row(write, field, changes):
 def test_comparisons_are_no_objectives_and_sessions_have_theirs(tmp_path):
     path = tmp_path / "routes.db"
     with Router(arms=["a", "b"], features=1, store=SQLStore(f"sqlite:///{path}"), seed=0) as router:
-        made = [router.route([0.5], session=f"session {i // 2}") for i in range(6)]
+        arms = [["a"], ["b"], *[None] * 4]  # a comparison is of two arms
+        made = [router.route([0.5], session=f"session {i // 2}", arms=arms[i]) for i in range(6)]
         router.compare(made[0].id, made[1].id)
-        router.feedback(session="session 1", quality=0.75)
+        router.session_feedback("session 1", quality=0.75)
         router.feedback(made[3].id, quality=0.25)
         router.feedback(made[4].id, quality=1.0)
-        router.feedback(session="session 2", quality=0.5)
+        router.session_feedback("session 2", quality=0.5)
     log = read_log(path)
     assert list(log.outcomes) == ["quality"]
     in_order = np.argsort([each.id for each in made])

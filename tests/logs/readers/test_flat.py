@@ -149,7 +149,9 @@ class TestJSON:
         "text",
         [
             json.dumps(RECORDS), json.dumps(RECORDS, indent=2),
-            "\n".join(json.dumps(each, indent=4) for each in RECORDS), "\n\n" + json.dumps(RECORDS, indent=1), ",\n".join(json.dumps(each, indent=4) for each in RECORDS),
+            "\n".join(json.dumps(each, indent=4) for each in RECORDS),
+            "\n\n" + json.dumps(RECORDS, indent=1),
+            ",\n".join(json.dumps(each, indent=4) for each in RECORDS),
         ],
         ids=["array", "printed array", "printed objects", "blank lines", "commas between"],
     )  # fmt: skip

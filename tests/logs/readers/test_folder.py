@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
-from banditroute import Learner, Records, Router, SQLStore
+from banditroute import Learner, Router, SQLStore, admin
 from banditroute.cli import main
 from banditroute.errors import InvalidConfigurationError, InvalidInputError
 from banditroute.logs import convert, open_log, read_log, read_outcomes
@@ -40,7 +40,7 @@ def folder(tmp_path):
 
 @pytest.fixture(scope="module")
 def places(tmp_path_factory):
-    """What ``Records.prune`` exports of 600 decisions, in files of 250; and all of them in one file."""
+    """What ``admin.prune`` exports of 600 decisions, in files of 250; and all of them in one file."""
     path = tmp_path_factory.mktemp("pruned")
     url, rng, now = f"sqlite:///{path / 'routes.db'}", np.random.default_rng(0), 1e9
     learner = Learner(policy=Uniform())
@@ -50,11 +50,10 @@ def places(tmp_path_factory):
             decision = router.route([rng.random()])
             router.feedback(decision.id, quality=float(rng.random() < (0.9 if decision.arm == "large" else 0.6)))
             now += 1.0
-    records = Records(url)
-    records.export(path / "whole.parquet")
+    admin.export(url, path / "whole.parquet")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("banditroute.admin.records._IN_A_FILE", 250)
-        assert records.prune(answered_seconds=0.0, now=now + 1.0, export=path / "old") == 600
+        patch.setattr("banditroute.admin.pruning._DECISIONS_PER_FILE", 250)
+        assert admin.prune(url, answered_seconds=0.0, now=now + 1.0, export=path / "old") == 600
     return path / "old", path / "whole.parquet"
 
 

@@ -1,5 +1,6 @@
 """Logs of others: what each field becomes, what is left out, and what is refused."""
 
+import json
 from typing import ClassVar
 
 import numpy as np
@@ -64,6 +65,15 @@ class TestDSJSON:
         assert log.arms == ("2", "7", "third")
         assert {name: values.tolist() for name, values in log.outcomes.items()} == {"cost_usd": [0.01], "reward": [3.0]}
 
+    def test_two_actions_of_one_tag_get_their_numbers(self, write):
+        twice = {**DSJSON, "c": {"_multi": [{"_tag": "x"}, {"_tag": "y"}, {"_tag": "x"}]}}
+        log = read_log(write([twice]))
+        assert (log.arms, log.arms[log.chosen[0]]) == (("x (1)", "x (3)", "y"), "y")
+
+    def test_rewards_without_a_decision_and_repeated_lines_are_left_out(self, write):
+        log = read_log(write([DSJSON, {"EventId": "e9", "RewardValue": 1.0}, DSJSON]))
+        assert (len(log), log.skipped) == (1, {"reward without its decision": 1, "decision that is repeated": 1})
+
     def test_what_was_not_carried_out_is_left_out(self, write):
         assert read_log(write([DSJSON, {**DSJSON, "_skipLearn": True}])).skipped == {
             "decision that was not carried out": 1
@@ -121,6 +131,10 @@ class TestLiteLLM:
     def test_a_failure_is_one_and_no_more(self, write):
         log = read_log(write([{**self.ROW, "status": "failure", "spend": 0.0}]))
         assert {name: values.tolist() for name, values in log.outcomes.items()} == {"availability": [0.0]}
+
+    def test_a_failure_without_a_model_is_left_out(self, write):
+        log = read_log(write([self.ROW, {**self.ROW, "status": "failure", "model": ""}]))
+        assert (len(log), log.skipped) == (1, {"failure without a model": 1})
 
     def test_what_is_no_decision_is_left_out(self, write):
         others = [{**self.ROW, "cache_hit": "True"}, {**self.ROW, "call_type": "aembedding"}]
@@ -222,6 +236,52 @@ class TestOpenTelemetry:
         path = write([otlp(span(events=[graded]))])
         assert "quality" not in read_log(path).outcomes
         assert read_log(path, columns={"relevance": "Relevance"}).outcomes["relevance"].tolist() == [4.0]
+
+    @pytest.mark.parametrize("form", ["otlp", "sdk"])
+    def test_evaluations_that_are_log_records_belong_to_their_spans(self, write, form):
+        def evaluation(span_id, score, name="quality", **more):
+            attributes = {"gen_ai.evaluation.name": name, "gen_ai.evaluation.score.value": score, **more}
+            if form == "sdk":
+                return {"severity_number": 9, "span_id": f"0x{span_id}", "attributes": attributes}
+            kinds = {str: "stringValue", float: "doubleValue"}
+            listed = [{"key": key, "value": {kinds[type(value)]: value}} for key, value in attributes.items()]
+            record = {"spanId": span_id.upper(), "attributes": listed}
+            return {"resourceLogs": [{"scopeLogs": [{"logRecords": [record]}]}]}
+
+        answered = span(gen_ai__response__id="r1")
+        path = write(
+            [
+                evaluation("00ab", 0.25),
+                otlp({**span(), "spanId": "00ab"}, {**answered, "spanId": "00ac"}, {**span(), "spanId": "00ad"}),
+                evaluation("00ab", 0.5),
+                evaluation("", 1.0, **{"gen_ai.response.id": "r1"}),
+                evaluation("ffff", 0.0),
+            ]
+        )
+        log = read_log(path)
+        np.testing.assert_array_equal(log.outcomes["quality"], [0.5, 1.0, np.nan])
+        assert log.skipped == {"evaluation that a later one replaces": 1, "evaluation without its span": 1}
+
+    def test_a_null_attribute_is_not_there_and_a_damaged_span_costs_only_itself(self, write):
+        null, broken = span(), span()
+        null["attributes"].append({"key": "http.route", "value": {}})
+        broken["attributes"].append({"key": "http.route"})
+        path = write([otlp(span(), null, broken, span())])
+        with pytest.raises(InvalidInputError, match="row 1: span cannot be used"):
+            read_log(path)
+        log = read_log(path, skip_bad=True)
+        assert (len(log), log.skipped) == (3, {"span": 1})
+
+    def test_a_failure_without_a_model_is_left_out(self, write):
+        failed = span(status=2)
+        failed["attributes"] = failed["attributes"][:1]  # the operation alone
+        assert read_log(write([otlp(span(), failed)])).skipped == {"failure without a model": 1}
+
+    def test_spans_as_the_sdk_prints_them(self, write):
+        attributes = {"gen_ai.operation.name": "chat", "gen_ai.request.model": "small"}
+        times = {"start_time": "2026-01-01T00:00:00.000000Z", "end_time": "2026-01-01T00:00:01.000000Z"}
+        printed = json.dumps({"name": "chat", "context": {}, **times, "attributes": attributes}, indent=4)
+        assert len(read_log(write(f"{printed}\n{printed}\n"))) == 2
 
     def test_what_is_not_in_dollars_is_no_cost_in_dollars(self, write):
         euro = span(gen_ai__usage__cost__amount=0.25, gen_ai__usage__cost__currency="EUR")

@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 
 
 def knows(revision: str) -> bool:
-    """Whether ``revision`` is one of this version of the package, or of an older one."""
+    """Return whether ``revision`` is one of this version of the package, or of an older one."""
     scripts = ScriptDirectory.from_config(_config())
     return any(script.revision == revision for script in scripts.walk_revisions())
 

@@ -1,4 +1,4 @@
-"""What Alembic runs to upgrade, on the connection that ``upgrade`` of this package gives it."""
+"""The script that Alembic runs to upgrade, on the connection that ``upgrade`` of this package gives it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What many processes need that share what they learn: numbers, states, orphans, snapshots, sources."""
+"""Tables for processes that share what they learn: numbers, states, orphans, snapshots, sources."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What budgets need: what decisions were expected to take, and what all processes have counted together."""
+"""Tables of budgets: what decisions were expected to take, and what all processes have counted together."""
 
 from __future__ import annotations
 

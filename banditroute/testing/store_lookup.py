@@ -1,8 +1,7 @@
-"""What every store must do for comparisons and sessions: find decisions again, and record what they share."""
+"""The part of the store contract about finding decisions again: by id, by session, and for comparisons."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from dataclasses import replace
 
 import numpy as np
@@ -11,40 +10,29 @@ import pytest
 from banditroute.core.decision import Decision
 from banditroute.core.preference import Preference
 from banditroute.errors import ConflictingFeedbackError, StoreError, UnknownDecisionError
-from banditroute.store.base import Event, Served, Store, StoredState
+from banditroute.store.base import Store, StoredDecision
 from banditroute.store.outcomes import PAGING, PASSED_OVER_FOR, PREFERRED_TO
-from banditroute.testing.samples import decision, feedback, fold, ignore, remembered
+from banditroute.testing.samples import decision, feedback, fold, remembered
+from banditroute.testing.store_suite import StoreSuite
 
 
-def assert_served(found: Served, made: Decision) -> None:
+def assert_stored(found: StoredDecision, made: Decision) -> None:
     """Assert that ``found`` is what ``made`` was."""
     assert made.x is not None
     np.testing.assert_array_equal(found.x, made.x)
-    assert replace(found, x=None) == replace(Served.by(made), x=None)
+    assert replace(found, x=None) == replace(StoredDecision.of(made, epoch_id=found.epoch_id), x=None)
 
 
-class FindingContract(ABC):
+class StoreLookupContract(StoreSuite):
     """Part of :class:`~banditroute.testing.StoreContract`."""
-
-    @abstractmethod
-    def open(self, store: Store) -> StoredState:
-        """Open ``store`` with the suite's fold."""
-
-    @abstractmethod
-    def again(self, store: Store) -> StoredState:
-        """What is remembered when a later router opens the store, and closes it."""
-
-    @abstractmethod
-    def reopen(self, store: Store) -> Store:
-        """A store that remembers what ``store`` did, after closing that."""
 
     def test_a_decision_is_found_from_the_moment_it_is_made(self, store: Store) -> None:
         self.open(store)
         for number in range(1, 100):
             store.add_decision(decision(number, arm="a" if number % 2 else "b"))
-            assert_served(store.find(f"{number:032x}"), decision(number, arm="a" if number % 2 else "b"))
+            assert_stored(store.find(f"{number:032x}"), decision(number, arm="a" if number % 2 else "b"))
         store.flush()
-        assert_served(store.find(f"{1:032x}"), decision(1))
+        assert_stored(store.find(f"{1:032x}"), decision(1))
 
     def test_all_that_was_given_with_a_request_is_found(self, store: Store) -> None:
         self.open(store)
@@ -53,7 +41,7 @@ class FindingContract(ABC):
         )
         store.add_decision(made)
         store.flush()
-        assert_served(store.find(made.id), made)
+        assert_stored(store.find(made.id), made)
 
     def test_a_decision_without_a_context_is_found(self, store: Store) -> None:
         self.open(store)
@@ -75,28 +63,26 @@ class FindingContract(ABC):
             store.find(f"{1:032x}")
 
     def test_a_comparison_again_changes_nothing_and_reversed_is_refused(self, store: Store) -> None:
-        self.open(store)
-        learned: list[Event] = []
+        listener = self.listen(store)
         won, lost = PREFERRED_TO + f"{2:032x}", PASSED_OVER_FOR + f"{2:032x}"
         store.add_decision(decision(1))
-        store.add_feedback(feedback(1, **{won: 2.0}), learned.append).result(30)
-        store.add_feedback(feedback(1, **{won: 3.0}), learned.append).result(30)
+        store.add_feedback(feedback(1, **{won: 2.0})).result(30)
+        store.add_feedback(feedback(1, **{won: 3.0})).result(30)
         with pytest.raises(ConflictingFeedbackError, match=r"passed over for .* recorded as preferred to"):
-            store.add_feedback(feedback(1, **{lost: 2.0}), learned.append).result(30)
-        assert [dict(event.values) for event in learned] == [{won: 2.0}]
-        store.add_feedback(feedback(1, **{PASSED_OVER_FOR + f"{3:032x}": 4.0}), ignore).result(30)
+            store.add_feedback(feedback(1, **{lost: 2.0})).result(30)
+        assert listener.values == [{won: 2.0}]
+        store.add_feedback(feedback(1, **{PASSED_OVER_FOR + f"{3:032x}": 4.0})).result(30)
         kept = remembered(self.again(store))["a"]
         assert kept == {won: [1, 2, 2, 2], PASSED_OVER_FOR + f"{3:032x}": [1, 4, 4, 4]}
 
     def test_what_paging_took_is_no_feedback(self, store: Store) -> None:
-        self.open(store)
-        learned: list[Event] = []
+        listener = self.listen(store)
         for number in (1, 2):
             store.add_decision(decision(number))
             for seconds in (0.5, 0.0):
-                store.add_feedback(feedback(number, **{PAGING: seconds}), learned.append).result(30)
-        store.add_feedback(feedback(1, quality=1.0), learned.append).result(30)
-        assert [(dict(event.values), event.first, list(event.known)) for event in learned] == [
+                store.add_feedback(feedback(number, **{PAGING: seconds})).result(30)
+        store.add_feedback(feedback(1, quality=1.0)).result(30)
+        assert [(dict(each.event.values), each.event.first, list(each.known)) for each in listener.recorded] == [
             ({"quality": 1.0}, True, [])
         ]
         memory = self.again(store)
@@ -123,19 +109,17 @@ class FindingContract(ABC):
             later.close()
 
     def test_a_share_is_none_beside_an_outcome_of_its_own_or_another_share(self, store: Store) -> None:
-        self.open(store)
-        learned: list[Event] = []
+        listener = self.listen(store)
         for number in (1, 2):
             store.add_decision(decision(number))
-        store.add_feedback(feedback(1, quality=1.0), ignore).result(30)
+        store.add_feedback(feedback(1, quality=1.0)).result(30)
         for number in (1, 2):
-            store.add_feedback(
-                feedback(number, **{"quality of 2": 3.0, "helpfulness of 2": 5.0}), learned.append
-            ).result(30)
-            store.add_feedback(feedback(number, **{"quality of 4": 7.0}), learned.append).result(30)
-        assert [dict(event.values) for event in learned] == [
+            store.add_feedback(feedback(number, **{"quality of 2": 3.0, "helpfulness of 2": 5.0})).result(30)
+            store.add_feedback(feedback(number, **{"quality of 4": 7.0})).result(30)
+        assert listener.values == [
+            {"quality": 1.0},
             {"helpfulness of 2": 5.0},
             {"quality of 2": 3.0, "helpfulness of 2": 5.0},
         ]
         with pytest.raises(ConflictingFeedbackError, match="quality of 2"):
-            store.add_feedback(feedback(2, **{"quality of 2": 4.0}), ignore).result(30)
+            store.add_feedback(feedback(2, **{"quality of 2": 4.0})).result(30)

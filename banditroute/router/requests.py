@@ -1,0 +1,320 @@
+"""Parse and check one request, and the terms on which it is decided, before anything is changed."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import NamedTuple, TypeAlias, TypedDict, TypeGuard
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from banditroute.core.arm import Arm
+from banditroute.core.arrays import Vector
+from banditroute.core.conversation import is_message
+from banditroute.core.preference import Preference
+from banditroute.core.request import Request
+from banditroute.core.validation import bounded, label, number, shown, whole
+from banditroute.errors import InvalidInputError, InvalidRequestError
+from banditroute.features._messages import asked, messages_of
+from banditroute.features.base import Featurizer
+from banditroute.features.given import GivenFeatures
+from banditroute.limits.constraints import Limits, request_limits
+from banditroute.objectives.objective import Objective
+from banditroute.objectives.scaling import Scaled
+from banditroute.objectives.utility import PreferenceLike, check_preference
+
+Conversation: TypeAlias = Sequence[Mapping[str, object]]
+"""Messages with a role and a content, as chat interfaces take them."""
+
+RequestLike: TypeAlias = str | Conversation | ArrayLike
+"""A prompt, messages, or ready features ``(d - 1,)``."""
+
+
+class RouteOptions(TypedDict, total=False):
+    """The options of ``Router.route``, for its other forms."""
+
+    preference: PreferenceLike | None
+    arms: Collection[str] | None
+    exclude: Collection[str]
+    limits: Limits | None
+    replace_limits: Limits | None
+    requires: Collection[str]
+    deadline_seconds: float | None
+    session: str | None
+    tags: Collection[str]
+    input_tokens: int | None
+    max_output_tokens: int | None
+    template: str | None
+    metadata: Mapping[str, float | str | None] | None
+
+
+class Terms(NamedTuple):
+    """The checked terms on which a request is decided.
+
+    Attributes
+    ----------
+    preference
+        The weights of the objectives.
+    eligible
+        Names of the arms that may be chosen; None for all.
+    limits
+        What an arm must keep; None for no limits.
+    """
+
+    preference: Preference | Scaled
+    eligible: Sequence[str] | None
+    limits: Limits | None
+
+
+class Ask(NamedTuple):
+    """One checked request with all that the engine needs to decide it.
+
+    Attributes
+    ----------
+    request
+        The request; its session, tags and token count.
+    x
+        The context ``(d,)``, last entry 1.0; None where the features could not be computed.
+    preference
+        The exchange rates of the objectives for this request.
+    eligible
+        Names of the arms that may be chosen; None for all.
+    limits
+        What an arm must keep; None for no limits.
+    now
+        Unix time in seconds.
+    """
+
+    request: Request
+    x: Vector | None
+    preference: Preference
+    eligible: Sequence[str] | None
+    limits: Limits | None
+    now: float
+
+
+class RequestParser:
+    """Checks requests and their terms against the configuration of a router.
+
+    Parameters
+    ----------
+    features
+        The featurizer that must be able to read the requests.
+    objectives
+        The objectives that a preference may name.
+    preference, limits
+        Those of the router, for requests without their own.
+    """
+
+    def __init__(
+        self,
+        *,
+        features: Featurizer,
+        objectives: Mapping[str, Objective],
+        preference: Preference | Scaled,
+        limits: Limits | None,
+    ) -> None:
+        self._features = features
+        self._objectives = objectives
+        self._preference = preference
+        self._limits = limits
+
+    def request(
+        self,
+        request: object,
+        session: str | None,
+        tags: Collection[str],
+        input_tokens: int | None,
+        max_output_tokens: int | None,
+        template: str | None,
+        metadata: Mapping[str, float | str | None] | None,
+    ) -> Request:
+        """Return a checked request; see ``parse_request``."""
+        return parse_request(
+            request, self._features, session, tags, input_tokens, max_output_tokens, template, metadata
+        )
+
+    def many(
+        self,
+        requests: Sequence[object],
+        session: str | None,
+        tags: Collection[str],
+        max_output_tokens: int | None,
+        template: str | None,
+        metadata: Mapping[str, float | str | None] | None,
+    ) -> list[Request]:
+        """Return many checked requests with the same labels."""
+        if isinstance(requests, str):
+            raise InvalidRequestError(f"requests is the string {shown(requests)}; give a list of texts, or use route()")
+        return [
+            parse_request(each, self._features, session, tags, None, max_output_tokens, template, metadata)
+            for each in requests
+        ]
+
+    def terms(
+        self,
+        arms: Sequence[Arm],
+        preference: PreferenceLike | None,
+        only: Collection[str] | None,
+        exclude: Collection[str],
+        limits: Limits | None,
+        replace_limits: Limits | None,
+        requires: Collection[str],
+        deadline_seconds: float | None,
+    ) -> Terms:
+        """Return the checked terms of a request: the router's preference unless it has one, and tightened limits."""
+        weights = self._preference if preference is None else check_preference(preference, self._objectives)
+        limits = request_limits(
+            self._limits,
+            limits=limits,
+            replace_limits=replace_limits,
+            requires=requires,
+            deadline_seconds=deadline_seconds,
+        )
+        return Terms(weights, eligible_arms(arms, only, exclude, limits), limits)
+
+
+def parse_request(
+    request: object,
+    features: Featurizer,
+    session: str | None = None,
+    tags: Collection[str] = (),
+    input_tokens: int | None = None,
+    max_output_tokens: int | None = None,
+    template: str | None = None,
+    metadata: Mapping[str, float | str | None] | None = None,
+) -> Request:
+    """Return a request that ``features`` can turn into a context.
+
+    Raises
+    ------
+    InvalidRequestError
+        If the request or one of its labels cannot be used.
+    """
+    if session is not None:
+        label(session, name="session", error=InvalidRequestError)
+    if tags:
+        if isinstance(tags, str):
+            raise InvalidRequestError(
+                f"tags is the string {shown(tags)}; give a collection of strings, ({shown(tags)},)"
+            )
+        if not isinstance(tags, Collection):
+            raise InvalidRequestError(f"tags is {shown(tags)} ({type(tags).__name__}); give a collection of strings")
+        tags = tuple(label(tag, name="tag", error=InvalidRequestError) for tag in tags)
+    if input_tokens is not None:
+        input_tokens = int(number(input_tokens, name="input_tokens", low=0.0, error=InvalidRequestError))
+    if max_output_tokens is not None:
+        whole(max_output_tokens, name="max_output_tokens", error=InvalidRequestError)
+    if template is not None:
+        label(template, name="template", error=InvalidRequestError)
+    known = {} if metadata is None else _known_metadata(metadata)
+    messages = messages_of(request) if is_conversation(request) else ()
+    if messages or isinstance(request, str):
+        if isinstance(features, GivenFeatures):
+            raise InvalidRequestError(
+                f"this router expects {features.dimension} ready features, a text was given; "
+                "make it with Router(features=TextFeatures()) to route texts"
+            )
+        text, vector = asked(messages) if messages else str(request), None
+    else:
+        text, vector = None, _ready_features(request, features.dimension)
+    return Request(
+        text=text,
+        features=vector,
+        session=session,
+        tags=tuple(tags),
+        input_tokens=input_tokens,
+        max_output_tokens=max_output_tokens,
+        template=template,
+        metadata=known,
+        messages=messages,
+    )
+
+
+def is_conversation(request: object) -> TypeGuard[Conversation]:
+    """Return whether a request is a list of messages."""
+    return (
+        isinstance(request, Sequence)
+        and not isinstance(request, str | bytes)
+        and len(request) > 0
+        and is_message(request[0])
+    )
+
+
+def eligible_arms(
+    arms: Sequence[Arm],
+    only: Collection[str] | None = None,
+    exclude: Collection[str] = (),
+    limits: Limits | None = None,
+    *,
+    error: type[InvalidInputError] = InvalidRequestError,
+) -> list[str] | None:
+    """Return the names of the arms that may be chosen, None for all.
+
+    Raises
+    ------
+    InvalidInputError
+        (the subclass given as ``error``) If a name is unknown, or no arm is left.
+    """
+    requires = () if limits is None else limits.requires
+    if only is None and not exclude and not requires:
+        return None
+    names = [arm.name for arm in arms]
+    for given, option in ((only, "arms"), (exclude, "exclude")):
+        if isinstance(given, str):
+            raise error(f"{option} is the string {shown(given)}; give a collection of names, [{shown(given)}]")
+        if given is not None and not isinstance(given, Collection):
+            raise error(f"{option} is {shown(given)} ({type(given).__name__}); give a list of names")
+        for name in given or ():
+            if name not in names:
+                raise error(f"{option} names an unknown arm {shown(name)}; known arms: {', '.join(names)}")
+    left = [
+        arm.name
+        for arm in arms
+        if (only is None or arm.name in only) and arm.name not in exclude and set(requires) <= set(arm.capabilities)
+    ]
+    if not left:
+        required = f", requires={list(requires)}" if requires else ""
+        raise error(
+            f"no arm is left: arms={None if only is None else sorted(only)}, exclude={sorted(exclude)}{required} of "
+            f"{', '.join(names)}; leave at least one"
+        )
+    return left
+
+
+def _known_metadata(metadata: object) -> dict[str, float | str]:
+    """Return a copy of the metadata without the names whose value is None."""
+    if not isinstance(metadata, Mapping):
+        raise InvalidRequestError(
+            f"metadata is {shown(metadata)} ({type(metadata).__name__}); give a mapping, for example {{'tier': 'gold'}}"
+        )
+    known: dict[str, float | str] = {}
+    for name, value in metadata.items():
+        label(name, name="a name in metadata", error=InvalidRequestError)
+        if name in ("session", "tags", "input_tokens"):
+            raise InvalidRequestError(f"metadata names {name!r}, which has a keyword of its own: {name}=...")
+        if isinstance(value, str):
+            known[name] = value
+        elif value is not None:
+            known[name] = number(value, name=f"metadata {name!r}", error=InvalidRequestError)
+    return known
+
+
+def _ready_features(request: object, dimension: int) -> Vector:
+    """Return ready features as ``(dimension,)`` finite numbers."""
+    try:
+        vector = np.asarray(request)
+    except ValueError:  # rows of different lengths
+        vector = np.empty(0, dtype=object)
+    if vector.dtype.kind not in "fiu":
+        raise InvalidRequestError(
+            f"the request is {type(request).__name__} of {vector.dtype}; give a text, or {dimension} numbers"
+        )
+    if vector.shape != (dimension,):
+        raise InvalidRequestError(
+            f"the features have shape {vector.shape}; this router expects ({dimension},), without the bias entry"
+        )
+    vector = vector.astype(np.float64, copy=False)
+    if not bounded(vector):
+        raise InvalidRequestError("the features hold NaN, an infinity or numbers beyond 1e8; give finite numbers of mean square about 1")
+    return vector

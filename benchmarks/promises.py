@@ -1,0 +1,321 @@
+"""Every promise under attack, on SQLite and PostgreSQL: what was asked, acknowledged, found, hung and leaked."""
+
+from __future__ import annotations
+
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.harness import Row, command, row  # first: it sets the BLAS threads
+
+import click  # isort: skip
+from sqlalchemy import text
+
+from banditroute import Router, admin
+from banditroute.beliefs import Hybrid
+from banditroute.core.shared_total import SharedTotal
+from banditroute.errors import BanditRouteError, StoreError
+from banditroute.learners import Learner
+from banditroute.policies import Thompson
+from banditroute.store import SQLStore
+from banditroute.store.sql import ticket, writer
+from banditroute.store.sql.database import database_at, parse
+from banditroute.testing.samples import decision, feedback, fold, listen
+from benchmarks.server import server
+
+LIMIT_SECONDS = 60.0  # an attack that takes longer hangs
+ERASED = "Johanna-Mustermann-4711"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What became of an attack.
+
+    Attributes
+    ----------
+    asked, acknowledged, found
+        Reports that were made, that were accepted, and that are in the database afterwards.
+    leaked
+        Places in which something is that must not be there.
+    """
+
+    asked: int = 0
+    acknowledged: int = 0
+    found: int = 0
+    leaked: int = 0
+
+
+def opened(url: str, **options: str) -> SQLStore:
+    """Return an open store."""
+    store = SQLStore(url, **options)  # type: ignore[arg-type]
+    store.open(router="r", arms=(), features_version="1", dimension=3, fold=fold)
+    return store
+
+
+def execute(url: str, *statements: str) -> list[tuple[object, ...]]:
+    """Run statements in one transaction; return the rows of the last."""
+    database = database_at(parse(url))
+    with database.engine.connect() as connection, database.writing(connection):
+        for statement in statements:
+            result = connection.execute(text(statement))
+        return [tuple(each) for each in result] if result.returns_rows else []
+
+
+def found(url: str, ids: Sequence[str]) -> int:
+    """Return how many of these decisions have feedback in the database."""
+    held = {each[0] for each in execute(url, "SELECT decision_id FROM banditroute_feedback")}
+    return len(held & set(ids))
+
+
+def reports(store: SQLStore, numbers: Sequence[int]) -> list[str]:
+    """Report on decisions; return the ids that were accepted."""
+    accepted = []
+    for number in numbers:
+        store.add_decision(decision(number))
+        try:
+            if store.add_feedback(feedback(number, quality=1.0)).result() == "accepted":
+                accepted.append(f"{number:032x}")
+        except BanditRouteError:
+            continue
+    return accepted
+
+
+@contextmanager
+def locked(url: str) -> Iterator[None]:
+    """Keep everybody else from writing."""
+    database = database_at(parse(url))
+    with database.engine.connect() as connection, database.writing(connection):
+        if not url.startswith("sqlite"):
+            connection.execute(text("LOCK TABLE banditroute_epoch, banditroute_decision IN EXCLUSIVE MODE"))
+        yield
+
+
+def dropped(url: str, n: int) -> Outcome:
+    """Report on decisions that were dropped from the full queue."""
+    store = opened(url)
+    writer.MAX_QUEUED_DECISIONS, bound = 100, writer.MAX_QUEUED_DECISIONS
+    try:
+        with locked(url):
+            for number in range(1_000):
+                store.add_decision(decision(number))
+            tickets = [store.add_feedback(feedback(number, quality=1.0)) for number in range(20)]
+            accepted = [number for number, each in enumerate(tickets) if each.done() and each.exception() is None]
+    finally:
+        writer.MAX_QUEUED_DECISIONS = bound
+        store.close()
+    ids = [f"{number:032x}" for number in accepted]
+    return Outcome(asked=20, acknowledged=len(ids), found=found(url, ids))
+
+
+def emptied(url: str, n: int) -> Outcome:
+    """Delete all rows while a process reports."""
+    store = opened(url)
+    reports(store, range(20))
+    tables = ("feedback", "orphan", "decision", "statistics", "snapshot", "epoch", "arm", "state", "tally")
+    execute(url, *(f"DELETE FROM banditroute_{table}" for table in tables))
+    accepted = reports(store, range(20, 20 + n))
+    store.close()
+    return Outcome(asked=n, acknowledged=len(accepted), found=found(url, accepted))
+
+
+def removed(url: str, n: int) -> Outcome:
+    """Remove the file while a process reports; SQLite alone."""
+    store = opened(url)
+    reports(store, range(20))
+    Path(str(parse(url).database)).unlink()
+    accepted = reports(store, range(20, 20 + n))
+    store.close()
+    return Outcome(asked=n, acknowledged=len(accepted), found=found(url, accepted))
+
+
+def hangs(url: str, n: int) -> Outcome:
+    """Let the database hang while a process reports, flushes and closes."""
+    store = opened(url)
+    limit, ticket.ANSWER_SECONDS = ticket.ANSWER_SECONDS, 0.5
+    try:
+        with locked(url):
+            accepted = reports(store, range(3))
+            for ends in (store.flush, lambda: store.close(timeout=0.5)):
+                try:
+                    ends()
+                except StoreError:
+                    continue
+    finally:
+        ticket.ANSWER_SECONDS = limit
+    return Outcome(asked=3, acknowledged=len(accepted), found=found(url, accepted))
+
+
+def forks(url: str, n: int) -> Outcome:
+    """Fork children beside threads that report; each child reports, too."""
+    store = opened(url)
+    listen(store)
+    stop = threading.Event()
+    numbers = iter(range(1_000_000, 2_000_000))
+
+    def work() -> None:
+        while not stop.is_set():
+            reports(store, [next(numbers)])
+
+    threads = [threading.Thread(target=work) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    children = max(n // 50, 2)
+    good = 0
+    for child in range(children):
+        pid = os.fork()
+        if pid == 0:
+            done = len(reports(store, range(child * 10, child * 10 + 5)))
+            store.close()
+            os._exit(0 if done == 5 else 1)
+        good += os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    stop.set()
+    for thread in threads:
+        thread.join()
+    store.close()
+    ids = [f"{child * 10 + each:032x}" for child in range(children) for each in range(5)]
+    return Outcome(asked=children * 5, acknowledged=good * 5, found=found(url, ids))
+
+
+def clock_ahead(url: str, n: int) -> Outcome:
+    """Count a budget in a period far ahead, then in the present one, in two processes."""
+    stores = [opened(url), opened(url)]
+    listeners = [listen(store) for store in stores]
+    stores[0].add_total("usd per hour", SharedTotal(period=900_000, requests=1, spent=1.0))
+    stores[0].flush()
+    for store in stores:
+        for _ in range(n):
+            store.add_total("usd per hour", SharedTotal(period=500_000, requests=1, spent=0.01))
+        store.flush()
+    total = listeners[1].totals[-1][1].requests
+    for store in stores:
+        store.close()
+    return Outcome(asked=2 * n, acknowledged=2 * n, found=total)
+
+
+def forgetting(url: str, n: int) -> Outcome:
+    """Erase, prune, rebuild and verify what a router with a half-life has learned."""
+    learner = Learner(policy=Thompson(), belief=Hybrid(half_life_requests=20))
+    with Router(arms=["a", "b"], features=1, learner=learner, store=SQLStore(url), seed=0) as router:
+        for i in range(n):
+            router.feedback(router.route([i % 3], session=str(i % 9)).id, quality=float(i % 2))
+    wrong = len(admin.verify(url))
+    admin.erase(url, session="3")
+    wrong += len(admin.verify(url))
+    admin.rebuild(url)
+    wrong += len(admin.verify(url))
+    return Outcome(asked=n, acknowledged=n, found=n, leaked=wrong)
+
+
+def erased(url: str, n: int) -> Outcome:
+    """Erase a session while a router runs, and look for its name in the files; SQLite alone."""
+    folder = Path(str(parse(url).database)).parent
+    with Router(arms=["a", "b"], features=1, store=SQLStore(url)) as router:
+        for i in range(n):
+            router.feedback(router.route([i % 3], session=ERASED if i % 3 else None).id, quality=1.0)
+        router.flush()
+        admin.erase(url, session=ERASED)
+        leaked = sum(ERASED.encode() in path.read_bytes() for path in folder.iterdir() if path.is_file())
+    return Outcome(asked=n, acknowledged=n, found=n, leaked=leaked)
+
+
+def passwords(url: str, n: int) -> Outcome:
+    """Give addresses that are nearly one, and look for the password in the messages."""
+    heads = ["mysql://", "postgresql:/", "", " postgresql://", "'postgresql://", "postgres//"]
+    leaked = 0
+    for head in heads:
+        try:
+            SQLStore(f"{head}app:hunter2@host:port/db")
+        except Exception as error:
+            leaked += "hunter2" in f"{error}{error!r}{error.__cause__!r}"
+    return Outcome(asked=len(heads), leaked=leaked)
+
+
+ATTACKS: dict[str, Callable[[str, int], Outcome]] = {
+    "decision dropped": dropped,
+    "database emptied": emptied,
+    "file removed": removed,
+    "database hangs": hangs,
+    "forked beside threads": forks,
+    "clock ahead": clock_ahead,
+    "half-life": forgetting,
+    "name erased": erased,
+    "password in messages": passwords,
+}
+OF_FILES = {"file removed", "name erased"}
+
+
+def attack(name: str, url: str, n: int) -> list[Row]:
+    """Run an attack in a process of its own, which is killed where it hangs."""
+    begin = time.monotonic()
+    script = (
+        f"import benchmarks.promises as p; o = p.ATTACKS[{name!r}]({url!r}, {n}); "
+        "print(o.asked, o.acknowledged, o.found, o.leaked, p.megabytes())"
+    )
+    hung, figures = 0, ["0"] * 5
+    try:
+        done = subprocess.run(
+            [sys.executable, "-W", "ignore", "-c", script], capture_output=True, text=True, timeout=LIMIT_SECONDS
+        )
+        if done.returncode:
+            raise click.ClickException(f"{name}: {done.stderr[-2000:]}")
+        figures = done.stdout.split()[-5:]
+    except subprocess.TimeoutExpired:
+        hung = 1
+    asked, acknowledged, found_, leaked, size = map(float, figures)
+    measured = {
+        "asked": asked,
+        "acknowledged": acknowledged,
+        "found": found_,
+        "hung": hung,
+        "leaked": leaked,
+        "seconds": time.monotonic() - begin,
+        "MB": size,
+    }
+    kind = "sqlite" if url.startswith("sqlite") else "postgresql"
+    lower = {"hung", "leaked", "seconds", "MB"}
+    return [
+        row(name, kind, metric, [value], higher_is_better=metric not in lower) for metric, value in measured.items()
+    ]
+
+
+def megabytes() -> float:
+    """Return the most memory that this process had, in MB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024.0
+
+
+@command(
+    seeds=1,
+    options=[
+        click.option("--short", is_flag=True, help="A tenth of the reports, for a check in passing."),
+        click.option("--attack", "names", multiple=True, type=click.Choice(list(ATTACKS)), help="Only these."),
+    ],
+)
+def main(files: Sequence[Path], seeds: int, short: bool, names: tuple[str, ...]) -> list[Row]:
+    """Attack every promise on both databases; no row may have hung or leaked, and all acknowledged must be found."""
+    n = 40 if short else 400
+    rows: list[Row] = []
+    folder = Path(tempfile.mkdtemp())
+    try:
+        with server() as running:
+            for number, name in enumerate(names or ATTACKS):
+                place = folder / str(number)
+                place.mkdir()
+                urls = [f"sqlite:///{place / 'routes.db'}", *([] if name in OF_FILES else [running.database()])]
+                for url in urls:
+                    rows += attack(name, url, n)
+    finally:
+        shutil.rmtree(folder)
+    return rows
+
+
+if __name__ == "__main__":
+    main()

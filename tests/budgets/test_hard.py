@@ -1,0 +1,158 @@
+"""Hard budgets: the spend never exceeds what was granted."""
+
+import threading
+
+import numpy as np
+import pytest
+
+from banditroute.budgets import Budget
+from banditroute.core.arm import Arm
+from banditroute.errors import InvalidConfigurationError
+from banditroute.router import Router
+from banditroute.store import SQLStore
+
+MEAN = {"small": 0.001, "middle": 0.004, "large": 0.02}
+QUALITY = {"small": 0.4, "middle": 0.6, "large": 0.9}
+BOUND_FACTOR = 6.0
+ARMS = [Arm(name=name, max_cost_usd=BOUND_FACTOR * mean) for name, mean in MEAN.items()]
+
+
+def spend_of(arm, rng):
+    """A cost with a heavy tail below the arm's bound."""
+    return min(MEAN[arm] * rng.exponential(), BOUND_FACTOR * MEAN[arm])
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("factor", [1.25, 2.0, 4.0])
+def test_spend_never_exceeds_what_was_granted(seed, factor):
+    rng = np.random.default_rng(seed)
+    router = Router(arms=ARMS, features=1, budgets=[Budget(usd=factor * MEAN["small"], hard=True)], seed=seed)
+    for _ in range(600):
+        decision = router.route([rng.normal()])
+        quality = float(rng.random() < QUALITY[decision.arm])
+        router.feedback(decision.id, quality=quality, cost_usd=spend_of(decision.arm, rng))
+        (status,) = router.status().budgets
+        assert status.spent + status.reserved <= status.granted or status.uncovered
+    assert status.spent <= factor * MEAN["small"] * 600
+    assert status.above_bound == 0
+
+
+def test_open_decisions_reserve_their_upper_bounds():
+    router = Router(arms=ARMS, features=1, budgets=[Budget(usd=0.1, per="day", hard=True)], seed=0)
+    decisions = [router.route([0.0], arms=["small"]) for _ in range(10)]
+    (status,) = router.status().budgets
+    assert status.reserved == pytest.approx(10 * BOUND_FACTOR * MEAN["small"])
+    assert status.granted == 0.1
+    for decision in decisions:
+        router.feedback(decision.id, cost_usd=0.0005)
+    (status,) = router.status().budgets
+    assert (status.spent, status.reserved) == (pytest.approx(0.005), 0.0)
+
+
+def test_open_decisions_together_stay_within_the_budget():
+    router = Router(arms=ARMS, features=1, budgets=[Budget(usd=0.1, per="day", hard=True)], seed=0)
+    decisions = [router.route([0.0]) for _ in range(100)]
+    covered = [decision for decision in decisions if not decision.fell_back]
+    assert sum(decision.reserved["cost_usd per day"][0] for decision in covered) <= 0.1
+    assert 10 < len(covered) < 100
+    (status,) = router.status().budgets
+    assert status.uncovered == 100 - len(covered)
+    assert "covers no arm" in decisions[-1].reason
+
+
+def test_a_free_arm_serves_when_the_budget_is_used_up():
+    arms = [Arm(name="cached", max_cost_usd=0.0), *ARMS]
+    router = Router(arms=arms, features=1, budgets=[Budget(usd=0.03, per="day", hard=True)], seed=0)
+    decisions = [router.route([0.0]) for _ in range(100)]
+    assert not any(decision.fell_back for decision in decisions)
+    assert decisions[-1].arm == "cached"
+
+
+def test_an_arm_without_a_bound_is_not_eligible():
+    router = Router(arms=[*ARMS, "unknown"], features=1, budgets=[Budget(usd=1.0, per="day", hard=True)], seed=0)
+    assert "unknown" not in router.route([0.0]).arms
+
+
+def test_token_prices_and_max_output_tokens_bound_a_call():
+    arm = Arm(name="priced", input_usd_per_million_tokens=1.0, output_usd_per_million_tokens=10.0)
+    router = Router(arms=[arm], features=1, budgets=[Budget(usd=1.0, per="day", hard=True)], seed=0)
+    decision = router.route([0.0], input_tokens=1000, max_output_tokens=500)
+    assert decision.reserved["cost_usd per day"][0] == pytest.approx(0.001 + 0.005)
+    assert "give max_output_tokens" in router.route([0.0], input_tokens=1000).reason
+
+
+def test_a_call_above_its_bound_is_counted():
+    router = Router(arms=ARMS, features=1, budgets=[Budget(usd=1.0, per="day", hard=True)], seed=0)
+    decision = router.route([0.0], arms=["small"])
+    router.feedback(decision.id, cost_usd=0.1)
+    (status,) = router.status().budgets
+    assert status.above_bound == 1
+    assert status.spent == pytest.approx(0.1)
+
+
+def test_a_fallback_is_the_arm_that_is_covered():
+    router = Router(
+        arms=ARMS,
+        features=1,
+        fallback="large",
+        budgets=[Budget(usd=0.05, per="day", hard=True)],
+        seed=0,
+        clock=lambda: 1e9,
+    )
+    router._engine._policy = None  # nothing can be chosen
+    assert router.route([0.0]).arm == "small"
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"usd": 1.0, "hard": 1}, "hard of a budget is 1; give True or False"),
+        ({"joules": 1.0, "hard": True}, "a hard budget is in dollars"),
+        ({"usd": 1.0, "hard": True, "per": "session"}, "leave out each=, and per='session'"),
+        ({"usd": 1.0, "hard": True, "each": "user"}, "leave out each=, and per='session'"),
+    ],
+)
+def test_a_hard_budget_that_cannot_be_kept_is_refused(given, message):
+    with pytest.raises(InvalidConfigurationError, match=message):
+        Budget(**given)
+
+
+def test_a_pool_without_bounds_is_refused():
+    with pytest.raises(InvalidConfigurationError, match="no arm has an upper bound of its cost"):
+        Router(arms=["a", "b"], features=1, budgets=[Budget(usd=1.0, hard=True)])
+
+
+@pytest.mark.parametrize("per", ["request", "day"])
+def test_routers_on_one_database_never_exceed_it(url, per):
+    requests, routers = 150, 3
+    usd = 0.003 if per == "request" else 0.5
+    opened = [
+        Router(
+            arms=ARMS,
+            features=1,
+            budgets=[Budget(usd=usd, per=per, hard=True)],
+            store=SQLStore(url),
+            seed=seed,
+            clock=lambda: 1.7e9,
+        )
+        for seed in range(routers)
+    ]
+    spent = [0.0] * routers
+
+    def serve(k):
+        rng = np.random.default_rng(k)
+        for _ in range(requests):
+            decision = opened[k].route([rng.normal()])
+            cost = spend_of(decision.arm, rng)
+            spent[k] += cost
+            opened[k].feedback(decision.id, quality=float(rng.random() < QUALITY[decision.arm]), cost_usd=cost)
+
+    threads = [threading.Thread(target=serve, args=(k,)) for k in range(routers)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for router in opened:
+        router.close()
+    assert sum(spent) <= (usd * requests * routers if per == "request" else usd)
+    assert sum(spent) >= 0.6 * (usd * requests * routers if per == "request" else usd)

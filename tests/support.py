@@ -1,0 +1,61 @@
+"""Helpers that tests of several rooms share."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from banditroute.beliefs.base import Belief
+from banditroute.core.arrays import Vector
+from banditroute.core.decision import Decision
+from banditroute.learners import Learner
+from banditroute.policies import Uniform
+from banditroute.router import Router
+
+X = np.array([0.3, -0.2])
+"""Ready features of a request, for a router of two features."""
+
+
+class FakeClock:
+    """A clock that stands still until it is moved; give it as ``Router(clock=...)``."""
+
+    def __init__(self, now: float = 1.7e9) -> None:
+        self.now = now
+
+    def __call__(self) -> float:
+        return self.now
+
+    def advance(self, seconds: float) -> None:
+        """Move the clock on."""
+        self.now += seconds
+
+
+def make_router(*arms: Any, **settings: Any) -> Router:
+    """Return a router over ``arms`` (default: a and b) with two ready features, which chooses uniformly."""
+    given = {"features": 2, "learner": Learner(policy=Uniform()), "seed": 0, **settings}
+    return Router(arms=list(arms) or ["a", "b"], **given)
+
+
+def serve(router: Router, arm: str | None = None, *, x: Vector = X, route: Any = None, **outcomes: Any) -> Decision:
+    """Route a request, to ``arm`` if one is named, and report outcomes if some are given; return the decision."""
+    options = {**(route or {}), **({} if arm is None else {"arms": [arm]})}
+    decision = router.route(x, **options)
+    if outcomes:
+        router.feedback(decision.id, **outcomes)
+    return decision
+
+
+def belief_of(router: Router) -> Belief:
+    """Return the present belief of a router."""
+    return router._engine.models.belief
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 30.0) -> None:
+    """Return when ``condition`` holds; fail after that time."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "the condition did not become true"
+        time.sleep(0.002)
