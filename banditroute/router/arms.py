@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 
 from banditroute.adapters.cache import AdapterCache
 from banditroute.adapters.fleet import Fleet
@@ -55,8 +56,8 @@ class ArmRegistry:
         changes: Changes,
         clock: Callable[[], float],
     ) -> None:
-        self.arms = arms
-        self.changing = threading.Lock()
+        self.arms: tuple[Arm, ...] = arms
+        self.changing: AbstractContextManager[bool] = threading.Lock()
         self._traffic = traffic
         self._adapters = adapters
         self._guard = guard

@@ -33,8 +33,8 @@ class Observation:
     """
 
     def __init__(self, observers: Sequence[Observer]) -> None:
-        self.active = bool(observers)
-        self.dropped = 0
+        self.active: bool = bool(observers)
+        self.dropped: int = 0
         self._observers = tuple(observers)
         self._items: deque[_Item] = deque()
         self._wake, self._stop = threading.Event(), threading.Event()

@@ -88,7 +88,7 @@ class StatisticsSources:
             events.setdefault(event.arm, []).append(event)
         for arm, some in events.items():
             self.learn(arm, some)
-        self.warm = StateSlots(states=memory.states)["warm_start"].load(
+        self.warm: dict[str, bytes] = StateSlots(states=memory.states)["warm_start"].load(
             partial(warm_start_state.from_bytes, features_version=features_version, dimension=dimension)
         )
 

@@ -10,9 +10,10 @@ from banditroute.errors import InvalidConfigurationError, InvalidRequestError
 from banditroute.learners import EpsilonGreedy, Learner
 from banditroute.limits import Limits
 from banditroute.limits.constraints import excess
-from banditroute.policies import Uniform
 from banditroute.objectives.presets import CHEAPEST
+from banditroute.policies import Uniform
 from banditroute.router import Router
+from tests.support import belief_of
 
 MANY = np.full(3, 9.0)
 
@@ -176,7 +177,7 @@ class TestRouter:
 
     def test_a_belief_that_is_not_finite_still_falls_back(self):
         router = taught(COSTS, limits=Limits(max_cost_usd=0.005))
-        router._engine.models.belief._theta[:] = math.nan
+        belief_of(router)._theta[:] = math.nan
         assert router.route([0.0]).reason.startswith("fallback: the belief is not finite")
 
 
