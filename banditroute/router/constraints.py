@@ -122,6 +122,8 @@ class Constraints:
         beyond = _excess(ask.limits, candidates)
         new = beyond.unknown.get("min_quality", np.zeros(len(candidates.arms), dtype=bool))
         judged = [k for k in left if not new[k]]
+        if 0 < len(judged) < len(left) and beyond.total[judged].min() > 0.0:
+            left, judged = [k for k in left if new[k]], []  # no known arm keeps the limits: others are tried
         least = beyond.total[judged or left].min()
         if least > 0.0:
             overruled = overruled or (
