@@ -45,9 +45,9 @@ _LATEST = 16**12 - 1  # milliseconds that 12 digits hold: ids of clocks in milli
 class Engine:
     """Arm models, the policy that acts on them, and the randomness between. Safe to use from many threads.
 
-    One lock is held for a whole decision. The models are updated in place (a rank-one update of arrays that all arms
-    share), so a snapshot for every decision would copy these arrays with every outcome: at 16 arms and 64 features
-    more time than a decision takes, while the interpreter's own lock keeps two decisions from overlapping anyway.
+    One lock is held for a whole decision. The models are updated in place, by rank-one updates of arrays that all arms
+    share. A snapshot for every decision would copy these arrays with every outcome, and gain nothing: the interpreter
+    runs one thread at a time, so two decisions do not overlap anyway.
 
     Parameters
     ----------
@@ -95,6 +95,7 @@ class Engine:
         # A signal handler may come to them again.
         self._lock = threading.RLock()
         self._rebuilding = threading.RLock()  # held, outside the other, while the models are rebuilt
+        self._turn = threading.Condition(self._lock)  # tells whether this thread holds the lock, and lends it
         hold_while_forking(self, "_rebuilding", "_lock")
         self._load_shared_policy(memory.states)
         for event in memory.pending:
@@ -335,7 +336,7 @@ class Engine:
         A signal handler may have interrupted this very thread within a decision. Then it holds the lock that the other
         thread needs, and lends it meanwhile.
         """
-        turn = threading.Condition(self._lock)
+        turn = self._turn
         try:
             turn.notify()
         except RuntimeError:  # this thread does not hold the lock, as nearly always

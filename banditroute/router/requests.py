@@ -164,14 +164,16 @@ class RequestParser:
     ) -> Terms:
         """Return the checked terms of a request: the router's preference unless it has one, and tightened limits."""
         weights = self._preference if preference is None else check_preference(preference, self._objectives)
-        limits = request_limits(
-            self._limits,
-            limits=limits,
-            replace_limits=replace_limits,
-            requires=requires,
-            deadline_seconds=deadline_seconds,
-        )
-        return Terms(weights, eligible_arms(arms, only, exclude, limits), limits)
+        kept = self._limits
+        if limits is not None or replace_limits is not None or requires or deadline_seconds is not None:
+            kept = request_limits(
+                kept,
+                limits=limits,
+                replace_limits=replace_limits,
+                requires=requires,
+                deadline_seconds=deadline_seconds,
+            )
+        return Terms(weights, eligible_arms(arms, only, exclude, kept), kept)
 
 
 def parse_request(
