@@ -46,7 +46,7 @@ def main() -> None:
             "epsilon_greedy": EpsilonGreedy(),
         },
         preference=PREFERENCE,
-        seeds=3,
+        seeds=2,
     )
     print(found)
     gap = found.difference("boltzmann", "thompson")

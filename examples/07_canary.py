@@ -1,8 +1,8 @@
 """A canary with a guard: a new model arrives, gets a small share, and is used for all that it does better.
 
 The present model, ``v1``, is the baseline. The guard lets the learner decide more requests only when there is evidence
-that it does better. The share of the new model, ``v2``, is bounded until we lift the bound. Then v2 breaks, and one call
-sends everything back to v1.
+that it does better. The share of the new model, ``v2``, is bounded until we lift the bound. Then v2 breaks, and one
+call sends everything back to v1.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ def serve(router: Router, requests: int, rng: random.Random, *, broken: bool = F
     rollout = router.status().rollout
     assert rollout is not None
     return (
-        f"right {right / requests:>5.1%}   v2 serves {new / requests:>5.1%}   guard: {rollout.mode}, the learner decides "
-        f"{rollout.share:.0%}"
+        f"right {right / requests:>5.1%}   v2 serves {new / requests:>5.1%}   "
+        f"guard: {rollout.mode}, the learner decides {rollout.share:.0%}"
     )
 
 
