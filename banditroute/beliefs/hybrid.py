@@ -145,7 +145,7 @@ class HybridBelief(LinearBelief):
             relevance = {name: each for name, each in found.items() if each is not None}
             self._choices = Choices(count, relevance)
             self._choices_bytes = self._choices.to_bytes()
-            self._derive()
+            self._derive_all()
         self._next_choice = outcomes_due(max(count, self._choices.count) + 1)
 
     def _chosen(self, objective: str) -> Relevance | None:

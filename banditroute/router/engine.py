@@ -336,9 +336,12 @@ class Engine:
         thread needs, and lends it meanwhile.
         """
         turn = threading.Condition(self._lock)
+        lends = True
         try:
             turn.notify()
         except RuntimeError:  # this thread does not hold the lock, as nearly always
+            lends = False
+        if not lends:
             return wait()
         result: Future[_T] = Future()
         threading.Thread(target=_settle, args=(result, wait), daemon=True).start()
