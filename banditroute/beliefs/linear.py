@@ -53,7 +53,8 @@ class Linear(BeliefSettings):
     feature_precision
         Prior precision of every feature's weight, in units of the noise: how many observations it takes for a feature
         of size 1 to earn half its weight. Above 0. None: 4 times the columns of its block, over the block's strength.
-        Then a block of unit mean square begins with a quarter of the variance of the noise, however many columns it has.
+        Then a block of unit mean square begins with a quarter of the variance of the noise, however many columns it
+        has.
     intercept_precision
         The same for the bias. Above 0; small, so that an arm's average is learned before what the context adds. None:
         1.
