@@ -150,6 +150,8 @@ class LinearBelief:
 
     def predict(self, x: Vector) -> Prediction:
         """Expectation and spread of every arm at context ``x (d,)``: each ``(m, K)``."""
+        if self._unpooled:
+            self._pool_changed()
         m, k, d = self._theta.shape
         means = self._theta.reshape(m * k, d).dot(x).reshape(m, k)  # of few numbers, twice as fast as @
         widths = self._rows.dot(x).reshape(-1, d).dot(x).reshape(-1, k)
@@ -187,8 +189,7 @@ class LinearBelief:
         moment = self._spec.moment(decided_at, ordinal)
         regrouped = self._statistics[k].add(x, values, moment=moment, weight=weight)
         self._since_refresh[k] += 1
-        if regrouped:
-            self._regroup(k, values)
+        if regrouped and self._regroup(values):
             return
         weight *= self._statistics[k].weight(moment, self._clock)
         refresh = self._since_refresh[k] >= _REFRESH
@@ -197,7 +198,7 @@ class LinearBelief:
             if refresh or (observed and not self._rank_one(g, k, x, values, weight)):
                 self._solve(g, k)  # the statistics hold this observation already
             if refresh or observed:
-                self._pool(g)
+                self._unpooled.add(g)
         if refresh:
             self._since_refresh[k] = 0
 
@@ -230,16 +231,20 @@ class LinearBelief:
     def _share(self, g: int, k: int, gain: Vector, scale: float) -> None:
         """Let other arms learn from what ``A_k`` was told, ``scale`` times the square of ``A_k gain``: nothing here."""
 
-    def _regroup(self, k: int, observed: Collection[str]) -> None:
-        """Follow an outcome of arm k that nothing can be added to, such as its first."""
+    def _regroup(self, observed: Collection[str]) -> bool:
+        """Derive everything if an outcome has changed which objectives are alike; return whether it has."""
         new = tuple(name for name in observed if name not in self._objectives)
         self._objectives += new
         if new or self._alike() != self._members:
             self._derive()
-            return
-        for g in range(len(self._members)):
-            self._solve(g, k)
+            return True
+        return False
+
+    def _pool_changed(self) -> None:
+        """Pool the groups of objectives that were observed since the last prediction."""
+        for g in self._unpooled:
             self._pool(g)
+        self._unpooled.clear()
 
     def _alike(self) -> list[list[int]]:
         """Positions of the objectives, those together that were always observed together and are believed alike."""
@@ -256,13 +261,13 @@ class LinearBelief:
     def _derive(self) -> None:
         """Derive everything from the statistics: at the start, and whenever the grouping changes (rare)."""
         self._members = self._alike()
+        self._unpooled = set(range(len(self._members)))
         self._precision = [self._prior_precision(self._objectives[members[0]]) for members in self._members]
         self._make(len(self._members), len(self._objectives), len(self._arms), self._dimension)
         for g, members in enumerate(self._members):
             self._group_of[members] = g
             for arm in range(len(self._arms)):
                 self._solve(g, arm)
-            self._pool(g)
 
     def _make(self, groups: int, m: int, k: int, d: int) -> None:
         """Make the arrays, to be filled."""
