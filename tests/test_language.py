@@ -14,7 +14,6 @@ NO_BEGINNING = ("What ", "Whether ", "Who ", "Whom ")
 NO_WORDS = re.compile(
     r"\b(anew|how-manieth|whoever|(?-i:is none|are none)|had of|was had|told of|told apart|for who|of whom|is no arm|"
     r"is no objective|the dear|too dear)\b",
-    re.IGNORECASE,
 )
 
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from banditroute.adapters.backends.base import AdapterBackend, CostEstimate, Tier
+from banditroute.adapters.backends.base import AdapterBackend, Capacity, CostEstimate, Tier
 from banditroute.adapters.background import BackgroundLoads
 from banditroute.adapters.controller import Controller
 from banditroute.adapters.eviction import Score, Use
@@ -98,7 +98,7 @@ class AdapterCache:
         if number(timeout_seconds, name="timeout_seconds", error=InvalidConfigurationError) <= 0.0:
             raise InvalidConfigurationError(f"timeout_seconds is {timeout_seconds!r}; give a number above 0")
         self.control = control
-        self.capacity = backend.capacity()
+        self.capacity: Capacity = backend.capacity()
         self._backend = backend
         self._keep: frozenset[str] = frozenset()
         score: Score = self._is_kept if isinstance(control, Controller) else control

@@ -96,7 +96,7 @@ class Fleet:
     ) -> None:
         if not servers:
             raise InvalidConfigurationError("servers is empty; give at least one, name -> backend")
-        self.control = Controller() if control is None else control
+        self.control: Controller | Score = Controller() if control is None else control
         self._concurrency = whole(concurrency, name="concurrency", error=InvalidConfigurationError)
         self._timeout_seconds = number(timeout_seconds, name="timeout_seconds", error=InvalidConfigurationError)
         self._clock = clock

@@ -62,10 +62,10 @@ class Loader:
         on_change: Callable[[], None],
         on_measured: Callable[[bytes], None],
     ) -> None:
-        self.loads = 0
-        self.failures = 0
-        self.pending_seconds = 0.0
-        self.times = LoadTimes()
+        self.loads: int = 0
+        self.failures: int = 0
+        self.pending_seconds: float = 0.0
+        self.times: LoadTimes = LoadTimes()
         self._backend = backend
         self._strict = Capability.STRICT in backend.capabilities
         self._residents = residents

@@ -52,11 +52,11 @@ class Group:
     __slots__ = ("b", "n", "objectives", "s", "yy")
 
     def __init__(self, *, objectives: tuple[str, ...], n: float, s: Vector, b: Vector, yy: Vector) -> None:
-        self.objectives = objectives
-        self.n = n
-        self.s = s
-        self.b = b
-        self.yy = yy
+        self.objectives: tuple[str, ...] = objectives
+        self.n: float = n
+        self.s: Vector = s
+        self.b: Vector = b
+        self.yy: Vector = yy
 
     def split(self, observed: Iterable[str]) -> tuple[Group, Group]:
         """The part with the ``observed`` objectives and the rest, each with its own copy of ``S``."""
@@ -111,9 +111,9 @@ class ArmStatistics:
     __slots__ = ("clock", "dimension", "groups", "half_life")
 
     def __init__(self, *, dimension: int, half_life: float | None = None) -> None:
-        self.dimension = dimension
-        self.half_life = half_life
-        self.clock = 0.0
+        self.dimension: int = dimension
+        self.half_life: float | None = half_life
+        self.clock: float = 0.0
         self.groups: list[Group] = []
 
     def weight(self, moment: float, now: float) -> float:

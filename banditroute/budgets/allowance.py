@@ -58,7 +58,7 @@ class PerRequest:
     """
 
     def __init__(self, *, amount: float, total: SharedTotal = SharedTotal(), hard: bool = False) -> None:  # noqa: B008
-        self.total = total
+        self.total: SharedTotal = total
         self._amount = amount
         self._hard = hard
 
@@ -160,7 +160,7 @@ class PerPeriod:
         state: Mapping[str, Any] | None = None,
     ) -> None:
         state = state or {}
-        self.gap = float(state.get("gap", 0.0))
+        self.gap: float = float(state.get("gap", 0.0))
         self._amount = amount
         self._per = per
         self._totals = {total.period: total for total in totals} or {0: SharedTotal()}

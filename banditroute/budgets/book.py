@@ -83,7 +83,7 @@ class BudgetBook:
         self._totals = totals
         self._add = add
         self._budgets = {budget.name: budget for budget in budgets}
-        self.objectives = sorted({budget.objective for budget in budgets})
+        self.objectives: list[str] = sorted({budget.objective for budget in budgets})
         self._hard = [budget for budget in budgets if budget.hard]
         calls = self._stored.get(_FORECASTS, {})
         self._forecasts = {

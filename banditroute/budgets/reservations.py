@@ -33,7 +33,8 @@ class Reservations:
     """
 
     def __init__(self, *, settle_seconds: float) -> None:
-        self.reserved = self.slack = 0.0
+        self.reserved: float = 0.0
+        self.slack: float = 0.0
         self._settle_seconds = settle_seconds
         self._open: OrderedDict[str, tuple[float, float, float]] = OrderedDict()  # amount, slack, deadline
 

@@ -61,8 +61,8 @@ class ShadowPrice:
     """
 
     def __init__(self, *, arms: int, price: float | None = None, curve: bool = False) -> None:
-        self.price = price or 0.0
-        self.strict = False
+        self.price: float = price or 0.0
+        self.strict: bool = False
         self._feasible = 0.0
         self._bias = self._planned = 0.0
         self._draws = np.random.default_rng(0).standard_normal((_DRAWS, arms))

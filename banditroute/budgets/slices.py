@@ -55,7 +55,7 @@ class Slices:
     """
 
     def __init__(self, *, add: AddTotal, period: int = 0) -> None:
-        self.stock = 0.0
+        self.stock: float = 0.0
         self._add = add
         self._period = period
         self._limit = 0.0

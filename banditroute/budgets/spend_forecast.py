@@ -46,7 +46,8 @@ class SpendForecast:
         self._objective = objective
         self._requests = 0
         self._arms: list[str] = []
-        self.now = self.average = np.zeros(0)
+        self.now: Vector = np.zeros(0)
+        self.average: Vector = self.now
         self._known = np.zeros(0, dtype=bool)
         self._calls = {str(arm): (float(n), float(mean)) for arm, (n, mean) in (state or {}).items()}  # of each arm
         self.set_arms(arms)
@@ -131,7 +132,8 @@ class SpendForecast:
             return self._max_cost
         with np.errstate(invalid="ignore"):  # a price of 0 for tokens without a bound
             cost = tokens * self._token_prices[:, 0] + output * self._token_prices[:, 1]
-        return np.fmin(self._max_cost, cost)
+        bound: Vector = np.fmin(self._max_cost, cost)
+        return bound
 
     def state(self) -> dict[str, list[float]]:
         """Return what is to be kept: of each arm the number of its calls, up to 50, and what they spent on average."""

@@ -34,10 +34,24 @@ from banditroute.objectives import Objective
 @objective_option
 @click.option("--frozen", is_flag=True, help="Let a learner learn from the first half, and judge it by the second.")
 @click.option(
-    "--group",
-    "groups",
+    "--cluster",
+    "clusters",
     type=click.Choice(["session", "template", "task"]),
-    help="Group rows that depend on each other.  [default: session, if the log has them]",
+    help="Cluster rows that depend on each other.  [default: session, if the log has them]",
+)
+@click.option(
+    "--features",
+    type=click.Choice(["auto", "none"]),
+    default="auto",
+    show_default=True,
+    help="Contexts to use: those of the log, else text features of its prompts; or none.",
+)
+@click.option(
+    "--missing",
+    type=click.Choice(["drop", "weight"]),
+    default="drop",
+    show_default=True,
+    help="Decisions without an outcome: leave them out, or weigh the others by predicted reporting.",
 )
 @click.option("--seed", default=0, show_default=True, help="Random seed.")
 @json_option
@@ -50,7 +64,9 @@ def evaluate(
     preference: Preference,
     objectives: list[Objective],
     frozen: bool,
-    groups: Any,
+    clusters: Any,
+    features: Any,
+    missing: Any,
     seed: int,
     as_json: bool,
     **reading: Any,
@@ -71,7 +87,9 @@ def evaluate(
         preference=preference,
         objectives=objectives,
         learning=not frozen,
-        groups=groups,
+        clusters=clusters,
+        features=features,
+        missing=missing,
         seed=seed,
     )
     if as_json:

@@ -14,13 +14,14 @@ from banditroute.cli.diagnose import diagnose
 from banditroute.cli.evaluate import evaluate
 from banditroute.cli.inspect import inspect
 from banditroute.cli.report import report
+from banditroute.cli.savings import savings
 from banditroute.cli.simulate import simulate
 from banditroute.cli.wording import on_the_command_line
 from banditroute.errors import BanditRouteError
 
 _TOPICS = {
     "Try policies": (demo, simulate),
-    "Read a log": (evaluate, report, diagnose, convert),
+    "Read a log": (evaluate, savings, report, diagnose, convert),
     "Look after a database": (inspect, db),
 }
 _EPILOG = """\b

@@ -61,15 +61,15 @@ def report(
     log of decisions, it shows which arms were used, their outcomes over time, and calibration.
     """
     from banditroute.logs import SHIPPED, read_any
-    from banditroute.report.write import write
+    from banditroute.report import report
     from banditroute.simulate.adapter_slots import AdapterSlots
 
     if (slots is None) != (load_seconds is None):
         raise click.UsageError("--slots and --load-seconds go together")
-    paging = None if slots is None or load_seconds is None else AdapterSlots(slots=slots, load_seconds=load_seconds)
+    slotted = None if slots is None or load_seconds is None else AdapterSlots(slots=slots, load_seconds=load_seconds)
     read = read_any(log or SHIPPED, **with_objectives(reading, objectives))
     report_left_out(read.skipped)
-    page = write(
+    page = report(
         read,
         out,
         name=shown_address(log or SHIPPED),
@@ -77,6 +77,7 @@ def report(
         preference=preference,
         objectives=objectives,
         budget_usd=budget_usd,
-        paging=paging,
+        adapter_slots=slotted,
+        executor="processes",
     )
     click.echo(f"{page}; its figures are in the same folder, as figures.json, CSV and PNG")

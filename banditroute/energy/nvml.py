@@ -44,7 +44,7 @@ class NVML:
             gpus = range(self._ask("count the GPUs", self._nvml.nvmlDeviceGetCount))
         if not gpus:
             raise EnergyCounterError("nvml: there is no GPU; give joules_per_token for an estimate")
-        self.devices = tuple(f"nvml:{gpu}" for gpu in gpus)
+        self.devices: tuple[str, ...] = tuple(f"nvml:{gpu}" for gpu in gpus)
         self._handles = [self._ask(f"find GPU {gpu}", self._nvml.nvmlDeviceGetHandleByIndex, gpu) for gpu in gpus]
         self.read()
 

@@ -52,7 +52,7 @@ class RAPL:
                 f"rapl: {powercap} shows no processor; it takes Linux on an Intel or AMD processor, and virtual "
                 "machines seldom show it: give joules_per_token for an estimate"
             )
-        self.devices = tuple(f"rapl:{zone.name}" for zone in zones)
+        self.devices: tuple[str, ...] = tuple(f"rapl:{zone.name}" for zone in zones)
         self._counters = [zone / "energy_uj" for zone in zones]
         self._ranges = [int(_text(zone / "max_energy_range_uj")) for zone in zones]
         self.read()

@@ -1,6 +1,8 @@
-"""Evaluation: what another policy would have had, from a log of decisions, and figures of what a policy was worth."""
+"""Evaluation: judge another policy from a log of decisions, and measure what a policy was worth."""
 
 from banditroute.evaluate.arm_use import ArmUse, arm_use
+from banditroute.evaluate.clusters import clusters_of
+from banditroute.evaluate.contexts import with_contexts
 from banditroute.evaluate.diagnostics import Diagnostics, diagnose
 from banditroute.evaluate.estimators import (
     direct_method,
@@ -9,12 +11,17 @@ from banditroute.evaluate.estimators import (
     self_normalized_doubly_robust,
     snips,
 )
-from banditroute.evaluate.evaluation import Comparison, Evaluation, evaluate
+from banditroute.evaluate.evaluation import Comparison, Evaluation
+from banditroute.evaluate.off_policy import evaluate
 from banditroute.evaluate.regret import cumulative_regret
 from banditroute.evaluate.rejection import frozen, replay_by_rejection
+from banditroute.evaluate.reporting import Reporting, reporting, reporting_weights, with_answers
+from banditroute.evaluate.residency import demand_of_log, demand_of_table
 from banditroute.evaluate.reward_model import cross_fitted, progressive
+from banditroute.evaluate.savings import Savings, dollars, savings
 from banditroute.evaluate.scores import joules_per_correct_answer, router_arena_score
 from banditroute.evaluate.weights import clipped, importance_weights, shrunk, switched
+from banditroute.evaluate.winner import Winner, winner
 from banditroute.statistics.asymptotic import asymptotic_sequence
 from banditroute.statistics.calibration import Calibration, calibration
 from banditroute.statistics.intervals import Interval, bootstrap_interval, normal_interval
@@ -26,15 +33,22 @@ __all__ = [
     "Diagnostics",
     "Evaluation",
     "Interval",
+    "Reporting",
+    "Savings",
+    "Winner",
     "arm_use",
     "asymptotic_sequence",
     "bootstrap_interval",
     "calibration",
     "clipped",
+    "clusters_of",
     "cross_fitted",
     "cumulative_regret",
+    "demand_of_log",
+    "demand_of_table",
     "diagnose",
     "direct_method",
+    "dollars",
     "doubly_robust",
     "evaluate",
     "frozen",
@@ -44,9 +58,15 @@ __all__ = [
     "normal_interval",
     "progressive",
     "replay_by_rejection",
+    "reporting",
+    "reporting_weights",
     "router_arena_score",
+    "savings",
     "self_normalized_doubly_robust",
     "shrunk",
     "snips",
     "switched",
+    "winner",
+    "with_answers",
+    "with_contexts",
 ]

@@ -1,4 +1,4 @@
-"""How traffic spreads over the arms, and an alarm for when it no longer does."""
+"""Shares of traffic by arm, and an alarm if traffic collapsed onto one arm."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 
 from banditroute.errors import InvalidInputError
 
-_COLLAPSED = 1.1  # effective arms; 98% on one of two arms, or of many
+_MIN_EFFECTIVE_ARMS = 1.1  # effective arms; 98% on one of two arms, or of many
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArmUse:
-    """Which arms were used; made by :func:`arm_use`.
+    """The use of arms; made by :func:`arm_use`.
 
     Attributes
     ----------
@@ -24,9 +24,9 @@ class ArmUse:
     entropy_nats
         ``-sum share log share``: 0 for one arm, log K for all alike.
     effective_arms, recently
-        ``exp(entropy)``: as many arms used alike would have this entropy; over all decisions, and over the last.
+        ``exp(entropy)``, the number of equally used arms with this entropy: over all decisions, and over the last.
     alarm
-        Why the use of arms seems to have collapsed, and what to look at; None where it has not.
+        Says that traffic collapsed, and what to check; None where it did not.
     """
 
     shares: Mapping[str, float]
@@ -37,10 +37,10 @@ class ArmUse:
 
 
 def arm_use(chosen: NDArray[np.intp], arms: Sequence[str], *, last: int = 1000) -> ArmUse:
-    """Shares and entropy of the arms.
+    """Return shares and entropy of the arms.
 
-    The alarm goes off where the ``last`` decisions used fewer than 1.1 effective arms, and those before used more: a
-    router may well come to prefer one arm, but then nothing is learned of the others any more.
+    The alarm goes off if the ``last`` decisions used fewer than 1.1 effective arms and the earlier ones used more. A
+    router may come to prefer one arm, but then it learns nothing about the others.
 
     Parameters
     ----------
@@ -54,7 +54,7 @@ def arm_use(chosen: NDArray[np.intp], arms: Sequence[str], *, last: int = 1000) 
     Raises
     ------
     InvalidInputError
-        For no decisions, positions of no arm, or ``last`` below 1.
+        If there are no decisions, a position is not that of an arm, or ``last`` is below 1.
 
     Examples
     --------
@@ -68,12 +68,12 @@ def arm_use(chosen: NDArray[np.intp], arms: Sequence[str], *, last: int = 1000) 
         raise InvalidInputError(f"last is {last}; give how many decisions count as recent, at least 1")
     entropy, recent, earlier = (_entropy(part, len(arms)) for part in (chosen, chosen[-last:], chosen[:-last]))
     alarm = None
-    if np.exp(recent) < _COLLAPSED <= np.exp(earlier):
+    if np.exp(recent) < _MIN_EFFECTIVE_ARMS <= np.exp(earlier):
         share = np.bincount(chosen[-last:]) / len(chosen[-last:])
         alarm = (
             f"{share.max():.1%} of the last {last:,} decisions are {arms[int(share.argmax())]!r}, where "
-            f"{np.exp(earlier):.1f} arms were used alike before; see whether feedback of the others still arrives and "
-            "is right, and whether the exploration floor is above 0"
+            f"traffic was distributed as over {np.exp(earlier):.1f} equally used arms before; check that feedback of "
+            "the others still arrives and is right, and that the exploration floor is above 0"
         )
     shares = np.bincount(chosen, minlength=len(arms)) / len(chosen)
     return ArmUse(

@@ -1,4 +1,4 @@
-"""Gates: what a log must have before an answer from it is given, and what to do where it has not."""
+"""Diagnostics: what a log needs before an answer from it is given, and what to do where it falls short."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _ROWS, _SHARE, _GOOD_SHARE = 100.0, 0.01, 0.10  # effective rows, and as a share
 
 _STANDARD_ERRORS = 3.0
 _LARGEST_SHARE = 0.10
-_GROUPS, _MANY_GROUPS = 5.0, 30.0  # refused below, warned below
+_CLUSTERS, _MANY_CLUSTERS = 5.0, 30.0  # refused below, warned below
 _MORE_TRAFFIC = (
     "log more decisions, or with more exploration (a larger floor), or ask about a policy nearer to the logged"
 )
@@ -22,29 +22,29 @@ _MORE_TRAFFIC = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Diagnostics:
-    """What importance weights say of a log's fitness to answer.
+    """Figures that say whether a log can answer, from its importance weights.
 
     Attributes
     ----------
     rows
         Logged decisions that count, n.
     effective_rows
-        ``(sum w)^2 / sum w^2``: how many decisions of the target policy's own they are worth.
+        ``(sum w)^2 / sum w^2``: the effective sample size, in decisions of the target policy.
     decisive_rows
-        ``(sum w^2)^2 / sum w^4``: on how many decisions the error of an estimate rests. Where they are few, it is not
-        known either: the others agree with the target policy, and these few stand for all that it does otherwise.
+        ``(sum w^2)^2 / sum w^4``: the number of decisions that the error bar is based on. If they are few, the error is
+        unknown too: these few represent everything that the target policy does differently.
     mean_weight, mean_weight_error
         Mean of the weights, 1 where the propensities are right, and its standard error.
     largest_share
-        Of the largest weight in the sum of all.
+        Share of the largest weight in the sum of all.
     unsupported
-        How often the target policy takes an arm that could not be logged, as a share of its choices.
+        Share of the target policy's choices that had no chance in the log (propensity 0).
     support
         Logged decisions for each arm ``(K,)``.
-    effective_groups
-        ``(sum s)^2 / sum s^2`` of the sizes of the groups of rows that hang together; n where every row is its own.
+    effective_clusters
+        ``(sum s)^2 / sum s^2`` of the cluster sizes; n where each row is a cluster of its own.
     refusals, warnings
-        Why no answer is given, and what to be wary of; each with what to do next.
+        Reasons why there is no answer, and reasons to doubt one; each says what to do.
     """
 
     rows: int
@@ -55,7 +55,7 @@ class Diagnostics:
     largest_share: float
     unsupported: float
     support: tuple[int, ...]
-    effective_groups: float
+    effective_clusters: float
     refusals: tuple[str, ...]
     warnings: tuple[str, ...]
 
@@ -66,15 +66,15 @@ def diagnose(
     target: Vector,
     *,
     probabilities: Vector | None = None,
-    groups: NDArray[np.intp] | None = None,
+    clusters: NDArray[np.intp] | None = None,
 ) -> Diagnostics:
     """Judge the weights of a log's decisions.
 
-    Refused are fewer than 100 effective rows or 1% of all, fewer than 30 decisive rows, a mean weight beyond 3 standard
-    errors from 1, a weight that is more than 10% of their sum, and a target policy that takes arms which could not be
-    logged; and fewer than 5 effective groups, whose spread is the error of an estimate. Fewer than 10% effective rows
-    are warned of, and fewer than 30 effective groups, with which intervals are too narrow (Cameron, Gelbach and Miller
-    2008, "Bootstrap-based improvements for inference with clustered errors"; the effective number is Kish's).
+    A log is refused with fewer than 100 effective rows or 1% of all, fewer than 30 decisive rows, fewer than 5
+    effective clusters, a mean weight more than 3 standard errors from 1, a weight above 10% of the sum, or choices that
+    had no chance in the log. There is a warning with fewer than 10% effective rows, and with fewer than 30 effective
+    clusters, for which bootstrap intervals are too narrow (Cameron, Gelbach and Miller 2008, "Bootstrap-based
+    improvements for inference with clustered errors"; the effective number is Kish's).
 
     Parameters
     ----------
@@ -84,8 +84,8 @@ def diagnose(
         Probability of every arm under the target policy ``(n, K)``.
     probabilities
         The same of the logging policy. None: not known; an arm that was never logged could not be.
-    groups
-        Number of the group of each row ``(n,)``, such as its session. None: every row its own.
+    clusters
+        Number of the cluster of each row ``(n,)``, such as its session. None: every row its own.
 
     Examples
     --------
@@ -104,43 +104,46 @@ def diagnose(
     never = np.broadcast_to(support == 0, target.shape) if probabilities is None else probabilities == 0.0
     unsupported = float(target[never].sum()) / max(n, 1)
 
-    sizes = np.ones(n) if groups is None else np.bincount(groups)
-    effective_groups = float(sizes.sum()) ** 2 / max(float(sizes @ sizes), 1.0)
+    sizes = np.ones(n) if clusters is None else np.bincount(clusters)
+    effective_clusters = float(sizes.sum()) ** 2 / max(float(sizes @ sizes), 1.0)
 
     refusals, warnings = [], []
     if unsupported > 0.0:
         refusals.append(
-            f"{unsupported:.2%} of the policy's choices are of arms that could not be logged where it takes them; log "
-            "them with an exploration floor, or leave them out of the policy"
+            f"{unsupported:.2%} of the policy's choices had no chance in the log (propensity 0), so they cannot be "
+            "judged; log these arms with an exploration floor, or leave them out of the policy"
         )
     if effective < _ROWS:
         refusals.append(
-            f"{n:,} decisions are worth {effective:,.0f} of this policy's, at least 100 are needed; {_MORE_TRAFFIC}"
+            f"the effective sample size is {effective:,.0f} of {n:,} decisions, at least 100 are needed; "
+            f"{_MORE_TRAFFIC}"
         )
     elif effective < _SHARE * n:
-        refusals.append(f"{n:,} decisions are worth {effective:,.0f} of this policy's, less than 1%; {_MORE_TRAFFIC}")
+        refusals.append(
+            f"the effective sample size is {effective:,.0f} of {n:,} decisions, less than 1%; {_MORE_TRAFFIC}"
+        )
     elif effective < _GOOD_SHARE * n:
         warnings.append(
-            f"{n:,} decisions are worth {effective:,.0f} of this policy's, less than 10%: intervals are wide"
+            f"the effective sample size is {effective:,.0f} of {n:,} decisions, less than 10%: intervals are wide"
         )
     if decisive < DECISIVE_ROWS:
         refusals.append(
-            f"{decisive:.0f} decisions stand for most of what this policy does otherwise, at least 30 are needed; "
-            f"{_MORE_TRAFFIC}"
+            f"only {decisive:.0f} logged decisions differ enough from the policy's choice to judge the difference, at "
+            f"least 30 are needed; {_MORE_TRAFFIC}"
         )
     if largest > _LARGEST_SHARE:
         refusals.append(f"one decision has {largest:.0%} of all weight, more than 10%; {_MORE_TRAFFIC}")
-    if groups is not None and effective_groups < _MANY_GROUPS:
-        few = f"rows hang together as in {effective_groups:.1f} groups of one size"
-        if effective_groups < _GROUPS:
-            refusals.append(f"{few}, at least 5 are needed; log longer, or group by something finer")
+    if clusters is not None and effective_clusters < _MANY_CLUSTERS:
+        few = f"rows depend on each other as in {effective_clusters:.1f} clusters of one size"
+        if effective_clusters < _CLUSTERS:
+            refusals.append(f"{few}, at least 5 are needed; log longer, or cluster by something finer")
         else:
             warnings.append(f"{few}, fewer than 30: intervals may be too narrow")
     if abs(mean - 1.0) > _STANDARD_ERRORS * error + 1e-9:
         refusals.append(
-            f"importance weights average {mean:.3f} ± {error:.3f} and should average 1, so the propensities are not "
-            "those of the choices, or rows are missing that depend on the arm; record the propensity of every decision "
-            "as it was drawn, and decisions without outcome too"
+            f"importance weights average {mean:.3f} ± {error:.3f} and should average 1: the propensities are not those "
+            "of the choices, or rows of some arms are missing; record the propensity of every decision as it was "
+            "drawn, and decisions without outcome too"
         )
     return Diagnostics(
         rows=n,
@@ -151,7 +154,7 @@ def diagnose(
         largest_share=largest,
         unsupported=unsupported,
         support=tuple(support.tolist()),
-        effective_groups=effective_groups,
+        effective_clusters=effective_clusters,
         refusals=tuple(refusals),
         warnings=tuple(warnings),
     )

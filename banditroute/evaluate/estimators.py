@@ -1,7 +1,7 @@
 """Estimators of a policy's mean outcome from a log of another's decisions.
 
-Each gives one term per logged row: their mean is the estimate, and their spread its error to first order, so that
-intervals, differences and sums over sessions are had of all estimators in the same way. Outcomes are ``(n,)``, or
+Each returns one term per logged row. The mean of the terms is the estimate; their standard deviation gives its error to
+first order. All estimators share the code for intervals, differences and sessions. Outcomes are ``(n,)``, or
 ``(n, m)`` of m objectives that share their weights; terms have their shape.
 
 ========================================  =====================================================================

@@ -1,4 +1,4 @@
-"""Regret: what was lost, request by request, against those who know more."""
+"""Regret: utility lost, request by request, against references that know more."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from banditroute.simulate.replay import Trace
 
 
 def cumulative_regret(table: OutcomeTable, preference: Preference, trace: Trace) -> dict[str, Vector]:
-    """Utility lost so far after each step of a pass ``(n,)``, against three references; negative: gained.
+    """Return the utility lost so far after each step of a pass ``(n,)``, against three references; negative: gained.
 
     ``"best arm"`` always takes the arm that is best on this table, ``"best arm per task"`` the one that is best on the
     request's task, ``"oracle"`` the best one for each request, which is lucky too where outcomes are noisy.
@@ -35,5 +35,5 @@ def cumulative_regret(table: OutcomeTable, preference: Preference, trace: Trace)
         "best arm per task": value[every, by_task.argmax(axis=1)[task]],
         "oracle": value.max(axis=1),
     }
-    had = trace.outcome(value)
-    return {name: np.cumsum(best[trace.rows] - had) for name, best in references.items()}
+    reward = trace.outcome(value)
+    return {name: np.cumsum(best[trace.rows] - reward) for name, best in references.items()}

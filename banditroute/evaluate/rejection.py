@@ -1,4 +1,4 @@
-"""Replay of a policy that learns, by rejection sampling; and of one that has learned, frozen."""
+"""Replay of a learner that learns, by rejection sampling, and of one that has learned, frozen."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from banditroute.learners import Learner
 from banditroute.objectives.objective import Objective
 from banditroute.objectives.utility import PreferenceLike
 from banditroute.router import Router
+from banditroute.simulate.replay import chosen_by_policy
 from banditroute.store.memory import MemoryStore
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ def replay_by_rejection(
     objectives: Sequence[Objective] = (),
     seed: int = 0,
 ) -> NDArray[np.bool_]:
-    """Which logged decisions a learner would have made too, each learned from as it comes ``(n,)``.
+    """Return which logged decisions a learner would have made too ``(n,)``; it learns from each of them.
 
     A row is kept with probability ``p_min / propensity``, which leaves every arm the same chance ``p_min``; the router
     then decides, and the row is accepted where it chose the logged arm. What is accepted, in its order, is a history as
@@ -53,7 +54,7 @@ def replay_by_rejection(
     Raises
     ------
     InvalidInputError
-        For a log without a propensity in every row.
+        If a row has no propensity, or the policy raises or returns no distribution.
     """
     if log.propensities is None or np.isnan(log.propensities).any():
         raise InvalidInputError("a replay needs the propensity of every row; leave out those without")
@@ -67,7 +68,7 @@ def replay_by_rejection(
     now = 0.0
     with _router(log, learner, preference, objectives, seed=rng, clock=lambda: now) as router:
         for i in np.flatnonzero(rng.random(len(log)) <= least / log.propensities).tolist():
-            decision = router.route(x[i], arms=among[i])
+            decision = chosen_by_policy(router.route(x[i], arms=among[i]))
             if decision.arm == log.arms[log.chosen[i]]:
                 accepted[i] = True
                 now += 1.0
@@ -85,16 +86,21 @@ def frozen(
     taught: int,
     seed: int = 0,
 ) -> Vector:
-    """Probabilities ``(n - taught, K)`` of a learner that learned from the first rows and then no more.
+    """Return the probabilities ``(n - taught, K)`` of a learner that learned from the first rows only.
 
     Parameters
     ----------
     log, learner, preference, objectives
         See :func:`replay_by_rejection`.
     taught
-        From how many rows, the first, it learns, at least 1; the others are to judge it by.
+        How many rows, the first, it learns from, at least 1; the others judge it.
     seed
-        Of a policy that draws samples.
+        Seed of a policy that draws samples.
+
+    Raises
+    ------
+    InvalidInputError
+        If the policy raises or returns no distribution.
     """
     x = _features(log)
     among = _eligible(log)
@@ -103,35 +109,35 @@ def frozen(
     with _router(log, learner, preference, objectives, seed=_generator(seed)) as router:
         router.warm_start((x[i], {log.arms[log.chosen[i]]: _outcome(log, i)}) for i in range(taught))
         for i in range(taught, len(log)):
-            decision = router.route(x[i], arms=among[i])
+            decision = chosen_by_policy(router.route(x[i], arms=among[i]))
             target[i - taught, [column[arm] for arm in decision.arms]] = decision.probabilities
     return target
 
 
 def _features(log: DecisionLog) -> Vector:
-    """Contexts ``(n, d - 1)`` without the bias, 0 where they are not known."""
+    """Return the contexts ``(n, d - 1)`` without the bias, 0 where they are not known."""
     return np.zeros((len(log), 0)) if log.contexts is None else np.nan_to_num(log.contexts[:, :-1])
 
 
 def _eligible(log: DecisionLog) -> list[list[str] | None]:
-    """Names of the arms that each row could choose; None for all."""
+    """Return the names of the arms that each row could choose; None for all."""
     return [None if row.all() else [log.arms[k] for k in np.flatnonzero(row)] for row in log.eligible]
 
 
 def _generator(seed: int) -> np.random.Generator:
-    """Random numbers that no log holds which was made with the same seed: those would choose as the log did."""
+    """Return random numbers that differ from those of a log which was made with the same seed."""
     return np.random.default_rng(np.random.SeedSequence(seed).spawn(1)[0])
 
 
 def _outcome(log: DecisionLog, i: int) -> dict[str, Any]:
-    """What was observed of a row."""
+    """Return the outcomes that were observed of a row."""
     return {name: float(values[i]) for name, values in log.outcomes.items() if not np.isnan(values[i])}
 
 
 def _router(
     log: DecisionLog, learner: Learner, preference: PreferenceLike, objectives: Sequence[Objective], **options: Any
 ) -> Router:
-    """A router over the log's arms and contexts."""
+    """Return a router over the log's arms and contexts."""
     return Router(
         arms=log.arms,
         features=0 if log.contexts is None else log.contexts.shape[1] - 1,

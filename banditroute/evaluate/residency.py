@@ -56,7 +56,7 @@ class Demand:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Residency:
-    """What resident adapters keep, and how many to have for how long; ``print()`` shows tables.
+    """Shares that resident adapters keep, and how many to keep for how long; ``print()`` shows tables.
 
     Attributes
     ----------
@@ -122,7 +122,7 @@ class Residency:
 def demand_of_table(
     table: OutcomeTable, preference: Preference, *, objectives: Sequence[Objective] = (), seed: int = 0
 ) -> list[Demand]:
-    """What the prompts of a table want: as measured and, where there are prompts, as can be expected of them.
+    """Return the demand of a table's requests: as measured and, where there are prompts, as expected of them.
 
     Rows of a table have no order, and come in one drawn with ``seed``; at most 20,000 of them. Expectations are those
     of a ridge regression per arm on features of the prompt, cross-fitted.
@@ -132,7 +132,7 @@ def demand_of_table(
     InvalidInputError
         If the table lacks an objective that the preference names, for any arm and row.
     InvalidConfigurationError
-        For an objective that is none.
+        If the objective is unknown.
     """
     check_preference(preference, merge_objectives(objectives))
     for name in preference:
@@ -150,7 +150,7 @@ def demand_of_table(
 
 
 def demand_of_log(log: DecisionLog, preference: Preference, *, objectives: Sequence[Objective] = ()) -> list[Demand]:
-    """What the requests of a log want: the chosen arm and, where there are contexts, as can be expected of them.
+    """Return the demand of a log's requests: the chosen arm and, where there are contexts, as expected of them.
 
     Of the latest 20,000 decisions. Expectations are those of a ridge regression per arm on the contexts, off-policy and
     cross-fitted, of the decisions of which all that the preference names was observed; of all arms, whether or not they
@@ -159,7 +159,7 @@ def demand_of_log(log: DecisionLog, preference: Preference, *, objectives: Seque
     Raises
     ------
     InvalidConfigurationError
-        For an objective that is none.
+        If the objective is unknown.
     """
     known = merge_objectives(objectives)
     check_preference(preference, known)
@@ -181,7 +181,7 @@ def demand_of_log(log: DecisionLog, preference: Preference, *, objectives: Seque
 
 
 def residency(demand: Demand, *, miss_cost: float | None = None) -> Residency:
-    """What resident adapters keep of the demand, by their number and by the length of an epoch.
+    """Return the share of the demand that resident adapters keep, by their number and the length of an epoch.
 
     Parameters
     ----------

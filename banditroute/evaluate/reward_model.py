@@ -1,4 +1,4 @@
-"""The reward model of doubly robust estimators: ridge regression per arm, and never on the row that it predicts.
+"""The reward model of doubly robust estimators: a ridge regression per arm that never saw the row it predicts.
 
 An arm's coefficients are ``theta = (Z'Z + P)^-1 Z'(y - mean)`` over the rows in which it was chosen, with ``Z`` a
 column of ones beside the standardised contexts and ``mean`` that of all arms. ``P`` counts one row at that mean, so
@@ -28,30 +28,33 @@ def cross_fitted(
     *,
     arms: int,
     folds: int = 5,
-    groups: NDArray[np.intp] | None = None,
+    clusters: NDArray[np.intp] | None = None,
+    observed: NDArray[np.bool_] | None = None,
     seed: int = 0,
 ) -> Vector:
-    """Expected outcome of every arm for every row, ``(n, K)`` or ``(n, K, m)``, learned from the other folds.
+    """Return the expected outcome of every arm for every row ``(n, K[, m])``, learned from the other folds.
 
     Parameters
     ----------
     contexts
         ``(n, d)``; what is NaN counts as the column's mean.
     chosen, outcomes
-        Position of the logged arm ``(n,)``, and what was had of it ``(n,)`` or ``(n, m)``.
+        Position of the logged arm ``(n,)``, and its outcome ``(n,)`` or ``(n, m)``.
     arms
         K.
     folds
-        Into how many parts the rows are cut at random, at least 2.
-    groups
-        Number of the group of each row ``(n,)``, such as its session: a group is never cut. None: every row its own.
+        Number of parts into which the rows are cut at random, at least 2.
+    clusters
+        Number of the cluster of each row ``(n,)``, such as its session: a cluster is never cut. None: each row is one.
+    observed
+        Rows whose outcome is known ``(n,)``; the others are predicted and teach nothing. None: all.
     seed
-        Of the cut.
+        Seed of the cut.
 
     Raises
     ------
     InvalidInputError
-        If there are fewer groups than folds.
+        If there are fewer clusters than folds.
 
     Examples
     --------
@@ -59,20 +62,24 @@ def cross_fitted(
     >>> cross_fitted(x, np.tile([0, 1], 20), y, arms=2, folds=2).round(1)[0]  # almost the averages, 0 and 1
     array([0.1, 1. ])
     """
-    if groups is None:
-        groups = np.arange(len(chosen))
-    count = int(groups.max(initial=-1)) + 1
+    if clusters is None:
+        clusters = np.arange(len(chosen))
+    count = int(clusters.max(initial=-1)) + 1
     if count < folds:
-        raise InvalidInputError(f"{count} rows or groups cannot be cut into {folds} folds; log more")
-    fold = (np.random.default_rng(seed).permutation(count) % folds)[groups]
-    return _predict(contexts, chosen, outcomes, arms=arms, part=fold, teachers=lambda sums: sums.sum(axis=0) - sums)
+        raise InvalidInputError(f"{count} rows or clusters cannot be cut into {folds} folds; log more")
+    fold = (np.random.default_rng(seed).permutation(count) % folds)[clusters]
+
+    def other_folds(sums: Vector) -> Vector:
+        return np.asarray(sums.sum(axis=0) - sums)
+
+    return _predict(contexts, chosen, outcomes, arms=arms, part=fold, observed=observed, teachers=other_folds)
 
 
 def progressive(contexts: Vector, chosen: NDArray[np.intp], outcomes: Vector, *, arms: int) -> Vector:
-    """Expected outcome of every arm for every row, ``(n, K)`` or ``(n, K, m)``, learned from earlier rows alone.
+    """Return the expected outcome of every arm for every row ``(n, K[, m])``, learned from earlier rows alone.
 
-    As sequences need it that hold at all times. The model is fitted anew whenever the rows have doubled; before the
-    first 64 nothing is expected but 0. Parameters as of :func:`cross_fitted`.
+    Bounds that hold at all times need such predictions. The model is fitted again whenever the number of rows has
+    doubled. The first 64 rows are predicted as 0. Parameters are those of :func:`cross_fitted`.
 
     Examples
     --------
@@ -98,6 +105,7 @@ def _predict(
     arms: int,
     part: NDArray[np.intp],
     teachers: Callable[[Vector], Vector],
+    observed: NDArray[np.bool_] | None = None,
 ) -> Vector:
     """Predict each part of the rows by ridge regressions on its teachers.
 
@@ -110,6 +118,7 @@ def _predict(
     cell = part * arms + chosen
     ends = np.cumsum(np.bincount(cell, minlength=parts * arms))
     for c, rows in enumerate(np.split(np.argsort(cell, kind="stable"), ends[:-1])):
+        rows = rows if observed is None else rows[observed[rows]]
         some, at = z[rows], divmod(c, arms)
         square[at], cross[at] = some.T @ some, some.T @ y[rows]
     penalty = np.diag([1.0] + [width - 1.0] * (width - 1))
@@ -123,7 +132,7 @@ def _predict(
 
 
 def _design(contexts: Vector) -> Vector:
-    """A column of ones beside the standardised contexts, 0 where they are not known or do not vary."""
+    """Return a column of ones and the standardised contexts, which are 0 where unknown or constant."""
     known = np.isfinite(contexts)
     count = np.maximum(known.sum(axis=0), 1)
     mean = np.where(known, contexts, 0.0).sum(axis=0) / count

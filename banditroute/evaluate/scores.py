@@ -1,7 +1,7 @@
-"""Figures by which routers are ranked elsewhere, and what a right answer takes.
+"""Scores of router rankings, and joules per correct answer.
 
 RouterBench's hull and AIQ, in its program's form and normalised by the range of costs, are those of
-:class:`banditroute.simulate.frontier.Frontier`: ``aiq(low=0, high=dearest)`` and ``aiq(low=cheapest, high=dearest)``;
+:class:`banditroute.simulate.Frontier`: ``aiq(low=0, high=most)`` and ``aiq(low=least, high=most)``;
 its ``cost_of(0.98 * best)`` is the least cost for 98% of the best quality.
 """
 
@@ -13,11 +13,11 @@ from banditroute.core.arrays import Vector
 from banditroute.core.validation import number
 from banditroute.errors import InvalidInputError
 
-_DEAREST, _CHEAPEST = 200.0, 0.0044  # dollars per 1,000 requests
+_MAX_USD, _MIN_USD = 200.0, 0.0044  # dollars per 1,000 requests
 
 
 def router_arena_score(*, accuracy: float, cost_usd_per_1000: float, beta: float = 0.1) -> float:
-    """RouterArena's score in [0, 1]: a mean of accuracy and cheapness that leans to accuracy.
+    """Return RouterArena's score in [0, 1]: a mean of accuracy and cheapness that leans to accuracy.
 
     ``S = (1 + beta) A C / (beta A + C)`` with ``C = log2(200 / cost) / log2(200 / 0.0044)``, the cost taken into
     [0.0044, 200] first.
@@ -29,14 +29,14 @@ def router_arena_score(*, accuracy: float, cost_usd_per_1000: float, beta: float
     accuracy
         Mean quality, in [0, 1].
     cost_usd_per_1000
-        Dollars that 1,000 requests cost, at least 0.
+        Dollars per 1,000 requests, at least 0.
     beta
-        What cheapness weighs, above 0.
+        Weight of cheapness, above 0.
 
     Raises
     ------
     InvalidInputError
-        For a number out of range.
+        If a number is out of range.
 
     Examples
     --------
@@ -47,18 +47,18 @@ def router_arena_score(*, accuracy: float, cost_usd_per_1000: float, beta: float
     cost = number(cost_usd_per_1000, name="cost_usd_per_1000", low=0.0)
     if number(beta, name="beta", low=0.0) == 0.0:
         raise InvalidInputError("beta is 0; give a weight above 0, such as 0.1")
-    cost = min(max(cost, _CHEAPEST), _DEAREST)
-    cheapness = math.log2(_DEAREST / cost) / math.log2(_DEAREST / _CHEAPEST)
+    cost = min(max(cost, _MIN_USD), _MAX_USD)
+    cheapness = math.log2(_MAX_USD / cost) / math.log2(_MAX_USD / _MIN_USD)
     return (1.0 + beta) * accuracy * cheapness / (beta * accuracy + cheapness) if accuracy else 0.0
 
 
 def joules_per_correct_answer(quality: Vector, energy_joules: Vector) -> float:
-    """``sum of energy / sum of quality``: what one right answer takes, wrong ones included; infinite without any.
+    """Return ``sum of energy / sum of quality``: joules per right answer, wrong ones included; infinite without any.
 
     Parameters
     ----------
     quality, energy_joules
-        Of each request ``(n,)``.
+        Quality and energy of each request ``(n,)``.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""What is evaluated: any policy as weights of a log's rows."""
+"""The target policy of an evaluation, as weights of a log's rows."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from banditroute.core.arrays import Vector
 from banditroute.core.preference import Preference
 from banditroute.errors import InvalidConfigurationError, InvalidInputError
 from banditroute.evaluate.diagnostics import Diagnostics, diagnose
-from banditroute.evaluate.estimators import doubly_robust, snips
+from banditroute.evaluate.estimators import direct_method, doubly_robust, self_normalized_doubly_robust, snips
 from banditroute.evaluate.rejection import frozen, replay_by_rejection
+from banditroute.evaluate.uncertainty import Terms
 from banditroute.evaluate.weights import importance_weights
 from banditroute.learners import Learner
 from banditroute.learners.specs import learner_of
@@ -35,41 +36,70 @@ _TOO_FEW = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Subject:
-    """A policy as weights of a log's rows ``(n,)``, and its probabilities ``(n, K)``.
+class TargetPolicy:
+    """A policy on a log's rows.
 
-    Those are None of what was logged, where all weights are 1, and of a replay, where they are 0 or 1.
+    Attributes
+    ----------
+    weights : (n,)
+        Importance weight of each row: 1 for the logged policy, 0 or 1 for a replay.
+    target : (n, K) or None
+        Probability of every arm. None for the logged policy and for a replay.
+    replayed
+        Whether the weights say which rows a replay accepted.
     """
 
     weights: Vector
     target: Vector | None = None
     replayed: bool = False
 
-    def take(self, rows: NDArray[np.intp]) -> Subject:
-        """The policy on some rows, in their order."""
+    def take(self, rows: NDArray[np.intp]) -> TargetPolicy:
+        """Return the policy on some rows, in their order."""
         at = rows if len(rows) < len(self.weights) else slice(None)
         return replace(self, weights=self.weights[at], target=None if self.target is None else self.target[at])
 
-    def terms(self, y: Vector, log: DecisionLog, predicted: Vector) -> Vector:
-        """The headline estimator's, one for each row."""
-        if self.target is None:
-            return snips(y, self.weights)
-        return doubly_robust(y, self.weights, log.chosen, self.target, predicted)
+    def reweighed(self, reporting: Vector) -> TargetPolicy:
+        """Return the policy with each row's weight multiplied by its ``reporting`` weight ``(n,)``."""
+        return replace(self, weights=self.weights * reporting)
 
-    def diagnose(self, log: DecisionLog, groups: NDArray[np.intp] | None) -> Diagnostics:
-        """Whether the rows suffice."""
+    def terms(self, y: Vector, log: DecisionLog, predicted: Vector) -> Terms:
+        """Return the terms of the headline estimator."""
+        if self.replayed:
+            return Terms(values=snips(y, self.weights), slopes=self.weights / self.weights.mean())
+        if self.target is None:
+            expected = predicted[np.arange(len(y)), log.chosen]
+            plain = bool((self.weights == 1.0).all())  # every outcome is known
+            return Terms(values=y if plain else expected + self.weights * (y - expected), slopes=self.weights)
+        values = doubly_robust(y, self.weights, log.chosen, self.target, predicted)
+        return Terms(values=values, slopes=self.weights)
+
+    def estimates(self, y: Vector, log: DecisionLog, predicted: Vector) -> dict[str, Terms]:
+        """Return the terms of every estimator, the headline first; none for the logged policy and for a replay."""
+        if self.target is None:
+            return {}
+        normalised = self.weights / self.weights.mean()
+        sndr = self_normalized_doubly_robust(y, self.weights, log.chosen, self.target, predicted)
+        return {
+            "DR": self.terms(y, log, predicted),
+            "SNDR": Terms(values=sndr, slopes=normalised),
+            "SNIPS": Terms(values=snips(y, self.weights), slopes=normalised),
+            "DM": Terms(values=direct_method(self.target, predicted), slopes=np.zeros(len(y))),
+        }
+
+    def diagnose(self, log: DecisionLog, clusters: NDArray[np.intp] | None) -> Diagnostics:
+        """Judge whether the rows suffice."""
         if self.target is None:
             taken = self.weights > 0.0
-            chosen, groups = log.chosen[taken], None if groups is None else groups[taken]
-            found = diagnose(np.ones(len(chosen)), chosen, np.eye(len(log.arms))[chosen], groups=groups)
-            few = (f"{len(chosen)} decisions are ones that the learner would have made too, {_TOO_FEW}",)
+            chosen, clusters = log.chosen[taken], None if clusters is None else clusters[taken]
+            found = diagnose(np.ones(len(chosen)), chosen, np.eye(len(log.arms))[chosen], clusters=clusters)
+            few = (f"the learner would have made {len(chosen)} of the logged decisions too, {_TOO_FEW}",)
             return replace(found, refusals=few) if self.replayed and found.refusals else found
-        return diagnose(self.weights, log.chosen, self.target, probabilities=log.probabilities, groups=groups)
+        return diagnose(self.weights, log.chosen, self.target, probabilities=log.probabilities, clusters=clusters)
 
     def pseudo_outcomes(
         self, y: Vector, log: DecisionLog, predicted: Vector, low: float, high: float
     ) -> tuple[Vector, Vector, float]:
-        """What bounds the mean from below and from above, and how far each may go beyond the range."""
+        """Return what bounds the mean from below and from above, and how far each may leave the range."""
         if self.target is None:
             return y, y, 0.0
         truncation, logged = _TRUNCATION, log.probabilities
@@ -81,7 +111,7 @@ class Subject:
         return *pair, truncation
 
 
-def subject(
+def target_policy(
     log: DecisionLog,
     policy: Policy,
     preference: Preference,
@@ -89,29 +119,31 @@ def subject(
     taught: int,
     learning: bool,
     seed: int,
-) -> Subject:
-    """The policy as weights of all rows but the first, by which it was ``taught``."""
+) -> TargetPolicy:
+    """Return the policy on all rows but the first ``taught``, from which a frozen learner learned."""
     n, arms = log.eligible.shape
     if isinstance(policy, Learner):
         options: dict[str, Any] = {"learner": policy, "preference": preference, "objectives": objectives, "seed": seed}
         if learning:
-            return Subject(weights=replay_by_rejection(log, **options).astype(np.float64), replayed=True)
+            return TargetPolicy(weights=replay_by_rejection(log, **options).astype(np.float64), replayed=True)
         target = frozen(log, taught=taught, **options)
     elif isinstance(policy, np.ndarray):
         target = policy[taught:]
     elif policy == "logged":
-        return Subject(weights=np.ones(n - taught))
+        return TargetPolicy(weights=np.ones(n - taught))
     elif policy == "uniform":
         target = (log.eligible / log.eligible.sum(axis=1, keepdims=True))[taught:]
     else:
         target = np.zeros((n - taught, arms))
         target[:, log.arms.index(policy)] = 1.0
     assert log.propensities is not None
-    return Subject(weights=importance_weights(log.chosen[taught:], log.propensities[taught:], target), target=target)
+    return TargetPolicy(
+        weights=importance_weights(log.chosen[taught:], log.propensities[taught:], target), target=target
+    )
 
 
 def checked(policy: Policy, log: DecisionLog) -> Policy:
-    """A policy for this log, a spec turned into its learner; raises InvalidInputError for what is none."""
+    """Return the policy with a spec turned into its learner; raises InvalidInputError if this log cannot have it."""
     if not isinstance(policy, str | Learner | np.ndarray):
         raise InvalidInputError(
             f"policy is {policy!r:.80}; give 'logged', 'uniform', the name of an arm, a learner, or an array of "
@@ -132,4 +164,5 @@ def checked(policy: Policy, log: DecisionLog) -> Policy:
 
 
 def described(policy: Policy) -> str:
+    """Return the policy's name in texts."""
     return "the given probabilities" if isinstance(policy, np.ndarray) else str(policy)

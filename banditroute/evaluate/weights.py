@@ -1,4 +1,4 @@
-"""Importance weights: how much more, or less, often the target policy does what was logged."""
+"""Importance weights: how much more often the target policy chooses the logged arm."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from banditroute.errors import InvalidInputError
 
 
 def importance_weights(chosen: NDArray[np.intp], propensities: ArrayLike, target: ArrayLike) -> Vector:
-    """``w = target[chosen] / propensity`` of each logged decision ``(n,)``; their expectation is 1.
+    """Return ``w = target[chosen] / propensity`` of each logged decision ``(n,)``; their expectation is 1.
 
     Parameters
     ----------
@@ -24,7 +24,7 @@ def importance_weights(chosen: NDArray[np.intp], propensities: ArrayLike, target
     Raises
     ------
     InvalidInputError
-        For arrays that do not fit each other, or are no probabilities.
+        If arrays do not fit each other, or do not hold probabilities.
 
     Examples
     --------
@@ -56,7 +56,7 @@ def importance_weights(chosen: NDArray[np.intp], propensities: ArrayLike, target
 
 
 def clipped(weights: Vector, *, most: float) -> Vector:
-    """``min(w, most)``: less variance, and a bias towards 0 where outcomes are not negative.
+    """Return ``min(w, most)``: less variance, and a bias towards 0 where outcomes are not negative.
 
     Source: Ionides 2008, "Truncated importance sampling".
 
@@ -69,7 +69,7 @@ def clipped(weights: Vector, *, most: float) -> Vector:
 
 
 def switched(weights: Vector, *, most: float) -> Vector:
-    """``w`` up to ``most``, and 0 beyond: there a doubly robust estimator relies on its predictions.
+    """Return ``w`` up to ``most``, and 0 beyond: there a doubly robust estimator relies on its predictions.
 
     Source: Wang, Agarwal and Dudik 2017, "Optimal and adaptive off-policy evaluation in contextual bandits"
     (SWITCH-DR).
@@ -83,7 +83,7 @@ def switched(weights: Vector, *, most: float) -> Vector:
 
 
 def shrunk(weights: Vector, *, strength: float) -> Vector:
-    """``strength w / (w^2 + strength)``: the weights that minimise a bound of the squared error.
+    """Return ``strength w / (w^2 + strength)``: the weights that minimise a bound of the squared error.
 
     Source: Su, Dimakopoulou, Krishnamurthy and Dudik 2020, "Doubly robust off-policy evaluation with shrinkage" (DRos).
 

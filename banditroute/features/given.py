@@ -30,7 +30,7 @@ class GivenFeatures:
         if isinstance(dimension, bool) or not isinstance(dimension, int) or dimension < 0:
             raise InvalidConfigurationError(f"features is {dimension!r}; give how many there are, at least 0")
         self._dimension = dimension
-        self.blocks = check_blocks(blocks, dimension=dimension + 1)
+        self.blocks: tuple[FeatureBlock, ...] = check_blocks(blocks, dimension=dimension + 1)
 
     @property
     def dimension(self) -> int:

@@ -43,7 +43,8 @@ class GainBounds:
         self._settings = {"low": -unit, "high": unit, "truncation": truncation / 2.0}  # the range is two units
         self._alpha = 2.0 * alpha  # a sequence errs on either side with half of its own
         self._whole = ConfidenceSequence(**self._settings, alpha=(1.0 - _OF_THE_LATEST) * self._alpha)
-        self.n = self._renewals = 0
+        self.n: int = 0
+        self._renewals = 0
         self._latest = ConfidenceSequence(**self._settings)  # without outcomes until it is renewed
 
     @property

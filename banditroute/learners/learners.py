@@ -40,7 +40,7 @@ class Learner:
     Raises
     ------
     InvalidConfigurationError
-        For a ``context_exploration`` outside [0, 1].
+        If ``policy`` is no policy object, or ``context_exploration`` lies outside [0, 1].
 
     Examples
     --------
@@ -57,9 +57,14 @@ class Learner:
         context_exploration: float = 0.3,
         drift: PageHinkley | None = None,
     ) -> None:
+        if isinstance(policy, type) or not callable(getattr(policy, "probabilities", getattr(policy, "start", None))):
+            raise InvalidConfigurationError(
+                f"policy is {policy!r:.80}; give a policy object such as banditroute.policies.UCB(), or use a learner "
+                "of its own name such as LinUCB()"
+            )
         self.policy = policy
         self.belief: BeliefSpec = Hybrid() if belief is None else belief
-        self.context_exploration = number(
+        self.context_exploration: float = number(
             context_exploration, name="context_exploration", low=0.0, high=1.0, error=InvalidConfigurationError
         )
         self.drift = drift

@@ -140,7 +140,7 @@ class Quotas:
 
     def take(self, arm: str, request: Request, now: float) -> dict[str, tuple[float, ...]]:
         """Count a request that ``arm`` serves; return the tokens that it reserves of each quota, and its input's."""
-        taken = {}
+        taken: dict[str, tuple[float, ...]] = {}
         for name in self._of_arm.get(arm, ()):
             amount = self._amount(name, arm, request)
             self._present(name, now).use(amount)

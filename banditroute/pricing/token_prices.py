@@ -34,7 +34,7 @@ class TokenPrices:
     """
 
     def __init__(self, *, arms: Sequence[Arm]) -> None:
-        self.priced = np.array([arm.priced for arm in arms])
+        self.priced: Vector = np.array([arm.priced for arm in arms])
         self._input = np.array([(arm.input_usd_per_million_tokens or 0.0) / 1e6 for arm in arms])
         self._output = np.array([(arm.output_usd_per_million_tokens or 0.0) / 1e6 for arm in arms])
 

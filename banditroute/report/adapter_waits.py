@@ -30,7 +30,7 @@ _COLUMNS = ("requests", "waited", "hit rate", "seconds of a wait", "seconds wait
 
 
 def paging_of_log(log: DecisionLog, *, preference: Preference) -> list[Section]:
-    """What paging took, and how many adapters to keep; nothing of a log in which paging is not recorded."""
+    """Return sections about waits for adapters and how many to keep; no section if the log records no waits."""
     served = np.flatnonzero(~np.isnan(log.outcomes.get(PAGING, np.full(len(log), np.nan))))
     if not len(served):
         return []
@@ -56,7 +56,7 @@ def paging_of_log(log: DecisionLog, *, preference: Preference) -> list[Section]:
 
 
 def paging_of_traces(arms: Sequence[str], traces: Mapping[str, Sequence[Trace]], paging: AdapterSlots) -> Section:
-    """What paging took under conditions, by policy and over all seeds."""
+    """Return the section about waits for adapters under conditions, by policy and over all seeds."""
     adapters = paging.seconds(arms) > 0.0
     waited = {policy: np.array([run.paged_seconds for run in runs]) for policy, runs in traces.items()}
     asked = {policy: np.array([adapters[run.chosen] for run in runs]) for policy, runs in traces.items()}
@@ -75,7 +75,7 @@ def paging_of_traces(arms: Sequence[str], traces: Mapping[str, Sequence[Trace]],
 
 
 def _some(log: DecisionLog, rows: NDArray[np.intp]) -> DecisionLog:
-    """Some decisions of a log, among the arms that served them."""
+    """Return some decisions of a log, among the arms that served them."""
     arms, chosen = np.unique(log.chosen[rows], return_inverse=True)
     return DecisionLog(
         arms=tuple(log.arms[k] for k in arms),
@@ -88,7 +88,7 @@ def _some(log: DecisionLog, rows: NDArray[np.intp]) -> DecisionLog:
 
 
 def _residency(log: DecisionLog, preference: Preference) -> list[Section]:
-    """What ``banditroute diagnose`` says of a log, with what its misses cost."""
+    """Return the answer of ``banditroute diagnose`` for a log, with the measured cost of a miss."""
     seconds = log.outcomes[PAGING]
     known = [each.name for each in STANDARD_OBJECTIVES if each.name in log.outcomes]
     usable = Preference(**({name: preference[name] for name in known if name in preference} or {"quality": 1.0}))
@@ -102,7 +102,7 @@ def _residency(log: DecisionLog, preference: Preference) -> list[Section]:
                 Section(
                     name="residency",
                     title="How many adapters to keep",
-                    says=f"Recommended: {found.recommended_slots} resident, chosen anew every "
+                    says=f"Recommended: {found.recommended_slots} resident, chosen again every "
                     f"{found.recommended_length:,} requests. Of the latest {len(log):,}; the adapter of a request is "
                     f"{demand.source}.",
                     chart=charts.lines(

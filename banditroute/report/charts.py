@@ -1,4 +1,4 @@
-"""The charts: figures of matplotlib that read well on a light page, a dark one, and at the width of a phone."""
+"""Charts of a report: matplotlib figures for light and dark pages and for the width of a phone."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import numpy as np
 from banditroute.core.arrays import Vector
 from banditroute.core.optional_imports import optional
 from banditroute.simulate.frontier import Frontier
+from banditroute.statistics import Calibration
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,7 +22,10 @@ _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
 _INK = "#010203"  # stands for the colour of the page's text, which a browser knows
-_POINTS = 400  # of a line: more than a page shows
+_PER = 1_000.0  # requests that a cost is shown for
+_POINTS = 200  # of a line: more than a page shows
+_LONGEST_NAME = 32  # characters, in a legend
+_MOST_SHARES = 12  # arms in one chart of shares
 _STYLE: dict[str, Any] = {
     "svg.fonttype": "none",  # texts stay texts
     "svg.hashsalt": "banditroute",  # the same figures give the same file
@@ -39,7 +43,7 @@ _STYLE: dict[str, Any] = {
 
 
 def _styled(draw: Callable[_P, _T]) -> Callable[_P, _T]:
-    """``draw`` in the style of the reports, whatever the user's own is."""
+    """Return ``draw`` in the style of the reports, whatever the user's own style is."""
 
     @wraps(draw)
     def styled(*args: _P.args, **kwargs: _P.kwargs) -> _T:
@@ -53,7 +57,7 @@ def _styled(draw: Callable[_P, _T]) -> Callable[_P, _T]:
 def lines(
     curves: Mapping[str, Vector], *, x: str, y: str, level: Mapping[str, float] | None = None, at: Vector | None = None
 ) -> Figure:
-    """Curves over requests, each with its band.
+    """Draw curves over requests, each with its band.
 
     Parameters
     ----------
@@ -70,18 +74,20 @@ def lines(
     _draw_curves(axes, curves, at=at)
     for name, height in (level or {}).items():
         axes.axhline(height, color=_INK, linewidth=1.0, linestyle="--", label=_plain(name))
+    _never_below_zero(axes)
     axes.legend(loc="best")
     return figure
 
 
 @_styled
 def stacked(parts: Mapping[str, Mapping[str, Vector]], *, x: str) -> Figure:
-    """Curves one above the other, over the same requests: name of the axis -> curves as in ``lines``."""
+    """Draw curves one above the other, over the same requests: name of the axis -> curves as in ``lines``."""
     figure = _empty()
     every = figure.subplots(len(parts), 1, sharex=True, squeeze=False)[:, 0]
     for axes, (y, curves) in zip(every, parts.items(), strict=True):
         _draw_curves(axes, curves)
         axes.set_ylabel(y)
+        _never_below_zero(axes)
     every[-1].set_xlabel(x)
     if len(curves) > 1:
         every[-1].legend(loc="best")
@@ -90,15 +96,20 @@ def stacked(parts: Mapping[str, Mapping[str, Vector]], *, x: str) -> Figure:
 
 @_styled
 def shares(parts: Mapping[str, Vector], *, x: str) -> Figure:
-    """Shares over time: name -> share at each step ``(n,)``, stacked to 1."""
+    """Draw shares over time: name -> share at each step ``(n,)``, stacked to 1; the smallest of many as one."""
     figure, axes = _figure(x, "share of requests")
     n = len(next(iter(parts.values())))
+    if len(parts) > _MOST_SHARES:
+        largest = sorted(parts, key=lambda name: -float(parts[name].sum()))[: _MOST_SHARES - 1]
+        rest = np.sum([part for name, part in parts.items() if name not in largest], axis=0)
+        parts = {**{name: part for name, part in parts.items() if name in largest}, "all other arms": rest}
     shown = np.unique(np.linspace(0, n - 1, min(n, _POINTS)).astype(int))
     axes.stackplot(
         shown + 1, [part[shown] for part in parts.values()], labels=[_plain(name) for name in parts], linewidth=0.0
     )
     axes.set_ylim(0.0, 1.0)
-    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.18), ncols=2)
+    columns = 1 if max(map(len, parts)) > _LONGEST_NAME // 2 else 2
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.18), ncols=columns)
     return figure
 
 
@@ -106,12 +117,12 @@ def shares(parts: Mapping[str, Vector], *, x: str) -> Figure:
 def trade_off(
     points: Mapping[str, tuple[float, float]], arms: Mapping[str, tuple[float, float]], static: Frontier
 ) -> Figure:
-    """Quality against cost: name -> (cost, quality) of policies, of single arms, and the line of static mixtures."""
-    figure, axes = _figure("mean cost per request (USD)", "mean quality")
+    """Draw quality against cost: name -> (dollars per request, quality) of policies and arms, and mixtures of arms."""
+    figure, axes = _figure("mean cost of 1,000 requests (USD)", "mean quality")
     corners = np.arange(len(static.cost))
     at = np.linspace(0.0, len(corners) - 1.0, _POINTS)  # straight mixtures look curved on a logarithmic axis
     axes.plot(
-        np.interp(at, corners, static.cost),
+        _PER * np.interp(at, corners, static.cost),
         np.interp(at, corners, static.quality),
         "--",
         color=_INK,
@@ -119,14 +130,18 @@ def trade_off(
         label="mixtures of two arms",
     )
     for rank, (name, (cost, quality)) in enumerate(sorted(arms.items(), key=lambda item: item[1])):
-        axes.plot(cost, quality, "s", color=_INK, markersize=4)
+        axes.plot(_PER * cost, quality, "s", color=_INK, markersize=4)
         place, side = ((4, -11), "left") if rank % 2 == 0 else ((-4, 6), "right")
         short = _plain(name.rsplit("/", 1)[-1])
-        axes.annotate(short, (cost, quality), textcoords="offset points", xytext=place, ha=side, fontsize=8)
+        axes.annotate(short, (_PER * cost, quality), textcoords="offset points", xytext=place, ha=side, fontsize=8)
     for name, (cost, quality) in points.items():
-        axes.plot(cost, quality, "o", label=_plain(name))
+        axes.plot(_PER * cost, quality, "o", label=_plain(name))
     if min(cost for cost, _ in (*points.values(), *arms.values())) > 0.0:
         axes.set_xscale("log")
+        axes.xaxis.set_major_formatter("{x:g}")
+    else:
+        axes.set_xlim(left=0.0)
+    axes.margins(0.1)  # room for the names at the edges
     axes.legend(loc="lower right")
     return figure
 
@@ -166,30 +181,34 @@ def trade_off_per_thousand(
 
 
 @_styled
-def calibration(curves: Mapping[str, tuple[Vector, Vector]]) -> Figure:
-    """What was expected against what came: name -> (expected, observed), each ``(bins,)``."""
+def calibration(curves: Mapping[str, Calibration]) -> Figure:
+    """Draw observed against expected quality: name -> its bins, with bars that are 95% bounds."""
     figure, axes = _figure("quality expected", "quality observed")
     axes.plot([0.0, 1.0], [0.0, 1.0], "--", color=_INK, linewidth=1.0)
-    for name, (expected, observed) in curves.items():
-        axes.plot(expected, observed, "o-", label=_plain(name), markersize=4)
+    for name, found in curves.items():
+        bars = np.maximum([found.observed - found.lower, found.upper - found.observed], 0.0)
+        at = (found.predicted, found.observed)
+        axes.errorbar(*at, yerr=bars, fmt="o-", label=_plain(name), markersize=4, capsize=2)
     axes.legend(loc="upper left")
     return figure
 
 
 @_styled
 def svg(figure: Figure) -> str:
-    """The figure as a piece of a page, in the colour of its text."""
+    """Return the figure as SVG for a page, in the colour of its text."""
     buffer = BytesIO()
-    figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    figure.savefig(
+        buffer, format="svg", transparent=True, bbox_inches="tight", metadata={"Date": None, "Creator": None}
+    )
     text = buffer.getvalue().decode()
     return text[text.index("<svg") :].replace(_INK, "currentColor")
 
 
 @_styled
 def png(figure: Figure) -> bytes:
-    """The figure as a picture, on white."""
+    """Return the figure as PNG, on white."""
     buffer = BytesIO()
-    figure.savefig(buffer, format="png", dpi=150)
+    figure.savefig(buffer, format="png", dpi=150, bbox_inches="tight")
     return buffer.getvalue()
 
 
@@ -222,13 +241,21 @@ def _figure(x: str, y: str) -> tuple[Figure, Axes]:
     return figure, axes
 
 
+def _never_below_zero(axes: Axes) -> None:
+    """Let an axis of amounts begin at 0 where the margin below its curves would lead it below."""
+    lows = [np.nanmin(line.get_ydata(), initial=np.inf) for line in axes.get_lines()]
+    if lows and min(lows) >= 0.0 and axes.get_ylim()[0] < 0.0:
+        axes.set_ylim(bottom=0.0)
+
+
 def _plain(name: str) -> str:
-    """A name as it is: a dollar would begin a formula, and a line whose name begins with _ has no entry in a legend."""
+    """Return a name to draw: a dollar would begin a formula, and a leading _ would hide it from the legend."""
+    name = name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…"
     return ("\u200b" if name.startswith("_") else "") + name.replace("$", r"\$")
 
 
 def averaged(values: Sequence[float] | Vector, window: int) -> Vector:
-    """Means of the latest ``window`` values at each step ``(n,)``, of fewer at the beginning.
+    """Return means of the latest ``window`` values at each step ``(n,)``; of fewer at the beginning.
 
     Examples
     --------

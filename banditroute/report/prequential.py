@@ -1,4 +1,4 @@
-"""What was expected of each answer, before it was learned."""
+"""Prequential predictions: what a belief expected of each answer before it learned it."""
 
 from __future__ import annotations
 
@@ -12,19 +12,21 @@ from banditroute.core.arrays import Vector
 from banditroute.objectives.objective import QUALITY
 
 
-def foreseen(spec: BeliefSpec, arms: Sequence[str], x: Vector, chosen: NDArray[np.intp], quality: Vector) -> Vector:
-    """The quality that a belief expected of each answer before it learned it ``(n,)``.
+def prequential_predictions(
+    spec: BeliefSpec, arms: Sequence[str], x: Vector, chosen: NDArray[np.intp], quality: Vector
+) -> Vector:
+    """Return the quality that a belief expected of each answer before it learned it ``(n,)``.
 
     Parameters
     ----------
     spec
-        Which belief.
+        The belief.
     arms
         Names of the K arms.
     x
         Contexts, last entry 1 ``(n, d)``.
     chosen, quality
-        Position of the arm that answered, and how good the answer was, NaN where it is not known: ``(n,)``.
+        Position of the arm that answered, and the quality of its answer, NaN where unknown ``(n,)``.
     """
     belief = spec.start(
         arms=list(arms),

@@ -19,11 +19,14 @@ class Table:
     columns
         Their names.
     rows
-        A value for each column: a text, a number, or None for what is not known.
+        A value for each column: a text, a number, or None where it is unknown.
+    usd
+        Columns that hold dollars per request; the page shows dollars per 1,000 requests.
     """
 
     columns: tuple[str, ...]
     rows: Sequence[tuple[str | float | None, ...]]
+    usd: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,13 +36,13 @@ class Section:
     Attributes
     ----------
     name
-        Of its files: lower case, no spaces.
+        Name of its files; the page turns it into a safe file name.
     title, says
-        Heading, and in a sentence or two what is to be seen.
+        Heading, and a sentence or two about what it shows.
     chart
         A figure, or None.
     table
-        Its figures.
+        The figures of the chart.
     """
 
     name: str

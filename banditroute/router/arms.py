@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 
 from banditroute.adapters.cache import AdapterCache
 from banditroute.adapters.fleet import Fleet
 from banditroute.core.arm import Arm
+from banditroute.core.forking import hold_while_forking
 from banditroute.core.validation import shown
 from banditroute.errors import InvalidConfigurationError
 from banditroute.guard.guard import Guard, Mode, check_mode
@@ -55,8 +57,9 @@ class ArmRegistry:
         changes: Changes,
         clock: Callable[[], float],
     ) -> None:
-        self.arms = arms
-        self.changing = threading.Lock()
+        self.arms: tuple[Arm, ...] = arms
+        self.changing: AbstractContextManager[bool] = threading.RLock()
+        hold_while_forking(self, "changing")
         self._traffic = traffic
         self._adapters = adapters
         self._guard = guard

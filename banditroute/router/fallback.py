@@ -63,7 +63,7 @@ class FallbackRouting:
         observation: Observation,
         clock: Callable[[], float],
     ) -> None:
-        self.fallback_count = 0
+        self.fallback_count: int = 0
         self._engine = engine
         self._features = features
         self._dimension = features.dimension + 1

@@ -43,7 +43,7 @@ class Lease:
         routing: FallbackRouting,
         feedback: FeedbackService,
     ) -> None:
-        self.seconds = 0.0
+        self.seconds: float = 0.0
         self._decision = decision
         self._cache = cache
         self._routing = routing

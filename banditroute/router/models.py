@@ -77,7 +77,8 @@ class ArmModels:
         self._spec = learner.belief
         self._context_variance_share = learner.context_exploration**2
         self._tracked = tracked
-        self._features_version, self.dimension, self._blocks = features_version, dimension, blocks
+        self.dimension: int = dimension
+        self._features_version, self._blocks = features_version, blocks
         self._priors = {o.name: Prior(mean=o.prior_mean, noise=o.prior_noise) for o in objectives.values()}
         self._drift = Drift(
             test=learner.drift,
@@ -90,6 +91,7 @@ class ArmModels:
         self._signed_weights: dict[Preference, Vector] = {}
         self._weighed_objectives: tuple[str, ...] = ()  # the objectives that these weights are for
         self._derive_arm_arrays(arms)
+        self.belief: Belief
         self._sources, self.belief = self.load(memory)
         self._choices.record(self.belief)
 

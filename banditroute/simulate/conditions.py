@@ -46,7 +46,7 @@ class Channel:
     Raises
     ------
     InvalidConfigurationError
-        For a number out of range.
+        If a number is out of range.
     """
 
     delay_seconds: float = 0.0
@@ -59,7 +59,7 @@ class Channel:
         _checked("noise", self.noise)
 
     def reports(self, values: Vector, objective: Objective, *, seed: int) -> tuple[Vector, Vector]:
-        """What is reported of outcomes ``values (n, K)``, NaN where nothing ever is, and how late ``(n,)``."""
+        """Return the reports of outcomes ``values (n, K)``, NaN where none ever comes, and their delays ``(n,)``."""
         n = len(values)
         rng = np.random.default_rng([seed, _CHANNEL, zlib.crc32(objective.name.encode())])
         delays = self.delay_seconds * rng.exponential(size=n)
@@ -75,7 +75,7 @@ class Period:
     Raises
     ------
     InvalidConfigurationError
-        For a number out of range.
+        If a number is out of range.
     """
 
     begin: float = 0.0
@@ -131,28 +131,28 @@ class Popularity(Period):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conditions:
-    """What a simulation goes through. Without any, a request comes every second and feedback at once.
+    """The conditions of a simulation. By default a request comes every second and feedback at once.
 
     Parameters
     ----------
     requests_per_second
         Above 0.
     poisson
-        Whether requests come by a Poisson process instead of regularly.
+        Whether requests arrive by a Poisson process instead of regularly.
     chronological
         Whether requests come in the order of the log instead of shuffled.
     feedback
-        Objective -> how its feedback comes. What is not named, and a failure, is reported at once; what would come
-        after the last request does not come.
+        Objective -> how its feedback comes. Other objectives and failures are reported at once. Feedback that would
+        come after the last request is lost.
     outages, absences, prices, popularity
-        What is different, and when.
+        Changes, and when they happen.
     paging
-        Which arms are adapters that have to be paged in. Default: none.
+        Which arms are adapters that have to be loaded. Default: no arm.
 
     Raises
     ------
     InvalidConfigurationError
-        For a number out of range.
+        If a number is out of range.
 
     Examples
     --------
@@ -186,6 +186,11 @@ class Conditions:
         for kind, each in given:
             if not isinstance(each, kind):
                 raise InvalidConfigurationError(f"conditions have {each!r}; give {kind.__name__}(...)")
+
+    @classmethod
+    def as_logged(cls) -> Conditions:
+        """Return the conditions of the log itself: a request each second, immediate feedback, no outages."""
+        return cls()
 
     @classmethod
     def of(cls, settings: Mapping[str, object]) -> Conditions:
@@ -264,11 +269,11 @@ class Conditions:
         return np.random.default_rng([seed, _ARRIVALS]).exponential(1.0 / self.requests_per_second, n).cumsum()
 
     def there(self, n: int, arms: Collection[str]) -> NDArray[np.bool_]:
-        """Whether each of K ``arms`` is there at each of ``n`` requests ``(n, K)``."""
+        """Return whether each of K ``arms`` is available at each of ``n`` requests ``(n, K)``."""
         return ~_mask(self.absences, n, arms)
 
     def failing(self, n: int, arms: Collection[str]) -> NDArray[np.bool_]:
-        """Whether a call of each of K ``arms`` fails at each of ``n`` requests ``(n, K)``."""
+        """Return whether a call of each of K ``arms`` fails at each of ``n`` requests ``(n, K)``."""
         return _mask(self.outages, n, arms)
 
     def met(self, table: OutcomeTable, rows: NDArray[np.intp]) -> OutcomeTable:

@@ -10,9 +10,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from tqdm import tqdm
-
 from banditroute.core.preference import Preference
 from banditroute.core.request import Request
 from banditroute.errors import InvalidConfigurationError
@@ -24,17 +21,16 @@ from banditroute.objectives.objective import Objective
 from banditroute.objectives.utility import check_preference, merge_objectives
 from banditroute.simulate.conditions import Conditions
 from banditroute.simulate.environments import ENVIRONMENTS, Environment
-from banditroute.simulate.metrics import Row, mixture, references, static_mixture, summarize
+from banditroute.simulate.metrics import Row
 from banditroute.simulate.plots import std_table
-from banditroute.simulate.replay import Trace
-from banditroute.simulate.sweep import sweep
+from banditroute.simulate.simulation import simulate
 
 _READING: dict[str, type] = {"format": str, "columns": dict, "skip_bad": bool, "partial": bool}  # how a log is read
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setting:
-    """What policies are compared under.
+    """The preference and conditions under which policies are compared.
 
     Parameters
     ----------
@@ -51,7 +47,7 @@ class Setting:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Experiment:
-    """Which policies are compared, on what, and how.
+    """A comparison of policies: learners, data, seeds and settings.
 
     Parameters
     ----------
@@ -78,25 +74,25 @@ class Experiment:
 
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> Experiment:
-        """From names and numbers, as a TOML file gives them.
+        """Make an experiment from names and numbers, as a TOML file gives them.
 
         Parameters
         ----------
         given
             ``log``, a path, with ``format``, ``columns``, ``skip_bad`` and ``partial``, as
-            :func:`~banditroute.logs.outcome_table.read_outcomes` takes them, or ``environment``, a table of a ``name`` in
-            :data:`~banditroute.simulate.environments.ENVIRONMENTS` and its options; without either, the log that is
-            shipped. ``policies``, a list of learners or of specs such as ``"linucb(alpha=1.5)"``; ``seeds``, 20
-            unless given, and ``warm``, 0; ``objectives``, a list of objectives or of tables of what
-            :class:`~banditroute.objectives.Objective` takes; ``settings``, a list of tables of a ``name``, ``preference`` (objective -> weight) and
-            ``conditions`` (see :meth:`Conditions.of`).
+            :func:`~banditroute.logs.read_outcomes` takes them, or ``environment``, a table of a ``name`` in
+            :data:`~banditroute.simulate.ENVIRONMENTS` and its options; without either, the shipped log.
+            ``policies``, a list of learners or of specs such as ``"linucb(alpha=1.5)"``; ``seeds``, 20 by default, and
+            ``warm``, 0; ``objectives``, a list of objectives or of tables with the options of
+            :class:`~banditroute.objectives.Objective`; ``settings``, a list of tables of a ``name``, ``preference``
+            (objective -> weight) and ``conditions`` (see :meth:`Conditions.of`).
 
         Raises
         ------
         InvalidConfigurationError
-            For a name that is none of these, a value of another kind, and for what its parts refuse.
+            If a name is unknown, a value is of another kind, or a part refuses it.
         InvalidInputError
-            For a log that cannot be read, and a preference for what is no standard objective.
+            If the log cannot be read, or a preference names an unknown objective.
         """
         given = {
             "policies": ["linucb", "thompson"],
@@ -137,7 +133,7 @@ class Experiment:
 
 
 def read_settings(path: Path) -> dict[str, Any]:
-    """The names and numbers in a TOML file.
+    """Read the names and numbers in a TOML file.
 
     Raises
     ------
@@ -171,7 +167,20 @@ def run(experiment: Experiment, *, out: Path, executor: str, echo: Callable[[str
     for setting in experiment.settings:
         setting.conditions.check(experiment.environment.table)  # all of them, before the first takes its time
     for setting in experiment.settings:
-        results[setting.name] = rows = _compare(experiment, setting, out / "cells", executor)
+        table, x = experiment.environment
+        found = simulate(
+            table,
+            experiment.learners,
+            preference=setting.preference,
+            objectives=experiment.objectives,
+            seeds=experiment.seeds,
+            warm=experiment.warm,
+            conditions=setting.conditions,
+            features=x,
+            keep=out / "cells",
+            executor=executor,
+        )
+        results[setting.name] = rows = list(found.rows)
         title = ": ".join(
             dict.fromkeys([setting.name, str(setting.preference)])
         )  # one is not named: it is its preference
@@ -180,45 +189,6 @@ def run(experiment: Experiment, *, out: Path, executor: str, echo: Callable[[str
     echo("best single arm in hindsight (negative: gained). best arm per task and oracle know what no router knows.")
     _write(experiment, results, out)
     return results
-
-
-def _compare(experiment: Experiment, setting: Setting, keep: Path, executor: str) -> list[Row]:
-    (table, x), preference, conditions = experiment.environment, setting.preference, setting.conditions
-    cells = sweep(
-        table,
-        x,
-        learners=experiment.learners,
-        preference=preference,
-        objectives=experiment.objectives,
-        seeds=range(experiment.seeds),
-        warm=experiment.warm,
-        conditions=conditions,
-        keep=keep,
-        executor=executor,
-    )
-    traces: dict[str, list[Trace]] = {policy: [] for policy in experiment.learners}
-    for trace in tqdm(cells, total=len(traces) * experiment.seeds, desc=setting.name, unit="pass", disable=None):
-        traces[trace.policy].append(trace)
-    for runs in traces.values():
-        runs.sort(key=lambda trace: trace.seed)
-    rows = [
-        summarize(table, preference, policy, runs, conditions=conditions, objectives=experiment.objectives)
-        for policy, runs in traces.items()
-    ]
-    orders = [trace.rows for trace in next(iter(traces.values()))]
-    met = conditions.met(table, orders[0])
-    mixtures = {"uniform": dict.fromkeys(table.arms, 1.0)}
-    for row in rows:
-        if "cost_usd" in row.objectives and not np.isnan(met.outcomes["quality"]).any():
-            name = f"static mixture at {row.policy}'s cost"
-            mixtures[name] = static_mixture(met, cost_usd=row.objectives["cost_usd"].mean)
-    rows += [
-        mixture(
-            table, preference, policy, shares, conditions=conditions, objectives=experiment.objectives, orders=orders
-        )
-        for policy, shares in mixtures.items()
-    ]
-    return rows + references(table, preference, conditions=conditions, objectives=experiment.objectives, orders=orders)
 
 
 def _objective(given: object) -> Objective:

@@ -6,6 +6,7 @@ opens and nothing is stored, so a replay is several times as fast. Tests hold it
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -17,7 +18,7 @@ from banditroute.core.feature_block import FeatureBlock
 from banditroute.core.preference import Preference
 from banditroute.core.request import Request
 from banditroute.core.state import StateSlot
-from banditroute.core.validation import LARGEST
+from banditroute.core.validation import LARGEST, LARGEST_FEATURE
 from banditroute.learners import Learner
 from banditroute.objectives.objective import Objective
 from banditroute.policies.base import start
@@ -25,7 +26,6 @@ from banditroute.router.models import ArmModels
 from banditroute.router.sampling import CannotChooseError, random_stream, sample_arm
 from banditroute.store.base import OutcomeEvent, StoredState
 
-_LARGEST_FEATURE = 1e20
 _ANY_REQUEST = Request(features=np.zeros(0))  # without token prices nothing of it is read
 
 _FEEDBACK_FIELDS = ("quality", "cost_usd", "energy_joules", "latency_seconds", "output_tokens")
@@ -43,7 +43,7 @@ def applies(
     return (
         len(set(arms)) == len(arms)
         and not np.isnan(outcomes["quality"]).any()
-        and bool((np.abs(x) < _LARGEST_FEATURE).all())
+        and bool((np.abs(x) < LARGEST_FEATURE / math.sqrt(x.shape[1] + 1)).all())
         and "availability" not in {*preference, *outcomes}
         and all(name in objectives and _possible(values, objectives[name]) for name, values in outcomes.items())
     )

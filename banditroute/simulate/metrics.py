@@ -1,4 +1,4 @@
-"""What a replay was worth: means with intervals over seeds, regret, and the references that need no learning.
+"""Results of replays: means with intervals over seeds, regret, and references that need no learning.
 
 Where arms are adapters that have to be paged in, the seconds that a request waits for a load count as
 ``latency_seconds``, at the preference's weight.
@@ -22,7 +22,7 @@ from banditroute.objectives.utility import merge_objectives
 from banditroute.simulate.conditions import Conditions
 from banditroute.simulate.replay import Trace
 
-_AS_LOGGED = Conditions()
+_AS_LOGGED = Conditions.as_logged()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +47,7 @@ class Estimate:
 
 
 def estimate(values: Sequence[float] | Vector, *, higher_is_better: bool = True) -> Estimate:
-    """Mean, spread, worst and 95% interval over seeds.
+    """Return mean, standard deviation, worst and 95% interval over seeds.
 
     Examples
     --------
@@ -63,7 +63,7 @@ def estimate(values: Sequence[float] | Vector, *, higher_is_better: bool = True)
 
 
 def utilities(table: OutcomeTable, preference: Preference, *, objectives: Sequence[Objective] = ()) -> Vector:
-    """Utility of every arm for every prompt ``(n, K)``; an objective that is not known counts as 0.
+    """Return the utility of every arm for every prompt ``(n, K)``; an unknown objective counts as 0.
 
     Examples
     --------
@@ -81,7 +81,7 @@ def utilities(table: OutcomeTable, preference: Preference, *, objectives: Sequen
 
 
 def gained(trace: Trace, utilities: Vector, preference: Preference) -> Vector:
-    """What was had of ``utilities (n, K)`` at each step ``(n,)``, less what waiting for adapters was worth."""
+    """Return the utility at each step ``(n,)`` from ``utilities (n, K)``, less the utility of waiting for adapters."""
     had = trace.outcome(utilities)
     if trace.paged_seconds is None:
         return had
@@ -89,7 +89,7 @@ def gained(trace: Trace, utilities: Vector, preference: Preference) -> Vector:
 
 
 def static_mixture(table: OutcomeTable, *, cost_usd: float) -> dict[str, float]:
-    """The mixture of two arms with the highest mean quality at a mean cost of at most ``cost_usd``, as arm -> share.
+    """Return the mixture of two arms with the highest mean quality at a mean cost up to ``cost_usd``: arm -> share.
 
     It ignores the prompt: what a coin and a price list reach. Where every arm costs more, the cheapest.
 
@@ -155,7 +155,7 @@ def summarize(
     objectives: Sequence[Objective] = (),
     conditions: Conditions = _AS_LOGGED,
 ) -> Row:
-    """The line of a policy that was replayed under several seeds, in these ``conditions``."""
+    """Return the row of a policy that was replayed under several seeds, in these ``conditions``."""
     every, passes = np.eye(len(table.arms)), []
     for trace in traces:
         waited = np.zeros(len(trace.rows)) if trace.paged_seconds is None else trace.paged_seconds
@@ -165,7 +165,7 @@ def summarize(
 
 
 def fixed_choice(table: OutcomeTable, policy: str, chosen: NDArray[np.intp] | Sequence[int]) -> Trace:
-    """The trace of a reference that chooses ``chosen[i]`` for row i whatever the order: a single arm, the oracle."""
+    """Return the trace of a reference that chooses ``chosen[i]`` for row i in any order, such as a single arm."""
     rows = np.arange(len(table))
     return Trace(
         policy=policy, seed=0, rows=rows, chosen=np.broadcast_to(np.asarray(chosen, dtype=np.intp), rows.shape)
@@ -182,7 +182,7 @@ def mixture(
     conditions: Conditions = _AS_LOGGED,
     orders: Sequence[NDArray[np.intp]] = (),
 ) -> Row:
-    """What a static mixture of arms has on average; of the arms that are there, where some are not.
+    """Return the row of a static mixture of arms; where some are not available, of those that are.
 
     ``orders`` are as in :func:`references`.
     """
@@ -203,10 +203,10 @@ def references(
     conditions: Conditions = _AS_LOGGED,
     orders: Sequence[NDArray[np.intp]] = (),
 ) -> list[Row]:
-    """Every single arm that is there all the time, the best arm of each task, and the per-query oracle.
+    """Return rows of every arm that is always available, of the best arm of each task, and of the per-query oracle.
 
     Where adapters are paged, single arms and the best of each task pay what
-    :meth:`banditroute.simulate.adapter_slots.AdapterSlots.misses` says: a single arm one load. The oracle has all resident.
+    :meth:`AdapterSlots.misses` says: a single arm pays one load. The oracle has all adapters resident.
 
     Parameters
     ----------

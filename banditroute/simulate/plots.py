@@ -1,4 +1,4 @@
-"""What a replay shows a person: a table, and a picture of utility over time and of quality against cost."""
+"""Print and plot the results of replays: a table, utility over time, and quality against cost."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _OF_PAGING = {"hit_rate": ("hit rate", "{:.3f}"), "paged_seconds": ("paging s", 
 
 
 def text_table(rows: Sequence[Row]) -> str:
-    """The rows with means, 95% intervals over seeds, and the share of each arm in percent; "–" is not known."""
+    """Return a table with means, 95% intervals over seeds, and the share of each arm; "–" is unknown."""
     arms = list(rows[0].shares)
     head = ["policy", *(title for title, _ in _COLUMNS.values()), "utility", "regret", *(_short(arm) for arm in arms)]
     body = []
@@ -37,7 +37,7 @@ def text_table(rows: Sequence[Row]) -> str:
 
 
 def std_table(rows: Sequence[Row]) -> str:
-    """The rows with mean, standard deviation and worst utility over seeds, mean regret, and means of the objectives."""
+    """Return a table of mean, standard deviation and worst utility over seeds, mean regret and objectives."""
     columns = _COLUMNS | _OF_PAGING
     known = [name for name in columns if any(name in row.objectives for row in rows)]
     head = ["policy", "mean", "std", "worst", "regret", *(columns[name][0] for name in known)]

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from banditroute.adapters.cache import AdapterCache
 from banditroute.core.arm import Arm
 from banditroute.core.arrays import Vector
+from banditroute.core.decision import Decision
 from banditroute.core.feature_block import FeatureBlock
 from banditroute.core.preference import Preference
 from banditroute.errors import InvalidInputError
@@ -29,7 +30,7 @@ from banditroute.simulate import fast_path
 from banditroute.simulate.conditions import Conditions
 from banditroute.store.memory import MemoryStore
 
-_AS_LOGGED = Conditions()
+_AS_LOGGED = Conditions.as_logged()
 
 Log: TypeAlias = Sequence[tuple[Vector, Mapping[str, Mapping[str, float]]]]
 """Rows of a warm start: context, and arm -> objective -> outcome."""
@@ -219,7 +220,7 @@ class _Run:
                 if step in changes:
                     _change(router, made, there[step - 1], there[step])
                     _settle(cache)
-                lease = router.lease(router.route(x, arms=among[step]))
+                lease = router.lease(chosen_by_policy(router.route(x, arms=among[step])))
                 with lease as decision:
                     k = chosen[step] = index[decision.arm]
                 if lease.seconds:
@@ -239,6 +240,24 @@ class _Run:
                     router.feedback(decision.id, **outcome)
             _settle(cache)
         return chosen, None if paging is None else paged
+
+
+def chosen_by_policy(decision: Decision) -> Decision:
+    """Return the decision if the policy made it.
+
+    A router in service answers with its fallback arm if the policy fails; a replay of that would judge another policy.
+
+    Raises
+    ------
+    InvalidInputError
+        If the router fell back.
+    """
+    if decision.fell_back:
+        raise InvalidInputError(
+            f"the policy made no choice ({decision.reason:.300}); repair it: banditroute.testing.check_policy finds "
+            "what is wrong"
+        )
+    return decision
 
 
 def _settle(cache: AdapterCache | None) -> None:

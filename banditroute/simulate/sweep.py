@@ -1,4 +1,4 @@
-"""Sweeps: a replay for every policy and seed, on all cores or on a cluster; what is done need not be done again.
+"""Sweeps: a replay for every policy and seed, on all cores or on a cluster; finished passes are kept.
 
 A cell, one policy under one seed, is a pure function of its configuration. Kept, it is a file of the arms that were
 chosen, and of how long their adapters were waited for, named by a hash of the configuration and of this package's code:
@@ -32,7 +32,7 @@ from banditroute.objectives.utility import PreferenceLike
 from banditroute.simulate.conditions import Conditions
 from banditroute.simulate.replay import Trace, replay
 
-_AS_LOGGED = Conditions()
+_AS_LOGGED = Conditions.as_logged()
 _BLAS_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 _Submit: TypeAlias = Callable[[str, int], "Future[Trace]"]
@@ -52,7 +52,7 @@ def sweep(
     keep: Path | None = None,
     executor: str = "processes",
 ) -> Iterator[Trace]:
-    """``replay`` for every learner and seed; traces come as they are done, in any order.
+    """Run ``replay`` for every learner and seed; traces come as they finish, in any order.
 
     Worker processes import the caller's main module, which should do its work under ``if __name__ == "__main__"``.
 
@@ -65,13 +65,13 @@ def sweep(
     keep
         Folder of the cells that are done, made if it is not there; None: nothing is kept.
     executor
-        ``"processes"``: one for every core of this machine; ``"dask"``: the same as a local Dask cluster; or the
-        address of a Dask scheduler, ``"tcp://HOST:8786"``, whose workers have this version of banditroute.
+        ``"serial"``: this process; ``"processes"``: one process for every core; ``"dask"``: a local Dask cluster; or
+        the address of a Dask scheduler, ``"tcp://HOST:8786"``, whose workers have this version of banditroute.
 
     Raises
     ------
     InvalidConfigurationError
-        For another executor.
+        If the executor is unknown.
     MissingDependencyError
         If Dask is not installed.
     """
@@ -112,7 +112,7 @@ def sweep(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Job:
-    """What all cells of a sweep have in common."""
+    """The settings that all cells of a sweep share."""
 
     table: OutcomeTable
     x: Vector
@@ -162,7 +162,7 @@ class _Job:
         return hashlib.sha256("\n".join([common, *map(repr, parts)]).encode()).hexdigest()
 
     def read(self, path: Path, policy: str, seed: int) -> Trace | None:
-        """The cell that is kept; None where there is none, or what there is is no such cell."""
+        """Return the kept cell; None where the file is missing or holds another cell."""
         try:
             cell = json.loads(path.read_text())
             chosen = np.array(cell["chosen"], dtype=np.intp)
@@ -201,14 +201,26 @@ def _code() -> str:
 
 
 def _workers(executor: str, job: _Job, cells: int) -> AbstractContextManager[_Submit]:
+    if executor == "serial":
+        return _serial(job)
     if executor == "processes":
         return _processes(job, cells)
     if executor == "dask" or "://" in executor:
         return _dask(job, None if executor == "dask" else executor)
     raise InvalidConfigurationError(
-        f"executor is {executor!r}; give 'processes', 'dask', or the address of a Dask scheduler such as "
+        f"executor is {executor!r}; give 'processes', 'serial', 'dask', or the address of a Dask scheduler such as "
         "'tcp://10.0.0.1:8786'"
     )
+
+
+@contextmanager
+def _serial(job: _Job) -> Iterator[_Submit]:
+    def submit(policy: str, seed: int) -> Future[Trace]:
+        done: Future[Trace] = Future()
+        done.set_result(job.cell(policy, seed))
+        return done
+
+    yield submit
 
 
 @contextmanager

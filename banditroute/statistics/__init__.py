@@ -1,16 +1,21 @@
 """Confidence sequences, intervals and calibration; arrays in, arrays out."""
 
 from banditroute.statistics.asymptotic import asymptotic_sequence
+from banditroute.statistics.bounded import betting_interval, clopper_pearson_interval
 from banditroute.statistics.calibration import Calibration, calibration
-from banditroute.statistics.confidence_sequences import confidence_sequence
+from banditroute.statistics.confidence_sequences import ConfidenceSequence, confidence_sequence, pseudo_outcomes
 from banditroute.statistics.intervals import Interval, bootstrap_interval, normal_interval
 
 __all__ = [
     "Calibration",
+    "ConfidenceSequence",
     "Interval",
     "asymptotic_sequence",
+    "betting_interval",
     "bootstrap_interval",
     "calibration",
+    "clopper_pearson_interval",
     "confidence_sequence",
     "normal_interval",
+    "pseudo_outcomes",
 ]

@@ -1,4 +1,4 @@
-"""Bounds of a mean that hold at all times at once, as nearly as a normal interval holds: of what has no range."""
+"""Asymptotic bounds of a mean that hold at all times at once, for values without a range."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ DECISIVE_ROWS = 30.0
 
 
 def asymptotic_sequence(values: Vector, *, alpha: float = 0.05, tightest_at: int = 1000) -> tuple[Vector, Vector]:
-    """Asymptotic confidence sequence of a mean: lower and upper bound after each of n values.
+    """Return an asymptotic confidence sequence of a mean: lower and upper bound after each of n values.
 
     With ``mean_t`` and ``s_t`` the mean and the standard deviation of the first t values,
 
@@ -48,9 +48,9 @@ def asymptotic_sequence(values: Vector, *, alpha: float = 0.05, tightest_at: int
     Raises
     ------
     InvalidConfigurationError
-        For a setting out of range.
+        If a setting is out of range.
     InvalidInputError
-        For values that are not finite.
+        If values are not finite.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Calibration: whether outcomes are, on average, what they were predicted to be."""
+"""Calibration: compare mean predictions with mean outcomes."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from banditroute.core.arrays import Vector
 from banditroute.errors import InvalidInputError
+from banditroute.statistics.bounded import betting_interval
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,24 +19,30 @@ class Calibration:
     Attributes
     ----------
     predicted, observed : (b,)
-        Their means.
+        Mean prediction and mean outcome of each bin.
+    lower, upper : (b,)
+        95% betting bounds of the mean outcome of each bin; NaN where no range was given.
     rows : (b,)
-        Predictions in each bin.
+        Number of predictions in each bin.
     error
         Mean distance of the two, weighted by rows: the expected calibration error, in the outcome's unit.
     bias
-        Mean prediction less mean outcome.
+        Mean prediction minus mean outcome.
     """
 
     predicted: Vector
     observed: Vector
+    lower: Vector
+    upper: Vector
     rows: NDArray[np.intp]
     error: float
     bias: float
 
 
-def calibration(predicted: Vector, observed: Vector, *, bins: int = 10) -> Calibration:
-    """Compare predictions ``(n,)`` with what was observed ``(n,)``, in bins of as many rows each, none of them empty.
+def calibration(
+    predicted: Vector, observed: Vector, *, bins: int = 10, low: float = -np.inf, high: float = np.inf
+) -> Calibration:
+    """Compare predictions ``(n,)`` with outcomes ``(n,)``, in bins of equally many rows.
 
     Source: Nguyen and O'Connor 2015, "Posterior calibration and exploratory analysis for natural language processing
     models" (adaptive binning).
@@ -43,16 +50,18 @@ def calibration(predicted: Vector, observed: Vector, *, bins: int = 10) -> Calib
     Parameters
     ----------
     predicted
-        What was expected of the chosen arm, such as ``decision.means``.
+        Expected outcome of the chosen arm, such as its entry of ``decision.means``.
     observed
-        What came; rows where it is NaN are left out.
+        Outcome; rows where it is NaN are left out.
     bins
-        How many at most, at least 1.
+        Largest number of bins, at least 1.
+    low, high
+        The range that no outcome leaves, such as 0 and 1 for quality; then each bin's mean outcome gets bounds.
 
     Raises
     ------
     InvalidInputError
-        For arrays that do not fit each other, ``bins`` below 1, and no outcome at all.
+        If the arrays do not fit each other, ``bins`` is below 1, or no outcome is known.
 
     Examples
     --------
@@ -68,11 +77,17 @@ def calibration(predicted: Vector, observed: Vector, *, bins: int = 10) -> Calib
         raise InvalidInputError(f"bins is {bins}, and {len(predicted)} outcomes are known; both must be at least 1")
     parts = np.array_split(np.argsort(predicted, kind="stable"), min(bins, len(predicted)))
     rows = np.array([len(part) for part in parts])
-    means, had = (np.array([values[part].mean() for part in parts]) for values in (predicted, observed))
+    expected, reached = (np.array([values[part].mean() for part in parts]) for values in (predicted, observed))
+    lower = upper = np.full(len(parts), np.nan)
+    if np.isfinite([low, high]).all():
+        bounds = [betting_interval(observed[part], low=low, high=high) for part in parts]
+        lower, upper = np.array([each.lower for each in bounds]), np.array([each.upper for each in bounds])
     return Calibration(
-        predicted=means,
-        observed=had,
+        predicted=expected,
+        observed=reached,
+        lower=lower,
+        upper=upper,
         rows=rows,
-        error=float(rows @ np.abs(means - had) / rows.sum()),
+        error=float(rows @ np.abs(expected - reached) / rows.sum()),
         bias=float((predicted - observed).mean()),
     )

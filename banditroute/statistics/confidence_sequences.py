@@ -1,6 +1,6 @@
 """Confidence sequences: bounds of a mean that hold at every moment at once, however early or late one looks.
 
-An interval for a fixed number of rows is wrong for whoever looks again until it is narrow enough. A confidence
+An interval for a fixed number of rows is wrong if one looks again until it is narrow enough. A confidence
 sequence ``(lower_t, upper_t)`` covers the mean at all t together with probability ``1 - alpha``, so that one may stop
 whenever it says enough, and it needs no independence: a log whose propensities were learned on the way is as good.
 
@@ -75,7 +75,7 @@ class ConfidenceSequence:
     Raises
     ------
     InvalidConfigurationError
-        For a number out of range.
+        If a number is out of range.
 
     Examples
     --------
@@ -87,8 +87,12 @@ class ConfidenceSequence:
     """
 
     def __init__(self, *, low: float, high: float, alpha: float = 0.05, truncation: float = 0.0) -> None:
+        self.low: float
+        self.high: float
+        self.alpha: float
+        self.truncation: float
         self.low, self.high, self.alpha, self.truncation = _checked(low, high, alpha, truncation)
-        self.n = 0
+        self.n: int = 0
         self._below, self._above = _Side(), _Side()
 
     def __repr__(self) -> str:
@@ -96,12 +100,12 @@ class ConfidenceSequence:
 
     @property
     def lower(self) -> float:
-        """What the mean is not below."""
+        """The lower bound of the mean."""
         return self.low + (self.high - self.low) * self._below.bound(scale=self._scale, log_odds=self._log_odds)
 
     @property
     def upper(self) -> float:
-        """What the mean is not above."""
+        """The upper bound of the mean."""
         return self.high - (self.high - self.low) * self._above.bound(scale=self._scale, log_odds=self._log_odds)
 
     def add(self, value: float, above: float | None = None) -> None:
@@ -110,7 +114,7 @@ class ConfidenceSequence:
         Raises
         ------
         InvalidInputError
-            For what is no number or out of range; nothing is changed then.
+            If a value is not a number or out of range; nothing is changed then.
         """
         range_ = self.high - self.low
         reach = self.truncation * range_
@@ -137,12 +141,12 @@ class ConfidenceSequence:
 
     @classmethod
     def from_dict(cls, state: Mapping[str, object]) -> ConfidenceSequence:
-        """The sequence that ``to_dict`` was called of.
+        """Return the sequence whose ``to_dict`` this is.
 
         Raises
         ------
         InvalidInputError
-            For what ``to_dict`` cannot have given.
+            If ``to_dict`` cannot have given it.
         """
         try:
             settings = {name: state[name] for name in ("low", "high", "alpha", "truncation")}
@@ -225,7 +229,7 @@ def confidence_sequence(
 
 
 def _bounds(values: NDArray[np.float64], *, scale: float, log_odds: float) -> NDArray[np.float64]:
-    """What ``_Side`` computes, of all moments at once."""
+    """Compute the bounds of ``_Side`` at all moments at once."""
     values = values / scale
     t = np.arange(1, values.shape[-1] + 1)
     mean = np.minimum((0.5 / scale + np.cumsum(values, axis=-1)) / (t + 1), 1.0 / scale)
@@ -255,7 +259,7 @@ def pseudo_outcomes(
     high: float,
     truncation: float,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """What each logged row says of the mean outcome under another policy: never too far below, and never too far above.
+    """Return pseudo-outcomes of another policy for each row: one never far below the range, one never far above.
 
     With outcomes and predictions ``q`` in [0, 1] and ``w = target / logged``,
     ``below = w (outcome - min(q, k / w)) + sum over arms of target min(q, k / w)`` has the mean of the target policy
@@ -265,7 +269,7 @@ def pseudo_outcomes(
     Parameters
     ----------
     outcomes, chosen
-        What was had ``(n,)``, in [low, high], and the position of the arm it was had of ``(n,)``.
+        Observed outcome in [low, high] and position of the chosen arm, each ``(n,)``.
     target, logged
         Probability of each arm under the target policy and when it was logged ``(n, K)``.
     predicted

@@ -1,4 +1,4 @@
-"""Intervals of a mean of terms, for a number of rows that was fixed before; by group where rows hang together."""
+"""Intervals of a mean of terms for a number of rows that was fixed before; rows of a cluster depend on each other."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ class Interval(NamedTuple):
     upper: float
 
 
-def normal_interval(terms: Vector, *, groups: NDArray[np.intp] | None = None, alpha: float = 0.05) -> Interval:
-    """Mean and Student-t interval of terms ``(n,)`` from their spread between groups.
+def normal_interval(terms: Vector, *, clusters: NDArray[np.intp] | None = None, alpha: float = 0.05) -> Interval:
+    """Return the mean of terms ``(n,)`` and its Student-t interval, from their differences between clusters.
 
-    With ``T_g`` and ``n_g`` the sum and number of the terms of each of G groups, ``v = sum T / sum n`` and the standard
-    error is ``sqrt(G / (G - 1) sum (T_g - v n_g)^2) / n``.
+    With ``T_g`` and ``n_g`` the sum and number of the terms of each of G clusters, ``v = sum T / sum n`` and the
+    standard error is ``sqrt(G / (G - 1) sum (T_g - v n_g)^2) / n``.
 
     Parameters
     ----------
-    groups
-        Number of the group of each term, such as its session ``(n,)``. None: every term its own.
+    clusters
+        Number of the cluster of each term, such as its session ``(n,)``. None: every term its own.
     alpha
         The probability of missing the mean.
 
     Raises
     ------
     InvalidInputError
-        For fewer than 2 groups.
+        If there are fewer than 2 clusters.
 
     Examples
     --------
@@ -45,7 +45,7 @@ def normal_interval(terms: Vector, *, groups: NDArray[np.intp] | None = None, al
     >>> round(low, 3), round(high, 3)
     (-0.484, 4.484)
     """
-    total, size = _by_group(terms, groups)
+    total, size = _at_least_two(*sums_by_cluster(terms, clusters))
     value = float(total.sum() / size.sum())
     squares = ((total - value * size) ** 2).sum()
     error = np.sqrt(len(total) / (len(total) - 1.0) * squares) / size.sum()
@@ -58,21 +58,21 @@ def normal_interval(terms: Vector, *, groups: NDArray[np.intp] | None = None, al
 def bootstrap_interval(
     terms: Vector,
     *,
-    groups: NDArray[np.intp] | None = None,
+    clusters: NDArray[np.intp] | None = None,
     alpha: float = 0.05,
     repetitions: int = 999,
     seed: int = 0,
 ) -> Interval:
-    """Mean and bootstrap-t interval of terms ``(n,)``: groups are drawn with replacement, and every draw studentised.
+    """Return the mean of terms ``(n,)`` and its bootstrap-t interval: clusters are drawn, and every draw studentised.
 
-    It knows the skewness that few large weights bring, which a normal interval does not. More than 500 groups are
-    drawn in 500 blocks of groups. Of R draws, the ratios that bound are the ``(R + 1) alpha / 2``-th from either end:
+    It reflects the skewness that few large weights bring, which a normal interval ignores. More than 500 clusters are
+    drawn in 500 blocks of clusters. Of R draws, the ratios that bound are the ``(R + 1) alpha / 2``-th from either end:
     one more such ratio lies outside with probability alpha. Source: Efron 1981; Hall 1988, "Theoretical comparison of
     bootstrap confidence intervals"; for the rank, Davison and Hinkley 1997, "Bootstrap methods and their application".
 
     Parameters
     ----------
-    groups, alpha
+    clusters, alpha
         See :func:`normal_interval`.
     repetitions, seed
         How many draws R, and their seed.
@@ -80,7 +80,7 @@ def bootstrap_interval(
     Raises
     ------
     InvalidInputError
-        For fewer than 2 groups.
+        If there are fewer than 2 clusters.
 
     Examples
     --------
@@ -91,7 +91,7 @@ def bootstrap_interval(
     [4.96, 4.87, 5.06]
     """
     rng = np.random.default_rng(seed)
-    total, size = _by_group(terms, groups)
+    total, size = _at_least_two(*sums_by_cluster(terms, clusters))
     if len(total) > _BLOCKS:
         block = rng.permutation(len(total)) % _BLOCKS
         total, size = _sums(block, total), _sums(block, size)
@@ -110,18 +110,22 @@ def bootstrap_interval(
     return Interval(float(mean), float(mean - high), float(mean - low))
 
 
-def _by_group(terms: Vector, groups: NDArray[np.intp] | None) -> tuple[Vector, Vector]:
-    """Sum and number of the terms of each group."""
+def sums_by_cluster(terms: Vector, clusters: NDArray[np.intp] | None) -> tuple[Vector, Vector]:
+    """Return the sum and the number of the terms of each cluster."""
     if terms.ndim != 1 or not np.isfinite(terms).all():
         raise InvalidInputError(f"terms have shape {terms.shape}, or are not finite; give finite numbers (n,)")
     total, size = terms, np.ones(len(terms))
-    if groups is not None:
-        total, size = _sums(groups, total), _sums(groups, size)
+    if clusters is not None:
+        total, size = _sums(clusters, total), _sums(clusters, size)
         total, size = total[size > 0.0], size[size > 0.0]
-    if len(total) < 2:
-        raise InvalidInputError(f"there are {len(total)} groups of rows; an interval needs at least 2")
     return total, size
 
 
-def _sums(groups: NDArray[np.intp], values: Vector) -> Vector:
-    return np.asarray(np.bincount(groups, weights=values), dtype=np.float64)
+def _at_least_two(total: Vector, size: Vector) -> tuple[Vector, Vector]:
+    if len(total) < 2:
+        raise InvalidInputError(f"there are {len(total)} clusters of rows; an interval needs at least 2")
+    return total, size
+
+
+def _sums(clusters: NDArray[np.intp], values: Vector) -> Vector:
+    return np.asarray(np.bincount(clusters, weights=values), dtype=np.float64)

@@ -49,7 +49,8 @@ def test_a_preference_may_turn_it(database):
 def test_a_learner(database, frozen):
     result = invoke(database, "--policy", "epsilon_greedy(epsilon=0.02)", "--seed", 3, *frozen)
     assert result.exit_code == 0
-    assert "epsilon_greedy(epsilon=0.02)" in result.output.splitlines()[0]
+    assert result.output.startswith("Contexts: 1 recorded features of 600 decisions.")
+    assert "epsilon_greedy(epsilon=0.02)" in result.output.splitlines()[1]
 
 
 def test_a_log_without_propensities_is_refused(tmp_path):

@@ -39,9 +39,11 @@ class TestAnswers:
         )
 
     def test_what_sequences_do_not_show_yet_is_said(self, make_log):
-        found = evaluate(make_log(1000)[0], "safe")
+        found = evaluate(make_log(1100, seed=2)[0], "safe")
         assert found.utility.difference.lower > 0.0 > found.utility.anytime[0]
-        assert found.verdict.endswith("; bounds that hold while a logged policy learns do not show it yet.")
+        assert found.verdict.endswith(
+            "; the always-valid bounds (safe if the logged policy was learning) do not confirm it yet."
+        )
 
     def test_any_preference(self, make_log):
         """Cost is known of each arm to the cent: with it the utility of "safe" falls by 30 x (.01 - .0043)."""
@@ -186,7 +188,8 @@ class TestAnswers:
 class TestText:
     def test_an_answer(self, make_log):
         found = evaluate(make_log(N)[0], "safe", preference=Preference(quality=1.0, cost_usd=30.0))
-        head, quality, cost, utility, gap, *rest = str(found).splitlines()
+        first, head, quality, cost, utility, gap, *rest = str(found).splitlines()
+        assert first == "Contexts: 1 recorded features of 3,000 decisions."
         assert head.split() == ["safe", "logged", "difference", "at", "all", "times"]
         value, lower, upper = found.objectives["quality"].difference
         assert f"{value:.3g} ({lower:.3g} to {upper:.3g})" in quality
@@ -198,24 +201,26 @@ class TestText:
         assert gap == ""
         support = found.utility.diagnostics.support
         assert rest[0] == f"3,000 decisions: left {support[0]:,}, right {support[1]:,}, safe {support[2]:,}"
-        assert rest[1].startswith(f"worth {support[2]:,} of the policy's; the error rests on {support[2]:,}")
+        assert rest[1].startswith(
+            f"effective sample size {support[2]:,}; the error bars are based on {support[2]:,} decisions"
+        )
         assert rest[-1] == found.verdict
 
     def test_a_warning_a_refusal_and_a_replay(self, make_log):
         warned = evaluate(make_log(N, logged=np.array([0.47, 0.47, 0.06]))[0], "safe")
-        assert "\nwarning: 3,000 decisions are worth" in str(warned)
+        assert "\nwarning: the effective sample size is " in str(warned)
         refused = evaluate(make_log(N, logged=np.array([0.49, 0.49, 0.02]))[0], "safe")
-        assert str(refused).splitlines()[-1].startswith("No answer: 3,000 decisions are worth")
+        assert str(refused).splitlines()[-1].startswith("No answer: the effective sample size is ")
         assert "\nalso: " not in str(refused)
         one = evaluate(make_log(N, logged=np.array([0.4995, 0.4995, 0.001]))[0], "safe")
         assert len(one.utility.diagnostics.refusals) > 1
         assert f"\nalso: {one.utility.diagnostics.refusals[1]}" in str(one)
-        assert "worth 0" not in str(evaluate(make_log(N)[0], "logged"))
+        assert "effective sample size" not in str(evaluate(make_log(N)[0], "logged"))
         assert "mean weight" not in str(evaluate(make_log(N)[0], "logged"))
 
     def test_without_propensities_only_the_reason(self, make_log):
         found = evaluate(replace(make_log(N)[0], propensities=None), "safe")
-        assert str(found) == found.verdict
+        assert str(found).splitlines()[1:] == [found.verdict]
 
 
 class TestNoAnswer:
@@ -231,7 +236,7 @@ class TestNoAnswer:
     def test_a_policy_that_was_hardly_logged(self, make_log):
         log, _ = make_log(N, logged=np.array([0.49, 0.49, 0.02]))
         found = evaluate(log, "safe")
-        assert found.verdict.startswith("No answer: 3,000 decisions are worth ")
+        assert found.verdict.startswith("No answer: the effective sample size is ")
         assert found.utility.value is found.utility.difference is found.utility.anytime is None
         assert found.utility.estimates == {}
 
@@ -248,7 +253,7 @@ class TestNoAnswer:
     def test_a_replay_of_too_few(self, make_log):
         log, _ = make_log(200)
         verdict = evaluate(log, Learner(policy=Mixture(shares={"left": 1.0}))).verdict
-        assert "decisions are ones that the learner would have made too, at least 100 are needed" in verdict
+        assert "of the logged decisions too, at least 100 are needed" in verdict
         assert "judge the learner frozen" in verdict
 
 
@@ -271,7 +276,7 @@ class TestRefusals:
 
     def test_unknown_objectives(self, make_log):
         log, _ = make_log(N)
-        with pytest.raises(InvalidInputError, match="'energy_joules' is no objective of the log"):
+        with pytest.raises(InvalidInputError, match="unknown objective 'energy_joules'; the log has quality, cost_usd"):
             evaluate(log, "safe", preference=Preference(energy_joules=1.0))
         starred = replace(log, outcomes={**log.outcomes, "stars": np.ones(N)})
         with pytest.raises(InvalidInputError, match=r"'stars'.*declare your own"):

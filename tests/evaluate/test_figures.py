@@ -144,7 +144,11 @@ class TestArmUse:
         one[::100] = 0
         use = arm_use(np.concatenate([varied, one]), list("abcd"))
         assert use.alarm is not None
-        assert "99.0% of the last 1,000 decisions are 'c', where 4.0 arms were used alike before" in use.alarm
+        expected = (
+            "99.0% of the last 1,000 decisions are 'c', where traffic was distributed as over 4.0 equally used arms "
+            "before"
+        )
+        assert expected in use.alarm
         assert "exploration floor" in use.alarm
 
     @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from banditroute import EpsilonGreedy, InvalidInputError, Learner, LinUCB, Preference, Router
-from banditroute.evaluate import frozen, replay_by_rejection
+from banditroute.evaluate import evaluate, frozen, replay_by_rejection
 from banditroute.policies import Mixture, Uniform
 from banditroute.store.memory import MemoryStore
 
@@ -113,3 +113,27 @@ def test_frozen_gives_no_chance_to_what_is_not_eligible(make_log):
     target = frozen(log, learner=EpsilonGreedy(), preference=PREFER, taught=100)
     assert (target[50:, 0] == 0.0).all()
     assert (target[:50, 0] > 0.0).all()
+
+
+class Broken:
+    """A policy that fails in a given way."""
+
+    floor = 0.0
+
+    def __init__(self, answer):
+        self.answer = answer
+
+    def probabilities(self, *args, **kwargs):
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+
+@pytest.mark.parametrize(
+    "answer", [ValueError("no idea"), np.array([0.5, 0.6, 0.7]), np.array([np.nan, 0.5, 0.5]), None]
+)
+@pytest.mark.parametrize("learning", [True, False])
+def test_policy_that_fails_stops_a_replay(make_log, answer, learning):
+    log, _ = make_log(300)
+    with pytest.raises(InvalidInputError, match="the policy made no choice"):
+        evaluate(log, Learner(policy=Broken(answer)), learning=learning)

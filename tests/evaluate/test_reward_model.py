@@ -53,12 +53,12 @@ def test_one_objective_keeps_its_shape(made):
 
 def test_a_group_is_never_its_own_teacher(made):
     x, chosen, y = made
-    groups = np.arange(N) // 3
-    before = cross_fitted(x, chosen, y, arms=ARMS, groups=groups)
+    clusters = np.arange(N) // 3
+    before = cross_fitted(x, chosen, y, arms=ARMS, clusters=clusters)
     changed = y.copy()
-    changed[groups == 5] += 100.0
-    after = cross_fitted(x, chosen, changed, arms=ARMS, groups=groups)
-    np.testing.assert_allclose(after[groups == 5], before[groups == 5])
+    changed[clusters == 5] += 100.0
+    after = cross_fitted(x, chosen, changed, arms=ARMS, clusters=clusters)
+    np.testing.assert_allclose(after[clusters == 5], before[clusters == 5])
     assert (np.abs(after - before).max(axis=(1, 2)) > 1.0).mean() > 0.7
 
 
@@ -88,5 +88,5 @@ def test_unknown_and_constant_contexts_count_for_nothing(made):
 
 
 def test_too_few_rows_for_the_folds():
-    with pytest.raises(InvalidInputError, match="3 rows or groups cannot be cut into 5 folds"):
+    with pytest.raises(InvalidInputError, match="3 rows or clusters cannot be cut into 5 folds"):
         cross_fitted(np.zeros((3, 0)), np.zeros(3, dtype=int), np.zeros(3), arms=1)

@@ -71,3 +71,9 @@ def test_constant_costs_do_not_lock_the_better_arm_out(learner):
             quality = np.clip((0.8 if good else 0.6) + 0.2 * rng.normal(), 0.0, 1.0)
             router.feedback(decision.id, quality=quality, cost_usd=0.001 if good else 0.003)
         assert chosen[200:].count("good") >= 80, seed
+
+
+@pytest.mark.parametrize("policy", ["ucb", None, 3, UCB])
+def test_learner_refuses_what_is_no_policy_object(policy):
+    with pytest.raises(InvalidConfigurationError, match="give a policy object such as"):
+        Learner(policy=policy)

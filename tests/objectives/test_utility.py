@@ -66,7 +66,8 @@ def test_a_mapping_becomes_a_preference_and_a_preference_stays():
 )
 def test_a_preference_names_known_objectives_only(preference):
     with pytest.raises(
-        InvalidRequestError, match=r"objective 'helpfulness' of the preference is unknown; known objectives: availability, cost_usd, "
+        InvalidRequestError,
+        match=r"objective 'helpfulness' of the preference is unknown; known objectives: availability, cost_usd, ",
     ):
         check_preference(preference, merge_objectives([]))
 

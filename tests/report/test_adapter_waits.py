@@ -10,8 +10,8 @@ from banditroute import Arm, Preference, Router, SQLStore
 from banditroute.adapters import AdapterCache, AdapterSpec, Capacity, SimulatedBackend, lru
 from banditroute.cli import main
 from banditroute.logs import DecisionLog, read_log
+from banditroute.report import report
 from banditroute.report.adapter_waits import paging_of_log
-from banditroute.report.write import write
 from banditroute.store.outcomes import PAGING
 
 PREFER = Preference(quality=1.0, latency_seconds=0.5)
@@ -113,7 +113,7 @@ def test_a_router_s_database(tmp_path):
                 pass
             if i % 2:
                 router.feedback(decision.id, quality=float(rng.random()))
-    page = write(read_log(url), tmp_path / "out", name="log", seeds=1, preference=PREFER)
+    page = report(read_log(url), tmp_path / "out", name="log", seeds=1, preference=PREFER)
     sections = json.loads((page.parent / "figures.json").read_text())["sections"]
     assert list(sections)[-2:] == ["paging", "residency"]
     assert not any(PAGING in name for name in sections)
@@ -128,8 +128,8 @@ def test_a_router_s_database(tmp_path):
     for name in ("paging", "residency"):
         assert (page.parent / f"{name}.png").read_bytes().startswith(b"\x89PNG")
         assert len((page.parent / f"{name}.csv").read_text().splitlines()) == len(sections[name]) + 1
-    with pytest.raises(ValueError, match="is a log of decisions, whose paging is over"):
-        write(read_log(url), tmp_path / "no", name="log", seeds=1, preference=PREFER, paging=object())
+    with pytest.raises(ValueError, match="is a log of decisions, whose loads are over"):
+        report(read_log(url), tmp_path / "no", name="log", seeds=1, preference=PREFER, adapter_slots=object())
 
 
 class TestCommand:

@@ -5,9 +5,9 @@ import json
 import numpy as np
 import pytest
 
-from banditroute import Objective, Preference, Router, SQLStore
-from banditroute.logs import read_log
-from banditroute.report.write import write
+from banditroute import InvalidInputError, Objective, Preference, Router, SQLStore
+from banditroute.logs import DecisionLog, read_log
+from banditroute.report import report
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def database(tmp_path):
 
 
 def test_a_router_s_database(database, tmp_path):
-    page = write(
+    page = report(
         read_log(database),
         tmp_path / "out",
         name="routes",
@@ -64,5 +64,18 @@ def test_decisions_without_feedback(tmp_path):
     url = f"sqlite:///{tmp_path / 'routes.db'}"
     with Router(arms=["small", "large"], features=1, store=SQLStore(url)) as router:
         router.route([0.5])
-    page = write(read_log(url), tmp_path / "out", name="routes", seeds=1, preference=Preference(quality=1.0))
+    page = report(read_log(url), tmp_path / "out", name="routes", seeds=1, preference=Preference(quality=1.0))
     assert set(json.loads((page.parent / "figures.json").read_text())["sections"]) == {"arms", "shares"}
+
+
+def test_unknown_objective_of_a_preference_is_refused(tmp_path):
+    log = DecisionLog(
+        arms=("a",),
+        chosen=np.zeros(5, dtype=int),
+        eligible=np.ones((5, 1), dtype=bool),
+        outcomes={"reward": np.ones(5)},
+        decided_at=np.arange(5.0),
+    )
+    with pytest.raises(InvalidInputError, match="preference 'rewrad' is no objective"):
+        report(log, tmp_path / "out", preference=Preference(rewrad=1.0))
+    assert not (tmp_path / "out").exists()

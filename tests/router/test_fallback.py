@@ -75,7 +75,6 @@ class FailingBelief(Linear):
         super().__init__()
         object.__setattr__(self, "switch", switch)
 
-    @property
     def _belief(self):
         switch = self.switch
 
@@ -88,7 +87,6 @@ class FailingBelief(Linear):
 
 
 class NaNBelief(FailingBelief):
-    @property
     def _belief(self):
         switch = self.switch
 

@@ -178,7 +178,7 @@ class TestCommand:
             (["LOG", "--preference", "quality"], "'quality' is no preference; give weights of objectives"),
             (["LOG", "--preference", "quality=0"], "a preference needs a weight above 0"),
             (["LOG", "--preference", "speed=1"], "preference 'speed' is no objective"),
-            (["LOG", "--executor", "gpu"], "executor is 'gpu'; give 'processes', 'dask'"),
+            (["LOG", "--executor", "gpu"], "executor is 'gpu'; give 'processes', 'serial', 'dask'"),
             (["LOG", "--config", "nowhere.toml"], "nowhere.toml cannot be read as TOML"),
             (["nowhere.parquet"], "nowhere.parquet"),
         ],

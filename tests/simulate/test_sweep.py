@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import time
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -17,12 +18,12 @@ from banditroute.learners import EpsilonGreedy, Learner, LinUCB, ThompsonSamplin
 from banditroute.logs import OutcomeTable
 from banditroute.objectives import Objective, Scaled
 from banditroute.policies import Uniform
-from banditroute.simulate import sweep as room
 from banditroute.simulate.adapter_slots import AdapterSlots
 from banditroute.simulate.conditions import Channel, Conditions
 from banditroute.simulate.replay import replay
 from banditroute.simulate.sweep import sweep
 
+room = import_module("banditroute.simulate.sweep")  # the package's own name "sweep" is the function
 LEARNERS = {"linucb": LinUCB(), "thompson": ThompsonSampling()}
 OPTIONS = {"learners": LEARNERS, "preference": Preference(quality=1.0), "seeds": [0, 1, 5]}
 
@@ -90,13 +91,14 @@ class TestExecutors:
 
     @pytest.mark.parametrize("executor", ["", "threads", "10.0.0.1:8786"])
     def test_others_are_refused(self, table, x, executor):
-        with pytest.raises(InvalidConfigurationError, match="give 'processes', 'dask', or the address"):
+        with pytest.raises(InvalidConfigurationError, match="give 'processes', 'serial', 'dask', or the address"):
             list(sweep(table, x, **OPTIONS, executor=executor))
 
     def test_workers_have_one_blas_thread_and_the_caller_what_it_had(self, tmp_path):
         program = (
             "import os\n"
-            "from banditroute.simulate import sweep\n"
+            "from importlib import import_module\n"
+            "sweep = import_module('banditroute.simulate.sweep')\n"
             "class Job:\n"
             "    def cell(self, policy, seed):\n"
             "        return [os.environ[name] for name in sweep._BLAS_THREADS]\n"

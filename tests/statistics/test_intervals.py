@@ -1,4 +1,4 @@
-"""Intervals: against scipy, by hand for groups, and how often they hold."""
+"""Intervals: against scipy, by hand for clusters, and how often they hold."""
 
 import numpy as np
 import pytest
@@ -16,9 +16,9 @@ def test_normal_against_scipy():
     assert normal_interval(terms, alpha=0.1) == pytest.approx((terms.mean(), low, high))
 
 
-def test_normal_by_group_by_hand():
+def test_normal_by_cluster_by_hand():
     # Sums 3, 3, 1 of 2, 1, 1 terms: v = 7/4, residuals -1/2, 5/4, -3/4 with squares 38/16; error sqrt(3/2 x 38/16) / 4.
-    interval = normal_interval(np.array([1.0, 2.0, 3.0, 1.0]), groups=np.array([0, 0, 2, 5]))
+    interval = normal_interval(np.array([1.0, 2.0, 3.0, 1.0]), clusters=np.array([0, 0, 2, 5]))
     half = stats.t.ppf(0.975, 2) * np.sqrt(1.5 * 38 / 16) / 4
     assert interval == pytest.approx((1.75, 1.75 - half, 1.75 + half))
 
@@ -26,21 +26,21 @@ def test_normal_by_group_by_hand():
 @BOTH
 def test_repeating_every_row_in_its_group_changes_nothing(interval):
     terms = np.random.default_rng(0).normal(size=200)
-    groups = np.repeat(np.arange(200), 3)
-    np.testing.assert_allclose(interval(np.repeat(terms, 3), groups=groups), interval(terms), atol=1e-12)
+    clusters = np.repeat(np.arange(200), 3)
+    np.testing.assert_allclose(interval(np.repeat(terms, 3), clusters=clusters), interval(terms), atol=1e-12)
 
 
 @BOTH
 @pytest.mark.parametrize("clustered", [False, True])
 def test_holds_in_95_of_100(interval, clustered):
     rng = np.random.default_rng(1)
-    groups = np.repeat(np.arange(60), 5) if clustered else None
+    clusters = np.repeat(np.arange(60), 5) if clustered else None
     held = []
     for seed in range(400):
         shared = np.repeat(rng.normal(size=60), 5) if clustered else 0.0
         terms = 3.0 + shared + rng.normal(size=300)
         _, low, high = interval(
-            terms, groups=groups, **({} if interval is normal_interval else {"seed": seed, "repetitions": 500})
+            terms, clusters=clusters, **({} if interval is normal_interval else {"seed": seed, "repetitions": 500})
         )
         held.append(low <= 3.0 <= high)
     assert np.mean(held) == pytest.approx(0.95, abs=4 * np.sqrt(0.95 * 0.05 / 400))
@@ -76,14 +76,14 @@ def test_terms_without_spread(interval):
 
 @BOTH
 @pytest.mark.parametrize(
-    ("terms", "groups", "message"),
+    ("terms", "clusters", "message"),
     [
-        (np.array([1.0]), None, "1 groups of rows"),
-        (np.ones(4), np.zeros(4, dtype=int), "1 groups of rows"),
+        (np.array([1.0]), None, "1 clusters of rows"),
+        (np.ones(4), np.zeros(4, dtype=int), "1 clusters of rows"),
         (np.array([1.0, np.nan]), None, "not finite"),
         (np.ones((2, 2)), None, r"shape \(2, 2\)"),
     ],
 )
-def test_refusals(interval, terms, groups, message):
+def test_refusals(interval, terms, clusters, message):
     with pytest.raises(InvalidInputError, match=message):
-        interval(terms, groups=groups)
+        interval(terms, clusters=clusters)

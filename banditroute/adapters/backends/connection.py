@@ -95,7 +95,7 @@ class Connection:
         url = _parse(self._httpx, base_url)
         if number(timeout_seconds, name="timeout_seconds", error=InvalidConfigurationError) <= 0.0:
             raise InvalidConfigurationError(f"timeout_seconds is {timeout_seconds!r}; give a number above 0")
-        self.where = f"{server} at {url.scheme}://{url.netloc.decode()}"
+        self.where: str = f"{server} at {url.scheme}://{url.netloc.decode()}"
         self._timeout_seconds = timeout_seconds
         secrets = [secret for secret in (api_key, url.password) if secret]
         self._hide = partial(_without, secrets=_Hidden(secrets))

@@ -86,7 +86,7 @@ class HTTPBackend:
         api_key: str | None,
         timeout_seconds: float,
     ) -> None:
-        self.capabilities = dialect.capabilities
+        self.capabilities: frozenset[Capability] = dialect.capabilities
         self._dialect = dialect
         self._connection = Connection(
             server=dialect.server, base_url=base_url, api_key=api_key, timeout_seconds=timeout_seconds

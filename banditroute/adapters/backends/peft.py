@@ -118,7 +118,7 @@ class PeftBackend:
         If ``peft`` is not installed.
     """
 
-    capabilities = frozenset({Capability.STRICT, Capability.PIN})
+    capabilities: frozenset[Capability] = frozenset({Capability.STRICT, Capability.PIN})
 
     def __init__(
         self,

@@ -48,7 +48,7 @@ class SimulatedBackend:
     {'law': <Tier.GPU: 'gpu'>}
     """
 
-    capabilities = frozenset({Capability.STRICT, Capability.PIN})
+    capabilities: frozenset[Capability] = frozenset({Capability.STRICT, Capability.PIN})
 
     def __init__(
         self,

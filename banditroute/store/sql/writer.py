@@ -89,7 +89,7 @@ class Writer:
     """
 
     def __init__(self, database: Database, session: Session, *, linger_seconds: float, wait: bool) -> None:
-        self.dropped = 0
+        self.dropped: int = 0
         self._trouble: str | None = None
         self._database = database
         self._session = session

@@ -1,4 +1,4 @@
-"""Which rows of a log hang together: those of a session, of a template of prompts, or of a task."""
+"""Clusters: rows of a log that depend on each other, as those of a session, a prompt template or a task do."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from banditroute.features.template import signature
 if TYPE_CHECKING:
     from banditroute.logs import DecisionLog
 
-Groups: TypeAlias = Literal["session", "template", "task"] | NDArray[np.intp] | NDArray[np.str_] | None
-"""What rows hang together by, or the number or name of the group of each row ``(n,)``; None: sessions, if there are."""
+Clusters: TypeAlias = Literal["session", "template", "task"] | NDArray[np.intp] | NDArray[np.str_] | None
+"""The name of a clustering, or the number or name of each row's cluster ``(n,)``; None: sessions, if there are any."""
 
 
-def grouped(log: DecisionLog, by: Groups) -> NDArray[np.intp] | None:
-    """Number of the group of each row ``(n,)``; None where every row is one of its own.
+def clusters_of(log: DecisionLog, by: Clusters) -> NDArray[np.intp] | None:
+    """Return the number of the cluster of each row ``(n,)``; None where each row is one of its own.
 
-    A row without the text that it is to be grouped by is a group of its own.
+    A row without session, prompt or task is a cluster of its own.
 
     Raises
     ------
     InvalidInputError
-        For what the log does not have, and an array that does not name the group of every row.
+        If the log lacks what it is to be clustered by, or an array does not name the cluster of every row.
 
     Examples
     --------
@@ -43,7 +43,7 @@ def grouped(log: DecisionLog, by: Groups) -> NDArray[np.intp] | None:
     ...     decided_at=np.arange(4.0),
     ...     prompts=("Translate to French: tea", "", "Why?", "Translate to French: a boat"),
     ... )
-    >>> grouped(log, "template")
+    >>> clusters_of(log, "template")
     array([0, 2, 1, 0])
     """
     if by is None and log.sessions is None:
@@ -51,18 +51,18 @@ def grouped(log: DecisionLog, by: Groups) -> NDArray[np.intp] | None:
     if isinstance(by, np.ndarray):
         if by.shape != (len(log),) or by.dtype.kind not in "iuU":
             raise InvalidInputError(
-                f"groups have shape {by.shape} and type {by.dtype}; give the number or the name of the group of each "
-                f"of the {len(log):,} rows"
+                f"clusters have shape {by.shape} and type {by.dtype}; give the number or the name of the cluster of "
+                f"each of the {len(log):,} rows"
             )
         return np.unique(by, return_inverse=True)[1]
     texts = {"session": log.sessions, "template": log.prompts, "task": log.tasks}
     by = "session" if by is None else by
     if not isinstance(by, str) or by not in texts:
-        raise InvalidInputError(f"groups is {by!r:.80}; give {', '.join(map(repr, texts))}, or an array (n,)")
+        raise InvalidInputError(f"clusters is {by!r:.80}; give {', '.join(map(repr, texts))}, or an array (n,)")
     if (names := texts[by]) is None:
         what = "prompt" if by == "template" else by
         raise InvalidInputError(
-            f"the log names no {what}, so its rows cannot be grouped by {by}; record it, or group by something else"
+            f"the log names no {what}, so its rows cannot be clustered by {by}; record it, or cluster by something else"
         )
     numbers = _templates(names) if by == "template" else np.unique(np.array(names), return_inverse=True)[1]
     alone = np.array([not name for name in names])
@@ -70,11 +70,10 @@ def grouped(log: DecisionLog, by: Groups) -> NDArray[np.intp] | None:
 
 
 def _templates(prompts: Sequence[str]) -> NDArray[np.intp]:
-    """Number of the template of each prompt.
+    """Return the number of each prompt's template.
 
-    Prompts are of one template that have two of the three parts of its signature in common, directly or by way of
-    others: what varies may stand at either end of the frame, or bring labels of its own, and one common part alone may
-    be chance.
+    Two prompts share a template if two of the three parts of their signatures agree, directly or through others. The
+    varying text may stand at either end of the frame or bring labels of its own; one common part may be chance.
     """
     nodes: dict[tuple[tuple[int, str], ...], int] = {}
     links = [

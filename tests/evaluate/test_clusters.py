@@ -1,4 +1,4 @@
-"""Rows that hang together: which they are, and intervals that know it."""
+"""Clusters of rows that depend on each other, and intervals that reflect them."""
 
 from dataclasses import replace
 
@@ -8,8 +8,8 @@ from click.testing import CliRunner
 
 from banditroute import InvalidInputError
 from banditroute.cli import main
-from banditroute.evaluate import evaluate, importance_weights, snips
-from banditroute.evaluate.groups import grouped
+from banditroute.evaluate import bootstrap_interval, evaluate, importance_weights, snips
+from banditroute.evaluate.clusters import clusters_of
 from banditroute.logs import DecisionLog, convert, open_log
 
 WORDS = ("tea", "a long walk", "seven boats", "the rain in spring", "why not?")
@@ -41,10 +41,10 @@ def width(interval):
     return interval.upper - interval.lower
 
 
-def cluster_bootstrap(terms, groups, *, draws=2000):
-    """Bounds of the mean by a bootstrap-t that draws whole groups, in loops."""
+def cluster_bootstrap(terms, clusters, *, draws=2000):
+    """Bounds of the mean by a bootstrap-t that draws whole clusters, in loops."""
     rng = np.random.default_rng(1)
-    parts = [terms[groups == g] for g in np.unique(groups)]
+    parts = [terms[clusters == g] for g in np.unique(clusters)]
 
     def judged(some):
         values = np.concatenate(some)
@@ -63,23 +63,25 @@ def cluster_bootstrap(terms, groups, *, draws=2000):
 class TestIntervals:
     def test_templates_widen_them_as_a_cluster_bootstrap_says(self, templated):
         log, template = templated
-        found = evaluate(log, "large", groups="template").utility
+        found = evaluate(log, "large", clusters="template").utility
         blind = evaluate(log, "large").utility
         target = np.tile([1.0, 0.0], (len(log), 1))
         terms = snips(log.outcomes["quality"], importance_weights(log.chosen, log.propensities, target))
         expected = cluster_bootstrap(terms, template)
-        assert found.estimates["SNIPS"][1:] == pytest.approx(expected, abs=0.1 * (expected[1] - expected[0]))
+        drawn = bootstrap_interval(terms, clusters=template)
+        assert drawn[1:] == pytest.approx(expected, abs=0.1 * (expected[1] - expected[0]))
+        assert width(drawn) < width(found.estimates["SNIPS"]) < 2.0 * width(drawn)  # what holds for any number of rows
         assert width(found.estimates["SNIPS"]) > 1.5 * width(blind.estimates["SNIPS"])
         assert width(found.difference) > 1.5 * width(blind.difference)
-        assert 30.0 < found.diagnostics.effective_groups < 60.0
-        assert blind.diagnostics.effective_groups == len(log)
+        assert 30.0 < found.diagnostics.effective_clusters < 60.0
+        assert blind.diagnostics.effective_clusters == len(log)
 
     def test_by_whatever_name(self, templated):
         log, template = templated
-        found = evaluate(log, "large", groups="template")
-        for groups in (template, np.array([f"t{t:02d}" for t in template])):
-            assert evaluate(log, "large", groups=groups) == found
-        by_task = evaluate(log, "large", groups="task").utility.difference
+        found = evaluate(log, "large", clusters="template")
+        for clusters in (template, np.array([f"t{t:02d}" for t in template])):
+            assert evaluate(log, "large", clusters=clusters) == found
+        by_task = evaluate(log, "large", clusters="task").utility.difference
         assert by_task.value == pytest.approx(found.utility.difference.value, abs=0.01)  # other folds
         assert width(by_task) == pytest.approx(width(found.utility.difference), rel=0.15)
 
@@ -87,22 +89,24 @@ class TestIntervals:
         log, template = templated
         told = template % 2 == 0
         p = np.where(told, 0.5, np.nan)
-        half = evaluate(replace(log, propensities=p), "large", groups=template).utility.diagnostics
+        half = evaluate(replace(log, propensities=p), "large", clusters=template).utility.diagnostics
         sizes = np.bincount(template[told])
-        assert half.effective_groups == pytest.approx(sizes.sum() ** 2 / (sizes**2).sum())
+        assert half.effective_clusters == pytest.approx(sizes.sum() ** 2 / (sizes**2).sum())
 
-    def test_few_groups_are_warned_of_and_fewer_refused(self, templated):
+    def test_few_clusters_are_warned_of_and_fewer_refused(self, templated):
         log, template = templated
-        few = evaluate(log, "large", groups=template % 20)
-        assert "\nwarning: rows hang together as in 19." in str(few)
-        found = evaluate(log, "large", groups=template % 4)
-        assert found.verdict.startswith("No answer: rows hang together as in 4.0 groups of one size, at least 5")
+        few = evaluate(log, "large", clusters=template % 20)
+        assert "\nwarning: rows depend on each other as in 19." in str(few)
+        found = evaluate(log, "large", clusters=template % 4)
+        assert found.verdict.startswith(
+            "No answer: rows depend on each other as in 4.0 clusters of one size, at least 5"
+        )
         one = np.where(template < 50, 0, template)  # many, but one of them is most of the log
-        assert evaluate(log, "large", groups=one).utility.diagnostics.effective_groups < 2.0
-        assert evaluate(log, "large", groups=one).utility.value is None
+        assert evaluate(log, "large", clusters=one).utility.diagnostics.effective_clusters < 2.0
+        assert evaluate(log, "large", clusters=one).utility.value is None
 
 
-class TestGrouped:
+class TestClusters:
     def log(self, **texts):
         n = len(next(iter(texts.values())))
         return DecisionLog(
@@ -111,7 +115,7 @@ class TestGrouped:
         )  # fmt: skip
 
     def same(self, log, by):
-        numbers = grouped(log, by)
+        numbers = clusters_of(log, by)
         return {frozenset(np.flatnonzero(numbers == k).tolist()) for k in numbers}
 
     def test_by_session_where_there_are(self):
@@ -120,7 +124,7 @@ class TestGrouped:
             self.same(log, None) == self.same(log, "session") == {frozenset({0, 3}), *map(frozenset, ({1}, {2}, {4}))}
         )
         assert self.same(log, "task") == {frozenset({0, 1}), frozenset({2, 4}), frozenset({3})}
-        assert grouped(self.log(tasks=("t",)), None) is None
+        assert clusters_of(self.log(tasks=("t",)), None) is None
 
     def test_templates(self):
         prompts = (
@@ -141,12 +145,12 @@ class TestGrouped:
     @pytest.mark.parametrize(
         ("by", "message"),
         [
-            ("session", "the log names no session, so its rows cannot be grouped by session"),
-            ("template", "the log names no prompt, so its rows cannot be grouped by template; record it"),
-            ("prompt", "groups is 'prompt'; give 'session', 'template', 'task', or an array"),
-            ("", "groups is ''; give"),
-            (3, "groups is 3; give"),
-            ([0, 1], r"groups is \[0, 1\]; give 'session', .* or an array"),
+            ("session", "the log names no session, so its rows cannot be clustered by session"),
+            ("template", "the log names no prompt, so its rows cannot be clustered by template; record it"),
+            ("prompt", "clusters is 'prompt'; give 'session', 'template', 'task', or an array"),
+            ("", "clusters is ''; give"),
+            (3, "clusters is 3; give"),
+            ([0, 1], r"clusters is \[0, 1\]; give 'session', .* or an array"),
             (np.zeros(3, dtype=int), r"have shape \(3,\) and type int64; give the number or the name .* of the 2 rows"),
             (np.zeros((2, 1), dtype=int), r"have shape \(2, 1\)"),
             (np.array([0.0, np.nan]), "type float64"),
@@ -155,7 +159,7 @@ class TestGrouped:
     )
     def test_refusals(self, by, message):
         with pytest.raises(InvalidInputError, match=message):
-            grouped(self.log(tasks=("a", "b")), by)
+            clusters_of(self.log(tasks=("a", "b")), by)
 
 
 def test_command(templated, tmp_path):
@@ -169,7 +173,9 @@ def test_command(templated, tmp_path):
         )
     )
     assert convert(open_log(path), tmp_path / "log.parquet") == len(log)
-    told = CliRunner().invoke(main, ["evaluate", str(tmp_path / "log.parquet"), "--policy", "large", "--group", "task"])
-    assert str(evaluate(log, "large", groups="task")) in told.output
-    refused = CliRunner().invoke(main, ["evaluate", str(path), "--policy", "large", "--group", "template"])
+    told = CliRunner().invoke(
+        main, ["evaluate", str(tmp_path / "log.parquet"), "--policy", "large", "--cluster", "task"]
+    )
+    assert str(evaluate(replace(log, prompts=None), "large", clusters="task")) in told.output
+    refused = CliRunner().invoke(main, ["evaluate", str(path), "--policy", "large", "--cluster", "template"])
     assert "Error: the log names no prompt" in refused.output
