@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def read_tables(url: str, *, router: str | None = None) -> Iterator[pyarrow.Table]:
     """Yield all decisions with their outcomes at this moment, some at a time, in the order of their ids.
 
-    Columns as the table of decisions has them, lists and maps unpacked, and ``outcomes``; see docs/formats.md.
+    Columns as the table of decisions has them, lists and maps unpacked, and ``outcomes``; see docs/reference/formats.md.
     """
     from banditroute.store.sql import retention
 

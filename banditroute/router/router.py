@@ -7,7 +7,7 @@ import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from types import TracebackType
-from typing import Self, Unpack
+from typing import NoReturn, Self, SupportsIndex, Unpack
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from banditroute.core.arm import Arm
 from banditroute.core.decision import Decision
 from banditroute.core.events import Observer
 from banditroute.core.failure import Failure
+from banditroute.errors import InvalidConfigurationError
 from banditroute.features.base import Featurizer
 from banditroute.guard.guard import Guard, Mode
 from banditroute.learners import Learner
@@ -405,14 +406,15 @@ class Router:
             "output_tokens": output_tokens,
             **user_objectives,
         }
-        return self._feedback.report(
+        ticket = self._feedback.report(
             decision_id,
             values,
             failed=failed,
             failure=failure,
             retry_after_seconds=retry_after_seconds,
             source=source,
-        ).result()
+        )
+        return self._engine.waiting(ticket.result)
 
     async def afeedback(
         self,
@@ -487,7 +489,7 @@ class Router:
             "output_tokens": output_tokens,
             **user_objectives,
         }
-        self._feedback.correct(decision_id, values, failed=failed)
+        self._engine.waiting(lambda: self._feedback.correct(decision_id, values, failed=failed))
 
     async def acorrect(self, decision_id: str, *, failed: bool | None = None, **outcomes: float | None) -> None:
         """Replace recorded outcomes in a worker thread, as ``correct()`` does; the event loop is free meanwhile."""
@@ -537,7 +539,7 @@ class Router:
         """
         values = {"quality": quality, **user_objectives}
         for ticket in self._feedback.report_session(session, values, source=source):
-            ticket.result()
+            self._engine.waiting(ticket.result)
 
     async def asession_feedback(self, session: str, *, source: str | None = None, **outcomes: float | None) -> None:
         """Report an outcome of a session in a worker thread, as ``session_feedback()`` does."""
@@ -579,7 +581,7 @@ class Router:
         'large'
         """
         for ticket in self._feedback.compare(winner_id, loser_id, source=source):
-            ticket.result()
+            self._engine.waiting(ticket.result)
 
     async def acompare(self, winner_id: str, loser_id: str, *, source: str | None = None) -> None:
         """Report a comparison in a worker thread, as ``compare()`` does; the event loop is free meanwhile."""
@@ -710,13 +712,19 @@ class Router:
 
     def flush(self) -> None:
         """Return when every decision so far is recorded."""
-        self._store.flush()
+        self._engine.waiting(self._store.flush)
 
     def close(self) -> None:
         """Write all that is left, let observers see it, and release the store; closing twice is harmless."""
         self._engine.with_constraints(lambda constraints: constraints.close())
-        self._store.close()
+        self._engine.waiting(self._store.close)
         self._observation.close()
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
+        raise InvalidConfigurationError(
+            "a router cannot be copied or sent to another process: make a router in each process, with a store of its "
+            "own on the same database; a router that exists when its process is forked works in the child"
+        )
 
     def __enter__(self) -> Self:
         return self

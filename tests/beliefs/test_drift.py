@@ -16,6 +16,7 @@ from banditroute.router import Router
 from banditroute.store import SQLStore
 from banditroute.store.memory import MemoryStore
 from banditroute.store.sql import writer
+from tests.support import belief_of
 
 ARMS = ["a", "b"]
 LEARNER = Learner(policy=Uniform(), drift=PageHinkley())
@@ -41,7 +42,7 @@ def serve(router, rng, *, requests, quality, arms=None, cost=False):
 
 
 def counts(router, objective="quality"):
-    belief = router._engine.models.belief
+    belief = belief_of(router)
     return belief.counts(objective)
 
 
@@ -88,7 +89,7 @@ def test_a_reset_says_so_and_touches_nothing_else(caplog):
     router = opened(MemoryStore())
     serve(router, rng, requests=600, quality={"a": 0.9, "b": 0.9}, cost=True)
     before = counts(router).tolist(), counts(router, "cost_usd").tolist()
-    old = ArmStatistics.from_bytes(router._engine.models.belief.statistics()["b"])
+    old = ArmStatistics.from_bytes(belief_of(router).statistics()["b"])
     with caplog.at_level(logging.WARNING, logger="banditroute"):
         found = serve(router, rng, requests=120, quality={"a": 0.3, "b": 0.9}, arms=["a"], cost=True)
     assert len(found) == 1
@@ -98,7 +99,7 @@ def test_a_reset_says_so_and_touches_nothing_else(caplog):
     assert since < left - 10.0 <= 130  # what came since the change, and at most a few from just before it
     assert left - 10.0 > 115
     assert counts(router, "cost_usd").tolist() == pytest.approx([before[1][0] + 120, before[1][1]])
-    new = ArmStatistics.from_bytes(router._engine.models.belief.statistics()["b"])
+    new = ArmStatistics.from_bytes(belief_of(router).statistics()["b"])
     assert [group.b.tolist() for group in new.groups] == [group.b.tolist() for group in old.groups]
     assert "quality of arm 'a' has changed" in caplog.text
     (reset,) = router.status().resets
@@ -248,7 +249,7 @@ def test_resets_that_two_processes_find_are_joined():
     other.reset({"b": taught([0.5] * 40)["a"]}, "b", "quality", 8.0)
     third = drift_of()
     third.discounted(dict, kept)
-    assert [(reset.arm, reset.times) for reset in third.status().resets] == [("a", 1), ("b", 1)]
+    assert [(reset.arm, reset.times) for reset in third.resets] == [("a", 1), ("b", 1)]
 
 
 def test_of_a_change_that_two_find_the_first_recorded_stands():
@@ -258,10 +259,10 @@ def test_of_a_change_that_two_find_the_first_recorded_stands():
     assert held(other.discounted(lambda: taught([0.5] * 41), kept)).n == pytest.approx(11.0)  # as for all
     other._sums["a", "quality"] = _Sums()
     other.reset(taught([0.5] * 41), "a", "quality", 9.0)  # and what it finds later is the second
-    assert [reset.times for reset in other.status().resets] == [2]
+    assert [reset.times for reset in other.resets] == [2]
     third = drift_of()
     third.discounted(dict, kept)
-    assert third.status().resets == other.status().resets
+    assert third.resets == other.resets
 
 
 def test_resets_in_other_features_stay_for_their_return():

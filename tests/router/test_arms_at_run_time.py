@@ -24,6 +24,7 @@ from banditroute.core.request import Request
 from banditroute.features import Complexity
 from banditroute.objectives import Scaled
 from banditroute.router.requests import Ask
+from tests.support import belief_of
 
 X = [0.5, -0.5]
 
@@ -253,6 +254,6 @@ def test_traffic_goes_on_while_arms_come_and_go(tmp_path):
         assert failures == []
         router.add_arm("c")
         assert router.status().learned == len(heard) > 0
-        counts = router._engine.models.belief.counts("quality")
+        counts = belief_of(router).counts("quality")
         # What is said of c by the log alone is one more.
         assert counts.tolist() == pytest.approx([heard.count("a"), heard.count("b"), heard.count("c") + 1])

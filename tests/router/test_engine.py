@@ -22,7 +22,7 @@ from banditroute.router.constraints import Constraints
 from banditroute.router.engine import Engine
 from banditroute.router.models import ArmModels
 from banditroute.router.requests import Ask
-from banditroute.router.sampling import CannotChooseError, sample_arm
+from banditroute.router.sampling import CannotChooseError, RandomStream, sample_arm
 from banditroute.store.base import OutcomeEvent, StoredState
 from banditroute.store.memory import MemoryStore
 from banditroute.store.state_slot import StateSlots
@@ -66,7 +66,7 @@ def make_engine(learner, arms=("a", "b", "c", "d"), seed=0, objectives=()):
         ),
         memory=memory,
         slots=StateSlots(),
-        rng=np.random.default_rng(seed),
+        stream=RandomStream(np.random.default_rng(seed)),
     )
 
 

@@ -14,7 +14,9 @@ from banditroute import (
 )
 from banditroute.budgets import Budget
 from banditroute.core.state import StateSlot
+from banditroute.router.sampling import RandomStream
 from banditroute.router.signal_model import SignalModel
+from tests.support import belief_of
 
 COSTS = {"small": 0.001, "large": 0.01}
 
@@ -62,7 +64,7 @@ class TestLearning:
         router = router_on(dollar=1.0)
         serve(router, 400)
         first = router.route([0.5], arms=["small", "large"])
-        belief = router._engine.models.belief
+        belief = belief_of(router)
         before = belief.counts("quality").sum()
         again = router.escalate(first.id, signal=0.0)
         assert again is not None
@@ -73,7 +75,7 @@ class TestLearning:
         serve(router, 400)
         first = router.route([0.5])
         router.feedback(first.id, quality=0.3)
-        belief = router._engine.models.belief
+        belief = belief_of(router)
         before = belief.counts("quality").sum()
         router.escalate(first.id, signal=0.0)
         assert belief.counts("quality").sum() == before
@@ -144,7 +146,7 @@ class TestRefusals:
 
 
 def test_memory_is_bounded():
-    cascade = SignalModel(slot=StateSlot(name="cascade"), rng=np.random.default_rng(0))
+    cascade = SignalModel(slot=StateSlot(name="cascade"), stream=RandomStream(0))
     for i in range(10_100):
         cascade.predict(str(i), expected=0.5, signal=0.5)
     assert len(cascade._waiting) == 10_000

@@ -258,6 +258,6 @@ def test_settings_that_cannot_be(settings, message):
 @pytest.mark.parametrize("preference", [{"qualty": 1.0}, "quality"])
 def test_a_preference_that_cannot_be_is_refused_when_the_router_is_made(preference):
     with pytest.raises(
-        InvalidRequestError, match=r"preference 'qualty' is no objective|preference is 'quality' \(str\)"
+        InvalidRequestError, match=r"objective 'qualty' of the preference is unknown|preference is 'quality' \(str\)"
     ):
         Router(arms=["a"], features=1, preference=preference)

@@ -16,6 +16,7 @@ from banditroute.objectives import Objective
 from banditroute.policies import Uniform
 from banditroute.router import Router
 from banditroute.store import MemoryStore, SQLStore
+from tests.support import belief_of
 
 
 def made(**settings):
@@ -299,7 +300,7 @@ def test_eight_threads_lose_and_double_nothing(caplog):
     )
     for k, arm in enumerate("ab"):
         mine = [(decision.x, quality) for decision, quality in events if decision.arm == arm]
-        (group,) = router._engine.models.belief._statistics[k].groups
+        (group,) = belief_of(router)._statistics[k].groups
         assert group.n == len(mine)
         assert np.array_equal(group.s, sum(np.outer(x, x) for x, _ in mine))
         assert np.array_equal(group.b[0], sum(quality * x for x, quality in mine))

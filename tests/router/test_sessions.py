@@ -13,6 +13,7 @@ from banditroute import (
     UnknownDecisionError,
     admin,
 )
+from tests.support import belief_of
 
 ARMS = ["small", "large"]
 
@@ -26,7 +27,7 @@ def serve(router, session, *arms):
 
 
 def counts(router):
-    belief = router._engine.models.belief
+    belief = belief_of(router)
     belief.watch(["quality"])
     return belief.counts("quality").tolist()
 
@@ -94,7 +95,7 @@ def test_objectives_of_the_users_own(tmp_path):
     router = router_on(objectives=[objective])
     serve(router, "chat", "small", "large")
     router.session_feedback("chat", helpfulness=5.0)
-    belief = router._engine.models.belief
+    belief = belief_of(router)
     assert belief.counts("helpfulness").tolist() == [0.5, 0.5]
 
 

@@ -20,6 +20,7 @@ from banditroute import (
 )
 from banditroute.beliefs import Hybrid, Linear
 from banditroute.store.base import OutcomeEvent
+from tests.support import belief_of
 
 LEARNER = LinUCB(belief=Linear())
 ROUTES = np.random.default_rng(9).normal(size=(12, 2))
@@ -81,7 +82,7 @@ def test_worth_is_what_the_rows_of_an_arm_count_for_together():
     rows = [(x, outcomes if i % 4 == 0 else {"a": outcomes["a"]}) for i, (x, outcomes) in enumerate(full(40))]
     router = made()
     router.warm_start(rows, worth=20)
-    assert router._engine.models.belief.counts("quality").tolist() == [20.0, 10.0]  # of 40, and of 10
+    assert belief_of(router).counts("quality").tolist() == [20.0, 10.0]  # of 40, and of 10
 
 
 def test_feedback_and_warm_start_add_up_in_either_order():
@@ -133,12 +134,12 @@ def test_it_ages_from_the_day_that_it_is_given(half_life):
     router = made(LinUCB(belief=Linear(**half_life)), clock=lambda: now)
     feed(router, full(20))
     router.warm_start(full(8))
-    before = router._engine.models.belief.counts("quality")
+    before = belief_of(router).counts("quality")
     now += 10.0
     for _ in range(10):
         router.route([0.0, 0.0])
     router.feedback(router.route([0.0, 0.0], arms=["a"]).id, quality=1.0)
-    assert router._engine.models.belief.counts("quality")[0] == pytest.approx(before[0] / 2.0 + 1.0, rel=0.15)
+    assert belief_of(router).counts("quality")[0] == pytest.approx(before[0] / 2.0 + 1.0, rel=0.15)
     assert before.min() > 8.0
 
 
@@ -243,24 +244,24 @@ class TestSuccession:
         router.warm_start(rows)
         by_hand = made()
         by_hand.warm_start([(x, {"a": outcomes["a"]}) for x, outcomes in rows])
-        assert router._engine.models.belief.counts("quality").tolist() == [80.0, 20.0]
+        assert belief_of(router).counts("quality").tolist() == [80.0, 20.0]
         assert by_hand._engine.models.belief.counts("quality").tolist() == [80.0, 0.0]
 
     def test_and_with_no_more_than_64_outcomes_however_many_there_are(self):
         router = made(arms=["a", Arm(name="b", replaces="a")])
         router.warm_start(full(400, arms=("a",)))
-        assert router._engine.models.belief.counts("quality").tolist() == [400.0, 64.0]
+        assert belief_of(router).counts("quality").tolist() == [400.0, 64.0]
 
     def test_a_predecessor_need_not_be_there_any_more(self, url):
         with made(store=SQLStore(url), arms=["a", "old"]) as router:
             feed(router, full(40, arms=("old",)))
         with made(store=SQLStore(url), arms=["a", Arm(name="new", replaces="old")]) as router:
-            assert router._engine.models.belief.counts("quality").tolist() == [0.0, 10.0]
+            assert belief_of(router).counts("quality").tolist() == [0.0, 10.0]
             feed(router, full(4, arms=("new",), seed=2))
             expected = believed(router)
         with made(store=SQLStore(url), arms=["a", Arm(name="new", replaces="old")]) as router:
             same(router, expected)
-            assert router._engine.models.belief.counts("quality").tolist() == pytest.approx([0.0, 14.0])
+            assert belief_of(router).counts("quality").tolist() == pytest.approx([0.0, 14.0])
 
     def test_what_it_inherits_is_not_recorded_as_its_own(self):
         store = MemoryStore()
@@ -269,7 +270,7 @@ class TestSuccession:
             router.add_arm(Arm(name="new", replaces="old"))
             router.remove_arm("new")
             router.add_arm("new")
-            assert router._engine.models.belief.counts("quality").tolist() == [0.0, 40.0, 0.0]
+            assert belief_of(router).counts("quality").tolist() == [0.0, 40.0, 0.0]
 
     def test_an_arm_that_replaces_itself_is_refused(self):
         with pytest.raises(InvalidConfigurationError, match="'a' replaces itself"):
@@ -281,7 +282,7 @@ def test_feedback_that_is_pending_counts_for_a_successor():
     with made(store=store, arms=["a", "old"]) as router:
         feed(router, full(8, arms=("old",)))
     with made(store=store, arms=["a", Arm(name="new", replaces="old")]) as router:
-        assert router._engine.models.belief.counts("quality").tolist() == [0.0, 2.0]
+        assert belief_of(router).counts("quality").tolist() == [0.0, 2.0]
         router._engine.learn(OutcomeEvent(arm="old", x=np.ones(3), values={"quality": 1.0}, decided_at=0.0, ordinal=9))
         router.remove_arm("a")
-        assert router._engine.models.belief.counts("quality").tolist() == [2.25]
+        assert belief_of(router).counts("quality").tolist() == [2.25]
