@@ -46,6 +46,7 @@ def test_interrupted_update_leaves_the_belief_that_its_sums_give(monkeypatch, sp
         for i in range(30, 60):
             belief.update("a", x, {"quality": 1.0, "cost_usd": 1.0}, decided_at=float(i), ordinal=i)
             belief.watch(["latency_seconds" if i < 40 else "energy_joules"])
+            belief.predict(x)
     monkeypatch.setattr(type(belief), method, whole)
     again = begun(spec, belief.statistics())
     again.watch(belief.objectives)
