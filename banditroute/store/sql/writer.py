@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
 import threading
@@ -130,6 +131,11 @@ class Writer:
         return thread
 
     @property
+    def ended(self) -> bool:
+        """Whether all that was given is written, or given up."""
+        return self._ended
+
+    @property
     def trouble(self) -> str | None:
         """The reason why the database cannot be written just now, in words; None while all is well."""
         busy = self._busy_since
@@ -223,8 +229,7 @@ class Writer:
         StoreError
             If decisions had to be given up, or the database does not answer in time.
         """
-        self._closed = self._closed or CLOSED
-        self._stir(urgent=True)
+        self.let_go()
         thread = self._thread
         if thread is None or thread is threading.current_thread():  # the latter is collected as garbage: it ends itself
             return
@@ -239,6 +244,15 @@ class Writer:
                 f"{len(self._queue)} decisions and {len(self._states)} pieces of state could not be recorded: "
                 f"{self.trouble}"
             )
+
+    def let_go(self) -> None:
+        """Let the thread write and fold what is left, and end; wait for nothing.
+
+        The store was collected as garbage, which may happen in any thread, and in the middle of anything.
+        """
+        self._closed = self._closed or CLOSED
+        if self._thread is not None:  # else this is a forked child that has used nothing
+            self._stir(urgent=True)
 
     def subscribe(self, subscriber: Subscriber) -> None:
         """Call ``subscriber`` from now on. It is not kept alive: a router that is dropped can be collected."""
@@ -553,6 +567,14 @@ def _taken(queue: deque[_T]) -> Iterator[_T]:
     with suppress(IndexError):
         while True:
             yield queue.popleft()
+
+
+@atexit.register
+def _at_exit() -> None:
+    """Write what is left when the interpreter ends."""
+    for writer in list(_writers):
+        if not writer.ended:
+            writer.stop()
 
 
 def _before_fork() -> None:
