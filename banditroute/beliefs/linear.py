@@ -191,7 +191,7 @@ class LinearBelief:
         self.advance(decided_at, ordinal)
         k = self._index[arm]
         moment = self._spec.moment(decided_at, ordinal)
-        # An exception of a signal handler may end this anywhere: the sums change at once, and the rest follows from them.
+        # An exception of a signal handler may end this anywhere: the sums change at once, the rest follows from them.
         if not self._whole:
             self._derive_all()
         self._whole = False
