@@ -87,6 +87,7 @@ class Engine:
         self._objectives = objectives
         self._scales = Scales(objectives=objectives, slot=slots["scales"])
         self._scales.set_arms(models.names)
+        self._policy_spec = learner.policy
         self._policy = start(learner.policy, objectives=objectives)
         self._shared_policy = self._policy if isinstance(self._policy, SharedPolicyState) else None
         self._policy_text = repr(learner)
@@ -137,6 +138,15 @@ class Engine:
             self._figures.add_decision(arm, ask.now)
         reason = candidates.reason(arm, shaped)
         return self._decision(ask, candidates, id, ordinal, chosen, pmf, propensity, reason, reserved)
+
+    def prepare(self, preference: Preference | Scaled) -> None:
+        """Predict and choose once without a decision, so that the first one does not pay for imports and BLAS."""
+        x = np.zeros(self.models.dimension)
+        x[-1] = 1.0
+        with self._lock, suppress(Exception):  # what fails here fails in the first decision, which says why
+            rates = self.rates(preference)
+            candidates = self.models.review(x, rates, tokens=None, availability=self._constraints.availability)
+            candidates.probabilities(start(self._policy_spec, objectives=self._objectives), x)
 
     def fall_back(self, ask: Ask, *, arm: str, trouble: str) -> Decision:
         """Return a decision for ``arm``, or for the first eligible one, without asking models or policy."""
