@@ -288,13 +288,16 @@ class HybridBelief(LinearBelief):
     def _solve_shared(self, g: int) -> Vector:
         """``P^-1`` of a group, from what every arm tells."""
         precision, inverse, z = self._precision[g], self._inverse[g], self._z
-        told = np.diag(precision) - precision[:, None] * inverse * precision  # M_k (K, d, d)
-        d = self._dimension
+        k, d = len(inverse), self._dimension
+        total = np.ones(k).dot(inverse.reshape(k, d * d)).reshape(d, d)
         p = np.diag(self._shared_precision(g))
-        p[:d, :d] += told.sum(axis=0)
-        p[:d, d:] += told[:, :, -1].T @ z
-        p[d:, :d] = p[:d, d:].T
-        p[d:, d:] += (z.T * told[:, -1, -1]) @ z
+        p[:d, :d] += k * np.diag(precision) - precision[:, None] * total * precision  # sum_k M_k
+        if len(self._columns):
+            bias = precision[-1]
+            told = bias * (np.eye(d)[-1] - inverse[:, :, -1] * precision)  # M_k e_bias (K, d)
+            p[:d, d:] += told.T @ z
+            p[d:, :d] = p[:d, d:].T
+            p[d:, d:] += (z.T * told[:, -1]) @ z
         least = float(self._shared_precision(g).min())
         shared, _, _ = invert(p, np.zeros((0, len(p))), least=least)
         return (shared + shared.T) / 2.0

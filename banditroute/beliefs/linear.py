@@ -154,6 +154,8 @@ class LinearBelief:
         """Expectation and spread of every arm at context ``x (d,)``: each ``(m, K)``."""
         if not self._whole:
             self._derive_all()
+        if self._unpooled:
+            self._pool_changed()
         m, k, d = self._theta.shape
         means = self._theta.reshape(m * k, d).dot(x).reshape(m, k)  # of few numbers, twice as fast as @
         widths = self._rows.dot(x).reshape(-1, d).dot(x).reshape(-1, k)
@@ -189,7 +191,7 @@ class LinearBelief:
         self.advance(decided_at, ordinal)
         k = self._index[arm]
         moment = self._spec.moment(decided_at, ordinal)
-        # An exception of a signal handler may end this anywhere: the sums change at once, and the rest follows from them.
+        # An exception of a signal handler may end this anywhere: the sums change at once, the rest follows from them.
         if not self._whole:
             self._derive_all()
         self._whole = False
@@ -202,8 +204,7 @@ class LinearBelief:
     def _follow(self, k: int, x: Vector, values: Mapping[str, float], weight: float, regrouped: bool) -> None:
         """Let what is derived follow an observation of arm k that the statistics hold already."""
         self._since_refresh[k] += 1
-        if regrouped:
-            self._regroup(k, values)
+        if regrouped and self._regroup(values):
             return
         refresh = self._since_refresh[k] >= _REFRESH
         for g, members in enumerate(self._members):
@@ -211,7 +212,7 @@ class LinearBelief:
             if refresh or (observed and not self._rank_one(g, k, x, values, weight)):
                 self._solve(g, k)  # the statistics hold this observation already
             if refresh or observed:
-                self._pool(g)
+                self._unpooled.add(g)
         if refresh:
             self._since_refresh[k] = 0
 
@@ -244,16 +245,20 @@ class LinearBelief:
     def _share(self, g: int, k: int, gain: Vector, scale: float) -> None:
         """Let other arms learn from what ``A_k`` was told, ``scale`` times the square of ``A_k gain``: nothing here."""
 
-    def _regroup(self, k: int, observed: Collection[str]) -> None:
-        """Follow an outcome of arm k that nothing can be added to, such as its first."""
+    def _regroup(self, observed: Collection[str]) -> bool:
+        """Derive everything if an outcome has changed which objectives are alike; return whether it has."""
         new = tuple(name for name in observed if name not in self._objectives)
         self._objectives += new
         if new or self._alike() != self._members:
             self._derive()
-            return
-        for g in range(len(self._members)):
-            self._solve(g, k)
+            return True
+        return False
+
+    def _pool_changed(self) -> None:
+        """Pool the groups of objectives that were observed since the last prediction."""
+        for g in self._unpooled:
             self._pool(g)
+        self._unpooled.clear()
 
     def _alike(self) -> list[list[int]]:
         """Positions of the objectives, those together that were always observed together and are believed alike."""
@@ -276,13 +281,13 @@ class LinearBelief:
     def _derive(self) -> None:
         """Derive everything from the statistics: at the start, and whenever the grouping changes (rare)."""
         self._members = self._alike()
+        self._unpooled = set(range(len(self._members)))
         self._precision = [self._prior_precision(self._objectives[members[0]]) for members in self._members]
         self._make(len(self._members), len(self._objectives), len(self._arms), self._dimension)
         for g, members in enumerate(self._members):
             self._group_of[members] = g
             for arm in range(len(self._arms)):
                 self._solve(g, arm)
-            self._pool(g)
 
     def _make(self, groups: int, m: int, k: int, d: int) -> None:
         """Make the arrays, to be filled."""

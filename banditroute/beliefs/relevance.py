@@ -215,7 +215,7 @@ class Evidence(NamedTuple):
         log_det += float(np.linalg.slogdet(p)[1])
         log_det -= k * float(np.log(precision).sum()) + float(np.log(shared_precision).sum())
         scale = self.strength * self.noise * self.noise + max(rss, 0.0)
-        return -0.5 * (log_det + (self.strength + self.n) * math.log(scale))
+        return float(-0.5 * (log_det + (self.strength + self.n) * math.log(scale)))
 
 
 def choose(

@@ -175,7 +175,7 @@ class FallbackRouting:
         if trouble != self.trouble:
             self.trouble = trouble
             surprise = None if isinstance(error, BanditRouteError) else error
-            _log.warning("routing falls back to arm %r: %s", self._fallback, trouble, exc_info=surprise)
+            _log.warning("routing falls back to arm %r: %s", arm, trouble, exc_info=surprise)
         decision = self._engine.fall_back(ask, arm=arm, trouble=trouble)
         with suppress(Exception):  # a store that breaks its word has given the trouble, or will with the next request
             self._store.add_decision(decision, prompt)

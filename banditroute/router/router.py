@@ -39,6 +39,7 @@ from banditroute.router.status import Status, trouble_of
 from banditroute.router.threads import RoutingThreads
 from banditroute.router.warm_start import LogRow
 from banditroute.store.base import NO_BACKLOG, Acknowledgement, BackgroundStore, Store, Ticket
+from banditroute.store.sql.ticket import answer_of
 
 
 class Router:
@@ -411,7 +412,8 @@ class Router:
         -------
         str
             ``"accepted"``: durable and learned. ``"pending"``: kept for a decision that another process may have made
-            a moment ago, and learned when that appears.
+            a moment ago, and learned when that appears. It is no promise: if the decision does not appear within 60 s
+            of its own time, the report is dropped. ``status().pending`` counts them.
 
         Raises
         ------
@@ -454,7 +456,8 @@ class Router:
     ) -> Acknowledgement:
         """Report outcomes as ``feedback()`` does; the event loop is free while the report is written.
 
-        A cancelled wait does not take the report back.
+        A cancelled wait does not take the report back. After 60 s without an answer it raises ``StoreError``: the
+        outcome is unknown.
         """
         ticket = self._feedback.report(
             decision_id,
@@ -765,6 +768,5 @@ class Router:
 async def _written(ticket: Ticket) -> Acknowledgement:
     """Return when a report is written; a cancelled wait does not take the report back."""
     if isinstance(ticket, Future):
-        acknowledgement: Acknowledgement = await asyncio.shield(asyncio.wrap_future(ticket))
-        return acknowledgement
+        return await answer_of(ticket)
     return ticket.result()

@@ -28,6 +28,14 @@ def taught(spec, requests):
     return belief
 
 
+def teach_more(belief, x):
+    """Teach and ask until an interruption ends it."""
+    for i in range(30, 60):
+        belief.update("a", x, {"quality": 1.0, "cost_usd": 1.0}, decided_at=float(i), ordinal=i)
+        belief.watch(["latency_seconds" if i < 40 else "energy_joules"])
+        belief.predict(x)
+
+
 @pytest.mark.parametrize("spec", [Linear(), Hybrid(), Logistic(), Hybrid(half_life_requests=20.0)], ids=repr)
 @pytest.mark.parametrize("method", ["_rank_one", "_solve", "_pool", "_scatter", "_make"])
 def test_interrupted_update_leaves_the_belief_that_its_sums_give(monkeypatch, spec, method):
@@ -43,9 +51,7 @@ def test_interrupted_update_leaves_the_belief_that_its_sums_give(monkeypatch, sp
 
     monkeypatch.setattr(type(belief), method, interrupt)
     with pytest.raises(StopError):
-        for i in range(30, 60):
-            belief.update("a", x, {"quality": 1.0, "cost_usd": 1.0}, decided_at=float(i), ordinal=i)
-            belief.watch(["latency_seconds" if i < 40 else "energy_joules"])
+        teach_more(belief, x)
     monkeypatch.setattr(type(belief), method, whole)
     again = begun(spec, belief.statistics())
     again.watch(belief.objectives)

@@ -133,7 +133,7 @@ class TestAcknowledged:
             store.close()
         assert execute(url, "SELECT count(*) FROM banditroute_decision") == [(0,)]
 
-    @pytest.mark.parametrize("attack", ["remove", "move", "replace"])
+    @pytest.mark.parametrize("attack", ["remove", "move", "replace", "remove log"])
     def test_a_file_that_is_removed_moved_or_replaced_is_noticed(self, path: Path, attack: str) -> None:
         url = f"sqlite:///{path}"
         store = opened(url)
@@ -146,6 +146,8 @@ class TestAcknowledged:
             shutil.move(backup, path)
         elif attack == "move":
             path.rename(path.with_name("moved.db"))
+        elif attack == "remove log":
+            path.with_name(f"{path.name}-wal").unlink()
         else:
             path.unlink()
         accepted = []

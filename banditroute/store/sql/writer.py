@@ -27,6 +27,7 @@ from banditroute.store.outcomes import CLOSED, PAGING
 from banditroute.store.sql import log, ticket
 from banditroute.store.sql.database import Database
 from banditroute.store.sql.folding import Put
+from banditroute.store.sql.rows import DamagedRowError
 from banditroute.store.sql.session import EpochReplacedError, Session
 from banditroute.store.sql.ticket import Ticket, unknown_outcome, wait_for
 
@@ -152,7 +153,8 @@ class Writer:
     def backlog(self) -> Backlog:
         """The decisions that are queued or dropped."""
         oldest = next(iter(list(self._queue.values())), None)
-        return Backlog(len(self._queue), None if oldest is None else oldest[0].decided_at, self.dropped)
+        decided_at = None if oldest is None else oldest[0].decided_at
+        return Backlog(len(self._queue), decided_at, self.dropped, self._session.waiting)
 
     def add_decision(self, decision: Decision, prompt: str | None) -> None:
         """Queue a decision; with ``wait``, return when it is on disk or ``trouble`` says why not."""
@@ -450,7 +452,7 @@ class Writer:
         except BaseException as error:
             self._states = {**states, **{name: put.after(states.get(name)) for name, put in self._states.items()}}
             self._totals = totals
-            if not isinstance(error, Exception) or not self._database.blames_data(error):
+            if not isinstance(error, Exception) or not self._is_of_one(error):
                 raise
             if decisions and reports:
                 halves = [(decisions, reports[:0]), (decisions[:0], reports)]
@@ -471,6 +473,10 @@ class Writer:
             for (budget, period), added in totals.items():
                 subscriber.on_total(budget, sums[budget, period], added)
         self._acknowledge(reports, results, subscriber)
+
+    def _is_of_one(self, error: Exception) -> bool:
+        """Return whether a group failed for one of its parts, and not for the state of the database."""
+        return isinstance(error, DamagedRowError) or self._database.blames_data(error)
 
     def _acknowledge(
         self,
@@ -503,7 +509,9 @@ class Writer:
             _logger.error("decision %s has a value that cannot be stored and is dropped: %r", decision.id, error)
         for report in reports:
             report.ticket.set_exception(
-                StoreError(f"{report.feedback} has a value that cannot be stored ({error}); nothing was recorded")
+                error
+                if isinstance(error, DamagedRowError)
+                else StoreError(f"{report.feedback} has a value that cannot be stored ({error}); nothing was recorded")
             )
 
     def _refuse_waiting(self, error: Exception) -> None:
