@@ -184,7 +184,8 @@ class Engine:
         )
         if ask.eligible is None:
             return candidates
-        eligible = [k for k, name in enumerate(candidates.arms) if name in ask.eligible]
+        named = set(ask.eligible)
+        eligible = [k for k, name in enumerate(candidates.arms) if name in named]
         if not eligible:
             raise InvalidRequestError(f"no arm is left: {', '.join(ask.eligible)} was removed meanwhile")
         return candidates._replace(eligible=eligible)
@@ -243,7 +244,7 @@ class Engine:
 
     def learn(self, event: OutcomeEvent) -> None:
         """Learn new outcomes of a decision."""
-        with self._lock:
+        with self._rebuilding, self._lock:
             self._learned += event.first
             self.models.learn(event)
             if event.arm in self.models.names:
@@ -385,11 +386,13 @@ class Engine:
 
     def set_arms(self, arms: Sequence[Arm]) -> None:
         """Choose among ``arms`` from now on; what was learned of others is kept for their return."""
-        with self._rebuilding, self._lock:
-            self.models.set_arms(arms)
-            self._constraints.set_arms(arms)
-            self.adapters.set_arms(arms)
-            self._scales.set_arms(self.models.names)
+        with self._rebuilding:  # decisions go on while the belief is built
+            belief = self.models.over(arms)
+            with self._lock:
+                self.models.use(arms, belief)
+                self._constraints.set_arms(arms)
+                self.adapters.set_arms(arms)
+                self._scales.set_arms(self.models.names)
 
     def _load_shared_policy(self, states: Mapping[str, bytes]) -> None:
         """Load policy state shared by other processes, if the policy supports it."""
