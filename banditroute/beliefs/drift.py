@@ -257,6 +257,17 @@ class Drift:
         return left
 
 
+def recorded_resets(blob: bytes) -> tuple[Reset, ...]:
+    """Return the changes in a router's stored state ``drift``, in any version of its features.
+
+    Raises
+    ------
+    IncompatibleStoreError
+        If the state is damaged.
+    """
+    return tuple(reset for resets in _from_bytes(blob).values() for reset, _ in resets.values())
+
+
 def _joined(earlier: bytes, later: bytes) -> bytes:
     """The resets of both: of each objective of an arm the one with more changes, the earlier where they are equal."""
     versions = _from_bytes(earlier)

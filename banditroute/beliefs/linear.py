@@ -53,7 +53,8 @@ class Linear(BeliefSettings):
     feature_precision
         Prior precision of every feature's weight, in units of the noise: how many observations it takes for a feature
         of size 1 to earn half its weight. Above 0. None: 4 times the columns of its block, over the block's strength.
-        Then a block of unit mean square begins with a quarter of the variance of the noise, however many columns it has.
+        Then a block of unit mean square begins with a quarter of the variance of the noise, however many columns it
+        has.
     intercept_precision
         The same for the bias. Above 0; small, so that an arm's average is learned before what the context adds. None:
         1.
@@ -100,7 +101,7 @@ class LinearBelief:
         observed = {name for arm in self._statistics for group in arm.groups for name in group.objectives}
         # Objectives that another deployment has declared keep their sums, and are not believed here.
         self._objectives: tuple[str, ...] = tuple(sorted(observed & self._priors.keys() if self._priors else observed))
-        self._derive()
+        self._derive_all()
 
     def _prior_precision(self, objective: str) -> Vector:
         """The diagonal of ``Lambda`` for an objective ``(d,)``."""
@@ -145,11 +146,14 @@ class LinearBelief:
         """Believe these objectives from now on, even before any feedback."""
         new = [name for name in objectives if name not in self._objectives]
         if new:
+            self._whole = False
             self._objectives += tuple(new)
-            self._derive()
+            self._derive_all()
 
     def predict(self, x: Vector) -> Prediction:
         """Expectation and spread of every arm at context ``x (d,)``: each ``(m, K)``."""
+        if not self._whole:
+            self._derive_all()
         if self._unpooled:
             self._pool_changed()
         m, k, d = self._theta.shape
@@ -171,7 +175,7 @@ class LinearBelief:
         half_life = self._statistics[0].half_life
         if half_life is not None and now - self._clock > _STALE * half_life:
             self._clock = now
-            self._derive()
+            self._derive_all()
 
     def update(
         self,
@@ -187,11 +191,21 @@ class LinearBelief:
         self.advance(decided_at, ordinal)
         k = self._index[arm]
         moment = self._spec.moment(decided_at, ordinal)
-        regrouped = self._statistics[k].add(x, values, moment=moment, weight=weight)
+        # An exception of a signal handler may end this anywhere: the sums change at once, the rest follows from them.
+        if not self._whole:
+            self._derive_all()
+        self._whole = False
+        statistics = self._statistics[k].copy()
+        regrouped = statistics.add(x, values, moment=moment, weight=weight)
+        self._statistics[k] = statistics
+        self._follow(k, x, values, self._statistics[k].weight(moment, self._clock) * weight, regrouped)
+        self._whole = True
+
+    def _follow(self, k: int, x: Vector, values: Mapping[str, float], weight: float, regrouped: bool) -> None:
+        """Let what is derived follow an observation of arm k that the statistics hold already."""
         self._since_refresh[k] += 1
         if regrouped and self._regroup(values):
             return
-        weight *= self._statistics[k].weight(moment, self._clock)
         refresh = self._since_refresh[k] >= _REFRESH
         for g, members in enumerate(self._members):
             observed = self._objectives[members[0]] in values
@@ -257,6 +271,12 @@ class LinearBelief:
     def _settings_key(self, objective: str) -> bytes:
         """Bytes that are the same for objectives with the same prior precisions."""
         return self._prior_precision(objective).tobytes()
+
+    def _derive_all(self) -> None:
+        """Derive everything, and note that it is whole."""
+        self._whole = False
+        self._derive()
+        self._whole = True
 
     def _derive(self) -> None:
         """Derive everything from the statistics: at the start, and whenever the grouping changes (rare)."""

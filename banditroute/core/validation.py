@@ -212,7 +212,7 @@ def mapping_copy(
 def finite_vector(
     value: object, *, name: str, dimension: int, error: type[InvalidInputError] = InvalidInputError
 ) -> Vector:
-    """Return ``value`` as ``dimension`` float64 numbers within ``LARGEST_FEATURE``; it is copied only where that is needed.
+    """Return ``value`` as ``dimension`` float64 numbers within ``LARGEST_FEATURE``; copy only where needed.
 
     Raises
     ------

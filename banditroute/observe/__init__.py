@@ -1,5 +1,8 @@
 """Observers of a running router, for ``Router(observers=...)``."""
 
 from banditroute.observe.logging_observer import LoggingObserver
+from banditroute.observe.opentelemetry_observer import OpenTelemetryObserver
+from banditroute.observe.prometheus_database import PrometheusDatabaseCollector
+from banditroute.observe.prometheus_observer import PrometheusObserver
 
-__all__ = ["LoggingObserver"]
+__all__ = ["LoggingObserver", "OpenTelemetryObserver", "PrometheusDatabaseCollector", "PrometheusObserver"]

@@ -17,7 +17,8 @@ from banditroute.core.events import (
     StoreTrouble,
 )
 
-_TROUBLES = (BudgetChanged, CircuitChanged, DriftDetected, FellBack, StoreTrouble)
+TROUBLES = (BudgetChanged, CircuitChanged, DriftDetected, FellBack, StoreTrouble)
+"""The events that somebody may have to act on."""
 
 
 class LoggingObserver:
@@ -65,7 +66,7 @@ class LoggingObserver:
 
     def on_event(self, event: Event) -> None:
         """Write an event."""
-        level = max(self._level, logging.WARNING) if isinstance(event, _TROUBLES) else self._level
+        level = max(self._level, logging.WARNING) if isinstance(event, TROUBLES) else self._level
         self._write(level, type(event).__name__, type(event).__name__, asdict(event))
 
     def _write(self, level: int, kind: str, message: str, fields: dict[str, Any]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
@@ -16,6 +15,7 @@ from banditroute.beliefs.drift import Reset
 from banditroute.core.arm import Arm
 from banditroute.core.arrays import Vector
 from banditroute.core.decision import Decision
+from banditroute.core.decision_ids import DecisionIds
 from banditroute.core.failure import Failure
 from banditroute.core.forking import hold_while_forking
 from banditroute.core.preference import Preference
@@ -39,7 +39,6 @@ from banditroute.store.state_slot import StateSlots
 _T = TypeVar("_T")
 
 _LENT_SECONDS = 0.01  # how long a signal handler lends the lock before it looks whether it has what it waits for
-_LATEST = 16**12 - 1  # milliseconds that 12 digits hold: ids of clocks in milliseconds end there
 
 
 class Engine:
@@ -92,6 +91,7 @@ class Engine:
         self._policy_text = repr(learner)
         self._policy_slot = slots["policy"]
         self._stream = stream
+        self._ids = DecisionIds()
         # A signal handler may come to them again.
         self._lock = threading.RLock()
         self._rebuilding = threading.RLock()  # held, outside the other, while the models are rebuilt
@@ -127,7 +127,7 @@ class Engine:
             wanted = candidates.probabilities(self._policy, ask.x)
             pmf, shaped, mixed = self._constraints.shape(wanted, candidates, self._policy, ask.x)
             chosen, propensity = sample_arm(pmf, len(candidates.arms), self._stream.generator.random())
-            arm, id = candidates.arms[chosen], _new_id(ask.now)
+            arm, id = candidates.arms[chosen], self._ids.make(ask.now)
             costs = self.models.token_costs(arm, candidates.tokens)
             reserved = self._constraints.reserve(id, chosen, candidates.arms, pmf, ask.request, ask.now, costs)
             self.adapters.note(arm, ask.x, ask.preference, candidates.tokens, ask.request.session)
@@ -146,7 +146,7 @@ class Engine:
             arm = self._constraints.affordable_fallback(ask.request, candidates.arms, arm, ask.now)
         chosen = candidates.arms.index(arm)
         pmf = np.array([float(k == chosen) for k in range(len(candidates.arms))])
-        arm, id = candidates.arms[chosen], _new_id(ask.now)
+        arm, id = candidates.arms[chosen], self._ids.make(ask.now)
         reserved: Mapping[str, tuple[float, ...]] = {}
         with self._lock:
             ordinal = self._next_ordinal()
@@ -310,6 +310,7 @@ class Engine:
                 queued=backlog.decisions,
                 lag_seconds=0.0 if backlog.oldest_at is None else max(now - backlog.oldest_at, 0.0),
                 dropped=backlog.dropped,
+                pending=backlog.pending,
                 unobserved=unobserved,
             )
 
@@ -336,9 +337,12 @@ class Engine:
         thread needs, and lends it meanwhile.
         """
         turn = threading.Condition(self._lock)
+        lends = True
         try:
             turn.notify()
         except RuntimeError:  # this thread does not hold the lock, as nearly always
+            lends = False
+        if not lends:
             return wait()
         result: Future[_T] = Future()
         threading.Thread(target=_settle, args=(result, wait), daemon=True).start()
@@ -390,12 +394,6 @@ def _settle(result: Future[_T], wait: Callable[[], _T]) -> None:
         result.set_exception(error)
 
 
-def _new_id(now: float) -> str:
-    """Return 32 hexadecimal digits: 12 of the time in milliseconds and 20 random ones.
-
-    Ids sort by time and cannot be guessed.
-    """
-    return f"{min(max(int(now * 1000.0), 0), _LATEST):012x}{os.urandom(10).hex()}"
 
 
 def _adapter_may_be_gone(values: Mapping[str, float]) -> bool:
