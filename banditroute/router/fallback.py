@@ -128,10 +128,7 @@ class FallbackRouting:
             _log.warning("featurizing %d texts in one batch failed, now one at a time: %s", len(texts), _kind(error))
             rows = [None] * len(texts)
         row = iter(rows)
-        return [
-            self.decide(request, terms, next(row) if request.features is None else request.features)
-            for request in requests
-        ]
+        return [self.decide(request, terms, next(row) if request.features is None else None) for request in requests]
 
     def decide_instead(self, decision: Decision, error: Exception) -> Decision:
         """Return a recorded decision for the next best arm that is ready, as the adapter of ``decision`` cannot load.
@@ -154,10 +151,11 @@ class FallbackRouting:
     def _context(self, request: Request, features: Vector | None) -> Vector:
         """Return the context ``(d,)`` of a request."""
         x = np.empty(self._dimension)
-        if features is None:
-            features = self._featurized(request) if request.features is None else request.features
-        x[:-1] = features
         x[-1] = 1.0
+        if request.features is not None:  # checked with the request
+            x[:-1] = request.features
+            return x
+        x[:-1] = self._featurized(request) if features is None else features
         if not bounded(x):
             raise CannotChooseError(f"{type(self._features).__name__} gave features that are not finite")
         return x
