@@ -4,17 +4,24 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test test-fast check clean
+.PHONY: demo test test-all test-slow test-fast check clean
 
 demo: .venv/demo.stamp
 	$(BIN)/banditroute demo --out demo-output
 
+# In parallel, one process for each core.
 test: .venv/test.stamp
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto -m "not slow"
+
+test-all: test test-slow
+
+# Browsers, soaks and long attacks.
+test-slow: .venv/test.stamp
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow
 
 # Without what needs PyTorch.
 test-fast: .venv/test.stamp
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not torch"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto -m "not torch and not slow"
 
 check: .venv/test.stamp
 	scripts/check

@@ -72,6 +72,10 @@ class Group:
         self.b *= factor
         self.yy *= factor
 
+    def copy(self) -> Group:
+        """A copy that shares no array with this."""
+        return Group(objectives=self.objectives, n=self.n, s=self.s.copy(), b=self.b.copy(), yy=self.yy.copy())
+
     def _part(self, mask: list[bool]) -> Group:
         return Group(
             objectives=tuple(name for name, kept in zip(self.objectives, mask, strict=True) if kept),
@@ -115,6 +119,13 @@ class ArmStatistics:
         self.half_life: float | None = half_life
         self.clock: float = 0.0
         self.groups: list[Group] = []
+
+    def copy(self) -> ArmStatistics:
+        """A copy that shares no array with this."""
+        copied = ArmStatistics(dimension=self.dimension, half_life=self.half_life)
+        copied.clock = self.clock
+        copied.groups = [group.copy() for group in self.groups]
+        return copied
 
     def weight(self, moment: float, now: float) -> float:
         """What a decision made at ``moment`` weighs at ``now``; more than 1 if it is of later."""

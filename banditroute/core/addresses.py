@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 _USER_AND_PASSWORD = re.compile(
-    r"^(?P<scheme>b?[\s'\"]*(?:[\w+.-]+:/{1,3})?)(?P<user>[^:/@\s]*):(?P<password>.*)@", re.DOTALL
+    r"^(?P<scheme>b?[\s'\"]*(?:[\w+.-]+:/{1,3})?)(?P<user>[^:@\s]*):(?P<password>.*)@", re.DOTALL
 )
 _SECRET_OPTION = re.compile(r"(?i)(?P<name>\w*(?:password|passwd|pwd|secret|token|key)\w*)=[^&\s]*")
 _MOST_CHARACTERS = 300

@@ -21,7 +21,9 @@ _PLAIN = (float, int)
 _LONGEST_QUOTE = 80  # characters of a caller's value in an error message
 
 LARGEST = 1e50
-"""Beyond it a context, an outcome or a weight is refused: products of four such numbers are still finite."""
+"""An outcome or a weight beyond it is refused: products of four such numbers are still finite."""
+LARGEST_FEATURE = 1e8
+"""Largest number in a context: one that is far larger than all others would outweigh all that was learned."""
 
 
 def number(
@@ -210,7 +212,7 @@ def mapping_copy(
 def finite_vector(
     value: object, *, name: str, dimension: int, error: type[InvalidInputError] = InvalidInputError
 ) -> Vector:
-    """Return ``value`` as ``dimension`` float64 numbers within ``LARGEST``; it is copied only where that is needed.
+    """Return ``value`` as ``dimension`` float64 numbers within ``LARGEST_FEATURE``; copy only where needed.
 
     Raises
     ------
@@ -232,14 +234,17 @@ def finite_vector(
         raise error(f"{name} has shape {vector.shape}; give ({dimension},)")
     vector = vector.astype(np.float64, copy=False)
     if not bounded(vector):
-        raise error(f"{name} holds NaN, an infinity or numbers beyond {LARGEST:g}; give finite numbers")
+        raise error(
+            f"{name} holds NaN, an infinity or numbers beyond {LARGEST_FEATURE:g}; "
+            "give finite numbers of mean square about 1"
+        )
     return vector
 
 
 def bounded(vector: Vector) -> bool:
-    """Return whether all numbers are finite and none is beyond ``LARGEST``."""
+    """Return whether all numbers are finite and their root sum of squares is at most ``LARGEST_FEATURE``."""
     # Of all ways to compute a sum of squares, only vdot gives no warning where it overflows.
-    return float(np.vdot(vector, vector)) <= LARGEST * LARGEST
+    return float(np.vdot(vector, vector)) <= LARGEST_FEATURE * LARGEST_FEATURE
 
 
 def label(value: object, *, name: str, error: type[InvalidInputError] = InvalidInputError) -> str:

@@ -170,7 +170,8 @@ def read_outcomes(
 ) -> OutcomeTable:
     """Read a table of outcomes, long or wide: Parquet, CSV, JSON lines or a data frame.
 
-    A long table has a row for each query and arm, a wide one a row for each query. docs/formats.md names the columns.
+    A long table has a row for each query and arm, a wide one a row for each query. docs/reference/formats.md names the
+    columns.
 
     Parameters
     ----------

@@ -15,8 +15,11 @@ from banditroute.errors import InvalidConfigurationError
 from banditroute.policies.base import check_floor, greedy, with_floor
 
 _REACH = 4.0  # standard deviations beyond which an arm's chance is left out: 3e-5
-_NODES = 96  # of the grid, shared out over the arms; at least _LEAST for each
-_LEAST = 8
+_NODES = 96  # of the grid of a few arms, shared out over them; at least _LEAST_NODES_PER_ARM for each
+_LEAST_NODES_PER_ARM = 8
+_FEW_ARMS = 12  # more arms share a grid of fixed size
+_COARSE_STEPS, _FINE_STEPS = np.linspace(0.0, 1.0, 32), np.linspace(0.0, 2.0, 64)
+_TINY_STD = 1e-150  # below it, squares underflow
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,14 +64,15 @@ def best_probabilities(means: Vector, stds: Vector) -> Vector:
     """``P(arm k is the largest)`` of independent Gaussians ``(K,)``, by quadrature; ties of certain arms are shared.
 
     With the distribution functions ``F_k``, ``P(k is best) = integral of prod_{j != k} F_j dF_k``. All arms share one
-    grid that holds quantiles of every arm, so that narrow and wide arms are resolved alike; each cell adds its increase
-    of ``F_k`` times the mean of the product at its two ends. Within 0.006 of the truth, on average within 0.001; two
-    arms exactly, by their difference.
+    grid. Each cell adds its increase of ``F_k`` times the mean of the product at its two ends. Up to 12 arms, the grid
+    holds quantiles of every arm, so that narrow and wide arms are resolved alike. More arms share 64 nodes, placed at
+    quantiles of the best utility, so time is linear in the arms. Within 0.006 of the truth, on average within 0.001;
+    two arms exactly, by their difference.
 
     Parameters
     ----------
     means, stds
-        Expectation and standard deviation of each arm ``(K,)``; a spread of 0 is a certain arm.
+        Expectation and standard deviation of each arm ``(K,)``; 0 is a certain arm.
 
     Examples
     --------
@@ -78,7 +82,10 @@ def best_probabilities(means: Vector, stds: Vector) -> Vector:
     scale = float(stds.max())
     if scale == 0.0:
         return greedy(means)
-    # A certain arm gets a sliver of spread: a step would fall between the nodes.
+    if scale < _TINY_STD:
+        with np.errstate(over="ignore"):
+            means, stds, scale = (means - means.max()) / scale, stds / scale, 1.0
+    # A certain arm gets a sliver of a standard deviation: a step would fall between the nodes.
     stds = np.maximum(stds, 1e-6 * scale)
     reach = _REACH * stds
     lowest = (means - reach).max()  # below it, some arm is (nearly) sure to be higher
@@ -95,18 +102,31 @@ def _best(means: Vector, stds: Vector, lowest: float) -> Vector:
     if len(means) == 1:
         return np.ones(1)
     if len(means) == 2:
-        worse = math.erfc((means[0] - means[1]) / math.sqrt(2.0 * stds.dot(stds))) / 2.0
+        worse = math.erfc((means[0] - means[1]) / (math.sqrt(2.0) * math.hypot(*stds))) / 2.0
         return np.array([1.0 - worse, worse])
     center, std = means[:, None], stds[:, None]
-    grid = (center + std * _quantiles(len(means))).ravel()
-    np.maximum(grid, lowest, out=grid)
-    grid.sort()
+    if len(means) <= _FEW_ARMS:
+        grid = (center + std * _quantiles(len(means))).ravel()
+        np.maximum(grid, lowest, out=grid)
+        grid.sort()
+    else:
+        grid = _grid_of_many(means, stds, lowest)
     below = _normal_cdf((grid - center) / std)
     below[:, -1] = 1.0
     others = np.multiply.reduce(below, axis=0) / below
-    share = np.einsum("kn,kn->k", below[:, 1:] - below[:, :-1], others[:, 1:] + others[:, :-1])
-    probabilities: Vector = share / share.sum()
-    return probabilities
+    share: Vector = np.einsum("kn,kn->k", below[:, 1:] - below[:, :-1], others[:, 1:] + others[:, :-1])
+    share /= share.sum()
+    return share
+
+
+def _grid_of_many(means: Vector, stds: Vector, lowest: float) -> Vector:
+    """Nodes at about even steps of the distribution function of the best utility, found on a coarse grid."""
+    highest = float((means + _REACH * stds).max())
+    coarse = lowest + (highest - lowest) * _COARSE_STEPS
+    best = np.multiply.reduce(_normal_cdf((coarse - means[:, None]) / stds[:, None]), axis=0)
+    best[0], best[-1] = 0.0, 1.0
+    # Half of the steps are even in probability, the other half in utility, so that no cell is wide.
+    return np.interp(_FINE_STEPS, _COARSE_STEPS + best, coarse)
 
 
 def _normal_cdf(z: Vector) -> Vector:
@@ -127,7 +147,7 @@ def _normal_cdf(z: Vector) -> Vector:
 @lru_cache(maxsize=64)
 def _quantiles(count: int) -> Vector:
     """Nodes of ``count`` arms, in standard deviations; interleaved, so that those of equal arms do not coincide."""
-    each = max(_LEAST, _NODES // count)
+    each = max(_LEAST_NODES_PER_ARM, _NODES // count)
     nodes: Vector = np.ascontiguousarray(np.linspace(-_REACH, _REACH, each * count).reshape(each, count).T)
     nodes.flags.writeable = False  # shared by all callers
     return nodes

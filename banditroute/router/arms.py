@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager
 from banditroute.adapters.cache import AdapterCache
 from banditroute.adapters.fleet import Fleet
 from banditroute.core.arm import Arm
+from banditroute.core.forking import hold_while_forking
 from banditroute.core.validation import shown
 from banditroute.errors import InvalidConfigurationError
 from banditroute.guard.guard import Guard, Mode, check_mode
@@ -57,7 +58,8 @@ class ArmRegistry:
         clock: Callable[[], float],
     ) -> None:
         self.arms: tuple[Arm, ...] = arms
-        self.changing: AbstractContextManager[bool] = threading.Lock()
+        self.changing: AbstractContextManager[bool] = threading.RLock()
+        hold_while_forking(self, "changing")
         self._traffic = traffic
         self._adapters = adapters
         self._guard = guard

@@ -17,7 +17,7 @@ from banditroute.router.feedback import FeedbackService
 from banditroute.router.models import ArmModels
 from banditroute.router.observation import Observation
 from banditroute.router.requests import RequestParser
-from banditroute.router.sampling import random_stream
+from banditroute.router.sampling import RandomStream
 from banditroute.router.settings import RouterSettings
 from banditroute.router.signal_model import SignalModel
 from banditroute.router.sources import fold_settings, fold_with
@@ -69,7 +69,7 @@ def assemble(settings: RouterSettings) -> Parts:
 
 
 def _parts(settings: RouterSettings, memory: StoredState) -> Parts:
-    store, clock, rng = settings.store, settings.clock, random_stream(settings.seed)
+    store, clock, stream = settings.store, settings.clock, RandomStream(settings.seed)
     slots = StateSlots(states=memory.states, save=store.save_state)
     constraints = Constraints(
         arms=settings.arms,
@@ -109,7 +109,7 @@ def _parts(settings: RouterSettings, memory: StoredState) -> Parts:
         ),
         memory=memory,
         slots=slots,
-        rng=rng,
+        stream=stream,
     )
     observation = Observation(settings.observers)
     changes = Changes(engine=engine, store=store, observation=observation, clock=clock)
@@ -122,7 +122,7 @@ def _parts(settings: RouterSettings, memory: StoredState) -> Parts:
                 dimension=settings.features.dimension + 1,
             )
         )
-    signals = SignalModel(slot=slots["cascade"], rng=rng.spawn(1)[0])
+    signals = SignalModel(slot=slots["cascade"], stream=stream.spawn())
     routing = FallbackRouting(
         engine=engine,
         features=settings.features,

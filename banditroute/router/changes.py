@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from banditroute.beliefs.drift import Reset
 from banditroute.core.events import BudgetChanged, CircuitChanged, DriftDetected, Event, RolloutChanged, StoreTrouble
+from banditroute.core.forking import hold_while_forking
 from banditroute.guard.guard import Rollout
 from banditroute.router.engine import Engine
 from banditroute.router.observation import Observation
@@ -44,7 +45,8 @@ class Changes:
         self._store = store
         self._observation = observation
         self._clock = clock
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
+        hold_while_forking(self, "_lock")
         self._seen = self._look() if observation.active else None
 
     def emit(self) -> None:

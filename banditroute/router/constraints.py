@@ -121,14 +121,14 @@ class Constraints:
             return candidates._replace(eligible=left, overruled=overruled)
         beyond = _excess(ask.limits, candidates)
         new = beyond.unknown.get("min_quality", np.zeros(len(candidates.arms), dtype=bool))
-        judged = [k for k in left if not new[k]]
-        least = beyond.total[judged or left].min()
+        least = beyond.total[left].min()
         if least > 0.0:
             overruled = overruled or (
                 f"limits: no arm is believed to keep {ask.limits!r}; the one that breaks it least is used"
             )
-        # Arms whose quality cannot be judged stay, with a small share, next to the best of those that can be.
-        left = [k for k in left if (bool(judged) and new[k]) or not beyond.total[k] > least]
+        # Where a judged arm keeps the limits, those whose quality cannot be judged stay as well, with a small share.
+        some_keep = any(not new[k] and beyond.total[k] == 0.0 for k in left)
+        left = [k for k in left if (some_keep and new[k]) or not beyond.total[k] > least]
         unjudged = {self._names[k]: [name for name, unknown in beyond.unknown.items() if unknown[k]] for k in left}
         return candidates._replace(eligible=left, overruled=overruled, unjudged=unjudged)
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
 from contextlib import suppress
 from typing import TypeVar
 
@@ -15,7 +15,9 @@ from banditroute.beliefs.drift import Reset
 from banditroute.core.arm import Arm
 from banditroute.core.arrays import Vector
 from banditroute.core.decision import Decision
+from banditroute.core.decision_ids import DecisionIds
 from banditroute.core.failure import Failure
+from banditroute.core.forking import hold_while_forking
 from banditroute.core.preference import Preference
 from banditroute.core.request import Request
 from banditroute.errors import InvalidRequestError
@@ -28,13 +30,15 @@ from banditroute.router.constraints import Constraints
 from banditroute.router.figures import Figures
 from banditroute.router.models import ArmModels
 from banditroute.router.requests import Ask
-from banditroute.router.sampling import sample_arm
+from banditroute.router.sampling import RandomStream, sample_arm
 from banditroute.router.status import Status
 from banditroute.store.base import Backlog, OutcomeEvent, Recorded, StoredDecision, StoredState
 from banditroute.store.outcomes import failure_of, measured
 from banditroute.store.state_slot import StateSlots
 
 _T = TypeVar("_T")
+
+_LENT_SECONDS = 0.01  # how long a signal handler lends the lock before it looks whether it has what it waits for
 
 
 class Engine:
@@ -60,7 +64,7 @@ class Engine:
         The state that earlier processes stored.
     slots
         Where scales and shared policy state are stored.
-    rng
+    stream
         Draws the arms.
     """
 
@@ -74,7 +78,7 @@ class Engine:
         adapters: AdapterPenalties,
         memory: StoredState,
         slots: StateSlots,
-        rng: np.random.Generator,
+        stream: RandomStream,
     ) -> None:
         self.models = models
         self.adapters = adapters
@@ -86,9 +90,12 @@ class Engine:
         self._shared_policy = self._policy if isinstance(self._policy, SharedPolicyState) else None
         self._policy_text = repr(learner)
         self._policy_slot = slots["policy"]
-        self._rng = rng
-        self._lock = threading.Lock()
-        self._rebuilding = threading.Lock()  # held, outside the other, while the models are rebuilt
+        self._stream = stream
+        self._ids = DecisionIds()
+        # A signal handler may come to them again.
+        self._lock = threading.RLock()
+        self._rebuilding = threading.RLock()  # held, outside the other, while the models are rebuilt
+        hold_while_forking(self, "_rebuilding", "_lock")
         self._load_shared_policy(memory.states)
         for event in memory.pending:
             self._policy.learn(event.arm, event.x, measured(event.values))
@@ -119,8 +126,8 @@ class Engine:
             candidates.check_finite()
             wanted = candidates.probabilities(self._policy, ask.x)
             pmf, shaped, mixed = self._constraints.shape(wanted, candidates, self._policy, ask.x)
-            chosen, propensity = sample_arm(pmf, len(candidates.arms), self._rng.random())
-            arm, id = candidates.arms[chosen], _new_id(ask.now)
+            chosen, propensity = sample_arm(pmf, len(candidates.arms), self._stream.generator.random())
+            arm, id = candidates.arms[chosen], self._ids.make(ask.now)
             costs = self.models.token_costs(arm, candidates.tokens)
             reserved = self._constraints.reserve(id, chosen, candidates.arms, pmf, ask.request, ask.now, costs)
             self.adapters.note(arm, ask.x, ask.preference, candidates.tokens, ask.request.session)
@@ -139,7 +146,7 @@ class Engine:
             arm = self._constraints.affordable_fallback(ask.request, candidates.arms, arm, ask.now)
         chosen = candidates.arms.index(arm)
         pmf = np.array([float(k == chosen) for k in range(len(candidates.arms))])
-        arm, id = candidates.arms[chosen], _new_id(ask.now)
+        arm, id = candidates.arms[chosen], self._ids.make(ask.now)
         reserved: Mapping[str, tuple[float, ...]] = {}
         with self._lock:
             ordinal = self._next_ordinal()
@@ -303,6 +310,7 @@ class Engine:
                 queued=backlog.decisions,
                 lag_seconds=0.0 if backlog.oldest_at is None else max(now - backlog.oldest_at, 0.0),
                 dropped=backlog.dropped,
+                pending=backlog.pending,
                 unobserved=unobserved,
             )
 
@@ -321,6 +329,26 @@ class Engine:
         """The latest change of everything that changed, oldest first."""
         with self._lock:
             return self.models.resets
+
+    def waiting(self, wait: Callable[[], _T]) -> _T:
+        """Return ``wait()``, which waits for another thread.
+
+        A signal handler may have interrupted this very thread within a decision. Then it holds the lock that the other
+        thread needs, and lends it meanwhile.
+        """
+        turn = threading.Condition(self._lock)
+        lends = True
+        try:
+            turn.notify()
+        except RuntimeError:  # this thread does not hold the lock, as nearly always
+            lends = False
+        if not lends:
+            return wait()
+        result: Future[_T] = Future()
+        threading.Thread(target=_settle, args=(result, wait), daemon=True).start()
+        while not result.done():
+            turn.wait(_LENT_SECONDS)
+        return result.result()
 
     def with_constraints(self, do: Callable[[Constraints], _T]) -> _T:
         """Return ``do(constraints)``, called while the lock is held."""
@@ -359,12 +387,13 @@ class Engine:
             self._shared_policy.begin_anew(states["policy"])
 
 
-def _new_id(now: float) -> str:
-    """Return 32 hexadecimal digits: 12 of the time in milliseconds and 20 random ones.
+def _settle(result: Future[_T], wait: Callable[[], _T]) -> None:
+    try:
+        result.set_result(wait())
+    except BaseException as error:
+        result.set_exception(error)
 
-    Ids sort by time and cannot be guessed.
-    """
-    return f"{max(int(now * 1000.0), 0):012x}{os.urandom(10).hex()}"
+
 
 
 def _adapter_may_be_gone(values: Mapping[str, float]) -> bool:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 import threading
 import weakref
-from collections import deque
 from collections.abc import Sequence
+from queue import SimpleQueue
 from typing import TypeAlias
 
 from banditroute.core.decision import Decision
 from banditroute.core.events import Event, FeedbackRecorded, Observer
+from banditroute.core.forking import hold_while_forking
 
 _log = logging.getLogger("banditroute")
 
@@ -36,59 +37,64 @@ class Observation:
         self.active: bool = bool(observers)
         self.dropped: int = 0
         self._observers = tuple(observers)
-        self._items: deque[_Item] = deque()
-        self._wake, self._stop = threading.Event(), threading.Event()
-        self._thread: threading.Thread | None = None
-        self._starting = threading.Lock()
-        weakref.finalize(self, _end, self._wake, self._stop)  # so that the thread ends with its router
+        self._begin()
+        hold_while_forking(self)
 
     def emit(self, item: _Item) -> None:
         """Queue an item for the observers; return at once."""
         if not self.active:
             return
-        if len(self._items) >= _QUEUE_ITEMS:
+        if self._items.qsize() >= _QUEUE_ITEMS:
             self.dropped += 1
             return
-        self._items.append(item)
-        if not self._wake.is_set():
-            self._wake.set()
-            if self._thread is None:
-                self._start()
+        self._items.put(item)
+        if self._thread is None:
+            self._start()
 
     def close(self) -> None:
         """Let the observers see what is queued, for two seconds at most."""
         self.active = False
-        _end(self._wake, self._stop)
+        _end(self._items, self._stop)
         if self._thread is not None:
             self._thread.join(_CLOSE_SECONDS)
+
+    def begin_in_child(self) -> None:
+        """Begin with a queue and a thread of its own in a forked child; what is queued is seen in the parent."""
+        self._begin()
+
+    def _begin(self) -> None:
+        self._items: SimpleQueue[_Item | None] = SimpleQueue()  # a signal handler may put into it at any moment
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._starting = threading.RLock()
+        weakref.finalize(self, _end, self._items, self._stop)  # so that the thread ends with its router
 
     def _start(self) -> None:
         with self._starting:
             if self._thread is None:
                 self._thread = threading.Thread(
                     target=_observe,
-                    args=(self._items, self._wake, self._stop, self._observers),
+                    args=(self._items, self._stop, self._observers),
                     name="banditroute-observers",
                     daemon=True,
                 )
                 self._thread.start()
 
 
-def _end(wake: threading.Event, stop: threading.Event) -> None:
+def _end(items: SimpleQueue[_Item | None], stop: threading.Event) -> None:
     stop.set()
-    wake.set()
+    items.put(None)
 
 
-def _observe(items: deque[_Item], wake: threading.Event, stop: threading.Event, observers: Sequence[Observer]) -> None:
+def _observe(items: SimpleQueue[_Item | None], stop: threading.Event, observers: Sequence[Observer]) -> None:
     """Hand every item to every observer, in order, until the router is closed."""
     failed: set[tuple[int, type[Exception]]] = set()
-    while not stop.is_set() or items:
-        wake.wait()
+    while (item := items.get()) is not None:
         stop.wait(_BATCH_SECONDS)
-        if not stop.is_set():
-            wake.clear()
-        while items:
-            item = items.popleft()
+        gathered = [item, *(items.get() for _ in range(items.qsize()))]
+        for item in gathered:
+            if item is None:
+                return
             for number, observer in enumerate(observers):
                 try:
                     _hand(item, observer)

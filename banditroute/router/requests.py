@@ -316,5 +316,7 @@ def _ready_features(request: object, dimension: int) -> Vector:
         )
     vector = vector.astype(np.float64, copy=False)
     if not bounded(vector):
-        raise InvalidRequestError("the features hold NaN, an infinity or numbers beyond 1e50; give finite numbers")
+        raise InvalidRequestError(
+            "the features hold NaN, an infinity or numbers beyond 1e8; give finite numbers of mean square about 1"
+        )
     return vector

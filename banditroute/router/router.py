@@ -6,8 +6,9 @@ import asyncio
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import Future
+from functools import partial
 from types import TracebackType
-from typing import Self, Unpack
+from typing import NoReturn, Self, SupportsIndex, Unpack
 
 import numpy as np
 
@@ -18,7 +19,9 @@ from banditroute.core.arm import Arm
 from banditroute.core.decision import Decision
 from banditroute.core.events import Observer
 from banditroute.core.failure import Failure
+from banditroute.errors import InvalidConfigurationError
 from banditroute.features.base import Featurizer
+from banditroute.features.given import GivenFeatures
 from banditroute.guard.guard import Guard, Mode
 from banditroute.learners import Learner
 from banditroute.limits.breaker import CircuitBreaker
@@ -32,8 +35,10 @@ from banditroute.router.lease import Lease
 from banditroute.router.requests import RequestLike, RouteOptions
 from banditroute.router.settings import Clock, RouterSettings
 from banditroute.router.status import Status, trouble_of
+from banditroute.router.threads import RoutingThreads
 from banditroute.router.warm_start import LogRow
 from banditroute.store.base import NO_BACKLOG, Acknowledgement, BackgroundStore, Store, Ticket
+from banditroute.store.sql.ticket import answer_of
 
 
 class Router:
@@ -159,6 +164,9 @@ class Router:
         self._engine, self._routing, self._feedback = parts.engine, parts.routing, parts.feedback
         self._escalation, self._registry, self._warm_start = parts.escalation, parts.registry, parts.warm_start
         self._requests, self._observation = parts.requests, parts.observation
+        self._threads = RoutingThreads()
+        waits_for_disk = getattr(self._store, "waits_for_disk", False)
+        self._decides_at_once = isinstance(self._settings.features, GivenFeatures) and not waits_for_disk
 
     @property
     def features(self) -> Featurizer:
@@ -265,8 +273,15 @@ class Router:
         return self._routing.decide_many(checked, terms)
 
     async def aroute(self, request: RequestLike, **options: Unpack[RouteOptions]) -> Decision:
-        """Choose an arm in a worker thread, as ``route()`` does; the event loop is free meanwhile."""
-        return await asyncio.to_thread(self.route, request, **options)
+        """Choose an arm as ``route()`` does, without waiting for anything that waits for a disk.
+
+        Ready features are decided at once in the event loop. A text is featurized and decided in a thread that the
+        router has for it; the event loop is free meanwhile. So is every request where the store writes each decision
+        before it is used.
+        """
+        if self._decides_at_once and not isinstance(request, str):
+            return self.route(request, **options)
+        return await self._threads.run(partial(self.route, request, **options))
 
     def lease(self, decision: Decision) -> Lease:
         """Return a context manager that keeps the arm's adapter resident while the request is served.
@@ -384,7 +399,8 @@ class Router:
         -------
         str
             ``"accepted"``: durable and learned. ``"pending"``: kept for a decision that another process may have made
-            a moment ago, and learned when that appears.
+            a moment ago, and learned when that appears. It is no promise: if the decision does not appear within 60 s
+            of its own time, the report is dropped. ``status().pending`` counts them.
 
         Raises
         ------
@@ -405,14 +421,15 @@ class Router:
             "output_tokens": output_tokens,
             **user_objectives,
         }
-        return self._feedback.report(
+        ticket = self._feedback.report(
             decision_id,
             values,
             failed=failed,
             failure=failure,
             retry_after_seconds=retry_after_seconds,
             source=source,
-        ).result()
+        )
+        return self._engine.waiting(ticket.result)
 
     async def afeedback(
         self,
@@ -426,7 +443,8 @@ class Router:
     ) -> Acknowledgement:
         """Report outcomes as ``feedback()`` does; the event loop is free while the report is written.
 
-        A cancelled wait does not take the report back.
+        A cancelled wait does not take the report back. After 60 s without an answer it raises ``StoreError``: the
+        outcome is unknown.
         """
         ticket = self._feedback.report(
             decision_id,
@@ -487,7 +505,7 @@ class Router:
             "output_tokens": output_tokens,
             **user_objectives,
         }
-        self._feedback.correct(decision_id, values, failed=failed)
+        self._engine.waiting(lambda: self._feedback.correct(decision_id, values, failed=failed))
 
     async def acorrect(self, decision_id: str, *, failed: bool | None = None, **outcomes: float | None) -> None:
         """Replace recorded outcomes in a worker thread, as ``correct()`` does; the event loop is free meanwhile."""
@@ -537,7 +555,7 @@ class Router:
         """
         values = {"quality": quality, **user_objectives}
         for ticket in self._feedback.report_session(session, values, source=source):
-            ticket.result()
+            self._engine.waiting(ticket.result)
 
     async def asession_feedback(self, session: str, *, source: str | None = None, **outcomes: float | None) -> None:
         """Report an outcome of a session in a worker thread, as ``session_feedback()`` does."""
@@ -579,7 +597,7 @@ class Router:
         'large'
         """
         for ticket in self._feedback.compare(winner_id, loser_id, source=source):
-            ticket.result()
+            self._engine.waiting(ticket.result)
 
     async def acompare(self, winner_id: str, loser_id: str, *, source: str | None = None) -> None:
         """Report a comparison in a worker thread, as ``compare()`` does; the event loop is free meanwhile."""
@@ -710,13 +728,20 @@ class Router:
 
     def flush(self) -> None:
         """Return when every decision so far is recorded."""
-        self._store.flush()
+        self._engine.waiting(self._store.flush)
 
     def close(self) -> None:
         """Write all that is left, let observers see it, and release the store; closing twice is harmless."""
         self._engine.with_constraints(lambda constraints: constraints.close())
-        self._store.close()
+        self._engine.waiting(self._store.close)
         self._observation.close()
+        self._threads.close()
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
+        raise InvalidConfigurationError(
+            "a router cannot be copied or sent to another process: make a router in each process, with a store of its "
+            "own on the same database; a router that exists when its process is forked works in the child"
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -730,6 +755,5 @@ class Router:
 async def _written(ticket: Ticket) -> Acknowledgement:
     """Return when a report is written; a cancelled wait does not take the report back."""
     if isinstance(ticket, Future):
-        acknowledgement: Acknowledgement = await asyncio.shield(asyncio.wrap_future(ticket))
-        return acknowledgement
+        return await answer_of(ticket)
     return ticket.result()

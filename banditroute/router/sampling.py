@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from banditroute.core.arrays import Vector
+from banditroute.core.forking import hold_while_forking
 from banditroute.errors import BanditRouteError
 
 _SALT = 0x62616E646974  # "bandit" in ASCII
@@ -30,6 +31,48 @@ def random_stream(seed: int | np.random.Generator | None) -> np.random.Generator
     if seed is None or isinstance(seed, np.random.Generator):
         return np.random.default_rng(seed)
     return np.random.default_rng([_SALT, seed])
+
+
+class RandomStream:
+    """The random numbers of a router. A forked child goes on with numbers of its own.
+
+    The n-th child of a seeded router draws from the n-th stream that the router's generator spawns; a child of an
+    unseeded one begins with fresh entropy.
+
+    Parameters
+    ----------
+    seed
+        As in :func:`random_stream`.
+
+    Attributes
+    ----------
+    generator
+        The generator that this process draws from.
+    """
+
+    def __init__(self, seed: int | np.random.Generator | None) -> None:
+        self.generator: np.random.Generator = random_stream(seed)
+        self._seeded = seed is not None
+        self._of_child: np.random.Generator | None = None
+        hold_while_forking(self)
+
+    def spawn(self) -> RandomStream:
+        """Return another stream, which is independent of this one."""
+        return RandomStream(self._spawned() if self._seeded else None)
+
+    def before_fork(self) -> None:
+        """Spawn the stream of the child."""
+        self._of_child = self._spawned() if self._seeded else None
+
+    def begin_in_child(self) -> None:
+        """Draw from the child's stream."""
+        self.generator = np.random.default_rng(self._of_child)
+
+    def _spawned(self) -> np.random.Generator | None:
+        try:
+            return self.generator.spawn(1)[0]
+        except TypeError:  # a generator that was given has no seed sequence
+            return None
 
 
 def sample_arm(probabilities: Vector, count: int, u: float) -> tuple[int, float]:

@@ -30,6 +30,7 @@ from banditroute.limits.traffic import Share, check_shares
 from banditroute.objectives.objective import QUALITY, Objective
 from banditroute.objectives.scaling import Scaled
 from banditroute.objectives.utility import PreferenceLike, check_preference, merge_objectives
+from banditroute.router.clock import CheckedClock
 from banditroute.router.requests import eligible_arms
 from banditroute.store.base import Store
 from banditroute.store.memory import MemoryStore
@@ -68,7 +69,7 @@ class RouterSettings:
     store_prompts: bool
     observers: Sequence[Observer]
     seed: int | np.random.Generator | None
-    clock: Clock
+    clock: CheckedClock
 
     @classmethod
     def checked(
@@ -146,7 +147,7 @@ class RouterSettings:
             store_prompts=store_prompts,
             observers=_checked_observers(observers),
             seed=seed,
-            clock=clock,
+            clock=CheckedClock(clock),
         )
 
 

@@ -10,7 +10,9 @@ import numpy as np
 from banditroute.beliefs import Linear
 from banditroute.beliefs.base import Prior
 from banditroute.core.arrays import Vector
+from banditroute.core.forking import hold_while_forking
 from banditroute.core.state import StateSlot
+from banditroute.router.sampling import RandomStream
 
 _ANSWER = "answer"  # one belief for the answers of all arms: a signal means the same whichever arm answered
 _SURPRISE = "surprise"
@@ -28,12 +30,12 @@ class SignalModel:
     ----------
     slot
         Where the learned relation is stored.
-    rng
+    stream
         Draws from the posterior, so that now and then an answer with a bad signal is kept, and judged.
 
     Examples
     --------
-    >>> model = SignalModel(slot=StateSlot(name="cascade"), rng=np.random.default_rng(0))
+    >>> model = SignalModel(slot=StateSlot(name="cascade"), stream=RandomStream(0))
     >>> for i in range(400):
     ...     _ = model.predict(str(i), expected=0.7, signal=float(i % 2))
     ...     model.learn(str(i), quality=0.9 if i % 2 else 0.2)
@@ -45,11 +47,12 @@ class SignalModel:
         self,
         *,
         slot: StateSlot,
-        rng: np.random.Generator,
+        stream: RandomStream,
     ) -> None:
         self._slot = slot
-        self._rng = rng
-        self._lock = threading.Lock()
+        self._stream = stream
+        self._lock = threading.RLock()
+        hold_while_forking(self, "_lock")
         self._waiting: OrderedDict[str, tuple[Vector, float]] = OrderedDict()
         self._belief = slot.load(
             lambda stored: _BELIEF.start(
@@ -80,7 +83,7 @@ class SignalModel:
                 self._waiting.popitem(last=False)
             prediction = self._belief.predict(x)
             mean = expected + float(prediction.means[0, 0])
-            return mean, mean + float(prediction.stds[0, 0]) * self._rng.standard_normal()
+            return mean, mean + float(prediction.stds[0, 0]) * self._stream.generator.standard_normal()
 
     def learn(self, decision_id: str, quality: float) -> None:
         """Learn the quality of an answer, if its signal is known here."""

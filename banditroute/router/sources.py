@@ -13,6 +13,7 @@ from functools import partial
 
 from banditroute.beliefs import Linear, comparison
 from banditroute.beliefs.base import BeliefSpec, Observation
+from banditroute.beliefs.settings import BeliefSettings
 from banditroute.core.arm import Arm
 from banditroute.router import warm_start_state
 from banditroute.store.base import Fold, OutcomeEvent, StoredState
@@ -39,7 +40,7 @@ def fold_with(belief: BeliefSpec) -> Fold:
 
 def fold_settings(belief: BeliefSpec) -> str:
     """Return as JSON what the fold of ``belief`` depends on; empty if it is not known."""
-    if not isinstance(belief, Linear):
+    if not isinstance(belief, BeliefSettings):  # one of your own
         return ""
     half_lives = {name: getattr(belief, name) for name in ("half_life_requests", "half_life_seconds")}
     return json.dumps({name: value for name, value in half_lives.items() if value is not None})

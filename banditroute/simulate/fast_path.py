@@ -17,7 +17,7 @@ from banditroute.core.feature_block import FeatureBlock
 from banditroute.core.preference import Preference
 from banditroute.core.request import Request
 from banditroute.core.state import StateSlot
-from banditroute.core.validation import LARGEST
+from banditroute.core.validation import LARGEST, LARGEST_FEATURE
 from banditroute.learners import Learner
 from banditroute.objectives.objective import Objective
 from banditroute.policies.base import start
@@ -25,7 +25,6 @@ from banditroute.router.models import ArmModels
 from banditroute.router.sampling import CannotChooseError, random_stream, sample_arm
 from banditroute.store.base import OutcomeEvent, StoredState
 
-_LARGEST_FEATURE = 1e20
 _ANY_REQUEST = Request(features=np.zeros(0))  # without token prices nothing of it is read
 
 _FEEDBACK_FIELDS = ("quality", "cost_usd", "energy_joules", "latency_seconds", "output_tokens")
@@ -43,7 +42,7 @@ def applies(
     return (
         len(set(arms)) == len(arms)
         and not np.isnan(outcomes["quality"]).any()
-        and bool((np.abs(x) < _LARGEST_FEATURE).all())
+        and bool((np.abs(x) < LARGEST_FEATURE / np.sqrt(x.shape[1] + 1)).all())
         and "availability" not in {*preference, *outcomes}
         and all(name in objectives and _possible(values, objectives[name]) for name, values in outcomes.items())
     )

@@ -179,7 +179,8 @@ class Subscriber(Protocol):
 
 Acknowledgement: TypeAlias = Literal["accepted", "pending"]
 """The answer of a store to feedback: ``"accepted"`` is durable and learned. ``"pending"`` is kept for a decision that
-another process may have made a moment ago and not written yet; it is learned when that decision appears."""
+another process may have made a moment ago and not written yet; it is learned when that decision appears, and no
+promise: it is dropped where the decision does not appear within 60 s of its own time."""
 
 
 class Ticket(Protocol):
@@ -362,11 +363,14 @@ class Backlog(NamedTuple):
         When the oldest of them was made, in Unix seconds; None if none waits.
     dropped
         Decisions that were lost, as they could not be written.
+    pending
+        Outcomes of all processes that wait for a decision that is not written yet.
     """
 
     decisions: int
     oldest_at: float | None
     dropped: int
+    pending: int = 0
 
 
 NO_BACKLOG = Backlog(0, None, 0)

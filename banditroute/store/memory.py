@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import threading
-import weakref
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from typing import TypeAlias
 
 from banditroute.core.arm import Arm
 from banditroute.core.decision import Decision
 from banditroute.core.feedback import Feedback
+from banditroute.core.forking import hold_while_forking
 from banditroute.core.shared_total import SharedTotal
 from banditroute.core.state import MergeStates
 from banditroute.errors import InvalidConfigurationError, StoreError, UnknownDecisionError
@@ -73,7 +71,7 @@ class MemoryStore:
         self._states: dict[str, dict[str, bytes]] = {}  # by router
         self._totals: dict[str, dict[str, dict[int, SharedTotal]]] = {}  # by router, budget and period
         self._outcomes: dict[str, dict[str, float]] = {}  # by decision, in the order of the first part's arrival
-        _stores.add(self)
+        hold_while_forking(self, "_lock")
 
     @property
     def trouble(self) -> str | None:
@@ -277,22 +275,5 @@ class _Refused:
 
 
 _PERIODS = 50  # of a budget that are kept
-_stores: weakref.WeakSet[MemoryStore] = weakref.WeakSet()
-
-
-def _before_fork() -> None:
-    for store in list(_stores):
-        store._lock.acquire()
-
-
-def _after_fork() -> None:
-    for store in list(_stores):
-        with suppress(RuntimeError):  # it was made while the process was forked
-            store._lock.release()
-
-
-if hasattr(os, "register_at_fork"):  # so that no other thread holds a lock that a child would wait for
-    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork)
-
 _ACCEPTED = _Accepted()
 _NOTHING: Mapping[str, float] = {}

@@ -127,6 +127,6 @@ def test_old_and_new_processes_learn_side_by_side(url, until):
     ):
         for i in range(300):
             new.feedback(new.route([0.5]).id, thumbs=float(i % 2), quality=1.0)
-        until(lambda: old.learned == 300)
+        until(lambda: old.status().learned == 300)
         assert old.route([0.5]).reason == "policy"
         assert old.route([0.5]).means.max() > 0.8

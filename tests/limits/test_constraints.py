@@ -128,6 +128,17 @@ class TestRouter:
         assert 20 <= sum(decision.arm == "new" for decision in decisions) <= 80
         assert all(decision.probabilities[decision.arms.index("new")] <= 0.1 + 1e-9 for decision in decisions)
 
+    def test_arms_that_cannot_be_judged_are_tried_while_no_known_arm_is_good_enough(self):
+        prices = {"small": 0.001, "large": 0.01}
+        for seed in range(6):
+            router = Router(
+                arms=list(prices), features=1, preference=CHEAPEST, limits=Limits(min_quality=0.8), seed=seed
+            )
+            for _ in range(60):
+                decision = router.route([0.0])
+                router.feedback(decision.id, quality=float(decision.arm == "large"), cost_usd=prices[decision.arm])
+            assert router.route([0.0]).arms == ("large",)
+
     def test_several_limits_hold_together(self):
         outcomes = {
             "a": {"quality": 0.2, "latency_seconds": 1.0},

@@ -22,7 +22,7 @@ from banditroute.router.constraints import Constraints
 from banditroute.router.engine import Engine
 from banditroute.router.models import ArmModels
 from banditroute.router.requests import Ask
-from banditroute.router.sampling import CannotChooseError, sample_arm
+from banditroute.router.sampling import CannotChooseError, RandomStream, sample_arm
 from banditroute.store.base import OutcomeEvent, StoredState
 from banditroute.store.memory import MemoryStore
 from banditroute.store.state_slot import StateSlots
@@ -66,7 +66,7 @@ def make_engine(learner, arms=("a", "b", "c", "d"), seed=0, objectives=()):
         ),
         memory=memory,
         slots=StateSlots(),
-        rng=np.random.default_rng(seed),
+        stream=RandomStream(np.random.default_rng(seed)),
     )
 
 
@@ -296,7 +296,7 @@ def test_a_users_objective_is_learned_and_weighed_in_its_own_direction():
 def test_a_belief_that_is_not_finite_cannot_choose():
     made = make_engine(EpsilonGreedy())
     learn(made, "a", X, {"quality": 1.0})
-    made.models.belief._theta[:] = math.nan
+    made.models.belief._own[:] = math.nan
     with pytest.raises(CannotChooseError, match="verify or restore the stored statistics"):
         ask(made)
 

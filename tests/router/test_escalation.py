@@ -14,6 +14,7 @@ from banditroute import (
 )
 from banditroute.budgets import Budget
 from banditroute.core.state import StateSlot
+from banditroute.router.sampling import RandomStream
 from banditroute.router.signal_model import SignalModel
 from tests.support import belief_of
 
@@ -145,7 +146,7 @@ class TestRefusals:
 
 
 def test_memory_is_bounded():
-    cascade = SignalModel(slot=StateSlot(name="cascade"), rng=np.random.default_rng(0))
+    cascade = SignalModel(slot=StateSlot(name="cascade"), stream=RandomStream(0))
     for i in range(10_100):
         cascade.predict(str(i), expected=0.5, signal=0.5)
     assert len(cascade._waiting) == 10_000

@@ -103,7 +103,7 @@ class TestRecognition:
 
     @pytest.mark.parametrize("name", FORMATS)
     def test_the_example_of_the_documentation(self, write, name):
-        page = (Path(__file__).parents[3] / "docs" / "formats.md").read_text()
+        page = (Path(__file__).parents[3] / "docs" / "reference" / "formats.md").read_text()
         section = page.split(f"## `{name}`: ")[1].split("\n## ")[0]
         (example,) = re.findall(r"```(?:json|text)\n(.*?)```", section, re.DOTALL)
         log = open_log(write(example))
