@@ -113,7 +113,7 @@ OPTIONS = [
     ({"arms": 1}, r"arms is 1 \(int\); give a list of names"),
     (
         {"preference": {"qualty": 1.0}},
-        r"objective 'qualty' of the preference is unknown; known objectives: availability, cost_usd, .*quality. Declare",
+        r"objective 'qualty' of the preference is unknown; known objectives: availability, .*quality. Declare",
     ),
     ({"preference": {1: 1.0}}, r"objective 1 of the preference is unknown"),
     (
