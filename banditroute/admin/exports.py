@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,16 +17,20 @@ if TYPE_CHECKING:
 
 
 def read_tables(url: str, *, router: str | None = None) -> Iterator[pyarrow.Table]:
-    """Yield all decisions with their outcomes at this moment, some at a time, in the order of their ids.
+    """Yield all decisions with their outcomes, some at a time, in the order of their ids.
+
+    Each part is as of the moment when it is read: a transaction that stayed open until the last part is used would let
+    the write-ahead log of SQLite grow without bound.
 
     Columns as the table of decisions has them, lists and maps unpacked, and ``outcomes``; see docs/reference/formats.md.
     """
     from banditroute.store.sql import retention
 
     database = open_database(url, writes=False)
-    with database.engine.connect() as connection, database.reading(connection):
-        for ids in retention.all_decisions(connection, router):
-            yield retention.records(connection, ids)
+    last = ""
+    while ids := database.read(partial(retention.decisions_after, router=router, last=last)):
+        yield database.read(partial(retention.records, ids=ids))
+        last = ids[-1]
 
 
 def export(url: str, path: str | Path, *, router: str | None = None) -> int:

@@ -145,7 +145,7 @@ class HybridBelief(LinearBelief):
             relevance = {name: each for name, each in found.items() if each is not None}
             self._choices = Choices(count, relevance)
             self._choices_bytes = self._choices.to_bytes()
-            self._derive()
+            self._derive_all()
         self._next_choice = outcomes_due(max(count, self._choices.made) + 1)
 
     def _chosen(self, objective: str) -> Relevance | None:
@@ -290,13 +290,16 @@ class HybridBelief(LinearBelief):
     def _solve_shared(self, g: int) -> Vector:
         """``P^-1`` of a group, from what every arm tells."""
         precision, inverse, z = self._precision[g], self._inverse[g], self._z
-        information = np.diag(precision) - precision[:, None] * inverse * precision  # M_k (K, d, d)
-        d = self._dimension
+        k, d = len(inverse), self._dimension
+        total = np.ones(k).dot(inverse.reshape(k, d * d)).reshape(d, d)
         p = np.diag(self._shared_precision(g))
-        p[:d, :d] += information.sum(axis=0)
-        p[:d, d:] += information[:, :, -1].T @ z
-        p[d:, :d] = p[:d, d:].T
-        p[d:, d:] += (z.T * information[:, -1, -1]) @ z
+        p[:d, :d] += k * np.diag(precision) - precision[:, None] * total * precision  # sum_k M_k
+        if len(self._columns):
+            bias = precision[-1]
+            rows = bias * (np.eye(d)[-1] - inverse[:, :, -1] * precision)  # M_k e_bias (K, d)
+            p[:d, d:] += rows.T @ z
+            p[d:, :d] = p[:d, d:].T
+            p[d:, d:] += (z.T * rows[:, -1]) @ z
         least = float(self._shared_precision(g).min())
         shared, _, _ = invert(p, np.zeros((0, len(p))), least=least)
         return (shared + shared.T) / 2.0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
@@ -16,6 +15,7 @@ from banditroute.beliefs.drift import Reset
 from banditroute.core.arm import Arm
 from banditroute.core.arrays import Vector
 from banditroute.core.decision import Decision
+from banditroute.core.decision_ids import DecisionIds
 from banditroute.core.failure import Failure
 from banditroute.core.forking import hold_while_forking
 from banditroute.core.preference import Preference
@@ -39,7 +39,6 @@ from banditroute.store.state_slot import StateSlots
 _T = TypeVar("_T")
 
 _LENT_SECONDS = 0.01  # how long a signal handler lends the lock before it looks whether it has what it waits for
-_LATEST = 16**12 - 1  # milliseconds that 12 digits hold: ids of clocks in milliseconds end there
 
 
 class Engine:
@@ -87,11 +86,13 @@ class Engine:
         self._objectives = objectives
         self._scales = Scales(objectives=objectives, slot=slots["scales"])
         self._scales.set_arms(models.names)
+        self._policy_spec = learner.policy
         self._policy = start(learner.policy, objectives=objectives)
         self._shared_policy = self._policy if isinstance(self._policy, SharedPolicyState) else None
         self._policy_text = repr(learner)
         self._policy_slot = slots["policy"]
         self._stream = stream
+        self._ids = DecisionIds()
         # A signal handler may come to them again.
         self._lock = threading.RLock()
         self._rebuilding = threading.RLock()  # held, outside the other, while the models are rebuilt
@@ -127,7 +128,7 @@ class Engine:
             wanted = candidates.probabilities(self._policy, ask.x)
             pmf, shaped, mixed = self._constraints.shape(wanted, candidates, self._policy, ask.x)
             chosen, propensity = sample_arm(pmf, len(candidates.arms), self._stream.generator.random())
-            arm, id = candidates.arms[chosen], _new_id(ask.now)
+            arm, id = candidates.arms[chosen], self._ids.make(ask.now)
             costs = self.models.token_costs(arm, candidates.tokens)
             reserved = self._constraints.reserve(id, chosen, candidates.arms, pmf, ask.request, ask.now, costs)
             self.adapters.note(arm, ask.x, ask.preference, candidates.tokens, ask.request.session)
@@ -138,6 +139,15 @@ class Engine:
         reason = candidates.reason(arm, shaped)
         return self._decision(ask, candidates, id, ordinal, chosen, pmf, propensity, reason, reserved)
 
+    def prepare(self, preference: Preference | Scaled) -> None:
+        """Predict and choose once without a decision, so that the first one does not pay for imports and BLAS."""
+        x = np.zeros(self.models.dimension)
+        x[-1] = 1.0
+        with self._lock, suppress(Exception):  # what fails here fails in the first decision, which says why
+            rates = self.rates(preference)
+            candidates = self.models.review(x, rates, tokens=None, availability=self._constraints.availability)
+            candidates.probabilities(start(self._policy_spec, objectives=self._objectives), x)
+
     def fall_back(self, ask: Ask, *, arm: str, trouble: str) -> Decision:
         """Return a decision for ``arm``, or for the first eligible one, without asking models or policy."""
         candidates = Candidates.blank(self.models.names if ask.eligible is None else tuple(ask.eligible))
@@ -146,7 +156,7 @@ class Engine:
             arm = self._constraints.affordable_fallback(ask.request, candidates.arms, arm, ask.now)
         chosen = candidates.arms.index(arm)
         pmf = np.array([float(k == chosen) for k in range(len(candidates.arms))])
-        arm, id = candidates.arms[chosen], _new_id(ask.now)
+        arm, id = candidates.arms[chosen], self._ids.make(ask.now)
         reserved: Mapping[str, tuple[float, ...]] = {}
         with self._lock:
             ordinal = self._next_ordinal()
@@ -174,7 +184,8 @@ class Engine:
         )
         if ask.eligible is None:
             return candidates
-        eligible = [k for k, name in enumerate(candidates.arms) if name in ask.eligible]
+        named = set(ask.eligible)
+        eligible = [k for k, name in enumerate(candidates.arms) if name in named]
         if not eligible:
             raise InvalidRequestError(f"no arm is left: {', '.join(ask.eligible)} was removed meanwhile")
         return candidates._replace(eligible=eligible)
@@ -233,10 +244,10 @@ class Engine:
 
     def learn(self, event: OutcomeEvent) -> None:
         """Learn new outcomes of a decision."""
-        with self._lock:
+        with self._rebuilding, self._lock:
             self._learned += event.first
             self.models.learn(event)
-            if event.arm in self.models.names:
+            if self.models.knows(event.arm):
                 outcomes = measured(event.values)
                 self._policy.learn(event.arm, event.x, outcomes)
                 if self._shared_policy is not None and (news := self._shared_policy.news()) is not None:
@@ -310,6 +321,7 @@ class Engine:
                 queued=backlog.decisions,
                 lag_seconds=0.0 if backlog.oldest_at is None else max(now - backlog.oldest_at, 0.0),
                 dropped=backlog.dropped,
+                pending=backlog.pending,
                 unobserved=unobserved,
             )
 
@@ -336,9 +348,12 @@ class Engine:
         thread needs, and lends it meanwhile.
         """
         turn = threading.Condition(self._lock)
+        lends = True
         try:
             turn.notify()
         except RuntimeError:  # this thread does not hold the lock, as nearly always
+            lends = False
+        if not lends:
             return wait()
         result: Future[_T] = Future()
         threading.Thread(target=_settle, args=(result, wait), daemon=True).start()
@@ -371,11 +386,13 @@ class Engine:
 
     def set_arms(self, arms: Sequence[Arm]) -> None:
         """Choose among ``arms`` from now on; what was learned of others is kept for their return."""
-        with self._rebuilding, self._lock:
-            self.models.set_arms(arms)
-            self._constraints.set_arms(arms)
-            self.adapters.set_arms(arms)
-            self._scales.set_arms(self.models.names)
+        with self._rebuilding:  # decisions go on while the belief is built
+            belief = self.models.over(arms)
+            with self._lock:
+                self.models.use(arms, belief)
+                self._constraints.set_arms(arms)
+                self.adapters.set_arms(arms)
+                self._scales.set_arms(self.models.names)
 
     def _load_shared_policy(self, states: Mapping[str, bytes]) -> None:
         """Load policy state shared by other processes, if the policy supports it."""
@@ -390,12 +407,6 @@ def _settle(result: Future[_T], wait: Callable[[], _T]) -> None:
         result.set_exception(error)
 
 
-def _new_id(now: float) -> str:
-    """Return 32 hexadecimal digits: 12 of the time in milliseconds and 20 random ones.
-
-    Ids sort by time and cannot be guessed.
-    """
-    return f"{min(max(int(now * 1000.0), 0), _LATEST):012x}{os.urandom(10).hex()}"
 
 
 def _adapter_may_be_gone(values: Mapping[str, float]) -> bool:

@@ -67,7 +67,7 @@ class Status:
     learned
         Decisions with feedback that the models rest on, those of other processes included.
     fallbacks
-        Decisions of this process for the fallback arm.
+        Decisions of this process that fell back: the policy could not choose, or no budget or quota covers the call.
     trouble
         Why decisions fall back or cannot be recorded at present, in words; None while all is well.
     arms
@@ -85,6 +85,8 @@ class Status:
         How long the oldest of them has waited.
     dropped
         Decisions that were lost, as they could not be written.
+    pending
+        Outcomes of all processes that wait for a decision that is not written yet; see ``feedback()``.
     unobserved
         Items that observers missed, as they did not keep up; see ``Router(observers=...)``.
 
@@ -115,6 +117,7 @@ class Status:
     queued: int = 0
     lag_seconds: float = 0.0
     dropped: int = 0
+    pending: int = 0
     unobserved: int = 0
 
     @property

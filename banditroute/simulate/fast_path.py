@@ -6,7 +6,6 @@ opens and nothing is stored, so a replay is several times as fast. Tests hold it
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np

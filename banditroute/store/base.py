@@ -20,8 +20,7 @@ from banditroute.core.shared_total import SharedTotal
 from banditroute.core.state import MergeStates
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoredDecision:
+class StoredDecision(NamedTuple):
     """A decision as a store keeps it.
 
     Attributes
@@ -49,18 +48,18 @@ class StoredDecision:
     def of(cls, decision: Decision, *, epoch_id: int) -> StoredDecision:
         """Return ``decision`` as it will be stored in that epoch."""
         return cls(
-            id=decision.id,
-            arm=decision.arm,
-            arms=decision.arms,
-            x=decision.x,
-            preference=decision.preference,
-            session=decision.session,
-            tags=decision.tags,
-            input_tokens=decision.input_tokens,
-            decided_at=decision.decided_at,
-            ordinal=decision.ordinal,
-            reserved=decision.reserved,
-            epoch_id=epoch_id,
+            decision.id,
+            decision.arm,
+            decision.arms,
+            decision.x,
+            decision.preference,
+            decision.session,
+            decision.tags,
+            decision.input_tokens,
+            decision.decided_at,
+            decision.ordinal,
+            decision.reserved,
+            epoch_id,
         )
 
 
@@ -179,7 +178,8 @@ class Subscriber(Protocol):
 
 Acknowledgement: TypeAlias = Literal["accepted", "pending"]
 """The answer of a store to feedback: ``"accepted"`` is durable and learned. ``"pending"`` is kept for a decision that
-another process may have made a moment ago and not written yet; it is learned when that decision appears."""
+another process may have made a moment ago and not written yet; it is learned when that decision appears, and no
+promise: it is dropped where the decision does not appear within 60 s of its own time."""
 
 
 class Ticket(Protocol):
@@ -362,11 +362,14 @@ class Backlog(NamedTuple):
         When the oldest of them was made, in Unix seconds; None if none waits.
     dropped
         Decisions that were lost, as they could not be written.
+    pending
+        Outcomes of all processes that wait for a decision that is not written yet.
     """
 
     decisions: int
     oldest_at: float | None
     dropped: int
+    pending: int = 0
 
 
 NO_BACKLOG = Backlog(0, None, 0)

@@ -247,13 +247,15 @@ class TestOrphans:
     def test_what_never_gets_its_decision_is_dropped_and_told(
         self, url: str, monkeypatch: pytest.MonkeyPatch, until: Until, caplog: pytest.LogCaptureFixture
     ) -> None:
-        monkeypatch.setattr(log, "_KEPT_SECONDS", 0.0)
         one = Learner(url)
         made = just_made(1)
         with caplog.at_level(logging.ERROR):
-            one.report(soon(made, quality=1.0))
+            assert one.store.add_feedback(soon(made, quality=1.0)).result() == "pending"
+            until(lambda: one.store.backlog.pending == 1)
+            monkeypatch.setattr(log, "ORPHAN_SECONDS", -1.0)  # its time is over
             until(lambda: bool(caplog.records))
         assert f"1 decisions that never appeared is dropped, among them {made.id}" in caplog.text
+        until(lambda: one.store.backlog.pending == 0)
         one.store.add_decision(made)
         one.report(soon(made, quality=0.0))  # no conflict: the other is gone
         one.store.close()

@@ -47,6 +47,14 @@ class Database(ABC):
         """Return what tells the place of the data from another one at the same address; None where nothing does."""
         return None
 
+    def is_elsewhere(self, place: object, before: object) -> bool:
+        """Return whether a place is another one than before."""
+        return place != before
+
+    def now(self, connection: Connection) -> float:
+        """Return what the database's clock shows, in Unix seconds: the machine's, where it has no other."""
+        return time.time()
+
     @contextmanager
     def writing(self, connection: Connection) -> Iterator[None]:
         """A transaction that writes; what it reads another one may change, but for the rows that it locks."""

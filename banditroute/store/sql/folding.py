@@ -19,6 +19,7 @@ from banditroute.errors import IncompatibleStoreError
 from banditroute.store.base import Fold, OutcomeEvent, StoredState
 from banditroute.store.sql.database import insert
 from banditroute.store.sql.log import events_of, outcomes_with_decisions
+from banditroute.store.sql.rows import is_intact
 from banditroute.store.sql.schema import (
     decision,
     epoch,
@@ -310,7 +311,7 @@ def intact(row: Row[Any]) -> bytes:
         If its checksum differs.
     """
     blob: bytes = row.blob
-    if zlib.crc32(blob) != row.crc32:
+    if not is_intact(row) or not isinstance(row.arm, str):
         raise IncompatibleStoreError(
             f"the statistics of arm {row.arm!r} are damaged (checksum); have them learned again from the log with "
             f"banditroute db rebuild, or restore a backup of the database"
@@ -320,7 +321,7 @@ def intact(row: Row[Any]) -> bytes:
 
 def _intact_state(row: Row[Any]) -> bytes:
     blob: bytes = row.blob
-    if zlib.crc32(blob) != row.crc32:
+    if not is_intact(row):
         raise IncompatibleStoreError(
             f"the state {row.name!r} of router {row.router!r} is damaged (checksum); restore a backup of the database, "
             f"or delete that row of {state.name} to begin it again"

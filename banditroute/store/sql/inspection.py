@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, Table, func, select
 
 from banditroute.core.shared_total import SharedTotal
 from banditroute.store.sql import folding
 from banditroute.store.sql.database import Database
+from banditroute.store.sql.rows import DamagedRowError, decision_of, is_intact, number_of, text_of
 from banditroute.store.sql.schema import arm, decision, epoch, feedback, snapshot, state, statistics
 
 
@@ -92,7 +93,23 @@ def damage(connection: Connection, database: Database) -> list[str]:
     found = database.damage(connection)
     for table in (statistics, snapshot, state):
         for row in connection.execute(select(table)):
-            if zlib.crc32(row.blob) != row.crc32:
+            if not is_intact(row):
                 key = ", ".join(f"{column.name} {getattr(row, column.name)!r}" for column in table.primary_key)
                 found.append(f"{table.name}: the blob of {key} is damaged (checksum)")
+    for each in connection.execute(select(decision).order_by(decision.c.id)):
+        with _noting(found, decision):
+            decision_of(each)
+    for each in connection.execute(select(feedback).order_by(feedback.c.id)):
+        with _noting(found, feedback):
+            text_of(each, "objective", each.decision_id)
+            number_of(each, "value", each.decision_id)
     return found
+
+
+@contextmanager
+def _noting(found: list[str], table: Table) -> Iterator[None]:
+    """Add a damaged row of a table to what is found."""
+    try:
+        yield
+    except DamagedRowError as error:
+        found.append(f"{table.name}: {error}")

@@ -9,29 +9,28 @@ import json
 import logging
 import secrets
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import fields
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from sqlalchemy import BindParameter, Connection, Row, bindparam, delete, exists, func, select, union_all, update
+from sqlalchemy import BindParameter, Connection, Row, bindparam, delete, exists, func, or_, select, union_all, update
 
 from banditroute.core.arm import Arm
 from banditroute.core.arrays import Vector
 from banditroute.core.decision import Decision
+from banditroute.core.decision_ids import maker_of, seconds_of
 from banditroute.core.feedback import Feedback
-from banditroute.core.preference import Preference
 from banditroute.errors import ConflictingFeedbackError, IncompatibleStoreError, UnknownDecisionError
 from banditroute.store.base import Acknowledgement, OutcomeEvent, Recorded, StoredDecision
 from banditroute.store.outcomes import PAGING, new_outcomes, reported
 from banditroute.store.sql.database import INSERT, insert
+from banditroute.store.sql.rows import decision_of, number_of, text_of, vector_of
 from banditroute.store.sql.schema import arm, decision, epoch, feedback, orphan, statistics
 
 ORPHAN_SECONDS = 60.0
-"""Feedback this much younger or older than its decision's id may have come before the decision could be seen."""
+"""Feedback this much younger or older than its decision's id may have come before the decision could be seen. So long
+after the time of that id it is dropped, if the decision is still not there."""
 
-_KEPT_SECONDS = 600.0  # how long it is kept for that decision: longer than another process waits for a locked database
 _MOST_PARAMETERS = 500  # of one IN (...): well below what any database allows
 _logger = logging.getLogger("banditroute.store")
 
@@ -46,15 +45,18 @@ class Added(NamedTuple):
         it from being recorded.
     outcomes
         How many outcomes are pending now that were not before, in the epoch that learns.
+    waiting
+        How many were kept for a decision that is not there.
     """
 
     results: list[Recorded | Acknowledgement | Exception]
     outcomes: int
+    waiting: int
 
 
 # Statements that are executed for every decision or feedback are built once: that takes longer than executing them.
 _IDS: BindParameter[Any] = bindparam("ids", expanding=True)
-_STORED = select(*(decision.c[each.name] for each in fields(StoredDecision))).where(decision.c.id.in_(_IDS))
+_STORED = select(*(decision.c[name] for name in StoredDecision._fields)).where(decision.c.id.in_(_IDS))
 _RECORDED = union_all(
     *(
         select(table.c.decision_id, table.c.objective, table.c.value).where(table.c.decision_id.in_(_IDS))
@@ -157,7 +159,11 @@ def add_decisions(connection: Connection, epoch_id: int, made: Iterable[tuple[De
 
 
 def add_feedback(
-    connection: Connection, epoch_id: int, parts: Sequence[Feedback], recent: Mapping[str, StoredDecision]
+    connection: Connection,
+    epoch_id: int,
+    parts: Sequence[Feedback],
+    recent: Mapping[str, StoredDecision],
+    makers: Collection[str] = (),
 ) -> Added:
     """Add the parts that can be added, each entirely or not at all.
 
@@ -171,9 +177,11 @@ def add_feedback(
         Feedback in the order of its arrival.
     recent
         Decisions by id that need not be read back.
+    makers
+        What ids of this process begin with after their time: such an id that is not held is refused at once.
     """
     if not parts:
-        return Added([], 0)
+        return Added([], 0, 0)
     ids = {part.decision_id for part in parts if _is_id(part.decision_id)}
     decisions = {id: recent[id] for id in ids if id in recent}
     decisions.update(_stored(connection, [id for id in ids if id not in decisions]))
@@ -185,7 +193,7 @@ def add_feedback(
         about = decisions.get(part.decision_id)
         try:
             if about is None:
-                _check_orphan(part)
+                kept_at = _check_orphan(part, makers)
             known = recorded[part.decision_id]
             new = new_outcomes(part, known)
         except (UnknownDecisionError, ConflictingFeedbackError) as error:
@@ -197,7 +205,7 @@ def add_feedback(
             results.append(_to_learn(about, part, new, known=known) if about.epoch_id == epoch_id else "accepted")
         known.update(new)
         if about is None:
-            where, more = orphan, {"kept_at": time.time()}
+            where, more = orphan, {"kept_at": kept_at}
         else:
             where, more = feedback, {"epoch_id": about.epoch_id, "folded_version": 0 if PAGING in new else None}
         rows[where.name] += [
@@ -215,7 +223,7 @@ def add_feedback(
         if rows[table.name]:
             connection.execute(_ADD_FEEDBACK[table.name], rows[table.name])
     pending = [row for row in rows[feedback.name] if row["epoch_id"] == epoch_id and row["folded_version"] is None]
-    return Added(results, len(pending))
+    return Added(results, len(pending), len(rows[orphan.name]))
 
 
 def find(connection: Connection, decision_id: str) -> StoredDecision:
@@ -257,30 +265,35 @@ def match_orphans(connection: Connection) -> None:
     if rows:
         # It may be there already: reported again to a process that saw the decision.
         connection.execute(insert(connection, feedback).on_conflict_do_nothing(), rows)
-    late = orphan.c.kept_at < time.time() - _KEPT_SECONDS
-    dropped = set(connection.execute(delete(orphan).where(late).returning(orphan.c.decision_id)).scalars())
+    dropped = set(connection.execute(delete(orphan).where(_is_late()).returning(orphan.c.decision_id)).scalars())
     if dropped:
         _logger.error(
             "feedback for %d decisions that never appeared is dropped, among them %s", len(dropped), min(dropped)
         )
 
 
+def has_settled_orphans(connection: Connection) -> bool:
+    """Return whether feedback waits whose decision has appeared, or will not any more."""
+    found = exists().where(decision.c.id == orphan.c.decision_id)
+    return bool(connection.scalar(select(exists().where(or_(found, _is_late())))))
+
+
 def events_of(rows: Iterable[Row[Any]]) -> dict[str, OutcomeEvent]:
     """Return by decision what is to be learned from rows of :func:`outcomes_with_decisions`, if it has a context."""
     by_decision: dict[str, list[Row[Any]]] = {}
     for row in rows:
-        if row.x is not None:
-            by_decision.setdefault(row.decision_id, []).append(row)
+        by_decision.setdefault(row.decision_id, []).append(row)
     return {
         id: OutcomeEvent(
-            arm=part[0].arm,
-            x=_vector(part[0].x),
-            values={row.objective: row.value for row in part},
-            decided_at=part[0].decided_at,
-            ordinal=part[0].ordinal,
+            arm=text_of(part[0], "arm", id),
+            x=x,
+            values={text_of(row, "objective", id): number_of(row, "value", id) for row in part},
+            decided_at=number_of(part[0], "decided_at", id),
+            ordinal=int(number_of(part[0], "ordinal", id)),
             first=not part[0].again,
         )
         for id, part in by_decision.items()
+        if (x := vector_of(part[0], id)) is not None
     }
 
 
@@ -324,24 +337,7 @@ def _to_learn(
 
 
 def _stored(connection: Connection, ids: Iterable[str]) -> dict[str, StoredDecision]:
-    return {
-        row.id: StoredDecision(
-            id=row.id,
-            arm=row.arm,
-            arms=tuple(json.loads(row.arms)),
-            x=None if row.x is None else _vector(row.x),
-            preference=Preference(**json.loads(row.preference)),
-            session=row.session,
-            tags=tuple(json.loads(row.tags)),
-            input_tokens=row.input_tokens,
-            decided_at=row.decided_at,
-            ordinal=row.ordinal,
-            reserved={budget: tuple(parts) for budget, parts in json.loads(row.reserved or "{}").items()},
-            epoch_id=row.epoch_id,
-        )
-        for few in _chunks(ids)
-        for row in connection.execute(_STORED, {"ids": few})
-    }
+    return {row.id: decision_of(row) for few in _chunks(ids) for row in connection.execute(_STORED, {"ids": few})}
 
 
 def _recorded(connection: Connection, ids: Iterable[str]) -> dict[str, dict[str, float]]:
@@ -352,17 +348,22 @@ def _recorded(connection: Connection, ids: Iterable[str]) -> dict[str, dict[str,
     return recorded
 
 
-def _check_orphan(part: Feedback) -> None:
-    """Refuse an unknown id unless a router may have given it just now: its first 12 digits are its time.
+def _is_late() -> Any:
+    return orphan.c.kept_at < time.time() - ORPHAN_SECONDS
+
+
+def _check_orphan(part: Feedback, makers: Collection[str]) -> float:
+    """Return when an unknown decision was made, by the machine's clock; refuse it unless another router may know it.
 
     What paging took is noted where the decision was made, so that it never comes before it.
     """
     ago = ""
-    if _is_id(part.decision_id) and len(part.decision_id) == 32 and PAGING not in part.values:
-        with suppress(ValueError):
-            age = part.received_at - int(part.decision_id[:12], 16) / 1000.0
-            if abs(age) <= ORPHAN_SECONDS:
-                return
+    made_at = seconds_of(part.decision_id) if _is_id(part.decision_id) and PAGING not in part.values else None
+    if made_at is not None:
+        age = part.received_at - made_at
+        if abs(age) <= ORPHAN_SECONDS and maker_of(part.decision_id) not in makers:
+            return time.time() - age
+        if abs(age) > ORPHAN_SECONDS:
             ago = f", by its id of {age / 86_400.0:.3g} days ago,"
     raise UnknownDecisionError(
         f"no decision {part.decision_id!r}{ago} is held; check the id, that this is the database of the router that "
@@ -390,7 +391,3 @@ def _clean(text: str | None) -> str | None:
 
 def _bytes(vector: Vector) -> bytes:
     return np.ascontiguousarray(vector, dtype="<f8").tobytes()
-
-
-def _vector(stored: bytes) -> Vector:
-    return np.frombuffer(stored, dtype="<f8").astype(np.float64, copy=False)

@@ -62,6 +62,10 @@ class PostgreSQL(Database):
             if connection.get_execution_options().get("isolation_level") != "AUTOCOMMIT":
                 connection.exec_driver_sql(self._settings + (self._limits if self.limited else ""))
 
+    def now(self, connection: Connection) -> float:
+        """Return what the server's clock shows, in Unix seconds."""
+        return float(connection.scalar(text("SELECT extract(epoch FROM clock_timestamp())")) or 0.0)
+
     @contextmanager
     def reading(self, connection: Connection) -> Iterator[None]:
         """A transaction that reads the state of one moment, and keeps nobody from writing."""

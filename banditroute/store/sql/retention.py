@@ -45,18 +45,12 @@ def old_decisions(connection: Connection, epoch_id: int, *, before: float, answe
     return list(connection.scalars(ids.order_by(decision.c.id).limit(limit)))
 
 
-def all_decisions(connection: Connection, router: str | None) -> Iterator[list[str]]:
-    """Ids of all decisions, of one router or of all, some at a time."""
-    last = ""
-    while True:
-        ids = select(decision.c.id).where(decision.c.id > last)
-        if router is not None:
-            ids = ids.join(epoch, epoch.c.id == decision.c.epoch_id).where(epoch.c.router == router)
-        some = list(connection.scalars(ids.order_by(decision.c.id).limit(_AT_ONCE)))
-        if not some:
-            return
-        last = some[-1]
-        yield some
+def decisions_after(connection: Connection, router: str | None, last: str) -> list[str]:
+    """Return the next ids of decisions after ``last``, of one router or of all; empty at the end."""
+    ids = select(decision.c.id).where(decision.c.id > last)
+    if router is not None:
+        ids = ids.join(epoch, epoch.c.id == decision.c.epoch_id).where(epoch.c.router == router)
+    return list(connection.scalars(ids.order_by(decision.c.id).limit(_AT_ONCE)))
 
 
 def records(connection: Connection, ids: Sequence[str]) -> pyarrow.Table:

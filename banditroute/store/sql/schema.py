@@ -13,6 +13,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    Dialect,
     Double,
     ForeignKey,
     Index,
@@ -38,6 +39,16 @@ metadata: Final = MetaData(
         "ix": "ix_%(table_name)s_%(column_0_N_name)s",
     }
 )
+
+
+class Blob(LargeBinary):
+    """Bytes as the driver gives them: a damaged value of another type can be read, and is refused where it is used."""
+
+    cache_ok = True
+
+    def result_processor(self, dialect: Dialect, coltype: object) -> None:
+        """Return None: nothing is converted."""
+
 
 # SQLite numbers rows by itself only where the type is spelled INTEGER (64 bits there).
 _Serial: Final = BigInteger().with_variant(Integer(), "sqlite")
@@ -81,8 +92,8 @@ decision: Final = Table(
     Column("policy", Text, nullable=False),
     Column("preference", Text, nullable=False),  # JSON object: objective -> weight
     Column("arms", Text, nullable=False),  # JSON list of the K eligible arms
-    Column("probabilities", LargeBinary, nullable=False),  # K little-endian float64
-    Column("x", LargeBinary),  # d little-endian float64; NULL if there were no features
+    Column("probabilities", Blob, nullable=False),  # K little-endian float64
+    Column("x", Blob),  # d little-endian float64; NULL if there were no features
     Column("session", Text),
     Column("tags", Text, nullable=False),  # JSON list
     Column("input_tokens", BigInteger),
@@ -133,7 +144,7 @@ orphan: Final = Table(  # feedback that came before its decision could be seen
     Column("value", Double, nullable=False),
     Column("received_at", Double, nullable=False),  # Unix time in seconds, by the router's clock
     Column("source", String(255)),
-    Column("kept_at", Double, nullable=False),  # Unix time in seconds, by the machine's
+    Column("kept_at", Double, nullable=False),  # when its decision was made: Unix time in seconds, by the machine's
 )
 
 statistics: Final = Table(
@@ -142,7 +153,7 @@ statistics: Final = Table(
     Column("epoch_id", ForeignKey(epoch.c.id), primary_key=True),
     Column("arm", String(255), primary_key=True),
     Column("version", BigInteger, nullable=False),  # the epoch's, when the blob last changed
-    Column("blob", LargeBinary, nullable=False),
+    Column("blob", Blob, nullable=False),
     Column("crc32", BigInteger, nullable=False),  # of the blob
 )
 
@@ -152,7 +163,7 @@ snapshot: Final = Table(  # statistics as they were after some folds, to go back
     Column("epoch_id", ForeignKey(epoch.c.id), primary_key=True),
     Column("version", BigInteger, primary_key=True),
     Column("arm", String(255), primary_key=True),
-    Column("blob", LargeBinary, nullable=False),
+    Column("blob", Blob, nullable=False),
     Column("crc32", BigInteger, nullable=False),
     Column("taken_at", Double, nullable=False),  # Unix time in seconds
 )
@@ -162,7 +173,7 @@ state: Final = Table(
     metadata,
     Column("router", String(255), primary_key=True),
     Column("name", String(255), primary_key=True),
-    Column("blob", LargeBinary, nullable=False),
+    Column("blob", Blob, nullable=False),
     Column("crc32", BigInteger, nullable=False),  # of the blob
     Column("updated_at", Double, nullable=False),  # Unix time in seconds
 )

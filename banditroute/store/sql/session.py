@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
+import logging
 import secrets
 from collections import ChainMap, OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
+from dataclasses import replace
 from typing import Any, NoReturn, TypeVar
 
 from sqlalchemy import Connection
 
 from banditroute.core.arm import Arm
 from banditroute.core.decision import Decision
+from banditroute.core.decision_ids import maker_of
 from banditroute.core.feedback import Feedback
 from banditroute.core.shared_total import SharedTotal
 from banditroute.errors import IncompatibleStoreError, StoreError
 from banditroute.store.base import Acknowledgement, Fold, Recorded, StoredDecision, StoredState
 from banditroute.store.sql import folding, log
 from banditroute.store.sql.database import Database
+from banditroute.store.sql.latest_time import TOLERANCE_SECONDS, LatestTime
 
 _T = TypeVar("_T")
 
 _FOLD_LIMIT = 4096  # outcomes of one transaction, which holds a SQLite file for so long
 _RECENT = 10_000  # decisions whose feedback needs no reading back
+_logger = logging.getLogger("banditroute.store")
 _of_the_parent: list[Connection | None] = []
 
 
@@ -78,6 +83,10 @@ class Session:
         self._outcomes = 0
         self._folded = False  # by this process, since it began
         self._recent: OrderedDict[str, StoredDecision] = OrderedDict()
+        self._makers: set[str] = set()
+        self._waiting = 0
+        self._latest = LatestTime()
+        self._was_ahead = False
         self._connection: Connection | None = None
         self._prepared = True
         self._place: object = None
@@ -92,6 +101,11 @@ class Session:
     def outcomes(self) -> int:
         """How many outcomes are pending, as far as is known here."""
         return self._outcomes
+
+    @property
+    def waiting(self) -> int:
+        """How many outcomes of all processes wait for their decision, when last looked for."""
+        return self._waiting
 
     def begin(self, arms: Sequence[Arm]) -> StoredState:
         """Begin to serve a router that can choose ``arms``; return all that is remembered of it."""
@@ -116,6 +130,7 @@ class Session:
 
     def _join(self) -> None:
         def join(connection: Connection) -> tuple[int, str]:
+            self._latest.read(self._database.now(connection))
             log.set_arms(connection, self._router, self._arms)
             folding.forget_writers(connection, self._writer)
             return log.begin_epoch(connection, **self._epoch)
@@ -149,7 +164,9 @@ class Session:
         EpochReplacedError
             If the epoch is gone; nothing was written.
         """
+        decisions = self._bounded(decisions)
         fresh = {made.id: StoredDecision.of(made, epoch_id=self._epoch_id) for made, _ in decisions}
+        self._makers.update(maker for id in fresh if (maker := maker_of(id)) is not None)
         numbered = bool(states or totals or parts)
         self._group += 1
         written: tuple[log.Added, dict[tuple[str, int], SharedTotal]] | None = None
@@ -162,7 +179,7 @@ class Session:
             log.add_decisions(connection, self._epoch_id, decisions)
             folding.put_states(connection, self._router, states)
             sums = folding.add_totals(connection, self._router, totals)
-            added = log.add_feedback(connection, self._epoch_id, parts, ChainMap(fresh, self._recent))
+            added = log.add_feedback(connection, self._epoch_id, parts, ChainMap(fresh, self._recent), self._makers)
             if numbered:
                 folding.set_last_group(connection, self._writer, self._group)
             written = added, sums
@@ -170,10 +187,26 @@ class Session:
 
         added, sums = self._write(add)
         self._outcomes += added.outcomes
+        self._waiting += added.waiting
         self._recent.update(fresh)
         while len(self._recent) > _RECENT:
             self._recent.popitem(last=False)
         return added.results, sums
+
+    def _bounded(self, decisions: Sequence[tuple[Decision, str | None]]) -> list[tuple[Decision, str | None]]:
+        """Return decisions whose times are not ahead of the database's clock: what was learned would age by them."""
+        bound = self._latest.bound()
+        ahead = max((made.decided_at - bound for made, _ in decisions), default=0.0)
+        if ahead > 0.0 and not self._was_ahead:
+            _logger.warning(
+                "the router's clock is %.0f s ahead of the clock of %s; decisions are recorded as of the latter",
+                ahead + TOLERANCE_SECONDS,
+                self._database.name,
+            )
+        self._was_ahead = ahead > 0.0
+        return [
+            (replace(made, decided_at=bound) if made.decided_at > bound else made, prompt) for made, prompt in decisions
+        ]
 
     def fold(self, *, wait: bool, always: bool) -> None:
         """Fold what is pending; where another process folds, only with ``wait``.
@@ -208,7 +241,8 @@ class Session:
             follow(memory)
             self._folded = False
             self._version, self._outcomes = now.version, now.outcomes
-        if now.orphans:
+        self._waiting = now.orphans
+        if now.orphans and self._in(self._database.reading, log.has_settled_orphans):
             self._write(log.match_orphans)  # seen when it looks next
 
     def close(self) -> None:
@@ -230,6 +264,7 @@ class Session:
         _of_the_parent.append(self._connection)
         self._connection = None
         self._writer = secrets.token_hex(16)
+        self._makers = set()
         self._joined = False
 
     def check_place(self) -> None:
@@ -238,9 +273,12 @@ class Session:
         Raises
         ------
         StoreError
-            If the file of the database was removed, moved or replaced since it was opened.
+            If the file of the database or its write-ahead log was removed, moved or replaced since it was opened.
         """
-        if self._connection is not None and self._database.place() != self._place:
+        if self._connection is None:
+            return
+        before, self._place = self._place, self._database.place()
+        if self._database.is_elsewhere(self._place, before):
             self._joined = False
             raise StoreError(
                 f"{self._database.name} was removed, moved or replaced while it was in use; what was reported just "
@@ -266,6 +304,7 @@ class Session:
         """Return what is remembered, None if its version and pending count are ``known``; and how things stand."""
 
         def remember(connection: Connection) -> tuple[StoredState | None, folding.Standing]:
+            self._latest.read(self._database.now(connection))
             standing = folding.standing(connection, self._epoch_id)
             if standing is None or standing.random_key != self._random_key:
                 self._lose()

@@ -54,12 +54,15 @@ class SQLite(Database):
                 self._begin_writing(connection)
 
     def place(self) -> object:
-        """Return device and inode of the file; they change when it is removed, moved or replaced."""
-        try:
-            found = os.stat(self._path)
-        except OSError:
-            return None
-        return found.st_dev, found.st_ino
+        """Return device and inode of the file and of its write-ahead log; None for what is not there.
+
+        They change when it is removed, moved or replaced.
+        """
+        return _inode(self._path), _inode(f"{self._path}-wal")
+
+    def is_elsewhere(self, place: object, before: object) -> bool:
+        """Return whether the file or its log is another one; before the first transaction there is no log."""
+        return place != before and not (isinstance(before, tuple) and before == (place[0], None))  # type: ignore[index]
 
     @contextmanager
     def reading(self, connection: Connection) -> Iterator[None]:
@@ -175,6 +178,14 @@ class SQLite(Database):
                 time.sleep(_TURN_SECONDS)
         finally:
             cursor.execute(f"PRAGMA busy_timeout={int(self._wait_seconds * 1000)}")
+
+
+def _inode(path: str) -> tuple[int, int] | None:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 _REMEDIES = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from concurrent.futures import Future
 
 from banditroute.errors import StoreError
@@ -29,6 +30,20 @@ class Ticket(Future[Acknowledgement]):
             if self.done():  # it was raised by the subscriber
                 raise
             raise unknown_outcome(limit) from None
+
+
+async def answer_of(ticket: Future[Acknowledgement]) -> Acknowledgement:
+    """Return how feedback is acknowledged, as ``ticket.result()`` does; the event loop is free meanwhile.
+
+    A cancelled wait does not take the feedback back.
+    """
+    waiting = asyncio.shield(asyncio.wrap_future(ticket))
+    try:
+        return await asyncio.wait_for(waiting, ANSWER_SECONDS)
+    except TimeoutError:
+        if ticket.done():  # it was raised by the subscriber
+            raise
+        raise unknown_outcome(ANSWER_SECONDS) from None
 
 
 def wait_for(done: Future[None]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
 import threading
@@ -26,6 +27,7 @@ from banditroute.store.outcomes import CLOSED, PAGING
 from banditroute.store.sql import log, ticket
 from banditroute.store.sql.database import Database
 from banditroute.store.sql.folding import Put
+from banditroute.store.sql.rows import DamagedRowError
 from banditroute.store.sql.session import EpochReplacedError, Session
 from banditroute.store.sql.ticket import Ticket, unknown_outcome, wait_for
 
@@ -45,6 +47,7 @@ MAX_QUEUED_DECISIONS = 10_000
 MAX_QUEUED_REPORTS = 10_000
 MAX_QUEUED_PROMPT_BYTES = 64 * 2**20
 _EXIT_SECONDS = 10.0  # so long the end of the process waits for the database
+_COLLECTED_SECONDS = 1.0  # so long a thread that collects a store as garbage waits for the database
 _RETRY_SECONDS = 1.0
 _PROBE_SECONDS = 0.05  # between two attempts while the database cannot be written
 _FORK_SECONDS = 2.0  # so long a fork may wait for the disk
@@ -130,6 +133,11 @@ class Writer:
         return thread
 
     @property
+    def ended(self) -> bool:
+        """Whether all that was given is written, or given up."""
+        return self._ended
+
+    @property
     def trouble(self) -> str | None:
         """The reason why the database cannot be written just now, in words; None while all is well."""
         busy = self._busy_since
@@ -145,7 +153,8 @@ class Writer:
     def backlog(self) -> Backlog:
         """The decisions that are queued or dropped."""
         oldest = next(iter(list(self._queue.values())), None)
-        return Backlog(len(self._queue), None if oldest is None else oldest[0].decided_at, self.dropped)
+        decided_at = None if oldest is None else oldest[0].decided_at
+        return Backlog(len(self._queue), decided_at, self.dropped, self._session.waiting)
 
     def add_decision(self, decision: Decision, prompt: str | None) -> None:
         """Queue a decision; with ``wait``, return when it is on disk or ``trouble`` says why not."""
@@ -223,8 +232,7 @@ class Writer:
         StoreError
             If decisions had to be given up, or the database does not answer in time.
         """
-        self._closed = self._closed or CLOSED
-        self._stir(urgent=True)
+        self._end_soon()
         thread = self._thread
         if thread is None or thread is threading.current_thread():  # the latter is collected as garbage: it ends itself
             return
@@ -239,6 +247,22 @@ class Writer:
                 f"{len(self._queue)} decisions and {len(self._states)} pieces of state could not be recorded: "
                 f"{self.trouble}"
             )
+
+    def let_go(self) -> None:
+        """Let the thread write and fold what is left, and end, as the store was collected as garbage.
+
+        That may happen in any thread, and in the middle of anything. So it waits a moment at most, and never in the
+        thread of a writer, which may hold what the other one waits for.
+        """
+        self._end_soon()
+        thread, writers = self._thread, [writer._thread for writer in list(_writers)]
+        if thread is not None and threading.current_thread() not in writers:
+            thread.join(_COLLECTED_SECONDS)
+
+    def _end_soon(self) -> None:
+        self._closed = self._closed or CLOSED
+        if self._thread is not None:  # else this is a forked child that has used nothing
+            self._stir(urgent=True)
 
     def subscribe(self, subscriber: Subscriber) -> None:
         """Call ``subscriber`` from now on. It is not kept alive: a router that is dropped can be collected."""
@@ -428,7 +452,7 @@ class Writer:
         except BaseException as error:
             self._states = {**states, **{name: put.after(states.get(name)) for name, put in self._states.items()}}
             self._totals = totals
-            if not isinstance(error, Exception) or not self._database.blames_data(error):
+            if not isinstance(error, Exception) or not self._is_of_one(error):
                 raise
             if decisions and reports:
                 halves = [(decisions, reports[:0]), (decisions[:0], reports)]
@@ -449,6 +473,10 @@ class Writer:
             for (budget, period), added in totals.items():
                 subscriber.on_total(budget, sums[budget, period], added)
         self._acknowledge(reports, results, subscriber)
+
+    def _is_of_one(self, error: Exception) -> bool:
+        """Return whether a group failed for one of its parts, and not for the state of the database."""
+        return isinstance(error, DamagedRowError) or self._database.blames_data(error)
 
     def _acknowledge(
         self,
@@ -481,7 +509,9 @@ class Writer:
             _logger.error("decision %s has a value that cannot be stored and is dropped: %r", decision.id, error)
         for report in reports:
             report.ticket.set_exception(
-                StoreError(f"{report.feedback} has a value that cannot be stored ({error}); nothing was recorded")
+                error
+                if isinstance(error, DamagedRowError)
+                else StoreError(f"{report.feedback} has a value that cannot be stored ({error}); nothing was recorded")
             )
 
     def _refuse_waiting(self, error: Exception) -> None:
@@ -553,6 +583,14 @@ def _taken(queue: deque[_T]) -> Iterator[_T]:
     with suppress(IndexError):
         while True:
             yield queue.popleft()
+
+
+@atexit.register
+def _at_exit() -> None:
+    """Write what is left when the interpreter ends."""
+    for writer in list(_writers):
+        if not writer.ended:
+            writer.stop()
 
 
 def _before_fork() -> None:

@@ -1,0 +1,93 @@
+"""Read rows: a value that no router wrote is refused, and the error names its row."""
+
+from __future__ import annotations
+
+import json
+import math
+import zlib
+from typing import Any
+
+import numpy as np
+from sqlalchemy import Row
+
+from banditroute.core.arrays import Vector
+from banditroute.core.preference import Preference
+from banditroute.core.validation import shown
+from banditroute.errors import IncompatibleStoreError
+from banditroute.store.base import StoredDecision
+
+_NUMBER_BYTES = 8
+
+
+class DamagedRowError(IncompatibleStoreError):
+    """A row of the log holds what no router writes."""
+
+    def __init__(self, decision_id: object, column: str, value: object) -> None:
+        super().__init__(
+            f"{column} of decision {shown(decision_id)} is damaged ({shown(value)}); restore a backup of the "
+            f"database, or erase that decision: banditroute db erase --decision ID"
+        )
+
+
+def text_of(row: Row[Any], column: str, decision_id: object) -> str:
+    """Return a text of a row."""
+    value = getattr(row, column)
+    if not isinstance(value, str):
+        raise DamagedRowError(decision_id, column, value)
+    return value
+
+
+def number_of(row: Row[Any], column: str, decision_id: object) -> float:
+    """Return a number of a row."""
+    value = getattr(row, column)
+    if not isinstance(value, int | float) or not math.isfinite(value):
+        raise DamagedRowError(decision_id, column, value)
+    return value
+
+
+def vector_of(row: Row[Any], decision_id: object) -> Vector | None:
+    """Return the context of a row; None if it has none."""
+    if row.x is None:
+        return None
+    if not isinstance(row.x, bytes) or not row.x or len(row.x) % _NUMBER_BYTES:
+        raise DamagedRowError(decision_id, "x", row.x)
+    return np.frombuffer(row.x, dtype="<f8").astype(np.float64, copy=False)
+
+
+def decision_of(row: Row[Any]) -> StoredDecision:
+    """Return the decision of a row."""
+    contents = {name: _content(row, name) for name in ("arms", "preference", "tags", "reserved")}
+    try:
+        return StoredDecision(
+            id=row.id,
+            arm=text_of(row, "arm", row.id),
+            arms=tuple(contents["arms"]),
+            x=vector_of(row, row.id),
+            preference=Preference(**contents["preference"]),
+            session=row.session,
+            tags=tuple(contents["tags"]),
+            input_tokens=row.input_tokens,
+            decided_at=number_of(row, "decided_at", row.id),
+            ordinal=int(number_of(row, "ordinal", row.id)),
+            reserved={budget: tuple(parts) for budget, parts in (contents["reserved"] or {}).items()},
+            epoch_id=row.epoch_id,
+        )
+    except (AttributeError, TypeError, ValueError) as error:
+        if isinstance(error, IncompatibleStoreError):
+            raise
+        raise DamagedRowError(row.id, "arms, preference, tags or reserved", str(error)) from error
+
+
+def is_intact(row: Row[Any]) -> bool:
+    """Return whether the blob of a row has its checksum."""
+    return isinstance(row.blob, bytes) and zlib.crc32(row.blob) == row.crc32
+
+
+def _content(row: Row[Any], column: str) -> Any:
+    value = getattr(row, column)
+    if value is None:
+        return None
+    try:
+        return json.loads(value)
+    except (TypeError, ValueError) as error:
+        raise DamagedRowError(row.id, column, value) from error
