@@ -12,5 +12,5 @@ depends_on = None
 
 
 def upgrade() -> None:
-    column = sa.Column("by_hand", sa.Boolean(), nullable=False, server_default=sa.false())
+    column: sa.Column[bool] = sa.Column("by_hand", sa.Boolean(), nullable=False, server_default=sa.false())
     op.add_column("banditroute_snapshot", column)
