@@ -185,8 +185,10 @@ class Drift:
         ordinal: int = 0,
     ) -> list[str]:
         """Compare outcomes with what ``belief``, which has yet to learn them, expects; the objectives that changed."""
+        if self._test is None:
+            return []
         believed = [name for name in values if name in belief.objectives]
-        if self._test is None or not believed:
+        if not believed:
             return []
         means = belief.predict(x).means[:, belief.arms.index(arm)]
         return [
@@ -253,6 +255,17 @@ class Drift:
                 if any(g.n > 0.0 for g in ArmStatistics.from_bytes(merged).groups if objective in g.objectives):
                     left[arm] = merged
         return left
+
+
+def recorded_resets(blob: bytes) -> tuple[Reset, ...]:
+    """Return the changes in a router's stored state ``drift``, in any version of its features.
+
+    Raises
+    ------
+    IncompatibleStoreError
+        If the state is damaged.
+    """
+    return tuple(reset for resets in _from_bytes(blob).values() for reset, _ in resets.values())
 
 
 def _joined(earlier: bytes, later: bytes) -> bytes:

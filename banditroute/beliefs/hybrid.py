@@ -101,10 +101,10 @@ class HybridBelief(LinearBelief):
         self._z, self._columns = descriptors(arms, [name for name in priors if priors[name].noise is not None])
         self._expected = {name: np.array([arm.expected.get(name, np.nan) for arm in arms]) for name in priors}
         self._choices = Choices.from_bytes(beginning.choices, blocks=len(beginning.blocks))
-        self._choices_bytes = beginning.choices if self._choices.count else None
+        self._choices_bytes = beginning.choices if self._choices.made else None
         super().__init__(spec=spec, beginning=beginning)
         # Where the belief forgets, fewer outcomes are left than the last choice rested on.
-        self._outcomes = max(float(self._n.sum(axis=1).max(initial=0.0)), outcomes_due(self._choices.count))
+        self._outcomes = max(float(self._n.sum(axis=1).max(initial=0.0)), outcomes_due(self._choices.made))
         self._choose_if_due()
 
     @property
@@ -140,13 +140,13 @@ class HybridBelief(LinearBelief):
     def _choose_if_due(self) -> None:
         """Choose how much each block matters, if there are enough outcomes for another choice."""
         count = choices_due(self._outcomes)
-        if count > self._choices.count and self._blocks and self._spec.feature_precision is None:
+        if count > self._choices.made and self._blocks and self._spec.feature_precision is None:
             found = {name: self._chosen(name) for name in self._objectives if name not in self._known_noise}
             relevance = {name: each for name, each in found.items() if each is not None}
             self._choices = Choices(count, relevance)
             self._choices_bytes = self._choices.to_bytes()
-            self._derive()
-        self._next_choice = outcomes_due(max(count, self._choices.count) + 1)
+            self._derive_all()
+        self._next_choice = outcomes_due(max(count, self._choices.made) + 1)
 
     def _chosen(self, objective: str) -> Relevance | None:
         """How much each block matters to an objective; None where nothing was observed."""
@@ -288,13 +288,16 @@ class HybridBelief(LinearBelief):
     def _solve_shared(self, g: int) -> Vector:
         """``P^-1`` of a group, from what every arm tells."""
         precision, inverse, z = self._precision[g], self._inverse[g], self._z
-        told = np.diag(precision) - precision[:, None] * inverse * precision  # M_k (K, d, d)
-        d = self._dimension
+        k, d = len(inverse), self._dimension
+        total = np.ones(k).dot(inverse.reshape(k, d * d)).reshape(d, d)
         p = np.diag(self._shared_precision(g))
-        p[:d, :d] += told.sum(axis=0)
-        p[:d, d:] += told[:, :, -1].T @ z
-        p[d:, :d] = p[:d, d:].T
-        p[d:, d:] += (z.T * told[:, -1, -1]) @ z
+        p[:d, :d] += k * np.diag(precision) - precision[:, None] * total * precision  # sum_k M_k
+        if len(self._columns):
+            bias = precision[-1]
+            told = bias * (np.eye(d)[-1] - inverse[:, :, -1] * precision)  # M_k e_bias (K, d)
+            p[:d, d:] += told.T @ z
+            p[d:, :d] = p[:d, d:].T
+            p[d:, d:] += (z.T * told[:, -1]) @ z
         least = float(self._shared_precision(g).min())
         shared, _, _ = invert(p, np.zeros((0, len(p))), least=least)
         return (shared + shared.T) / 2.0

@@ -53,7 +53,8 @@ class Linear(BeliefSettings):
     feature_precision
         Prior precision of every feature's weight, in units of the noise: how many observations it takes for a feature
         of size 1 to earn half its weight. Above 0. None: 4 times the columns of its block, over the block's strength.
-        Then a block of unit mean square begins with a quarter of the variance of the noise, however many columns it has.
+        Then a block of unit mean square begins with a quarter of the variance of the noise, however many columns it
+        has.
     intercept_precision
         The same for the bias. Above 0; small, so that an arm's average is learned before what the context adds. None:
         1.
@@ -100,7 +101,7 @@ class LinearBelief:
         observed = {name for arm in self._statistics for group in arm.groups for name in group.objectives}
         # Objectives that another deployment has declared keep their sums, and are not believed here.
         self._objectives: tuple[str, ...] = tuple(sorted(observed & self._priors.keys() if self._priors else observed))
-        self._derive()
+        self._derive_all()
 
     def _prior_precision(self, objective: str) -> Vector:
         """The diagonal of ``Lambda`` for an objective ``(d,)``."""
@@ -145,11 +146,16 @@ class LinearBelief:
         """Believe these objectives from now on, even before any feedback."""
         new = [name for name in objectives if name not in self._objectives]
         if new:
+            self._whole = False
             self._objectives += tuple(new)
-            self._derive()
+            self._derive_all()
 
     def predict(self, x: Vector) -> Prediction:
         """Expectation and spread of every arm at context ``x (d,)``: each ``(m, K)``."""
+        if not self._whole:
+            self._derive_all()
+        if self._unpooled:
+            self._pool_changed()
         m, k, d = self._theta.shape
         means = self._theta.reshape(m * k, d).dot(x).reshape(m, k)  # of few numbers, twice as fast as @
         widths = self._rows.dot(x).reshape(-1, d).dot(x).reshape(-1, k)
@@ -169,7 +175,7 @@ class LinearBelief:
         half_life = self._statistics[0].half_life
         if half_life is not None and now - self._clock > _STALE * half_life:
             self._clock = now
-            self._derive()
+            self._derive_all()
 
     def update(
         self,
@@ -185,19 +191,28 @@ class LinearBelief:
         self.advance(decided_at, ordinal)
         k = self._index[arm]
         moment = self._spec.moment(decided_at, ordinal)
-        regrouped = self._statistics[k].add(x, values, moment=moment, weight=weight)
+        # An exception of a signal handler may end this anywhere: the sums change at once, the rest follows from them.
+        if not self._whole:
+            self._derive_all()
+        self._whole = False
+        statistics = self._statistics[k].copy()
+        regrouped = statistics.add(x, values, moment=moment, weight=weight)
+        self._statistics[k] = statistics
+        self._follow(k, x, values, self._statistics[k].weight(moment, self._clock) * weight, regrouped)
+        self._whole = True
+
+    def _follow(self, k: int, x: Vector, values: Mapping[str, float], weight: float, regrouped: bool) -> None:
+        """Let what is derived follow an observation of arm k that the statistics hold already."""
         self._since_refresh[k] += 1
-        if regrouped:
-            self._regroup(k, values)
+        if regrouped and self._regroup(values):
             return
-        weight *= self._statistics[k].weight(moment, self._clock)
         refresh = self._since_refresh[k] >= _REFRESH
         for g, members in enumerate(self._members):
             observed = self._objectives[members[0]] in values
             if refresh or (observed and not self._rank_one(g, k, x, values, weight)):
                 self._solve(g, k)  # the statistics hold this observation already
             if refresh or observed:
-                self._pool(g)
+                self._unpooled.add(g)
         if refresh:
             self._since_refresh[k] = 0
 
@@ -230,22 +245,26 @@ class LinearBelief:
     def _share(self, g: int, k: int, gain: Vector, scale: float) -> None:
         """Let other arms learn from what ``A_k`` was told, ``scale`` times the square of ``A_k gain``: nothing here."""
 
-    def _regroup(self, k: int, observed: Collection[str]) -> None:
-        """Follow an outcome of arm k that nothing can be added to, such as its first."""
+    def _regroup(self, observed: Collection[str]) -> bool:
+        """Derive everything if an outcome has changed which objectives are alike; return whether it has."""
         new = tuple(name for name in observed if name not in self._objectives)
         self._objectives += new
         if new or self._alike() != self._members:
             self._derive()
-            return
-        for g in range(len(self._members)):
-            self._solve(g, k)
+            return True
+        return False
+
+    def _pool_changed(self) -> None:
+        """Pool the groups of objectives that were observed since the last prediction."""
+        for g in self._unpooled:
             self._pool(g)
+        self._unpooled.clear()
 
     def _alike(self) -> list[list[int]]:
         """Positions of the objectives, those together that were always observed together and are believed alike."""
-        alike: dict[tuple[bytes, ...], list[int]] = {}
+        alike: dict[tuple[tuple[int, ...], bytes], list[int]] = {}
         for j, name in enumerate(self._objectives):
-            seats = bytes(str([arm.seat(name) for arm in self._statistics]), "ascii")
+            seats = tuple([arm.seat(name) for arm in self._statistics])
             alike.setdefault((seats, self._settings_key(name)), []).append(j)
         return list(alike.values())
 
@@ -253,16 +272,22 @@ class LinearBelief:
         """Bytes that are the same for objectives with the same prior precisions."""
         return self._prior_precision(objective).tobytes()
 
+    def _derive_all(self) -> None:
+        """Derive everything, and note that it is whole."""
+        self._whole = False
+        self._derive()
+        self._whole = True
+
     def _derive(self) -> None:
         """Derive everything from the statistics: at the start, and whenever the grouping changes (rare)."""
         self._members = self._alike()
+        self._unpooled = set(range(len(self._members)))
         self._precision = [self._prior_precision(self._objectives[members[0]]) for members in self._members]
         self._make(len(self._members), len(self._objectives), len(self._arms), self._dimension)
         for g, members in enumerate(self._members):
             self._group_of[members] = g
             for arm in range(len(self._arms)):
                 self._solve(g, arm)
-            self._pool(g)
 
     def _make(self, groups: int, m: int, k: int, d: int) -> None:
         """Make the arrays, to be filled."""

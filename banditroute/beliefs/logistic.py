@@ -65,6 +65,7 @@ class Logistic(Hybrid):
 
     Examples
     --------
+    >>> from banditroute.beliefs import Prior
     >>> linear, logistic = (
     ...     spec.start(arms=["a"], dimension=2, priors={"quality": Prior(mean=0.5, noise=0.4)})
     ...     for spec in (Hybrid(feature_precision=1.0), Logistic(feature_precision=1.0))

@@ -85,18 +85,18 @@ class Choices(NamedTuple):
 
     Attributes
     ----------
-    count
-        How many times the outcomes were enough for a choice.
+    made
+        How many choices the outcomes were enough for.
     relevance
         Objective -> how much each block matters to it.
     """
 
-    count: int = 0
+    made: int = 0
     relevance: Mapping[str, Relevance] = {}
 
     def to_bytes(self) -> bytes:
         """JSON for :meth:`from_bytes`."""
-        return json.dumps({"count": self.count, "relevance": self.relevance}, sort_keys=True).encode()
+        return json.dumps({"count": self.made, "relevance": self.relevance}, sort_keys=True).encode()
 
     @classmethod
     def from_bytes(cls, blob: bytes | None, *, blocks: int) -> Choices:
@@ -136,7 +136,7 @@ def outcomes_due(count: int) -> float:
     if count < 1:
         return 0.0
     early = min(count - 1, _EARLY_CHOICES)
-    return _FIRST_CHOICE_OUTCOMES * 1.5**early * 2.0 ** (count - 1 - early) * (1.0 - 1e-9)
+    return _FIRST_CHOICE_OUTCOMES * math.pow(1.5, early) * math.pow(2.0, count - 1 - early) * (1.0 - 1e-9)
 
 
 def choices_due(outcomes: float) -> int:
@@ -215,7 +215,7 @@ class Evidence(NamedTuple):
         log_det += float(np.linalg.slogdet(p)[1])
         log_det -= k * float(np.log(precision).sum()) + float(np.log(shared_precision).sum())
         scale = self.strength * self.noise * self.noise + max(rss, 0.0)
-        return -0.5 * (log_det + (self.strength + self.n) * math.log(scale))
+        return float(-0.5 * (log_det + (self.strength + self.n) * math.log(scale)))
 
 
 def choose(

@@ -38,7 +38,7 @@ def check_blocks(blocks: Sequence[FeatureBlock] | None, *, dimension: int) -> tu
     columns = sum(block.columns for block in checked)
     if columns != dimension - 1 or any(block.columns < 1 or not block.strength > 0.0 for block in checked):
         raise InvalidConfigurationError(
-            f"the blocks have {[tuple(block) for block in checked]} as columns and strengths; give blocks with at least "
-            f"1 column and a strength above 0 that add up to {dimension - 1} columns"
+            f"the blocks have {[tuple(block) for block in checked]} as columns and strengths; give blocks with at "
+            f"least 1 column and a strength above 0 that add up to {dimension - 1} columns"
         )
     return checked

@@ -81,7 +81,8 @@ class Category:
             return
         if isinstance(given, str) or not isinstance(given, Collection) or not 1 <= len(given) <= LARGEST_CATEGORY:
             raise InvalidConfigurationError(
-                f"categorical {name!r} is {given!r}; give a list of 1 to {LARGEST_CATEGORY:,} values, or Hashed(slots=...) "
+                f"categorical {name!r} is {given!r}; give a list of 1 to {LARGEST_CATEGORY:,} values, or "
+                "Hashed(slots=...) "
                 "where they are not known beforehand"
             )
         values = [label(value, name=f"a value of {name!r}", error=InvalidConfigurationError) for value in given]

@@ -23,13 +23,14 @@ class Compose:
     blocks
         At least one featurizer; no two may share the name of an entry.
     strengths
-        How much each block may matter before any feedback, times what it declares itself; above 0, and 1 by default. The
-        numbers stay as they are, and how much a block does matter is learned.
+        How much each block may matter before any feedback, times what it declares itself; above 0, and 1 by default.
+        The numbers stay as they are, and how much a block does matter is learned.
 
     Raises
     ------
     InvalidConfigurationError
-        For no block, an object that is no featurizer, an entry named twice, or strengths that are not one for each block.
+        For no block, an object that is no featurizer, an entry named twice, or strengths that are not one for each
+        block.
 
     Examples
     --------

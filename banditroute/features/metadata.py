@@ -30,12 +30,12 @@ class Metadata:
 
     A number ``v`` declared with ``(low, high)`` gives two entries. The first is
     ``sqrt(6) (2 (v - low) / (high - low) - 1)``, limited to ``[-sqrt(6), sqrt(6)]``. The second says that the number is
-    missing: ``sqrt(2)`` then, with 0 as the first, and 0 otherwise. So the mean square of both is 1 over numbers that are
-    uniform over the range, and over missing ones.
+    missing: ``sqrt(2)`` then, with 0 as the first, and 0 otherwise. So the mean square of both is 1 over numbers
+    that are uniform over the range, and over missing ones.
 
-    A category declared with a list of n values gives n + 2 entries: one for each value, one for any other value, and one
-    for a missing value. The entry that applies is ``sqrt(n + 2)``, the others are 0. Several tags share their block. With
-    :class:`Hashed`, values that are not known beforehand have slots, and may share them.
+    A category declared with a list of n values gives n + 2 entries: one for each value, one for any other value, and
+    one for a missing value. The entry that applies is ``sqrt(n + 2)``, the others are 0. Several tags share their
+    block. With :class:`Hashed`, values that are not known beforehand have slots, and may share them.
 
     All numbers are one block, and each category is one: how much a block matters is learned for itself.
 
@@ -114,8 +114,8 @@ class Metadata:
         Raises
         ------
         InvalidRequestError
-            If the request has no text, or a value is of the wrong kind: a string where the schema declares a number, or a
-            number where it declares a category.
+            If the request has no text, or a value is of the wrong kind: a string where the schema declares a number,
+            or a number where it declares a category.
         """
         excerpt(request)  # refuses what has no text, as every featurizer does
         x = np.zeros(self.dimension)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from banditroute.core.arrays import Vector
-from banditroute.core.state import StateSlot
+from banditroute.core.state import StateSlot, read_state
 from banditroute.guard.evidence import GainBounds, paired_gain, utility_of
 from banditroute.guard.guard import Guard, Mode, Rollout
 
@@ -214,7 +214,7 @@ class RolloutMonitor:
 
     def _keep(self) -> None:
         kept = {"mode": self._mode, "rung": self._rung, "begun": self._begun, "since": self._since}
-        self._slot.save(json.dumps({"settings": self._settings, **kept}).encode())
+        self._slot.save(json.dumps({"settings": self._settings, "share": self._share, **kept}).encode())
 
     @property
     def _of(self) -> list[object]:
@@ -227,3 +227,21 @@ class RolloutMonitor:
             alpha=self._guard.alpha / (self._begun * (self._begun + 1)),
             truncation=self._truncation,
         )
+
+
+def recorded_stage(blob: bytes) -> tuple[str, float] | None:
+    """Return mode and share of the learner in a router's stored state ``guard``.
+
+    None if the guard never changed its stage, or an earlier version wrote the state.
+
+    Raises
+    ------
+    IncompatibleStoreError
+        If the state is damaged.
+    """
+
+    def read(blob: bytes) -> tuple[str, float] | None:
+        kept = json.loads(blob)
+        return (kept["mode"], float(kept["share"])) if "share" in kept else None
+
+    return read_state("guard", blob, read)

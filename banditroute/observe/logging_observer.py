@@ -11,13 +11,15 @@ from banditroute.core.events import (
     BudgetChanged,
     CircuitChanged,
     DriftDetected,
+    DriftSuspected,
     Event,
     FeedbackRecorded,
     FellBack,
     StoreTrouble,
 )
 
-_TROUBLES = (BudgetChanged, CircuitChanged, DriftDetected, FellBack, StoreTrouble)
+TROUBLES = (BudgetChanged, CircuitChanged, DriftDetected, DriftSuspected, FellBack, StoreTrouble)
+"""The events that somebody may have to act on."""
 
 
 class LoggingObserver:
@@ -65,7 +67,7 @@ class LoggingObserver:
 
     def on_event(self, event: Event) -> None:
         """Write an event."""
-        level = max(self._level, logging.WARNING) if isinstance(event, _TROUBLES) else self._level
+        level = max(self._level, logging.WARNING) if isinstance(event, TROUBLES) else self._level
         self._write(level, type(event).__name__, type(event).__name__, asdict(event))
 
     def _write(self, level: int, kind: str, message: str, fields: dict[str, Any]) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+import traceback
+from collections.abc import Sequence
 from contextlib import suppress
 
 import numpy as np
@@ -15,6 +16,7 @@ from banditroute.core.request import Request
 from banditroute.core.validation import bounded
 from banditroute.errors import BanditRouteError, InvalidRequestError
 from banditroute.features.base import Featurizer
+from banditroute.router.clock import CheckedClock
 from banditroute.router.engine import Engine
 from banditroute.router.observation import Observation
 from banditroute.router.requests import Ask, Terms
@@ -22,6 +24,8 @@ from banditroute.router.sampling import CannotChooseError
 from banditroute.store.base import Store
 
 _log = logging.getLogger("banditroute")
+
+_LONGEST_TROUBLE = 500  # characters of a reason
 
 
 class FallbackRouting:
@@ -61,7 +65,7 @@ class FallbackRouting:
         fallback: str,
         store_prompts: bool,
         observation: Observation,
-        clock: Callable[[], float],
+        clock: CheckedClock,
     ) -> None:
         self.fallback_count: int = 0
         self._engine = engine
@@ -87,24 +91,29 @@ class FallbackRouting:
         InvalidRequestError
             If the featurizer finds a mistake of the caller.
         """
-        now = self._clock()
+        now, trouble_of_clock = self._clock.read()
         x: Vector | None = None
         preference = self._engine.rates(terms.preference)
         prompt = request.text if self._store_prompts else None
         try:
             x = self._context(request, features)
+            if trouble_of_clock is not None:
+                raise CannotChooseError(trouble_of_clock)
             if self._store.trouble is not None:
                 raise CannotChooseError(self._store.trouble)
             decision = self._engine.decide(Ask(request, x, preference, terms.eligible, terms.limits, now))
             self._store.add_decision(decision, prompt)
             self.trouble = None
             self._observation.emit(decision)
+            if decision.fell_back:  # neither budgets nor quotas cover it
+                self._note_fallback(decision, decision.reason.removeprefix("fallback: "))
             return decision
         except InvalidRequestError:  # a caller's mistake that only the featurizer can see
             raise
         except Exception as error:  # learned or stored trouble must not stop the traffic
             failure = error
             trouble = str(error) if isinstance(error, BanditRouteError) else f"{type(error).__name__}: {error}"
+            trouble = trouble[:_LONGEST_TROUBLE]
         ask = Ask(request, x, preference, terms.eligible, terms.limits, now)
         return self._fall_back(ask, self._fallback, trouble, failure, prompt)
 
@@ -116,13 +125,10 @@ class FallbackRouting:
         except InvalidRequestError:  # a caller's mistake, as in a single request: nothing is decided
             raise
         except Exception as error:  # one bad text must not spoil the others: each goes alone
-            _log.warning("featurizing %d texts in one batch failed, now one at a time: %s", len(texts), error)
+            _log.warning("featurizing %d texts in one batch failed, now one at a time: %s", len(texts), _kind(error))
             rows = [None] * len(texts)
         row = iter(rows)
-        return [
-            self.decide(request, terms, next(row) if request.features is None else request.features)
-            for request in requests
-        ]
+        return [self.decide(request, terms, next(row) if request.features is None else None) for request in requests]
 
     def decide_instead(self, decision: Decision, error: Exception) -> Decision:
         """Return a recorded decision for the next best arm that is ready, as the adapter of ``decision`` cannot load.
@@ -145,24 +151,46 @@ class FallbackRouting:
     def _context(self, request: Request, features: Vector | None) -> Vector:
         """Return the context ``(d,)`` of a request."""
         x = np.empty(self._dimension)
-        if features is None:
-            features = self._features.transform_one(request) if request.features is None else request.features
-        x[:-1] = features
         x[-1] = 1.0
+        if request.features is not None:  # checked with the request
+            x[:-1] = request.features
+            return x
+        x[:-1] = self._featurized(request) if features is None else features
         if not bounded(x):
             raise CannotChooseError(f"{type(self._features).__name__} gave features that are not finite")
         return x
 
+    def _featurized(self, request: Request) -> Vector:
+        """Return the features of a text. What a featurizer says of its trouble may quote the text: it stays unsaid."""
+        try:
+            return self._features.transform_one(request)
+        except BanditRouteError:
+            raise
+        except Exception as error:
+            raise CannotChooseError(f"{_kind(error)}, while {type(self._features).__name__} read the text") from None
+
     def _fall_back(self, ask: Ask, arm: str, trouble: str, error: Exception, prompt: str | None) -> Decision:
         """Return a recorded decision for ``arm``; count it, and write one line to the log per trouble."""
-        self.fallback_count += 1
         if trouble != self.trouble:
             self.trouble = trouble
             surprise = None if isinstance(error, BanditRouteError) else error
-            _log.warning("routing falls back to arm %r: %s", self._fallback, trouble, exc_info=surprise)
+            _log.warning("routing falls back to arm %r: %s", arm, trouble, exc_info=surprise)
         decision = self._engine.fall_back(ask, arm=arm, trouble=trouble)
         with suppress(Exception):  # a store that breaks its word has given the trouble, or will with the next request
             self._store.add_decision(decision, prompt)
         self._observation.emit(decision)
-        self._observation.emit(FellBack(at=ask.now, decision_id=decision.id, arm=decision.arm, trouble=trouble))
+        self._note_fallback(decision, trouble)
         return decision
+
+    def _note_fallback(self, decision: Decision, trouble: str) -> None:
+        self.fallback_count += 1
+        event = FellBack(at=decision.decided_at, decision_id=decision.id, arm=decision.arm, trouble=trouble)
+        self._observation.emit(event)
+
+
+def _kind(error: Exception) -> str:
+    """Return the type of an error and the line that raised it, without its words."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return (
+        f"{type(error).__name__} in {frames[-1].name}(), line {frames[-1].lineno}" if frames else type(error).__name__
+    )

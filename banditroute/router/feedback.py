@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 
@@ -20,6 +21,7 @@ from banditroute.router.changes import Changes
 from banditroute.router.engine import Engine
 from banditroute.router.observation import Observation
 from banditroute.router.signal_model import SignalModel
+from banditroute.router.sizes import OutcomeSizes
 from banditroute.store.base import OutcomeEvent, Recorded, Store, StoredState, Ticket
 from banditroute.store.outcomes import FAILURE, PAGING, PASSED_OVER_FOR, PREFERRED_TO, SHARE_OF
 
@@ -60,12 +62,14 @@ class FeedbackService:
         clock: Callable[[], float],
     ) -> None:
         self._objectives = objectives
+        self._unbounded = {name for name, each in objectives.items() if not math.isfinite(each.high - each.low)}
         self._store = store
         self._engine = engine
         self._signals = signals
         self._observation = observation
         self._changes = changes
         self._clock = clock
+        self._sizes = OutcomeSizes()
 
     def report(
         self,
@@ -79,6 +83,7 @@ class FeedbackService:
     ) -> Ticket:
         """Record outcomes of one decision."""
         checked = check_outcomes(self._objectives, values, failed, failure, retry_after_seconds)
+        self._sizes.check({name: value for name, value in checked.items() if name in self._unbounded})
         return self._record(check_id(decision_id), checked, source)
 
     def report_session(self, session: str, values: Mapping[str, float | None], *, source: str | None) -> list[Ticket]:

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import Future
+from functools import partial
 from types import TracebackType
 from typing import NoReturn, Self, SupportsIndex, Unpack
 
@@ -18,8 +19,10 @@ from banditroute.core.arm import Arm
 from banditroute.core.decision import Decision
 from banditroute.core.events import Observer
 from banditroute.core.failure import Failure
+from banditroute.core.request import Request
 from banditroute.errors import InvalidConfigurationError
 from banditroute.features.base import Featurizer
+from banditroute.features.given import GivenFeatures
 from banditroute.guard.guard import Guard, Mode
 from banditroute.learners import Learner
 from banditroute.limits.breaker import CircuitBreaker
@@ -33,6 +36,7 @@ from banditroute.router.lease import Lease
 from banditroute.router.requests import RequestLike, RouteOptions
 from banditroute.router.settings import Clock, RouterSettings
 from banditroute.router.status import Status, trouble_of
+from banditroute.router.threads import RoutingThreads
 from banditroute.router.warm_start import LogRow
 from banditroute.store.base import NO_BACKLOG, Acknowledgement, BackgroundStore, Store, Ticket
 from banditroute.store.sql.ticket import answer_of
@@ -161,6 +165,12 @@ class Router:
         self._engine, self._routing, self._feedback = parts.engine, parts.routing, parts.feedback
         self._escalation, self._registry, self._warm_start = parts.escalation, parts.registry, parts.warm_start
         self._requests, self._observation = parts.requests, parts.observation
+        self._threads = RoutingThreads()
+        self._engine.prepare(self._settings.preference)
+        if features is None:
+            self.prepare()
+        waits_for_disk = getattr(self._store, "waits_for_disk", False)
+        self._decides_at_once = isinstance(self._settings.features, GivenFeatures) and not waits_for_disk
 
     @property
     def features(self) -> Featurizer:
@@ -173,6 +183,15 @@ class Router:
         return self._registry.arms
 
     # Deciding.
+
+    def prepare(self) -> None:
+        """Pay now what the first request would pay: load the featurizer's model and what it imports.
+
+        It featurizes a short text and forgets it. ``Router(...)`` does this with the default features, and prepares
+        everything else with any features. Call it before a service takes requests.
+        """
+        if not isinstance(self.features, GivenFeatures):
+            self.features.transform_one(Request(text="Why?"))
 
     def route(
         self,
@@ -267,8 +286,15 @@ class Router:
         return self._routing.decide_many(checked, terms)
 
     async def aroute(self, request: RequestLike, **options: Unpack[RouteOptions]) -> Decision:
-        """Choose an arm in a worker thread, as ``route()`` does; the event loop is free meanwhile."""
-        return await asyncio.to_thread(self.route, request, **options)
+        """Choose an arm as ``route()`` does, without waiting for anything that waits for a disk.
+
+        Ready features are decided at once in the event loop. A text is featurized and decided in a thread that the
+        router has for it; the event loop is free meanwhile. So is every request where the store writes each decision
+        before it is used.
+        """
+        if self._decides_at_once and not isinstance(request, str):
+            return self.route(request, **options)
+        return await self._threads.run(partial(self.route, request, **options))
 
     def lease(self, decision: Decision) -> Lease:
         """Return a context manager that keeps the arm's adapter resident while the request is served.
@@ -722,6 +748,7 @@ class Router:
         self._engine.with_constraints(lambda constraints: constraints.close())
         self._engine.waiting(self._store.close)
         self._observation.close()
+        self._threads.close()
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
         raise InvalidConfigurationError(

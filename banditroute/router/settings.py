@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
@@ -30,6 +31,7 @@ from banditroute.limits.traffic import Share, check_shares
 from banditroute.objectives.objective import QUALITY, Objective
 from banditroute.objectives.scaling import Scaled
 from banditroute.objectives.utility import PreferenceLike, check_preference, merge_objectives
+from banditroute.router.clock import CheckedClock
 from banditroute.router.requests import eligible_arms
 from banditroute.store.base import Store
 from banditroute.store.memory import MemoryStore
@@ -68,7 +70,7 @@ class RouterSettings:
     store_prompts: bool
     observers: Sequence[Observer]
     seed: int | np.random.Generator | None
-    clock: Clock
+    clock: CheckedClock
 
     @classmethod
     def checked(
@@ -146,7 +148,7 @@ class RouterSettings:
             store_prompts=store_prompts,
             observers=_checked_observers(observers),
             seed=seed,
-            clock=clock,
+            clock=CheckedClock(clock),
         )
 
 
@@ -172,7 +174,7 @@ def check_arms(arms: object, adapters: AdapterCache | Fleet | None = None) -> tu
         if not isinstance(arm, Arm):
             raise InvalidConfigurationError(f"arm {shown(arm)} is a {type(arm).__name__}; give an Arm or its name")
     names = [arm.name for arm in checked]
-    twice = sorted({name for name in names if names.count(name) > 1})
+    twice = sorted(name for name, count in Counter(names).items() if count > 1)
     if twice:
         raise InvalidConfigurationError(f"arm names must be unique; given twice: {', '.join(twice)}")
     if adapters is not None and not isinstance(adapters, AdapterCache | Fleet):

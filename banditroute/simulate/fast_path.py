@@ -6,7 +6,6 @@ opens and nothing is stored, so a replay is several times as fast. Tests hold it
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -43,7 +42,7 @@ def applies(
     return (
         len(set(arms)) == len(arms)
         and not np.isnan(outcomes["quality"]).any()
-        and bool((np.abs(x) < LARGEST_FEATURE / math.sqrt(x.shape[1] + 1)).all())
+        and bool((np.abs(x) < LARGEST_FEATURE / np.sqrt(x.shape[1] + 1)).all())
         and "availability" not in {*preference, *outcomes}
         and all(name in objectives and _possible(values, objectives[name]) for name, values in outcomes.items())
     )

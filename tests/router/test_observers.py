@@ -153,7 +153,8 @@ def test_a_fallback_is_seen_with_its_trouble():
         decision = router.route("Why?")
     (fell_back,) = recorder.of(FellBack)
     assert (fell_back.decision_id, fell_back.arm) == (decision.id, "a")
-    assert fell_back.trouble == "RuntimeError: out of order"
+    assert fell_back.trouble == decision.reason.removeprefix("fallback: ")
+    assert fell_back.trouble.startswith("RuntimeError in transform_one()")
 
 
 def test_trouble_of_the_store_is_seen_once_when_it_comes_and_goes():

@@ -52,11 +52,15 @@ def router(store):
 def expect_refusal(router, store, error, message, call):
     """``call`` is refused with the message, and beliefs, store and randomness stay exactly as they were."""
     before = router.route([0.3, -0.7])
-    dice, given, learned = str(router._engine._rng.bit_generator.state), store.given, router.status().learned
+    dice, given, learned = (
+        str(router._engine._stream.generator.bit_generator.state),
+        store.given,
+        router.status().learned,
+    )
     with pytest.raises(error, match=message) as caught:
         call()
     assert isinstance(caught.value, BanditRouteError)
-    assert (str(router._engine._rng.bit_generator.state), store.given, router.status().learned) == (
+    assert (str(router._engine._stream.generator.bit_generator.state), store.given, router.status().learned) == (
         dice,
         given,
         learned,
@@ -109,7 +113,7 @@ OPTIONS = [
     ({"arms": 1}, r"arms is 1 \(int\); give a list of names"),
     (
         {"preference": {"qualty": 1.0}},
-        r"objective 'qualty' of the preference is unknown; known objectives: availability, cost_usd, .*quality. Declare",
+        r"objective 'qualty' of the preference is unknown; known objectives: availability, .*quality. Declare",
     ),
     ({"preference": {1: 1.0}}, r"objective 1 of the preference is unknown"),
     (

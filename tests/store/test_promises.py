@@ -22,10 +22,12 @@ from sqlalchemy.exc import OperationalError
 
 from banditroute.core.shared_total import SharedTotal
 from banditroute.errors import StoreError, UnknownDecisionError
+from banditroute.router import Router
 from banditroute.store import Recorded, SQLStore
 from banditroute.store.sql import ticket, writer
 from banditroute.store.sql.database import Database, database_at, parse
 from banditroute.testing.samples import Listener, decision, feedback, fold, listen, remembered
+from tests.support import wait_until
 
 Until: TypeAlias = Callable[[Callable[[], bool]], None]
 
@@ -415,3 +417,16 @@ def test_a_signal_handler_may_report(url: str) -> None:
     assert done.returncode == 0, done.stderr[-3000:]
     handled, learned = map(int, done.stdout.split())
     assert handled == learned > 10
+
+
+def test_routers_dropped_without_close_leave_no_thread_and_lose_nothing(tmp_path):
+    url = f"sqlite:///{tmp_path / 'routes.db'}"
+    before, ids = threading.active_count(), []
+    for number in range(8):
+        router = Router(arms=["a", "b"], features=2, store=SQLStore(url), name=f"router {number}")
+        ids.append(router.route([0.1, 0.2]).id)
+        del router
+    gc.collect()
+    wait_until(lambda: threading.active_count() <= before)
+    found = {str(row[0]) for row in execute(url, "SELECT id FROM banditroute_decision")}
+    assert found == set(ids)

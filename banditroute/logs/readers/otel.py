@@ -18,7 +18,10 @@ _FIELDS = {
     "id": "banditroute.decision.id",
     "arm": "banditroute.decision.arm",
     "propensity": "banditroute.decision.propensity",
+    "arms": "banditroute.decision.arms",
+    "probabilities": "banditroute.decision.probabilities",
     "policy": "banditroute.decision.policy",
+    "reason": "banditroute.decision.reason",
     "session": "gen_ai.conversation.id",
     "input_tokens": "gen_ai.usage.input_tokens",
     "prompt": "gen_ai.input.messages",
@@ -27,15 +30,17 @@ _FIELDS = {
     "energy_joules": "hw.energy",
     "output_tokens": "gen_ai.usage.output_tokens",
 }
-_OPERATIONS = (None, "chat", "text_completion", "generate_content")
+_DECISION = "route"  # the operation of a span that is a decision of a router, and no call of a model
+_OPERATIONS = (None, "chat", "text_completion", "generate_content", _DECISION)
 _FAILED = (2, "STATUS_CODE_ERROR", "ERROR")
 
 _SDK_LOG_RECORD = "severity_number"  # a key of every log record that the SDK writes
+_DECISION_ID = "banditroute.decision.id"
 _EVALUATION = "gen_ai.evaluation.name"
 _SCORE = "gen_ai.evaluation.score.value"
 
 _Evaluations = dict[str, dict[str, Any]]
-"""Id of a span, or of a response -> name of an evaluation -> score."""
+"""Id of a decision, of a span, or of a response -> name of an evaluation -> score."""
 
 
 def knows(reading: Reading) -> bool:
@@ -72,7 +77,7 @@ def _gather(reading: Reading, evaluations: _Evaluations) -> None:
             try:
                 attributes = _attributes(log_record)
                 name = attributes.get(_EVALUATION)
-                at = _id(log_record, "span") or attributes.get("gen_ai.response.id")
+                at = attributes.get(_DECISION_ID) or _id(log_record, "span") or attributes.get("gen_ai.response.id")
                 if not (isinstance(name, str) and isinstance(at, str)):
                     continue
                 of_span = evaluations.setdefault(at, {})
@@ -154,14 +159,18 @@ def _row(span: Mapping[str, Any], fields: Fields, evaluations: _Evaluations) -> 
         of_event = _attributes(event)
         if isinstance(of_event.get(_EVALUATION), str):
             attributes[of_event[_EVALUATION]] = of_event.get(_SCORE)
-    for at in (_id(span, "span"), attributes.get("gen_ai.response.id")):
+    evaluated: dict[str, Any] = {}
+    for at in (attributes.get(_DECISION_ID), _id(span, "span"), attributes.get("gen_ai.response.id")):
         if isinstance(at, str):
-            attributes.update(evaluations.pop(at, {}))
+            evaluated |= evaluations.pop(at, {})
+    attributes |= evaluated
     row = renamed(attributes, fields)
     row["prompt"] = prompt_of(_contents(row["prompt"]))
     begin, end = _times(span)
     row.setdefault("decided_at", begin)
-    if failed:
+    if operation == _DECISION:  # its outcomes are the router's own, under our names, and it has no duration
+        row["outcomes"] = {**evaluated, **{name: v for name, v in row["outcomes"].items() if v is not None}}
+    elif failed:
         row["outcomes"] = {"availability": 0.0}
     else:
         row["outcomes"].setdefault("latency_seconds", end - begin)
@@ -188,6 +197,8 @@ def _plain(value: Any) -> Any:
     if value is None or value == {}:
         return None
     ((kind, given),) = value.items()
+    if kind == "arrayValue":
+        return [_plain(each) for each in given.get("values") or ()]
     return int(given) if kind == "intValue" else given
 
 

@@ -110,13 +110,18 @@ class SQLStore:
         self._subscriber: Subscriber | None = None  # the writer does not keep it alive
         self._writer: Writer | None = None
         self._fold: Fold | None = None
-        self._stop: weakref.finalize[..., SQLStore] | None = None
+        self._let_go: weakref.finalize[..., SQLStore] | None = None
 
     @property
     def trouble(self) -> str | None:
         """The reason why decisions cannot be recorded just now, in words; None while all is well."""
         writer = self._writer
         return CLOSED if writer is None else writer.trouble
+
+    @property
+    def waits_for_disk(self) -> bool:
+        """Whether a decision is on disk before it is used: with ``durability="all"``."""
+        return self._durability == "all"
 
     @property
     def dropped(self) -> int:
@@ -168,8 +173,9 @@ class SQLStore:
                 self._database, session, linger_seconds=self._linger_seconds, wait=self._durability == "all"
             )
             self._fold = fold
-            # Called by close(), or else when the store is collected, or else when the interpreter ends.
-            self._stop = weakref.finalize(self, self._writer.stop)
+            # Called when the store is collected without close(); the writer sees to the end of the interpreter.
+            self._let_go = weakref.finalize(self, self._writer.let_go)
+            self._let_go.atexit = False
             return memory
 
     def set_arms(self, arms: Sequence[Arm]) -> None:
@@ -263,9 +269,9 @@ class SQLStore:
             same.
         """
         with self._lock:
-            if self._stop is not None and self._writer is not None:
-                self._stop.detach()
+            if self._let_go is not None and self._writer is not None:
+                self._let_go.detach()
                 try:
                     self._writer.stop(timeout)
                 finally:
-                    self._writer = self._stop = self._subscriber = None
+                    self._writer = self._let_go = self._subscriber = None
