@@ -279,7 +279,7 @@ class HybridBelief(LinearBelief):
 
     def _right(self, g: int, j: int, own: Vector) -> Vector:
         """What ``P^-1`` turns into the shared weights of an objective ``(p,)``, ``own (K, d)`` being what arms say."""
-        told: Vector = self._precision[g] * own.sum(axis=0)
+        told: Vector = self._precision[g] * np.add.reduce(own, axis=0)  # of small arrays, faster than sum()
         if len(self._columns):
             told = np.concatenate([told, self._precision[g][-1] * (own[:, -1] @ self._z)])
         told += self._begun[j]
