@@ -105,6 +105,8 @@ class FallbackRouting:
             self._store.add_decision(decision, prompt)
             self.trouble = None
             self._observation.emit(decision)
+            if decision.fell_back:  # neither budgets nor quotas cover it
+                self._note_fallback(decision, decision.reason.removeprefix("fallback: "))
             return decision
         except InvalidRequestError:  # a caller's mistake that only the featurizer can see
             raise
@@ -169,7 +171,6 @@ class FallbackRouting:
 
     def _fall_back(self, ask: Ask, arm: str, trouble: str, error: Exception, prompt: str | None) -> Decision:
         """Return a recorded decision for ``arm``; count it, and write one line to the log per trouble."""
-        self.fallback_count += 1
         if trouble != self.trouble:
             self.trouble = trouble
             surprise = None if isinstance(error, BanditRouteError) else error
@@ -178,11 +179,18 @@ class FallbackRouting:
         with suppress(Exception):  # a store that breaks its word has given the trouble, or will with the next request
             self._store.add_decision(decision, prompt)
         self._observation.emit(decision)
-        self._observation.emit(FellBack(at=ask.now, decision_id=decision.id, arm=decision.arm, trouble=trouble))
+        self._note_fallback(decision, trouble)
         return decision
+
+    def _note_fallback(self, decision: Decision, trouble: str) -> None:
+        self.fallback_count += 1
+        event = FellBack(at=decision.decided_at, decision_id=decision.id, arm=decision.arm, trouble=trouble)
+        self._observation.emit(event)
 
 
 def _kind(error: Exception) -> str:
     """Return the type of an error and the line that raised it, without its words."""
     frames = traceback.extract_tb(error.__traceback__)
-    return f"{type(error).__name__} in {frames[-1].name}(), line {frames[-1].lineno}" if frames else type(error).__name__
+    return (
+        f"{type(error).__name__} in {frames[-1].name}(), line {frames[-1].lineno}" if frames else type(error).__name__
+    )

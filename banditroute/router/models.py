@@ -12,9 +12,11 @@ from banditroute.beliefs.drift import Drift, Reset
 from banditroute.core.arm import Arm
 from banditroute.core.arrays import Vector
 from banditroute.core.feature_block import FeatureBlock
+from banditroute.core.free_memory import free_bytes
 from banditroute.core.preference import Preference
 from banditroute.core.request import Request
 from banditroute.core.state import StateSlot
+from banditroute.errors import InvalidConfigurationError
 from banditroute.learners import Learner
 from banditroute.objectives.objective import Objective
 from banditroute.objectives.utility import utility, weights
@@ -27,6 +29,7 @@ from banditroute.store.base import OutcomeEvent, StoredDecision, StoredState
 from banditroute.store.outcomes import measured
 
 _CACHED_PREFERENCES = 1024
+_ARRAYS_PER_ARM = 6  # of d x d float64 numbers, while one belief is built next to another
 
 
 class ArmModels:
@@ -225,12 +228,28 @@ class ArmModels:
         self._sources.warm = dict(statistics)
         self._swap(self._build(self._arms, self._sources.begin(self._arms)))
 
-    def set_arms(self, arms: Sequence[Arm]) -> None:
-        """Model ``arms`` from now on; what was learned of others is kept for their return."""
+    def over(self, arms: Sequence[Arm]) -> Belief:
+        """Return a belief over ``arms`` of all that was learned; do not call ``learn`` until it is used."""
+        self._check_memory(arms)
         self._sources.keep(self.belief.statistics())
         belief = self._build(arms, self._sources.begin(arms))
+        belief.watch(self.belief.objectives)
+        return belief
+
+    def use(self, arms: Sequence[Arm], belief: Belief) -> None:
+        """Use what ``over`` returned for ``arms`` from now on."""
         self._derive_arm_arrays(arms)
         self._swap(belief)
+
+    def _check_memory(self, arms: Sequence[Arm]) -> None:
+        """Raise InvalidConfigurationError if the arrays of so many arms do not fit into memory."""
+        needed = _ARRAYS_PER_ARM * 8.0 * len(arms) * self.dimension**2
+        free = free_bytes()
+        if needed > free:
+            raise InvalidConfigurationError(
+                f"{len(arms):,} arms with {self.dimension:,} features need about {needed / 2**30:.3g} GiB, and "
+                f"{free / 2**30:.3g} GiB are free; use fewer arms, or fewer features"
+            )
 
     def _derive_arm_arrays(self, arms: Sequence[Arm]) -> None:
         self._arms = tuple(arms)
