@@ -281,7 +281,8 @@ class HybridBelief(LinearBelief):
 
     def _right_hand_side(self, g: int, j: int, own: Vector) -> Vector:
         """Return ``r (p,)``, which ``P^-1`` turns into the shared weights of an objective, from ``own (K, d)``."""
-        information: Vector = self._precision[g] * own.sum(axis=0)
+        # Of small arrays, reduce is faster than sum().
+        information: Vector = self._precision[g] * np.add.reduce(own, axis=0)
         if len(self._columns):
             information = np.concatenate([information, self._precision[g][-1] * (own[:, -1] @ self._z)])
         information += self._weighted_prior_mean[j]
