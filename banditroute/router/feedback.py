@@ -191,7 +191,7 @@ def _as_seen(recorded: Recorded) -> FeedbackRecorded:
     return FeedbackRecorded(
         decision_id=recorded.decision_id,
         arm=event.arm,
-        values=event.values,
+        values=dict(event.values),  # an observer may change its copy
         received_at=recorded.received_at,
         decided_at=event.decided_at,
     )
