@@ -185,8 +185,10 @@ class Drift:
         ordinal: int = 0,
     ) -> list[str]:
         """Compare outcomes with what ``belief``, which has yet to learn them, expects; the objectives that changed."""
+        if self._test is None:
+            return []
         believed = [name for name in values if name in belief.objectives]
-        if self._test is None or not believed:
+        if not believed:
             return []
         means = belief.predict(x).means[:, belief.arms.index(arm)]
         return [

@@ -262,9 +262,9 @@ class LinearBelief:
 
     def _alike(self) -> list[list[int]]:
         """Positions of the objectives, those together that were always observed together and are believed alike."""
-        alike: dict[tuple[bytes, ...], list[int]] = {}
+        alike: dict[tuple[tuple[int, ...], bytes], list[int]] = {}
         for j, name in enumerate(self._objectives):
-            seats = bytes(str([arm.seat(name) for arm in self._statistics]), "ascii")
+            seats = tuple([arm.seat(name) for arm in self._statistics])
             alike.setdefault((seats, self._settings_key(name)), []).append(j)
         return list(alike.values())
 

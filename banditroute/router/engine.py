@@ -247,7 +247,7 @@ class Engine:
         with self._rebuilding, self._lock:
             self._learned += event.first
             self.models.learn(event)
-            if event.arm in self.models.names:
+            if self.models.knows(event.arm):
                 outcomes = measured(event.values)
                 self._policy.learn(event.arm, event.x, outcomes)
                 if self._shared_policy is not None and (news := self._shared_policy.news()) is not None:

@@ -103,6 +103,10 @@ class ArmModels:
         """Names of the arms."""
         return self._names
 
+    def knows(self, arm: str) -> bool:
+        """Return whether ``arm`` is one of the arms."""
+        return arm in self._positions
+
     @property
     def resets(self) -> tuple[Reset, ...]:
         """The latest change of everything that changed, oldest first."""
@@ -158,11 +162,11 @@ class ArmModels:
         """Return what the input costs for ``arm``, and each output token, in dollars; None where it is not known."""
         if self._prices is None or tokens is None:
             return None
-        return self._prices.by_tokens(self._names.index(arm), tokens)
+        return self._prices.by_tokens(self._positions[arm], tokens)
 
     def learn(self, event: OutcomeEvent) -> None:
         """Learn new outcomes of a decision, whether its arm can still be chosen or not."""
-        if event.arm not in self.belief.arms:
+        if event.arm not in self._positions:
             self._sources.learn(event.arm, [event])  # for its return
             return
         changed = self._drift.notice(
@@ -193,9 +197,9 @@ class ArmModels:
         For an arm that was removed, and for a context of other features, it is that of a new arm.
         """
         self.belief.watch(["quality"])
-        if arm not in self.belief.arms or x is None or len(x) != self.dimension:
+        if arm not in self._positions or x is None or len(x) != self.dimension:
             return self._priors["quality"].mean or 0.0
-        j, k = self.belief.objectives.index("quality"), self.belief.arms.index(arm)
+        j, k = self.belief.objectives.index("quality"), self._positions[arm]
         return float(self.belief.predict(x).means[j, k])
 
     def compare(self, winner: StoredDecision, loser: StoredDecision) -> tuple[float, float]:
@@ -250,6 +254,7 @@ class ArmModels:
     def _derive_arm_arrays(self, arms: Sequence[Arm]) -> None:
         self._arms = tuple(arms)
         self._names = tuple(arm.name for arm in arms)
+        self._positions = {name: k for k, name in enumerate(self._names)}
         self._prices = TokenPrices(arms=arms) if any(arm.priced for arm in arms) else None
         self._no_penalties = np.zeros(len(arms))
         self._no_penalties.flags.writeable = False

@@ -10,7 +10,6 @@ import logging
 import secrets
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import fields
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -57,7 +56,7 @@ class Added(NamedTuple):
 
 # Statements that are executed for every decision or feedback are built once: that takes longer than executing them.
 _IDS: BindParameter[Any] = bindparam("ids", expanding=True)
-_STORED = select(*(decision.c[each.name] for each in fields(StoredDecision))).where(decision.c.id.in_(_IDS))
+_STORED = select(*(decision.c[name] for name in StoredDecision._fields)).where(decision.c.id.in_(_IDS))
 _RECORDED = union_all(
     *(
         select(table.c.decision_id, table.c.objective, table.c.value).where(table.c.decision_id.in_(_IDS))
