@@ -347,7 +347,7 @@ def descriptors(arms: Sequence[Arm], objectives: Collection[str] = ()) -> tuple[
     columns: list[Vector] = []
     expected: list[str] = []
     for name in sorted({name for arm in arms for name in arm.descriptors}):
-        column = np.array([arm.descriptors.get(name, np.nan) for arm in arms])
+        column = np.array([arm.descriptors.get(name, np.nan) for arm in arms], dtype=np.float64)
         if np.nanmin(column) > 0.0 and np.nanmax(column) > 10.0 * np.nanmin(column):
             column = np.log(column)
         std = float(np.nanstd(column))

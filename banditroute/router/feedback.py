@@ -199,7 +199,7 @@ def _as_seen(recorded: Recorded) -> FeedbackRecorded:
 
 def check_id(decision_id: object) -> str:
     """Return ``decision_id`` if it is a string; raise InvalidFeedbackError for any other."""
-    if not isinstance(decision_id, str):
+    if not isinstance(decision_id, str) or type(decision_id).__hash__ is None:
         raise InvalidFeedbackError(
             f"decision_id is {shown(decision_id)} ({type(decision_id).__name__}); give the string decision.id"
         )
