@@ -128,12 +128,15 @@ class ArmStatistics:
         return copied
 
     def weight(self, moment: float, now: float) -> float:
-        """What a decision made at ``moment`` weighs at ``now``; more than 1 if it is of later."""
+        """Return the weight at ``now`` of a decision made at ``moment``; more than 1 if it is later than ``now``."""
         return 1.0 if self.half_life is None else 2.0 ** ((moment - now) / self.half_life)
 
     def seat(self, objective: str) -> int:
         """Position of the group that holds an objective; -1 for one never observed."""
-        return next((i for i, group in enumerate(self.groups) if objective in group.objectives), -1)
+        for i, group in enumerate(self.groups):
+            if objective in group.objectives:
+                return i
+        return -1
 
     def advance(self, now: float) -> None:
         """Let what is known age until ``now``; a clock never goes back."""
@@ -164,13 +167,12 @@ class ArmStatistics:
         changed = self._part(values)
         for group in self.groups:
             if group.objectives[0] in values:
-                y = np.array([values[name] for name in group.objectives])
+                observed = [values[name] for name in group.objectives]
                 group.n += weight
                 add_rank_one(group.s, weight, x)
-                add_rank_one(group.b, weight, y, x)
-                y *= y
-                y *= weight
-                group.yy += y
+                add_rank_one(group.b, weight, np.array(observed), x)
+                for j, y in enumerate(observed):
+                    group.yy[j] += weight * (y * y)
         if weight < 0.0:
             changed |= self._drop_empty()
         return changed
