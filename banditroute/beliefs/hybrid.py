@@ -332,7 +332,7 @@ class HybridBelief(LinearBelief):
 
 
 def descriptors(arms: Sequence[Arm], objectives: Collection[str] = ()) -> tuple[Vector, Vector]:
-    """Return the arms' descriptors ``(K, q)``, each column centred, and the objective that each column expects ``(q,)``.
+    """Return the arms' centred descriptors ``(K, q)``, and the objective that each column expects ``(q,)``.
 
     Descriptors are scaled to unit variance, those of positive numbers that span more than a factor of ten by their
     logarithm; their column has no objective (""). Outcomes are taken as expected for the ``objectives`` only, and stay

@@ -108,7 +108,8 @@ class BeliefSettings:
         unknown = sorted(set(self.noise or {}) - set(priors))
         if unknown:
             raise InvalidConfigurationError(
-                f"noise is given for the unknown objective {', '.join(unknown)}; known objectives: {', '.join(sorted(priors))}"
+                f"noise is given for the unknown objective {', '.join(unknown)}; known objectives: "
+                f"{', '.join(sorted(priors))}"
             )
         return self._belief()(
             spec=self,

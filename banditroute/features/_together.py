@@ -11,8 +11,8 @@ from banditroute.core.arrays import Vector
 class Together:
     """Calls ``function`` with the items of as many threads as wait, one call at a time.
 
-    A thread that finds no call running makes one at once, for what it brings: alone it waits for nobody. Threads that come
-    meanwhile waits, and when the call returns the first of them makes the next one for all of them. Where a call fails,
+    A thread that finds no call running makes one at once, for its own items: alone it waits for nobody. Threads that
+    come meanwhile wait, and when the call returns the first of them makes the next one for all of them. Where a call fails,
     its items are tried one by one, so that a bad one fails alone.
 
     Parameters
