@@ -127,7 +127,7 @@ def test_one_bad_text_does_not_spoil_the_others(caplog):
     router = Router(arms=["a", "b"], features=OneAtATime(), learner=Learner(policy=Uniform()))
     good, bad, also_good = router.route_many(["good", "bad", "also good"])
     assert (good.reason, also_good.reason) == ("policy", "policy")
-    assert bad.reason == "fallback: RuntimeError: this text is bad"
+    assert bad.reason.startswith("fallback: RuntimeError in transform_one()")  # without the text of the error
     assert "featurizing 3 texts in one batch failed, now one at a time: out of memory" in caplog.text
 
 
