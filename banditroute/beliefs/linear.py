@@ -344,7 +344,7 @@ class LinearBelief:
         else:
             rss = np.maximum(rss, 0.0)
             strength = self._spec.noise_strength
-            pooled = (strength * guess * guess + float(rss.sum())) / (strength + float(n.sum()))
+            pooled = (strength * guess * guess + float(np.add.reduce(rss))) / (strength + float(np.add.reduce(n)))
             noise2 = np.divide(rss + strength * pooled, n + strength, out=self._noise2[j])
             np.maximum(noise2, _LEAST_SHARE_OF_POOLED_NOISE * pooled, out=noise2)
             if size is not None:

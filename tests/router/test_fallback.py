@@ -130,7 +130,7 @@ NO_PROBABILITIES = "the policy did not give 2 probabilities that sum to 1; test 
 FAULTS = {
     "features": (
         lambda s: {"features": FailingFeatures(s)},
-        "RuntimeError in strike(), line 29, while FailingFeatures read the text",
+        "RuntimeError in strike(), line 29, while Fail",
     ),
     "features NaN": (lambda s: {"features": NaNFeatures(s)}, "NaNFeatures gave features that are not finite"),
     "features short": (lambda s: {"features": ShortFeatures(s)}, "ValueError: could not broadcast"),

@@ -121,6 +121,18 @@ def _has_learned(connection: Connection, epoch_id: int) -> bool:
     return bool(connection.scalar(select(learned)))
 
 
+def other_features(connection: Connection, router: str, epoch_id: int) -> tuple[str, int] | None:
+    """Return version and dimension of the features that a router had before; None where its epoch is not new."""
+    decided = exists().where(decision.c.epoch_id == epoch.c.id)
+    with_decisions = select(epoch.c.id, epoch.c.features_version, epoch.c.dimension).where(
+        epoch.c.router == router, decided
+    )
+    rows = connection.execute(with_decisions.order_by(epoch.c.id.desc())).all()
+    if not rows or any(row.id == epoch_id for row in rows):
+        return None
+    return rows[0].features_version, rows[0].dimension
+
+
 def is_epoch(connection: Connection, epoch_id: int, random_key: str) -> bool:
     """Return whether the epoch of that id is the one that was begun."""
     return connection.scalar(select(epoch.c.random_key).where(epoch.c.id == epoch_id)) == random_key

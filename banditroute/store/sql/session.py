@@ -17,6 +17,7 @@ from banditroute.core.decision import Decision
 from banditroute.core.decision_ids import maker_of
 from banditroute.core.feedback import Feedback
 from banditroute.core.shared_total import SharedTotal
+from banditroute.core.validation import shown
 from banditroute.errors import IncompatibleStoreError, StoreError
 from banditroute.store.base import Acknowledgement, Fold, Recorded, StoredDecision, StoredState
 from banditroute.store.sql import folding, log
@@ -111,10 +112,28 @@ class Session:
         """Begin to serve a router that can choose ``arms``; return all that is remembered of it."""
         self._arms = arms
         self._join()
+        self._warn_of_other_features()
         memory, standing = self._remember(None, count=True)
         assert memory is not None
         self._version, self._outcomes = standing.version, standing.outcomes
         return memory
+
+    def _warn_of_other_features(self) -> None:
+        before = self._in(
+            self._database.reading, lambda connection: log.other_features(connection, self._router, self._epoch_id)
+        )
+        if before is not None:
+            version, dimension = before
+            _logger.warning(
+                "router %s has other features than before and starts from zero: now %s (%d numbers), before %s "
+                "(%d numbers). To go on with what was learned, give it the features of before. To learn again from a "
+                "log that has prompts, see docs/howto/features.md",
+                shown(self._router),
+                shown(self._epoch["features_version"]),
+                self._epoch["dimension"],
+                shown(version),
+                dimension,
+            )
 
     def rejoin(self) -> bool:
         """Begin again if the epoch was lost, or this process was forked; return whether it was so.
