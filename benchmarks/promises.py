@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 import os
 import resource
@@ -25,8 +26,11 @@ from sqlalchemy.exc import OperationalError
 
 from banditroute import Router, admin
 from banditroute.beliefs import Hybrid
+from banditroute.core.arrays import Vector
+from banditroute.core.request import Request
 from banditroute.core.shared_total import SharedTotal
 from banditroute.errors import BanditRouteError, StoreError
+from banditroute.features import Complexity
 from banditroute.learners import Learner
 from banditroute.policies import Thompson
 from banditroute.store import SQLStore
@@ -189,6 +193,105 @@ def forks(url: str, n: int) -> Outcome:
     return Outcome(asked=children * 5, acknowledged=good * 5, found=found(url, ids))
 
 
+def router_forks(url: str, n: int) -> Outcome:
+    """Fork children of a router beside four threads that route; each child routes, reports, and draws by itself."""
+    router = Router(arms=[f"arm {k}" for k in range(8)], features=2, store=SQLStore(url), seed=0)
+    stop = threading.Event()
+
+    def work() -> None:
+        while not stop.is_set():
+            router.feedback(router.route([0.1, 0.2]).id, quality=0.5)
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    children, answers = max(n // 10, 2), []
+    for _ in range(children):
+        reading, writing = os.pipe()
+        pid = os.fork()
+        if pid == 0:
+            decisions = [router.route([0.1, 0.2]) for _ in range(30)]
+            accepted = router.feedback(decisions[0].id, quality=1.0) == "accepted" and not decisions[0].fell_back
+            os.write(
+                writing, f"{decisions[0].id if accepted else ''} {''.join(each.arm for each in decisions)}".encode()
+            )
+            os._exit(0)
+        os.close(writing)
+        with os.fdopen(reading) as answer:
+            answers.append(answer.read().split(" ", 1))
+        os.waitpid(pid, 0)
+    stop.set()
+    for thread in threads:
+        thread.join()
+    router.close()
+    ids = [answer[0] for answer in answers if answer[0]]
+    alike = children - len({answer[-1] for answer in answers})
+    return Outcome(asked=children, acknowledged=len(ids), found=found(url, ids), leaked=alike)
+
+
+def signals(url: str, n: int) -> Outcome:
+    """Report in a signal handler that interrupts a decision."""
+    router = Router(arms=["a", "b"], features=2, store=SQLStore(url), seed=0)
+    ids: list[str] = []
+    known = [router.route([0.1, 0.2]).id for _ in range(max(n // 10, 2))]
+    waiting = iter(known)
+
+    def handle(*_: object) -> None:
+        ids.extend(id for id in [next(waiting)] if router.feedback(id, quality=1.0) == "accepted")
+
+    signal.signal(signal.SIGALRM, handle)
+    for number in range(len(known)):
+        signal.setitimer(signal.ITIMER_REAL, 0.0005)
+        while len(ids) <= number:
+            router.route([0.1, 0.2])
+    router.close()
+    return Outcome(asked=len(known), acknowledged=len(ids), found=found(url, ids))
+
+
+def dropped_routers(url: str, n: int) -> Outcome:
+    """Drop routers without closing them; leaked counts threads that are left."""
+    before, ids = threading.active_count(), []
+    for number in range(max(n // 10, 2)):
+        router = Router(arms=["a", "b"], features=2, store=SQLStore(url), name=f"router {number}")
+        ids.append(router.route([0.1, 0.2]).id)
+        router.feedback(ids[-1], quality=1.0)
+        del router
+    end = time.monotonic() + 10.0
+    while threading.active_count() > before and time.monotonic() < end:
+        gc.collect()
+        time.sleep(0.05)
+    leaked = threading.active_count() - before
+    return Outcome(asked=len(ids), acknowledged=len(ids), found=found(url, ids), leaked=leaked)
+
+
+def talking_featurizer(url: str, n: int) -> Outcome:
+    """Route a text with a featurizer whose error quotes it, and look for it in the reason and the database."""
+
+    class Talking(Complexity):
+        def transform_one(self, request: Request) -> Vector:
+            raise ValueError(f"cannot read {request.text!r}")
+
+    with Router(arms=["a", "b"], features=Talking(), store=SQLStore(url)) as router:
+        decision = router.route(f"the records of {ERASED}")
+        router.flush()
+        rows = execute(url, "SELECT * FROM banditroute_decision")
+    return Outcome(asked=1, leaked=(ERASED in decision.reason) + (ERASED in repr(rows)))
+
+
+def bad_clock(url: str, n: int) -> Outcome:
+    """Route and report while the clock gives no time."""
+    readings: list[object] = [float("nan"), float("inf"), None, "now", 1e300]
+    reading: list[object] = [1.7e9]
+    with Router(arms=["a", "b"], features=1, store=SQLStore(url), clock=lambda: reading[0]) as router:  # type: ignore[arg-type, return-value]
+        ids = []
+        for reading[0] in readings:
+            decision = router.route([0.5])
+            if decision.reason.startswith("fallback: the clock gave") and len(decision.id) == 32:
+                ids.append(decision.id)
+                router.feedback(decision.id, quality=1.0)
+    return Outcome(asked=len(readings), acknowledged=len(ids), found=found(url, ids))
+
+
 def clock_ahead(url: str, n: int) -> Outcome:
     """Count a budget in a period far ahead, then in the present one, in two processes."""
     stores = [opened(url), opened(url)]
@@ -305,7 +408,7 @@ def outage(url: str, n: int) -> Outcome:
     return Outcome(asked=asked, acknowledged=len(accepted), found=found(url, accepted), leaked=over)
 
 
-def signals(url: str, n: int) -> Outcome:
+def signal_reports(url: str, n: int) -> Outcome:
     """Report from a signal handler that interrupts the thread that routes, and close there in the end."""
     router = Router(arms=["a", "b"], features=4, store=SQLStore(url), seed=0)
     made: list[str] = []
@@ -360,10 +463,15 @@ ATTACKS: dict[str, Callable[[str, int], Outcome]] = {
     "forked beside threads": forks,
     "clock ahead": clock_ahead,
     "clock ahead, half-life": clock_of_a_report,
+    "clock without a time": bad_clock,
+    "router forked beside threads": router_forks,
+    "signal within a decision": signals,
+    "routers dropped": dropped_routers,
+    "featurizer quotes the text": talking_featurizer,
     "half-life": forgetting,
     "answer to COMMIT lost": swallowed,
     "outage with full queues": outage,
-    "signal handler reports": signals,
+    "signal handler reports": signal_reports,
     "name erased": erased,
     "password in messages": passwords,
 }

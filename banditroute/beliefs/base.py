@@ -1,4 +1,4 @@
-"""What the router asks of a belief."""
+"""The contract of a belief and of its settings."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from banditroute.core.feature_block import FeatureBlock
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prior:
-    """What is assumed of one objective before any feedback.
+    """The assumptions about one objective before any feedback.
 
     Attributes
     ----------
@@ -29,7 +29,7 @@ class Prior:
 
 
 class Observation(NamedTuple):
-    """What one decision taught of one arm.
+    """One decision as a belief learns it.
 
     Attributes
     ----------
@@ -38,9 +38,9 @@ class Observation(NamedTuple):
     values
         Objective name -> observed value.
     decided_at, ordinal
-        When the decision was made: Unix time in seconds, and as the how-manieth of the router.
+        When the decision was made: Unix time in seconds, and its running number in the router.
     weight
-        What it counts for; -1 takes back what was learned.
+        Its weight in observations; -1 takes back what was learned.
     """
 
     x: Vector
@@ -51,7 +51,7 @@ class Observation(NamedTuple):
 
 
 class Prediction(NamedTuple):
-    """What a belief expects of every arm at one context.
+    """The expectation of every arm at one context.
 
     Attributes
     ----------
@@ -81,7 +81,7 @@ class Belief(Protocol):
 
     @property
     def choices(self) -> bytes | None:
-        """What the belief chose for all its arms, such as how much each block of features matters; None: nothing.
+        """Choices for all arms, such as how much each block of features matters; None: nothing was chosen.
 
         The same object until something else is chosen. A router records it, so that a restart and other processes go
         on with the same choices.
@@ -91,13 +91,13 @@ class Belief(Protocol):
         """Believe these objectives from now on, even before any feedback."""
 
     def predict(self, x: Vector) -> Prediction:
-        """Expectation and spread of every arm at context ``x (d,)``."""
+        """Predict mean and standard deviation of every arm at context ``x (d,)``."""
 
     def information(self) -> Vector:
-        """What was learned of each arm, in nats ``(K,)``: ``log det(A) - log det(Lambda)``."""
+        """Return how much was learned about each arm, in nats ``(K,)``: ``log det(A) - log det(Lambda)``."""
 
     def counts(self, objective: str) -> Vector:
-        """How many outcomes of a believed objective were learned for each arm ``(K,)``, by weight."""
+        """Return how many outcomes of a believed objective were learned for each arm ``(K,)``, by weight."""
 
     def advance(self, decided_at: float, ordinal: int) -> None:
         """Let what is known age until a decision that is about to be made; nothing where nothing is forgotten."""
@@ -118,7 +118,7 @@ class Belief(Protocol):
         """
 
     def statistics(self) -> Mapping[str, bytes]:
-        """What was learned of each arm; what ``BeliefSpec.start`` reads."""
+        """Return the statistics of each arm, for ``BeliefSpec.start``."""
 
 
 class BeliefSpec(Protocol):

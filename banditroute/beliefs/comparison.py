@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 WEIGHT = math.pi**2 / 12.0
-"""What each of the two outcomes of a comparison counts for, beside 1 for an outcome that was measured."""
+"""Weight of each of the two outcomes of a comparison, where a measured outcome has weight 1."""
 
 
 def outcomes(winner_mean: float, loser_mean: float, noise: float) -> tuple[float, float]:

@@ -59,7 +59,8 @@ class PageHinkley:
         Sum of shifts beyond the slack at which the arm counts as changed; above 0. A shift of ``h`` noises is found
         after about ``threshold / (h - slack)`` outcomes.
     worth
-        How many observations all that was learned before a change is worth after it, beside what came since; above 0.
+        How many observations all that was learned before a change counts for after it, above 0. What came since counts
+        in full.
 
     Raises
     ------
@@ -124,7 +125,7 @@ class _Sums:
         return max(self.up, self.down) > test.threshold
 
     def latest(self) -> list[Observation]:
-        """What came since the change."""
+        """Return the outcomes since the change."""
         return list(self.since_up if self.up > self.down else self.since_down)
 
     @staticmethod
@@ -230,7 +231,7 @@ class Drift:
     def discounted(
         self, statistics: Callable[[], Mapping[str, bytes]], states: Mapping[str, bytes]
     ) -> dict[str, bytes] | None:
-        """What is left of stored ``statistics`` by all resets in the stored ``states``.
+        """Return what all resets in the stored ``states`` leave of the stored ``statistics``.
 
         None where there were none: then ``statistics`` is not called.
 

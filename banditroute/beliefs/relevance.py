@@ -81,7 +81,7 @@ class Relevance(NamedTuple):
 
 
 class Choices(NamedTuple):
-    """What a belief has chosen so far; recorded, so that a restart and other processes have the same.
+    """The choices of a belief so far, recorded so that a restart and other processes have the same.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""What all beliefs over additive sums are set by, and how they fold, merge and scale these sums."""
+"""The settings of beliefs over additive sums, and how they fold, merge and scale these sums."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ class BeliefSettings:
         unknown = sorted(set(self.noise or {}) - set(priors))
         if unknown:
             raise InvalidConfigurationError(
-                f"noise is given for {', '.join(unknown)}, which is no objective; known: {', '.join(sorted(priors))}"
+                f"noise is given for the unknown objective {', '.join(unknown)}; known objectives: {', '.join(sorted(priors))}"
             )
         return self._belief()(
             spec=self,

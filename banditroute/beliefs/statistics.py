@@ -128,7 +128,7 @@ class ArmStatistics:
         return copied
 
     def weight(self, moment: float, now: float) -> float:
-        """What a decision made at ``moment`` weighs at ``now``; more than 1 if it is of later."""
+        """Return the weight at ``now`` of a decision made at ``moment``; more than 1 if it is later than ``now``."""
         return 1.0 if self.half_life is None else 2.0 ** ((moment - now) / self.half_life)
 
     def seat(self, objective: str) -> int:

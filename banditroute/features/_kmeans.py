@@ -93,7 +93,7 @@ def in_old_rows(centres: Vector, old: Vector) -> tuple[Vector, NDArray[np.bool_]
 
 
 def _halves(z: Vector, weights: Vector) -> tuple[float, Vector]:
-    """What a split of these points would save, and the centres of the halves ``(2, s)``."""
+    """Return what a split of these points would save, and the centres of the halves ``(2, s)``."""
     mean = weights @ z / (weights.sum() or 1.0)
     scaled = np.sqrt(weights)[:, None] * (z - mean)
     side = (z - mean) @ np.linalg.eigh(scaled.T @ scaled)[1][:, -1] > 0.0

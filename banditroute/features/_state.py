@@ -1,4 +1,4 @@
-"""What a fitted featurizer has learned, in a file: plain arrays, and the object that they belong to."""
+"""Files of fitted featurizers: plain arrays, and the object that they belong to."""
 
 from __future__ import annotations
 

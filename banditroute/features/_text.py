@@ -1,4 +1,4 @@
-"""What featurizers share: which part of a text is read, how a batch is stacked, and what may be a block of another."""
+"""Helpers of featurizers: which part of a text is read, how a batch is stacked, and which objects may be a block."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ RECENT = 8
 
 
 def excerpt(request: Request) -> str:
-    """What is read of the request's text: valid Unicode, at most ``2 * REACH + 1`` characters.
+    """Return the part of the request's text that is read: valid Unicode, at most ``2 * REACH + 1`` characters.
 
     The first and the last ``REACH`` characters of a longer text are joined by a line break. A lone surrogate,
     which no encoder takes, reads as ``"?"``.
@@ -56,7 +56,7 @@ def stack(featurizer: Featurizer, requests: Sequence[Request]) -> Vector:
 
 
 def check_block(block: object) -> Featurizer:
-    """What may be a part of another featurizer; raises InvalidConfigurationError for anything else."""
+    """Return ``block`` if it is a featurizer; raise InvalidConfigurationError otherwise."""
     if isinstance(block, type) or not isinstance(block, Featurizer):
         raise InvalidConfigurationError(
             f"{block!r} is no featurizer; a block has dimension, version, names, transform_one and transform"

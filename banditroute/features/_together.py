@@ -11,7 +11,7 @@ from banditroute.core.arrays import Vector
 class Together:
     """Calls ``function`` with the items of as many threads as wait, one call at a time.
 
-    A thread that finds no call running makes one at once, for what it brings: alone it waits for nobody. Whoever comes
+    A thread that finds no call running makes one at once, for what it brings: alone it waits for nobody. Threads that come
     meanwhile waits, and when the call returns the first of them makes the next one for all of them. Where a call fails,
     its items are tried one by one, so that a bad one fails alone.
 
@@ -85,7 +85,7 @@ class Together:
 
 
 class _Item:
-    """What one thread waits for."""
+    """One text that a thread waits for."""
 
     __slots__ = ("error", "leads", "row", "text", "woken")
 

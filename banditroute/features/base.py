@@ -1,4 +1,4 @@
-"""What the router asks of a featurizer."""
+"""The contract of a featurizer."""
 
 from __future__ import annotations
 

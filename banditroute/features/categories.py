@@ -104,7 +104,7 @@ class Category:
 
     @property
     def schema(self) -> tuple[object, ...]:
-        """What the columns mean, for the version of the features."""
+        """The meaning of the columns, for the version of the features."""
         return self._name, self._slots if self._columns is None else list(self._columns)
 
     def fill(self, x: Vector, values: Sequence[str]) -> None:

@@ -26,7 +26,7 @@ SOFTNESS = 0.35
 
 
 def cluster_space() -> Compose:
-    """What prompts are clustered by: :class:`Complexity` and all directions of :class:`StaticEmbedding`."""
+    """Return the space of the clusters: :class:`Complexity` and all directions of :class:`StaticEmbedding`."""
     return Compose(blocks=[Complexity(), StaticEmbedding(dimension=MAXIMUM)])
 
 
@@ -87,7 +87,7 @@ class Codebook:
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> Codebook:
-        """What :meth:`save` wrote.
+        """Read what :meth:`save` wrote.
 
         Raises
         ------
@@ -126,7 +126,7 @@ class SemanticCluster:
     so that every entry has a mean square near 1 over prompts like those that the codebook was fitted on, and the
     squares of one prompt always sum to K. A linear belief over x holds about one average per cluster, blended: a
     normalised radial basis network [1]_ whose hidden layer ships with the package. How the codebook was fitted, and
-    on what, lies beside it in ``data/clusters``.
+    on what, lies next to it in ``data/clusters``.
 
     Parameters
     ----------

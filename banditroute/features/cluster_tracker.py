@@ -130,7 +130,7 @@ class ClusterTracker:
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> ClusterTracker:
-        """What :meth:`save` wrote: a tracker that goes on as if there had been no restart.
+        """Read what :meth:`save` wrote: a tracker that goes on as if there had been no restart.
 
         Raises
         ------

@@ -141,7 +141,7 @@ class Complexity:
         Of a conversation: ln(user messages), at least 0; 1 where it has a system message; square root of the share of
         messages that are results of tools. A text alone is one user message.
 
-    White space is not counted among the characters, and capitals are not told from small letters: how a prompt happens
+    White space is not counted among the characters, and capitals count as small letters: how a prompt happens
     to be set should not change who answers it. Of a long text the first and the last 8,000 characters are read. Words
     are what white space separates; a script that writes without spaces gives long words, which the limits of the
     entries bound.
@@ -204,7 +204,7 @@ def _raw(request: Request) -> Vector:
 
 @lru_cache(maxsize=RECENT)
 def _written(text: str, characters: int) -> tuple[float, ...]:
-    """What the text alone tells."""
+    """Measure the text alone."""
     words = text.lower().split()
     return (*_form(text, characters=characters, words=len(words) or 1), *_language(text, words))
 
@@ -253,7 +253,7 @@ def _language(text: str, words: Sequence[str]) -> tuple[float, ...]:
 
 
 def _roles(messages: Sequence[tuple[str, str]]) -> tuple[float, ...]:
-    """What is known of a conversation: ``turns``, ``system``, ``tools``."""
+    """Measure a conversation: ``turns``, ``system``, ``tools``."""
     roles = [role for role, _ in messages]
     return (
         math.log(max(roles.count("user"), 1)),

@@ -26,7 +26,7 @@ class RandomProjection:
 
     Who reads stored contexts without the secret cannot compare them with the features of a text that he guesses, nor
     invert them with a model made for the block, and ``d - dimension`` of the numbers are gone for all. It is no
-    encryption: equal requests still have equal contexts and similar ones similar, and whoever knows the texts
+    encryption: equal requests still have equal contexts and similar ones similar, and someone who knows the texts
     of about ``d`` stored contexts can work out the axes.
 
     Parameters
@@ -42,7 +42,7 @@ class RandomProjection:
     Raises
     ------
     InvalidConfigurationError
-        For a block that is no featurizer, a dimension that is no smaller, and a secret that is none.
+        For a block that is no featurizer, a dimension that is no smaller, or the secret is too short.
 
     Examples
     --------
@@ -70,7 +70,7 @@ class RandomProjection:
         draw, self._seen = (hashlib.sha256(f"{use}:{secret}".encode()).digest() for use in ("draw", "version"))
         gaussian = np.random.RandomState(np.frombuffer(draw, dtype="<u4")).normal(size=(block.dimension, dimension))
         axes, r = np.linalg.qr(gaussian)
-        self._axes = axes * np.sign(np.diag(r))  # with which there is one factor only, whoever computes it
+        self._axes = axes * np.sign(np.diag(r))  # with which there is one factor only, on every machine
 
     @property
     def dimension(self) -> int:

@@ -1,4 +1,4 @@
-"""What a prompt is about, from a sentence transformer or an embedding function of your own."""
+"""The topic of a prompt, from a sentence transformer or an embedding function of your own."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ class SentenceEmbedding:
         return np.array(self._embeddings(requests)).reshape(len(requests), self.dimension)
 
     def _embeddings(self, requests: Sequence[Request]) -> list[Vector]:
-        """Embeddings ``(d,)`` of the texts, remembered; not to be changed by whoever gets them."""
+        """Embeddings ``(d,)`` of the texts, remembered; callers must not change them."""
         texts = [excerpt(request) for request in requests]
         keys = [hashlib.sha256(text.encode()).digest() for text in texts]
         with self._lock:
@@ -137,7 +137,7 @@ class SentenceEmbedding:
         return [rows[key] for key in keys]
 
     def _embed(self, texts: list[str]) -> Vector:
-        """What the model gives for ``texts``, if it is one row of finite numbers each ``(n, d)``."""
+        """Return the model's rows for ``texts``, if each is one row of finite numbers ``(n, d)``."""
         if not callable(self._model):
             self._model = _load(fspath(self._model))
         try:

@@ -160,7 +160,7 @@ class Standardize:
 
     @property
     def _owner(self) -> str:
-        """What a saved fit belongs to."""
+        """The block that a saved fit belongs to."""
         return f"Standardize(block={self._block.version!r}, dimension={self._dimension})"
 
     def _fitted(self) -> tuple[Vector, Vector]:

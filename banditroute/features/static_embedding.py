@@ -1,4 +1,4 @@
-"""What a prompt is about, from a shipped table: a weighted mean of one vector per token, whitened."""
+"""The topic of a prompt, from a shipped table: a weighted mean of one vector per token, whitened."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class StaticEmbedding:
     prompts vary most, each scaled to unit variance over prompts. ``w_t = a / (a + p_t)`` makes little of frequent
     words [1]_, their frequency ``p_t`` taken from their rank by Zipf's law, as in [2]_. The 4 stands for four tokens
     of the mean prompt, so that a text of a few words stays near zero. How the table was made, and its licence, lie
-    beside it in ``data/static_minilm``. Of a long text the first and the last 8,000 characters are read.
+    next to it in ``data/static_minilm``. Of a long text the first and the last 8,000 characters are read.
 
     The table is read once per process, at the first use.
 

@@ -1,4 +1,4 @@
-"""What kind of task a prompt sets: calibrated probabilities over task types."""
+"""The kind of task that a prompt sets: calibrated probabilities over task types."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class TaskType:
     openly licensed routing data, whose temperature was fitted on data sets that were left out [1]_. Its types are those
     for which there was training data: see :attr:`types`. There was none for translation, summary, extraction, chat,
     code reading and free writing, and prompts of these kinds get the probabilities of whatever they look like. How it
-    was made, what it reaches on data sets that it has not seen, and the licences lie beside it in ``data/task_type``.
+    was made, what it reaches on data sets that it has not seen, and the licences lie next to it in ``data/task_type``.
 
     :meth:`fit` replaces types and weights by your own, from a few prompts of each; ``classifier`` replaces all.
 
@@ -128,7 +128,7 @@ class TaskType:
         made = cls()
         checked = _check_types(types)
         if weights.shape != (_inputs().dimension + 1, len(checked)) or not np.isfinite(weights).all():
-            raise InvalidConfigurationError(f"weights have the shape {weights.shape} or are not finite; fit them anew")
+            raise InvalidConfigurationError(f"weights have the shape {weights.shape} or are not finite; fit them again")
         made._types, made._weights = checked, weights.astype(np.float64)
         return made
 
@@ -149,7 +149,7 @@ class TaskType:
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> TaskType:
-        """What :meth:`save` wrote, with the version that it had.
+        """Read what :meth:`save` wrote, with the version that it had.
 
         Raises
         ------
@@ -216,7 +216,7 @@ _INPUTS: Compose | None = None
 
 
 def _inputs() -> Compose:
-    """What every classifier of this file reads."""
+    """Return the features that every classifier of this file reads."""
     global _INPUTS
     if _INPUTS is None:
         _INPUTS = Compose(blocks=[StaticEmbedding(dimension=MAXIMUM), Complexity()])
@@ -252,7 +252,7 @@ def _check_types(types: Sequence[str]) -> tuple[str, ...]:
 
 
 def _probabilities(given: ArrayLike, count: int) -> Vector:
-    """What a user's classifier returned, if it is ``count`` probabilities."""
+    """Return what a user's classifier gave, if it is ``count`` probabilities."""
     try:
         found = np.array(given, dtype=np.float64)
     except (TypeError, ValueError) as error:

@@ -19,7 +19,7 @@ _REACH = 200
 """How many characters at each end are looked at for the head and the tail."""
 
 _WORDS = 4
-"""How many words make a head or a tail: templates are told apart by fewer than they begin with."""
+"""How many words make a head or a tail: fewer words than templates begin with are enough to recognise them."""
 
 _WORD = re.compile(r"\d+|[^\W\d]+|[^\w\s]")
 _LABEL = re.compile(r"^[ \t]{0,8}([^\W\d]{1,24}(?: [^\W\d]{1,24}){0,2}):|^(#{1,6} |```|<\w{1,24}>)", re.MULTILINE)

@@ -1,4 +1,4 @@
-"""The features that a router uses unless told otherwise."""
+"""The default features of a router."""
 
 from __future__ import annotations
 

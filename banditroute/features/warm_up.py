@@ -1,4 +1,4 @@
-"""A scale from the first prompts that come, for whom there are none to fit one on beforehand."""
+"""A scale from the first prompts that come, where there are no prompts to fit a scale on beforehand."""
 
 from __future__ import annotations
 
@@ -145,7 +145,7 @@ class WarmUp:
 
     @property
     def _owner(self) -> str:
-        """What a saved warm-up belongs to."""
+        """The block that a saved warm-up belongs to."""
         return f"WarmUp(block={self._block.version!r}, prompts={self._prompts})"
 
     def _remember(self, rows: Vector) -> None:

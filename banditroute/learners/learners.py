@@ -1,6 +1,6 @@
 """Learners: a belief and the policy that acts on it, under the names by which they are known.
 
-All believe by :class:`banditroute.beliefs.Hybrid` unless told otherwise; the algorithms of the papers, each arm by
+All believe by :class:`banditroute.beliefs.Hybrid` by default; the algorithms of the papers, each arm by
 itself and every uncertainty explored, are ``LinUCB.paper()`` and ``ThompsonSampling.paper()``.
 """
 

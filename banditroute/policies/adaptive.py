@@ -81,7 +81,7 @@ class Adaptive:
         object.__setattr__(self, "reward", check_reward(self.reward))
 
     def start(self, *, objectives: Collection[str]) -> AdaptiveState:
-        """What one router learns; see :class:`banditroute.policies.LearningPolicy`."""
+        """Start the state of one router; see :class:`banditroute.policies.LearningPolicy`."""
         check_rewarded(self.reward, objectives)
         return AdaptiveState(spec=self)
 
@@ -97,7 +97,7 @@ class AdaptiveState:
 
     @property
     def shares(self) -> Vector:
-        """What share of each request every candidate has ``(N,)``."""
+        """The share of each request that every candidate has ``(N,)``."""
         losses, disagreement = self._sums[:-1], float(self._sums[-1])
         rate = math.sqrt(math.log(len(losses)) / max(disagreement, 1.0))
         weights = np.exp(-rate * (losses - losses.min()))
@@ -125,22 +125,22 @@ class AdaptiveState:
         arms, advice, mixed = self._waiting.get(x.tobytes(), _NOTHING)
         if arm in arms and reward.keys() <= values.keys() and mixed[k := arms.index(arm)] > 0.0:
             loss = 1.0 - sum(worth * values[name] for name, worth in reward.items())
-            told = np.array([*loss * advice[:, k] / mixed[k], advice.max(axis=0).sum()])
-            self._sums += told
-            self._news += told
+            added = np.array([*loss * advice[:, k] / mixed[k], advice.max(axis=0).sum()])
+            self._sums += added
+            self._news += added
 
     def news(self) -> bytes | None:
         """The sums since the last call; see :class:`banditroute.policies.SharedPolicyState`."""
         if not self._news.any():
             return None
-        told, self._news = self._news, np.zeros_like(self._news)
-        return json.dumps({repr(self._spec): told.tolist()}).encode()
+        added, self._news = self._news, np.zeros_like(self._news)
+        return json.dumps({repr(self._spec): added.tolist()}).encode()
 
     def join(self, one: bytes, other: bytes) -> bytes:
         """The sums of two pieces of news, for each set of candidates."""
         sums = json.loads(one)
-        for spec, told in json.loads(other).items():
-            sums[spec] = [a + b for a, b in zip(sums[spec], told, strict=True)] if spec in sums else told
+        for spec, added in json.loads(other).items():
+            sums[spec] = [a + b for a, b in zip(sums[spec], added, strict=True)] if spec in sums else added
         return json.dumps(sums).encode()
 
     def begin_anew(self, learned: bytes) -> None:

@@ -1,4 +1,4 @@
-"""What the router asks of a policy, and the two steps that every policy shares.
+"""The contract of a policy, and the two steps that every policy shares.
 
 A policy sees arrays only: expected utility and its standard deviation for each eligible arm. It answers with a
 probability for every one of them; the router then draws the arm from that very vector, so the propensity that is
@@ -43,7 +43,7 @@ class Policy(Protocol):
 
 
 class PolicyState(Protocol):
-    """What a policy that learns by itself has learned in one router."""
+    """The state of a policy that learns by itself, in one router."""
 
     def probabilities(
         self, means: Vector, stds: Vector, *, arms: Sequence[str], information: Callable[[], Vector], x: Vector
@@ -56,13 +56,13 @@ class PolicyState(Protocol):
 
 @runtime_checkable
 class SharedPolicyState(PolicyState, Protocol):
-    """What is learned in sums, so that what several processes learned can be added up."""
+    """The state of a policy that learns in sums, so that several processes can add up theirs."""
 
     def news(self) -> bytes | None:
-        """What was learned since the last call; None for nothing."""
+        """Return what was learned since the last call; None for nothing."""
 
     def join(self, one: bytes, other: bytes) -> bytes:
-        """What two pieces of news tell; associative."""
+        """Return the sum of two pieces of news; associative."""
 
     def begin_anew(self, learned: bytes) -> None:
         """Know what joined news of all processes tell, this one's included, and nothing else."""
@@ -70,7 +70,7 @@ class SharedPolicyState(PolicyState, Protocol):
 
 @runtime_checkable
 class LearningPolicy(Protocol):
-    """The settings of a policy that learns by itself, beside the belief: many routers may share them.
+    """The settings of a policy that learns by itself, in addition to the belief: many routers may share them.
 
     Its state is shared between processes, and survives them, if it is a :class:`SharedPolicyState`. Any other is this
     process's: opened again, a router teaches it the outcomes that are not folded into statistics yet.
@@ -130,7 +130,7 @@ def check_floor(floor: float) -> None:
 
 
 def check_reward(reward: Mapping[str, float]) -> dict[str, float]:
-    """A copy of what each objective adds to a reward; refuses numbers that are none, and a reward of nothing."""
+    """A copy of what each objective adds to a reward; refuses values that are not numbers, and an empty reward."""
     for name, worth in reward.items():
         label(name, name="objective of the reward", error=InvalidConfigurationError)
         number(worth, name=f"reward for {name!r}", error=InvalidConfigurationError)
@@ -140,9 +140,10 @@ def check_reward(reward: Mapping[str, float]) -> dict[str, float]:
 
 
 def check_rewarded(reward: Mapping[str, float], objectives: Collection[str]) -> None:
-    """Refuse a reward for what is none of the ``objectives``."""
+    """Refuse a reward for unknown objectives."""
     unknown = sorted(set(reward) - set(objectives))
     if unknown:
         raise InvalidConfigurationError(
-            f"the reward counts {', '.join(unknown)}, which is no objective; known: {', '.join(sorted(objectives))}"
+            f"the reward counts the unknown objective {', '.join(unknown)}; known objectives: "
+            f"{', '.join(sorted(objectives))}"
         )

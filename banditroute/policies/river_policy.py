@@ -25,7 +25,7 @@ class RiverPolicy:
 
     How probable each arm is, is counted over repeated pulls of a copy, each with the arms in another order, so that
     none gains by its place. The arm is then drawn from these shares: whatever their error, the propensity is exact.
-    Beliefs go on beside it, for what else rests on them; the policy itself knows neither them, nor preferences, nor
+    Beliefs go on next to it, for what else rests on them; the policy itself knows neither them, nor preferences, nor
     penalties, only which arms are eligible.
 
     What it learned is not in the store, nor shared between processes: opened again, a router teaches it the outcomes
@@ -83,7 +83,7 @@ class RiverPolicy:
         return f"RiverPolicy(policy={type(self.policy).__name__}, reward={self.reward}, pulls={self.pulls})"
 
     def start(self, *, objectives: Collection[str]) -> RiverState:
-        """What one router learns; see :class:`banditroute.policies.LearningPolicy`."""
+        """Start the state of one router; see :class:`banditroute.policies.LearningPolicy`."""
         check_rewarded(self.reward, objectives)
         return RiverState(spec=self)
 
@@ -121,5 +121,5 @@ class RiverState:
             self._policy.update(arm, *self._context(x), sum(worth * values[name] for name, worth in reward.items()))
 
     def _context(self, x: Vector) -> tuple[dict[int, float], ...]:
-        """What a pull or an update takes beside the arm: nothing, or the context as river has it."""
+        """Return what a pull or an update takes besides the arm: nothing, or the context as river has it."""
         return (dict(enumerate(x.tolist())),) if self._contextual else ()

@@ -44,9 +44,9 @@ _LENT_SECONDS = 0.01  # how long a signal handler lends the lock before it looks
 class Engine:
     """Arm models, the policy that acts on them, and the randomness between. Safe to use from many threads.
 
-    One lock is held for a whole decision. The models are updated in place (a rank-one update of arrays that all arms
-    share), so a snapshot for every decision would copy these arrays with every outcome: at 16 arms and 64 features
-    more time than a decision takes, while the interpreter's own lock keeps two decisions from overlapping anyway.
+    One lock is held for a whole decision. The models are updated in place, by rank-one updates of arrays that all arms
+    share. A snapshot for every decision would copy these arrays with every outcome, and gain nothing: the interpreter
+    runs one thread at a time, so two decisions do not overlap anyway.
 
     Parameters
     ----------
@@ -96,6 +96,7 @@ class Engine:
         # A signal handler may come to them again.
         self._lock = threading.RLock()
         self._rebuilding = threading.RLock()  # held, outside the other, while the models are rebuilt
+        self._turn = threading.Condition(self._lock)  # tells whether this thread holds the lock, and lends it
         hold_while_forking(self, "_rebuilding", "_lock")
         self._load_shared_policy(memory.states)
         for event in memory.pending:
@@ -347,8 +348,7 @@ class Engine:
         A signal handler may have interrupted this very thread within a decision. Then it holds the lock that the other
         thread needs, and lends it meanwhile.
         """
-        turn = threading.Condition(self._lock)
-        lends = True
+        turn, lends = self._turn, True
         try:
             turn.notify()
         except RuntimeError:  # this thread does not hold the lock, as nearly always
@@ -405,8 +405,6 @@ def _settle(result: Future[_T], wait: Callable[[], _T]) -> None:
         result.set_result(wait())
     except BaseException as error:
         result.set_exception(error)
-
-
 
 
 def _adapter_may_be_gone(values: Mapping[str, float]) -> bool:
