@@ -1,4 +1,4 @@
-"""What is too old to keep, and how it is handed on: decisions with their outcomes, as Parquet."""
+"""Find what is too old to keep, and write decisions with their outcomes as Parquet."""
 
 from __future__ import annotations
 
