@@ -14,7 +14,7 @@ def test_other_features_are_named_in_the_log(tmp_path, caplog):
     learned(url, 1)
     assert "other features than before" not in caplog.text
     learned(url, 2)
-    assert "now given-2 (3 numbers), before given-1 (2 numbers)" in caplog.text
+    assert "now 'given-2' (3 numbers), before 'given-1' (2 numbers)" in caplog.text
     caplog.clear()
     learned(url, 2)
     assert "other features than before" not in caplog.text
