@@ -27,7 +27,7 @@ def excerpt(request: Request) -> str:
     Raises
     ------
     InvalidRequestError
-        For a request without text.
+        If the request has no text.
 
     Examples
     --------

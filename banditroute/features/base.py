@@ -31,10 +31,10 @@ class Featurizer(Protocol):
         """One name per entry, such as ``"complexity.digit_ratio"``."""
 
     def transform_one(self, request: Request) -> Vector:
-        """Features of one request ``(dimension,)`` float64."""
+        """Return the features of one request ``(dimension,)`` float64."""
 
     def transform(self, requests: Sequence[Request]) -> Vector:
-        """Features of many requests ``(n, dimension)`` float64."""
+        """Return the features of many requests ``(n, dimension)`` float64."""
 
 
 def feature_blocks(featurizer: Featurizer) -> tuple[FeatureBlock, ...]:

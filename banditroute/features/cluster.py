@@ -172,17 +172,17 @@ class SemanticCluster:
         return tuple(f"cluster.{name:02d}" for name in self._assignment.ids)
 
     def transform_one(self, request: Request) -> Vector:
-        """Features of one request ``(dimension,)``.
+        """Return the features of one request ``(dimension,)``.
 
         Raises
         ------
         InvalidRequestError
-            For a request without text.
+            If the request has no text.
         """
         return self._assignment(request)
 
     def transform(self, requests: Sequence[Request]) -> Vector:
-        """Features of many requests ``(n, dimension)``."""
+        """Return the features of many requests ``(n, dimension)``."""
         return stack(self, requests)
 
     @property

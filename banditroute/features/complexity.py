@@ -180,19 +180,19 @@ class Complexity:
         return tuple(f"complexity.{name}" for name in _NAMES)
 
     def transform_one(self, request: Request) -> Vector:
-        """Features of one request ``(21,)``.
+        """Return the features of one request ``(21,)``.
 
         Raises
         ------
         InvalidRequestError
-            For a request without text.
+            If the request has no text.
         """
         scaled = (_raw(request) - _CENTRE) / _SPREAD
         result: Vector = np.minimum(np.maximum(scaled, -_LIMIT), _LIMIT)
         return result
 
     def transform(self, requests: Sequence[Request]) -> Vector:
-        """Features of many requests ``(n, 21)``."""
+        """Return the features of many requests ``(n, 21)``."""
         return stack(self, requests)
 
 

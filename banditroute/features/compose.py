@@ -84,15 +84,15 @@ class Compose:
         return tuple(name for block in self._blocks for name in block.names)
 
     def transform_one(self, request: Request) -> Vector:
-        """Features of one request ``(dimension,)``.
+        """Return the features of one request ``(dimension,)``.
 
         Raises
         ------
         InvalidRequestError
-            For a request that a block cannot read.
+            If a block cannot read the request.
         """
         return np.concatenate([block.transform_one(request) for block in self._blocks])
 
     def transform(self, requests: Sequence[Request]) -> Vector:
-        """Features of many requests ``(n, dimension)``."""
+        """Return the features of many requests ``(n, dimension)``."""
         return np.hstack([block.transform(requests) for block in self._blocks])

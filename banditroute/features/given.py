@@ -48,12 +48,12 @@ class GivenFeatures:
         return tuple(f"given.{i}" for i in range(self._dimension))
 
     def transform_one(self, request: Request) -> Vector:
-        """The features of the request ``(dimension,)``."""
+        """Return the features of the request ``(dimension,)``."""
         if request.features is None:
             raise InvalidRequestError(f"this router expects {self._dimension} ready features, a text was given")
         return request.features
 
     def transform(self, requests: Sequence[Request]) -> Vector:
-        """The features of many requests ``(n, dimension)``."""
+        """Return the features of many requests ``(n, dimension)``."""
         rows = [self.transform_one(request) for request in requests]
         return np.array(rows, dtype=np.float64).reshape(len(rows), self._dimension)

@@ -109,7 +109,7 @@ class Metadata:
         return (*numbers, *(name for category in self._categorical.values() for name in category.names))
 
     def transform_one(self, request: Request) -> Vector:
-        """Features of one request ``(dimension,)``.
+        """Return the features of one request ``(dimension,)``.
 
         Raises
         ------
@@ -136,7 +136,7 @@ class Metadata:
         return x
 
     def transform(self, requests: Sequence[Request]) -> Vector:
-        """Features of many requests ``(n, dimension)``."""
+        """Return the features of many requests ``(n, dimension)``."""
         return stack(self, requests)
 
 

@@ -89,17 +89,17 @@ class RandomProjection:
         return tuple(f"{room}.projection.{index:02d}" for index in range(self.dimension))
 
     def transform_one(self, request: Request) -> Vector:
-        """Features of one request ``(dimension,)``.
+        """Return the features of one request ``(dimension,)``.
 
         Raises
         ------
         InvalidRequestError
-            For a request that the block cannot read.
+            If the block cannot read the request.
         """
         projected: Vector = self._block.transform_one(request) @ self._axes
         return projected
 
     def transform(self, requests: Sequence[Request]) -> Vector:
-        """Features of many requests ``(n, dimension)``."""
+        """Return the features of many requests ``(n, dimension)``."""
         rows = [row @ self._axes for row in self._block.transform(requests)]
         return np.array(rows).reshape(len(requests), self.dimension)

@@ -106,17 +106,17 @@ class SentenceEmbedding:
         return tuple(f"sentence.{index:03d}" for index in range(self.dimension))
 
     def transform_one(self, request: Request) -> Vector:
-        """Features of one request ``(dimension,)``.
+        """Return the features of one request ``(dimension,)``.
 
         Raises
         ------
         InvalidRequestError
-            For a request without text.
+            If the request has no text.
         """
         return self._embeddings([request])[0].copy()
 
     def transform(self, requests: Sequence[Request]) -> Vector:
-        """Features of many requests ``(n, dimension)``."""
+        """Return the features of many requests ``(n, dimension)``."""
         return np.array(self._embeddings(requests)).reshape(len(requests), self.dimension)
 
     def _embeddings(self, requests: Sequence[Request]) -> list[Vector]:

@@ -136,17 +136,17 @@ class Standardize:
         return self
 
     def transform_one(self, request: Request) -> Vector:
-        """Features of one request ``(dimension,)``.
+        """Return the features of one request ``(dimension,)``.
 
         Raises
         ------
         InvalidRequestError
-            For a request that the block cannot read.
+            If the block cannot read the request.
         """
         return self._scaled(self._block.transform_one(request))
 
     def transform(self, requests: Sequence[Request]) -> Vector:
-        """Features of many requests ``(n, dimension)``."""
+        """Return the features of many requests ``(n, dimension)``."""
         rows = [self._scaled(row) for row in self._block.transform(requests)]
         return np.array(rows).reshape(len(requests), self.dimension)
 

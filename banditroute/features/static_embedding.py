@@ -96,12 +96,12 @@ class StaticEmbedding:
         return tuple(f"static.{index:02d}" for index in range(self._dimension))
 
     def transform_one(self, request: Request) -> Vector:
-        """Features of one request ``(dimension,)``; zeros for a text without a known token.
+        """Return the features of one request ``(dimension,)``; zeros for a text without a known token.
 
         Raises
         ------
         InvalidRequestError
-            For a request without text.
+            If the request has no text.
         """
         table = _table()
         rows = _rows(excerpt(request))
@@ -111,7 +111,7 @@ class StaticEmbedding:
         return result
 
     def transform(self, requests: Sequence[Request]) -> Vector:
-        """Features of many requests ``(n, dimension)``."""
+        """Return the features of many requests ``(n, dimension)``."""
         return stack(self, requests)
 
 

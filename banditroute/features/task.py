@@ -190,7 +190,7 @@ class TaskType:
         Raises
         ------
         InvalidRequestError
-            For a request without text.
+            If the request has no text.
         """
         if self._classifier is not None:
             return root_shares(_probabilities(self._classifier(excerpt(request)), len(self.types)))
@@ -198,7 +198,7 @@ class TaskType:
         return root_shares(softmax(_inputs().transform_one(request) @ weights[:-1] + weights[-1]))
 
     def transform(self, requests: Sequence[Request]) -> Vector:
-        """Features of many requests ``(n, C)``."""
+        """Return the features of many requests ``(n, C)``."""
         return stack(self, requests)
 
     def _model(self) -> tuple[tuple[str, ...], Vector]:

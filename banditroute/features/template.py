@@ -32,7 +32,7 @@ def signature(request: Request) -> tuple[str, str, str]:
     Raises
     ------
     InvalidRequestError
-        For a request without text.
+        If the request has no text.
 
     Examples
     --------
@@ -121,7 +121,7 @@ class Template:
         Raises
         ------
         InvalidRequestError
-            For a request without text.
+            If the request has no text.
         """
         parts = signature(request)
         votes = np.zeros(self._slots)
@@ -133,7 +133,7 @@ class Template:
         return root_shares(votes)
 
     def transform(self, requests: Sequence[Request]) -> Vector:
-        """Features of many requests ``(n, slots)``."""
+        """Return the features of many requests ``(n, slots)``."""
         return stack(self, requests)
 
     def _slot(self, part: str, signature: str) -> int:

@@ -80,19 +80,19 @@ class WarmUp:
         return len(self._rows)
 
     def transform_one(self, request: Request) -> Vector:
-        """Features of one request ``(dimension,)``, as the block gives them.
+        """Return the features of one request ``(dimension,)``, as the block gives them.
 
         Raises
         ------
         InvalidRequestError
-            For a request that the block cannot read.
+            If the block cannot read the request.
         """
         row = self._block.transform_one(request)
         self._remember(row[None])
         return row
 
     def transform(self, requests: Sequence[Request]) -> Vector:
-        """Features of many requests ``(n, dimension)``."""
+        """Return the features of many requests ``(n, dimension)``."""
         rows = self._block.transform(requests)
         self._remember(rows)
         return rows

@@ -107,7 +107,7 @@ class AdaptiveState:
     def probabilities(
         self, means: Vector, stds: Vector, *, arms: Sequence[str], information: Callable[[], Vector], x: Vector
     ) -> Vector:
-        """Probability of each eligible arm ``(K,)``; see :class:`banditroute.policies.PolicyState`."""
+        """Return the probability of each eligible arm ``(K,)``; see :class:`banditroute.policies.PolicyState`."""
         advice = np.stack(
             [each.probabilities(means, stds, arms=arms, information=information) for each in self._spec.policies]
         )

@@ -29,7 +29,7 @@ class Policy(Protocol):
     def probabilities(
         self, means: Vector, stds: Vector, *, arms: Sequence[str], information: Callable[[], Vector]
     ) -> Vector:
-        """Probability of each eligible arm ``(K,)``, summing to 1.
+        """Return the probability of each eligible arm ``(K,)``, summing to 1.
 
         Parameters
         ----------
@@ -48,7 +48,7 @@ class PolicyState(Protocol):
     def probabilities(
         self, means: Vector, stds: Vector, *, arms: Sequence[str], information: Callable[[], Vector], x: Vector
     ) -> Vector:
-        """Probability of each eligible arm at context ``x (d,)``; the rest is as in :class:`Policy`."""
+        """Return the probability of each eligible arm at context ``x (d,)``; the rest is as in :class:`Policy`."""
 
     def learn(self, arm: str, x: Vector, values: Mapping[str, float]) -> None:
         """Learn the outcomes ``values`` of ``arm`` at context ``x (d,)``: objective -> value, what is newly known."""

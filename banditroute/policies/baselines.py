@@ -25,7 +25,7 @@ class Uniform:
     def probabilities(
         self, means: Vector, stds: Vector, *, arms: Sequence[str], information: Callable[[], Vector]
     ) -> Vector:
-        """Probability of each eligible arm ``(K,)``; see :class:`banditroute.policies.Policy`."""
+        """Return the probability of each eligible arm ``(K,)``; see :class:`banditroute.policies.Policy`."""
         return np.full(len(arms), 1.0 / len(arms))
 
 
@@ -57,7 +57,7 @@ class Mixture:
 
     def __post_init__(self) -> None:
         plain_numbers(self)
-        object.__setattr__(self, "shares", dict(self.shares))  # the caller may go on to change its own
+        object.__setattr__(self, "shares", dict(self.shares))  # a copy: the caller may change its own mapping
         for arm, share in self.shares.items():
             label(arm, name="arm of a mixture", error=InvalidConfigurationError)
             number(share, name=f"share of arm {arm!r}", low=0.0, high=LARGEST, error=InvalidConfigurationError)
@@ -67,7 +67,7 @@ class Mixture:
     def probabilities(
         self, means: Vector, stds: Vector, *, arms: Sequence[str], information: Callable[[], Vector]
     ) -> Vector:
-        """Probability of each eligible arm ``(K,)``; see :class:`banditroute.policies.Policy`."""
+        """Return the probability of each eligible arm ``(K,)``; see :class:`banditroute.policies.Policy`."""
         shares = np.array([float(self.shares.get(arm, 0.0)) for arm in arms])
         if not shares.any():
             shares[:] = 1.0

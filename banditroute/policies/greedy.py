@@ -35,5 +35,5 @@ class Greedy:
     def probabilities(
         self, means: Vector, stds: Vector, *, arms: Sequence[str], information: Callable[[], Vector]
     ) -> Vector:
-        """Probability of each eligible arm ``(K,)``; see :class:`banditroute.policies.Policy`."""
+        """Return the probability of each eligible arm ``(K,)``; see :class:`banditroute.policies.Policy`."""
         return with_floor(greedy(means), self.floor)

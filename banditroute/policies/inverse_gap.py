@@ -53,7 +53,7 @@ class InverseGap:
     def probabilities(
         self, means: Vector, stds: Vector, *, arms: Sequence[str], information: Callable[[], Vector]
     ) -> Vector:
-        """Probability of each eligible arm ``(K,)``; see :class:`banditroute.policies.Policy`."""
+        """Return the probability of each eligible arm ``(K,)``; see :class:`banditroute.policies.Policy`."""
         best = greedy(means)
         gaps = means.max() - means
         unit = float(stds.max())

@@ -101,7 +101,7 @@ class RiverState:
     def probabilities(
         self, means: Vector, stds: Vector, *, arms: Sequence[str], information: Callable[[], Vector], x: Vector
     ) -> Vector:
-        """Probability of each eligible arm ``(K,)``; see :class:`banditroute.policies.PolicyState`."""
+        """Return the probability of each eligible arm ``(K,)``; see :class:`banditroute.policies.PolicyState`."""
         self._arms.update(dict.fromkeys(arms))
         asked = copy.deepcopy(self._policy)  # a pull uses up random numbers, and may do more
         order = sorted(arms)

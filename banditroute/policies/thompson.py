@@ -56,7 +56,7 @@ class Thompson:
     def probabilities(
         self, means: Vector, stds: Vector, *, arms: Sequence[str], information: Callable[[], Vector]
     ) -> Vector:
-        """Probability of each eligible arm ``(K,)``; see :class:`banditroute.policies.Policy`."""
+        """Return the probability of each eligible arm ``(K,)``; see :class:`banditroute.policies.Policy`."""
         return with_floor(best_probabilities(means, self.scale * stds), self.floor)
 
 

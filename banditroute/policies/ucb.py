@@ -59,7 +59,7 @@ class UCB:
     def probabilities(
         self, means: Vector, stds: Vector, *, arms: Sequence[str], information: Callable[[], Vector]
     ) -> Vector:
-        """Probability of each eligible arm ``(K,)``; see :class:`banditroute.policies.Policy`."""
+        """Return the probability of each eligible arm ``(K,)``; see :class:`banditroute.policies.Policy`."""
         if self.delta is None:
             scores = means + self.alpha * stds
         else:
