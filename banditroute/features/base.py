@@ -1,4 +1,4 @@
-"""What the router asks of a featurizer."""
+"""The protocol of featurizers: the members that a router uses."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from banditroute.core.request import Request
 
 @runtime_checkable
 class Featurizer(Protocol):
-    """Turns a request into a vector of fixed length, without the bias entry (the router adds it).
+    """An object that turns a request into a vector of fixed length, without the bias entry (the router adds it).
 
-    The same text gives the same vector, in single and in batch calls, to 1e-12. Every entry is finite whatever
-    the text holds. A request without text is a caller's mistake and raises ``InvalidRequestError``.
+    The same text gives the same vector, in single and in batch calls, to 1e-12. Every entry is finite for every text.
+    A request without text is a mistake of the caller and raises ``InvalidRequestError``.
     """
 
     @property
@@ -24,7 +24,7 @@ class Featurizer(Protocol):
 
     @property
     def version(self) -> str:
-        """Names what the numbers mean; changes whenever the same text would give another vector."""
+        """An identifier of the numbers' meaning; it changes whenever the same text would give another vector."""
 
     @property
     def names(self) -> tuple[str, ...]:

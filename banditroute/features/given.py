@@ -1,4 +1,4 @@
-"""Ready features: the application brings the vector itself."""
+"""Ready features: the application computes the vector itself."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from banditroute.errors import InvalidConfigurationError, InvalidRequestError
 
 
 class GivenFeatures:
-    """Takes the vector that the request brings.
+    """The vector that the request carries, unchanged.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ class GivenFeatures:
 
     @property
     def version(self) -> str:
-        """Names what the numbers mean; the application answers for their meaning."""
+        """An identifier of the length; the application must keep the meaning of the numbers."""
         return f"given-{self._dimension}"
 
     @property
