@@ -191,8 +191,10 @@ class Drift:
 
         Call this before ``belief`` learns the outcomes.
         """
+        if self._test is None:
+            return []
         believed = [name for name in values if name in belief.objectives]
-        if self._test is None or not believed:
+        if not believed:
             return []
         means = belief.predict(x).means[:, belief.arms.index(arm)]
         return [

@@ -19,8 +19,8 @@ et al. 2010, algorithm 2). An observation adds ``scale u u'`` to ``M_k``, ``u = 
 
 Objectives without a guess of their noise (dollars, seconds, joules) are believed relative to each arm's size ``s_k``,
 its average so far, which begins at that of all arms: the arms share how much *longer* a request takes, not by how many
-seconds. Spreads are those of an arm's own part and of the shared average; what the arms share otherwise shifts all
-alike.
+seconds. Standard deviations are those of an arm's own part and of the shared average; anything else that the arms
+share shifts all alike.
 
 How much each block of features matters, and how much of that the arms share, is learned: see
 :mod:`banditroute.beliefs.relevance`.
@@ -174,7 +174,7 @@ class HybridBelief(LinearBelief):
             yy=sum(float(fade * group.yy[row]) / (size * size) for group, fade, row, size in parts),
             n=float(self._n[j, observed].sum()),
             z=self._z[observed],
-            begin=self._begin(j),
+            begin=self._shared_prior_mean(j),
             noise=self._priors.get(objective, _NO_PRIOR).noise or 1.0,
             strength=self._spec.noise_strength,
         )
@@ -210,7 +210,7 @@ class HybridBelief(LinearBelief):
         return b"".join(each.tobytes() for each in self._precisions(objective))
 
     def _known_size(self, objective: str) -> bool:
-        """Whether outcomes are believed in their own unit, not relative to each arm's size."""
+        """Return whether outcomes are believed in their own unit, not relative to each arm's size."""
         return self._priors.get(objective, _NO_PRIOR).noise is not None
 
     def _derive(self) -> None:
@@ -240,7 +240,9 @@ class HybridBelief(LinearBelief):
         self._theta = np.empty((m, k, d))
         starts = [self._shared_precision(g) for g in range(groups)]
         # Of each objective, what is expected of the shared weights, by how sure that is.
-        self._begun = {j: starts[g] * self._begin(j) for g, members in enumerate(self._members) for j in members}
+        self._weighted_prior_mean = {
+            j: starts[g] * self._shared_prior_mean(j) for g, members in enumerate(self._members) for j in members
+        }
 
     def _pool(self, g: int) -> None:
         """Derive what arms share of one group of objectives, and from it the weights and noise of all of them."""
@@ -253,7 +255,7 @@ class HybridBelief(LinearBelief):
         self._common[g] = np.square(inverse[:, -1, -1]) * (bias * bias * shared[d - 1, d - 1])
         for j in self._members[g]:
             own, rss, size = self._relative(j)
-            weights = shared.dot(self._right(g, j, own))
+            weights = shared.dot(self._right_hand_side(g, j, own))
             beta = weights[:d]
             pull = precision * beta  # Lambda beta_k = pull + offset_k e_bias
             theta = np.add(own, inverse.reshape(k * d, d).dot(pull).reshape(k, d), out=self._theta[j])
@@ -268,8 +270,8 @@ class HybridBelief(LinearBelief):
             guess = self._priors.get(self._objectives[j], _NO_PRIOR).noise or 1.0
             self._scatter(j, rss + twice, guess, bias, size)
 
-    def _begin(self, j: int) -> Vector:
-        """What is expected of the shared weights of an objective ``(p,)``."""
+    def _shared_prior_mean(self, j: int) -> Vector:
+        """Return the prior mean of the shared weights of an objective ``(p,)``."""
         d = self._dimension
         prior = self._priors.get(self._objectives[j], _NO_PRIOR)
         begin = np.zeros(d + len(self._columns))
@@ -277,13 +279,13 @@ class HybridBelief(LinearBelief):
         begin[d:] = self._columns == self._objectives[j]
         return begin
 
-    def _right(self, g: int, j: int, own: Vector) -> Vector:
-        """What ``P^-1`` turns into the shared weights of an objective ``(p,)``, ``own (K, d)`` being what arms say."""
-        told: Vector = self._precision[g] * own.sum(axis=0)
+    def _right_hand_side(self, g: int, j: int, own: Vector) -> Vector:
+        """Return ``r (p,)``, which ``P^-1`` turns into the shared weights of an objective, from ``own (K, d)``."""
+        information: Vector = self._precision[g] * own.sum(axis=0)
         if len(self._columns):
-            told = np.concatenate([told, self._precision[g][-1] * (own[:, -1] @ self._z)])
-        told += self._begun[j]
-        return told
+            information = np.concatenate([information, self._precision[g][-1] * (own[:, -1] @ self._z)])
+        information += self._weighted_prior_mean[j]
+        return information
 
     def _solve_shared(self, g: int) -> Vector:
         """``P^-1`` of a group, from what every arm tells."""
@@ -294,10 +296,10 @@ class HybridBelief(LinearBelief):
         p[:d, :d] += k * np.diag(precision) - precision[:, None] * total * precision  # sum_k M_k
         if len(self._columns):
             bias = precision[-1]
-            told = bias * (np.eye(d)[-1] - inverse[:, :, -1] * precision)  # M_k e_bias (K, d)
-            p[:d, d:] += told.T @ z
+            rows = bias * (np.eye(d)[-1] - inverse[:, :, -1] * precision)  # M_k e_bias (K, d)
+            p[:d, d:] += rows.T @ z
             p[d:, :d] = p[:d, d:].T
-            p[d:, d:] += (z.T * told[:, -1]) @ z
+            p[d:, d:] += (z.T * rows[:, -1]) @ z
         least = float(self._shared_precision(g).min())
         shared, _, _ = invert(p, np.zeros((0, len(p))), least=least)
         return (shared + shared.T) / 2.0
@@ -307,7 +309,7 @@ class HybridBelief(LinearBelief):
         return self._precisions(self._objectives[self._members[g][0]])[1]
 
     def _relative(self, j: int) -> tuple[Vector, Vector, Vector | None]:
-        """``theta_0 (K, d)`` and ``rss_0 (K,)`` by each arm's size, and the sizes; None: there are none."""
+        """``theta_0 (K, d)`` and ``rss_0 (K,)`` by each arm's size, and the sizes, or None without sizes."""
         own, rss = self._own[j], self._rss[j]
         if self._known_size(self._objectives[j]):
             return own, rss, None
@@ -316,7 +318,7 @@ class HybridBelief(LinearBelief):
         return own / unit[:, None], rss / (unit * unit), size
 
     def _size(self, j: int) -> Vector:
-        """What the outcomes of an objective are relative to ``(K,)``: each arm's root mean square so far."""
+        """Return each arm's root mean square so far ``(K,)``: outcomes are relative to it."""
         name, n = self._objectives[j], self._n[j]
         guess = self._priors.get(name, _NO_PRIOR).mean
         weight = 0.0 if guess is None else _GUESS
@@ -329,7 +331,7 @@ class HybridBelief(LinearBelief):
 
 
 def descriptors(arms: Sequence[Arm], objectives: Collection[str] = ()) -> tuple[Vector, Vector]:
-    """What describes the arms ``(K, q)``, each column centred, and the objective that each column expects ``(q,)``.
+    """Return the arms' descriptors ``(K, q)``, each column centred, and the objective that each column expects ``(q,)``.
 
     Descriptors are scaled to unit variance, those of positive numbers that span more than a factor of ten by their
     logarithm; their column has no objective (""). Outcomes are taken as expected for the ``objectives`` only, and stay

@@ -119,7 +119,7 @@ class LinearBelief:
         return precision
 
     def _prior_mean(self, objective: str, k: int) -> float:
-        """What is expected of the average of an arm by itself."""
+        """Return the prior mean of an arm's average."""
         return float(self._expected_of_arm[k].get(objective, self._priors.get(objective, _NO_PRIOR).mean or 0.0))
 
     @property
@@ -129,7 +129,7 @@ class LinearBelief:
 
     @property
     def choices(self) -> bytes | None:
-        """What the belief chose once and for all its arms, for :meth:`Linear.start`; None: nothing."""
+        """Choices for all arms, for :meth:`Linear.start`; a linear belief makes none."""
         return None
 
     @property
@@ -217,7 +217,7 @@ class LinearBelief:
             self._since_refresh[k] = 0
 
     def statistics(self) -> dict[str, bytes]:
-        """What was learned of each arm, where anything was; what :meth:`Linear.start` reads."""
+        """Return the statistics of each arm that has outcomes, for :meth:`Linear.start`."""
         return {name: s.to_bytes() for name, s in zip(self._arms, self._statistics, strict=True) if s.groups}
 
     def _rank_one(self, g: int, k: int, x: Vector, values: Mapping[str, float], weight: float) -> bool:
@@ -243,7 +243,7 @@ class LinearBelief:
         return True
 
     def _share(self, g: int, k: int, gain: Vector, scale: float) -> None:
-        """Let other arms learn from what ``A_k`` was told, ``scale`` times the square of ``A_k gain``: nothing here."""
+        """Let other arms learn from an update of ``A_k``; a linear belief shares nothing."""
 
     def _regroup(self, observed: Collection[str]) -> bool:
         """Derive everything if an outcome has changed which objectives are alike; return whether it has."""
@@ -262,9 +262,9 @@ class LinearBelief:
 
     def _alike(self) -> list[list[int]]:
         """Positions of the objectives, those together that were always observed together and are believed alike."""
-        alike: dict[tuple[bytes, ...], list[int]] = {}
+        alike: dict[tuple[tuple[int, ...], bytes], list[int]] = {}
         for j, name in enumerate(self._objectives):
-            seats = bytes(str([arm.seat(name) for arm in self._statistics]), "ascii")
+            seats = tuple([arm.seat(name) for arm in self._statistics])
             alike.setdefault((seats, self._settings_key(name)), []).append(j)
         return list(alike.values())
 

@@ -133,7 +133,10 @@ class ArmStatistics:
 
     def seat(self, objective: str) -> int:
         """Return the position of the group that holds an objective, or -1 if it was never observed."""
-        return next((i for i, group in enumerate(self.groups) if objective in group.objectives), -1)
+        for i, group in enumerate(self.groups):
+            if objective in group.objectives:
+                return i
+        return -1
 
     def advance(self, now: float) -> None:
         """Age all weights to the moment ``now``; the clock never goes back."""
@@ -164,13 +167,12 @@ class ArmStatistics:
         changed = self._part(values)
         for group in self.groups:
             if group.objectives[0] in values:
-                y = np.array([values[name] for name in group.objectives])
+                observed = [values[name] for name in group.objectives]
                 group.n += weight
                 add_rank_one(group.s, weight, x)
-                add_rank_one(group.b, weight, y, x)
-                y *= y
-                y *= weight
-                group.yy += y
+                add_rank_one(group.b, weight, np.array(observed), x)
+                for j, y in enumerate(observed):
+                    group.yy[j] += weight * (y * y)
         if weight < 0.0:
             changed |= self._drop_empty()
         return changed

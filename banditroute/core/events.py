@@ -69,6 +69,16 @@ class DriftDetected(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DriftSuspected(Event):
+    """A monitor's ``detector`` gave its ``times``-th alarm for an objective of an arm; no belief was changed."""
+
+    arm: str
+    objective: str
+    times: int
+    detector: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RolloutChanged(Event):
     """The guard lets the learner decide another share of the requests, or works in another mode."""
 

@@ -6,7 +6,7 @@ A bool, a string or a NaN is never taken for a number.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Set
+from collections.abc import Collection, Iterable, Mapping, Set
 from dataclasses import fields
 from decimal import Decimal
 from numbers import Integral, Real
@@ -19,6 +19,7 @@ from banditroute.errors import InvalidInputError
 
 _PLAIN = (float, int)
 _LONGEST_QUOTE = 80  # characters of a caller's value in an error message
+_MOST_NAMES = 20  # in an error message
 
 LARGEST = 1e50
 """An outcome or a weight beyond it is refused: products of four such numbers are still finite."""
@@ -296,3 +297,16 @@ def shown(value: object) -> str:
     """
     text = repr(value)
     return text if len(text) <= _LONGEST_QUOTE else text[: _LONGEST_QUOTE - 3] + "..."
+
+
+def listed(names: Iterable[str]) -> str:
+    """Return names in alphabetical order for an error message, 20 at most.
+
+    Examples
+    --------
+    >>> listed(f"arm {number}" for number in range(10, 40))[-30:]
+    'arm 28, arm 29, ... (30 names)'
+    """
+    known = sorted(names)
+    cut = [shown(name)[1:-1] for name in known[:_MOST_NAMES]]
+    return ", ".join(cut if len(known) <= _MOST_NAMES else [*cut, f"... ({len(known):,} names)"])

@@ -123,7 +123,9 @@ class Circuits:
 
     def report(self, arm: str, *, failed: bool, decided_at: float, now: float) -> None:
         """Count, ``now``, whether a call of ``arm`` that was decided at ``decided_at`` failed."""
-        circuit = self._circuits.setdefault(arm, _Circuit())
+        circuit = self._circuits.get(arm)
+        if circuit is None:
+            circuit = self._circuits[arm] = _Circuit()
         circuit.set_back_to(now)
         keep = 1.0 - 1.0 / _MEMORY
         circuit.answered = circuit.answered * keep + (not failed)

@@ -42,6 +42,8 @@ class ArmFigures:
         Seconds that requests waited for its adapter.
     resets
         Objective -> how often it was found to have changed.
+    alarms
+        Objective -> how often a drift monitor gave alarm.
     circuit_open
         Whether the circuit breaker leaves it alone.
     """
@@ -52,6 +54,7 @@ class ArmFigures:
     latencies: list[int] = field(default_factory=lambda: [0] * len(LATENCY_BOUNDS_SECONDS))
     loads: Sums = field(default_factory=Sums)
     resets: dict[str, int] = field(default_factory=dict)
+    alarms: dict[str, int] = field(default_factory=dict)
     circuit_open: bool = False
 
     def add_outcome(self, objective: str, value: float) -> None:

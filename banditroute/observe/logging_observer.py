@@ -11,13 +11,14 @@ from banditroute.core.events import (
     BudgetChanged,
     CircuitChanged,
     DriftDetected,
+    DriftSuspected,
     Event,
     FeedbackRecorded,
     FellBack,
     StoreTrouble,
 )
 
-TROUBLES = (BudgetChanged, CircuitChanged, DriftDetected, FellBack, StoreTrouble)
+TROUBLES = (BudgetChanged, CircuitChanged, DriftDetected, DriftSuspected, FellBack, StoreTrouble)
 """The events that somebody may have to act on."""
 
 

@@ -56,6 +56,7 @@ def families(routers: Iterable[RouterFigures]) -> Iterator[Metric]:
     latency = of_arms("Histogram", "latency_seconds", "Reported seconds until the answer.")
     by_objective = ["router", "arm", "objective"]
     outcomes = core.SummaryMetricFamily("banditroute_outcome", "Reported outcomes.", labels=by_objective)
+    alarms = core.CounterMetricFamily("banditroute_drift_alarms", "Alarms of drift monitors.", labels=by_objective)
     resets = core.CounterMetricFamily("banditroute_drift_resets", "Changes that were found.", labels=by_objective)
     for labels, arm in arms:
         decisions.add_metric(labels, arm.decisions)
@@ -73,7 +74,9 @@ def families(routers: Iterable[RouterFigures]) -> Iterator[Metric]:
             outcomes.add_metric([*labels, objective], count_value=sums.count, sum_value=sums.sum)
         for objective, times in sorted(arm.resets.items()):
             resets.add_metric([*labels, objective], times)
-    yield from (decisions, fallbacks, outcomes, cost, energy, failures, latency, loads, circuits, resets)
+        for objective, times in sorted(arm.alarms.items()):
+            alarms.add_metric([*labels, objective], times)
+    yield from (decisions, fallbacks, outcomes, cost, energy, failures, latency, loads, circuits, resets, alarms)
     for kind, named in ((core.GaugeMetricFamily, _GAUGES), (core.CounterMetricFamily, _COUNTERS)):
         for name, text in named.items():
             family = kind(name, text, labels=["router"])

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from banditroute.core.decision import Decision
-from banditroute.core.events import AdapterLoaded, Event, FeedbackRecorded
+from banditroute.core.events import AdapterLoaded, DriftSuspected, Event, FeedbackRecorded
 from banditroute.core.optional_imports import optional
 from banditroute.errors import InvalidConfigurationError
 from banditroute.observe.figures import RouterFigures
@@ -90,10 +90,16 @@ class PrometheusObserver:
                 arm.add_outcome(objective, value)
 
     def on_event(self, event: Event) -> None:
-        """Count the seconds that a request waited for an adapter; other events show in the state of the router."""
-        if isinstance(event, AdapterLoaded):
-            with self._lock:
+        """Count alarms of drift monitors, and the seconds that requests waited for adapters.
+
+        Other events show in the state of the router.
+        """
+        with self._lock:
+            if isinstance(event, AdapterLoaded):
                 self._counted.arms[event.arm].loads.add(event.seconds)
+            elif isinstance(event, DriftSuspected):
+                alarms = self._counted.arms[event.arm].alarms
+                alarms[event.objective] = alarms.get(event.objective, 0) + 1
 
     def describe(self) -> Iterator[Metric]:
         """Yield the metrics without samples, so that a registry knows their names."""

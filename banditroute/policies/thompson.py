@@ -111,12 +111,15 @@ def _best(means: Vector, stds: Vector, lowest: float) -> Vector:
         grid.sort()
     else:
         grid = _grid_of_many(means, stds, lowest)
-    below = _normal_cdf((grid - center) / std)
+    z = grid - center
+    z /= std
+    below = _normal_cdf(z)
     below[:, -1] = 1.0
-    others = np.multiply.reduce(below, axis=0) / below
-    share: Vector = np.einsum("kn,kn->k", below[:, 1:] - below[:, :-1], others[:, 1:] + others[:, :-1])
-    share /= share.sum()
-    return share
+    increases = below[:, 1:] - below[:, :-1]
+    others = np.divide(np.multiply.reduce(below, axis=0), below, out=below)  # in place: of many arms, memory is slow
+    share = np.einsum("kn,kn->k", increases, others[:, 1:]) + np.einsum("kn,kn->k", increases, others[:, :-1])
+    probabilities: Vector = share / share.sum()
+    return probabilities
 
 
 def _grid_of_many(means: Vector, stds: Vector, lowest: float) -> Vector:

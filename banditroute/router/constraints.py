@@ -181,6 +181,8 @@ class Constraints:
 
     def _shares(self, candidates: Candidates) -> Mapping[str, Share]:
         """Return the traffic shares, with a small one for arms whose quality cannot be judged while others keep it."""
+        if not candidates.unjudged:
+            return self._traffic
         unjudged = [arm for arm in candidates.arms if "min_quality" in candidates.unjudged.get(arm, ())]
         if not unjudged or len(unjudged) == len(candidates.arms):
             return self._traffic

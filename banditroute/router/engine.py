@@ -44,9 +44,9 @@ _LENT_SECONDS = 0.01  # how long a signal handler lends the lock before it looks
 class Engine:
     """Arm models, the policy that acts on them, and the randomness between. Safe to use from many threads.
 
-    One lock is held for a whole decision. The models are updated in place (a rank-one update of arrays that all arms
-    share), so a snapshot for every decision would copy these arrays with every outcome: at 16 arms and 64 features
-    more time than a decision takes, while the interpreter's own lock keeps two decisions from overlapping anyway.
+    One lock is held for a whole decision. The models are updated in place, by rank-one updates of arrays that all arms
+    share. A snapshot for every decision would copy these arrays with every outcome, and gain nothing: the interpreter
+    runs one thread at a time, so two decisions do not overlap anyway.
 
     Parameters
     ----------
@@ -86,6 +86,7 @@ class Engine:
         self._objectives = objectives
         self._scales = Scales(objectives=objectives, slot=slots["scales"])
         self._scales.set_arms(models.names)
+        self._policy_spec = learner.policy
         self._policy = start(learner.policy, objectives=objectives)
         self._shared_policy = self._policy if isinstance(self._policy, SharedPolicyState) else None
         self._policy_text = repr(learner)
@@ -95,6 +96,7 @@ class Engine:
         # A signal handler may come to them again.
         self._lock = threading.RLock()
         self._rebuilding = threading.RLock()  # held, outside the other, while the models are rebuilt
+        self._turn = threading.Condition(self._lock)  # tells whether this thread holds the lock, and lends it
         hold_while_forking(self, "_rebuilding", "_lock")
         self._load_shared_policy(memory.states)
         for event in memory.pending:
@@ -138,6 +140,15 @@ class Engine:
         reason = candidates.reason(arm, shaped)
         return self._decision(ask, candidates, id, ordinal, chosen, pmf, propensity, reason, reserved)
 
+    def prepare(self, preference: Preference | Scaled) -> None:
+        """Predict and choose once without a decision, so that the first one does not pay for imports and BLAS."""
+        x = np.zeros(self.models.dimension)
+        x[-1] = 1.0
+        with self._lock, suppress(Exception):  # what fails here fails in the first decision, which says why
+            rates = self.rates(preference)
+            candidates = self.models.review(x, rates, tokens=None, availability=self._constraints.availability)
+            candidates.probabilities(start(self._policy_spec, objectives=self._objectives), x)
+
     def fall_back(self, ask: Ask, *, arm: str, trouble: str) -> Decision:
         """Return a decision for ``arm``, or for the first eligible one, without asking models or policy."""
         candidates = Candidates.blank(self.models.names if ask.eligible is None else tuple(ask.eligible))
@@ -174,7 +185,8 @@ class Engine:
         )
         if ask.eligible is None:
             return candidates
-        eligible = [k for k, name in enumerate(candidates.arms) if name in ask.eligible]
+        named = set(ask.eligible)
+        eligible = [k for k, name in enumerate(candidates.arms) if name in named]
         if not eligible:
             raise InvalidRequestError(f"no arm is left: {', '.join(ask.eligible)} was removed meanwhile")
         return candidates._replace(eligible=eligible)
@@ -233,10 +245,10 @@ class Engine:
 
     def learn(self, event: OutcomeEvent) -> None:
         """Learn new outcomes of a decision."""
-        with self._lock:
+        with self._rebuilding, self._lock:
             self._learned += event.first
             self.models.learn(event)
-            if event.arm in self.models.names:
+            if self.models.knows(event.arm):
                 outcomes = measured(event.values)
                 self._policy.learn(event.arm, event.x, outcomes)
                 if self._shared_policy is not None and (news := self._shared_policy.news()) is not None:
@@ -336,8 +348,7 @@ class Engine:
         A signal handler may have interrupted this very thread within a decision. Then it holds the lock that the other
         thread needs, and lends it meanwhile.
         """
-        turn = threading.Condition(self._lock)
-        lends = True
+        turn, lends = self._turn, True
         try:
             turn.notify()
         except RuntimeError:  # this thread does not hold the lock, as nearly always
@@ -375,11 +386,13 @@ class Engine:
 
     def set_arms(self, arms: Sequence[Arm]) -> None:
         """Choose among ``arms`` from now on; what was learned of others is kept for their return."""
-        with self._rebuilding, self._lock:
-            self.models.set_arms(arms)
-            self._constraints.set_arms(arms)
-            self.adapters.set_arms(arms)
-            self._scales.set_arms(self.models.names)
+        with self._rebuilding:  # decisions go on while the belief is built
+            belief = self.models.over(arms)
+            with self._lock:
+                self.models.use(arms, belief)
+                self._constraints.set_arms(arms)
+                self.adapters.set_arms(arms)
+                self._scales.set_arms(self.models.names)
 
     def _load_shared_policy(self, states: Mapping[str, bytes]) -> None:
         """Load policy state shared by other processes, if the policy supports it."""

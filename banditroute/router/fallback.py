@@ -105,6 +105,8 @@ class FallbackRouting:
             self._store.add_decision(decision, prompt)
             self.trouble = None
             self._observation.emit(decision)
+            if decision.fell_back:  # neither budgets nor quotas cover it
+                self._note_fallback(decision, decision.reason.removeprefix("fallback: "))
             return decision
         except InvalidRequestError:  # a caller's mistake that only the featurizer can see
             raise
@@ -126,10 +128,7 @@ class FallbackRouting:
             _log.warning("featurizing %d texts in one batch failed, now one at a time: %s", len(texts), _kind(error))
             rows = [None] * len(texts)
         row = iter(rows)
-        return [
-            self.decide(request, terms, next(row) if request.features is None else request.features)
-            for request in requests
-        ]
+        return [self.decide(request, terms, next(row) if request.features is None else None) for request in requests]
 
     def decide_instead(self, decision: Decision, error: Exception) -> Decision:
         """Return a recorded decision for the next best arm that is ready, as the adapter of ``decision`` cannot load.
@@ -152,10 +151,11 @@ class FallbackRouting:
     def _context(self, request: Request, features: Vector | None) -> Vector:
         """Return the context ``(d,)`` of a request."""
         x = np.empty(self._dimension)
-        if features is None:
-            features = self._featurized(request) if request.features is None else request.features
-        x[:-1] = features
         x[-1] = 1.0
+        if request.features is not None:  # checked with the request
+            x[:-1] = request.features
+            return x
+        x[:-1] = self._featurized(request) if features is None else features
         if not bounded(x):
             raise CannotChooseError(f"{type(self._features).__name__} gave features that are not finite")
         return x
@@ -171,7 +171,6 @@ class FallbackRouting:
 
     def _fall_back(self, ask: Ask, arm: str, trouble: str, error: Exception, prompt: str | None) -> Decision:
         """Return a recorded decision for ``arm``; count it, and write one line to the log per trouble."""
-        self.fallback_count += 1
         if trouble != self.trouble:
             self.trouble = trouble
             surprise = None if isinstance(error, BanditRouteError) else error
@@ -180,11 +179,18 @@ class FallbackRouting:
         with suppress(Exception):  # a store that breaks its word has given the trouble, or will with the next request
             self._store.add_decision(decision, prompt)
         self._observation.emit(decision)
-        self._observation.emit(FellBack(at=ask.now, decision_id=decision.id, arm=decision.arm, trouble=trouble))
+        self._note_fallback(decision, trouble)
         return decision
+
+    def _note_fallback(self, decision: Decision, trouble: str) -> None:
+        self.fallback_count += 1
+        event = FellBack(at=decision.decided_at, decision_id=decision.id, arm=decision.arm, trouble=trouble)
+        self._observation.emit(event)
 
 
 def _kind(error: Exception) -> str:
     """Return the type of an error and the line that raised it, without its words."""
     frames = traceback.extract_tb(error.__traceback__)
-    return f"{type(error).__name__} in {frames[-1].name}(), line {frames[-1].lineno}" if frames else type(error).__name__
+    return (
+        f"{type(error).__name__} in {frames[-1].name}(), line {frames[-1].lineno}" if frames else type(error).__name__
+    )

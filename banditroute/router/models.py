@@ -12,9 +12,11 @@ from banditroute.beliefs.drift import Drift, Reset
 from banditroute.core.arm import Arm
 from banditroute.core.arrays import Vector
 from banditroute.core.feature_block import FeatureBlock
+from banditroute.core.free_memory import free_bytes
 from banditroute.core.preference import Preference
 from banditroute.core.request import Request
 from banditroute.core.state import StateSlot
+from banditroute.errors import InvalidConfigurationError
 from banditroute.learners import Learner
 from banditroute.objectives.objective import Objective
 from banditroute.objectives.utility import utility, weights
@@ -27,6 +29,7 @@ from banditroute.store.base import OutcomeEvent, StoredDecision, StoredState
 from banditroute.store.outcomes import measured
 
 _CACHED_PREFERENCES = 1024
+_ARRAYS_PER_ARM = 6  # of d x d float64 numbers, while one belief is built next to another
 
 
 class ArmModels:
@@ -100,6 +103,10 @@ class ArmModels:
         """Names of the arms."""
         return self._names
 
+    def knows(self, arm: str) -> bool:
+        """Return whether ``arm`` is one of the arms."""
+        return arm in self._positions
+
     @property
     def resets(self) -> tuple[Reset, ...]:
         """The latest change of everything that changed, oldest first."""
@@ -155,11 +162,11 @@ class ArmModels:
         """Return what the input costs for ``arm``, and each output token, in dollars; None where it is not known."""
         if self._prices is None or tokens is None:
             return None
-        return self._prices.by_tokens(self._names.index(arm), tokens)
+        return self._prices.by_tokens(self._positions[arm], tokens)
 
     def learn(self, event: OutcomeEvent) -> None:
         """Learn new outcomes of a decision, whether its arm can still be chosen or not."""
-        if event.arm not in self.belief.arms:
+        if event.arm not in self._positions:
             self._sources.learn(event.arm, [event])  # for its return
             return
         changed = self._drift.notice(
@@ -190,9 +197,9 @@ class ArmModels:
         For an arm that was removed, and for a context of other features, it is that of a new arm.
         """
         self.belief.watch(["quality"])
-        if arm not in self.belief.arms or x is None or len(x) != self.dimension:
+        if arm not in self._positions or x is None or len(x) != self.dimension:
             return self._priors["quality"].mean or 0.0
-        j, k = self.belief.objectives.index("quality"), self.belief.arms.index(arm)
+        j, k = self.belief.objectives.index("quality"), self._positions[arm]
         return float(self.belief.predict(x).means[j, k])
 
     def compare(self, winner: StoredDecision, loser: StoredDecision) -> tuple[float, float]:
@@ -221,16 +228,33 @@ class ArmModels:
         self._sources.warm = dict(statistics)
         self._swap(self._build(self._arms, self._sources.begin(self._arms)))
 
-    def set_arms(self, arms: Sequence[Arm]) -> None:
-        """Model ``arms`` from now on; what was learned of others is kept for their return."""
+    def over(self, arms: Sequence[Arm]) -> Belief:
+        """Return a belief over ``arms`` of all that was learned; do not call ``learn`` until it is used."""
+        self._check_memory(arms)
         self._sources.keep(self.belief.statistics())
         belief = self._build(arms, self._sources.begin(arms))
+        belief.watch(self.belief.objectives)
+        return belief
+
+    def use(self, arms: Sequence[Arm], belief: Belief) -> None:
+        """Use what ``over`` returned for ``arms`` from now on."""
         self._derive_arm_arrays(arms)
         self._swap(belief)
+
+    def _check_memory(self, arms: Sequence[Arm]) -> None:
+        """Raise InvalidConfigurationError if the arrays of so many arms do not fit into memory."""
+        needed = _ARRAYS_PER_ARM * 8.0 * len(arms) * self.dimension**2
+        free = free_bytes()
+        if needed > free:
+            raise InvalidConfigurationError(
+                f"{len(arms):,} arms with {self.dimension:,} features need about {needed / 2**30:.3g} GiB, and "
+                f"{free / 2**30:.3g} GiB are free; use fewer arms, or fewer features"
+            )
 
     def _derive_arm_arrays(self, arms: Sequence[Arm]) -> None:
         self._arms = tuple(arms)
         self._names = tuple(arm.name for arm in arms)
+        self._positions = {name: k for k, name in enumerate(self._names)}
         self._prices = TokenPrices(arms=arms) if any(arm.priced for arm in arms) else None
         self._no_penalties = np.zeros(len(arms))
         self._no_penalties.flags.writeable = False

@@ -13,7 +13,7 @@ from banditroute.core.arrays import Vector
 from banditroute.core.conversation import is_message
 from banditroute.core.preference import Preference
 from banditroute.core.request import Request
-from banditroute.core.validation import bounded, label, number, shown, whole
+from banditroute.core.validation import bounded, label, listed, number, shown, whole
 from banditroute.errors import InvalidInputError, InvalidRequestError
 from banditroute.features._messages import asked, messages_of
 from banditroute.features.base import Featurizer
@@ -164,14 +164,16 @@ class RequestParser:
     ) -> Terms:
         """Return the checked terms of a request: the router's preference unless it has one, and tightened limits."""
         weights = self._preference if preference is None else check_preference(preference, self._objectives)
-        limits = request_limits(
-            self._limits,
-            limits=limits,
-            replace_limits=replace_limits,
-            requires=requires,
-            deadline_seconds=deadline_seconds,
-        )
-        return Terms(weights, eligible_arms(arms, only, exclude, limits), limits)
+        kept = self._limits
+        if limits is not None or replace_limits is not None or requires or deadline_seconds is not None:
+            kept = request_limits(
+                kept,
+                limits=limits,
+                replace_limits=replace_limits,
+                requires=requires,
+                deadline_seconds=deadline_seconds,
+            )
+        return Terms(weights, eligible_arms(arms, only, exclude, kept), kept)
 
 
 def parse_request(
@@ -259,25 +261,26 @@ def eligible_arms(
     requires = () if limits is None else limits.requires
     if only is None and not exclude and not requires:
         return None
-    names = [arm.name for arm in arms]
+    names = {arm.name for arm in arms}
     for given, option in ((only, "arms"), (exclude, "exclude")):
         if isinstance(given, str):
             raise error(f"{option} is the string {shown(given)}; give a collection of names, [{shown(given)}]")
         if given is not None and not isinstance(given, Collection):
             raise error(f"{option} is {shown(given)} ({type(given).__name__}); give a list of names")
         for name in given or ():
-            if name not in names:
-                raise error(f"{option} names an unknown arm {shown(name)}; known arms: {', '.join(names)}")
+            if not isinstance(name, str) or name not in names:
+                raise error(f"{option} names an unknown arm {shown(name)}; known arms: {listed(names)}")
+    wanted, unwanted, required_capabilities = names if only is None else set(only), set(exclude), set(requires)
     left = [
         arm.name
         for arm in arms
-        if (only is None or arm.name in only) and arm.name not in exclude and set(requires) <= set(arm.capabilities)
+        if arm.name in wanted and arm.name not in unwanted and required_capabilities <= set(arm.capabilities)
     ]
     if not left:
         required = f", requires={list(requires)}" if requires else ""
         raise error(
-            f"no arm is left: arms={None if only is None else sorted(only)}, exclude={sorted(exclude)}{required} of "
-            f"{', '.join(names)}; leave at least one"
+            f"no arm is left: arms={None if only is None else shown(sorted(only))}, exclude={shown(sorted(exclude))}"
+            f"{required} of {listed(names)}; leave at least one"
         )
     return left
 

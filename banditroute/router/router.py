@@ -19,6 +19,7 @@ from banditroute.core.arm import Arm
 from banditroute.core.decision import Decision
 from banditroute.core.events import Observer
 from banditroute.core.failure import Failure
+from banditroute.core.request import Request
 from banditroute.errors import InvalidConfigurationError
 from banditroute.features.base import Featurizer
 from banditroute.features.given import GivenFeatures
@@ -165,6 +166,9 @@ class Router:
         self._escalation, self._registry, self._warm_start = parts.escalation, parts.registry, parts.warm_start
         self._requests, self._observation = parts.requests, parts.observation
         self._threads = RoutingThreads()
+        self._engine.prepare(self._settings.preference)
+        if features is None:
+            self.prepare()
         waits_for_disk = getattr(self._store, "waits_for_disk", False)
         self._decides_at_once = isinstance(self._settings.features, GivenFeatures) and not waits_for_disk
 
@@ -179,6 +183,15 @@ class Router:
         return self._registry.arms
 
     # Deciding.
+
+    def prepare(self) -> None:
+        """Pay now what the first request would pay: load the featurizer's model and what it imports.
+
+        It featurizes a short text and forgets it. ``Router(...)`` does this with the default features, and prepares
+        everything else with any features. Call it before a service takes requests.
+        """
+        if not isinstance(self.features, GivenFeatures):
+            self.features.transform_one(Request(text="Why?"))
 
     def route(
         self,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
@@ -173,7 +174,7 @@ def check_arms(arms: object, adapters: AdapterCache | Fleet | None = None) -> tu
         if not isinstance(arm, Arm):
             raise InvalidConfigurationError(f"arm {shown(arm)} is a {type(arm).__name__}; give an Arm or its name")
     names = [arm.name for arm in checked]
-    twice = sorted({name for name in names if names.count(name) > 1})
+    twice = sorted(name for name, count in Counter(names).items() if count > 1)
     if twice:
         raise InvalidConfigurationError(f"arm names must be unique; given twice: {', '.join(twice)}")
     if adapters is not None and not isinstance(adapters, AdapterCache | Fleet):

@@ -17,7 +17,7 @@ from banditroute.beliefs.settings import BeliefSettings
 from banditroute.core.arm import Arm
 from banditroute.router import warm_start_state
 from banditroute.store.base import Fold, OutcomeEvent, StoredState
-from banditroute.store.outcomes import FAILURE, SHARE_OF, measured, reported
+from banditroute.store.outcomes import FAILURE, PAGING, SHARE_OF, measured
 from banditroute.store.state_slot import StateSlots
 
 _INHERITED_SHARE = 0.25
@@ -55,12 +55,12 @@ def observations_of(event: OutcomeEvent) -> list[Observation]:
     """Return the observations of an event: its own outcomes, then shares of a session's outcome and comparisons."""
     outcomes = measured(event.values)
     parts = [(outcomes, 1.0)] if outcomes else []
-    for name in reported(event.values).keys() - outcomes.keys():
-        if name.startswith(FAILURE):  # teaches nothing
+    for name, value in event.values.items():
+        if name in outcomes or name == PAGING or name.startswith(FAILURE):  # the last two teach nothing
             continue
         objective, share, count = name.partition(SHARE_OF)
         taught, weight = (objective, 1.0 / int(count)) if share else ("quality", comparison.WEIGHT)
-        parts.append(({taught: event.values[name]}, weight))
+        parts.append(({taught: value}, weight))
     return [
         Observation(event.x, values, event.decided_at, event.ordinal, event.sign * weight) for values, weight in parts
     ]

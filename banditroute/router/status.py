@@ -67,7 +67,7 @@ class Status:
     learned
         Decisions with feedback that the models rest on, those of other processes included.
     fallbacks
-        Decisions of this process for the fallback arm.
+        Decisions of this process that fell back: the policy could not choose, or no budget or quota covers the call.
     trouble
         Why decisions fall back or cannot be recorded at present, in words; None while all is well.
     arms

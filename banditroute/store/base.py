@@ -20,8 +20,7 @@ from banditroute.core.shared_total import SharedTotal
 from banditroute.core.state import MergeStates
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoredDecision:
+class StoredDecision(NamedTuple):
     """A decision as a store keeps it.
 
     Attributes
@@ -49,18 +48,18 @@ class StoredDecision:
     def of(cls, decision: Decision, *, epoch_id: int) -> StoredDecision:
         """Return ``decision`` as it will be stored in that epoch."""
         return cls(
-            id=decision.id,
-            arm=decision.arm,
-            arms=decision.arms,
-            x=decision.x,
-            preference=decision.preference,
-            session=decision.session,
-            tags=decision.tags,
-            input_tokens=decision.input_tokens,
-            decided_at=decision.decided_at,
-            ordinal=decision.ordinal,
-            reserved=decision.reserved,
-            epoch_id=epoch_id,
+            decision.id,
+            decision.arm,
+            decision.arms,
+            decision.x,
+            decision.preference,
+            decision.session,
+            decision.tags,
+            decision.input_tokens,
+            decision.decided_at,
+            decision.ordinal,
+            decision.reserved,
+            epoch_id,
         )
 
 

@@ -67,7 +67,7 @@ class MemoryStore:
         self._epoch_id = 0
         self._epochs: dict[_Epoch, int] = {}
         self._subscriber: Subscriber | None = None
-        self._decisions: OrderedDict[str, StoredDecision] = OrderedDict()
+        self._decisions: OrderedDict[str, tuple[Decision, int]] = OrderedDict()  # with the epoch of each
         self._states: dict[str, dict[str, bytes]] = {}  # by router
         self._totals: dict[str, dict[str, dict[int, SharedTotal]]] = {}  # by router, budget and period
         self._outcomes: dict[str, dict[str, float]] = {}  # by decision, in the order of the first part's arrival
@@ -98,9 +98,9 @@ class MemoryStore:
             self._router = router
             self._epoch_id = self._epochs.setdefault((router, features_version, dimension), len(self._epochs) + 1)
             answered = [
-                (self._decisions[id], values)
+                (self._decisions[id][0], values)
                 for id, values in self._outcomes.items()
-                if self._decisions[id].epoch_id == self._epoch_id
+                if self._decisions[id][1] == self._epoch_id
             ]
             return StoredState(
                 statistics={},
@@ -115,7 +115,7 @@ class MemoryStore:
                     for decision, values in answered
                     if decision.x is not None
                 ],
-                decisions=sum(decision.epoch_id == self._epoch_id for decision in self._decisions.values()),
+                decisions=sum(epoch_id == self._epoch_id for _, epoch_id in self._decisions.values()),
                 feedback=len(answered),
                 states=dict(self._states.get(router, {})),
                 totals={
@@ -136,7 +136,7 @@ class MemoryStore:
         with self._lock:
             if self._router is None:
                 return
-            self._decisions[decision.id] = StoredDecision.of(decision, epoch_id=self._epoch_id)
+            self._decisions[decision.id] = decision, self._epoch_id
             if len(self._decisions) > self._capacity:
                 oldest, _ = self._decisions.popitem(last=False)
                 self._outcomes.pop(oldest, None)
@@ -144,14 +144,15 @@ class MemoryStore:
     def find(self, decision_id: str) -> StoredDecision:
         """Return what is stored of a decision; see :class:`~banditroute.store.base.Store`."""
         with self._lock:
-            return self._held(decision_id)
+            decision, epoch_id = self._held(decision_id)
+        return StoredDecision.of(decision, epoch_id=epoch_id)
 
     def find_session(self, session: str) -> list[str]:
         """Return the ids of the decisions of a session; see :class:`~banditroute.store.base.Store`."""
         with self._lock:
             if self._router is None:
                 raise StoreError(CLOSED)
-            mine = [each for each in self._decisions.values() if each.epoch_id == self._epoch_id]
+            mine = [each for each, epoch_id in self._decisions.values() if epoch_id == self._epoch_id]
             return sorted(each.id for each in mine if each.session == session)
 
     def add_feedback(self, feedback: Feedback) -> Ticket:
@@ -170,12 +171,12 @@ class MemoryStore:
     def correct(self, decision_id: str, values: Mapping[str, float]) -> None:
         """Replace recorded outcomes of a decision; see :class:`~banditroute.store.base.Store`."""
         with self._lock:
-            decision = self._held(decision_id)
+            decision, epoch_id = self._held(decision_id)
             known = self._outcomes.get(decision_id, {})
             check_recorded(decision_id, values, known)
             self._outcomes[decision_id] = {**known, **values}
             subscriber = self._subscriber
-        if subscriber is None or decision.x is None or decision.epoch_id != self._epoch_id:
+        if subscriber is None or decision.x is None or epoch_id != self._epoch_id:
             return
         after = OutcomeEvent(
             arm=decision.arm,
@@ -214,26 +215,26 @@ class MemoryStore:
         with self._lock:
             self._router = self._subscriber = None
 
-    def _held(self, decision_id: str) -> StoredDecision:
+    def _held(self, decision_id: str) -> tuple[Decision, int]:
         if self._router is None:
             raise StoreError(CLOSED)
-        decision = self._decisions.get(decision_id)
-        if decision is None:
+        held = self._decisions.get(decision_id)
+        if held is None:
             raise UnknownDecisionError(
                 f"no decision {decision_id!r} is held: a MemoryStore forgets all but its last {self._capacity:,} "
                 f"decisions, and those too when the process ends; check the id, raise capacity=, or use SQLStore"
             )
-        return decision
+        return held
 
     def _record(self, feedback: Feedback) -> Recorded | None:
         with self._lock:
-            decision = self._held(feedback.decision_id)
+            decision, epoch_id = self._held(feedback.decision_id)
             known: Mapping[str, float] = self._outcomes.get(feedback.decision_id, _NOTHING)
             new = new_outcomes(feedback, known)
             if not new:
                 return None
             self._outcomes[feedback.decision_id] = {**known, **new} if known else new
-        if decision.x is None or decision.epoch_id != self._epoch_id:
+        if decision.x is None or epoch_id != self._epoch_id:
             return None
         return Recorded(
             decision_id=decision.id,

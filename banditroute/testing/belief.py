@@ -206,7 +206,7 @@ def _check_watch(spec: BeliefSpec) -> None:
 
 
 def _check_inputs(spec: BeliefSpec) -> None:
-    """What is passed in stays as it was, and what comes back is the caller's own."""
+    """Check that arguments stay as they were, and that results are the caller's own."""
     x, values, priors = _contexts(1)[0], {"quality": 1.0, "cost_usd": 0.1}, dict(_PRIORS)
     blob = spec.fold(None, [Observation(x, values)], dimension=_DIMENSION)
     statistics = {"small": blob, "of another router": blob}

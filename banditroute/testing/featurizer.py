@@ -153,7 +153,7 @@ def _check_batch(featurizer: Featurizer, requests: Sequence[Request], singles: S
 
 
 def _check_refusal(featurizer: Featurizer) -> None:
-    """What has no text is refused, alone and within a batch."""
+    """Check that a request without text is refused, alone and within a batch."""
     ready = Request(features=np.zeros(3))
     calls: dict[str, Callable[[], Vector]] = {
         "transform_one": lambda: featurizer.transform_one(ready),

@@ -20,7 +20,7 @@ def assert_stored(found: StoredDecision, made: Decision) -> None:
     """Assert that ``found`` is what ``made`` was."""
     assert made.x is not None
     np.testing.assert_array_equal(found.x, made.x)
-    assert replace(found, x=None) == replace(StoredDecision.of(made, epoch_id=found.epoch_id), x=None)
+    assert found._replace(x=None) == StoredDecision.of(made, epoch_id=found.epoch_id)._replace(x=None)
 
 
 class StoreLookupContract(StoreSuite):

@@ -181,7 +181,7 @@ def test_a_classifier_function_is_not_saved(tmp_path):
 
 @pytest.mark.parametrize("weights", [np.zeros((85, 2)), np.zeros((86, 3)), np.full((86, 2), np.nan)])
 def test_weights_of_another_shape_are_refused(weights):
-    with pytest.raises(InvalidConfigurationError, match="fit them anew"):
+    with pytest.raises(InvalidConfigurationError, match="fit them again"):
         TaskType.of(["a", "b"], weights)
 
 

@@ -12,6 +12,7 @@ from banditroute.adapters import AdapterCache, AdapterSpec, Capacity, SimulatedB
 from banditroute.beliefs import PageHinkley
 from banditroute.budgets import Budget
 from banditroute.core.arm import Arm
+from banditroute.core.events import DriftSuspected
 from banditroute.errors import InvalidConfigurationError, MissingDependencyError, StoreError
 from banditroute.features import Complexity
 from banditroute.guard import Guard
@@ -67,6 +68,7 @@ def both(url):
     router = busy_router(observers=[observer], store=SQLStore(url))
     observer.watch(router)
     use(router)
+    observer.on_event(DriftSuspected(at=0.0, arm="a", objective="quality", times=1, detector="ADWIN"))
     router.close()
     PrometheusDatabaseCollector(url=url, registry=all_)
     return one, all_, router

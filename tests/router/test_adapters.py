@@ -217,7 +217,7 @@ class TestRecord:
 
 
 class TestFailure:
-    def test_the_next_best_that_is_ready_serves_and_says_why(self):
+    def test_the_next_best_that_is_ready_serves_and_says_why(self, caplog):
         router, cache = made(backend=Backend(breaks=["law"]))
         first = router.route(X, arms=["law", "code", "base"])
         while first.arm != "law":
@@ -226,6 +226,7 @@ class TestFailure:
             assert decision.id != first.id
             assert decision.arm == "base"  # code would have to be paged in
         assert decision.reason == "fallback: adapters: 'law' cannot be loaded (law is broken)"
+        assert "routing falls back to arm 'base'" in caplog.text
         assert decision.propensity == 1.0
         assert (router.status().fallbacks, cache.failures) == (1, 1)
         router.feedback(decision.id, quality=1.0)

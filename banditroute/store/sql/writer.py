@@ -47,6 +47,7 @@ MAX_QUEUED_DECISIONS = 10_000
 MAX_QUEUED_REPORTS = 10_000
 MAX_QUEUED_PROMPT_BYTES = 64 * 2**20
 _EXIT_SECONDS = 10.0  # so long the end of the process waits for the database
+_COLLECTED_SECONDS = 1.0  # so long a thread that collects a store as garbage waits for the database
 _RETRY_SECONDS = 1.0
 _PROBE_SECONDS = 0.05  # between two attempts while the database cannot be written
 _FORK_SECONDS = 2.0  # so long a fork may wait for the disk
@@ -231,7 +232,7 @@ class Writer:
         StoreError
             If decisions had to be given up, or the database does not answer in time.
         """
-        self.let_go()
+        self._end_soon()
         thread = self._thread
         if thread is None or thread is threading.current_thread():  # the latter is collected as garbage: it ends itself
             return
@@ -248,10 +249,17 @@ class Writer:
             )
 
     def let_go(self) -> None:
-        """Let the thread write and fold what is left, and end; wait for nothing.
+        """Let the thread write and fold what is left, and end, as the store was collected as garbage.
 
-        The store was collected as garbage, which may happen in any thread, and in the middle of anything.
+        That may happen in any thread, and in the middle of anything. So it waits a moment at most, and never in the
+        thread of a writer, which may hold what the other one waits for.
         """
+        self._end_soon()
+        thread, writers = self._thread, [writer._thread for writer in list(_writers)]
+        if thread is not None and threading.current_thread() not in writers:
+            thread.join(_COLLECTED_SECONDS)
+
+    def _end_soon(self) -> None:
         self._closed = self._closed or CLOSED
         if self._thread is not None:  # else this is a forked child that has used nothing
             self._stir(urgent=True)
