@@ -1,16 +1,19 @@
-"""Microseconds per call with features given, beside a bare stacked-numpy LinUCB in the same run."""
+"""Microseconds per call with features given, next to a bare stacked-numpy LinUCB in the same run."""
 
 from __future__ import annotations
 
 import statistics
+import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from benchmarks.harness import Row, command, row  # first: it sets the BLAS threads
 
 import numpy as np  # isort: skip
+import click
 from tqdm import tqdm
 
 from banditroute.beliefs import Linear, Prior
@@ -19,8 +22,9 @@ from banditroute.router import Router
 from banditroute.store import MemoryStore, SQLStore
 from banditroute.store.base import Store
 
-SHAPES = [(26, 3), (64, 16)]  # (features with bias, arms)
-CALLS = 2_000
+SHAPES = [(26, 3), (64, 16), (385, 16), (64, 200), (64, 1000)]  # (features with bias, arms)
+MOST_CALLS = 2_000
+BYTES_PER_ROUND = 4e8  # the arms' matrices that bare numpy reads in a round; larger shapes get fewer calls
 REPEATS = 9
 
 
@@ -44,19 +48,22 @@ class BareLinUCB:
         self.theta[k] += gain * ((y - x @ self.theta[k]) / scale)
 
 
-def microseconds(call: Callable[[int], object]) -> float:
-    start = time.perf_counter()
-    for i in range(CALLS):
+def microseconds(call: Callable[[int], object], calls: int) -> float:
+    """Return the processor time of one call, so that what else runs on the machine counts little."""
+    start = time.thread_time()
+    for i in range(calls):
         call(i)
-    return (time.perf_counter() - start) / CALLS * 1e6
+    return (time.thread_time() - start) / calls * 1e6
 
 
 @command()
 def main(*, files: list[Path], seeds: int) -> list[Row]:
-    """score+choose, update, route() and feedback() at (d, K) = (26, 3) and (64, 16); no FILE is read.
+    """score+choose, update, route() and feedback() for 3 to 1,000 arms; no FILE is read.
 
-    Medians of repeats that take turns, so that a busy machine slows all of them alike; `ratio` is to the bare numpy
-    LinUCB of the same repeat (route and choose to its choose, feedback and update to its update).
+    Processor time, medians of repeats that take turns, so that a busy machine slows all of them alike; `ratio` is to
+    the bare numpy LinUCB of the same repeat (route and choose to its choose, feedback and update to its update, turn
+    to both). A turn is a decision and its feedback: the decision derives what the arms learned together since the last.
+    MABWiser and ParetoBandit run where they are installed. `bytes` is what a SQLite file grows by for each decision.
     """
     rows: list[Row] = []
     for d, k in SHAPES:
@@ -68,10 +75,13 @@ def main(*, files: list[Path], seeds: int) -> list[Row]:
         for name, values in times.items():
             policy, metric = name.rsplit(".", 1)
             rows.append(_row(case, policy, f"{metric}_microseconds", values))
-            reference = times["numpy.choose" if metric in ("choose", "route") else "numpy.update"]
+            choose, update = times["numpy.choose"], times["numpy.update"]
+            turn = [one + other for one, other in zip(choose, update, strict=True)]
+            reference = {"choose": choose, "route": choose, "turn": turn}.get(metric, update)
             ratios = [value / base for value, base in zip(values, reference, strict=True)]
             if policy != "numpy":
                 rows.append(_row(case, policy, f"{metric}_ratio", ratios))
+        rows.append(row(case, "banditroute/sqlite", "bytes", [_stored_bytes(d, k)], higher_is_better=False))
     return rows
 
 
@@ -81,26 +91,28 @@ def _row(case: str, policy: str, metric: str, values: list[float]) -> Row:
 
 
 def _one_round(d: int, k: int) -> dict[str, float]:
+    calls = int(min(max(BYTES_PER_ROUND / (8 * k * d * d), 12), MOST_CALLS))
     rng = np.random.default_rng(0)
-    contexts = rng.normal(size=(CALLS, d - 1)) / np.sqrt(d)
-    full = np.hstack([contexts, np.ones((CALLS, 1))])
+    contexts = rng.normal(size=(calls, d - 1)) / np.sqrt(d)
+    full = np.hstack([contexts, np.ones((calls, 1))])
     weights = rng.normal(size=(k, d)) * 0.2
-    noise = rng.normal(size=CALLS) * 0.1
+    noise = rng.normal(size=calls) * 0.1
     arms = [f"arm-{i}" for i in range(k)]
     quality = np.clip(0.5 + full @ weights.T + noise[:, None], 0.0, 1.0)
 
     bare = BareLinUCB(d, k)
     chosen: list[int] = []
     times = {
-        "numpy.choose": microseconds(lambda i: chosen.append(bare.choose(full[i]))),
-        "numpy.update": microseconds(lambda i: bare.update(i % k, full[i], 0.5)),
+        "numpy.choose": microseconds(lambda i: chosen.append(bare.choose(full[i])), calls),
+        "numpy.update": microseconds(lambda i: bare.update(i % k, full[i], 0.5), calls),
     }
     belief = Linear().start(arms=arms, dimension=d, priors={"quality": Prior(mean=0.5, noise=0.4)})
     belief.watch(["quality"])
     times["banditroute/belief.update"] = microseconds(
-        lambda i: belief.update(arms[i % k], full[i], {"quality": float(quality[i, i % k])})
+        lambda i: belief.update(arms[i % k], full[i], {"quality": float(quality[i, i % k])}), calls
     )
-    times["banditroute/belief.choose"] = microseconds(lambda i: belief.predict(full[i]))
+    belief.predict(full[0])
+    times["banditroute/belief.choose"] = microseconds(lambda i: belief.predict(full[i]), calls)
     with tempfile.TemporaryDirectory() as folder:
         settings: dict[str, tuple[Learner, Store]] = {
             "banditroute": (ThompsonSampling(), MemoryStore()),
@@ -118,12 +130,65 @@ def _one_round(d: int, k: int) -> dict[str, float]:
                     arm = int(decisions[i].arm.removeprefix("arm-"))
                     router.feedback(decisions[i].id, quality=quality[i, arm])
 
-                times[f"{policy}.route"] = microseconds(route)
+                def turn(i: int, route: Callable = route, feedback: Callable = feedback) -> None:
+                    route(i)
+                    feedback(i)
+
+                times[f"{policy}.route"] = microseconds(route, calls)
                 if not policy.endswith("sqlite"):  # there it waits for the disk, which says nothing of the code
-                    times[f"{policy}.feedback"] = microseconds(feedback)
+                    times[f"{policy}.feedback"] = microseconds(feedback, calls)
                     decisions.clear()
-                    times[f"{policy}.route"] = microseconds(route)  # once more, with something learned
+                    times[f"{policy}.turn"] = microseconds(turn, calls)
+                    router.route(contexts[0])  # derives what the arms learned together
+                    decisions.clear()
+                    times[f"{policy}.route"] = microseconds(route, calls)  # once more, with something learned
+    if k <= 16 and d <= 64:  # a call of theirs takes milliseconds beyond
+        for name, other in _others(d, k):
+            times[f"{name}.turn"] = microseconds(lambda i, other=other: other(contexts[i], 0.5), min(calls, 200))
     return times
+
+
+def _stored_bytes(d: int, k: int, decisions: int = 200) -> float:
+    """Return what a SQLite file grows by for each decision among ``k`` arms."""
+    with tempfile.TemporaryDirectory() as folder:
+        sizes = []
+        for count in (decisions, 3 * decisions):
+            file = Path(folder) / f"{count}.db"
+            with Router(arms=[f"arm-{i}" for i in range(k)], features=d - 1, store=SQLStore(f"sqlite:///{file}")) as it:
+                for x in np.random.default_rng(0).normal(size=(count, d - 1)):
+                    it.route(x)
+            sizes.append(sum(part.stat().st_size for part in Path(folder).glob(f"{count}.db*")))
+        return (sizes[1] - sizes[0]) / (2 * decisions)
+
+
+def _others(d: int, k: int) -> Iterator[tuple[str, Callable[[np.ndarray, float], None]]]:
+    """Give a decision and its feedback of each other library that is installed."""
+    with _optional("mabwiser"):
+        from benchmarks.rivals import MABWiser
+
+        wiser = MABWiser(k, seed=0)
+        for arm in range(k):
+            wiser.learn(np.ones(d - 1), arm, 0.5)
+        yield "mabwiser", lambda x, quality: wiser.learn(x, wiser.choose(x), quality)
+    with _optional("paretobandit"):
+        from pareto_bandit import BanditRouter
+        from pareto_bandit.feature_service import FeatureService
+
+        prices = {"input_cost_per_m": 1.0, "output_cost_per_m": 1.0}
+        pareto = BanditRouter.create(
+            {f"arm-{i}": dict(prices) for i in range(k)},
+            priors="none",
+            feature_service=FeatureService.for_precomputed(d - 1),
+        )
+        yield "paretobandit", lambda x, quality: pareto.process_feedback(pareto.route(x)[1].request_id, quality)
+
+
+@contextmanager
+def _optional(name: str) -> Iterator[None]:
+    try:
+        yield
+    except ImportError as error:
+        click.echo(f"{name} is left out: {error}", file=sys.stderr)
 
 
 if __name__ == "__main__":

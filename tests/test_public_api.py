@@ -14,6 +14,8 @@ ROOT = Path(__file__).resolve().parents[1]
 HEAVY = [
     "alembic",
     "matplotlib",
+    "opentelemetry",
+    "prometheus_client",
     "pyarrow",
     "pydantic",
     "river",

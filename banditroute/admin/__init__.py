@@ -1,22 +1,24 @@
-"""Look at a database and keep it: inspect, correct, erase, roll back, rebuild, verify, prune, export, upgrade.
+"""Look at a database and keep it: inspect, correct, erase, roll back, rebuild, verify, prune, export, copy, upgrade.
 
 Every function takes the URL of the database and works while routers use it, or not. What they have learned follows:
 each router begins again from the changed records within a second.
 """
 
+from banditroute.admin.copying import copy
 from banditroute.admin.correction import correct
 from banditroute.admin.erasure import erase
 from banditroute.admin.exports import export
 from banditroute.admin.inspection import ArmRecord, EpochRecord, inspect
 from banditroute.admin.pruning import prune
 from banditroute.admin.rebuilding import rebuild
-from banditroute.admin.rollback import roll_back
+from banditroute.admin.rollback import roll_back, snapshot
 from banditroute.admin.upgrading import upgrade
 from banditroute.admin.verification import verify
 
 __all__ = [
     "ArmRecord",
     "EpochRecord",
+    "copy",
     "correct",
     "erase",
     "export",
@@ -24,6 +26,7 @@ __all__ = [
     "prune",
     "rebuild",
     "roll_back",
+    "snapshot",
     "upgrade",
     "verify",
 ]

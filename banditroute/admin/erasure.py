@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from banditroute.admin._database import folds_of, open_database, write
@@ -20,6 +21,7 @@ def erase(
     source: str | None = None,
     router: str | None = None,
     learner: Learner | None = None,
+    dry_run: bool = False,
 ) -> int:
     """Delete one decision, a session, or all feedback of a source, and take back what was learned from it.
 
@@ -37,10 +39,13 @@ def erase(
     learner
         The routers' learner, where an earlier version wrote the database. Default: as the routers have recorded.
 
+    dry_run
+        True to change nothing, and only count.
+
     Returns
     -------
     int
-        How many decisions were erased, or lost feedback.
+        How many decisions were erased, or lost feedback; with ``dry_run``, how many would be.
 
     Raises
     ------
@@ -66,10 +71,13 @@ def erase(
 
     if [decision_id, session, source].count(None) != 2:
         raise InvalidRequestError("erase what? give exactly one of decision_id=, session= and source=")
+    find = partial(maintenance.find, router=router, decision_id=decision_id, session=session, source=source)
+    if dry_run:
+        return len(open_database(url, writes=False).read(partial(find, limit=None)))
     database, folds = open_database(url), folds_of(learner)
 
     def erase_some(connection: Connection) -> int:
-        ids = maintenance.find(connection, router=router, decision_id=decision_id, session=session, source=source)
+        ids = find(connection)
         if source is None:
             maintenance.erase_decisions(connection, folds, ids)
         else:

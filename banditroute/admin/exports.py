@@ -22,7 +22,8 @@ def read_tables(url: str, *, router: str | None = None) -> Iterator[pyarrow.Tabl
     Each part is as of the moment when it is read: a transaction that stayed open until the last part is used would let
     the write-ahead log of SQLite grow without bound.
 
-    Columns as the table of decisions has them, lists and maps unpacked, and ``outcomes``; see docs/reference/formats.md.
+    Columns as the table of decisions has them, lists and maps unpacked, and ``outcomes``; docs/reference/formats.md
+    lists them.
     """
     from banditroute.store.sql import retention
 

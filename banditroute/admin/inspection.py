@@ -49,7 +49,8 @@ class EpochRecord:
     spend_usd
         Sum of the costs that were reported and are held.
     snapshots, states
-        Versions to go back to; and name of a piece of the router's other state -> its size in bytes.
+        Versions to go back to, each with when it was copied, in Unix seconds; and name of a piece of the router's other
+        state -> its size in bytes.
     budgets, arms
         How each of the router's budgets stands, all its processes together; what is known of each arm.
     """
@@ -65,7 +66,7 @@ class EpochRecord:
     pending: int
     lag_seconds: float
     spend_usd: float
-    snapshots: tuple[int, ...]
+    snapshots: Mapping[int, float]
     states: Mapping[str, int]
     budgets: tuple[BudgetStatus, ...]
     arms: tuple[ArmRecord, ...]

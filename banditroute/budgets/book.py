@@ -103,7 +103,8 @@ class BudgetBook:
     def set_arms(self, arms: Sequence[Arm]) -> None:
         """Price these arms from now on."""
         names = [arm.name for arm in arms]
-        kept = [self._arms.index(name) if name in self._arms else None for name in names]
+        before = {name: position for position, name in enumerate(self._arms)}
+        kept = [before.get(name) for name in names]
         for price in self._prices.values():
             price.set_arms(kept)
         for forecast in self._forecasts.values():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 
 import click
@@ -85,16 +86,47 @@ def export(url: str, router: str | None, out: Path) -> None:
 @click.option("--decision", "decision_id", help="Erase the decision of this id.")
 @click.option("--session", help="Erase all decisions of this session.")
 @click.option("--source", help="Erase all feedback of this source; the decisions stay.")
-def erase(url: str, router: str | None, decision_id: str | None, session: str | None, source: str | None) -> None:
+@click.option("--dry-run", is_flag=True, help="Change nothing; say how much would be erased.")
+def erase(
+    url: str, router: str | None, decision_id: str | None, session: str | None, source: str | None, dry_run: bool
+) -> None:
     """Delete decisions or feedback, and take back what was learned from them."""
-    erased = admin.erase(url, decision_id=decision_id, session=session, source=source, router=router)
-    click.echo(f"{erased:,} decisions {'without that feedback' if source else 'erased'}")
+    erased = admin.erase(url, decision_id=decision_id, session=session, source=source, router=router, dry_run=dry_run)
+    done = "without that feedback" if source else "erased"
+    click.echo(f"{erased:,} decisions {'would be ' if dry_run else ''}{done}")
 
 
 @db.command()
 @database_argument
-@click.argument("epoch", type=int)
-@click.argument("version", type=int)
-def rollback(url: str, epoch: int, version: int) -> None:
-    """Go back to the snapshot VERSION of EPOCH; banditroute inspect lists the snapshots."""
-    click.echo(f"{admin.roll_back(url, epoch=epoch, version=version):,} later outcomes no longer count")
+@router_option
+def snapshot(url: str, router: str | None) -> None:
+    """Copy what was learned, to go back to it later; the copy is kept however old it is."""
+    for epoch, version in admin.snapshot(url, router=router).items():
+        click.echo(f"snapshot {version} of epoch {epoch}")
+
+
+def _moment(context: click.Context, parameter: click.Parameter, value: str | None) -> datetime | None:
+    try:
+        return None if value is None else datetime.fromisoformat(value)
+    except ValueError:
+        raise click.BadParameter(f"{value!r} is not a time such as 2026-11-30T18:00") from None
+
+
+@db.command()
+@database_argument
+@router_option
+@click.option("--to", "moment", metavar="TIME", callback=_moment, help="A time, such as 2026-11-30T18:00, in UTC.")
+@click.argument("epoch", type=int, required=False)
+@click.argument("version", type=int, required=False)
+def rollback(url: str, router: str | None, moment: datetime | None, epoch: int | None, version: int | None) -> None:
+    """Go back to a time, or to the snapshot VERSION of EPOCH; banditroute inspect lists the snapshots."""
+    dropped = admin.roll_back(url, to=moment, router=router, epoch=epoch, version=version)
+    click.echo(f"{dropped:,} later outcomes no longer count")
+
+
+@db.command()
+@database_argument
+@click.argument("target")
+def copy(url: str, target: str) -> None:
+    """Copy all routers of a database into the empty one at the URL TARGET; stop the routers first."""
+    click.echo(f"{admin.copy(url, target):,} decisions copied")

@@ -8,6 +8,7 @@ from banditroute import admin
 from banditroute.admin import EpochRecord
 from banditroute.cli.options import database_argument, json_option, router_option
 from banditroute.cli.output import print_json, table
+from banditroute.core.times import utc
 
 
 @click.command(short_help="Show decisions, feedback and arms of a database.")
@@ -28,7 +29,8 @@ def inspect(url: str, router: str | None, as_json: bool) -> None:
 def _shown(epoch: EpochRecord) -> str:
     lines = [
         f"epoch {epoch.id}: router {epoch.router!r}, {epoch.dimension} features of {epoch.features_version!r}",
-        f"  version {epoch.version}, snapshots {', '.join(map(str, epoch.snapshots)) or 'none'}",
+        f"  version {epoch.version}, {len(epoch.snapshots)} snapshots",
+        *(f"    {version} of {utc(at)}" for version, at in epoch.snapshots.items()),
         f"  {epoch.decisions:,} decisions ({epoch.pruned:,} pruned), {epoch.answered:,} with feedback, spend "
         f"${epoch.spend_usd:,.4f}",
         f"  {epoch.pending:,} outcomes pending, the oldest for {epoch.lag_seconds:.1f} s",

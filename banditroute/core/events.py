@@ -134,7 +134,8 @@ class Observer(Protocol):
     """Watches a router, and cannot disturb it.
 
     All observers of a router run on one thread of their own, in the order of what happened. The router never waits for
-    them: what they cannot keep up with is dropped and counted, and an error is logged. See ``Router(observers=...)``.
+    them: what they cannot keep up with is dropped and counted, and an error is logged. A decision is the one that the
+    caller holds: do not change its arrays. See ``Router(observers=...)``.
     """
 
     def on_decision(self, decision: Decision) -> None:

@@ -61,6 +61,8 @@ def number(
         result = math.inf
     except ValueError:  # a Decimal's signalling NaN
         result = math.nan
+    except Exception as failure:  # a type of the caller's own
+        raise error(f"{name} is a {type(value).__name__} that gives no number ({type(failure).__name__})") from None
     if not math.isfinite(result):
         raise error(f"{name} is {result}; give a finite number, or leave it out if it is not known")
     if not low <= result <= high:
@@ -227,7 +229,7 @@ def finite_vector(
     """
     try:
         vector = np.asarray(value)
-    except ValueError:  # rows of different lengths
+    except Exception:  # rows of different lengths, or a type of the caller's own
         vector = np.empty(0, dtype=object)
     if vector.dtype.kind not in "fiu":
         raise error(f"{name} is {type(value).__name__} of {vector.dtype}; give {dimension} numbers")
@@ -257,7 +259,7 @@ def label(value: object, *, name: str, error: type[InvalidInputError] = InvalidI
         (or the subclass given as ``error``) If it is not a string of 1 to 255 characters, or holds a NUL or a lone
         surrogate.
     """
-    if not isinstance(value, str):
+    if not isinstance(value, str) or type(value).__hash__ is None:
         raise error(f"{name} is {shown(value)} ({type(value).__name__}); give a string")
     if not 0 < len(value) <= 255:
         raise error(f"{name} has {len(value)} characters; give 1 to 255")

@@ -11,6 +11,8 @@ from banditroute.core.feature_block import FeatureBlock, check_blocks
 from banditroute.core.request import Request
 from banditroute.errors import InvalidConfigurationError, InvalidRequestError
 
+_MOST_FEATURES = 1_000_000  # one matrix of their squares alone takes 8 TB
+
 
 class GivenFeatures:
     """The vector that the request carries, unchanged.
@@ -29,6 +31,8 @@ class GivenFeatures:
     def __init__(self, *, dimension: int, blocks: Sequence[FeatureBlock] | None = None) -> None:
         if isinstance(dimension, bool) or not isinstance(dimension, int) or dimension < 0:
             raise InvalidConfigurationError(f"features is {dimension!r}; give how many there are, at least 0")
+        if dimension > _MOST_FEATURES:
+            raise InvalidConfigurationError(f"features is {dimension:,}; give {_MOST_FEATURES:,} at most")
         self._dimension = dimension
         self.blocks: tuple[FeatureBlock, ...] = check_blocks(blocks, dimension=dimension + 1)
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import keyword
 import math
 from dataclasses import dataclass
+from numbers import Real
 
-from banditroute.core.validation import LARGEST, label, number, plain_numbers
+from banditroute.core.validation import LARGEST, label, number, plain_numbers, shown
 from banditroute.errors import InvalidConfigurationError, InvalidFeedbackError
 
 
@@ -55,6 +56,11 @@ class Objective:
             raise InvalidConfigurationError(
                 f"objective {self.name!r} cannot be a keyword of feedback(); give another Python identifier"
             )
+        for edge, given in (("low", self.low), ("high", self.high)):
+            if not isinstance(given, Real) or isinstance(given, bool):
+                raise InvalidConfigurationError(
+                    f"{edge} of objective {self.name!r} is {shown(given)}; give a number or an infinity"
+                )
         if not self.low <= self.high:
             raise InvalidConfigurationError(
                 f"objective {self.name!r} ranges from low={self.low} to high={self.high}; give low <= high"

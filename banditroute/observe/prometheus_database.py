@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from banditroute.admin._database import open_database
 from banditroute.beliefs.drift import recorded_resets
 from banditroute.budgets.book import recorded
+from banditroute.core.forking import hold_while_forking
 from banditroute.core.optional_imports import optional
 from banditroute.core.state import read_state
 from banditroute.errors import IncompatibleStoreError
@@ -66,7 +67,12 @@ class PrometheusDatabaseCollector:
         self._counts = _Counts()
         self._warned: set[str] = set()
         self._database.read(lambda connection: self._counts.advance(connection, time.time()))
+        hold_while_forking(self, "_lock")
         (client.REGISTRY if registry is None else registry).register(self)
+
+    def begin_in_child(self) -> None:
+        """Use connections of its own in a forked child."""
+        self._database.engine.dispose(close=False)
 
     def describe(self) -> Iterator[Metric]:
         """Yield the metrics without samples, so that a registry knows their names."""

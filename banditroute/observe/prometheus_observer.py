@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from banditroute.core.decision import Decision
 from banditroute.core.events import AdapterLoaded, DriftSuspected, Event, FeedbackRecorded
+from banditroute.core.forking import hold_while_forking
 from banditroute.core.optional_imports import optional
 from banditroute.errors import InvalidConfigurationError
 from banditroute.observe.figures import RouterFigures
@@ -58,6 +59,7 @@ class PrometheusObserver:
         self._lock = threading.Lock()
         self._counted = RouterFigures(router="default")
         self._router: weakref.ref[Router] | None = None
+        hold_while_forking(self, "_lock")
         (client.REGISTRY if registry is None else registry).register(self)
 
     def watch(self, router: Router) -> None:
@@ -100,6 +102,10 @@ class PrometheusObserver:
             elif isinstance(event, DriftSuspected):
                 alarms = self._counted.arms[event.arm].alarms
                 alarms[event.objective] = alarms.get(event.objective, 0) + 1
+
+    def begin_in_child(self) -> None:
+        """Count from 0 in a forked child: what was counted before is the parent's."""
+        self._counted = RouterFigures(router=self._counted.router)
 
     def describe(self) -> Iterator[Metric]:
         """Yield the metrics without samples, so that a registry knows their names."""

@@ -71,57 +71,9 @@ def assemble(settings: RouterSettings) -> Parts:
 def _parts(settings: RouterSettings, memory: StoredState) -> Parts:
     store, clock, stream = settings.store, settings.clock, RandomStream(settings.seed)
     slots = StateSlots(states=memory.states, save=store.save_state)
-    constraints = Constraints(
-        arms=settings.arms,
-        breaker=settings.breaker,
-        budgets=settings.budgets,
-        quotas=settings.quotas,
-        traffic=settings.traffic,
-        guard=settings.guard,
-        utility_range=settings.utility_range,
-        slots=slots,
-        totals=memory.totals,
-        add_total=store.add_total,
-    )
-    models = ArmModels(
-        arms=settings.arms,
-        objectives=settings.objectives,
-        learner=settings.learner,
-        tracked=constraints.tracked_objectives,
-        features_version=settings.features.version,
-        dimension=settings.features.dimension + 1,
-        blocks=feature_blocks(settings.features),
-        memory=memory,
-        drift_slot=slots["drift"],
-        choices_slot=slots["choices"],
-    )
-    engine = Engine(
-        objectives=settings.objectives,
-        learner=settings.learner,
-        models=models,
-        constraints=constraints,
-        adapters=AdapterPenalties(
-            arms=settings.arms,
-            cache=settings.adapters,
-            switching=settings.switching,
-            slot=slots["adapters"],
-            load_time_slots=slots.__getitem__,
-        ),
-        memory=memory,
-        slots=slots,
-        stream=stream,
-    )
-    observation = Observation(settings.observers)
+    engine = _engine(settings, memory, slots, stream)
+    observation = _observation(settings, memory)
     changes = Changes(engine=engine, store=store, observation=observation, clock=clock)
-    if observation.active and not (memory.decisions or memory.statistics):
-        observation.emit(
-            EpochBegun(
-                at=clock(),
-                router=settings.name,
-                features_version=settings.features.version,
-                dimension=settings.features.dimension + 1,
-            )
-        )
     signals = SignalModel(slot=slots["cascade"], stream=stream.spawn())
     routing = FallbackRouting(
         engine=engine,
@@ -178,3 +130,60 @@ def _parts(settings: RouterSettings, memory: StoredState) -> Parts:
         ),
         observation=observation,
     )
+
+
+def _engine(settings: RouterSettings, memory: StoredState, slots: StateSlots, stream: RandomStream) -> Engine:
+    constraints = Constraints(
+        arms=settings.arms,
+        breaker=settings.breaker,
+        budgets=settings.budgets,
+        quotas=settings.quotas,
+        traffic=settings.traffic,
+        guard=settings.guard,
+        utility_range=settings.utility_range,
+        slots=slots,
+        totals=memory.totals,
+        add_total=settings.store.add_total,
+    )
+    models = ArmModels(
+        arms=settings.arms,
+        objectives=settings.objectives,
+        learner=settings.learner,
+        tracked=constraints.tracked_objectives,
+        features_version=settings.features.version,
+        dimension=settings.features.dimension + 1,
+        blocks=feature_blocks(settings.features),
+        memory=memory,
+        drift_slot=slots["drift"],
+        choices_slot=slots["choices"],
+    )
+    return Engine(
+        objectives=settings.objectives,
+        learner=settings.learner,
+        models=models,
+        constraints=constraints,
+        adapters=AdapterPenalties(
+            arms=settings.arms,
+            cache=settings.adapters,
+            switching=settings.switching,
+            slot=slots["adapters"],
+            load_time_slots=slots.__getitem__,
+        ),
+        memory=memory,
+        slots=slots,
+        stream=stream,
+    )
+
+
+def _observation(settings: RouterSettings, memory: StoredState) -> Observation:
+    observation = Observation(settings.observers)
+    if observation.active and not (memory.decisions or memory.statistics):
+        observation.emit(
+            EpochBegun(
+                at=settings.clock(),
+                router=settings.name,
+                features_version=settings.features.version,
+                dimension=settings.features.dimension + 1,
+            )
+        )
+    return observation

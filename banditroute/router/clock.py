@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from banditroute.core.validation import number, shown
+from banditroute.core.validation import number
 from banditroute.errors import InvalidInputError
 
 _LATEST_SECONDS = 1e19  # beyond it, hours and days no longer fit into a database
@@ -43,4 +43,5 @@ class CheckedClock:
         try:
             return number(given, name="the clock", low=-_LATEST_SECONDS, high=_LATEST_SECONDS), None
         except InvalidInputError:
-            return time.time(), f"the clock gave {shown(given)}; the system's time is used"
+            said = repr(given) if given is None or isinstance(given, float | bool) else f"a {type(given).__name__}"
+            return time.time(), f"the clock gave {said}; the system's time is used"

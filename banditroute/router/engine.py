@@ -407,8 +407,6 @@ def _settle(result: Future[_T], wait: Callable[[], _T]) -> None:
         result.set_exception(error)
 
 
-
-
 def _adapter_may_be_gone(values: Mapping[str, float]) -> bool:
     """Return whether a failed call may have missed its adapter: it says so, or does not say how it failed."""
     failure = failure_of(values)

@@ -191,6 +191,5 @@ class FallbackRouting:
 def _kind(error: Exception) -> str:
     """Return the type of an error and the line that raised it, without its words."""
     frames = traceback.extract_tb(error.__traceback__)
-    return (
-        f"{type(error).__name__} in {frames[-1].name}(), line {frames[-1].lineno}" if frames else type(error).__name__
-    )
+    where = f" in {frames[-1].name}(), line {frames[-1].lineno}" if frames else ""
+    return f"{type(error).__name__}{where}"

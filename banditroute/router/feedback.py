@@ -191,7 +191,7 @@ def _as_seen(recorded: Recorded) -> FeedbackRecorded:
     return FeedbackRecorded(
         decision_id=recorded.decision_id,
         arm=event.arm,
-        values=event.values,
+        values=dict(event.values),  # an observer may change its copy
         received_at=recorded.received_at,
         decided_at=event.decided_at,
     )
@@ -199,7 +199,7 @@ def _as_seen(recorded: Recorded) -> FeedbackRecorded:
 
 def check_id(decision_id: object) -> str:
     """Return ``decision_id`` if it is a string; raise InvalidFeedbackError for any other."""
-    if not isinstance(decision_id, str):
+    if not isinstance(decision_id, str) or type(decision_id).__hash__ is None:
         raise InvalidFeedbackError(
             f"decision_id is {shown(decision_id)} ({type(decision_id).__name__}); give the string decision.id"
         )

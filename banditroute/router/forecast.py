@@ -62,7 +62,11 @@ def predict_outcomes(
         Asked once any arm has failed.
     """
     means, stds, averages = belief.predict(x)
-    explored = np.hypot(math.sqrt(context_variance_share) * stds, math.sqrt(1.0 - context_variance_share) * averages)
+    if context_variance_share == 1.0:
+        explored = stds.copy()
+    else:
+        share = context_variance_share
+        explored = np.hypot(math.sqrt(share) * stds, math.sqrt(1.0 - share) * averages)
     objectives = belief.objectives
     counts = belief.counts
     if prices is not None and tokens is not None:

@@ -55,7 +55,7 @@ class Observation:
         """Let the observers see what is queued, for two seconds at most."""
         self.active = False
         _end(self._items, self._stop)
-        if self._thread is not None:
+        if self._thread not in (None, threading.current_thread()):  # an observer may close its router
             self._thread.join(_CLOSE_SECONDS)
 
     def begin_in_child(self) -> None:
@@ -88,7 +88,7 @@ def _end(items: SimpleQueue[_Item | None], stop: threading.Event) -> None:
 
 def _observe(items: SimpleQueue[_Item | None], stop: threading.Event, observers: Sequence[Observer]) -> None:
     """Hand every item to every observer, in order, until the router is closed."""
-    failed: set[tuple[int, type[Exception]]] = set()
+    failed: set[tuple[int, type[BaseException]]] = set()
     while (item := items.get()) is not None:
         stop.wait(_BATCH_SECONDS)
         gathered = [item, *(items.get() for _ in range(items.qsize()))]
@@ -98,7 +98,7 @@ def _observe(items: SimpleQueue[_Item | None], stop: threading.Event, observers:
             for number, observer in enumerate(observers):
                 try:
                     _hand(item, observer)
-                except Exception as error:
+                except BaseException as error:  # SystemExit too: it would end this thread alone, and unseen
                     if (number, type(error)) not in failed:  # one line per observer and kind of error
                         failed.add((number, type(error)))
                         _log.warning("observer %r failed; it is called again: %s", observer, error, exc_info=True)

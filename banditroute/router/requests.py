@@ -195,7 +195,7 @@ def parse_request(
     """
     if session is not None:
         label(session, name="session", error=InvalidRequestError)
-    if tags:
+    if tags != ():
         if isinstance(tags, str):
             raise InvalidRequestError(
                 f"tags is the string {shown(tags)}; give a collection of strings, ({shown(tags)},)"
@@ -210,7 +210,10 @@ def parse_request(
     if template is not None:
         label(template, name="template", error=InvalidRequestError)
     known = {} if metadata is None else _known_metadata(metadata)
-    messages = messages_of(request) if is_conversation(request) else ()
+    try:
+        messages = messages_of(request) if is_conversation(request) else ()
+    except RecursionError:
+        raise InvalidRequestError("the messages are nested too deeply; give role and content as plain values") from None
     if messages or isinstance(request, str):
         if isinstance(features, GivenFeatures):
             raise InvalidRequestError(
@@ -268,7 +271,7 @@ def eligible_arms(
         if given is not None and not isinstance(given, Collection):
             raise error(f"{option} is {shown(given)} ({type(given).__name__}); give a list of names")
         for name in given or ():
-            if not isinstance(name, str) or name not in names:
+            if not isinstance(name, str) or type(name).__hash__ is None or name not in names:
                 raise error(f"{option} names an unknown arm {shown(name)}; known arms: {listed(names)}")
     wanted, unwanted, required_capabilities = names if only is None else set(only), set(exclude), set(requires)
     left = [
@@ -307,7 +310,7 @@ def _ready_features(request: object, dimension: int) -> Vector:
     """Return ready features as ``(dimension,)`` finite numbers."""
     try:
         vector = np.asarray(request)
-    except ValueError:  # rows of different lengths
+    except Exception:  # rows of different lengths, or a type of the caller's own
         vector = np.empty(0, dtype=object)
     if vector.dtype.kind not in "fiu":
         raise InvalidRequestError(

@@ -72,7 +72,7 @@ class WarmStart:
     def learn(self, log: Iterable[LogRow], *, worth: float | None) -> None:
         """Learn from a log, in place of an earlier one; see ``Router.warm_start``."""
         if worth is not None:
-            positive(worth, name="worth", error=InvalidConfigurationError)
+            worth = positive(worth, name="worth", error=InvalidConfigurationError)
         with self._registry.changing:
             names = [arm.name for arm in self._registry.arms]
             rows = _checked_rows(log, features=self._features, arms=names, objectives=self._objectives)

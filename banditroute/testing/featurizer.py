@@ -134,7 +134,7 @@ def _check_description(featurizer: Featurizer) -> None:
     assert len(set(names)) == dimension, f"names are not unique: {names}"
     assert isinstance(version, str), f"version is {version!r}, not a string"
     assert version, "version is an empty string; give an identifier of the numbers' meaning"
-    assert version == featurizer.version, "version differs when it is read twice"
+    assert version == featurizer.version, "version changes between two reads"
 
 
 def _check_vector(vector: Vector, shape: tuple[int, ...], what: str) -> None:

@@ -180,7 +180,7 @@ def test_a_router_that_runs_follows(life, until):
 
 @pytest.mark.parametrize("seed", range(4))
 def test_any_sequence_leaves_what_the_log_makes(url, seed, monkeypatch):
-    monkeypatch.setattr(folding, "SNAPSHOT_FOLDS", 2)
+    monkeypatch.setattr(folding, "SNAPSHOT_SECONDS", 0.0)
     life = Life(url, seed)
     life.live(5)
     for _ in range(12):
@@ -211,7 +211,7 @@ class TestRollBack:
     @pytest.fixture
     def versions(self, life, monkeypatch):
         """A snapshot, then others' feedback."""
-        monkeypatch.setattr(folding, "SNAPSHOT_FOLDS", 1)
+        monkeypatch.setattr(folding, "SNAPSHOT_SECONDS", 0.0)
         life.live(20)
         before = life.held()
         (epoch,) = admin.inspect(life.url)

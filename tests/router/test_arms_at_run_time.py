@@ -23,8 +23,10 @@ from banditroute.beliefs import Linear
 from banditroute.core.request import Request
 from banditroute.features import Complexity
 from banditroute.objectives import Scaled
-from banditroute.router.requests import Ask
-from tests.support import belief_of
+from banditroute.router import models
+from banditroute.router.models import ArmModels
+from banditroute.router.requests import Ask, eligible_arms
+from tests.support import belief_of, make_router, serve
 
 X = [0.5, -0.5]
 
@@ -257,3 +259,74 @@ def test_traffic_goes_on_while_arms_come_and_go(tmp_path):
         counts = belief_of(router).counts("quality")
         # What is said of c by the log alone is one more.
         assert counts.tolist() == pytest.approx([heard.count("a"), heard.count("b"), heard.count("c") + 1])
+
+
+def test_decisions_go_on_while_an_arm_is_added(monkeypatch):
+    router = make_router()
+    serve(router, quality=1.0)
+    building, free = threading.Event(), threading.Event()
+    over = ArmModels.over
+
+    def slow(self, arms):
+        building.set()
+        free.wait(30.0)
+        return over(self, arms)
+
+    monkeypatch.setattr(ArmModels, "over", slow)
+    adding = threading.Thread(target=router.add_arm, args=("new",))
+    adding.start()
+    building.wait(30.0)
+    try:
+        assert router.route(X).arms == ("a", "b")
+    finally:
+        free.set()
+        adding.join(30.0)
+    assert router.route(X).arms == ("a", "b", "new")
+
+
+def test_outcomes_that_come_while_an_arm_is_added_are_learned(monkeypatch):
+    router = make_router()
+    decision = serve(router)
+    reports = []
+    over = ArmModels.over
+
+    def reported(self, arms):
+        belief = over(self, arms)
+        reports.append(threading.Thread(target=router.feedback, args=(decision.id,), kwargs={"quality": 1.0}))
+        reports[0].start()
+        return belief
+
+    monkeypatch.setattr(ArmModels, "over", reported)
+    router.add_arm("new")
+    reports[0].join(30.0)
+    assert belief_of(router).counts("quality").sum() == 1.0
+
+
+def test_arms_that_do_not_fit_into_memory_are_refused_with_the_figure(monkeypatch):
+    router = make_router()
+    monkeypatch.setattr(models, "free_bytes", lambda: 1000.0)
+    with pytest.raises(InvalidConfigurationError, match=r"3 arms with 3 features need about 1.21e-06 GiB"):
+        router.add_arm("new")
+    assert [arm.name for arm in router.arms] == ["a", "b"]
+    assert router.route(X).reason == "policy"
+    monkeypatch.setattr(models, "free_bytes", lambda: 500.0)
+    with pytest.raises(InvalidConfigurationError, match="use fewer arms, or fewer features"):
+        make_router()
+
+
+class Counted(str):
+    """A name that counts how often it is compared."""
+
+    compared = 0
+    __hash__ = str.__hash__
+
+    def __eq__(self, other):
+        Counted.compared += 1
+        return str.__eq__(self, other)
+
+
+def test_many_excluded_arms_are_looked_up_in_sets():
+    names = [Counted(f"arm {number}") for number in range(300)]
+    Counted.compared = 0
+    assert eligible_arms([Arm(name=name) for name in names], exclude=names[1:]) == ["arm 0"]
+    assert Counted.compared < 3_000

@@ -39,7 +39,7 @@ class FailingClock:
         (math.nan, "gave nan"),
         (math.inf, "gave inf"),
         (None, "gave None"),
-        ("now", "gave 'now'"),
+        ("now", "gave a str"),
         (True, "gave True"),
         (1e300, "gave 1e+300"),
         (RuntimeError("no clock"), "raised RuntimeError"),

@@ -128,7 +128,10 @@ class RaisingStore(TroubledStore):
 NOT_FINITE = "the belief is not finite; verify or restore the stored statistics"
 NO_PROBABILITIES = "the policy did not give 2 probabilities that sum to 1; test it with testing.check_policy"
 FAULTS = {
-    "features": (lambda s: {"features": FailingFeatures(s)}, "RuntimeError in strike(), line 29, while FailingFeatures read the text"),
+    "features": (
+        lambda s: {"features": FailingFeatures(s)},
+        "RuntimeError in strike(), line 29, while Fail",
+    ),
     "features NaN": (lambda s: {"features": NaNFeatures(s)}, "NaNFeatures gave features that are not finite"),
     "features short": (lambda s: {"features": ShortFeatures(s)}, "ValueError: could not broadcast"),
     "policy": (lambda s: {"learner": Learner(policy=FailingPolicy(s))}, "RuntimeError: out of order"),

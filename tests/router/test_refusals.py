@@ -15,6 +15,7 @@ from banditroute.objectives import Objective
 from banditroute.policies import Thompson, Uniform
 from banditroute.router import Router
 from banditroute.store.memory import MemoryStore
+from tests.support import X, belief_of, make_router
 
 
 class Counting(MemoryStore):
@@ -265,3 +266,72 @@ def test_a_preference_that_cannot_be_is_refused_when_the_router_is_made(preferen
         InvalidRequestError, match=r"objective 'qualty' of the preference is unknown|preference is 'quality' \(str\)"
     ):
         Router(arms=["a"], features=1, preference=preference)
+
+
+def test_tags_none_is_refused():
+    with pytest.raises(InvalidRequestError, match="tags is None"):
+        make_router().route(X, tags=None)
+
+
+def test_messages_that_are_nested_too_deeply_are_refused():
+    content: list = []
+    for _ in range(100_000):
+        content = [content]
+    with pytest.raises(InvalidRequestError, match="nested too deeply"):
+        Router(arms=["a"], features=Complexity()).route([{"role": "user", "content": content}])
+
+
+@pytest.mark.parametrize("option", ["arms", "exclude"])
+def test_message_lists_few_of_many_arms(option):
+    router = make_router(*(f"arm {number}" for number in range(500)))
+    with pytest.raises(InvalidRequestError) as error:
+        router.route(X, **{option: ["nobody"]})
+    assert "(500 names)" in str(error.value)
+    assert len(str(error.value)) < 400
+
+
+class NoNumber(float):
+    """A number of a type of the caller's own, which fails when it is read."""
+
+    def __float__(self):
+        raise RuntimeError("no number")
+
+
+class NoKey(str):
+    """A string that cannot be a key."""
+
+    __hash__ = None
+
+
+RAW = {
+    "feature": lambda: make_router().route([NoNumber(0.5), 0.1]),
+    "outcome": lambda: make_router().feedback("x", quality=NoNumber(0.5)),
+    "weight": lambda: Preference(quality=NoNumber(0.5)),
+    "range": lambda: Objective(name="z", low="0.5", high=1.0, higher_is_better=True),
+    "range of a Decimal": lambda: Objective(name="z", low=Decimal("NaN"), high=1.0, higher_is_better=True),
+    "dimension": lambda: Router(arms=["a"], features=2**63),
+    "arm": lambda: Router(arms=[NoKey("x"), "b"], features=1),
+    "router": lambda: Router(arms=["a"], features=1, name=NoKey("x")),
+    "named arm": lambda: make_router().route(X, arms=[NoKey("x")]),
+    "decision": lambda: make_router().feedback(NoKey("x"), quality=1.0),
+    "seed": lambda: make_router(seed=0.5),
+}
+
+
+@pytest.mark.parametrize("name", RAW)
+def test_hostile_values_are_refused_by_errors_of_ours(name):
+    with pytest.raises(BanditRouteError) as error:
+        RAW[name]()
+    assert len(str(error.value)) < 400
+
+
+def test_descriptors_beyond_64_bits_are_numbers():
+    arms = [Arm(name="a", descriptors={"size": 2**64}), Arm(name="b", descriptors={"size": 1.0})]
+    assert Router(arms=arms, features=1).route([0.5]).reason == "policy"
+
+
+@pytest.mark.parametrize("worth", [np.float32(0.5), Decimal("0.5")])
+def test_worth_of_a_log_may_be_any_number(worth):
+    router = make_router()
+    router.warm_start([(X, {"a": {"quality": 1.0}})], worth=worth)
+    assert belief_of(router).counts("quality").tolist() == [0.5, 0.0]

@@ -127,8 +127,8 @@ def test_one_bad_text_does_not_spoil_the_others(caplog):
     router = Router(arms=["a", "b"], features=OneAtATime(), learner=Learner(policy=Uniform()))
     good, bad, also_good = router.route_many(["good", "bad", "also good"])
     assert (good.reason, also_good.reason) == ("policy", "policy")
-    assert bad.reason == "fallback: RuntimeError: this text is bad"
-    assert "featurizing 3 texts in one batch failed, now one at a time: out of memory" in caplog.text
+    assert bad.reason.startswith("fallback: RuntimeError in transform_one()")  # without the text of the error
+    assert "featurizing 3 texts in one batch failed, now one at a time: RuntimeError" in caplog.text
 
 
 def test_feedback_in_parts_in_any_order_and_late_is_one_report():

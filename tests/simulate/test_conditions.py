@@ -48,7 +48,7 @@ def reported(monkeypatch):
     heard, made = [], []
     feedback, route = Router.feedback, Router.route
     monkeypatch.setattr(
-        Router, "feedback", lambda self, id, **v: heard.append((self._clock(), id, v)) or feedback(self, id, **v)
+        Router, "feedback", lambda self, id, **v: heard.append((self.status().at, id, v)) or feedback(self, id, **v)
     )
     monkeypatch.setattr(Router, "route", lambda self, *a, **k: made.append(route(self, *a, **k)) or made[-1])
     return heard, made

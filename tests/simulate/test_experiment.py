@@ -177,7 +177,7 @@ class TestCommand:
             (["LOG", "--policy", "magic"], "unknown learner 'magic'"),
             (["LOG", "--preference", "quality"], "'quality' is not a preference; give weights of objectives"),
             (["LOG", "--preference", "quality=0"], "a preference needs a weight above 0"),
-            (["LOG", "--preference", "speed=1"], "preference 'speed' is no objective"),
+            (["LOG", "--preference", "speed=1"], "objective 'speed' of the preference is unknown"),
             (["LOG", "--executor", "gpu"], "executor is 'gpu'; give 'processes', 'serial', 'dask'"),
             (["LOG", "--config", "nowhere.toml"], "nowhere.toml cannot be read as TOML"),
             (["nowhere.parquet"], "nowhere.parquet"),

@@ -12,9 +12,9 @@ def test_other_features_are_named_in_the_log(tmp_path, caplog):
     url = f"sqlite:///{tmp_path / 'routes.db'}"
     learned(url, 1)
     learned(url, 1)
-    assert "begins with nothing learned" not in caplog.text
+    assert "other features than before" not in caplog.text
     learned(url, 2)
-    assert "it learned in the features 'given-1' (2 numbers), and has now 'given-2' (3 numbers)" in caplog.text
+    assert "now given-2 (3 numbers), before given-1 (2 numbers)" in caplog.text
     caplog.clear()
     learned(url, 2)
-    assert "begins with nothing learned" not in caplog.text
+    assert "other features than before" not in caplog.text

@@ -12,8 +12,9 @@ from typing import TypeAlias
 
 import numpy as np
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
+from banditroute import admin
 from banditroute.core.decision import Decision
 from banditroute.core.feedback import Feedback
 from banditroute.errors import ConflictingFeedbackError, StoreError, UnknownDecisionError
@@ -102,7 +103,8 @@ def test_a_reader_learns_and_is_told_how_much_there_is(learners: list[Learner], 
     assert (reader.memory.decisions, reader.memory.feedback) == (10, 10)
 
 
-def test_who_is_alone_is_told_only_of_what_it_folds(url: str, until: Until) -> None:
+def test_who_is_alone_is_told_only_of_what_it_folds(url: str, until: Until, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writer, "FOLD_SECONDS", 1e9)  # so that only their number matters
     one = Learner(url)
     for number in range(200):
         one.store.add_decision(decision(number))
@@ -262,18 +264,42 @@ class TestOrphans:
         assert one.sums == {"a": {"quality": [1, 0, 0, 0]}}
 
 
-def test_snapshots_are_taken_as_it_folds_and_the_oldest_let_go(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(folding, "SNAPSHOT_FOLDS", 2)
-    monkeypatch.setattr(folding, "SNAPSHOTS", 2)
-    for number in range(9):  # folded as it closes
-        one = Learner(url)
-        one.store.add_decision(decision(number))
-        one.report(feedback(number, quality=1.0))
-        one.store.close()
+def fold_once(url: str, number: int) -> None:
+    """Record and fold one outcome."""
+    one = Learner(url)
+    one.store.add_decision(decision(number))
+    one.report(feedback(number, quality=1.0))
+    one.store.close()
+
+
+def test_snapshots_are_taken_as_it_folds_once_an_hour(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(4):
+        fold_once(url, number)
+    monkeypatch.setattr(folding, "SNAPSHOT_SECONDS", 0.0)
+    for number in range(4, 6):
+        fold_once(url, number)
     with database_at(parse(url)).engine.connect() as connection:
         rows = connection.execute(select(snapshot).order_by(snapshot.c.version)).all()
-    assert [row.version for row in rows] == [6, 8]
-    assert summed([], {"a": rows[0].blob}) == summed(event(number, quality=1.0) for number in range(6))
+    assert [row.version for row in rows] == [1, 5, 6]
+    assert summed([], {"a": rows[1].blob}) == summed(event(number, quality=1.0) for number in range(5))
+
+
+def test_snapshots_are_kept_by_their_age(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(folding, "SNAPSHOT_SECONDS", 0.0)
+    day, hour = 86_400.0, 3_600.0
+    for number in range(8):
+        fold_once(url, number)
+    today = time.time() // day * day
+    ages = {1: 20 * day, 2: 16 * day, 3: 5 * day, 4: 5 * day - hour, 5: 4 * day, 6: day, 7: day - hour}
+    database = database_at(parse(url))
+    with database.engine.connect() as connection, database.writing(connection):
+        for version, age in ages.items():
+            taken = {"taken_at": today - age, "by_hand": version == 1}
+            connection.execute(update(snapshot).where(snapshot.c.version == version).values(**taken))
+    fold_once(url, 8)
+    (epoch,) = admin.inspect(url)
+    assert list(epoch.snapshots) == [1, 4, 5, 6, 7, 8, 9]
+    assert epoch.snapshots[4] == today - 5 * day + hour
 
 
 def test_routers_on_one_database_predict_the_same(url: str, until: Until) -> None:
@@ -291,7 +317,7 @@ def test_routers_on_one_database_predict_the_same(url: str, until: Until) -> Non
         for each in (one, two):
             made = each.route(rng.normal(size=4))
             each.feedback(made.id, quality=float(rng.random()), cost_usd=float(rng.random()))
-    until(lambda: one.status().learned == two.learned == reader.status().learned == 300)
+    until(lambda: one.status().learned == two.status().learned == reader.status().learned == 300)
     np.testing.assert_allclose(predictions(one), predictions(two), rtol=1e-12, atol=1e-12)
     np.testing.assert_allclose(predictions(one), predictions(reader), rtol=1e-12, atol=1e-12)
     for each in (one, two, reader):
@@ -323,8 +349,8 @@ def test_a_router_that_starts_later_predicts_the_same(url: str, until: Until) ->
                 np.allclose(predictions(routers[0]), predictions(one), rtol=1e-12, atol=1e-12) for one in routers[1:]
             )
         )
-        scales = [one._engine.models.belief._scales for one in routers]  # type: ignore[attr-defined]
-        assert all(some == scales[0] for some in scales)
+        relevance = [one._engine.models.belief._choices.relevance for one in routers]  # type: ignore[attr-defined]
+        assert all(some == relevance[0] for some in relevance)
 
     with router() as one:
         serve(400, one)  # some folded, some pending
@@ -335,7 +361,7 @@ def test_a_router_that_starts_later_predicts_the_same(url: str, until: Until) ->
                 agree(one, two, reader)
                 with router() as late:
                     agree(one, late)
-                    assert late._engine.models.belief._scales  # type: ignore[attr-defined]
+                    assert late._engine.models.belief._choices.relevance  # type: ignore[attr-defined]
 
 
 def test_a_server_without_tables_says_what_to_do(postgresql: Server) -> None:

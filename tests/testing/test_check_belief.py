@@ -131,7 +131,7 @@ class Dropping(Of):
         (Of(Stubborn), "20 outcomes 1.0 moved|20 outcomes 0.0 moved"),
         (Of(Certain), "after 40 outcomes, and"),
         (Of(InOrder), "the order of the feedback matters"),
-        (Of(Sorting), "the objectives are|was watched"),
+        (Of(Sorting), "gave the objectives|was watched"),
         (Of(Shared), "changing a prediction|expected quality"),
         (Of(Scribbling), "changed a context|outcomes"),
         (Of(Leaky), "not the prior mean|watching"),

@@ -374,7 +374,7 @@ async def adapters() -> None:
 
 
 def offline(log: DecisionLog, features: NDArray[np.float64]) -> None:
-    found = evaluate(log, "linucb(alpha=1)", preference=Preference(quality=1), groups="session")
+    found = evaluate(log, "linucb(alpha=1)", preference=Preference(quality=1), clusters="session")
     assert_type(found, Evaluation)
     assert_type(found.utility, Comparison | None)
     assert_type(bootstrap_interval(features), Interval)

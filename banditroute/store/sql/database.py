@@ -105,6 +105,9 @@ class Database(ABC):
     def explain(self, error: Exception) -> StoreError | None:
         """Explain what the database raised for its own state, with a remedy; None if it did not raise it."""
 
+    def number_on(self, connection: Connection) -> None:  # noqa: B027
+        """Make the next row of each table get a number above those that are there."""
+
     def scrub(self) -> None:  # noqa: B027
         """Overwrite what was deleted, as far as the database can be told to."""
 

@@ -32,11 +32,12 @@ from banditroute.store.sql.schema import (
     tally,
 )
 
-SNAPSHOT_FOLDS = 100
-"""Every so many folds the statistics are copied, to go back to."""
+SNAPSHOT_SECONDS = 3600.0
+"""So long after the last copy of the statistics a fold makes another, to go back to."""
 
-SNAPSHOTS = 20
-"""How many copies are kept."""
+_DAY_SECONDS = 86_400.0
+_ALL_KEPT_SECONDS = 2 * _DAY_SECONDS  # of older ones, the last of each day is kept
+_ONE_A_DAY_KEPT_SECONDS = 14 * _DAY_SECONDS
 
 PRUNED = 0
 """The version under which the copies hold what was pruned: statistics are these and all that the log holds."""
@@ -165,7 +166,7 @@ def fold_pending(
     mark(connection, [row.id for row in rows if row.x is None], 0)
     heard = len({row.decision_id for row in rows if not row.again})
     connection.execute(update(epoch).where(epoch.c.id == epoch_id).values(version=version, heard=epoch.c.heard + heard))
-    if version % SNAPSHOT_FOLDS == 0:
+    if time.time() - last_snapshot(connection, epoch_id) >= SNAPSHOT_SECONDS:
         take_snapshot(connection, epoch_id, version)
     return version, len(rows)
 
@@ -210,20 +211,48 @@ def mark(connection: Connection, ids: Sequence[int], version: int) -> None:
         connection.execute(update(feedback).where(some).values(folded_version=version))
 
 
-def take_snapshot(connection: Connection, epoch_id: int, version: int) -> None:
-    """Copy the statistics of an epoch, and let go of its oldest copy."""
-    columns = ["epoch_id", "version", "arm", "blob", "crc32", "taken_at"]
-    now = select(
+def snapshots(connection: Connection, epoch_id: int) -> dict[int, float]:
+    """Return the versions of an epoch that can be gone back to, each with when it was copied, the oldest first."""
+    taken = select(snapshot.c.version, snapshot.c.taken_at).distinct().order_by(snapshot.c.version)
+    mine = taken.where(snapshot.c.epoch_id == epoch_id, snapshot.c.version > PRUNED)
+    return {row.version: row.taken_at for row in connection.execute(mine)}
+
+
+def last_snapshot(connection: Connection, epoch_id: int) -> float:
+    """Return when the statistics of an epoch were last copied, in Unix seconds; 0 if they were not."""
+    return connection.scalar(select(func.max(snapshot.c.taken_at)).where(snapshot.c.epoch_id == epoch_id)) or 0.0
+
+
+def take_snapshot(connection: Connection, epoch_id: int, version: int, *, by_hand: bool = False) -> None:
+    """Copy the statistics of an epoch, and let go of copies that are too old to keep."""
+    now = time.time()
+    taken = select(
         statistics.c.epoch_id,
-        literal(version),
+        literal(version).label("version"),
         *(statistics.c[name] for name in ("arm", "blob", "crc32")),
-        literal(time.time()),
+        literal(now).label("taken_at"),
+        literal(by_hand).label("by_hand"),
     ).where(statistics.c.epoch_id == epoch_id)
-    connection.execute(insert(connection, snapshot).from_select(columns, now))
-    mine = (snapshot.c.epoch_id == epoch_id) & (snapshot.c.version > PRUNED)
-    kept = select(snapshot.c.version).where(mine).distinct().order_by(snapshot.c.version.desc())
-    oldest = connection.scalars(kept.limit(SNAPSHOTS)).all()[-1]
-    connection.execute(delete(snapshot).where(mine, snapshot.c.version < oldest))
+    connection.execute(
+        insert(connection, snapshot)
+        .from_select([column.name for column in taken.selected_columns], taken)
+        .on_conflict_do_update(index_elements=["epoch_id", "version", "arm"], set_={"by_hand": by_hand})
+    )
+    kept = select(snapshot.c.version).where(snapshot.c.epoch_id == epoch_id, snapshot.c.by_hand)
+    gone = _too_old(snapshots(connection, epoch_id), now) - set(connection.scalars(kept))
+    if gone:
+        connection.execute(delete(snapshot).where(snapshot.c.epoch_id == epoch_id, snapshot.c.version.in_(gone)))
+
+
+def _too_old(taken: Mapping[int, float], now: float) -> set[int]:
+    """Return the versions to let go of: all are kept for two days, then the last of each day for two weeks."""
+    last_of_day = {int(at // _DAY_SECONDS): version for version, at in sorted(taken.items())}
+    return {
+        version
+        for version, at in taken.items()
+        if now - at > _ONE_A_DAY_KEPT_SECONDS
+        or (now - at > _ALL_KEPT_SECONDS and last_of_day[int(at // _DAY_SECONDS)] != version)
+    }
 
 
 def put_states(connection: Connection, router: str, states: Mapping[str, Put]) -> None:

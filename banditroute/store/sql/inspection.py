@@ -67,7 +67,6 @@ def epochs(connection: Connection, router: str | None) -> Iterator[Epoch]:
         pending, oldest = connection.execute(
             select(func.count(), func.min(feedback.c.received_at)).where(mine, feedback.c.folded_version.is_(None))
         ).one()
-        copies = select(snapshot.c.version).where(snapshot.c.epoch_id == id, snapshot.c.version > folding.PRUNED)
         spend = select(func.sum(feedback.c.value)).where(mine, feedback.c.objective == "cost_usd")
         states = select(state).where(state.c.router == row.router).order_by(state.c.name)
         yield Epoch(
@@ -78,7 +77,7 @@ def epochs(connection: Connection, router: str | None) -> Iterator[Epoch]:
                 "answered": row.heard,
                 "pending": pending,
                 "spend_usd": connection.scalar(spend) or 0.0,
-                "snapshots": tuple(sorted(set(connection.scalars(copies)))),
+                "snapshots": folding.snapshots(connection, id),
             },
             oldest=oldest,
             arms={each.name: each.active for each in connection.execute(select(arm).where(arm.c.router == row.router))},

@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 
 from sqlalchemy import Connection, Row, delete, func, or_, select, update
 
+from banditroute.core.times import utc
 from banditroute.errors import StoreError
 from banditroute.store.base import Fold, OutcomeEvent
 from banditroute.store.outcomes import PAGING, check_recorded
@@ -65,7 +66,13 @@ def erase_feedback(connection: Connection, folds: Folds, ids: Sequence[str], sou
 
 
 def find(
-    connection: Connection, *, router: str | None, decision_id: str | None, session: str | None, source: str | None
+    connection: Connection,
+    *,
+    router: str | None,
+    decision_id: str | None,
+    session: str | None,
+    source: str | None,
+    limit: int | None = _AT_ONCE,
 ) -> list[str]:
     """Return ids of decisions: this one, some of a session, or some that a source gave feedback for."""
     ids = select(decision.c.id).join(epoch, epoch.c.id == decision.c.epoch_id)
@@ -78,7 +85,7 @@ def find(
     if source is not None:
         told = [select(table.c.decision_id).where(table.c.source == source) for table in (feedback, orphan)]
         ids = ids.where(or_(*(decision.c.id.in_(some) for some in told)))
-    return list(connection.scalars(ids.limit(_AT_ONCE)))
+    return list(connection.scalars(ids.limit(limit)))
 
 
 def roll_back(connection: Connection, epoch_id: int, version: int) -> int:
@@ -96,8 +103,7 @@ def roll_back(connection: Connection, epoch_id: int, version: int) -> int:
         select(snapshot).where(snapshot.c.epoch_id == epoch_id, snapshot.c.version == version)
     ).all()
     if not copies or version == folding.PRUNED:
-        taken = select(snapshot.c.version).where(snapshot.c.epoch_id == epoch_id, snapshot.c.version > folding.PRUNED)
-        there = sorted(set(connection.scalars(taken)))
+        there = folding.snapshots(connection, epoch_id)
         raise StoreError(
             f"there is no snapshot of version {version} of epoch {epoch_id}; there are: "
             f"{', '.join(map(str, there)) or 'none'}"
@@ -112,6 +118,40 @@ def roll_back(connection: Connection, epoch_id: int, version: int) -> int:
     connection.execute(delete(snapshot).where(snapshot.c.epoch_id == epoch_id, snapshot.c.version > version))
     connection.execute(update(epoch).where(epoch.c.id == epoch_id).values(version=now))
     return dropped
+
+
+def roll_back_to(connection: Connection, epoch_id: int, moment: float) -> int:
+    """Go back to the last snapshot that was taken by a moment, if feedback came later; else change nothing.
+
+    Raises
+    ------
+    StoreError
+        If no snapshot is that old.
+    """
+    later = select(func.count()).where(feedback.c.epoch_id == epoch_id, feedback.c.received_at > moment)
+    if not connection.scalar(later):
+        return 0
+    taken = folding.snapshots(connection, epoch_id)
+    old = [version for version, at in taken.items() if at <= moment]
+    if not old:
+        earliest = min(taken.values(), default=None)
+        there = "it has none" if earliest is None else f"its first is of {utc(earliest)}"
+        raise StoreError(f"epoch {epoch_id} has no snapshot of {utc(moment)} or earlier; {there}")
+    return roll_back(connection, epoch_id, old[-1])
+
+
+def take_snapshot(connection: Connection, folds: Folds, epoch_id: int) -> int | None:
+    """Fold what is pending, and copy the statistics for good; return their version, None where nothing is learned."""
+    done: tuple[int, int] | None = 0, 1
+    while done is not None and done[1]:
+        done = folding.fold_pending(
+            connection, epoch_id, folds(connection, epoch_id), limit=_AT_ONCE, expected=None, wait=True
+        )
+    learned = connection.scalar(select(func.count()).where(statistics.c.epoch_id == epoch_id))
+    if done is None or not learned:
+        return None
+    folding.take_snapshot(connection, epoch_id, done[0], by_hand=True)
+    return done[0]
 
 
 def rebuild(connection: Connection, epoch_id: int, fold: Fold) -> None:

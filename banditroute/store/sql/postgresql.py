@@ -62,6 +62,15 @@ class PostgreSQL(Database):
             if connection.get_execution_options().get("isolation_level") != "AUTOCOMMIT":
                 connection.exec_driver_sql(self._settings + (self._limits if self.limited else ""))
 
+    def number_on(self, connection: Connection) -> None:
+        """Set the sequences that number rows behind the rows that are there."""
+        for table in metadata.sorted_tables:
+            column = table.autoincrement_column
+            if column is not None:
+                name = f"pg_get_serial_sequence('{table.name}', '{column.name}')"
+                latest = f"(SELECT coalesce(max({column.name}), 0) + 1 FROM {table.name})"
+                connection.execute(text(f"SELECT setval({name}, {latest}, false) WHERE {name} IS NOT NULL"))
+
     def now(self, connection: Connection) -> float:
         """Return what the server's clock shows, in Unix seconds."""
         return float(connection.scalar(text("SELECT extract(epoch FROM clock_timestamp())")) or 0.0)

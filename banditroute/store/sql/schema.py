@@ -24,11 +24,12 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    false,
 )
 
 PREFIX: Final = "banditroute_"
 VERSION_TABLE: Final = f"{PREFIX}alembic_version"
-REVISION: Final = "0005"
+REVISION: Final = "0006"
 """The revision of the schema that is written here; the newest file of ``migrations/versions``."""
 
 metadata: Final = MetaData(
@@ -166,6 +167,7 @@ snapshot: Final = Table(  # statistics as they were after some folds, to go back
     Column("blob", Blob, nullable=False),
     Column("crc32", BigInteger, nullable=False),
     Column("taken_at", Double, nullable=False),  # Unix time in seconds
+    Column("by_hand", Boolean, nullable=False, server_default=false()),  # whether it is kept however old it is
 )
 
 state: Final = Table(

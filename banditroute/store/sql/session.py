@@ -17,6 +17,7 @@ from banditroute.core.decision import Decision
 from banditroute.core.decision_ids import maker_of
 from banditroute.core.feedback import Feedback
 from banditroute.core.shared_total import SharedTotal
+from banditroute.core.validation import shown
 from banditroute.errors import IncompatibleStoreError, StoreError
 from banditroute.store.base import Acknowledgement, Fold, Recorded, StoredDecision, StoredState
 from banditroute.store.sql import folding, log
@@ -85,6 +86,7 @@ class Session:
         self._recent: OrderedDict[str, StoredDecision] = OrderedDict()
         self._makers: set[str] = set()
         self._waiting = 0
+        self._unknown: dict[int, Mapping[tuple[str, int], SharedTotal]] = {}  # totals of groups that seemed to fail
         self._latest = LatestTime()
         self._was_ahead = False
         self._connection: Connection | None = None
@@ -111,10 +113,28 @@ class Session:
         """Begin to serve a router that can choose ``arms``; return all that is remembered of it."""
         self._arms = arms
         self._join()
+        self._warn_of_other_features()
         memory, standing = self._remember(None, count=True)
         assert memory is not None
         self._version, self._outcomes = standing.version, standing.outcomes
         return memory
+
+    def _warn_of_other_features(self) -> None:
+        before = self._in(
+            self._database.reading, lambda connection: log.other_features(connection, self._router, self._epoch_id)
+        )
+        if before is not None:
+            version, dimension = before
+            _logger.warning(
+                "router %s has other features than before and starts from zero: now %s (%d numbers), before %s "
+                "(%d numbers). To go on with what was learned, give it the features of before. To learn again from a "
+                "log that has prompts, see docs/howto/features.md",
+                shown(self._router),
+                shown(self._epoch["features_version"]),
+                self._epoch["dimension"],
+                shown(version),
+                dimension,
+            )
 
     def rejoin(self) -> bool:
         """Begin again if the epoch was lost, or this process was forked; return whether it was so.
@@ -178,20 +198,36 @@ class Session:
                 return written
             log.add_decisions(connection, self._epoch_id, decisions)
             folding.put_states(connection, self._router, states)
-            sums = folding.add_totals(connection, self._router, totals)
+            sums = folding.add_totals(connection, self._router, self._uncounted(connection, totals))
             added = log.add_feedback(connection, self._epoch_id, parts, ChainMap(fresh, self._recent), self._makers)
             if numbered:
                 folding.set_last_group(connection, self._writer, self._group)
             written = added, sums
             return written
 
-        added, sums = self._write(add)
+        try:
+            added, sums = self._write(add)
+        except BaseException:
+            self._unknown[self._group] = totals
+            raise
+        self._unknown.clear()
         self._outcomes += added.outcomes
         self._waiting += added.waiting
         self._recent.update(fresh)
         while len(self._recent) > _RECENT:
             self._recent.popitem(last=False)
         return added.results, sums
+
+    def _uncounted(
+        self, connection: Connection, totals: Mapping[tuple[str, int], SharedTotal]
+    ) -> Mapping[tuple[str, int], SharedTotal]:
+        """Return totals without those of a group that was carried out although it seemed to fail."""
+        done = folding.last_group_of(connection, self._writer) if self._unknown else None
+        counted = {
+            key: SharedTotal(total.period, -total.requests, -total.spent, -total.balance)
+            for key, total in self._unknown.get(done or 0, {}).items()
+        }
+        return {key: total + counted[key] if key in counted else total for key, total in totals.items()}
 
     def _bounded(self, decisions: Sequence[tuple[Decision, str | None]]) -> list[tuple[Decision, str | None]]:
         """Return decisions whose times are not ahead of the database's clock: what was learned would age by them."""
@@ -265,6 +301,7 @@ class Session:
         self._connection = None
         self._writer = secrets.token_hex(16)
         self._makers = set()
+        self._unknown = {}
         self._joined = False
 
     def check_place(self) -> None:

@@ -231,6 +231,31 @@ class TestOpenTelemetry:
         assert log.outcomes["output_tokens"].tolist()[0] == 7.0
         np.testing.assert_array_equal(log.outcomes["availability"], [np.nan, 0.0])
 
+    def test_a_decision_of_a_router_has_the_outcomes_that_were_reported_and_no_latency(self, write):
+        names = {"values": [{"stringValue": "large"}, {"stringValue": "small"}]}
+        chances = {"values": [{"doubleValue": 0.25}, {"doubleValue": 0.75}]}
+        routed = span(gen_ai__operation__name="route", banditroute__decision__id="d1")
+        routed["attributes"] += [
+            {"key": "banditroute.decision.arms", "value": {"arrayValue": names}},
+            {"key": "banditroute.decision.probabilities", "value": {"arrayValue": chances}},
+            {"key": "banditroute.decision.propensity", "value": {"doubleValue": 0.75}},
+            {"key": "banditroute.decision.tags", "value": {"arrayValue": {}}},
+        ]
+        record = {
+            "severity_number": 9,
+            "span_id": "0x00ff",  # of no span here: the decision counts
+            "attributes": {
+                "gen_ai.evaluation.name": "politeness",
+                "gen_ai.evaluation.score.value": 0.5,
+                "banditroute.decision.id": "d1",
+            },
+        }
+        log = read_log(write([otlp(routed), record]))
+        assert (log.arms, log.probabilities.tolist(), log.propensities.tolist()) == (
+            ("large", "small"), [[0.25, 0.75]], [0.75],
+        )  # fmt: skip
+        assert {name: values.tolist() for name, values in log.outcomes.items()} == {"politeness": [0.5]}
+
     def test_an_evaluation_is_taken_by_its_name(self, write):
         graded = {"gen_ai__evaluation__name": "Relevance", "gen_ai__evaluation__score__value": 4.0}
         path = write([otlp(span(events=[graded]))])
