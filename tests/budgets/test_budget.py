@@ -77,15 +77,15 @@ def serve(router, requests, *, clock=None, seconds=1.0, report=True, seed=0, **o
     return np.array(took)
 
 
-def two(budgets, **settings):
-    return Router(arms=["cheap", "dear"], features=1, budgets=budgets, seed=0, **settings)
+def two(budgets, seed=0, **settings):
+    return Router(arms=["cheap", "dear"], features=1, budgets=budgets, seed=seed, **settings)
 
 
 class TestPerRequest:
     @pytest.mark.parametrize("usd", [0.002, 0.004, 0.008])
     @pytest.mark.parametrize("learner", [ThompsonSampling(), EpsilonGreedy(epsilon=0.02)], ids=repr)
     def test_is_spent_and_not_overspent(self, usd, learner):
-        router = two([Budget(usd=usd)], learner=learner)
+        router = two([Budget(usd=usd)], seed=3, learner=learner)
         took = serve(router, 1500)
         assert 0.8 < took.mean() / usd < 1.03  # such requests are all alike: two arms are worth the same at the price
 
@@ -269,7 +269,7 @@ class TestPerPeriod:
 
     def test_is_shared_out_evenly(self):
         clock = Clock()
-        router = two([Budget(usd=4.0, per="day")], clock=clock)
+        router = two([Budget(usd=4.0, per="day")], seed=3, clock=clock)
         serve(router, 100, clock=clock, seconds=80.0)
         clock.now = 86400.0
         took = serve(router, 1000, clock=clock, seconds=86.0).cumsum()
