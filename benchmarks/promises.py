@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import itertools
 import os
 import resource
 import shutil
@@ -20,7 +21,8 @@ from pathlib import Path
 from benchmarks.harness import Row, command, row  # first: it sets the BLAS threads
 
 import click  # isort: skip
-from sqlalchemy import text
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import OperationalError
 
 from banditroute import Router, admin
 from banditroute.beliefs import Hybrid
@@ -32,12 +34,13 @@ from banditroute.features import Complexity
 from banditroute.learners import Learner
 from banditroute.policies import Thompson
 from banditroute.store import SQLStore
+from banditroute.store.outcomes import PAGING
 from banditroute.store.sql import ticket, writer
-from banditroute.store.sql.database import database_at, parse
+from banditroute.store.sql.database import Database, database_at, parse
 from banditroute.testing.samples import decision, feedback, fold, listen
 from benchmarks.server import server
 
-LIMIT_SECONDS = 60.0  # an attack that takes longer hangs
+LIMIT_SECONDS = 300.0  # an attack that takes longer hangs
 ERASED = "Johanna-Mustermann-4711"
 
 
@@ -343,6 +346,115 @@ def passwords(url: str, n: int) -> Outcome:
     return Outcome(asked=len(heads), leaked=leaked)
 
 
+def swallowed(url: str, n: int) -> Outcome:
+    """Lose the answer to every third COMMIT, while reports come and a budget counts."""
+    commits = itertools.count()
+    writing = Database.writing
+
+    @contextmanager
+    def forgetful(self: Database, connection: Connection) -> Iterator[None]:
+        with writing(self, connection):
+            yield
+        if threading.current_thread().name == "banditroute-store" and next(commits) % 3 == 0:
+            raise OperationalError("COMMIT", None, Exception("cut"), connection_invalidated=True)
+
+    store = opened(url)
+    listener = listen(store)
+    Database.writing = forgetful  # type: ignore[method-assign]
+    accepted = []
+    for number in range(n):
+        store.add_total("usd", SharedTotal(period=0, requests=1, spent=0.01))
+        for _ in range(5):  # a report whose outcome is unknown may be made again
+            accepted += reports(store, [number])
+            if accepted and accepted[-1] == f"{number:032x}":
+                break
+    Database.writing = writing  # type: ignore[method-assign]
+    store.close()
+    counted = int(str(execute(url, "SELECT requests FROM banditroute_tally")[0][0]))
+    twice = len(listener.recorded) - len({each.decision_id for each in listener.recorded})
+    return Outcome(asked=n, acknowledged=len(accepted), found=found(url, accepted), leaked=abs(counted - n) + twice)
+
+
+def outage(url: str, n: int) -> Outcome:
+    """Report, note what paging took and route with long prompts, without waiting, while nothing can be written."""
+    store = opened(url)
+    store.flush()
+    writer.MAX_QUEUED_REPORTS, reports_bound = 100, writer.MAX_QUEUED_REPORTS
+    writer.MAX_QUEUED_PROMPT_BYTES, bytes_bound = 2**20, writer.MAX_QUEUED_PROMPT_BYTES
+    asked = max(10 * n, 1000)
+    prompt = "x" * 10_000
+    inner = store._writer
+    assert inner is not None
+    try:
+        with locked(url):
+            for number in range(asked):
+                store.add_decision(decision(number), prompt)
+            tickets = [store.add_feedback(feedback(number, quality=1.0)) for number in range(asked)]
+            for number in range(asked):
+                store.add_feedback(feedback(number, **{PAGING: 0.1}))
+            queued = len(inner._reports)
+            kept = sum(len(text or "") for _, text in list(inner._queue.values()))
+    finally:
+        writer.MAX_QUEUED_REPORTS, writer.MAX_QUEUED_PROMPT_BYTES = reports_bound, bytes_bound
+    accepted = []
+    for number, each in enumerate(tickets):
+        try:
+            if each.result(30) == "accepted":
+                accepted.append(f"{number:032x}")
+        except BanditRouteError:
+            continue
+    store.close()
+    over = max(queued - 100, 0) + max(kept - 2**20 - len(prompt), 0)
+    return Outcome(asked=asked, acknowledged=len(accepted), found=found(url, accepted), leaked=over)
+
+
+def signal_reports(url: str, n: int) -> Outcome:
+    """Report from a signal handler that interrupts the thread that routes, and close there in the end."""
+    router = Router(arms=["a", "b"], features=4, store=SQLStore(url), seed=0)
+    made: list[str] = []
+    accepted: list[str] = []
+    asked = 0
+    busy = False
+
+    def report(number: int, frame: object) -> None:
+        nonlocal asked, busy
+        if busy or not made or asked >= n:
+            return
+        busy = True
+        asked += 1
+        id = made.pop()
+        try:
+            if router.feedback(id, quality=1.0) == "accepted":
+                accepted.append(id)
+            if asked == n:
+                router.close()
+        finally:
+            busy = False
+
+    signal.signal(signal.SIGALRM, report)
+    signal.setitimer(signal.ITIMER_REAL, 0.002, 0.002)
+    while asked < n or busy:
+        made.append(router.route([1.0, 2.0, 3.0, 4.0]).id)
+    signal.setitimer(signal.ITIMER_REAL, 0.0)
+    router.close()
+    return Outcome(asked=asked, acknowledged=len(accepted), found=found(url, accepted))
+
+
+def clock_of_a_report(url: str, n: int) -> Outcome:
+    """Decide once by a clock that is a year ahead, in a router that forgets: all later outcomes must still count."""
+    learner = Learner(policy=Thompson(), belief=Hybrid(half_life_seconds=86_400.0))
+    now = [time.time() + 365 * 86_400.0]
+    with Router(
+        arms=["a", "b"], features=1, learner=learner, store=SQLStore(url), seed=0, clock=lambda: now[0]
+    ) as router:
+        for _ in range(n):
+            router.feedback(router.route([0.5]).id, quality=0.0)
+            now[0] = time.time()
+    (epoch,) = admin.inspect(url)
+    learned = round(sum(arm.counts.get("quality", 0.0) for arm in epoch.arms) + 0.01 * n)
+    return Outcome(asked=n, acknowledged=n, found=min(learned, n), leaked=len(admin.verify(url)))
+
+
 ATTACKS: dict[str, Callable[[str, int], Outcome]] = {
     "decision dropped": dropped,
     "database emptied": emptied,
@@ -350,12 +462,16 @@ ATTACKS: dict[str, Callable[[str, int], Outcome]] = {
     "database hangs": hangs,
     "forked beside threads": forks,
     "clock ahead": clock_ahead,
+    "clock ahead, half-life": clock_of_a_report,
     "clock without a time": bad_clock,
     "router forked beside threads": router_forks,
     "signal within a decision": signals,
     "routers dropped": dropped_routers,
     "featurizer quotes the text": talking_featurizer,
     "half-life": forgetting,
+    "answer to COMMIT lost": swallowed,
+    "outage with full queues": outage,
+    "signal handler reports": signal_reports,
     "name erased": erased,
     "password in messages": passwords,
 }
@@ -384,13 +500,14 @@ def attack(name: str, url: str, n: int) -> list[Row]:
         "asked": asked,
         "acknowledged": acknowledged,
         "found": found_,
+        "lost": max(acknowledged - found_, 0.0),
         "hung": hung,
         "leaked": leaked,
         "seconds": time.monotonic() - begin,
         "MB": size,
     }
     kind = "sqlite" if url.startswith("sqlite") else "postgresql"
-    lower = {"hung", "leaked", "seconds", "MB"}
+    lower = {"lost", "hung", "leaked", "seconds", "MB"}
     return [
         row(name, kind, metric, [value], higher_is_better=metric not in lower) for metric, value in measured.items()
     ]

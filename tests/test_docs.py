@@ -150,6 +150,20 @@ class TestPages:
         assert broken_links(page) == []
 
 
+def test_tutorial_has_a_line_for_every_public_name():
+    import banditroute
+
+    text = (ROOT / "docs" / "tutorial.md").read_text(encoding="utf-8")
+    assert [name for name in banditroute.__all__ if f"`{name}`" not in text] == []
+
+
+def test_index_leads_to_every_page():
+    index = ROOT / "docs" / "index.md"
+    text = index.read_text(encoding="utf-8")
+    pages = [page.relative_to(index.parent).as_posix() for page in (ROOT / "docs").rglob("*.md") if page != index]
+    assert sorted(page for page in pages if f"]({page})" not in text) == []
+
+
 class TestCommands:
     @pytest.mark.parametrize("name", ["demo", "test"])
     def test_readme_names_the_command_once_and_make_knows_it(self, name):

@@ -1,4 +1,4 @@
-"""Beliefs: from a context to the expected outcome of every arm, and how sure it is."""
+"""Beliefs: predict the mean outcome of every arm in a context, with its standard deviation."""
 
 from banditroute.beliefs.base import Belief, BeliefSpec, Observation, Prediction, Prior
 from banditroute.beliefs.drift import PageHinkley, Reset

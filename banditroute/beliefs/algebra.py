@@ -1,4 +1,4 @@
-"""The linear algebra of beliefs: an inverse with its determinant, and a sum that grows by an outer product."""
+"""Linear algebra for beliefs: invert a precision matrix with its determinant, and add outer products in place."""
 
 from __future__ import annotations
 
@@ -11,12 +11,15 @@ from banditroute.core.arrays import Vector
 
 
 def invert(a: Vector, b: Vector, *, least: float) -> tuple[Vector, Vector, float]:
-    """``A^-1 (d, d)``, the rows ``A^-1 b (m, d)`` and ``log det A``; no eigenvalue of ``A`` is below ``least``."""
+    """Return ``A^-1 (d, d)``, the rows ``A^-1 b (m, d)`` and ``log det A``.
+
+    Rounding may leave ``A`` without positive eigenvalues. Then every eigenvalue below ``least`` is raised to it.
+    """
     from scipy.linalg import LinAlgError, cho_factor, cho_solve, eigh
 
     try:
         factor = cho_factor(a, lower=True)
-    except LinAlgError:  # contexts so large and so alike that rounding has eaten the prior: give it back
+    except LinAlgError:  # large, nearly equal contexts: rounding has lost the prior, so restore it
         values, vectors = eigh(a)
         values = np.maximum(values, least)
         inverse = (vectors / values) @ vectors.T
@@ -25,12 +28,12 @@ def invert(a: Vector, b: Vector, *, least: float) -> tuple[Vector, Vector, float
 
 
 def add_rank_one(array: Vector, factor: float, left: Vector, right: Vector | None = None) -> None:
-    """``array += factor left right'``, in place; without ``right``, that of ``left`` with itself.
+    """Add ``factor left right'`` to ``array`` in place; ``right`` defaults to ``left``.
 
     Parameters
     ----------
     array
-        In C order ``(m, d)``: its transpose is the Fortran view that BLAS updates.
+        Array ``(m, d)`` in C order: its transpose is the Fortran view that BLAS updates.
     left, right
         ``(m,)`` and ``(d,)``.
     """
@@ -39,7 +42,7 @@ def add_rank_one(array: Vector, factor: float, left: Vector, right: Vector | Non
 
 @cache
 def _rank_one_product() -> Callable[..., Vector]:
-    from scipy.linalg import blas  # here, since it takes half of the time that importing banditroute may
+    from scipy.linalg import blas  # imported late: it would take half of banditroute's import time
 
     dger: Callable[..., Vector] = blas.dger
     return dger

@@ -1,4 +1,4 @@
-"""The contract of a belief and of its settings."""
+"""The protocols of beliefs: what a router calls, and the values that it passes and gets."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class Prior:
     Attributes
     ----------
     mean
-        Expected outcome, in the objective's unit; None: set by the first outcomes.
+        Expected outcome, in the objective's unit; None: estimated from the first outcomes.
     noise
-        Guess of the standard deviation of single outcomes; None: the size of the expected outcome.
+        Guess of the standard deviation of single outcomes; None: as large as the expected outcome.
     """
 
     mean: float | None = None
@@ -29,7 +29,7 @@ class Prior:
 
 
 class Observation(NamedTuple):
-    """One decision as a belief learns it.
+    """The outcomes of one arm at one decision.
 
     Attributes
     ----------
@@ -38,9 +38,9 @@ class Observation(NamedTuple):
     values
         Objective name -> observed value.
     decided_at, ordinal
-        When the decision was made: Unix time in seconds, and its running number in the router.
+        Unix time of the decision in seconds, and its sequence number in the router.
     weight
-        Its weight in observations; -1 takes back what was learned.
+        How many observations it counts as; -1 subtracts what was learned.
     """
 
     x: Vector
@@ -51,7 +51,7 @@ class Observation(NamedTuple):
 
 
 class Prediction(NamedTuple):
-    """The expectation of every arm at one context.
+    """The predictions of a belief for every arm at one context.
 
     Attributes
     ----------
@@ -60,7 +60,7 @@ class Prediction(NamedTuple):
     stds : (m, K)
         Standard deviation of that expectation (not of a single outcome).
     average_spreads : (m, K)
-        The part of ``stds`` that no context is without: how uncertain the arm's average is.
+        Standard deviation of the arm's average outcome: the part of ``stds`` that every context has.
     """
 
     means: Vector
@@ -77,30 +77,30 @@ class Belief(Protocol):
 
     @property
     def objectives(self) -> tuple[str, ...]:
-        """The m objectives believed so far, in the order of the arrays; grows, never reorders."""
+        """The m objectives modelled so far, in the order of the arrays; new ones are appended."""
 
     @property
     def choices(self) -> bytes | None:
-        """Choices for all arms, such as how much each block of features matters; None: nothing was chosen.
+        """The hyperparameters learned for all arms, such as the weight of each feature block; None: not learned yet.
 
-        The same object until something else is chosen. A router records it, so that a restart and other processes go
-        on with the same choices.
+        The property returns the same object until they change. A router stores them, so that restarts and other
+        processes use the same ones.
         """
 
     def watch(self, objectives: Sequence[str]) -> None:
-        """Believe these objectives from now on, even before any feedback."""
+        """Predict these objectives from now on, even before any feedback."""
 
     def predict(self, x: Vector) -> Prediction:
         """Predict mean and standard deviation of every arm at context ``x (d,)``."""
 
     def information(self) -> Vector:
-        """Return how much was learned about each arm, in nats ``(K,)``: ``log det(A) - log det(Lambda)``."""
+        """Return the information gained about each arm in nats ``(K,)``: ``log det(A) - log det(Lambda)``."""
 
     def counts(self, objective: str) -> Vector:
-        """Return how many outcomes of a believed objective were learned for each arm ``(K,)``, by weight."""
+        """Return the total weight of the learned outcomes of an objective, for each arm ``(K,)``."""
 
     def advance(self, decided_at: float, ordinal: int) -> None:
-        """Let what is known age until a decision that is about to be made; nothing where nothing is forgotten."""
+        """Age the statistics to the moment of the next decision; do nothing if the belief never forgets."""
 
     def update(
         self,
@@ -112,17 +112,22 @@ class Belief(Protocol):
         ordinal: int = 0,
         weight: float = 1.0,
     ) -> None:
-        """Learn the outcomes ``values`` of ``arm`` at context ``x (d,)``, of a decision made then.
+        """Learn the outcomes ``values`` of ``arm`` at context ``x (d,)``.
 
-        They count ``weight`` of one observation, above 0.
+        Parameters
+        ----------
+        decided_at, ordinal
+            Unix time of the decision in seconds, and its sequence number in the router.
+        weight
+            How many observations they count as, above 0.
         """
 
     def statistics(self) -> Mapping[str, bytes]:
-        """Return the statistics of each arm, for ``BeliefSpec.start``."""
+        """Return the statistics of each arm as bytes, which ``BeliefSpec.start`` reads."""
 
 
 class BeliefSpec(Protocol):
-    """How a belief begins: a frozen description that many routers may share."""
+    """The settings of a belief: a frozen object that many routers may share."""
 
     def start(
         self,
@@ -139,19 +144,20 @@ class BeliefSpec(Protocol):
         Parameters
         ----------
         choices
-            ``Belief.choices`` of an earlier belief over the same features, to go on with; None: nothing is chosen yet.
+            ``Belief.choices`` of an earlier belief over the same features; None: learn them from the start.
         blocks
-            The blocks of the features, in order; None: all features are one block.
+            The feature blocks in order; None: all features are one block.
         """
 
     def fold(self, blob: bytes | None, observations: Sequence[Observation], *, dimension: int) -> bytes:
-        """An arm's folded statistics with observations added; what ``start`` reads."""
+        """Return an arm's statistics with ``observations`` added, as bytes which ``start`` reads."""
 
     def merge(self, blobs: Sequence[bytes], *, dimension: int) -> bytes:
-        """The statistics of one arm that hold what all of ``blobs`` hold."""
+        """Return the sum of the statistics ``blobs`` of one arm."""
 
     def scale(self, blob: bytes, share: float, *, dimension: int, at_most: float = math.inf) -> bytes:
-        """An arm's statistics in which each observation counts ``share`` of what it did, and all at most so many.
+        """Return an arm's statistics with every weight multiplied by ``share``, or by less.
 
-        With a ``share`` of -1, ``merge`` takes back what it added.
+        The factor is smaller where more than ``at_most`` observations would remain. A ``share`` of -1 gives statistics
+        with which ``merge`` subtracts what it added.
         """

@@ -1,34 +1,36 @@
-"""Comparisons: which of two answers was better, as outcomes that a belief about each arm can learn."""
+"""Comparisons: turn "answer A was better than answer B" into outcomes that a belief can learn."""
 
 from __future__ import annotations
 
 import math
 
 WEIGHT = math.pi**2 / 12.0
-"""Weight of each of the two outcomes of a comparison, where a measured outcome has weight 1."""
+"""Weight of each of the two outcomes of a comparison; a measured outcome has the weight 1."""
 
 
 def outcomes(winner_mean: float, loser_mean: float, noise: float) -> tuple[float, float]:
-    """The two outcomes that teach what a comparison does: a Bradley-Terry step.
+    """Return pseudo-outcomes for the winner and the loser of a pairwise comparison: a Bradley-Terry step.
 
-    Outcomes that scatter by ``noise`` differ by ``noise sqrt(2)``, so of two answers the first is preferred with
-    probability ``p = 1 / (1 + exp(-(winner_mean - loser_mean) / s))``, where the logistic distribution with that
-    standard deviation has ``s = noise sqrt(6) / pi``. The log-likelihood of the preference is bounded from below by a
-    parabola of curvature ``1 / (4 s^2)`` (Böhning and Lindsay 1988), whose top lies at a difference ``4 s (1 - p)``
-    larger than believed. Two outcomes that are half of it apart from what was believed, each counting ``WEIGHT``
-    of one, put the same parabola on the difference; the average of the two arms stays as it is believed.
+    Single outcomes have the standard deviation ``noise``, so the difference of two has ``noise sqrt(2)``. The logistic
+    distribution with that standard deviation has the scale ``s = noise sqrt(6) / pi``. The first answer is therefore
+    preferred with probability ``p = 1 / (1 + exp(-(winner_mean - loser_mean) / s))``.
+
+    A parabola of curvature ``1 / (4 s^2)`` bounds the log-likelihood of the preference from below (Böhning and Lindsay
+    1988). Its maximum lies at a difference that is ``4 s (1 - p)`` larger than predicted. The pseudo-outcomes move each
+    arm by half of that, in opposite directions. With the weight ``WEIGHT`` they put the same parabola on the
+    difference, and the average of the two arms does not change.
 
     Parameters
     ----------
     winner_mean, loser_mean
-        The quality that was expected of the answer that was preferred, and of the other.
+        Expected quality of the preferred answer, and of the other.
     noise
         Standard deviation of the quality of single answers, above 0.
 
     Returns
     -------
     tuple of float
-        What to learn of the winner and of the loser; it may lie outside the range of quality, as an expectation may.
+        Pseudo-outcome of the winner and of the loser. They may lie outside the range of quality.
 
     References
     ----------

@@ -1,23 +1,25 @@
-"""Drift: notice that an arm is no longer what it was, and believe less of what it taught before.
+"""Drift: detect that an arm has changed, and reduce the weight of its older outcomes.
 
-What is watched, for each arm and objective, is the residual ``r`` of every outcome against its prediction, in units of
-the noise ``s``, the root mean square of the residuals so far: ``z = r / s``, clipped to 4 either way, so that no
-outlier decides alone. Two sums rise with outcomes above and below expectation and fall with others (Page 1954,
-"Continuous inspection schemes"; Hinkley 1971, "Inference about the change-point from cumulative sum tests"):
+The test looks at the residual ``r`` of every outcome against its prediction, for each arm and objective. The noise
+``s`` is the root mean square of the residuals so far. The residual in units of the noise, ``z = r / s``, is clipped to
+[-4, 4], so that no outlier decides alone. One sum rises with outcomes above the prediction, the other with outcomes
+below it (Page 1954, "Continuous inspection schemes"; Hinkley 1971, "Inference about the change-point from cumulative
+sum tests"):
 
     up   = max(0, up + z - slack)        down = max(0, down - z - slack)
 
-When one of them passes the threshold, the change is taken to have come when it last was 0 (the maximum likelihood
-estimate of the change point). What that objective of that arm taught since then stays; what it taught before is scaled
-down to the weight of a few observations. What other objectives, other arms and the part that arms share have learned
-stays as well.
+The arm has changed when one sum passes the threshold. The change point is the moment at which that sum was last 0 (its
+maximum likelihood estimate). The belief keeps what it learned after the change point about that objective of that arm.
+It scales what it learned earlier down to the weight of a few observations. Other objectives, other arms and the weights
+that arms share stay as they are.
 
-A store keeps adding to the statistics, and knows nothing of this. So the weight that is taken off is itself kept, as
-statistics of negative weight in the router's durable state, and merged with the stored ones whenever a belief is made
-from them: what is believed remains a function of what is stored, in every process. Where several processes find
-changes, the resets of all are joined as they are recorded; of one that two find at once, the first recorded stands, for
-both. The test itself is each process's own, of the outcomes that were reported to it since it began. An outcome from
-before a reset that is erased later is taken off in full, although little of it was left.
+A store only adds to statistics and does not know about resets. The router therefore stores each reset as statistics of
+negative weight in its durable state. It merges them with the stored statistics whenever it builds a belief. So the
+belief is a function of the stored data, in every process.
+
+Resets of several processes are joined when they are recorded. If two processes find the same change, both use the reset
+that was recorded first. Each process runs its own test, on the outcomes that were reported to it since it started. If
+an outcome from before a reset is erased later, its full weight is subtracted, although the reset had reduced it.
 """
 
 from __future__ import annotations
@@ -38,34 +40,33 @@ from banditroute.core.state import StateSlot, read_state
 from banditroute.core.validation import number, plain_numbers
 from banditroute.errors import InvalidConfigurationError
 
-_FARTHEST = 4.0  # noises that one outcome counts for at most
-_LEAST = 30  # outcomes that tell the noise, before any is judged by it
-_LATEST = 500  # outcomes since a change, at most
+_MOST_NOISES_PER_OUTCOME = 4.0  # clips the residual of one outcome, in standard deviations of the noise
+_OUTCOMES_BEFORE_TEST = 30  # they estimate the noise; the test starts after them
+_MOST_OUTCOMES_AFTER_CHANGE = 500  # remembered, to keep their full weight at a reset
 
 _log = logging.getLogger("banditroute")
-_Resets: TypeAlias = dict[tuple[str, str], tuple["Reset", bytes]]  # each with the statistics that it takes off
+_Resets: TypeAlias = dict[tuple[str, str], tuple["Reset", bytes]]  # (arm, objective) -> reset, statistics to subtract
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PageHinkley:
-    """When an arm counts as changed, and what is left of what it taught before.
+    """The settings of the Page-Hinkley test for a change of an arm, and of the reset that follows it.
 
     Parameters
     ----------
     slack
-        Shift of the mean, in units of the noise, that is let pass; above 0. The shift that is found soonest is twice
-        as large.
+        Shift of the mean that the test ignores, in units of the noise; above 0. The test is fastest for shifts of twice
+        the slack.
     threshold
-        Sum of shifts beyond the slack at which the arm counts as changed; above 0. A shift of ``h`` noises is found
-        after about ``threshold / (h - slack)`` outcomes.
+        Sum of shifts beyond the slack at which the arm counts as changed; above 0. The test finds a shift of ``h``
+        noises after about ``threshold / (h - slack)`` outcomes.
     worth
-        How many observations all that was learned before a change counts for after it, above 0. What came since counts
-        in full.
+        Number of observations that everything learned before a change counts as after it; above 0.
 
     Raises
     ------
     InvalidConfigurationError
-        For a number that is not finite and above 0.
+        If a number is not finite and above 0.
 
     Examples
     --------
@@ -90,11 +91,11 @@ class Reset(NamedTuple):
     Attributes
     ----------
     arm, objective
-        What changed.
+        The arm and the objective that changed.
     decided_at
-        When the decision was made whose outcome gave it away: Unix time in seconds.
+        Time of the decision whose outcome passed the threshold: Unix time in seconds.
     times
-        How many changes of it were found so far.
+        Number of changes found so far in this objective of this arm.
     """
 
     arm: str
@@ -110,14 +111,15 @@ class _Sums:
 
     def __init__(self) -> None:
         self.n, self.squares, self.up, self.down = 0, 0.0, 0.0, 0.0
-        self.since_up: deque[Observation] = deque(maxlen=_LATEST)  # since that sum was last 0
-        self.since_down: deque[Observation] = deque(maxlen=_LATEST)
+        self.since_up: deque[Observation] = deque(maxlen=_MOST_OUTCOMES_AFTER_CHANGE)  # since `up` was last 0
+        self.since_down: deque[Observation] = deque(maxlen=_MOST_OUTCOMES_AFTER_CHANGE)
 
     def add(self, observation: Observation, residual: float, test: PageHinkley) -> bool:
-        """Take one residual; whether the arm has changed."""
-        if self.n >= _LEAST:
+        """Add one residual; return True if the arm has changed."""
+        if self.n >= _OUTCOMES_BEFORE_TEST:
             noise = math.sqrt(self.squares / self.n)
-            z = min(max(residual / noise, -_FARTHEST), _FARTHEST) if noise > 0.0 else 0.0
+            limit = _MOST_NOISES_PER_OUTCOME
+            z = min(max(residual / noise, -limit), limit) if noise > 0.0 else 0.0
             self.up = self._moved(self.up + z - test.slack, self.since_up, observation)
             self.down = self._moved(self.down - z - test.slack, self.since_down, observation)
         self.n += 1
@@ -125,7 +127,7 @@ class _Sums:
         return max(self.up, self.down) > test.threshold
 
     def latest(self) -> list[Observation]:
-        """Return the outcomes since the change."""
+        """Return the observations since the change point."""
         return list(self.since_up if self.up > self.down else self.since_down)
 
     @staticmethod
@@ -138,18 +140,18 @@ class _Sums:
 
 
 class Drift:
-    """Watches the arms of one router. Not thread-safe: the chooser holds a lock.
+    """The change detection of one router. Not thread-safe: the router holds a lock.
 
     Parameters
     ----------
     test
-        When an arm counts as changed; None: never, and what was reset before counts again.
+        Settings of the test; None: detect no changes, and ignore earlier resets.
     belief
-        How statistics are merged.
+        Merges and scales the statistics.
     dimension, features_version
-        Of the statistics; resets of others are not applied.
+        Dimension and version of the features; resets of other versions are not applied.
     slot
-        Where resets are kept, for a restart and for other processes; see :meth:`discounted`.
+        Stores the resets for restarts and other processes; see :meth:`discounted`.
     """
 
     def __init__(
@@ -171,8 +173,8 @@ class Drift:
 
     @property
     def resets(self) -> tuple[Reset, ...]:
-        """The latest change of everything that changed, oldest first."""
-        known = list(self._resets.values())  # at once: a refresh may add to them meanwhile
+        """The latest change of each objective of each arm that changed, oldest first."""
+        known = list(self._resets.values())  # copied in one step: another thread may add a reset
         return tuple(sorted((reset for reset, _ in known), key=lambda reset: reset.decided_at))
 
     def notice(
@@ -185,7 +187,10 @@ class Drift:
         decided_at: float = 0.0,
         ordinal: int = 0,
     ) -> list[str]:
-        """Compare outcomes with what ``belief``, which has yet to learn them, expects; the objectives that changed."""
+        """Test outcomes against the predictions of ``belief``, and return the objectives that changed.
+
+        Call this before ``belief`` learns the outcomes.
+        """
         if self._test is None:
             return []
         believed = [name for name in values if name in belief.objectives]
@@ -203,7 +208,7 @@ class Drift:
         ]
 
     def reset(self, statistics: Mapping[str, bytes], arm: str, objective: str, decided_at: float) -> dict[str, bytes]:
-        """Let go of what an objective of an arm taught before it changed, but for a little; what is left of all."""
+        """Reduce the weight of an arm's outcomes before a change, and return the statistics of all arms."""
         since = self._belief.fold(None, self._sums.pop((arm, objective)).latest(), dimension=self._dimension)
         held = ArmStatistics.from_bytes(statistics[arm])
         held.groups = [
@@ -231,11 +236,10 @@ class Drift:
     def discounted(
         self, statistics: Callable[[], Mapping[str, bytes]], states: Mapping[str, bytes]
     ) -> dict[str, bytes] | None:
-        """Return what all resets in the stored ``states`` leave of the stored ``statistics``.
+        """Return the stored ``statistics`` minus all resets in the stored ``states``, or None without any reset.
 
-        None where there were none: then ``statistics`` is not called.
-
-        Where less is stored than a reset would take off (the store was rolled back to before it), it is passed over.
+        ``statistics`` is called only if there is a reset. A store that was rolled back may hold less than a reset
+        subtracts; that reset is skipped.
 
         Raises
         ------
@@ -270,7 +274,7 @@ def recorded_resets(blob: bytes) -> tuple[Reset, ...]:
 
 
 def _joined(earlier: bytes, later: bytes) -> bytes:
-    """The resets of both: of each objective of an arm the one with more changes, the earlier where they are equal."""
+    """Join two stored states: keep the reset with more changes of each objective and arm, and ``earlier`` in a tie."""
     versions = _from_bytes(earlier)
     for features_version, resets in _from_bytes(later).items():
         known = versions.setdefault(features_version, {})
@@ -281,7 +285,7 @@ def _joined(earlier: bytes, later: bytes) -> bytes:
 
 
 def _to_bytes(versions: Mapping[str, _Resets]) -> bytes:
-    """The resets in each version of the features; for ``_from_bytes``."""
+    """Write the resets of each version of the features as JSON, which ``_from_bytes`` reads."""
     return json.dumps(
         {
             version: [[*reset, base64.b64encode(off).decode()] for reset, off in resets.values()]

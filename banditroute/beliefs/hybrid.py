@@ -1,28 +1,29 @@
-"""The hybrid belief: what all arms share, such as how hard a request is, and what each arm adds.
+"""The hybrid belief: weights that all arms share, such as how hard a request is, plus weights of each arm.
 
-As in the linear belief, ``y = x'theta_k + noise``, but the arms' weights scatter about weights that they share and that
-are learned as well, and about what the arms' descriptors ``z_k (q,)`` say of their averages:
+As in the linear belief, ``y = x'theta_k + noise``. Here the prior mean of an arm's weights is learned as well. It is
+the sum of weights that all arms share, and of the effect of the arm's descriptors ``z_k (q,)`` on its average:
 
     theta_k ~ N(beta_k, sigma^2 Lambda^-1)      beta_k = beta + (z_k'delta) e_bias
     beta    ~ N(b0, sigma^2 Lambda_s^-1)        delta  ~ N(d0, sigma^2 Lambda_z^-1)
 
-``Lambda`` is wide for an arm's average and narrow for the rest: requests that are hard for one arm are hard for others
-too, and an arm has to show that it is different. An arm never tried is expected to be what its descriptors and the
-others say. With ``M_k = Lambda - Lambda A_k^-1 Lambda``, which is what arm k tells of ``beta_k``, and
-``E_k = (I, e_bias z_k')``, the shared part ``(beta, delta)`` has the posterior precision and mean
+The prior of an arm's own weights is wide for its average and narrow for the rest: a request that is hard for one arm is
+probably hard for others, until outcomes show a difference. The prediction of an untried arm follows from its
+descriptors and from the other arms. Let ``M_k = Lambda - Lambda A_k^-1 Lambda`` be the information of arm k about
+``beta_k``, and ``E_k = (I, e_bias z_k')``. Then the shared part ``(beta, delta)`` has the posterior precision and mean
 
     P = Lambda_s + sum_k E_k' M_k E_k       P^-1 (Lambda_s (b0, d0) + sum_k E_k' Lambda theta_0,k)
 
-with ``theta_0,k = A_k^-1 B_k``; the belief of an arm is then the linear one with ``mu = beta_k`` (two-stage hierarchy:
-Lindley and Smith 1972, "Bayes estimates for the linear model", section 3; shared and own parts of a linear bandit: Li
-et al. 2010, algorithm 2). An observation adds ``scale u u'`` to ``M_k``, ``u = Lambda gain``: rank one again.
+with ``theta_0,k = A_k^-1 B_k``. The posterior of an arm is then the linear one with ``mu = beta_k`` (two-stage
+hierarchy: Lindley and Smith 1972, "Bayes estimates for the linear model", section 3; shared and own parts of a linear
+bandit: Li et al. 2010, algorithm 2). An observation adds ``scale u u'`` to ``M_k`` with ``u = Lambda gain``, which is
+again an update of rank one.
 
-Objectives without a guess of their noise (dollars, seconds, joules) are believed relative to each arm's size ``s_k``,
-its average so far, which begins at that of all arms: the arms share how much *longer* a request takes, not by how many
-seconds. Standard deviations are those of an arm's own part and of the shared average; anything else that the arms
-share shifts all alike.
+Objectives without a guess of their noise (dollars, seconds, joules) are modelled relative to each arm's size ``s_k``.
+This is the arm's average so far, which starts at the average of all arms. So arms share the *factor* by which a request
+takes longer, not the seconds. Standard deviations include the uncertainty of an arm's own part and of the shared
+average. They leave out the other shared weights, which shift all arms alike.
 
-How much each block of features matters, and how much of that the arms share, is learned: see
+The belief also learns how much each feature block matters, for all arms and for single ones: see
 :mod:`banditroute.beliefs.relevance`.
 """
 
@@ -41,26 +42,28 @@ from banditroute.beliefs.settings import Beginning, BeliefSettings, check_above_
 from banditroute.core.arm import Arm
 from banditroute.core.arrays import Vector
 
-_GUESS = 0.25  # of an observation: enough to begin with, little enough to give way to the first arms that are known
-_OPEN_PRECISION, _SAID_PRECISION = 4.0, 16.0  # of an arm's average, about that of all and about what was expected
-_EXPECTED_PRECISION = 1.0  # the slope of what was expected is 1, give or take half
+_PRIOR_MEAN_OBSERVATIONS = 0.25  # weight of the prior mean in the average of all arms: the first outcomes outweigh it
+_AVERAGE_PRECISION = 4.0  # of an arm's average around the average of all arms
+_EXPECTED_AVERAGE_PRECISION = 16.0  # of an arm's average around its `expected` outcome
+_EXPECTED_SLOPE_PRECISION = 1.0  # of the slope of averages over `expected` outcomes, which has the prior mean 1
 _NO_PRIOR = Prior()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hybrid(BeliefSettings):
-    """How a hybrid belief begins: what arms share is learned from all of them.
+    """The settings of a hybrid belief: it learns shared weights from all arms, and weights of each arm.
 
     Parameters
     ----------
     feature_precision, intercept_precision
-        Prior precision of what an arm's weights add to the shared ones, in units of the noise: how many observations
-        it takes for a feature of size 1 to earn half its weight. Above 0. None, for features: learned, beginning with
-        64 times the columns of the block over its strength, or 4 times for objectives without a guess of their noise,
-        which depend on the request more than quality does. None, for the intercept: 4, or 16 for an objective for
-        which arms give ``expected`` outcomes, since less is left open then.
+        Prior precision of an arm's own weights, which are added to the shared ones, in units of the noise. With
+        precision c, a feature of size 1 reaches half its weight after c observations. Above 0.
+
+        ``feature_precision=None`` learns it. It starts at 64 times the columns of the block over the block's strength.
+        For objectives without a guess of their noise it starts at 4 times, since they depend more on the request than
+        quality does. ``intercept_precision=None`` is 4, or 16 for an objective with ``expected`` outcomes of arms.
     shared_precision
-        The same for the shared weights. None: a 32nd of the precision of the features, times what is learned.
+        Prior precision of the shared weights. None: a 32nd of the initial feature precision, times a learned factor.
     noise, noise_strength, half_life_requests, half_life_seconds
         As in :class:`~banditroute.beliefs.settings.BeliefSettings`.
 
@@ -103,13 +106,13 @@ class HybridBelief(LinearBelief):
         self._choices = Choices.from_bytes(beginning.choices, blocks=len(beginning.blocks))
         self._choices_bytes = beginning.choices if self._choices.made else None
         super().__init__(spec=spec, beginning=beginning)
-        # Where the belief forgets, fewer outcomes are left than the last choice rested on.
+        # A belief that forgets may have fewer outcomes left than the last choice used.
         self._outcomes = max(float(self._n.sum(axis=1).max(initial=0.0)), outcomes_due(self._choices.made))
         self._choose_if_due()
 
     @property
     def choices(self) -> bytes | None:
-        """How much each block matters, as chosen so far; None: nothing was chosen yet."""
+        """The learned relevance of each feature block, as bytes; None: not learned yet."""
         return self._choices_bytes
 
     def update(
@@ -122,7 +125,7 @@ class HybridBelief(LinearBelief):
         ordinal: int = 0,
         weight: float = 1.0,
     ) -> None:
-        """Learn the outcomes ``values`` of ``arm`` at context ``x (d,)``, of a decision made then."""
+        """Learn the outcomes ``values`` of ``arm`` at context ``x (d,)``; see :class:`banditroute.beliefs.Belief`."""
         super().update(arm, x, values, decided_at=decided_at, ordinal=ordinal, weight=weight)
         self._outcomes += weight
         if self._outcomes >= self._next_choice:
@@ -138,7 +141,7 @@ class HybridBelief(LinearBelief):
         return prediction
 
     def _choose_if_due(self) -> None:
-        """Choose how much each block matters, if there are enough outcomes for another choice."""
+        """Learn the relevance of each block, if there are enough outcomes for another choice."""
         count = choices_due(self._outcomes)
         if count > self._choices.made and self._blocks and self._spec.feature_precision is None:
             found = {name: self._chosen(name) for name in self._objectives if name not in self._known_noise}
@@ -149,13 +152,13 @@ class HybridBelief(LinearBelief):
         self._next_choice = outcomes_due(max(count, self._choices.made) + 1)
 
     def _chosen(self, objective: str) -> Relevance | None:
-        """How much each block matters to an objective; None where nothing was observed."""
+        """Return the relevance of each block to an objective, or None if it was never observed."""
         evidence = self._evidence(objective)
         usual = self._usual_precision(objective)
         return None if evidence is None else choose(evidence, usual, self._usual_shared(usual), self._blocks)
 
     def _evidence(self, objective: str) -> Evidence | None:
-        """The sums of an objective, relative to each arm's size; None where nothing was observed."""
+        """Return the sums of an objective relative to each arm's size, or None if it was never observed."""
         j = self._objectives.index(objective)
         seats = [arm.seat(objective) for arm in self._statistics]
         observed = [k for k, seat in enumerate(seats) if seat >= 0]
@@ -180,22 +183,22 @@ class HybridBelief(LinearBelief):
         )
 
     def _usual_precision(self, objective: str) -> Vector:
-        """The diagonal of ``Lambda`` before anything is chosen ``(d,)``."""
-        said = self._z[:, self._columns == objective].any()
+        """Return the diagonal of ``Lambda`` before relevance is learned ``(d,)``."""
+        has_expected = self._z[:, self._columns == objective].any()
         return self._precision_of_blocks(
             per_column=64.0 if self._known_size(objective) else 4.0,
-            intercept=_SAID_PRECISION if said else _OPEN_PRECISION,
+            intercept=_EXPECTED_AVERAGE_PRECISION if has_expected else _AVERAGE_PRECISION,
         )
 
     def _usual_shared(self, precision: Vector) -> Vector:
-        """The diagonals of ``Lambda_s`` and ``Lambda_z`` before anything is chosen ``(p,)``."""
+        """Return the diagonals of ``Lambda_s`` and ``Lambda_z`` before relevance is learned ``(p,)``."""
         given = self._spec.shared_precision
         shared = precision / 32.0 if given is None else np.full(self._dimension, float(given))
-        shared[-1] = _GUESS
-        return np.concatenate([shared, np.where(self._columns == "", precision[-1], _EXPECTED_PRECISION)])
+        shared[-1] = _PRIOR_MEAN_OBSERVATIONS
+        return np.concatenate([shared, np.where(self._columns == "", precision[-1], _EXPECTED_SLOPE_PRECISION)])
 
     def _precisions(self, objective: str) -> tuple[Vector, Vector]:
-        """The diagonals of ``Lambda (d,)``, and of ``Lambda_s`` and ``Lambda_z`` ``(p,)``."""
+        """Return the diagonals of ``Lambda (d,)``, and of ``Lambda_s`` and ``Lambda_z`` ``(p,)``."""
         precision = self._usual_precision(objective)
         shared = self._usual_shared(precision)
         found = self._choices.relevance.get(objective)
@@ -210,7 +213,7 @@ class HybridBelief(LinearBelief):
         return b"".join(each.tobytes() for each in self._precisions(objective))
 
     def _known_size(self, objective: str) -> bool:
-        """Return whether outcomes are believed in their own unit, not relative to each arm's size."""
+        """Return True if outcomes are modelled in their own unit, not relative to each arm's size."""
         return self._priors.get(objective, _NO_PRIOR).noise is not None
 
     def _derive(self) -> None:
@@ -222,7 +225,7 @@ class HybridBelief(LinearBelief):
 
     def _solve(self, g: int, k: int) -> None:
         super()._solve(g, k)
-        self._shared.pop(g, None)  # what arm k tells the others is another now
+        self._shared.pop(g, None)  # the information of arm k about the shared weights has changed
 
     def _share(self, g: int, k: int, gain: Vector, scale: float) -> None:
         if g in self._shared:
@@ -233,19 +236,19 @@ class HybridBelief(LinearBelief):
             add_rank_one(self._shared[g], -scale / (1.0 + scale * float(reach.dot(u))), reach)
 
     def _prior_mean(self, objective: str, k: int) -> float:
-        return 0.0  # what is shared is added to it
+        return 0.0  # _pool() adds the shared part
 
     def _make(self, groups: int, m: int, k: int, d: int) -> None:
         super()._make(groups, m, k, d)
         self._theta = np.empty((m, k, d))
         starts = [self._shared_precision(g) for g in range(groups)]
-        # Of each objective, what is expected of the shared weights, by how sure that is.
+        # For each objective, the prior mean of the shared weights times their prior precision.
         self._weighted_prior_mean = {
             j: starts[g] * self._shared_prior_mean(j) for g, members in enumerate(self._members) for j in members
         }
 
     def _pool(self, g: int) -> None:
-        """Derive what arms share of one group of objectives, and from it the weights and noise of all of them."""
+        """Derive the shared weights of one group of objectives, and from them the weights and noise of all arms."""
         precision, d = self._precision[g], self._dimension
         bias = float(precision[-1])
         if g not in self._shared:
@@ -289,7 +292,7 @@ class HybridBelief(LinearBelief):
         return information
 
     def _solve_shared(self, g: int) -> Vector:
-        """``P^-1`` of a group, from what every arm tells."""
+        """Return ``P^-1`` of a group, from the information of every arm."""
         precision, inverse, z = self._precision[g], self._inverse[g], self._z
         k, d = len(inverse), self._dimension
         total = np.ones(k).dot(inverse.reshape(k, d * d)).reshape(d, d)
@@ -306,11 +309,11 @@ class HybridBelief(LinearBelief):
         return (shared + shared.T) / 2.0
 
     def _shared_precision(self, g: int) -> Vector:
-        """The diagonals of ``Lambda_s`` and ``Lambda_z`` ``(p,)``."""
+        """Return the diagonals of ``Lambda_s`` and ``Lambda_z`` ``(p,)`` of a group."""
         return self._precisions(self._objectives[self._members[g][0]])[1]
 
     def _relative(self, j: int) -> tuple[Vector, Vector, Vector | None]:
-        """``theta_0 (K, d)`` and ``rss_0 (K,)`` by each arm's size, and the sizes, or None without sizes."""
+        """Return ``theta_0 (K, d)`` and ``rss_0 (K,)`` relative to each arm's size, and the sizes, or None."""
         own, rss = self._own[j], self._rss[j]
         if self._known_size(self._objectives[j]):
             return own, rss, None
@@ -322,7 +325,7 @@ class HybridBelief(LinearBelief):
         """Return each arm's root mean square so far ``(K,)``: outcomes are relative to it."""
         name, n = self._objectives[j], self._n[j]
         guess = self._priors.get(name, _NO_PRIOR).mean
-        weight = 0.0 if guess is None else _GUESS
+        weight = 0.0 if guess is None else _PRIOR_MEAN_OBSERVATIONS
         known = weight + float((n / (n + 1.0)).sum())
         squares = weight * (guess or 0.0) ** 2 + float((self._squares[j] / (n + 1.0)).sum())
         typical = squares / known if known > 0.0 else 0.0
@@ -332,11 +335,11 @@ class HybridBelief(LinearBelief):
 
 
 def descriptors(arms: Sequence[Arm], objectives: Collection[str] = ()) -> tuple[Vector, Vector]:
-    """Return the arms' descriptors ``(K, q)``, each column centred, and the objective that each column expects ``(q,)``.
+    """Return the arms' centred descriptors ``(K, q)``, and the objective that each column expects ``(q,)``.
 
-    Descriptors are scaled to unit variance, those of positive numbers that span more than a factor of ten by their
-    logarithm; their column has no objective (""). Outcomes are taken as expected for the ``objectives`` only, and stay
-    in their unit. What an arm does not say is taken as the others' average.
+    Descriptors are scaled to unit variance. Positive numbers that span more than a factor of ten enter as logarithms.
+    Their columns have no objective (""). ``expected`` outcomes give a column only for the ``objectives``, and keep
+    their unit. A missing number of an arm is replaced by the average of the other arms.
 
     Examples
     --------

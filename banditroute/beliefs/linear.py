@@ -1,22 +1,24 @@
 """The linear belief: Bayesian ridge regression for every arm and objective.
 
 For arm k and objective j, outcomes are ``y = x'theta + noise`` with ``theta ~ N(mu, sigma^2 Lambda^-1)`` and
-``noise ~ N(0, sigma^2)``; ``Lambda`` is diagonal, ``mu`` is what is expected of the arm, or else the objective's prior
-mean, on the bias entry and 0 elsewhere. With the sums ``S``, ``B``, ``yy`` of :mod:`banditroute.beliefs.statistics`,
+``noise ~ N(0, sigma^2)``. ``Lambda`` is diagonal. ``mu`` is 0 except at the bias entry, which holds the arm's expected
+outcome or else the objective's prior mean. With the sums ``S``, ``B``, ``yy`` of
+:mod:`banditroute.beliefs.statistics`,
 
-    A = Lambda + S        theta = A^-1 (B + Lambda mu)        spread(x) = sigma sqrt(x' A^-1 x)
+    A = Lambda + S        theta = A^-1 (B + Lambda mu)        std(x) = sigma sqrt(x' A^-1 x)
 
-The noise ``sigma`` is known, or learned per arm and objective as a scaled inverse chi-squared (normal-inverse-gamma)
-with ``nu`` prior degrees of freedom, whose scale is the pooled noise of all arms, at first the guess ``noise0``:
+The noise ``sigma`` is known, or learned for each arm and objective as a scaled inverse chi-squared
+(normal-inverse-gamma) with ``nu`` prior degrees of freedom. The prior scale is the pooled noise of all arms, which
+starts at the guess ``noise0``:
 
     rss     = yy + mu' Lambda mu - theta' (B + Lambda mu)                             of the arm
     pooled  = (nu noise0^2 + sum over arms of rss) / (nu + sum over arms of n)
     sigma^2 = (nu pooled + rss) / (nu + n)
 
-``A^-1``, ``theta`` and ``rss`` follow each observation by rank one (Sherman and Morrison 1950) and are derived afresh,
-by Cholesky, every ``_REFRESH`` observations of an arm, and at any that outweighs those before it ``_WIDEST`` times, so
-that rounding does not build up. Where the belief forgets, they are of a moment, and derived afresh after a 32nd of a
-half-life; the sums are exact.
+Each observation updates ``A^-1``, ``theta`` and ``rss`` by rank one (Sherman and Morrison 1950). To limit rounding
+errors, they are recomputed by Cholesky every ``_REFRESH_OBSERVATIONS`` observations of an arm, and at an observation
+that narrows a direction more than ``_MOST_NARROWING`` times. A belief that forgets recomputes them after a 32nd of a
+half-life; its sums are exact at every moment.
 
 Sources: Li et al. 2010, "A contextual-bandit approach to personalized news article recommendation", algorithm 1
 (disjoint ridge per arm); Bishop 2006, "Pattern recognition and machine learning", sections 2.3.6 and 3.3.
@@ -35,29 +37,26 @@ from banditroute.beliefs.base import Prediction, Prior
 from banditroute.beliefs.settings import Beginning, BeliefSettings
 from banditroute.core.arrays import Vector
 
-_REFRESH = 256
-_WIDEST = 1e4  # an update by rank one loses as many digits as this factor has by which it narrows a direction
-_STALE = 1.0 / 32.0  # of a half-life: the weights in the posterior are then 2% off
-_LEAST_SHARE_OF_POOLED_NOISE = (
-    0.25  # an arm's own estimate may be too low: the prior is in units of what all arms share
-)
+_REFRESH_OBSERVATIONS = 256  # of one arm, between two recomputations of its posterior
+_MOST_NARROWING = 1e4  # of a direction by one update of rank one, which loses as many digits as this factor has
+_STALE_HALF_LIVES = 1.0 / 32.0  # age of the posterior at which it is recomputed; its weights are then 2% off
+_LEAST_SHARE_OF_POOLED_NOISE = 0.25  # of an arm's noise variance: its own estimate may be too low
 _NO_PRIOR = Prior()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Linear(BeliefSettings):
-    """How a linear belief begins: each arm by itself, as in the papers.
+    """The settings of a linear belief: it models each arm separately, as in the papers.
 
     Parameters
     ----------
     feature_precision
-        Prior precision of every feature's weight, in units of the noise: how many observations it takes for a feature
-        of size 1 to earn half its weight. Above 0. None: 4 times the columns of its block, over the block's strength.
-        Then a block of unit mean square begins with a quarter of the variance of the noise, however many columns it
-        has.
+        Prior precision of every feature's weight, in units of the noise. With precision c, a feature of size 1 reaches
+        half its weight after c observations. Above 0. None: 4 times the columns of its block, divided by the block's
+        strength. A block of unit mean square then starts with a quarter of the noise variance, whatever its columns.
     intercept_precision
-        The same for the bias. Above 0; small, so that an arm's average is learned before what the context adds. None:
-        1.
+        Prior precision of the bias, above 0. Keep it small, so that an arm's average is learned before the effect of
+        the context. None: 1.
     noise, noise_strength, half_life_requests, half_life_seconds
         As in :class:`~banditroute.beliefs.settings.BeliefSettings`.
 
@@ -96,19 +95,19 @@ class LinearBelief:
         dimension, statistics = beginning.dimension, beginning.statistics
         # An arm that this router does not have keeps its statistics in the store.
         self._statistics = [spec.load(statistics.get(name), dimension=dimension) for name in self._arms]
-        self._clock = max(arm.clock for arm in self._statistics)  # of the weights in the posterior
+        self._clock = max(arm.clock for arm in self._statistics)  # moment to which the posterior's weights refer
         self._since_refresh = [0] * len(self._arms)
         observed = {name for arm in self._statistics for group in arm.groups for name in group.objectives}
-        # Objectives that another deployment has declared keep their sums, and are not believed here.
+        # Objectives that only another deployment declares keep their sums, but are not predicted here.
         self._objectives: tuple[str, ...] = tuple(sorted(observed & self._priors.keys() if self._priors else observed))
         self._derive_all()
 
     def _prior_precision(self, objective: str) -> Vector:
-        """The diagonal of ``Lambda`` for an objective ``(d,)``."""
+        """Return the diagonal of ``Lambda`` for an objective ``(d,)``."""
         return self._precision_of_blocks(per_column=4.0, intercept=1.0)
 
     def _precision_of_blocks(self, *, per_column: float, intercept: float) -> Vector:
-        """The settings' precisions ``(d,)``; by default ``per_column`` times columns over strength for each block."""
+        """Return the prior precisions ``(d,)``; a block's default is ``per_column`` times its columns over strength."""
         precision = np.empty(self._dimension)
         if self._spec.feature_precision is not None:
             precision[:-1] = self._spec.feature_precision
@@ -129,21 +128,21 @@ class LinearBelief:
 
     @property
     def choices(self) -> bytes | None:
-        """Choices for all arms, for :meth:`Linear.start`; a linear belief makes none."""
+        """Always None: a linear belief learns no hyperparameters."""
         return None
 
     @property
     def objectives(self) -> tuple[str, ...]:
-        """The m objectives believed so far, in the order of the arrays; grows, never reorders."""
+        """The m objectives modelled so far, in the order of the arrays; new ones are appended."""
         return self._objectives
 
     def counts(self, objective: str) -> Vector:
-        """How many outcomes of a believed objective were learned for each arm ``(K,)``."""
+        """Return the total weight of the learned outcomes of an objective, for each arm ``(K,)``."""
         counts: Vector = self._n[self._objectives.index(objective)]
         return counts
 
     def watch(self, objectives: Sequence[str]) -> None:
-        """Believe these objectives from now on, even before any feedback."""
+        """Predict these objectives from now on, even before any feedback."""
         new = [name for name in objectives if name not in self._objectives]
         if new:
             self._whole = False
@@ -157,23 +156,23 @@ class LinearBelief:
         if self._unpooled:
             self._pool_changed()
         m, k, d = self._theta.shape
-        means = self._theta.reshape(m * k, d).dot(x).reshape(m, k)  # of few numbers, twice as fast as @
+        means = self._theta.reshape(m * k, d).dot(x).reshape(m, k)  # twice as fast as @ for small arrays
         widths = self._rows.dot(x).reshape(-1, d).dot(x).reshape(-1, k)
         widths += self._common
         stds = self._noise2 * (widths if len(widths) == 1 else widths[self._group_of])
-        # Rounding can leave a width of -1e-17 where a direction is known to the last bit.
+        # Rounding can give a width of -1e-17 if a direction is known to the last bit.
         return Prediction(means, np.sqrt(np.maximum(stds, 0.0, out=stds), out=stds), self._average.copy())
 
     def information(self) -> Vector:
-        """``log det(A) - log det(Lambda)`` of each arm ``(K,)``, the largest of its groups, in nats."""
+        """Return ``log det(A) - log det(Lambda)`` of each arm ``(K,)`` in nats: the largest over its groups."""
         most: Vector = self._information.max(axis=0, initial=0.0)
         return most
 
     def advance(self, decided_at: float, ordinal: int) -> None:
-        """Let what is known age until a decision that is about to be made; nothing where nothing is forgotten."""
+        """Age the posterior to the moment of the next decision; do nothing if the belief never forgets."""
         now = self._spec.moment(decided_at, ordinal)
         half_life = self._statistics[0].half_life
-        if half_life is not None and now - self._clock > _STALE * half_life:
+        if half_life is not None and now - self._clock > _STALE_HALF_LIVES * half_life:
             self._clock = now
             self._derive_all()
 
@@ -187,11 +186,11 @@ class LinearBelief:
         ordinal: int = 0,
         weight: float = 1.0,
     ) -> None:
-        """Learn the outcomes ``values`` of ``arm`` at context ``x (d,)``, of a decision made then."""
+        """Learn the outcomes ``values`` of ``arm`` at context ``x (d,)``; see :class:`banditroute.beliefs.Belief`."""
         self.advance(decided_at, ordinal)
         k = self._index[arm]
         moment = self._spec.moment(decided_at, ordinal)
-        # An exception of a signal handler may end this anywhere: the sums change at once, the rest follows from them.
+        # A signal handler may raise anywhere in here. The sums change in one step; the rest can be derived from them.
         if not self._whole:
             self._derive_all()
         self._whole = False
@@ -202,15 +201,15 @@ class LinearBelief:
         self._whole = True
 
     def _follow(self, k: int, x: Vector, values: Mapping[str, float], weight: float, regrouped: bool) -> None:
-        """Let what is derived follow an observation of arm k that the statistics hold already."""
+        """Update the posterior with an observation of arm k that the statistics already hold."""
         self._since_refresh[k] += 1
         if regrouped and self._regroup(values):
             return
-        refresh = self._since_refresh[k] >= _REFRESH
+        refresh = self._since_refresh[k] >= _REFRESH_OBSERVATIONS
         for g, members in enumerate(self._members):
             observed = self._objectives[members[0]] in values
             if refresh or (observed and not self._rank_one(g, k, x, values, weight)):
-                self._solve(g, k)  # the statistics hold this observation already
+                self._solve(g, k)  # from the statistics, which already hold this observation
             if refresh or observed:
                 self._unpooled.add(g)
         if refresh:
@@ -221,11 +220,11 @@ class LinearBelief:
         return {name: s.to_bytes() for name, s in zip(self._arms, self._statistics, strict=True) if s.groups}
 
     def _rank_one(self, g: int, k: int, x: Vector, values: Mapping[str, float], weight: float) -> bool:
-        """Follow one observation; whether that is safe, for rounding may have, or would get, the better of it."""
+        """Update by rank one and return True, or return False if rounding errors would be too large."""
         inverse = self._inverse[g, k]
         gain = inverse.dot(x)
         width = weight * float(gain.dot(x))
-        if not 0.0 <= width < _WIDEST:
+        if not 0.0 <= width < _MOST_NARROWING:
             return False
         scale = weight / (1.0 + width)
         for j in self._members[g]:
@@ -243,10 +242,10 @@ class LinearBelief:
         return True
 
     def _share(self, g: int, k: int, gain: Vector, scale: float) -> None:
-        """Let other arms learn from an update of ``A_k``; a linear belief shares nothing."""
+        """Share an update of ``A_k`` with other arms; a linear belief shares nothing."""
 
     def _regroup(self, observed: Collection[str]) -> bool:
-        """Derive everything if an outcome has changed which objectives are alike; return whether it has."""
+        """Derive everything and return True if an outcome has changed the groups of objectives."""
         new = tuple(name for name in observed if name not in self._objectives)
         self._objectives += new
         if new or self._alike() != self._members:
@@ -261,7 +260,7 @@ class LinearBelief:
         self._unpooled.clear()
 
     def _alike(self) -> list[list[int]]:
-        """Positions of the objectives, those together that were always observed together and are believed alike."""
+        """Group the positions of objectives that were always observed together and have the same prior precisions."""
         alike: dict[tuple[tuple[int, ...], bytes], list[int]] = {}
         for j, name in enumerate(self._objectives):
             seats = tuple([arm.seat(name) for arm in self._statistics])
@@ -269,11 +268,11 @@ class LinearBelief:
         return list(alike.values())
 
     def _settings_key(self, objective: str) -> bytes:
-        """Bytes that are the same for objectives with the same prior precisions."""
+        """Return bytes that are equal for objectives with equal prior precisions."""
         return self._prior_precision(objective).tobytes()
 
     def _derive_all(self) -> None:
-        """Derive everything, and note that it is whole."""
+        """Derive everything, and mark it as complete."""
         self._whole = False
         self._derive()
         self._whole = True
@@ -290,17 +289,17 @@ class LinearBelief:
                 self._solve(g, arm)
 
     def _make(self, groups: int, m: int, k: int, d: int) -> None:
-        """Make the arrays, to be filled."""
+        """Allocate the arrays."""
         self._group_of = np.empty(m, dtype=np.intp)
         self._inverse, self._information = np.empty((groups, k, d, d)), np.empty((groups, k))
         self._rows = self._inverse.reshape(groups * k * d, d)
-        self._own = self._theta = np.empty((m, k, d))  # what an arm's own outcomes say is all that is believed of it
+        self._own = self._theta = np.empty((m, k, d))  # one array: only an arm's own outcomes affect its prediction
         self._rss, self._sums, self._squares, self._n = (np.empty((m, k)) for _ in range(4))
         self._noise2, self._average = np.empty((m, k)), np.empty((m, k))
         self._common = np.zeros((groups, k))
 
     def _solve(self, g: int, k: int) -> None:
-        """Derive what one arm alone says of one group of objectives, by Cholesky."""
+        """Derive the posterior of one arm and one group of objectives from its own outcomes, by Cholesky."""
         members, precision = self._members[g], self._precision[g]
         names, statistics = [self._objectives[j] for j in members], self._statistics[k]
         seat = statistics.seat(names[0])
@@ -329,14 +328,14 @@ class LinearBelief:
         )
 
     def _pool(self, g: int) -> None:
-        """Derive what all arms together add to a group of objectives: the noise."""
+        """Derive the noise of a group of objectives, pooled over the arms."""
         for j in self._members[g]:
             prior = self._priors.get(self._objectives[j], _NO_PRIOR)
             guess = (prior.mean or 0.0) if prior.noise is None else prior.noise
             self._scatter(j, self._rss[j], guess, float(self._precision[g][-1]))
 
     def _scatter(self, j: int, rss: Vector, guess: float, bias: float, size: Vector | None = None) -> None:
-        """Derive the noise of one objective, known or learned from what the weights leave over (by ``size``)."""
+        """Derive the noise of one objective: known, or learned from the residuals ``rss``, in units of ``size``."""
         n = self._n[j]
         known = self._known_noise.get(self._objectives[j])
         if known is not None:

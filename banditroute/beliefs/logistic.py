@@ -1,28 +1,32 @@
-"""The logistic belief: outcomes of 0 or 1 whose log odds, not whose probability, are linear in the context.
+"""The logistic belief: for outcomes of 0 or 1, it models the log odds as linear in the context.
 
-``P(y = 1) = sigmoid(x'phi)``. Its log likelihood has no sums that would do for every ``phi``, so it is taken to second
-order in the log odds about an arm's base rate p (one step of Newton's method from there; Fisher scoring's first):
+The model is ``P(y = 1) = sigmoid(x'phi)``. Its log likelihood has no sufficient statistics that hold for every
+``phi``. The belief therefore expands it to second order in the log odds around an arm's base rate p. This is the first
+step of Newton's method, or of Fisher scoring:
 
     y eta - log(1 + e^eta)  ~  const - v (z - eta)^2 / 2      v = p (1 - p)      z = logit p + (y - p) / v
 
-That is a linear model of ``z``, an affine function of ``y``, with the noise ``1/v``: the posterior is the linear one of
-``y`` moved through the tangent, from the same sums, in any order. With its mean ``m`` and spread ``s`` at a context,
+This is a linear model of ``z``, an affine function of ``y``, with the noise ``1/v``. Its posterior follows from the
+linear posterior of ``y``, so it needs the same sums, in any order. With the linear mean ``m`` and standard deviation
+``s`` at a context,
 
     eta = logit p + (m - p) / v      tau = s / v
-    mean = sigmoid(logit p + (eta - logit p) / sqrt(1 + pi tau^2 / 8))      spread = mean (1 - mean) tau
+    mean = sigmoid(logit p + (eta - logit p) / sqrt(1 + pi tau^2 / 8))      std = mean (1 - mean) tau
 
-The root averages over what is not known of the log odds (MacKay 1992, "The evidence framework applied to
-classification networks"); the base rate, an average already, is left out of it, so that nothing but the prior's mean is
-expected before any feedback. The spread is by the delta method. The base rate of an arm is its mean outcome, with the
-average of all arms counted like so many outcomes as the intercept's prior.
+The root averages over the uncertainty of the log odds (MacKay 1992, "The evidence framework applied to classification
+networks"). It leaves out the base rate, which is an average already; so the prediction before any feedback is the
+prior mean. The standard deviation follows from the delta method. The base rate of an arm is its mean outcome, shrunk
+towards the average of all arms with the weight of the intercept's prior.
 
-What the expansion is worth, beside the exact maximum of the posterior: it is exact where contexts do not matter, and
-its error is of second order in their effect. For normal contexts whose effect on the log odds has a standard deviation
-of .25, .5, 1 and 1.5, no expectation is further off than .005, .02, .05 and .09 at base rates of .5 to .85, and .005,
-.03, .10 and .13 at .95; the linear mean is as near on average, but off by up to .04, .12, .38 and .49, and beyond
-[0, 1] at up to a fifth of the contexts. The expansion fails where an arm of an extreme base rate is quite another on a
-kind of request that is rare: at .95, but .54 on a tenth of the requests that an indicator marks, it expects .08 of
-these once the data outweigh the prior, and the linear mean is right.
+How exact is the expansion, compared with the exact maximum of the posterior? It is exact if contexts do not matter,
+and its error is of second order in their effect. Take normal contexts whose effect on the log odds has a standard
+deviation of .25, .5, 1 and 1.5. The largest errors of the mean are then .005, .02, .05 and .09 at base rates of .5 to
+.85, and .005, .03, .10 and .13 at .95. The linear mean is as close on average, but its largest errors are .04, .12, .38
+and .49, and it leaves [0, 1] at up to a fifth of the contexts.
+
+The expansion fails if an arm with an extreme base rate behaves differently on a rare kind of request. For example, let
+the base rate be .95, but .54 on a tenth of the requests, which an indicator marks. Once the data outweigh the prior, it
+predicts .08 for these; the linear mean is right.
 """
 
 from __future__ import annotations
@@ -38,20 +42,20 @@ from banditroute.beliefs.settings import Beginning
 from banditroute.core.arrays import Vector
 from banditroute.errors import InvalidConfigurationError
 
-_GUESS = 0.25  # of an observation, as in the hybrid belief
+_PRIOR_MEAN_OBSERVATIONS = 0.25  # weight of the prior mean in the average of all arms, as in the hybrid belief
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Logistic(Hybrid):
-    """How a logistic belief begins: a hybrid one, with some objectives on the scale of log odds.
+    """The settings of a logistic belief: a hybrid belief that models some objectives on the scale of log odds.
 
-    Its expectations stay between 0 and 1. It keeps the same sums as the hybrid belief, so that a router may change from
-    one to the other and keep what it has learned.
+    Its predictions of these objectives stay between 0 and 1. It keeps the same statistics as the hybrid belief, so a
+    router may switch between the two and keep what it has learned.
 
     Parameters
     ----------
     objectives
-        Those whose outcomes are 0 or 1, or lie between; their prior means are above 0 and below 1.
+        Objectives with outcomes in [0, 1]; their prior means are above 0 and below 1.
     feature_precision, intercept_precision, shared_precision
         As in :class:`~banditroute.beliefs.Hybrid`.
     noise, noise_strength, half_life_requests, half_life_seconds
@@ -60,8 +64,8 @@ class Logistic(Hybrid):
     Raises
     ------
     InvalidConfigurationError
-        As for :class:`~banditroute.beliefs.Hybrid`; on start, for an objective that does not exist, or whose prior mean
-        is not above 0 and below 1.
+        If a number is out of range, as for :class:`~banditroute.beliefs.Hybrid`. On start, if an objective is unknown
+        or its prior mean is not above 0 and below 1.
 
     Examples
     --------
@@ -100,7 +104,7 @@ class LogisticBelief(HybridBelief):
         super().__init__(spec=spec, beginning=beginning)
 
     def predict(self, x: Vector) -> Prediction:
-        """Expectation and spread of every arm at context ``x (d,)``: each ``(m, K)``."""
+        """Predict mean and standard deviation of every arm at context ``x (d,)``: each ``(m, K)``."""
         prediction = super().predict(x)
         for j, name in enumerate(self._objectives):
             if name in self._spec.objectives:
@@ -115,10 +119,11 @@ class LogisticBelief(HybridBelief):
         return prediction
 
     def _base_rates(self, j: int) -> Vector:
-        """The mean outcome of each arm ``(K,)``, drawn towards that of all."""
+        """Return the mean outcome of each arm ``(K,)``, shrunk towards the average of all arms."""
         n, sums = self._n[j], self._sums[j]
         guess = self._priors[self._objectives[j]].mean or 0.0
-        average = (float(sums.sum()) + _GUESS * guess) / (float(n.sum()) + _GUESS)
+        weight = _PRIOR_MEAN_OBSERVATIONS
+        average = (float(sums.sum()) + weight * guess) / (float(n.sum()) + weight)
         bias = float(self._precision[self._group_of[j]][-1])
         rates: Vector = (sums + bias * average) / (n + bias)
         return rates

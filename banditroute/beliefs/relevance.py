@@ -1,23 +1,23 @@
-"""How much each block of features matters, chosen by the evidence of the outcomes (empirical Bayes).
+"""Learn how much each feature block matters, by maximizing the evidence of the outcomes (empirical Bayes).
 
-A hybrid belief has two prior precisions for each block of features: that of what an arm adds (``own``) and that of what
-all arms share (``shared``). Each is ``4^exponent`` times the usual one, with one exponent for each block. A block that
-does not matter gets high exponents, and specialists get a low one for what an arm adds.
+A hybrid belief has two prior precisions for each block of features: one for each arm's own weights (``own``), and one
+for the weights that all arms share (``shared``). Each is ``4^exponent`` times the usual precision, with one exponent
+for each block. A block that does not matter gets high exponents. Specialist arms get a low ``own`` exponent.
 
-With all weights and one noise for all arms integrated out, n outcomes of K arms have the evidence
+The evidence of n outcomes of K arms, with all weights and one noise for all arms integrated out, is
 
     log p(y) = const - 1/2 (sum_k log det A_k / det Lambda + log det P / det Lambda_s)
                      - (nu + n) / 2 log(nu noise0^2 + R)
     R = sum_k rss_0,k + b0' Lambda_s b0 - r' P^-1 r
 
-in the words of :mod:`banditroute.beliefs.hybrid`: the density of a Student distribution with ``nu`` degrees of freedom
-(Bishop 2006, "Pattern recognition and machine learning", sections 2.3.7 and 3.5.1). The prior of each exponent falls by
-``_NATS_PER_STEP`` for every step away from 0. The search climbs one exponent after the other; the result is the mean of
-each exponent under its posterior near the top, so it moves smoothly with the outcomes and does not jump to and fro.
+in the notation of :mod:`banditroute.beliefs.hybrid`: the density of a Student distribution with ``nu`` degrees of
+freedom (Bishop 2006, "Pattern recognition and machine learning", sections 2.3.7 and 3.5.1). The log prior of each
+exponent falls by ``_NATS_PER_STEP`` for every step away from 0. The search improves one exponent after the other. The
+result is the posterior mean of each exponent near the maximum, so it changes smoothly with the outcomes.
 
-A choice is made when 200 outcomes are known, again at every factor of 1.5 up to 2,278, and then at every doubling: all
-choices together cost about 1 microsecond an outcome in the long run. A choice depends on the sums alone, not
-on the order of the outcomes. Processes share it: see :class:`Choices`.
+The first choice is made at 200 outcomes, then at every factor of 1.5 up to 2,278, then at every doubling. All choices
+together cost about 1 microsecond per outcome in the long run. A choice depends on the statistics alone, not on the
+order of the outcomes. Processes share it: see :class:`Choices`.
 """
 
 from __future__ import annotations
@@ -35,28 +35,28 @@ from banditroute.core.feature_block import FeatureBlock
 from banditroute.errors import IncompatibleStoreError
 
 MOST_ARMS = 8
-"""A choice rests on the arms with the most outcomes, at most so many: its cost does not grow with the arms."""
+"""Number of arms that a choice uses: those with the most outcomes. More arms do not make a choice slower."""
 
 _FIRST_CHOICE_OUTCOMES = 200
-_EARLY_CHOICES = 6  # that follow at a factor of 1.5; later ones at a factor of 2
-_STEP = 4.0  # in precision
+_EARLY_CHOICES = 6  # choices at a factor of 1.5 in the outcomes; later ones follow at a factor of 2
+_PRECISION_FACTOR_PER_EXPONENT = 4.0
 _OWN_EXPONENTS, _SHARED_EXPONENTS = (-12, 4), (-4, 6)
 _NATS_PER_STEP = 3.0
-_ROUNDS = 3  # over all exponents
-_MOST_EVALUATIONS = 64  # of the evidence while climbing
-_LEAST_WEIGHT = 0.02  # of a neighbour in the mean of an exponent
-_SPECIALISTS_EXPONENT = -2.0  # at which all of the uncertainty about a context is explored
+_MOST_SEARCH_ROUNDS = 3  # each round tries all exponents
+_MOST_EVALUATIONS = 64  # of the evidence in one search
+_LEAST_NEIGHBOUR_WEIGHT = 0.02  # the mean of an exponent ends at the first neighbour with less posterior weight
+_FULL_EXPLORATION_EXPONENT = -2.0  # `own` exponent at which all uncertainty about a context is explored
 
 _Exponents: TypeAlias = tuple[float, ...]
 
 
 class Relevance(NamedTuple):
-    """How much each block of features matters to one objective.
+    """The relevance of each feature block to one objective.
 
     Attributes
     ----------
     own, shared
-        For each block, the exponent of the prior precision of what an arm adds, and of what all arms share.
+        For each block, the exponent of the prior precision of an arm's own weights, and of the shared weights.
     """
 
     own: _Exponents
@@ -65,42 +65,45 @@ class Relevance(NamedTuple):
     def scale(self, precision: Vector, shared_precision: Vector, columns: Sequence[int]) -> None:
         """Multiply the usual precisions, ``(d,)`` and ``(p,)``, in place."""
         features = len(precision) - 1
-        precision[:-1] *= np.repeat(_STEP ** np.array(self.own, dtype=float), columns)
-        shared_precision[:features] *= np.repeat(_STEP ** np.array(self.shared, dtype=float), columns)
+        base = _PRECISION_FACTOR_PER_EXPONENT
+        precision[:-1] *= np.repeat(base ** np.array(self.own, dtype=float), columns)
+        shared_precision[:features] *= np.repeat(base ** np.array(self.shared, dtype=float), columns)
 
     def explored_share(self, blocks: Sequence[FeatureBlock]) -> float:
-        """Return how much of the uncertainty about a context is always explored, in [0, 1].
+        """Return the share of the uncertainty about a context that is always explored, in [0, 1].
 
-        Where arms hardly differ by context, acting on the best expectation explores contexts by itself, and the share
-        is 0. Specialists need every context explored: the share is 1 where the outcomes say that an arm's own weights
-        vary by 16 times as much as usual. Blocks count by the variance that they have.
+        The share is 0 if arms hardly differ by context: then acting on the best prediction explores contexts by itself.
+        The share is 1 if the variance of an arm's own weights is 16 times the usual one: specialists need every
+        context explored. Blocks are averaged by their prior variance.
         """
-        variances = [_STEP**-own * block.strength for own, block in zip(self.own, blocks, strict=True)]
-        shares = [min(1.0, (min(own, 0.0) / _SPECIALISTS_EXPONENT) ** 2) for own in self.own]
+        variances = [
+            _PRECISION_FACTOR_PER_EXPONENT**-own * block.strength for own, block in zip(self.own, blocks, strict=True)
+        ]
+        shares = [min(1.0, (min(own, 0.0) / _FULL_EXPLORATION_EXPONENT) ** 2) for own in self.own]
         return float(np.dot(variances, shares) / sum(variances))
 
 
 class Choices(NamedTuple):
-    """The choices of a belief so far, recorded so that a restart and other processes have the same.
+    """The hyperparameters that a belief has learned. They are stored, so that restarts and other processes share them.
 
     Attributes
     ----------
     made
-        How many choices the outcomes were enough for.
+        Number of choices that were due by the outcomes.
     relevance
-        Objective -> how much each block matters to it.
+        Objective -> relevance of each block.
     """
 
     made: int = 0
     relevance: Mapping[str, Relevance] = {}
 
     def to_bytes(self) -> bytes:
-        """JSON for :meth:`from_bytes`."""
+        """Return JSON which :meth:`from_bytes` reads."""
         return json.dumps({"count": self.made, "relevance": self.relevance}, sort_keys=True).encode()
 
     @classmethod
     def from_bytes(cls, blob: bytes | None, *, blocks: int) -> Choices:
-        """Read what :meth:`to_bytes` wrote; None, or choices for another number of blocks, are no choices.
+        """Read what :meth:`to_bytes` wrote; None, or another number of blocks, gives empty choices.
 
         Raises
         ------
@@ -126,7 +129,7 @@ class Choices(NamedTuple):
 
 
 def outcomes_due(count: int) -> float:
-    """Return how many outcomes the ``count``-th choice needs, a trifle less so that rounding does not delay it.
+    """Return how many outcomes the ``count``-th choice needs, minus a billionth so that rounding cannot delay it.
 
     Examples
     --------
@@ -140,7 +143,7 @@ def outcomes_due(count: int) -> float:
 
 
 def choices_due(outcomes: float) -> int:
-    """Return how many choices so many outcomes are enough for.
+    """Return how many choices are due at this number of outcomes.
 
     Examples
     --------
@@ -151,7 +154,7 @@ def choices_due(outcomes: float) -> int:
 
 
 class Evidence(NamedTuple):
-    """The sums of one objective, from which the evidence of any precisions follows.
+    """The sums of one objective that give the evidence of any precisions.
 
     Attributes
     ----------
@@ -162,13 +165,13 @@ class Evidence(NamedTuple):
     yy
         ``sum w y^2`` over all arms.
     n
-        How many outcomes there are, by weight.
+        Total weight of the outcomes.
     z : (K, q)
         Descriptors of the arms.
     begin : (p,)
         Prior mean of the shared weights.
     noise, strength
-        Guess of the noise, and how many observations it is worth.
+        Prior guess of the noise, and the number of observations that it counts as.
     """
 
     s: Vector
@@ -181,8 +184,8 @@ class Evidence(NamedTuple):
     strength: float
 
     def log(self, precision: Vector, shared_precision: Vector) -> float:
-        """Return ``log p(y)`` but for a constant, given the diagonals of ``Lambda (d,)`` and ``Lambda_s (p,)``."""
-        from scipy.linalg import lapack  # here, since importing it takes long
+        """Return ``log p(y)`` up to a constant, given the diagonals of ``Lambda (d,)`` and ``Lambda_s (p,)``."""
+        from scipy.linalg import lapack  # imported late: it is slow to import
 
         k, d = self.b.shape
         own, inverses, bias = np.empty((k, d)), np.zeros((d, d)), np.empty((k, d))
@@ -192,7 +195,7 @@ class Evidence(NamedTuple):
             a[range(d), range(d)] += precision
             factor, failed = lapack.dpotrf(a, lower=1)
             if failed:
-                return -math.inf  # rounding has eaten the prior
+                return -math.inf  # rounding has lost the prior
             log_det += 2.0 * float(np.log(factor.diagonal()).sum())
             own[i] = lapack.dpotrs(factor, self.b[i], lower=1)[0]
             inverse = lapack.dpotri(factor, lower=1)[0]  # its lower triangle
@@ -221,12 +224,12 @@ class Evidence(NamedTuple):
 def choose(
     evidence: Evidence, precision: Vector, shared_precision: Vector, blocks: Sequence[FeatureBlock]
 ) -> Relevance:
-    """Return how much each block matters, by the evidence and the prior of the exponents.
+    """Return the relevance of each block by the evidence and the prior of the exponents.
 
     Parameters
     ----------
     precision, shared_precision
-        The usual ones: the diagonals of ``Lambda (d,)`` and ``Lambda_s (p,)`` where all exponents are 0.
+        The usual precisions, with all exponents 0: diagonals of ``Lambda (d,)`` and ``Lambda_s (p,)``.
     """
     columns = [block.columns for block in blocks]
     ranges = [_OWN_EXPONENTS] * len(blocks) + [_SHARED_EXPONENTS] * len(blocks)
@@ -250,8 +253,8 @@ def _climb(
     ranges: Sequence[tuple[int, int]],
     enough: Callable[[], bool],
 ) -> _Exponents:
-    """Return where no step of one exponent raises the score, or where enough was tried."""
-    for _ in range(_ROUNDS):
+    """Climb from ``point`` and return the exponents where no single step raises the score, or where ``enough()``."""
+    for _ in range(_MOST_SEARCH_ROUNDS):
         before = point
         for i, (low, high) in enumerate(ranges):
             for way in (-1, 1):
@@ -263,11 +266,11 @@ def _climb(
 
 
 def _mean_exponent(score: Callable[[_Exponents], float], top: _Exponents, i: int, exponents: tuple[int, int]) -> float:
-    """Return the mean of one exponent under its posterior near the top, the others being as there."""
+    """Return the posterior mean of one exponent near the maximum, with the others fixed at the maximum."""
     total, weights = top[i], 1.0
     for way in (-1, 1):
         point, weight = _moved(top, i, way), 1.0
-        while exponents[0] <= point[i] <= exponents[1] and weight > _LEAST_WEIGHT:
+        while exponents[0] <= point[i] <= exponents[1] and weight > _LEAST_NEIGHBOUR_WEIGHT:
             weight = math.exp(min(score(point) - score(top), 0.0))
             total, weights = total + weight * point[i], weights + weight
             point = _moved(point, i, way)

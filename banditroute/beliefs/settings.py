@@ -1,4 +1,4 @@
-"""The settings of beliefs over additive sums, and how they fold, merge and scale these sums."""
+"""The settings that all beliefs over additive statistics share, and how they fold, merge and scale statistics."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Beginning(NamedTuple):
-    """All that a belief begins with, checked.
+    """The checked arguments of a belief's start.
 
     Attributes
     ----------
@@ -28,11 +28,11 @@ class Beginning(NamedTuple):
     dimension, blocks
         d, the length of the context with its bias, and the blocks of its other entries.
     priors
-        Objective -> what is assumed of it.
+        Objective -> assumptions about it.
     statistics
         Arm -> its folded statistics.
     choices
-        What an earlier belief chose, as bytes; None: nothing yet.
+        Hyperparameters that an earlier belief learned, as bytes; None: not learned yet.
     """
 
     arms: tuple[Arm, ...]
@@ -45,20 +45,20 @@ class Beginning(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BeliefSettings:
-    """The settings of a belief over additive sums; :class:`Linear`, :class:`Hybrid` and :class:`Logistic` extend it.
+    """The settings of a belief over additive statistics; `Linear`, `Hybrid` and `Logistic` extend them.
 
     Parameters
     ----------
     feature_precision, intercept_precision
-        Prior precision of the weight of every feature, and of the bias, in units of the noise: how many observations
-        it takes for a feature of size 1 to earn half its weight. Above 0. None: see each belief.
+        Prior precision of every feature's weight, and of the bias, in units of the noise. With precision c, a feature
+        of size 1 reaches half its weight after c observations. Above 0. None: see each belief.
     noise
         Known standard deviation of single outcomes by objective, in its unit; None: learned from feedback.
     noise_strength
-        ``nu``, how many observations the prior of a learned noise is worth. Above 0.
+        ``nu``, the number of observations that the prior of a learned noise counts as. Above 0.
     half_life_requests, half_life_seconds
-        After how many requests, or seconds, a decision's outcome counts half. At most one of them, above 0; neither:
-        nothing is forgotten. Priors never fade.
+        Number of requests, or seconds, after which an outcome counts half. Give at most one, above 0; with neither,
+        the belief never forgets. Priors never fade.
 
     Raises
     ------
@@ -78,7 +78,7 @@ class BeliefSettings:
         if self.half_life_requests is not None and self.half_life_seconds is not None:
             raise InvalidConfigurationError("half_life_requests and half_life_seconds are both given; give one of them")
         if self.noise is not None:
-            object.__setattr__(self, "noise", dict(self.noise))  # the caller may go on to change its own
+            object.__setattr__(self, "noise", dict(self.noise))  # a copy: the caller may change its own mapping
         for name in ("feature_precision", "intercept_precision", "noise_strength"):
             check_above_zero(getattr(self, name), name=name)
         for name in ("half_life_requests", "half_life_seconds"):
@@ -108,7 +108,7 @@ class BeliefSettings:
         unknown = sorted(set(self.noise or {}) - set(priors))
         if unknown:
             raise InvalidConfigurationError(
-                f"noise is given for the unknown objective {', '.join(unknown)}; known objectives: {', '.join(sorted(priors))}"
+                f"noise is given for the unknown objective {', '.join(unknown)}; known: {', '.join(sorted(priors))}"
             )
         return self._belief()(
             spec=self,
@@ -131,25 +131,25 @@ class BeliefSettings:
         return statistics.to_bytes()
 
     def merge(self, blobs: Sequence[bytes], *, dimension: int) -> bytes:
-        """Return the statistics of one arm that hold what all of ``blobs`` hold."""
+        """Return the sum of the statistics ``blobs`` of one arm."""
         merged = self.load(None, dimension=dimension)
         for blob in blobs:
             merged.merge(self.load(blob, dimension=dimension))
         return merged.to_bytes()
 
     def scale(self, blob: bytes, share: float, *, dimension: int, at_most: float = math.inf) -> bytes:
-        """Return an arm's statistics with every weight times ``share``, and at most ``at_most`` observations."""
+        """Return an arm's statistics with every weight times ``share``, scaled down to ``at_most`` observations."""
         statistics = self.load(blob, dimension=dimension)
         statistics.scale(share, at_most=at_most)
         return statistics.to_bytes()
 
     def load(self, blob: bytes | None, *, dimension: int) -> ArmStatistics:
-        """Return the statistics in a blob, ageing with this belief."""
+        """Return the statistics in a blob; they age with the half-life of this belief."""
         half_life = self.half_life_seconds if self.half_life_requests is None else self.half_life_requests
         return load(blob, dimension=dimension, half_life=half_life)
 
     def moment(self, decided_at: float, ordinal: int) -> float:
-        """Return when a decision was made, on the clock that half-lives are counted in."""
+        """Return the moment of a decision on the clock of the half-life: its sequence number or Unix time."""
         if self.half_life_requests is not None:
             return float(ordinal)
         return 0.0 if self.half_life_seconds is None else decided_at
@@ -159,6 +159,6 @@ class BeliefSettings:
 
 
 def check_above_zero(value: float | None, *, name: str) -> None:
-    """Refuse a number that is not finite and above 0; None is fine."""
+    """Raise if a number is not finite and above 0; None is accepted."""
     if value is not None and number(value, name=name, low=0.0, error=InvalidConfigurationError) == 0.0:
         raise InvalidConfigurationError(f"{name} is 0; give a number above 0")

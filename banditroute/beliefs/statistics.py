@@ -1,14 +1,15 @@
-"""Sufficient statistics of one arm: the additive truth behind every linear belief.
+"""Sufficient statistics of one arm: the sums from which every linear belief is computed.
 
-For an arm's feedback ``(x_i, y_i)`` of one objective: ``S = sum w x x'``, ``B = sum w y x``, ``yy = sum w y^2`` and
-the count ``n = sum w``, without any prior. Sums do not depend on order, so that late feedback, another process's
-feedback and a replay of the log all give the same state; what is taken back has the weight -1. Objectives that were
-always observed together share one ``S``; they part (each with a copy of what they shared) at the first decision that
-reports one without the other.
+The statistics of feedback ``(x_i, y_i)`` of one objective are ``S = sum w x x'``, ``B = sum w y x``,
+``yy = sum w y^2`` and the count ``n = sum w``. They hold no prior. Sums do not depend on order: late feedback, feedback
+of another process and a replay of the log all give the same state. An outcome is subtracted with the weight -1.
 
-Forgetting weighs each outcome by the age of its *decision*, ``w = 2^-((clock - t) / half_life)``, with the clock at the
-latest decision so far: the weights depend on neither the order of arrival nor on how the sums were merged. The prior is
-no part of the sums and never fades, so a direction without traffic returns to it.
+Objectives that were always observed together share one ``S``. The first decision that reports one without the other
+splits them, and each gets a copy.
+
+Forgetting weighs each outcome by the age of its *decision*, ``w = 2^-((clock - t) / half_life)``. The clock stands at
+the latest decision so far, so the weights depend neither on the order of arrival nor on how sums were merged. The prior
+is not part of the sums and never fades. A direction without traffic therefore returns to the prior.
 """
 
 from __future__ import annotations
@@ -26,14 +27,14 @@ from banditroute.core.arrays import Vector
 from banditroute.errors import IncompatibleStoreError
 
 _MAGIC = b"BRST"
-_VERSION = 2  # 1 had no clock
-_NOTHING = 1e-9  # of an observation: what rounding leaves of one that was taken back
+_VERSION = 2  # of the format; version 1 had no clock
+_ZERO_OBSERVATIONS = 1e-9  # a smaller weight is rounding error, left over when an observation was subtracted
 _HEADER = struct.Struct("<4sHII")  # magic, version, d, length of the JSON; before the body
 _CHECKSUM = struct.Struct("<I")  # crc32 of header and body; after them
 
 
 class Group:
-    """Objectives of one arm that were observed together: one ``S`` for all of them.
+    """The statistics of objectives that were observed together: they share one ``S``.
 
     Attributes
     ----------
@@ -59,21 +60,21 @@ class Group:
         self.yy: Vector = yy
 
     def split(self, observed: Iterable[str]) -> tuple[Group, Group]:
-        """The part with the ``observed`` objectives and the rest, each with its own copy of ``S``."""
+        """Return a group of the ``observed`` objectives and one of the others, each with its own copy of ``S``."""
         chosen = set(observed)
         return self._part([name in chosen for name in self.objectives]), self._part(
             [name not in chosen for name in self.objectives]
         )
 
     def scale(self, factor: float) -> None:
-        """Multiply every weight."""
+        """Multiply every weight by ``factor``."""
         self.n *= factor
         self.s *= factor
         self.b *= factor
         self.yy *= factor
 
     def copy(self) -> Group:
-        """A copy that shares no array with this."""
+        """Return a copy that shares no array with this group."""
         return Group(objectives=self.objectives, n=self.n, s=self.s.copy(), b=self.b.copy(), yy=self.yy.copy())
 
     def _part(self, mask: list[bool]) -> Group:
@@ -93,16 +94,15 @@ class ArmStatistics:
     ----------
     dimension
         d, the length of the context with its bias.
-
     half_life
-        How much older a decision is that counts half, in the unit of the clock; None: nothing is forgotten.
+        Age at which a decision counts half, in the unit of the clock; None: never forget.
 
     Attributes
     ----------
     groups
-        One :class:`Group` for every set of objectives observed together. An objective never observed is in none.
+        One :class:`Group` for every set of objectives observed together; only observed objectives have a group.
     clock
-        When the latest decision was made; all weights are as of then.
+        Moment of the latest decision; all weights refer to it.
 
     Examples
     --------
@@ -121,25 +121,25 @@ class ArmStatistics:
         self.groups: list[Group] = []
 
     def copy(self) -> ArmStatistics:
-        """A copy that shares no array with this."""
+        """Return a copy that shares no array with this object."""
         copied = ArmStatistics(dimension=self.dimension, half_life=self.half_life)
         copied.clock = self.clock
         copied.groups = [group.copy() for group in self.groups]
         return copied
 
     def weight(self, moment: float, now: float) -> float:
-        """Return the weight at ``now`` of a decision made at ``moment``; more than 1 if it is later than ``now``."""
+        """Return the weight at ``now`` of a decision made at ``moment``; above 1 if ``moment`` is later."""
         return 1.0 if self.half_life is None else 2.0 ** ((moment - now) / self.half_life)
 
     def seat(self, objective: str) -> int:
-        """Position of the group that holds an objective; -1 for one never observed."""
+        """Return the position of the group that holds an objective, or -1 if it was never observed."""
         for i, group in enumerate(self.groups):
             if objective in group.objectives:
                 return i
         return -1
 
     def advance(self, now: float) -> None:
-        """Let what is known age until ``now``; a clock never goes back."""
+        """Age all weights to the moment ``now``; the clock never goes back."""
         if now > self.clock:
             faded = self.weight(self.clock, now)
             if faded != 1.0:
@@ -153,14 +153,14 @@ class ArmStatistics:
         Parameters
         ----------
         moment
-            When its decision was made, by the clock.
+            Moment of the decision on the clock.
         weight
-            What it counted for at that moment; -1 takes back what was added.
+            Weight of the observation at that moment; -1 subtracts what was added.
 
         Returns
         -------
         bool
-            Whether the grouping of the objectives changed.
+            True if the grouping of the objectives changed.
         """
         self.advance(moment)
         weight *= self.weight(moment, self.clock)
@@ -178,7 +178,7 @@ class ArmStatistics:
         return changed
 
     def merge(self, other: ArmStatistics) -> None:
-        """Add all that ``other`` holds, or take it back where its weights are negative; it may age with the clock."""
+        """Add the sums of ``other``, whose weights may be negative; this may advance the clock of either."""
         self.advance(other.clock)
         other.advance(self.clock)
         for theirs in other.groups:
@@ -194,17 +194,17 @@ class ArmStatistics:
             self._drop_empty()
 
     def scale(self, share: float, *, at_most: float = math.inf) -> None:
-        """Multiply every weight by ``share``, or by less where more than ``at_most`` observations would be left."""
+        """Multiply every weight by ``share``, or by less if more than ``at_most`` observations would remain."""
         most = max((group.n for group in self.groups), default=0.0)
         factor = min(share, at_most / most) if most > 0.0 else share
         for group in self.groups:
             group.scale(factor)
 
     def _part(self, observed: Collection[str]) -> bool:
-        """Split and add groups until each is observed entirely or not at all; returns whether any was."""
+        """Split and add groups until each is observed entirely or not at all; return True if the groups changed."""
         before = len(self.groups)
         if before == 1 and self.groups[0].objectives == tuple(sorted(observed)):
-            return False  # as nearly always
+            return False  # the usual case
         held = {name for group in self.groups for name in group.objectives}
         for i, group in enumerate(self.groups[:]):
             count = sum(name in observed for name in group.objectives)
@@ -218,13 +218,13 @@ class ArmStatistics:
         return len(self.groups) > before
 
     def _drop_empty(self) -> bool:
-        """Let go of groups of which all was taken back; returns whether there were any."""
+        """Remove groups whose observations were all subtracted; return True if there were any."""
         before = len(self.groups)
-        self.groups = [group for group in self.groups if abs(group.n) > _NOTHING]
+        self.groups = [group for group in self.groups if abs(group.n) > _ZERO_OBSERVATIONS]
         return len(self.groups) < before
 
     def to_bytes(self) -> bytes:
-        """Little-endian raw arrays between a header with magic, version, shape and a checksum; for ``from_bytes``."""
+        """Return bytes for ``from_bytes``: a header with magic, version and shape, little-endian arrays, a checksum."""
         upper = np.triu_indices(self.dimension)
         groups = [{"objectives": g.objectives, "n": g.n} for g in self.groups]
         meta = json.dumps({"clock": self.clock, "groups": groups}).encode()
@@ -282,9 +282,14 @@ _REMEDY = "restore the database from a backup, or start a new one"
 
 
 def load(blob: bytes | None, *, dimension: int, half_life: float | None = None) -> ArmStatistics:
-    """An arm's statistics from its blob, ``None`` for an arm without any; refuses those of another dimension.
+    """Return an arm's statistics from its blob; None gives empty statistics.
 
-    They age by ``half_life`` from their clock on, however they aged before.
+    They age with ``half_life`` from now on, whatever half-life they had before.
+
+    Raises
+    ------
+    IncompatibleStoreError
+        If the blob is damaged, of a newer version or of another dimension.
     """
     statistics = ArmStatistics(dimension=dimension) if blob is None else ArmStatistics.from_bytes(blob)
     if statistics.dimension != dimension:

@@ -1,4 +1,4 @@
-"""A service on a log: real prompts go through a real router, and the logged answers come back as feedback."""
+"""Simulate a service from a log: a real router serves real prompts, and logged answers come back as feedback."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Traffic:
     Attributes
     ----------
     judge_errors
-        Share of answers that the judge gets wrong, in [0, 1]; None where nobody looks at the answer.
+        Share of answers that the judge gets wrong, in [0, 1]; None without a judge.
     """
 
     arms: tuple[str, ...]
@@ -60,14 +60,15 @@ class Traffic:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """What happens to the arms during a pass.
+    """Changes of the arms during a pass.
 
     Attributes
     ----------
     worse_from, worse_arm, worse_by
-        From this request on, the arm's quality is multiplied by the factor. Nobody says so to the router.
+        From request ``worse_from`` on, the quality of arm ``worse_arm`` is multiplied by ``worse_by``. The router is
+        not informed.
     arrives_at, arrival
-        The request at which the application adds this arm, which the traffic knows from the start.
+        At request ``arrives_at`` the application adds the arm ``arrival``. The traffic has its outcomes from the start.
     """
 
     worse_from: int
@@ -97,14 +98,14 @@ class Served:
 
 
 def serve(traffic: Traffic, *, seeds: int, settings: dict[str, Any], change: Change | None = None) -> Iterator[Served]:
-    """Yield one pass per seed, each over the requests in an order of its own, on all cores.
+    """Run one pass per seed on all cores, and yield the results; each pass has another order of the requests.
 
     Parameters
     ----------
     settings
         Further arguments of `Router`.
     change
-        What happens during the pass.
+        Changes of the arms during the pass.
     """
     with ProcessPoolExecutor() as pool:
         work = [pool.submit(_pass, traffic, seed, settings, change) for seed in range(seeds)]

@@ -1,6 +1,6 @@
-"""Request -> context: what a prompt looks like and what it is about, as a vector of fixed length.
+"""Features: turn a request into a context vector of fixed length that describes its form and topic.
 
-Importing this package reads no table and imports no heavy package; each featurizer does so at its first use.
+Importing this package reads no table and imports no heavy package. Each featurizer does so at its first use.
 """
 
 from banditroute.features.base import Featurizer

@@ -1,4 +1,4 @@
-"""k-means over weighted points, and centres that follow points which have moved."""
+"""k-means over weighted points, and an update that moves cluster centres to new points."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from numpy.typing import NDArray
 
 from banditroute.core.arrays import Vector
 
-_ITERATIONS = 1000  # some dozens are enough, unless rounding turns in a circle
+_MOST_ITERATIONS = 1000  # a few dozen suffice; the limit ends a cycle that rounding may cause
 
 
 def squared_distances(z: Vector, centres: Vector) -> Vector:
-    """From every point to every centre ``(n, K)``, at least 0."""
+    """Return the squared distance from every point to every centre ``(n, K)``, at least 0."""
     squares = (z**2).sum(axis=1)[:, None] + (centres**2).sum(axis=1)
     result: Vector = np.maximum(squares - 2.0 * z @ centres.T, 0.0)
     return result
 
 
 def lloyd(z: Vector, weights: Vector, centres: Vector) -> tuple[Vector, NDArray[np.intp]]:
-    """Centres ``(K, s)`` after Lloyd's iteration from ``centres``, and the nearest of every point ``(n,)``.
+    """Run Lloyd's iteration from ``centres``; return the new centres ``(K, s)`` and each point's nearest one ``(n,)``.
 
-    A centre to which no point ``z (n, s)`` is nearest stays where it is.
+    A centre that is not the nearest of any point ``z (n, s)`` stays where it is.
 
     Examples
     --------
@@ -28,7 +28,7 @@ def lloyd(z: Vector, weights: Vector, centres: Vector) -> tuple[Vector, NDArray[
     (array([[1.5], [9. ]]), array([0, 0, 1]))
     """
     labels = np.full(len(z), -1)
-    for _ in range(_ITERATIONS):
+    for _ in range(_MOST_ITERATIONS):
         nearest = squared_distances(z, centres).argmin(axis=1)
         if (nearest == labels).all():
             break
@@ -41,17 +41,17 @@ def lloyd(z: Vector, weights: Vector, centres: Vector) -> tuple[Vector, NDArray[
 
 
 def follow(z: Vector, weights: Vector, centres: Vector, *, margin: float) -> Vector:
-    """Centres ``(K, s)`` that have followed the points ``z (n, s)`` to where they are now, in no particular order.
+    """Move centres to the points ``z (n, s)``, and return them ``(K, s)`` in no particular order.
 
-    What is made small is the sum of squares ``J`` from the points to their nearest centres. Lloyd's iteration leaves
-    every centre among the points around it, but brings none to points that appear far from all, and takes none from
-    where one less would do. So one cluster is split and two are merged, again and again, while the split saves more
-    than ``margin`` times what the merger costs. Both are in ``J``: for clusters ``a`` and ``b`` of masses ``m`` it is
+    The update reduces ``J``, the sum of squared distances from the points to their nearest centres. Lloyd's iteration
+    alone cannot move a centre to a distant new group of points, nor away from a group that has one too many. So this
+    splits one cluster and merges two others, while the split saves more than ``margin`` times the cost of the merger.
+    Both are changes of ``J``. For clusters ``a`` and ``b`` of masses ``m`` the change is
     ``m_a m_b / (m_a + m_b) |c_a - c_b|²`` (Ward 1963).
 
     Examples
     --------
-    Of the points near 0 one centre is enough, and those at 9 get the other.
+    The points near 0 need only one centre, so the points at 9 get the other.
 
     >>> z = np.array([[0.0], [0.2], [0.4], [5.0], [9.0], [9.1]])
     >>> follow(z, np.ones(6), np.array([[0.1], [0.5], [5.5]]), margin=2.0).round(2).tolist()
@@ -73,9 +73,10 @@ def follow(z: Vector, weights: Vector, centres: Vector, *, margin: float) -> Vec
 
 
 def in_old_rows(centres: Vector, old: Vector) -> tuple[Vector, NDArray[np.bool_]]:
-    """The centres in the rows of the ``old`` ones ``(K, s)``, and which of them are new ``(K,)``.
+    """Put the centres into the rows of the ``old`` ones; return them ``(K, s)`` and a mask of the new ones ``(K,)``.
 
-    A cluster in which old centres lie is in the row of the nearest of them. The others are new, and take what is left.
+    A cluster that contains old centres gets the row of the nearest of them. Other clusters are new and get the
+    remaining rows.
 
     Examples
     --------
@@ -84,7 +85,7 @@ def in_old_rows(centres: Vector, old: Vector) -> tuple[Vector, NDArray[np.bool_]
     """
     distances = squared_distances(old, centres)
     rows = np.full(len(centres), -1)
-    for row in np.argsort(-distances.min(axis=1), kind="stable"):  # the nearest last: it has the last word
+    for row in np.argsort(-distances.min(axis=1), kind="stable"):  # the nearest old centre comes last and wins
         rows[distances[row].argmin()] = row
     left = np.setdiff1d(np.arange(len(old)), rows)
     rows[rows < 0] = left
@@ -93,11 +94,11 @@ def in_old_rows(centres: Vector, old: Vector) -> tuple[Vector, NDArray[np.bool_]
 
 
 def _halves(z: Vector, weights: Vector) -> tuple[float, Vector]:
-    """Return what a split of these points would save, and the centres of the halves ``(2, s)``."""
+    """Split points in two; return the reduction of ``J`` and the centres of the halves ``(2, s)``."""
     mean = weights @ z / (weights.sum() or 1.0)
     scaled = np.sqrt(weights)[:, None] * (z - mean)
     side = (z - mean) @ np.linalg.eigh(scaled.T @ scaled)[1][:, -1] > 0.0
-    if side.all() or not side.any():  # all points are one
+    if side.all() or not side.any():  # all points are equal
         return 0.0, np.array([mean, mean])
     start = np.array([weights[part] @ z[part] / weights[part].sum() for part in (side, ~side)])
     halves, labels = lloyd(z, weights, start)
@@ -106,7 +107,7 @@ def _halves(z: Vector, weights: Vector) -> tuple[float, Vector]:
 
 
 def _cheapest_merger(mass: Vector, centres: Vector, *, barred: int) -> tuple[float, int, int]:
-    """The least cost of a merger of two clusters, none of them ``barred``, and which two."""
+    """Find the cheapest merger of two clusters other than ``barred``; return its cost and the two positions."""
     cost = squared_distances(centres, centres) * np.outer(mass, mass) / np.maximum(mass[:, None] + mass, 1e-300)
     cost[np.tril_indices(len(mass))] = np.inf
     cost[barred] = cost[:, barred] = np.inf

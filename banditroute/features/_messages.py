@@ -1,4 +1,4 @@
-"""The text of a conversation: its messages, and the part that is read as the request."""
+"""The text of a conversation: its messages, and the part that featurizers read as the request."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ def messages_of(given: Sequence[object]) -> tuple[tuple[str, str], ...]:
 
     A message may have any of the forms that :func:`banditroute.core.conversation.plain_messages` reads. Its content may
     be a text, None (as in an answer that only calls tools), or a list of parts. The texts of parts are joined by line
-    breaks; images and sounds are passed over.
+    breaks; images and sounds are skipped.
 
     Raises
     ------
     InvalidRequestError
-        If something is not a message; its position is named.
+        If an element is not a message; the error names its position.
 
     Examples
     --------
@@ -34,10 +34,10 @@ def messages_of(given: Sequence[object]) -> tuple[tuple[str, str], ...]:
 
 
 def asked(messages: Sequence[tuple[str, str]]) -> str:
-    """Return the part of a conversation that is read: its last user message and what came after, as results of tools.
+    """Return the part of a conversation that is read: its last user message and all later ones, such as tool results.
 
-    What came before is the same for all requests (a system prompt), or was answered already. Features of it would hide
-    what this request asks for.
+    Earlier messages are the same for all requests (a system prompt) or were answered already. Their features would
+    hide the question of this request.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Multinomial logistic regression: small, deterministic, with a Gaussian prior on the slopes."""
+"""Multinomial logistic regression: deterministic, with a Gaussian prior on the slopes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from banditroute.core.arrays import Vector
 
 
 def softmax(scores: Vector) -> Vector:
-    """Probabilities over the last axis, in proportion to ``exp(scores)``.
+    """Return probabilities over the last axis, in proportion to ``exp(scores)``.
 
     Examples
     --------
@@ -21,21 +21,21 @@ def softmax(scores: Vector) -> Vector:
 
 
 def fit_softmax(x: Vector, classes: Vector, weights: Vector, *, precision: float) -> Vector:
-    """Slopes and, as the last row, intercepts ``(d + 1, C)`` of ``softmax(x @ slopes + intercepts)``.
+    """Fit ``softmax(x @ slopes + intercepts)``; return slopes and, as the last row, intercepts ``(d + 1, C)``.
 
-    Minimises ``-sum_i weights_i ln p(class_i | x_i) + precision / 2 sum slopes^2`` by L-BFGS; the intercepts are all
-    but free, with a precision of 1e-3 that makes the minimum unique.
+    L-BFGS minimises ``-sum_i weights_i ln p(class_i | x_i) + precision / 2 sum slopes^2``. The intercepts have a
+    precision of only 1e-3, which makes the minimum unique.
 
     Parameters
     ----------
     x
-        Inputs ``(n, d)``, of about unit variance.
+        Inputs ``(n, d)`` of about unit variance.
     classes
         One-hot rows ``(n, C)``.
     weights
-        How much each row counts ``(n,)``, above 0.
+        Weight of each row ``(n,)``, above 0.
     precision
-        Of the prior of each slope, above 0.
+        Prior precision of each slope, above 0.
     """
     from scipy.optimize import minimize
 

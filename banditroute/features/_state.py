@@ -1,4 +1,4 @@
-"""Files of fitted featurizers: plain arrays, and the object that they belong to."""
+"""Save and load fitted featurizers: a file of plain arrays and a description of the object that they belong to."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _OWNER = "fitted by"
 
 
 def digest(*arrays: NDArray[np.generic]) -> str:
-    """Twelve hexadecimal digits that name what was fitted; they differ wherever a number or a shape does."""
+    """Return twelve hexadecimal digits that identify fitted arrays; any other number or shape gives other digits."""
     sha = hashlib.sha256()
     for array in arrays:
         sha.update(f"{array.dtype.str}{array.shape}".encode() + np.ascontiguousarray(array).tobytes())
@@ -27,9 +27,9 @@ def digest(*arrays: NDArray[np.generic]) -> str:
 
 
 def save(path: str | PathLike[str], *, owner: str, arrays: Mapping[str, NDArray[np.generic]]) -> None:
-    """Write ``arrays`` in the format npz, whole or not at all.
+    """Write ``arrays`` in the format npz; after a failure, the old file is still there and complete.
 
-    ``owner`` says what they belong to: class, settings and parts, as far as the numbers depend on them.
+    ``owner`` describes the object that they belong to: its class, and the settings and parts that affect the numbers.
     """
     target = Path(fspath(path))
     fields: dict[str, Any] = {_OWNER: np.array(owner), **arrays}
@@ -45,14 +45,14 @@ def save(path: str | PathLike[str], *, owner: str, arrays: Mapping[str, NDArray[
 
 
 def load(path: str | PathLike[str], *, owner: str, names: Collection[str]) -> dict[str, NDArray[Any]]:
-    """The arrays that :func:`save` wrote for ``owner``.
+    """Read the arrays that :func:`save` wrote for ``owner``.
 
     Raises
     ------
     OSError
         If the file cannot be read.
     InvalidConfigurationError
-        Where the file holds anything else, or belongs to another owner.
+        If the file has another content or another owner.
     """
     try:
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:

@@ -1,4 +1,4 @@
-"""Helpers of featurizers: which part of a text is read, how a batch is stacked, and which objects may be a block."""
+"""Helpers of featurizers: cut out the part of a text that is read, stack a batch, and check a block."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from banditroute.errors import InvalidConfigurationError, InvalidRequestError
 from banditroute.features.base import Featurizer
 
 REACH = 8_000
-"""Only the first and the last ``REACH`` characters of a text are read, so a long one costs no more than 16,001."""
+"""Number of characters read at each end of a text; at most 16,001 in all, with the line break between them."""
 
 RECENT = 8
-"""Of how many texts the tokens and marks are remembered: the blocks of a composition read the same text in turn."""
+"""Number of texts whose tokens and marks are cached: the blocks of a composition read the same text in turn."""
 
 
 def excerpt(request: Request) -> str:
     """Return the part of the request's text that is read: valid Unicode, at most ``2 * REACH + 1`` characters.
 
-    The first and the last ``REACH`` characters of a longer text are joined by a line break. A lone surrogate,
-    which no encoder takes, reads as ``"?"``.
+    The first and the last ``REACH`` characters of a longer text are joined by a line break. A lone surrogate, which
+    encoders refuse, becomes ``"?"``.
 
     Raises
     ------
     InvalidRequestError
-        For a request without text.
+        If the request has no text.
 
     Examples
     --------
@@ -48,7 +48,7 @@ def excerpt(request: Request) -> str:
 
 
 def stack(featurizer: Featurizer, requests: Sequence[Request]) -> Vector:
-    """``transform_one`` of every request as rows ``(n, dimension)``: a batch equals its single calls to the bit."""
+    """Return ``transform_one`` of every request as rows ``(n, dimension)``; equal to single calls to the bit."""
     rows = np.empty((len(requests), featurizer.dimension))
     for row, request in zip(rows, requests, strict=True):
         row[:] = featurizer.transform_one(request)
@@ -59,6 +59,7 @@ def check_block(block: object) -> Featurizer:
     """Return ``block`` if it is a featurizer; raise InvalidConfigurationError otherwise."""
     if isinstance(block, type) or not isinstance(block, Featurizer):
         raise InvalidConfigurationError(
-            f"{block!r} is no featurizer; a block has dimension, version, names, transform_one and transform"
+            f"{block!r:.80} is not a featurizer; give an object with dimension, version, names, transform_one and "
+            "transform"
         )
     return block

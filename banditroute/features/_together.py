@@ -1,4 +1,4 @@
-"""One call for all threads that wait: while a batch is being computed, the next one gathers."""
+"""Batching across threads: texts that arrive during a model call are embedded together in the next call."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from banditroute.core.arrays import Vector
 
 
 class Together:
-    """Calls ``function`` with the items of as many threads as wait, one call at a time.
+    """A function that is called with the items of all waiting threads together, one call at a time.
 
-    A thread that finds no call running makes one at once, for what it brings: alone it waits for nobody. Threads that come
-    meanwhile waits, and when the call returns the first of them makes the next one for all of them. Where a call fails,
-    its items are tried one by one, so that a bad one fails alone.
+    If no call is running, a thread calls at once with its own items. Threads that arrive during a call wait. When the
+    call returns, the first waiting thread makes the next call for all of them. If a call fails, its items are tried one
+    by one, so that a bad item fails alone.
 
     Parameters
     ----------
     function
-        Items, each once, -> one row for each ``(n, d)``.
+        Takes distinct items and returns one row for each ``(n, d)``.
     most
-        How many items a call may have.
+        Largest number of items of a call.
     """
 
     def __init__(self, function: Callable[[list[str]], Vector], *, most: int) -> None:
@@ -31,7 +31,7 @@ class Together:
         self._running = False
 
     def __call__(self, items: Iterable[str]) -> list[Vector]:
-        """The rows of ``items``; raises what ``function`` raised for the first of them that failed."""
+        """Return the rows of ``items``, or raise the error of ``function`` for the first item that failed."""
         mine = [_Item(item) for item in items]
         with self._lock:
             self._waiting += mine
@@ -43,21 +43,21 @@ class Together:
                 if item.leads:
                     self._lead()
         finally:
-            with self._lock:  # an interrupted thread must not be waited for
+            with self._lock:  # nobody may wait for a thread that was interrupted
                 self._waiting = [item for item in self._waiting if item not in mine]
                 if any(item.leads for item in mine):
                     self._promote()
         return [item.result() for item in mine]
 
     def _promote(self) -> None:
-        """Let the first that waits make the next call."""
+        """Let the first waiting thread make the next call."""
         self._running = bool(self._waiting)
         for first in self._waiting[:1]:
             first.leads = True
             first.woken.set()
 
     def _lead(self) -> None:
-        """Call for the first that wait, and hand over."""
+        """Call the function for the first waiting items, then let the next thread lead."""
         with self._lock:
             batch, self._waiting = self._waiting[: self._most], self._waiting[self._most :]
         try:
@@ -85,7 +85,7 @@ class Together:
 
 
 class _Item:
-    """One text that a thread waits for."""
+    """One text that a thread waits for, with its row or its error."""
 
     __slots__ = ("error", "leads", "row", "text", "woken")
 

@@ -1,4 +1,4 @@
-"""The principal directions of vectors, each scaled to unit variance."""
+"""Whitening: project vectors on their principal directions, each scaled to unit variance."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ from banditroute.errors import InvalidConfigurationError
 
 
 def whitening(rows: Vector, dimension: int) -> tuple[Vector, Vector]:
-    """Mean ``(d,)`` and projection ``(d, dimension)``: ``(x - mean) @ projection`` is centred and white over ``rows``.
+    """Return a mean ``(d,)`` and a projection ``(d, dimension)`` that whiten ``rows``.
 
-    The strongest direction comes first. The sign of each is such that its largest entry is positive.
+    Over ``rows``, the entries of ``(x - mean) @ projection`` have mean 0, variance 1 and no correlation. The direction
+    with the largest variance comes first. The largest entry of each direction is positive.
 
     Raises
     ------
     InvalidConfigurationError
-        Where ``rows (n, d)`` do not vary in ``dimension`` directions.
+        If ``rows (n, d)`` vary in fewer than ``dimension`` directions.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Text -> rows of a vocabulary, by the WordPiece rules of BERT."""
+"""Tokenise a text into rows of a vocabulary, by the WordPiece rules of BERT."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ _ASCII_CONTROL = bytes({*range(0x20), 0x7F} - set(b"\t\n\r"))
 
 
 class WordPieces:
-    """The uncased BERT tokeniser over ``vocabulary``: text is cut into words, words into the longest known pieces.
+    """The uncased BERT tokeniser: it cuts a text into words, and words into the longest pieces of ``vocabulary``.
 
-    Most ASCII words are in the vocabulary whole, and a regular expression with a look-up finds those about four times
-    as fast as the ``tokenizers`` package, which is given all the others.
+    Most ASCII words are whole tokens of the vocabulary. A regular expression and a look-up find them about four times
+    as fast as the ``tokenizers`` package, which gets only the other words.
 
     Parameters
     ----------
     vocabulary
-        The tokens, ``[UNK]`` among them; the pieces that continue a word begin with ``##``.
+        The tokens, including ``[UNK]``; pieces that continue a word begin with ``##``.
     """
 
     __slots__ = ("_tokenizer", "_words")
@@ -36,7 +36,7 @@ class WordPieces:
         self._words = {token: row for token, row in rows.items() if _ASCII_WORD.fullmatch(token)}
 
     def rows(self, text: str) -> list[int]:
-        """Where the tokens of ``text`` stand in the vocabulary, each as often as it occurs, in no particular order."""
+        """Return the vocabulary rows of the tokens of ``text``, repeated as they occur, in no particular order."""
         text = text.encode().translate(None, _ASCII_CONTROL).decode()
         others: list[str] = []
         if not text.isascii():

@@ -1,4 +1,4 @@
-"""The contract of a featurizer."""
+"""The protocol of featurizers: the members that a router uses."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from banditroute.core.request import Request
 
 @runtime_checkable
 class Featurizer(Protocol):
-    """Turns a request into a vector of fixed length, without the bias entry (the router adds it).
+    """An object that turns a request into a vector of fixed length, without the bias entry (the router adds it).
 
-    The same text gives the same vector, in single and in batch calls, to 1e-12. Every entry is finite whatever
-    the text holds. A request without text is a caller's mistake and raises ``InvalidRequestError``.
+    The same text gives the same vector, in single and in batch calls, to 1e-12. Every entry is finite for every text.
+    A request without text is a mistake of the caller and raises ``InvalidRequestError``.
     """
 
     @property
@@ -24,17 +24,17 @@ class Featurizer(Protocol):
 
     @property
     def version(self) -> str:
-        """Names what the numbers mean; changes whenever the same text would give another vector."""
+        """An identifier of the numbers' meaning; it changes whenever the same text would give another vector."""
 
     @property
     def names(self) -> tuple[str, ...]:
         """One name per entry, such as ``"complexity.digit_ratio"``."""
 
     def transform_one(self, request: Request) -> Vector:
-        """Features of one request ``(dimension,)`` float64."""
+        """Return the features of one request ``(dimension,)`` float64."""
 
     def transform(self, requests: Sequence[Request]) -> Vector:
-        """Features of many requests ``(n, dimension)`` float64."""
+        """Return the features of many requests ``(n, dimension)`` float64."""
 
 
 def feature_blocks(featurizer: Featurizer) -> tuple[FeatureBlock, ...]:

@@ -1,4 +1,4 @@
-"""Categories as columns: declared values, each with a column of its own, or hashed slots."""
+"""Encode categories as columns: one column for each declared value, or hashed slots."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from banditroute.core.validation import label
 from banditroute.errors import InvalidConfigurationError
 
 LARGEST_CATEGORY = 1024
-"""Most values, or slots, of one category."""
+"""Largest number of values, or slots, of one category."""
 
 HASHED_STRENGTH = 0.25
-"""Strength of a block of hashed slots: values that share a slot blur each other."""
+"""Strength of a block of hashed slots; below 1, since values that share a slot cannot be distinguished."""
 
 
 def root_shares(shares: Vector) -> Vector:
-    """Return ``sqrt(n share)`` for n shares that sum to 1: their mean square is 1, whatever the shares are.
+    """Return ``sqrt(n share)`` for n shares that sum to 1; the mean square of the result is always 1.
 
     Examples
     --------
@@ -34,9 +34,9 @@ def root_shares(shares: Vector) -> Vector:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hashed:
-    """A category whose values are not known beforehand: each value has the slot ``BLAKE2b(name=value) mod slots``.
+    """A category whose values are not known in advance: each value has the slot ``BLAKE2b(name=value) mod slots``.
 
-    Two values may share a slot. Declare about twice as many slots as there are values.
+    Two values may share a slot. Declare about twice as many slots as you expect values.
 
     Parameters
     ----------
@@ -59,16 +59,16 @@ class Hashed:
 
 
 class Category:
-    """The columns of one category: those of its values, and the last for a missing value.
+    """The columns of one category: one for each value, and the last for a missing value.
 
-    A request with several values shares the block among them, so that the mean square of the block is always 1.
+    If a request has several values, they share the block, so that its mean square is always 1.
 
     Parameters
     ----------
     name
-        Of the category.
+        Name of the category.
     given
-        The declared values, or :class:`Hashed`. Declared values have a column each, followed by one for all others.
+        The declared values, or :class:`Hashed`. Declared values have a column each, followed by one for other values.
     """
 
     __slots__ = ("_columns", "_name", "_slots")
@@ -82,8 +82,7 @@ class Category:
         if isinstance(given, str) or not isinstance(given, Collection) or not 1 <= len(given) <= LARGEST_CATEGORY:
             raise InvalidConfigurationError(
                 f"categorical {name!r} is {given!r}; give a list of 1 to {LARGEST_CATEGORY:,} values, or "
-                "Hashed(slots=...) "
-                "where they are not known beforehand"
+                "Hashed(slots=...) if they are not known in advance"
             )
         values = [label(value, name=f"a value of {name!r}", error=InvalidConfigurationError) for value in given]
         self._columns = {value: column for column, value in enumerate(values)}
@@ -104,7 +103,7 @@ class Category:
 
     @property
     def schema(self) -> tuple[object, ...]:
-        """The meaning of the columns, for the version of the features."""
+        """The meaning of the columns, as a part of the features' version."""
         return self._name, self._slots if self._columns is None else list(self._columns)
 
     def fill(self, x: Vector, values: Sequence[str]) -> None:

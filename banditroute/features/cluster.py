@@ -1,4 +1,4 @@
-"""Which of a few dozen kinds of prompt this one is like: soft assignment to the centres of a codebook."""
+"""Prompt clusters: a soft assignment of each prompt to the centres of a codebook."""
 
 from __future__ import annotations
 
@@ -22,34 +22,34 @@ from banditroute.features.compose import Compose
 from banditroute.features.static_embedding import MAXIMUM, StaticEmbedding
 
 SOFTNESS = 0.35
-"""Temperature of a codebook over the mean squared distance from prompts to the nearest centre."""
+"""Temperature of a codebook, divided by the mean squared distance from prompts to the nearest centre."""
 
 
 def cluster_space() -> Compose:
-    """Return the space of the clusters: :class:`Complexity` and all directions of :class:`StaticEmbedding`."""
+    """Return the features used for clustering: :class:`Complexity` and all directions of :class:`StaticEmbedding`."""
     return Compose(blocks=[Complexity(), StaticEmbedding(dimension=MAXIMUM)])
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Codebook:
-    """Centres of clusters, and how to measure the distance to them.
+    """The centres of clusters, and the scale by which distances to them are measured.
 
     Attributes
     ----------
     centre, scale : (s,)
-        What is taken from each number of :func:`cluster_space`, and what the rest is divided by (above 0).
+        Each number of :func:`cluster_space` minus ``centre`` is divided by ``scale`` (above 0).
     centres : (K, s)
-        The clusters, in the space so scaled; at least 2.
+        Centres of the clusters in the scaled space; at least 2.
     temperature
-        How soft the assignment is, in squared distance; above 0.
+        Softness of the assignment, in squared distance; above 0.
     ids : (K,)
-        What the clusters are called, and go on to be called where a :class:`ClusterTracker` moves them: whole numbers
-        of at least 0, each once.
+        Distinct whole numbers of at least 0 that identify the clusters. A cluster keeps its id when a
+        :class:`ClusterTracker` moves it.
 
     Raises
     ------
     InvalidConfigurationError
-        For arrays of the wrong shape, numbers that are not finite or not above 0 where they must be, or unusable ids.
+        If an array has the wrong shape, a number is out of range or not finite, or the ids are unusable.
     """
 
     centre: Vector
@@ -76,62 +76,62 @@ class Codebook:
             raise InvalidConfigurationError(f"{k} clusters need {k} ids, each once and at least 0; they got {ids}")
 
     def save(self, path: str | PathLike[str]) -> None:
-        """Write the numbers, as a file of plain arrays.
+        """Write the codebook as a file of plain arrays.
 
         Raises
         ------
         OSError
-            If the file cannot be written; an older one is then still whole.
+            If the file cannot be written; an older file stays complete.
         """
         _state.save(path, owner=_owner(), arrays=self.arrays())
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> Codebook:
-        """Read what :meth:`save` wrote.
+        """Read a codebook that :meth:`save` wrote.
 
         Raises
         ------
         OSError
             If the file cannot be read.
         InvalidConfigurationError
-            For any other file, and for one that was fitted on another version of the features.
+            If the file is not a codebook, or was fitted on another version of the features.
         """
         return cls.of(_state.load(path, owner=_owner(), names=[field.name for field in fields(cls)]))
 
     @classmethod
     def of(cls, arrays: Mapping[str, NDArray[Any]]) -> Codebook:
-        """The codebook with these numbers, as :meth:`arrays` gives them."""
+        """Return the codebook with the numbers that :meth:`arrays` returned."""
         parts = {field.name: arrays[field.name] for field in fields(cls)}
         return cls(temperature=float(parts.pop("temperature")), **parts)
 
     @classmethod
     @cache
     def shipped(cls) -> Codebook:
-        """The one that comes with the package; read twice at most, should two threads ask first."""
+        """Return the codebook of the package; read once, or twice if two threads ask at first."""
         with as_file(files("banditroute.features") / "data" / "clusters" / "codebook.npz") as path:
             return cls.load(path)
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """The numbers by name, as they are saved."""
+        """Return the numbers by name, as :meth:`save` writes them."""
         return {field.name: np.asarray(getattr(self, field.name)) for field in fields(self)}
 
 
 class SemanticCluster:
-    """How much a prompt belongs to each of K clusters of prompts, by look and topic together.
+    """The membership of a prompt in each of K clusters, by form and topic together.
 
     With ``z = (s - centre) / scale`` for ``s`` of :func:`cluster_space` and the clusters' centres ``c_k``,
 
         ``p_k ∝ exp(-|z - c_k|² / temperature)``,   ``x_k = √(K p_k)``
 
-    so that every entry has a mean square near 1 over prompts like those that the codebook was fitted on, and the
-    squares of one prompt always sum to K. A linear belief over x holds about one average per cluster, blended: a
-    normalised radial basis network [1]_ whose hidden layer ships with the package. How the codebook was fitted, and
-    on what, lies next to it in ``data/clusters``.
+    Every entry has a mean square near 1 over prompts like those that the codebook was fitted on. The squares of one
+    prompt always sum to K. A linear belief over x learns about one average per cluster, and blends them: it is a
+    normalised radial basis network [1]_ whose hidden layer ships with the package. The files in ``data/clusters`` say
+    how the codebook was fitted, and on which prompts.
 
     Parameters
     ----------
     codebook
-        Another codebook than the shipped one, such as ``Codebook.load("mine.npz")``.
+        A codebook such as ``Codebook.load("mine.npz")``. Default: the shipped one.
 
     References
     ----------
@@ -163,7 +163,7 @@ class SemanticCluster:
 
     @property
     def version(self) -> str:
-        """Names the codebook and what it measures by."""
+        """An identifier of the codebook and of the features used for clustering."""
         return self._assignment.version
 
     @property
@@ -172,17 +172,17 @@ class SemanticCluster:
         return tuple(f"cluster.{name:02d}" for name in self._assignment.ids)
 
     def transform_one(self, request: Request) -> Vector:
-        """Features of one request ``(dimension,)``.
+        """Return the features of one request ``(dimension,)``.
 
         Raises
         ------
         InvalidRequestError
-            For a request without text.
+            If the request has no text.
         """
         return self._assignment(request)
 
     def transform(self, requests: Sequence[Request]) -> Vector:
-        """Features of many requests ``(n, dimension)``."""
+        """Return the features of many requests ``(n, dimension)``."""
         return stack(self, requests)
 
     @property
@@ -192,7 +192,7 @@ class SemanticCluster:
 
 @dataclass(frozen=True, slots=True)
 class _Assignment:
-    """A codebook made ready: |z|² is the same for all clusters, so the logarithm of p is linear in s."""
+    """A codebook prepared for fast use: |z|² is the same for all clusters, so the logarithm of p is linear in s."""
 
     version: str
     ids: NDArray[np.int64]
@@ -219,7 +219,7 @@ class _Assignment:
 
 @cache
 def _shipped() -> _Assignment:
-    """The shipped codebook, made ready once per process."""
+    """Return the shipped codebook, prepared once per process."""
     return _Assignment.of(Codebook.shipped())
 
 

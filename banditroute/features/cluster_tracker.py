@@ -1,4 +1,4 @@
-"""Clusters that follow the traffic: new topics get one, topics that have gone give theirs up."""
+"""Clusters that follow the traffic: a new topic takes over the cluster of a topic that no longer comes."""
 
 from __future__ import annotations
 
@@ -16,42 +16,42 @@ from banditroute.features._kmeans import follow, in_old_rows, squared_distances
 from banditroute.features.cluster import SOFTNESS, Codebook, cluster_space
 
 WINDOW = 4096
-"""How many prompts are remembered, each as the numbers that it is clustered by in single precision: 1.4 MB in all."""
+"""Number of remembered prompts. Their clustering features in single precision take 1.4 MB."""
 
 STAYING = 20.0
-"""How many prompts a cluster's old centre counts as."""
+"""Number of prompts that a cluster's old centre counts as."""
 
 MARGIN = 2.0
-"""How many times as much a split must save as the merger costs that makes room for it."""
+"""A split must save this many times the cost of the merger that makes room for it."""
 
 
 class ClusterTracker:
-    """Watches prompts go by, and fits the clusters of :class:`SemanticCluster` to them when it is asked to.
+    """A tracker that observes prompts, and on request fits the clusters of :class:`SemanticCluster` to them.
 
-    A codebook that moved with every prompt would change what a router's features mean under what it has learned from
-    them: the same text would give another vector next week. So the clusters move only in :meth:`refit`, which gives a
-    new codebook. A :class:`SemanticCluster` made with it has another version, a router opened with that begins
-    another epoch, and both are the user's choice.
+    If the codebook moved with every prompt, the same text would give another vector next week, and what a router has
+    learned from the vectors would become wrong. So the clusters move only in :meth:`refit`, which returns a new
+    codebook. A :class:`SemanticCluster` of the new codebook has another version. A router opened with it starts another
+    epoch. The user decides when.
 
-    ``refit`` makes a number of clusters that never changes fit the latest 4,096 prompts since the last one, in which
-    every old centre counts as 20 prompts at its place. Centres move to the mean of what is nearest to them. Where to
-    split one cluster and merge two others saves more than twice what it costs, in the sum of squared distances to the
-    nearest centre, that is done: so two clusters of the same prompts, or one of a topic that no longer comes, make room
-    for a topic that has appeared or grown. A cluster in which old centres lie goes on under the id of the nearest of
-    them; one in which none lies gets an id never used before. The temperature follows the distances likewise.
+    ``refit`` keeps the number of clusters and fits them to the latest 4,096 prompts since the last refit. Every old
+    centre counts as 20 prompts. Centres move to the mean of the points nearest to them. One cluster is split and two
+    others are merged if that saves more than twice its cost, in the sum of squared distances to the nearest centre. So
+    two clusters of the same prompts, or one of a topic that no longer comes, make room for a new or growing topic. A
+    cluster that contains old centres keeps the id of the nearest one; another cluster gets an id that was never used.
+    The temperature follows the distances.
 
-    What is remembered of a prompt are the 85 numbers that it is clustered by, not its text. Safe to use from many
+    The tracker remembers the 85 numbers of a prompt that it is clustered by, not its text. It is safe to use from many
     threads.
 
     Parameters
     ----------
     codebook
-        Where the clusters are at first. Default: the shipped ones.
+        The clusters at the start. Default: the shipped ones.
 
     Raises
     ------
     InvalidConfigurationError
-        For what is no codebook.
+        If ``codebook`` is not a Codebook.
 
     Examples
     --------
@@ -72,20 +72,20 @@ class ClusterTracker:
         self._window = np.empty((WINDOW, self._space.dimension), dtype=np.float32)
         self._seen = 0
         self._lock = Lock()
-        self._refitting = Lock()  # apart, as a refit takes a good part of a second and observe() must not wait for it
+        self._refitting = Lock()  # a second lock: a refit takes up to a second, and observe() must not wait for it
 
     @property
     def codebook(self) -> Codebook:
-        """Where the clusters were after the last :meth:`refit`."""
+        """The codebook of the last :meth:`refit`, or the first one."""
         return self._codebook
 
     def observe(self, text: str) -> None:
-        """Take note of a prompt.
+        """Remember the clustering features of a prompt.
 
         Raises
         ------
         InvalidRequestError
-            For anything but a string.
+            If ``text`` is not a string.
         """
         s = self._space.transform_one(Request(text=text))
         with self._lock:
@@ -93,9 +93,9 @@ class ClusterTracker:
             self._seen += 1
 
     def refit(self) -> Codebook:
-        """Move the clusters to the prompts since the last call, and return where they are now.
+        """Fit the clusters to the prompts since the last call, and return the new codebook.
 
-        A router that is running does not notice: give the codebook to the features of the next one.
+        A running router keeps its old codebook. Give the new one to the features of the next router.
         """
         with self._refitting:
             with self._lock:
@@ -116,12 +116,12 @@ class ClusterTracker:
             return fitted
 
     def save(self, path: str | PathLike[str]) -> None:
-        """Write the codebook and what is remembered of the prompts since, as a file of plain arrays.
+        """Write the codebook and the features of the prompts since the last refit, as a file of plain arrays.
 
         Raises
         ------
         OSError
-            If the file cannot be written; an older one is then still whole.
+            If the file cannot be written; an older file stays complete.
         """
         with self._refitting, self._lock:
             own = {"next_id": np.array(self._next_id), "seen": np.array(self._seen), "window": self._remembered()}
@@ -130,14 +130,14 @@ class ClusterTracker:
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> ClusterTracker:
-        """Read what :meth:`save` wrote: a tracker that goes on as if there had been no restart.
+        """Read a tracker that :meth:`save` wrote; it continues as if there had been no restart.
 
         Raises
         ------
         OSError
             If the file cannot be read.
         InvalidConfigurationError
-            For any other file, and for one that was saved under another version of the features.
+            If the file is not a tracker, or was saved with another version of the features.
         """
         names = [field.name for field in dataclasses.fields(Codebook)]
         arrays = _state.load(path, owner=_owner(), names=[*names, "next_id", "seen", "window"])
@@ -147,7 +147,7 @@ class ClusterTracker:
         return made
 
     def _remembered(self) -> NDArray[np.float32]:
-        """The rows of the window that hold a prompt, as a copy."""
+        """Return a copy of the rows of the window that hold a prompt."""
         return self._window[: self._seen].copy()
 
 

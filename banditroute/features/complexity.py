@@ -1,4 +1,4 @@
-"""How hard a prompt looks: length, readability, code, mathematics, script. Fixed formulas, nothing fitted."""
+"""The form of a prompt: length, readability, code, mathematics, script. The formulas are fixed; nothing is fitted."""
 
 from __future__ import annotations
 
@@ -38,18 +38,18 @@ _NAMES = (
     "tools",
 )
 
-# About the mean and the spread of each raw number over openly licensed prompts of common benchmarks. log_characters is
-# stretched to tell 6 characters from 27,000, and other_script to reach 3 only where all is of another script.
-# That of what is rare is such that 3 means a text of nothing else.
+# Rounded mean and standard deviation of each raw number over openly licensed prompts of common benchmarks, with these
+# exceptions: log_characters has a larger scale, so that 6 and 27,000 characters differ. other_script reaches 3 only if
+# the whole text is in another script. The scale of a rare mark is such that 3 means a text of nothing else.
 _CENTRE = np.array((5.8, 1.5, 4.6, 7.5, 7.0, 0.10, 0.02, 0.08, 0.5, 1.2, 0.0, 0.93, 0.4, 0, 0, 0.2, 0.5, 0, 0, 0, 0))
-_SPREAD = np.array(
+_SCALE = np.array(
     (1.4, 0.7, 0.9, 5.5, 6.0, 0.11, 0.055, 0.11, 0.35, 0.7, 0.33, 0.05, 0.35, 0.33, 0.2, 0.3, 0.17, 0.2, 0.7, 1.0, 0.33)
 )
-_LIMIT = 3.0
+_LARGEST_ENTRY = 3.0
 
-# Linear in the text whatever it holds: no repetition that could run on without a match.
+# These patterns take time linear in the text: no repetition can run on without a match.
 _SENTENCE = re.compile(r"""[.!?]["')\]”’]?\s""")
-_OPTION = re.compile(  # what ends a mark, then what is before it: of the ends there are few
+_OPTION = re.compile(  # looks for the last character of a mark first, since it is rare, then looks back
     r"[.):](?=[ \t])(?:(?<=[\n\t ][A-Ja-j\d].)|(?<=[\n\t ]\d\d.)|(?<=[\n\t ]\([A-Ja-j\d].)|(?<=[\n\t ]\(\d\d.))"
 )
 _BULLET = re.compile(r"\n[ \t]{0,8}[-*•][ \t]")
@@ -62,7 +62,7 @@ def _words(listed: str) -> frozenset[str]:
     return frozenset(listed.split())
 
 
-# Verbs that tell an assistant what to do, and words too short and frequent to be missing from a text of their language.
+# Verbs that begin an instruction to an assistant, and short frequent words that nearly every text of a language has.
 _IMPERATIVES = _words(
     "add analyse analyze answer arrange assume build calculate change check choose classify combine compare complete "
     "compose compute consider convert correct count create decide define describe design determine develop draft edit "
@@ -83,13 +83,13 @@ _OTHERS = _words(  # German, French, Spanish, Italian, Dutch, Portuguese
 
 
 def _classes() -> Vector:
-    """Which UTF-8 bytes count for what ``(256, 7)``: the histogram of a text's bytes times this counts them all."""
+    """Return the classes of UTF-8 bytes ``(256, 7)``: a histogram of bytes times this matrix counts each class."""
     latin = [*range(0x41, 0x5B), *range(0x61, 0x7B)]
-    extended = range(0xC3, 0xCA)  # lead bytes of U+00C0 to U+024F, where nearly all are Latin letters
+    extended = range(0xC3, 0xCA)  # lead bytes of U+00C0 to U+024F, nearly all of them Latin letters
     # Lead bytes of Greek, Cyrillic, Hebrew, Arabic, Indic, Georgian, kana, Han, Hangul; not of punctuation or emoji.
     other = [*range(0xCD, 0xE2), *range(0xE3, 0xEE)]
     members: list[Iterable[int]] = [
-        [byte for byte in range(256) if not 0x80 <= byte < 0xC0 and byte not in b" \t\n\r\v\f"],  # one a character
+        [byte for byte in range(256) if not 0x80 <= byte < 0xC0 and byte not in b" \t\n\r\v\f"],  # characters
         [*latin, *extended, *other],  # letters
         range(0x30, 0x3A),  # digits
         b"{}[]();_#`\\<>=&|",  # marks of code
@@ -107,7 +107,7 @@ _CLASSES = _classes()
 
 
 class Complexity:
-    """Twenty-one numbers about the form of a prompt, each in [-3, 3], by fixed formulas.
+    """Twenty-one numbers that describe the form of a prompt, each in [-3, 3], by fixed formulas.
 
     Every entry is ``clip((raw - centre) / std, -3, 3)`` with constants of this version; ``raw`` is
 
@@ -122,14 +122,14 @@ class Complexity:
     ``automated_readability``
         4.71 letters and digits per word + 0.5 words per sentence - 21.43 [2]_.
     ``code``, ``mathematics``, ``digits``, ``other_script``
-        Square root of the share of characters: marks of code (and twelve of its commonest words, each counted as five
-        characters); ``+*/=^<>%$\\``; digits; letters of other scripts than Latin.
+        Square root of the share of characters: marks of code (and twelve common words of code, each counted as five
+        characters); ``+*/=^<>%$\\``; digits; letters of non-Latin scripts.
     ``questions``, ``options``
         ln(1 + question marks); ln(1 + items of lists, such as ``A. ...``, ``(1) ...`` or ``- ...``).
     ``vocabulary``
-        ln(different words) / ln(words) [3]_, which hardly depends on the length; 1 for a text of one word or none.
+        ln(different words) / ln(words) [3]_, which hardly depends on the length; 1 for a text of at most one word.
     ``list``, ``table``
-        Square root of the share of lines that begin as an item does; that hold two ``|`` or more.
+        Square root of the share of lines that begin like a list item; of lines with two ``|`` or more.
     ``json``
         Square root of the share of characters that belong to keys (``"...":``), each counted as five characters.
     ``imperative``
@@ -138,13 +138,12 @@ class Complexity:
         Square root of the share of words that are among the 35 commonest of English; among those of six other
         European languages.
     ``turns``, ``system``, ``tools``
-        Of a conversation: ln(user messages), at least 0; 1 where it has a system message; square root of the share of
-        messages that are results of tools. A text alone is one user message.
+        For a conversation: ln(user messages), at least 0; 1 if it has a system message, else 0; square root of the
+        share of messages that are tool results. A text alone counts as one user message.
 
-    White space is not counted among the characters, and capitals count as small letters: how a prompt happens
-    to be set should not change who answers it. Of a long text the first and the last 8,000 characters are read. Words
-    are what white space separates; a script that writes without spaces gives long words, which the limits of the
-    entries bound.
+    White space does not count as characters, and case does not matter: the layout of a prompt should not change which
+    arm answers it. Of a long text the first and the last 8,000 characters are read. Words are separated by white space.
+    A script without spaces gives long words; the limits of the entries bound their effect.
 
     References
     ----------
@@ -171,7 +170,7 @@ class Complexity:
 
     @property
     def version(self) -> str:
-        """Names what the numbers mean."""
+        """An identifier of the formulas."""
         return "complexity-3"
 
     @property
@@ -180,37 +179,37 @@ class Complexity:
         return tuple(f"complexity.{name}" for name in _NAMES)
 
     def transform_one(self, request: Request) -> Vector:
-        """Features of one request ``(21,)``.
+        """Return the features of one request ``(21,)``.
 
         Raises
         ------
         InvalidRequestError
-            For a request without text.
+            If the request has no text.
         """
-        scaled = (_raw(request) - _CENTRE) / _SPREAD
-        result: Vector = np.minimum(np.maximum(scaled, -_LIMIT), _LIMIT)
+        scaled = (_raw(request) - _CENTRE) / _SCALE
+        result: Vector = np.minimum(np.maximum(scaled, -_LARGEST_ENTRY), _LARGEST_ENTRY)
         return result
 
     def transform(self, requests: Sequence[Request]) -> Vector:
-        """Features of many requests ``(n, 21)``."""
+        """Return the features of many requests ``(n, 21)``."""
         return stack(self, requests)
 
 
 def _raw(request: Request) -> Vector:
-    """The numbers before scaling."""
+    """Return the numbers before scaling."""
     text = excerpt(request)
     return np.array((*_written(text, len(request.text or "")), *_roles(request.messages)))
 
 
 @lru_cache(maxsize=RECENT)
 def _written(text: str, characters: int) -> tuple[float, ...]:
-    """Measure the text alone."""
+    """Return the raw numbers that depend on the text alone, ``log_characters`` to ``other_language``."""
     words = text.lower().split()
     return (*_form(text, characters=characters, words=len(words) or 1), *_language(text, words))
 
 
 def _form(text: str, *, characters: int, words: int) -> tuple[float, ...]:
-    """Length, readability and marks, ``log_characters`` to ``other_script``."""
+    """Measure length, readability and marks: ``log_characters`` to ``other_script``."""
     histogram = np.bincount(np.frombuffer(text.encode(), dtype=np.uint8), minlength=256)
     read, letters, digits, code, mathematics, questions, other = (histogram @ _CLASSES).tolist()
     whole = read * characters / max(len(text), 1)
@@ -235,7 +234,7 @@ def _form(text: str, *, characters: int, words: int) -> tuple[float, ...]:
 
 
 def _language(text: str, words: Sequence[str]) -> tuple[float, ...]:
-    """Words and lines, ``vocabulary`` to ``other_language``."""
+    """Measure words and lines: ``vocabulary`` to ``other_language``."""
     n = len(words) or 1
     lines = [line for line in text.split("\n") if line and not line.isspace()]
     rows = sum(line.count("|") > 1 for line in lines) if "|" in text else 0
@@ -253,7 +252,7 @@ def _language(text: str, words: Sequence[str]) -> tuple[float, ...]:
 
 
 def _roles(messages: Sequence[tuple[str, str]]) -> tuple[float, ...]:
-    """Measure a conversation: ``turns``, ``system``, ``tools``."""
+    """Measure the roles of a conversation: ``turns``, ``system``, ``tools``."""
     roles = [role for role, _ in messages]
     return (
         math.log(max(roles.count("user"), 1)),

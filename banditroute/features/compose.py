@@ -1,4 +1,4 @@
-"""Blocks of features side by side."""
+"""Join the features of several featurizers into one vector."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from banditroute.features.base import Featurizer, feature_blocks
 
 
 class Compose:
-    """Concatenates the features of its blocks, in their order.
+    """A featurizer that concatenates the features of its blocks, in their order.
 
     Parameters
     ----------
     blocks
-        At least one featurizer; no two may share the name of an entry.
+        At least one featurizer; the names of all entries must differ.
     strengths
-        How much each block may matter before any feedback, times what it declares itself; above 0, and 1 by default.
-        The numbers stay as they are, and how much a block does matter is learned.
+        Factor on the declared strength of each block, above 0; 1 by default. A strength is the prior guess of how much
+        a block matters. It does not change the features, and the router learns how much a block does matter.
 
     Raises
     ------
     InvalidConfigurationError
-        For no block, an object that is no featurizer, an entry named twice, or strengths that are not one for each
-        block.
+        If there is no block, a block is not a featurizer, two entries have one name, or the number of strengths differs
+        from that of blocks.
 
     Examples
     --------
@@ -66,7 +66,7 @@ class Compose:
 
     @property
     def blocks(self) -> tuple[FeatureBlock, ...]:
-        """The blocks of all parts, each with its strength times that given here."""
+        """The blocks of all parts; each strength is the part's own times the one given here."""
         return tuple(
             FeatureBlock(block.columns, block.strength * strength)
             for strength, part in zip(self._strengths, self._blocks, strict=True)
@@ -84,15 +84,15 @@ class Compose:
         return tuple(name for block in self._blocks for name in block.names)
 
     def transform_one(self, request: Request) -> Vector:
-        """Features of one request ``(dimension,)``.
+        """Return the features of one request ``(dimension,)``.
 
         Raises
         ------
         InvalidRequestError
-            For a request that a block cannot read.
+            If a block cannot read the request.
         """
         return np.concatenate([block.transform_one(request) for block in self._blocks])
 
     def transform(self, requests: Sequence[Request]) -> Vector:
-        """Features of many requests ``(n, dimension)``."""
+        """Return the features of many requests ``(n, dimension)``."""
         return np.hstack([block.transform(requests) for block in self._blocks])

@@ -1,4 +1,4 @@
-"""A kernel for every belief: waves over another featurizer's numbers."""
+"""Random Fourier features: let a linear belief learn smooth non-linear functions of another featurizer's numbers."""
 
 from __future__ import annotations
 
@@ -13,34 +13,35 @@ from banditroute.errors import InvalidConfigurationError
 from banditroute.features._text import check_block
 from banditroute.features.base import Featurizer
 
-_ENOUGH = 1000  # prompts: half a million distances
+_MOST_PROMPTS_TO_FIT = 1000  # they give half a million distances
 
 
 class FourierFeatures:
-    """Random Fourier features: what is linear in them is a function of the block's numbers of any smooth shape.
+    """Random Fourier features: a linear function of them can be any smooth function of the block's numbers.
 
-    ``z_i = sqrt(2) cos(w_i'e / bandwidth + b_i)`` over the block's ``e (d,)``, with ``w_i ~ N(0, I)`` and ``b_i``
-    uniform on a circle, drawn once by ``seed``. Then ``z(e)'z(f) / dimension`` is on average the Gaussian kernel
-    ``exp(-|e - f|^2 / (2 bandwidth^2))``, with a standard deviation of at most ``sqrt(1.5 / dimension)``, and ridge
-    regression on ``z`` is about that of the kernel (Rahimi and Recht 2007, "Random features for large-scale kernel
-    machines"). Entries have the mean square 1, over draws of ``b_i``.
+    The features are ``z_i = sqrt(2) cos(w_i'e / bandwidth + b_i)`` over the block's ``e (d,)``. The directions
+    ``w_i ~ N(0, I)`` and the phases ``b_i``, uniform on a circle, are drawn once with ``seed``. The average of
+    ``z(e)'z(f) / dimension`` over draws is the Gaussian kernel ``exp(-|e - f|^2 / (2 bandwidth^2))``. Its standard
+    deviation is at most ``sqrt(1.5 / dimension)``. So ridge regression on ``z`` approximates kernel ridge regression
+    (Rahimi and Recht 2007, "Random features for large-scale kernel machines"). Entries have the mean square 1, over
+    draws of ``b_i``.
 
     Parameters
     ----------
     block
-        The featurizer to take waves over, its numbers of about one size (see :class:`Standardize`).
+        The featurizer to transform; its numbers should have about the same size (see :class:`Standardize`).
     dimension
-        How many waves, at least 1.
+        Number of waves, at least 1.
     bandwidth
-        How far apart two prompts are that have little to say of each other, in the block's numbers; above 0. None: set
-        by :meth:`fit`.
+        Distance, in the block's numbers, beyond which two prompts hardly inform each other; above 0. None: set by
+        :meth:`fit`.
     seed
-        Draws the waves; a whole number of 0 to 2^32 - 1.
+        Seed of the waves, a whole number from 0 to 2^32 - 1.
 
     Raises
     ------
     InvalidConfigurationError
-        For a block that is no featurizer, or an unusable number; on use, without a bandwidth.
+        If the block is not a featurizer or a number is out of range; on use, if there is no bandwidth.
 
     Examples
     --------
@@ -66,7 +67,7 @@ class FourierFeatures:
             number(bandwidth, name="bandwidth", low=1e-6, high=1e6, error=InvalidConfigurationError)
         self._bandwidth = bandwidth
         self._seed = seed
-        draw = np.random.RandomState(seed)  # its numbers are the same in every numpy to come
+        draw = np.random.RandomState(seed)  # numpy guarantees the same numbers in all later versions
         self._directions = draw.normal(size=(block.dimension, dimension))
         self._phases = draw.uniform(0.0, 2.0 * np.pi, size=dimension)
 
@@ -77,16 +78,16 @@ class FourierFeatures:
 
     @property
     def bandwidth(self) -> float:
-        """As given, or as found by :meth:`fit`: to be given when the features are made again."""
+        """The bandwidth, as given or found by :meth:`fit`; pass it to the constructor to get the same features."""
         if self._bandwidth is None:
             raise InvalidConfigurationError(
-                "FourierFeatures has no bandwidth; give one, or call fit(prompts) with a few hundred like those to come"
+                "FourierFeatures has no bandwidth; give one, or call fit(prompts) with a few hundred typical prompts"
             )
         return self._bandwidth
 
     @property
     def version(self) -> str:
-        """Names the settings, the bandwidth and the block."""
+        """An identifier of the settings, the bandwidth and the block."""
         return f"fourier:{self.dimension}:{self.bandwidth}:{self._seed}({self._block.version})"
 
     @property
@@ -101,14 +102,14 @@ class FourierFeatures:
         Parameters
         ----------
         prompts
-            Prompts like those to come, at least 2; the first 1,000 are taken.
+            At least 2 prompts like those of the future traffic; the first 1,000 are used.
 
         Raises
         ------
         InvalidConfigurationError
-            For too few prompts, or prompts of which more than half of the pairs are alike; nothing is changed.
+            If there are too few prompts, or more than half of the pairs are equal; nothing is changed.
         """
-        e = self._block.transform([Request(text=prompt) for prompt in prompts[:_ENOUGH]])
+        e = self._block.transform([Request(text=prompt) for prompt in prompts[:_MOST_PROMPTS_TO_FIT]])
         squares = np.square(e).sum(axis=1)
         apart = (squares[:, None] + squares - 2.0 * e @ e.T)[np.triu_indices(len(e), 1)]
         median = float(np.median(np.sqrt(np.maximum(apart, 0.0)))) if len(apart) else 0.0
@@ -120,17 +121,17 @@ class FourierFeatures:
         return self
 
     def transform_one(self, request: Request) -> Vector:
-        """Features of one request ``(dimension,)``.
+        """Return the features of one request ``(dimension,)``.
 
         Raises
         ------
         InvalidRequestError
-            For a request that the block cannot read.
+            If the block cannot read the request.
         """
         return self._waves(self._block.transform_one(request))
 
     def transform(self, requests: Sequence[Request]) -> Vector:
-        """Features of many requests ``(n, dimension)``."""
+        """Return the features of many requests ``(n, dimension)``."""
         rows = [self._waves(row) for row in self._block.transform(requests)]
         return np.array(rows).reshape(len(requests), self.dimension)
 

@@ -1,4 +1,4 @@
-"""Generic prompts: what to fit a block to before there are prompts of your own."""
+"""Generic prompts: fit a featurizer to them until you have prompts of your own."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from banditroute.core.optional_imports import optional
 
 
 def generic_prompts() -> tuple[str, ...]:
-    """The 1,766 prompts of the log that is shipped: questions of knowledge, reading, arithmetic, reasoning and code.
+    """Return the 1,766 prompts of the shipped log: questions of knowledge, reading, arithmetic, reasoning and code.
 
-    Fitted to them, the directions of a sentence embedding are those of prompts in general; fitted to your own, those
-    in which yours differ, which is better as soon as you have a few hundred.
+    A sentence embedding fitted to them finds the directions in which prompts in general differ. Fitted to your own
+    prompts, it finds the directions in which yours differ; that is better once you have a few hundred.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Ready features: the application brings the vector itself."""
+"""Ready features: the application computes the vector itself."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _MOST_FEATURES = 1_000_000  # one matrix of their squares alone takes 8 TB
 
 
 class GivenFeatures:
-    """Takes the vector that the request brings.
+    """The vector that the request carries, unchanged.
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ class GivenFeatures:
 
     @property
     def version(self) -> str:
-        """Names what the numbers mean; the application answers for their meaning."""
+        """An identifier of the length; the application must keep the meaning of the numbers."""
         return f"given-{self._dimension}"
 
     @property
@@ -52,12 +52,12 @@ class GivenFeatures:
         return tuple(f"given.{i}" for i in range(self._dimension))
 
     def transform_one(self, request: Request) -> Vector:
-        """The features of the request ``(dimension,)``."""
+        """Return the features of the request ``(dimension,)``."""
         if request.features is None:
             raise InvalidRequestError(f"this router expects {self._dimension} ready features, a text was given")
         return request.features
 
     def transform(self, requests: Sequence[Request]) -> Vector:
-        """The features of many requests ``(n, dimension)``."""
+        """Return the features of many requests ``(n, dimension)``."""
         rows = [self.transform_one(request) for request in requests]
         return np.array(rows, dtype=np.float64).reshape(len(rows), self._dimension)

@@ -1,4 +1,4 @@
-"""Numbers and categories that the application knows about a request, by a declared schema."""
+"""Encode numbers and categories that the application knows about a request, by a declared schema."""
 
 from __future__ import annotations
 
@@ -17,34 +17,34 @@ from banditroute.features import _state
 from banditroute.features._text import excerpt, stack
 from banditroute.features.categories import Category, Hashed
 
-_END_OF_RANGE = math.sqrt(6.0)  # with a zero next to it, a number uniform over the range has mean square 1
-_MISSING = math.sqrt(2.0)
+_ENTRY_AT_RANGE_END = math.sqrt(6.0)  # a uniform number and the 0 next to it then have the mean square 1
+_ENTRY_IF_MISSING = math.sqrt(2.0)
 
 
 class Metadata:
     """Numeric and categorical context by a declared schema: user tier, language, tools, input tokens.
 
     ``input_tokens``, ``session`` and ``tags`` are read from the request's own fields, every other name from its
-    ``metadata``: ``router.route(text, input_tokens=900, metadata={"tier": "gold"})``. A name that the schema does not
-    declare is not read.
+    ``metadata``: ``router.route(text, input_tokens=900, metadata={"tier": "gold"})``. Names outside the schema are
+    ignored.
 
     A number ``v`` declared with ``(low, high)`` gives two entries. The first is
-    ``sqrt(6) (2 (v - low) / (high - low) - 1)``, limited to ``[-sqrt(6), sqrt(6)]``. The second says that the number is
-    missing: ``sqrt(2)`` then, with 0 as the first, and 0 otherwise. So the mean square of both is 1 over numbers
-    that are uniform over the range, and over missing ones.
+    ``sqrt(6) (2 (v - low) / (high - low) - 1)``, limited to ``[-sqrt(6), sqrt(6)]``; the second is 0. If the number is
+    missing, the first is 0 and the second ``sqrt(2)``. So the mean square of both is 1 for numbers that are uniform
+    over the range, and for missing ones.
 
     A category declared with a list of n values gives n + 2 entries: one for each value, one for any other value, and
     one for a missing value. The entry that applies is ``sqrt(n + 2)``, the others are 0. Several tags share their
-    block. With :class:`Hashed`, values that are not known beforehand have slots, and may share them.
+    block. With :class:`Hashed`, values that are not known in advance get slots, and may share them.
 
-    All numbers are one block, and each category is one: how much a block matters is learned for itself.
+    All numbers form one block, and each category forms one. The router learns for each block how much it matters.
 
     Parameters
     ----------
     numeric
-        Name -> (lowest, highest) of the usual range; what lies beyond counts as its end.
+        Name -> (lowest, highest) of the usual range; a number outside counts as the nearer end.
     categorical
-        Name -> the values that it may have, or ``Hashed(slots=...)``.
+        Name -> list of the expected values, or ``Hashed(slots=...)``.
 
     Raises
     ------
@@ -91,13 +91,13 @@ class Metadata:
 
     @property
     def blocks(self) -> tuple[FeatureBlock, ...]:
-        """All numbers, if there are any, and each category."""
+        """One block for all numbers, if there are any, and one for each category."""
         numbers = [FeatureBlock(2 * len(self._numeric))] if self._numeric else []
         return (*numbers, *(category.block for category in self._categorical.values()))
 
     @property
     def version(self) -> str:
-        """Names the schema."""
+        """An identifier of the schema."""
         categories = [category.schema for category in self._categorical.values()]
         schema = repr((list(self._numeric.items()), categories))
         return f"metadata-2:{_state.digest(np.frombuffer(schema.encode('utf-8', 'replace'), dtype=np.uint8))}"
@@ -109,7 +109,7 @@ class Metadata:
         return (*numbers, *(name for category in self._categorical.values() for name in category.names))
 
     def transform_one(self, request: Request) -> Vector:
-        """Features of one request ``(dimension,)``.
+        """Return the features of one request ``(dimension,)``.
 
         Raises
         ------
@@ -117,17 +117,17 @@ class Metadata:
             If the request has no text, or a value is of the wrong kind: a string where the schema declares a number,
             or a number where it declares a category.
         """
-        excerpt(request)  # refuses what has no text, as every featurizer does
+        excerpt(request)  # raises if the request has no text, as in every featurizer
         x = np.zeros(self.dimension)
         start = 0
         for name, (low, high) in self._numeric.items():
             value = _number(request, name)
             if value is None:
-                x[start + 1] = _MISSING
+                x[start + 1] = _ENTRY_IF_MISSING
             else:
-                # Halves of each, so that no difference of two finite numbers overflows.
+                # Halve each number first, so that the difference of two finite numbers cannot overflow.
                 share = (0.5 * min(max(value, low), high) - 0.5 * low) / (0.5 * high - 0.5 * low)
-                x[start] = _END_OF_RANGE * (2.0 * share - 1.0)
+                x[start] = _ENTRY_AT_RANGE_END * (2.0 * share - 1.0)
             start += 2
         for name, category in self._categorical.items():
             columns = category.block.columns
@@ -136,7 +136,7 @@ class Metadata:
         return x
 
     def transform(self, requests: Sequence[Request]) -> Vector:
-        """Features of many requests ``(n, dimension)``."""
+        """Return the features of many requests ``(n, dimension)``."""
         return stack(self, requests)
 
 
@@ -146,7 +146,7 @@ def _number(request: Request, name: str) -> float | None:
 
 
 def _categories(request: Request, name: str) -> tuple[str, ...]:
-    """The values of a category; none where it is missing."""
+    """Return the values of a category in a request; empty if it is missing."""
     if name == "tags":
         return request.tags
     value = request.session if name == "session" else request.metadata.get(name)

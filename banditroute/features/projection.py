@@ -1,4 +1,4 @@
-"""Privacy: features as seen through a random projection that only the application knows."""
+"""Privacy: hide features behind a random projection that only the application knows."""
 
 from __future__ import annotations
 
@@ -13,36 +13,37 @@ from banditroute.errors import InvalidConfigurationError
 from banditroute.features._text import check_block
 from banditroute.features.base import Featurizer
 
-_SHORTEST = 16  # characters of a secret: it must not be found by trying
+_SHORTEST_SECRET_CHARACTERS = 16  # a shorter secret could be found by trial
 
 
 class RandomProjection:
-    """Another featurizer's numbers on fewer random axes, which a secret draws.
+    """Another featurizer's numbers, projected on fewer random axes that depend on a secret.
 
-    ``z = Q'e`` over the block's ``e (d,)``, with ``Q (d, dimension)`` of orthonormal columns, uniform over all of them
-    (the orthogonal factor of a Gaussian matrix; Mezzadri 2007, "How to generate random matrices from the classical
-    compact groups"). Distances shrink by ``sqrt(dimension / d)``, give or take (Johnson and Lindenstrauss 1984), and so
-    beliefs learn from ``z`` about what they learn from ``e``.
+    The features are ``z = Q'e`` over the block's ``e (d,)``. ``Q (d, dimension)`` has orthonormal columns, drawn
+    uniformly: it is the orthogonal factor of a Gaussian matrix (Mezzadri 2007, "How to generate random matrices from
+    the classical compact groups"). Distances shrink by about ``sqrt(dimension / d)`` (Johnson and Lindenstrauss 1984).
+    So beliefs learn nearly as much from ``z`` as from ``e``.
 
-    Who reads stored contexts without the secret cannot compare them with the features of a text that he guesses, nor
-    invert them with a model made for the block, and ``d - dimension`` of the numbers are gone for all. It is no
-    encryption: equal requests still have equal contexts and similar ones similar, and someone who knows the texts
-    of about ``d`` stored contexts can work out the axes.
+    A reader of stored contexts without the secret cannot compare them with the features of a guessed text. Nor can the
+    reader invert them with a model of the block. ``d - dimension`` numbers are lost for everybody. This is not
+    encryption: equal requests have equal contexts, and similar ones similar contexts. A reader who knows the texts of
+    about ``d`` stored contexts can compute the axes.
 
     Parameters
     ----------
     block
         The featurizer to project.
     dimension
-        How many axes, from 1 to one less than the block has.
+        Number of axes, from 1 to one less than the block's dimension.
     secret
-        Draws them; at least 16 characters that cannot be guessed, such as ``secrets.token_hex(16)``. It is stored
-        nowhere: with another one, or none, what was learned is not used.
+        At least 16 characters that cannot be guessed, such as ``secrets.token_hex(16)``; they determine the axes. The
+        secret is never stored. With another secret, a router cannot use what it has learned.
 
     Raises
     ------
     InvalidConfigurationError
-        For a block that is no featurizer, a dimension that is no smaller, or the secret is too short.
+        If the block is not a featurizer, the dimension is not smaller than the block's, or the secret is too short or
+        not a string.
 
     Examples
     --------
@@ -61,16 +62,16 @@ class RandomProjection:
             raise InvalidConfigurationError(
                 f"dimension is {dimension!r}; give a whole number from 1 to {most}, one less than the block has"
             )
-        if not isinstance(secret, str) or len(secret) < _SHORTEST:  # not repeated: messages are logged
-            raise InvalidConfigurationError(
-                f"secret is no string of at least {_SHORTEST} characters; give one that cannot be guessed, such as "
-                "secrets.token_hex(16), and keep it: what is learned can be used only with it"
+        if not isinstance(secret, str) or len(secret) < _SHORTEST_SECRET_CHARACTERS:
+            raise InvalidConfigurationError(  # without the secret itself, since messages are logged
+                f"secret is not a string of at least {_SHORTEST_SECRET_CHARACTERS} characters; give one that cannot be "
+                "guessed, such as secrets.token_hex(16), and keep it: the router needs it to use what it learned"
             )
-        # Of two hashes that tell nothing of each other, one draws the axes and one may be seen.
+        # Two independent hashes: one seeds the axes, and one is public in the version.
         draw, self._seen = (hashlib.sha256(f"{use}:{secret}".encode()).digest() for use in ("draw", "version"))
         gaussian = np.random.RandomState(np.frombuffer(draw, dtype="<u4")).normal(size=(block.dimension, dimension))
         axes, r = np.linalg.qr(gaussian)
-        self._axes = axes * np.sign(np.diag(r))  # with which there is one factor only, on every machine
+        self._axes = axes * np.sign(np.diag(r))  # fixes the signs, so that every machine computes the same factor
 
     @property
     def dimension(self) -> int:
@@ -79,7 +80,7 @@ class RandomProjection:
 
     @property
     def version(self) -> str:
-        """Names the dimension, the block, and a hash of the secret."""
+        """An identifier of the dimension, the block and a hash of the secret."""
         return f"projection:{self.dimension}:{self._seen.hex()[:8]}({self._block.version})"
 
     @property
@@ -89,17 +90,17 @@ class RandomProjection:
         return tuple(f"{room}.projection.{index:02d}" for index in range(self.dimension))
 
     def transform_one(self, request: Request) -> Vector:
-        """Features of one request ``(dimension,)``.
+        """Return the features of one request ``(dimension,)``.
 
         Raises
         ------
         InvalidRequestError
-            For a request that the block cannot read.
+            If the block cannot read the request.
         """
         projected: Vector = self._block.transform_one(request) @ self._axes
         return projected
 
     def transform(self, requests: Sequence[Request]) -> Vector:
-        """Features of many requests ``(n, dimension)``."""
+        """Return the features of many requests ``(n, dimension)``."""
         rows = [row @ self._axes for row in self._block.transform(requests)]
         return np.array(rows).reshape(len(requests), self.dimension)

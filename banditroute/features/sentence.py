@@ -1,4 +1,4 @@
-"""The topic of a prompt, from a sentence transformer or an embedding function of your own."""
+"""The topic of a prompt, from a sentence transformer or from your own embedding function."""
 
 from __future__ import annotations
 
@@ -22,41 +22,43 @@ from banditroute.features._text import excerpt
 from banditroute.features._together import Together
 
 Embed: TypeAlias = Callable[[list[str]], ArrayLike]
-"""Texts -> one embedding each, as rows ``(n, d)``."""
+"""A function from texts to their embeddings, as rows ``(n, d)``."""
 
-_MOST = 64
+_MOST_TEXTS_PER_CALL = 64
 
 
 class SentenceEmbedding:
-    """The embedding of a sentence transformer, or of any function, as it is.
+    """The embedding of a sentence transformer, or of any function, unchanged.
 
-    It has hundreds of small numbers, from which a router learns slowly. ``Standardize(block=SentenceEmbedding(...),
-    dimension=16).fit(prompts)`` gives its first few directions at unit variance.
+    An embedding has hundreds of small numbers, from which a router learns slowly. For its first directions at unit
+    variance, use ``Standardize(block=SentenceEmbedding(...), dimension=16).fit(prompts)``.
 
-    The model is called once at a time. Texts of other threads that come meanwhile wait, and are embedded together in
-    the next call, at most 64; a text that finds no call running waits for nobody. An embedding is remembered by the
-    SHA-256 of what was read of the text; the text itself is not kept. Of a long text the first and the last 8,000
-    characters are read, and most sentence transformers read fewer. A sentence transformer reads the texts of a call one
-    by one: padded to one length they would take longer on a processor, and move each other's numbers in the seventh
-    digit. With an accelerator give a function of your own, such as ``lambda texts: model.encode(texts)``.
+    The model serves one call at a time. Texts of other threads that arrive during a call wait, and at most 64 of them
+    are embedded together in the next call. If no call is running, a text is embedded at once. Embeddings are cached by
+    the SHA-256 of the text that was read; the text itself is not kept. Of a long text the first and the last 8,000
+    characters are read, and most sentence transformers read fewer.
+
+    A sentence transformer reads the texts of a call one by one. Texts padded to one length would take longer on a CPU,
+    and would change each other's numbers in the seventh digit. With an accelerator, pass a function such as
+    ``lambda texts: model.encode(texts)``.
 
     Parameters
     ----------
     model
-        Folder or name of a sentence transformer (needs the extra ``embeddings``; loaded at the first use, and by
-        name from the network unless it is in the local cache), or a function ``(list[str]) -> (n, d)``.
+        Folder or name of a sentence transformer, or a function ``(list[str]) -> (n, d)``. A sentence transformer needs
+        the extra ``embeddings``. It is loaded at the first use; a name that is not in the local cache is downloaded.
     label
-        Names the model in ``version``; change it when the weights change. By default the last part of the folder or
-        name; a function needs one.
+        Name of the model in ``version``; change it when the weights change. Default: the last part of the folder or
+        name. Required for a function.
     remembered
-        How many embeddings to remember, at least 0, the least recently used forgotten first.
+        Number of cached embeddings, at least 0; the least recently used one is dropped first.
 
     Raises
     ------
     InvalidConfigurationError
-        For an unusable parameter; on use, where the function returns anything but finite rows of one length.
+        If a parameter is unusable. On use, if the function does not return finite rows of one length.
     MissingDependencyError
-        On use, where sentence-transformers is not installed.
+        On use, if sentence-transformers is not installed.
 
     Examples
     --------
@@ -88,16 +90,16 @@ class SentenceEmbedding:
         self._remembered = remembered
         self._memory: OrderedDict[bytes, Vector] = OrderedDict()
         self._lock = Lock()
-        self._together = Together(self._embed, most=_MOST)
+        self._together = Together(self._embed, most=_MOST_TEXTS_PER_CALL)
 
     @property
     def dimension(self) -> int:
-        """Length of the vector, which this loads the model to know."""
+        """Length of the vector; reading it loads the model."""
         return self._width or len(self._embeddings([Request(text="")])[0])
 
     @property
     def version(self) -> str:
-        """Names the model."""
+        """An identifier of the model."""
         return f"sentence:{self._label}"
 
     @property
@@ -106,21 +108,21 @@ class SentenceEmbedding:
         return tuple(f"sentence.{index:03d}" for index in range(self.dimension))
 
     def transform_one(self, request: Request) -> Vector:
-        """Features of one request ``(dimension,)``.
+        """Return the features of one request ``(dimension,)``.
 
         Raises
         ------
         InvalidRequestError
-            For a request without text.
+            If the request has no text.
         """
         return self._embeddings([request])[0].copy()
 
     def transform(self, requests: Sequence[Request]) -> Vector:
-        """Features of many requests ``(n, dimension)``."""
+        """Return the features of many requests ``(n, dimension)``."""
         return np.array(self._embeddings(requests)).reshape(len(requests), self.dimension)
 
     def _embeddings(self, requests: Sequence[Request]) -> list[Vector]:
-        """Embeddings ``(d,)`` of the texts, remembered; callers must not change them."""
+        """Return the embeddings ``(d,)`` of the texts from cache or model; callers must not change them."""
         texts = [excerpt(request) for request in requests]
         keys = [hashlib.sha256(text.encode()).digest() for text in texts]
         with self._lock:
@@ -131,37 +133,37 @@ class SentenceEmbedding:
         if new:
             rows.update(zip(new, self._together(new.values()), strict=True))
             with self._lock:
-                self._memory.update((key, rows[key].copy()) for key in new)  # not the whole batch with each
+                self._memory.update((key, rows[key].copy()) for key in new)  # a view would keep the whole batch alive
                 while len(self._memory) > self._remembered:
                     self._memory.popitem(last=False)
         return [rows[key] for key in keys]
 
     def _embed(self, texts: list[str]) -> Vector:
-        """Return the model's rows for ``texts``, if each is one row of finite numbers ``(n, d)``."""
+        """Call the model and return one row for each text ``(n, d)``; raise if the rows are not finite numbers."""
         if not callable(self._model):
             self._model = _load(fspath(self._model))
         try:
             rows = np.array(self._model(texts), dtype=np.float64)
         except (TypeError, ValueError) as error:
             raise InvalidConfigurationError(
-                f"the embedding function {self._label!r} gave no array of numbers"
+                f"the embedding function {self._label!r} did not return an array of numbers"
             ) from error
         if rows.ndim != 2 or len(rows) != len(texts) or not rows.size or not np.isfinite(rows).all():
             raise InvalidConfigurationError(
-                f"the embedding function {self._label!r} gave the shape {rows.shape} for a list of {len(texts)}, or "
-                "numbers that are not finite; it must give one row of finite numbers for each text"
+                f"the embedding function {self._label!r} returned the shape {rows.shape} for {len(texts)} texts, or "
+                "numbers that are not finite; it must return one row of finite numbers for each text"
             )
         self._width = self._width or rows.shape[1]
         if rows.shape[1] != self._width:
             raise InvalidConfigurationError(
-                f"the embedding function {self._label!r} gave {rows.shape[1]} numbers for a text, {self._width} "
-                "before; it must give rows of one length"
+                f"the embedding function {self._label!r} returned {rows.shape[1]} numbers for a text, {self._width} "
+                "before; it must return rows of one length"
             )
         return rows
 
 
 def _load(model: str) -> Embed:
-    """The ``encode`` of a sentence transformer."""
+    """Load a sentence transformer and return its embedding function."""
     transformer = optional("sentence_transformers", extra="embeddings").SentenceTransformer(model)
 
     def embed(texts: list[str]) -> ArrayLike:

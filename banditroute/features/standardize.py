@@ -1,4 +1,4 @@
-"""Another featurizer's numbers, centred and scaled once on prompts like those to come."""
+"""Centre and scale another featurizer's numbers, with constants fitted once on typical prompts."""
 
 from __future__ import annotations
 
@@ -15,31 +15,31 @@ from banditroute.features._text import check_block
 from banditroute.features._whitening import whitening
 from banditroute.features.base import Featurizer
 
-_LIMIT = 4.0
+_LARGEST_ENTRY = 4.0  # in standard deviations
 
 
 class Standardize:
-    """Brings the numbers of a block to mean 0 and variance 1, or projects them on fewer such directions.
+    """A block's numbers at mean 0 and variance 1, or their projection on fewer such directions.
 
-    ``x = clip((e - mean) P, -4, 4)`` over the block's ``e (d,)``. Without ``dimension``, ``P`` is diagonal and divides
-    every entry by its standard deviation; an entry that was the same in all prompts is centred only. With it, ``P``
-    projects on the ``dimension`` principal directions, each scaled to unit variance. A prior counts on numbers of about
-    unit variance.
+    The features are ``x = clip((e - mean) P, -4, 4)`` over the block's ``e (d,)``. Without ``dimension``, ``P`` is
+    diagonal and divides every entry by its standard deviation; an entry that was equal in all prompts is only centred.
+    With ``dimension``, ``P`` projects on that many principal directions, each scaled to unit variance. Priors of
+    beliefs assume numbers of about unit variance.
 
-    :meth:`fit` is called once, before the first request, and what it found never moves with the traffic: a scale that
-    changes under a learned belief would make every number mean something else. A new fit is a new version.
+    Call :meth:`fit` once, before the first request. The result does not change with the traffic: another scale would
+    change the meaning of every number that a belief has learned from. A new fit has a new version.
 
     Parameters
     ----------
     block
         The featurizer to standardise, ready for use.
     dimension
-        How many principal directions to give, at least 1; None gives every entry of the block.
+        Number of principal directions, at least 1; None keeps every entry of the block.
 
     Raises
     ------
     InvalidConfigurationError
-        For a block that is no featurizer, or an unusable dimension; on use, where :meth:`fit` is missing.
+        If the block is not a featurizer or the dimension is unusable; on use, if :meth:`fit` was not called.
 
     Examples
     --------
@@ -69,7 +69,7 @@ class Standardize:
 
     @property
     def version(self) -> str:
-        """Names the block, and what was fitted."""
+        """An identifier of the block and of the fitted numbers."""
         size = "" if self._dimension is None else f":{self._dimension}"
         return f"standardize{size}:{_state.digest(*self._fitted())}({self._block.version})"
 
@@ -87,17 +87,17 @@ class Standardize:
         Parameters
         ----------
         prompts
-            Prompts like those to come, at least 2 and more than ``dimension``; a few hundred do.
+            Prompts like those of the future traffic: at least 2 and more than ``dimension``; a few hundred suffice.
 
         Raises
         ------
         InvalidConfigurationError
-            For too few prompts, or prompts that do not vary in ``dimension`` directions; nothing is changed.
+            If there are too few prompts, or they vary in fewer than ``dimension`` directions; nothing is changed.
         """
         return self.fit_rows(self._block.transform([Request(text=prompt) for prompt in prompts]))
 
     def fit_rows(self, rows: Vector) -> Standardize:
-        """:meth:`fit` on what the block gave for the prompts ``(n, d)``."""
+        """Fit mean and scale on the block's numbers for the prompts ``(n, d)``, and return self."""
         if len(rows) < 2:
             raise InvalidConfigurationError(f"got {len(rows)} prompts; give at least 2, better a few hundred")
         if self._dimension is None:
@@ -109,25 +109,25 @@ class Standardize:
         return self
 
     def save(self, path: str | PathLike[str]) -> None:
-        """Write what :meth:`fit` found, as a file of plain arrays; the block itself is not in it.
+        """Write the fitted numbers as a file of plain arrays; the file does not hold the block itself.
 
         Raises
         ------
         InvalidConfigurationError
-            Where nothing was fitted.
+            If nothing was fitted.
         OSError
-            If the file cannot be written; an older one is then still whole.
+            If the file cannot be written; an older file stays complete.
         """
         mean, projection = self._fitted()
         _state.save(path, owner=self._owner, arrays={"mean": mean, "projection": projection})
 
     def load(self, path: str | PathLike[str]) -> Standardize:
-        """Read what :meth:`save` wrote, instead of fitting, and return self: the version is that of the saved one.
+        """Read what :meth:`save` wrote instead of fitting, and return self; the version is the saved one.
 
         Raises
         ------
         InvalidConfigurationError
-            For any other file, and for one saved with another block or dimension; nothing is changed.
+            If the file was not saved by Standardize with this block and dimension; nothing is changed.
         OSError
             If the file cannot be read.
         """
@@ -136,38 +136,38 @@ class Standardize:
         return self
 
     def transform_one(self, request: Request) -> Vector:
-        """Features of one request ``(dimension,)``.
+        """Return the features of one request ``(dimension,)``.
 
         Raises
         ------
         InvalidRequestError
-            For a request that the block cannot read.
+            If the block cannot read the request.
         """
         return self._scaled(self._block.transform_one(request))
 
     def transform(self, requests: Sequence[Request]) -> Vector:
-        """Features of many requests ``(n, dimension)``."""
+        """Return the features of many requests ``(n, dimension)``."""
         rows = [self._scaled(row) for row in self._block.transform(requests)]
         return np.array(rows).reshape(len(requests), self.dimension)
 
     def _scaled(self, row: Vector) -> Vector:
-        """The block's numbers ``(d,)`` brought to scale ``(dimension,)``."""
+        """Scale the block's numbers ``(d,)`` to features ``(dimension,)``."""
         mean, projection = self._fitted()
         centred = row - mean
         scaled = centred * projection if self._dimension is None else centred @ projection
-        result: Vector = np.clip(scaled, -_LIMIT, _LIMIT)
+        result: Vector = np.clip(scaled, -_LARGEST_ENTRY, _LARGEST_ENTRY)
         return result
 
     @property
     def _owner(self) -> str:
-        """The block that a saved fit belongs to."""
+        """A description of the object that a saved fit belongs to."""
         return f"Standardize(block={self._block.version!r}, dimension={self._dimension})"
 
     def _fitted(self) -> tuple[Vector, Vector]:
-        """Mean ``(d,)`` and scales ``(d,)`` or projection ``(d, dimension)``."""
+        """Return the mean ``(d,)`` and scales ``(d,)`` or projection ``(d, dimension)``; raise without a fit."""
         if self._state is None:
             raise InvalidConfigurationError(
-                "Standardize is not fitted; call fit(prompts) with a few hundred prompts like those to come, or "
-                "load(path) what was saved"
+                "Standardize is not fitted; call fit(prompts) with a few hundred typical prompts, or load(path) with a "
+                "saved fit"
             )
         return self._state

@@ -1,4 +1,4 @@
-"""The topic of a prompt, from a shipped table: a weighted mean of one vector per token, whitened."""
+"""The topic of a prompt, from a shipped table: a weighted mean of one whitened vector per token."""
 
 from __future__ import annotations
 
@@ -18,44 +18,44 @@ from banditroute.features._text import RECENT, excerpt, stack
 from banditroute.features._wordpiece import WordPieces
 
 MAXIMUM = 64
-"""Directions that the shipped table holds."""
+"""Number of directions in the shipped table."""
 
 PRIOR_TOKENS = 4.0
-"""Weight of the average prompt in every mean: a text of a few tokens says little, and stays near zero."""
+"""Weight of the average prompt in every mean, in tokens; it keeps a text of a few tokens near zero."""
 
-_LIMIT = 4.0
+_LARGEST_ENTRY = 4.0  # in standard deviations over prompts
 
 
 @dataclass(frozen=True, slots=True)
 class _Table:
-    """The shipped table in memory, and what reads text into its rows."""
+    """The shipped table in memory, with the tokeniser that finds its rows."""
 
     pieces: WordPieces
     vectors: NDArray[np.float32]  # (tokens, MAXIMUM), weighted, projected, whitened
-    weights: Vector  # (tokens,), 0 for what says nothing, such as [UNK]
+    weights: Vector  # (tokens,), 0 for tokens without meaning, such as [UNK]
 
 
 class StaticEmbedding:
     """Topic and style of a prompt: the mean of shipped token vectors, distilled from a sentence transformer.
 
-    ``x = clip(sum_t w_t v_t / (4 + sum_t w_t), -4, 4)`` over the WordPiece tokens ``t`` of the text. ``v_t`` is the
-    unit vector of the token in all-MiniLM-L6-v2, less the mean of prompts, projected on the directions in which
-    prompts vary most, each scaled to unit variance over prompts. ``w_t = a / (a + p_t)`` makes little of frequent
-    words [1]_, their frequency ``p_t`` taken from their rank by Zipf's law, as in [2]_. The 4 stands for four tokens
-    of the mean prompt, so that a text of a few words stays near zero. How the table was made, and its licence, lie
-    next to it in ``data/static_minilm``. Of a long text the first and the last 8,000 characters are read.
+    The features are ``x = clip(sum_t w_t v_t / (4 + sum_t w_t), -4, 4)`` over the WordPiece tokens ``t`` of the text.
+    ``v_t`` is the unit vector of the token in all-MiniLM-L6-v2, minus the mean of prompts. It is projected on the
+    directions in which prompts vary most, each scaled to unit variance over prompts. ``w_t = a / (a + p_t)`` reduces
+    the weight of frequent words [1]_; their frequency ``p_t`` follows from their rank by Zipf's law, as in [2]_. The 4
+    stands for four tokens of the mean prompt, so that a text of a few words stays near zero.
 
-    The table is read once per process, at the first use.
+    The files in ``data/static_minilm`` say how the table was made and which licence it has. Of a long text the first
+    and the last 8,000 characters are read. The table is read once per process, at the first use.
 
     Parameters
     ----------
     dimension
-        How many directions to give, 1 to 64, the strongest first. Fewer learn faster, more can tell more apart.
+        Number of directions, 1 to 64, the strongest first. Fewer learn faster; more distinguish more topics.
 
     Raises
     ------
     InvalidConfigurationError
-        For a dimension out of range.
+        If the dimension is out of range.
 
     References
     ----------
@@ -87,7 +87,7 @@ class StaticEmbedding:
 
     @property
     def version(self) -> str:
-        """Names the table and how many of its directions are given."""
+        """An identifier of the table and of the number of directions."""
         return f"static-minilm-1:{self._dimension}"
 
     @property
@@ -96,22 +96,22 @@ class StaticEmbedding:
         return tuple(f"static.{index:02d}" for index in range(self._dimension))
 
     def transform_one(self, request: Request) -> Vector:
-        """Features of one request ``(dimension,)``; zeros for a text without a known token.
+        """Return the features of one request ``(dimension,)``; zeros for a text without a known token.
 
         Raises
         ------
         InvalidRequestError
-            For a request without text.
+            If the request has no text.
         """
         table = _table()
         rows = _rows(excerpt(request))
         weight = table.weights[rows].sum()
         total = table.vectors[rows, : self._dimension].sum(axis=0, dtype=np.float64)
-        result: Vector = np.clip(total / (PRIOR_TOKENS + weight), -_LIMIT, _LIMIT)
+        result: Vector = np.clip(total / (PRIOR_TOKENS + weight), -_LARGEST_ENTRY, _LARGEST_ENTRY)
         return result
 
     def transform(self, requests: Sequence[Request]) -> Vector:
-        """Features of many requests ``(n, dimension)``."""
+        """Return the features of many requests ``(n, dimension)``."""
         return stack(self, requests)
 
 
@@ -120,7 +120,7 @@ _loading = Lock()
 
 
 def _table() -> _Table:
-    """The table of this process."""
+    """Return the table of this process."""
     global _loaded
     if _loaded is None:
         with _loading:
@@ -131,7 +131,7 @@ def _table() -> _Table:
 
 @lru_cache(maxsize=RECENT)
 def _rows(text: str) -> NDArray[np.intp]:
-    """The rows of the tokens."""
+    """Return the table rows of a text's tokens."""
     return np.array(_table().pieces.rows(text), dtype=np.intp)
 
 

@@ -1,4 +1,4 @@
-"""The kind of task that a prompt sets: calibrated probabilities over task types."""
+"""Classify the task of a prompt: calibrated probabilities of task types."""
 
 from __future__ import annotations
 
@@ -23,38 +23,38 @@ from banditroute.features.compose import Compose
 from banditroute.features.static_embedding import MAXIMUM, StaticEmbedding
 
 Classify: TypeAlias = Callable[[str], ArrayLike]
-"""Text -> one probability per type ``(C,)``."""
+"""A function from a text to one probability per type ``(C,)``."""
 
-_PRECISIONS = (3.0, 10.0, 30.0, 100.0, 300.0)
+_PRIOR_PRECISIONS = (3.0, 10.0, 30.0, 100.0, 300.0)  # of the slopes; cross-validation chooses one
 _FOLDS = 5
 
 
 class TaskType:
-    """The probability that a prompt is of each task type, by a small classifier: shipped, yours, or fitted to examples.
+    """The probability of each task type, by a small classifier: the shipped one, your own, or one fitted to examples.
 
-    ``p = softmax(z W + b)`` over ``z``, the 64 directions of :class:`StaticEmbedding` and the 21 numbers of
-    :class:`Complexity`. ``TaskType()`` takes the shipped ``W``: a multinomial logistic regression on the prompts of
-    openly licensed routing data, whose temperature was fitted on data sets that were left out [1]_. Its types are those
-    for which there was training data: see :attr:`types`. There was none for translation, summary, extraction, chat,
-    code reading and free writing, and prompts of these kinds get the probabilities of whatever they look like. How it
-    was made, what it reaches on data sets that it has not seen, and the licences lie next to it in ``data/task_type``.
+    The shipped classifier is ``p = softmax(z W + b)``. The inputs ``z`` are the 64 directions of
+    :class:`StaticEmbedding` and the 21 numbers of :class:`Complexity`. ``W`` is a multinomial logistic regression on
+    the prompts of openly licensed routing data. Its temperature was fitted on held-out data sets [1]_. :attr:`types`
+    lists its types. The training data had no translation, summary, extraction, chat, code reading or free writing;
+    prompts of these kinds get the probabilities of the types they resemble most. The files in ``data/task_type`` say
+    how it was made, how accurate it is on unseen data sets, and which licences apply.
 
-    :meth:`fit` replaces types and weights by your own, from a few prompts of each; ``classifier`` replaces all.
+    :meth:`fit` learns your own types from a few prompts of each. ``classifier`` replaces the whole classifier.
 
     Parameters
     ----------
     classifier
-        Your own: a function of a text that returns the probability of each of ``types``, in their order.
+        Your own function from a text to the probabilities of ``types``, in their order.
     types
-        With ``classifier``: the names of its types, at least two.
+        Names of the classifier's types, at least two. Give them only with ``classifier``.
     label
-        With ``classifier``: names it in ``version``; change it when it changes.
+        Name of the classifier in ``version``; change it when the classifier changes. Give it only with ``classifier``.
 
     Raises
     ------
     InvalidConfigurationError
-        For a classifier without types or label, or these without a classifier; on use, where the classifier returns
-        anything but as many probabilities.
+        If a classifier comes without types or label, or these without a classifier. On use, if the classifier does not
+        return one probability per type.
 
     References
     ----------
@@ -92,20 +92,20 @@ class TaskType:
 
     @classmethod
     def fit(cls, examples: Mapping[str, Sequence[str]]) -> TaskType:
-        """A classifier of your own types, from a few prompts of each.
+        """Fit a classifier of your own types to a few prompts of each.
 
-        A multinomial logistic regression in which every type weighs the same, with a Gaussian prior whose precision has
-        the least log loss in cross-validation over five folds. A few examples give cautious probabilities.
+        The classifier is a multinomial logistic regression with equal weight for every type. Cross-validation over five
+        folds chooses the precision of its Gaussian prior by log loss. Few examples give cautious probabilities.
 
         Parameters
         ----------
         examples
-            Type -> prompts of that type; at least two types, and two prompts of each. Some ten of each do well.
+            Type -> prompts of that type; at least two types with two prompts each. About ten of each are enough.
 
         Raises
         ------
         InvalidConfigurationError
-            For fewer, and for anything but strings.
+            If there are fewer types or prompts, or a prompt is not a string.
         """
         if not isinstance(examples, Mapping):
             raise InvalidConfigurationError(f"examples is {type(examples).__name__}; give a mapping: type -> prompts")
@@ -114,7 +114,7 @@ class TaskType:
             if isinstance(prompts, str) or not isinstance(prompts, Sequence) or len(prompts) < 2:
                 raise InvalidConfigurationError(f"type {name!r} has the examples {prompts!r}; give at least 2 prompts")
             if not all(isinstance(prompt, str) for prompt in prompts):
-                raise InvalidConfigurationError(f"type {name!r} has examples that are no strings; give prompts")
+                raise InvalidConfigurationError(f"type {name!r} has examples that are not strings; give prompts")
         x = _inputs().transform([Request(text=prompt) for prompts in examples.values() for prompt in prompts])
         counts = [len(prompts) for prompts in examples.values()]
         y = np.repeat(np.arange(len(types)), counts)
@@ -124,7 +124,7 @@ class TaskType:
 
     @classmethod
     def of(cls, types: Sequence[str], weights: Vector) -> TaskType:
-        """The classifier with these weights: slopes and, as the last row, intercepts ``(86, C)``."""
+        """Return the classifier with these weights: slopes and, as the last row, intercepts ``(86, C)``."""
         made = cls()
         checked = _check_types(types)
         if weights.shape != (_inputs().dimension + 1, len(checked)) or not np.isfinite(weights).all():
@@ -133,14 +133,14 @@ class TaskType:
         return made
 
     def save(self, path: str | PathLike[str]) -> None:
-        """Write types and weights, as a file of plain arrays.
+        """Write types and weights as a file of plain arrays.
 
         Raises
         ------
         InvalidConfigurationError
-            For a classifier of your own, which only you can save.
+            If the classifier is a function of your own.
         OSError
-            If the file cannot be written; an older one is then still whole.
+            If the file cannot be written; an older file stays complete.
         """
         if self._classifier is not None:
             raise InvalidConfigurationError("a classifier function cannot be saved; give it again when you restart")
@@ -149,12 +149,12 @@ class TaskType:
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> TaskType:
-        """Read what :meth:`save` wrote, with the version that it had.
+        """Read a classifier that :meth:`save` wrote; its version is the saved one.
 
         Raises
         ------
         InvalidConfigurationError
-            For any other file, and for one whose inputs were another version of the shipped features.
+            If the file is not a classifier, or was fitted on another version of the shipped features.
         OSError
             If the file cannot be read.
         """
@@ -168,12 +168,12 @@ class TaskType:
 
     @property
     def dimension(self) -> int:
-        """Length of the vector: how many types there are."""
+        """Length of the vector: the number of types."""
         return len(self.types)
 
     @property
     def version(self) -> str:
-        """Names the classifier by what was fitted, or by its label."""
+        """An identifier of the fitted weights, or of your classifier's label."""
         if self._classifier is not None:
             return f"task-2:{self._label}:{_state.digest(np.array(self.types))}"
         types, weights = self._model()
@@ -190,7 +190,7 @@ class TaskType:
         Raises
         ------
         InvalidRequestError
-            For a request without text.
+            If the request has no text.
         """
         if self._classifier is not None:
             return root_shares(_probabilities(self._classifier(excerpt(request)), len(self.types)))
@@ -198,11 +198,11 @@ class TaskType:
         return root_shares(softmax(_inputs().transform_one(request) @ weights[:-1] + weights[-1]))
 
     def transform(self, requests: Sequence[Request]) -> Vector:
-        """Features of many requests ``(n, C)``."""
+        """Return the features of many requests ``(n, C)``."""
         return stack(self, requests)
 
     def _model(self) -> tuple[tuple[str, ...], Vector]:
-        """Types and weights; the shipped ones, read at the first use, unless others were fitted."""
+        """Return the fitted types and weights, or the shipped ones, which are read at the first use."""
         if self._types is None or self._weights is None:
             with as_file(files("banditroute.features") / "data" / "task_type" / "weights.npz") as path:
                 shipped = TaskType.load(path)
@@ -216,7 +216,7 @@ _INPUTS: Compose | None = None
 
 
 def _inputs() -> Compose:
-    """Return the features that every classifier of this file reads."""
+    """Return the features that every fitted classifier reads."""
     global _INPUTS
     if _INPUTS is None:
         _INPUTS = Compose(blocks=[StaticEmbedding(dimension=MAXIMUM), Complexity()])
@@ -228,9 +228,9 @@ def _owner() -> str:
 
 
 def _cross_validated(x: Vector, classes: Vector, weights: Vector, folds: NDArray[np.integer]) -> Vector:
-    """The fit with the precision of the least log loss on held-out folds."""
+    """Fit with the precision that has the least log loss on held-out folds."""
     losses = []
-    for precision in _PRECISIONS:
+    for precision in _PRIOR_PRECISIONS:
         loss = 0.0
         for fold in np.unique(folds):
             held = folds == fold
@@ -238,11 +238,11 @@ def _cross_validated(x: Vector, classes: Vector, weights: Vector, folds: NDArray
             likelihoods = (softmax(x[held] @ found[:-1] + found[-1]) * classes[held]).sum(axis=1)
             loss -= float(weights[held] @ np.log(np.maximum(likelihoods, 1e-300)))
         losses.append(loss)
-    return fit_softmax(x, classes, weights, precision=_PRECISIONS[int(np.argmin(losses))])
+    return fit_softmax(x, classes, weights, precision=_PRIOR_PRECISIONS[int(np.argmin(losses))])
 
 
 def _check_types(types: Sequence[str]) -> tuple[str, ...]:
-    """Names of types: at least two, each once."""
+    """Return the names of types; raise unless there are at least two distinct ones."""
     if isinstance(types, str) or not isinstance(types, Sequence):
         raise InvalidConfigurationError(f"types is {types!r}; give a list of names")
     checked = tuple(check_label(name, name="a task type", error=InvalidConfigurationError) for name in types)
@@ -252,11 +252,11 @@ def _check_types(types: Sequence[str]) -> tuple[str, ...]:
 
 
 def _probabilities(given: ArrayLike, count: int) -> Vector:
-    """Return what a user's classifier gave, if it is ``count`` probabilities."""
+    """Return a classifier's answer as an array; raise if it is not ``count`` probabilities."""
     try:
         found = np.array(given, dtype=np.float64)
     except (TypeError, ValueError) as error:
-        raise InvalidConfigurationError("the task classifier returned no array of numbers") from error
+        raise InvalidConfigurationError("the task classifier did not return an array of numbers") from error
     if found.shape != (count,) or not (found >= 0.0).all() or not abs(found.sum() - 1.0) <= 1e-3:
         raise InvalidConfigurationError(
             f"the task classifier returned {found!r}; it must return {count} probabilities that sum to 1"

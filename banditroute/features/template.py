@@ -1,4 +1,4 @@
-"""Which place in the application made the prompt: its name, or the constant words at the ends of the text."""
+"""The call site of a prompt in the application: its name, or the constant words at the ends of the text."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from banditroute.errors import InvalidConfigurationError
 from banditroute.features._text import excerpt, stack
 from banditroute.features.categories import HASHED_STRENGTH, root_shares
 
-_REACH = 200
-"""How many characters at each end are looked at for the head and the tail."""
+_HEAD_CHARACTERS = 200
+"""Number of characters at each end of a text that are searched for the head and the tail."""
 
-_WORDS = 4
-"""How many words make a head or a tail: fewer words than templates begin with are enough to recognise them."""
+_HEAD_WORDS = 4
+"""Number of words of a head or a tail; four words are enough to distinguish templates."""
 
 _WORD = re.compile(r"\d+|[^\W\d]+|[^\w\s]")
 _LABEL = re.compile(r"^[ \t]{0,8}([^\W\d]{1,24}(?: [^\W\d]{1,24}){0,2}):|^(#{1,6} |```|<\w{1,24}>)", re.MULTILINE)
-_LABELS = 32
+_MOST_LABELS = 32  # in a structure
 
 
 def signature(request: Request) -> tuple[str, str, str]:
-    """Head, tail and structure of a request's text, as :class:`Template` defines them; "" of what it does not have.
+    """Return head, tail and structure of a request's text, as :class:`Template` defines them; "" for a missing part.
 
     Raises
     ------
     InvalidRequestError
-        For a request without text.
+        If the request has no text.
 
     Examples
     --------
@@ -40,42 +40,46 @@ def signature(request: Request) -> tuple[str, str, str]:
     ('rate 0 to 0', 'word , please .', 'review')
     """
     text = excerpt(request).strip().lower()
-    head = _WORD.findall(text[:_REACH].split("\n", 1)[0])[:_WORDS]
+    head = _WORD.findall(text[:_HEAD_CHARACTERS].split("\n", 1)[0])[:_HEAD_WORDS]
     if ":" in head:
         del head[head.index(":") :]
-    tail = _WORD.findall(text[-_REACH:].rsplit("\n", 1)[-1])[-_WORDS:]
+    tail = _WORD.findall(text[-_HEAD_CHARACTERS:].rsplit("\n", 1)[-1])[-_HEAD_WORDS:]
     labels = [first or second for first, second in _LABEL.findall(text)]
-    structure = list(dict.fromkeys(labels))[:_LABELS]
+    structure = list(dict.fromkeys(labels))[:_MOST_LABELS]
     head, tail, structure = (["0" if word.isdigit() else word for word in part] for part in (head, tail, structure))
     return " ".join(head), " ".join(tail), " ".join(structure)
 
 
 class Template:
-    """Recognises the call site of templated prompts, as a soft one-hot over a fixed number of slots.
+    """The call site of templated prompts, as a soft one-hot vector over a fixed number of slots.
 
-    Production prompts are mostly a constant frame around what varies. Three parts of the frame each vote a third for
-    one slot: the *head* (first four words of the first line, up to a colon), the *tail* (last four words of the last
-    line), and the *structure* (the labels that begin lines, such as ``Question:``, ``## `` or a fence of code, each
-    once and in order; a text without any has none, and votes as every other plain text does). Case, white space and
-    digits do not matter. So every prompt of one call site puts the votes of its constant parts on the same slots,
-    whatever its other part holds. A request with ``template="..."`` names its call site, and gives the whole vote to
-    the slot of that name.
+    Most production prompts are a constant frame around a variable part. Three parts of the frame each give a third of
+    the vote to one slot:
 
-    The slot of a part is a hash of it (BLAKE2b), and depends on nothing else: not on the traffic so far, the process or
-    the order of requests. Counting which signatures recur, online, would leave the slots of rare ones free, but the
-    same text would then give one vector before its template is known and another after: a belief would have learned
-    from numbers that no longer mean what they did. Hashing needs no memory and no warm-up; its price is that two call
-    sites may share a slot, and that in traffic without templates the votes of heads and tails are noise.
+    - the *head*: the first four words of the first line, up to a colon;
+    - the *tail*: the last four words of the last line;
+    - the *structure*: the labels that begin lines, such as ``Question:``, ``## `` or a code fence, each once and in
+      order. All texts without labels share one structure.
+
+    Case, white space and digits do not matter. So all prompts of one call site put the votes of their constant parts on
+    the same slots. A request with ``template="..."`` names its call site and gives the whole vote to the slot of that
+    name.
+
+    The slot of a part is a BLAKE2b hash of it. It does not depend on earlier traffic, the process or the order of
+    requests. Counting frequent signatures online would save slots. But a text would then have one vector before its
+    template is known and another one after, so the belief would have learned from numbers with an old meaning. Hashing
+    needs no memory and no warm-up. Its price: two call sites may share a slot, and without templates the votes of heads
+    and tails are noise.
 
     Parameters
     ----------
     slots
-        Length of the vector, 2 to 1,024; about twice the number of call sites keeps most of them apart.
+        Length of the vector, 2 to 1,024. With twice as many slots as call sites, most sites have a slot of their own.
 
     Raises
     ------
     InvalidConfigurationError
-        For a number of slots out of range.
+        If the number of slots is out of range.
 
     Examples
     --------
@@ -107,7 +111,7 @@ class Template:
 
     @property
     def version(self) -> str:
-        """Names the signature and the number of slots."""
+        """An identifier of the signature's definition and the number of slots."""
         return f"template-2:{self._slots}"
 
     @property
@@ -121,7 +125,7 @@ class Template:
         Raises
         ------
         InvalidRequestError
-            For a request without text.
+            If the request has no text.
         """
         parts = signature(request)
         votes = np.zeros(self._slots)
@@ -133,10 +137,10 @@ class Template:
         return root_shares(votes)
 
     def transform(self, requests: Sequence[Request]) -> Vector:
-        """Features of many requests ``(n, slots)``."""
+        """Return the features of many requests ``(n, slots)``."""
         return stack(self, requests)
 
     def _slot(self, part: str, signature: str) -> int:
-        """Where a part of a signature votes."""
+        """Return the slot that a part of a signature votes for."""
         code = blake2b(f"{part}:{signature}".encode("utf-8", "replace"), digest_size=8).digest()
         return int.from_bytes(code, "little") % self._slots

@@ -9,10 +9,9 @@ from banditroute.features.static_embedding import StaticEmbedding
 
 
 class TextFeatures(Compose):
-    """How a prompt looks (:class:`Complexity`, 21 numbers) and what it is about (:class:`StaticEmbedding`, 16).
+    """The form of a prompt (:class:`Complexity`, 21 numbers) and its topic (:class:`StaticEmbedding`, 16 numbers).
 
-    Few numbers on purpose: a belief per arm learns from the feedback of that arm alone, and every further direction
-    costs feedback before it pays.
+    The vector is short on purpose: each arm needs feedback for every entry, so more entries learn more slowly.
 
     Examples
     --------
@@ -23,7 +22,7 @@ class TextFeatures(Compose):
 
     @property
     def blocks(self) -> tuple[FeatureBlock, ...]:
-        """One block: what the text says, by look and by topic."""
+        """One block for form and topic together."""
         return (FeatureBlock(self.dimension),)
 
     def __init__(self) -> None:

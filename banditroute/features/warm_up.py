@@ -1,4 +1,4 @@
-"""A scale from the first prompts that come, where there are no prompts to fit a scale on beforehand."""
+"""Standardize by the first live prompts, when there are no training prompts."""
 
 from __future__ import annotations
 
@@ -18,27 +18,26 @@ from banditroute.features.standardize import Standardize
 
 
 class WarmUp:
-    """The numbers of a block as they are, of which the first are remembered to fit a scale on.
+    """The unchanged numbers of a block; it remembers those of the first requests, to fit a scale later.
 
-    A scale that froze in the middle of the traffic would change what every number means under what a router has learned
-    from it. So this featurizer never scales: it is its block, by version and by numbers, from the first request to the
-    last. After the warm-up :meth:`standardize` gives a :class:`Standardize` of the block, fitted on the first requests
-    and on nothing that came later. It has a version of its own, so that a router which is opened with it begins a new
-    epoch: once, and when the user chooses.
+    A scale that started in the middle of the traffic would change the meaning of every number that the router has
+    learned from. So this featurizer never scales: its version and numbers are those of the block. After the warm-up,
+    :meth:`standardize` returns a :class:`Standardize` of the block, fitted on the first requests only. It has another
+    version, so a router opened with it starts a new epoch. The user decides when.
 
-    Remembered are the block's numbers, not the texts. Safe to use from many threads.
+    The featurizer remembers the block's numbers, not the texts. It is safe to use from many threads.
 
     Parameters
     ----------
     block
-        The featurizer whose scale is to be found.
+        The featurizer to scale.
     prompts
-        How many requests the warm-up lasts, at least 2.
+        Number of requests in the warm-up, at least 2.
 
     Raises
     ------
     InvalidConfigurationError
-        For a block that is no featurizer, or an unusable number of prompts.
+        If the block is not a featurizer or the number of prompts is unusable.
 
     Examples
     --------
@@ -66,49 +65,49 @@ class WarmUp:
 
     @property
     def version(self) -> str:
-        """The block's, as the numbers are."""
+        """The block's version, since the numbers are the block's."""
         return self._block.version
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The block's."""
+        """The block's names."""
         return self._block.names
 
     @property
     def remembered(self) -> int:
-        """How many requests are remembered; the warm-up is over when they are ``prompts``."""
+        """Number of remembered requests; the warm-up ends when it reaches ``prompts``."""
         return len(self._rows)
 
     def transform_one(self, request: Request) -> Vector:
-        """Features of one request ``(dimension,)``, as the block gives them.
+        """Return the block's features of one request ``(dimension,)``, and remember them during the warm-up.
 
         Raises
         ------
         InvalidRequestError
-            For a request that the block cannot read.
+            If the block cannot read the request.
         """
         row = self._block.transform_one(request)
         self._remember(row[None])
         return row
 
     def transform(self, requests: Sequence[Request]) -> Vector:
-        """Features of many requests ``(n, dimension)``."""
+        """Return the features of many requests ``(n, dimension)``."""
         rows = self._block.transform(requests)
         self._remember(rows)
         return rows
 
     def standardize(self, *, dimension: int | None = None) -> Standardize:
-        """The block, standardised by the warm-up; the same whenever this is asked.
+        """Return the block standardised on the warm-up's requests; every call gives the same result.
 
         Parameters
         ----------
         dimension
-            As of :class:`Standardize`.
+            Number of principal directions; see :class:`Standardize`.
 
         Raises
         ------
         InvalidConfigurationError
-            Before the end of the warm-up.
+            If the warm-up has not ended.
         """
         if len(self._rows) < self._prompts:
             raise InvalidConfigurationError(
@@ -117,24 +116,24 @@ class WarmUp:
         return Standardize(block=self._block, dimension=dimension).fit_rows(np.array(self._rows))
 
     def save(self, path: str | PathLike[str]) -> None:
-        """Write what is remembered, as a file without pickle.
+        """Write the remembered numbers as a file of plain arrays.
 
         Raises
         ------
         OSError
-            If the file cannot be written; an older one is then still whole.
+            If the file cannot be written; an older file stays complete.
         """
         with self._lock:
             rows = np.array(self._rows).reshape(-1, self.dimension)
         _state.save(path, owner=self._owner, arrays={"rows": rows})
 
     def load(self, path: str | PathLike[str]) -> WarmUp:
-        """Read what :meth:`save` wrote, in place of what is remembered, and return self.
+        """Replace the remembered numbers by those that :meth:`save` wrote, and return self.
 
         Raises
         ------
         InvalidConfigurationError
-            For any other file, and for one saved with another block or number of prompts; nothing is changed.
+            If the file was not saved by WarmUp with this block and number of prompts; nothing is changed.
         OSError
             If the file cannot be read.
         """
@@ -145,7 +144,7 @@ class WarmUp:
 
     @property
     def _owner(self) -> str:
-        """The block that a saved warm-up belongs to."""
+        """A description of the object that a saved warm-up belongs to."""
         return f"WarmUp(block={self._block.version!r}, prompts={self._prompts})"
 
     def _remember(self, rows: Vector) -> None:

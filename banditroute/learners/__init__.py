@@ -1,4 +1,4 @@
-"""Learners: named pairs of belief and policy, and how a command line names them."""
+"""Learners: named pairs of a belief and a policy, and the text form that command lines use."""
 
 from banditroute.learners.learners import EpsilonGreedy, Learner, LinUCB, SquareCB, ThompsonSampling
 from banditroute.learners.specs import learner_of

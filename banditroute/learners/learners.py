@@ -1,7 +1,8 @@
-"""Learners: a belief and the policy that acts on it, under the names by which they are known.
+"""Learners: pairs of a belief and a policy, under the names of the literature.
 
-All believe by :class:`banditroute.beliefs.Hybrid` by default; the algorithms of the papers, each arm by
-itself and every uncertainty explored, are ``LinUCB.paper()`` and ``ThompsonSampling.paper()``.
+The default belief of all of them is :class:`banditroute.beliefs.Hybrid`. ``LinUCB.paper()`` and
+``ThompsonSampling.paper()`` are the algorithms of the papers: they model each arm separately and explore all
+uncertainty.
 """
 
 from __future__ import annotations
@@ -20,27 +21,27 @@ from banditroute.policies.ucb import UCB
 
 
 class Learner:
-    """A belief and the policy that acts on it. Holds settings only: many routers may share one.
+    """A belief and the policy that acts on it. It holds only settings, so many routers may share one.
 
     Parameters
     ----------
     policy
-        Turns utilities with uncertainty into probabilities.
+        The policy that turns utilities with uncertainty into probabilities.
     belief
-        How the belief begins. Default: :class:`banditroute.beliefs.Hybrid`.
+        The settings of the belief. Default: :class:`banditroute.beliefs.Hybrid`.
     context_exploration
-        How much of what the request adds to an arm's uncertainty is explored, in [0, 1]; the uncertainty of the arm's
-        average always is. 1 explores all, as in the papers. Little is enough, since requests differ among themselves:
-        acting on the best expectation explores contexts by itself (Bastani, Bayati and Khosravi 2021, "Mostly
+        Share, in [0, 1], of the uncertainty added by the request's context that is explored. The uncertainty of an
+        arm's average is always explored. 1 explores all, as in the papers. A small share is enough, since requests
+        differ: acting on the best expectation explores contexts by itself (Bastani, Bayati and Khosravi 2021, "Mostly
         exploration-free algorithms for contextual bandits").
     drift
-        When an arm counts as changed, and what it taught before as out of date: a
-        :class:`banditroute.beliefs.PageHinkley`. None: never.
+        The test for changed arms, a :class:`banditroute.beliefs.PageHinkley`; older outcomes of a changed arm lose
+        weight. None: no test.
 
     Raises
     ------
     InvalidConfigurationError
-        If ``policy`` is no policy object, or ``context_exploration`` lies outside [0, 1].
+        If ``policy`` is not a policy object, or ``context_exploration`` lies outside [0, 1].
 
     Examples
     --------
@@ -59,8 +60,8 @@ class Learner:
     ) -> None:
         if isinstance(policy, type) or not callable(getattr(policy, "probabilities", getattr(policy, "start", None))):
             raise InvalidConfigurationError(
-                f"policy is {policy!r:.80}; give a policy object such as banditroute.policies.UCB(), or use a learner "
-                "of its own name such as LinUCB()"
+                f"policy is {policy!r:.80}; give a policy object such as banditroute.policies.UCB(), or use a named "
+                "learner such as LinUCB()"
             )
         self.policy = policy
         self.belief: BeliefSpec = Hybrid() if belief is None else belief
@@ -74,7 +75,7 @@ class Learner:
 
 
 class LinUCB(Learner):
-    """Linear belief under upper confidence bounds (Li et al. 2010, algorithms 1 and 2).
+    """A learner with upper confidence bounds (Li et al. 2010, algorithms 1 and 2).
 
     Parameters
     ----------
@@ -106,8 +107,8 @@ class LinUCB(Learner):
     def paper(cls, *, alpha: float = 1.0) -> LinUCB:
         """Return LinUCB with disjoint models as in the paper (Li et al. 2010, algorithm 1).
 
-        Each arm has a model of its own, all uncertainty is explored, and the best bound is always chosen: the
-        propensities are 0 and 1, so that its log cannot tell what another policy would have got.
+        Each arm has its own model, all uncertainty is explored, and the arm with the best bound is always chosen. The
+        propensities are therefore 0 and 1, so its log cannot evaluate other policies.
 
         Examples
         --------
@@ -118,12 +119,12 @@ class LinUCB(Learner):
 
 
 class ThompsonSampling(Learner):
-    """Linear belief under Thompson sampling (Agrawal and Goyal 2013, algorithm 1).
+    """A learner with Thompson sampling (Agrawal and Goyal 2013, algorithm 1).
 
     Parameters
     ----------
     scale, floor
-        Scale of the sampled spread and exploration floor: see :class:`banditroute.policies.Thompson`.
+        Factor on the sampled standard deviation, and exploration floor: see :class:`banditroute.policies.Thompson`.
     belief, context_exploration, drift
         See :class:`Learner`.
 
@@ -149,7 +150,7 @@ class ThompsonSampling(Learner):
     def paper(cls, *, scale: float = 1.0) -> ThompsonSampling:
         """Return Thompson sampling with disjoint models as in the paper (Agrawal and Goyal 2013, algorithm 1).
 
-        Each arm has a model of its own, all uncertainty is sampled, and no arm has a least probability.
+        Each arm has its own model, all uncertainty is sampled, and there is no exploration floor.
 
         Examples
         --------
@@ -160,12 +161,12 @@ class ThompsonSampling(Learner):
 
 
 class SquareCB(Learner):
-    """Linear belief under inverse-gap weighting (Foster and Rakhlin 2020).
+    """A learner with inverse-gap weighting (Foster and Rakhlin 2020).
 
     Parameters
     ----------
     scale
-        Multiplies the learning rate, which follows from the belief: see :class:`banditroute.policies.InverseGap`.
+        Factor on the learning rate, which follows from the belief: see :class:`banditroute.policies.InverseGap`.
     belief, context_exploration, drift
         See :class:`Learner`.
 
@@ -188,12 +189,12 @@ class SquareCB(Learner):
 
 
 class EpsilonGreedy(Learner):
-    """Linear belief, the best expectation, and with probability ``epsilon`` any arm.
+    """A learner that chooses the best expected utility, and with probability ``epsilon`` a random arm.
 
     Parameters
     ----------
     epsilon
-        Share of requests spread evenly over all eligible arms, in [0, 1].
+        Share of requests distributed evenly over all eligible arms, in [0, 1].
     belief, drift
         See :class:`Learner`.
 

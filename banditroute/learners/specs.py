@@ -1,4 +1,4 @@
-"""Learners and preferences as command lines give them: ``linucb(alpha=1.5)``, ``quality=1,cost_usd=50``."""
+"""Parse learners and preferences from command lines: ``linucb(alpha=1.5)``, ``quality=1,cost_usd=50``."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ LEARNERS: dict[str, Callable[..., Learner]] = {
     "squarecb": SquareCB,
     "thompson": ThompsonSampling,
 }
-"""Name -> learner."""
+"""Name on a command line -> learner."""
 
 BELIEFS: dict[str, Callable[..., BeliefSettings]] = {"hybrid": Hybrid, "linear": Linear, "logistic": Logistic}
-"""Name -> belief."""
+"""Name on a command line -> belief."""
 
-_OF_THE_BELIEF = {"half_life": "half_life_requests", "half_life_seconds": "half_life_seconds"}
-"""Option -> parameter of the belief."""
+_BELIEF_OPTIONS = {"half_life": "half_life_requests", "half_life_seconds": "half_life_seconds"}
+"""Option on a command line -> parameter of the belief."""
 
 
 def learner_of(spec: str) -> Learner:
-    """The learner that ``name`` or ``name(option=number, ...)`` names.
+    """Return the learner that a text ``name`` or ``name(option=number, ...)`` describes.
 
-    Options are those of the learner that take a number; ``belief``, one of ``hybrid`` (the default), ``linear`` and
-    ``logistic``; and ``half_life``, in requests, or ``half_life_seconds`` of the belief.
+    The options are: the numeric parameters of the learner; ``belief``, one of ``hybrid`` (the default), ``linear`` and
+    ``logistic``; ``half_life`` of the belief in requests, or ``half_life_seconds``.
 
     Raises
     ------
     InvalidConfigurationError
-        For another name or option, or anything but numbers and the name of a belief.
+        If the name or an option is unknown, or a value is neither a number nor the name of a belief.
 
     Examples
     --------
@@ -48,7 +48,7 @@ def learner_of(spec: str) -> Learner:
     """
     name, bracket, rest = spec.strip().partition("(")
     if name not in LEARNERS:
-        raise InvalidConfigurationError(f"{spec!r} names no learner; there are {', '.join(LEARNERS)}")
+        raise InvalidConfigurationError(f"unknown learner {spec!r:.80}; choose one of {', '.join(LEARNERS)}")
     try:
         call = ast.parse(f"f({rest}" if bracket else "f()", mode="eval").body
         if not isinstance(call, ast.Call) or call.args:
@@ -56,28 +56,28 @@ def learner_of(spec: str) -> Learner:
         given = {str(option.arg): option.value for option in call.keywords}
         belief = _belief(given.pop("belief", ast.Name("hybrid")))
         options: dict[str, Any] = {option: ast.literal_eval(value) for option, value in given.items()}
-        ages = {name: options.pop(option) for option, name in _OF_THE_BELIEF.items() if option in options}
+        ages = {name: options.pop(option) for option, name in _BELIEF_OPTIONS.items() if option in options}
         options["belief"] = belief(**ages)
         return LEARNERS[name](**options)
     except (SyntaxError, TypeError, ValueError) as error:
         raise InvalidConfigurationError(
-            f"{spec!r} is no learner ({error}); give a name with options, such as 'linucb(alpha=1.5)'"
+            f"cannot read the learner {spec!r:.80} ({error}); give a name with options, such as 'linucb(alpha=1.5)'"
         ) from error
 
 
 def _belief(value: ast.expr) -> Callable[..., BeliefSettings]:
     if not isinstance(value, ast.Name) or value.id not in BELIEFS:
-        raise ValueError(f"{ast.unparse(value)} is no belief; there are {', '.join(BELIEFS)}")
+        raise ValueError(f"unknown belief {ast.unparse(value):.80}; choose one of {', '.join(BELIEFS)}")
     return BELIEFS[value.id]
 
 
 def preference_of(spec: str) -> dict[str, float]:
-    """Objective -> weight of a text such as ``quality=1,cost_usd=50``.
+    """Parse a text such as ``quality=1,cost_usd=50`` into a mapping from objective to weight.
 
     Raises
     ------
     InvalidConfigurationError
-        If it is no such text.
+        If the text has another form.
 
     Examples
     --------
@@ -88,6 +88,6 @@ def preference_of(spec: str) -> dict[str, float]:
         pairs = [(name.strip(), float(weight)) for name, weight in (each.split("=") for each in spec.split(","))]
     except ValueError as error:
         raise InvalidConfigurationError(
-            f"{spec!r} is no preference; give weights of objectives, such as 'quality=1,cost_usd=50'"
+            f"{spec!r:.80} is not a preference; give weights of objectives, such as 'quality=1,cost_usd=50'"
         ) from error
     return dict(pairs)

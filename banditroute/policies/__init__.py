@@ -1,4 +1,4 @@
-"""Policies: from expected utilities and their spread to a probability for every eligible arm."""
+"""Policies: turn expected utilities and their standard deviations into a probability for every eligible arm."""
 
 from banditroute.policies.adaptive import Adaptive
 from banditroute.policies.base import LearningPolicy, Policy, PolicyState, SharedPolicyState

@@ -1,8 +1,7 @@
-"""The contract of a policy, and the two steps that every policy shares.
+"""The protocols of policies, and the helpers that policies share.
 
-A policy sees arrays only: expected utility and its standard deviation for each eligible arm. It answers with a
-probability for every one of them; the router then draws the arm from that very vector, so the propensity that is
-logged is exact.
+A policy sees arrays only: expected utility and its standard deviation for each eligible arm. It returns a probability
+for each of them. The router draws the arm from exactly these probabilities, so the logged propensity is exact.
 """
 
 from __future__ import annotations
@@ -19,26 +18,26 @@ from banditroute.errors import InvalidConfigurationError
 
 @runtime_checkable
 class Policy(Protocol):
-    """Turns utilities with uncertainty into a probability for every eligible arm.
+    """An object that turns utilities with uncertainty into a probability for every eligible arm.
 
-    Policies hold settings and no state; all that is learned is in the belief. (One that learns by itself is a
-    :class:`LearningPolicy`.)
-    ``banditroute.testing.check_policy`` is the suite that every policy must pass.
+    A policy holds settings and no state: only the belief learns. A policy that learns by itself is a
+    :class:`LearningPolicy`. Every policy must pass ``banditroute.testing.check_policy``.
     """
 
     def probabilities(
         self, means: Vector, stds: Vector, *, arms: Sequence[str], information: Callable[[], Vector]
     ) -> Vector:
-        """Probability of each eligible arm ``(K,)``, summing to 1.
+        """Return the probability of each eligible arm ``(K,)``, summing to 1.
 
         Parameters
         ----------
         means, stds
-            Expected utility of each arm, and the standard deviation of that expectation ``(K,)``; not changed.
+            Expected utility of each arm, and the standard deviation of that expectation ``(K,)``. The policy must not
+            change them.
         arms
             Names of the K eligible arms.
         information
-            Gives what was learned of each arm, in nats ``(K,)``; called only by a policy that needs it.
+            Returns the information gained about each arm in nats ``(K,)``. Call it only if needed.
         """
 
 
@@ -48,40 +47,40 @@ class PolicyState(Protocol):
     def probabilities(
         self, means: Vector, stds: Vector, *, arms: Sequence[str], information: Callable[[], Vector], x: Vector
     ) -> Vector:
-        """Probability of each eligible arm at context ``x (d,)``; the rest is as in :class:`Policy`."""
+        """Return the probability of each eligible arm at context ``x (d,)``; the rest is as in :class:`Policy`."""
 
     def learn(self, arm: str, x: Vector, values: Mapping[str, float]) -> None:
-        """Learn the outcomes ``values`` of ``arm`` at context ``x (d,)``: objective -> value, what is newly known."""
+        """Learn the new outcomes ``values`` (objective -> value) of ``arm`` at context ``x (d,)``."""
 
 
 @runtime_checkable
 class SharedPolicyState(PolicyState, Protocol):
-    """The state of a policy that learns in sums, so that several processes can add up theirs."""
+    """A policy state of sums, so that the states of several processes can be added."""
 
     def news(self) -> bytes | None:
-        """Return what was learned since the last call; None for nothing."""
+        """Return the update since the last call, or None if nothing was learned."""
 
     def join(self, one: bytes, other: bytes) -> bytes:
-        """Return the sum of two pieces of news; associative."""
+        """Merge two updates into one; associative."""
 
     def begin_anew(self, learned: bytes) -> None:
-        """Know what joined news of all processes tell, this one's included, and nothing else."""
+        """Replace the state by the merged updates of all processes, including this one."""
 
 
 @runtime_checkable
 class LearningPolicy(Protocol):
-    """The settings of a policy that learns by itself, in addition to the belief: many routers may share them.
+    """The settings of a policy that learns by itself, in addition to the belief. Many routers may share them.
 
-    Its state is shared between processes, and survives them, if it is a :class:`SharedPolicyState`. Any other is this
-    process's: opened again, a router teaches it the outcomes that are not folded into statistics yet.
+    If its state is a :class:`SharedPolicyState`, processes share it and the store keeps it. Any other state belongs to
+    one process. When a router is opened again, it learns the outcomes that are not folded into statistics yet.
     """
 
     def start(self, *, objectives: Collection[str]) -> PolicyState:
-        """A state that has learned nothing, for a router with these ``objectives``."""
+        """Start an empty state for a router with these ``objectives``."""
 
 
 def start(policy: Policy | LearningPolicy, *, objectives: Collection[str]) -> PolicyState:
-    """The state of any policy in one router; that of a policy without any learns nothing."""
+    """Start the state of any policy in one router; the state of a stateless policy learns nothing."""
     return policy.start(objectives=objectives) if isinstance(policy, LearningPolicy) else _NoState(policy)
 
 
@@ -99,7 +98,7 @@ class _NoState:
 
 
 def greedy(scores: Vector) -> Vector:
-    """All probability on the highest score; ties share it equally.
+    """Return all probability on the highest score; ties share it equally.
 
     Examples
     --------
@@ -112,7 +111,7 @@ def greedy(scores: Vector) -> Vector:
 
 
 def with_floor(probabilities: Vector, floor: float) -> Vector:
-    """``(1 - floor) p + floor / K``: every arm keeps some probability, so that any policy can be judged from the log.
+    """Return ``(1 - floor) p + floor / K``: every arm keeps some probability, so the log can evaluate any policy.
 
     Examples
     --------
@@ -125,12 +124,12 @@ def with_floor(probabilities: Vector, floor: float) -> Vector:
 
 
 def check_floor(floor: float) -> None:
-    """Refuse a floor outside [0, 1]."""
+    """Raise if a floor is outside [0, 1]."""
     number(floor, name="floor", low=0.0, high=1.0, error=InvalidConfigurationError)
 
 
 def check_reward(reward: Mapping[str, float]) -> dict[str, float]:
-    """A copy of what each objective adds to a reward; refuses values that are not numbers, and an empty reward."""
+    """Return a copy of a reward's weights; raise if a weight is not a finite number or all weights are 0."""
     for name, worth in reward.items():
         label(name, name="objective of the reward", error=InvalidConfigurationError)
         number(worth, name=f"reward for {name!r}", error=InvalidConfigurationError)
@@ -140,10 +139,9 @@ def check_reward(reward: Mapping[str, float]) -> dict[str, float]:
 
 
 def check_rewarded(reward: Mapping[str, float], objectives: Collection[str]) -> None:
-    """Refuse a reward for unknown objectives."""
+    """Raise if a reward names an unknown objective."""
     unknown = sorted(set(reward) - set(objectives))
     if unknown:
         raise InvalidConfigurationError(
-            f"the reward counts the unknown objective {', '.join(unknown)}; known objectives: "
-            f"{', '.join(sorted(objectives))}"
+            f"the reward names the unknown objective {', '.join(unknown)}; known: {', '.join(sorted(objectives))}"
         )

@@ -1,4 +1,4 @@
-"""Baselines that learn nothing: what every learned policy has to beat."""
+"""Baseline policies that do not learn: every learned policy has to beat them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from banditroute.errors import InvalidConfigurationError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Uniform:
-    """Every eligible arm with the same probability.
+    """The policy that gives every eligible arm the same probability.
 
     Examples
     --------
@@ -25,16 +25,16 @@ class Uniform:
     def probabilities(
         self, means: Vector, stds: Vector, *, arms: Sequence[str], information: Callable[[], Vector]
     ) -> Vector:
-        """Probability of each eligible arm ``(K,)``; see :class:`banditroute.policies.Policy`."""
+        """Return the probability of each eligible arm ``(K,)``; see :class:`banditroute.policies.Policy`."""
         return np.full(len(arms), 1.0 / len(arms))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mixture:
-    """Arms with given shares, whatever the request; one arm with share 1 is "always that arm".
+    """The policy with a fixed share for every arm, whatever the request; a single arm with share 1 is always chosen.
 
-    The static mixture of two arms at a given cost is the strong baseline that a cost-aware router must beat. Where some
-    arms are not eligible, the others keep their proportions; where none with a share is left, all are equal.
+    A static mixture of two arms at a given cost is the strong baseline that a cost-aware router must beat. If some arms
+    are not eligible, the others keep their proportions. If no eligible arm has a share, all have the same probability.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ class Mixture:
     Raises
     ------
     InvalidConfigurationError
-        For a share that is out of range or not a number, and where no share is above 0.
+        If a share is out of range or not a number, or no share is above 0.
 
     Examples
     --------
@@ -57,7 +57,7 @@ class Mixture:
 
     def __post_init__(self) -> None:
         plain_numbers(self)
-        object.__setattr__(self, "shares", dict(self.shares))  # the caller may go on to change its own
+        object.__setattr__(self, "shares", dict(self.shares))  # a copy: the caller may change its own mapping
         for arm, share in self.shares.items():
             label(arm, name="arm of a mixture", error=InvalidConfigurationError)
             number(share, name=f"share of arm {arm!r}", low=0.0, high=LARGEST, error=InvalidConfigurationError)
@@ -67,7 +67,7 @@ class Mixture:
     def probabilities(
         self, means: Vector, stds: Vector, *, arms: Sequence[str], information: Callable[[], Vector]
     ) -> Vector:
-        """Probability of each eligible arm ``(K,)``; see :class:`banditroute.policies.Policy`."""
+        """Return the probability of each eligible arm ``(K,)``; see :class:`banditroute.policies.Policy`."""
         shares = np.array([float(self.shares.get(arm, 0.0)) for arm in arms])
         if not shares.any():
             shares[:] = 1.0

@@ -1,4 +1,4 @@
-"""Epsilon-greedy: the best expectation, and now and then any arm."""
+"""Epsilon-greedy: choose the best expected utility, and with probability epsilon a random arm."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Greedy:
     Parameters
     ----------
     floor
-        Share of requests spread evenly over all eligible arms, in [0, 1].
+        Share of requests distributed evenly over all eligible arms, in [0, 1].
 
     Examples
     --------
@@ -35,5 +35,5 @@ class Greedy:
     def probabilities(
         self, means: Vector, stds: Vector, *, arms: Sequence[str], information: Callable[[], Vector]
     ) -> Vector:
-        """Probability of each eligible arm ``(K,)``; see :class:`banditroute.policies.Policy`."""
+        """Return the probability of each eligible arm ``(K,)``; see :class:`banditroute.policies.Policy`."""
         return with_floor(greedy(means), self.floor)

@@ -1,4 +1,4 @@
-"""Inverse-gap weighting: an arm is tried the less, the further it falls behind."""
+"""Inverse-gap weighting: the further an arm is behind the best one, the less often it is tried."""
 
 from __future__ import annotations
 
@@ -11,29 +11,30 @@ from banditroute.core.validation import number, plain_numbers
 from banditroute.errors import InvalidConfigurationError
 from banditroute.policies.base import greedy
 
-_STEPS = 8  # each at least halves the error of log gamma: they leave 2% of it
-_CERTAIN = 1e-50  # spreads below this part of the gaps leave nothing to explore
+_FIXED_POINT_STEPS = 8  # each at least halves the error of log gamma: 2% of it may remain
+_NEGLIGIBLE_STD_PER_GAP = 1e-50  # with a smaller ratio of std to gap, only the best arm is chosen
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InverseGap:
-    """Each arm with a probability that falls with its gap to the best: SquareCB (Foster and Rakhlin 2020).
+    """The policy in which an arm's probability falls with its gap to the best arm: SquareCB (Foster and Rakhlin 2020).
 
-    With ``K`` arms and ``gap_k`` the expected utility that arm k lacks of the best (algorithm 1, their ``mu = K``),
+    Let ``gap_k`` be the difference between the best expected utility and that of arm k, of ``K`` arms. Then (algorithm
+    1, with ``mu = K``)
 
-        p_k = 1 / (K + gamma gap_k)      for all but the best, which has the rest; equally good ones share it
+        p_k = 1 / (K + gamma gap_k)      for all but the best arm, which gets the rest; ties share the rest
 
-    The learning rate ``gamma`` needs no schedule: it is what makes the paper's bound on the regret of one request least
-    (lemma 3), with the squared error of each expectation taken for its posterior variance. The bound is
-    ``2 K / gamma + gamma / 4 sum_k p_k spread_k^2``, least where ``gamma^2 sum_k p_k spread_k^2 = 8 K``. As
-    what is unknown shrinks like ``1 / n``, gamma grows like ``sqrt(n)``, the paper's rate.
+    The learning rate ``gamma`` needs no schedule. It minimises the paper's bound on the regret of one request (lemma
+    3), with the posterior variance in place of the squared error of each expectation. The bound is
+    ``2 K / gamma + gamma / 4 sum_k p_k std_k^2``; its minimum is at ``gamma^2 sum_k p_k std_k^2 = 8 K``. The variance
+    shrinks like ``1 / n``, so gamma grows like ``sqrt(n)``, the paper's rate.
 
-    Every arm with a chance keeps a probability above 0, so no exploration floor is needed to judge by the log.
+    Every arm keeps a probability above 0, so the log can evaluate other policies without an exploration floor.
 
     Parameters
     ----------
     scale
-        Multiplies gamma, at least 0: 1 is for the worst case of the theory, more explores less, 0 is uniform.
+        Factor on gamma, at least 0. 1 is for the worst case of the theory, more explores less, 0 is uniform.
 
     Examples
     --------
@@ -53,11 +54,11 @@ class InverseGap:
     def probabilities(
         self, means: Vector, stds: Vector, *, arms: Sequence[str], information: Callable[[], Vector]
     ) -> Vector:
-        """Probability of each eligible arm ``(K,)``; see :class:`banditroute.policies.Policy`."""
+        """Return the probability of each eligible arm ``(K,)``; see :class:`banditroute.policies.Policy`."""
         best = greedy(means)
         gaps = means.max() - means
         unit = float(stds.max())
-        if unit <= _CERTAIN * gaps.max():
+        if unit <= _NEGLIGIBLE_STD_PER_GAP * gaps.max():
             return best
         gaps /= unit
         gamma = self.scale * _rate(gaps, (stds / unit) ** 2, best)
@@ -67,14 +68,14 @@ class InverseGap:
 
 
 def _rate(gaps: Vector, variances: Vector, best: Vector) -> float:
-    """The gamma with ``gamma^2 sum p_k variance_k = 8 K``, by fixed-point iteration.
+    """Return the gamma with ``gamma^2 sum p_k variance_k = 8 K``, by fixed-point iteration.
 
-    It converges from anywhere: the logarithm of the right-hand side changes by -1/4 to 1/2 of that of gamma.
+    The iteration converges from any start: if log gamma changes by 1, the log of the next value changes by -1/4 to 1/2.
     """
     count = len(gaps)
     known = float(best @ variances)
     others = variances - known
     gamma = math.sqrt(8.0 * count / float(variances.mean()))
-    for _ in range(_STEPS):
+    for _ in range(_FIXED_POINT_STEPS):
         gamma = math.sqrt(8.0 * count / (known + float(others @ (1.0 / (count + gamma * gaps)))))
     return gamma

@@ -1,7 +1,4 @@
-"""Any policy of the library river, as a policy of ours: it learns rewards by itself, and says how often it would pull.
-
-Needs the extra ``river``.
-"""
+"""Use any policy of the library river in a router. It needs the extra ``river``."""
 
 from __future__ import annotations
 
@@ -21,33 +18,33 @@ from banditroute.policies.base import check_floor, check_reward, check_rewarded,
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RiverPolicy:
-    """A policy of ``river.bandit``, with or without context, that learns from a reward of its own.
+    """A policy of ``river.bandit``, with or without context, that learns from its own reward.
 
-    How probable each arm is, is counted over repeated pulls of a copy, each with the arms in another order, so that
-    none gains by its place. The arm is then drawn from these shares: whatever their error, the propensity is exact.
-    Beliefs go on next to it, for what else rests on them; the policy itself knows neither them, nor preferences, nor
-    penalties, only which arms are eligible.
+    The probability of each arm is its share among repeated pulls of a copy of the policy. The order of the arms changes
+    with every pull, so that no arm profits from its position. The router draws the arm from these shares, so the
+    propensity is exact even where the shares are approximate. The router's belief still learns, since limits and
+    budgets need it. The river policy ignores beliefs, preferences and penalties; it only knows which arms are eligible.
 
-    What it learned is not in the store, nor shared between processes: opened again, a router teaches it the outcomes
-    that are not folded yet, some hundreds at most. A policy that was trained before brings its experience along.
+    The store does not keep the policy's state, and processes do not share it. A router that is opened again teaches the
+    policy the outcomes that are not folded yet, a few hundred at most. You may pass a policy that was trained before.
 
     Parameters
     ----------
     policy
-        A policy of river, with a seed if choices are to be reproducible; each router starts from a copy.
+        A policy of river; give it a seed for reproducible choices. Each router starts from a copy.
     reward
-        Objective -> what one unit of it adds to the reward, such as ``{"quality": 1.0, "cost_usd": -50.0}``. Learned is
-        feedback that reports all of them at once.
+        Objective -> reward per unit, such as ``{"quality": 1.0, "cost_usd": -50.0}``. The policy learns only from
+        feedback that reports all these objectives at once.
     pulls
-        How many pulls are counted, at least 1. One will do for a policy that draws lots only among equals, as ``UCB``,
-        ``BayesUCB`` and ``LinUCBDisjoint`` do; the others explore in steps of one in so many.
+        Number of pulls per request, at least 1. One is enough for ``UCB``, ``BayesUCB`` and ``LinUCBDisjoint``, which
+        draw only among ties. With other policies, probabilities are multiples of ``1 / pulls``.
     floor
-        Share of requests spread evenly over all eligible arms, in [0, 1].
+        Share of requests distributed evenly over all eligible arms, in [0, 1].
 
     Raises
     ------
     InvalidConfigurationError
-        For what is no policy of river, and numbers out of range.
+        If ``policy`` is not a policy of river, or a number is out of range.
     MissingDependencyError
         If river is not installed.
 
@@ -83,7 +80,7 @@ class RiverPolicy:
         return f"RiverPolicy(policy={type(self.policy).__name__}, reward={self.reward}, pulls={self.pulls})"
 
     def start(self, *, objectives: Collection[str]) -> RiverState:
-        """Start the state of one router; see :class:`banditroute.policies.LearningPolicy`."""
+        """Start the learned state of one router; see :class:`banditroute.policies.LearningPolicy`."""
         check_rewarded(self.reward, objectives)
         return RiverState(spec=self)
 
@@ -96,12 +93,12 @@ class RiverState:
         self._policy = copy.deepcopy(spec.policy)
         contextual = optional("river.bandit", extra="river").base.ContextualPolicy
         self._contextual = isinstance(self._policy, contextual)
-        self._arms: dict[str, None] = {}  # all that ever were eligible, in the order of their appearance
+        self._arms: dict[str, None] = {}  # all arms that were ever eligible, in the order of their appearance
 
     def probabilities(
         self, means: Vector, stds: Vector, *, arms: Sequence[str], information: Callable[[], Vector], x: Vector
     ) -> Vector:
-        """Probability of each eligible arm ``(K,)``; see :class:`banditroute.policies.PolicyState`."""
+        """Return the probability of each eligible arm ``(K,)``; see :class:`banditroute.policies.PolicyState`."""
         self._arms.update(dict.fromkeys(arms))
         asked = copy.deepcopy(self._policy)  # a pull uses up random numbers, and may do more
         order = sorted(arms)
@@ -117,9 +114,9 @@ class RiverState:
         reward = self._spec.reward
         if reward.keys() <= values.keys():
             self._arms[arm] = None
-            self._policy.pull(list(self._arms), *self._context(x))  # some learn from the chances of their last pull
+            self._policy.pull(list(self._arms), *self._context(x))  # some policies update by their last pull
             self._policy.update(arm, *self._context(x), sum(worth * values[name] for name, worth in reward.items()))
 
     def _context(self, x: Vector) -> tuple[dict[int, float], ...]:
-        """Return what a pull or an update takes besides the arm: nothing, or the context as river has it."""
+        """Return the extra argument of a pull or an update: the context as a mapping, or nothing without context."""
         return (dict(enumerate(x.tolist())),) if self._contextual else ()

@@ -1,4 +1,4 @@
-"""Upper confidence bound: the arm that could be best."""
+"""Upper confidence bound: choose the arm with the highest plausible utility."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from banditroute.policies.base import check_floor, greedy, with_floor
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UCB:
-    """The arm with the highest ``mean + width x std``, mixed with an exploration floor.
+    """The policy that chooses the highest ``mean + width x std``, mixed with an exploration floor.
 
-    With ``delta=None`` the width is the constant ``alpha`` (Li et al. 2010, algorithm 1, line 8; their ``alpha`` times
-    the standard deviation of the noise, since ``std`` has it in it). With a ``delta`` it is the self-normalised
-    bound of Abbasi-Yadkori, Pal and Szepesvari 2011, theorem 2, in units of the noise:
+    With ``delta=None`` the width is the constant ``alpha`` (Li et al. 2010, algorithm 1, line 8). Here ``std`` includes
+    the standard deviation of the noise, and theirs does not. With a ``delta`` the width is the self-normalised bound of
+    Abbasi-Yadkori, Pal and Szepesvari 2011, theorem 2, in units of the noise:
 
         width_k = alpha (sqrt(2 log(1 / delta) + log det(A_k) - log det(Lambda)) + norm_bound)
 
@@ -29,11 +29,11 @@ class UCB:
     alpha
         Scale of the width, at least 0.
     delta
-        Probability, in (0, 1), with which the bound may ever fail; None for the constant width.
+        Probability that the bound ever fails, in (0, 1); None for the constant width.
     norm_bound
         Bound on ``||Lambda^(1/2) (theta - mu)|| / sigma``, at least 0; used with ``delta`` only.
     floor
-        Share of requests spread evenly over all eligible arms, in [0, 1]; ties share the rest.
+        Share of requests distributed evenly over all eligible arms, in [0, 1]; ties share the rest.
 
     Examples
     --------
@@ -59,7 +59,7 @@ class UCB:
     def probabilities(
         self, means: Vector, stds: Vector, *, arms: Sequence[str], information: Callable[[], Vector]
     ) -> Vector:
-        """Probability of each eligible arm ``(K,)``; see :class:`banditroute.policies.Policy`."""
+        """Return the probability of each eligible arm ``(K,)``; see :class:`banditroute.policies.Policy`."""
         if self.delta is None:
             scores = means + self.alpha * stds
         else:

@@ -1,7 +1,7 @@
-"""The usual size of a router's outcomes, so that one of absurd size cannot end learning.
+"""The usual size of a router's outcomes, so that one outcome of absurd size cannot ruin learning.
 
-A mean that holds one number 1e10 times larger than the others says nothing of them. The usual size is the geometric
-mean of the absolute values so far: one outlier moves it little.
+A mean that includes a number 1e10 times larger than the others is useless. The usual size is the geometric mean of the
+absolute values so far, which one outlier changes little.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Suites that a part of your own must pass to work with banditroute. ``StoreContract`` needs pytest."""
+"""Contract suites for your own beliefs, featurizers, policies and stores. ``StoreContract`` needs pytest."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> object:
-    # Lazily: each suite imports its room, and one of them pytest.
+    # Imported late: each suite imports its room, and one of them imports pytest.
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(_HOMES[name]), name)

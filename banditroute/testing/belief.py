@@ -1,4 +1,4 @@
-"""The contract suite of beliefs: for ours, and for yours."""
+"""The contract suite that every belief must pass."""
 
 from __future__ import annotations
 
@@ -21,22 +21,26 @@ _Known: TypeAlias = Mapping[str, tuple[Vector, Vector]]
 def check_belief(spec: BeliefSpec) -> None:
     """Check that a belief keeps the contract of :class:`banditroute.beliefs.Belief`.
 
-    Before any feedback it expects the priors' means. Outcomes draw the expectation towards themselves and narrow its
-    spread. What is believed does not depend on the order of the feedback (1e-9), on whether a decision's outcomes come
-    in one part or in many, nor on whether they were learned one at a time or folded into statistics (1e-10), whole or
-    in parts that are merged; a part that is merged with a share of -1 is taken back (1e-9). Watching another objective
-    changes nothing that is known; objectives are added at the end and stay where they are. Nothing that is passed in is
-    changed, and predictions are the caller's own.
+    The suite checks these promises, with the tolerance in brackets:
+
+    - Before any feedback, the prediction is the prior mean.
+    - Outcomes move the mean towards themselves and reduce its standard deviation.
+    - The order of the feedback does not matter (1e-9).
+    - The outcomes of a decision may come together or one by one (1e-10).
+    - Outcomes may be learned one at a time, or folded into statistics in one or several parts (1e-10).
+    - Merging a part with a share of -1 subtracts it (1e-9).
+    - Watching another objective does not change other predictions. New objectives are appended.
+    - Arguments are not changed, and the caller may change predictions.
 
     Parameters
     ----------
     spec
-        How the belief begins.
+        The settings of the belief.
 
     Raises
     ------
     AssertionError
-        Names the first promise that is broken.
+        If a promise is broken; the message names the first one.
 
     Examples
     --------
@@ -74,7 +78,7 @@ def _contexts(count: int) -> Vector:
 
 
 def _events() -> Sequence[_Event]:
-    """Feedback that reports two outcomes together, one of them, and another apart."""
+    """Return feedback that reports two outcomes together, only one of them, or a third one alone."""
     rng = np.random.default_rng(1)
     events: list[_Event] = []
     for i, x in enumerate(_contexts(60)):
@@ -95,7 +99,7 @@ def _learned(spec: BeliefSpec, events: Iterable[_Event], statistics: Mapping[str
 
 
 def _folded(spec: BeliefSpec, events: Sequence[_Event]) -> Mapping[str, bytes]:
-    """Statistics by arm, folded in two steps."""
+    """Return the statistics of each arm, folded in two steps."""
     blobs: dict[str, bytes] = {}
     for arm in sorted({arm for arm, _, _ in events}):
         pairs = [Observation(x, values) for name, x, values in events if name == arm]
@@ -105,7 +109,7 @@ def _folded(spec: BeliefSpec, events: Sequence[_Event]) -> Mapping[str, bytes]:
 
 
 def _check_merging(spec: BeliefSpec, events: Sequence[_Event], online: Belief) -> None:
-    """Statistics of the same arm add up, in shares too, and what was added can be taken back."""
+    """Check that statistics of an arm add up, also when scaled, and that they can be subtracted again."""
     whole, first, rest = (_folded(spec, some) for some in (events, events[:30], events[30:]))
     added, left, halves = {}, {}, {}
     for arm, blob in whole.items():
@@ -115,27 +119,27 @@ def _check_merging(spec: BeliefSpec, events: Sequence[_Event], online: Belief) -
         halves[arm] = spec.merge([half, half], dimension=_DIMENSION)
     _check_same(_start(spec, added), online, 1e-10, "statistics that are merged are not the sum")
     _check_same(_start(spec, halves), online, 1e-10, "two halves are not the whole")
-    _check_same(_start(spec, left), _start(spec, first), 1e-9, "what is merged by a share of -1 is not taken back")
+    _check_same(_start(spec, left), _start(spec, first), 1e-9, "merging with a share of -1 does not subtract")
 
 
 def _known(belief: Belief, x: Vector) -> _Known:
-    """Means and spreads of every objective ``(K,)``, by name."""
+    """Return means and standard deviations ``(K,)`` of every objective by name, and check their form."""
     means, stds, averages = belief.predict(x)
     shape = (len(belief.objectives), len(belief.arms))
     assert means.shape == shape, f"the means have the shape {means.shape}, not {shape}"
-    assert stds.shape == shape, f"the spreads have the shape {stds.shape}, not {shape}"
+    assert stds.shape == shape, f"the standard deviations have the shape {stds.shape}, not {shape}"
     assert np.isfinite(means).all(), "a mean is not finite"
-    assert np.isfinite(stds).all(), "a spread is not finite"
-    assert (stds >= 0.0).all(), "a spread is negative"
-    assert averages.shape == shape, f"the spreads of the averages have the shape {averages.shape}, not {shape}"
-    assert (averages <= stds * (1.0 + 1e-9)).all(), "an arm's average is less certain than its outcome at a context"
+    assert np.isfinite(stds).all(), "a standard deviation is not finite"
+    assert (stds >= 0.0).all(), "a standard deviation is negative"
+    assert averages.shape == shape, f"average_spreads has the shape {averages.shape}, not {shape}"
+    assert (averages <= stds * (1.0 + 1e-9)).all(), "average_spreads is above stds; it must be a part of it"
     return {name: (means[j], stds[j]) for j, name in enumerate(belief.objectives)}
 
 
 def _check_same(belief: Belief, other: Belief, tolerance: float, what: str) -> None:
     for x in _contexts(20):
         these, those = _known(belief, x), _known(other, x)
-        assert these.keys() == those.keys(), f"{what}: {sorted(these)} are believed, not {sorted(those)}"
+        assert these.keys() == those.keys(), f"{what}: the objectives are {sorted(these)}, not {sorted(those)}"
         for name in these:
             for mine, theirs, part in zip(these[name], those[name], ("mean", "std"), strict=True):
                 apart = np.abs(mine - theirs) / np.maximum(np.abs(theirs), 1.0)
@@ -146,24 +150,24 @@ def _check_same(belief: Belief, other: Belief, tolerance: float, what: str) -> N
 
 
 def _check_start(spec: BeliefSpec) -> None:
-    """The priors, before any feedback."""
+    """Check that predictions before any feedback are those of the priors."""
     belief = _start(spec)
     assert tuple(belief.arms) == _ARMS, f"the arms are {belief.arms}, not {_ARMS}"
-    assert belief.objectives == (), f"{belief.objectives} are believed before anything is watched or learned"
-    assert np.array_equal(belief.information(), np.zeros(len(_ARMS))), "something is known before any feedback"
+    assert belief.objectives == (), f"the objectives are {belief.objectives} before watch() and update(), not ()"
+    assert np.array_equal(belief.information(), np.zeros(len(_ARMS))), "information is not 0 before any feedback"
     belief.watch(list(_PRIORS))
-    assert belief.objectives == tuple(_PRIORS), f"{belief.objectives} are believed, {tuple(_PRIORS)} were to be watched"
+    assert belief.objectives == tuple(_PRIORS), f"watch({list(_PRIORS)}) gave the objectives {belief.objectives}"
     for x in _contexts(5):
         for name, (means, _) in _known(belief, x).items():
             expected = _PRIORS[name].mean
             assert expected is None or np.allclose(means, expected, rtol=1e-12, atol=1e-12), (
-                f"before any feedback, {name} is expected to be {means}, not the prior mean {expected}"
+                f"before any feedback, the prediction of {name} is {means}, not the prior mean {expected}"
             )
             assert not belief.counts(name).any(), f"{name} was counted before any feedback"
 
 
 def _check_learning(spec: BeliefSpec) -> None:
-    """Outcomes draw the mean towards themselves, narrow the spread, and are counted."""
+    """Check that outcomes move the mean towards themselves, reduce the standard deviation, and are counted."""
     belief = _start(spec)
     belief.watch(["quality"])
     x = _contexts(1)[0]
@@ -176,14 +180,14 @@ def _check_learning(spec: BeliefSpec) -> None:
             f"20 outcomes {outcome} moved the expected quality from {before:g} to {after:g}"
         )
     narrow, wide = _known(belief, x)["quality"][1][:2]
-    assert narrow < wide, f"40 outcomes leave a spread of {narrow:g}, none of {wide:g}"
+    assert narrow < wide, f"the standard deviation is {narrow:g} after 40 outcomes, and {wide:g} without any"
     assert list(belief.counts("quality")) == [40.0, 0.0, 0.0], f"40 outcomes count as {belief.counts('quality')}"
     known, unknown = belief.information()[:2]
-    assert known > unknown >= 0.0, f"40 outcomes gave the information {known:g}, none gave {unknown:g}"
+    assert known > unknown >= 0.0, f"the information is {known:g} after 40 outcomes, and {unknown:g} without any"
 
 
 def _check_watch(spec: BeliefSpec) -> None:
-    """Another objective is added at the end, and changes nothing that is known."""
+    """Check that another objective is appended, and does not change other predictions."""
     belief = _start(spec)
     x = _contexts(1)[0]
     order: tuple[str, ...] = ()

@@ -1,4 +1,4 @@
-"""The contract suite of featurizers: for ours, and for yours."""
+"""The contract suite that every featurizer must pass."""
 
 from __future__ import annotations
 
@@ -40,31 +40,36 @@ _HOSTILE = {
 
 
 _TYPICAL_PROMPTS = 64
-_MEAN_SQUARE = (0.3, 3.0)  # of a block, about 1
+_MEAN_SQUARE_RANGE = (0.3, 3.0)  # of a block over typical requests; priors expect about 1
 
 
 def check_featurizer(featurizer: Featurizer, *, typical: Sequence[Request] | None = None) -> None:
     """Check that a featurizer keeps the contract of :class:`banditroute.features.Featurizer`.
 
-    Lengths and names agree, every entry is finite whatever the text holds, a batch equals its single calls to
-    1e-12, repeated calls agree to the bit, requests stay as they were, each vector is the caller's own to change,
-    and a request without text is an ``InvalidRequestError``. Hostile texts are tried: empty, of one megabyte, with
-    lone surrogates or control characters, right to left, emoji, binary read as text. The blocks cover all entries, and
-    the mean square of each block over typical requests is about 1 (0.3 to 3), as the prior of a belief expects.
+    The suite checks these promises:
+
+    - The dimension equals the number of names and the length of every vector.
+    - Every entry is finite, also for hostile texts: empty, one megabyte long, with lone surrogates or control
+      characters, right to left, emoji, binary data.
+    - A batch equals its single calls to 1e-12, and repeated calls are equal to the bit.
+    - Requests are not changed, and the caller may change each vector.
+    - A request without text raises ``InvalidRequestError``.
+    - The blocks cover all entries. The mean square of each block over typical requests is about 1 (0.3 to 3), as the
+      priors of beliefs expect.
 
     Parameters
     ----------
     featurizer
-        Ready for use: fitted, if it needs to be.
+        The featurizer, ready for use: fitted if necessary.
     typical
-        Requests like those that the featurizer is for, with the metadata that it reads. Default: 64 of the prompts of
-        :func:`banditroute.features.generic_prompts`. Empty, for raw vectors that another block is to scale, such as
-        those of :class:`banditroute.features.SentenceEmbedding`: mean squares are not checked.
+        Typical requests with the metadata that the featurizer reads. Default: 64 of the prompts of
+        :func:`banditroute.features.generic_prompts`. An empty list skips the check of mean squares: use it for raw
+        vectors that another block scales, such as those of :class:`banditroute.features.SentenceEmbedding`.
 
     Raises
     ------
     AssertionError
-        Names the first promise that is broken, and the text that it is broken for.
+        If a promise is broken; the message names the first one, and the text that breaks it.
 
     Examples
     --------
@@ -96,7 +101,7 @@ def check_featurizer(featurizer: Featurizer, *, typical: Sequence[Request] | Non
 
 
 def _check_blocks(featurizer: Featurizer, typical: Sequence[Request] | None) -> None:
-    """Blocks cover the entries, and each has a mean square of about 1."""
+    """Check that the blocks cover all entries, and that each has a mean square of about 1."""
     blocks = feature_blocks(featurizer)
     columns = [block.columns for block in blocks]
     assert sum(columns) == featurizer.dimension, (
@@ -111,14 +116,14 @@ def _check_blocks(featurizer: Featurizer, typical: Sequence[Request] | None) -> 
     squares = np.square(featurizer.transform(typical)).mean(axis=0)
     for block, part in enumerate(np.split(squares, ends[:-1])):
         mean = float(part.mean())
-        assert _MEAN_SQUARE[0] <= mean <= _MEAN_SQUARE[1], (
+        assert _MEAN_SQUARE_RANGE[0] <= mean <= _MEAN_SQUARE_RANGE[1], (
             f"block {block} ({featurizer.names[ends[block] - columns[block]]} ...) has the mean square {mean:.3g} over "
             f"typical requests, not about 1; scale its entries by {1.0 / np.sqrt(max(mean, 1e-300)):.3g}"
         )
 
 
 def _check_description(featurizer: Featurizer) -> None:
-    """Dimension, names and version make sense together."""
+    """Check that dimension, names and version are consistent."""
     assert isinstance(featurizer, Featurizer), f"{featurizer!r} lacks a member of the Featurizer protocol"
     dimension, names, version = featurizer.dimension, featurizer.names, featurizer.version
     assert isinstance(dimension, int), f"dimension is {dimension!r}, not a whole number"
@@ -128,8 +133,8 @@ def _check_description(featurizer: Featurizer) -> None:
     assert len(names) == dimension, f"{len(names)} names for {dimension} entries"
     assert len(set(names)) == dimension, f"names are not unique: {names}"
     assert isinstance(version, str), f"version is {version!r}, not a string"
-    assert version, "version is an empty string; name what the numbers mean"
-    assert version == featurizer.version, "version changes between two looks at it"
+    assert version, "version is an empty string; give an identifier of the numbers' meaning"
+    assert version == featurizer.version, "version changes between two reads"
 
 
 def _check_vector(vector: Vector, shape: tuple[int, ...], what: str) -> None:
@@ -140,7 +145,7 @@ def _check_vector(vector: Vector, shape: tuple[int, ...], what: str) -> None:
 
 
 def _check_batch(featurizer: Featurizer, requests: Sequence[Request], singles: Sequence[Vector]) -> None:
-    """A batch is its single calls, in any order and any size."""
+    """Check that a batch equals its single calls, in any order and of any size."""
     dimension = featurizer.dimension
     for order in (slice(None), slice(None, None, -1), slice(1, 2), slice(0, 0)):
         part = list(requests[order])

@@ -1,4 +1,4 @@
-"""The contract suite of policies: for ours, and for yours."""
+"""The contract suite that every policy must pass."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _ARMS = ("small", "medium", "large", "code", "vision")
 _X = np.array([0.5, 1.0])
 _REQUESTS = 600
 _SEEDS = range(4)
-_GROWTH_BYTES = 40_000  # over 2,000 outcomes: what keeps one number of each takes 64,000, other threads a few
+_MOST_GROWTH_BYTES = 40_000  # over 2,000 outcomes; a state that keeps one number of each takes 64,000
 
 
 def check_policy(
@@ -32,31 +32,32 @@ def check_policy(
 ) -> None:
     """Check that a policy keeps the contract of :class:`banditroute.policies.Policy`, or of ``LearningPolicy``.
 
-    Every answer is a fresh ``(K,)`` array of probabilities that sum to 1 within 1e-12; equal questions get equal
-    answers, to the bit, also after an arm was away and came back; nothing that is passed in is changed. One arm alone
-    gets 1, equal arms get equal probabilities, and arms in another order get the same ones. Tried are one to five arms,
-    and numbers from 1e-12 to 1e12, with and without spread.
+    The suite checks these promises, with one to five arms, numbers from 1e-12 to 1e12, and standard deviations of 0:
 
-    A state is whole: a copy of it, taught the same, gives the same answers. It does not grow with the outcomes. And in
-    a router that serves 600 requests, equal seeds make equal choices, and regret grows less than in proportion.
+    - Every answer is a new ``(K,)`` array of probabilities that sum to 1 within 1e-12.
+    - Equal questions get answers equal to the bit, also after an arm was removed and added again.
+    - Arguments are not changed.
+    - A single arm gets 1, equal arms get equal probabilities, and the order of the arms does not matter.
+    - A copy of a state that learns the same outcomes gives the same answers. A state does not grow with the outcomes.
+    - In a router that serves 600 requests, equal seeds give equal choices, and the regret per request falls.
 
     Parameters
     ----------
     policy
         The policy, as it would be given to a learner.
     accuracy
-        How far a probability may be from the policy's true one, where that is computed by approximation.
+        Largest error of a probability, for policies that approximate.
     arms
-        Names of arms, for a policy that goes by names; at least two. Where these matter without any tie, equal arms
-        need not be treated alike.
+        Names of at least two arms, for a policy that depends on names. If names matter even without ties, equal arms
+        need not get equal probabilities.
     regret
-        Regret in the second half of the requests, as a share of that of uniform choice, that a policy may have which
-        finds the best of some arms; None for one that does not look for it.
+        Largest regret in the second half of the requests, as a share of the regret of uniform choice. None for a policy
+        that does not look for the best arm.
 
     Raises
     ------
     AssertionError
-        Names the first promise that is broken, and for which arms.
+        If a promise is broken; the message names the first one, and the arms.
 
     Examples
     --------
@@ -70,7 +71,7 @@ def check_policy(
 
 
 def _check_answers(policy: PolicyState, accuracy: float, arms: Sequence[str]) -> None:
-    """Check every promise about single answers of a state that was taught nothing."""
+    """Check every promise about single answers of a new state."""
     cases = _cases(len(arms))
     by_name = False
     for what, (means, stds) in cases.items():
@@ -82,11 +83,11 @@ def _check_answers(policy: PolicyState, accuracy: float, arms: Sequence[str]) ->
         if len(names) == 1:
             assert abs(answer[0] - 1.0) <= 1e-12, f"{what}: the only arm has the probability {answer[0]}, not 1"
         else:
-            _ask(policy, names[1:], means[1:], stds[1:], f"{what}, less the first")
+            _ask(policy, names[1:], means[1:], stds[1:], f"{what}, without the first")
             again = _ask(policy, names, means, stds, what)
-            assert np.array_equal(answer, again), f"{what}: {answer} became {again} when an arm had been away"
+            assert np.array_equal(answer, again), f"{what}: {answer} became {again} after an arm was removed and added"
         _check_order(policy, names, means, stds, answer, what, accuracy)
-        if len(np.unique(means)) == len(means):  # without ties, other names in the same state are to change nothing
+        if len(np.unique(means)) == len(means):  # without ties, other names should not change the answer
             others = _ask(policy, tuple(reversed(names)), means, stds, what)
             by_name |= not np.allclose(answer, others, rtol=0.0, atol=2.0 * accuracy)
     if not by_name:
@@ -95,7 +96,7 @@ def _check_answers(policy: PolicyState, accuracy: float, arms: Sequence[str]) ->
 
 
 def _cases(count: int) -> Mapping[str, tuple[Vector, Vector]]:
-    """Means and spreads of up to ``count`` arms, by what they are."""
+    """Return means and standard deviations of up to ``count`` arms, by the name of the case."""
     rng = np.random.default_rng(0)
     cases = {f"{k} arms": (rng.random(k), 0.1 + rng.random(k)) for k in range(1, count + 1)}
     equal, rising, zeros = np.full(count, 0.5), np.linspace(-1.0, 1.0, count), np.zeros(count)
@@ -103,29 +104,29 @@ def _cases(count: int) -> Mapping[str, tuple[Vector, Vector]]:
     twins = np.array([0.7, 0.7, *np.full(count - 2, 0.2)])
     return cases | {
         "equal arms": (equal, equal),
-        "equal arms without spread": (equal, zeros),
+        "equal certain arms": (equal, zeros),
         "all zero": (zeros, zeros),
-        "no spread": (rising, zeros),
-        "equal means, spread in some": (equal, some),
+        "certain arms": (rising, zeros),
+        "equal means, some certain": (equal, some),
         "twins": (twins, np.full(count, 0.2)),
-        "twins without spread": (twins, zeros),
+        "certain twins": (twins, zeros),
         "tiny numbers": (1e-12 * rising, np.full(count, 1e-12)),
         "huge numbers": (1e12 * rising, np.full(count, 1e12)),
-        "huge means, tiny spread": (1e12 * rising, np.full(count, 1e-12)),
-        "huge equal means, tiny spread": (1e12 * np.ones(count), np.full(count, 1e-12)),
-        "tiny means, huge spread": (1e-12 * rising, np.full(count, 1e12)),
-        "spread from 1e-12 to 1e12": (rising, np.logspace(-12.0, 12.0, count)),
+        "huge means, tiny stds": (1e12 * rising, np.full(count, 1e-12)),
+        "huge equal means, tiny stds": (1e12 * np.ones(count), np.full(count, 1e-12)),
+        "tiny means, huge stds": (1e-12 * rising, np.full(count, 1e12)),
+        "stds from 1e-12 to 1e12": (rising, np.logspace(-12.0, 12.0, count)),
         "one arm far ahead": (np.array([1e12, *zeros[1:]]), np.full(count, 1e-3)),
     }
 
 
 def _ask(policy: PolicyState, names: tuple[str, ...], means: Vector, stds: Vector, what: str) -> Vector:
-    """The policy's answer, once it is known to be one and to have changed nothing."""
+    """Return the policy's answer; check that it is a distribution and that the arguments are unchanged."""
     given, wide, x = means.copy(), stds.copy(), _X.copy()
     answer = policy.probabilities(given, wide, arms=names, information=lambda: np.ones(len(names)), x=x)
     assert np.array_equal(x, _X), f"{what}: the policy changed the context"
     assert np.array_equal(given, means), f"{what}: the policy changed the means"
-    assert np.array_equal(wide, stds), f"{what}: the policy changed the spreads"
+    assert np.array_equal(wide, stds), f"{what}: the policy changed the standard deviations"
     assert isinstance(answer, np.ndarray), f"{what}: the answer is a {type(answer).__name__}, not an array"
     assert answer.dtype == np.float64, f"{what}: the answer is of {answer.dtype}, not float64"
     assert answer.shape == (len(names),), f"{what}: the answer has the shape {answer.shape}, not {(len(names),)}"
@@ -144,7 +145,7 @@ def _check_order(
     what: str,
     accuracy: float,
 ) -> None:
-    """Arms in another order get the same probabilities."""
+    """Check that arms in another order get the same probabilities."""
     for order in (np.arange(len(names))[::-1], np.roll(np.arange(len(names)), 1)):
         other = _ask(policy, tuple(names[k] for k in order), means[order], stds[order], what)
         assert np.allclose(other, answer[order], rtol=0.0, atol=2.0 * accuracy), (
@@ -155,17 +156,17 @@ def _check_order(
 def _check_ties(
     policy: PolicyState, names: tuple[str, ...], means: Vector, stds: Vector, what: str, accuracy: float
 ) -> None:
-    """Arms of which the same is believed get the same probability."""
+    """Check that arms of equal mean and standard deviation get the same probability."""
     answer = _ask(policy, names, means, stds, what)
     for k in range(len(names)):
         alike = (means == means[k]) & (stds == stds[k])
         assert np.ptp(answer[alike]) <= 2.0 * accuracy, (
-            f"{what}: arms of equal mean and spread have the probabilities {answer[alike]}"
+            f"{what}: arms of equal mean and standard deviation have the probabilities {answer[alike]}"
         )
 
 
 def _check_state(state: PolicyState, arms: Sequence[str]) -> None:
-    """A state is whole, goes through teaching unharmed, and does not grow."""
+    """Check that a copy of a state learns the same, and that a state does not grow."""
     _teach([state], arms, rounds=100)
     twin = copy.deepcopy(state)
     _teach([state, twin], arms, rounds=100)
@@ -181,23 +182,23 @@ def _check_state(state: PolicyState, arms: Sequence[str]) -> None:
     finally:
         tracemalloc.stop()
     growth = sizes[1] - sizes[0]
-    assert growth <= _GROWTH_BYTES, f"the policy's state grew by {growth} bytes over 2,000 outcomes"
+    assert growth <= _MOST_GROWTH_BYTES, f"the policy's state grew by {growth} bytes over 2,000 outcomes"
 
 
 def _teach(states: Sequence[PolicyState], arms: Sequence[str], *, rounds: int) -> None:
-    """Outcomes of arms at random, each with a context of its own."""
+    """Teach outcomes of random arms, each with another context."""
     rng = np.random.default_rng(1)
     for _ in range(rounds):
         arm, x, values = str(rng.choice(arms)), np.array([rng.normal(), 1.0]), {"quality": float(rng.random() < 0.5)}
         given, known = x.copy(), dict(values)
         for state in states:
             state.learn(arm, x, values)
-            assert np.array_equal(x, given), "the policy changed the context that it was taught"
-            assert values == known, "the policy changed the outcomes that it was taught"
+            assert np.array_equal(x, given), "learn() changed the context"
+            assert values == known, "learn() changed the outcomes"
 
 
 def _check_served(policy: Policy | LearningPolicy, arms: Sequence[str], regret: float | None) -> None:
-    """In a router, whose requests tell nothing: equal seeds make equal choices, the best arm is found."""
+    """Check that a router makes equal choices with equal seeds and finds the best arm; contexts are irrelevant."""
     rng = np.random.default_rng(2)
     expected = np.linspace(0.2, 0.8, len(arms))
     none = ("",) * _REQUESTS
@@ -207,10 +208,12 @@ def _check_served(policy: Policy | LearningPolicy, arms: Sequence[str], regret: 
     learner = Learner(policy=policy)
     preference = Preference(quality=1.0)
     traces = [replay(table, x, learner=learner, preference=preference, seed=seed) for seed in (*_SEEDS, _SEEDS[0])]
-    assert np.array_equal(traces[0].chosen, traces[-1].chosen), "equal seeds made other choices"
+    assert np.array_equal(traces[0].chosen, traces[-1].chosen), "equal seeds made different choices"
     if regret is None:
         return
     lost = np.mean([expected.max() - expected[trace.chosen] for trace in traces[:-1]], axis=0)
     early, late = lost.reshape(2, -1).mean(axis=1) / (expected.max() - expected.mean())
-    assert late < early, f"regret does not fall: {early:.2f}, then {late:.2f} of that of uniform choice"
-    assert late <= regret, f"regret of {late:.2f} of that of uniform choice in the second half, {regret} is allowed"
+    assert late < early, f"regret does not fall: {early:.2f}, then {late:.2f} of the regret of uniform choice"
+    assert late <= regret, (
+        f"the regret in the second half is {late:.2f} of that of uniform choice; at most {regret} is allowed"
+    )

@@ -1,4 +1,4 @@
-"""Decisions, feedback and a fold to test a store with, in whole numbers: sums are equal to the last bit."""
+"""Decisions, feedback and a fold for tests of stores. All numbers are whole, so sums are equal to the bit."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from banditroute.core.shared_total import SharedTotal
 from banditroute.store.base import OutcomeEvent, Recorded, Store, StoredState
 
 Sums = Mapping[str, Mapping[str, list[int]]]
-"""Arm -> objective -> how many values, then the sum of value times x, entry by entry."""
+"""Arm -> objective -> number of values, followed by the entries of the sum of value times x."""
 
 
 class Listener:
@@ -69,7 +69,7 @@ def listen(store: Store) -> Listener:
 
 
 def until(condition: Callable[[], bool], seconds: float = 30.0) -> None:
-    """Return when ``condition`` holds; fail after that time."""
+    """Wait until ``condition`` holds; fail after ``seconds``."""
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "the condition did not become true"
@@ -77,7 +77,7 @@ def until(condition: Callable[[], bool], seconds: float = 30.0) -> None:
 
 
 def fold(blob: bytes | None, events: Sequence[OutcomeEvent]) -> bytes:
-    """Sum in whole numbers, so that sums are equal to the last bit whatever the order."""
+    """Add events in whole numbers, so that sums in any order are equal to the bit."""
     sums: dict[str, list[int]] = json.loads(blob) if blob is not None else {}
     for event in events:
         for objective, value in event.values.items():
@@ -89,7 +89,7 @@ def fold(blob: bytes | None, events: Sequence[OutcomeEvent]) -> bytes:
 
 
 def summed(events: Iterable[OutcomeEvent], statistics: Mapping[str, bytes] | None = None) -> Sums:
-    """Everything that events and statistics hold together."""
+    """Return the sums of events and statistics together."""
     blobs = dict(statistics or {})
     for event in events:
         blobs[event.arm] = fold(blobs.get(event.arm), [event])
@@ -109,7 +109,7 @@ def decision(
     session: str | None = None,
     tags: tuple[str, ...] = (),
 ) -> Decision:
-    """The decision of that number, with whole numbers as its context."""
+    """Return the decision with this number; its context has whole numbers."""
     none = np.zeros((1, 2))
     return Decision(
         id=f"{number:032x}",
@@ -135,12 +135,12 @@ def decision(
 
 
 def feedback(number: int, **values: float) -> Feedback:
-    """Feedback for the decision of that number."""
+    """Return feedback for the decision with this number."""
     return Feedback(decision_id=f"{number:032x}", values=values, received_at=1_700_000_001.0 + number)
 
 
 def event(number: int, **values: float) -> OutcomeEvent:
-    """Return what is to be learned from feedback for the decision of that number."""
+    """Return the event to learn from feedback for the decision with this number."""
     made = decision(number)
     assert made.x is not None
     return OutcomeEvent(arm=made.arm, x=made.x, values=values, decided_at=made.decided_at, ordinal=made.ordinal)

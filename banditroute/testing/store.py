@@ -1,4 +1,4 @@
-"""The suite that every store must pass."""
+"""The contract suite that every store must pass."""
 
 from __future__ import annotations
 
@@ -21,9 +21,10 @@ from banditroute.testing.store_suite import HOSTILE_NAMES
 
 
 class StoreContract(StoreLookupContract, StoreStateContract):
-    """The promises of :class:`~banditroute.store.Store` as tests; a store of your own passes them all.
+    """The promises of :class:`~banditroute.store.Store` as tests, which every store must pass.
 
-    Derive a class, say how to make the store, and how to come back to one that outlives its object; pytest collects it.
+    Derive a class and define ``make_store``. For a store that outlives its object, also define ``reopen``. Then pytest
+    collects the tests.
 
     Examples
     --------
@@ -355,7 +356,7 @@ class StoreContract(StoreLookupContract, StoreStateContract):
         assert remembered(self.again(store)) == {}
 
     def test_a_subscriber_may_use_the_store(self, store: Store) -> None:
-        """A router learns and decides under its lock: a store that called it under its own would block."""
+        """Check that a store holds no lock of its own while it calls its subscriber; else both could block."""
         router = threading.Lock()
 
         class Decides(Listener):

@@ -1,4 +1,4 @@
-"""The part of the store contract about finding decisions again: by id, by session, and for comparisons."""
+"""The part of the store contract about finding decisions: by id, by session, and for comparisons."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from banditroute.testing.store_suite import StoreSuite
 
 
 def assert_stored(found: StoredDecision, made: Decision) -> None:
-    """Assert that ``found`` is what ``made`` was."""
+    """Assert that the stored decision ``found`` equals the decision ``made``."""
     assert made.x is not None
     np.testing.assert_array_equal(found.x, made.x)
     assert found._replace(x=None) == StoredDecision.of(made, epoch_id=found.epoch_id)._replace(x=None)

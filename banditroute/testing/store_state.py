@@ -1,4 +1,4 @@
-"""The part of the store contract about other state: what a router saves, and what budgets count together."""
+"""The part of the store contract about other state: saved state of a router, and shared totals of budgets."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ BUDGET_NAMES = ["'; DROP TABLE banditroute_tally; --", "näme 🦙\u202e\n", "x"
 
 
 def totals_of(state: StoredState) -> dict[str, list[SharedTotal]]:
-    """Return what a store remembers of budgets."""
+    """Return the stored totals of each budget."""
     return {budget: list(totals) for budget, totals in state.totals.items()}
 
 

@@ -1,4 +1,4 @@
-"""The base of the parts of the store contract: how a store is made, opened and opened again."""
+"""The base class of the store contract: it makes, opens and reopens the store."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ HOSTILE_NAMES = ["'; DROP TABLE banditroute_decision; --", 'quo"ted \\ %s {} :x'
 
 
 class StoreSuite(ABC):
-    """Makes and opens the store that is tested."""
+    """The base of the store contract's parts: it makes and opens the tested store."""
 
     @abstractmethod
     def make_store(self) -> Store:
-        """Return a new store that remembers nothing."""
+        """Return a new empty store."""
 
     def reopen(self, store: Store) -> Store:
-        """Close ``store`` and return a store that remembers what it did; here the same object."""
+        """Close ``store`` and return a store with the same content; by default the same object."""
         store.close()
         return store
 
     @pytest.fixture
     def store(self) -> Iterator[Store]:
-        """A new store, closed after the test."""
+        """Yield a new store, and close it after the test."""
         store = self.make_store()
         yield store
         store.close()
@@ -47,7 +47,7 @@ class StoreSuite(ABC):
         return listener
 
     def again(self, store: Store, **epoch: str) -> StoredState:
-        """Return what is remembered when a later router opens the store, and close it."""
+        """Return the state that a later router gets from the store, and close it."""
         later = self.reopen(store)
         try:
             return self.open(later, **epoch)  # type: ignore[arg-type]

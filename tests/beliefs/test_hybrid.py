@@ -347,3 +347,16 @@ def test_specialists_are_explored_in_every_context_and_generalists_are_not():
     usual, specialists = Relevance((0.0,), (0.0,)), Relevance((-3.0,), (0.0,))
     assert usual.explored_share([FeatureBlock(8)]) == 0.0
     assert specialists.explored_share([FeatureBlock(8)]) == 1.0
+
+
+def test_predictions_in_between_do_not_change_later_ones():
+    rng = np.random.default_rng(3)
+    settings = {"arms": ["a", "b", "c"], "dimension": 4, "priors": {"quality": Prior(mean=0.5, noise=0.4)}}
+    asked, unasked = Hybrid().start(**settings), Hybrid().start(**settings)
+    for _ in range(300):
+        arm, x, quality = str(rng.choice(settings["arms"])), np.append(rng.normal(size=3), 1.0), float(rng.random())
+        for belief in (asked, unasked):
+            belief.update(arm, x, {"quality": quality})
+        asked.predict(x)
+    for one, other in zip(asked.predict(x), unasked.predict(x), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-12)

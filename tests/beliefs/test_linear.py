@@ -316,7 +316,7 @@ def test_noise_of_an_unknown_objective_is_refused_and_later_changes_of_the_mappi
     spec = Linear(noise=noise)
     noise["qualty"] = 0.1
     assert spec.noise == {"quality": 0.4}
-    with pytest.raises(InvalidConfigurationError, match="noise is given for the unknown objective qualty; known objectives: qu"):
+    with pytest.raises(InvalidConfigurationError, match="noise is given for the unknown objective qualty; known: qual"):
         Linear(noise=noise).start(arms=["a"], dimension=1, priors={"quality": Prior(mean=0.5)})
 
 

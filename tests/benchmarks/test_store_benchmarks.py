@@ -13,6 +13,7 @@ from banditroute.store.sql.schema import decision as decisions
 from banditroute.store.sql.schema import feedback as feedbacks
 from banditroute.testing.samples import decision, feedback
 from benchmarks.crash import Finding, examine, opened
+from benchmarks.promises import ATTACKS
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -91,3 +92,22 @@ class TestExamine:
     def test_what_is_learned_twice(self, url):
         self.change(url, update(feedbacks).where(feedbacks.c.decision_id == f"{3:032x}").values(folded_version=None))
         assert examine(url, range(5)) == Finding(lost=0, twice=1, wrong=1)
+
+
+@pytest.mark.parametrize("name", ["decision dropped", "answer to COMMIT lost", "password in messages"])
+def test_a_quick_attack_breaks_no_promise(url, name):
+    outcome = ATTACKS[name](url, 5)
+    assert outcome.asked > 0
+    assert outcome.found >= outcome.acknowledged
+    assert outcome.leaked == 0
+
+
+@pytest.mark.slow
+def test_no_attack_breaks_a_promise(tmp_path):
+    out = tmp_path / "out.json"
+    run = [sys.executable, "-m", "benchmarks.promises", "--short", "--json", str(out)]
+    done = subprocess.run(run, cwd=ROOT, capture_output=True, text=True, timeout=1800)
+    assert done.returncode == 0, done.stderr[-4000:]
+    rows = json.loads(out.read_text())["rows"]
+    assert {row["case"] for row in rows} == set(ATTACKS)
+    assert [row for row in rows if row["metric"] in {"lost", "hung", "leaked"} and row["mean"]] == []

@@ -261,7 +261,7 @@ class TestRefusals:
     @pytest.mark.parametrize(
         ("policy", "message"),
         [
-            ("nobody", r"neither 'logged', 'uniform' nor an arm \(left, right, safe\); 'nobody' names no learner"),
+            ("nobody", r"neither 'logged', 'uniform' nor an arm \(left, right, safe\); unknown learner 'nobody'"),
             ("linucb(alpha=-1)", r"alpha"),
             (None, "policy is None; give 'logged'"),
             ([[1.0, 0.0, 0.0]], "an array of probabilities"),

@@ -189,7 +189,7 @@ class TestCommand:
             (["--miss-cost", "nan"], 1, "miss_cost is nan"),
             (["--preference", "cost_usd=1"], 1, "no adapter is worth more than 0 on average"),
             (["--preference", "elegance=1"], 1, "elegance"),
-            (["--preference", "quality"], 2, "is no preference; give weights of objectives"),
+            (["--preference", "quality"], 2, "is not a preference; give weights of objectives"),
         ],
     )
     def test_wrong_usage(self, small_log, options, status, message):

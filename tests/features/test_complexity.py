@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from banditroute.core.request import Request
 from banditroute.features import Complexity
-from banditroute.features.complexity import _CENTRE, _NAMES, _SPREAD, _raw
+from banditroute.features.complexity import _CENTRE, _NAMES, _SCALE, _raw
 
 
 def raw(text, messages=()):
@@ -119,7 +119,7 @@ def test_white_space_and_capitals_change_nothing(text):
 
 def test_scaling():
     text = "Name three rivers of Europe and say how long each of them is."
-    expected = (_raw(Request(text=text)) - _CENTRE) / _SPREAD
+    expected = (_raw(Request(text=text)) - _CENTRE) / _SCALE
     assert (np.abs(expected) < 3).all()
     assert Complexity().transform_one(Request(text=text)) == pytest.approx(expected)
 

@@ -69,8 +69,8 @@ def test_changing_the_list_afterwards_changes_nothing():
     ("blocks", "message"),
     [
         ([], "give at least one"),
-        ([Complexity], "is no featurizer"),
-        (["complexity"], "is no featurizer"),
+        ([Complexity], "is not a featurizer"),
+        (["complexity"], "is not a featurizer"),
         ([Complexity(), Complexity()], r"complexity\.automated_readability"),
     ],
 )

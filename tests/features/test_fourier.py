@@ -67,7 +67,7 @@ def test_it_composes():
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
-        ({"block": Complexity}, "is no featurizer"),
+        ({"block": Complexity}, "is not a featurizer"),
         ({"dimension": 0}, "dimension is 0"),
         ({"dimension": True}, "dimension is True"),
         ({"dimension": 2.0}, r"dimension is 2\.0"),

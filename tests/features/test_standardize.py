@@ -79,8 +79,8 @@ def test_it_composes():
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
-        ({"block": Complexity}, "is no featurizer"),
-        ({"block": "complexity"}, "is no featurizer"),
+        ({"block": Complexity}, "is not a featurizer"),
+        ({"block": "complexity"}, "is not a featurizer"),
         ({"dimension": 0}, "from 1 to 21"),
         ({"dimension": 22}, "from 1 to 21"),
         ({"dimension": True}, "dimension is True"),

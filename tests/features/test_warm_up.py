@@ -133,7 +133,7 @@ def test_many_threads_remember_no_more_than_asked():
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
-        ({"block": Complexity}, "is no featurizer"),
+        ({"block": Complexity}, "is not a featurizer"),
         ({"prompts": 1}, "prompts is 1"),
         ({"prompts": True}, "prompts is True"),
         ({"prompts": 2.0}, r"prompts is 2\.0"),

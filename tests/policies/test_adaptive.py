@@ -106,7 +106,7 @@ def test_candidates_are_two_policies_or_more(policies):
 def test_bad_rewards_are_refused():
     with pytest.raises(InvalidConfigurationError, match="other than 0"):
         Adaptive(reward={"quality": 0.0})
-    with pytest.raises(InvalidConfigurationError, match="the unknown objective wit"):
+    with pytest.raises(InvalidConfigurationError, match="unknown objective wit; known: "):
         state(reward={"wit": 1.0})
 
 

@@ -170,7 +170,7 @@ def test_bad_settings_are_refused(settings, complaint):
 
 def test_a_reward_of_something_that_no_router_knows_is_refused():
     river = RiverPolicy(policy=Recorder(), reward={"qualty": 1.0})
-    with pytest.raises(InvalidConfigurationError, match="the reward counts the unknown objective qualty; known objectives: "):
+    with pytest.raises(InvalidConfigurationError, match="the reward names the unknown objective qualty; known: "):
         Router(arms=["a", "b"], features=1, learner=Learner(policy=river))
 
 

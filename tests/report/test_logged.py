@@ -76,6 +76,6 @@ def test_unknown_objective_of_a_preference_is_refused(tmp_path):
         outcomes={"reward": np.ones(5)},
         decided_at=np.arange(5.0),
     )
-    with pytest.raises(InvalidInputError, match="preference 'rewrad' is no objective"):
+    with pytest.raises(InvalidInputError, match="objective 'rewrad' of the preference is unknown"):
         report(log, tmp_path / "out", preference=Preference(rewrad=1.0))
     assert not (tmp_path / "out").exists()

@@ -174,10 +174,10 @@ class TestCommand:
     @pytest.mark.parametrize(
         ("options", "message"),
         [
-            (["LOG", "--policy", "magic"], "'magic' names no learner"),
-            (["LOG", "--preference", "quality"], "'quality' is no preference; give weights of objectives"),
+            (["LOG", "--policy", "magic"], "unknown learner 'magic'"),
+            (["LOG", "--preference", "quality"], "'quality' is not a preference; give weights of objectives"),
             (["LOG", "--preference", "quality=0"], "a preference needs a weight above 0"),
-            (["LOG", "--preference", "speed=1"], "preference 'speed' is no objective"),
+            (["LOG", "--preference", "speed=1"], "objective 'speed' of the preference is unknown"),
             (["LOG", "--executor", "gpu"], "executor is 'gpu'; give 'processes', 'serial', 'dask'"),
             (["LOG", "--config", "nowhere.toml"], "nowhere.toml cannot be read as TOML"),
             (["nowhere.parquet"], "nowhere.parquet"),
@@ -271,7 +271,7 @@ class TestRefusals:
             ({"polices": ["linucb"]}, "polices is nothing that an experiment has"),
             ({"policies": "linucb"}, "policies is 'linucb'; give a list"),
             ({"policies": []}, "policies is []; give at least one"),
-            ({"policies": [3]}, "'3' names no learner"),
+            ({"policies": [3]}, "unknown learner '3'"),
             ({"seeds": True}, "seeds is True; give a int"),
             ({"seeds": -1}, "give at least one"),
             ({"warm": 0.5}, "warm is 0.5; give a int"),
@@ -304,7 +304,7 @@ class TestRefusals:
 
     @pytest.mark.parametrize("spec", ["", "quality", "quality=", "quality=much", "=1=2", "quality=1;cost_usd=2"])
     def test_preference_of(self, spec):
-        with pytest.raises(InvalidConfigurationError, match="is no preference"):
+        with pytest.raises(InvalidConfigurationError, match="is not a preference"):
             preference_of(spec)
 
     @pytest.mark.parametrize("content", [b"seeds = ", b"\xff", b"a = 1\na = 2"])

@@ -124,14 +124,14 @@ class Dropping(Of):
 @pytest.mark.parametrize(
     ("spec", "complaint"),
     [
-        (Keeping(LinearBelief), "not taken back"),
+        (Keeping(LinearBelief), "does not subtract"),
         (Sharing(LinearBelief), "two halves"),
         (Dropping(LinearBelief), "not the sum"),
         (Of(Shifted), "not the prior mean"),
         (Of(Stubborn), "20 outcomes 1.0 moved|20 outcomes 0.0 moved"),
-        (Of(Certain), "40 outcomes leave a spread"),
+        (Of(Certain), "after 40 outcomes, and"),
         (Of(InOrder), "the order of the feedback matters"),
-        (Of(Sorting), "are believed|was watched"),
+        (Of(Sorting), "gave the objectives|was watched"),
         (Of(Shared), "changing a prediction|expected quality"),
         (Of(Scribbling), "changed a context|outcomes"),
         (Of(Leaky), "not the prior mean|watching"),

@@ -95,25 +95,7 @@ def begin_epoch(
                 f"admin.rebuild(url, router={router!r}, learner=...), or use another router name"
             )
         connection.execute(update(epoch).where(epoch.c.id == row.id).values(fold_settings=fold_settings))
-    if row.version == 0:
-        _warn_of_other_features(connection, router, row)
     return row.id, row.random_key
-
-
-def _warn_of_other_features(connection: Connection, router: str, new: Row[Any]) -> None:
-    """Write a line to the log if a router that has learned nothing yet has learned something in other features."""
-    learned = exists().where(statistics.c.epoch_id == epoch.c.id)
-    query = select(epoch).where(epoch.c.router == router, epoch.c.id != new.id, learned).order_by(epoch.c.id.desc())
-    if (old := connection.execute(query.limit(1)).one_or_none()) is not None:
-        _logger.warning(
-            "router %r begins with nothing learned: it learned in the features %.200r (%d numbers), and has now %.200r "
-            "(%d numbers). Use the former features to go on, or give router.warm_start() a log",
-            router,
-            old.features_version,
-            old.dimension,
-            new.features_version,
-            new.dimension,
-        )
 
 
 def _has_learned(connection: Connection, epoch_id: int) -> bool:

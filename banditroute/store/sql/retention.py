@@ -1,4 +1,4 @@
-"""What is too old to keep, and how it is handed on: decisions with their outcomes, as Parquet."""
+"""Find old decisions, and write decisions with their outcomes as Parquet."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ _AT_ONCE = 1000
 
 
 def old_decisions(connection: Connection, epoch_id: int, *, before: float, answered: bool, limit: int) -> list[str]:
-    """Ids of decisions made before a time, the oldest first.
+    """Return the ids of decisions made before a time, the oldest first.
 
     Parameters
     ----------
     epoch_id
-        Their epoch.
+        Epoch of the decisions.
     before
         Unix time in seconds.
     answered
-        Those with feedback, all of it folded; or those without any.
+        True: decisions with feedback, all of it folded. False: decisions without any feedback.
     limit
-        How many at most.
+        Largest number of ids.
     """
     told = exists().where(feedback.c.decision_id == decision.c.id, feedback.c.objective != PAGING)
     wanted = told & ~told.where(feedback.c.folded_version.is_(None)) if answered else ~told
@@ -54,7 +54,7 @@ def decisions_after(connection: Connection, router: str | None, last: str) -> li
 
 
 def records(connection: Connection, ids: Sequence[str]) -> pyarrow.Table:
-    """Decisions with their outcomes, in the columns of :func:`log_schema`."""
+    """Return decisions with their outcomes, in the columns of :func:`log_schema`."""
     import pyarrow
 
     outcomes: dict[str, list[tuple[str, float]]] = {}
@@ -72,7 +72,7 @@ def records(connection: Connection, ids: Sequence[str]) -> pyarrow.Table:
 
 
 def log_schema() -> pyarrow.Schema:
-    """The columns of a log: one row for each decision."""
+    """Return the columns of a log, which has one row for each decision."""
     import pyarrow
 
     text, number, numbers = pyarrow.string(), pyarrow.float64(), pyarrow.list_(pyarrow.float64())
@@ -101,12 +101,12 @@ def log_schema() -> pyarrow.Schema:
 
 
 def write_durably(table: pyarrow.Table, path: Path) -> None:
-    """Write a Parquet file that is there whole, and on disk, or not at all."""
+    """Write a Parquet file to disk; after a failure there is no partial file."""
     import pyarrow.parquet
 
     with written_whole(path) as part:
         pyarrow.parquet.write_table(table, part)
-    if os.name != "nt":  # the name, too, must be on disk
+    if os.name != "nt":  # the folder's entry must be on disk as well
         folder = os.open(path.parent, os.O_RDONLY)
         try:
             os.fsync(folder)

@@ -86,6 +86,7 @@ class Session:
         self._recent: OrderedDict[str, StoredDecision] = OrderedDict()
         self._makers: set[str] = set()
         self._waiting = 0
+        self._unknown: dict[int, Mapping[tuple[str, int], SharedTotal]] = {}  # totals of groups that seemed to fail
         self._latest = LatestTime()
         self._was_ahead = False
         self._connection: Connection | None = None
@@ -197,20 +198,36 @@ class Session:
                 return written
             log.add_decisions(connection, self._epoch_id, decisions)
             folding.put_states(connection, self._router, states)
-            sums = folding.add_totals(connection, self._router, totals)
+            sums = folding.add_totals(connection, self._router, self._uncounted(connection, totals))
             added = log.add_feedback(connection, self._epoch_id, parts, ChainMap(fresh, self._recent), self._makers)
             if numbered:
                 folding.set_last_group(connection, self._writer, self._group)
             written = added, sums
             return written
 
-        added, sums = self._write(add)
+        try:
+            added, sums = self._write(add)
+        except BaseException:
+            self._unknown[self._group] = totals
+            raise
+        self._unknown.clear()
         self._outcomes += added.outcomes
         self._waiting += added.waiting
         self._recent.update(fresh)
         while len(self._recent) > _RECENT:
             self._recent.popitem(last=False)
         return added.results, sums
+
+    def _uncounted(
+        self, connection: Connection, totals: Mapping[tuple[str, int], SharedTotal]
+    ) -> Mapping[tuple[str, int], SharedTotal]:
+        """Return totals without those of a group that was carried out although it seemed to fail."""
+        done = folding.last_group_of(connection, self._writer) if self._unknown else None
+        counted = {
+            key: SharedTotal(total.period, -total.requests, -total.spent, -total.balance)
+            for key, total in self._unknown.get(done or 0, {}).items()
+        }
+        return {key: total + counted[key] if key in counted else total for key, total in totals.items()}
 
     def _bounded(self, decisions: Sequence[tuple[Decision, str | None]]) -> list[tuple[Decision, str | None]]:
         """Return decisions whose times are not ahead of the database's clock: what was learned would age by them."""
@@ -284,6 +301,7 @@ class Session:
         self._connection = None
         self._writer = secrets.token_hex(16)
         self._makers = set()
+        self._unknown = {}
         self._joined = False
 
     def check_place(self) -> None:

@@ -120,7 +120,7 @@ class SQLStore:
 
     @property
     def waits_for_disk(self) -> bool:
-        """Whether a decision is on disk before it is used: with ``durability="all"``."""
+        """True if a decision is on disk before it is used, which is ``durability="all"``."""
         return self._durability == "all"
 
     @property

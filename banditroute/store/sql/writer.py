@@ -134,7 +134,7 @@ class Writer:
 
     @property
     def ended(self) -> bool:
-        """Whether all that was given is written, or given up."""
+        """True once everything in the queue is written or given up."""
         return self._ended
 
     @property
