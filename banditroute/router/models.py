@@ -94,6 +94,7 @@ class ArmModels:
         self._signed_weights: dict[Preference, Vector] = {}
         self._weighed_objectives: tuple[str, ...] = ()  # the objectives that these weights are for
         self._derive_arm_arrays(arms)
+        self._check_memory(arms)
         self.belief: Belief
         self._sources, self.belief = self.load(memory)
         self._choices.record(self.belief)

@@ -164,17 +164,17 @@ def availability(decision):
     return decision.means[decision.objectives.index("availability")]
 
 
-def fail(router, *arms, count=3):
+def fail(router, clock, *arms, count=3):
     for arm in arms:
         for _ in range(count):
-            router._settings.clock.now += 1.0
+            clock.now += 1.0
             router.feedback(router.route([0.0], arms=[arm]).id, failed=True)
 
 
 class TestRouter:
     def test_a_failing_arm_is_left_alone_and_comes_back(self, clock):
         router = uniform(clock)
-        fail(router, "a")
+        fail(router, clock, "a")
         assert {router.route([0.0]).arms for _ in range(20)} == {("b", "c")}
         clock.now += 10.0
         decision = router.route([0.0])
@@ -188,7 +188,7 @@ class TestRouter:
 
     def test_where_all_are_open_the_first_opened_is_tried_and_the_reason_given(self, clock):
         router = uniform(clock)
-        fail(router, "b", "a", "c")
+        fail(router, clock, "b", "a", "c")
         decision = router.route([0.0])
         assert (decision.arm, decision.propensity) == ("b", 1.0)
         assert decision.reason == "breaker: the circuits of all arms are open; the one that was opened first is tried"
@@ -200,25 +200,25 @@ class TestRouter:
         for arm, cost in {"a": 0.001, "b": 0.002, "c": 0.003}.items():
             for _ in range(30):
                 router.feedback(router.route([0.0], arms=[arm]).id, cost_usd=cost)
-        fail(router, "a")
+        fail(router, clock, "a")
         assert router.route([0.0], limits=Limits(max_cost_usd=0.0005)).arm == "b"
 
     def test_the_default_breaker_waits_for_five(self, clock):
         router = Router(arms=["a", "b"], features=1, clock=clock)
-        fail(router, "a", count=4)
+        fail(router, clock, "a", count=4)
         assert router.route([0.0]).arms == ("a", "b")
-        fail(router, "a", count=1)
+        fail(router, clock, "a", count=1)
         assert router.route([0.0]).arms == ("b",)
 
     def test_none_never_bars(self, clock):
         router = uniform(clock, breaker=None)
-        fail(router, "a", count=50)
+        fail(router, clock, "a", count=50)
         assert router.route([0.0]).arms == ("a", "b", "c")
 
     def test_the_circuit_and_the_availability_survive_a_restart(self, clock):
         store = MemoryStore()
         with uniform(clock, store=store) as router:
-            fail(router, "a")
+            fail(router, clock, "a")
             before = availability(router.route([0.0], arms=["a"]))
         with uniform(clock, store=store) as router:
             assert router.route([0.0]).arms == ("b", "c")
@@ -244,7 +244,7 @@ class TestAvailability:
             for _ in range(20):
                 router.feedback(router.route([0.0], arms=[arm]).id, quality=0.8)
         before = router.route([0.0])
-        fail(router, "a", count=20)
+        fail(router, clock, "a", count=20)
         after = router.route([0.0])
         quality = after.means[after.objectives.index("quality")]
         assert quality == pytest.approx(before.means[0])  # missing is never zero
@@ -263,12 +263,12 @@ class TestAvailability:
         router = uniform(clock)
         for _ in range(300):
             router.feedback(router.route([0.0], arms=["a"]).id, quality=1.0)
-        fail(router, "a", count=1)
+        fail(router, clock, "a", count=1)
         assert availability(router.route([0.0], arms=["a"])) > 0.99
 
     def test_several_parts_of_one_report_are_one_answer(self, clock):
         router = uniform(clock)
-        fail(router, "a", count=1)
+        fail(router, clock, "a", count=1)
         decision = router.route([0.0], arms=["a"])
         for part in ({"quality": 1.0}, {"cost_usd": 0.1}, {"latency_seconds": 1.0}):
             router.feedback(decision.id, **part)
