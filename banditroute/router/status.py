@@ -130,7 +130,7 @@ class Status:
         for each in self.arms:
             if each.arm == name:
                 return each
-        raise KeyError(name)
+        raise KeyError(f"unknown arm {name!r}; known arms: {', '.join(each.arm for each in self.arms)}")
 
     def as_dict(self) -> dict[str, Any]:
         """Return all figures as plain dicts, lists and numbers, for a log or for JSON."""

@@ -130,7 +130,7 @@ def new_outcomes(feedback: Feedback, recorded: Mapping[str, float]) -> dict[str,
             raise ConflictingFeedbackError(
                 f"{objective} of decision {feedback.decision_id!r} is recorded as {first!r} and now given as "
                 f"{value!r}; the first value stays and nothing of this feedback was recorded: report each "
-                f"outcome once, or again with the same value"
+                f"outcome once, or again with the same value; router.correct(...) replaces it"
             )
     return new
 
