@@ -11,7 +11,7 @@ demo: .venv/demo.stamp
 
 # In parallel, one process for each core.
 test: .venv/test.stamp
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto -m "not slow"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal -m "not slow"
 
 test-all: test test-slow
 
@@ -21,7 +21,7 @@ test-slow: .venv/test.stamp
 
 # Without what needs PyTorch.
 test-fast: .venv/test.stamp
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto -m "not torch and not slow"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal -m "not torch and not slow"
 
 check: .venv/test.stamp
 	scripts/check

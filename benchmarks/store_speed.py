@@ -54,7 +54,9 @@ def bare(url: str, group: int, repeats: int) -> float:
     database = database_at(parse(url))
     with database.engine.connect() as connection:
         with database.writing(connection):
-            epoch = log.epoch_of(connection, router="bare", features_version="1", dimension=DIMENSION)
+            epoch, _ = log.begin_epoch(
+                connection, router="bare", features_version="1", dimension=DIMENSION, fold_settings=""
+            )
 
         def add(work: Callable[[Connection], object]) -> None:
             with database.writing(connection):

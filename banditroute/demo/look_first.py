@@ -38,7 +38,7 @@ def tell(traffic: Traffic, seeds: int) -> Chapter:
         f"what its word is worth, and asks another model only where that pays. All calls are charged.",
         numbers=[
             (
-                f"always {short(traffic.arms[best])}, the best single model",
+                f"always {short(traffic.arms[best])}",
                 f"{means[best]:.3f} right, {dollars(prices[best])}",
             ),
             ("banditroute and the judge", f"{quality:.3f} right, {dollars(cost)}"),

@@ -152,7 +152,7 @@ def test_a_classifier_of_ones_own():
 
 @pytest.mark.parametrize("result", [[0.5], [0.5, 0.6], [1.5, -0.5], [np.nan, 1.0], "ab", None, [[0.5, 0.5]]])
 def test_a_classifier_that_returns_no_probabilities_is_refused(result):
-    with pytest.raises(InvalidConfigurationError, match="the task classifier (returned|did not return)"):
+    with pytest.raises(InvalidConfigurationError, match=r"the task classifier (returned|did not return)"):
         own(result).transform_one(Request(text="a"))
 
 
