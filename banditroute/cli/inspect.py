@@ -46,4 +46,4 @@ def _shown(epoch: EpochRecord) -> str:
     for arm in epoch.arms:
         name = arm.name if arm.active else f"{arm.name} (not active)"
         rows.append([name, *(f"{arm.counts.get(each, 0):,.0f}" for each in objectives), f"{arm.information_nats:.1f}"])
-    return "\n".join([*lines, "", table(rows)])
+    return "\n".join([*lines, "", "outcomes reported for each arm, and what they told (nats):", table(rows)])

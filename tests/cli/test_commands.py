@@ -127,6 +127,7 @@ class TestDatabase:
         assert "0 outcomes pending" in output
         assert "state 'budget': 4 bytes" in output
         assert re.search(r"^arm +cost_usd +quality +nats$", output, re.MULTILINE)
+        assert "outcomes reported for each arm" in output
         assert re.search(r"^small +\d +\d +\d+\.\d$", output, re.MULTILINE)
         assert self.say("inspect", f"sqlite:///{path}", "--router", "other") == "nothing is recorded\n"
 
