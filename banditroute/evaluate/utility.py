@@ -31,10 +31,16 @@ def utility_of(
     preference = Preference(quality=1.0) if preference is None else preference
     known = merge_objectives(objectives)
     for name in preference:
-        if name not in known or name not in log.outcomes:
+        if name not in known:
             raise InvalidInputError(
                 f"unknown objective {name!r:.80}; the log has {', '.join(log.outcomes)}; declare your own with "
                 "objectives=[Objective(...)]"
+            )
+        if name not in log.outcomes:
+            raise InvalidInputError(
+                f"the log has no {name!r:.80}, it has {', '.join(log.outcomes) or 'no outcomes'}; read the log with "
+                f"columns= where its column has another name, as in {name:.80}=judge, or "
+                "give a preference= over what it has"
             )
     signed = {name: weight * known[name].sign for name, weight in preference.items() if weight}
     worth = np.zeros(len(log)) + sum(sign * log.outcomes[name] for name, sign in signed.items())

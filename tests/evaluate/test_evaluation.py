@@ -276,8 +276,10 @@ class TestRefusals:
 
     def test_unknown_objectives(self, make_log):
         log, _ = make_log(N)
-        with pytest.raises(InvalidInputError, match="unknown objective 'energy_joules'; the log has quality, cost_usd"):
+        with pytest.raises(InvalidInputError, match="the log has no 'energy_joules', it has quality, cost_usd; read"):
             evaluate(log, "safe", preference=Preference(energy_joules=1.0))
+        with pytest.raises(InvalidInputError, match=r"unknown objective 'wit'; the log has quality.*declare your own"):
+            evaluate(log, "safe", preference=Preference(wit=1.0))
         starred = replace(log, outcomes={**log.outcomes, "stars": np.ones(N)})
         with pytest.raises(InvalidInputError, match=r"'stars'.*declare your own"):
             evaluate(starred, "safe", preference=Preference(stars=1.0))
