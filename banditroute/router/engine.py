@@ -11,6 +11,7 @@ from typing import TypeVar
 import numpy as np
 
 from banditroute.adapters.penalties import AdapterPenalties, Seen
+from banditroute.beliefs.base import Belief
 from banditroute.beliefs.drift import Reset
 from banditroute.core.arm import Arm
 from banditroute.core.arrays import Vector
@@ -261,8 +262,7 @@ class Engine:
 
     def correct(self, before: OutcomeEvent, after: OutcomeEvent) -> None:
         """Take back ``before`` and learn ``after``, outcomes of one decision."""
-        with self._rebuilding, self._lock:
-            self.models.amend([before, after])
+        self._rebuild(lambda: self.models.amended([before, after]))
 
     def observe_outcome(self, recorded: Recorded) -> None:
         """Let the constraints see new outcomes of a decision, which are learned already."""
@@ -381,18 +381,24 @@ class Engine:
 
     def warm_start(self, statistics: Mapping[str, bytes]) -> None:
         """Rebuild the models from these statistics of a log, in place of an earlier log's, and from all feedback."""
-        with self._rebuilding, self._lock:
-            self.models.warm_start(statistics)
+        self._rebuild(lambda: self.models.warm_started(statistics))
 
     def set_arms(self, arms: Sequence[Arm]) -> None:
         """Choose among ``arms`` from now on; what was learned of others is kept for their return."""
         with self._rebuilding:  # decisions go on while the belief is built
             belief = self.models.over(arms)
             with self._lock:
-                self.models.use(arms, belief)
+                self.models.use(belief, arms)
                 self._constraints.set_arms(arms)
                 self.adapters.set_arms(arms)
                 self._scales.set_arms(self.models.names)
+
+    def _rebuild(self, build: Callable[[], Belief]) -> None:
+        """Use the belief that ``build`` returns; decisions go on while it is built."""
+        with self._rebuilding:
+            belief = build()
+            with self._lock:
+                self.models.use(belief)
 
     def _load_shared_policy(self, states: Mapping[str, bytes]) -> None:
         """Load policy state shared by other processes, if the policy supports it."""
