@@ -30,7 +30,7 @@ from banditroute.router.candidates import Candidates
 from banditroute.router.constraints import Constraints
 from banditroute.router.figures import Figures
 from banditroute.router.models import ArmModels
-from banditroute.router.requests import Ask
+from banditroute.router.requests import Ask, reason_left_out
 from banditroute.router.sampling import RandomStream, sample_arm
 from banditroute.router.status import Status
 from banditroute.store.base import Backlog, OutcomeEvent, Recorded, StoredDecision, StoredState
@@ -190,7 +190,8 @@ class Engine:
         eligible = [k for k, name in enumerate(candidates.arms) if name in named]
         if not eligible:
             raise InvalidRequestError(f"no arm is left: {', '.join(ask.eligible)} was removed meanwhile")
-        return candidates._replace(eligible=eligible)
+        missing = {arm.name: reason_left_out(arm, ask.limits) for arm in self.models.arms if arm.name not in named}
+        return candidates.restricted(eligible, missing)
 
     def _penalize(self, candidates: Candidates, ask: Ask) -> Candidates:
         """Take off what loading adapters and leaving a session's arm cost; rule out all but an arm to be tried."""
@@ -198,7 +199,9 @@ class Engine:
         if penalties is not None:
             candidates = candidates.penalized(penalties)
         forced = self.adapters.forced(candidates.eligible)
-        return candidates if forced is None else candidates._replace(eligible=forced, forced=True)
+        if forced is None:
+            return candidates
+        return candidates.restricted(forced, "adapters: another arm had to be tried")._replace(forced=True)
 
     def _signed_weights(self, preference: Preference) -> dict[str, float]:
         """Return the weight of every objective that matters, below 0 where less is better."""
@@ -240,6 +243,7 @@ class Engine:
             ordinal=ordinal,
             residency=self.adapters.residency(arm),
             reserved=reserved,
+            excluded=candidates.excluded,
         )
 
     # Learning.

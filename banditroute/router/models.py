@@ -100,6 +100,11 @@ class ArmModels:
         self._choices.record(self.belief)
 
     @property
+    def arms(self) -> tuple[Arm, ...]:
+        """The arms, in the order of all arrays."""
+        return self._arms
+
+    @property
     def names(self) -> tuple[str, ...]:
         """Names of the arms."""
         return self._names

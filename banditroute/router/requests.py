@@ -288,6 +288,12 @@ def eligible_arms(
     return left
 
 
+def reason_left_out(arm: Arm, limits: Limits | None) -> str:
+    """Return why a request leaves ``arm`` out: it lacks capabilities, or ``arms`` or ``exclude`` says so."""
+    missing = set() if limits is None else set(limits.requires) - set(arm.capabilities)
+    return f"request: it lacks {listed(missing)}" if missing else "request: arms= or exclude= leaves it out"
+
+
 def _known_metadata(metadata: object) -> dict[str, float | str]:
     """Return a copy of the metadata without the names whose value is None."""
     if not isinstance(metadata, Mapping):
