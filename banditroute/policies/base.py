@@ -118,6 +118,8 @@ def with_floor(probabilities: Vector, floor: float) -> Vector:
     >>> with_floor(np.array([1.0, 0.0]), 0.1)
     array([0.95, 0.05])
     """
+    if floor == 0.0:
+        return probabilities
     mixed = probabilities * (1.0 - floor)
     mixed += floor / len(probabilities)
     return mixed

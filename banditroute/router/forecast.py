@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple, TypeAlias
@@ -28,8 +27,8 @@ class Forecast(NamedTuple):
     ----------
     means, stds : (m, K)
         Expected outcome, and the standard deviation of that expectation.
-    explored : (m, K)
-        The part of ``stds`` that is explored.
+    explored_variances : (m, K)
+        The part of the variance ``stds ** 2`` that is explored.
     counts
         Gives, for an objective, the number of outcomes that its prediction rests on ``(K,)``; infinite where it is
         computed from token prices.
@@ -37,7 +36,7 @@ class Forecast(NamedTuple):
 
     means: Vector
     stds: Vector
-    explored: Vector
+    explored_variances: Vector
     counts: Callable[[str], Vector]
 
 
@@ -62,11 +61,12 @@ def predict_outcomes(
         Asked once any arm has failed.
     """
     means, stds, averages = belief.predict(x)
-    if context_variance_share == 1.0:
-        explored = stds.copy()
-    else:
-        share = context_variance_share
-        explored = np.hypot(math.sqrt(share) * stds, math.sqrt(1.0 - share) * averages)
+    explored = stds * stds
+    if context_variance_share != 1.0:
+        explored *= context_variance_share
+        averages *= averages
+        averages *= 1.0 - context_variance_share
+        explored += averages
     objectives = belief.objectives
     counts = belief.counts
     if prices is not None and tokens is not None:
@@ -76,13 +76,13 @@ def predict_outcomes(
         mean, std = prices.cost_usd(tokens, means[output], stds[output])
         means[cost] = np.where(computed, mean, means[cost])
         stds[cost] = np.where(computed, std, stds[cost])
-        _, std = prices.cost_usd(tokens, means[output], explored[output])
-        explored[cost] = np.where(computed, std, explored[cost])
+        _, std = prices.cost_usd(tokens, means[output], np.sqrt(explored[output]))
+        explored[cost] = np.where(computed, std * std, explored[cost])
         counts = partial(_counts, belief, computed)
     if "availability" in objectives:
         j = objectives.index("availability")
         means[j], stds[j] = availability()
-        explored[j] = stds[j]
+        explored[j] = stds[j] * stds[j]
     return Forecast(means, stds, explored, counts)
 
 

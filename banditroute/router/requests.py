@@ -210,19 +210,7 @@ def parse_request(
     if template is not None:
         label(template, name="template", error=InvalidRequestError)
     known = {} if metadata is None else _known_metadata(metadata)
-    try:
-        messages = messages_of(request) if is_conversation(request) else ()
-    except RecursionError:
-        raise InvalidRequestError("the messages are nested too deeply; give role and content as plain values") from None
-    if messages or isinstance(request, str):
-        if isinstance(features, GivenFeatures):
-            raise InvalidRequestError(
-                f"this router expects {features.dimension} ready features, a text was given; "
-                "make it with Router(features=TextFeatures()) to route texts"
-            )
-        text, vector = asked(messages) if messages else str(request), None
-    else:
-        text, vector = None, _ready_features(request, features.dimension)
+    text, vector, messages = _content(request, features)
     return Request(
         text=text,
         features=vector,
@@ -234,6 +222,26 @@ def parse_request(
         metadata=known,
         messages=messages,
     )
+
+
+def _content(
+    request: object, features: Featurizer
+) -> tuple[str | None, Vector | None, tuple[tuple[str, str], ...]]:
+    """Return the text of a request, or its ready features, and its messages."""
+    if isinstance(request, np.ndarray):
+        return None, _ready_features(request, features.dimension), ()
+    try:
+        messages = messages_of(request) if is_conversation(request) else ()
+    except RecursionError:
+        raise InvalidRequestError("the messages are nested too deeply; give role and content as plain values") from None
+    if not messages and not isinstance(request, str):
+        return None, _ready_features(request, features.dimension), ()
+    if isinstance(features, GivenFeatures):
+        raise InvalidRequestError(
+            f"this router expects {features.dimension} ready features, a text was given; "
+            "make it with Router(features=TextFeatures()) to route texts"
+        )
+    return asked(messages) if messages else str(request), None, messages
 
 
 def is_conversation(request: object) -> TypeGuard[Conversation]:
