@@ -176,9 +176,11 @@ class LinearBelief:
 
     def advance(self, decided_at: float, ordinal: int) -> None:
         """Age the posterior to the moment of the next decision; do nothing if the belief never forgets."""
-        now = self._spec.moment(decided_at, ordinal)
         half_life = self._statistics[0].half_life
-        if half_life is not None and now - self._clock > _STALE_HALF_LIVES * half_life:
+        if half_life is None:
+            return
+        now = self._spec.moment(decided_at, ordinal)
+        if now - self._clock > _STALE_HALF_LIVES * half_life:
             self._clock = now
             self._derive_all()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,11 +20,29 @@ Availability: TypeAlias = Callable[[], tuple[Vector, Vector]]
 """Gives the expected availability of every arm and its standard deviation, each ``(K,)``."""
 
 
-class Forecast(NamedTuple):
-    """Predictions for K arms and m objectives.
+def predict_outcomes(
+    belief: Belief,
+    x: Vector,
+    *,
+    context_variance_share: Vector | None,
+    prices: TokenPrices | None,
+    tokens: float | None,
+    availability: Availability,
+) -> tuple[Vector, Vector, Vector, Callable[[str], Vector]]:
+    """Return what every arm is expected to do at context ``x (d,)``.
 
-    Attributes
+    Parameters
     ----------
+    context_variance_share
+        The share of the variance that the context adds to an arm's average that is explored, in [0, 1]; an array
+        without a dimension, or None for all of it.
+    prices, tokens
+        Token prices, and tokens of the request; None where they are not known.
+    availability
+        Asked once any arm has failed.
+
+    Returns
+    -------
     means, stds : (m, K)
         Expected outcome, and the standard deviation of that expectation.
     explored_variances : (m, K)
@@ -33,39 +51,12 @@ class Forecast(NamedTuple):
         Gives, for an objective, the number of outcomes that its prediction rests on ``(K,)``; infinite where it is
         computed from token prices.
     """
-
-    means: Vector
-    stds: Vector
-    explored_variances: Vector
-    counts: Callable[[str], Vector]
-
-
-def predict_outcomes(
-    belief: Belief,
-    x: Vector,
-    *,
-    context_variance_share: float,
-    prices: TokenPrices | None,
-    tokens: float | None,
-    availability: Availability,
-) -> Forecast:
-    """Return what every arm is expected to do at context ``x (d,)``.
-
-    Parameters
-    ----------
-    context_variance_share
-        The share of the variance that the context adds to an arm's average that is explored, in [0, 1].
-    prices, tokens
-        Token prices, and tokens of the request; None where they are not known.
-    availability
-        Asked once any arm has failed.
-    """
     means, stds, averages = belief.predict(x)
     explored = stds * stds
-    if context_variance_share != 1.0:
-        explored *= context_variance_share
+    if context_variance_share is not None:
         averages *= averages
-        averages *= 1.0 - context_variance_share
+        explored -= averages
+        explored *= context_variance_share
         explored += averages
     objectives = belief.objectives
     counts = belief.counts
@@ -83,7 +74,7 @@ def predict_outcomes(
         j = objectives.index("availability")
         means[j], stds[j] = availability()
         explored[j] = stds[j] * stds[j]
-    return Forecast(means, stds, explored, counts)
+    return means, stds, explored, counts
 
 
 def token_count(request: Request) -> float | None:

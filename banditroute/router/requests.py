@@ -14,6 +14,7 @@ from banditroute.core.conversation import is_message
 from banditroute.core.preference import Preference
 from banditroute.core.request import Request
 from banditroute.core.validation import bounded, label, listed, number, shown, whole
+from banditroute.core.values import open_twin
 from banditroute.errors import InvalidInputError, InvalidRequestError
 from banditroute.features._messages import asked, messages_of
 from banditroute.features.base import Featurizer
@@ -25,6 +26,8 @@ from banditroute.objectives.utility import PreferenceLike, check_preference
 
 Conversation: TypeAlias = Sequence[Mapping[str, object]]
 """Messages with a role and a content, as chat interfaces take them."""
+
+_OpenRequest = open_twin(Request)
 
 RequestLike: TypeAlias = str | Conversation | ArrayLike
 """A prompt, messages, or ready features ``(d - 1,)``."""
@@ -211,7 +214,7 @@ def parse_request(
         label(template, name="template", error=InvalidRequestError)
     known = {} if metadata is None else _known_metadata(metadata)
     text, vector, messages = _content(request, features)
-    return Request(
+    checked = _OpenRequest(
         text=text,
         features=vector,
         session=session,
@@ -221,7 +224,10 @@ def parse_request(
         template=template,
         metadata=known,
         messages=messages,
+        again=False,
     )
+    checked.__class__ = Request
+    return checked
 
 
 def _content(
