@@ -21,6 +21,7 @@ from banditroute.core.failure import Failure
 from banditroute.core.forking import hold_while_forking
 from banditroute.core.preference import Preference
 from banditroute.core.request import Request
+from banditroute.core.values import open_twin
 from banditroute.errors import InvalidRequestError
 from banditroute.learners import Learner
 from banditroute.objectives.objective import Objective
@@ -38,6 +39,7 @@ from banditroute.store.outcomes import failure_of, measured
 from banditroute.store.state_slot import StateSlots
 
 _T = TypeVar("_T")
+_OpenDecision = open_twin(Decision)
 
 _LENT_SECONDS = 0.01  # how long a signal handler lends the lock before it looks whether it has what it waits for
 
@@ -220,7 +222,7 @@ class Engine:
         reserved: Mapping[str, tuple[float, ...]],
     ) -> Decision:
         arm = candidates.arms[chosen]
-        return Decision(
+        decision = _OpenDecision(
             id=id,
             arm=arm,
             propensity=propensity,
@@ -245,6 +247,8 @@ class Engine:
             reserved=reserved,
             excluded=candidates.excluded,
         )
+        decision.__class__ = Decision
+        return decision
 
     # Learning.
 

@@ -104,7 +104,8 @@ class FallbackRouting:
             decision = self._engine.decide(Ask(request, x, preference, terms.eligible, terms.limits, now))
             self._store.add_decision(decision, prompt)
             self.trouble = None
-            self._observation.emit(decision)
+            if self._observation.active:
+                self._observation.emit(decision)
             if decision.fell_back:  # neither budgets nor quotas cover it
                 self._note_fallback(decision, decision.reason.removeprefix("fallback: "))
             return decision
