@@ -59,6 +59,8 @@ class Decision:
     reserved
         For each budget that counts it, the expected spend in dollars or joules; where the arm has token prices, then
         the cost of the input and of each output token.
+    deadline_seconds, max_cost_usd
+        What all calls of the request may take together, by the limits that applied; None: not limited. Not stored.
 
     Examples
     --------
@@ -92,6 +94,8 @@ class Decision:
     ordinal: int = 0
     residency: Residency | None = None
     reserved: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    deadline_seconds: float | None = None
+    max_cost_usd: float | None = None
 
     @property
     def fell_back(self) -> bool:
