@@ -30,6 +30,7 @@ from banditroute.policies.base import SharedPolicyState, start
 from banditroute.router.candidates import Candidates
 from banditroute.router.constraints import Constraints
 from banditroute.router.figures import Figures
+from banditroute.router.foresight import Foresight, check_further_call
 from banditroute.router.models import ArmModels
 from banditroute.router.requests import Ask, reason_left_out
 from banditroute.router.sampling import RandomStream, sample_arm
@@ -94,6 +95,7 @@ class Engine:
         self._shared_policy = self._policy if isinstance(self._policy, SharedPolicyState) else None
         self._policy_text = repr(learner)
         self._policy_slot = slots["policy"]
+        self._foresight: Foresight | None = None
         self._stream = stream
         self._ids = DecisionIds()
         # A signal handler may come to them again.
@@ -125,8 +127,12 @@ class Engine:
             ordinal = self._next_ordinal()
             candidates = self._predict(ask, ask.x, ordinal)
             candidates = self._constraints.admit(candidates, ask)
+            if self._foresight is not None:
+                candidates = self._look_ahead(candidates, ask)
             candidates = self._penalize(candidates, ask)
             candidates = self._constraints.price(candidates, ask)
+            if ask.gains is not None:
+                check_further_call(candidates)
             candidates = candidates.narrowed()
             candidates.check_finite()
             wanted = candidates.probabilities(self._policy, ask.x)
@@ -205,6 +211,13 @@ class Engine:
             return candidates
         return candidates.restricted(forced, "adapters: another arm had to be tried")._replace(forced=True)
 
+    def _look_ahead(self, candidates: Candidates, ask: Ask) -> Candidates:
+        """Add what may follow a choice to its utility, in a router whose answers are looked at."""
+        if ask.gains is not None:
+            return candidates.penalized(-np.array([ask.gains[arm] for arm in candidates.arms]))
+        assert self._foresight is not None
+        return self._foresight.look_ahead(candidates, ask.preference) if self._foresight.active else candidates
+
     def _signed_weights(self, preference: Preference) -> dict[str, float]:
         """Return the weight of every objective that matters, below 0 where less is better."""
         return {name: weight * self._objectives[name].sign for name, weight in preference.items() if weight > 0.0}
@@ -246,6 +259,8 @@ class Engine:
             residency=self.adapters.residency(arm),
             reserved=reserved,
             excluded=candidates.excluded,
+            deadline_seconds=None if ask.limits is None else ask.limits.max_latency_seconds,
+            max_cost_usd=None if ask.limits is None else ask.limits.max_cost_usd,
         )
         decision.__class__ = Decision
         return decision
@@ -300,16 +315,19 @@ class Engine:
         with self._lock:
             return self.models.compare(winner, loser)
 
-    def expect(self, served: StoredDecision, request: Request) -> tuple[float, dict[str, float]]:
-        """Return the quality expected of the arm that served, and the utility of every arm for the same request."""
+    def expect(self, served: StoredDecision, request: Request) -> Candidates | None:
+        """Return all arms with present predictions for an earlier request; None if its features are other ones."""
         x = served.x
+        if x is None or len(x) != self.models.dimension:
+            return None
         with self._lock:
-            quality = self.models.quality(served.arm, x)
-            if x is None or len(x) != self.models.dimension:
-                return quality, {}
+            self.models.belief.watch(["quality"])
             tokens, availability = self.models.token_count(request), self._constraints.availability
-            candidates = self.models.review(x, served.preference, tokens=tokens, availability=availability)
-            return quality, dict(zip(candidates.arms, candidates.utilities.tolist(), strict=True))
+            return self.models.review(x, served.preference, tokens=tokens, availability=availability)
+
+    def look_ahead_with(self, foresight: Foresight) -> None:
+        """Let first choices count on what may follow them, as far as ``foresight`` is active."""
+        self._foresight = foresight
 
     def status(
         self, now: float, *, router: str, fallbacks: int, trouble: str | None, backlog: Backlog, unobserved: int

@@ -15,7 +15,7 @@ from banditroute.core.preference import Preference
 from banditroute.core.request import Request
 from banditroute.core.validation import bounded, label, listed, number, shown, whole
 from banditroute.core.values import open_twin
-from banditroute.errors import InvalidInputError, InvalidRequestError
+from banditroute.errors import BanditRouteError, InvalidInputError, InvalidRequestError
 from banditroute.features._messages import asked, messages_of
 from banditroute.features.base import Featurizer
 from banditroute.features.given import GivenFeatures
@@ -49,6 +49,10 @@ class RouteOptions(TypedDict, total=False):
     max_output_tokens: int | None
     template: str | None
     metadata: Mapping[str, float | str | None] | None
+
+
+class NothingToAskError(BanditRouteError):
+    """No arm may be asked in a further call: it would break a limit or a budget. It never reaches a caller."""
 
 
 class Terms(NamedTuple):
@@ -86,6 +90,8 @@ class Ask(NamedTuple):
         What an arm must keep; None for no limits.
     now
         Unix time in seconds.
+    gains
+        For a further call of a cascade: arm -> what the answers before it and the steps after it add to its utility.
     """
 
     request: Request
@@ -94,6 +100,7 @@ class Ask(NamedTuple):
     eligible: Sequence[str] | None
     limits: Limits | None
     now: float
+    gains: Mapping[str, float] | None = None
 
 
 class RequestParser:
