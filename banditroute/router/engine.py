@@ -220,7 +220,7 @@ class Engine:
             id=id,
             arm=arm,
             propensity=propensity,
-            reason=reason,
+            reason=ask.reason(reason),
             decided_at=ask.now,
             arms=candidates.arms,
             probabilities=pmf,

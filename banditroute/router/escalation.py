@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from banditroute.core.decision import Decision
 from banditroute.core.request import Request
 from banditroute.core.validation import probability
@@ -47,7 +49,8 @@ class Escalation:
         self._signals = signals
         self._routing = routing
         self._feedback = feedback
-        self._limits = limits
+        # The arms of a decision keep the rules already, which may be about what is not stored.
+        self._limits = None if limits is None else replace(limits, rules=())
 
     def next(self, decision_id: str, *, signal: float) -> Decision | None:
         """Return a decision for another arm, or None if the answer is good enough; see ``Router.escalate``."""
