@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import re
 import types
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import MISSING, fields, is_dataclass
+from enum import Enum
 from os import PathLike, fspath
 from types import MappingProxyType, SimpleNamespace
 from typing import Any, Literal, NamedTuple, TypeVar, Union, cast, get_args, get_origin, get_type_hints
+from weakref import WeakKeyDictionary
 
 from pydantic import SecretStr
 from pydantic.json_schema import GenerateJsonSchema
@@ -30,6 +33,7 @@ _T = TypeVar("_T")
 _MOST_MISTAKES = 50
 _LONGEST_MISTAKE = 500  # characters
 _ABSENT = object()
+_PASSWORD = re.compile(r"(://[^/@]*:)[^/@]+(@)")
 
 
 class Parameter(NamedTuple):
@@ -104,6 +108,7 @@ class Schemas:
     def __init__(self, *, roles: Mapping[type, Sequence[type]] = MappingProxyType({})) -> None:
         self._roles = roles
         self._typed = {each for role in roles.values() for each in role}
+        self._made_of: WeakKeyDictionary[object, dict[str, Any]] = WeakKeyDictionary()  # what no dataclass holds
         self._tables: dict[str, CoreSchema] = {}  # name of a class -> the schema of its table
 
     def read(self, cls: type[_T], table: object, *, source: str = "the table") -> _T:
@@ -163,29 +168,36 @@ class Schemas:
     # From a constructor to a schema.
 
     def _arguments(self, function: Callable[..., object], extra: Mapping[str, Any]) -> CoreSchema:
-        known = {each.name: self._field(each) for each in parameters(function) if self._expressible(each)}
+        known = self._fields(function)
+        if known is None:
+            raise TypeError(f"no plain values can give the parameters of {function.__name__}")
         for name, hint in extra.items():
             known[name] = core_schema.typed_dict_field(self._schema(hint), required=False)
         return core_schema.typed_dict_schema(known, extra_behavior="forbid")
 
-    def _expressible(self, parameter: Parameter) -> bool:
-        if self._schema(parameter.hint) is not None:
-            return True
-        if parameter.required:
-            raise TypeError(f"no plain value can give the parameter {parameter.name!r} of type {parameter.hint}")
-        return False
-
-    def _field(self, parameter: Parameter) -> core_schema.TypedDictField:
-        schema = self._schema(parameter.hint)
-        assert schema is not None
-        if parameter.default is not None and not parameter.required and type(None) in get_args(parameter.hint):
-            schema = core_schema.no_info_before_validator_function(_none_if_false, schema)
-        return core_schema.typed_dict_field(schema, required=parameter.required)
+    def _fields(self, function: Callable[..., object]) -> dict[str, core_schema.TypedDictField] | None:
+        """Return the parameters that plain values can give; None if they cannot give one that is required."""
+        known = {}
+        for parameter in parameters(function):
+            schema = self._schema(parameter.hint)
+            if schema is None and parameter.required:
+                return None
+            if schema is None:
+                continue
+            if not parameter.required and parameter.default is not None and type(None) in get_args(parameter.hint):
+                shown_schema = core_schema.union_schema([schema, core_schema.literal_schema([False])])
+                schema = core_schema.no_info_before_validator_function(
+                    _none_if_false, schema, json_schema_input_schema=shown_schema
+                )
+            known[parameter.name] = core_schema.typed_dict_field(schema, required=parameter.required)
+        return known
 
     def _schema(self, hint: Any) -> Any:
         """Return the schema of a type; None if no plain value can give it."""
-        if hint in (str, PathLike):
+        if hint is str or get_origin(hint) is PathLike:
             return core_schema.no_info_before_validator_function(_revealed, core_schema.str_schema(strict=True))
+        if hint is Any:
+            return core_schema.any_schema()
         if hint is SecretStr:
             text = core_schema.no_info_before_validator_function(_revealed, core_schema.str_schema(strict=True))
             return core_schema.no_info_after_validator_function(SecretStr, text)
@@ -200,8 +212,6 @@ class Schemas:
             return self._union(*arguments)
         if not isinstance(origin, type):
             return None
-        if origin is PathLike:
-            return self._schema(str)
         if issubclass(origin, tuple) and arguments and arguments[-1] is not Ellipsis:
             each = [self._schema(one) for one in arguments]
             return core_schema.tuple_schema(each)
@@ -210,23 +220,31 @@ class Schemas:
             values = self._schema(value)
             keys = core_schema.int_schema() if key is int else core_schema.str_schema(strict=True)
             return None if values is None else core_schema.dict_schema(keys, values)
-        if issubclass(origin, Collection) and arguments:
+        if issubclass(origin, Collection) and arguments and origin.__module__ != "numpy":
             items = self._schema(arguments[0])
             return None if items is None else core_schema.list_schema(items)
-        return self._union(hint)
+        return self._union(hint) if self._is_part(hint) else None
+
+    def _is_part(self, hint: Any) -> bool:
+        """Return whether a type is a class of ours that a table can describe, or a role that such classes fill."""
+        if not isinstance(hint, type) or hint in self._roles:
+            return isinstance(hint, type)
+        abstract = getattr(hint, "_is_protocol", False) or issubclass(hint, Mapping | Enum)
+        return hint.__module__.startswith("banditroute.") and not abstract
 
     def _union(self, *hints: Any) -> Any:
         """Return the schema of what is one of these types: a value says by its kind or its ``type`` which one."""
         choices: dict[str, CoreSchema] = {}
         classes: list[type] = []
         for hint in _members(hints):
-            if isinstance(hint, type) and (hint in self._roles or _is_part(hint)):
+            if self._is_part(hint):
                 classes += self._roles.get(hint, (hint,))
             elif (schema := self._schema(hint)) is not None:
                 choices[f"<{_kind_of_schema(schema)}>"] = schema
         for cls in dict.fromkeys(classes):
-            choices[f"<{cls.__name__}>" if cls in self._typed else "<table>"] = self._table(cls)
-        if not choices:
+            if (table := self._table(cls)) is not None:
+                choices[f"<{cls.__name__}>" if cls in self._typed else "<a table>"] = table
+        if not choices or (choices.keys() == {"<nothing>"} and len(list(_members(hints))) > 1):
             return None
         if len(choices) == 1:
             return next(iter(choices.values()))
@@ -236,23 +254,26 @@ class Schemas:
             if isinstance(value, accepted):
                 name = type(value).__name__
                 return f"<{name}>" if f"<{name}>" in choices else next(iter(choices))
-            if isinstance(value, Mapping) and ("type" in value or "<table>" not in choices):
+            if isinstance(value, Mapping) and ("type" in value or "<a table>" not in choices):
                 return f"<{value.get('type', '')}>"
             return f"<{_kind(value)}>"
 
         return core_schema.tagged_union_schema(choices, branch)
 
-    def _table(self, cls: type) -> CoreSchema:
-        """Return a reference to the schema of a class's table."""
+    def _table(self, cls: type) -> CoreSchema | None:
+        """Return a reference to the schema of a class's table; None if no table can describe it."""
         name = cls.__qualname__
         if name not in self._tables:
             self._tables[name] = core_schema.any_schema()  # so that a class may contain itself
-            known = {each.name: self._field(each) for each in parameters(cls) if self._expressible(each)}
+            known = self._fields(cls)
+            if known is None:
+                del self._tables[name]
+                return None
             if cls in self._typed:
                 literal = core_schema.literal_schema([cls.__name__])
                 known = {"type": core_schema.typed_dict_field(literal, required=True), **known}
             table = core_schema.typed_dict_schema(known, extra_behavior="forbid")
-            made = core_schema.no_info_after_validator_function(lambda given: _made(cls, given), table)
+            made = core_schema.no_info_after_validator_function(lambda given: self._made(cls, given), table)
             passed = core_schema.no_info_wrap_validator_function(
                 lambda given, made_of: given if isinstance(given, cls) else made_of(given), made
             )
@@ -264,6 +285,17 @@ class Schemas:
 
     # From a table to an object.
 
+    def _made(self, cls: type, given: Mapping[str, Any]) -> object:
+        """Return the object of ``cls``. Its error is one of input, and carries the path of its table."""
+        arguments = {name: value for name, value in given.items() if name != "type"}
+        try:
+            made = cls(**arguments)
+        except InvalidInputError as error:
+            raise ValueError(str(error)) from error
+        if not is_dataclass(made) and hasattr(made, "__weakref__"):
+            self._made_of[made] = arguments
+        return made
+
     def _validated(self, schema: CoreSchema, table: object, source: str) -> object:
         try:
             return SchemaValidator(self._with_definitions(schema)).validate_python(table)
@@ -272,12 +304,12 @@ class Schemas:
         raise MistakesError(found, source=source) from None
 
     def _mistake(self, schema: CoreSchema, error: Mapping[str, Any]) -> Mistake:
-        *parents, last = error["loc"] or ("",)
-        kind, given = error["type"], error["input"]
+        kind = error["type"]
+        given = "..." if not SECRETS.isdisjoint(error["loc"]) else error["input"]
         path = _path(error["loc"])
         if kind == "extra_forbidden":
-            known = self._names(schema, parents)
-            return Mistake(path, f"unknown; {_near(last, known)}")
+            *parents, name = error["loc"]
+            return Mistake(path, f"unknown; {_near(name, self._names(schema, parents))}")
         if kind == "missing":
             return Mistake(path, "it must be given")
         if kind in ("union_tag_invalid", "union_tag_not_found"):
@@ -287,9 +319,8 @@ class Schemas:
             return Mistake(path, f"unknown {shown(given)}; {_near(given, known)}")
         if kind == "value_error":
             return Mistake(path, str(error["ctx"]["error"])[:_LONGEST_MISTAKE])
-        wanted = error["msg"].replace("Input should be a valid", "give a").replace("Input should be", "give")
-        secret = str(last) in SECRETS
-        return Mistake(path, wanted if secret else f"it is {shown(given)} ({type(given).__name__}); {wanted}")
+        wanted = _WANTED.get(kind.split("_")[0], error["msg"])
+        return Mistake(path, f"it is {shown(given)} ({type(given).__name__}); give {wanted}")
 
     def _names(self, schema: Any, path: Sequence[str | int]) -> list[str]:
         """Return the names that a table at ``path`` may have."""
@@ -314,21 +345,29 @@ class Schemas:
     def _written(self, part: object) -> dict[str, Any]:
         cls = type(part)
         table: dict[str, Any] = {"type": cls.__name__} if cls in self._typed else {}
+        made_of = self._made_of.get(part) if hasattr(part, "__weakref__") else None
         for parameter in parameters(cls):
-            value = _given(part, parameter.name)
-            if value is _ABSENT:
-                if self._schema(parameter.hint) is None:
-                    continue
-                raise InvalidConfigurationError(
-                    f"{parameter.name} of {shown(part)} is not held, and cannot be written in a file"
-                )
-            if not parameter.required and _same(value, parameter.default):
+            schema = self._schema(parameter.hint)
+            value = _held(part, parameter.name) if made_of is None else made_of.get(parameter.name, parameter.default)
+            if schema is None or (not parameter.required and _same(value, parameter.default)):
                 continue
-            if parameter.name in SECRETS:
-                table[parameter.name] = f"${{{parameter.name.upper()}}}"
-            else:
-                table[parameter.name] = False if value is None else self.write(value)
+            if value is not _ABSENT:
+                written = False if value is None else self.write(_without_secret(parameter.name, value))
+                if value is None or is_dataclass(part) or self._reads(schema, written):
+                    table[parameter.name] = written
+                    continue
+            raise InvalidConfigurationError(
+                f"{cls.__name__} does not hold its {parameter.name} as it was given, so this cannot be written in a "
+                "file; read it from a file, or write its table by hand"
+            )
         return table
+
+    def _reads(self, schema: CoreSchema, value: object) -> bool:
+        try:
+            self._validated(schema, value, "")
+        except MistakesError:
+            return False
+        return True
 
 
 _SCALARS: dict[type, Callable[[], CoreSchema]] = {
@@ -347,9 +386,15 @@ def parameters(function: Callable[..., object]) -> Iterator[Parameter]:
     names |= getattr(inside, "__globals__", {})
     factories = {}
     if is_dataclass(function):
-        factories = {each.name: each.default_factory for each in fields(function) if each.default_factory is not MISSING}
+        factories = {
+            each.name: each.default_factory for each in fields(function) if each.default_factory is not MISSING
+        }
     for name, parameter in inspect.signature(inside).parameters.items():
-        if name == "self" or name.startswith("_") or parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL):
+        if (
+            name == "self"
+            or name.startswith("_")
+            or parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL)
+        ):
             continue
         default = factories[name]() if name in factories else parameter.default
         yield Parameter(name, _hint(parameter.annotation, names), default)
@@ -371,22 +416,6 @@ def _members(hints: Sequence[Any]) -> Iterator[Any]:
             yield hint
 
 
-def _is_part(hint: type) -> bool:
-    """Return whether a class is one of ours, that a table can describe."""
-    plain = (str, bool, int, float, type(None), SecretStr)
-    abstract = getattr(hint, "_is_protocol", False) or inspect.isabstract(hint) or issubclass(hint, Mapping)
-    return hint.__module__.startswith("banditroute.") and hint not in plain and not abstract
-
-
-def _made(cls: type, given: dict[str, Any]) -> object:
-    """Return ``cls(**given)``. Its error is one of input, and carries the path of its table."""
-    given.pop("type", None)
-    try:
-        return cls(**given)
-    except InvalidInputError as error:
-        raise ValueError(str(error)) from error
-
-
 def _revealed(value: object) -> object:
     return value.get_secret_value() if isinstance(value, SecretStr) else value
 
@@ -402,26 +431,35 @@ def _kind(value: object) -> str:
     if isinstance(value, bool):
         return "true or false"
     if isinstance(value, int | float):
-        return "number"
+        return "a number"
     if isinstance(value, str | SecretStr | PathLike):
-        return "text"
-    return "table" if isinstance(value, Mapping) else "list"
+        return "a text"
+    return "a table" if isinstance(value, Mapping) else "a list"
 
 
+_WANTED = {
+    "bool": "true or false",
+    "int": "a whole number",
+    "float": "a number",
+    "string": "a text",
+    "dict": "a table",
+    "list": "a list",
+    "tuple": "a list",
+}
 _KINDS = {
     "none": "nothing",
     "bool": "true or false",
-    "int": "number",
-    "float": "number",
-    "dict": "table",
-    "typed-dict": "table",
-    "list": "list",
-    "tuple": "list",
+    "int": "a number",
+    "float": "a number",
+    "dict": "a table",
+    "typed-dict": "a table",
+    "list": "a list",
+    "tuple": "a list",
 }
 
 
 def _kind_of_schema(schema: Any) -> str:
-    return _KINDS.get(schema["type"], "text")
+    return _KINDS.get(schema["type"], "a text")
 
 
 def _wrong_branch(path: str, given: object, expected: str) -> Mistake:
@@ -431,7 +469,7 @@ def _wrong_branch(path: str, given: object, expected: str) -> Mistake:
         if "type" not in given:
             return Mistake(path, f"type must be given; known: {', '.join(parts)}")
         return Mistake(f"{path}.type".lstrip("."), f"unknown {shown(given['type'])}; {_near(given['type'], parts)}")
-    kinds = [each for each in known if each not in parts] + ["table with a type"] * bool(parts)
+    kinds = [each for each in known if each not in (*parts, "nothing")] + ["a table with a type"] * bool(parts)
     return Mistake(path, f"it is {shown(given)} ({type(given).__name__}); give {' or '.join(kinds)}")
 
 
@@ -446,13 +484,20 @@ def _path(where: Sequence[str | int]) -> str:
     return "".join(f"[{each}]" if isinstance(each, int) else f".{each}" for each in parts).lstrip(".")
 
 
-def _given(part: object, name: str) -> Any:
-    """Return what a constructor was given for a parameter; a learner passes some to its policy."""
-    for holder, attribute in ((part, name), (part, f"_{name}"), (getattr(part, "policy", None), name)):
+def _held(part: object, name: str) -> Any:
+    """Return what a part holds under the name of a parameter; a learner passes some to its policy."""
+    for holder, attribute in ((part, f"_{name}"), (part, name), (getattr(part, "policy", None), name)):
         value = getattr(holder, attribute, _ABSENT)
         if value is not _ABSENT and not inspect.ismethod(value):
             return value
     return _ABSENT
+
+
+def _without_secret(name: str, value: Any) -> Any:
+    """Return a value with a variable such as ``${API_KEY}`` in the place of a key or of the password in an address."""
+    if name in SECRETS:
+        return f"${{{name.upper()}}}"
+    return _PASSWORD.sub(r"\1${PASSWORD}\2", value) if name.endswith("url") and isinstance(value, str) else value
 
 
 def _same(value: object, default: object) -> bool:

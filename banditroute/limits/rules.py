@@ -110,7 +110,9 @@ class _Parser:
 
     def _fail(self, wanted: str) -> _Read:
         found = f"{shown(self._next)} at character {self._at - len(self._next) + 1}" if self._next else "the end"
-        raise InvalidConfigurationError(f"cannot read the condition {shown(self._text)}: {wanted} expected, not {found}")
+        raise InvalidConfigurationError(
+            f"cannot read the condition {shown(self._text)}: {wanted} expected, not {found}"
+        )
 
     def _expect(self, token: str) -> None:
         if self._advance() != token:
@@ -165,7 +167,7 @@ class _Parser:
                 self._fail("a tag in quotes")
             self._expect(")")
             return lambda request: tag[1:-1] in request.tags
-        if token[:1] in ("'", '"') and token or token[:1].isdecimal():
+        if (token[:1] in ("'", '"') and token) or token[:1].isdecimal():
             constant = float(token) if token[0].isdecimal() else token[1:-1]
             return lambda request: constant
         if token in ("true", "false"):
@@ -173,7 +175,7 @@ class _Parser:
         if not token.isidentifier() or token in _WORDS:
             return self._fail("a value")
         if token in _OF_REQUEST:
-            return lambda request: getattr(request, token)  # type: ignore[no-any-return]
+            return lambda request: getattr(request, token)
         return lambda request: request.metadata.get(token)
 
 

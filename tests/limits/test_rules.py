@@ -91,7 +91,27 @@ def test_rule_without_arms_is_refused():
         Rule(when="a", arms=[])
 
 
-PIECES = ["tag", "(", ")", "'a'", '"b"', "and", "or", "not", "==", "!=", "<", ">=", "1", "2.5", "x", "true", " ", "'", "."]
+PIECES = [
+    "tag",
+    "(",
+    ")",
+    "'a'",
+    '"b"',
+    "and",
+    "or",
+    "not",
+    "==",
+    "!=",
+    "<",
+    ">=",
+    "1",
+    "2.5",
+    "x",
+    "true",
+    " ",
+    "'",
+    ".",
+]
 
 
 def fuzz(count, seed):
@@ -121,7 +141,9 @@ def test_100_000_random_texts_give_declared_errors_only():
 
 
 class TestRouter:
-    RULES = Limits(rules=[Rule(when="tag('private')", arms=["local"]), Rule(when="task == 'code'", arms=["local", "b"])])
+    RULES = Limits(
+        rules=[Rule(when="tag('private')", arms=["local"]), Rule(when="task == 'code'", arms=["local", "b"])]
+    )
 
     @pytest.fixture
     def router(self):
