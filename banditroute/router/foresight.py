@@ -8,8 +8,8 @@ import numpy as np
 
 from banditroute.core.preference import Preference
 from banditroute.router.candidates import Candidates
-from banditroute.router.requests import NothingToAskError
 from banditroute.router.outlook import SILENT, Channel, outlook, worth_of_asking
+from banditroute.router.requests import NothingToAskError
 
 _LATEST_ANSWERS = 300  # that a channel is made of
 _MIN_ANSWERS = 30
