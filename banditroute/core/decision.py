@@ -63,6 +63,8 @@ class Decision:
         Arm -> why it was not eligible: ``"request: ..."``, ``"limits: ..."``, ``"breaker: ..."``, ``"quotas: ..."``,
         ``"adapters: ..."`` or ``"budgets: ..."``, of the first that applied. Not recorded in the database, and empty
         for a fallback.
+    deadline_seconds, max_cost_usd
+        What all calls of the request may take together, by the limits that applied; None: not limited. Not stored.
 
     Examples
     --------
@@ -97,6 +99,8 @@ class Decision:
     residency: Residency | None = None
     reserved: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     excluded: Mapping[str, str] = field(default_factory=dict)
+    deadline_seconds: float | None = None
+    max_cost_usd: float | None = None
 
     @property
     def fell_back(self) -> bool:

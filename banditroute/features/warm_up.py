@@ -9,6 +9,7 @@ from threading import Lock
 import numpy as np
 
 from banditroute.core.arrays import Vector
+from banditroute.core.forking import hold_while_forking
 from banditroute.core.request import Request
 from banditroute.core.validation import whole
 from banditroute.errors import InvalidConfigurationError
@@ -56,6 +57,7 @@ class WarmUp:
         self._prompts = whole(prompts, name="prompts", low=2, error=InvalidConfigurationError)
         self._rows: list[Vector] = []
         self._lock = Lock()
+        hold_while_forking(self, "_lock")
 
     @property
     def dimension(self) -> int:

@@ -10,10 +10,10 @@ from banditroute.core.events import EpochBegun
 from banditroute.core.validation import listed
 from banditroute.features.base import feature_blocks
 from banditroute.router.arms import ArmRegistry
+from banditroute.router.cascade import Cascade
 from banditroute.router.changes import Changes
 from banditroute.router.constraints import Constraints
 from banditroute.router.engine import Engine
-from banditroute.router.escalation import Escalation
 from banditroute.router.fallback import FallbackRouting
 from banditroute.router.feedback import FeedbackService
 from banditroute.router.models import ArmModels
@@ -21,7 +21,6 @@ from banditroute.router.observation import Observation
 from banditroute.router.requests import RequestParser
 from banditroute.router.sampling import RandomStream
 from banditroute.router.settings import RouterSettings
-from banditroute.router.signal_model import SignalModel
 from banditroute.router.sources import fold_settings, fold_with
 from banditroute.router.warm_start import WarmStart
 from banditroute.store.base import StoredState
@@ -37,7 +36,7 @@ class Parts(NamedTuple):
     engine: Engine
     routing: FallbackRouting
     feedback: FeedbackService
-    escalation: Escalation
+    cascade: Cascade
     registry: ArmRegistry
     warm_start: WarmStart
     observation: Observation
@@ -79,7 +78,6 @@ def _parts(settings: RouterSettings, memory: StoredState) -> Parts:
     engine = _engine(settings, memory, slots, stream)
     observation = _observation(settings, memory)
     changes = Changes(engine=engine, store=store, observation=observation, clock=clock)
-    signals = SignalModel(slot=slots["cascade"], stream=stream.spawn())
     routing = FallbackRouting(
         engine=engine,
         features=settings.features,
@@ -93,11 +91,21 @@ def _parts(settings: RouterSettings, memory: StoredState) -> Parts:
         objectives=settings.objectives,
         store=store,
         engine=engine,
-        signals=signals,
         observation=observation,
         changes=changes,
         clock=clock,
     )
+    cascade = Cascade(
+        store=store,
+        engine=engine,
+        routing=routing,
+        feedback=feedback,
+        limits=settings.limits,
+        slot=slots["signals"],
+        stream=stream.spawn(),
+        clock=clock,
+    )
+    feedback.teach(cascade.learn)
     store.subscribe(feedback)
     registry = ArmRegistry(
         arms=settings.arms,
@@ -120,9 +128,7 @@ def _parts(settings: RouterSettings, memory: StoredState) -> Parts:
         engine=engine,
         routing=routing,
         feedback=feedback,
-        escalation=Escalation(
-            store=store, engine=engine, signals=signals, routing=routing, feedback=feedback, limits=settings.limits
-        ),
+        cascade=cascade,
         registry=registry,
         warm_start=WarmStart(
             features=settings.features,
