@@ -1,4 +1,4 @@
-"""What a caller asks of a routed client, checked: the same for blocking and awaited calls."""
+"""The calls that a routed client can make, from checked arguments: the same for blocking and awaited calls."""
 
 from __future__ import annotations
 
