@@ -98,7 +98,7 @@ class SpendForecast:
             self.average = np.where(own, self._mean, self.average)
         calls = np.maximum(self._n, outcomes)
         sure = self._informed | (calls >= _CALLS_UNTIL_TRUSTED)
-        self.hopeful = np.where(sure, self.now, self.now * calls / (calls + 1.0))
+        self.hopeful = np.where(sure, self.now, self.now * (1.0 - 1.0 / (calls + 1.0)))
 
     def learn(self, arm: str, spent: float) -> None:
         """Take in what a call of ``arm`` really spent."""
