@@ -23,6 +23,10 @@ This is the arm's average so far, which starts at the average of all arms. So ar
 takes longer, not the seconds. Standard deviations include the uncertainty of an arm's own part and of the shared
 average. They leave out the other shared weights, which shift all arms alike.
 
+Factored arms, ``Arm(model=..., effort=...)``, have columns of ``z_k`` that name their model and their effort. So an
+arm's average is that of all arms plus a part of the model, a part of the effort, and its own weights, which are the
+interaction of the two.
+
 The belief also learns how much each feature block matters, for all arms and for single ones: see
 :mod:`banditroute.beliefs.relevance`.
 """
@@ -46,6 +50,8 @@ _PRIOR_MEAN_OBSERVATIONS = 0.25  # weight of the prior mean in the average of al
 _AVERAGE_PRECISION = 4.0  # of an arm's average around the average of all arms
 _EXPECTED_AVERAGE_PRECISION = 16.0  # of an arm's average around its `expected` outcome
 _EXPECTED_SLOPE_PRECISION = 1.0  # of the slope of averages over `expected` outcomes, which has the prior mean 1
+_INTERACTION_PRECISION = 32.0  # of a factored arm's average around the sum of its model's part and its effort's
+_FACTORS = {"model": "=model", "effort": "=effort"}  # of arms -> the name of their columns
 _NO_PRIOR = Prior()
 
 
@@ -102,6 +108,8 @@ class HybridBelief(LinearBelief):
     def __init__(self, *, spec: Hybrid, beginning: Beginning) -> None:
         priors, arms = beginning.priors, beginning.arms
         self._z, self._columns = descriptors(arms, [name for name in priors if priors[name].noise is not None])
+        factors = np.isin(self._columns, list(_FACTORS.values()))
+        self._parts = np.where(factors, self._z, 0.0) if factors.any() else None  # columns of models and efforts
         self._expected = {name: np.array([arm.expected.get(name, np.nan) for arm in arms]) for name in priors}
         self._choices = Choices.from_bytes(beginning.choices, blocks=len(beginning.blocks))
         self._choices_bytes = beginning.choices if self._choices.made else None
@@ -184,10 +192,13 @@ class HybridBelief(LinearBelief):
 
     def _usual_precision(self, objective: str) -> Vector:
         """Return the diagonal of ``Lambda`` before relevance is learned ``(d,)``."""
-        has_expected = self._z[:, self._columns == objective].any()
+        intercept = _AVERAGE_PRECISION
+        if self._z[:, self._columns == objective].any():
+            intercept = _EXPECTED_AVERAGE_PRECISION
+        if self._parts is not None:  # the parts of model and effort have the wide prior instead
+            intercept = _INTERACTION_PRECISION
         return self._precision_of_blocks(
-            per_column=64.0 if self._known_size(objective) else 4.0,
-            intercept=_EXPECTED_AVERAGE_PRECISION if has_expected else _AVERAGE_PRECISION,
+            per_column=64.0 if self._known_size(objective) else 4.0, intercept=intercept
         )
 
     def _usual_shared(self, precision: Vector) -> Vector:
@@ -195,7 +206,9 @@ class HybridBelief(LinearBelief):
         given = self._spec.shared_precision
         shared = precision / 32.0 if given is None else np.full(self._dimension, float(given))
         shared[-1] = _PRIOR_MEAN_OBSERVATIONS
-        return np.concatenate([shared, np.where(self._columns == "", precision[-1], _EXPECTED_SLOPE_PRECISION)])
+        columns = np.where(self._columns == "", precision[-1], _EXPECTED_SLOPE_PRECISION)
+        columns[np.isin(self._columns, list(_FACTORS.values()))] = _AVERAGE_PRECISION
+        return np.concatenate([shared, columns])
 
     def _precisions(self, objective: str) -> tuple[Vector, Vector]:
         """Return the diagonals of ``Lambda (d,)``, and of ``Lambda_s`` and ``Lambda_z`` ``(p,)``."""
@@ -258,7 +271,13 @@ class HybridBelief(LinearBelief):
             self._shared[g] = self._solve_shared(g)
         shared, inverse = self._shared[g], self._inverse[g]
         k = len(inverse)
-        self._common[g] = np.square(inverse[:, -1, -1]) * (bias * bias * shared[d - 1, d - 1])
+        reach = np.square(bias * inverse[:, -1, -1])  # of the shared part in an arm's average
+        self._common[g] = reach * shared[d - 1, d - 1]
+        of_parts = None
+        if self._parts is not None:
+            averages, parts = shared[d - 1 :, d - 1 :], self._parts
+            of_parts = reach * np.einsum("kp,pq,kq->k", parts, averages[1:, 1:], parts)
+            self._common[g] += of_parts + 2.0 * reach * parts.dot(averages[1:, 0])
         for j in self._members[g]:
             own, rss, size = self._relative(j)
             weights = shared.dot(self._right_hand_side(g, j, own))
@@ -275,6 +294,8 @@ class HybridBelief(LinearBelief):
                 theta *= size[:, None]
             guess = self._priors.get(self._objectives[j], _NO_PRIOR).noise or 1.0
             self._scatter(j, rss + twice, guess, bias, size)
+            if of_parts is not None:
+                self._average[j] = np.sqrt(np.square(self._average[j]) + self._noise2[j] * of_parts)
             if self._explores_contexts:
                 self._unexplored_variances[j] = (1.0 - self._explored_shares[j]) * np.square(self._average[j])
 
@@ -344,7 +365,8 @@ def descriptors(arms: Sequence[Arm], objectives: Collection[str] = ()) -> tuple[
 
     Descriptors are scaled to unit variance. Positive numbers that span more than a factor of ten enter as logarithms.
     Their columns have no objective (""). ``expected`` outcomes give a column only for the ``objectives``, and keep
-    their unit. A missing number of an arm is replaced by the average of the other arms.
+    their unit. A missing number of an arm is replaced by the average of the other arms. Each model and each effort of
+    factored arms has a column that says which arms are of it, under the name of the factor.
 
     Examples
     --------
@@ -366,6 +388,14 @@ def descriptors(arms: Sequence[Arm], objectives: Collection[str] = ()) -> tuple[
         column = np.array([arm.expected.get(name, np.nan) for arm in arms])
         columns.append(column - np.nanmean(column))
         expected.append(name)
+    if any(arm.model is not None for arm in arms):
+        models = [arm.model or arm.name for arm in arms]  # an arm by itself is the only one of its model
+        for factor, of_arms in (("model", models), ("effort", [arm.effort for arm in arms])):
+            levels = sorted({level for level in of_arms if level is not None})
+            for level in levels if len(levels) > 1 else ():
+                column = np.array([float(each == level) for each in of_arms])
+                columns.append(column - column.mean())
+                expected.append(_FACTORS[factor])
     if not columns:
         return np.zeros((len(arms), 0)), np.empty(0, dtype=str)
     return np.nan_to_num(np.stack(columns, axis=1)), np.array(expected)
