@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from benchmarks.harness import Row, command, row  # first: it sets the BLAS threads
 
-import numpy as np
+import numpy as np  # isort: skip
 from tqdm import tqdm
 
 from banditroute.core.arm import Arm
@@ -66,9 +66,7 @@ def main(*, files: list[Path], seeds: int) -> list[Row]:
     found: dict[tuple[str, str], list[float]] = {}
     for cell, regret in zip(cells, regrets, strict=True):
         found.setdefault((f"interaction {cell.interaction:g}", cell.policy), []).append(regret)
-    return [
-        row(case, policy, "regret", values, higher_is_better=False) for (case, policy), values in found.items()
-    ]
+    return [row(case, policy, "regret", values, higher_is_better=False) for (case, policy), values in found.items()]
 
 
 if __name__ == "__main__":

@@ -197,9 +197,7 @@ class HybridBelief(LinearBelief):
             intercept = _EXPECTED_AVERAGE_PRECISION
         if self._parts is not None:  # the parts of model and effort have the wide prior instead
             intercept = _INTERACTION_PRECISION
-        return self._precision_of_blocks(
-            per_column=64.0 if self._known_size(objective) else 4.0, intercept=intercept
-        )
+        return self._precision_of_blocks(per_column=64.0 if self._known_size(objective) else 4.0, intercept=intercept)
 
     def _usual_shared(self, precision: Vector) -> Vector:
         """Return the diagonals of ``Lambda_s`` and ``Lambda_z`` before relevance is learned ``(p,)``."""

@@ -57,7 +57,6 @@ def test_factors_of_an_arm_are_checked(given, message):
         Arm(**given)
 
 
-
 def test_an_arm_has_both_prices_or_none():
     assert not Arm(name="a").priced
     assert Arm(name="a", input_usd_per_million_tokens=0, output_usd_per_million_tokens=0).priced
