@@ -49,6 +49,8 @@ class Candidates(NamedTuple):
         Arm -> limits that it passes because too little is known of it.
     uncovered
         Why the one arm that is left is not covered by a hard budget; None where it is.
+    dominated
+        Arms that no quality makes worth their cost: the policy gives them no probability while another arm is left.
     """
 
     arms: tuple[str, ...]
@@ -66,6 +68,7 @@ class Candidates(NamedTuple):
     overruled: str | None = None
     unjudged: Mapping[str, Sequence[str]] = {}
     uncovered: str | None = None
+    dominated: tuple[str, ...] = ()
 
     @classmethod
     def blank(cls, arms: tuple[str, ...]) -> Candidates:
@@ -114,6 +117,7 @@ class Candidates(NamedTuple):
             self.overruled,
             self.unjudged,
             self.uncovered,
+            self.dominated,
         )
 
     def check_finite(self) -> None:
@@ -130,6 +134,12 @@ class Candidates(NamedTuple):
 
     def probabilities(self, policy: PolicyState, x: Vector) -> Vector:
         """Return the probabilities ``(K,)`` that ``policy`` gives the arms at context ``x (d,)``."""
+        if self.dominated:
+            left = [k for k, arm in enumerate(self.arms) if arm not in self.dominated]
+            if left:
+                probabilities = np.zeros(len(self.arms))
+                probabilities[left] = self.subset(left)._replace(dominated=()).probabilities(policy, x)
+                return probabilities
         return policy.probabilities(
             self.utilities, self.utility_stds, arms=self.arms, information=self.information, x=x
         )

@@ -122,6 +122,7 @@ class Engine:
             ordinal = self._next_ordinal()
             candidates = self._predict(ask, ask.x, ordinal)
             candidates = self._constraints.admit(candidates, ask)
+            candidates = self.models.mark_dominated(candidates, ask.preference)
             candidates = self._penalize(candidates, ask)
             candidates = self._constraints.price(candidates, ask)
             candidates = candidates.narrowed()
@@ -239,6 +240,7 @@ class Engine:
             ordinal=ordinal,
             residency=self.adapters.residency(arm),
             reserved=reserved,
+            dominated=candidates.dominated,
         )
 
     # Learning.

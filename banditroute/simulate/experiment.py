@@ -6,7 +6,7 @@ import csv
 import json
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +16,16 @@ from banditroute.errors import InvalidConfigurationError
 from banditroute.features import TextFeatures
 from banditroute.learners import Learner
 from banditroute.learners.specs import learner_of
-from banditroute.logs import SHIPPED, read_outcomes
+from banditroute.logs import SHIPPED, OutcomeTable, read_outcomes
 from banditroute.objectives.objective import Objective
 from banditroute.objectives.utility import check_preference, merge_objectives
+from banditroute.pricing import read_prices
 from banditroute.simulate.conditions import Conditions
 from banditroute.simulate.environments import ENVIRONMENTS, Environment
+from banditroute.simulate.expected_costs import expected_costs
 from banditroute.simulate.metrics import Row
 from banditroute.simulate.plots import std_table
+from banditroute.simulate.replay import Expected
 from banditroute.simulate.simulation import simulate
 
 _READING: dict[str, type] = {"format": str, "columns": dict, "skip_bad": bool, "partial": bool}  # how a log is read
@@ -63,6 +66,8 @@ class Experiment:
         At least one.
     objectives
         The user's own objectives.
+    expected
+        As in :func:`~banditroute.simulate.replay.replay`.
     """
 
     environment: Environment
@@ -71,6 +76,7 @@ class Experiment:
     warm: int
     settings: Sequence[Setting]
     objectives: Sequence[Objective] = ()
+    expected: Expected = field(default_factory=dict)
 
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> Experiment:
@@ -85,7 +91,8 @@ class Experiment:
             ``policies``, a list of learners or of specs such as ``"linucb(alpha=1.5)"``; ``seeds``, 20 by default, and
             ``warm``, 0; ``objectives``, a list of objectives or of tables with the options of
             :class:`~banditroute.objectives.Objective`; ``settings``, a list of tables of a ``name``, ``preference``
-            (objective -> weight) and ``conditions`` (see :meth:`Conditions.of`).
+            (objective -> weight) and ``conditions`` (see :meth:`Conditions.of`); ``prices``, ``"log"`` or a file of
+            token prices: routers know the expected cost of each arm (see :func:`expected_costs`).
 
         Raises
         ------
@@ -102,7 +109,15 @@ class Experiment:
             "objectives": [],
             **given,
         }
-        kinds = {"policies": list, "settings": list, "objectives": list, "seeds": int, "warm": int, **_READING}
+        kinds = {
+            "policies": list,
+            "settings": list,
+            "objectives": list,
+            "seeds": int,
+            "warm": int,
+            "prices": str,
+            **_READING,
+        }
         unknown = sorted(set(given) - {"log", "environment", *kinds})
         if unknown:
             raise InvalidConfigurationError(
@@ -122,13 +137,15 @@ class Experiment:
         settings = [_setting(each, objectives) for each in given["settings"]]
         if len({each.name for each in settings}) < len(settings):
             raise InvalidConfigurationError("two settings have one name; give each a name of its own")
+        environment = _environment(given)
         return cls(
-            environment=_environment(given),
+            environment=environment,
             learners=learners,
             seeds=given["seeds"],
             warm=given["warm"],
             settings=settings,
             objectives=objectives,
+            expected=_expected(environment.table, given.get("prices")),
         )
 
 
@@ -177,6 +194,7 @@ def run(experiment: Experiment, *, out: Path, executor: str, echo: Callable[[str
             warm=experiment.warm,
             conditions=setting.conditions,
             features=x,
+            expected=experiment.expected,
             keep=out / "cells",
             executor=executor,
         )
@@ -238,12 +256,19 @@ def _environment(given: Mapping[str, Any]) -> Environment:
         ) from error
 
 
+def _expected(table: OutcomeTable, prices: str | None) -> Expected:
+    if prices is None:
+        return {}
+    return expected_costs(table, None if prices == "log" else read_prices(prices))
+
+
 def _write(experiment: Experiment, results: Mapping[str, Sequence[Row]], out: Path) -> None:
     table, _ = experiment.environment
     document = {
         "log": table.name,
         "requests": len(table) - experiment.warm,
         "policies": {spec: repr(learner) for spec, learner in experiment.learners.items()},
+        "expected": experiment.expected,
         "seeds": experiment.seeds,
         "warm": experiment.warm,
         "settings": [
