@@ -122,7 +122,7 @@ class Engine:
             ordinal = self._next_ordinal()
             candidates = self._predict(ask, ask.x, ordinal)
             candidates = self._constraints.admit(candidates, ask)
-            candidates = self.models.mark_dominated(candidates, ask.preference)
+            candidates = self.models.weigh_costs(candidates, ask.preference)
             candidates = self._penalize(candidates, ask)
             candidates = self._constraints.price(candidates, ask)
             candidates = candidates.narrowed()

@@ -26,6 +26,7 @@ from banditroute.router.candidates import Candidates
 from banditroute.router.dominance import Dominance
 from banditroute.router.forecast import Availability, predict_outcomes, token_count
 from banditroute.router.sources import StatisticsSources, observations_of
+from banditroute.router.within import prefer_cheapest
 from banditroute.store.base import OutcomeEvent, StoredDecision, StoredState
 from banditroute.store.outcomes import measured
 
@@ -153,8 +154,14 @@ class ArmModels:
         tokens = None if self._prices is None else token_count(request)
         return self._candidates(x, signed, tokens, availability)
 
-    def mark_dominated(self, candidates: Candidates, preference: Preference) -> Candidates:
-        """Return the candidates of ``predict`` with the arms marked that no quality makes worth their cost."""
+    def weigh_costs(self, candidates: Candidates, preference: Preference) -> Candidates:
+        """Return the candidates of ``predict`` with what low and high costs mean for a preference.
+
+        The cheapest of nearly equal arms leads if the preference says so (``within``). Arms that no quality makes worth
+        their cost are marked.
+        """
+        if preference.within is not None:
+            candidates = prefer_cheapest(candidates, preference.within)
         if preference not in self._cost_weighing:
             return candidates
         if self._dominance is None:
@@ -304,6 +311,8 @@ class ArmModels:
         """Return the signed weight of every believed objective, and remember it."""
         belief = self.belief
         belief.watch([name for name, weight in preference.items() if weight > 0.0])
+        if preference.within is not None:
+            belief.watch(["cost_usd"])
         if belief.objectives is not self._weighed_objectives or len(self._signed_weights) >= _CACHED_PREFERENCES:
             self._signed_weights.clear()
             self._cost_weighing.clear()

@@ -274,7 +274,7 @@ def _write(experiment: Experiment, results: Mapping[str, Sequence[Row]], out: Pa
         "settings": [
             {
                 "name": setting.name,
-                "preference": dict(setting.preference),
+                "preference": setting.preference.as_dict(),
                 "conditions": asdict(setting.conditions),
                 "rows": [asdict(row) for row in results[setting.name]],
             }

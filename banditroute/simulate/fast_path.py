@@ -109,7 +109,7 @@ def choices(
             now=now,
             ordinal=step,
         )
-        candidates = models.mark_dominated(candidates, preference)
+        candidates = models.weigh_costs(candidates, preference)
         candidates.check_finite()
         probabilities = candidates.probabilities(policy, context)
         k, _ = sample_arm(probabilities, len(names), rng.random())

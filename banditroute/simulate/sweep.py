@@ -24,6 +24,7 @@ import numpy as np
 from banditroute.core.arrays import Vector
 from banditroute.core.feature_block import FeatureBlock
 from banditroute.core.optional_imports import optional
+from banditroute.core.preference import Preference
 from banditroute.errors import InvalidConfigurationError
 from banditroute.learners import Learner
 from banditroute.logs import OutcomeTable
@@ -184,6 +185,8 @@ class _Job:
 
 def _plain(value: Any) -> dict[str, Any]:
     """Preferences and dataclasses as JSON has them."""
+    if isinstance(value, Preference):
+        return value.as_dict()
     return {each.name: getattr(value, each.name) for each in fields(value)} if is_dataclass(value) else dict(value)
 
 
