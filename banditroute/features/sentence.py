@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike
 
 from banditroute.core import validation
 from banditroute.core.arrays import Vector
+from banditroute.core.forking import hold_while_forking
 from banditroute.core.optional_imports import optional
 from banditroute.core.request import Request
 from banditroute.errors import InvalidConfigurationError
@@ -91,6 +92,7 @@ class SentenceEmbedding:
         self._memory: OrderedDict[bytes, Vector] = OrderedDict()
         self._lock = Lock()
         self._together = Together(self._embed, most=_MOST_TEXTS_PER_CALL)
+        hold_while_forking(self, "_lock")
 
     @property
     def dimension(self) -> int:

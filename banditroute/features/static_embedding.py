@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -12,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from banditroute.core.arrays import Vector
+from banditroute.core.forking import hold_while_forking
 from banditroute.core.request import Request
 from banditroute.errors import InvalidConfigurationError
 from banditroute.features._text import RECENT, excerpt, stack
@@ -117,6 +119,7 @@ class StaticEmbedding:
 
 _loaded: _Table | None = None
 _loading = Lock()
+hold_while_forking(sys.modules[__name__], "_loading")
 
 
 def _table() -> _Table:

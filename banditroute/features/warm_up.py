@@ -9,6 +9,7 @@ from threading import Lock
 import numpy as np
 
 from banditroute.core.arrays import Vector
+from banditroute.core.forking import hold_while_forking
 from banditroute.core.request import Request
 from banditroute.errors import InvalidConfigurationError
 from banditroute.features import _state
@@ -57,6 +58,7 @@ class WarmUp:
         self._prompts = prompts
         self._rows: list[Vector] = []
         self._lock = Lock()
+        hold_while_forking(self, "_lock")
 
     @property
     def dimension(self) -> int:

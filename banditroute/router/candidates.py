@@ -51,6 +51,8 @@ class Candidates(NamedTuple):
         Why the one arm that is left is not covered by a hard budget; None where it is.
     dominated
         Arms that no quality makes worth their cost: the policy gives them no probability while another arm is left.
+    excluded
+        Arm -> why it may not be chosen, of the first stage that ruled it out.
     """
 
     arms: tuple[str, ...]
@@ -69,6 +71,7 @@ class Candidates(NamedTuple):
     unjudged: Mapping[str, Sequence[str]] = {}
     uncovered: str | None = None
     dominated: tuple[str, ...] = ()
+    excluded: Mapping[str, str] = {}
 
     @classmethod
     def blank(cls, arms: tuple[str, ...]) -> Candidates:
@@ -84,6 +87,23 @@ class Candidates(NamedTuple):
     def penalized(self, penalties: Vector) -> Candidates:
         """Return candidates with these further penalties ``(K,)`` taken off their utilities."""
         return self._replace(penalties=self.penalties + penalties, utilities=self.utilities - penalties)
+
+    def restricted(self, eligible: Sequence[int], why: str | Mapping[str, str]) -> Candidates:
+        """Return candidates of which only those at ``eligible`` may be chosen.
+
+        Parameters
+        ----------
+        eligible
+            Some of the present ``positions``.
+        why
+            The reason that rules out the others: one for all, or one for each arm.
+        """
+        if len(eligible) == len(self.positions):
+            return self
+        left = set(eligible)
+        gone = [self.arms[k] for k in self.positions if k not in left]
+        reasons = {name: why if isinstance(why, str) else why[name] for name in gone}
+        return self._replace(eligible=eligible, excluded={**self.excluded, **reasons})
 
     def narrowed(self) -> Candidates:
         """Return the eligible arms alone."""
@@ -118,11 +138,13 @@ class Candidates(NamedTuple):
             self.unjudged,
             self.uncovered,
             self.dominated,
+            self.excluded,
         )
 
     def check_finite(self) -> None:
         """Raise CannotChooseError if a utility is not finite."""
-        if not math.isfinite(np.vdot(self.utilities, self.utilities) + np.vdot(self.utility_stds, self.utility_stds)):
+        # Every term of the sum is finite only if both of its factors are. vdot gives no warning.
+        if not math.isfinite(np.vdot(self.utilities, self.utility_stds)):
             raise CannotChooseError(_NOT_FINITE)
 
     def expected(self, objective: str) -> Vector:
