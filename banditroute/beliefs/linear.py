@@ -202,10 +202,12 @@ class LinearBelief:
         if not self._whole:
             self._derive_all()
         self._whole = False
-        statistics = self._statistics[k].copy()
+        statistics = self._statistics[k]
+        if weight < 0.0 or not statistics.adds_in_one_step(values):
+            statistics = statistics.copy()
         regrouped = statistics.add(x, values, moment=moment, weight=weight)
         self._statistics[k] = statistics
-        self._follow(k, x, values, self._statistics[k].weight(moment, self._clock) * weight, regrouped)
+        self._follow(k, x, values, statistics.weight(moment, self._clock) * weight, regrouped)
         self._whole = True
 
     def _follow(self, k: int, x: Vector, values: Mapping[str, float], weight: float, regrouped: bool) -> None:
