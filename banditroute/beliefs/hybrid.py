@@ -224,9 +224,9 @@ class HybridBelief(LinearBelief):
         self._explored_shares = np.array(shares)[:, None]
         self._explores_contexts = bool(self._explored_shares.any())
 
-    def _solve(self, g: int, k: int) -> None:
-        super()._solve(g, k)
-        self._shared.pop(g, None)  # the information of arm k about the shared weights has changed
+    def _solve(self, g: int, arms: Sequence[int]) -> None:
+        super()._solve(g, arms)
+        self._shared.pop(g, None)  # the information of these arms about the shared weights has changed
 
     def _share(self, g: int, k: int, gain: Vector, scale: float) -> None:
         if g in self._shared:
@@ -236,8 +236,8 @@ class HybridBelief(LinearBelief):
             reach = self._shared[g].dot(u)
             add_rank_one(self._shared[g], -scale / (1.0 + scale * float(reach.dot(u))), reach)
 
-    def _prior_mean(self, objective: str, k: int) -> float:
-        return 0.0  # _pool() adds the shared part
+    def _prior_means(self, members: Sequence[int], arms: Sequence[int]) -> Vector:
+        return np.zeros((len(members), len(arms)))  # _pool() adds the shared part
 
     def _make(self, groups: int, m: int, k: int, d: int) -> None:
         super()._make(groups, m, k, d)

@@ -32,7 +32,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from banditroute.beliefs.algebra import add_rank_one, invert
+from banditroute.beliefs.algebra import add_rank_one, invert_all
 from banditroute.beliefs.base import Prediction, Prior
 from banditroute.beliefs.settings import Beginning, BeliefSettings
 from banditroute.core.arrays import Vector
@@ -42,6 +42,7 @@ _MOST_NARROWING = 1e4  # of a direction by one update of rank one, which loses a
 _STALE_HALF_LIVES = 1.0 / 32.0  # age of the posterior at which it is recomputed; its weights are then 2% off
 _LEAST_SHARE_OF_POOLED_NOISE = 0.25  # of an arm's noise variance: its own estimate may be too low
 _NO_PRIOR = Prior()
+_ARMS_AT_ONCE = 256  # whose matrices are inverted together: more would need memory, and would not be faster
 _ZERO = np.zeros(())  # an array of no dimension: numpy takes longer to convert a float than to compare it
 
 
@@ -118,9 +119,13 @@ class LinearBelief:
         precision[-1] = self._spec.intercept_precision or intercept
         return precision
 
-    def _prior_mean(self, objective: str, k: int) -> float:
-        """Return the prior mean of an arm's average."""
-        return float(self._expected_of_arm[k].get(objective, self._priors.get(objective, _NO_PRIOR).mean or 0.0))
+    def _prior_means(self, members: Sequence[int], arms: Sequence[int]) -> Vector:
+        """Return the prior mean of each arm's average ``(m, n)``."""
+        names = [self._objectives[j] for j in members]
+        usual = [self._priors.get(name, _NO_PRIOR).mean or 0.0 for name in names]
+        return np.array(
+            [[self._expected_of_arm[k].get(name, mean) for k in arms] for name, mean in zip(names, usual, strict=True)]
+        ).reshape(len(names), len(arms))
 
     @property
     def arms(self) -> tuple[str, ...]:
@@ -219,7 +224,7 @@ class LinearBelief:
         for g, members in enumerate(self._members):
             observed = self._objectives[members[0]] in values
             if refresh or (observed and not self._rank_one(g, k, x, values, weight)):
-                self._solve(g, k)  # from the statistics, which already hold this observation
+                self._solve(g, [k])  # from the statistics, which already hold this observation
             if refresh or observed:
                 self._unpooled.add(g)
         if refresh:
@@ -295,8 +300,7 @@ class LinearBelief:
         self._make(len(self._members), len(self._objectives), len(self._arms), self._dimension)
         for g, members in enumerate(self._members):
             self._group_of[members] = g
-            for arm in range(len(self._arms)):
-                self._solve(g, arm)
+            self._solve(g, range(len(self._arms)))
 
     def _make(self, groups: int, m: int, k: int, d: int) -> None:
         """Allocate the arrays."""
@@ -309,34 +313,47 @@ class LinearBelief:
         self._noise2, self._average = np.empty((m, k)), np.empty((m, k))
         self._common = np.zeros((groups, k))
 
-    def _solve(self, g: int, k: int) -> None:
-        """Derive the posterior of one arm and one group of objectives from its own outcomes, by Cholesky."""
+    def _solve(self, g: int, arms: Sequence[int]) -> None:
+        """Derive the posterior of some arms and one group of objectives from their own outcomes, by Cholesky."""
+        name = self._objectives[self._members[g][0]]
+        seats = [self._statistics[k].seat(name) for k in arms]
+        self._begin_from_prior(g, [k for k, seat in zip(arms, seats, strict=True) if seat < 0])
+        observed = [(k, seat) for k, seat in zip(arms, seats, strict=True) if seat >= 0]
+        for begin in range(0, len(observed), _ARMS_AT_ONCE):
+            self._solve_observed(g, observed[begin : begin + _ARMS_AT_ONCE])
+
+    def _begin_from_prior(self, g: int, arms: list[int]) -> None:
+        """Give arms without outcomes of a group of objectives the prior."""
         members, precision = self._members[g], self._precision[g]
-        names, statistics = [self._objectives[j] for j in members], self._statistics[k]
-        seat = statistics.seat(names[0])
-        mean = np.array([self._prior_mean(name, k) for name in names])
-        if seat < 0:
-            self._inverse[g, k] = np.diag(1.0 / precision)
-            self._information[g, k] = 0.0
-            for array in (self._own, self._rss, self._sums, self._squares, self._n):
-                array[members, k] = 0.0
-            self._own[members, k, -1] = mean
-            return
-        group = statistics.groups[seat]
-        rows = [group.objectives.index(name) for name in names]
-        faded = statistics.weight(statistics.clock, self._clock)
-        b = faded * group.b[rows]
-        self._sums[members, k] = b[:, -1]  # the bias is 1
-        self._squares[members, k] = faded * group.yy[rows]
-        self._n[members, k] = faded * group.n
-        b[:, -1] += precision[-1] * mean
-        inverse, theta, log_det = invert(np.diag(precision) + faded * group.s, b, least=float(precision.min()))
-        self._inverse[g, k] = (inverse + inverse.T) / 2.0
-        self._information[g, k] = log_det - np.log(precision).sum()
-        self._own[members, k] = theta
-        self._rss[members, k] = (
-            self._squares[members, k] + precision[-1] * mean * mean - np.einsum("jd,jd->j", theta, b)
-        )
+        self._inverse[g, arms] = np.diag(1.0 / precision)
+        self._information[g, arms] = 0.0
+        cells = np.ix_(members, arms)
+        for array in (self._own, self._rss, self._sums, self._squares, self._n):
+            array[cells] = 0.0
+        self._own[*cells, -1] = self._prior_means(members, arms)
+
+    def _solve_observed(self, g: int, observed: Sequence[tuple[int, int]]) -> None:
+        """Derive the posterior of n arms that have outcomes, given with the position of their statistics."""
+        members, precision = self._members[g], self._precision[g]
+        names, arms = [self._objectives[j] for j in members], [k for k, _ in observed]
+        groups = [self._statistics[k].groups[seat] for k, seat in observed]
+        rows = [[group.objectives.index(name) for name in names] for group in groups]
+        faded = np.array([self._statistics[k].weight(self._statistics[k].clock, self._clock) for k in arms])
+        b = faded[:, None, None] * np.array(
+            [group.b[row] for group, row in zip(groups, rows, strict=True)]
+        )  # (n, m, d)
+        a = faded[:, None, None] * np.array([group.s for group in groups])
+        a[:, np.arange(self._dimension), np.arange(self._dimension)] += precision
+        cells, mean = np.ix_(members, arms), self._prior_means(members, arms)
+        self._sums[cells] = b[:, :, -1].T  # the bias is 1
+        self._squares[cells] = faded * np.array([group.yy[row] for group, row in zip(groups, rows, strict=True)]).T
+        self._n[cells] = faded * np.array([group.n for group in groups])
+        b[:, :, -1] += precision[-1] * mean.T
+        inverse, theta, log_det = invert_all(a, b, least=float(precision.min()))
+        self._inverse[g, arms] = (inverse + inverse.transpose(0, 2, 1)) / 2.0
+        self._information[g, arms] = log_det - np.log(precision).sum()
+        self._own[cells] = theta.transpose(1, 0, 2)
+        self._rss[cells] = self._squares[cells] + precision[-1] * mean * mean - np.einsum("kjd,kjd->jk", theta, b)
 
     def _pool(self, g: int) -> None:
         """Derive the noise of a group of objectives, pooled over the arms."""

@@ -101,6 +101,11 @@ class ArmModels:
         self._choices.record(self.belief)
 
     @property
+    def arms(self) -> tuple[Arm, ...]:
+        """The arms, in the order of all arrays."""
+        return self._arms
+
+    @property
     def names(self) -> tuple[str, ...]:
         """Names of the arms."""
         return self._names
@@ -188,12 +193,12 @@ class ArmModels:
             left = self._drift.reset(self.belief.statistics(), event.arm, objective, event.decided_at)
             self._swap(self._build(self._arms, left))
 
-    def amend(self, events: Sequence[OutcomeEvent]) -> None:
-        """Add outcomes, or take them back by their sign, and rebuild the belief."""
+    def amended(self, events: Sequence[OutcomeEvent]) -> Belief:
+        """Return a belief with these outcomes added, or taken back by their sign; do not call ``learn`` meanwhile."""
         self._sources.keep(self.belief.statistics())
         for event in events:
             self._sources.learn(event.arm, [event])
-        self._swap(self._build(self._arms, self._sources.begin(self._arms)))
+        return self._rebuilt(self._arms)
 
     def quality(self, arm: str, x: Vector | None) -> float:
         """Return the expected quality of an arm at context ``x``.
@@ -226,24 +231,29 @@ class ArmModels:
         self._sources = sources
         self._swap(belief)
 
-    def warm_start(self, statistics: Mapping[str, bytes]) -> None:
-        """Rebuild the belief from these statistics of a log, in place of an earlier log's, and from all feedback."""
+    def warm_started(self, statistics: Mapping[str, bytes]) -> Belief:
+        """Return a belief with these statistics of a log in place of an earlier log's; see ``amended``."""
         self._sources.keep(self.belief.statistics())
         self._sources.warm = dict(statistics)
-        self._swap(self._build(self._arms, self._sources.begin(self._arms)))
+        return self._rebuilt(self._arms)
 
     def over(self, arms: Sequence[Arm]) -> Belief:
         """Return a belief over ``arms`` of all that was learned; do not call ``learn`` until it is used."""
         self._check_memory(arms)
         self._sources.keep(self.belief.statistics())
+        return self._rebuilt(arms)
+
+    def use(self, belief: Belief, arms: Sequence[Arm] | None = None) -> None:
+        """Use a belief that another method returned from now on, for ``arms`` if these have changed."""
+        if arms is not None:
+            self._derive_arm_arrays(arms)
+        self._swap(belief)
+
+    def _rebuilt(self, arms: Sequence[Arm]) -> Belief:
+        """Return a belief from the sources, which predicts all that the present one predicts."""
         belief = self._build(arms, self._sources.begin(arms))
         belief.watch(self.belief.objectives)
         return belief
-
-    def use(self, arms: Sequence[Arm], belief: Belief) -> None:
-        """Use what ``over`` returned for ``arms`` from now on."""
-        self._derive_arm_arrays(arms)
-        self._swap(belief)
 
     def _check_memory(self, arms: Sequence[Arm]) -> None:
         """Raise InvalidConfigurationError if the arrays of so many arms do not fit into memory."""
