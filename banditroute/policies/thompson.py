@@ -86,14 +86,14 @@ def best_probabilities(means: Vector, stds: Vector) -> Vector:
     >>> best_probabilities(np.array([0.0, 1.0]), np.array([1.0, 0.0])).round(2)  # 1 - Phi(1) = 0.16
     array([0.16, 0.84])
     """
-    scale = stds[stds.argmax()]  # faster than max()
+    scale = stds[stds.argmax()]  # of small arrays, faster than max()
     if scale == 0.0:
         return greedy(means)
     if scale < _TINY_STD:
         with np.errstate(over="ignore"):
             means, stds, scale = (means - means.max()) / scale, stds / scale, 1.0
-    # A certain arm gets a tiny standard deviation, since the grid would miss a step between its nodes.
-    stds = np.maximum(stds, 1e-6 * scale)
+    if stds[stds.argmin()] < 1e-6 * scale:  # a certain arm, of which the grid would miss the step between its nodes
+        stds = np.maximum(stds, 1e-6 * scale)
     reach = stds * _MOST_STDS_FROM_MEAN
     lows = means - reach
     lowest = lows[lows.argmax()]  # some arm is almost surely above it
