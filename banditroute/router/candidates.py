@@ -143,8 +143,7 @@ class Candidates(NamedTuple):
 
     def check_finite(self) -> None:
         """Raise CannotChooseError if a utility is not finite."""
-        # Every term of the sum is finite only if both of its factors are. vdot gives no warning.
-        if not math.isfinite(np.vdot(self.utilities, self.utility_stds)):
+        if not math.isfinite(np.vdot(self.utilities, self.utilities) + np.vdot(self.utility_stds, self.utility_stds)):
             raise CannotChooseError(_NOT_FINITE)
 
     def expected(self, objective: str) -> Vector:

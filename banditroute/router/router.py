@@ -447,7 +447,7 @@ class Router:
             retry_after_seconds=retry_after_seconds,
             source=source,
         )
-        return self._engine.waiting(ticket.result)
+        return self._engine.waiting(ticket.result) if isinstance(ticket, Future) else ticket.result()
 
     async def afeedback(
         self,
