@@ -97,7 +97,7 @@ class Constraints:
         if ask.limits is None and not too_long and not self._circuits.tripped and not self._quotas.active:
             return candidates
         left = list(candidates.positions)
-        overruled = None
+        overruled, uncovered = None, None
         if too_long:
             windows = self._windows[left]
             fits = windows >= tokens
@@ -115,10 +115,10 @@ class Constraints:
         if self._quotas.active:
             with_room = self._quotas.with_room([self._names[k] for k in left], ask.request, ask.now)
             if not with_room:
-                overruled = "fallback: the quotas of all arms are used up; the decision is not covered by them"
+                uncovered = "the quotas of all arms are used up; the decision is not covered by them"
             left = [k for k in left if self._names[k] in with_room] or left
         if ask.limits is None or not ask.limits.objectives:
-            return candidates._replace(eligible=left, overruled=overruled)
+            return candidates._replace(eligible=left, overruled=overruled, uncovered=uncovered)
         beyond = _excess(ask.limits, candidates)
         new = beyond.unknown.get("min_quality", np.zeros(len(candidates.arms), dtype=bool))
         least = beyond.total[left].min()
@@ -130,7 +130,7 @@ class Constraints:
         some_keep = any(not new[k] and beyond.total[k] == 0.0 for k in left)
         left = [k for k in left if (some_keep and new[k]) or not beyond.total[k] > least]
         unjudged = {self._names[k]: [name for name, unknown in beyond.unknown.items() if unknown[k]] for k in left}
-        return candidates._replace(eligible=left, overruled=overruled, unjudged=unjudged)
+        return candidates._replace(eligible=left, overruled=overruled, unjudged=unjudged, uncovered=uncovered)
 
     def price(self, candidates: Candidates, ask: Ask) -> Candidates:
         """Take the shadow prices of the budgets off the utilities, and rule out what the budgets cannot bear."""
@@ -148,7 +148,8 @@ class Constraints:
             candidates.positions,
             ask.now,
         )
-        return candidates.penalized(priced.penalties)._replace(eligible=priced.positions, uncovered=priced.trouble)
+        uncovered = priced.trouble or candidates.uncovered
+        return candidates.penalized(priced.penalties)._replace(eligible=priced.positions, uncovered=uncovered)
 
     def shape(
         self, probabilities: Vector, candidates: Candidates, policy: PolicyState, x: Vector
