@@ -133,12 +133,12 @@ class HybridBelief(LinearBelief):
 
     def predict(self, x: Vector) -> Prediction:
         """Predict mean and standard deviation of every arm at context ``x (d,)``: each ``(m, K)``."""
-        prediction = super().predict(x)
-        if self._explores_contexts:
-            averages = np.square(prediction.average_spreads)
-            averages += self._explored_shares[:, None] * (np.square(prediction.stds) - averages)
-            np.sqrt(averages, out=prediction.average_spreads)
-        return prediction
+        means, variances = self._means_and_variances(x)
+        if not self._explores_contexts:
+            return Prediction(means, np.sqrt(variances, out=variances), self._average.copy())
+        averages = self._explored_shares * variances
+        averages += self._unexplored_variances
+        return Prediction(means, np.sqrt(variances, out=variances), np.sqrt(averages, out=averages))
 
     def _choose_if_due(self) -> None:
         """Learn the relevance of each block, if there are enough outcomes for another choice."""
@@ -220,7 +220,8 @@ class HybridBelief(LinearBelief):
         self._shared: dict[int, Vector] = {}  # P^-1 (p, p) by group; derived when needed
         super()._derive()
         known = [self._choices.relevance.get(name) for name in self._objectives]
-        self._explored_shares = np.array([0.0 if each is None else each.explored_share(self._blocks) for each in known])
+        shares = [0.0 if each is None else each.explored_share(self._blocks) for each in known]
+        self._explored_shares = np.array(shares)[:, None]
         self._explores_contexts = bool(self._explored_shares.any())
 
     def _solve(self, g: int, arms: Sequence[int]) -> None:
@@ -241,6 +242,8 @@ class HybridBelief(LinearBelief):
     def _make(self, groups: int, m: int, k: int, d: int) -> None:
         super()._make(groups, m, k, d)
         self._theta = np.empty((m, k, d))
+        self._theta_rows = self._theta.reshape(m * k, d)
+        self._unexplored_variances = np.zeros((m, k))
         starts = [self._shared_precision(g) for g in range(groups)]
         # For each objective, the prior mean of the shared weights times their prior precision.
         self._weighted_prior_mean = {
@@ -272,6 +275,8 @@ class HybridBelief(LinearBelief):
                 theta *= size[:, None]
             guess = self._priors.get(self._objectives[j], _NO_PRIOR).noise or 1.0
             self._scatter(j, rss + twice, guess, bias, size)
+            if self._explores_contexts:
+                self._unexplored_variances[j] = (1.0 - self._explored_shares[j]) * np.square(self._average[j])
 
     def _shared_prior_mean(self, j: int) -> Vector:
         """Return the prior mean of the shared weights of an objective ``(p,)``."""

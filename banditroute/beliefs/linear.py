@@ -43,6 +43,7 @@ _STALE_HALF_LIVES = 1.0 / 32.0  # age of the posterior at which it is recomputed
 _LEAST_SHARE_OF_POOLED_NOISE = 0.25  # of an arm's noise variance: its own estimate may be too low
 _NO_PRIOR = Prior()
 _ARMS_AT_ONCE = 256  # whose matrices are inverted together: more would need memory, and would not be faster
+_ZERO = np.zeros(())  # an array of no dimension: numpy takes longer to convert a float than to compare it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,18 +156,23 @@ class LinearBelief:
             self._derive_all()
 
     def predict(self, x: Vector) -> Prediction:
-        """Expectation and spread of every arm at context ``x (d,)``: each ``(m, K)``."""
+        """Predict mean and standard deviation of every arm at context ``x (d,)``: each ``(m, K)``."""
+        means, variances = self._means_and_variances(x)
+        return Prediction(means, np.sqrt(variances, out=variances), self._average.copy())
+
+    def _means_and_variances(self, x: Vector) -> tuple[Vector, Vector]:
+        """Return expectation and its variance for every arm at context ``x (d,)``: each ``(m, K)``."""
         if not self._whole:
             self._derive_all()
         if self._unpooled:
             self._pool_changed()
         m, k, d = self._theta.shape
-        means = self._theta.reshape(m * k, d).dot(x).reshape(m, k)  # twice as fast as @ for small arrays
+        means = self._theta_rows.dot(x).reshape(m, k)  # twice as fast as @ for small arrays
         widths = self._rows.dot(x).reshape(-1, d).dot(x).reshape(-1, k)
         widths += self._common
-        stds = self._noise2 * (widths if len(widths) == 1 else widths[self._group_of])
+        variances = self._noise2 * (widths if len(widths) == 1 else widths[self._group_of])
         # Rounding can give a width of -1e-17 if a direction is known to the last bit.
-        return Prediction(means, np.sqrt(np.maximum(stds, 0.0, out=stds), out=stds), self._average.copy())
+        return means, np.maximum(variances, _ZERO, out=variances)
 
     def information(self) -> Vector:
         """Return ``log det(A) - log det(Lambda)`` of each arm ``(K,)`` in nats: the largest over its groups."""
@@ -175,9 +181,11 @@ class LinearBelief:
 
     def advance(self, decided_at: float, ordinal: int) -> None:
         """Age the posterior to the moment of the next decision; do nothing if the belief never forgets."""
-        now = self._spec.moment(decided_at, ordinal)
         half_life = self._statistics[0].half_life
-        if half_life is not None and now - self._clock > _STALE_HALF_LIVES * half_life:
+        if half_life is None:
+            return
+        now = self._spec.moment(decided_at, ordinal)
+        if now - self._clock > _STALE_HALF_LIVES * half_life:
             self._clock = now
             self._derive_all()
 
@@ -298,6 +306,7 @@ class LinearBelief:
         self._inverse, self._information = np.empty((groups, k, d, d)), np.empty((groups, k))
         self._rows = self._inverse.reshape(groups * k * d, d)
         self._own = self._theta = np.empty((m, k, d))  # one array: only an arm's own outcomes affect its prediction
+        self._theta_rows = self._theta.reshape(m * k, d)
         self._rss, self._sums, self._squares, self._n = (np.empty((m, k)) for _ in range(4))
         self._noise2, self._average = np.empty((m, k)), np.empty((m, k))
         self._common = np.zeros((groups, k))

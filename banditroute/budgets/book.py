@@ -41,11 +41,14 @@ class Priced(NamedTuple):
         Of the arms that the budgets can bear, at least one.
     trouble
         Why the arm that is left is not covered by a hard budget; None if it is.
+    excluded
+        Position of an arm that a budget ruled out -> the reason.
     """
 
     penalties: Vector
     positions: list[int]
     trouble: str | None = None
+    excluded: Mapping[int, str] = {}
 
 
 class BudgetBook:
@@ -153,23 +156,30 @@ class BudgetBook:
             self._forecasts[objective].see(spend, outcomes[objective])
         counting = self._counting(request)
         left, penalties = list(positions), np.zeros(len(utilities))
+        excluded: dict[int, str] = {}
         parts = []
         for name, state in counting:
             parts.append(self._prices[name].price * self._expected(state.budget))
             penalties += parts[-1]
-        for (_, state), part in zip(counting, parts, strict=True):
+        for (name, state), part in zip(counting, parts, strict=True):
             expected = self._expected(state.budget)
             penalties -= part  # each budget is priced as the others stand
             price = state.price(utilities - penalties, stds, expected, positions, now)
             penalties += price * expected
             risk = self._forecasts[state.budget.objective].at_risk(state.target(now))
-            left = state.affordable(self._of_its_arm(state.budget, risk), left, now)
+            affordable = state.affordable(self._of_its_arm(state.budget, risk), left, now)
+            if len(affordable) < len(left):
+                reason = f"budgets: {name!r} cannot bear it at its pace"
+                excluded.update((k, reason) for k in left if k not in affordable)
+            left = affordable
         trouble = None
-        for _, state in counting:
+        for name, state in counting:
             if state.budget.hard:
-                left, why = self._cover(state, request, left, positions, now)
+                covered, why = self._cover(state, request, left, positions, now)
+                excluded.update((k, f"budgets: {name!r} does not cover it") for k in left if k not in covered)
+                left = covered
                 trouble = trouble or why
-        return Priced(penalties, left, trouble)
+        return Priced(penalties, left, trouble, excluded)
 
     def fallback(self, request: Request, among: Sequence[str], arm: str, now: float) -> str:
         """Return ``arm``, or the cheapest arm where a hard budget does not cover ``arm``."""

@@ -133,15 +133,16 @@ class BudgetState:
         self._begin(now)
         self._price.learn(planned)
         self._reservations.reserve(id, reserved[0], now, expected=expected)
+        if self.budget.hard:
+            slices = self._present(now)
+            if self.budget.per == "request" and not again and self._allowance.total.requests >= FIRST_GRANT_REQUESTS:
+                # Before the request is counted: whoever knows of the request must know that its grant is taken.
+                slices.grant(self.budget.amount)
+            slices.use(reserved[0])
         if again:
             self._count(self._allowance.correct(reserved[0]))
         else:
             self._count(self._allowance.enter(reserved[0], float(self._forecast.average.min()), now))
-        if self.budget.hard:
-            slices = self._present(now)
-            if self.budget.per == "request" and not again and self._allowance.total.requests > FIRST_GRANT_REQUESTS:
-                slices.grant(self.budget.amount)
-            slices.use(reserved[0])
 
     def settle(
         self,

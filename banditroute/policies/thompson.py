@@ -14,12 +14,14 @@ from banditroute.core.validation import number, plain_numbers
 from banditroute.errors import InvalidConfigurationError
 from banditroute.policies.base import check_floor, greedy, with_floor
 
-_MOST_STDS_FROM_MEAN = 4.0  # the tail beyond, of probability 3e-5, is ignored
+_MOST_STDS_FROM_MEAN = np.array(4.0)  # the tail beyond, of probability 3e-5, is ignored
 _NODES = 96  # of the grid of a few arms, divided among them; at least _LEAST_NODES_PER_ARM for each
 _LEAST_NODES_PER_ARM = 8
 _FEW_ARMS = 12  # more arms share a grid of fixed size
 _COARSE_STEPS, _FINE_STEPS = np.linspace(0.0, 1.0, 32), np.linspace(0.0, 2.0, 64)
 _TINY_STD = 1e-150  # below it, squares underflow
+# Arrays without a dimension: numpy takes longer to convert a float than to multiply some hundred numbers by it.
+_ONE, _LINEAR, _CUBIC = np.array(1.0), np.array(1.5976), np.array(-0.07056)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +82,7 @@ def best_probabilities(means: Vector, stds: Vector) -> Vector:
     >>> best_probabilities(np.array([0.0, 1.0]), np.array([1.0, 0.0])).round(2)  # 1 - Phi(1) = 0.16
     array([0.16, 0.84])
     """
-    scale = float(stds.max())
+    scale = stds[stds.argmax()]  # faster than max()
     if scale == 0.0:
         return greedy(means)
     if scale < _TINY_STD:
@@ -88,26 +90,29 @@ def best_probabilities(means: Vector, stds: Vector) -> Vector:
             means, stds, scale = (means - means.max()) / scale, stds / scale, 1.0
     # A certain arm gets a tiny standard deviation, since the grid would miss a step between its nodes.
     stds = np.maximum(stds, 1e-6 * scale)
-    reach = _MOST_STDS_FROM_MEAN * stds
-    lowest = (means - reach).max()  # some arm is almost surely above it
-    able = (means + reach >= lowest).nonzero()[0]
+    reach = stds * _MOST_STDS_FROM_MEAN
+    lows = means - reach
+    lowest = lows[lows.argmax()]  # some arm is almost surely above it
+    reach += means
+    able = (reach >= lowest).nonzero()[0]
     if len(able) == len(means):
         return _best(means, stds, lowest)
     result = np.zeros(len(means))
-    result[able] = _best(means[able], stds[able], lowest)
+    result[able] = 1.0 if len(able) == 1 else _best(means[able], stds[able], lowest)
     return result
 
 
 def _best(means: Vector, stds: Vector, lowest: float) -> Vector:
     """Return ``best_probabilities`` of the arms that can win; the quadrature starts at ``lowest``."""
-    if len(means) == 1:
+    count = len(means)
+    if count == 1:
         return np.ones(1)
-    if len(means) == 2:
+    if count == 2:
         worse = math.erfc((means[0] - means[1]) / (math.sqrt(2.0) * math.hypot(*stds))) / 2.0
         return np.array([1.0 - worse, worse])
     center, std = means[:, None], stds[:, None]
-    if len(means) <= _FEW_ARMS:
-        grid = (center + std * _quantiles(len(means))).ravel()
+    if count <= _FEW_ARMS:
+        grid = (center + std * _quantiles(count)).ravel()
         np.maximum(grid, lowest, out=grid)
         grid.sort()
     else:
@@ -118,9 +123,10 @@ def _best(means: Vector, stds: Vector, lowest: float) -> Vector:
     below[:, -1] = 1.0
     increases = below[:, 1:] - below[:, :-1]
     others = np.divide(np.multiply.reduce(below, axis=0), below, out=below)  # in place: new memory is slow
-    share = np.einsum("kn,kn->k", increases, others[:, 1:]) + np.einsum("kn,kn->k", increases, others[:, :-1])
-    probabilities: Vector = share / share.sum()
-    return probabilities
+    increases *= others[:, 1:] + others[:, :-1]
+    share: Vector = increases.dot(_ones(increases.shape[1]))
+    share /= np.add.reduce(share)
+    return share
 
 
 def _grid_of_many(means: Vector, stds: Vector, lowest: float) -> Vector:
@@ -140,12 +146,19 @@ def _normal_cdf(z: Vector) -> Vector:
     cumulative normal distribution"). It is itself a distribution function, so the results are probabilities.
     """
     power = z * z
-    power *= -0.07056
-    power -= 1.5976
+    power *= _CUBIC
+    power -= _LINEAR
     power *= z
     np.exp(power, out=power)
-    power += 1.0
-    return np.divide(1.0, power, out=z)
+    power += _ONE
+    return np.divide(_ONE, power, out=z)
+
+
+@lru_cache(maxsize=64)
+def _ones(count: int) -> Vector:
+    ones = np.ones(count)
+    ones.flags.writeable = False  # shared by all callers
+    return ones
 
 
 @lru_cache(maxsize=64)

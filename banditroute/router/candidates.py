@@ -49,6 +49,8 @@ class Candidates(NamedTuple):
         Arm -> limits that it passes because too little is known of it.
     uncovered
         Why no arm that is left is covered by a hard budget or by its quota; None where one is.
+    excluded
+        Arm -> why it may not be chosen, of the first stage that ruled it out.
     """
 
     arms: tuple[str, ...]
@@ -66,6 +68,7 @@ class Candidates(NamedTuple):
     overruled: str | None = None
     unjudged: Mapping[str, Sequence[str]] = {}
     uncovered: str | None = None
+    excluded: Mapping[str, str] = {}
 
     @classmethod
     def blank(cls, arms: tuple[str, ...]) -> Candidates:
@@ -81,6 +84,23 @@ class Candidates(NamedTuple):
     def penalized(self, penalties: Vector) -> Candidates:
         """Return candidates with these further penalties ``(K,)`` taken off their utilities."""
         return self._replace(penalties=self.penalties + penalties, utilities=self.utilities - penalties)
+
+    def restricted(self, eligible: Sequence[int], why: str | Mapping[str, str]) -> Candidates:
+        """Return candidates of which only those at ``eligible`` may be chosen.
+
+        Parameters
+        ----------
+        eligible
+            Some of the present ``positions``.
+        why
+            The reason that rules out the others: one for all, or one for each arm.
+        """
+        if len(eligible) == len(self.positions):
+            return self
+        left = set(eligible)
+        gone = [self.arms[k] for k in self.positions if k not in left]
+        reasons = {name: why if isinstance(why, str) else why[name] for name in gone}
+        return self._replace(eligible=eligible, excluded={**self.excluded, **reasons})
 
     def narrowed(self) -> Candidates:
         """Return the eligible arms alone."""
@@ -114,11 +134,13 @@ class Candidates(NamedTuple):
             self.overruled,
             self.unjudged,
             self.uncovered,
+            self.excluded,
         )
 
     def check_finite(self) -> None:
         """Raise CannotChooseError if a utility is not finite."""
-        if not math.isfinite(np.vdot(self.utilities, self.utilities) + np.vdot(self.utility_stds, self.utility_stds)):
+        # Every term of the sum is finite only if both of its factors are. vdot gives no warning.
+        if not math.isfinite(np.vdot(self.utilities, self.utility_stds)):
             raise CannotChooseError(_NOT_FINITE)
 
     def expected(self, objective: str) -> Vector:

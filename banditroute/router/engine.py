@@ -21,6 +21,7 @@ from banditroute.core.failure import Failure
 from banditroute.core.forking import hold_while_forking
 from banditroute.core.preference import Preference
 from banditroute.core.request import Request
+from banditroute.core.values import open_twin
 from banditroute.errors import InvalidRequestError
 from banditroute.learners import Learner
 from banditroute.objectives.objective import Objective
@@ -29,8 +30,9 @@ from banditroute.policies.base import SharedPolicyState, start
 from banditroute.router.candidates import Candidates
 from banditroute.router.constraints import Constraints
 from banditroute.router.figures import Figures
+from banditroute.router.foresight import Foresight, check_further_call
 from banditroute.router.models import ArmModels
-from banditroute.router.requests import Ask
+from banditroute.router.requests import Ask, reason_left_out
 from banditroute.router.sampling import RandomStream, sample_arm
 from banditroute.router.status import Status
 from banditroute.store.base import Backlog, OutcomeEvent, Recorded, StoredDecision, StoredState
@@ -38,6 +40,7 @@ from banditroute.store.outcomes import failure_of, measured
 from banditroute.store.state_slot import StateSlots
 
 _T = TypeVar("_T")
+_OpenDecision = open_twin(Decision)
 
 _LENT_SECONDS = 0.01  # how long a signal handler lends the lock before it looks whether it has what it waits for
 
@@ -92,6 +95,7 @@ class Engine:
         self._shared_policy = self._policy if isinstance(self._policy, SharedPolicyState) else None
         self._policy_text = repr(learner)
         self._policy_slot = slots["policy"]
+        self._foresight: Foresight | None = None
         self._stream = stream
         self._ids = DecisionIds()
         # A signal handler may come to them again.
@@ -123,8 +127,12 @@ class Engine:
             ordinal = self._next_ordinal()
             candidates = self._predict(ask, ask.x, ordinal)
             candidates = self._constraints.admit(candidates, ask)
+            if self._foresight is not None:
+                candidates = self._look_ahead(candidates, ask)
             candidates = self._penalize(candidates, ask)
             candidates = self._constraints.price(candidates, ask)
+            if ask.gains is not None:
+                check_further_call(candidates)
             candidates = candidates.narrowed()
             candidates.check_finite()
             wanted = candidates.probabilities(self._policy, ask.x)
@@ -190,7 +198,8 @@ class Engine:
         eligible = [k for k, name in enumerate(candidates.arms) if name in named]
         if not eligible:
             raise InvalidRequestError(f"no arm is left: {', '.join(ask.eligible)} was removed meanwhile")
-        return candidates._replace(eligible=eligible)
+        missing = {arm.name: reason_left_out(arm, ask) for arm in self.models.arms if arm.name not in named}
+        return candidates.restricted(eligible, missing)
 
     def _penalize(self, candidates: Candidates, ask: Ask) -> Candidates:
         """Take off what loading adapters and leaving a session's arm cost; rule out all but an arm to be tried."""
@@ -198,7 +207,16 @@ class Engine:
         if penalties is not None:
             candidates = candidates.penalized(penalties)
         forced = self.adapters.forced(candidates.eligible)
-        return candidates if forced is None else candidates._replace(eligible=forced, forced=True)
+        if forced is None:
+            return candidates
+        return candidates.restricted(forced, "adapters: another arm had to be tried")._replace(forced=True)
+
+    def _look_ahead(self, candidates: Candidates, ask: Ask) -> Candidates:
+        """Add what may follow a choice to its utility, in a router whose answers are looked at."""
+        if ask.gains is not None:
+            return candidates.penalized(-np.array([ask.gains[arm] for arm in candidates.arms]))
+        assert self._foresight is not None
+        return self._foresight.look_ahead(candidates, ask.preference) if self._foresight.active else candidates
 
     def _signed_weights(self, preference: Preference) -> dict[str, float]:
         """Return the weight of every objective that matters, below 0 where less is better."""
@@ -217,11 +235,11 @@ class Engine:
         reserved: Mapping[str, tuple[float, ...]],
     ) -> Decision:
         arm = candidates.arms[chosen]
-        return Decision(
+        decision = _OpenDecision(
             id=id,
             arm=arm,
             propensity=propensity,
-            reason=reason,
+            reason=ask.reason(reason),
             decided_at=ask.now,
             arms=candidates.arms,
             probabilities=pmf,
@@ -240,7 +258,12 @@ class Engine:
             ordinal=ordinal,
             residency=self.adapters.residency(arm),
             reserved=reserved,
+            excluded=candidates.excluded,
+            deadline_seconds=None if ask.limits is None else ask.limits.max_latency_seconds,
+            max_cost_usd=None if ask.limits is None else ask.limits.max_cost_usd,
         )
+        decision.__class__ = Decision
+        return decision
 
     # Learning.
 
@@ -292,16 +315,19 @@ class Engine:
         with self._lock:
             return self.models.compare(winner, loser)
 
-    def expect(self, served: StoredDecision, request: Request) -> tuple[float, dict[str, float]]:
-        """Return the quality expected of the arm that served, and the utility of every arm for the same request."""
+    def expect(self, served: StoredDecision, request: Request) -> Candidates | None:
+        """Return all arms with present predictions for an earlier request; None if its features are other ones."""
         x = served.x
+        if x is None or len(x) != self.models.dimension:
+            return None
         with self._lock:
-            quality = self.models.quality(served.arm, x)
-            if x is None or len(x) != self.models.dimension:
-                return quality, {}
+            self.models.belief.watch(["quality"])
             tokens, availability = self.models.token_count(request), self._constraints.availability
-            candidates = self.models.review(x, served.preference, tokens=tokens, availability=availability)
-            return quality, dict(zip(candidates.arms, candidates.utilities.tolist(), strict=True))
+            return self.models.review(x, served.preference, tokens=tokens, availability=availability)
+
+    def look_ahead_with(self, foresight: Foresight) -> None:
+        """Let first choices count on what may follow them, as far as ``foresight`` is active."""
+        self._foresight = foresight
 
     def status(
         self, now: float, *, router: str, fallbacks: int, trouble: str | None, backlog: Backlog, unobserved: int

@@ -78,7 +78,8 @@ class ArmModels:
     ) -> None:
         self._objectives = objectives
         self._spec = learner.belief
-        self._context_variance_share = learner.context_exploration**2
+        share = learner.context_exploration**2
+        self._context_variance_share = None if share == 1.0 else np.array(share)
         self._tracked = tracked
         self.dimension: int = dimension
         self._features_version, self._blocks = features_version, blocks
@@ -98,6 +99,11 @@ class ArmModels:
         self.belief: Belief
         self._sources, self.belief = self.load(memory)
         self._choices.record(self.belief)
+
+    @property
+    def arms(self) -> tuple[Arm, ...]:
+        """The arms, in the order of all arrays."""
+        return self._arms
 
     @property
     def names(self) -> tuple[str, ...]:

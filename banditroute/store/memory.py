@@ -14,6 +14,7 @@ from banditroute.core.feedback import Feedback
 from banditroute.core.forking import hold_while_forking
 from banditroute.core.shared_total import SharedTotal
 from banditroute.core.state import MergeStates
+from banditroute.core.validation import whole
 from banditroute.errors import InvalidConfigurationError, StoreError, UnknownDecisionError
 from banditroute.store.base import (
     Acknowledgement,
@@ -57,11 +58,7 @@ class MemoryStore:
     """
 
     def __init__(self, *, capacity: int = 20_000) -> None:
-        if not isinstance(capacity, int) or isinstance(capacity, bool) or capacity < 1:
-            raise InvalidConfigurationError(
-                f"MemoryStore(capacity={capacity!r}): give how many decisions to retain, from 1"
-            )
-        self._capacity = capacity
+        self._capacity = whole(capacity, name="capacity of a MemoryStore", error=InvalidConfigurationError)
         self._lock = threading.RLock()  # a signal handler may come to it again
         self._router: str | None = None  # the one that is served; None while the store is closed
         self._epoch_id = 0
