@@ -25,7 +25,7 @@ from banditroute.router.engine import Engine
 from banditroute.router.fallback import FallbackRouting
 from banditroute.router.feedback import FeedbackService, check_id
 from banditroute.router.foresight import Foresight
-from banditroute.router.outlook import Outlook, outlook, worth_of_asking
+from banditroute.router.outlook import Outlook, corrected, outlook, worth_of_asking
 from banditroute.router.requests import NothingToAskError, Terms
 from banditroute.router.sampling import RandomStream
 from banditroute.store.base import Store, StoredDecision
@@ -99,8 +99,8 @@ class Cascade:
         self._slot = slot
         self._stream = stream
         self._clock = clock
-        self._foresight = Foresight()
         self._evidence = slot.load(Evidence.from_bytes)
+        self._foresight = Foresight(evidence=self._evidence)
         self._chains: OrderedDict[str, _Chain] = OrderedDict()
         self._unsaved = 0
         self._lock = threading.RLock()
@@ -148,8 +148,6 @@ class Cascade:
             if answer is None or answer.graded:
                 return
             answer.graded = True
-            if not answer.signals:
-                return
             self._evidence.learn(answer.arm, answer.tags, answer.signals, expected=answer.expected, quality=quality)
             self._unsaved += 1
             if self._unsaved < _SAVED_EVERY:
@@ -199,7 +197,8 @@ class Cascade:
         weight = first.preference.get("quality", 0.0)
         if candidates is None or weight <= 0.0 or any(each.arm not in candidates.arms for each in answers):
             return Step(decisions=(), answer=answer.id, expected_quality=0.5, probability=1.0)
-        expected = candidates.means[candidates.objectives.index("quality")]
+        predicted = candidates.expected("quality")
+        expected = corrected(predicted, self._foresight.biases(candidates.arms))
         asked = [candidates.arms.index(each.arm) for each in answers]
         seen = outlook(expected, asked, [log_odds for log_odds, _ in evidence])
         own = answers.index(answer)
@@ -213,7 +212,7 @@ class Cascade:
         limits = self._limits_left(chain, candidates, asked)
         if not left or (limits is not None and (limits.max_latency_seconds or 1.0) <= 0.0):
             return self._stop(stopped, answer, answers, seen)
-        rest = candidates.utilities - weight * expected
+        rest = candidates.utilities - weight * predicted
         worth = worth_of_asking(
             seen, self._foresight.channel, weight, rest, left, seen.seen[best] if keeps else None
         )
@@ -232,7 +231,7 @@ class Cascade:
             self._append(chain, another)
         self._feedback.record_step(answer.id, stopped=False, probability=asking)
         if not keeps:
-            self._record_expected(answers[own], expected[asked[own]], of_best)
+            self._record_expected(answers[own], of_best)
         return Step(decisions=(another,), answer=answers[best].id, expected_quality=of_best, probability=asking)
 
     def _note_expected(
@@ -257,16 +256,15 @@ class Cascade:
         self._feedback.record_step(answer.id, stopped=True, probability=probability)
         for each, quality in zip(answers, seen.seen_qualities.tolist(), strict=True):
             if each.id != step.answer:
-                self._record_expected(each, each.expected, quality)
+                self._record_expected(each, quality)
         return Step(
             decisions=(), answer=step.answer, expected_quality=step.expected_quality, probability=max(probability, 1e-12)
         )
 
-    def _record_expected(self, answer: _Answer, before: float, after: float) -> None:
-        """Record the expected quality of an answer that is not delivered, as far as its signals say something."""
-        if answer.graded or not answer.signals:
-            return
-        self._feedback.record_expected_quality(answer.id, after)
+    def _record_expected(self, answer: _Answer, quality: float) -> None:
+        """Record the expected quality of an answer that is not delivered, unless it is graded or nothing was seen of it."""
+        if answer.signals and not answer.graded:
+            self._feedback.record_expected_quality(answer.id, quality)
 
     def _limits_left(self, chain: _Chain, candidates: Candidates, asked: list[int]) -> Limits | None:
         """Return the limits of the request less what its calls have taken."""
