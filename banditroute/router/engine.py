@@ -127,6 +127,7 @@ class Engine:
             ordinal = self._next_ordinal()
             candidates = self._predict(ask, ask.x, ordinal)
             candidates = self._constraints.admit(candidates, ask)
+            candidates = self.models.weigh_costs(candidates, ask.preference)
             if self._foresight is not None:
                 candidates = self._look_ahead(candidates, ask)
             candidates = self._penalize(candidates, ask)
@@ -198,7 +199,7 @@ class Engine:
         eligible = [k for k, name in enumerate(candidates.arms) if name in named]
         if not eligible:
             raise InvalidRequestError(f"no arm is left: {', '.join(ask.eligible)} was removed meanwhile")
-        missing = {arm.name: reason_left_out(arm, ask.limits) for arm in self.models.arms if arm.name not in named}
+        missing = {arm.name: reason_left_out(arm, ask) for arm in self.models.arms if arm.name not in named}
         return candidates.restricted(eligible, missing)
 
     def _penalize(self, candidates: Candidates, ask: Ask) -> Candidates:
@@ -239,7 +240,7 @@ class Engine:
             id=id,
             arm=arm,
             propensity=propensity,
-            reason=reason,
+            reason=ask.reason(reason),
             decided_at=ask.now,
             arms=candidates.arms,
             probabilities=pmf,
@@ -258,6 +259,7 @@ class Engine:
             ordinal=ordinal,
             residency=self.adapters.residency(arm),
             reserved=reserved,
+            dominated=candidates.dominated,
             excluded=candidates.excluded,
             deadline_seconds=None if ask.limits is None else ask.limits.max_latency_seconds,
             max_cost_usd=None if ask.limits is None else ask.limits.max_cost_usd,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 import numpy as np
@@ -198,21 +198,11 @@ class Conditions:
         Raises
         ------
         InvalidConfigurationError
-            For a name that is no condition, and for what the conditions refuse.
+            If a name is unknown or a value is refused; it names all mistakes.
         """
-        made = dict(settings)
-        try:
-            for name, kind in _KINDS.items():
-                if name in made:
-                    made[name] = [kind(**each) for each in made[name]]  # type: ignore[attr-defined]
-            if "feedback" in made:
-                made["feedback"] = {name: Channel(**each) for name, each in made["feedback"].items()}  # type: ignore[attr-defined]
-            if made.get("paging") is not None:
-                made["paging"] = AdapterSlots(**made["paging"])  # type: ignore[arg-type]
-            return cls(**made)  # type: ignore[arg-type]
-        except (TypeError, AttributeError) as error:
-            known = ", ".join(each.name for each in fields(cls))
-            raise InvalidConfigurationError(f"conditions {settings!r}: {error}; conditions are {known}") from error
+        from banditroute.core.schema import Schemas
+
+        return Schemas().read(cls, settings, source="conditions")
 
     def check(self, table: OutcomeTable) -> None:
         """Refuse conditions of what the table does not have.
