@@ -168,14 +168,14 @@ class HybridBelief(LinearBelief):
     def _evidence(self, objective: str) -> Evidence | None:
         """Return the sums of an objective relative to each arm's size, or None if it was never observed."""
         j = self._objectives.index(objective)
-        seats = [arm.seat(objective) for arm in self._statistics]
-        observed = [k for k, seat in enumerate(seats) if seat >= 0]
+        positions = [arm.group_position(objective) for arm in self._statistics]
+        observed = [k for k, position in enumerate(positions) if position >= 0]
         if not observed:
             return None
         observed = sorted(observed, key=lambda k: -self._n[j, k])[:MOST_ARMS]
         sizes = np.ones(len(self._arms)) if self._known_size(objective) else self._size(j)
         sizes[sizes <= 0.0] = 1.0
-        groups = [self._statistics[k].groups[seats[k]] for k in observed]
+        groups = [self._statistics[k].groups[positions[k]] for k in observed]
         fades = [self._statistics[k].weight(self._statistics[k].clock, self._clock) for k in observed]
         rows = [group.objectives.index(objective) for group in groups]
         parts = list(zip(groups, fades, rows, sizes[observed], strict=True))
@@ -269,20 +269,20 @@ class HybridBelief(LinearBelief):
             self._shared[g] = self._solve_shared(g)
         shared, inverse = self._shared[g], self._inverse[g]
         k = len(inverse)
-        reach = np.square(bias * inverse[:, -1, -1])  # of the shared part in an arm's average
-        self._common[g] = reach * shared[d - 1, d - 1]
+        of_average = inverse[:, -1, -1]
+        np.multiply(of_average, of_average * (bias * bias * shared.item(d - 1, d - 1)), out=self._common[g])
         of_parts = None
         if self._parts is not None:
-            averages, parts = shared[d - 1 :, d - 1 :], self._parts
-            of_parts = reach * np.einsum("kp,pq,kq->k", parts, averages[1:, 1:], parts)
-            self._common[g] += of_parts + 2.0 * reach * parts.dot(averages[1:, 0])
+            reach = np.square(bias * of_average)  # of what is shared, in an arm's average
+            of_parts = reach * np.einsum("kp,pq,kq->k", self._parts, shared[d:, d:], self._parts)
+            self._common[g] += of_parts + 2.0 * reach * self._parts.dot(shared[d:, d - 1])
         for j in self._members[g]:
             own, rss, size = self._relative(j)
             weights = shared.dot(self._right_hand_side(g, j, own))
             beta = weights[:d]
             pull = precision * beta  # Lambda beta_k = pull + offset_k e_bias
             theta = np.add(own, inverse.reshape(k * d, d).dot(pull).reshape(k, d), out=self._theta[j])
-            twice = float(beta.dot(pull)) - (theta + own).dot(pull)  # own + theta is 2 theta_0 + A^-1 Lambda beta_k
+            twice = beta.dot(pull) - (theta + own).dot(pull)  # own + theta is 2 theta_0 + A^-1 Lambda beta_k
             if len(self._columns):
                 offset = bias * (self._z @ weights[d:])
                 moved = offset[:, None] * inverse[:, :, -1]
@@ -295,7 +295,8 @@ class HybridBelief(LinearBelief):
             if of_parts is not None:
                 self._average[j] = np.sqrt(np.square(self._average[j]) + self._noise2[j] * of_parts)
             if self._explores_contexts:
-                self._unexplored_variances[j] = (1.0 - self._explored_shares[j]) * np.square(self._average[j])
+                unexplored = np.multiply(self._average[j], self._average[j], out=self._unexplored_variances[j])
+                unexplored *= 1.0 - self._explored_shares[j]
 
     def _shared_prior_mean(self, j: int) -> Vector:
         """Return the prior mean of the shared weights of an objective ``(p,)``."""
@@ -308,8 +309,8 @@ class HybridBelief(LinearBelief):
 
     def _right_hand_side(self, g: int, j: int, own: Vector) -> Vector:
         """Return ``r (p,)``, which ``P^-1`` turns into the shared weights of an objective, from ``own (K, d)``."""
-        # Of small arrays, reduce is faster than sum().
-        information: Vector = self._precision[g] * np.add.reduce(own, axis=0)
+        information: Vector = self._ones.dot(own)  # faster than sum()
+        information *= self._precision[g]
         if len(self._columns):
             information = np.concatenate([information, self._precision[g][-1] * (own[:, -1] @ self._z)])
         information += self._weighted_prior_mean[j]

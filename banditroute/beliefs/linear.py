@@ -207,10 +207,12 @@ class LinearBelief:
         if not self._whole:
             self._derive_all()
         self._whole = False
-        statistics = self._statistics[k].copy()
+        statistics = self._statistics[k]
+        if weight < 0.0 or not statistics.adds_in_one_step(values):
+            statistics = statistics.copy()
         regrouped = statistics.add(x, values, moment=moment, weight=weight)
         self._statistics[k] = statistics
-        self._follow(k, x, values, self._statistics[k].weight(moment, self._clock) * weight, regrouped)
+        self._follow(k, x, values, statistics.weight(moment, self._clock) * weight, regrouped)
         self._whole = True
 
     def _follow(self, k: int, x: Vector, values: Mapping[str, float], weight: float, regrouped: bool) -> None:
@@ -276,8 +278,8 @@ class LinearBelief:
         """Group the positions of objectives that were always observed together and have the same prior precisions."""
         alike: dict[tuple[tuple[int, ...], bytes], list[int]] = {}
         for j, name in enumerate(self._objectives):
-            seats = tuple([arm.seat(name) for arm in self._statistics])
-            alike.setdefault((seats, self._settings_key(name)), []).append(j)
+            positions = tuple([arm.group_position(name) for arm in self._statistics])
+            alike.setdefault((positions, self._settings_key(name)), []).append(j)
         return list(alike.values())
 
     def _settings_key(self, objective: str) -> bytes:
@@ -309,14 +311,14 @@ class LinearBelief:
         self._theta_rows = self._theta.reshape(m * k, d)
         self._rss, self._sums, self._squares, self._n = (np.empty((m, k)) for _ in range(4))
         self._noise2, self._average = np.empty((m, k)), np.empty((m, k))
-        self._common = np.zeros((groups, k))
+        self._common, self._ones = np.zeros((groups, k)), np.ones(k)
 
     def _solve(self, g: int, arms: Sequence[int]) -> None:
         """Derive the posterior of some arms and one group of objectives from their own outcomes, by Cholesky."""
         name = self._objectives[self._members[g][0]]
-        seats = [self._statistics[k].seat(name) for k in arms]
-        self._begin_from_prior(g, [k for k, seat in zip(arms, seats, strict=True) if seat < 0])
-        observed = [(k, seat) for k, seat in zip(arms, seats, strict=True) if seat >= 0]
+        positions = [self._statistics[k].group_position(name) for k in arms]
+        self._begin_from_prior(g, [k for k, position in zip(arms, positions, strict=True) if position < 0])
+        observed = [(k, position) for k, position in zip(arms, positions, strict=True) if position >= 0]
         for begin in range(0, len(observed), _ARMS_AT_ONCE):
             self._solve_observed(g, observed[begin : begin + _ARMS_AT_ONCE])
 
@@ -334,7 +336,7 @@ class LinearBelief:
         """Derive the posterior of n arms that have outcomes, given with the position of their statistics."""
         members, precision = self._members[g], self._precision[g]
         names, arms = [self._objectives[j] for j in members], [k for k, _ in observed]
-        groups = [self._statistics[k].groups[seat] for k, seat in observed]
+        groups = [self._statistics[k].groups[position] for k, position in observed]
         rows = [[group.objectives.index(name) for name in names] for group in groups]
         faded = np.array([self._statistics[k].weight(self._statistics[k].clock, self._clock) for k in arms])
         b = faded[:, None, None] * np.array(
@@ -367,11 +369,14 @@ class LinearBelief:
         if known is not None:
             self._noise2[j] = known * known
         else:
-            rss = np.maximum(rss, 0.0)
+            rss = np.maximum(rss, _ZERO)
             strength = self._spec.noise_strength
-            pooled = (strength * guess * guess + float(np.add.reduce(rss))) / (strength + float(np.add.reduce(n)))
-            noise2 = np.divide(rss + strength * pooled, n + strength, out=self._noise2[j])
+            # A product with ones is faster than a sum.
+            pooled = (strength * guess * guess + float(self._ones.dot(rss))) / (strength + float(self._ones.dot(n)))
+            rss += strength * pooled
+            noise2 = np.divide(rss, n + strength, out=self._noise2[j])
             np.maximum(noise2, _LEAST_SHARE_OF_POOLED_NOISE * pooled, out=noise2)
             if size is not None:
                 noise2 *= size * size
-        np.sqrt(self._noise2[j] / (n + bias), out=self._average[j])
+        average = np.divide(self._noise2[j], n + bias, out=self._average[j])
+        np.sqrt(average, out=average)
