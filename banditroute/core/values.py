@@ -26,4 +26,4 @@ def open_twin(frozen: type[_T]) -> type[_T]:
     Point(x=1.0)
     """
     names = [each.name for each in fields(frozen)]  # type: ignore[arg-type]
-    return make_dataclass(frozen.__name__, names, slots=True, eq=False)  # type: ignore[return-value]
+    return make_dataclass(frozen.__name__, names, slots=True, eq=False)
