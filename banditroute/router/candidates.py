@@ -48,7 +48,9 @@ class Candidates(NamedTuple):
     unjudged
         Arm -> limits that it passes because too little is known of it.
     uncovered
-        Why the one arm that is left is not covered by a hard budget; None where it is.
+        Why no arm that is left is covered by a hard budget or by its quota; None where one is.
+    dominated
+        Arms that no quality makes worth their cost: the policy gives them no probability while another arm is left.
     excluded
         Arm -> why it may not be chosen, of the first stage that ruled it out.
     """
@@ -68,6 +70,7 @@ class Candidates(NamedTuple):
     overruled: str | None = None
     unjudged: Mapping[str, Sequence[str]] = {}
     uncovered: str | None = None
+    dominated: tuple[str, ...] = ()
     excluded: Mapping[str, str] = {}
 
     @classmethod
@@ -134,6 +137,7 @@ class Candidates(NamedTuple):
             self.overruled,
             self.unjudged,
             self.uncovered,
+            self.dominated,
             self.excluded,
         )
 
@@ -151,6 +155,12 @@ class Candidates(NamedTuple):
 
     def probabilities(self, policy: PolicyState, x: Vector) -> Vector:
         """Return the probabilities ``(K,)`` that ``policy`` gives the arms at context ``x (d,)``."""
+        if self.dominated:
+            left = [k for k, arm in enumerate(self.arms) if arm not in self.dominated]
+            if left:
+                probabilities = np.zeros(len(self.arms))
+                probabilities[left] = self.subset(left)._replace(dominated=()).probabilities(policy, x)
+                return probabilities
         return policy.probabilities(
             self.utilities, self.utility_stds, arms=self.arms, information=self.information, x=x
         )
@@ -164,7 +174,7 @@ class Candidates(NamedTuple):
     def reason(self, arm: str, shaped: str | None = None) -> str:
         """Return why ``arm`` was chosen. Of several reasons the first in this order is given.
 
-        1. fallback: a hard budget covers no arm;
+        1. fallback: a hard budget or the quotas cover no arm;
         2. adapters: the arm had to be tried;
         3. limits and breaker: the arm breaks a limit, or cannot be judged yet;
         4. traffic and guard: ``shaped``, what changed the policy's probabilities;

@@ -159,7 +159,7 @@ class FeedbackService:
         ]
 
     def record_expected_quality(self, decision_id: str, quality: float) -> None:
-        """Record what the signal of a discarded answer says of its quality, as a share that a grade overrides."""
+        """Record what signals say of the quality of a discarded answer, as a share that a grade overrides."""
         self._record(decision_id, {f"quality{SHARE_OF}1": min(max(quality, 0.0), 1.0)}, None)
 
     def record_step(self, decision_id: str, *, stopped: bool, probability: float) -> None:
