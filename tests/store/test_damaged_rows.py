@@ -31,6 +31,8 @@ def served(url, requests=4):
 DAMAGE = [
     ("decision", "x", b"\x01\x02\x03"),
     ("decision", "x", b""),
+    ("decision", "x", bytes(800)),  # of another dimension
+    ("decision", "x", b"\xff" * 24),  # three times NaN
     ("decision", "arms", "no JSON"),
     ("decision", "preference", "[1]"),
     ("decision", "tags", "5"),

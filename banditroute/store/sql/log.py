@@ -56,7 +56,8 @@ class Added(NamedTuple):
 
 # Statements that are executed for every decision or feedback are built once: that takes longer than executing them.
 _IDS: BindParameter[Any] = bindparam("ids", expanding=True)
-_STORED = select(*(decision.c[name] for name in StoredDecision._fields)).where(decision.c.id.in_(_IDS))
+DIMENSION = select(epoch.c.dimension).where(epoch.c.id == decision.c.epoch_id).scalar_subquery().label("dimension")
+_STORED = select(*(decision.c[name] for name in StoredDecision._fields), DIMENSION).where(decision.c.id.in_(_IDS))
 _RECORDED = union_all(
     *(
         select(table.c.decision_id, table.c.objective, table.c.value).where(table.c.decision_id.in_(_IDS))
@@ -319,6 +320,7 @@ def outcomes_with_decisions() -> Any:
         select(
             feedback,
             *(decision.c[name] for name in ("arm", "x", "decided_at", "ordinal")),
+            DIMENSION,
             again.label("again"),  # whether an outcome of the decision was folded before
         )
         .join(decision, decision.c.id == feedback.c.decision_id)
