@@ -34,7 +34,7 @@ from banditroute.learners import Learner
 from banditroute.policies import Thompson, Uniform
 from banditroute.store import SQLStore
 from banditroute.store.outcomes import PAGING
-from banditroute.store.sql import ticket, writer
+from banditroute.store.sql import ticket, write_queue
 from banditroute.store.sql.database import Database, parse
 from banditroute.testing.samples import decision, feedback, fold, listen
 from benchmarks import attacks_on_service
@@ -69,7 +69,7 @@ def reports(store: SQLStore, numbers: Sequence[int]) -> list[str]:
 def dropped(url: str, n: int) -> Outcome:
     """Report on decisions that were dropped from the full queue."""
     store = opened(url)
-    writer.MAX_QUEUED_DECISIONS, bound = 100, writer.MAX_QUEUED_DECISIONS
+    write_queue.MAX_QUEUED_DECISIONS, bound = 100, write_queue.MAX_QUEUED_DECISIONS
     try:
         with locked(url):
             for number in range(1_000):
@@ -77,7 +77,7 @@ def dropped(url: str, n: int) -> Outcome:
             tickets = [store.add_feedback(feedback(number, quality=1.0)) for number in range(20)]
             accepted = [number for number, each in enumerate(tickets) if each.done() and each.exception() is None]
     finally:
-        writer.MAX_QUEUED_DECISIONS = bound
+        write_queue.MAX_QUEUED_DECISIONS = bound
         store.close()
     ids = [f"{number:032x}" for number in accepted]
     return Outcome(asked=20, acknowledged=len(ids), found=found(url, ids))
@@ -339,8 +339,8 @@ def outage(url: str, n: int) -> Outcome:
     """Report, note what paging took and route with long prompts, without waiting, while nothing can be written."""
     store = opened(url)
     store.flush()
-    writer.MAX_QUEUED_REPORTS, reports_bound = 100, writer.MAX_QUEUED_REPORTS
-    writer.MAX_QUEUED_PROMPT_BYTES, bytes_bound = 2**20, writer.MAX_QUEUED_PROMPT_BYTES
+    write_queue.MAX_QUEUED_REPORTS, reports_bound = 100, write_queue.MAX_QUEUED_REPORTS
+    write_queue.MAX_QUEUED_PROMPT_BYTES, bytes_bound = 2**20, write_queue.MAX_QUEUED_PROMPT_BYTES
     asked = max(10 * n, 1000)
     prompt = "x" * 10_000
     inner = store._writer
@@ -355,7 +355,7 @@ def outage(url: str, n: int) -> Outcome:
             queued = len(inner._reports)
             kept = sum(len(text or "") for _, text in list(inner._queue.values()))
     finally:
-        writer.MAX_QUEUED_REPORTS, writer.MAX_QUEUED_PROMPT_BYTES = reports_bound, bytes_bound
+        write_queue.MAX_QUEUED_REPORTS, write_queue.MAX_QUEUED_PROMPT_BYTES = reports_bound, bytes_bound
     accepted = []
     for number, each in enumerate(tickets):
         try:

@@ -66,6 +66,11 @@ class Slices:
         self._asked_at = -float("inf")
         self._used = 0.0  # since the last slice was asked for
 
+    @property
+    def undrawn(self) -> float:
+        """What nobody has drawn yet, as far as is known, at least 0."""
+        return max(self._limit - self._drawn, 0.0)
+
     def use(self, amount: float) -> None:
         """Use some of the stock, or put back what is below 0."""
         self.stock -= amount

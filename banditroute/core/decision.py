@@ -59,6 +59,9 @@ class Decision:
     reserved
         For each budget that counts it, the expected spend in dollars or joules; where the arm has token prices, then
         the cost of the input and of each output token.
+    dominated
+        Arms with probability 0 because not even the best conceivable quality is worth what they cost for this request.
+        Empty for a decision that was read from a store.
     excluded
         Arm -> why it was not eligible: ``"request: ..."``, ``"limits: ..."``, ``"breaker: ..."``, ``"quotas: ..."``,
         ``"adapters: ..."`` or ``"budgets: ..."``, of the first that applied. Not recorded in the database, and empty
@@ -98,6 +101,7 @@ class Decision:
     ordinal: int = 0
     residency: Residency | None = None
     reserved: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    dominated: tuple[str, ...] = ()
     excluded: Mapping[str, str] = field(default_factory=dict)
     deadline_seconds: float | None = None
     max_cost_usd: float | None = None

@@ -80,6 +80,7 @@ class Explanation:
                 f"{decision.arm} with probability {decision.propensity:.3f} by {decision.policy} ({decision.reason}), "
                 f"{decision.preference}",
                 *lines,
+                *(f"{arm} is dominated: not even the best quality is worth its cost" for arm in decision.dominated),
                 *(f"{arm} is not eligible ({why})" for arm, why in decision.excluded.items()),
             ]
         )

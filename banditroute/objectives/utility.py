@@ -31,6 +31,10 @@ def merge_objectives(user_objectives: Sequence[Objective]) -> dict[str, Objectiv
             raise InvalidConfigurationError(
                 f"objective {objective!r} is a {type(objective).__name__}; give Objective(name=..., ...)"
             )
+        if objective.name == "within":
+            raise InvalidConfigurationError(
+                "an objective cannot be called 'within', which is a setting of Preference; choose another name"
+            )
         if objective.name in objectives:
             raise InvalidConfigurationError(
                 f"objective {objective.name!r} is defined twice (standard: {', '.join(sorted(objectives))}); "

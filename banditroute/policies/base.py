@@ -23,6 +23,9 @@ class Policy(Protocol):
 
     A policy holds settings and no state: only the belief learns. A policy that learns by itself is a
     :class:`LearningPolicy`. Every policy must pass ``banditroute.testing.check_policy``.
+
+    A router leaves dominated arms out before it asks a policy. A policy that does not choose by utility, such as one
+    that collects an unbiased log, sees all arms if it has an attribute ``ignores_utilities`` that is True.
     """
 
     def probabilities(
@@ -134,7 +137,7 @@ def with_floor(probabilities: Vector, floor: float) -> Vector:
     if floor == 0.0:
         return probabilities
     mixed = probabilities * (1.0 - floor)
-    mixed += floor / len(probabilities)
+    mixed += _even_share(len(probabilities), floor)
     return mixed
 
 

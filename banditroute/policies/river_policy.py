@@ -6,7 +6,7 @@ import copy
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -60,6 +60,8 @@ class RiverPolicy:
     >>> ucb.probabilities(nothing, nothing, arms=["a", "b"], information=lambda: nothing, x=np.ones(1))
     array([0.0025, 0.9975])
     """
+
+    ignores_utilities: ClassVar[bool] = True
 
     policy: Any
     reward: Mapping[str, float] = field(default_factory=lambda: {"quality": 1.0})

@@ -49,6 +49,8 @@ class Candidates(NamedTuple):
         Arm -> limits that it passes because too little is known of it.
     uncovered
         Why no arm that is left is covered by a hard budget or by its quota; None where one is.
+    dominated
+        Arms that no quality makes worth their cost: the policy gives them no probability while another arm is left.
     excluded
         Arm -> why it may not be chosen, of the first stage that ruled it out.
     """
@@ -68,6 +70,7 @@ class Candidates(NamedTuple):
     overruled: str | None = None
     unjudged: Mapping[str, Sequence[str]] = {}
     uncovered: str | None = None
+    dominated: tuple[str, ...] = ()
     excluded: Mapping[str, str] = {}
 
     @classmethod
@@ -134,13 +137,13 @@ class Candidates(NamedTuple):
             self.overruled,
             self.unjudged,
             self.uncovered,
+            self.dominated,
             self.excluded,
         )
 
     def check_finite(self) -> None:
         """Raise CannotChooseError if a utility is not finite."""
-        # Every term of the sum is finite only if both of its factors are. vdot gives no warning.
-        if not math.isfinite(np.vdot(self.utilities, self.utility_stds)):
+        if not math.isfinite(np.vdot(self.utilities, self.utilities) + np.vdot(self.utility_stds, self.utility_stds)):
             raise CannotChooseError(_NOT_FINITE)
 
     def expected(self, objective: str) -> Vector:
@@ -152,6 +155,12 @@ class Candidates(NamedTuple):
 
     def probabilities(self, policy: PolicyState, x: Vector) -> Vector:
         """Return the probabilities ``(K,)`` that ``policy`` gives the arms at context ``x (d,)``."""
+        if self.dominated:
+            left = [k for k, arm in enumerate(self.arms) if arm not in self.dominated]
+            if left:
+                probabilities = np.zeros(len(self.arms))
+                probabilities[left] = self.subset(left)._replace(dominated=()).probabilities(policy, x)
+                return probabilities
         return policy.probabilities(
             self.utilities, self.utility_stds, arms=self.arms, information=self.information, x=x
         )

@@ -127,6 +127,7 @@ class Engine:
             ordinal = self._next_ordinal()
             candidates = self._predict(ask, ask.x, ordinal)
             candidates = self._constraints.admit(candidates, ask)
+            candidates = self.models.weigh_costs(candidates, ask.preference)
             if self._foresight is not None:
                 candidates = self._look_ahead(candidates, ask)
             candidates = self._penalize(candidates, ask)
@@ -258,6 +259,7 @@ class Engine:
             ordinal=ordinal,
             residency=self.adapters.residency(arm),
             reserved=reserved,
+            dominated=candidates.dominated,
             excluded=candidates.excluded,
             deadline_seconds=None if ask.limits is None else ask.limits.max_latency_seconds,
             max_cost_usd=None if ask.limits is None else ask.limits.max_cost_usd,

@@ -23,8 +23,10 @@ from banditroute.objectives.utility import utility, weights
 from banditroute.pricing.token_prices import TokenPrices
 from banditroute.router.belief_choices import BeliefChoices
 from banditroute.router.candidates import Candidates
+from banditroute.router.dominance import Dominance
 from banditroute.router.forecast import Availability, predict_outcomes, token_count
 from banditroute.router.sources import StatisticsSources, observations_of
+from banditroute.router.within import prefer_cheapest
 from banditroute.store.base import OutcomeEvent, StoredDecision, StoredState
 from banditroute.store.outcomes import measured
 
@@ -78,6 +80,7 @@ class ArmModels:
     ) -> None:
         self._objectives = objectives
         self._spec = learner.belief
+        self._drops_dominated = not getattr(learner.policy, "ignores_utilities", False)
         share = learner.context_exploration**2
         self._context_variance_share = None if share == 1.0 else np.array(share)
         self._tracked = tracked
@@ -93,7 +96,9 @@ class ArmModels:
         )
         self._choices = BeliefChoices(slot=choices_slot, features_version=features_version)
         self._signed_weights: dict[Preference, Vector] = {}
+        self._dominance: Dominance | None = None  # made when a preference weighs a cost
         self._weighed_objectives: tuple[str, ...] = ()  # the objectives that these weights are for
+        self._cost_weighing: set[Preference] = set()  # those of them that weigh an objective without a range
         self._derive_arm_arrays(arms)
         self._check_memory(arms)
         self.belief: Belief
@@ -155,6 +160,21 @@ class ArmModels:
         tokens = None if self._prices is None else token_count(request)
         return self._candidates(x, signed, tokens, availability)
 
+    def weigh_costs(self, candidates: Candidates, preference: Preference) -> Candidates:
+        """Return the candidates of ``predict`` with what low and high costs mean for a preference.
+
+        The cheapest of nearly equal arms leads if the preference says so (``within``). Arms that no quality makes worth
+        their cost are marked.
+        """
+        if preference.within is not None:
+            candidates = prefer_cheapest(candidates, preference.within)
+        if preference not in self._cost_weighing:
+            return candidates
+        if self._dominance is None:
+            weighed = [self._objectives[name] for name in self._weighed_objectives]
+            self._dominance = Dominance(arms=self._arms, objectives=weighed)
+        return self._dominance.mark(candidates, self._signed_weights[preference])
+
     def review(
         self, x: Vector, preference: Preference, *, tokens: float | None, availability: Availability
     ) -> Candidates:
@@ -176,14 +196,16 @@ class ArmModels:
         if event.arm not in self._positions:
             self._sources.learn(event.arm, [event])  # for its return
             return
-        changed = self._drift.notice(
-            self.belief,
-            event.arm,
-            event.x,
-            measured(event.values),
-            decided_at=event.decided_at,
-            ordinal=event.ordinal,
-        )
+        changed: list[str] = []
+        if self._drift.active:
+            changed = self._drift.notice(
+                self.belief,
+                event.arm,
+                event.x,
+                measured(event.values),
+                decided_at=event.decided_at,
+                ordinal=event.ordinal,
+            )
         for x, values, decided_at, ordinal, weight in observations_of(event):
             self.belief.update(event.arm, x, values, decided_at=decided_at, ordinal=ordinal, weight=weight)
         self._choices.record(self.belief)
@@ -268,6 +290,7 @@ class ArmModels:
         self._names = tuple(arm.name for arm in arms)
         self._positions = {name: k for k, name in enumerate(self._names)}
         self._prices = TokenPrices(arms=arms) if any(arm.priced for arm in arms) else None
+        self._dominance = None
         self._no_penalties = np.zeros(len(arms))
         self._no_penalties.flags.writeable = False
 
@@ -301,10 +324,17 @@ class ArmModels:
         """Return the signed weight of every believed objective, and remember it."""
         belief = self.belief
         belief.watch([name for name, weight in preference.items() if weight > 0.0])
+        if preference.within is not None:
+            belief.watch(["cost_usd"])
         if belief.objectives is not self._weighed_objectives or len(self._signed_weights) >= _CACHED_PREFERENCES:
             self._signed_weights.clear()
-            self._weighed_objectives = belief.objectives
+            self._cost_weighing.clear()
+            self._weighed_objectives, self._dominance = belief.objectives, None
         signed = weights(preference, belief.objectives, self._objectives)
+        if self._drops_dominated and any(
+            weight > 0.0 and not self._objectives[name].ranged for name, weight in preference.items()
+        ):
+            self._cost_weighing.add(preference)
         self._signed_weights[preference] = signed
         return signed
 

@@ -15,6 +15,7 @@ from banditroute.core.forking import hold_while_forking
 from banditroute.core.shared_total import SharedTotal
 from banditroute.core.state import MergeStates
 from banditroute.core.validation import whole
+from banditroute.core.values import open_twin
 from banditroute.errors import InvalidConfigurationError, StoreError, UnknownDecisionError
 from banditroute.store.base import (
     Acknowledgement,
@@ -27,6 +28,8 @@ from banditroute.store.base import (
     Ticket,
 )
 from banditroute.store.outcomes import CLOSED, PAGING, check_recorded, new_outcomes
+
+_OpenEvent, _OpenRecorded = open_twin(OutcomeEvent), open_twin(Recorded)
 
 _Epoch: TypeAlias = tuple[str, str, int]
 """Router, features version, dimension."""
@@ -233,20 +236,25 @@ class MemoryStore:
             self._outcomes[feedback.decision_id] = {**known, **new} if known else new
         if decision.x is None or epoch_id != self._epoch_id:
             return None
-        return Recorded(
+        event = _OpenEvent(
+            arm=decision.arm,
+            x=decision.x,
+            values=new,
+            decided_at=decision.decided_at,
+            ordinal=decision.ordinal,
+            first=not known,
+            sign=1,
+        )
+        event.__class__ = OutcomeEvent
+        recorded = _OpenRecorded(
             decision_id=decision.id,
-            event=OutcomeEvent(
-                arm=decision.arm,
-                x=decision.x,
-                values=new,
-                decided_at=decision.decided_at,
-                ordinal=decision.ordinal,
-                first=not known,
-            ),
+            event=event,
             received_at=feedback.received_at,
             reserved=decision.reserved,
             known=tuple(known),
         )
+        recorded.__class__ = Recorded
+        return recorded
 
 
 class _Accepted:
