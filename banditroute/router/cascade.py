@@ -214,9 +214,7 @@ class Cascade:
         if not left or (limits is not None and (limits.max_latency_seconds or 1.0) <= 0.0):
             return self._stop(stopped, answer, answers, seen)
         rest = candidates.utilities - weight * expected
-        worth = worth_of_asking(
-            seen, self._foresight.channel, weight, rest, left, seen.seen[best] if keeps else None
-        )
+        worth = worth_of_asking(seen, self._foresight.channel, weight, rest, left, seen.seen[best] if keeps else None)
         std = weight * (_LEAST_STD + of_best * (1.0 - of_best) * math.sqrt(evidence[best][1]))
         stopping = _normal_cdf((weight * of_best - float(worth[left].max())) / std)
         if u < stopping:
@@ -224,7 +222,9 @@ class Cascade:
         gains = np.where(np.isfinite(worth), worth - candidates.utilities, 0.0)
         terms = Terms(first.preference, [candidates.arms[k] for k in left], limits)
         try:
-            another = self._routing.decide(request, terms, gains=dict(zip(candidates.arms, gains.tolist(), strict=True)))
+            another = self._routing.decide(
+                request, terms, gains=dict(zip(candidates.arms, gains.tolist(), strict=True))
+            )
         except NothingToAskError:
             return self._stop(stopped, answer, answers, seen)
         asking = 1.0 - stopping
@@ -259,7 +259,10 @@ class Cascade:
             if each.id != step.answer:
                 self._record_expected(each, each.expected, quality)
         return Step(
-            decisions=(), answer=step.answer, expected_quality=step.expected_quality, probability=max(probability, 1e-12)
+            decisions=(),
+            answer=step.answer,
+            expected_quality=step.expected_quality,
+            probability=max(probability, 1e-12),
         )
 
     def _record_expected(self, answer: _Answer, before: float, after: float) -> None:
@@ -279,9 +282,7 @@ class Cascade:
         if usd is not None and "cost_usd" in candidates.objectives:
             spent = float(candidates.expected("cost_usd")[asked].sum())
             usd = max(usd - max(spent, 0.0), 1e-12)
-        return Limits(
-            max_latency_seconds=seconds, max_cost_usd=usd, min_quality=None, requires=limits.requires
-        )
+        return Limits(max_latency_seconds=seconds, max_cost_usd=usd, min_quality=None, requires=limits.requires)
 
 
 def limits_of(decision: Decision | str, limits: Limits | None) -> Limits | None:

@@ -237,9 +237,7 @@ def parse_request(
     return checked
 
 
-def _content(
-    request: object, features: Featurizer
-) -> tuple[str | None, Vector | None, tuple[tuple[str, str], ...]]:
+def _content(request: object, features: Featurizer) -> tuple[str | None, Vector | None, tuple[tuple[str, str], ...]]:
     """Return the text of a request, or its ready features, and its messages."""
     if isinstance(request, np.ndarray):
         return None, _ready_features(request, features.dimension), ()
