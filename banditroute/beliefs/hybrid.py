@@ -275,14 +275,15 @@ class HybridBelief(LinearBelief):
             self._shared[g] = self._solve_shared(g)
         shared, inverse = self._shared[g], self._inverse[g]
         k = len(inverse)
-        self._common[g] = np.square(inverse[:, -1, -1]) * (bias * bias * shared[d - 1, d - 1])
+        of_average = inverse[:, -1, -1]
+        np.multiply(of_average, of_average * (bias * bias * shared.item(d - 1, d - 1)), out=self._common[g])
         for j in self._members[g]:
             own, rss, size = self._relative(j)
             weights = shared.dot(self._right_hand_side(g, j, own))
             beta = weights[:d]
             pull = precision * beta  # Lambda beta_k = pull + offset_k e_bias
             theta = np.add(own, inverse.reshape(k * d, d).dot(pull).reshape(k, d), out=self._theta[j])
-            twice = float(beta.dot(pull)) - (theta + own).dot(pull)  # own + theta is 2 theta_0 + A^-1 Lambda beta_k
+            twice = beta.dot(pull) - (theta + own).dot(pull)  # own + theta is 2 theta_0 + A^-1 Lambda beta_k
             if len(self._columns):
                 offset = bias * (self._z @ weights[d:])
                 moved = offset[:, None] * inverse[:, :, -1]
@@ -293,7 +294,8 @@ class HybridBelief(LinearBelief):
             guess = self._priors.get(self._objectives[j], _NO_PRIOR).noise or 1.0
             self._scatter(j, rss + twice, guess, bias, size)
             if self._explores_contexts:
-                self._unexplored_variances[j] = (1.0 - self._explored_shares[j]) * np.square(self._average[j])
+                unexplored = np.multiply(self._average[j], self._average[j], out=self._unexplored_variances[j])
+                unexplored *= 1.0 - self._explored_shares[j]
 
     def _shared_prior_mean(self, j: int) -> Vector:
         """Return the prior mean of the shared weights of an objective ``(p,)``."""
@@ -306,8 +308,8 @@ class HybridBelief(LinearBelief):
 
     def _right_hand_side(self, g: int, j: int, own: Vector) -> Vector:
         """Return ``r (p,)``, which ``P^-1`` turns into the shared weights of an objective, from ``own (K, d)``."""
-        # Of small arrays, reduce is faster than sum().
-        information: Vector = self._precision[g] * np.add.reduce(own, axis=0)
+        information: Vector = self._ones.dot(own)  # faster than sum()
+        information *= self._precision[g]
         if len(self._columns):
             information = np.concatenate([information, self._precision[g][-1] * (own[:, -1] @ self._z)])
         information += self._weighted_prior_mean[j]

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from banditroute.core.arrays import Vector
 from banditroute.core.forking import hold_while_forking
 from banditroute.core.request import Request
+from banditroute.core.validation import whole
 from banditroute.errors import InvalidConfigurationError
 from banditroute.features._text import RECENT, excerpt, stack
 from banditroute.features._wordpiece import WordPieces
@@ -78,9 +79,7 @@ class StaticEmbedding:
     __slots__ = ("_dimension",)
 
     def __init__(self, *, dimension: int = 16) -> None:
-        if isinstance(dimension, bool) or not isinstance(dimension, int) or not 1 <= dimension <= MAXIMUM:
-            raise InvalidConfigurationError(f"dimension is {dimension!r}; give a whole number from 1 to {MAXIMUM}")
-        self._dimension = dimension
+        self._dimension = whole(dimension, name="dimension", high=MAXIMUM, error=InvalidConfigurationError)
 
     @property
     def dimension(self) -> int:

@@ -137,7 +137,7 @@ def with_floor(probabilities: Vector, floor: float) -> Vector:
     if floor == 0.0:
         return probabilities
     mixed = probabilities * (1.0 - floor)
-    mixed += floor / len(probabilities)
+    mixed += _even_share(len(probabilities), floor)
     return mixed
 
 

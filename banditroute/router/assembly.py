@@ -10,6 +10,7 @@ from banditroute.core.events import EpochBegun
 from banditroute.core.validation import listed
 from banditroute.features.base import feature_blocks
 from banditroute.router.arms import ArmRegistry
+from banditroute.router.audits import Audits
 from banditroute.router.cascade import Cascade
 from banditroute.router.changes import Changes
 from banditroute.router.constraints import Constraints
@@ -102,6 +103,7 @@ def _parts(settings: RouterSettings, memory: StoredState) -> Parts:
         feedback=feedback,
         limits=settings.limits,
         slot=slots["signals"],
+        audits=_audits(settings, slots),
         stream=stream.spawn(),
         clock=clock,
     )
@@ -200,6 +202,13 @@ def _engine(settings: RouterSettings, memory: StoredState, slots: StateSlots, st
         slots=slots,
         stream=stream,
     )
+
+
+def _audits(settings: RouterSettings, slots: StateSlots) -> Audits | None:
+    guarantee = settings.guarantee
+    if guarantee is None:
+        return None
+    return Audits(guarantee=guarantee, best=guarantee.best or settings.fallback, slot=slots["guarantee"])
 
 
 def _observation(settings: RouterSettings, memory: StoredState) -> Observation:

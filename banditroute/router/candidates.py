@@ -48,7 +48,7 @@ class Candidates(NamedTuple):
     unjudged
         Arm -> limits that it passes because too little is known of it.
     uncovered
-        Why the one arm that is left is not covered by a hard budget; None where it is.
+        Why no arm that is left is covered by a hard budget or by its quota; None where one is.
     dominated
         Arms that no quality makes worth their cost: the policy gives them no probability while another arm is left.
     excluded
@@ -143,8 +143,7 @@ class Candidates(NamedTuple):
 
     def check_finite(self) -> None:
         """Raise CannotChooseError if a utility is not finite."""
-        # Every term of the sum is finite only if both of its factors are. vdot gives no warning.
-        if not math.isfinite(np.vdot(self.utilities, self.utility_stds)):
+        if not math.isfinite(np.vdot(self.utilities, self.utilities) + np.vdot(self.utility_stds, self.utility_stds)):
             raise CannotChooseError(_NOT_FINITE)
 
     def expected(self, objective: str) -> Vector:
@@ -175,7 +174,7 @@ class Candidates(NamedTuple):
     def reason(self, arm: str, shaped: str | None = None) -> str:
         """Return why ``arm`` was chosen. Of several reasons the first in this order is given.
 
-        1. fallback: a hard budget covers no arm;
+        1. fallback: a hard budget or the quotas cover no arm;
         2. adapters: the arm had to be tried;
         3. limits and breaker: the arm breaks a limit, or cannot be judged yet;
         4. traffic and guard: ``shaped``, what changed the policy's probabilities;

@@ -199,7 +199,7 @@ class Engine:
         eligible = [k for k, name in enumerate(candidates.arms) if name in named]
         if not eligible:
             raise InvalidRequestError(f"no arm is left: {', '.join(ask.eligible)} was removed meanwhile")
-        missing = {arm.name: reason_left_out(arm, ask.limits) for arm in self.models.arms if arm.name not in named}
+        missing = {arm.name: reason_left_out(arm, ask) for arm in self.models.arms if arm.name not in named}
         return candidates.restricted(eligible, missing)
 
     def _penalize(self, candidates: Candidates, ask: Ask) -> Candidates:
@@ -240,7 +240,7 @@ class Engine:
             id=id,
             arm=arm,
             propensity=propensity,
-            reason=reason,
+            reason=ask.reason(reason),
             decided_at=ask.now,
             arms=candidates.arms,
             probabilities=pmf,

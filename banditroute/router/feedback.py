@@ -81,7 +81,8 @@ class FeedbackService:
     ) -> Ticket:
         """Record outcomes of one decision."""
         checked = check_outcomes(self._objectives, values, failed, failure, retry_after_seconds)
-        self._sizes.check({name: value for name, value in checked.items() if name in self._unbounded})
+        if not self._unbounded.isdisjoint(checked):
+            self._sizes.check({name: value for name, value in checked.items() if name in self._unbounded})
         return self._record(check_id(decision_id), checked, source)
 
     def report_session(self, session: str, values: Mapping[str, float | None], *, source: str | None) -> list[Ticket]:
@@ -126,7 +127,7 @@ class FeedbackService:
         ]
 
     def record_expected_quality(self, decision_id: str, quality: float) -> None:
-        """Record what the signal of a discarded answer says of its quality, as a share that a grade overrides."""
+        """Record what signals say of the quality of a discarded answer, as a share that a grade overrides."""
         self._record(decision_id, {f"quality{SHARE_OF}1": min(max(quality, 0.0), 1.0)}, None)
 
     def record_step(self, decision_id: str, *, stopped: bool, probability: float) -> None:
@@ -226,7 +227,9 @@ def check_outcomes(
     InvalidFeedbackError
         If an objective is unknown, or a value is out of its range.
     """
-    checked = _check_failure(failure, retry_after_seconds)
+    checked = {}
+    if failure is not None or retry_after_seconds is not None:
+        checked = _check_failure(failure, retry_after_seconds)
     if failed is not None:
         if not isinstance(failed, bool | np.bool_):
             raise InvalidFeedbackError(f"failed is {shown(failed)} ({type(failed).__name__}); give True, False or None")

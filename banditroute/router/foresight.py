@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 
 import numpy as np
 
+from banditroute.core.arrays import Vector
 from banditroute.core.preference import Preference
+from banditroute.graders.evidence import Evidence
 from banditroute.router.candidates import Candidates
 from banditroute.router.requests import NothingToAskError
-from banditroute.router.outlook import SILENT, Channel, outlook, worth_of_asking
+from banditroute.router.outlook import SILENT, Channel, corrected, outlook, worth_of_asking
 
 _LATEST_ANSWERS = 300  # that a channel is made of
 _MIN_ANSWERS = 30
@@ -25,6 +28,11 @@ class Foresight:
     It does so once most decisions are followed by ``next_step()`` or ``escalate()``. Until then, and in a router that
     is used without them, it does nothing.
 
+    Parameters
+    ----------
+    evidence
+        Knows by how much the models are biased.
+
     Attributes
     ----------
     channel
@@ -33,7 +41,8 @@ class Foresight:
         Whether an earlier answer can still be delivered after a later one was asked.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, evidence: Evidence) -> None:
+        self._evidence = evidence
         self.channel: Channel = SILENT
         self.keeps: bool = True
         self._share = 0.0
@@ -59,18 +68,23 @@ class Foresight:
             self._new = 0
             self.channel = channel_of(*np.array(self._answers).T)
 
+    def biases(self, arms: Sequence[str]) -> Vector:
+        """Return the log odds to be added to what the models expect of the answers of ``arms`` ``(K,)``."""
+        return np.array([self._evidence.bias(arm) for arm in arms])
+
     def look_ahead(self, candidates: Candidates, preference: Preference) -> Candidates:
         """Return candidates whose utilities include what may follow."""
         weight = preference.get("quality", 0.0)
         if weight <= 0.0 or len(candidates.positions) < 2:
             return candidates
-        expected = candidates.expected("quality")
-        rest = candidates.utilities - weight * expected
+        predicted = candidates.expected("quality")
+        expected = corrected(predicted, self.biases(candidates.arms))
+        rest = candidates.utilities - weight * predicted
         seen = outlook(expected, [], [])
         allowed = list(candidates.positions)
         worth = worth_of_asking(seen, self.channel, weight, rest, allowed, None)
         gains = np.zeros(len(worth))
-        gains[allowed] = worth[allowed] - rest[allowed] - weight * seen.qualities[allowed]
+        gains[allowed] = worth[allowed] - candidates.utilities[allowed]
         return candidates.penalized(-gains)
 
 

@@ -212,14 +212,16 @@ class ArmModels:
         if event.arm not in self._positions:
             self._sources.learn(event.arm, [event])  # for its return
             return
-        changed = self._drift.notice(
-            self.belief,
-            event.arm,
-            event.x,
-            measured(event.values),
-            decided_at=event.decided_at,
-            ordinal=event.ordinal,
-        )
+        changed: list[str] = []
+        if self._drift.active:
+            changed = self._drift.notice(
+                self.belief,
+                event.arm,
+                event.x,
+                measured(event.values),
+                decided_at=event.decided_at,
+                ordinal=event.ordinal,
+            )
         for x, values, decided_at, ordinal, weight in observations_of(event):
             self.belief.update(event.arm, x, values, decided_at=decided_at, ordinal=ordinal, weight=weight)
         self._choices.record(self.belief)

@@ -72,6 +72,19 @@ class Outlook(NamedTuple):
         return expected
 
 
+def corrected(expected: Vector, biases: Vector) -> Vector:
+    """Return expected qualities ``(K,)``, kept away from 0 and 1, with these log odds added.
+
+    Examples
+    --------
+    >>> corrected(np.array([0.5, 1.2]), np.array([1.0, 0.0])).round(2)
+    array([0.73, 0.98])
+    """
+    share = np.clip(expected, _LEAST, _MOST)
+    moved: Vector = share / (share + (1.0 - share) * np.exp(-biases))
+    return moved
+
+
 def outlook(expected: Vector, asked: Sequence[int], log_odds: Sequence[float]) -> Outlook:
     """Return the outlook after some answers.
 

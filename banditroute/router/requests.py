@@ -92,6 +92,8 @@ class Ask(NamedTuple):
         Unix time in seconds.
     gains
         For a further call of a cascade: arm -> what the answers before it and the steps after it add to its utility.
+    rules
+        Conditions of the rules that hold for the request, as one text; None if none holds.
     """
 
     request: Request
@@ -101,6 +103,13 @@ class Ask(NamedTuple):
     limits: Limits | None
     now: float
     gains: Mapping[str, float] | None = None
+    rules: str | None = None
+
+    def reason(self, of_choice: str) -> str:
+        """Return the reason of a choice, with the rules that narrowed it."""
+        if self.rules is None:
+            return of_choice
+        return f"rules: {self.rules}" if of_choice == "policy" else f"{of_choice}; rules: {self.rules}"
 
 
 class RequestParser:
@@ -281,9 +290,14 @@ def eligible_arms(
         (the subclass given as ``error``) If a name is unknown, or no arm is left.
     """
     requires = () if limits is None else limits.requires
-    if only is None and not exclude and not requires:
+    if only is None and not exclude and not requires and (limits is None or not limits.rules):
         return None
     names = {arm.name for arm in arms}
+    for rule in () if limits is None else limits.rules:
+        if names.isdisjoint(rule.arms):
+            raise error(
+                f"the rule {shown(rule.when)} leaves none of the arms {listed(names)}; name one of them in its arms"
+            )
     for given, option in ((only, "arms"), (exclude, "exclude")):
         if isinstance(given, str):
             raise error(f"{option} is the string {shown(given)}; give a collection of names, [{shown(given)}]")
@@ -307,10 +321,36 @@ def eligible_arms(
     return left
 
 
-def reason_left_out(arm: Arm, limits: Limits | None) -> str:
-    """Return why a request leaves ``arm`` out: it lacks capabilities, or ``arms`` or ``exclude`` says so."""
-    missing = set() if limits is None else set(limits.requires) - set(arm.capabilities)
-    return f"request: it lacks {listed(missing)}" if missing else "request: arms= or exclude= leaves it out"
+def reason_left_out(arm: Arm, ask: Ask) -> str:
+    """Return why a request leaves ``arm`` out: it lacks capabilities, or rules, ``arms`` or ``exclude`` say so."""
+    missing = set() if ask.limits is None else set(ask.limits.requires) - set(arm.capabilities)
+    if missing:
+        return f"request: it lacks {listed(missing)}"
+    rules = "" if ask.rules is None else f"rules {ask.rules}, "
+    return f"request: {rules}arms= or exclude= leaves it out"
+
+
+def obey_rules(request: Request, terms: Terms, arms: Sequence[str]) -> tuple[Sequence[str] | None, str | None]:
+    """Return those of the eligible arms, of all ``arms``, that the limits' rules leave; and the conditions that hold.
+
+    Raises
+    ------
+    InvalidRequestError
+        If no arm is left.
+    """
+    assert terms.limits is not None
+    holding = [rule for rule in terms.limits.rules if rule.holds(request)]
+    if not holding:
+        return terms.eligible, None
+    eligible = arms if terms.eligible is None else terms.eligible
+    left = [arm for arm in eligible if all(arm in rule.arms for rule in holding)]
+    conditions = " and ".join(rule.when if len(holding) == 1 else f"({rule.when})" for rule in holding)
+    if not left:
+        raise InvalidRequestError(
+            f"no arm is left: the rules {shown(conditions)} leave none of {listed(eligible)}; allow an arm that they "
+            "name"
+        )
+    return left, conditions
 
 
 def _known_metadata(metadata: object) -> dict[str, float | str]:

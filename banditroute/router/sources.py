@@ -54,6 +54,8 @@ def fold_by(settings: str) -> Fold:
 def observations_of(event: OutcomeEvent) -> list[Observation]:
     """Return the observations of an event: its own outcomes, then shares of a session's outcome and comparisons."""
     outcomes = measured(event.values)
+    if len(outcomes) == len(event.values):  # the usual case
+        return [Observation(event.x, outcomes, event.decided_at, event.ordinal, float(event.sign))]
     parts = [(outcomes, 1.0)] if outcomes else []
     for name, value in event.values.items():
         if name in outcomes or name == PAGING or name.startswith((FAILURE, STEP)):  # the last three teach nothing

@@ -101,6 +101,7 @@ class SQLStore:
             raise InvalidConfigurationError(
                 f"SQLStore(when_replaced={when_replaced!r}): choose one of {', '.join(get_args(WhenReplaced))}"
             )
+        self._url = url
         self._durability = durability
         self._when_replaced = when_replaced
         self._database = database.database_at(database.parse(url), relaxed=durability == "relaxed")
