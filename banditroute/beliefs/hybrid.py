@@ -177,14 +177,14 @@ class HybridBelief(LinearBelief):
     def _evidence(self, objective: str) -> Evidence | None:
         """Return the sums of an objective relative to each arm's size, or None if it was never observed."""
         j = self._objectives.index(objective)
-        seats = [arm.seat(objective) for arm in self._statistics]
-        observed = [k for k, seat in enumerate(seats) if seat >= 0]
+        positions = [arm.group_position(objective) for arm in self._statistics]
+        observed = [k for k, position in enumerate(positions) if position >= 0]
         if not observed:
             return None
         observed = sorted(observed, key=lambda k: -self._n[j, k])[:MOST_ARMS]
         sizes = np.ones(len(self._arms)) if self._known_size(objective) else self._size(j)
         sizes[sizes <= 0.0] = 1.0
-        groups = [self._statistics[k].groups[seats[k]] for k in observed]
+        groups = [self._statistics[k].groups[positions[k]] for k in observed]
         fades = [self._statistics[k].weight(self._statistics[k].clock, self._clock) for k in observed]
         rows = [group.objectives.index(objective) for group in groups]
         parts = list(zip(groups, fades, rows, sizes[observed], strict=True))

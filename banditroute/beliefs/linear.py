@@ -302,8 +302,8 @@ class LinearBelief:
         """Group the positions of objectives that were always observed together and have the same prior precisions."""
         alike: dict[tuple[tuple[int, ...], bytes], list[int]] = {}
         for j, name in enumerate(self._objectives):
-            seats = tuple([arm.seat(name) for arm in self._statistics])
-            alike.setdefault((seats, self._settings_key(name)), []).append(j)
+            positions = tuple([arm.group_position(name) for arm in self._statistics])
+            alike.setdefault((positions, self._settings_key(name)), []).append(j)
         return list(alike.values())
 
     def _settings_key(self, objective: str) -> bytes:
@@ -340,9 +340,9 @@ class LinearBelief:
     def _solve(self, g: int, arms: Sequence[int]) -> None:
         """Derive the posterior of some arms and one group of objectives from their own outcomes, by Cholesky."""
         name = self._objectives[self._members[g][0]]
-        seats = [self._statistics[k].seat(name) for k in arms]
-        self._begin_from_prior(g, [k for k, seat in zip(arms, seats, strict=True) if seat < 0])
-        observed = [(k, seat) for k, seat in zip(arms, seats, strict=True) if seat >= 0]
+        positions = [self._statistics[k].group_position(name) for k in arms]
+        self._begin_from_prior(g, [k for k, position in zip(arms, positions, strict=True) if position < 0])
+        observed = [(k, position) for k, position in zip(arms, positions, strict=True) if position >= 0]
         for begin in range(0, len(observed), _ARMS_AT_ONCE):
             self._solve_observed(g, observed[begin : begin + _ARMS_AT_ONCE])
 
@@ -360,7 +360,7 @@ class LinearBelief:
         """Derive the posterior of n arms that have outcomes, given with the position of their statistics."""
         members, precision = self._members[g], self._precision[g]
         names, arms = [self._objectives[j] for j in members], [k for k, _ in observed]
-        groups = [self._statistics[k].groups[seat] for k, seat in observed]
+        groups = [self._statistics[k].groups[position] for k, position in observed]
         rows = [[group.objectives.index(name) for name in names] for group in groups]
         faded = np.array([self._statistics[k].weight(self._statistics[k].clock, self._clock) for k in arms])
         b = faded[:, None, None] * np.array(

@@ -277,8 +277,8 @@ class Engine:
             if self.models.knows(event.arm):
                 outcomes = measured(event.values)
                 self._policy.learn(event.arm, event.x, outcomes)
-                if self._shared_policy is not None and (news := self._shared_policy.news()) is not None:
-                    self._policy_slot.save(news, self._shared_policy.join)
+                if self._shared_policy is not None and (update := self._shared_policy.take_update()) is not None:
+                    self._policy_slot.save(update, self._shared_policy.merge)
                 self._scales.add(event.arm, outcomes)
         if event.values.get("availability") == 0.0 and _adapter_may_be_gone(event.values):
             self.adapters.observe_failure(event.arm)
@@ -432,7 +432,7 @@ class Engine:
     def _load_shared_policy(self, states: Mapping[str, bytes]) -> None:
         """Load policy state shared by other processes, if the policy supports it."""
         if self._shared_policy is not None and "policy" in states:
-            self._shared_policy.begin_anew(states["policy"])
+            self._shared_policy.restart_from(states["policy"])
 
 
 def _settle(result: Future[_T], wait: Callable[[], _T]) -> None:
