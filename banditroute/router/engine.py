@@ -352,6 +352,7 @@ class Engine:
                 dropped=backlog.dropped,
                 pending=backlog.pending,
                 unobserved=unobserved,
+                pool=self.models.pool(),
             )
 
     @property
