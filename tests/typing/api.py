@@ -114,6 +114,7 @@ def settings() -> None:
     arms = [
         Arm(name="small", input_usd_per_million_tokens=0.15, output_usd_per_million_tokens=0.6),
         Arm(name="large"),
+        Arm(model="o4", effort="high"),
     ]
     with Router(
         arms=arms,
