@@ -11,6 +11,7 @@ import numpy as np
 from banditroute.core.arrays import Vector
 from banditroute.core.preference import Preference
 from banditroute.core.residency import Residency
+from banditroute.core.turn import TurnCosts
 
 if TYPE_CHECKING:
     from banditroute.core.explanation import Explanation
@@ -31,9 +32,9 @@ class Decision:
     propensity
         The probability with which ``arm`` was chosen, in (0, 1]; exact.
     reason
-        ``"policy"``; or ``"adapters: ..."``, ``"limits: ..."``, ``"breaker: ..."``, ``"traffic: ..."`` or
-        ``"guard: ..."`` with the constraint that applied; or ``"fallback: ..."`` with the reason why the policy could
-        not choose.
+        ``"policy"``; or ``"adapters: ..."``, ``"sessions: ..."``, ``"limits: ..."``, ``"breaker: ..."``,
+        ``"traffic: ..."`` or ``"guard: ..."`` with the constraint that applied; or ``"fallback: ..."`` with the reason
+        why the policy could not choose.
     decided_at
         Unix time in seconds.
     arms, probabilities
@@ -59,6 +60,8 @@ class Decision:
     reserved
         For each budget that counts it, the expected spend in dollars or joules; where the arm has token prices, then
         the cost of the input and of each output token.
+    turn
+        The state of the session's prompt caches; None where no arm has cache prices.
 
     Examples
     --------
@@ -92,6 +95,7 @@ class Decision:
     ordinal: int = 0
     residency: Residency | None = None
     reserved: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    turn: TurnCosts | None = None
 
     @property
     def fell_back(self) -> bool:

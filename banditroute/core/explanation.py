@@ -74,6 +74,7 @@ class Explanation:
                 f"{decision.arm} with probability {decision.propensity:.3f} by {decision.policy} ({decision.reason}), "
                 f"{decision.preference}",
                 *lines,
+                *([] if decision.turn is None else [str(decision.turn)]),
             ]
         )
 
