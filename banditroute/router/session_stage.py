@@ -45,13 +45,14 @@ class SessionStage:
         turn = self._book.begin(request.session, candidates.tokens or 0.0, ask.now, continues=request.continues)
         cost_usd = None
         if candidates.tokens and "cost_usd" in candidates.objectives:
-            j = candidates.objectives.index("cost_usd")
-            cost_usd = candidates.means[j] + turn.input_usd
-            candidates.means[j] = cost_usd
+            cost_usd = candidates.means[candidates.objectives.index("cost_usd")]
+            cost_usd += turn.input_usd
             if weight := ask.preference.get("cost_usd", 0.0):
-                candidates = candidates._replace(
-                    utilities=candidates.utilities - weight * turn.penalties_usd,
-                    penalties=candidates.penalties + weight * (turn.penalties_usd - turn.input_usd),
+                later = weight * turn.later_usd
+                return candidates._replace(
+                    utilities=candidates.utilities - weight * turn.input_usd - later,
+                    penalties=candidates.penalties + later,
+                    turn=PricedTurn(turn, cost_usd, {}),
                 )
         return candidates._replace(turn=PricedTurn(turn, cost_usd, {}))
 

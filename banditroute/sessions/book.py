@@ -50,7 +50,7 @@ class _Session:
         self.first_arm = ""
         self.last_arm = ""
         self.calls: dict[str, Call] = {}
-        self.probabilities: dict[str, float] = {}  # arm -> what the policy gave it at the latest turn
+        self.probabilities: tuple[tuple[str, ...], Vector] | None = None  # the policy's at the latest turn
         self.spent_usd = 0.0  # expected of the arms that served
         self.stayed_usd = 0.0  # expected, if the first arm had served every turn
 
@@ -70,6 +70,13 @@ class _OpenCall(NamedTuple):
     prefix_tokens: float
 
 
+class _Counts(NamedTuple):
+    """What is learned of all sessions."""
+
+    warmth: Warmth
+    horizon: Horizon
+
+
 class Turn(NamedTuple):
     """One turn that is being decided.
 
@@ -84,10 +91,10 @@ class Turn(NamedTuple):
     warm
         Arm -> probability that its cache still holds the prefix.
     input_usd : (K,)
-        What each arm's input is expected to cost less or more than at its list price.
-    penalties_usd : (K,)
-        What counts in the choice: ``input_usd``, of which what a switch costs once is divided among the turns for which
-        it is expected to last.
+        What each arm's input is expected to cost more than at its list price; below 0 where a warm cache saves.
+    later_usd : (K,)
+        At most 0: the part of what a cold cache costs once that is left to the later turns that the arm is expected to
+        serve.
     keep
         Position of the arm that must take the turn, since it called the tool; None: any may.
     """
@@ -100,7 +107,7 @@ class Turn(NamedTuple):
     known: bool
     warm: Mapping[str, float]
     input_usd: Vector
-    penalties_usd: Vector
+    later_usd: Vector
     keep: int | None
 
 
@@ -126,8 +133,8 @@ class SessionBook:
         self._slot = slot
         self._sessions: OrderedDict[str, _Session] = OrderedDict()
         self._open: OrderedDict[str, _OpenCall] = OrderedDict()
-        self._unsaved, self._unsaved_horizon, self._unsaved_turns = Warmth(), Horizon(), 0
-        self._warmth, self._horizon = slot.load(_from_bytes)
+        self._unsaved_turns = 0
+        self._use(slot.load(_from_bytes))
         self.set_arms(arms)
 
     def set_arms(self, arms: Sequence[Arm]) -> None:
@@ -149,7 +156,7 @@ class SessionBook:
         )
         self._write_extra = np.where(cached, write / 1e6 - listed, 0.0)
         self._saved_by_reading = np.where(cached, (write - read) / 1e6, 0.0)
-        self._writes_extra = bool(self._write_extra.any())
+        self._saved_per_token: list[float] = self._saved_by_reading.tolist()
 
     @property
     def active(self) -> bool:
@@ -183,15 +190,11 @@ class SessionBook:
                 prefix = min(_counted(latest.prefix_tokens, tokens), tokens)
         lasting = self._horizon.turns_kept(number)
         once = lasting / (1.0 + lasting)  # the share of a switch's price that later turns bear
-        penalties = self._saved_by_reading * (-once * prefix)
-        if self._writes_extra:
-            input_usd = self._write_extra * tokens
-            penalties += input_usd
-        else:
-            input_usd = np.zeros(len(penalties))
+        later_usd = self._saved_by_reading * (-once * prefix)
+        input_usd = self._write_extra * tokens
         if prefix < self._largest_min_tokens:
             short = [k for k, least in enumerate(self._min_tokens) if prefix < least]
-            penalties[short] = input_usd[short] = 0.0
+            later_usd[short] = input_usd[short] = 0.0
         if known is not None:
             for arm, call in known.calls.items():
                 k = self._position.get(arm, -1)
@@ -200,13 +203,13 @@ class SessionBook:
                     continue
                 idle = max(now - call.at, 0.0)
                 warm[arm] = p = self._warmth.probability(self._providers[k], idle, self._live_seconds[k])
-                read = float(self._saved_by_reading[k]) * held * p
+                read = self._saved_per_token[k] * held * p
                 input_usd[k] -= read
-                penalties[k] -= read * (1.0 - once)
+                later_usd[k] += read * once
         keep = self._position.get(known.last_arm) if continues and known is not None else None
-        return Turn(session, now, tokens, prefix, number, known is not None, warm, input_usd, penalties, keep)
+        return Turn(session, now, tokens, prefix, number, known is not None, warm, input_usd, later_usd, keep)
 
-    def redrawn(self, turn: Turn, arms: Sequence[str], probabilities: Vector) -> Vector:
+    def redrawn(self, turn: Turn, arms: tuple[str, ...], probabilities: Vector) -> Vector:
         """Return the probabilities ``(K,)`` with which a session goes on, given the policy's and its last arm.
 
         A session draws again only as far as the policy's probabilities have changed since its last turn. With ``p``
@@ -216,17 +219,20 @@ class SessionBook:
         probabilities all the same, so that every arm keeps its chance.
         """
         session = self._session(turn.session)
-        policy = dict(zip(arms, probabilities.tolist(), strict=True))
-        before, session.probabilities = session.probabilities, policy
-        last = session.last_arm
-        if last not in before or last not in policy:
+        before, session.probabilities = session.probabilities, (arms, probabilities)
+        if before is None or session.last_arm not in arms or session.last_arm not in before[0]:
             return probabilities
-        stays = min(policy[last] / before[last], 1.0) if before[last] > 0.0 else 1.0
-        gains = np.array([max(p - before.get(arm, 0.0), 0.0) for arm, p in policy.items()])
-        gains[arms.index(last)] = 0.0
-        coupled = gains * ((1.0 - stays) / total) if (total := gains.sum()) > 0.0 else gains
-        coupled[arms.index(last)] = 1.0 - coupled.sum()
-        mixed: Vector = (1.0 - _FRESH_DRAWS) * coupled + _FRESH_DRAWS * probabilities
+        last = arms.index(session.last_arm)
+        now, earlier = float(probabilities[last]), float(before[1][before[0].index(session.last_arm)])
+        mixed: Vector = probabilities * _FRESH_DRAWS
+        if now >= earlier:
+            mixed[last] += 1.0 - _FRESH_DRAWS
+            return mixed
+        known = dict(zip(*before, strict=True))
+        gains = np.array([max(p - known.get(arm, 0.0), 0.0) for arm, p in zip(arms, probabilities, strict=True)])
+        left = 1.0 - now / earlier if gains.any() else 0.0
+        mixed += gains * ((1.0 - _FRESH_DRAWS) * left / (gains.sum() or 1.0))
+        mixed[last] += (1.0 - _FRESH_DRAWS) * (1.0 - left)
         return mixed
 
     def _session(self, key: str) -> _Session:
@@ -333,13 +339,10 @@ class SessionBook:
             self._open.popitem(last=False)
 
     def _count(self, previous_turn: int, *, kept: bool) -> None:
-        for horizon in (self._horizon, self._unsaved_horizon):
-            if previous_turn:
-                horizon.follow(previous_turn, kept=kept)
-            horizon.reach(previous_turn + 1)
-        self._unsaved_turns += 1
-        if self._unsaved_turns >= _UNSAVED_TURNS:
-            self._save()
+        if previous_turn:
+            self._horizon.follow(previous_turn, kept=kept)
+        self._horizon.reach(previous_turn + 1)
+        self._save_sometimes()
 
     # What is learned, and what other processes know.
 
@@ -349,11 +352,8 @@ class SessionBook:
         if call is None or call.prefix_tokens <= 0.0:
             return
         share = min(cached_tokens / call.prefix_tokens, 1.0)
-        for warmth in (self._warmth, self._unsaved):
-            warmth.add(call.provider, call.idle_seconds, call.live_seconds, share=share)
-        self._unsaved_turns += 1
-        if self._unsaved_turns >= _UNSAVED_TURNS:
-            self._save()
+        self._warmth.add(call.provider, call.idle_seconds, call.live_seconds, share=share)
+        self._save_sometimes()
 
     def follow_turns(self, turns: Sequence[SessionTurn]) -> None:
         """Take over turns that other processes have served."""
@@ -372,41 +372,57 @@ class SessionBook:
 
     def follow_counts(self, blob: bytes | None) -> None:
         """Take over what all processes have counted, and keep what this one has not stored yet."""
-        self._warmth, self._horizon = StateSlot(name=self._slot.name, stored=blob).load(_from_bytes)
-        self._warmth.include(self._unsaved)
-        self._horizon.counts = _sum(self._horizon.counts, self._unsaved_horizon.counts)
+        own = self._unsaved()
+        self._use(StateSlot(name=self._slot.name, stored=blob).load(_from_bytes))
+        self._warmth.include(own.warmth)
+        self._horizon.include(own.horizon)
 
     def close(self) -> None:
         """Store what is not stored yet."""
         if self._unsaved_turns:
             self._save()
 
+    def _save_sometimes(self) -> None:
+        self._unsaved_turns += 1
+        if self._unsaved_turns >= _UNSAVED_TURNS:
+            self._save()
+
     def _save(self) -> None:
-        self._slot.save(_to_bytes(self._unsaved, self._unsaved_horizon), added)
-        self._unsaved, self._unsaved_horizon, self._unsaved_turns = Warmth(), Horizon(), 0
+        self._slot.save(_to_bytes(self._unsaved()), added)
+        self._stored = _Counts(self._warmth.copy(), self._horizon.copy())
+        self._unsaved_turns = 0
+
+    def _use(self, counts: _Counts) -> None:
+        """Count on from these counts, which are stored."""
+        self._warmth, self._horizon = counts
+        self._stored = _Counts(self._warmth.copy(), self._horizon.copy())
+
+    def _unsaved(self) -> _Counts:
+        """Return what was counted since the last time that it was stored."""
+        unsaved = _Counts(self._warmth.copy(), self._horizon.copy())
+        unsaved.warmth.include(self._stored.warmth, sign=-1.0)
+        unsaved.horizon.include(self._stored.horizon, sign=-1.0)
+        return unsaved
 
 
 def added(earlier: bytes, later: bytes) -> bytes:
     """Return the sum of two stored counts."""
-    (warmth, horizon), (more_warmth, more_turns) = _from_bytes(earlier), _from_bytes(later)
-    warmth.include(more_warmth)
-    return _to_bytes(warmth, Horizon(_sum(horizon.counts, more_turns.counts)))
+    counts, more = _from_bytes(earlier), _from_bytes(later)
+    counts.warmth.include(more.warmth)
+    counts.horizon.include(more.horizon)
+    return _to_bytes(counts)
 
 
-def _to_bytes(warmth: Warmth, horizon: Horizon) -> bytes:
-    return json.dumps({"warmth": warmth.counts, "turns": horizon.counts}).encode()
+def _to_bytes(counts: _Counts) -> bytes:
+    return json.dumps({"warmth": counts.warmth.counts, "turns": counts.horizon.counts}).encode()
 
 
-def _from_bytes(blob: bytes | None) -> tuple[Warmth, Horizon]:
+def _from_bytes(blob: bytes | None) -> _Counts:
     if blob is None:
-        return Warmth(), Horizon()
+        return _Counts(Warmth(), Horizon())
     stored = json.loads(blob)
     counts = {str(provider): list(map(float, each)) for provider, each in stored["warmth"].items()}
-    return Warmth(counts), Horizon(list(map(float, stored["turns"])))
-
-
-def _sum(some: Sequence[float], more: Sequence[float]) -> list[float]:
-    return [a + b for a, b in zip(some, more, strict=True)]
+    return _Counts(Warmth(counts), Horizon(list(map(float, stored["turns"]))))
 
 
 def _or(price: float | None, otherwise: float | None) -> float:

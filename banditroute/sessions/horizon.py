@@ -50,6 +50,15 @@ class Horizon:
         self.counts[k + _RANGES] += 1.0
         self.counts[k + 2 * _RANGES] += kept
 
+    def include(self, other: Horizon, *, sign: float = 1.0) -> None:
+        """Add other counts, or take them back where ``sign`` is -1."""
+        self.counts = [mine + sign * theirs for mine, theirs in zip(self.counts, other.counts, strict=True)]
+        self._to_come.clear()
+
+    def copy(self) -> Horizon:
+        """Return the same counts, to go on by themselves."""
+        return Horizon(self.counts)
+
     def turns_to_come(self, turn: int) -> float:
         """Return the expected number of turns after that one."""
         return self._ahead(turn)[0]

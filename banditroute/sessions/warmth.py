@@ -49,8 +49,12 @@ class Warmth:
         counts[k] += share
         counts[k + len(_PRIOR_WARM)] += 1.0 - share
 
-    def include(self, other: Warmth) -> None:
-        """Add the counts of another process."""
+    def include(self, other: Warmth, *, sign: float = 1.0) -> None:
+        """Add other counts, or take them back where ``sign`` is -1."""
         for provider, counts in other.counts.items():
             own = self.counts.setdefault(provider, [0.0] * len(counts))
-            own[:] = [a + b for a, b in zip(own, counts, strict=True)]
+            own[:] = [mine + sign * theirs for mine, theirs in zip(own, counts, strict=True)]
+
+    def copy(self) -> Warmth:
+        """Return the same counts, to go on by themselves."""
+        return Warmth(self.counts)

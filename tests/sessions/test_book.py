@@ -92,7 +92,7 @@ def test_price_of_a_switch_is_divided_among_the_turns_that_are_expected():
     lasting = Horizon().turns_kept(2)
     later = lasting / (1.0 + lasting)
     # the large arm's cold prefix costs 10,000 x (3.75 - .3) once; later turns bear their part
-    assert turn.penalties_usd[1] - turn.input_usd[1] == pytest.approx(-later * 10_000 * 3.45e-6, rel=0.1)
+    assert turn.later_usd[1] == pytest.approx(-later * 10_000 * 3.45e-6, rel=0.1)
 
 
 def test_tool_result_stays_with_the_arm_that_called_the_tool():
