@@ -21,6 +21,7 @@ from banditroute.limits.quotas import Quota, Quotas
 from banditroute.limits.traffic import Share, shaped
 from banditroute.policies.base import PolicyState
 from banditroute.router.candidates import Candidates
+from banditroute.router.forecast import token_count
 from banditroute.router.requests import Ask
 from banditroute.router.sampling import CannotChooseError
 from banditroute.store.base import Recorded
@@ -92,7 +93,7 @@ class Constraints:
 
     def admit(self, candidates: Candidates, ask: Ask) -> Candidates:
         """Rule out arms that are too small, whose circuit is open or quota used up, or that break the limits."""
-        tokens = ask.request.input_tokens
+        tokens = None if self._smallest_window == np.inf else token_count(ask.request)
         too_long = tokens is not None and tokens > self._smallest_window
         if ask.limits is None and not too_long and not self._circuits.tripped and not self._quotas.active:
             return candidates
@@ -103,7 +104,7 @@ class Constraints:
             fits = windows >= tokens
             if not fits.any():
                 fits = windows == windows.max()
-                overruled = f"limits: no context window holds {tokens} tokens; the largest is used"
+                overruled = f"limits: no context window holds {tokens:.0f} tokens; the largest is used"
             left = [k for k, fit in zip(left, fits, strict=True) if fit]
         if self._circuits.tripped:
             names = [self._names[k] for k in left]
