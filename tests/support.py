@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -59,3 +61,22 @@ def wait_until(condition: Callable[[], bool], seconds: float = 30.0) -> None:
     while not condition():
         assert time.monotonic() < end, "the condition did not become true"
         time.sleep(0.002)
+
+
+def in_child(work: Callable[[], str]) -> str:
+    """Return the text that ``work()`` returns in a forked child, or its error; fail if it takes 30 seconds."""
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        threading.Timer(30.0, os._exit, [9]).start()
+        try:
+            text = work()
+        except BaseException as error:
+            text = repr(error)
+        os.write(writing, text.encode())
+        os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading) as answers:
+        text = answers.read()
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0, "the child hangs"
+    return text

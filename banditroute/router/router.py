@@ -20,9 +20,11 @@ from banditroute.core.decision import Decision
 from banditroute.core.events import Observer
 from banditroute.core.failure import Failure
 from banditroute.core.request import Request
+from banditroute.core.step import Step
 from banditroute.errors import InvalidConfigurationError
 from banditroute.features.base import Featurizer
 from banditroute.features.given import GivenFeatures
+from banditroute.graders.signal import Signal
 from banditroute.guard.guard import Guard, Mode
 from banditroute.learners import Learner
 from banditroute.limits.breaker import CircuitBreaker
@@ -168,7 +170,7 @@ class Router:
         self._store = self._settings.store
         parts = assemble(self._settings)
         self._engine, self._routing, self._feedback = parts.engine, parts.routing, parts.feedback
-        self._escalation, self._registry, self._warm_start = parts.escalation, parts.registry, parts.warm_start
+        self._cascade, self._registry, self._warm_start = parts.cascade, parts.registry, parts.warm_start
         self._requests, self._observation = parts.requests, parts.observation
         self._threads = RoutingThreads()
         self._engine.prepare(self._settings.preference)
@@ -323,6 +325,9 @@ class Router:
         """
         return Lease(decision=decision, cache=self._settings.adapters, routing=self._routing, feedback=self._feedback)
 
+    def next_step(self, decision: Decision | str, signals: Mapping[str, float | Signal | None]) -> Step:
+        return self._cascade.next(decision, signals)
+
     def escalate(self, decision_id: str, *, signal: float) -> Decision | None:
         """Choose another arm if the first answer is not good enough; return None if it is.
 
@@ -366,7 +371,7 @@ class Router:
         >>> first = router.route([0.5], arms=["small"])
         >>> router.escalate(router.route([0.5], exclude=["large"]).id, signal=0.0)
         """
-        return self._escalation.next(decision_id, signal=signal)
+        return self._cascade.escalate(decision_id, signal)
 
     async def aescalate(self, decision_id: str, *, signal: float) -> Decision | None:
         """Choose another arm in a worker thread, as ``escalate()`` does; the event loop is free meanwhile."""
@@ -453,7 +458,7 @@ class Router:
             retry_after_seconds=retry_after_seconds,
             source=source,
         )
-        return self._engine.waiting(ticket.result)
+        return self._engine.waiting(ticket.result) if isinstance(ticket, Future) else ticket.result()
 
     async def afeedback(
         self,

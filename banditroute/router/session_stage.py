@@ -60,14 +60,16 @@ class SessionStage:
         """Leave the arm that called a tool, or rule out the switches that are too expensive."""
         turn, cost_usd, vetoed = priced
         if turn.keep is not None and turn.keep in candidates.positions:
-            return candidates._replace(eligible=[turn.keep], overruled=candidates.overruled or _TOOL_RESULT)
+            candidates = candidates._replace(overruled=candidates.overruled or _TOOL_RESULT)
+            return candidates.restricted([turn.keep], "sessions: another arm called the tool")
         if cost_usd is None:
             return candidates
         for k in self._book.vetoed(turn, cost_usd, candidates.positions):
             vetoed[candidates.arms[k]] = float(candidates.utilities[k])
         if not vetoed:
             return candidates
-        return candidates._replace(eligible=[k for k in candidates.positions if candidates.arms[k] not in vetoed])
+        left = [k for k in candidates.positions if candidates.arms[k] not in vetoed]
+        return candidates.restricted(left, "sessions: max_switch_spend rules the switch out")
 
     def redraw(self, candidates: Candidates, probabilities: Vector) -> Vector:
         """Return the probabilities ``(K,)`` with which the session goes on; see ``SessionBook.redrawn``."""

@@ -1,11 +1,12 @@
 """Find what is new in feedback, and give the words of the refusals that every store gives.
 
-In addition to objectives, a decision can have five other kinds of outcomes. Their names have a space; no objective's
+In addition to objectives, a decision can have six other kinds of outcomes. Their names have a space; no objective's
 name has one. ``quality of 3`` is the outcome of a session of three decisions, each of which is given a third of it.
 ``preferred to ID`` and ``passed over for ID`` are a comparison, recorded with both decisions; the value is the quality
 that it taught when it was first reported. ``paging seconds`` is what the request waited for its adapter: the router
 notes it by itself, nothing is learned from it, and it counts as no feedback. ``failure rate_limit`` says how a call
-failed; its value is how many seconds the arm asked to be left alone, 0 if it did not say.
+failed; its value is how many seconds the arm asked to be left alone, 0 if it did not say. ``step stopped`` and ``step
+asked`` say what followed the answer in a cascade; the value is the probability with which that was chosen.
 ``cached tokens`` counts the input that the provider read from its prompt cache.
 """
 
@@ -28,6 +29,7 @@ SHARE_OF = " of "
 PAGING = "paging seconds"
 FAILURE = "failure "
 CACHED_TOKENS = "cached tokens"
+STEP = "step "
 
 
 def measured(values: Mapping[str, float]) -> dict[str, float]:
@@ -74,7 +76,7 @@ def objective_of(name: str) -> str | None:
     >>> objective_of("quality"), objective_of("quality of 3"), objective_of("preferred to 0f")
     ('quality', 'quality', None)
     """
-    if name.startswith((PREFERRED_TO, PASSED_OVER_FOR, FAILURE)):
+    if name.startswith((PREFERRED_TO, PASSED_OVER_FOR, FAILURE, STEP)):
         return None
     if name == CACHED_TOKENS:
         return "cached_tokens"
@@ -124,7 +126,7 @@ def new_outcomes(feedback: Feedback, recorded: Mapping[str, float]) -> dict[str,
                     f"{_reversed(objective)}; the first report stays: compare two decisions once"
                 )
             first = first if first is None else value  # what it teaches depends on what was believed
-        elif objective == PAGING or objective.startswith(FAILURE):
+        elif objective == PAGING or objective.startswith((FAILURE, STEP)):
             first = first if first is None else value  # the first report stays: a repeated one may say fewer seconds
         elif SHARE_OF in objective and _has_its_own(objective.partition(SHARE_OF)[0], objective, recorded):
             continue

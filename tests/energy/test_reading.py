@@ -23,7 +23,7 @@ class TestReading:
             ({"seconds": math.inf}, "seconds is inf"),
             ({"seconds": "2"}, "seconds is '2'"),
             ({"source": ""}, "source has 0 characters"),
-            ({"shared": 1}, "shared is 1; give True or False"),
+            ({"shared": 1}, "shared is 1 .int.; give True or False"),
         ],
     )
     def test_what_cannot_be_one(self, given, message):
