@@ -332,7 +332,7 @@ class Cascade:
             return replace(step, probability=max(step.probability * (1.0 - share), _LEAST_PROBABILITY))
         terms = Terms(chain.first.preference, [self.audits.best], limits)
         try:
-            audit = self._routing.decide(request, terms, gains={arm: 0.0 for arm in self._engine.models.names})
+            audit = self._routing.decide(request, terms, gains=dict.fromkeys(self._engine.models.names, 0.0))
         except NothingToAskError:
             self.audits.stop(1.0)
             return step

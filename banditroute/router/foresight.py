@@ -11,8 +11,8 @@ from banditroute.core.arrays import Vector
 from banditroute.core.preference import Preference
 from banditroute.graders.evidence import Evidence
 from banditroute.router.candidates import Candidates
-from banditroute.router.requests import NothingToAskError
 from banditroute.router.outlook import SILENT, Channel, corrected, outlook, worth_of_asking
+from banditroute.router.requests import NothingToAskError
 
 _LATEST_ANSWERS = 300  # that a channel is made of
 _MIN_ANSWERS = 30
