@@ -16,6 +16,7 @@ from banditroute.cli.evaluate import evaluate
 from banditroute.cli.inspect import inspect
 from banditroute.cli.report import report
 from banditroute.cli.savings import savings
+from banditroute.cli.serve import serve
 from banditroute.cli.simulate import simulate
 from banditroute.cli.wording import on_the_command_line
 from banditroute.errors import BanditRouteError
@@ -23,7 +24,7 @@ from banditroute.errors import BanditRouteError
 _TOPICS = {
     "Try policies": (demo, simulate),
     "Read a log": (evaluate, savings, report, diagnose, convert),
-    "Run a router": (check,),
+    "Run a router": (check, serve),
     "Look after a database": (inspect, db),
 }
 _EPILOG = """\b

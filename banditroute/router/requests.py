@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import NamedTuple, TypeAlias, TypedDict, TypeGuard
+from typing import Any, NamedTuple, TypeAlias, TypedDict, TypeGuard
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -142,6 +142,30 @@ class RequestParser:
         return parse_request(
             request, self._features, session, tags, input_tokens, max_output_tokens, template, metadata
         )
+
+    def checked(self, request: object, arms: Sequence[Arm], options: RouteOptions) -> tuple[Request, Terms]:
+        """Return a checked request and its terms, from the options of ``Router.route``."""
+        get: Any = options.get
+        asked = self.request(
+            request,
+            get("session"),
+            get("tags", ()),
+            get("input_tokens"),
+            get("max_output_tokens"),
+            get("template"),
+            get("metadata"),
+        )
+        terms = self.terms(
+            arms,
+            get("preference"),
+            get("arms"),
+            get("exclude", ()),
+            get("limits"),
+            get("replace_limits"),
+            get("requires", ()),
+            get("deadline_seconds"),
+        )
+        return asked, terms
 
     def many(
         self,
