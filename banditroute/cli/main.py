@@ -11,6 +11,7 @@ from banditroute.cli.check import check
 from banditroute.cli.convert import convert
 from banditroute.cli.db import db
 from banditroute.cli.demo import demo
+from banditroute.cli.deployment import arms, guard, set_
 from banditroute.cli.diagnose import diagnose
 from banditroute.cli.evaluate import evaluate
 from banditroute.cli.inspect import inspect
@@ -24,7 +25,7 @@ from banditroute.errors import BanditRouteError
 _TOPICS = {
     "Try policies": (demo, simulate),
     "Read a log": (evaluate, savings, report, diagnose, convert),
-    "Run a router": (check, serve),
+    "Run a router": (check, serve, set_, guard, arms),
     "Look after a database": (inspect, db),
 }
 _EPILOG = """\b

@@ -19,6 +19,7 @@ from banditroute.router.observation import Observation
 from banditroute.router.requests import RequestParser
 from banditroute.router.sampling import RandomStream
 from banditroute.router.settings import RouterSettings
+from banditroute.router.shared_changes import FollowedChanges
 from banditroute.router.signal_model import SignalModel
 from banditroute.router.sources import fold_settings, fold_with
 from banditroute.router.warm_start import WarmStart
@@ -84,16 +85,6 @@ def _parts(settings: RouterSettings, memory: StoredState) -> Parts:
         observation=observation,
         clock=clock,
     )
-    feedback = FeedbackService(
-        objectives=settings.objectives,
-        store=store,
-        engine=engine,
-        signals=signals,
-        observation=observation,
-        changes=changes,
-        clock=clock,
-    )
-    store.subscribe(feedback)
     registry = ArmRegistry(
         arms=settings.arms,
         traffic=settings.traffic,
@@ -105,6 +96,19 @@ def _parts(settings: RouterSettings, memory: StoredState) -> Parts:
         changes=changes,
         clock=clock,
     )
+    followed = FollowedChanges(registry=registry, slot=slots["guard_change"])
+    feedback = FeedbackService(
+        objectives=settings.objectives,
+        store=store,
+        engine=engine,
+        signals=signals,
+        observation=observation,
+        changes=changes,
+        followed=followed,
+        clock=clock,
+    )
+    store.subscribe(feedback)
+    followed.follow(memory.states)
     return Parts(
         requests=RequestParser(
             features=settings.features,

@@ -20,6 +20,7 @@ from banditroute.objectives.objective import STANDARD_OBJECTIVES, Objective
 from banditroute.router.changes import Changes
 from banditroute.router.engine import Engine
 from banditroute.router.observation import Observation
+from banditroute.router.shared_changes import FollowedChanges
 from banditroute.router.signal_model import SignalModel
 from banditroute.router.sizes import OutcomeSizes
 from banditroute.store.base import OutcomeEvent, Recorded, Store, StoredState, Ticket
@@ -46,6 +47,8 @@ class FeedbackService:
         Learn from what was recorded.
     observation, changes
         Take what was recorded, and what changed by it.
+    followed
+        Hears what others changed for all routers.
     clock
         Gives Unix time in seconds.
     """
@@ -59,6 +62,7 @@ class FeedbackService:
         signals: SignalModel,
         observation: Observation,
         changes: Changes,
+        followed: FollowedChanges,
         clock: Callable[[], float],
     ) -> None:
         self._objectives = objectives
@@ -68,6 +72,7 @@ class FeedbackService:
         self._signals = signals
         self._observation = observation
         self._changes = changes
+        self._followed = followed
         self._clock = clock
         self._sizes = OutcomeSizes()
 
@@ -176,6 +181,7 @@ class FeedbackService:
     def on_changed(self, state: StoredState) -> None:
         """Rebuild the models, as another process added to the stored state or some of it was folded."""
         self._engine.rebuild(state)
+        self._followed.hear(state.states)
         self._changes.emit()
 
     def _record(self, decision_id: str, values: Mapping[str, float], source: str | None) -> Ticket:

@@ -127,7 +127,6 @@ def _client(router: Router, upstreams: Mapping[str, Upstream]) -> AsyncRoutedCli
             base_url=upstream.base_url,
             api_key=key or os.environ.get("OPENAI_API_KEY") or "none",
             timeout=upstream.timeout_seconds,
-            max_retries=0,
         )
         clients[arm] = (asked, upstream.model or arm)
     return AsyncRoutedClient(router, clients)
