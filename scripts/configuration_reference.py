@@ -11,7 +11,7 @@ PAGE = Path(__file__).resolve().parents[1] / "docs" / "reference" / "configurati
 _INTRODUCTION = """# Tables of a router's file
 
 Every table and name that a [router's file](../howto/configuration.md) may have. The names are the parameters of the
-constructors; their docstrings say what each means. `python scripts/configuration_reference.py` writes this page from the JSON schema.
+constructors; their docstrings say what each means. `python scripts/configuration_reference.py` writes this page.
 """
 
 

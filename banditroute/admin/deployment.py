@@ -96,7 +96,7 @@ def set_traffic(
 def set_guard_mode(
     url: str, mode: Mode, *, router: str = "default", who: str | None = None, dry_run: bool = False
 ) -> ExpectedShares:
-    """Restart the rollout in ``mode`` in all routers of a name, as ``Router.set_guard_mode``; else as :func:`set_traffic`."""
+    """Restart the rollout in ``mode`` in all routers of a name; else as :func:`set_traffic`."""
     check_mode(mode)
     return _change(url, "guard", mode, {}, router=router, who=who, dry_run=dry_run)
 

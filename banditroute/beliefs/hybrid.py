@@ -133,12 +133,12 @@ class HybridBelief(LinearBelief):
 
     def predict(self, x: Vector) -> Prediction:
         """Predict mean and standard deviation of every arm at context ``x (d,)``: each ``(m, K)``."""
-        prediction = super().predict(x)
-        if self._explores_contexts:
-            averages = np.square(prediction.average_spreads)
-            averages += self._explored_shares[:, None] * (np.square(prediction.stds) - averages)
-            np.sqrt(averages, out=prediction.average_spreads)
-        return prediction
+        means, variances = self._means_and_variances(x)
+        if not self._explores_contexts:
+            return Prediction(means, np.sqrt(variances, out=variances), self._average.copy())
+        averages = self._explored_shares * variances
+        averages += self._unexplored_variances
+        return Prediction(means, np.sqrt(variances, out=variances), np.sqrt(averages, out=averages))
 
     def _choose_if_due(self) -> None:
         """Learn the relevance of each block, if there are enough outcomes for another choice."""
@@ -160,14 +160,14 @@ class HybridBelief(LinearBelief):
     def _evidence(self, objective: str) -> Evidence | None:
         """Return the sums of an objective relative to each arm's size, or None if it was never observed."""
         j = self._objectives.index(objective)
-        seats = [arm.seat(objective) for arm in self._statistics]
-        observed = [k for k, seat in enumerate(seats) if seat >= 0]
+        positions = [arm.group_position(objective) for arm in self._statistics]
+        observed = [k for k, position in enumerate(positions) if position >= 0]
         if not observed:
             return None
         observed = sorted(observed, key=lambda k: -self._n[j, k])[:MOST_ARMS]
         sizes = np.ones(len(self._arms)) if self._known_size(objective) else self._size(j)
         sizes[sizes <= 0.0] = 1.0
-        groups = [self._statistics[k].groups[seats[k]] for k in observed]
+        groups = [self._statistics[k].groups[positions[k]] for k in observed]
         fades = [self._statistics[k].weight(self._statistics[k].clock, self._clock) for k in observed]
         rows = [group.objectives.index(objective) for group in groups]
         parts = list(zip(groups, fades, rows, sizes[observed], strict=True))
@@ -220,12 +220,13 @@ class HybridBelief(LinearBelief):
         self._shared: dict[int, Vector] = {}  # P^-1 (p, p) by group; derived when needed
         super()._derive()
         known = [self._choices.relevance.get(name) for name in self._objectives]
-        self._explored_shares = np.array([0.0 if each is None else each.explored_share(self._blocks) for each in known])
+        shares = [0.0 if each is None else each.explored_share(self._blocks) for each in known]
+        self._explored_shares = np.array(shares)[:, None]
         self._explores_contexts = bool(self._explored_shares.any())
 
-    def _solve(self, g: int, k: int) -> None:
-        super()._solve(g, k)
-        self._shared.pop(g, None)  # the information of arm k about the shared weights has changed
+    def _solve(self, g: int, arms: Sequence[int]) -> None:
+        super()._solve(g, arms)
+        self._shared.pop(g, None)  # the information of these arms about the shared weights has changed
 
     def _share(self, g: int, k: int, gain: Vector, scale: float) -> None:
         if g in self._shared:
@@ -235,12 +236,14 @@ class HybridBelief(LinearBelief):
             reach = self._shared[g].dot(u)
             add_rank_one(self._shared[g], -scale / (1.0 + scale * float(reach.dot(u))), reach)
 
-    def _prior_mean(self, objective: str, k: int) -> float:
-        return 0.0  # _pool() adds the shared part
+    def _prior_means(self, members: Sequence[int], arms: Sequence[int]) -> Vector:
+        return np.zeros((len(members), len(arms)))  # _pool() adds the shared part
 
     def _make(self, groups: int, m: int, k: int, d: int) -> None:
         super()._make(groups, m, k, d)
         self._theta = np.empty((m, k, d))
+        self._theta_rows = self._theta.reshape(m * k, d)
+        self._unexplored_variances = np.zeros((m, k))
         starts = [self._shared_precision(g) for g in range(groups)]
         # For each objective, the prior mean of the shared weights times their prior precision.
         self._weighted_prior_mean = {
@@ -255,14 +258,15 @@ class HybridBelief(LinearBelief):
             self._shared[g] = self._solve_shared(g)
         shared, inverse = self._shared[g], self._inverse[g]
         k = len(inverse)
-        self._common[g] = np.square(inverse[:, -1, -1]) * (bias * bias * shared[d - 1, d - 1])
+        of_average = inverse[:, -1, -1]
+        np.multiply(of_average, of_average * (bias * bias * shared.item(d - 1, d - 1)), out=self._common[g])
         for j in self._members[g]:
             own, rss, size = self._relative(j)
             weights = shared.dot(self._right_hand_side(g, j, own))
             beta = weights[:d]
             pull = precision * beta  # Lambda beta_k = pull + offset_k e_bias
             theta = np.add(own, inverse.reshape(k * d, d).dot(pull).reshape(k, d), out=self._theta[j])
-            twice = float(beta.dot(pull)) - (theta + own).dot(pull)  # own + theta is 2 theta_0 + A^-1 Lambda beta_k
+            twice = beta.dot(pull) - (theta + own).dot(pull)  # own + theta is 2 theta_0 + A^-1 Lambda beta_k
             if len(self._columns):
                 offset = bias * (self._z @ weights[d:])
                 moved = offset[:, None] * inverse[:, :, -1]
@@ -272,6 +276,9 @@ class HybridBelief(LinearBelief):
                 theta *= size[:, None]
             guess = self._priors.get(self._objectives[j], _NO_PRIOR).noise or 1.0
             self._scatter(j, rss + twice, guess, bias, size)
+            if self._explores_contexts:
+                unexplored = np.multiply(self._average[j], self._average[j], out=self._unexplored_variances[j])
+                unexplored *= 1.0 - self._explored_shares[j]
 
     def _shared_prior_mean(self, j: int) -> Vector:
         """Return the prior mean of the shared weights of an objective ``(p,)``."""
@@ -284,8 +291,8 @@ class HybridBelief(LinearBelief):
 
     def _right_hand_side(self, g: int, j: int, own: Vector) -> Vector:
         """Return ``r (p,)``, which ``P^-1`` turns into the shared weights of an objective, from ``own (K, d)``."""
-        # Of small arrays, reduce is faster than sum().
-        information: Vector = self._precision[g] * np.add.reduce(own, axis=0)
+        information: Vector = self._ones.dot(own)  # faster than sum()
+        information *= self._precision[g]
         if len(self._columns):
             information = np.concatenate([information, self._precision[g][-1] * (own[:, -1] @ self._z)])
         information += self._weighted_prior_mean[j]

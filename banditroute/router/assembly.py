@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 from typing import NamedTuple
 
 from banditroute.adapters.penalties import AdapterPenalties
 from banditroute.core.events import EpochBegun
+from banditroute.core.validation import listed
 from banditroute.features.base import feature_blocks
 from banditroute.router.arms import ArmRegistry
+from banditroute.router.audits import Audits
+from banditroute.router.cascade import Cascade
 from banditroute.router.changes import Changes
 from banditroute.router.constraints import Constraints
 from banditroute.router.engine import Engine
-from banditroute.router.escalation import Escalation
 from banditroute.router.fallback import FallbackRouting
 from banditroute.router.feedback import FeedbackService
 from banditroute.router.models import ArmModels
@@ -20,11 +23,12 @@ from banditroute.router.requests import RequestParser
 from banditroute.router.sampling import RandomStream
 from banditroute.router.settings import RouterSettings
 from banditroute.router.shared_changes import FollowedChanges
-from banditroute.router.signal_model import SignalModel
 from banditroute.router.sources import fold_settings, fold_with
 from banditroute.router.warm_start import WarmStart
 from banditroute.store.base import StoredState
 from banditroute.store.state_slot import StateSlots
+
+_log = logging.getLogger("banditroute")
 
 
 class Parts(NamedTuple):
@@ -34,7 +38,7 @@ class Parts(NamedTuple):
     engine: Engine
     routing: FallbackRouting
     feedback: FeedbackService
-    escalation: Escalation
+    cascade: Cascade
     registry: ArmRegistry
     warm_start: WarmStart
     observation: Observation
@@ -58,6 +62,7 @@ def assemble(settings: RouterSettings) -> Parts:
         fold=fold_with(settings.learner.belief),
         fold_settings=fold_settings(settings.learner.belief),
     )
+    _warn_of_renamed_arms(settings, memory)
     try:
         parts = _parts(settings, memory)
         if settings.quotas or any(budget.hard for budget in settings.budgets):
@@ -75,7 +80,6 @@ def _parts(settings: RouterSettings, memory: StoredState) -> Parts:
     engine = _engine(settings, memory, slots, stream)
     observation = _observation(settings, memory)
     changes = Changes(engine=engine, store=store, observation=observation, clock=clock)
-    signals = SignalModel(slot=slots["cascade"], stream=stream.spawn())
     routing = FallbackRouting(
         engine=engine,
         features=settings.features,
@@ -96,17 +100,28 @@ def _parts(settings: RouterSettings, memory: StoredState) -> Parts:
         changes=changes,
         clock=clock,
     )
-    followed = FollowedChanges(registry=registry, slot=slots["guard_change"])
+    followed = FollowedChanges(registry=registry)
     feedback = FeedbackService(
         objectives=settings.objectives,
         store=store,
         engine=engine,
-        signals=signals,
         observation=observation,
         changes=changes,
         followed=followed,
         clock=clock,
     )
+    cascade = Cascade(
+        store=store,
+        engine=engine,
+        routing=routing,
+        feedback=feedback,
+        limits=settings.limits,
+        slot=slots["signals"],
+        audits=_audits(settings, slots),
+        stream=stream.spawn(),
+        clock=clock,
+    )
+    feedback.teach(cascade.learn)
     store.subscribe(feedback)
     followed.follow(memory.states)
     return Parts(
@@ -119,9 +134,7 @@ def _parts(settings: RouterSettings, memory: StoredState) -> Parts:
         engine=engine,
         routing=routing,
         feedback=feedback,
-        escalation=Escalation(
-            store=store, engine=engine, signals=signals, routing=routing, feedback=feedback, limits=settings.limits
-        ),
+        cascade=cascade,
         registry=registry,
         warm_start=WarmStart(
             features=settings.features,
@@ -134,6 +147,22 @@ def _parts(settings: RouterSettings, memory: StoredState) -> Parts:
         ),
         observation=observation,
     )
+
+
+def _warn_of_renamed_arms(settings: RouterSettings, memory: StoredState) -> None:
+    """Log a warning if an arm of the store is not in the pool, and an arm of the pool not in the store."""
+    known = {*memory.statistics, *(event.arm for event in memory.pending)}
+    names = {arm.name for arm in settings.arms}
+    gone, new = known - names, {arm.name for arm in settings.arms if arm.replaces is None} - known
+    if gone and new:
+        _log.warning(
+            "router %r has feedback for %s, which is not in the pool, and starts %s without any. Feedback belongs to "
+            "the name of an arm: if an arm was renamed, give it its old name again; if one succeeds another, say so by "
+            "Arm(replaces=...). Otherwise do nothing",
+            settings.name,
+            listed(gone),
+            listed(new),
+        )
 
 
 def _engine(settings: RouterSettings, memory: StoredState, slots: StateSlots, stream: RandomStream) -> Engine:
@@ -177,6 +206,13 @@ def _engine(settings: RouterSettings, memory: StoredState, slots: StateSlots, st
         slots=slots,
         stream=stream,
     )
+
+
+def _audits(settings: RouterSettings, slots: StateSlots) -> Audits | None:
+    guarantee = settings.guarantee
+    if guarantee is None:
+        return None
+    return Audits(guarantee=guarantee, best=guarantee.best or settings.fallback, slot=slots["guarantee"])
 
 
 def _observation(settings: RouterSettings, memory: StoredState) -> Observation:

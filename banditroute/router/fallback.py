@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
 import numpy as np
@@ -19,7 +19,7 @@ from banditroute.features.base import Featurizer
 from banditroute.router.clock import CheckedClock
 from banditroute.router.engine import Engine
 from banditroute.router.observation import Observation
-from banditroute.router.requests import Ask, Terms, obey_rules
+from banditroute.router.requests import Ask, NothingToAskError, Terms, obey_rules
 from banditroute.router.sampling import CannotChooseError
 from banditroute.store.base import Store
 
@@ -78,18 +78,28 @@ class FallbackRouting:
         self._clock = clock
         self.trouble: str | None = None
 
-    def decide(self, request: Request, terms: Terms, features: Vector | None = None) -> Decision:
+    def decide(
+        self,
+        request: Request,
+        terms: Terms,
+        features: Vector | None = None,
+        gains: Mapping[str, float] | None = None,
+    ) -> Decision:
         """Return the recorded decision for a checked request.
 
         Parameters
         ----------
         features
             The features of the request where they are computed already; None: they are computed here.
+        gains
+            For a further call of a cascade, as in :class:`~banditroute.router.requests.Ask`.
 
         Raises
         ------
         InvalidRequestError
             If the featurizer finds a mistake of the caller.
+        NothingToAskError
+            If a further call would break a limit or a budget.
         """
         now, trouble_of_clock = self._clock.read()
         x: Vector | None = None
@@ -104,20 +114,21 @@ class FallbackRouting:
                 raise CannotChooseError(trouble_of_clock)
             if self._store.trouble is not None:
                 raise CannotChooseError(self._store.trouble)
-            decision = self._engine.decide(Ask(request, x, preference, eligible, terms.limits, now, rules))
+            decision = self._engine.decide(Ask(request, x, preference, eligible, terms.limits, now, gains, rules))
             self._store.add_decision(decision, prompt)
             self.trouble = None
-            self._observation.emit(decision)
+            if self._observation.active:
+                self._observation.emit(decision)
             if decision.fell_back:  # neither budgets nor quotas cover it
                 self._note_fallback(decision, decision.reason.removeprefix("fallback: "))
             return decision
-        except InvalidRequestError:  # a caller's mistake that only the featurizer can see
+        except (InvalidRequestError, NothingToAskError):  # a caller's mistake that only the featurizer can see
             raise
         except Exception as error:  # learned or stored trouble must not stop the traffic
             failure = error
             trouble = str(error) if isinstance(error, BanditRouteError) else f"{type(error).__name__}: {error}"
             trouble = trouble[:_LONGEST_TROUBLE]
-        ask = Ask(request, x, preference, eligible, terms.limits, now, rules)
+        ask = Ask(request, x, preference, eligible, terms.limits, now, rules=rules)
         return self._fall_back(ask, self._fallback, trouble, failure, prompt)
 
     def preview(self, request: Request, terms: Terms) -> Decision:
@@ -132,7 +143,7 @@ class FallbackRouting:
         if terms.limits is not None and terms.limits.rules:
             eligible, rules = obey_rules(request, terms, self._engine.models.names)
         preference = self._engine.rates(terms.preference)
-        ask = Ask(request, None, preference, eligible, terms.limits, self._clock.read()[0], rules)
+        ask = Ask(request, None, preference, eligible, terms.limits, self._clock.read()[0], rules=rules)
         try:
             return self._engine.preview(ask._replace(x=self._context(request, None)))
         except InvalidRequestError:

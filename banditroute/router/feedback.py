@@ -21,10 +21,9 @@ from banditroute.router.changes import Changes
 from banditroute.router.engine import Engine
 from banditroute.router.observation import Observation
 from banditroute.router.shared_changes import FollowedChanges
-from banditroute.router.signal_model import SignalModel
 from banditroute.router.sizes import OutcomeSizes
 from banditroute.store.base import OutcomeEvent, Recorded, Store, StoredState, Ticket
-from banditroute.store.outcomes import FAILURE, PAGING, PASSED_OVER_FOR, PREFERRED_TO, SHARE_OF
+from banditroute.store.outcomes import FAILURE, PAGING, PASSED_OVER_FOR, PREFERRED_TO, SHARE_OF, STEP
 
 _log = logging.getLogger("banditroute")
 
@@ -43,8 +42,8 @@ class FeedbackService:
         What can be reported, by name.
     store
         Records the reports.
-    engine, signals
-        Learn from what was recorded.
+    engine
+        Learns from what was recorded.
     observation, changes
         Take what was recorded, and what changed by it.
     followed
@@ -59,7 +58,6 @@ class FeedbackService:
         objectives: Mapping[str, Objective],
         store: Store,
         engine: Engine,
-        signals: SignalModel,
         observation: Observation,
         changes: Changes,
         followed: FollowedChanges,
@@ -69,7 +67,7 @@ class FeedbackService:
         self._unbounded = {name for name, each in objectives.items() if not math.isfinite(each.high - each.low)}
         self._store = store
         self._engine = engine
-        self._signals = signals
+        self._learn_signals: Callable[[str, float], None] | None = None
         self._observation = observation
         self._changes = changes
         self._followed = followed
@@ -88,7 +86,8 @@ class FeedbackService:
     ) -> Ticket:
         """Record outcomes of one decision."""
         checked = check_outcomes(self._objectives, values, failed, failure, retry_after_seconds)
-        self._sizes.check({name: value for name, value in checked.items() if name in self._unbounded})
+        if not self._unbounded.isdisjoint(checked):
+            self._sizes.check({name: value for name, value in checked.items() if name in self._unbounded})
         return self._record(check_id(decision_id), checked, source)
 
     def report_session(self, session: str, values: Mapping[str, float | None], *, source: str | None) -> list[Ticket]:
@@ -133,8 +132,16 @@ class FeedbackService:
         ]
 
     def record_expected_quality(self, decision_id: str, quality: float) -> None:
-        """Record what the signal of a discarded answer says of its quality, as a share that a grade overrides."""
+        """Record what signals say of the quality of a discarded answer, as a share that a grade overrides."""
         self._record(decision_id, {f"quality{SHARE_OF}1": min(max(quality, 0.0), 1.0)}, None)
+
+    def record_step(self, decision_id: str, *, stopped: bool, probability: float) -> None:
+        """Record what followed an answer in a cascade, and the probability with which that was chosen."""
+        self._record(decision_id, {STEP + ("stopped" if stopped else "asked"): probability}, None)
+
+    def teach(self, learn_signals: Callable[[str, float], None]) -> None:
+        """Let ``learn_signals(decision_id, quality)`` learn the quality of every answer from now on."""
+        self._learn_signals = learn_signals
 
     def record_load_failure(self, decision: Decision) -> None:
         """Record that the arm of a decision failed, as its adapter cannot be loaded."""
@@ -164,8 +171,8 @@ class FeedbackService:
         """Learn from outcomes that are durable now: models, then limits, budgets and guard, then escalation."""
         self._engine.learn(recorded.event)
         self._engine.observe_outcome(recorded)
-        if "quality" in recorded.event.values:
-            self._signals.learn(recorded.decision_id, recorded.event.values["quality"])
+        if self._learn_signals is not None and "quality" in recorded.event.values:
+            self._learn_signals(recorded.decision_id, recorded.event.values["quality"])
         if self._observation.active:
             self._observation.emit(_as_seen(recorded))
             self._changes.emit()
@@ -226,7 +233,9 @@ def check_outcomes(
     InvalidFeedbackError
         If an objective is unknown, or a value is out of its range.
     """
-    checked = _check_failure(failure, retry_after_seconds)
+    checked = {}
+    if failure is not None or retry_after_seconds is not None:
+        checked = _check_failure(failure, retry_after_seconds)
     if failed is not None:
         if not isinstance(failed, bool | np.bool_):
             raise InvalidFeedbackError(f"failed is {shown(failed)} ({type(failed).__name__}); give True, False or None")

@@ -14,7 +14,8 @@ from banditroute.core.conversation import is_message
 from banditroute.core.preference import Preference
 from banditroute.core.request import Request
 from banditroute.core.validation import bounded, label, listed, number, shown, whole
-from banditroute.errors import InvalidInputError, InvalidRequestError
+from banditroute.core.values import open_twin
+from banditroute.errors import BanditRouteError, InvalidInputError, InvalidRequestError
 from banditroute.features._messages import asked, messages_of
 from banditroute.features.base import Featurizer
 from banditroute.features.given import GivenFeatures
@@ -25,6 +26,8 @@ from banditroute.objectives.utility import PreferenceLike, check_preference
 
 Conversation: TypeAlias = Sequence[Mapping[str, object]]
 """Messages with a role and a content, as chat interfaces take them."""
+
+_OpenRequest = open_twin(Request)
 
 RequestLike: TypeAlias = str | Conversation | ArrayLike
 """A prompt, messages, or ready features ``(d - 1,)``."""
@@ -46,6 +49,10 @@ class RouteOptions(TypedDict, total=False):
     max_output_tokens: int | None
     template: str | None
     metadata: Mapping[str, float | str | None] | None
+
+
+class NothingToAskError(BanditRouteError):
+    """No arm may be asked in a further call: it would break a limit or a budget. It never reaches a caller."""
 
 
 class Terms(NamedTuple):
@@ -83,6 +90,8 @@ class Ask(NamedTuple):
         What an arm must keep; None for no limits.
     now
         Unix time in seconds.
+    gains
+        For a further call of a cascade: arm -> what the answers before it and the steps after it add to its utility.
     rules
         Conditions of the rules that hold for the request, as one text; None if none holds.
     """
@@ -93,6 +102,7 @@ class Ask(NamedTuple):
     eligible: Sequence[str] | None
     limits: Limits | None
     now: float
+    gains: Mapping[str, float] | None = None
     rules: str | None = None
 
     def reason(self, of_choice: str) -> str:
@@ -243,20 +253,8 @@ def parse_request(
     if template is not None:
         label(template, name="template", error=InvalidRequestError)
     known = {} if metadata is None else _known_metadata(metadata)
-    try:
-        messages = messages_of(request) if is_conversation(request) else ()
-    except RecursionError:
-        raise InvalidRequestError("the messages are nested too deeply; give role and content as plain values") from None
-    if messages or isinstance(request, str):
-        if isinstance(features, GivenFeatures):
-            raise InvalidRequestError(
-                f"this router expects {features.dimension} ready features, a text was given; "
-                "make it with Router(features=TextFeatures()) to route texts"
-            )
-        text, vector = asked(messages) if messages else str(request), None
-    else:
-        text, vector = None, _ready_features(request, features.dimension)
-    return Request(
+    text, vector, messages = _content(request, features)
+    checked = _OpenRequest(
         text=text,
         features=vector,
         session=session,
@@ -266,7 +264,28 @@ def parse_request(
         template=template,
         metadata=known,
         messages=messages,
+        again=False,
     )
+    checked.__class__ = Request
+    return checked
+
+
+def _content(request: object, features: Featurizer) -> tuple[str | None, Vector | None, tuple[tuple[str, str], ...]]:
+    """Return the text of a request, or its ready features, and its messages."""
+    if isinstance(request, np.ndarray):
+        return None, _ready_features(request, features.dimension), ()
+    try:
+        messages = messages_of(request) if is_conversation(request) else ()
+    except RecursionError:
+        raise InvalidRequestError("the messages are nested too deeply; give role and content as plain values") from None
+    if not messages and not isinstance(request, str):
+        return None, _ready_features(request, features.dimension), ()
+    if isinstance(features, GivenFeatures):
+        raise InvalidRequestError(
+            f"this router expects {features.dimension} ready features, a text was given; "
+            "make it with Router(features=TextFeatures()) to route texts"
+        )
+    return asked(messages) if messages else str(request), None, messages
 
 
 def is_conversation(request: object) -> TypeGuard[Conversation]:
@@ -324,6 +343,15 @@ def eligible_arms(
             f"{required} of {listed(names)}; leave at least one"
         )
     return left
+
+
+def reason_left_out(arm: Arm, ask: Ask) -> str:
+    """Return why a request leaves ``arm`` out: it lacks capabilities, or rules, ``arms`` or ``exclude`` say so."""
+    missing = set() if ask.limits is None else set(ask.limits.requires) - set(arm.capabilities)
+    if missing:
+        return f"request: it lacks {listed(missing)}"
+    rules = "" if ask.rules is None else f"rules {ask.rules}, "
+    return f"request: {rules}arms= or exclude= leaves it out"
 
 
 def obey_rules(request: Request, terms: Terms, arms: Sequence[str]) -> tuple[Sequence[str] | None, str | None]:

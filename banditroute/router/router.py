@@ -20,9 +20,12 @@ from banditroute.core.decision import Decision
 from banditroute.core.events import Observer
 from banditroute.core.failure import Failure
 from banditroute.core.request import Request
+from banditroute.core.step import Step
 from banditroute.errors import InvalidConfigurationError
 from banditroute.features.base import Featurizer
 from banditroute.features.given import GivenFeatures
+from banditroute.graders.signal import Signal
+from banditroute.guard.guarantee import Guarantee
 from banditroute.guard.guard import Guard, Mode
 from banditroute.learners import Learner
 from banditroute.limits.breaker import CircuitBreaker
@@ -79,6 +82,8 @@ class Router:
         Arm -> its least and greatest share of the traffic, such as a canary's.
     guard
         The baseline that serves until there is evidence that the learner is better. Default: no guard.
+    guarantee
+        What the answers that ``next_step()`` delivers may lose against one arm. Default: no guarantee.
     store
         Records decisions, feedback and what was learned. Default: ``MemoryStore()``, which ends with the process.
     fallback
@@ -130,6 +135,7 @@ class Router:
         switching: Mapping[str, float] | None = None,
         traffic: Mapping[str, Share] | None = None,
         guard: Guard | None = None,
+        guarantee: Guarantee | None = None,
         store: Store | None = None,
         fallback: str | None = None,
         name: str = "default",
@@ -152,6 +158,7 @@ class Router:
             switching=switching,
             traffic=traffic,
             guard=guard,
+            guarantee=guarantee,
             store=store,
             fallback=fallback,
             name=name,
@@ -163,7 +170,7 @@ class Router:
         self._store = self._settings.store
         parts = assemble(self._settings)
         self._engine, self._routing, self._feedback = parts.engine, parts.routing, parts.feedback
-        self._escalation, self._registry, self._warm_start = parts.escalation, parts.registry, parts.warm_start
+        self._cascade, self._registry, self._warm_start = parts.cascade, parts.registry, parts.warm_start
         self._requests, self._observation = parts.requests, parts.observation
         self._threads = RoutingThreads()
         self._engine.prepare(self._settings.preference)
@@ -335,11 +342,63 @@ class Router:
         """
         return Lease(decision=decision, cache=self._settings.adapters, routing=self._routing, feedback=self._feedback)
 
+    def next_step(self, decision: Decision | str, signals: Mapping[str, float | Signal | None]) -> Step:
+        """Decide after an answer: deliver it, deliver an earlier one, or ask another arm.
+
+        The expected utility decides, with all calls charged: an arm is asked if the quality that its answer is expected
+        to add is worth more than its call. What signals say is learned from the answers whose quality is reported. Once
+        most decisions are followed by a step, ``route()`` chooses the first arm with what may follow it.
+
+        A deadline and a cost limit of the request hold over all its calls. If no arm can be asked within the limits
+        and budgets that are left, the step is to stop.
+
+        Parameters
+        ----------
+        decision
+            The decision whose answer is there, or its id. The limits of its ``route()`` are known by the decision only.
+        signals
+            Name -> how good the answer looks, in [0, 1], or a grader's ``Signal``. Leave out what is not known, or give
+            None. Use the same name for the same kind of signal.
+
+        Returns
+        -------
+        Step
+            ``step.stop``: deliver the answer of the decision ``step.answer``, and report its quality. Otherwise serve
+            ``step.next``, and ask again for the next step.
+
+        Raises
+        ------
+        InvalidRequestError
+            If a signal is not a number in [0, 1].
+        UnknownDecisionError
+            If no such decision is held.
+
+        Notes
+        -----
+        How easy a request is for all arms together is unknown, so a bad answer of one arm speaks against the others,
+        too (a Rasch model). The choice between stopping and asking is drawn with a known probability, so that answers
+        which look bad are graded now and then. Calls are expected to follow up to two arms ahead.
+
+        Examples
+        --------
+        >>> router = Router(arms=["small", "large"], features=1, seed=0)
+        >>> decision = router.route([0.5], arms=["small"])
+        >>> step = router.next_step(decision, {"judge": 0.2})
+        >>> step.stop, step.answer == decision.id  # no other arm was allowed
+        (True, True)
+        """
+        return self._cascade.next(decision, signals)
+
+    async def anext_step(self, decision: Decision | str, signals: Mapping[str, float | Signal | None]) -> Step:
+        """Decide in a worker thread, as ``next_step()`` does; the event loop is free meanwhile."""
+        return await asyncio.to_thread(self.next_step, decision, signals)
+
     def escalate(self, decision_id: str, *, signal: float) -> Decision | None:
         """Choose another arm if the first answer is not good enough; return None if it is.
 
-        The router learns what the signal says of an answer's quality, from the answers whose quality is reported. The
-        first answer stands if its expected quality is worth as much as the best that another arm is expected to give,
+        It is the short form of ``next_step()`` for one signal; a later answer always replaces an earlier one. The router
+        learns what the signal says of an answer's quality, from the answers whose quality is reported. The first answer
+        stands if its expected quality is worth as much as the best that another arm is expected to give,
         less that arm's price. The first call is paid either way, and is reported with its own decision.
 
         For an answer that is discarded, the quality that its signal predicts is learned in place of a grade. Otherwise
@@ -378,7 +437,7 @@ class Router:
         >>> first = router.route([0.5], arms=["small"])
         >>> router.escalate(router.route([0.5], exclude=["large"]).id, signal=0.0)
         """
-        return self._escalation.next(decision_id, signal=signal)
+        return self._cascade.escalate(decision_id, signal)
 
     async def aescalate(self, decision_id: str, *, signal: float) -> Decision | None:
         """Choose another arm in a worker thread, as ``escalate()`` does; the event loop is free meanwhile."""
@@ -399,6 +458,7 @@ class Router:
         failure: Failure | str | None = None,
         retry_after_seconds: float | None = None,
         source: str | None = None,
+        audit_of: str | None = None,
         **user_objectives: float | None,
     ) -> Acknowledgement:
         """Report outcomes of a decision: any of the objectives, in any number of parts, in any order, however late.
@@ -423,6 +483,8 @@ class Router:
             With a ``failure``: how long the arm asked to be left alone, as in the header ``Retry-After``.
         source
             Who reports it, such as a user or a grader. Everything that one source reported can be erased.
+        audit_of
+            For the answer of an audit: ``step.audit_of``. The audit counts when both answers have a quality.
         user_objectives
             The objectives given to the router, by name.
 
@@ -452,6 +514,7 @@ class Router:
             "output_tokens": output_tokens,
             **user_objectives,
         }
+        self._cascade.check_audit(decision_id, audit_of)
         ticket = self._feedback.report(
             decision_id,
             values,
@@ -460,7 +523,7 @@ class Router:
             retry_after_seconds=retry_after_seconds,
             source=source,
         )
-        return self._engine.waiting(ticket.result)
+        return self._engine.waiting(ticket.result) if isinstance(ticket, Future) else ticket.result()
 
     async def afeedback(
         self,
@@ -470,6 +533,7 @@ class Router:
         failure: Failure | str | None = None,
         retry_after_seconds: float | None = None,
         source: str | None = None,
+        audit_of: str | None = None,
         **outcomes: float | None,
     ) -> Acknowledgement:
         """Report outcomes as ``feedback()`` does; the event loop is free while the report is written.
@@ -477,6 +541,7 @@ class Router:
         A cancelled wait does not take the report back. After 60 s without an answer it raises ``StoreError``: the
         outcome is unknown.
         """
+        self._cascade.check_audit(decision_id, audit_of)
         ticket = self._feedback.report(
             decision_id,
             outcomes,
@@ -748,7 +813,7 @@ class Router:
         small  100.0%
         large    0.0%
         """
-        return self._engine.status(
+        status = self._engine.status(
             self._settings.clock(),
             router=self._settings.name,
             fallbacks=self._routing.fallback_count,
@@ -756,6 +821,7 @@ class Router:
             backlog=self._store.backlog if isinstance(self._store, BackgroundStore) else NO_BACKLOG,
             unobserved=self._observation.dropped,
         )
+        return self._cascade.complete(status)
 
     def flush(self) -> None:
         """Return when every decision so far is recorded."""

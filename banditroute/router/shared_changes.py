@@ -11,7 +11,6 @@ from typing import Any, Literal
 
 from banditroute.core.arm import Arm
 from banditroute.core.forking import hold_while_forking
-from banditroute.core.state import StateSlot
 from banditroute.errors import BanditRouteError
 from banditroute.limits.traffic import Share
 from banditroute.router.arms import ArmRegistry
@@ -73,18 +72,14 @@ class FollowedChanges:
     ----------
     registry
         What is changed.
-    slot
-        Holds the number of the last change of the guard that was applied: a guard keeps its mode in the database.
     """
 
-    def __init__(self, *, registry: ArmRegistry, slot: StateSlot) -> None:
+    def __init__(self, *, registry: ArmRegistry) -> None:
         self._registry = registry
-        self._slot = slot
         self._lock = threading.Lock()
         hold_while_forking(self, "_lock")
         self._heard: bytes | None = None
         self._last = 0
-        self._last_of_guard = slot.load(lambda blob: int(blob or b"0"))
 
     def hear(self, states: Mapping[str, bytes]) -> None:
         """Apply new changes in a thread of their own: the store's thread must not wait for a change of the arms."""
@@ -122,7 +117,5 @@ class FollowedChanges:
             registry.add(Arm(**change.values), None)
         elif change.kind == "remove_arm" and change.subject in known:
             registry.remove(change.subject)
-        elif change.kind == "guard" and change.number > self._last_of_guard:
-            self._last_of_guard = change.number
-            self._slot.save(str(change.number).encode())
-            registry.set_guard_mode(change.subject)  # type: ignore[arg-type]
+        elif change.kind == "guard":
+            registry.set_guard_mode(change.subject, at=change.at)  # type: ignore[arg-type]

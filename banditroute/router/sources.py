@@ -17,7 +17,7 @@ from banditroute.beliefs.settings import BeliefSettings
 from banditroute.core.arm import Arm
 from banditroute.router import warm_start_state
 from banditroute.store.base import Fold, OutcomeEvent, StoredState
-from banditroute.store.outcomes import FAILURE, PAGING, SHARE_OF, measured
+from banditroute.store.outcomes import FAILURE, PAGING, SHARE_OF, STEP, measured
 from banditroute.store.state_slot import StateSlots
 
 _INHERITED_SHARE = 0.25
@@ -54,9 +54,11 @@ def fold_by(settings: str) -> Fold:
 def observations_of(event: OutcomeEvent) -> list[Observation]:
     """Return the observations of an event: its own outcomes, then shares of a session's outcome and comparisons."""
     outcomes = measured(event.values)
+    if len(outcomes) == len(event.values):  # the usual case
+        return [Observation(event.x, outcomes, event.decided_at, event.ordinal, float(event.sign))]
     parts = [(outcomes, 1.0)] if outcomes else []
     for name, value in event.values.items():
-        if name in outcomes or name == PAGING or name.startswith(FAILURE):  # the last two teach nothing
+        if name in outcomes or name == PAGING or name.startswith((FAILURE, STEP)):  # the last three teach nothing
             continue
         objective, share, count = name.partition(SHARE_OF)
         taught, weight = (objective, 1.0 / int(count)) if share else ("quality", comparison.WEIGHT)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, TypeAlias
 
 from banditroute.beliefs.drift import Reset
 from banditroute.budgets.budget import BudgetStatus
+from banditroute.guard.guarantee import Assurance
 from banditroute.guard.guard import Rollout
 from banditroute.store.base import Store
 
@@ -79,6 +80,12 @@ class Status:
     resets
         Objectives of arms that were found to have changed, each with when and how often, oldest first; see
         ``Learner(drift=...)``.
+    assurance
+        What the guarantee of cascades has shown; None without one.
+    signals
+        Signal -> ``answers`` (graded, later ones weigh more), ``error`` (root mean squared, of the expected quality),
+        ``log_loss_saved`` per answer against no signal, ``weight`` next to other signals, and ``off`` (1: it says
+        nothing, and is ignored).
     queued
         Decisions that wait to be written.
     lag_seconds
@@ -114,6 +121,8 @@ class Status:
     budgets: tuple[BudgetStatus, ...]
     rollout: Rollout | None
     resets: tuple[Reset, ...]
+    assurance: Assurance | None = None
+    signals: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     queued: int = 0
     lag_seconds: float = 0.0
     dropped: int = 0
@@ -155,6 +164,12 @@ class Status:
         ]
         if self.rollout is not None:
             lines.append(f"guard: {self.rollout.mode}, the learner decides {self.rollout.share:.1%} of the requests")
+        if self.assurance is not None:
+            known = self.assurance
+            lines.append(
+                f"guarantee: at most {known.loss_bound:.4f} lost, {known.audit_share:.0%} of the stops are audited, "
+                f"{known.audits_needed:,} audits to go"
+            )
         lines += [f"changed: {each.objective} of {each.arm}, {each.times} times" for each in self.resets]
         if self.queued or self.dropped:
             lines.append(f"store: {self.queued:,} wait for {self.lag_seconds:.1f} s, {self.dropped:,} dropped")

@@ -32,7 +32,7 @@ from banditroute.errors import (
 )
 from banditroute.integrations import AsyncRoutedClient
 from banditroute.router import Router
-from banditroute.serve.bodies import ChatBody, CompareBody, FeedbackBody, RouteBody
+from banditroute.serve.bodies import ChatBody, CompareBody, FeedbackBody, RouteBody, StepBody
 from banditroute.serve.boundary import App, Boundary, error_body
 from banditroute.serve.chat import complete, headers, refusal
 from banditroute.serve.tokens import Tokens
@@ -179,6 +179,14 @@ def _routing_paths(app: FastAPI, service: _Service) -> None:
             return JSONResponse(explained(router.preview(asked, **options)))
         decision = service.keep(await router.aroute(asked, **options))
         return JSONResponse(explained(decision), headers=headers(decision))
+
+    @app.post("/next_step", response_model=None)
+    async def next_step(body: StepBody) -> Response:
+        """After an answer: say whose answer to deliver, or which arm to ask next."""
+        step = await router.anext_step(service.decisions.get(body.decision_id, body.decision_id), body.signals)
+        following = [explained(service.keep(decision)) for decision in step.decisions]
+        facts = {"stop": step.stop, "answer": step.answer, "expected_quality": step.expected_quality}
+        return JSONResponse({**facts, "next": following})
 
     @app.post("/feedback")
     async def feedback(body: FeedbackBody) -> dict[str, str]:

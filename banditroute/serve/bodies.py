@@ -77,6 +77,13 @@ class FeedbackBody(_Body):
     objectives: dict[str, float] = Field(default={}, description="The router's own objectives, by name.")
 
 
+class StepBody(_Body):
+    """An answer that is there, and how good it looks."""
+
+    decision_id: str
+    signals: dict[str, float] = Field(description="Name -> how good the answer looks, in [0, 1].")
+
+
 class CompareBody(_Body):
     """Which of two answers was better."""
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from banditroute.core.arrays import Vector
-from banditroute.core.validation import number
+from banditroute.core.validation import flag, number
 from banditroute.errors import InvalidConfigurationError
 from banditroute.logs import OutcomeTable
 from banditroute.objectives.objective import Objective
@@ -174,8 +174,7 @@ class Conditions:
         if _checked("requests_per_second", self.requests_per_second) == 0.0:
             raise InvalidConfigurationError("requests_per_second is 0; give a number above 0")
         for name in ("poisson", "chronological"):
-            if not isinstance(getattr(self, name), bool):
-                raise InvalidConfigurationError(f"{name} is {getattr(self, name)!r}; give True or False")
+            flag(getattr(self, name), name=name, error=InvalidConfigurationError)
         object.__setattr__(self, "feedback", dict(self.feedback))
         given: list[tuple[type, object]] = [(Channel, each) for each in self.feedback.values()]
         for name, kind in _KINDS.items():

@@ -18,13 +18,16 @@ from banditroute.errors import InvalidConfigurationError
 from banditroute.features import TextFeatures
 from banditroute.learners import Learner
 from banditroute.learners.specs import learner_of
-from banditroute.logs import SHIPPED, read_outcomes
+from banditroute.logs import SHIPPED, OutcomeTable, read_outcomes
 from banditroute.objectives.objective import Objective
 from banditroute.objectives.utility import check_preference, merge_objectives
+from banditroute.pricing import read_prices
 from banditroute.simulate.conditions import Conditions
 from banditroute.simulate.environments import ENVIRONMENTS, Environment
+from banditroute.simulate.expected_costs import expected_costs
 from banditroute.simulate.metrics import Row
 from banditroute.simulate.plots import std_table
+from banditroute.simulate.replay import Expected
 from banditroute.simulate.simulation import simulate
 
 
@@ -41,11 +44,13 @@ class Setting:
     """
 
     name: str = ""
-    preference: Mapping[str, float] = field(default_factory=lambda: {"quality": 1.0})
+    preference: Preference = field(default_factory=lambda: Preference(quality=1.0))
     conditions: Conditions = field(default_factory=Conditions)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "preference", Preference(**self.preference))
+        given: Mapping[str, float] = self.preference
+        if not isinstance(given, Preference):
+            object.__setattr__(self, "preference", Preference(**given))
         object.__setattr__(self, "name", self.name or str(self.preference))
 
 
@@ -67,6 +72,8 @@ class Experiment:
         At least one.
     objectives
         The user's own objectives.
+    expected
+        As in :func:`~banditroute.simulate.replay.replay`.
     """
 
     environment: Environment
@@ -75,6 +82,7 @@ class Experiment:
     warm: int
     settings: Sequence[Setting]
     objectives: Sequence[Objective] = ()
+    expected: Expected = field(default_factory=dict)
 
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> Experiment:
@@ -90,7 +98,8 @@ class Experiment:
             default, and
             ``warm``, 0; ``objectives``, a list of objectives or of tables with the options of
             :class:`~banditroute.objectives.Objective`; ``settings``, a list of tables of a ``name``, ``preference``
-            (objective -> weight) and ``conditions`` (see :meth:`Conditions.of`).
+            (objective -> weight) and ``conditions`` (see :meth:`Conditions.of`); ``prices``, ``"log"`` or a file of
+            token prices: routers know the expected cost of each arm (see :func:`expected_costs`).
 
         Raises
         ------
@@ -148,12 +157,13 @@ def run(experiment: Experiment, *, out: Path, executor: str, echo: Callable[[str
         found = simulate(
             table,
             experiment.learners,
-            preference=Preference(**setting.preference),
+            preference=setting.preference,
             objectives=experiment.objectives,
             seeds=experiment.seeds,
             warm=experiment.warm,
             conditions=setting.conditions,
             features=x,
+            expected=experiment.expected,
             keep=out / "cells",
             executor=executor,
         )
@@ -181,6 +191,7 @@ def _experiment(
     columns: Mapping[str, str] | None = None,
     skip_bad: bool = False,
     partial: bool = False,
+    prices: str | None = None,
 ) -> Experiment:
     """Make an experiment; the parameters are the names that its file may have."""
     for name, count in {"policies": len(policies), "settings": len(settings), "seeds": seeds}.items():
@@ -194,13 +205,15 @@ def _experiment(
     reading = {name: value for name, value in reading.items() if value}
     if environment is not None and (log is not None or reading):
         raise InvalidConfigurationError("an experiment is on a log or in an environment; give one of them")
+    world = _logged(log or SHIPPED, reading) if environment is None else _environment(environment)
     return Experiment(
-        environment=_logged(log or SHIPPED, reading) if environment is None else _environment(environment),
+        environment=world,
         learners={str(each): learner_of(each) if isinstance(each, str) else each for each in policies},
         seeds=seeds,
         warm=warm,
         settings=settings,
         objectives=objectives,
+        expected=_expected(world.table, prices),
     )
 
 
@@ -220,18 +233,25 @@ def _environment(given: Mapping[str, Any]) -> Environment:
         ) from error
 
 
+def _expected(table: OutcomeTable, prices: str | None) -> Expected:
+    if prices is None:
+        return {}
+    return expected_costs(table, None if prices == "log" else read_prices(prices))
+
+
 def _write(experiment: Experiment, results: Mapping[str, Sequence[Row]], out: Path) -> None:
     table, _ = experiment.environment
     document = {
         "log": table.name,
         "requests": len(table) - experiment.warm,
         "policies": {spec: repr(learner) for spec, learner in experiment.learners.items()},
+        "expected": experiment.expected,
         "seeds": experiment.seeds,
         "warm": experiment.warm,
         "settings": [
             {
                 "name": setting.name,
-                "preference": dict(setting.preference),
+                "preference": setting.preference.as_dict(),
                 "conditions": asdict(setting.conditions),
                 "rows": [asdict(row) for row in results[setting.name]],
             }

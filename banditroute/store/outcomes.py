@@ -1,11 +1,12 @@
 """Find what is new in feedback, and give the words of the refusals that every store gives.
 
-Beside objectives a decision can have four other kinds of outcomes, told by their names: no objective has a space in
+Besides objectives a decision can have five other kinds of outcomes, told by their names: no objective has a space in
 its own. ``quality of 3`` is the outcome of a session of three decisions, each of which is given a third of it.
 ``preferred to ID`` and ``passed over for ID`` are a comparison, recorded with both decisions; the value is the quality
 that it taught when it was first reported. ``paging seconds`` is what the request waited for its adapter: the router
 notes it by itself, nothing is learned from it, and it counts as no feedback. ``failure rate_limit`` says how a call
-failed; its value is how many seconds the arm asked to be left alone, 0 if it did not say.
+failed; its value is how many seconds the arm asked to be left alone, 0 if it did not say. ``step stopped`` and ``step
+asked`` say what followed the answer in a cascade; the value is the probability with which that was chosen.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ PASSED_OVER_FOR = "passed over for "
 SHARE_OF = " of "
 PAGING = "paging seconds"
 FAILURE = "failure "
+STEP = "step "
 
 
 def measured(values: Mapping[str, float]) -> dict[str, float]:
@@ -72,7 +74,7 @@ def objective_of(name: str) -> str | None:
     >>> objective_of("quality"), objective_of("quality of 3"), objective_of("preferred to 0f")
     ('quality', 'quality', None)
     """
-    if name.startswith((PREFERRED_TO, PASSED_OVER_FOR, FAILURE)):
+    if name.startswith((PREFERRED_TO, PASSED_OVER_FOR, FAILURE, STEP)):
         return None
     objective, share, count = name.partition(SHARE_OF)
     return objective if share and count.isdigit() else name
@@ -120,7 +122,7 @@ def new_outcomes(feedback: Feedback, recorded: Mapping[str, float]) -> dict[str,
                     f"{_reversed(objective)}; the first report stays: compare two decisions once"
                 )
             first = first if first is None else value  # what it teaches depends on what was believed
-        elif objective == PAGING or objective.startswith(FAILURE):
+        elif objective == PAGING or objective.startswith((FAILURE, STEP)):
             first = first if first is None else value  # the first report stays: a repeated one may say fewer seconds
         elif SHARE_OF in objective and _has_its_own(objective.partition(SHARE_OF)[0], objective, recorded):
             continue

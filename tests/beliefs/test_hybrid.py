@@ -49,7 +49,7 @@ def drawn(seed, counts, d):
 
 @pytest.mark.parametrize("described", [False, True])
 @pytest.mark.parametrize(("counts", "d"), [([40, 3, 0], 3), ([0, 0], 2), ([5, 500], 1), ([7, 7, 7, 300], 6)])
-def test_it_is_the_joint_posterior(counts, d, described):
+def test_hybrid_belief_equals_the_joint_posterior(counts, d, described):
     arms = [
         Arm(name=f"arm {k}", descriptors={"size": k**2} if k != 1 else {}, expected={"quality": 0.1 * k})
         if described

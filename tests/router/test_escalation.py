@@ -13,9 +13,6 @@ from banditroute import (
     UnknownDecisionError,
 )
 from banditroute.budgets import Budget
-from banditroute.core.state import StateSlot
-from banditroute.router.sampling import RandomStream
-from banditroute.router.signal_model import SignalModel
 from tests.support import belief_of
 
 COSTS = {"small": 0.001, "large": 0.01}
@@ -70,7 +67,7 @@ class TestLearning:
         assert again is not None
         assert belief.counts("quality").sum() == pytest.approx(before + 1.0)
 
-    def test_but_not_where_it_was_graded(self):
+    def test_escalate_records_no_quality_where_one_was_reported(self):
         router = router_on(dollar=1.0)
         serve(router, 400)
         first = router.route([0.5])
@@ -89,7 +86,7 @@ class TestLearning:
 
 
 class TestTheRequest:
-    def test_it_is_routed_again_as_it_was(self, tmp_path):
+    def test_escalate_routes_the_request_again_with_its_own_terms(self, tmp_path):
         with router_on(SQLStore(f"sqlite:///{tmp_path / 'r.db'}"), dollar=0.01) as router:
             for arm in COSTS:
                 for _ in range(20):
@@ -123,10 +120,10 @@ class TestTheRequest:
         store = MemoryStore()
         with router_on(store, dollar=60.0) as router:
             serve(router, 600)
-            known = router._escalation._signals.predict("a", expected=0.6, signal=0.0)[0]
+            known = router._cascade._evidence.of("small", (), {"signal": 0.0})[0]
         with router_on(store, dollar=60.0) as router:
-            assert router._escalation._signals.predict("a", expected=0.6, signal=0.0)[0] == pytest.approx(known)
-        assert known < 0.25
+            assert router._cascade._evidence.of("small", (), {"signal": 0.0})[0] == pytest.approx(known, abs=0.3)
+        assert known < -1.0
 
 
 class TestRefusals:
@@ -145,13 +142,16 @@ class TestRefusals:
             router.escalate(router.route([0.5]), signal=0.5)
 
 
-def test_memory_is_bounded():
-    cascade = SignalModel(slot=StateSlot(name="cascade"), stream=RandomStream(0))
-    for i in range(10_100):
-        cascade.predict(str(i), expected=0.5, signal=0.5)
-    assert len(cascade._waiting) == 10_000
-    cascade.learn("0", 1.0)  # forgotten
-    assert cascade.predict("a", expected=0.5, signal=0.5)[0] == 0.5
+def test_memory_is_bounded(monkeypatch):
+    monkeypatch.setattr("banditroute.router.cascade._WAITING_ANSWERS", 100)
+    router = router_on()
+    first = router.route([0.5])
+    router.escalate(first.id, signal=0.5)
+    for _ in range(120):
+        router.escalate(router.route([0.5]).id, signal=0.5)
+    assert len(router._cascade._chains) <= 100
+    router.feedback(first.id, quality=1.0)  # its signals are forgotten
+    assert not router._cascade.report()
 
 
 def test_a_further_call_is_charged_to_its_request():

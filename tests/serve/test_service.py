@@ -128,6 +128,17 @@ class TestRouting:
         assert http.post("/feedback", json=report).json() == {"status": "accepted"}
         assert http.post("/feedback", json={**report, "cost_usd": 0.5}).status_code == 409
 
+    def test_next_step_names_the_answer_or_the_next_arm(self, http):
+        first = http.post("/route", json={"input": "Why?"}).json()
+        step = http.post("/next_step", json={"decision_id": first["id"], "signals": {"judge": 0.1}}).json()
+        assert step["stop"] is (step["next"] == [])
+        if step["stop"]:
+            assert step["answer"] == first["id"]
+        else:
+            assert step["next"][0]["arm"] != first["arm"]
+        body = {"decision_id": first["id"], "signals": {"judge": 3}}
+        assert http.post("/next_step", json=body).status_code == 422
+
     def test_dry_run_changes_nothing(self, http):
         before = http.get("/status").json()["decisions"]
         shown = http.post("/route", json={"input": "Why?", "dry_run": True}).json()

@@ -71,6 +71,7 @@ from banditroute.policies import UCB, Mixture, Policy, Uniform
 from banditroute.pricing import ModelPrice, Usage, genai_price
 from banditroute.simulate.adapter_slots import AdapterSlots
 from banditroute.simulate.conditions import Channel, Conditions
+from banditroute.simulate.expected_costs import expected_costs
 from banditroute.simulate.replay import Trace, replay
 from banditroute.store import (
     Acknowledgement,
@@ -384,6 +385,7 @@ def offline(log: DecisionLog, features: NDArray[np.float64]) -> None:
     table = read_outcomes("outcomes.parquet")
     trace = replay(table, features, learner=LinUCB(), preference=Preference(quality=1), seed=0, conditions=late)
     assert_type(trace, Trace)
+    assert_type(expected_costs(table), dict[str, dict[str, float]])
     assert_type(trace.paged_seconds, NDArray[np.float64] | None)
 
 

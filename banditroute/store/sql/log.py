@@ -153,7 +153,7 @@ def add_decisions(connection: Connection, epoch_id: int, made: Iterable[tuple[De
             "propensity": each.propensity,
             "reason": _clean(each.reason),
             "policy": _clean(each.policy),
-            "preference": json.dumps(dict(each.preference)),
+            "preference": json.dumps(each.preference.as_dict()),
             "arms": json.dumps(each.arms),
             "probabilities": _bytes(each.probabilities),
             "x": None if each.x is None else _bytes(each.x),

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 from banditroute.core.arm import Arm
 from banditroute.core.decision import Decision
 from banditroute.core.feedback import Feedback
+from banditroute.core.forking import hold_while_forking
 from banditroute.core.shared_total import SharedTotal
 from banditroute.core.state import MergeStates
 from banditroute.core.validation import label, number
@@ -117,6 +118,7 @@ class SQLStore:
         self._writer: Writer | None = None
         self._fold: Fold | None = None
         self._let_go: weakref.finalize[..., SQLStore] | None = None
+        hold_while_forking(self, "_lock")
 
     @property
     def trouble(self) -> str | None:

@@ -1,0 +1,50 @@
+"""A step of a cascade: deliver an answer, or ask further arms."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from banditroute.core.decision import Decision
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """The next step after an answer; returned by ``next_step()``.
+
+    Attributes
+    ----------
+    decisions
+        The decisions to serve now, all at once. Empty: stop, and deliver ``answer``.
+    answer
+        The id of the decision whose answer is the best so far: deliver this answer when you stop.
+    expected_quality
+        The expected quality of that answer, in [0, 1].
+    probability
+        The probability with which this was chosen between stopping and asking, in (0, 1]; exact. The propensity of the
+        arm that is asked is in its decision.
+    audit_of
+        For an audit, the id of the decision whose answer is compared; None for any other step. Serve the decision, and
+        report both qualities: ``feedback(decision.id, quality=..., audit_of=step.audit_of)``.
+
+    Examples
+    --------
+    >>> step = Step(decisions=(), answer="0f", expected_quality=0.9, probability=1.0)
+    >>> step.stop, step.next
+    (True, None)
+    """
+
+    decisions: tuple[Decision, ...]
+    answer: str
+    expected_quality: float
+    probability: float
+    audit_of: str | None = None
+
+    @property
+    def stop(self) -> bool:
+        """True if no further arm is to be asked."""
+        return not self.decisions
+
+    @property
+    def next(self) -> Decision | None:
+        """The first decision to serve now; None if there is no further one."""
+        return self.decisions[0] if self.decisions else None
