@@ -22,6 +22,7 @@ from banditroute.router.observation import Observation
 from banditroute.router.requests import RequestParser
 from banditroute.router.sampling import RandomStream
 from banditroute.router.settings import RouterSettings
+from banditroute.router.shared_changes import FollowedChanges
 from banditroute.router.sources import fold_settings, fold_with
 from banditroute.router.warm_start import WarmStart
 from banditroute.sessions.book import SessionBook
@@ -89,12 +90,25 @@ def _parts(settings: RouterSettings, memory: StoredState) -> Parts:
         observation=observation,
         clock=clock,
     )
+    registry = ArmRegistry(
+        arms=settings.arms,
+        traffic=settings.traffic,
+        adapters=settings.adapters,
+        guard=settings.guard,
+        limits=settings.limits,
+        engine=engine,
+        store=store,
+        changes=changes,
+        clock=clock,
+    )
+    followed = FollowedChanges(registry=registry)
     feedback = FeedbackService(
         objectives=settings.objectives,
         store=store,
         engine=engine,
         observation=observation,
         changes=changes,
+        followed=followed,
         clock=clock,
     )
     cascade = Cascade(
@@ -110,17 +124,7 @@ def _parts(settings: RouterSettings, memory: StoredState) -> Parts:
     )
     feedback.teach(cascade.learn)
     store.subscribe(feedback)
-    registry = ArmRegistry(
-        arms=settings.arms,
-        traffic=settings.traffic,
-        adapters=settings.adapters,
-        guard=settings.guard,
-        limits=settings.limits,
-        engine=engine,
-        store=store,
-        changes=changes,
-        clock=clock,
-    )
+    followed.follow(memory.states)
     return Parts(
         requests=RequestParser(
             features=settings.features,

@@ -24,6 +24,7 @@ from banditroute.objectives.objective import STANDARD_OBJECTIVES, Objective
 from banditroute.router.changes import Changes
 from banditroute.router.engine import Engine
 from banditroute.router.observation import Observation
+from banditroute.router.shared_changes import FollowedChanges
 from banditroute.router.sizes import OutcomeSizes
 from banditroute.store.base import Acknowledgement, OutcomeEvent, Recorded, Store, StoredState, Ticket
 from banditroute.store.outcomes import CACHED_TOKENS, FAILURE, PAGING, PASSED_OVER_FOR, PREFERRED_TO, SHARE_OF, STEP
@@ -54,6 +55,8 @@ class FeedbackService:
         Learns from what was recorded.
     observation, changes
         Take what was recorded, and what changed by it.
+    followed
+        Hears what others changed for all routers.
     clock
         Gives Unix time in seconds.
     """
@@ -66,6 +69,7 @@ class FeedbackService:
         engine: Engine,
         observation: Observation,
         changes: Changes,
+        followed: FollowedChanges,
         clock: Callable[[], float],
     ) -> None:
         self._objectives = objectives
@@ -75,6 +79,7 @@ class FeedbackService:
         self._learn_signals: Callable[[str, float], None] | None = None
         self._observation = observation
         self._changes = changes
+        self._followed = followed
         self._clock = clock
         self._sizes = OutcomeSizes()
 
@@ -225,6 +230,7 @@ class FeedbackService:
     def on_changed(self, state: StoredState) -> None:
         """Rebuild the models, as another process added to the stored state or some of it was folded."""
         self._engine.rebuild(state)
+        self._followed.hear(state.states)
         self._changes.emit()
 
     def _record(self, decision_id: str, values: Mapping[str, float], source: str | None) -> Ticket:

@@ -310,6 +310,24 @@ class Router:
             return self.route(request, **options)
         return await self._threads.run(partial(self.route, request, **options))
 
+    def preview(self, request: RequestLike, **options: Unpack[RouteOptions]) -> Decision:
+        """Return the decision that ``route()`` would make now, without making it.
+
+        Nothing is drawn, counted, reserved or recorded: its id is empty, and its arm is the likeliest one.
+
+        Raises
+        ------
+        InvalidRequestError, InvalidConfigurationError
+            As ``route()``.
+
+        Examples
+        --------
+        >>> router = Router(arms=["small", "large"], features=1, seed=0)
+        >>> router.preview([0.5], exclude=["small"]).arm, router.status().decisions
+        ('large', 0)
+        """
+        return self._routing.preview(*self._requests.checked(request, self.arms, options))
+
     def lease(self, decision: Decision) -> Lease:
         """Return a context manager that keeps the arm's adapter resident while the request is served.
 
