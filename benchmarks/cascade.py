@@ -159,16 +159,18 @@ def guaranteed(table: OutcomeTable, error: float, drifts: bool, watched: bool, s
     options=[
         click.option("--signal", "kinds", multiple=True, type=click.Choice(SIGNALS), default=SIGNALS),
         click.option("--guarantee", is_flag=True, help="Measure the guarantee in place of the costs."),
-        click.option("--runs", default=112, type=click.IntRange(min=1), help="Of each file and judge, for --guarantee."),
+        click.option(
+            "--runs", default=112, type=click.IntRange(min=1), help="Of each file and judge, for --guarantee."
+        ),
     ],
 )
 def main(*, files: list[Path], seeds: int, kinds: Sequence[str], guarantee: bool, runs: int) -> list[Row]:
     """For every FILE that knows the cost of all its arms: what a cascade costs at the best arm's quality.
 
     A judge says of each answer whether it is right, and errs in a given share of the cases; a verifier is never wrong
-    and knows a third of the prompts; or all that is seen is whether an answer agrees with an earlier one (two wrong ones
-    agree in half of the cases). The router learns what that is worth from the quality of delivered answers alone. One
-    cold pass for each price of a right answer and seed; all calls of a request are charged to it. `cost_of_best` is
+    and knows a third of the prompts; or all that is seen is whether an answer agrees with an earlier one (two wrong
+    ones agree in half of the cases). The router learns what that is worth from the quality of delivered answers alone.
+    One cold pass for each price of a right answer and seed; all calls of a request are charged to it. `cost_of_best` is
     the cost at the quality of the best arm, as a share of that arm's own; `cost_of_98_percent` that at 98% of its
     quality; a policy that does not get there sends some requests to the best arm. `gain_at_top_price` is the quality
     above the best arm's at the most expensive arm's cost. Chains are tuned on 300 labelled prompts that cost nothing.
@@ -191,7 +193,9 @@ def main(*, files: list[Path], seeds: int, kinds: Sequence[str], guarantee: bool
             rows += _rows(table, kind, "banditroute" if kind == "none" else "banditroute/cascade", points)
             if kind.startswith("judge"):
                 for policy, longest in (("ucci_rederived", 2), ("frugal_chain", 3)):
-                    chains = [[fixed_chain(Cell(table, x, usd, kind, s), longest) for usd in DOLLARS] for s in range(seeds)]
+                    chains = [
+                        [fixed_chain(Cell(table, x, usd, kind, s), longest) for usd in DOLLARS] for s in range(seeds)
+                    ]
                     rows += _rows(table, kind, policy, np.array(chains))
     return rows
 

@@ -91,8 +91,8 @@ class Evidence:
     relative to those before it. So signals that repeat each other do not count twice. A signal that predicts no better
     than those before it, or than the expectation, is switched off until it does.
 
-    The models of a cascade are biased: an arm that is asked second answers the harder requests, and answers that look bad
-    are graded rarely. So the log odds by which graded answers of an arm differ from all that was expected of them are
+    The models of a cascade are biased: an arm that is asked second answers the harder requests, and answers that look
+    bad are graded rarely. So the log odds by which graded answers of an arm differ from all that was expected of them are
     learned as well, as its ``bias``.
 
     Examples

@@ -260,7 +260,9 @@ class Cascade:
             asking = 1.0 - stopping
         terms = Terms(first.preference, eligible, limits)
         try:
-            another = self._routing.decide(request, terms, gains=dict(zip(candidates.arms, gains.tolist(), strict=True)))
+            another = self._routing.decide(
+                request, terms, gains=dict(zip(candidates.arms, gains.tolist(), strict=True))
+            )
         except NothingToAskError:
             return self._stop(chain, replace(stopped, probability=1.0), answer, answers, seen, request)
         with self._lock:
@@ -320,9 +322,7 @@ class Cascade:
                 self._record_expected(each, quality)
         return step
 
-    def _audited(
-        self, chain: _Chain, step: Step, request: Request, limits: Limits | None, draw: float | None
-    ) -> Step:
+    def _audited(self, chain: _Chain, step: Step, request: Request, limits: Limits | None, draw: float | None) -> Step:
         """Return the stop, or the audit that is drawn in its place."""
         assert self.audits is not None
         share = 1.0 if draw is None else self.audits.share
@@ -331,7 +331,7 @@ class Cascade:
             return replace(step, probability=max(step.probability * (1.0 - share), _LEAST_PROBABILITY))
         terms = Terms(chain.first.preference, [self.audits.best], limits)
         try:
-            audit = self._routing.decide(request, terms, gains={arm: 0.0 for arm in self._engine.models.names})
+            audit = self._routing.decide(request, terms, gains=dict.fromkeys(self._engine.models.names, 0.0))
         except NothingToAskError:
             self.audits.stop(1.0)
             return step
@@ -341,7 +341,7 @@ class Cascade:
         return replace(step, decisions=(audit,), probability=step.probability * share, audit_of=step.answer)
 
     def _record_expected(self, answer: _Answer, quality: float) -> None:
-        """Record the expected quality of an answer that is not delivered, unless it is graded or nothing was seen of it."""
+        """Record the expected quality of an answer that is not delivered, if it has signals and no grade."""
         if answer.signals and not answer.graded:
             self._feedback.record_expected_quality(answer.id, quality)
 
@@ -356,9 +356,7 @@ class Cascade:
         if usd is not None and "cost_usd" in candidates.objectives:
             spent = float(candidates.expected("cost_usd")[asked].sum())
             usd = max(usd - max(spent, 0.0), 1e-12)
-        return Limits(
-            max_latency_seconds=seconds, max_cost_usd=usd, min_quality=None, requires=limits.requires
-        )
+        return Limits(max_latency_seconds=seconds, max_cost_usd=usd, min_quality=None, requires=limits.requires)
 
 
 def limits_of(decision: Decision | str, limits: Limits | None) -> Limits | None:

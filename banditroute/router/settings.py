@@ -289,7 +289,9 @@ def _checked_guarantee(guarantee: Guarantee | None, arms: Sequence[str], fallbac
     if not isinstance(guarantee, Guarantee):
         raise InvalidConfigurationError(f"guarantee is {shown(guarantee)}; give Guarantee(best=...), or None for none")
     if guarantee.best is None and fallback is None:
-        raise InvalidConfigurationError("the guarantee names no arm; give Guarantee(best='large'), or Router(fallback=)")
+        raise InvalidConfigurationError(
+            "the guarantee names no arm; give Guarantee(best='large'), or Router(fallback=)"
+        )
     if guarantee.best is not None and guarantee.best not in arms:
         raise InvalidConfigurationError(
             f"the guarantee names an unknown arm {shown(guarantee.best)}; known arms: {', '.join(arms)}"

@@ -159,9 +159,7 @@ class TestForesight:
     def test_first_choice_counts_on_what_may_follow(self):
         """A verifier makes the small arm the better start, though the large arm alone is worth more."""
         sure = Channel(np.array([0.0, 1.0]), np.array([1.0, 0.0]))
-        worth = worth_of_asking(
-            outlook(np.array([0.6, 0.9]), [], []), sure, 1.0, np.array([-0.01, -0.1]), [0, 1], None
-        )
+        worth = worth_of_asking(outlook(np.array([0.6, 0.9]), [], []), sure, 1.0, np.array([-0.01, -0.1]), [0, 1], None)
         assert worth[0] > worth[1] > 0.6 - 0.01
 
     def test_route_is_as_before_without_steps(self):
@@ -252,7 +250,9 @@ class TestRefusals:
     def test_graders_signals_are_taken(self):
         router = router_on()
         decision = router.route([0.5], arms=["small"])
-        assert router.next_step(decision, {"judge": Signal(quality=0.5), "other": Signal(quality=None, reason="x")}).stop
+        assert router.next_step(
+            decision, {"judge": Signal(quality=0.5), "other": Signal(quality=None, reason="x")}
+        ).stop
 
     def test_discarded_answer_teaches_its_expected_quality(self):
         router = router_on(dollar=1.0)
