@@ -403,9 +403,9 @@ class Router:
     def escalate(self, decision_id: str, *, signal: float) -> Decision | None:
         """Choose another arm if the first answer is not good enough; return None if it is.
 
-        It is the short form of ``next_step()`` for one signal; a later answer always replaces an earlier one. The router
-        learns what the signal says of an answer's quality, from the answers whose quality is reported. The first answer
-        stands if its expected quality is worth as much as the best that another arm is expected to give,
+        It is the short form of ``next_step()`` for one signal, where a later answer always replaces an earlier one.
+        The router learns what the signal says of an answer's quality, from the answers whose quality is reported. The
+        first answer stands if its expected quality is worth as much as what asking another arm is expected to give,
         less that arm's price. The first call is paid either way, and is reported with its own decision.
 
         For an answer that is discarded, the quality that its signal predicts is learned in place of a grade. Otherwise
