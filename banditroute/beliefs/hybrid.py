@@ -41,7 +41,16 @@ import numpy as np
 from banditroute.beliefs.algebra import add_rank_one, invert
 from banditroute.beliefs.base import Prediction, Prior
 from banditroute.beliefs.linear import LinearBelief
-from banditroute.beliefs.relevance import MOST_ARMS, Choices, Evidence, Relevance, choices_due, choose, outcomes_due
+from banditroute.beliefs.relevance import (
+    MOST_ARMS,
+    Choices,
+    Evidence,
+    Relevance,
+    choices_due,
+    choose,
+    gains,
+    outcomes_due,
+)
 from banditroute.beliefs.settings import Beginning, BeliefSettings, check_above_zero
 from banditroute.core.arm import Arm
 from banditroute.core.arrays import Vector
@@ -153,17 +162,25 @@ class HybridBelief(LinearBelief):
         count = choices_due(self._outcomes)
         if count > self._choices.made and self._blocks and self._spec.feature_precision is None:
             found = {name: self._chosen(name) for name in self._objectives if name not in self._known_noise}
-            relevance = {name: each for name, each in found.items() if each is not None}
-            self._choices = Choices(count, relevance)
+            relevance = {name: each[0] for name, each in found.items() if each is not None}
+            nats = {name: each[1] for name, each in found.items() if each is not None}
+            self._choices = Choices(count, relevance, nats)
             self._choices_bytes = self._choices.to_bytes()
             self._derive_all()
         self._next_choice = outcomes_due(max(count, self._choices.made) + 1)
 
-    def _chosen(self, objective: str) -> Relevance | None:
-        """Return the relevance of each block to an objective, or None if it was never observed."""
+    def _chosen(self, objective: str) -> tuple[Relevance, tuple[float, float]] | None:
+        """Return the relevance of each block to an objective and its evidence, or None if it was never observed."""
         evidence = self._evidence(objective)
+        if evidence is None:
+            return None
         usual = self._usual_precision(objective)
-        return None if evidence is None else choose(evidence, usual, self._usual_shared(usual), self._blocks)
+        shared = self._usual_shared(usual)
+        found = choose(evidence, usual, shared, self._blocks)
+        return found, gains(evidence, found, usual, shared, self._blocks)
+
+    def _evidence_nats(self, objective: str) -> tuple[float, float] | None:
+        return self._choices.nats.get(objective)
 
     def _evidence(self, objective: str) -> Evidence | None:
         """Return the sums of an objective relative to each arm's size, or None if it was never observed."""
