@@ -330,7 +330,7 @@ class LinearBelief:
         cells = np.ix_(members, arms)
         for array in (self._own, self._rss, self._sums, self._squares, self._n):
             array[cells] = 0.0
-        self._own[*cells, -1] = self._prior_means(members, arms)
+        self._own[:, :, -1][cells] = self._prior_means(members, arms)
 
     def _solve_observed(self, g: int, observed: Sequence[tuple[int, int]]) -> None:
         """Derive the posterior of n arms that have outcomes, given with the position of their statistics."""

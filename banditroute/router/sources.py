@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from functools import partial
+from typing import Any
 
 from banditroute.beliefs import Linear, comparison
 from banditroute.beliefs.base import BeliefSpec, Observation
@@ -55,7 +56,7 @@ def fold_by(settings: str) -> Fold:
     return fold_with(Linear(**half_lives_of(settings)))
 
 
-def half_lives_of(settings: str) -> dict[str, float]:
+def half_lives_of(settings: str) -> dict[str, Any]:
     """Return the half-lives in the settings that :func:`fold_settings` gave, by the belief's names for them.
 
     Raises

@@ -13,7 +13,20 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from sqlalchemy import BindParameter, Connection, Row, bindparam, delete, exists, func, or_, select, union_all, update
+from sqlalchemy import (
+    BindParameter,
+    Connection,
+    Row,
+    Select,
+    bindparam,
+    delete,
+    exists,
+    func,
+    or_,
+    select,
+    union_all,
+    update,
+)
 
 from banditroute.core.arm import Arm
 from banditroute.core.arrays import Vector
@@ -57,7 +70,9 @@ class Added(NamedTuple):
 # Statements that are executed for every decision or feedback are built once: that takes longer than executing them.
 _IDS: BindParameter[Any] = bindparam("ids", expanding=True)
 DIMENSION = select(epoch.c.dimension).where(epoch.c.id == decision.c.epoch_id).scalar_subquery().label("dimension")
-_STORED = select(*(decision.c[name] for name in StoredDecision._fields), DIMENSION).where(decision.c.id.in_(_IDS))
+_STORED: Select[Any] = select(*(decision.c[name] for name in StoredDecision._fields), DIMENSION).where(
+    decision.c.id.in_(_IDS)
+)
 _RECORDED = union_all(
     *(
         select(table.c.decision_id, table.c.objective, table.c.value).where(table.c.decision_id.in_(_IDS))
