@@ -25,6 +25,7 @@ from banditroute.router.settings import RouterSettings
 from banditroute.router.shared_changes import FollowedChanges
 from banditroute.router.sources import fold_settings, fold_with
 from banditroute.router.warm_start import WarmStart
+from banditroute.sessions.book import SessionBook
 from banditroute.store.base import StoredState
 from banditroute.store.state_slot import StateSlots
 
@@ -130,6 +131,7 @@ def _parts(settings: RouterSettings, memory: StoredState) -> Parts:
             objectives=settings.objectives,
             preference=settings.preference,
             limits=settings.limits,
+            follows_sessions=lambda: engine.follows_sessions,
         ),
         engine=engine,
         routing=routing,
@@ -202,6 +204,7 @@ def _engine(settings: RouterSettings, memory: StoredState, slots: StateSlots, st
             slot=slots["adapters"],
             load_time_slots=slots.__getitem__,
         ),
+        sessions=SessionBook(arms=settings.arms, max_switch_spend=settings.max_switch_spend, slot=slots["sessions"]),
         memory=memory,
         slots=slots,
         stream=stream,
