@@ -462,3 +462,18 @@ def mistakes(router: Router) -> None:
     router.route("x").arm = "b"  # type: ignore[misc]
     Learner(policy=Length())  # type: ignore[arg-type]
     Preference(quality="high")  # type: ignore[arg-type]
+
+
+def configuration(router: Router) -> None:
+    """A router as a file, rules, previews, and changes for all processes."""
+    from banditroute import admin, config
+    from banditroute.limits import Limits, Rule
+
+    assert_type(config.load_router("router.toml"), Router)
+    assert_type(config.load_router({"arms": ["a"]}, environment={}), Router)
+    assert_type(config.dump_router(router), str)
+    assert_type([str(mistake) for mistake in config.check_router("router.toml")], list[str])
+    Limits(rules=[Rule(when="tag('private')", arms=["local"])])
+    assert_type(router.preview("Why?", tags=["private"]), Decision)
+    assert_type(admin.set_traffic("sqlite:///a.db", "canary", at_most=0.05, dry_run=True), admin.ExpectedShares)
+    admin.set_guard_mode("sqlite:///a.db", "bypass", who="me")
