@@ -1,10 +1,12 @@
-"""Cascades beside single calls: what the best arm's quality costs, with judges that err more or less often."""
+"""Cascades next to single calls and fixed chains: what the best arm's quality costs, and what a guarantee costs."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from itertools import permutations
 from pathlib import Path
+from typing import NamedTuple
 
 from benchmarks.harness import Row, command, row  # first: it sets the BLAS threads
 
@@ -14,83 +16,193 @@ from tqdm import tqdm
 
 from banditroute.core.request import Request
 from banditroute.features import TextFeatures
+from banditroute.guard.guarantee import LossAccount
 from banditroute.logs import OutcomeTable, read_outcomes
 from banditroute.objectives import willingness_to_pay
 from banditroute.router import Router
 from banditroute.simulate.frontier import frontier
 from banditroute.store import MemoryStore
 
-DOLLARS = (0.001, 0.003, 0.01, 0.03, 0.1, 1.0)
+DOLLARS = (0.003, 0.01, 0.03, 0.1)
 """For a right answer."""
-ERRORS = (0.1, 0.2, 0.3)
-"""How often the judge is wrong about an answer."""
+SIGNALS = ("none", "judge=0.1", "judge=0.2", "judge=0.3", "verifier", "agreement")
+LABELLED = 300
+"""Prompts with all outcomes, on which fixed chains are tuned; they are charged with nothing."""
+_ALIKE_WHEN_WRONG = 0.5  # how often two wrong answers are the same one
 
 
-def serve(table: OutcomeTable, x: np.ndarray, usd: float, error: float | None, seed: int) -> tuple[float, float]:
-    """Mean cost of a request and quality of its answer over one cold pass; without a judge for an ``error`` of None."""
+class Cell(NamedTuple):
+    """One pass: a table, its features, dollars for a right answer, the kind of signal, a seed."""
+
+    table: OutcomeTable
+    x: np.ndarray
+    usd: float
+    signal: str
+    seed: int
+
+
+def signals_of(kind: str, quality: np.ndarray, rng: np.random.Generator) -> Callable[[int, int, list[int]], dict]:
+    """Return what gives the signals of arm k's answer to prompt i, after the arms that answered before."""
+    name, _, error = kind.partition("=")
+    if name == "judge":
+        looks = np.abs(quality - (rng.random(quality.shape) < float(error)))
+        return lambda i, k, before: {"judge": float(looks[i, k])}
+    if name == "verifier":  # noise-free, of a third of the prompts
+        known = rng.random(len(quality)) < 1.0 / 3.0
+        return lambda i, k, before: {"verifier": float(quality[i, k])} if known[i] else {}
+    if name == "agreement":
+        alike = rng.random(quality.shape) < _ALIKE_WHEN_WRONG
+
+        def agreement(i: int, k: int, before: list[int]) -> dict[str, float]:
+            same = [quality[i, k] == quality[i, j] and (quality[i, k] > 0.5 or alike[i, k]) for j in before]
+            return {"agreement": float(any(same))} if before else {}
+
+        return agreement
+    return lambda i, k, before: {}
+
+
+def serve(cell: Cell) -> tuple[float, float]:
+    """Return the mean cost of a request and the quality of its answer over one cold pass."""
+    table, x, usd, kind, seed = cell
     rng = np.random.default_rng(seed)
     order = rng.permutation(len(table))
-    wrong = rng.random(table.outcomes["quality"].shape) < (error or 0.0)
     quality, cost = table.outcomes["quality"], table.outcomes["cost_usd"]
+    signals = signals_of(kind, quality, rng)
     paid = reached = 0.0
     with Router(
         arms=table.arms, features=x.shape[1], preference=willingness_to_pay(usd), seed=seed, store=MemoryStore()
     ) as router:
         for i in order:
-            decision = router.route(x[i])
+            decision, asked = router.route(x[i]), dict[str, int]()
             while True:
                 k = table.arms.index(decision.arm)
+                before, asked[decision.id] = list(asked.values()), k
                 router.feedback(decision.id, cost_usd=cost[i, k])
                 paid += cost[i, k]
-                if error is None:
+                if kind == "none":
+                    answer = decision.id
                     break
-                looks = 1.0 - quality[i, k] if wrong[i, k] else quality[i, k]
-                again = router.escalate(decision.id, signal=looks)
-                if again is None:
+                step = router.next_step(decision, signals(i, k, before))
+                answer = step.answer
+                if step.next is None:
                     break
-                decision = again
-            router.feedback(decision.id, quality=quality[i, k])
-            reached += quality[i, k]
+                decision = step.next
+            router.feedback(answer, quality=quality[i, asked[answer]])
+            reached += quality[i, asked[answer]]
     return paid / len(order), reached / len(order)
+
+
+def fixed_chain(cell: Cell, longest: int) -> tuple[float, float]:
+    """Return cost and quality of the best fixed chain, tuned on labelled prompts, over all others.
+
+    A chain asks its arms in order, and delivers the first answer that looks good, or the last one. Of two arms, it is
+    the cascade of UCCI (a calibrated signal of the small arm and a threshold) where a signal has two values; of three,
+    that of FrugalGPT.
+    """
+    table, _, usd, kind, seed = cell
+    rng = np.random.default_rng(seed)
+    order = rng.permutation(len(table))
+    quality, cost = table.outcomes["quality"], table.outcomes["cost_usd"]
+    error = float(kind.partition("=")[2])
+    good = np.abs(quality - (rng.random(quality.shape) < error)) > 0.5
+    tuning, rest = order[:LABELLED], order[LABELLED:]
+
+    def run(chain: Sequence[int], prompts: np.ndarray) -> tuple[float, float]:
+        paid, reached = np.zeros(len(prompts)), np.zeros(len(prompts))
+        going = np.ones(len(prompts), dtype=bool)
+        for k in chain:
+            paid[going] += cost[prompts[going], k]
+            reached[going] = quality[prompts[going], k]
+            going &= ~good[prompts, k]
+        return float(paid.mean()), float(reached.mean())
+
+    chains = [chain for n in range(1, longest + 1) for chain in permutations(range(len(table.arms)), n)]
+    found = [run(chain, tuning) for chain in chains]
+    return run(chains[int(np.argmax([usd * reached - paid for paid, reached in found]))], rest)
+
+
+def guaranteed(table: OutcomeTable, error: float, drifts: bool, watched: bool, seed: int) -> tuple[float, ...]:
+    """Return what one run loses against the best arm, its calls of that arm per request, and audits until noticed.
+
+    The cascade asks a middling arm first and stops if a judge likes the answer. From the middle of a run that drifts,
+    the judge says nothing. Noticed is a change by the first rise of the share of audits after it; NaN if it is not.
+    """
+    rng = np.random.default_rng(seed)
+    quality = table.outcomes["quality"]
+    order = np.argsort(-quality.mean(axis=0))
+    best, small = quality[:, order[0]], quality[:, order[len(order) // 2]]
+    prompts, half = rng.permutation(len(table)), len(table) // 2
+    account = LossAccount(max_loss=0.02, confidence=0.95)
+    lost, calls, noticed, at_change = 0.0, 0, np.nan, (0, 1.0)
+    for n, i in enumerate(prompts):
+        if n == half:
+            at_change = account.audits, account.audit_share
+        looks_good = (small[i] > 0.5) != (rng.random() < (0.5 if drifts and n >= half else error))
+        share = account.audit_share if watched else 0.0
+        account.deliver()
+        if not looks_good:
+            calls += 1
+        elif rng.random() < share:
+            calls += 1
+            account.settle(best[i] - small[i], share)
+        else:
+            lost += best[i] - small[i]
+            if watched:
+                account.stop(share)
+        if drifts and n >= half and np.isnan(noticed) and account.audit_share > at_change[1]:
+            noticed = account.audits - at_change[0]
+    return lost / len(table), calls / len(table), noticed
 
 
 @command(
     default_files=["cascades9.parquet", "routerbench3.parquet"],
-    options=[click.option("--error", "errors", multiple=True, type=click.FloatRange(0.0, 1.0), default=ERRORS)],
+    options=[
+        click.option("--signal", "kinds", multiple=True, type=click.Choice(SIGNALS), default=SIGNALS),
+        click.option("--guarantee", is_flag=True, help="Measure the guarantee in place of the costs."),
+        click.option(
+            "--runs", default=112, type=click.IntRange(min=1), help="Of each file and judge, for --guarantee."
+        ),
+    ],
 )
-def main(*, files: list[Path], seeds: int, errors: Sequence[float]) -> list[Row]:
+def main(*, files: list[Path], seeds: int, kinds: Sequence[str], guarantee: bool, runs: int) -> list[Row]:
     """For every FILE that knows the cost of all its arms: what a cascade costs at the best arm's quality.
 
-    A judge says of each answer whether it is right, and errs in a given share of the cases; the router learns what that
-    is worth from the quality of final answers alone. One cold pass for each price of a right answer and seed; all
-    calls of a request are charged to it. `cost_of_best` is the cost at the quality of the best arm, as a share of that
-    arm's own; `cost_of_98_percent` that at 98% of its quality; a policy that does not get there sends some requests to
-    the best arm. `aiq` is the mean height of the hull between the costs of the cheapest and the dearest arm.
+    A judge says of each answer whether it is right, and errs in a given share of the cases; a verifier is never wrong
+    and knows a third of the prompts; or all that is seen is whether an answer agrees with an earlier one (two wrong
+    ones agree in half of the cases). The router learns what that is worth from the quality of delivered answers alone.
+    One cold pass for each price of a right answer and seed; all calls of a request are charged to it. `cost_of_best` is
+    the cost at the quality of the best arm, as a share of that arm's own; `cost_of_98_percent` that at 98% of its
+    quality; a policy that does not get there sends some requests to the best arm. `gain_at_top_price` is the quality
+    above the best arm's at the most expensive arm's cost. Chains are tuned on 300 labelled prompts that cost nothing.
+
+    With --guarantee: runs of a two-arm cascade under `Guarantee(max_loss=.02, confidence=.95)`; whether a run lost more
+    than .02 per answer, how often the best arm was called, and the same with a judge that turns bad half-way.
     """
+    if guarantee:
+        return [each for file in files for each in _guarantee_rows(read_outcomes(file), runs)]
     rows: list[Row] = []
     for file in files:
         table = read_outcomes(file)
         if np.isnan(table.outcomes.get("cost_usd", np.nan)).any():
             raise click.UsageError(f"{file.name} does not have the cost of every arm for every prompt")
         x = TextFeatures().transform([Request(text=prompt) for prompt in table.prompts])
-        judges: list[float | None] = [None, *errors]
-        cells = [(table, x, usd, error, seed) for error in judges for seed in range(seeds) for usd in DOLLARS]
+        cells = [Cell(table, x, usd, kind, seed) for kind in kinds for seed in range(seeds) for usd in DOLLARS]
         with ProcessPoolExecutor() as pool:
-            found = list(tqdm(pool.map(_cell, cells, chunksize=4), total=len(cells), desc=table.name))
-        points = np.array(found).reshape(len(judges), seeds, len(DOLLARS), 2)
-        for judge, of_judge in zip(judges, points, strict=True):
-            rows += _rows(table, judge, of_judge)
+            found = list(tqdm(pool.map(serve, cells, chunksize=2), total=len(cells), desc=table.name))
+        for kind, points in zip(kinds, np.array(found).reshape(len(kinds), seeds, len(DOLLARS), 2), strict=True):
+            rows += _rows(table, kind, "banditroute" if kind == "none" else "banditroute/cascade", points)
+            if kind.startswith("judge"):
+                for policy, longest in (("ucci_rederived", 2), ("frugal_chain", 3)):
+                    chains = [
+                        [fixed_chain(Cell(table, x, usd, kind, s), longest) for usd in DOLLARS] for s in range(seeds)
+                    ]
+                    rows += _rows(table, kind, policy, np.array(chains))
     return rows
 
 
-def _cell(cell: tuple[OutcomeTable, np.ndarray, float, float | None, int]) -> tuple[float, float]:
-    return serve(*cell)
-
-
-def _rows(table: OutcomeTable, error: float | None, points: np.ndarray) -> list[Row]:
-    """Figures of one judge from the cost and quality of each seed and price."""
-    case = table.name if error is None else f"{table.name}/judge_errs={error:g}"
-    policy = "banditroute" if error is None else "banditroute/cascade"
+def _rows(table: OutcomeTable, kind: str, policy: str, points: np.ndarray) -> list[Row]:
+    """Return the figures of one signal from the cost and quality of each seed and price."""
+    case = table.name if kind == "none" else f"{table.name}/{kind}"
     price, single = table.outcomes["cost_usd"].mean(axis=0), table.outcomes["quality"].mean(axis=0)
     best = int(single.argmax())
     rows = [
@@ -102,8 +214,28 @@ def _rows(table: OutcomeTable, error: float | None, points: np.ndarray) -> list[
     for metric, share in (("cost_of_best", 1.0), ("cost_of_98_percent", 0.98)):
         costs = [line.cost_of(share * float(single[best])) / float(price[best]) for line in lines]
         rows.append(row(case, policy, metric, costs, higher_is_better=False))
-    aiq = [frontier(*p.T).aiq(low=float(price.min()), high=float(price.max())) for p in points]
-    return [*rows, row(case, policy, "aiq", aiq)]
+    gains = [max([q for usd, q in p if usd <= price.max()], default=single[best]) - single[best] for p in points]
+    return [*rows, row(case, policy, "gain_at_top_price", gains)]
+
+
+def _guarantee_rows(table: OutcomeTable, runs: int) -> list[Row]:
+    rows = []
+    for error in (0.1, 0.2, 0.3):
+        for drifts in (False, True):
+            case = f"{table.name}/judge={error:g}" + ("/turns_bad" if drifts else "")
+            for watched in (True, False):
+                lost, calls, noticed = np.array([guaranteed(table, error, drifts, watched, s) for s in range(runs)]).T
+                policy = "banditroute/guarantee" if watched else "banditroute/cascade"
+                rows += [
+                    row(case, policy, "loss", lost, higher_is_better=False),
+                    row(case, policy, "violated", (lost > 0.02).astype(float), higher_is_better=False),
+                    row(case, policy, "calls_of_best_arm", calls, higher_is_better=False),
+                ]
+                if drifts and watched:
+                    seen = noticed[~np.isnan(noticed)]
+                    rows.append(row(case, policy, "noticed", [float(len(seen)) / runs]))
+                    rows.append(row(case, policy, "audits_until_noticed", seen, higher_is_better=False))
+    return rows
 
 
 if __name__ == "__main__":

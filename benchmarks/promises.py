@@ -31,7 +31,7 @@ from banditroute.core.shared_total import SharedTotal
 from banditroute.errors import BanditRouteError, StoreError
 from banditroute.features import Complexity
 from banditroute.learners import Learner
-from banditroute.policies import Thompson
+from banditroute.policies import Thompson, Uniform
 from banditroute.store import SQLStore
 from banditroute.store.outcomes import PAGING
 from banditroute.store.sql import ticket, write_queue
@@ -154,7 +154,8 @@ def forks(url: str, n: int) -> Outcome:
 
 def router_forks(url: str, n: int) -> Outcome:
     """Fork children of a router beside four threads that route; each child routes, reports, and draws by itself."""
-    router = Router(arms=[f"arm {k}" for k in range(8)], features=2, store=SQLStore(url), seed=0)
+    learner = Learner(policy=Uniform())  # what is learned must not make the draws alike
+    router = Router(arms=[f"arm {k}" for k in range(8)], features=2, learner=learner, store=SQLStore(url), seed=0)
     stop = threading.Event()
 
     def work() -> None:

@@ -16,6 +16,7 @@ from banditroute.core.decision import Decision
 from banditroute.learners import Learner
 from banditroute.policies import Uniform
 from banditroute.router import Router
+from banditroute.router.engine import Engine
 
 X = np.array([0.3, -0.2])
 """Ready features of a request, for a router of two features."""
@@ -50,9 +51,19 @@ def serve(router: Router, arm: str | None = None, *, x: Vector = X, route: Any =
     return decision
 
 
+def engine_of(router: Router) -> Engine:
+    """Return the engine of a router. Tests look into a router here and in ``store_of`` alone."""
+    return router._engine
+
+
+def store_of(router: Router) -> Any:
+    """Return the store of a router."""
+    return router._store
+
+
 def belief_of(router: Router) -> Belief:
     """Return the present belief of a router."""
-    return router._engine.models.belief
+    return engine_of(router).models.belief
 
 
 def wait_until(condition: Callable[[], bool], seconds: float = 30.0) -> None:

@@ -179,7 +179,7 @@ class Drift:
 
     @property
     def active(self) -> bool:
-        """Whether outcomes are tested."""
+        """True if outcomes are tested."""
         return self._test is not None
 
     def notice(

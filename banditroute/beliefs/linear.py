@@ -34,6 +34,7 @@ import numpy as np
 
 from banditroute.beliefs.algebra import add_rank_one, invert_all
 from banditroute.beliefs.base import Prediction, Prior
+from banditroute.beliefs.pool import PoolStatus, describe
 from banditroute.beliefs.settings import Beginning, BeliefSettings
 from banditroute.core.arrays import Vector
 
@@ -174,6 +175,29 @@ class LinearBelief:
         # Rounding can give a width of -1e-17 if a direction is known to the last bit.
         return means, np.maximum(variances, _ZERO, out=variances)
 
+    def pool(self, objective: str, *, higher_is_better: bool) -> PoolStatus | None:
+        """Return what kind of pool the arms are in one objective; None without outcomes of it."""
+        if not self._whole:
+            self._derive_all()
+        self._pool_changed()
+        s = np.zeros((self._dimension, self._dimension))
+        for arm in self._statistics:
+            if (seat := arm.group_position(objective)) >= 0:
+                s += arm.weight(arm.clock, self._clock) * arm.groups[seat].s
+        j = self._objectives.index(objective)
+        return describe(
+            self._theta[j],
+            s,
+            float(self._n[j].sum()),
+            objective=objective,
+            higher_is_better=higher_is_better,
+            nats=self._evidence_nats(objective),
+        )
+
+    def _evidence_nats(self, objective: str) -> tuple[float, float] | None:
+        """Return the log evidence for context and for arms that differ by it; None: a linear belief learns none."""
+        return None
+
     def information(self) -> Vector:
         """Return ``log det(A) - log det(Lambda)`` of each arm ``(K,)`` in nats: the largest over its groups."""
         most: Vector = self._information.max(axis=0, initial=0.0)
@@ -278,8 +302,8 @@ class LinearBelief:
         """Group the positions of objectives that were always observed together and have the same prior precisions."""
         alike: dict[tuple[tuple[int, ...], bytes], list[int]] = {}
         for j, name in enumerate(self._objectives):
-            seats = tuple([arm.seat(name) for arm in self._statistics])
-            alike.setdefault((seats, self._settings_key(name)), []).append(j)
+            positions = tuple([arm.group_position(name) for arm in self._statistics])
+            alike.setdefault((positions, self._settings_key(name)), []).append(j)
         return list(alike.values())
 
     def _settings_key(self, objective: str) -> bytes:
@@ -316,9 +340,9 @@ class LinearBelief:
     def _solve(self, g: int, arms: Sequence[int]) -> None:
         """Derive the posterior of some arms and one group of objectives from their own outcomes, by Cholesky."""
         name = self._objectives[self._members[g][0]]
-        seats = [self._statistics[k].seat(name) for k in arms]
-        self._begin_from_prior(g, [k for k, seat in zip(arms, seats, strict=True) if seat < 0])
-        observed = [(k, seat) for k, seat in zip(arms, seats, strict=True) if seat >= 0]
+        positions = [self._statistics[k].group_position(name) for k in arms]
+        self._begin_from_prior(g, [k for k, position in zip(arms, positions, strict=True) if position < 0])
+        observed = [(k, position) for k, position in zip(arms, positions, strict=True) if position >= 0]
         for begin in range(0, len(observed), _ARMS_AT_ONCE):
             self._solve_observed(g, observed[begin : begin + _ARMS_AT_ONCE])
 
@@ -327,16 +351,16 @@ class LinearBelief:
         members, precision = self._members[g], self._precision[g]
         self._inverse[g, arms] = np.diag(1.0 / precision)
         self._information[g, arms] = 0.0
-        cells = np.ix_(members, arms)
+        rows, columns = np.ix_(members, arms)
         for array in (self._own, self._rss, self._sums, self._squares, self._n):
-            array[cells] = 0.0
-        self._own[*cells, -1] = self._prior_means(members, arms)
+            array[rows, columns] = 0.0
+        self._own[rows, columns, -1] = self._prior_means(members, arms)
 
     def _solve_observed(self, g: int, observed: Sequence[tuple[int, int]]) -> None:
         """Derive the posterior of n arms that have outcomes, given with the position of their statistics."""
         members, precision = self._members[g], self._precision[g]
         names, arms = [self._objectives[j] for j in members], [k for k, _ in observed]
-        groups = [self._statistics[k].groups[seat] for k, seat in observed]
+        groups = [self._statistics[k].groups[position] for k, position in observed]
         rows = [[group.objectives.index(name) for name in names] for group in groups]
         faded = np.array([self._statistics[k].weight(self._statistics[k].clock, self._clock) for k in arms])
         b = faded[:, None, None] * np.array(

@@ -153,7 +153,7 @@ class ArmStatistics:
         """Return the weight at ``now`` of a decision made at ``moment``; above 1 if ``moment`` is later."""
         return 1.0 if self.half_life is None else 2.0 ** ((moment - now) / self.half_life)
 
-    def seat(self, objective: str) -> int:
+    def group_position(self, objective: str) -> int:
         """Return the position of the group that holds an objective, or -1 if it was never observed."""
         for i, group in enumerate(self.groups):
             if objective in group.objectives:

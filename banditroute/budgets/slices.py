@@ -68,7 +68,7 @@ class Slices:
 
     @property
     def undrawn(self) -> float:
-        """What nobody has drawn yet, as far as is known, at least 0."""
+        """Amount that nobody has drawn yet, as far as is known, at least 0."""
         return max(self._limit - self._drawn, 0.0)
 
     def use(self, amount: float) -> None:

@@ -165,7 +165,7 @@ class BudgetState:
         if self.budget.hard:
             slices = self._present(now)
             if self.budget.per == "request" and not again and self._allowance.total.requests >= FIRST_GRANT_REQUESTS:
-                # Before the request is counted: whoever knows of the request must know that its grant is taken.
+                # Before the request is counted: a process that knows of the request must know that its grant is taken.
                 slices.grant(self.budget.amount)
             slices.use(reserved[0])
         if again:

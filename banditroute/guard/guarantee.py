@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from banditroute.core.validation import label, number, open_unit, plain_numbers
 from banditroute.errors import InvalidConfigurationError
 
 _STAKES = (1.0, 0.5, 0.3, 0.2, 0.12, 0.07)  # wealth that a bet stakes on one unit of loss, by stage
+_ALARM = 8.0  # wealth of the bet that the latest audits lose more than is allowed, from which every stop is audited
+_ALARM_STAKE = 0.4
 _SHARES = tuple(1.0 - math.exp(-3.0 * stake) for stake in _STAKES)  # of the stopped requests that a stage audits
 
 
@@ -58,7 +58,7 @@ class Guarantee:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Assurance:
-    """What a guarantee has shown so far.
+    """Evidence for a guarantee so far.
 
     Attributes
     ----------
@@ -96,7 +96,10 @@ class LossAccount:
     ``lost <= (log(1 / alpha) - sum over audits of log h(d_i)) / s``.
 
     Only the draws of the audits are random here. Nothing is assumed about the requests or the signals, which may
-    change at any time. Each stake has an equal part of alpha, and the least bound counts.
+    change at any time.
+    Each stake has an equal part of alpha, and the least bound counts.
+
+    A second bet, on the latest audits alone, finds a change early: while it wins, every stop is audited.
 
     Source: the argument of Ville's inequality as in Waudby-Smith and Ramdas 2024, "Estimating means of bounded random
     variables by betting"; the bets on unseen differences were derived for this class.
@@ -120,7 +123,9 @@ class LossAccount:
         self.requests: int = 0
         self.audits: int = 0
         self._spent = [0.0] * len(_STAKES)  # for each stake, minus the logarithms of h
+        self._alarm = 1.0
         self._pending: dict[str, float] = {}  # audit -> the share at which it was drawn
+        self._saved: list[float] = self._sums
 
     @property
     def bounds(self) -> list[float]:
@@ -132,6 +137,8 @@ class LossAccount:
         """The probability with which the next stop must be audited."""
         allowed = self._max_loss * (self.requests + 1)
         share = 1.0
+        if self._alarm >= _ALARM:
+            return share
         for bound, each in zip(self.bounds, _SHARES, strict=True):
             if bound + 1.0 <= allowed:
                 share = each
@@ -166,6 +173,7 @@ class LossAccount:
         """Count an audit that was drawn with this share, and its difference in [-1, 1]."""
         number(difference, name="difference", low=-1.0, high=1.0)
         self.audits += 1
+        self._alarm = max(self._alarm, 1.0) * (1.0 + _ALARM_STAKE * (difference - self._max_loss))
         self._add(difference, share, 1.0)
 
     def _add(self, difference: float, share: float, sign: float) -> None:
@@ -188,16 +196,32 @@ class LossAccount:
             audits_needed=max(math.ceil(missing * share), 0),
         )
 
-    def to_bytes(self) -> bytes:
-        """Return all of it, to be stored."""
-        return json.dumps([self.requests, self.audits, self._spent, self._pending]).encode()
+    @property
+    def _sums(self) -> list[float]:
+        return [float(self.requests), float(self.audits), *self._spent]
+
+    def news(self) -> bytes:
+        """Return what was added since the last call, to be stored by :func:`add_accounts`."""
+        before, self._saved = self._saved, self._sums
+        return json.dumps([now - then for now, then in zip(self._saved, before, strict=True)]).encode()
 
     def restore(self, blob: bytes | None) -> None:
-        """Continue from what ``to_bytes`` gave."""
+        """Continue from stored sums. An audit whose grades never came stays a loss of 1."""
         if blob is None:
             return
-        requests, audits, spent, pending = json.loads(blob)
-        kept: Mapping[str, Any] = dict(pending)
-        self.requests, self.audits = int(requests), int(audits)
-        self._spent = [float(each) for each in spent]
-        self._pending = {str(audit): float(share) for audit, share in kept.items()}
+        requests, audits, *spent = (float(each) for each in json.loads(blob))
+        if len(spent) != len(_STAKES):
+            raise ValueError(f"{len(spent)} stakes are stored, {len(_STAKES)} are known")
+        self.requests, self.audits, self._spent = int(requests), int(audits), spent
+        self._saved = self._sums
+
+
+def add_accounts(one: bytes, other: bytes) -> bytes:
+    """Return the sums of two accounts, as :meth:`LossAccount.news` gives them.
+
+    Examples
+    --------
+    >>> add_accounts(b"[1.0, 2.0]", b"[3.0, 4.0]")
+    b'[4.0, 6.0]'
+    """
+    return json.dumps([a + b for a, b in zip(json.loads(one), json.loads(other), strict=True)]).encode()

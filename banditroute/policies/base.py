@@ -61,13 +61,13 @@ class PolicyState(Protocol):
 class SharedPolicyState(PolicyState, Protocol):
     """A policy state of sums, so that the states of several processes can be added."""
 
-    def news(self) -> bytes | None:
+    def take_update(self) -> bytes | None:
         """Return the update since the last call, or None if nothing was learned."""
 
-    def join(self, one: bytes, other: bytes) -> bytes:
+    def merge(self, one: bytes, other: bytes) -> bytes:
         """Merge two updates into one; associative."""
 
-    def begin_anew(self, learned: bytes) -> None:
+    def restart_from(self, learned: bytes) -> None:
         """Replace the state by the merged updates of all processes, including this one."""
 
 

@@ -10,6 +10,7 @@ from banditroute.core.events import EpochBegun
 from banditroute.core.validation import listed
 from banditroute.features.base import feature_blocks
 from banditroute.router.arms import ArmRegistry
+from banditroute.router.audits import Audits
 from banditroute.router.cascade import Cascade
 from banditroute.router.changes import Changes
 from banditroute.router.constraints import Constraints
@@ -21,6 +22,7 @@ from banditroute.router.observation import Observation
 from banditroute.router.requests import RequestParser
 from banditroute.router.sampling import RandomStream
 from banditroute.router.settings import RouterSettings
+from banditroute.router.shared_changes import FollowedChanges
 from banditroute.router.sources import fold_settings, fold_with
 from banditroute.router.warm_start import WarmStart
 from banditroute.sessions.book import SessionBook
@@ -88,26 +90,6 @@ def _parts(settings: RouterSettings, memory: StoredState) -> Parts:
         observation=observation,
         clock=clock,
     )
-    feedback = FeedbackService(
-        objectives=settings.objectives,
-        store=store,
-        engine=engine,
-        observation=observation,
-        changes=changes,
-        clock=clock,
-    )
-    cascade = Cascade(
-        store=store,
-        engine=engine,
-        routing=routing,
-        feedback=feedback,
-        limits=settings.limits,
-        slot=slots["signals"],
-        stream=stream.spawn(),
-        clock=clock,
-    )
-    feedback.teach(cascade.learn)
-    store.subscribe(feedback)
     registry = ArmRegistry(
         arms=settings.arms,
         traffic=settings.traffic,
@@ -119,6 +101,30 @@ def _parts(settings: RouterSettings, memory: StoredState) -> Parts:
         changes=changes,
         clock=clock,
     )
+    followed = FollowedChanges(registry=registry)
+    feedback = FeedbackService(
+        objectives=settings.objectives,
+        store=store,
+        engine=engine,
+        observation=observation,
+        changes=changes,
+        followed=followed,
+        clock=clock,
+    )
+    cascade = Cascade(
+        store=store,
+        engine=engine,
+        routing=routing,
+        feedback=feedback,
+        limits=settings.limits,
+        slot=slots["signals"],
+        audits=_audits(settings, slots),
+        stream=stream.spawn(),
+        clock=clock,
+    )
+    feedback.teach(cascade.learn)
+    store.subscribe(feedback)
+    followed.follow(memory.states)
     return Parts(
         requests=RequestParser(
             features=settings.features,
@@ -203,6 +209,13 @@ def _engine(settings: RouterSettings, memory: StoredState, slots: StateSlots, st
         slots=slots,
         stream=stream,
     )
+
+
+def _audits(settings: RouterSettings, slots: StateSlots) -> Audits | None:
+    guarantee = settings.guarantee
+    if guarantee is None:
+        return None
+    return Audits(guarantee=guarantee, best=guarantee.best or settings.fallback, slot=slots["guarantee"])
 
 
 def _observation(settings: RouterSettings, memory: StoredState) -> Observation:

@@ -51,7 +51,7 @@ class Candidates(NamedTuple):
     unjudged
         Arm -> limits that it passes because too little is known of it.
     uncovered
-        Why the one arm that is left is not covered by a hard budget; None where it is.
+        Why no arm that is left is covered by a hard budget or by its quota; None where one is.
     turn
         The turn of the session with its costs; None without sessions.
     dominated
@@ -181,7 +181,7 @@ class Candidates(NamedTuple):
     def reason(self, arm: str, shaped: str | None = None) -> str:
         """Return why ``arm`` was chosen. Of several reasons the first in this order is given.
 
-        1. fallback: a hard budget covers no arm;
+        1. fallback: a hard budget or the quotas cover no arm;
         2. adapters: the arm had to be tried;
         3. limits and breaker: the arm breaks a limit, or cannot be judged yet;
         4. traffic and guard: ``shaped``, what changed the policy's probabilities;

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -16,22 +16,25 @@ from banditroute.core.request import Request
 from banditroute.core.state import StateSlot
 from banditroute.core.step import Step
 from banditroute.core.validation import label, probability, shown
-from banditroute.errors import InvalidRequestError
+from banditroute.errors import InvalidFeedbackError, InvalidRequestError
 from banditroute.graders.evidence import Evidence
 from banditroute.graders.signal import Signal
 from banditroute.limits.constraints import Limits
+from banditroute.router.audits import Audits
 from banditroute.router.candidates import Candidates
 from banditroute.router.engine import Engine
 from banditroute.router.fallback import FallbackRouting
 from banditroute.router.feedback import FeedbackService, check_id
 from banditroute.router.foresight import Foresight
-from banditroute.router.outlook import Outlook, outlook, worth_of_asking
+from banditroute.router.outlook import Outlook, corrected, outlook, worth_of_asking
 from banditroute.router.requests import NothingToAskError, Terms
 from banditroute.router.sampling import RandomStream
+from banditroute.router.status import Status
 from banditroute.store.base import Store, StoredDecision
 
 _WAITING_ANSWERS = 10_000  # whose quality may still be reported, or which may still be followed
 _SAVED_EVERY = 20  # graded answers
+_LEAST_PROBABILITY = 1e-12
 _LEAST_STD = 1e-3  # of the weight of quality: choices nearer than that are drawn
 
 
@@ -54,6 +57,7 @@ class _Chain:
     first: StoredDecision
     limits: Limits | None
     answers: list[_Answer] = field(default_factory=list)
+    counted: bool = False  # by the guarantee
 
 
 class Cascade:
@@ -73,6 +77,8 @@ class Cascade:
         The limits of the router.
     slot
         Where the evidence of signals is stored.
+    audits
+        Keep the guarantee; None without one.
     stream
         Draws between stopping and asking, so that answers which look bad are delivered, and graded, now and then.
     clock
@@ -88,6 +94,7 @@ class Cascade:
         feedback: FeedbackService,
         limits: Limits | None,
         slot: StateSlot,
+        audits: Audits | None,
         stream: RandomStream,
         clock: Callable[[], float],
     ) -> None:
@@ -98,10 +105,11 @@ class Cascade:
         # The arms of a decision keep the rules already, which may be about what is not stored.
         self._limits = None if limits is None else replace(limits, rules=())
         self._slot = slot
+        self.audits: Audits | None = audits
         self._stream = stream
         self._clock = clock
-        self._foresight = Foresight()
         self._evidence = slot.load(Evidence.from_bytes)
+        self._foresight = Foresight(evidence=self._evidence)
         self._chains: OrderedDict[str, _Chain] = OrderedDict()
         self._unsaved = 0
         self._lock = threading.RLock()
@@ -131,8 +139,8 @@ class Cascade:
             self._engine.look_ahead_with(self._foresight)
             answers = list(chain.answers)
             evidence = [self._evidence.of(each.arm, each.tags, each.signals) for each in answers]
-            u = self._stream.generator.random()
-        return self._decide(chain, answer, answers, evidence, u, keeps)
+            draws = self._stream.generator.random(2).tolist()
+        return self._decide(chain, answer, answers, evidence, draws, keeps)
 
     def escalate(self, decision_id: str, signal: float) -> Decision | None:
         """Return a decision for another arm, or None if the answer is good enough; see ``Router.escalate``."""
@@ -143,20 +151,33 @@ class Cascade:
         """Learn the quality of an answer, if its signals are known here."""
         if not self._chains:
             return
+        if self.audits is not None:
+            self.audits.learn(decision_id, quality)
         with self._lock:
             chain = self._chains.get(decision_id)
             answer = None if chain is None else next((a for a in chain.answers if a.id == decision_id), None)
             if answer is None or answer.graded:
                 return
             answer.graded = True
-            if not answer.signals:
-                return
             self._evidence.learn(answer.arm, answer.tags, answer.signals, expected=answer.expected, quality=quality)
             self._unsaved += 1
             if self._unsaved < _SAVED_EVERY:
                 return
             self._unsaved, blob = 0, self._evidence.to_bytes()
         self._slot.save(blob)
+
+    def check_audit(self, decision_id: str, audit_of: str | None) -> None:
+        """Raise InvalidFeedbackError if ``audit_of`` is given and the decision is not its audit."""
+        if audit_of is None:
+            return
+        if self.audits is None:
+            raise InvalidFeedbackError("audit_of is given, and the router has no guarantee; leave it out")
+        self.audits.check(check_id(decision_id), audit_of)
+
+    def complete(self, status: Status) -> Status:
+        """Return the status with what is known of signals and of the guarantee."""
+        assurance = None if self.audits is None else self.audits.assurance()
+        return replace(status, signals=self.report(), assurance=assurance)
 
     def report(self) -> dict[str, dict[str, float]]:
         """Return how each signal does; see :meth:`Evidence.report`."""
@@ -185,7 +206,7 @@ class Cascade:
         answer: _Answer,
         answers: list[_Answer],
         evidence: list[tuple[float, float]],
-        u: float,
+        draws: Sequence[float],
         keeps: bool,
     ) -> Step:
         first = chain.first
@@ -200,7 +221,8 @@ class Cascade:
         weight = first.preference.get("quality", 0.0)
         if candidates is None or weight <= 0.0 or any(each.arm not in candidates.arms for each in answers):
             return Step(decisions=(), answer=answer.id, expected_quality=0.5, probability=1.0)
-        expected = candidates.means[candidates.objectives.index("quality")]
+        predicted = candidates.expected("quality")
+        expected = corrected(predicted, self._foresight.biases(candidates.arms))
         asked = [candidates.arms.index(each.arm) for each in answers]
         seen = outlook(expected, asked, [log_odds for log_odds, _ in evidence])
         own = answers.index(answer)
@@ -209,32 +231,51 @@ class Cascade:
         best = int(qualities.argmax()) if keeps else own
         of_best = float(qualities[best])
         stopped = Step(decisions=(), answer=answers[best].id, expected_quality=of_best, probability=1.0)
+        audited = self.audits is not None and self.audits.best in first.arms and self.audits.best in candidates.arms
+        if audited and (of_best_arm := self._of_best_arm(answers)) is not None:
+            own_quality = float(qualities[answers.index(of_best_arm)])
+            stopped = replace(stopped, answer=of_best_arm.id, expected_quality=own_quality)
+            return self._stop(chain, stopped, answer, answers, seen, request)
 
         left = [k for k, arm in enumerate(candidates.arms) if arm in first.arms and k not in asked]
         limits = self._limits_left(chain, candidates, asked)
-        if not left or (limits is not None and (limits.max_latency_seconds or 1.0) <= 0.0):
-            return self._stop(stopped, answer, answers, seen)
-        rest = candidates.utilities - weight * expected
-        worth = worth_of_asking(seen, self._foresight.channel, weight, rest, left, seen.seen[best] if keeps else None)
+        if not left:
+            return self._stop(chain, stopped, answer, answers, seen, request)
+        rest = candidates.utilities - weight * predicted
+        kept = seen.seen[best] if keeps else None
+        worth = worth_of_asking(seen, self._foresight.channel, weight, rest, left, kept)
         std = weight * (_LEAST_STD + of_best * (1.0 - of_best) * math.sqrt(evidence[best][1]))
         stopping = _normal_cdf((weight * of_best - float(worth[left].max())) / std)
-        if u < stopping:
-            return self._stop(stopped, answer, answers, seen, probability=stopping)
         gains = np.where(np.isfinite(worth), worth - candidates.utilities, 0.0)
-        terms = Terms(first.preference, [candidates.arms[k] for k in left], limits)
+        eligible = [candidates.arms[k] for k in left]
+        if draws[0] < stopping:
+            stopped = replace(stopped, probability=stopping)
+            if not audited:
+                return self._stop(chain, stopped, answer, answers, seen, request)
+            assert self.audits is not None
+            k = candidates.arms.index(self.audits.best)
+            if float(seen.qualities[k]) - of_best <= self.audits.max_loss:
+                return self._stop(chain, stopped, answer, answers, seen, request, limits=limits, draw=draws[1])
+            eligible, asking = [self.audits.best], stopping  # the loss would be too large: its answer is delivered
+        else:
+            asking = 1.0 - stopping
+        terms = Terms(first.preference, eligible, limits)
         try:
             another = self._routing.decide(
                 request, terms, gains=dict(zip(candidates.arms, gains.tolist(), strict=True))
             )
         except NothingToAskError:
-            return self._stop(stopped, answer, answers, seen)
-        asking = 1.0 - stopping
+            return self._stop(chain, replace(stopped, probability=1.0), answer, answers, seen, request)
         with self._lock:
             self._append(chain, another)
         self._feedback.record_step(answer.id, stopped=False, probability=asking)
         if not keeps:
-            self._record_expected(answers[own], expected[asked[own]], of_best)
-        return Step(decisions=(another,), answer=answers[best].id, expected_quality=of_best, probability=asking)
+            self._record_expected(answers[own], of_best)
+        return replace(stopped, decisions=(another,), probability=asking)
+
+    def _of_best_arm(self, answers: Sequence[_Answer]) -> _Answer | None:
+        """Return the answer of the guarantee's best arm, if it was asked."""
+        return next((each for each in answers if self.audits is not None and each.arm == self.audits.best), None)
 
     def _note_expected(
         self,
@@ -252,25 +293,58 @@ class Cascade:
             self._foresight.note_answer(answer.expected, evidence[own][0])
 
     def _stop(
-        self, step: Step, answer: _Answer, answers: list[_Answer], seen: Outlook, *, probability: float = 1.0
+        self,
+        chain: _Chain,
+        step: Step,
+        answer: _Answer,
+        answers: list[_Answer],
+        seen: Outlook,
+        request: Request,
+        *,
+        limits: Limits | None = None,
+        draw: float | None = None,
     ) -> Step:
-        """Return the stop with its probability; record what is known of the answers that are not delivered."""
-        self._feedback.record_step(answer.id, stopped=True, probability=probability)
-        for each, quality in zip(answers, seen.seen_qualities.tolist(), strict=True):
-            if each.id != step.answer:
-                self._record_expected(each, each.expected, quality)
-        return Step(
-            decisions=(),
-            answer=step.answer,
-            expected_quality=step.expected_quality,
-            probability=max(probability, 1e-12),
-        )
+        """Return the stop, or its audit; record its probability, and what is known of the other answers.
 
-    def _record_expected(self, answer: _Answer, before: float, after: float) -> None:
-        """Record the expected quality of an answer that is not delivered, as far as its signals say something."""
-        if answer.graded or not answer.signals:
-            return
-        self._feedback.record_expected_quality(answer.id, after)
+        Parameters
+        ----------
+        draw
+            In [0, 1): decides whether the stop is audited, under a guarantee; None where it must be.
+        """
+        if self.audits is not None and not chain.counted:
+            chain.counted = True
+            if any(each.id == step.answer and each.arm == self.audits.best for each in answers):
+                self.audits.deliver()
+            elif self.audits.best in chain.first.arms:
+                step = self._audited(chain, step, request, limits, draw)
+        self._feedback.record_step(answer.id, stopped=True, probability=step.probability)
+        for each, quality in zip(answers, seen.seen_qualities.tolist(), strict=True):
+            if each.id not in (step.answer, step.audit_of):
+                self._record_expected(each, quality)
+        return step
+
+    def _audited(self, chain: _Chain, step: Step, request: Request, limits: Limits | None, draw: float | None) -> Step:
+        """Return the stop, or the audit that is drawn in its place."""
+        assert self.audits is not None
+        share = 1.0 if draw is None else self.audits.share
+        if draw is not None and draw >= share:
+            self.audits.stop(share)
+            return replace(step, probability=max(step.probability * (1.0 - share), _LEAST_PROBABILITY))
+        terms = Terms(chain.first.preference, [self.audits.best], limits)
+        try:
+            audit = self._routing.decide(request, terms, gains=dict.fromkeys(self._engine.models.names, 0.0))
+        except NothingToAskError:
+            self.audits.stop(1.0)
+            return step
+        self.audits.open(audit.id, step.answer, share)
+        with self._lock:
+            self._append(chain, audit)
+        return replace(step, decisions=(audit,), probability=step.probability * share, audit_of=step.answer)
+
+    def _record_expected(self, answer: _Answer, quality: float) -> None:
+        """Record the expected quality of an answer that is not delivered, if it has signals and no grade."""
+        if answer.signals and not answer.graded:
+            self._feedback.record_expected_quality(answer.id, quality)
 
     def _limits_left(self, chain: _Chain, candidates: Candidates, asked: list[int]) -> Limits | None:
         """Return the limits of the request less what its calls have taken."""

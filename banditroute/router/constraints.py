@@ -127,8 +127,8 @@ class Constraints:
     def _admit_unused_quotas(self, candidates: Candidates, ask: Ask) -> Candidates:
         with_room = self._quotas.with_room([self._names[k] for k in candidates.positions], ask.request, ask.now)
         if not with_room:
-            overruled = "fallback: the quotas of all arms are used up; the decision is not covered by them"
-            return candidates._replace(overruled=overruled)
+            uncovered = "the quotas of all arms are used up; the decision is not covered by them"
+            return candidates._replace(uncovered=uncovered)
         left = [k for k in candidates.positions if self._names[k] in with_room]
         return candidates.restricted(left, "quotas: its quota is used up")
 
@@ -150,7 +150,7 @@ class Constraints:
         )
         reasons = {candidates.arms[k]: why for k, why in priced.excluded.items()}
         priced_candidates = candidates.penalized(priced.penalties).restricted(priced.positions, reasons)
-        return priced_candidates._replace(uncovered=priced.trouble)
+        return priced_candidates._replace(uncovered=priced.trouble or candidates.uncovered)
 
     def shape(
         self, probabilities: Vector, candidates: Candidates, policy: PolicyState, x: Vector

@@ -24,6 +24,7 @@ from banditroute.core.request import Request
 from banditroute.core.turn import SessionTurn, TurnCosts
 from banditroute.core.values import open_twin
 from banditroute.errors import InvalidRequestError
+from banditroute.guard.monitor import Mixed
 from banditroute.learners import Learner
 from banditroute.objectives.objective import Objective
 from banditroute.objectives.scaling import Scaled, Scales
@@ -133,23 +134,7 @@ class Engine:
         assert ask.x is not None
         with self._lock:
             ordinal = self._next_ordinal()
-            candidates = self._predict(ask, ask.x, ordinal)
-            if self._session_stage is not None:
-                candidates = self._session_stage.price(candidates, ask)
-            candidates = self._constraints.admit(candidates, ask)
-            candidates = self.models.weigh_costs(candidates, ask.preference)
-            if self._foresight is not None:
-                candidates = self._look_ahead(candidates, ask)
-            candidates = self._penalize(candidates, ask)
-            candidates = self._constraints.price(candidates, ask)
-            if ask.gains is not None:
-                check_further_call(candidates)
-            candidates = candidates.narrowed()
-            candidates.check_finite()
-            wanted = candidates.probabilities(self._policy, ask.x)
-            if self._session_stage is not None:
-                wanted = self._session_stage.redraw(candidates, wanted)
-            pmf, shaped, mixed = self._constraints.shape(wanted, candidates, self._policy, ask.x)
+            candidates, pmf, shaped, mixed = self._weigh(ask, ask.x, ordinal)
             chosen, propensity = sample_arm(pmf, len(candidates.arms), self._stream.generator.random())
             arm, id = candidates.arms[chosen], self._ids.make(ask.now)
             costs = self.models.token_costs(arm, candidates.tokens)
@@ -162,6 +147,21 @@ class Engine:
             self._figures.add_decision(arm, ask.now)
         reason = candidates.reason(arm, shaped)
         return self._decision(ask, candidates, id, ordinal, chosen, pmf, propensity, reason, reserved, turn)
+
+    def preview(self, ask: Ask) -> Decision:
+        """Return what ``decide`` would decide now, with the likeliest arm; nothing is counted, reserved or drawn.
+
+        Raises
+        ------
+        CannotChooseError
+            As ``decide``.
+        """
+        assert ask.x is not None
+        with self._lock:
+            candidates, pmf, shaped, _ = self._weigh(ask, ask.x, self._decided)
+        chosen = int(pmf.argmax())
+        reason = candidates.reason(candidates.arms[chosen], shaped)
+        return self._decision(ask, candidates, "", self._decided, chosen, pmf, float(pmf[chosen]), reason, {})
 
     def prepare(self, preference: Preference | Scaled) -> None:
         """Predict and choose once without a decision, so that the first one does not pay for imports and BLAS."""
@@ -190,10 +190,36 @@ class Engine:
                 reserved = self._constraints.reserve(id, chosen, candidates.arms, pmf, ask.request, ask.now, costs)
         return self._decision(ask, candidates, id, ordinal, chosen, pmf, 1.0, f"fallback: {trouble}", reserved)
 
+    def preview_fallback(self, ask: Ask, *, arm: str, trouble: str) -> Decision:
+        """Return the decision for ``arm`` that ``fall_back`` would make; nothing is counted or reserved."""
+        candidates = Candidates.blank((arm,))
+        return self._decision(ask, candidates, "", self._decided, 0, np.ones(1), 1.0, f"fallback: {trouble}", {})
+
     def _next_ordinal(self) -> int:
         ordinal = self._decided
         self._decided += 1
         return ordinal
+
+    def _weigh(self, ask: Ask, x: Vector, ordinal: int) -> tuple[Candidates, Vector, str | None, Mixed | None]:
+        """Return the arms that may be chosen, their probabilities, what shaped these, and the mixture of a guard."""
+        candidates = self._predict(ask, x, ordinal)
+        if self._session_stage is not None:
+            candidates = self._session_stage.price(candidates, ask)
+        candidates = self._constraints.admit(candidates, ask)
+        candidates = self.models.weigh_costs(candidates, ask.preference)
+        if self._foresight is not None:
+            candidates = self._look_ahead(candidates, ask)
+        candidates = self._penalize(candidates, ask)
+        candidates = self._constraints.price(candidates, ask)
+        if ask.gains is not None:
+            check_further_call(candidates)
+        candidates = candidates.narrowed()
+        candidates.check_finite()
+        wanted = candidates.probabilities(self._policy, x)
+        if self._session_stage is not None:
+            wanted = self._session_stage.redraw(candidates, wanted)
+        pmf, shaped, mixed = self._constraints.shape(wanted, candidates, self._policy, x)
+        return candidates, pmf, shaped, mixed
 
     def _predict(self, ask: Ask, x: Vector, ordinal: int) -> Candidates:
         """Return all arms with predictions, of which those that the request names are eligible."""
@@ -294,8 +320,8 @@ class Engine:
             if self.models.knows(event.arm):
                 outcomes = measured(event.values)
                 self._policy.learn(event.arm, event.x, outcomes)
-                if self._shared_policy is not None and (news := self._shared_policy.news()) is not None:
-                    self._policy_slot.save(news, self._shared_policy.join)
+                if self._shared_policy is not None and (update := self._shared_policy.take_update()) is not None:
+                    self._policy_slot.save(update, self._shared_policy.merge)
                 self._scales.add(event.arm, outcomes)
         if event.values.get("availability") == 0.0 and _adapter_may_be_gone(event.values):
             self.adapters.observe_failure(event.arm)
@@ -371,6 +397,7 @@ class Engine:
                 dropped=backlog.dropped,
                 pending=backlog.pending,
                 unobserved=unobserved,
+                pool=self.models.pool(),
             )
 
     @property
@@ -473,7 +500,7 @@ class Engine:
     def _load_shared_policy(self, states: Mapping[str, bytes]) -> None:
         """Load policy state shared by other processes, if the policy supports it."""
         if self._shared_policy is not None and "policy" in states:
-            self._shared_policy.begin_anew(states["policy"])
+            self._shared_policy.restart_from(states["policy"])
 
 
 def _settle(result: Future[_T], wait: Callable[[], _T]) -> None:

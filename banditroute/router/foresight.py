@@ -1,14 +1,18 @@
-"""What may follow a first answer: signals, other arms, a better answer. The first choice takes it into account."""
+"""The steps that may follow a first answer: signals, other arms, a better answer. The first choice takes it into account."""
 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 
+from banditroute.core.arrays import Vector
 from banditroute.core.preference import Preference
+from banditroute.graders.evidence import Evidence
 from banditroute.router.candidates import Candidates
-from banditroute.router.outlook import SILENT, Channel, outlook, worth_of_asking
+from banditroute.router.outlook import SILENT, Channel, corrected, outlook, worth_of_asking
 from banditroute.router.requests import NothingToAskError
 
 _LATEST_ANSWERS = 300  # that a channel is made of
@@ -25,6 +29,11 @@ class Foresight:
     It does so once most decisions are followed by ``next_step()`` or ``escalate()``. Until then, and in a router that
     is used without them, it does nothing.
 
+    Parameters
+    ----------
+    evidence
+        Knows by how much the models are biased.
+
     Attributes
     ----------
     channel
@@ -33,7 +42,8 @@ class Foresight:
         Whether an earlier answer can still be delivered after a later one was asked.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, evidence: Evidence) -> None:
+        self._evidence = evidence
         self.channel: Channel = SILENT
         self.keeps: bool = True
         self._share = 0.0
@@ -43,7 +53,7 @@ class Foresight:
 
     @property
     def active(self) -> bool:
-        """Whether first choices are made with what may follow them."""
+        """True if first choices take into account what may follow them."""
         return self._share >= _USED_SHARE
 
     def note_step(self, decided: int) -> None:
@@ -59,18 +69,23 @@ class Foresight:
             self._new = 0
             self.channel = channel_of(*np.array(self._answers).T)
 
+    def biases(self, arms: Sequence[str]) -> Vector:
+        """Return the log odds to be added to what the models expect of the answers of ``arms`` ``(K,)``."""
+        return np.array([self._evidence.bias(arm) for arm in arms])
+
     def look_ahead(self, candidates: Candidates, preference: Preference) -> Candidates:
         """Return candidates whose utilities include what may follow."""
         weight = preference.get("quality", 0.0)
         if weight <= 0.0 or len(candidates.positions) < 2:
             return candidates
-        expected = candidates.expected("quality")
-        rest = candidates.utilities - weight * expected
+        predicted = candidates.expected("quality")
+        expected = corrected(predicted, self.biases(candidates.arms))
+        rest = candidates.utilities - weight * predicted
         seen = outlook(expected, [], [])
         allowed = list(candidates.positions)
         worth = worth_of_asking(seen, self.channel, weight, rest, allowed, None)
         gains = np.zeros(len(worth))
-        gains[allowed] = worth[allowed] - rest[allowed] - weight * seen.qualities[allowed]
+        gains[allowed] = worth[allowed] - candidates.utilities[allowed]
         return candidates.penalized(-gains)
 
 
@@ -103,7 +118,7 @@ def channel_of(expected: np.ndarray, log_odds: np.ndarray) -> Channel:
     masses = np.bincount(which).tolist()
     groups = [[k] for k in range(len(kinds))]
     while len(groups) > _MOST_LEVELS:  # the two neighbours with the least mass become one
-        sums = [sum(masses[k] for k in pair) for pair in (a + b for a, b in zip(groups, groups[1:], strict=False))]
+        sums = [sum(masses[k] for k in pair) for pair in (a + b for a, b in pairwise(groups))]
         at = sums.index(min(sums))
         groups[at : at + 2] = [groups[at] + groups[at + 1]]
     level = np.empty(len(kinds), dtype=np.intp)

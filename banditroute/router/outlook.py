@@ -26,7 +26,7 @@ _LEAST, _MOST = 0.02, 0.98  # of an expected quality, so that evidence can speak
 
 
 class Channel(NamedTuple):
-    """What signals will say of an answer: L kinds of evidence, and how often each is seen of right and wrong answers.
+    """Expected signals of an answer: L kinds of evidence, and how often each is seen of right and wrong answers.
 
     Attributes
     ----------
@@ -70,6 +70,19 @@ class Outlook(NamedTuple):
         """Expected quality of each answer that was seen ``(n,)``."""
         expected: Vector = self.seen @ self.belief
         return expected
+
+
+def corrected(expected: Vector, biases: Vector) -> Vector:
+    """Return expected qualities ``(K,)``, kept away from 0 and 1, with these log odds added.
+
+    Examples
+    --------
+    >>> corrected(np.array([0.5, 1.2]), np.array([1.0, 0.0])).round(2)
+    array([0.73, 0.98])
+    """
+    share = np.clip(expected, _LEAST, _MOST)
+    moved: Vector = share / (share + (1.0 - share) * np.exp(-biases))
+    return moved
 
 
 def outlook(expected: Vector, asked: Sequence[int], log_odds: Sequence[float]) -> Outlook:

@@ -160,6 +160,30 @@ class RequestParser:
         )
         return _in_session(parsed, request) if parsed.messages and self._follows_sessions() else parsed
 
+    def checked(self, request: object, arms: Sequence[Arm], options: RouteOptions) -> tuple[Request, Terms]:
+        """Return a checked request and its terms, from the options of ``Router.route``."""
+        get: Any = options.get
+        asked = self.request(
+            request,
+            get("session"),
+            get("tags", ()),
+            get("input_tokens"),
+            get("max_output_tokens"),
+            get("template"),
+            get("metadata"),
+        )
+        terms = self.terms(
+            arms,
+            get("preference"),
+            get("arms"),
+            get("exclude", ()),
+            get("limits"),
+            get("replace_limits"),
+            get("requires", ()),
+            get("deadline_seconds"),
+        )
+        return asked, terms
+
     def many(
         self,
         requests: Sequence[object],

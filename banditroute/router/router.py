@@ -21,10 +21,11 @@ from banditroute.core.events import Observer
 from banditroute.core.failure import Failure
 from banditroute.core.request import Request
 from banditroute.core.step import Step
-from banditroute.errors import InvalidConfigurationError
+from banditroute.errors import BanditRouteError, InvalidConfigurationError
 from banditroute.features.base import Featurizer
 from banditroute.features.given import GivenFeatures
 from banditroute.graders.signal import Signal
+from banditroute.guard.guarantee import Guarantee
 from banditroute.guard.guard import Guard, Mode
 from banditroute.learners import Learner
 from banditroute.limits.breaker import CircuitBreaker
@@ -34,6 +35,7 @@ from banditroute.limits.traffic import Share
 from banditroute.objectives.objective import Objective
 from banditroute.objectives.utility import PreferenceLike
 from banditroute.router.assembly import assemble
+from banditroute.router.feedback import Report
 from banditroute.router.lease import Lease
 from banditroute.router.requests import RequestLike, RouteOptions
 from banditroute.router.settings import Clock, RouterSettings
@@ -84,6 +86,8 @@ class Router:
         Arm -> its least and greatest share of the traffic, such as a canary's.
     guard
         The baseline that serves until there is evidence that the learner is better. Default: no guard.
+    guarantee
+        What the answers that ``next_step()`` delivers may lose against one arm. Default: no guarantee.
     store
         Records decisions, feedback and what was learned. Default: ``MemoryStore()``, which ends with the process.
     fallback
@@ -136,6 +140,7 @@ class Router:
         max_switch_spend: float | None = None,
         traffic: Mapping[str, Share] | None = None,
         guard: Guard | None = None,
+        guarantee: Guarantee | None = None,
         store: Store | None = None,
         fallback: str | None = None,
         name: str = "default",
@@ -159,6 +164,7 @@ class Router:
             max_switch_spend=max_switch_spend,
             traffic=traffic,
             guard=guard,
+            guarantee=guarantee,
             store=store,
             fallback=fallback,
             name=name,
@@ -304,6 +310,24 @@ class Router:
             return self.route(request, **options)
         return await self._threads.run(partial(self.route, request, **options))
 
+    def preview(self, request: RequestLike, **options: Unpack[RouteOptions]) -> Decision:
+        """Return the decision that ``route()`` would make now, without making it.
+
+        Nothing is drawn, counted, reserved or recorded: its id is empty, and its arm is the likeliest one.
+
+        Raises
+        ------
+        InvalidRequestError, InvalidConfigurationError
+            As ``route()``.
+
+        Examples
+        --------
+        >>> router = Router(arms=["small", "large"], features=1, seed=0)
+        >>> router.preview([0.5], exclude=["small"]).arm, router.status().decisions
+        ('large', 0)
+        """
+        return self._routing.preview(*self._requests.checked(request, self.arms, options))
+
     def lease(self, decision: Decision) -> Lease:
         """Return a context manager that keeps the arm's adapter resident while the request is served.
 
@@ -326,13 +350,62 @@ class Router:
         return Lease(decision=decision, cache=self._settings.adapters, routing=self._routing, feedback=self._feedback)
 
     def next_step(self, decision: Decision | str, signals: Mapping[str, float | Signal | None]) -> Step:
+        """Decide after an answer: deliver it, deliver an earlier one, or ask another arm.
+
+        The expected utility decides, with all calls charged: an arm is asked if the quality that its answer is expected
+        to add is worth more than its call. What signals say is learned from the answers whose quality is reported. Once
+        most decisions are followed by a step, ``route()`` chooses the first arm with what may follow it.
+
+        A deadline and a cost limit of the request hold over all its calls. If no arm can be asked within the limits
+        and budgets that are left, the step is to stop.
+
+        Parameters
+        ----------
+        decision
+            The decision whose answer is there, or its id. The limits of its ``route()`` are known by the decision only.
+        signals
+            Name -> how good the answer looks, in [0, 1], or a grader's ``Signal``. Leave out what is not known, or give
+            None. Use the same name for the same kind of signal.
+
+        Returns
+        -------
+        Step
+            ``step.stop``: deliver the answer of the decision ``step.answer``, and report its quality. Otherwise serve
+            ``step.next``, and ask again for the next step.
+
+        Raises
+        ------
+        InvalidRequestError
+            If a signal is not a number in [0, 1].
+        UnknownDecisionError
+            If no such decision is held.
+
+        Notes
+        -----
+        How easy a request is for all arms together is unknown, so a bad answer of one arm speaks against the others,
+        too (a Rasch model). The choice between stopping and asking is drawn with a known probability, so that answers
+        which look bad are graded now and then. Calls are expected to follow up to two arms ahead.
+
+        Examples
+        --------
+        >>> router = Router(arms=["small", "large"], features=1, seed=0)
+        >>> decision = router.route([0.5], arms=["small"])
+        >>> step = router.next_step(decision, {"judge": 0.2})
+        >>> step.stop, step.answer == decision.id  # no other arm was allowed
+        (True, True)
+        """
         return self._cascade.next(decision, signals)
+
+    async def anext_step(self, decision: Decision | str, signals: Mapping[str, float | Signal | None]) -> Step:
+        """Decide in a worker thread, as ``next_step()`` does; the event loop is free meanwhile."""
+        return await asyncio.to_thread(self.next_step, decision, signals)
 
     def escalate(self, decision_id: str, *, signal: float) -> Decision | None:
         """Choose another arm if the first answer is not good enough; return None if it is.
 
+        It is the short form of ``next_step()`` for one signal, where a later answer always replaces an earlier one.
         The router learns what the signal says of an answer's quality, from the answers whose quality is reported. The
-        first answer stands if its expected quality is worth as much as the best that another arm is expected to give,
+        first answer stands if its expected quality is worth as much as what asking another arm is expected to give,
         less that arm's price. The first call is paid either way, and is reported with its own decision.
 
         For an answer that is discarded, the quality that its signal predicts is learned in place of a grade. Otherwise
@@ -393,6 +466,7 @@ class Router:
         failure: Failure | str | None = None,
         retry_after_seconds: float | None = None,
         source: str | None = None,
+        audit_of: str | None = None,
         **user_objectives: float | None,
     ) -> Acknowledgement:
         """Report outcomes of a decision: any of the objectives, in any number of parts, in any order, however late.
@@ -420,6 +494,8 @@ class Router:
             With a ``failure``: how long the arm asked to be left alone, as in the header ``Retry-After``.
         source
             Who reports it, such as a user or a grader. Everything that one source reported can be erased.
+        audit_of
+            For the answer of an audit: ``step.audit_of``. The audit counts when both answers have a quality.
         user_objectives
             The objectives given to the router, by name.
 
@@ -450,6 +526,7 @@ class Router:
             "cached_tokens": cached_tokens,
             **user_objectives,
         }
+        self._cascade.check_audit(decision_id, audit_of)
         ticket = self._feedback.report(
             decision_id,
             values,
@@ -460,6 +537,41 @@ class Router:
         )
         return self._engine.waiting(ticket.result) if isinstance(ticket, Future) else ticket.result()
 
+    def feedback_many(
+        self, reports: Iterable[Report], *, source: str | None = None
+    ) -> list[Acknowledgement | BanditRouteError]:
+        """Report outcomes of many decisions, as ``feedback()`` does of one; they are written in groups.
+
+        A report that is refused does not stop the others.
+
+        Parameters
+        ----------
+        reports
+            For each decision its id and its outcomes, such as ``(decision.id, {"quality": 1.0, "cost_usd": 0.002})``.
+            ``"failed"`` may be one of them. They may come from a generator; a thousand are held at a time.
+        source
+            As in ``feedback``.
+
+        Returns
+        -------
+        list
+            For each report, in order, what ``feedback()`` returns, or the error that it raises.
+
+        Examples
+        --------
+        >>> router = Router(arms=["small", "large"], features=1, seed=0)
+        >>> decisions = router.route_many([[0.5], [0.2]])
+        >>> router.feedback_many([(decision.id, {"quality": 1.0}) for decision in decisions])
+        ['accepted', 'accepted']
+        """
+        return self._feedback.report_many(reports, source=source)
+
+    async def afeedback_many(
+        self, reports: Iterable[Report], *, source: str | None = None
+    ) -> list[Acknowledgement | BanditRouteError]:
+        """Report outcomes in a worker thread, as ``feedback_many()`` does; the event loop is free meanwhile."""
+        return await asyncio.to_thread(self.feedback_many, reports, source=source)
+
     async def afeedback(
         self,
         decision_id: str,
@@ -468,6 +580,7 @@ class Router:
         failure: Failure | str | None = None,
         retry_after_seconds: float | None = None,
         source: str | None = None,
+        audit_of: str | None = None,
         **outcomes: float | None,
     ) -> Acknowledgement:
         """Report outcomes as ``feedback()`` does; the event loop is free while the report is written.
@@ -475,6 +588,7 @@ class Router:
         A cancelled wait does not take the report back. After 60 s without an answer it raises ``StoreError``: the
         outcome is unknown.
         """
+        self._cascade.check_audit(decision_id, audit_of)
         ticket = self._feedback.report(
             decision_id,
             outcomes,
@@ -746,7 +860,7 @@ class Router:
         small  100.0%
         large    0.0%
         """
-        return self._engine.status(
+        status = self._engine.status(
             self._settings.clock(),
             router=self._settings.name,
             fallbacks=self._routing.fallback_count,
@@ -754,6 +868,7 @@ class Router:
             backlog=self._store.backlog if isinstance(self._store, BackgroundStore) else NO_BACKLOG,
             unobserved=self._observation.dropped,
         )
+        return self._cascade.complete(status)
 
     def flush(self) -> None:
         """Return when every decision so far is recorded."""

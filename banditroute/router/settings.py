@@ -22,6 +22,7 @@ from banditroute.core.validation import label, non_negative, number, shown, whol
 from banditroute.errors import InvalidConfigurationError
 from banditroute.features.base import Featurizer
 from banditroute.features.given import GivenFeatures
+from banditroute.guard.guarantee import Guarantee
 from banditroute.guard.guard import Guard
 from banditroute.learners import Learner, LinUCB, ThompsonSampling
 from banditroute.limits.breaker import CircuitBreaker
@@ -65,6 +66,7 @@ class RouterSettings:
     traffic: Mapping[str, Share]
     guard: Guard | None
     utility_range: tuple[float, float]
+    guarantee: Guarantee | None
     store: Store
     fallback: str
     name: str
@@ -91,6 +93,7 @@ class RouterSettings:
         max_switch_spend: float | None = None,
         traffic: Mapping[str, Share] | None = None,
         guard: Guard | None = None,
+        guarantee: Guarantee | None = None,
         store: Store | None = None,
         fallback: str | None = None,
         name: str = "default",
@@ -148,6 +151,7 @@ class RouterSettings:
             traffic=shares,
             guard=guard,
             utility_range=utility_range,
+            guarantee=_checked_guarantee(guarantee, names, fallback),
             store=_checked_store(store),
             fallback=names[0] if fallback is None else fallback,
             name=name,
@@ -292,6 +296,23 @@ def _guard_range(
             f"{preference!r} gives the utility no range for the guard; give it one, Guard(utility_range=(0.0, 1.0))"
         )
     return low, high
+
+
+def _checked_guarantee(guarantee: Guarantee | None, arms: Sequence[str], fallback: str | None) -> Guarantee | None:
+    """Return the guarantee; raise InvalidConfigurationError if it is of another type, or names no arm of the router."""
+    if guarantee is None:
+        return None
+    if not isinstance(guarantee, Guarantee):
+        raise InvalidConfigurationError(f"guarantee is {shown(guarantee)}; give Guarantee(best=...), or None for none")
+    if guarantee.best is None and fallback is None:
+        raise InvalidConfigurationError(
+            "the guarantee names no arm; give Guarantee(best='large'), or Router(fallback=)"
+        )
+    if guarantee.best is not None and guarantee.best not in arms:
+        raise InvalidConfigurationError(
+            f"the guarantee names an unknown arm {shown(guarantee.best)}; known arms: {', '.join(arms)}"
+        )
+    return guarantee
 
 
 def _checked_switching(switching: Mapping[str, float] | None, objectives: Mapping[str, Objective]) -> dict[str, float]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, TypeAlias
 
 from banditroute.beliefs.drift import Reset
+from banditroute.beliefs.pool import PoolStatus
 from banditroute.budgets.budget import BudgetStatus
+from banditroute.guard.guarantee import Assurance
 from banditroute.guard.guard import Rollout
 from banditroute.store.base import Store
 
@@ -79,6 +81,11 @@ class Status:
     resets
         Objectives of arms that were found to have changed, each with when and how often, oldest first; see
         ``Learner(drift=...)``.
+    assurance
+        What the guarantee of cascades has shown; None without one.
+    signals
+        Signal -> ``answers`` (graded, later ones weigh more), ``error`` (root mean squared, of the expected quality),
+        ``log_loss_saved`` per answer beyond better signals, and ``off`` (1: it says nothing more, and is ignored).
     queued
         Decisions that wait to be written.
     lag_seconds
@@ -89,6 +96,8 @@ class Status:
         Outcomes of all processes that wait for a decision that is not written yet; see ``feedback()``.
     unobserved
         Items that observers missed, as they did not keep up; see ``Router(observers=...)``.
+    pool
+        For each objective whether arms are specialists and what context is worth, with the evidence.
 
     Examples
     --------
@@ -114,11 +123,14 @@ class Status:
     budgets: tuple[BudgetStatus, ...]
     rollout: Rollout | None
     resets: tuple[Reset, ...]
+    assurance: Assurance | None = None
+    signals: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     queued: int = 0
     lag_seconds: float = 0.0
     dropped: int = 0
     pending: int = 0
     unobserved: int = 0
+    pool: tuple[PoolStatus, ...] = ()
 
     @property
     def open_circuits(self) -> tuple[str, ...]:
@@ -137,6 +149,7 @@ class Status:
         content = asdict(self)
         content["arms"] = [asdict(arm) for arm in self.arms]
         content["budgets"] = [asdict(budget) for budget in self.budgets]
+        content["pool"] = [{**asdict(each), "kind": each.kind} for each in self.pool]
         content["resets"] = [reset._asdict() for reset in self.resets]
         return content
 
@@ -155,6 +168,13 @@ class Status:
         ]
         if self.rollout is not None:
             lines.append(f"guard: {self.rollout.mode}, the learner decides {self.rollout.share:.1%} of the requests")
+        lines += [f"pool: {each}" for each in self.pool if each.kind != "unknown"]
+        if self.assurance is not None:
+            known = self.assurance
+            lines.append(
+                f"guarantee: at most {known.loss_bound:.4f} lost, {known.audit_share:.0%} of the stops are audited, "
+                f"{known.audits_needed:,} audits to go"
+            )
         lines += [f"changed: {each.objective} of {each.arm}, {each.times} times" for each in self.resets]
         if self.queued or self.dropped:
             lines.append(f"store: {self.queued:,} wait for {self.lag_seconds:.1f} s, {self.dropped:,} dropped")

@@ -26,7 +26,7 @@ from banditroute.objectives import Scaled
 from banditroute.router import models
 from banditroute.router.models import ArmModels
 from banditroute.router.requests import Ask, eligible_arms
-from tests.support import belief_of, make_router, serve
+from tests.support import belief_of, engine_of, make_router, serve
 
 X = [0.5, -0.5]
 
@@ -219,7 +219,7 @@ def test_a_choice_among_arms_that_went_meanwhile_is_refused():
     checked = router.route(X)
     router.remove_arm("b")
     with pytest.raises(InvalidRequestError, match="b was removed meanwhile"):
-        router._engine.decide(Ask(Request(features=X), checked.x, checked.preference, ["b"], None, 0.0))
+        engine_of(router).decide(Ask(Request(features=X), checked.x, checked.preference, ["b"], None, 0.0))
 
 
 def test_traffic_goes_on_while_arms_come_and_go(tmp_path):

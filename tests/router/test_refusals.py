@@ -15,7 +15,7 @@ from banditroute.objectives import Objective
 from banditroute.policies import Thompson, Uniform
 from banditroute.router import Router
 from banditroute.store.memory import MemoryStore
-from tests.support import X, belief_of, make_router
+from tests.support import X, belief_of, engine_of, make_router
 
 
 class Counting(MemoryStore):
@@ -54,14 +54,14 @@ def expect_refusal(router, store, error, message, call):
     """``call`` is refused with the message, and beliefs, store and randomness stay exactly as they were."""
     before = router.route([0.3, -0.7])
     dice, given, learned = (
-        str(router._engine._stream.generator.bit_generator.state),
+        str(engine_of(router)._stream.generator.bit_generator.state),
         store.given,
         router.status().learned,
     )
     with pytest.raises(error, match=message) as caught:
         call()
     assert isinstance(caught.value, BanditRouteError)
-    assert (str(router._engine._stream.generator.bit_generator.state), store.given, router.status().learned) == (
+    assert (str(engine_of(router)._stream.generator.bit_generator.state), store.given, router.status().learned) == (
         dice,
         given,
         learned,

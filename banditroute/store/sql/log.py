@@ -13,7 +13,20 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from sqlalchemy import BindParameter, Connection, Row, bindparam, delete, exists, func, or_, select, union_all, update
+from sqlalchemy import (
+    BindParameter,
+    Connection,
+    Row,
+    Select,
+    bindparam,
+    delete,
+    exists,
+    func,
+    or_,
+    select,
+    union_all,
+    update,
+)
 
 from banditroute.core.arm import Arm
 from banditroute.core.arrays import Vector
@@ -58,7 +71,10 @@ class Added(NamedTuple):
 
 # Statements that are executed for every decision or feedback are built once: that takes longer than executing them.
 _IDS: BindParameter[Any] = bindparam("ids", expanding=True)
-_STORED = select(*(decision.c[name] for name in StoredDecision._fields)).where(decision.c.id.in_(_IDS))
+DIMENSION = select(epoch.c.dimension).where(epoch.c.id == decision.c.epoch_id).scalar_subquery().label("dimension")
+_STORED: Select[Any] = select(*(decision.c[name] for name in StoredDecision._fields), DIMENSION).where(
+    decision.c.id.in_(_IDS)
+)
 _RECORDED = union_all(
     *(
         select(table.c.decision_id, table.c.objective, table.c.value).where(table.c.decision_id.in_(_IDS))
@@ -92,8 +108,8 @@ def begin_epoch(
     if fold_settings and row.fold_settings != fold_settings:
         if row.fold_settings is not None and _has_learned(connection, row.id):
             raise IncompatibleStoreError(
-                f"what router {router!r} has learned was folded with {row.fold_settings}, and this router folds with "
-                f"{fold_settings}; give its learner those settings, have it learned again with "
+                f"what router {router!r} has learned was folded with {row.fold_settings:.80}, and this router folds "
+                f"with {fold_settings}; give its learner those settings, have it learned again with "
                 f"admin.rebuild(url, router={router!r}, learner=...), or use another router name"
             )
         connection.execute(update(epoch).where(epoch.c.id == row.id).values(fold_settings=fold_settings))
@@ -330,6 +346,7 @@ def outcomes_with_decisions() -> Any:
         select(
             feedback,
             *(decision.c[name] for name in ("arm", "x", "decided_at", "ordinal")),
+            DIMENSION,
             again.label("again"),  # whether an outcome of the decision was folded before
         )
         .join(decision, decision.c.id == feedback.c.decision_id)

@@ -1,4 +1,4 @@
-"""What waits to be written to the database, within bounds."""
+"""The queue of decisions, reports, state and totals that wait to be written to the database, within bounds."""
 
 from __future__ import annotations
 
