@@ -72,6 +72,7 @@ from banditroute.objectives import equal_worth, greenserv
 from banditroute.observe import LoggingObserver
 from banditroute.policies import UCB, Mixture, Policy, Uniform
 from banditroute.pricing import ModelPrice, Usage, genai_price
+from banditroute.sessions import session_key
 from banditroute.simulate.adapter_slots import AdapterSlots
 from banditroute.simulate.conditions import Channel, Conditions
 from banditroute.simulate.expected_costs import expected_costs
@@ -440,6 +441,8 @@ class Battery:
 
 
 def outcomes(router: Router, decision: Decision) -> None:
+    assert_type(session_key([{"role": "user", "content": "Why?"}], agent="critic"), str)
+    router.feedback(decision.id, cached_tokens=20_000)
     price = genai_price("gpt-4o")
     assert_type(price, ModelPrice | None)
     cost = (price or ModelPrice()).cost_usd(Usage(input_tokens=10, output_tokens=5))
