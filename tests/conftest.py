@@ -25,8 +25,9 @@ settings.load_profile("banditroute")
 
 @pytest.fixture(scope="session")
 def postgresql() -> Iterator[Server]:
-    """A PostgreSQL server."""
+    """A PostgreSQL server; one for all tests of a process."""
     with server() as running:
+        running.forgo_fsync()
         yield running
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -14,6 +16,7 @@ from banditroute.core.decision import Decision
 from banditroute.learners import Learner
 from banditroute.policies import Uniform
 from banditroute.router import Router
+from banditroute.router.engine import Engine
 
 X = np.array([0.3, -0.2])
 """Ready features of a request, for a router of two features."""
@@ -48,9 +51,19 @@ def serve(router: Router, arm: str | None = None, *, x: Vector = X, route: Any =
     return decision
 
 
+def engine_of(router: Router) -> Engine:
+    """Return the engine of a router. Tests look into a router here and in ``store_of`` alone."""
+    return router._engine
+
+
+def store_of(router: Router) -> Any:
+    """Return the store of a router."""
+    return router._store
+
+
 def belief_of(router: Router) -> Belief:
     """Return the present belief of a router."""
-    return router._engine.models.belief
+    return engine_of(router).models.belief
 
 
 def wait_until(condition: Callable[[], bool], seconds: float = 30.0) -> None:
@@ -59,3 +72,22 @@ def wait_until(condition: Callable[[], bool], seconds: float = 30.0) -> None:
     while not condition():
         assert time.monotonic() < end, "the condition did not become true"
         time.sleep(0.002)
+
+
+def in_child(work: Callable[[], str]) -> str:
+    """Return the text that ``work()`` returns in a forked child, or its error; fail if it takes 30 seconds."""
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        threading.Timer(30.0, os._exit, [9]).start()
+        try:
+            text = work()
+        except BaseException as error:
+            text = repr(error)
+        os.write(writing, text.encode())
+        os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading) as answers:
+        text = answers.read()
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0, "the child hangs"
+    return text

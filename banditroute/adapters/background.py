@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Sequence
 
 from banditroute.core.adapter import AdapterSpec
+from banditroute.core.forking import hold_while_forking
 
 _log = logging.getLogger("banditroute")
 
@@ -25,6 +26,12 @@ class BackgroundLoads:
         self._queue: list[AdapterSpec] = []
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
+        hold_while_forking(self, "_lock")
+
+    def begin_in_child(self) -> None:
+        """Begin without a thread in a forked child; what is queued is loaded in the parent."""
+        self._queue = []
+        self._thread = None
 
     def add(self, adapters: Sequence[AdapterSpec]) -> None:
         """Load these too, after those that wait."""

@@ -26,6 +26,7 @@ from banditroute.adapters.eviction import Score
 from banditroute.adapters.hold import Hold
 from banditroute.adapters.placement import Room, place
 from banditroute.core.adapter import AdapterSpec
+from banditroute.core.forking import hold_while_forking
 from banditroute.core.state import StateSlot
 from banditroute.core.validation import label, number, whole
 from banditroute.errors import AdapterError, BackendUnavailableError, InvalidConfigurationError
@@ -108,6 +109,13 @@ class Fleet:
         self._servers: dict[str, _Server] = {}
         for name, backend in servers.items():
             self._servers[self._checked(name)] = _Server(cache=self._cache(backend))
+        hold_while_forking(self, "_lock")
+
+    def begin_in_child(self) -> None:
+        """Count the requests of a forked child alone: those that are open are the parent's."""
+        for server in self._servers.values():
+            server.open = 0
+            server.decided.clear()
 
     @property
     def servers(self) -> tuple[str, ...]:
@@ -380,7 +388,7 @@ class Fleet:
 
         def release() -> None:
             with self._lock:
-                server.open -= 1
+                server.open = max(server.open - 1, 0)  # a forked child counts from 0
                 server.served = min(server.served + 1.0, _SERVICE_MEMORY)
                 server.service_seconds += (self._clock() - started - server.service_seconds) / server.served
             hold.release()

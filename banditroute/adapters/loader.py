@@ -21,6 +21,7 @@ from banditroute.adapters.backends.base import (
 from banditroute.adapters.load_times import LoadTimes
 from banditroute.adapters.resident_set import Load, ResidentSet, Wait
 from banditroute.core.adapter import AdapterSpec
+from banditroute.core.forking import hold_while_forking
 from banditroute.errors import AdapterCapacityError
 
 _log = logging.getLogger("banditroute")
@@ -74,6 +75,11 @@ class Loader:
         self._on_measured = on_measured
         self._paths: dict[str, str] = {}  # of every adapter that was loaded: a name keeps its weights
         self._lock = threading.Lock()  # guards counts, times and paths
+        hold_while_forking(self, "_lock")
+
+    def begin_in_child(self) -> None:
+        """Expect no load in a forked child: those that go on are the parent's."""
+        self.pending_seconds = 0.0
 
     def estimate(self, adapter: AdapterSpec) -> CostEstimate:
         """Return the expected time of a load of ``adapter`` from its present tier, whether or not it is resident."""

@@ -17,6 +17,7 @@ from banditroute.adapters.controller import Controller, ControllerState
 from banditroute.adapters.fleet import Fleet
 from banditroute.core.arm import Arm
 from banditroute.core.arrays import Vector
+from banditroute.core.forking import hold_while_forking
 from banditroute.core.preference import Preference
 from banditroute.core.residency import Residency
 from banditroute.core.state import StateSlot
@@ -82,6 +83,7 @@ class AdapterPenalties:
         self._controller: ControllerState | None = None
         self._planning = threading.Lock()
         self._following = threading.Lock()  # held while residency is followed, by whichever thread has loaded
+        hold_while_forking(self, "_following")
         self._due = False
         self._warned: set[str] = set()
         self._queues: list[float] = []  # seconds at each server, as the latest decision was priced
@@ -90,6 +92,10 @@ class AdapterPenalties:
         if cache is not None:
             cache.restore(load_time_slots)
         self.set_arms(arms)
+
+    def begin_in_child(self) -> None:
+        """Plan by itself in a forked child, even if another thread of the parent was planning."""
+        self._planning = threading.Lock()
 
     def set_arms(self, arms: Sequence[Arm]) -> None:
         """Take these arms from now on."""

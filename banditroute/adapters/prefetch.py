@@ -23,6 +23,7 @@ from banditroute.adapters.cache import AdapterCache
 from banditroute.adapters.fleet import Fleet
 from banditroute.core.adapter import AdapterSpec
 from banditroute.core.arrays import Vector
+from banditroute.core.forking import hold_while_forking
 from banditroute.core.validation import number
 from banditroute.errors import AdapterError, InvalidConfigurationError
 
@@ -81,6 +82,7 @@ class Prefetcher:
         self._budget_seconds = load_seconds_per_hour
         self._clock = clock
         self._lock = threading.Lock()
+        hold_while_forking(self, "_lock")
         self._day = np.zeros((_HOURS, len(adapters)))
         self._days = np.zeros(_HOURS)
         self._counts = np.zeros(len(adapters))  # of the present hour

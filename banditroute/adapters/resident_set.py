@@ -9,12 +9,13 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from threading import Lock
 from typing import TypeAlias
 
 from banditroute.adapters.backends.base import Capacity
 from banditroute.adapters.eviction import Score, Use, lru
+from banditroute.core.forking import hold_while_forking
 from banditroute.errors import AdapterCapacityError
 
 
@@ -114,6 +115,18 @@ class ResidentSet:
         self._uses = _Uses()
         self._lock = Lock()
         self._released: Future[None] = Future()
+        hold_while_forking(self, "_lock")
+
+    def begin_in_child(self) -> None:
+        """Wait for no thread of the parent in a forked child: take back what was being loaded, and count no user."""
+        self._released = Future()
+        self._leaving = {}
+        for name, entry in list(self._entries.items()):
+            if entry.loading is not None and not entry.doubted:
+                del self._entries[name]
+                self._entries.update({left.use.name: replace(left, doubted=True) for left in entry.leaving})
+        for entry in self._entries.values():
+            entry.users, entry.loading, entry.leaving = 0, None, ()
 
     @property
     def names(self) -> frozenset[str]:
@@ -240,7 +253,9 @@ class ResidentSet:
     def release(self, name: str) -> None:
         """Report that a request through the adapter has been answered."""
         with self._lock:
-            self._entries[name].users -= 1
+            entry = self._entries.get(name)
+            if entry is not None:  # it may be gone in a forked child, which counts its users from 0
+                entry.users = max(entry.users - 1, 0)
             self._wake()
 
     def doubt(self, name: str) -> bool:

@@ -27,6 +27,21 @@ def invert(a: Vector, b: Vector, *, least: float) -> tuple[Vector, Vector, float
     return cho_solve(factor, np.eye(len(a))), cho_solve(factor, b.T).T, 2.0 * float(np.log(np.diag(factor[0])).sum())
 
 
+def invert_all(a: Vector, b: Vector, *, least: float) -> tuple[Vector, Vector, Vector]:
+    """Return ``A^-1 (n, d, d)``, ``A^-1 b (n, m, d)`` and ``log det A (n,)`` of n matrices at once; see ``invert``."""
+    try:
+        lower = np.linalg.cholesky(a)
+    except np.linalg.LinAlgError:  # of at least one of them
+        inverses, products, log_dets = zip(
+            *(invert(*each, least=least) for each in zip(a, b, strict=True)), strict=True
+        )
+        return np.array(inverses), np.array(products), np.array(log_dets)
+    root = np.linalg.inv(lower)  # A^-1 = root' root
+    product = (b @ root.transpose(0, 2, 1)) @ root
+    log_det = 2.0 * np.log(np.diagonal(lower, axis1=1, axis2=2)).sum(axis=1)
+    return root.transpose(0, 2, 1) @ root, product, log_det
+
+
 def add_rank_one(array: Vector, factor: float, left: Vector, right: Vector | None = None) -> None:
     """Add ``factor left right'`` to ``array`` in place; ``right`` defaults to ``left``.
 

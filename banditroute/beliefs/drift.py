@@ -177,6 +177,11 @@ class Drift:
         known = list(self._resets.values())  # copied in one step: another thread may add a reset
         return tuple(sorted((reset for reset, _ in known), key=lambda reset: reset.decided_at))
 
+    @property
+    def active(self) -> bool:
+        """True if outcomes are tested."""
+        return self._test is not None
+
     def notice(
         self,
         belief: Belief,

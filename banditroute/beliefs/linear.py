@@ -32,8 +32,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from banditroute.beliefs.algebra import add_rank_one, invert
+from banditroute.beliefs.algebra import add_rank_one, invert_all
 from banditroute.beliefs.base import Prediction, Prior
+from banditroute.beliefs.pool import PoolStatus, describe
 from banditroute.beliefs.settings import Beginning, BeliefSettings
 from banditroute.core.arrays import Vector
 
@@ -42,6 +43,8 @@ _MOST_NARROWING = 1e4  # of a direction by one update of rank one, which loses a
 _STALE_HALF_LIVES = 1.0 / 32.0  # age of the posterior at which it is recomputed; its weights are then 2% off
 _LEAST_SHARE_OF_POOLED_NOISE = 0.25  # of an arm's noise variance: its own estimate may be too low
 _NO_PRIOR = Prior()
+_ARMS_AT_ONCE = 256  # whose matrices are inverted together: more would need memory, and would not be faster
+_ZERO = np.zeros(())  # an array of no dimension: numpy takes longer to convert a float than to compare it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,9 +120,13 @@ class LinearBelief:
         precision[-1] = self._spec.intercept_precision or intercept
         return precision
 
-    def _prior_mean(self, objective: str, k: int) -> float:
-        """Return the prior mean of an arm's average."""
-        return float(self._expected_of_arm[k].get(objective, self._priors.get(objective, _NO_PRIOR).mean or 0.0))
+    def _prior_means(self, members: Sequence[int], arms: Sequence[int]) -> Vector:
+        """Return the prior mean of each arm's average ``(m, n)``."""
+        names = [self._objectives[j] for j in members]
+        usual = [self._priors.get(name, _NO_PRIOR).mean or 0.0 for name in names]
+        return np.array(
+            [[self._expected_of_arm[k].get(name, mean) for k in arms] for name, mean in zip(names, usual, strict=True)]
+        ).reshape(len(names), len(arms))
 
     @property
     def arms(self) -> tuple[str, ...]:
@@ -150,18 +157,46 @@ class LinearBelief:
             self._derive_all()
 
     def predict(self, x: Vector) -> Prediction:
-        """Expectation and spread of every arm at context ``x (d,)``: each ``(m, K)``."""
+        """Predict mean and standard deviation of every arm at context ``x (d,)``: each ``(m, K)``."""
+        means, variances = self._means_and_variances(x)
+        return Prediction(means, np.sqrt(variances, out=variances), self._average.copy())
+
+    def _means_and_variances(self, x: Vector) -> tuple[Vector, Vector]:
+        """Return expectation and its variance for every arm at context ``x (d,)``: each ``(m, K)``."""
         if not self._whole:
             self._derive_all()
         if self._unpooled:
             self._pool_changed()
         m, k, d = self._theta.shape
-        means = self._theta.reshape(m * k, d).dot(x).reshape(m, k)  # twice as fast as @ for small arrays
+        means = self._theta_rows.dot(x).reshape(m, k)  # twice as fast as @ for small arrays
         widths = self._rows.dot(x).reshape(-1, d).dot(x).reshape(-1, k)
         widths += self._common
-        stds = self._noise2 * (widths if len(widths) == 1 else widths[self._group_of])
+        variances = self._noise2 * (widths if len(widths) == 1 else widths[self._group_of])
         # Rounding can give a width of -1e-17 if a direction is known to the last bit.
-        return Prediction(means, np.sqrt(np.maximum(stds, 0.0, out=stds), out=stds), self._average.copy())
+        return means, np.maximum(variances, _ZERO, out=variances)
+
+    def pool(self, objective: str, *, higher_is_better: bool) -> PoolStatus | None:
+        """Return what kind of pool the arms are in one objective; None without outcomes of it."""
+        if not self._whole:
+            self._derive_all()
+        self._pool_changed()
+        s = np.zeros((self._dimension, self._dimension))
+        for arm in self._statistics:
+            if (seat := arm.seat(objective)) >= 0:
+                s += arm.weight(arm.clock, self._clock) * arm.groups[seat].s
+        j = self._objectives.index(objective)
+        return describe(
+            self._theta[j],
+            s,
+            float(self._n[j].sum()),
+            objective=objective,
+            higher_is_better=higher_is_better,
+            nats=self._evidence_nats(objective),
+        )
+
+    def _evidence_nats(self, objective: str) -> tuple[float, float] | None:
+        """Return the log evidence for context and for arms that differ by it; None: a linear belief learns none."""
+        return None
 
     def information(self) -> Vector:
         """Return ``log det(A) - log det(Lambda)`` of each arm ``(K,)`` in nats: the largest over its groups."""
@@ -170,9 +205,11 @@ class LinearBelief:
 
     def advance(self, decided_at: float, ordinal: int) -> None:
         """Age the posterior to the moment of the next decision; do nothing if the belief never forgets."""
-        now = self._spec.moment(decided_at, ordinal)
         half_life = self._statistics[0].half_life
-        if half_life is not None and now - self._clock > _STALE_HALF_LIVES * half_life:
+        if half_life is None:
+            return
+        now = self._spec.moment(decided_at, ordinal)
+        if now - self._clock > _STALE_HALF_LIVES * half_life:
             self._clock = now
             self._derive_all()
 
@@ -194,10 +231,12 @@ class LinearBelief:
         if not self._whole:
             self._derive_all()
         self._whole = False
-        statistics = self._statistics[k].copy()
+        statistics = self._statistics[k]
+        if weight < 0.0 or not statistics.adds_in_one_step(values):
+            statistics = statistics.copy()
         regrouped = statistics.add(x, values, moment=moment, weight=weight)
         self._statistics[k] = statistics
-        self._follow(k, x, values, self._statistics[k].weight(moment, self._clock) * weight, regrouped)
+        self._follow(k, x, values, statistics.weight(moment, self._clock) * weight, regrouped)
         self._whole = True
 
     def _follow(self, k: int, x: Vector, values: Mapping[str, float], weight: float, regrouped: bool) -> None:
@@ -209,7 +248,7 @@ class LinearBelief:
         for g, members in enumerate(self._members):
             observed = self._objectives[members[0]] in values
             if refresh or (observed and not self._rank_one(g, k, x, values, weight)):
-                self._solve(g, k)  # from the statistics, which already hold this observation
+                self._solve(g, [k])  # from the statistics, which already hold this observation
             if refresh or observed:
                 self._unpooled.add(g)
         if refresh:
@@ -263,8 +302,8 @@ class LinearBelief:
         """Group the positions of objectives that were always observed together and have the same prior precisions."""
         alike: dict[tuple[tuple[int, ...], bytes], list[int]] = {}
         for j, name in enumerate(self._objectives):
-            seats = tuple([arm.seat(name) for arm in self._statistics])
-            alike.setdefault((seats, self._settings_key(name)), []).append(j)
+            positions = tuple([arm.group_position(name) for arm in self._statistics])
+            alike.setdefault((positions, self._settings_key(name)), []).append(j)
         return list(alike.values())
 
     def _settings_key(self, objective: str) -> bytes:
@@ -285,8 +324,7 @@ class LinearBelief:
         self._make(len(self._members), len(self._objectives), len(self._arms), self._dimension)
         for g, members in enumerate(self._members):
             self._group_of[members] = g
-            for arm in range(len(self._arms)):
-                self._solve(g, arm)
+            self._solve(g, range(len(self._arms)))
 
     def _make(self, groups: int, m: int, k: int, d: int) -> None:
         """Allocate the arrays."""
@@ -294,38 +332,52 @@ class LinearBelief:
         self._inverse, self._information = np.empty((groups, k, d, d)), np.empty((groups, k))
         self._rows = self._inverse.reshape(groups * k * d, d)
         self._own = self._theta = np.empty((m, k, d))  # one array: only an arm's own outcomes affect its prediction
+        self._theta_rows = self._theta.reshape(m * k, d)
         self._rss, self._sums, self._squares, self._n = (np.empty((m, k)) for _ in range(4))
         self._noise2, self._average = np.empty((m, k)), np.empty((m, k))
-        self._common = np.zeros((groups, k))
+        self._common, self._ones = np.zeros((groups, k)), np.ones(k)
 
-    def _solve(self, g: int, k: int) -> None:
-        """Derive the posterior of one arm and one group of objectives from its own outcomes, by Cholesky."""
+    def _solve(self, g: int, arms: Sequence[int]) -> None:
+        """Derive the posterior of some arms and one group of objectives from their own outcomes, by Cholesky."""
+        name = self._objectives[self._members[g][0]]
+        positions = [self._statistics[k].group_position(name) for k in arms]
+        self._begin_from_prior(g, [k for k, position in zip(arms, positions, strict=True) if position < 0])
+        observed = [(k, position) for k, position in zip(arms, positions, strict=True) if position >= 0]
+        for begin in range(0, len(observed), _ARMS_AT_ONCE):
+            self._solve_observed(g, observed[begin : begin + _ARMS_AT_ONCE])
+
+    def _begin_from_prior(self, g: int, arms: list[int]) -> None:
+        """Give arms without outcomes of a group of objectives the prior."""
         members, precision = self._members[g], self._precision[g]
-        names, statistics = [self._objectives[j] for j in members], self._statistics[k]
-        seat = statistics.seat(names[0])
-        mean = np.array([self._prior_mean(name, k) for name in names])
-        if seat < 0:
-            self._inverse[g, k] = np.diag(1.0 / precision)
-            self._information[g, k] = 0.0
-            for array in (self._own, self._rss, self._sums, self._squares, self._n):
-                array[members, k] = 0.0
-            self._own[members, k, -1] = mean
-            return
-        group = statistics.groups[seat]
-        rows = [group.objectives.index(name) for name in names]
-        faded = statistics.weight(statistics.clock, self._clock)
-        b = faded * group.b[rows]
-        self._sums[members, k] = b[:, -1]  # the bias is 1
-        self._squares[members, k] = faded * group.yy[rows]
-        self._n[members, k] = faded * group.n
-        b[:, -1] += precision[-1] * mean
-        inverse, theta, log_det = invert(np.diag(precision) + faded * group.s, b, least=float(precision.min()))
-        self._inverse[g, k] = (inverse + inverse.T) / 2.0
-        self._information[g, k] = log_det - np.log(precision).sum()
-        self._own[members, k] = theta
-        self._rss[members, k] = (
-            self._squares[members, k] + precision[-1] * mean * mean - np.einsum("jd,jd->j", theta, b)
-        )
+        self._inverse[g, arms] = np.diag(1.0 / precision)
+        self._information[g, arms] = 0.0
+        rows, columns = np.ix_(members, arms)
+        for array in (self._own, self._rss, self._sums, self._squares, self._n):
+            array[rows, columns] = 0.0
+        self._own[rows, columns, -1] = self._prior_means(members, arms)
+
+    def _solve_observed(self, g: int, observed: Sequence[tuple[int, int]]) -> None:
+        """Derive the posterior of n arms that have outcomes, given with the position of their statistics."""
+        members, precision = self._members[g], self._precision[g]
+        names, arms = [self._objectives[j] for j in members], [k for k, _ in observed]
+        groups = [self._statistics[k].groups[position] for k, position in observed]
+        rows = [[group.objectives.index(name) for name in names] for group in groups]
+        faded = np.array([self._statistics[k].weight(self._statistics[k].clock, self._clock) for k in arms])
+        b = faded[:, None, None] * np.array(
+            [group.b[row] for group, row in zip(groups, rows, strict=True)]
+        )  # (n, m, d)
+        a = faded[:, None, None] * np.array([group.s for group in groups])
+        a[:, np.arange(self._dimension), np.arange(self._dimension)] += precision
+        cells, mean = np.ix_(members, arms), self._prior_means(members, arms)
+        self._sums[cells] = b[:, :, -1].T  # the bias is 1
+        self._squares[cells] = faded * np.array([group.yy[row] for group, row in zip(groups, rows, strict=True)]).T
+        self._n[cells] = faded * np.array([group.n for group in groups])
+        b[:, :, -1] += precision[-1] * mean.T
+        inverse, theta, log_det = invert_all(a, b, least=float(precision.min()))
+        self._inverse[g, arms] = (inverse + inverse.transpose(0, 2, 1)) / 2.0
+        self._information[g, arms] = log_det - np.log(precision).sum()
+        self._own[cells] = theta.transpose(1, 0, 2)
+        self._rss[cells] = self._squares[cells] + precision[-1] * mean * mean - np.einsum("kjd,kjd->jk", theta, b)
 
     def _pool(self, g: int) -> None:
         """Derive the noise of a group of objectives, pooled over the arms."""
@@ -341,11 +393,14 @@ class LinearBelief:
         if known is not None:
             self._noise2[j] = known * known
         else:
-            rss = np.maximum(rss, 0.0)
+            rss = np.maximum(rss, _ZERO)
             strength = self._spec.noise_strength
-            pooled = (strength * guess * guess + float(np.add.reduce(rss))) / (strength + float(np.add.reduce(n)))
-            noise2 = np.divide(rss + strength * pooled, n + strength, out=self._noise2[j])
+            # A product with ones is faster than a sum.
+            pooled = (strength * guess * guess + float(self._ones.dot(rss))) / (strength + float(self._ones.dot(n)))
+            rss += strength * pooled
+            noise2 = np.divide(rss, n + strength, out=self._noise2[j])
             np.maximum(noise2, _LEAST_SHARE_OF_POOLED_NOISE * pooled, out=noise2)
             if size is not None:
                 noise2 *= size * size
-        np.sqrt(self._noise2[j] / (n + bias), out=self._average[j])
+        average = np.divide(self._noise2[j], n + bias, out=self._average[j])
+        np.sqrt(average, out=average)

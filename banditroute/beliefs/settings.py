@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
@@ -44,7 +45,7 @@ class Beginning(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BeliefSettings:
+class BeliefSettings(ABC):
     """The settings of a belief over additive statistics; `Linear`, `Hybrid` and `Logistic` extend them.
 
     Parameters
@@ -154,8 +155,9 @@ class BeliefSettings:
             return float(ordinal)
         return 0.0 if self.half_life_seconds is None else decided_at
 
+    @abstractmethod
     def _belief(self) -> type[LinearBelief]:
-        raise NotImplementedError
+        """Return the class of the state that :meth:`start` makes."""
 
 
 def check_above_zero(value: float | None, *, name: str) -> None:

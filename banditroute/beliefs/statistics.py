@@ -26,6 +26,7 @@ from banditroute.beliefs.algebra import add_rank_one
 from banditroute.core.arrays import Vector
 from banditroute.errors import IncompatibleStoreError
 
+_ONE = np.ones(1)
 _MAGIC = b"BRST"
 _VERSION = 2  # of the format; version 1 had no clock
 _ZERO_OBSERVATIONS = 1e-9  # a smaller weight is rounding error, left over when an observation was subtracted
@@ -35,6 +36,9 @@ _CHECKSUM = struct.Struct("<I")  # crc32 of header and body; after them
 
 class Group:
     """The statistics of objectives that were observed together: they share one ``S``.
+
+    One array holds all sums, ``sum w z z'`` of ``z = (x, y, 1)``. So one call of BLAS adds an observation: a signal
+    handler that raises finds it added entirely or not at all.
 
     Attributes
     ----------
@@ -50,14 +54,33 @@ class Group:
         ``sum w y^2``.
     """
 
-    __slots__ = ("b", "n", "objectives", "s", "yy")
+    __slots__ = ("_sums", "b", "objectives", "s", "yy")
 
     def __init__(self, *, objectives: tuple[str, ...], n: float, s: Vector, b: Vector, yy: Vector) -> None:
+        self._hold(objectives, np.zeros((len(s) + len(b) + 1,) * 2))
+        self.n = n
+        self.s[:], self.b[:], self.yy[:] = s, b, yy
+
+    def _hold(self, objectives: tuple[str, ...], sums: Vector) -> None:
+        d = len(sums) - len(objectives) - 1
         self.objectives: tuple[str, ...] = objectives
-        self.n: float = n
-        self.s: Vector = s
-        self.b: Vector = b
-        self.yy: Vector = yy
+        self._sums = sums
+        self.s: Vector = sums[:d, :d]
+        self.b: Vector = sums[d:-1, :d]
+        self.yy: Vector = np.einsum("jj->j", sums)[d:-1]
+
+    @property
+    def n(self) -> float:
+        """Number of observations, by weight."""
+        return float(self._sums[-1, -1])
+
+    @n.setter
+    def n(self, weight: float) -> None:
+        self._sums[-1, -1] = weight
+
+    def add(self, x: Vector, values: Mapping[str, float], weight: float) -> None:
+        """Add an observation of all objectives of the group, in one step."""
+        add_rank_one(self._sums, weight, np.concatenate((x, [values[name] for name in self.objectives], _ONE)))
 
     def split(self, observed: Iterable[str]) -> tuple[Group, Group]:
         """Return a group of the ``observed`` objectives and one of the others, each with its own copy of ``S``."""
@@ -68,20 +91,19 @@ class Group:
 
     def scale(self, factor: float) -> None:
         """Multiply every weight by ``factor``."""
-        self.n *= factor
-        self.s *= factor
-        self.b *= factor
-        self.yy *= factor
+        self._sums *= factor
 
     def copy(self) -> Group:
         """Return a copy that shares no array with this group."""
-        return Group(objectives=self.objectives, n=self.n, s=self.s.copy(), b=self.b.copy(), yy=self.yy.copy())
+        copied = Group.__new__(Group)
+        copied._hold(self.objectives, self._sums.copy())
+        return copied
 
     def _part(self, mask: list[bool]) -> Group:
         return Group(
             objectives=tuple(name for name, kept in zip(self.objectives, mask, strict=True) if kept),
             n=self.n,
-            s=self.s.copy(),
+            s=self.s,
             b=self.b[mask],
             yy=self.yy[mask],
         )
@@ -131,7 +153,7 @@ class ArmStatistics:
         """Return the weight at ``now`` of a decision made at ``moment``; above 1 if ``moment`` is later."""
         return 1.0 if self.half_life is None else 2.0 ** ((moment - now) / self.half_life)
 
-    def seat(self, objective: str) -> int:
+    def group_position(self, objective: str) -> int:
         """Return the position of the group that holds an objective, or -1 if it was never observed."""
         for i, group in enumerate(self.groups):
             if objective in group.objectives:
@@ -167,15 +189,15 @@ class ArmStatistics:
         changed = self._part(values)
         for group in self.groups:
             if group.objectives[0] in values:
-                observed = [values[name] for name in group.objectives]
-                group.n += weight
-                add_rank_one(group.s, weight, x)
-                add_rank_one(group.b, weight, np.array(observed), x)
-                for j, y in enumerate(observed):
-                    group.yy[j] += weight * (y * y)
+                group.add(x, values, weight)
         if weight < 0.0:
             changed |= self._drop_empty()
         return changed
+
+    def adds_in_one_step(self, values: Mapping[str, float]) -> bool:
+        """Return whether ``add`` changes the sums by a single step that nothing can interrupt."""
+        groups = self.groups
+        return len(groups) == 1 and self.half_life is None and groups[0].objectives == tuple(sorted(values))
 
     def merge(self, other: ArmStatistics) -> None:
         """Add the sums of ``other``, whose weights may be negative; this may advance the clock of either."""

@@ -20,7 +20,6 @@ from banditroute.core.shared_total import SharedTotal
 _FIRST_CREDIT_REQUESTS = 20.0
 _CREDIT_PER_REQUEST = 0.005  # half a percent of what was ever granted
 _SAVED_SHARE_OF_CREDIT = 0.4
-_KEPT_REQUESTS = 10.0  # worth of a hard budget, for cheap calls that cost more than usual; saved up within 200 requests
 _REPAY_REQUESTS = 100.0  # within which a debt is paid back
 _SAVINGS_REQUESTS = 30.0  # within which savings are used
 _AVERAGED_GAPS = 30  # between requests
@@ -46,7 +45,12 @@ class PerRequest:
     total
         What all processes have counted so far.
     hard
-        Whether the budget must never be overdrawn. Then it has no credit, and 10 requests' worth is kept.
+        Whether the budget must never be overdrawn. Then its credit shrinks to nothing while the first grant is used.
+
+    Attributes
+    ----------
+    reserve
+        What a hard budget saves up within its first grant, and keeps.
 
     Examples
     --------
@@ -59,6 +63,7 @@ class PerRequest:
 
     def __init__(self, *, amount: float, total: SharedTotal = SharedTotal(), hard: bool = False) -> None:  # noqa: B008
         self.total: SharedTotal = total
+        self.reserve: float = 0.0
         self._amount = amount
         self._hard = hard
 
@@ -86,7 +91,7 @@ class PerRequest:
 
     def target(self, now: float, slack: float = 0.0) -> float:
         """Return what each of the next requests may spend on average, if ``slack`` of the reservations comes back."""
-        balance = self._balance(slack)
+        balance = self.total.balance + slack - (1.0 - self._first_grant_left()) * self.reserve
         return self._amount + balance / (_REPAY_REQUESTS if balance < 0.0 else _SAVINGS_REQUESTS)
 
     def most(self, now: float, slack: float = 0.0) -> float:
@@ -94,10 +99,11 @@ class PerRequest:
 
         It is at least the amount, which leaves the balance as it is; but not under a hard budget.
         """
+        balance = self.total.balance + slack
+        credit = credit_requests(self.total.requests) * self._amount
         if self._hard:
-            return self._balance(slack) + self._amount
-        credit = credit_requests(self.total.requests)
-        return max(self._balance(slack) + (1.0 + credit) * self._amount, self._amount)
+            return balance + self._first_grant_left() * credit + self._amount
+        return max(balance + credit + self._amount, self._amount)
 
     def granted(self, now: float) -> float:
         """Return what was granted so far."""
@@ -111,13 +117,12 @@ class PerRequest:
         """Return what is to be kept besides the total."""
         return {}
 
-    def _balance(self, slack: float) -> float:
-        kept = _KEPT_REQUESTS * min(self.total.requests / FIRST_GRANT_REQUESTS, 1.0) if self._hard else 0.0
-        return self.total.balance + slack - kept * self._amount
+    def _first_grant_left(self) -> float:
+        """Return which part of a hard budget's first grant no request has used up yet: from 1 to 0; 1 of a soft one."""
+        return 1.0 - min(self.total.requests / FIRST_GRANT_REQUESTS, 1.0) if self._hard else 1.0
 
     def _add(self, requests: int, spend: float, balance: float) -> SharedTotal:
-        most = _SAVED_SHARE_OF_CREDIT * credit_requests(self.total.requests + requests) + self._hard * _KEPT_REQUESTS
-        most *= self._amount
+        most = _SAVED_SHARE_OF_CREDIT * credit_requests(self.total.requests + requests) * self._amount + self.reserve
         added = SharedTotal(0, requests, spend, min(balance, most - self.total.balance))
         self.total += added
         return added

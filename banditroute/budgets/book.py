@@ -41,11 +41,14 @@ class Priced(NamedTuple):
         Of the arms that the budgets can bear, at least one.
     trouble
         Why the arm that is left is not covered by a hard budget; None if it is.
+    excluded
+        Position of an arm that a budget ruled out -> the reason.
     """
 
     penalties: Vector
     positions: list[int]
     trouble: str | None = None
+    excluded: Mapping[int, str] = {}
 
 
 class BudgetBook:
@@ -153,34 +156,39 @@ class BudgetBook:
             self._forecasts[objective].see(spend, outcomes[objective])
         counting = self._counting(request)
         left, penalties = list(positions), np.zeros(len(utilities))
+        excluded: dict[int, str] = {}
         parts = []
         for name, state in counting:
-            parts.append(self._prices[name].price * self._expected(state.budget))
+            parts.append(self._prices[name].price * self._hopeful(state.budget))
             penalties += parts[-1]
-        for (_, state), part in zip(counting, parts, strict=True):
+        for (name, state), part in zip(counting, parts, strict=True):
             expected = self._expected(state.budget)
             penalties -= part  # each budget is priced as the others stand
             price = state.price(utilities - penalties, stds, expected, positions, now)
-            penalties += price * expected
+            penalties += price * self._hopeful(state.budget)
             risk = self._forecasts[state.budget.objective].at_risk(state.target(now))
-            left = state.affordable(self._of_its_arm(state.budget, risk), left, now)
+            affordable = state.affordable(self._of_its_arm(state.budget, risk), left, now)
+            if len(affordable) < len(left):
+                reason = f"budgets: {name!r} cannot bear it at its pace"
+                excluded.update((k, reason) for k in left if k not in affordable)
+            left = affordable
         trouble = None
-        for _, state in counting:
-            if state.budget.hard:
-                left, why = self._cover(state, request, left, positions, now)
-                trouble = trouble or why
-        return Priced(penalties, left, trouble)
+        hard = [state for _, state in counting if state.budget.hard] if self._hard else []
+        if hard:
+            covered, trouble = self._cover(hard, request, left, positions, now)
+            names = " and ".join(repr(state.budget.name) for state in hard)
+            excluded.update((k, f"budgets: {names} does not cover it") for k in left if k not in covered)
+            left = covered
+        return Priced(penalties, left, trouble, excluded)
 
     def fallback(self, request: Request, among: Sequence[str], arm: str, now: float) -> str:
         """Return ``arm``, or the cheapest arm where a hard budget does not cover ``arm``."""
+        hard = [state for _, state in self._counting(request) if state.budget.hard] if self._hard else []
+        if not hard:
+            return arm
         positions = [self._arms.index(name) for name in among]
-        for _, state in self._counting(request) if self._hard else ():
-            if state.budget.hard:
-                bounds = self._of_its_arm(state.budget, self._forecasts["cost_usd"].bounds(request))
-                risk = self._of_its_arm(state.budget, self._forecasts["cost_usd"].at_risk(state.target(now)))
-                if arm not in [self._arms[k] for k in state.covered(bounds, risk, positions, now)]:
-                    arm = self._arms[min(positions, key=lambda k: (np.isinf(bounds[k]), risk[k]))]
-        return arm
+        left, _ = self._cover(hard, request, [self._arms.index(arm)], positions, now)
+        return self._arms[left[0]]
 
     def reserve(
         self,
@@ -203,7 +211,10 @@ class BudgetBook:
         for name, state in self._counting(request):
             budget = state.budget
             expected = self._expected(budget)[positions]
+            forecast = self._forecasts[budget.objective]
             spend = float(expected[chosen])
+            if not forecast.known(at):  # it may cost as much as the budget was asked to bear
+                spend = max(spend, float(self._of_its_arm(budget, forecast.at_risk(state.target(now)))[at]))
             if budget.hard:
                 bound = float(self._of_its_arm(budget, self._forecasts["cost_usd"].bounds(request))[at])
                 amount = max(bound, spend) if np.isfinite(bound) else spend
@@ -264,23 +275,34 @@ class BudgetBook:
             self._states[budget.name].close()
 
     def _cover(
-        self, state: BudgetState, request: Request, left: list[int], positions: Sequence[int], now: float
+        self, hard: Sequence[BudgetState], request: Request, left: list[int], positions: Sequence[int], now: float
     ) -> tuple[list[int], str | None]:
-        """Return the arms that a hard budget covers; where it covers none, the cheapest with a bound, and why."""
-        budget = state.budget
-        bounds = self._of_its_arm(budget, self._forecasts["cost_usd"].bounds(request))
-        risk = self._of_its_arm(budget, self._forecasts["cost_usd"].at_risk(state.target(now)))
-        covered = state.covered(bounds, risk, positions, now)
-        both = [k for k in left if k in covered]
-        if both:
-            return both, None
-        if covered:  # a cheaper arm than pacing has left
-            return [min(covered, key=lambda k: risk[k])], None
-        state.uncovered += 1
+        """Return the arms that all hard budgets cover: of those ``left``, else the cheapest of all ``positions``.
+
+        Where no arm is covered, the cheapest with a bound is returned, and why.
+        """
+        covered = list(positions)
+        short = None  # the first budget that leaves no arm
+        for state in hard:
+            bounds, risk = self._bounds_and_risk(state, request, now)
+            fit = state.covered(bounds, risk, positions, left, now)
+            covered = [k for k in covered if k in fit]
+            short = short or (None if covered else state)
+        bounds, risk = self._bounds_and_risk(short or hard[0], request, now)
+        if short is None:
+            return [k for k in left if k in covered] or [min(covered, key=lambda k: risk[k])], None
+        short.uncovered += 1
         why = "no arm has an upper bound of its cost: give max_output_tokens, or Arm(max_cost_usd=...)"
         if any(np.isfinite(bounds[k]) for k in positions):
             why = "what is drawn of it covers no arm; the cheapest arm is named"
-        return [min(positions, key=lambda k: (np.isinf(bounds[k]), risk[k]))], f"budget {budget.name!r}: {why}"
+        cheapest = min(positions, key=lambda k: (np.isinf(bounds[k]), risk[k]))
+        return [cheapest], f"budget {short.budget.name!r}: {why}"
+
+    def _bounds_and_risk(self, state: BudgetState, request: Request, now: float) -> tuple[Vector, Vector]:
+        """Return the most that a call of each arm can cost of a budget, and what it may well cost, each ``(K,)``."""
+        forecast = self._forecasts["cost_usd"]
+        bounds, risk = forecast.bounds(request), forecast.at_risk(state.target(now))
+        return self._of_its_arm(state.budget, bounds), self._of_its_arm(state.budget, risk)
 
     def _counting(self, request: Request) -> list[tuple[str, BudgetState]]:
         """Return the budgets that count a request: the name of the budget without its key, and its state."""
@@ -329,6 +351,9 @@ class BudgetBook:
 
     def _expected(self, budget: Budget) -> Vector:
         return self._of_its_arm(budget, self._forecasts[budget.objective].now)
+
+    def _hopeful(self, budget: Budget) -> Vector:
+        return self._of_its_arm(budget, self._forecasts[budget.objective].hopeful)
 
     def _of_its_arm(self, budget: Budget, spends: Vector) -> Vector:
         """Return the spend that a budget counts: all, or of its arm alone."""

@@ -9,7 +9,7 @@ from typing import Literal
 from banditroute.budgets.periods import PERIODS
 from banditroute.core.arm import Arm
 from banditroute.core.request import Request
-from banditroute.core.validation import label, number, plain_numbers
+from banditroute.core.validation import flag, label, number, plain_numbers
 from banditroute.errors import InvalidConfigurationError
 
 
@@ -80,8 +80,7 @@ class Budget:
         for name in ("tag", "arm", "each"):
             if getattr(self, name) is not None:
                 label(getattr(self, name), name=f"{name} of a budget", error=error)
-        if not isinstance(self.hard, bool):
-            raise error(f"hard of a budget is {self.hard!r}; give True or False")
+        flag(self.hard, name="hard of a budget", error=error)
         if self.hard and self.joules is not None:
             raise error("a hard budget is in dollars: arms have no upper bound of their energy; give usd=...")
         if self.hard and self.keyed:

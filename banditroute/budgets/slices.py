@@ -3,7 +3,9 @@
 A process spends only what it has drawn. It draws ahead, in the background: it adds a slice to the total that all
 processes share, and may use the slice once the store has returned the sum, as far as the sum is within the limit.
 What is beyond it is given back. The store adds in one order, so the usable parts never sum to more than the limit:
-with D what was drawn before a slice d, its usable part is ``min(d, limit - D)``, and at least 0.
+with D what was drawn before a slice d, its usable part is ``min(d, limit - D)``, and at least 0. The limit is the one
+that was known when the slice was asked for: what raised it since then is not in D yet. A slice that comes late is
+used as it is: its size comes with it, as the balance of the total.
 """
 
 from __future__ import annotations
@@ -60,9 +62,14 @@ class Slices:
         self._period = period
         self._limit = 0.0
         self._drawn = 0.0  # by all processes, as far as is known
-        self._asked: float | None = None  # the slice that was asked for and has not come
+        self._waiting = 0  # slices that were asked for and have not come
         self._asked_at = -float("inf")
         self._used = 0.0  # since the last slice was asked for
+
+    @property
+    def undrawn(self) -> float:
+        """Amount that nobody has drawn yet, as far as is known, at least 0."""
+        return max(self._limit - self._drawn, 0.0)
 
     def use(self, amount: float) -> None:
         """Use some of the stock, or put back what is below 0."""
@@ -86,11 +93,8 @@ class Slices:
         now
             Unix time in seconds.
         """
-        self._limit = limit
-        if self._asked is not None:
-            if abs(now - self._asked_at) < _LOST_SECONDS:
-                return
-            self._asked = None
+        if self._waiting and abs(now - self._asked_at) < _LOST_SECONDS:
+            return
         if self.stock >= max(need, self._used):
             return
         left = limit - self._drawn
@@ -99,24 +103,28 @@ class Slices:
                 return
             left = need  # others may have given something back: the store knows
         size = min(max(need, _USED_SLICES * self._used), max(_LARGEST_PART * left, min(need, left)))
-        self._asked, self._asked_at, self._used = size, now, 0.0
-        self._share(SharedTotal(self._period, 1, size))
+        # A slice that is still on its way was asked for under an earlier limit: both keep the lower one.
+        self._limit = min(limit, self._limit) if self._waiting else limit
+        self._waiting += 1
+        self._asked_at, self._used = now, 0.0
+        self._share(SharedTotal(self._period, 1, size, size))
 
     def merge(self, joint: SharedTotal, added: SharedTotal) -> None:
         """Take over the sum of all processes, this one's ``added`` included."""
         self._drawn = joint.spent
-        if not added.requests or self._asked is None:
+        if not added.requests:
             return
-        asked, self._asked = self._asked, None
+        self._waiting = max(self._waiting - added.requests, 0)
+        asked = added.balance
         usable = min(max(asked - max(joint.spent - self._limit, 0.0), 0.0), asked)
         self.stock += usable
         if usable < asked:
             self._share(SharedTotal(self._period, 0, usable - asked))
 
     def close(self) -> None:
-        """Give back what is left."""
-        if self.stock > 0.0:
-            left, self.stock = self.stock, 0.0
+        """Give back what is left, or enter what was used beyond the slices."""
+        left, self.stock = self.stock, 0.0
+        if left != 0.0:
             self._share(SharedTotal(self._period, 0, -left))
 
     def _share(self, total: SharedTotal) -> None:

@@ -38,6 +38,9 @@ class SpendForecast:
     ----------
     now
         Expected spend of each arm for the latest request ``(K,)``.
+    hopeful
+        The same, as low as it may well be where few calls of an arm were seen ``(K,)``: 0 of one never called. What is
+        not known well is priced by it, or an arm whose first call was expensive is never asked again.
     average
         Expected spend of each arm, averaged over about 300 requests ``(K,)``.
     """
@@ -48,6 +51,7 @@ class SpendForecast:
         self._arms: list[str] = []
         self.now: Vector = np.zeros(0)
         self.average: Vector = self.now
+        self.hopeful: Vector = self.now
         self._known = np.zeros(0, dtype=bool)
         self._calls = {str(arm): (float(n), float(mean)) for arm, (n, mean) in (state or {}).items()}  # of each arm
         self.set_arms(arms)
@@ -56,7 +60,9 @@ class SpendForecast:
         """Forecast these arms from now on."""
         names = [arm.name for arm in arms]
         kept = [self._arms.index(name) if name in self._arms else None for name in names]
-        self.now, self.average = (rearranged(array, kept, 0.0) for array in (self.now, self.average))
+        self.now, self.average, self.hopeful = (
+            rearranged(array, kept, 0.0) for array in (self.now, self.average, self.hopeful)
+        )
         self._arms = names
         cost = self._objective == "cost_usd"
         self._informed = np.array(
@@ -90,6 +96,9 @@ class SpendForecast:
         self.average += (self.now - self.average) / min(self._requests, _AVERAGED_REQUESTS)
         if own.any():
             self.average = np.where(own, self._mean, self.average)
+        calls = np.maximum(self._n, outcomes)
+        sure = self._informed | (calls >= _CALLS_UNTIL_TRUSTED)
+        self.hopeful = np.where(sure, self.now, self.now * (1.0 - 1.0 / (calls + 1.0)))
 
     def learn(self, arm: str, spent: float) -> None:
         """Take in what a call of ``arm`` really spent."""
@@ -99,6 +108,10 @@ class SpendForecast:
         if arm in self._arms:
             k = self._arms.index(arm)
             self._n[k], self._mean[k] = self._calls[arm]
+
+    def known(self, position: int) -> bool:
+        """Return whether anything is known of the spend of an arm."""
+        return bool(self._known[position])
 
     def at_risk(self, target: float) -> Vector:
         """Return what the latest request may spend with each arm ``(K,)``.
@@ -119,6 +132,11 @@ class SpendForecast:
             guess[bounded] = _GUESS_OF_BOUND * self._max_cost[bounded]
             risk = np.where(self._known, risk, guess)
         return risk
+
+    def cautious(self, at_risk: Vector) -> Vector:
+        """Return ``at_risk (K,)`` plus its error where few calls of an arm were seen: as much again after one call."""
+        cautious: Vector = np.where(self._known, at_risk * (1.0 + 1.0 / np.sqrt(np.maximum(self._n, 1.0))), at_risk)
+        return cautious
 
     def bounds(self, request: Request) -> Vector:
         """Return the most that a call of each arm can cost in dollars ``(K,)``; infinite where nothing bounds it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, TypeAlias
 
@@ -20,8 +21,12 @@ from banditroute.core.shared_total import SharedTotal
 Reserved: TypeAlias = tuple[float, ...]
 """The amount that a request reserves; then, where they are known, the costs of its input and of each output token."""
 
-_NEEDED_CALLS = 2.0  # of the most expensive arm: a slice lasts for that many at least
-_KEPT_CALLS = 3.0  # of the cheapest arm, which may cost more than usual several times in a row
+_RARELY = 0.9  # -log(1e-3) / 8: the stock falls below what is kept once in a thousand times
+_MOST_KEPT_CALLS = 4.0  # of the safe arm, at its upper bound
+_WANTED_CALLS = 1.5  # of the arms that the budget is for: their bounds are to be covered most of the time
+_UNLUCKY_STDS = 2.5  # by which its calls until the next grant may cost more than expected
+_HORIZON_CALLS = 100  # over which that arm is compared with the others, besides those until the next grant
+_MOST_RESERVED_REQUESTS = 40.0  # worth, of a hard budget per request
 _KEPT_SLICES = 3  # periods whose slices are held: the last, the present and the next
 
 
@@ -94,24 +99,48 @@ class BudgetState:
         """Return what each of the next requests may spend on average."""
         return self._allowance.target(now, self._reservations.slack)
 
-    def covered(self, bounds: Vector, at_risk: Vector, positions: Sequence[int], now: float) -> list[int]:
+    def covered(
+        self, bounds: Vector, at_risk: Vector, positions: Sequence[int], affordable: Sequence[int], now: float
+    ) -> list[int]:
         """Return those of ``positions`` whose upper ``bounds (K,)`` the drawn slices cover, drawing more if needed.
 
-        Any but the cheapest arm, by ``at_risk (K,)``, leaves enough for three calls of the cheapest, and for its calls
-        until the next grant.
+        One arm is the safe one: it needs least to go on for long, by its bound and by ``at_risk (K,)``. Any other must
+        leave enough for its calls, up to the next grant and for an unlucky series after it.
+
+        Parameters
+        ----------
+        affordable
+            Those of ``positions`` that pacing has left: slices are drawn for them.
         """
         self._begin(now)
         slices = self._present(now)
         finite = [k for k in positions if np.isfinite(bounds[k])]
         if not finite:
             return []
-        cheapest = min(finite, key=lambda k: at_risk[k])
-        kept = _KEPT_CALLS * float(bounds[cheapest])
+        ungranted = 0
         if self.budget.per == "request":
             ungranted = max(FIRST_GRANT_REQUESTS - self._allowance.total.requests, 0)
-            kept += ungranted * float(self._forecast.average.min())
-        self._draw(now, kept + _NEEDED_CALLS * max(float(bounds[k]) for k in finite))
-        return [k for k in finite if bounds[k] + (0.0 if k == cheapest else kept) <= slices.stock]
+        mean = self._forecast.cautious(at_risk)
+        safe = min(finite, key=lambda k: _MOST_KEPT_CALLS * bounds[k] + (ungranted + _HORIZON_CALLS) * mean[k])
+        kept = self._kept(float(bounds[safe]), float(mean[safe]), now)
+        # A cost between 0 and b with the mean m has a variance of at most m b; a quarter of it is usual.
+        unlucky = _UNLUCKY_STDS * math.sqrt(0.25 * ungranted * mean[safe] * bounds[safe])
+        if isinstance(self._allowance, PerRequest):
+            wanted = max((float(bounds[k]) for k in finite if at_risk[k] <= 2.0 * self.budget.amount), default=0.0)
+            self._allowance.reserve = min(kept + _WANTED_CALLS * wanted, _MOST_RESERVED_REQUESTS * self.budget.amount)
+        self._draw(now, kept + max((float(bounds[k]) for k in affordable if np.isfinite(bounds[k])), default=0.0))
+        stock, left = slices.stock, slices.stock + slices.undrawn - ungranted * float(mean[safe]) - unlucky
+        return [k for k in finite if (bounds[k] <= stock if k == safe else bounds[k] + kept <= min(stock, left))]
+
+    def _kept(self, bound: float, mean: float, now: float) -> float:
+        """Return what is kept for the safe arm, whose calls cost up to ``bound``, and ``mean`` on average.
+
+        What is granted for each request exceeds the mean by some d, so the stock drifts up, and rarely falls far: by
+        more than x with a probability of ``exp(-2 d x / variance)``, where the variance is about ``mean bound / 4``.
+        """
+        drift = self._allowance.target(now, self._reservations.slack) - mean
+        calls = _RARELY * mean / drift if drift > 0.0 else _MOST_KEPT_CALLS
+        return bound * (1.0 + min(calls, _MOST_KEPT_CALLS))
 
     def prepare(self, now: float) -> None:
         """Draw the first slices of a hard budget."""
@@ -133,15 +162,16 @@ class BudgetState:
         self._begin(now)
         self._price.learn(planned)
         self._reservations.reserve(id, reserved[0], now, expected=expected)
+        if self.budget.hard:
+            slices = self._present(now)
+            if self.budget.per == "request" and not again and self._allowance.total.requests >= FIRST_GRANT_REQUESTS:
+                # Before the request is counted: a process that knows of the request must know that its grant is taken.
+                slices.grant(self.budget.amount)
+            slices.use(reserved[0])
         if again:
             self._count(self._allowance.correct(reserved[0]))
         else:
             self._count(self._allowance.enter(reserved[0], float(self._forecast.average.min()), now))
-        if self.budget.hard:
-            slices = self._present(now)
-            if self.budget.per == "request" and not again and self._allowance.total.requests > FIRST_GRANT_REQUESTS:
-                slices.grant(self.budget.amount)
-            slices.use(reserved[0])
 
     def settle(
         self,

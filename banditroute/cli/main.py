@@ -7,6 +7,7 @@ import sys
 import click
 
 from banditroute import __version__
+from banditroute.cli.check import check
 from banditroute.cli.convert import convert
 from banditroute.cli.db import db
 from banditroute.cli.demo import demo
@@ -22,6 +23,7 @@ from banditroute.errors import BanditRouteError
 _TOPICS = {
     "Try policies": (demo, simulate),
     "Read a log": (evaluate, savings, report, diagnose, convert),
+    "Run a router": (check,),
     "Look after a database": (inspect, db),
 }
 _EPILOG = """\b

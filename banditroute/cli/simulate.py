@@ -30,6 +30,11 @@ from banditroute.objectives import Objective
     help="Worth of one unit of each objective, as in quality=1,cost_usd=50. Can be repeated.",
 )
 @objective_option
+@click.option(
+    "--prices",
+    metavar="log|FILE",
+    help="Let routers know what each arm costs: its mean in the log, or by the token prices in a TOML or JSON file.",
+)
 @click.option("--seeds", type=click.IntRange(min=1), help="Number of orders of the requests.  [default: 20]")
 @click.option("--warm", type=click.IntRange(min=0), help="Number of prompts that a warm start knows.  [default: 0]")
 @click.option(

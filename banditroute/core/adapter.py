@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from banditroute.core.optional_imports import optional
-from banditroute.core.validation import label, whole
+from banditroute.core.validation import flag, label, whole
 from banditroute.errors import AdapterIncompatibleError, AdapterNotFoundError, InvalidConfigurationError
 
 WEIGHTS = "adapter_model.safetensors"
@@ -78,8 +78,7 @@ class AdapterSpec:
                 whole(value, name=f"{name} of adapter {self.name!r}", error=InvalidConfigurationError)
         if self.base_model is not None:
             label(self.base_model, name=f"base_model of adapter {self.name!r}", error=InvalidConfigurationError)
-        if not isinstance(self.pinned, bool):
-            raise InvalidConfigurationError(f"pinned of adapter {self.name!r} is {self.pinned!r}; give True or False")
+        flag(self.pinned, name=f"pinned of adapter {self.name!r}", error=InvalidConfigurationError)
 
     @classmethod
     def read(cls, path: str | Path, *, name: str, pinned: bool = False) -> AdapterSpec:

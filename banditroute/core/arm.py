@@ -17,7 +17,8 @@ class Arm:
     Parameters
     ----------
     name
-        The application's name for it; unique within a router, 1 to 255 characters.
+        The application's name for it; unique within a router, 1 to 255 characters. Default: its ``model``, and its
+        ``effort`` after a colon.
     input_usd_per_million_tokens, output_usd_per_million_tokens
         Token prices, at least 0. With both given, the router computes the expected cost from the tokens of the
         request and the output tokens that it expects, so a new price acts on the next request. None: not known.
@@ -39,20 +40,25 @@ class Arm:
         discount. None: it begins from nothing.
     adapter
         Its LoRA adapter, for ``Router(adapters=...)``; None: it needs no loading.
+    model, effort
+        The two factors of an arm that is a model at an effort: arms of one model learn from each other, and so do arms
+        of one effort. None: it is an arm by itself.
 
     Raises
     ------
     InvalidConfigurationError
-        If a name, price, tag, window or descriptor is unusable, one price is given without the other, or the arm
-        replaces itself.
+        If a name, price, tag, window or descriptor is unusable, one price is given without the other, an effort is
+        given without a model, or the arm replaces itself.
 
     Examples
     --------
     >>> Arm(name="small", input_usd_per_million_tokens=0.15, output_usd_per_million_tokens=0.6).priced
     True
+    >>> Arm(model="o4", effort="high").name
+    'o4:high'
     """
 
-    name: str
+    name: str = ""
     input_usd_per_million_tokens: float | None = None
     output_usd_per_million_tokens: float | None = None
     capabilities: Collection[str] = ()
@@ -63,9 +69,20 @@ class Arm:
     expected: Mapping[str, float] = field(default_factory=dict, hash=False)
     replaces: str | None = None
     adapter: AdapterSpec | None = None
+    model: str | None = None
+    effort: str | None = None
 
     def __post_init__(self) -> None:
         plain_numbers(self)
+        for what in ("model", "effort"):
+            if getattr(self, what) is not None:
+                label(getattr(self, what), name=f"{what} of an arm", error=InvalidConfigurationError)
+        if self.effort is not None and self.model is None:
+            raise InvalidConfigurationError(
+                f"arm {self.name!r} has the effort {self.effort!r} and no model; give model=..., too"
+            )
+        if self.name == "" and self.model is not None:
+            object.__setattr__(self, "name", ":".join(part for part in (self.model, self.effort) if part is not None))
         label(self.name, name="Arm(name=...)", error=InvalidConfigurationError)
         names = labels(self.capabilities, name=f"capabilities of arm {self.name!r}", error=InvalidConfigurationError)
         object.__setattr__(self, "capabilities", names)

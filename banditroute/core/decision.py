@@ -59,6 +59,13 @@ class Decision:
     reserved
         For each budget that counts it, the expected spend in dollars or joules; where the arm has token prices, then
         the cost of the input and of each output token.
+    dominated
+        Arms with probability 0 because not even the best conceivable quality is worth what they cost for this request.
+        Empty for a decision that was read from a store.
+    excluded
+        Arm -> why it was not eligible: ``"request: ..."``, ``"limits: ..."``, ``"breaker: ..."``, ``"quotas: ..."``,
+        ``"adapters: ..."`` or ``"budgets: ..."``, of the first that applied. Not recorded in the database, and empty
+        for a fallback.
     deadline_seconds, max_cost_usd
         What all calls of the request may take together, by the limits that applied; None: not limited. Not stored.
 
@@ -94,6 +101,8 @@ class Decision:
     ordinal: int = 0
     residency: Residency | None = None
     reserved: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    dominated: tuple[str, ...] = ()
+    excluded: Mapping[str, str] = field(default_factory=dict)
     deadline_seconds: float | None = None
     max_cost_usd: float | None = None
 
@@ -109,7 +118,10 @@ class Decision:
         return (self.arm, *(self.arms[k] for k in order if self.arms[k] != self.arm))
 
     def explain(self) -> Explanation:
-        """Return the predictions, utility, penalty and probability of every arm; ``print()`` shows them as a table."""
+        """Return the predictions and probability of every eligible arm, and the reason of every other arm.
+
+        ``print()`` shows them as a table.
+        """
         from banditroute.core.explanation import explain  # here: an explanation holds its decision
 
         return explain(self)

@@ -42,14 +42,20 @@ class Explanation:
     Examples
     --------
     >>> from banditroute import Router
-    >>> print(Router(arms=["small"], features=1).route([0.5]).explain())
+    >>> print(Router(arms=["small", "large"], features=1).route([0.5], exclude=["large"]).explain())
     small with probability 1.000 by ThompsonSampling(...) (policy), Preference(quality=1)
     arm    probability  utility      penalty  quality
     small  1.000        0.5 ± ...    0        0.5 ± ...
+    large is not eligible (request: arms= or exclude= leaves it out)
     """
 
     decision: Decision = field(repr=False)
     rows: tuple[ArmExplanation, ...]
+
+    @property
+    def excluded(self) -> Mapping[str, str]:
+        """Arm -> why it was not eligible; see :class:`Decision`."""
+        return self.decision.excluded
 
     def __str__(self) -> str:
         decision = self.decision
@@ -74,12 +80,14 @@ class Explanation:
                 f"{decision.arm} with probability {decision.propensity:.3f} by {decision.policy} ({decision.reason}), "
                 f"{decision.preference}",
                 *lines,
+                *(f"{arm} is dominated: not even the best quality is worth its cost" for arm in decision.dominated),
+                *(f"{arm} is not eligible ({why})" for arm, why in decision.excluded.items()),
             ]
         )
 
 
 def explain(decision: Decision) -> Explanation:
-    """Return the predictions for every eligible arm at the time of a decision; see :meth:`Decision.explain`."""
+    """Return the predictions at the time of a decision; see :meth:`Decision.explain`."""
     rows = []
     for name in decision.ranking:
         k = decision.arms.index(name)

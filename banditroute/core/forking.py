@@ -17,16 +17,16 @@ _WAIT_SECONDS = 2.0  # how long a fork waits for a lock; then the child may find
 _REENTRANT = type(threading.RLock())
 
 _numbers = itertools.count()
-_parts: weakref.WeakKeyDictionary[object, tuple[int, tuple[str, ...]]] = weakref.WeakKeyDictionary()
+_parts: dict[int, tuple[weakref.ref[object], tuple[str, ...]]] = {}  # in the order in which they were made
 _held = threading.local()  # what the thread that forks holds
 
 
 def hold_while_forking(part: object, *locks: str) -> None:
     """Hold the locks in these attributes of ``part`` while the process is forked; a child gets new ones.
 
-    Call it when ``part`` is made. Parts are held in the reverse order, as a part is made after those that it uses. If
-    it has a method ``before_fork()``, that is called in the parent while the locks are held. If it has a method
-    ``begin_in_child()``, that is called in the child.
+    Call it when ``part`` is made: an object, or a module that has locks. Parts are held in the reverse order, as a part
+    is made after those that it uses. If it has a method ``before_fork()``, that is called in the parent while the locks
+    are held. If it has a method ``begin_in_child()``, that is called in the child.
 
     Examples
     --------
@@ -36,12 +36,13 @@ def hold_while_forking(part: object, *locks: str) -> None:
     ...         hold_while_forking(self, "lock")
     >>> counter = Counter()
     """
-    _parts[part] = next(_numbers), locks
+    number = next(_numbers)
+    _parts[number] = weakref.ref(part, lambda _: _parts.pop(number, None)), locks
 
 
 def _before() -> None:
-    newest_first = sorted(_parts.items(), key=lambda item: item[1][0], reverse=True)
-    _held.parts = [(part, locks) for part, (_, locks) in newest_first]
+    newest_first = reversed(list(_parts.values()))  # a copy: other threads may make parts meanwhile
+    _held.parts = [(part, locks) for ref, locks in newest_first if (part := ref()) is not None]
     _held.releases = releases = []
     for part, locks in _held.parts:
         for name in locks:

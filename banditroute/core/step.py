@@ -9,7 +9,7 @@ from banditroute.core.decision import Decision
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """What to do after an answer; returned by ``next_step()``.
+    """The next step after an answer; returned by ``next_step()``.
 
     Attributes
     ----------

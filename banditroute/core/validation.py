@@ -144,21 +144,34 @@ def open_unit(value: object, *, name: str, error: type[InvalidInputError] = Inva
     return result
 
 
-def whole(value: object, *, name: str, low: int = 1, error: type[InvalidInputError] = InvalidInputError) -> int:
-    """Return ``value`` as a whole number of at least ``low``.
+def whole(
+    value: object,
+    *,
+    name: str,
+    low: int = 1,
+    high: int | None = None,
+    error: type[InvalidInputError] = InvalidInputError,
+) -> int:
+    """Return ``value`` as a whole number of at least ``low``, and at most ``high`` if that is given.
 
     Raises
     ------
     InvalidInputError
-        (or the subclass given as ``error``) If it is a bool, not an int, or smaller.
+        (or the subclass given as ``error``) If it is a bool, not an int, or out of range.
 
     Examples
     --------
     >>> whole(2, name="slots")
     2
     """
-    if not isinstance(value, Integral) or isinstance(value, bool) or value < low:
-        raise error(f"{name} is {shown(value)}; give a whole number of at least {low}")
+    if (
+        not isinstance(value, Integral)
+        or isinstance(value, bool)
+        or int(value) < low
+        or (high is not None and int(value) > high)
+    ):
+        expected = f"of at least {low}" if high is None else f"from {low} to {high:,}"
+        raise error(f"{name} is {shown(value)}; give a whole number {expected}")
     return int(value)
 
 

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections.abc import Sequence
 from typing import Self
 from weakref import WeakSet
 
+from banditroute.core.forking import hold_while_forking
 from banditroute.energy.counters import EnergyCounter
 from banditroute.energy.reading import EnergyReading
 from banditroute.errors import EnergyCounterError, InvalidConfigurationError, InvalidInputError
 
 _lock = threading.Lock()
 _running: WeakSet[EnergyMeter] = WeakSet()
+hold_while_forking(sys.modules[__name__], "_lock")
+
+
+def begin_in_child() -> None:
+    """Count no meter of the parent's threads as running in a forked child."""
+    _running.clear()
 
 
 class EnergyMeter:

@@ -6,7 +6,7 @@ from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
-from banditroute.core.validation import label, number, plain_numbers
+from banditroute.core.validation import flag, label, number, plain_numbers
 from banditroute.errors import InvalidInputError
 
 _JOULES_PER_KWH = 3.6e6
@@ -51,8 +51,7 @@ class EnergyReading:
         for name in ("joules", "seconds"):
             object.__setattr__(self, name, number(getattr(self, name), name=name, low=0.0))
         label(self.source, name="source")
-        if not isinstance(self.shared, bool):
-            raise InvalidInputError(f"shared is {self.shared!r}; give True or False")
+        flag(self.shared, name="shared")
 
     @classmethod
     def estimate(cls, *, tokens: float, joules_per_token: float, seconds: float) -> EnergyReading:

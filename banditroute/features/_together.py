@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from threading import Event, Lock
 
 from banditroute.core.arrays import Vector
+from banditroute.core.forking import hold_while_forking
 
 
 class Together:
@@ -28,6 +29,12 @@ class Together:
         self._most = most
         self._lock = Lock()
         self._waiting: list[_Item] = []
+        self._running = False
+        hold_while_forking(self, "_lock")
+
+    def begin_in_child(self) -> None:
+        """Wait for nobody in a forked child: the threads that called and waited are the parent's."""
+        self._waiting = []
         self._running = False
 
     def __call__(self, items: Iterable[str]) -> list[Vector]:

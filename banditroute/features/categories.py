@@ -10,7 +10,7 @@ import numpy as np
 
 from banditroute.core.arrays import Vector
 from banditroute.core.feature_block import FeatureBlock
-from banditroute.core.validation import label
+from banditroute.core.validation import label, whole
 from banditroute.errors import InvalidConfigurationError
 
 LARGEST_CATEGORY = 1024
@@ -52,10 +52,7 @@ class Hashed:
     slots: int
 
     def __post_init__(self) -> None:
-        if isinstance(self.slots, bool) or not isinstance(self.slots, int) or not 1 <= self.slots <= LARGEST_CATEGORY:
-            raise InvalidConfigurationError(
-                f"slots is {self.slots!r}; give the number of slots, 1 to {LARGEST_CATEGORY:,}"
-            )
+        whole(self.slots, name="slots", high=LARGEST_CATEGORY, error=InvalidConfigurationError)
 
 
 class Category:

@@ -9,6 +9,7 @@ from threading import Lock
 import numpy as np
 from numpy.typing import NDArray
 
+from banditroute.core.forking import hold_while_forking
 from banditroute.core.request import Request
 from banditroute.errors import InvalidConfigurationError
 from banditroute.features import _state
@@ -73,6 +74,7 @@ class ClusterTracker:
         self._seen = 0
         self._lock = Lock()
         self._refitting = Lock()  # a second lock: a refit takes up to a second, and observe() must not wait for it
+        hold_while_forking(self, "_refitting", "_lock")
 
     @property
     def codebook(self) -> Codebook:

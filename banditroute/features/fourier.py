@@ -8,15 +8,15 @@ import numpy as np
 
 from banditroute.core.arrays import Vector
 from banditroute.core.request import Request
-from banditroute.core.validation import number
+from banditroute.core.validation import number, whole
 from banditroute.errors import InvalidConfigurationError
-from banditroute.features._text import check_block
+from banditroute.features._block import BlockFeaturizer
 from banditroute.features.base import Featurizer
 
 _MOST_PROMPTS_TO_FIT = 1000  # they give half a million distances
 
 
-class FourierFeatures:
+class FourierFeatures(BlockFeaturizer):
     """Random Fourier features: a linear function of them can be any smooth function of the block's numbers.
 
     The features are ``z_i = sqrt(2) cos(w_i'e / bandwidth + b_i)`` over the block's ``e (d,)``. The directions
@@ -59,10 +59,9 @@ class FourierFeatures:
     def __init__(
         self, *, block: Featurizer, dimension: int = 64, bandwidth: float | None = None, seed: int = 0
     ) -> None:
-        self._block = check_block(block)
-        for name, value, low, high in (("dimension", dimension, 1, 1_000_000), ("seed", seed, 0, 2**32 - 1)):
-            if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-                raise InvalidConfigurationError(f"{name} is {value!r}; give a whole number from {low} to {high}")
+        super().__init__(block)
+        whole(dimension, name="dimension", high=1_000_000, error=InvalidConfigurationError)
+        whole(seed, name="seed", low=0, high=2**32 - 1, error=InvalidConfigurationError)
         if bandwidth is not None:
             number(bandwidth, name="bandwidth", low=1e-6, high=1e6, error=InvalidConfigurationError)
         self._bandwidth = bandwidth
@@ -93,8 +92,7 @@ class FourierFeatures:
     @property
     def names(self) -> tuple[str, ...]:
         """One name per wave."""
-        room = self._block.names[0].split(".")[0]
-        return tuple(f"{room}.fourier.{index:02d}" for index in range(self.dimension))
+        return self._numbered_names("fourier")
 
     def fit(self, prompts: Sequence[str]) -> FourierFeatures:
         """Set the bandwidth to the median distance of two prompts, to four digits, and return self.
@@ -120,21 +118,6 @@ class FourierFeatures:
         self._bandwidth = float(f"{median:.4g}")
         return self
 
-    def transform_one(self, request: Request) -> Vector:
-        """Return the features of one request ``(dimension,)``.
-
-        Raises
-        ------
-        InvalidRequestError
-            If the block cannot read the request.
-        """
-        return self._waves(self._block.transform_one(request))
-
-    def transform(self, requests: Sequence[Request]) -> Vector:
-        """Return the features of many requests ``(n, dimension)``."""
-        rows = [self._waves(row) for row in self._block.transform(requests)]
-        return np.array(rows).reshape(len(requests), self.dimension)
-
-    def _waves(self, e: Vector) -> Vector:
-        waves: Vector = np.sqrt(2.0) * np.cos(e @ self._directions / self.bandwidth + self._phases)
+    def _map(self, row: Vector) -> Vector:
+        waves: Vector = np.sqrt(2.0) * np.cos(row @ self._directions / self.bandwidth + self._phases)
         return waves

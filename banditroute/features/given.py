@@ -9,6 +9,7 @@ import numpy as np
 from banditroute.core.arrays import Vector
 from banditroute.core.feature_block import FeatureBlock, check_blocks
 from banditroute.core.request import Request
+from banditroute.core.validation import whole
 from banditroute.errors import InvalidConfigurationError, InvalidRequestError
 
 _MOST_FEATURES = 1_000_000  # one matrix of their squares alone takes 8 TB
@@ -29,11 +30,7 @@ class GivenFeatures:
     """
 
     def __init__(self, *, dimension: int, blocks: Sequence[FeatureBlock] | None = None) -> None:
-        if isinstance(dimension, bool) or not isinstance(dimension, int) or dimension < 0:
-            raise InvalidConfigurationError(f"features is {dimension!r}; give how many there are, at least 0")
-        if dimension > _MOST_FEATURES:
-            raise InvalidConfigurationError(f"features is {dimension:,}; give {_MOST_FEATURES:,} at most")
-        self._dimension = dimension
+        self._dimension = whole(dimension, name="features", low=0, high=_MOST_FEATURES, error=InvalidConfigurationError)
         self.blocks: tuple[FeatureBlock, ...] = check_blocks(blocks, dimension=dimension + 1)
 
     @property

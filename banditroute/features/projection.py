@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 
 import numpy as np
 
 from banditroute.core.arrays import Vector
-from banditroute.core.request import Request
+from banditroute.core.validation import whole
 from banditroute.errors import InvalidConfigurationError
-from banditroute.features._text import check_block
+from banditroute.features._block import BlockFeaturizer
 from banditroute.features.base import Featurizer
 
 _SHORTEST_SECRET_CHARACTERS = 16  # a shorter secret could be found by trial
 
 
-class RandomProjection:
+class RandomProjection(BlockFeaturizer):
     """Another featurizer's numbers, projected on fewer random axes that depend on a secret.
 
     The features are ``z = Q'e`` over the block's ``e (d,)``. ``Q (d, dimension)`` has orthonormal columns, drawn
@@ -47,6 +46,7 @@ class RandomProjection:
 
     Examples
     --------
+    >>> from banditroute.core import Request
     >>> from banditroute.features import Complexity
     >>> private = RandomProjection(block=Complexity(), dimension=8, secret="correct horse battery staple")
     >>> private.transform_one(Request(text="What is 2 + 2?")).shape
@@ -56,12 +56,8 @@ class RandomProjection:
     """
 
     def __init__(self, *, block: Featurizer, dimension: int, secret: str) -> None:
-        self._block = check_block(block)
-        most = block.dimension - 1
-        if isinstance(dimension, bool) or not isinstance(dimension, int) or not 1 <= dimension <= most:
-            raise InvalidConfigurationError(
-                f"dimension is {dimension!r}; give a whole number from 1 to {most}, one less than the block has"
-            )
+        super().__init__(block)
+        whole(dimension, name="dimension", high=block.dimension - 1, error=InvalidConfigurationError)
         if not isinstance(secret, str) or len(secret) < _SHORTEST_SECRET_CHARACTERS:
             raise InvalidConfigurationError(  # without the secret itself, since messages are logged
                 f"secret is not a string of at least {_SHORTEST_SECRET_CHARACTERS} characters; give one that cannot be "
@@ -86,21 +82,8 @@ class RandomProjection:
     @property
     def names(self) -> tuple[str, ...]:
         """One name per axis."""
-        room = self._block.names[0].split(".")[0]
-        return tuple(f"{room}.projection.{index:02d}" for index in range(self.dimension))
+        return self._numbered_names("projection")
 
-    def transform_one(self, request: Request) -> Vector:
-        """Return the features of one request ``(dimension,)``.
-
-        Raises
-        ------
-        InvalidRequestError
-            If the block cannot read the request.
-        """
-        projected: Vector = self._block.transform_one(request) @ self._axes
+    def _map(self, row: Vector) -> Vector:
+        projected: Vector = row @ self._axes
         return projected
-
-    def transform(self, requests: Sequence[Request]) -> Vector:
-        """Return the features of many requests ``(n, dimension)``."""
-        rows = [row @ self._axes for row in self._block.transform(requests)]
-        return np.array(rows).reshape(len(requests), self.dimension)

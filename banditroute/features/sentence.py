@@ -15,8 +15,10 @@ from numpy.typing import ArrayLike
 
 from banditroute.core import validation
 from banditroute.core.arrays import Vector
+from banditroute.core.forking import hold_while_forking
 from banditroute.core.optional_imports import optional
 from banditroute.core.request import Request
+from banditroute.core.validation import whole
 from banditroute.errors import InvalidConfigurationError
 from banditroute.features._text import excerpt
 from banditroute.features._together import Together
@@ -74,8 +76,7 @@ class SentenceEmbedding:
         label: str | None = None,
         remembered: int = 4096,
     ) -> None:
-        if isinstance(remembered, bool) or not isinstance(remembered, int) or remembered < 0:
-            raise InvalidConfigurationError(f"remembered is {remembered!r}; give a whole number of at least 0")
+        whole(remembered, name="remembered", low=0, error=InvalidConfigurationError)
         if not (callable(model) or isinstance(model, str | PathLike)):
             raise InvalidConfigurationError(f"model is {model!r}; give a folder, a name, or an embedding function")
         if label is None:
@@ -91,6 +92,7 @@ class SentenceEmbedding:
         self._memory: OrderedDict[bytes, Vector] = OrderedDict()
         self._lock = Lock()
         self._together = Together(self._embed, most=_MOST_TEXTS_PER_CALL)
+        hold_while_forking(self, "_lock")
 
     @property
     def dimension(self) -> int:

@@ -9,16 +9,17 @@ import numpy as np
 
 from banditroute.core.arrays import Vector
 from banditroute.core.request import Request
+from banditroute.core.validation import whole
 from banditroute.errors import InvalidConfigurationError
 from banditroute.features import _state
-from banditroute.features._text import check_block
+from banditroute.features._block import BlockFeaturizer
 from banditroute.features._whitening import whitening
 from banditroute.features.base import Featurizer
 
 _LARGEST_ENTRY = 4.0  # in standard deviations
 
 
-class Standardize:
+class Standardize(BlockFeaturizer):
     """A block's numbers at mean 0 and variance 1, or their projection on fewer such directions.
 
     The features are ``x = clip((e - mean) P, -4, 4)`` over the block's ``e (d,)``. Without ``dimension``, ``P`` is
@@ -52,13 +53,9 @@ class Standardize:
     """
 
     def __init__(self, *, block: Featurizer, dimension: int | None = None) -> None:
-        self._block = check_block(block)
-        if dimension is not None and (
-            isinstance(dimension, bool) or not isinstance(dimension, int) or not 1 <= dimension <= block.dimension
-        ):
-            raise InvalidConfigurationError(
-                f"dimension is {dimension!r}; give a whole number from 1 to {block.dimension}, the block's"
-            )
+        super().__init__(block)
+        if dimension is not None:
+            whole(dimension, name="dimension", high=block.dimension, error=InvalidConfigurationError)
         self._dimension = dimension
         self._state: tuple[Vector, Vector] | None = None
 
@@ -76,10 +73,7 @@ class Standardize:
     @property
     def names(self) -> tuple[str, ...]:
         """The block's names, or one name per principal direction."""
-        if self._dimension is None:
-            return self._block.names
-        room = self._block.names[0].split(".")[0]
-        return tuple(f"{room}.principal.{index:02d}" for index in range(self._dimension))
+        return self._block.names if self._dimension is None else self._numbered_names("principal")
 
     def fit(self, prompts: Sequence[str]) -> Standardize:
         """Fit mean and scale, and return self.
@@ -135,23 +129,7 @@ class Standardize:
         self._state = (arrays["mean"], arrays["projection"])
         return self
 
-    def transform_one(self, request: Request) -> Vector:
-        """Return the features of one request ``(dimension,)``.
-
-        Raises
-        ------
-        InvalidRequestError
-            If the block cannot read the request.
-        """
-        return self._scaled(self._block.transform_one(request))
-
-    def transform(self, requests: Sequence[Request]) -> Vector:
-        """Return the features of many requests ``(n, dimension)``."""
-        rows = [self._scaled(row) for row in self._block.transform(requests)]
-        return np.array(rows).reshape(len(requests), self.dimension)
-
-    def _scaled(self, row: Vector) -> Vector:
-        """Scale the block's numbers ``(d,)`` to features ``(dimension,)``."""
+    def _map(self, row: Vector) -> Vector:
         mean, projection = self._fitted()
         centred = row - mean
         scaled = centred * projection if self._dimension is None else centred @ projection

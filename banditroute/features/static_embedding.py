@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -12,7 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from banditroute.core.arrays import Vector
+from banditroute.core.forking import hold_while_forking
 from banditroute.core.request import Request
+from banditroute.core.validation import whole
 from banditroute.errors import InvalidConfigurationError
 from banditroute.features._text import RECENT, excerpt, stack
 from banditroute.features._wordpiece import WordPieces
@@ -76,9 +79,7 @@ class StaticEmbedding:
     __slots__ = ("_dimension",)
 
     def __init__(self, *, dimension: int = 16) -> None:
-        if isinstance(dimension, bool) or not isinstance(dimension, int) or not 1 <= dimension <= MAXIMUM:
-            raise InvalidConfigurationError(f"dimension is {dimension!r}; give a whole number from 1 to {MAXIMUM}")
-        self._dimension = dimension
+        self._dimension = whole(dimension, name="dimension", high=MAXIMUM, error=InvalidConfigurationError)
 
     @property
     def dimension(self) -> int:
@@ -117,6 +118,7 @@ class StaticEmbedding:
 
 _loaded: _Table | None = None
 _loading = Lock()
+hold_while_forking(sys.modules[__name__], "_loading")
 
 
 def _table() -> _Table:

@@ -11,6 +11,7 @@ import numpy as np
 from banditroute.core.arrays import Vector
 from banditroute.core.feature_block import FeatureBlock
 from banditroute.core.request import Request
+from banditroute.core.validation import whole
 from banditroute.errors import InvalidConfigurationError
 from banditroute.features._text import excerpt, stack
 from banditroute.features.categories import HASHED_STRENGTH, root_shares
@@ -95,9 +96,7 @@ class Template:
     __slots__ = ("_slots",)
 
     def __init__(self, *, slots: int = 16) -> None:
-        if isinstance(slots, bool) or not isinstance(slots, int) or not 2 <= slots <= 1024:
-            raise InvalidConfigurationError(f"slots is {slots!r}; give a whole number from 2 to 1,024")
-        self._slots = slots
+        self._slots = whole(slots, name="slots", low=2, high=1024, error=InvalidConfigurationError)
 
     @property
     def dimension(self) -> int:

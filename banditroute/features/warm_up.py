@@ -9,7 +9,9 @@ from threading import Lock
 import numpy as np
 
 from banditroute.core.arrays import Vector
+from banditroute.core.forking import hold_while_forking
 from banditroute.core.request import Request
+from banditroute.core.validation import whole
 from banditroute.errors import InvalidConfigurationError
 from banditroute.features import _state
 from banditroute.features._text import check_block
@@ -51,12 +53,11 @@ class WarmUp:
     """
 
     def __init__(self, *, block: Featurizer, prompts: int = 200) -> None:
-        if isinstance(prompts, bool) or not isinstance(prompts, int) or prompts < 2:
-            raise InvalidConfigurationError(f"prompts is {prompts!r}; give a whole number of at least 2")
         self._block = check_block(block)
-        self._prompts = prompts
+        self._prompts = whole(prompts, name="prompts", low=2, error=InvalidConfigurationError)
         self._rows: list[Vector] = []
         self._lock = Lock()
+        hold_while_forking(self, "_lock")
 
     @property
     def dimension(self) -> int:

@@ -58,7 +58,7 @@ class Guarantee:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Assurance:
-    """What a guarantee has shown so far.
+    """Evidence for a guarantee so far.
 
     Attributes
     ----------

@@ -2,156 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import suppress
-from types import TracebackType
-from typing import Any, Literal, Self, TypeAlias, overload
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, overload
 
-from banditroute.core.conversation import is_message, plain_messages
-from banditroute.core.decision import Decision
-from banditroute.errors import InvalidRequestError
 from banditroute.integrations.answer import Answer
+from banditroute.integrations.answer_stream import AnswerStream, AsyncAnswerStream
+from banditroute.integrations.asks import ArmOptions, MessagesLike, conversation, responses, texts_to_embed
 from banditroute.integrations.exchange import Exchange
-from banditroute.integrations.io import END, AsyncIo, BlockingIo, Io, run
+from banditroute.integrations.io import AsyncIo, BlockingIo, Io, run
 from banditroute.integrations.reports import Reports
-from banditroute.integrations.stream import Stream
-from banditroute.integrations.targets import Ask, Kind, Targets
+from banditroute.integrations.targets import Targets
 from banditroute.pricing.model_price import ModelPrice
 from banditroute.router import Router
 from banditroute.router.requests import RouteOptions
-
-MessagesLike: TypeAlias = Any
-"""A text, one message, or a conversation; each message a mapping, a ``(role, text)`` pair or a client's own object."""
-
-ArmOptions: TypeAlias = Mapping[str, Mapping[str, Any]]
-"""Arm -> options for its client alone."""
-
-_closing: set[asyncio.Task[None]] = set()  # tasks that close the connections of abandoned streams
-
-
-class AnswerStream(Iterator[Any]):
-    """The chunks of an answer as the client gives them; made by ``RoutedClient.create(..., stream=True)``.
-
-    Its end is reported: the whole answer when it is read to the end; a failure when it breaks off; otherwise, after
-    ``close``, ``break`` or the end of a ``with`` block, that the arm answered and what it cost so far.
-
-    Attributes
-    ----------
-    answer
-        The whole answer, once it is read; None before.
-    """
-
-    def __init__(self, *, stream: Stream) -> None:
-        self._stream = stream
-
-    @property
-    def decision(self) -> Decision:
-        """The decision for the arm that answers."""
-        return self._stream.call.decision
-
-    @property
-    def decision_id(self) -> str:
-        """The id of the decision, for ``router.feedback()``."""
-        return self.decision.id
-
-    @property
-    def answer(self) -> Answer | None:
-        """The whole answer, once it is read; None before."""
-        return self._stream.answer
-
-    @property
-    def response(self) -> Any:
-        """The client's own stream."""
-        return self._stream.response
-
-    def __next__(self) -> Any:
-        chunk = run(self._stream.next())
-        if chunk is END:
-            raise StopIteration
-        return chunk
-
-    def close(self) -> None:
-        """Read no further, and let go of the connection."""
-        run(self._stream.close())
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def __del__(self) -> None:
-        if (stream := getattr(self, "_stream", None)) is not None:
-            stream.abandon(getattr(stream.response, "close", lambda: None))
-
-
-class AsyncAnswerStream(AsyncIterator[Any]):
-    """The chunks of an answer on the event loop; otherwise as :class:`AnswerStream`.
-
-    Attributes
-    ----------
-    answer
-        The whole answer, once it is read; None before.
-    """
-
-    def __init__(self, *, stream: Stream) -> None:
-        self._stream = stream
-
-    @property
-    def decision(self) -> Decision:
-        """The decision for the arm that answers."""
-        return self._stream.call.decision
-
-    @property
-    def decision_id(self) -> str:
-        """The id of the decision, for ``router.feedback()``."""
-        return self.decision.id
-
-    @property
-    def answer(self) -> Answer | None:
-        """The whole answer, once it is read; None before."""
-        return self._stream.answer
-
-    @property
-    def response(self) -> Any:
-        """The client's own stream."""
-        return self._stream.response
-
-    async def __anext__(self) -> Any:
-        chunk = await self._stream.next()
-        if chunk is END:
-            raise StopAsyncIteration
-        return chunk
-
-    async def aclose(self) -> None:
-        """Read no further, and let go of the connection."""
-        await self._stream.close()
-
-    close = aclose  # as the clients' own streams call it
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.aclose()
-
-    def __del__(self) -> None:
-        if (stream := getattr(self, "_stream", None)) is not None:
-            stream.abandon(lambda: None)
-            with suppress(RuntimeError):  # without a running loop nothing can be closed
-                task = asyncio.get_running_loop().create_task(_close(stream.response))
-                _closing.add(task)
-                task.add_done_callback(_closing.discard)
-
-
-async def _close(response: Any) -> None:
-    with suppress(Exception):
-        await AsyncIo.close(None, response)  # type: ignore[arg-type]
 
 
 class _Clients:
@@ -293,7 +156,7 @@ class RoutedClient(_Clients):
         InvalidResponseError
             If the last arm gave an answer that cannot be used.
         """
-        ask = _conversation("create", messages, options, shared_options, stream=stream)
+        ask = conversation("create", messages, options, shared_options, stream=stream)
         if stream:
             return AnswerStream(stream=run(self._exchange.stream(ask, route or {})))
         return run(self._exchange.answer(ask, route or {}))
@@ -311,7 +174,7 @@ class RoutedClient(_Clients):
 
         An answer that does not fit the format is a failure, and the next arm is asked; otherwise as :meth:`create`.
         """
-        ask = _conversation("parse", messages, options, {**shared_options, "response_format": response_format})
+        ask = conversation("parse", messages, options, {**shared_options, "response_format": response_format})
         return run(self._exchange.answer(ask, route or {}))
 
     @overload
@@ -349,7 +212,7 @@ class RoutedClient(_Clients):
 
         ``input`` is a text or a list of items, as ``client.responses.create`` takes it; otherwise as :meth:`create`.
         """
-        ask = _responses(input, options, shared_options, stream=stream)
+        ask = responses(input, options, shared_options, stream=stream)
         if stream:
             return AnswerStream(stream=run(self._exchange.stream(ask, route or {})))
         return run(self._exchange.answer(ask, route or {}))
@@ -363,7 +226,7 @@ class RoutedClient(_Clients):
         **shared_options: Any,
     ) -> Answer:
         """Return an answer whose ``response`` holds the embeddings of texts, from the arms whose clients make them."""
-        ask = _texts(input, options, shared_options)
+        ask = texts_to_embed(input, options, shared_options)
         return run(self._exchange.answer(ask, route or {}))
 
 
@@ -387,6 +250,7 @@ class AsyncRoutedClient(_Clients):
     ...     return Some(choices=[Some(message=Some(content=f"I am {model}."))])
     >>> client = Some(chat=Some(completions=Some(create=create)))
     >>> chat = AsyncRoutedClient(Router(arms=["small"], seed=0), {"small": client})
+    >>> import asyncio
     >>> asyncio.run(chat.create("Who are you?")).text
     'I am small.'
     """
@@ -431,7 +295,7 @@ class AsyncRoutedClient(_Clients):
 
         A call that is cancelled is reported as ``failure="cancelled"``.
         """
-        ask = _conversation("create", messages, options, shared_options, stream=stream)
+        ask = conversation("create", messages, options, shared_options, stream=stream)
         if stream:
             return AsyncAnswerStream(stream=await self._exchange.stream(ask, route or {}))
         return await self._exchange.answer(ask, route or {})
@@ -446,7 +310,7 @@ class AsyncRoutedClient(_Clients):
         **shared_options: Any,
     ) -> Answer:
         """Return an answer whose ``parsed`` is an object of ``response_format``; see :meth:`RoutedClient.parse`."""
-        ask = _conversation("parse", messages, options, {**shared_options, "response_format": response_format})
+        ask = conversation("parse", messages, options, {**shared_options, "response_format": response_format})
         return await self._exchange.answer(ask, route or {})
 
     @overload
@@ -481,7 +345,7 @@ class AsyncRoutedClient(_Clients):
         **shared_options: Any,
     ) -> Answer | AsyncAnswerStream:
         """Return an answer by OpenAI's Responses interface; see :meth:`RoutedClient.respond`."""
-        ask = _responses(input, options, shared_options, stream=stream)
+        ask = responses(input, options, shared_options, stream=stream)
         if stream:
             return AsyncAnswerStream(stream=await self._exchange.stream(ask, route or {}))
         return await self._exchange.answer(ask, route or {})
@@ -495,51 +359,4 @@ class AsyncRoutedClient(_Clients):
         **shared_options: Any,
     ) -> Answer:
         """Return an answer whose ``response`` holds the embeddings of one or more texts."""
-        return await self._exchange.answer(_texts(input, options, shared_options), route or {})
-
-
-def _conversation(
-    kind: Kind, messages: object, arm_options: ArmOptions | None, shared: Mapping[str, Any], *, stream: bool = False
-) -> Ask:
-    if isinstance(messages, str):
-        messages = [{"role": "user", "content": messages}]
-    elif is_message(messages):
-        messages = [messages]
-    elif not isinstance(messages, Sequence):
-        raise InvalidRequestError(f"messages is {messages!r:.80}; give a text, a message or a list of messages")
-    plain = plain_messages(messages)
-    return _ask(kind, plain, plain, arm_options, shared, stream=stream)
-
-
-def _responses(input: object, arm_options: ArmOptions | None, shared: Mapping[str, Any], *, stream: bool) -> Ask:
-    if isinstance(input, str):
-        return _ask("respond", input, input, arm_options, shared, stream=stream)
-    if not isinstance(input, Sequence):
-        raise InvalidRequestError(f"input is {input!r:.80}; give a text or a list of items")
-    return _ask("respond", plain_messages(input), input, arm_options, shared, stream=stream)
-
-
-def _texts(input: object, arm_options: ArmOptions | None, shared: Mapping[str, Any]) -> Ask:
-    texts = [input] if isinstance(input, str) else input
-    if not isinstance(texts, Sequence) or not texts or not all(isinstance(text, str) for text in texts):
-        raise InvalidRequestError(f"input is {input!r:.80}; give a text or a list of texts")
-    return _ask("embed", "\n".join(texts), input, arm_options, shared)
-
-
-def _ask(
-    kind: Kind,
-    request: Any,
-    messages: Any,
-    arm_options: ArmOptions | None,
-    shared: Mapping[str, Any],
-    *,
-    stream: bool = False,
-) -> Ask:
-    if "model" in shared:
-        raise InvalidRequestError(
-            "model is given, and the router chooses the model; name it with the arm's client, or restrict the choice "
-            "with route={'arms': [...]}"
-        )
-    return Ask(
-        kind=kind, request=request, messages=messages, options=shared, arm_options=arm_options or {}, stream=stream
-    )
+        return await self._exchange.answer(texts_to_embed(input, options, shared_options), route or {})

@@ -208,3 +208,4 @@ class EpsilonGreedy(Learner):
         self, *, epsilon: float = 0.1, belief: BeliefSpec | None = None, drift: PageHinkley | None = None
     ) -> None:
         super().__init__(policy=Greedy(floor=epsilon), belief=belief, drift=drift)
+        self.epsilon: float = epsilon

@@ -3,6 +3,7 @@
 from banditroute.limits.breaker import CircuitBreaker
 from banditroute.limits.constraints import Limits
 from banditroute.limits.quotas import Quota
+from banditroute.limits.rules import Rule
 from banditroute.limits.traffic import Share
 
-__all__ = ["CircuitBreaker", "Limits", "Quota", "Share"]
+__all__ = ["CircuitBreaker", "Limits", "Quota", "Rule", "Share"]

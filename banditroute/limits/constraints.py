@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import NamedTuple
 
@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from banditroute.core.arrays import Vector
-from banditroute.core.validation import labels, number, plain_numbers, positive
+from banditroute.core.validation import labels, number, plain_numbers, positive, shown
 from banditroute.errors import InvalidConfigurationError, InvalidInputError, InvalidRequestError
+from banditroute.limits.rules import Rule
 
 _CONFIDENCE_STDS = 1.645  # standard deviations below the expectation: the 95% lower bound
 _MIN_OUTCOMES = 5  # before an arm is judged: one bad draw must not bar it for ever, since a barred arm learns nothing
@@ -39,11 +40,14 @@ class Limits:
         1.645 times the standard deviation of that expectation.
     requires
         Capabilities that an arm must have: see ``Arm(capabilities=...)``.
+    rules
+        Conditions on the request, each with the arms that may serve where it holds: see :class:`Rule`. Where several
+        hold, an arm must be named by all of them.
 
     Raises
     ------
     InvalidConfigurationError
-        If a number is out of range, or a capability is not a string.
+        If a number is out of range, a capability is not a string, or a rule is not a :class:`Rule`.
 
     Examples
     --------
@@ -55,6 +59,7 @@ class Limits:
     max_latency_seconds: float | None = None
     min_quality: float | None = None
     requires: Collection[str] = ()
+    rules: Sequence[Rule] = ()
 
     def __post_init__(self) -> None:
         plain_numbers(self)
@@ -64,6 +69,11 @@ class Limits:
             if value is not None and number(value, name=name, high=high, error=InvalidConfigurationError) <= 0.0:
                 raise InvalidConfigurationError(f"{name} is {value!r}; give a number above 0, or None for no limit")
         object.__setattr__(self, "requires", labels(self.requires, name="requires", error=InvalidConfigurationError))
+        if not isinstance(self.rules, Sequence) or not all(isinstance(rule, Rule) for rule in self.rules):
+            raise InvalidConfigurationError(
+                f"rules is {shown(self.rules)}; give a list, [Rule(when=\"tag('private')\", arms=['local'])]"
+            )
+        object.__setattr__(self, "rules", tuple(self.rules))
 
     def __repr__(self) -> str:
         given = [f"{f.name}={value!r}" for f in fields(self) if (value := getattr(self, f.name)) not in (None, ())]
@@ -92,6 +102,7 @@ class Limits:
             max_latency_seconds=tighter("max_latency_seconds", min),
             min_quality=tighter("min_quality", max),
             requires=dict.fromkeys([*self.requires, *other.requires]),
+            rules=tuple(dict.fromkeys([*self.rules, *other.rules])),
         )
 
 

@@ -94,6 +94,11 @@ class Objective:
         return number(value, name=self.name, low=low, high=high, error=InvalidFeedbackError)
 
     @property
+    def ranged(self) -> bool:
+        """True if the values lie in a finite range."""
+        return math.isfinite(self.high - self.low)
+
+    @property
     def sign(self) -> float:
         """1.0 if more is better, -1.0 if less is."""
         return 1.0 if self.higher_is_better else -1.0

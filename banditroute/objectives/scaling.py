@@ -56,7 +56,8 @@ class Scaled:
 
     def __post_init__(self) -> None:
         plain_numbers(self)
-        object.__setattr__(self, "weights", Preference(**self.weights))
+        given = self.weights
+        object.__setattr__(self, "weights", given if isinstance(given, Preference) else Preference(**given))
         object.__setattr__(self, "reference", dict(self.reference))  # the caller may go on to change its own
         for name, std in self.reference.items():
             if number(std, name=f"reference of {name!r}", low=0.0, error=InvalidConfigurationError) == 0.0:
@@ -121,8 +122,10 @@ class Scales:
         self._used = True
         stds = {**self._scales, **scaled.reference}
         weights = scaled.weights.items()
+        weights_within = scaled.weights.within if isinstance(scaled.weights, Preference) else None
         known = {name: min(weight / stds[name], LARGEST) for name, weight in weights if name in stds}
-        return Preference(**known) if any(known.values()) else Preference(**scaled.weights)
+        chosen = known if any(known.values()) else dict(scaled.weights)
+        return Preference(within=weights_within, **chosen)
 
     def _measure(self, name: str) -> None:
         held = self._samples[name]

@@ -31,6 +31,10 @@ def merge_objectives(user_objectives: Sequence[Objective]) -> dict[str, Objectiv
             raise InvalidConfigurationError(
                 f"objective {objective!r} is a {type(objective).__name__}; give Objective(name=..., ...)"
             )
+        if objective.name == "within":
+            raise InvalidConfigurationError(
+                "an objective cannot be called 'within', which is a setting of Preference; choose another name"
+            )
         if objective.name in objectives:
             raise InvalidConfigurationError(
                 f"objective {objective.name!r} is defined twice (standard: {', '.join(sorted(objectives))}); "
@@ -78,22 +82,23 @@ def weights(preference: Preference, names: Sequence[str], objectives: Mapping[st
     return np.array([preference.get(name, unnamed.get(name, 0.0)) * objectives[name].sign for name in names])
 
 
-def utility(signed: Vector, means: Vector, stds: Vector) -> tuple[Vector, Vector]:
+def utility(signed: Vector, means: Vector, variances: Vector) -> tuple[Vector, Vector]:
     """Return the expected utility of each arm and its standard deviation, each ``(K,)``.
 
-    ``mean = w' means`` and ``std = sqrt(w^2' stds^2)``: errors of different objectives are taken as independent.
+    ``mean = w' means`` and ``std = sqrt(w^2' variances)``: errors of different objectives are taken as independent.
 
     Parameters
     ----------
     signed
         Signed weights ``(m,)``.
-    means, stds
-        Predicted outcomes ``(m, K)``.
+    means, variances
+        Predicted outcomes ``(m, K)``, and the variances of these expectations.
 
     Examples
     --------
-    >>> mean, std = utility(np.array([1.0, -2.0]), np.array([[0.5], [0.1]]), np.array([[0.3], [0.2]]))
-    >>> float(mean[0].round(3)), float(std[0].round(3))  # .5 - 2 x .1; sqrt(.3^2 + .4^2)
+    >>> mean, std = utility(np.array([1.0, -2.0]), np.array([[0.5], [0.1]]), np.array([[0.09], [0.04]]))
+    >>> float(mean[0].round(3)), float(std[0].round(3))  # .5 - 2 x .1; sqrt(.09 + 4 x .04)
     (0.3, 0.5)
     """
-    return signed.dot(means), np.sqrt((signed * signed).dot(stds * stds))
+    stds = (signed * signed).dot(variances)
+    return signed.dot(means), np.sqrt(stds, out=stds)

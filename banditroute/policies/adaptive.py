@@ -94,7 +94,7 @@ class AdaptiveState:
     def __init__(self, *, spec: Adaptive) -> None:
         self._spec = spec
         self._sums = np.zeros(len(spec.policies) + 1)  # the loss of each candidate, then E
-        self._news = np.zeros_like(self._sums)  # the part of the sums that is not shared yet
+        self._unshared = np.zeros_like(self._sums)  # the part of the sums that is not shared yet
         self._waiting: OrderedDict[bytes, tuple[tuple[str, ...], Vector, Vector]] = OrderedDict()
 
     @property
@@ -129,22 +129,22 @@ class AdaptiveState:
             loss = 1.0 - sum(worth * values[name] for name, worth in reward.items())
             added = np.array([*loss * advice[:, k] / mixed[k], advice.max(axis=0).sum()])
             self._sums += added
-            self._news += added
+            self._unshared += added
 
-    def news(self) -> bytes | None:
+    def take_update(self) -> bytes | None:
         """Return the sums since the last call; see :class:`banditroute.policies.SharedPolicyState`."""
-        if not self._news.any():
+        if not self._unshared.any():
             return None
-        unshared, self._news = self._news, np.zeros_like(self._news)
-        return json.dumps({repr(self._spec): unshared.tolist()}).encode()
+        update, self._unshared = self._unshared, np.zeros_like(self._unshared)
+        return json.dumps({repr(self._spec): update.tolist()}).encode()
 
-    def join(self, one: bytes, other: bytes) -> bytes:
-        """Add two results of ``news``, for each set of candidates."""
+    def merge(self, one: bytes, other: bytes) -> bytes:
+        """Add two results of ``take_update``, for each set of candidates."""
         sums = json.loads(one)
         for spec, added in json.loads(other).items():
             sums[spec] = [a + b for a, b in zip(sums[spec], added, strict=True)] if spec in sums else added
         return json.dumps(sums).encode()
 
-    def begin_anew(self, learned: bytes) -> None:
+    def restart_from(self, learned: bytes) -> None:
         """Replace the sums of this process by those of all processes."""
         self._sums = np.array(json.loads(learned).get(repr(self._spec), np.zeros_like(self._sums)))

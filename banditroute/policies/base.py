@@ -7,6 +7,7 @@ for each of them. The router draws the arm from exactly these probabilities, so 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import lru_cache
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -22,6 +23,9 @@ class Policy(Protocol):
 
     A policy holds settings and no state: only the belief learns. A policy that learns by itself is a
     :class:`LearningPolicy`. Every policy must pass ``banditroute.testing.check_policy``.
+
+    A router leaves dominated arms out before it asks a policy. A policy that does not choose by utility, such as one
+    that collects an unbiased log, sees all arms if it has an attribute ``ignores_utilities`` that is True.
     """
 
     def probabilities(
@@ -57,13 +61,13 @@ class PolicyState(Protocol):
 class SharedPolicyState(PolicyState, Protocol):
     """A policy state of sums, so that the states of several processes can be added."""
 
-    def news(self) -> bytes | None:
+    def take_update(self) -> bytes | None:
         """Return the update since the last call, or None if nothing was learned."""
 
-    def join(self, one: bytes, other: bytes) -> bytes:
+    def merge(self, one: bytes, other: bytes) -> bytes:
         """Merge two updates into one; associative."""
 
-    def begin_anew(self, learned: bytes) -> None:
+    def restart_from(self, learned: bytes) -> None:
         """Replace the state by the merged updates of all processes, including this one."""
 
 
@@ -97,17 +101,29 @@ class _NoState:
         pass
 
 
-def greedy(scores: Vector) -> Vector:
-    """Return all probability on the highest score; ties share it equally.
+def greedy(scores: Vector, floor: float = 0.0) -> Vector:
+    """Return all probability but the ``floor`` on the highest score; ties share it equally.
 
     Examples
     --------
     >>> greedy(np.array([1.0, 3.0, 3.0]))
     array([0. , 0.5, 0.5])
     """
-    best = scores == scores[scores.argmax()]
-    shared: Vector = best / np.count_nonzero(best)
-    return shared
+    best = scores.argmax()
+    ties = scores == scores[best]
+    count = np.count_nonzero(ties)
+    if count != 1:
+        return with_floor(ties / count, floor)
+    probabilities = _even_share(len(scores), floor).copy()
+    probabilities[best] += 1.0 - floor
+    return probabilities
+
+
+@lru_cache(maxsize=64)
+def _even_share(count: int, floor: float) -> Vector:
+    shares: Vector = np.full(count, floor / count)
+    shares.flags.writeable = False  # shared by all callers
+    return shares
 
 
 def with_floor(probabilities: Vector, floor: float) -> Vector:
@@ -118,8 +134,10 @@ def with_floor(probabilities: Vector, floor: float) -> Vector:
     >>> with_floor(np.array([1.0, 0.0]), 0.1)
     array([0.95, 0.05])
     """
+    if floor == 0.0:
+        return probabilities
     mixed = probabilities * (1.0 - floor)
-    mixed += floor / len(probabilities)
+    mixed += _even_share(len(probabilities), floor)
     return mixed
 
 

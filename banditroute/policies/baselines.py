@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -21,6 +22,8 @@ class Uniform:
     >>> Uniform().probabilities(np.zeros(2), np.zeros(2), arms=["a", "b"], information=lambda: np.zeros(2))
     array([0.5, 0.5])
     """
+
+    ignores_utilities: ClassVar[bool] = True
 
     def probabilities(
         self, means: Vector, stds: Vector, *, arms: Sequence[str], information: Callable[[], Vector]
@@ -52,6 +55,8 @@ class Mixture:
     >>> mixture.probabilities(np.zeros(2), np.zeros(2), arms=["a", "b"], information=lambda: np.zeros(2))
     array([0.75, 0.25])
     """
+
+    ignores_utilities: ClassVar[bool] = True
 
     shares: Mapping[str, float]
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from banditroute.core.arrays import Vector
-from banditroute.policies.base import check_floor, greedy, with_floor
+from banditroute.policies.base import check_floor, greedy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,4 +36,4 @@ class Greedy:
         self, means: Vector, stds: Vector, *, arms: Sequence[str], information: Callable[[], Vector]
     ) -> Vector:
         """Return the probability of each eligible arm ``(K,)``; see :class:`banditroute.policies.Policy`."""
-        return with_floor(greedy(means), self.floor)
+        return greedy(means, self.floor)

@@ -6,12 +6,13 @@ import copy
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from banditroute.core.arrays import Vector
 from banditroute.core.optional_imports import optional
+from banditroute.core.validation import whole
 from banditroute.errors import InvalidConfigurationError
 from banditroute.policies.base import check_floor, check_reward, check_rewarded, with_floor
 
@@ -60,6 +61,8 @@ class RiverPolicy:
     array([0.0025, 0.9975])
     """
 
+    ignores_utilities: ClassVar[bool] = True
+
     policy: Any
     reward: Mapping[str, float] = field(default_factory=lambda: {"quality": 1.0})
     pulls: int = 100
@@ -72,8 +75,7 @@ class RiverPolicy:
                 f"policy is {self.policy!r}; give a policy of river.bandit, such as UCB(delta=1)"
             )
         object.__setattr__(self, "reward", check_reward(self.reward))
-        if not isinstance(self.pulls, int) or isinstance(self.pulls, bool) or self.pulls < 1:
-            raise InvalidConfigurationError(f"pulls is {self.pulls!r}; give a whole number of at least 1")
+        whole(self.pulls, name="pulls", error=InvalidConfigurationError)
         check_floor(self.floor)
 
     def __repr__(self) -> str:  # river's own is a table of many lines

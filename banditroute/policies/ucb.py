@@ -11,7 +11,7 @@ import numpy as np
 from banditroute.core.arrays import Vector
 from banditroute.core.validation import number, plain_numbers
 from banditroute.errors import InvalidConfigurationError
-from banditroute.policies.base import check_floor, greedy, with_floor
+from banditroute.policies.base import check_floor, greedy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,4 +65,4 @@ class UCB:
         else:
             radius = np.sqrt(2.0 * math.log(1.0 / self.delta) + information()) + self.norm_bound
             scores = means + self.alpha * radius * stds
-        return with_floor(greedy(scores), self.floor)
+        return greedy(scores, self.floor)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from banditroute.core.arm import Arm
-from banditroute.core.validation import number, plain_numbers
+from banditroute.core.validation import number, plain_numbers, whole
 from banditroute.errors import InvalidConfigurationError, InvalidInputError
 
 RATES = (
@@ -128,10 +128,7 @@ class ModelPrice:
             if (rate := getattr(self, name)) is not None:
                 number(rate, name=name, low=0.0, error=InvalidConfigurationError)
         for threshold in self.above_tokens:
-            if not isinstance(threshold, int) or isinstance(threshold, bool) or threshold < 1:
-                raise InvalidConfigurationError(
-                    f"above_tokens has {threshold!r}; give a whole number of tokens above 0"
-                )
+            whole(threshold, name="a number of tokens in above_tokens", error=InvalidConfigurationError)
         object.__setattr__(self, "above_tokens", dict(sorted(self.above_tokens.items())))
 
     def cost_usd(self, usage: Usage) -> float | None:

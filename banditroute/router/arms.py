@@ -40,6 +40,8 @@ class ArmRegistry:
     ----------
     arms
         The present arms, in the order of a decision's arrays.
+    traffic
+        Arm -> its present share of the traffic.
     changing
         Held while the arms change, and while something relies on them.
     """
@@ -60,7 +62,7 @@ class ArmRegistry:
         self.arms: tuple[Arm, ...] = arms
         self.changing: AbstractContextManager[bool] = threading.RLock()
         hold_while_forking(self, "changing")
-        self._traffic = traffic
+        self.traffic: Mapping[str, Share] = traffic
         self._adapters = adapters
         self._guard = guard
         self._limits = limits
@@ -75,7 +77,7 @@ class ArmRegistry:
             arms = check_arms([*self.arms, arm], self._adapters)
             names = [arm.name for arm in arms]
             given = {} if traffic is None else check_traffic({names[-1]: traffic}, names)
-            shares = {**self._traffic, **given}
+            shares = {**self.traffic, **given}
             check_shares(shares, names)
             self._set_traffic(shares)  # first, so that the arm never serves without its share
             self._set_arms(arms)
@@ -92,7 +94,7 @@ class ArmRegistry:
                 raise InvalidConfigurationError(f"{name!r} is the last arm; add another before it is removed")
             eligible_arms(left, limits=self._limits, error=InvalidConfigurationError)
             names = [arm.name for arm in left]
-            check_shares(self._traffic, names)
+            check_shares(self.traffic, names)
             if self._guard is not None and not self._guard.mixture.keys() & set(names):
                 raise InvalidConfigurationError(f"{name!r} is the last arm of the guard's baseline; it has to stay")
             self._set_arms(left)
@@ -115,7 +117,7 @@ class ArmRegistry:
 
     def _set_traffic(self, traffic: Mapping[str, Share]) -> None:
         self._engine.with_constraints(lambda constraints: constraints.set_traffic(traffic))
-        self._traffic = traffic
+        self.traffic = traffic
 
     def _set_arms(self, arms: tuple[Arm, ...]) -> None:
         self._engine.set_arms(arms)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from typing import NamedTuple
 
 from banditroute.adapters.penalties import AdapterPenalties
 from banditroute.core.events import EpochBegun
+from banditroute.core.validation import listed
 from banditroute.features.base import feature_blocks
 from banditroute.router.arms import ArmRegistry
 from banditroute.router.audits import Audits
@@ -24,6 +26,8 @@ from banditroute.router.sources import fold_settings, fold_with
 from banditroute.router.warm_start import WarmStart
 from banditroute.store.base import StoredState
 from banditroute.store.state_slot import StateSlots
+
+_log = logging.getLogger("banditroute")
 
 
 class Parts(NamedTuple):
@@ -57,6 +61,7 @@ def assemble(settings: RouterSettings) -> Parts:
         fold=fold_with(settings.learner.belief),
         fold_settings=fold_settings(settings.learner.belief),
     )
+    _warn_of_renamed_arms(settings, memory)
     try:
         parts = _parts(settings, memory)
         if settings.quotas or any(budget.hard for budget in settings.budgets):
@@ -138,6 +143,22 @@ def _parts(settings: RouterSettings, memory: StoredState) -> Parts:
         ),
         observation=observation,
     )
+
+
+def _warn_of_renamed_arms(settings: RouterSettings, memory: StoredState) -> None:
+    """Log a warning if an arm of the store is not in the pool, and an arm of the pool not in the store."""
+    known = {*memory.statistics, *(event.arm for event in memory.pending)}
+    names = {arm.name for arm in settings.arms}
+    gone, new = known - names, {arm.name for arm in settings.arms if arm.replaces is None} - known
+    if gone and new:
+        _log.warning(
+            "router %r has feedback for %s, which is not in the pool, and starts %s without any. Feedback belongs to "
+            "the name of an arm: if an arm was renamed, give it its old name again; if one succeeds another, say so by "
+            "Arm(replaces=...). Otherwise do nothing",
+            settings.name,
+            listed(gone),
+            listed(new),
+        )
 
 
 def _engine(settings: RouterSettings, memory: StoredState, slots: StateSlots, stream: RandomStream) -> Engine:

@@ -48,7 +48,11 @@ class Candidates(NamedTuple):
     unjudged
         Arm -> limits that it passes because too little is known of it.
     uncovered
-        Why the one arm that is left is not covered by a hard budget; None where it is.
+        Why no arm that is left is covered by a hard budget or by its quota; None where one is.
+    dominated
+        Arms that no quality makes worth their cost: the policy gives them no probability while another arm is left.
+    excluded
+        Arm -> why it may not be chosen, of the first stage that ruled it out.
     """
 
     arms: tuple[str, ...]
@@ -66,6 +70,8 @@ class Candidates(NamedTuple):
     overruled: str | None = None
     unjudged: Mapping[str, Sequence[str]] = {}
     uncovered: str | None = None
+    dominated: tuple[str, ...] = ()
+    excluded: Mapping[str, str] = {}
 
     @classmethod
     def blank(cls, arms: tuple[str, ...]) -> Candidates:
@@ -81,6 +87,23 @@ class Candidates(NamedTuple):
     def penalized(self, penalties: Vector) -> Candidates:
         """Return candidates with these further penalties ``(K,)`` taken off their utilities."""
         return self._replace(penalties=self.penalties + penalties, utilities=self.utilities - penalties)
+
+    def restricted(self, eligible: Sequence[int], why: str | Mapping[str, str]) -> Candidates:
+        """Return candidates of which only those at ``eligible`` may be chosen.
+
+        Parameters
+        ----------
+        eligible
+            Some of the present ``positions``.
+        why
+            The reason that rules out the others: one for all, or one for each arm.
+        """
+        if len(eligible) == len(self.positions):
+            return self
+        left = set(eligible)
+        gone = [self.arms[k] for k in self.positions if k not in left]
+        reasons = {name: why if isinstance(why, str) else why[name] for name in gone}
+        return self._replace(eligible=eligible, excluded={**self.excluded, **reasons})
 
     def narrowed(self) -> Candidates:
         """Return the eligible arms alone."""
@@ -114,6 +137,8 @@ class Candidates(NamedTuple):
             self.overruled,
             self.unjudged,
             self.uncovered,
+            self.dominated,
+            self.excluded,
         )
 
     def check_finite(self) -> None:
@@ -130,6 +155,12 @@ class Candidates(NamedTuple):
 
     def probabilities(self, policy: PolicyState, x: Vector) -> Vector:
         """Return the probabilities ``(K,)`` that ``policy`` gives the arms at context ``x (d,)``."""
+        if self.dominated:
+            left = [k for k, arm in enumerate(self.arms) if arm not in self.dominated]
+            if left:
+                probabilities = np.zeros(len(self.arms))
+                probabilities[left] = self.subset(left)._replace(dominated=()).probabilities(policy, x)
+                return probabilities
         return policy.probabilities(
             self.utilities, self.utility_stds, arms=self.arms, information=self.information, x=x
         )
@@ -143,7 +174,7 @@ class Candidates(NamedTuple):
     def reason(self, arm: str, shaped: str | None = None) -> str:
         """Return why ``arm`` was chosen. Of several reasons the first in this order is given.
 
-        1. fallback: a hard budget covers no arm;
+        1. fallback: a hard budget or the quotas cover no arm;
         2. adapters: the arm had to be tried;
         3. limits and breaker: the arm breaks a limit, or cannot be judged yet;
         4. traffic and guard: ``shaped``, what changed the policy's probabilities;

@@ -102,7 +102,8 @@ class Cascade:
         self._engine = engine
         self._routing = routing
         self._feedback = feedback
-        self._limits = limits
+        # The arms of a decision keep the rules already, which may be about what is not stored.
+        self._limits = None if limits is None else replace(limits, rules=())
         self._slot = slot
         self.audits: Audits | None = audits
         self._stream = stream

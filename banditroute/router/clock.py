@@ -40,6 +40,8 @@ class CheckedClock:
             given = self._clock()
         except Exception as error:
             return time.time(), f"the clock raised {type(error).__name__}; the system's time is used"
+        if type(given) is float and 0.0 <= given <= _LATEST_SECONDS:
+            return given, None
         try:
             return number(given, name="the clock", low=-_LATEST_SECONDS, high=_LATEST_SECONDS), None
         except InvalidInputError:

@@ -93,44 +93,43 @@ class Constraints:
     def admit(self, candidates: Candidates, ask: Ask) -> Candidates:
         """Rule out arms that are too small, whose circuit is open or quota used up, or that break the limits."""
         tokens = ask.request.input_tokens
-        too_long = tokens is not None and tokens > self._smallest_window
-        if ask.limits is None and not too_long and not self._circuits.tripped and not self._quotas.active:
-            return candidates
-        left = list(candidates.positions)
-        overruled = None
-        if too_long:
-            windows = self._windows[left]
-            fits = windows >= tokens
-            if not fits.any():
-                fits = windows == windows.max()
-                overruled = f"limits: no context window holds {tokens} tokens; the largest is used"
-            left = [k for k, fit in zip(left, fits, strict=True) if fit]
+        if tokens is not None and tokens > self._smallest_window:
+            candidates = self._admit_large_windows(candidates, tokens)
         if self._circuits.tripped:
-            names = [self._names[k] for k in left]
-            closed = self._circuits.closed(names, ask.now)
-            if not closed:
-                closed = [self._circuits.opened_first(names)]
-                overruled = "breaker: the circuits of all arms are open; the one that was opened first is tried"
-            left = [k for k in left if self._names[k] in closed]
+            candidates = self._admit_closed_circuits(candidates, ask.now)
         if self._quotas.active:
-            with_room = self._quotas.with_room([self._names[k] for k in left], ask.request, ask.now)
-            if not with_room:
-                overruled = "fallback: the quotas of all arms are used up; the decision is not covered by them"
-            left = [k for k in left if self._names[k] in with_room] or left
-        if ask.limits is None or not ask.limits.objectives:
-            return candidates._replace(eligible=left, overruled=overruled)
-        beyond = _excess(ask.limits, candidates)
-        new = beyond.unknown.get("min_quality", np.zeros(len(candidates.arms), dtype=bool))
-        least = beyond.total[left].min()
-        if least > 0.0:
-            overruled = overruled or (
-                f"limits: no arm is believed to keep {ask.limits!r}; the one that breaks it least is used"
-            )
-        # Where a judged arm keeps the limits, those whose quality cannot be judged stay as well, with a small share.
-        some_keep = any(not new[k] and beyond.total[k] == 0.0 for k in left)
-        left = [k for k in left if (some_keep and new[k]) or not beyond.total[k] > least]
-        unjudged = {self._names[k]: [name for name, unknown in beyond.unknown.items() if unknown[k]] for k in left}
-        return candidates._replace(eligible=left, overruled=overruled, unjudged=unjudged)
+            candidates = self._admit_unused_quotas(candidates, ask)
+        if ask.limits is not None and ask.limits.objectives:
+            candidates = _admit_within_limits(candidates, ask.limits)
+        return candidates
+
+    def _admit_large_windows(self, candidates: Candidates, tokens: int) -> Candidates:
+        windows = self._windows[list(candidates.positions)]
+        fits = windows >= tokens
+        if not fits.any():
+            fits = windows == windows.max()
+            overruled = f"limits: no context window holds {tokens} tokens; the largest is used"
+            candidates = candidates._replace(overruled=overruled)
+        left = [k for k, fit in zip(candidates.positions, fits, strict=True) if fit]
+        return candidates.restricted(left, f"limits: its context window does not hold {tokens} tokens")
+
+    def _admit_closed_circuits(self, candidates: Candidates, now: float) -> Candidates:
+        names = [self._names[k] for k in candidates.positions]
+        closed = self._circuits.closed(names, now)
+        if not closed:
+            closed = [self._circuits.opened_first(names)]
+            overruled = "breaker: the circuits of all arms are open; the one that was opened first is tried"
+            candidates = candidates._replace(overruled=overruled)
+        left = [k for k in candidates.positions if self._names[k] in closed]
+        return candidates.restricted(left, "breaker: its circuit is open")
+
+    def _admit_unused_quotas(self, candidates: Candidates, ask: Ask) -> Candidates:
+        with_room = self._quotas.with_room([self._names[k] for k in candidates.positions], ask.request, ask.now)
+        if not with_room:
+            uncovered = "the quotas of all arms are used up; the decision is not covered by them"
+            return candidates._replace(uncovered=uncovered)
+        left = [k for k in candidates.positions if self._names[k] in with_room]
+        return candidates.restricted(left, "quotas: its quota is used up")
 
     def price(self, candidates: Candidates, ask: Ask) -> Candidates:
         """Take the shadow prices of the budgets off the utilities, and rule out what the budgets cannot bear."""
@@ -148,7 +147,9 @@ class Constraints:
             candidates.positions,
             ask.now,
         )
-        return candidates.penalized(priced.penalties)._replace(eligible=priced.positions, uncovered=priced.trouble)
+        reasons = {candidates.arms[k]: why for k, why in priced.excluded.items()}
+        priced_candidates = candidates.penalized(priced.penalties).restricted(priced.positions, reasons)
+        return priced_candidates._replace(uncovered=priced.trouble or candidates.uncovered)
 
     def shape(
         self, probabilities: Vector, candidates: Candidates, policy: PolicyState, x: Vector
@@ -317,6 +318,24 @@ class Constraints:
         """Use the rollout stage that another process has stored since."""
         if self._rollout is not None:
             self._rollout.follow(blob)
+
+
+def _admit_within_limits(candidates: Candidates, limits: Limits) -> Candidates:
+    beyond = _excess(limits, candidates)
+    left, overruled = list(candidates.positions), candidates.overruled
+    new = beyond.unknown.get("min_quality", np.zeros(len(candidates.arms), dtype=bool))
+    least = beyond.total[left].min()
+    if least > 0.0:
+        overruled = overruled or (
+            f"limits: no arm is believed to keep {limits!r}; the one that breaks it least is used"
+        )
+    # Where a judged arm keeps the limits, those whose quality cannot be judged stay as well, with a small share.
+    some_keep = any(not new[k] and beyond.total[k] == 0.0 for k in left)
+    left = [k for k in left if (some_keep and new[k]) or not beyond.total[k] > least]
+    names = candidates.arms
+    unjudged = {names[k]: [name for name, unknown in beyond.unknown.items() if unknown[k]] for k in left}
+    admitted = candidates.restricted(left, f"limits: it is not believed to keep {limits!r}")
+    return admitted._replace(overruled=overruled, unjudged=unjudged)
 
 
 def _excess(limits: Limits, candidates: Candidates) -> Excess:

@@ -11,6 +11,7 @@ from typing import TypeVar
 import numpy as np
 
 from banditroute.adapters.penalties import AdapterPenalties, Seen
+from banditroute.beliefs.base import Belief
 from banditroute.beliefs.drift import Reset
 from banditroute.core.arm import Arm
 from banditroute.core.arrays import Vector
@@ -20,6 +21,7 @@ from banditroute.core.failure import Failure
 from banditroute.core.forking import hold_while_forking
 from banditroute.core.preference import Preference
 from banditroute.core.request import Request
+from banditroute.core.values import open_twin
 from banditroute.errors import InvalidRequestError
 from banditroute.learners import Learner
 from banditroute.objectives.objective import Objective
@@ -30,7 +32,7 @@ from banditroute.router.constraints import Constraints
 from banditroute.router.figures import Figures
 from banditroute.router.foresight import Foresight, check_further_call
 from banditroute.router.models import ArmModels
-from banditroute.router.requests import Ask
+from banditroute.router.requests import Ask, reason_left_out
 from banditroute.router.sampling import RandomStream, sample_arm
 from banditroute.router.status import Status
 from banditroute.store.base import Backlog, OutcomeEvent, Recorded, StoredDecision, StoredState
@@ -38,6 +40,7 @@ from banditroute.store.outcomes import failure_of, measured
 from banditroute.store.state_slot import StateSlots
 
 _T = TypeVar("_T")
+_OpenDecision = open_twin(Decision)
 
 _LENT_SECONDS = 0.01  # how long a signal handler lends the lock before it looks whether it has what it waits for
 
@@ -124,6 +127,7 @@ class Engine:
             ordinal = self._next_ordinal()
             candidates = self._predict(ask, ask.x, ordinal)
             candidates = self._constraints.admit(candidates, ask)
+            candidates = self.models.weigh_costs(candidates, ask.preference)
             if self._foresight is not None:
                 candidates = self._look_ahead(candidates, ask)
             candidates = self._penalize(candidates, ask)
@@ -195,7 +199,8 @@ class Engine:
         eligible = [k for k, name in enumerate(candidates.arms) if name in named]
         if not eligible:
             raise InvalidRequestError(f"no arm is left: {', '.join(ask.eligible)} was removed meanwhile")
-        return candidates._replace(eligible=eligible)
+        missing = {arm.name: reason_left_out(arm, ask) for arm in self.models.arms if arm.name not in named}
+        return candidates.restricted(eligible, missing)
 
     def _penalize(self, candidates: Candidates, ask: Ask) -> Candidates:
         """Take off what loading adapters and leaving a session's arm cost; rule out all but an arm to be tried."""
@@ -203,7 +208,9 @@ class Engine:
         if penalties is not None:
             candidates = candidates.penalized(penalties)
         forced = self.adapters.forced(candidates.eligible)
-        return candidates if forced is None else candidates._replace(eligible=forced, forced=True)
+        if forced is None:
+            return candidates
+        return candidates.restricted(forced, "adapters: another arm had to be tried")._replace(forced=True)
 
     def _look_ahead(self, candidates: Candidates, ask: Ask) -> Candidates:
         """Add what may follow a choice to its utility, in a router whose answers are looked at."""
@@ -229,11 +236,11 @@ class Engine:
         reserved: Mapping[str, tuple[float, ...]],
     ) -> Decision:
         arm = candidates.arms[chosen]
-        return Decision(
+        decision = _OpenDecision(
             id=id,
             arm=arm,
             propensity=propensity,
-            reason=reason,
+            reason=ask.reason(reason),
             decided_at=ask.now,
             arms=candidates.arms,
             probabilities=pmf,
@@ -252,9 +259,13 @@ class Engine:
             ordinal=ordinal,
             residency=self.adapters.residency(arm),
             reserved=reserved,
+            dominated=candidates.dominated,
+            excluded=candidates.excluded,
             deadline_seconds=None if ask.limits is None else ask.limits.max_latency_seconds,
             max_cost_usd=None if ask.limits is None else ask.limits.max_cost_usd,
         )
+        decision.__class__ = Decision
+        return decision
 
     # Learning.
 
@@ -266,8 +277,8 @@ class Engine:
             if self.models.knows(event.arm):
                 outcomes = measured(event.values)
                 self._policy.learn(event.arm, event.x, outcomes)
-                if self._shared_policy is not None and (news := self._shared_policy.news()) is not None:
-                    self._policy_slot.save(news, self._shared_policy.join)
+                if self._shared_policy is not None and (update := self._shared_policy.take_update()) is not None:
+                    self._policy_slot.save(update, self._shared_policy.merge)
                 self._scales.add(event.arm, outcomes)
         if event.values.get("availability") == 0.0 and _adapter_may_be_gone(event.values):
             self.adapters.observe_failure(event.arm)
@@ -276,8 +287,7 @@ class Engine:
 
     def correct(self, before: OutcomeEvent, after: OutcomeEvent) -> None:
         """Take back ``before`` and learn ``after``, outcomes of one decision."""
-        with self._rebuilding, self._lock:
-            self.models.amend([before, after])
+        self._rebuild(lambda: self.models.amended([before, after]))
 
     def observe_outcome(self, recorded: Recorded) -> None:
         """Let the constraints see new outcomes of a decision, which are learned already."""
@@ -342,6 +352,7 @@ class Engine:
                 dropped=backlog.dropped,
                 pending=backlog.pending,
                 unobserved=unobserved,
+                pool=self.models.pool(),
             )
 
     @property
@@ -399,23 +410,29 @@ class Engine:
 
     def warm_start(self, statistics: Mapping[str, bytes]) -> None:
         """Rebuild the models from these statistics of a log, in place of an earlier log's, and from all feedback."""
-        with self._rebuilding, self._lock:
-            self.models.warm_start(statistics)
+        self._rebuild(lambda: self.models.warm_started(statistics))
 
     def set_arms(self, arms: Sequence[Arm]) -> None:
         """Choose among ``arms`` from now on; what was learned of others is kept for their return."""
         with self._rebuilding:  # decisions go on while the belief is built
             belief = self.models.over(arms)
             with self._lock:
-                self.models.use(arms, belief)
+                self.models.use(belief, arms)
                 self._constraints.set_arms(arms)
                 self.adapters.set_arms(arms)
                 self._scales.set_arms(self.models.names)
 
+    def _rebuild(self, build: Callable[[], Belief]) -> None:
+        """Use the belief that ``build`` returns; decisions go on while it is built."""
+        with self._rebuilding:
+            belief = build()
+            with self._lock:
+                self.models.use(belief)
+
     def _load_shared_policy(self, states: Mapping[str, bytes]) -> None:
         """Load policy state shared by other processes, if the policy supports it."""
         if self._shared_policy is not None and "policy" in states:
-            self._shared_policy.begin_anew(states["policy"])
+            self._shared_policy.restart_from(states["policy"])
 
 
 def _settle(result: Future[_T], wait: Callable[[], _T]) -> None:

@@ -19,7 +19,7 @@ from banditroute.features.base import Featurizer
 from banditroute.router.clock import CheckedClock
 from banditroute.router.engine import Engine
 from banditroute.router.observation import Observation
-from banditroute.router.requests import Ask, NothingToAskError, Terms
+from banditroute.router.requests import Ask, NothingToAskError, Terms, obey_rules
 from banditroute.router.sampling import CannotChooseError
 from banditroute.store.base import Store
 
@@ -105,16 +105,20 @@ class FallbackRouting:
         x: Vector | None = None
         preference = self._engine.rates(terms.preference)
         prompt = request.text if self._store_prompts else None
+        eligible, rules = terms.eligible, None
+        if terms.limits is not None and terms.limits.rules:
+            eligible, rules = obey_rules(request, terms, self._engine.models.names)
         try:
             x = self._context(request, features)
             if trouble_of_clock is not None:
                 raise CannotChooseError(trouble_of_clock)
             if self._store.trouble is not None:
                 raise CannotChooseError(self._store.trouble)
-            decision = self._engine.decide(Ask(request, x, preference, terms.eligible, terms.limits, now, gains))
+            decision = self._engine.decide(Ask(request, x, preference, eligible, terms.limits, now, gains, rules))
             self._store.add_decision(decision, prompt)
             self.trouble = None
-            self._observation.emit(decision)
+            if self._observation.active:
+                self._observation.emit(decision)
             if decision.fell_back:  # neither budgets nor quotas cover it
                 self._note_fallback(decision, decision.reason.removeprefix("fallback: "))
             return decision
@@ -124,11 +128,14 @@ class FallbackRouting:
             failure = error
             trouble = str(error) if isinstance(error, BanditRouteError) else f"{type(error).__name__}: {error}"
             trouble = trouble[:_LONGEST_TROUBLE]
-        ask = Ask(request, x, preference, terms.eligible, terms.limits, now)
+        ask = Ask(request, x, preference, eligible, terms.limits, now, rules=rules)
         return self._fall_back(ask, self._fallback, trouble, failure, prompt)
 
     def decide_many(self, requests: Sequence[Request], terms: Terms) -> list[Decision]:
         """Return the recorded decisions for many checked requests, whose texts are featurized in one batch."""
+        if terms.limits is not None and terms.limits.rules:
+            for request in requests:  # a caller's mistake: nothing is decided
+                obey_rules(request, terms, self._engine.models.names)
         texts = [request for request in requests if request.text is not None]
         try:
             rows: Sequence[Vector | None] = list(self._features.transform(texts)) if texts else []

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
+from functools import partial
+from itertools import islice
+from typing import TypeAlias
 
 import numpy as np
 
@@ -21,10 +24,15 @@ from banditroute.router.changes import Changes
 from banditroute.router.engine import Engine
 from banditroute.router.observation import Observation
 from banditroute.router.sizes import OutcomeSizes
-from banditroute.store.base import OutcomeEvent, Recorded, Store, StoredState, Ticket
+from banditroute.store.base import Acknowledgement, OutcomeEvent, Recorded, Store, StoredState, Ticket
 from banditroute.store.outcomes import FAILURE, PAGING, PASSED_OVER_FOR, PREFERRED_TO, SHARE_OF, STEP
 
 _log = logging.getLogger("banditroute")
+
+_REPORTS_TOGETHER = 1_000  # that wait to be written at a time, so that memory does not grow with their number
+
+Report: TypeAlias = tuple[str, Mapping[str, float | None]]
+"""The id of a decision and its outcomes: objective -> value, and ``"failed"`` -> True or False."""
 
 _STANDARD = {objective.name for objective in STANDARD_OBJECTIVES}
 
@@ -81,8 +89,33 @@ class FeedbackService:
     ) -> Ticket:
         """Record outcomes of one decision."""
         checked = check_outcomes(self._objectives, values, failed, failure, retry_after_seconds)
-        self._sizes.check({name: value for name, value in checked.items() if name in self._unbounded})
+        if not self._unbounded.isdisjoint(checked):
+            self._sizes.check({name: value for name, value in checked.items() if name in self._unbounded})
         return self._record(check_id(decision_id), checked, source)
+
+    def report_many(self, reports: Iterable[Report], *, source: str | None) -> list[Acknowledgement | BanditRouteError]:
+        """Record outcomes of many decisions, and wait until each is durable; see ``Router.feedback_many``."""
+        answers: list[Acknowledgement | BanditRouteError] = []
+        remaining = iter(reports)
+        while some := list(islice(remaining, _REPORTS_TOGETHER)):
+            tickets = [self._ticket(report, source) for report in some]
+            answers += [self._engine.waiting(partial(_answer_of, ticket)) for ticket in tickets]
+        return answers
+
+    def _ticket(self, report: Report, source: str | None) -> Ticket | BanditRouteError:
+        """Return the ticket of a report, or why it is refused."""
+        try:
+            decision_id, outcomes = report
+            values = dict(outcomes)
+            failed = values.pop("failed", None)
+        except (TypeError, ValueError):
+            return InvalidFeedbackError(
+                f"a report is {shown(report)}; give a decision's id and its outcomes: (decision.id, {{'quality': 1.0}})"
+            )
+        try:
+            return self.report(decision_id, values, failed=failed, source=source)  # type: ignore[arg-type]
+        except BanditRouteError as refusal:
+            return refusal
 
     def report_session(self, session: str, values: Mapping[str, float | None], *, source: str | None) -> list[Ticket]:
         """Record one outcome of all decisions of a session, each of which gets an equal share."""
@@ -203,6 +236,16 @@ def _as_seen(recorded: Recorded) -> FeedbackRecorded:
     )
 
 
+def _answer_of(ticket: Ticket | BanditRouteError) -> Acknowledgement | BanditRouteError:
+    """Return how a report is acknowledged, or why it is not recorded."""
+    if isinstance(ticket, BanditRouteError):
+        return ticket
+    try:
+        return ticket.result()
+    except BanditRouteError as refusal:
+        return refusal
+
+
 def check_id(decision_id: object) -> str:
     """Return ``decision_id`` if it is a string; raise InvalidFeedbackError for any other."""
     if not isinstance(decision_id, str) or type(decision_id).__hash__ is None:
@@ -226,7 +269,9 @@ def check_outcomes(
     InvalidFeedbackError
         If an objective is unknown, or a value is out of its range.
     """
-    checked = _check_failure(failure, retry_after_seconds)
+    checked = {}
+    if failure is not None or retry_after_seconds is not None:
+        checked = _check_failure(failure, retry_after_seconds)
     if failed is not None:
         if not isinstance(failed, bool | np.bool_):
             raise InvalidFeedbackError(f"failed is {shown(failed)} ({type(failed).__name__}); give True, False or None")

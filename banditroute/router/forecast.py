@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,52 +20,44 @@ Availability: TypeAlias = Callable[[], tuple[Vector, Vector]]
 """Gives the expected availability of every arm and its standard deviation, each ``(K,)``."""
 
 
-class Forecast(NamedTuple):
-    """Predictions for K arms and m objectives.
-
-    Attributes
-    ----------
-    means, stds : (m, K)
-        Expected outcome, and the standard deviation of that expectation.
-    explored : (m, K)
-        The part of ``stds`` that is explored.
-    counts
-        Gives, for an objective, the number of outcomes that its prediction rests on ``(K,)``; infinite where it is
-        computed from token prices.
-    """
-
-    means: Vector
-    stds: Vector
-    explored: Vector
-    counts: Callable[[str], Vector]
-
-
 def predict_outcomes(
     belief: Belief,
     x: Vector,
     *,
-    context_variance_share: float,
+    context_variance_share: Vector | None,
     prices: TokenPrices | None,
     tokens: float | None,
     availability: Availability,
-) -> Forecast:
+) -> tuple[Vector, Vector, Vector, Callable[[str], Vector]]:
     """Return what every arm is expected to do at context ``x (d,)``.
 
     Parameters
     ----------
     context_variance_share
-        The share of the variance that the context adds to an arm's average that is explored, in [0, 1].
+        The share of the variance that the context adds to an arm's average that is explored, in [0, 1]; an array
+        without a dimension, or None for all of it.
     prices, tokens
         Token prices, and tokens of the request; None where they are not known.
     availability
         Asked once any arm has failed.
+
+    Returns
+    -------
+    means, stds : (m, K)
+        Expected outcome, and the standard deviation of that expectation.
+    explored_variances : (m, K)
+        The part of the variance ``stds ** 2`` that is explored.
+    counts
+        Gives, for an objective, the number of outcomes that its prediction rests on ``(K,)``; infinite where it is
+        computed from token prices.
     """
     means, stds, averages = belief.predict(x)
-    if context_variance_share == 1.0:
-        explored = stds.copy()
-    else:
-        share = context_variance_share
-        explored = np.hypot(math.sqrt(share) * stds, math.sqrt(1.0 - share) * averages)
+    explored = stds * stds
+    if context_variance_share is not None:
+        averages *= averages
+        explored -= averages
+        explored *= context_variance_share
+        explored += averages
     objectives = belief.objectives
     counts = belief.counts
     if prices is not None and tokens is not None:
@@ -76,14 +67,14 @@ def predict_outcomes(
         mean, std = prices.cost_usd(tokens, means[output], stds[output])
         means[cost] = np.where(computed, mean, means[cost])
         stds[cost] = np.where(computed, std, stds[cost])
-        _, std = prices.cost_usd(tokens, means[output], explored[output])
-        explored[cost] = np.where(computed, std, explored[cost])
+        _, std = prices.cost_usd(tokens, means[output], np.sqrt(explored[output]))
+        explored[cost] = np.where(computed, std * std, explored[cost])
         counts = partial(_counts, belief, computed)
     if "availability" in objectives:
         j = objectives.index("availability")
         means[j], stds[j] = availability()
-        explored[j] = stds[j]
-    return Forecast(means, stds, explored, counts)
+        explored[j] = stds[j] * stds[j]
+    return means, stds, explored, counts
 
 
 def token_count(request: Request) -> float | None:

@@ -1,4 +1,4 @@
-"""What may follow a first answer: signals, other arms, a better answer. The first choice takes it into account."""
+"""The steps that may follow a first answer: signals, other arms, a better answer. The first choice takes it into account."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Foresight:
 
     @property
     def active(self) -> bool:
-        """Whether first choices are made with what may follow them."""
+        """True if first choices take into account what may follow them."""
         return self._share >= _USED_SHARE
 
     def note_step(self, decided: int) -> None:

@@ -9,6 +9,8 @@ import numpy as np
 from banditroute.beliefs import comparison
 from banditroute.beliefs.base import Belief, Prior
 from banditroute.beliefs.drift import Drift, Reset
+from banditroute.beliefs.linear import LinearBelief
+from banditroute.beliefs.pool import PoolStatus
 from banditroute.core.arm import Arm
 from banditroute.core.arrays import Vector
 from banditroute.core.feature_block import FeatureBlock
@@ -23,8 +25,10 @@ from banditroute.objectives.utility import utility, weights
 from banditroute.pricing.token_prices import TokenPrices
 from banditroute.router.belief_choices import BeliefChoices
 from banditroute.router.candidates import Candidates
+from banditroute.router.dominance import Dominance
 from banditroute.router.forecast import Availability, predict_outcomes, token_count
 from banditroute.router.sources import StatisticsSources, observations_of
+from banditroute.router.within import prefer_cheapest
 from banditroute.store.base import OutcomeEvent, StoredDecision, StoredState
 from banditroute.store.outcomes import measured
 
@@ -78,7 +82,9 @@ class ArmModels:
     ) -> None:
         self._objectives = objectives
         self._spec = learner.belief
-        self._context_variance_share = learner.context_exploration**2
+        self._drops_dominated = not getattr(learner.policy, "ignores_utilities", False)
+        share = learner.context_exploration**2
+        self._context_variance_share = None if share == 1.0 else np.array(share)
         self._tracked = tracked
         self.dimension: int = dimension
         self._features_version, self._blocks = features_version, blocks
@@ -92,12 +98,19 @@ class ArmModels:
         )
         self._choices = BeliefChoices(slot=choices_slot, features_version=features_version)
         self._signed_weights: dict[Preference, Vector] = {}
+        self._dominance: Dominance | None = None  # made when a preference weighs a cost
         self._weighed_objectives: tuple[str, ...] = ()  # the objectives that these weights are for
+        self._cost_weighing: set[Preference] = set()  # those of them that weigh an objective without a range
         self._derive_arm_arrays(arms)
         self._check_memory(arms)
         self.belief: Belief
         self._sources, self.belief = self.load(memory)
         self._choices.record(self.belief)
+
+    @property
+    def arms(self) -> tuple[Arm, ...]:
+        """The arms, in the order of all arrays."""
+        return self._arms
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -118,6 +131,20 @@ class ArmModels:
         """Arms of which nothing was learned."""
         belief = self.belief
         return [arm for arm, nats in zip(belief.arms, belief.information(), strict=True) if nats == 0.0]
+
+    def pool(self) -> tuple[PoolStatus, ...]:
+        """Return what kind of pool the arms are, for every believed objective with outcomes.
+
+        Only beliefs that are linear in the context say so.
+        """
+        if not isinstance(self.belief, LinearBelief):
+            return ()
+        found = (
+            self.belief.pool(name, higher_is_better=self._objectives[name].higher_is_better)
+            for name in self.belief.objectives
+            if name != "availability"
+        )
+        return tuple(each for each in found if each is not None)
 
     def predict(
         self,
@@ -149,6 +176,21 @@ class ArmModels:
         tokens = None if self._prices is None else token_count(request)
         return self._candidates(x, signed, tokens, availability)
 
+    def weigh_costs(self, candidates: Candidates, preference: Preference) -> Candidates:
+        """Return the candidates of ``predict`` with what low and high costs mean for a preference.
+
+        The cheapest of nearly equal arms leads if the preference says so (``within``). Arms that no quality makes worth
+        their cost are marked.
+        """
+        if preference.within is not None:
+            candidates = prefer_cheapest(candidates, preference.within)
+        if preference not in self._cost_weighing:
+            return candidates
+        if self._dominance is None:
+            weighed = [self._objectives[name] for name in self._weighed_objectives]
+            self._dominance = Dominance(arms=self._arms, objectives=weighed)
+        return self._dominance.mark(candidates, self._signed_weights[preference])
+
     def review(
         self, x: Vector, preference: Preference, *, tokens: float | None, availability: Availability
     ) -> Candidates:
@@ -170,14 +212,16 @@ class ArmModels:
         if event.arm not in self._positions:
             self._sources.learn(event.arm, [event])  # for its return
             return
-        changed = self._drift.notice(
-            self.belief,
-            event.arm,
-            event.x,
-            measured(event.values),
-            decided_at=event.decided_at,
-            ordinal=event.ordinal,
-        )
+        changed: list[str] = []
+        if self._drift.active:
+            changed = self._drift.notice(
+                self.belief,
+                event.arm,
+                event.x,
+                measured(event.values),
+                decided_at=event.decided_at,
+                ordinal=event.ordinal,
+            )
         for x, values, decided_at, ordinal, weight in observations_of(event):
             self.belief.update(event.arm, x, values, decided_at=decided_at, ordinal=ordinal, weight=weight)
         self._choices.record(self.belief)
@@ -185,12 +229,12 @@ class ArmModels:
             left = self._drift.reset(self.belief.statistics(), event.arm, objective, event.decided_at)
             self._swap(self._build(self._arms, left))
 
-    def amend(self, events: Sequence[OutcomeEvent]) -> None:
-        """Add outcomes, or take them back by their sign, and rebuild the belief."""
+    def amended(self, events: Sequence[OutcomeEvent]) -> Belief:
+        """Return a belief with these outcomes added, or taken back by their sign; do not call ``learn`` meanwhile."""
         self._sources.keep(self.belief.statistics())
         for event in events:
             self._sources.learn(event.arm, [event])
-        self._swap(self._build(self._arms, self._sources.begin(self._arms)))
+        return self._rebuilt(self._arms)
 
     def quality(self, arm: str, x: Vector | None) -> float:
         """Return the expected quality of an arm at context ``x``.
@@ -223,24 +267,29 @@ class ArmModels:
         self._sources = sources
         self._swap(belief)
 
-    def warm_start(self, statistics: Mapping[str, bytes]) -> None:
-        """Rebuild the belief from these statistics of a log, in place of an earlier log's, and from all feedback."""
+    def warm_started(self, statistics: Mapping[str, bytes]) -> Belief:
+        """Return a belief with these statistics of a log in place of an earlier log's; see ``amended``."""
         self._sources.keep(self.belief.statistics())
         self._sources.warm = dict(statistics)
-        self._swap(self._build(self._arms, self._sources.begin(self._arms)))
+        return self._rebuilt(self._arms)
 
     def over(self, arms: Sequence[Arm]) -> Belief:
         """Return a belief over ``arms`` of all that was learned; do not call ``learn`` until it is used."""
         self._check_memory(arms)
         self._sources.keep(self.belief.statistics())
+        return self._rebuilt(arms)
+
+    def use(self, belief: Belief, arms: Sequence[Arm] | None = None) -> None:
+        """Use a belief that another method returned from now on, for ``arms`` if these have changed."""
+        if arms is not None:
+            self._derive_arm_arrays(arms)
+        self._swap(belief)
+
+    def _rebuilt(self, arms: Sequence[Arm]) -> Belief:
+        """Return a belief from the sources, which predicts all that the present one predicts."""
         belief = self._build(arms, self._sources.begin(arms))
         belief.watch(self.belief.objectives)
         return belief
-
-    def use(self, arms: Sequence[Arm], belief: Belief) -> None:
-        """Use what ``over`` returned for ``arms`` from now on."""
-        self._derive_arm_arrays(arms)
-        self._swap(belief)
 
     def _check_memory(self, arms: Sequence[Arm]) -> None:
         """Raise InvalidConfigurationError if the arrays of so many arms do not fit into memory."""
@@ -257,6 +306,7 @@ class ArmModels:
         self._names = tuple(arm.name for arm in arms)
         self._positions = {name: k for k, name in enumerate(self._names)}
         self._prices = TokenPrices(arms=arms) if any(arm.priced for arm in arms) else None
+        self._dominance = None
         self._no_penalties = np.zeros(len(arms))
         self._no_penalties.flags.writeable = False
 
@@ -290,10 +340,17 @@ class ArmModels:
         """Return the signed weight of every believed objective, and remember it."""
         belief = self.belief
         belief.watch([name for name, weight in preference.items() if weight > 0.0])
+        if preference.within is not None:
+            belief.watch(["cost_usd"])
         if belief.objectives is not self._weighed_objectives or len(self._signed_weights) >= _CACHED_PREFERENCES:
             self._signed_weights.clear()
-            self._weighed_objectives = belief.objectives
+            self._cost_weighing.clear()
+            self._weighed_objectives, self._dominance = belief.objectives, None
         signed = weights(preference, belief.objectives, self._objectives)
+        if self._drops_dominated and any(
+            weight > 0.0 and not self._objectives[name].ranged for name, weight in preference.items()
+        ):
+            self._cost_weighing.add(preference)
         self._signed_weights[preference] = signed
         return signed
 

@@ -26,7 +26,7 @@ _LEAST, _MOST = 0.02, 0.98  # of an expected quality, so that evidence can speak
 
 
 class Channel(NamedTuple):
-    """What signals will say of an answer: L kinds of evidence, and how often each is seen of right and wrong answers.
+    """Expected signals of an answer: L kinds of evidence, and how often each is seen of right and wrong answers.
 
     Attributes
     ----------

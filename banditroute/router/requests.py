@@ -14,6 +14,7 @@ from banditroute.core.conversation import is_message
 from banditroute.core.preference import Preference
 from banditroute.core.request import Request
 from banditroute.core.validation import bounded, label, listed, number, shown, whole
+from banditroute.core.values import open_twin
 from banditroute.errors import BanditRouteError, InvalidInputError, InvalidRequestError
 from banditroute.features._messages import asked, messages_of
 from banditroute.features.base import Featurizer
@@ -25,6 +26,8 @@ from banditroute.objectives.utility import PreferenceLike, check_preference
 
 Conversation: TypeAlias = Sequence[Mapping[str, object]]
 """Messages with a role and a content, as chat interfaces take them."""
+
+_OpenRequest = open_twin(Request)
 
 RequestLike: TypeAlias = str | Conversation | ArrayLike
 """A prompt, messages, or ready features ``(d - 1,)``."""
@@ -89,6 +92,8 @@ class Ask(NamedTuple):
         Unix time in seconds.
     gains
         For a further call of a cascade: arm -> what the answers before it and the steps after it add to its utility.
+    rules
+        Conditions of the rules that hold for the request, as one text; None if none holds.
     """
 
     request: Request
@@ -98,6 +103,13 @@ class Ask(NamedTuple):
     limits: Limits | None
     now: float
     gains: Mapping[str, float] | None = None
+    rules: str | None = None
+
+    def reason(self, of_choice: str) -> str:
+        """Return the reason of a choice, with the rules that narrowed it."""
+        if self.rules is None:
+            return of_choice
+        return f"rules: {self.rules}" if of_choice == "policy" else f"{of_choice}; rules: {self.rules}"
 
 
 class RequestParser:
@@ -217,20 +229,8 @@ def parse_request(
     if template is not None:
         label(template, name="template", error=InvalidRequestError)
     known = {} if metadata is None else _known_metadata(metadata)
-    try:
-        messages = messages_of(request) if is_conversation(request) else ()
-    except RecursionError:
-        raise InvalidRequestError("the messages are nested too deeply; give role and content as plain values") from None
-    if messages or isinstance(request, str):
-        if isinstance(features, GivenFeatures):
-            raise InvalidRequestError(
-                f"this router expects {features.dimension} ready features, a text was given; "
-                "make it with Router(features=TextFeatures()) to route texts"
-            )
-        text, vector = asked(messages) if messages else str(request), None
-    else:
-        text, vector = None, _ready_features(request, features.dimension)
-    return Request(
+    text, vector, messages = _content(request, features)
+    checked = _OpenRequest(
         text=text,
         features=vector,
         session=session,
@@ -240,7 +240,28 @@ def parse_request(
         template=template,
         metadata=known,
         messages=messages,
+        again=False,
     )
+    checked.__class__ = Request
+    return checked
+
+
+def _content(request: object, features: Featurizer) -> tuple[str | None, Vector | None, tuple[tuple[str, str], ...]]:
+    """Return the text of a request, or its ready features, and its messages."""
+    if isinstance(request, np.ndarray):
+        return None, _ready_features(request, features.dimension), ()
+    try:
+        messages = messages_of(request) if is_conversation(request) else ()
+    except RecursionError:
+        raise InvalidRequestError("the messages are nested too deeply; give role and content as plain values") from None
+    if not messages and not isinstance(request, str):
+        return None, _ready_features(request, features.dimension), ()
+    if isinstance(features, GivenFeatures):
+        raise InvalidRequestError(
+            f"this router expects {features.dimension} ready features, a text was given; "
+            "make it with Router(features=TextFeatures()) to route texts"
+        )
+    return asked(messages) if messages else str(request), None, messages
 
 
 def is_conversation(request: object) -> TypeGuard[Conversation]:
@@ -269,9 +290,14 @@ def eligible_arms(
         (the subclass given as ``error``) If a name is unknown, or no arm is left.
     """
     requires = () if limits is None else limits.requires
-    if only is None and not exclude and not requires:
+    if only is None and not exclude and not requires and (limits is None or not limits.rules):
         return None
     names = {arm.name for arm in arms}
+    for rule in () if limits is None else limits.rules:
+        if names.isdisjoint(rule.arms):
+            raise error(
+                f"the rule {shown(rule.when)} leaves none of the arms {listed(names)}; name one of them in its arms"
+            )
     for given, option in ((only, "arms"), (exclude, "exclude")):
         if isinstance(given, str):
             raise error(f"{option} is the string {shown(given)}; give a collection of names, [{shown(given)}]")
@@ -293,6 +319,38 @@ def eligible_arms(
             f"{required} of {listed(names)}; leave at least one"
         )
     return left
+
+
+def reason_left_out(arm: Arm, ask: Ask) -> str:
+    """Return why a request leaves ``arm`` out: it lacks capabilities, or rules, ``arms`` or ``exclude`` say so."""
+    missing = set() if ask.limits is None else set(ask.limits.requires) - set(arm.capabilities)
+    if missing:
+        return f"request: it lacks {listed(missing)}"
+    rules = "" if ask.rules is None else f"rules {ask.rules}, "
+    return f"request: {rules}arms= or exclude= leaves it out"
+
+
+def obey_rules(request: Request, terms: Terms, arms: Sequence[str]) -> tuple[Sequence[str] | None, str | None]:
+    """Return those of the eligible arms, of all ``arms``, that the limits' rules leave; and the conditions that hold.
+
+    Raises
+    ------
+    InvalidRequestError
+        If no arm is left.
+    """
+    assert terms.limits is not None
+    holding = [rule for rule in terms.limits.rules if rule.holds(request)]
+    if not holding:
+        return terms.eligible, None
+    eligible = arms if terms.eligible is None else terms.eligible
+    left = [arm for arm in eligible if all(arm in rule.arms for rule in holding)]
+    conditions = " and ".join(rule.when if len(holding) == 1 else f"({rule.when})" for rule in holding)
+    if not left:
+        raise InvalidRequestError(
+            f"no arm is left: the rules {shown(conditions)} leave none of {listed(eligible)}; allow an arm that they "
+            "name"
+        )
+    return left, conditions
 
 
 def _known_metadata(metadata: object) -> dict[str, float | str]:

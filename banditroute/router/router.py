@@ -21,7 +21,7 @@ from banditroute.core.events import Observer
 from banditroute.core.failure import Failure
 from banditroute.core.request import Request
 from banditroute.core.step import Step
-from banditroute.errors import InvalidConfigurationError
+from banditroute.errors import BanditRouteError, InvalidConfigurationError
 from banditroute.features.base import Featurizer
 from banditroute.features.given import GivenFeatures
 from banditroute.graders.signal import Signal
@@ -35,6 +35,7 @@ from banditroute.limits.traffic import Share
 from banditroute.objectives.objective import Objective
 from banditroute.objectives.utility import PreferenceLike
 from banditroute.router.assembly import assemble
+from banditroute.router.feedback import Report
 from banditroute.router.lease import Lease
 from banditroute.router.requests import RequestLike, RouteOptions
 from banditroute.router.settings import Clock, RouterSettings
@@ -505,7 +506,42 @@ class Router:
             retry_after_seconds=retry_after_seconds,
             source=source,
         )
-        return self._engine.waiting(ticket.result)
+        return self._engine.waiting(ticket.result) if isinstance(ticket, Future) else ticket.result()
+
+    def feedback_many(
+        self, reports: Iterable[Report], *, source: str | None = None
+    ) -> list[Acknowledgement | BanditRouteError]:
+        """Report outcomes of many decisions, as ``feedback()`` does of one; they are written in groups.
+
+        A report that is refused does not stop the others.
+
+        Parameters
+        ----------
+        reports
+            For each decision its id and its outcomes, such as ``(decision.id, {"quality": 1.0, "cost_usd": 0.002})``.
+            ``"failed"`` may be one of them. They may come from a generator; a thousand are held at a time.
+        source
+            As in ``feedback``.
+
+        Returns
+        -------
+        list
+            For each report, in order, what ``feedback()`` returns, or the error that it raises.
+
+        Examples
+        --------
+        >>> router = Router(arms=["small", "large"], features=1, seed=0)
+        >>> decisions = router.route_many([[0.5], [0.2]])
+        >>> router.feedback_many([(decision.id, {"quality": 1.0}) for decision in decisions])
+        ['accepted', 'accepted']
+        """
+        return self._feedback.report_many(reports, source=source)
+
+    async def afeedback_many(
+        self, reports: Iterable[Report], *, source: str | None = None
+    ) -> list[Acknowledgement | BanditRouteError]:
+        """Report outcomes in a worker thread, as ``feedback_many()`` does; the event loop is free meanwhile."""
+        return await asyncio.to_thread(self.feedback_many, reports, source=source)
 
     async def afeedback(
         self,

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
+from itertools import accumulate
+
 import numpy as np
 
 from banditroute.core.arrays import Vector
@@ -84,16 +87,12 @@ def sample_arm(probabilities: Vector, count: int, u: float) -> tuple[int, float]
         If ``probabilities`` are not ``count`` probabilities that sum to 1.
     """
     shares = probabilities.tolist()
-    if len(shares) != count or not abs(sum(shares) - 1.0) < 1e-9 or min(shares) < 0.0:
+    ends = list(accumulate(shares))  # of each arm's share of [0, 1)
+    if len(shares) != count or not abs(ends[-1] - 1.0) < 1e-9 or min(shares) < 0.0:
         raise CannotChooseError(
             f"the policy did not give {count} probabilities that sum to 1; test it with testing.check_policy"
         )
-    at = 0.0
-    chosen = -1
-    for k, share in enumerate(shares):
-        if share > 0.0:
-            chosen = k
-            at += share
-            if u < at:
-                break
+    chosen = bisect_right(ends, u)
+    if chosen == count:  # the shares sum to less than u, by rounding
+        chosen = max(k for k, share in enumerate(shares) if share > 0.0)
     return chosen, shares[chosen]

@@ -118,6 +118,7 @@ class RouterSettings:
         checked_features = check_features(features)
         checked_learner = check_learner(learner, with_adapters=adapters is not None)
         checked_limits = check_limits(limits)
+        _check_rules(checked_limits, names)
         eligible_arms(some, limits=checked_limits, error=InvalidConfigurationError)
         if breaker is not None and not isinstance(breaker, CircuitBreaker):
             raise InvalidConfigurationError(f"breaker is {shown(breaker)}; give a CircuitBreaker, or None for none")
@@ -245,6 +246,16 @@ def check_baseline(guard: Guard | None, traffic: Mapping[str, Share]) -> None:
                 f"the baseline gives {arm!r} {share:.4g} of the requests, and traffic at most "
                 f"{traffic[arm].at_most:.4g}; raise at_most, or give the baseline other arms"
             )
+
+
+def _check_rules(limits: Limits | None, arms: Sequence[str]) -> None:
+    """Raise InvalidConfigurationError if a rule names an unknown arm."""
+    for rule in () if limits is None else limits.rules:
+        for arm in rule.arms:
+            if arm not in arms:
+                raise InvalidConfigurationError(
+                    f"the rule {shown(rule.when)} names an unknown arm {shown(arm)}; known arms: {', '.join(arms)}"
+                )
 
 
 def _guard_range(

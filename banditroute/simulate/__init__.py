@@ -3,6 +3,7 @@
 from banditroute.simulate.adapter_slots import AdapterSlots
 from banditroute.simulate.conditions import Absence, Channel, Conditions, Outage, Popularity, Price
 from banditroute.simulate.environments import ENVIRONMENTS, Environment, adversarial, drifting, hybrid, linear
+from banditroute.simulate.expected_costs import expected_costs
 from banditroute.simulate.experiment import Experiment, read_settings, run
 from banditroute.simulate.frontier import Frontier, frontier
 from banditroute.simulate.metrics import Estimate, Row, estimate, references, static_mixture, summarize, utilities
@@ -29,6 +30,7 @@ __all__ = [
     "adversarial",
     "drifting",
     "estimate",
+    "expected_costs",
     "frontier",
     "hybrid",
     "linear",

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 from banditroute.core.arrays import Vector
-from banditroute.core.validation import number
+from banditroute.core.validation import flag, number
 from banditroute.errors import InvalidConfigurationError
 from banditroute.logs import OutcomeTable
 from banditroute.objectives.objective import Objective
@@ -174,8 +174,7 @@ class Conditions:
         if _checked("requests_per_second", self.requests_per_second) == 0.0:
             raise InvalidConfigurationError("requests_per_second is 0; give a number above 0")
         for name in ("poisson", "chronological"):
-            if not isinstance(getattr(self, name), bool):
-                raise InvalidConfigurationError(f"{name} is {getattr(self, name)!r}; give True or False")
+            flag(getattr(self, name), name=name, error=InvalidConfigurationError)
         object.__setattr__(self, "feedback", dict(self.feedback))
         given: list[tuple[type, object]] = [(Channel, each) for each in self.feedback.values()]
         for name, kind in _KINDS.items():
@@ -199,21 +198,11 @@ class Conditions:
         Raises
         ------
         InvalidConfigurationError
-            For a name that is no condition, and for what the conditions refuse.
+            If a name is unknown or a value is refused; it names all mistakes.
         """
-        made = dict(settings)
-        try:
-            for name, kind in _KINDS.items():
-                if name in made:
-                    made[name] = [kind(**each) for each in made[name]]  # type: ignore[attr-defined]
-            if "feedback" in made:
-                made["feedback"] = {name: Channel(**each) for name, each in made["feedback"].items()}  # type: ignore[attr-defined]
-            if made.get("paging") is not None:
-                made["paging"] = AdapterSlots(**made["paging"])  # type: ignore[arg-type]
-            return cls(**made)  # type: ignore[arg-type]
-        except (TypeError, AttributeError) as error:
-            known = ", ".join(each.name for each in fields(cls))
-            raise InvalidConfigurationError(f"conditions {settings!r}: {error}; conditions are {known}") from error
+        from banditroute.core.schema import Schemas
+
+        return Schemas().read(cls, settings, source="conditions")
 
     def check(self, table: OutcomeTable) -> None:
         """Refuse conditions of what the table does not have.

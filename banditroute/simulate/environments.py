@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from banditroute.core.arrays import Vector
-from banditroute.core.validation import number
+from banditroute.core.validation import number, whole
 from banditroute.errors import InvalidConfigurationError
 from banditroute.logs import OutcomeTable
 
@@ -133,8 +133,7 @@ ENVIRONMENTS = MappingProxyType[str, Callable[..., Environment]](
 
 def _begin(n: int, arms: int, features: int, noise: float, seed: int) -> np.random.Generator:
     for name, given in {"n": n, "arms": arms, "features": features}.items():
-        if not isinstance(given, int) or isinstance(given, bool) or given < 1:
-            raise InvalidConfigurationError(f"{name} is {given!r}; give a whole number of at least 1")
+        whole(given, name=name, error=InvalidConfigurationError)
     number(noise, name="noise", low=0.0, error=InvalidConfigurationError)
     return np.random.default_rng(seed)
 

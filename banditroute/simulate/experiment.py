@@ -4,28 +4,31 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from banditroute.core.preference import Preference
 from banditroute.core.request import Request
+from banditroute.core.validation import shown
 from banditroute.errors import InvalidConfigurationError
 from banditroute.features import TextFeatures
 from banditroute.learners import Learner
 from banditroute.learners.specs import learner_of
-from banditroute.logs import SHIPPED, read_outcomes
+from banditroute.logs import SHIPPED, OutcomeTable, read_outcomes
 from banditroute.objectives.objective import Objective
 from banditroute.objectives.utility import check_preference, merge_objectives
+from banditroute.pricing import read_prices
 from banditroute.simulate.conditions import Conditions
 from banditroute.simulate.environments import ENVIRONMENTS, Environment
+from banditroute.simulate.expected_costs import expected_costs
 from banditroute.simulate.metrics import Row
 from banditroute.simulate.plots import std_table
+from banditroute.simulate.replay import Expected
 from banditroute.simulate.simulation import simulate
-
-_READING: dict[str, type] = {"format": str, "columns": dict, "skip_bad": bool, "partial": bool}  # how a log is read
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,14 +38,20 @@ class Setting:
     Parameters
     ----------
     name
-        What it is called in the results.
+        What it is called in the results. Default: its preference.
     preference, conditions
         As in :func:`~banditroute.simulate.replay.replay`.
     """
 
-    name: str
-    preference: Preference
-    conditions: Conditions
+    name: str = ""
+    preference: Preference = field(default_factory=lambda: Preference(quality=1.0))
+    conditions: Conditions = field(default_factory=Conditions)
+
+    def __post_init__(self) -> None:
+        given: Mapping[str, float] = self.preference
+        if not isinstance(given, Preference):
+            object.__setattr__(self, "preference", Preference(**given))
+        object.__setattr__(self, "name", self.name or str(self.preference))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +72,8 @@ class Experiment:
         At least one.
     objectives
         The user's own objectives.
+    expected
+        As in :func:`~banditroute.simulate.replay.replay`.
     """
 
     environment: Environment
@@ -71,6 +82,7 @@ class Experiment:
     warm: int
     settings: Sequence[Setting]
     objectives: Sequence[Objective] = ()
+    expected: Expected = field(default_factory=dict)
 
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> Experiment:
@@ -82,54 +94,28 @@ class Experiment:
             ``log``, a path, with ``format``, ``columns``, ``skip_bad`` and ``partial``, as
             :func:`~banditroute.logs.read_outcomes` takes them, or ``environment``, a table of a ``name`` in
             :data:`~banditroute.simulate.ENVIRONMENTS` and its options; without either, the shipped log.
-            ``policies``, a list of learners or of specs such as ``"linucb(alpha=1.5)"``; ``seeds``, 20 by default, and
+            ``policies``, a list of specs such as ``"linucb(alpha=1.5)"``, learners, or their tables; ``seeds``, 20 by
+            default, and
             ``warm``, 0; ``objectives``, a list of objectives or of tables with the options of
             :class:`~banditroute.objectives.Objective`; ``settings``, a list of tables of a ``name``, ``preference``
-            (objective -> weight) and ``conditions`` (see :meth:`Conditions.of`).
+            (objective -> weight) and ``conditions`` (see :meth:`Conditions.of`); ``prices``, ``"log"`` or a file of
+            token prices: routers know the expected cost of each arm (see :func:`expected_costs`).
 
         Raises
         ------
         InvalidConfigurationError
-            If a name is unknown, a value is of another kind, or a part refuses it.
+            If a name is unknown, a value is of another kind, or a part refuses it; it names all mistakes.
         InvalidInputError
             If the log cannot be read, or a preference names an unknown objective.
         """
-        given = {
-            "policies": ["linucb", "thompson"],
-            "seeds": 20,
-            "warm": 0,
-            "settings": [{}],
-            "objectives": [],
-            **given,
-        }
-        kinds = {"policies": list, "settings": list, "objectives": list, "seeds": int, "warm": int, **_READING}
-        unknown = sorted(set(given) - {"log", "environment", *kinds})
-        if unknown:
-            raise InvalidConfigurationError(
-                f"{', '.join(unknown)} is nothing that an experiment has; it has log or environment, {', '.join(kinds)}"
-            )
-        for name, kind in kinds.items():
-            if name in given and type(given[name]) is not kind:
-                raise InvalidConfigurationError(f"{name} is {given[name]!r}; give a {kind.__name__}")
-        counts = {"policies": len(given["policies"]), "settings": len(given["settings"]), "seeds": given["seeds"]}
-        for name, count in counts.items():
-            if count < 1:
-                raise InvalidConfigurationError(f"{name} is {given[name]!r}; give at least one")
-        learners = {
-            str(each): each if isinstance(each, Learner) else learner_of(str(each)) for each in given["policies"]
-        }
-        objectives = [_objective(each) for each in given["objectives"]]
-        settings = [_setting(each, objectives) for each in given["settings"]]
-        if len({each.name for each in settings}) < len(settings):
-            raise InvalidConfigurationError("two settings have one name; give each a name of its own")
-        return cls(
-            environment=_environment(given),
-            learners=learners,
-            seeds=given["seeds"],
-            warm=given["warm"],
-            settings=settings,
-            objectives=objectives,
-        )
+        from banditroute.config.parts import PARTS
+
+        objectives = [
+            {"higher_is_better": True, **each} if isinstance(each, Mapping) else each
+            for each in given.get("objectives", ())
+        ]
+        tables = {**given, "objectives": objectives}
+        return _experiment(**PARTS.read_arguments(_experiment, tables, extra={}, source="the experiment"))
 
 
 def read_settings(path: Path) -> dict[str, Any]:
@@ -177,6 +163,7 @@ def run(experiment: Experiment, *, out: Path, executor: str, echo: Callable[[str
             warm=experiment.warm,
             conditions=setting.conditions,
             features=x,
+            expected=experiment.expected,
             keep=out / "cells",
             executor=executor,
         )
@@ -191,51 +178,65 @@ def run(experiment: Experiment, *, out: Path, executor: str, echo: Callable[[str
     return results
 
 
-def _objective(given: object) -> Objective:
-    if isinstance(given, Objective):
-        return given
-    try:
-        return Objective(**{"higher_is_better": True, **given})  # type: ignore[arg-type, dict-item]
-    except TypeError as error:
-        raise InvalidConfigurationError(
-            f"objective {given!r:.80} is not a table of name, higher_is_better, low and high"
-        ) from error
+def _experiment(
+    *,
+    log: str | os.PathLike[str] | None = None,
+    environment: Mapping[str, Any] | None = None,
+    policies: Sequence[str | Learner] = ("linucb", "thompson"),
+    seeds: int = 20,
+    warm: int = 0,
+    settings: Sequence[Setting] = (Setting(),),
+    objectives: Sequence[Objective] = (),
+    format: str | None = None,
+    columns: Mapping[str, str] | None = None,
+    skip_bad: bool = False,
+    partial: bool = False,
+    prices: str | None = None,
+) -> Experiment:
+    """Make an experiment; the parameters are the names that its file may have."""
+    for name, count in {"policies": len(policies), "settings": len(settings), "seeds": seeds}.items():
+        if count < 1:
+            raise InvalidConfigurationError(f"{name} is {count or '[]'}; give at least one")
+    for setting in settings:
+        check_preference(setting.preference, merge_objectives(objectives))
+    if len({each.name for each in settings}) < len(settings):
+        raise InvalidConfigurationError("two settings have one name; give each a name of its own")
+    reading = {"format": format, "columns": columns, "skip_bad": skip_bad, "partial": partial}
+    reading = {name: value for name, value in reading.items() if value}
+    if environment is not None and (log is not None or reading):
+        raise InvalidConfigurationError("an experiment is on a log or in an environment; give one of them")
+    world = _logged(log or SHIPPED, reading) if environment is None else _environment(environment)
+    return Experiment(
+        environment=world,
+        learners={str(each): learner_of(each) if isinstance(each, str) else each for each in policies},
+        seeds=seeds,
+        warm=warm,
+        settings=settings,
+        objectives=objectives,
+        expected=_expected(world.table, prices),
+    )
 
 
-def _setting(given: object, objectives: Sequence[Objective]) -> Setting:
-    try:
-        parts = {"preference": {"quality": 1.0}, "conditions": {}, **given}  # type: ignore[dict-item]
-        preference = Preference(**parts.pop("preference"))
-        check_preference(preference, merge_objectives(objectives))
-        setting = Setting(
-            preference=preference,
-            conditions=Conditions.of(parts.pop("conditions")),
-            name=str(parts.pop("name", preference)),
-        )
-    except TypeError as error:
-        raise InvalidConfigurationError(
-            f"setting {given!r} is not a table of name, preference and conditions"
-        ) from error
-    if parts:
-        raise InvalidConfigurationError(f"a setting has no {', '.join(parts)}; it has name, preference, conditions")
-    return setting
+def _logged(log: str | os.PathLike[str], reading: Mapping[str, Any]) -> Environment:
+    table = read_outcomes(log, **reading)
+    return Environment(table, TextFeatures().transform([Request(text=prompt) for prompt in table.prompts]))
 
 
 def _environment(given: Mapping[str, Any]) -> Environment:
-    reading = {name: given[name] for name in _READING if name in given}
-    if "environment" in given and ("log" in given or reading):
-        raise InvalidConfigurationError("an experiment is on a log or in an environment; give one of them")
-    if "environment" not in given:
-        table = read_outcomes(given.get("log", SHIPPED), **reading)
-        return Environment(table, TextFeatures().transform([Request(text=prompt) for prompt in table.prompts]))
+    options = dict(given)
     try:
-        options = dict(given["environment"])
         return ENVIRONMENTS[options.pop("name")](**options)
     except (KeyError, TypeError, ValueError) as error:
         raise InvalidConfigurationError(
-            f"environment {given['environment']!r} cannot be made ({error}); give the name ({', '.join(ENVIRONMENTS)}) "
+            f"environment {shown(given)} cannot be made ({error}); give the name ({', '.join(ENVIRONMENTS)}) "
             "and its options n, arms, features, noise, seed"
         ) from error
+
+
+def _expected(table: OutcomeTable, prices: str | None) -> Expected:
+    if prices is None:
+        return {}
+    return expected_costs(table, None if prices == "log" else read_prices(prices))
 
 
 def _write(experiment: Experiment, results: Mapping[str, Sequence[Row]], out: Path) -> None:
@@ -244,12 +245,13 @@ def _write(experiment: Experiment, results: Mapping[str, Sequence[Row]], out: Pa
         "log": table.name,
         "requests": len(table) - experiment.warm,
         "policies": {spec: repr(learner) for spec, learner in experiment.learners.items()},
+        "expected": experiment.expected,
         "seeds": experiment.seeds,
         "warm": experiment.warm,
         "settings": [
             {
                 "name": setting.name,
-                "preference": dict(setting.preference),
+                "preference": setting.preference.as_dict(),
                 "conditions": asdict(setting.conditions),
                 "rows": [asdict(row) for row in results[setting.name]],
             }

@@ -53,7 +53,7 @@ def choices(
     x: Vector,
     arrivals: Sequence[float],
     *,
-    arms: Sequence[str],
+    arms: Sequence[Arm],
     learner: Learner,
     preference: Preference,
     objectives: Mapping[str, Objective],
@@ -80,7 +80,7 @@ def choices(
     contexts = np.ones((n, d))
     contexts[:, :-1] = x
     models = ArmModels(
-        arms=[Arm(name=arm) for arm in arms],
+        arms=arms,
         objectives=objectives,
         learner=learner,
         tracked=(),
@@ -91,6 +91,7 @@ def choices(
         drift_slot=StateSlot(name="drift"),
         choices_slot=StateSlot(name="choices"),
     )
+    names = models.names
     policy = start(learner.policy, objectives=objectives)
     rng = random_stream(seed)
     order = [name for name in _FEEDBACK_FIELDS if name in outcomes]
@@ -108,16 +109,17 @@ def choices(
             now=now,
             ordinal=step,
         )
+        candidates = models.weigh_costs(candidates, preference)
         candidates.check_finite()
         probabilities = candidates.probabilities(policy, context)
-        k, _ = sample_arm(probabilities, len(arms), rng.random())
+        k, _ = sample_arm(probabilities, len(names), rng.random())
         chosen[step] = k
         values = {name: value for name, column in columns if (value := column[step][k]) == value}
         if learner.drift is None:
-            models.belief.update(arms[k], context, values, decided_at=now, ordinal=step)
+            models.belief.update(names[k], context, values, decided_at=now, ordinal=step)
         else:
-            models.learn(OutcomeEvent(arm=arms[k], x=context, values=values, decided_at=now, ordinal=step))
-        policy.learn(arms[k], context, values)
+            models.learn(OutcomeEvent(arm=names[k], x=context, values=values, decided_at=now, ordinal=step))
+        policy.learn(names[k], context, values)
     return chosen
 
 

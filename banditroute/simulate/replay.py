@@ -5,8 +5,9 @@ from __future__ import annotations
 import heapq
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
+from types import MappingProxyType
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -31,6 +32,11 @@ from banditroute.simulate.conditions import Conditions
 from banditroute.store.memory import MemoryStore
 
 _AS_LOGGED = Conditions.as_logged()
+
+Expected: TypeAlias = Mapping[str, Mapping[str, float]]
+"""Arm -> objective -> expected outcome."""
+
+_NOTHING_EXPECTED: Expected = MappingProxyType({})
 
 Log: TypeAlias = Sequence[tuple[Vector, Mapping[str, Mapping[str, float]]]]
 """Rows of a warm start: context, and arm -> objective -> outcome."""
@@ -75,6 +81,7 @@ def replay(
     objectives: Sequence[Objective] = (),
     warm: int = 0,
     blocks: Sequence[FeatureBlock] | None = None,
+    expected: Expected = _NOTHING_EXPECTED,
     conditions: Conditions = _AS_LOGGED,
 ) -> Trace:
     """Route every row of the table once.
@@ -87,6 +94,8 @@ def replay(
         Features of each row ``(n, d - 1)``, without bias.
     blocks
         The blocks of the features; None: one.
+    expected
+        Arm -> objective -> what is known before the first request, as in ``Arm(expected=...)``.
     policy
         Name of the learner in the trace.
     objectives
@@ -131,6 +140,7 @@ def replay(
         conditions=conditions,
         seed=seed,
         blocks=blocks,
+        expected=expected,
     )
     chosen, paged = None if warm else run.by_fast_path(), None
     if chosen is None:
@@ -150,7 +160,14 @@ class _Run:
     objectives: Sequence[Objective]
     conditions: Conditions
     seed: int
-    blocks: Sequence[FeatureBlock] | None = None
+    blocks: Sequence[FeatureBlock] | None
+    expected: Expected
+
+    def arms(self) -> list[Arm]:
+        """Return the arms with what is known of them."""
+        names, paging = self.met.arms, self.conditions.paging
+        made = [Arm(name=name) for name in names] if paging is None else paging.arms(names)
+        return [replace(arm, expected=self.expected.get(arm.name, {})) for arm in made] if self.expected else made
 
     def by_fast_path(self) -> NDArray[np.intp] | None:
         """Return the choices of a router by the fast path; None where it does not apply."""
@@ -167,7 +184,7 @@ class _Run:
                 outcomes,
                 self.x,
                 self.arrivals,
-                arms=arms,
+                arms=self.arms(),
                 learner=self.learner,
                 preference=self.preference,
                 objectives=objectives,
@@ -190,7 +207,7 @@ class _Run:
         index = {arm: k for k, arm in enumerate(arms)}
         paging = self.conditions.paging
         cache = None if paging is None else paging.cache()
-        made = [Arm(name=arm) for arm in arms] if paging is None else paging.arms(arms)
+        made = self.arms()
         chosen, paged = np.empty(n, dtype=np.intp), np.zeros(n)
         loaded = np.full(len(arms), -np.inf)  # when each adapter's last load is over
         waiting: list[tuple[float, int, str, dict[str, Any]]] = []  # due, count, decision, outcome

@@ -26,7 +26,7 @@ from banditroute.objectives.utility import check_preference, merge_objectives
 from banditroute.simulate.conditions import Conditions
 from banditroute.simulate.metrics import Row, gained, mixture, references, static_mixture, summarize, utilities
 from banditroute.simulate.plots import std_table
-from banditroute.simulate.replay import Trace
+from banditroute.simulate.replay import Expected, Trace
 from banditroute.simulate.sweep import sweep
 from banditroute.statistics.intervals import Interval
 
@@ -131,6 +131,7 @@ def simulate(
     warm: int = 0,
     conditions: Conditions | None = None,
     features: Featurizer | Vector | None = None,
+    expected: Expected | None = None,
     keep: Path | None = None,
     executor: str = "serial",
 ) -> Simulation:
@@ -154,6 +155,9 @@ def simulate(
         Delays, outages and the like. Default: as logged.
     features
         A featurizer of the prompts, or features of each prompt ``(n, d - 1)``. Default: text features.
+    expected
+        Arm -> objective -> what is known before the first request, as in ``Arm(expected=...)``; for costs see
+        :func:`expected_costs`. None: nothing.
     keep
         Folder of finished passes: the same call again goes on where it was. None: nothing is kept.
     executor
@@ -197,6 +201,7 @@ def simulate(
         objectives=objectives,
         seeds=range(seeds),
         warm=warm,
+        expected=expected,
         conditions=conditions,
         keep=keep,
         executor=executor,

@@ -24,13 +24,14 @@ import numpy as np
 from banditroute.core.arrays import Vector
 from banditroute.core.feature_block import FeatureBlock
 from banditroute.core.optional_imports import optional
+from banditroute.core.preference import Preference
 from banditroute.errors import InvalidConfigurationError
 from banditroute.learners import Learner
 from banditroute.logs import OutcomeTable
 from banditroute.objectives.objective import Objective
 from banditroute.objectives.utility import PreferenceLike
 from banditroute.simulate.conditions import Conditions
-from banditroute.simulate.replay import Trace, replay
+from banditroute.simulate.replay import Expected, Trace, replay
 
 _AS_LOGGED = Conditions.as_logged()
 _BLAS_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
@@ -48,6 +49,7 @@ def sweep(
     objectives: Sequence[Objective] = (),
     warm: int = 0,
     blocks: Sequence[FeatureBlock] | None = None,
+    expected: Expected | None = None,
     conditions: Conditions = _AS_LOGGED,
     keep: Path | None = None,
     executor: str = "processes",
@@ -58,7 +60,7 @@ def sweep(
 
     Parameters
     ----------
-    table, x, preference, objectives, warm, blocks, conditions
+    table, x, preference, objectives, warm, blocks, expected, conditions
         As in :func:`~banditroute.simulate.replay.replay`.
     learners
         Name -> learner.
@@ -83,6 +85,7 @@ def sweep(
         objectives=tuple(objectives),
         warm=warm,
         blocks=blocks,
+        expected={arm: dict(values) for arm, values in (expected or {}).items()},
         conditions=conditions,
     )
     paths = {}
@@ -121,6 +124,7 @@ class _Job:
     objectives: Sequence[Objective]
     warm: int
     blocks: Sequence[FeatureBlock] | None
+    expected: Expected
     conditions: Conditions
 
     def cell(self, policy: str, seed: int) -> Trace:
@@ -134,6 +138,7 @@ class _Job:
             objectives=self.objectives,
             warm=self.warm,
             blocks=self.blocks,
+            expected=self.expected,
             conditions=self.conditions,
         )
 
@@ -149,6 +154,7 @@ class _Job:
             "objectives": self.objectives,
             "warm": self.warm,
             "blocks": self.blocks,
+            "expected": self.expected,
             "conditions": self.conditions,
         }
         digest = hashlib.sha256(json.dumps(told, default=_plain).encode())
@@ -179,6 +185,8 @@ class _Job:
 
 def _plain(value: Any) -> dict[str, Any]:
     """Preferences and dataclasses as JSON has them."""
+    if isinstance(value, Preference):
+        return value.as_dict()
     return {each.name: getattr(value, each.name) for each in fields(value)} if is_dataclass(value) else dict(value)
 
 

@@ -14,6 +14,8 @@ from banditroute.core.feedback import Feedback
 from banditroute.core.forking import hold_while_forking
 from banditroute.core.shared_total import SharedTotal
 from banditroute.core.state import MergeStates
+from banditroute.core.validation import whole
+from banditroute.core.values import open_twin
 from banditroute.errors import InvalidConfigurationError, StoreError, UnknownDecisionError
 from banditroute.store.base import (
     Acknowledgement,
@@ -26,6 +28,8 @@ from banditroute.store.base import (
     Ticket,
 )
 from banditroute.store.outcomes import CLOSED, PAGING, check_recorded, new_outcomes
+
+_OpenEvent, _OpenRecorded = open_twin(OutcomeEvent), open_twin(Recorded)
 
 _Epoch: TypeAlias = tuple[str, str, int]
 """Router, features version, dimension."""
@@ -57,11 +61,7 @@ class MemoryStore:
     """
 
     def __init__(self, *, capacity: int = 20_000) -> None:
-        if not isinstance(capacity, int) or isinstance(capacity, bool) or capacity < 1:
-            raise InvalidConfigurationError(
-                f"MemoryStore(capacity={capacity!r}): give how many decisions to retain, from 1"
-            )
-        self._capacity = capacity
+        self._capacity = whole(capacity, name="capacity of a MemoryStore", error=InvalidConfigurationError)
         self._lock = threading.RLock()  # a signal handler may come to it again
         self._router: str | None = None  # the one that is served; None while the store is closed
         self._epoch_id = 0
@@ -236,20 +236,25 @@ class MemoryStore:
             self._outcomes[feedback.decision_id] = {**known, **new} if known else new
         if decision.x is None or epoch_id != self._epoch_id:
             return None
-        return Recorded(
+        event = _OpenEvent(
+            arm=decision.arm,
+            x=decision.x,
+            values=new,
+            decided_at=decision.decided_at,
+            ordinal=decision.ordinal,
+            first=not known,
+            sign=1,
+        )
+        event.__class__ = OutcomeEvent
+        recorded = _OpenRecorded(
             decision_id=decision.id,
-            event=OutcomeEvent(
-                arm=decision.arm,
-                x=decision.x,
-                values=new,
-                decided_at=decision.decided_at,
-                ordinal=decision.ordinal,
-                first=not known,
-            ),
+            event=event,
             received_at=feedback.received_at,
             reserved=decision.reserved,
             known=tuple(known),
         )
+        recorded.__class__ = Recorded
+        return recorded
 
 
 class _Accepted:

@@ -107,7 +107,7 @@ class TestLoading:
         assert all(0.01 <= seconds < 0.25 for seconds in waited)  # the load of this backend takes no time of the clock
         assert backend.calls == ["load a"]
 
-    async def test_who_gives_up_waiting_does_not_cancel_the_load_of_others(self):
+    async def test_a_cancelled_waiter_does_not_cancel_the_load_of_others(self):
         backend = Backend()
         cache = made(backend)
         backend.gate.clear()

@@ -89,7 +89,7 @@ class TestStaging:
         assert resident.kept == {"b"}
         assert resident.names == {"a", "b"}
 
-    def test_but_not_with_one_that_is_worth_more(self):
+    def test_a_staged_adapter_does_not_replace_one_that_is_worth_more(self):
         resident = ResidentSet(capacity=Capacity(slots=1, staging_slots=1), score=lfu)
         load(resident, "a")
         for _ in range(3):
@@ -140,7 +140,7 @@ class TestAwaited:
 
 
 class TestOneLoad:
-    def test_others_wait_for_it(self):
+    def test_requests_for_a_loading_adapter_wait_for_that_load(self):
         resident = ResidentSet(capacity=Capacity(slots=1))
         load(resident, "a")
         assert resident.request("b") == Load(evict=("a",), staged=False)

@@ -220,7 +220,7 @@ class TestRollBack:
         assert life.held() != before
         return before, epoch.version
 
-    def test_it_is_as_it_was_and_stays_so(self, life, versions):
+    def test_roll_back_restores_the_statistics_and_a_rebuild_keeps_them(self, life, versions):
         before, version = versions
         later = sum(len(told[3]) for told in list(life.told.values())[80:])
         assert admin.roll_back(life.url, epoch=1, version=version) == later
@@ -303,7 +303,7 @@ class TestPrune:
             with pytest.raises(UnknownDecisionError, match="not older than"):
                 router.feedback("0" * 30, quality=1.0)
 
-    def test_it_is_exported_first(self, life, tmp_path):
+    def test_prune_exports_decisions_before_it_deletes_them(self, life, tmp_path):
         folder = tmp_path / "old" / "log"
         assert admin.prune(life.url, now=NOW + 1e8, export=folder) == 60
         rows = [row for file in sorted(folder.glob("*.parquet")) for row in pq.read_table(file).to_pylist()]

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from banditroute.beliefs.algebra import add_rank_one, invert
+from banditroute.beliefs.algebra import add_rank_one, invert, invert_all
 
 
 def test_the_inverse_the_solution_and_the_determinant():
@@ -25,6 +25,21 @@ def test_a_prior_that_rounding_has_eaten_is_given_back():
     assert inverse == pytest.approx(expected)
     assert theta == pytest.approx(2.0 * expected[:1])
     assert log_det == pytest.approx(math.log(4.0))
+
+
+@pytest.mark.parametrize("singular", [False, True])
+def test_many_matrices_at_once_are_inverted_as_each_by_itself(singular):
+    rng = np.random.default_rng(2)
+    root, b = rng.normal(size=(6, 4, 9)), rng.normal(size=(6, 3, 4))
+    a = root @ root.transpose(0, 2, 1)
+    if singular:
+        a[2] = 4.0
+    inverses, products, log_dets = invert_all(a, b, least=0.5)
+    for k in range(6):
+        inverse, product, log_det = invert(a[k], b[k], least=0.5)
+        assert inverses[k] == pytest.approx(inverse)
+        assert products[k] == pytest.approx(product)
+        assert log_dets[k] == pytest.approx(log_det)
 
 
 @pytest.mark.parametrize("d", [1, 2, 7])

@@ -30,12 +30,12 @@ def learned(spec, x, y):
 @pytest.mark.parametrize(
     "spec", [Logistic(), Logistic(feature_precision=0.1, intercept_precision=0.01), Logistic(half_life_requests=9.0)]
 )
-def test_it_keeps_the_contract(spec):
+def test_logistic_keeps_the_belief_contract(spec):
     check_belief(spec)
 
 
 @pytest.mark.parametrize("count", [3, 40, 400])
-def test_it_is_the_expansion_to_second_order_about_the_base_rate(count):
+def test_posterior_is_the_second_order_expansion_about_the_base_rate(count):
     x, y = drawn(0.8, 1.0, count)
     belief = learned(Logistic(**SETTINGS, noise={"quality": 0.4}), x, y)
     average = (y.sum() + 0.25 * 0.5) / (count + 0.25)
@@ -72,7 +72,7 @@ def exact(x, y):
     ("base", "effect", "worst"),
     [(0.5, 0.0, 0.002), (0.5, 0.25, 0.005), (0.85, 0.5, 0.02), (0.7, 1.0, 0.05), (0.95, 1.0, 0.1)],
 )
-def test_it_is_near_the_exact_posterior_where_it_says_so(base, effect, worst):
+def test_posterior_is_near_the_exact_one_within_the_stated_error(base, effect, worst):
     x, y = drawn(base, effect, 4000)
     belief, linear, phi = learned(Logistic(**SETTINGS), x, y), learned(Hybrid(**SETTINGS), x, y), exact(x, y)
     off = [belief.predict(row).means[0, 0] - expit(row @ phi) for row in x[:500]]

@@ -4,10 +4,19 @@ import pytest
 
 from benchmarks import promises
 
-SLOW = {"half-life", "decision dropped", "forked beside threads", "file removed", "database emptied"}  # in tests/store
+IN_TESTS_OF_THE_STORE = {
+    "half-life",
+    "decision dropped",
+    "forked beside threads",
+    "file removed",
+    "database emptied",
+}
+SLOW = {name for name in promises.ATTACKS if name.startswith("route: ")} | {"process ends, database locked"}
 
 
-@pytest.mark.parametrize("name", sorted(promises.ATTACKS.keys() - SLOW))
+@pytest.mark.parametrize(
+    "name", sorted(promises.ATTACKS.keys() - IN_TESTS_OF_THE_STORE - SLOW - promises.OF_POSTGRESQL)
+)
 def test_attack_breaks_no_promise(name, tmp_path):
     rows = promises.attack(name, f"sqlite:///{tmp_path / 'routes.db'}", 20)
     figures = {row.metric: row.mean for row in rows}

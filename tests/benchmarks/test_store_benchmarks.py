@@ -28,8 +28,16 @@ def figures(tmp_path, name, **options):
     return {(row["case"], row["policy"], row["metric"]): row["mean"] for row in json.loads(out.read_text())["rows"]}
 
 
-def test_nothing_is_lost_when_anything_is_killed(tmp_path):
-    found = figures(tmp_path, "durability", cycles=50, crashes=5, cuts=100)
+@pytest.mark.parametrize(
+    "counts",
+    [
+        {"cycles": 8, "crashes": 2, "cuts": 20},
+        pytest.param({"cycles": 50, "crashes": 5, "cuts": 100}, marks=pytest.mark.slow),
+    ],
+    ids=["short", "soak"],
+)
+def test_nothing_is_lost_when_anything_is_killed(tmp_path, counts):
+    found = figures(tmp_path, "durability", **counts)
     for case in ("kill_sqlite", "kill_postgresql", "crash_postgresql", "upgrade_sqlite", "upgrade_postgresql"):
         for metric in ("lost", "twice", "wrong"):
             assert found[case, "banditroute", metric] == 0.0, (case, metric)
@@ -38,6 +46,7 @@ def test_nothing_is_lost_when_anything_is_killed(tmp_path):
         assert found[case, "banditroute", "prefix"] > 0.0
 
 
+@pytest.mark.slow
 def test_nothing_is_lost_when_many_report_at_once(tmp_path):
     found = figures(tmp_path, "contention", seconds=3, sqlite=3, postgresql=6)
     for case in ("sqlite", "postgresql"):

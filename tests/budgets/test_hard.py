@@ -10,6 +10,7 @@ from banditroute.core.arm import Arm
 from banditroute.errors import InvalidConfigurationError
 from banditroute.router import Router
 from banditroute.store import SQLStore
+from tests.support import engine_of
 
 MEAN = {"small": 0.001, "middle": 0.004, "large": 0.02}
 QUALITY = {"small": 0.4, "middle": 0.6, "large": 0.9}
@@ -99,14 +100,14 @@ def test_a_fallback_is_the_arm_that_is_covered():
         seed=0,
         clock=lambda: 1e9,
     )
-    router._engine._policy = None  # nothing can be chosen
+    engine_of(router)._policy = None  # nothing can be chosen
     assert router.route([0.0]).arm == "small"
 
 
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"usd": 1.0, "hard": 1}, "hard of a budget is 1; give True or False"),
+        ({"usd": 1.0, "hard": 1}, "hard of a budget is 1 .int.; give True or False"),
         ({"joules": 1.0, "hard": True}, "a hard budget is in dollars"),
         ({"usd": 1.0, "hard": True, "per": "session"}, "leave out each=, and per='session'"),
         ({"usd": 1.0, "hard": True, "each": "user"}, "leave out each=, and per='session'"),

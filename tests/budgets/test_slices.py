@@ -14,30 +14,45 @@ PROCESS = st.integers(0, PROCESSES - 1)
 
 
 class SharedLimit(RuleBasedStateMachine):
-    """A store that adds up what processes queue, and answers each of them later, in any order of processes."""
+    """A store that adds up what processes queue, and answers each of them later, in any order of processes.
+
+    Requests raise the limit: a process grants itself the amount of its own request, then counts the request.
+    """
 
     def __init__(self):
         super().__init__()
-        self.total = SharedTotal()
-        self.queued = [SharedTotal() for _ in range(PROCESSES)]
+        self.total, self.requests = SharedTotal(), 0
+        self.queued = [(SharedTotal(), 0) for _ in range(PROCESSES)]
         self.answers = [[] for _ in range(PROCESSES)]
         self.slices = [Slices(add=lambda total, k=k: self.queue(k, total)) for k in range(PROCESSES)]
+        self.known_requests = [0] * PROCESSES
+        self.routed = 0
         self.used = 0.0
         self.now = 0.0
 
-    def queue(self, k, total):
-        self.queued[k] += total
+    def queue(self, k, total, requests=0):
+        waiting, counted = self.queued[k]
+        self.queued[k] = waiting + total, counted + requests
 
-    @rule(k=PROCESS, need=st.floats(0.1, 30.0))
-    def draw(self, k, need):
-        self.now += 0.1
-        self.slices[k].draw(limit=LIMIT, need=need, now=self.now)
+    @rule(k=PROCESS, need=st.floats(0.1, 30.0), seconds=st.sampled_from([0.1, 61.0, -61.0]))
+    def draw(self, k, need, seconds):
+        self.now += seconds
+        limit = LIMIT + self.known_requests[k] + self.queued[k][1]
+        self.slices[k].draw(limit=limit, need=need, now=self.now)
+
+    @rule(k=PROCESS)
+    def grant(self, k):
+        self.routed += 1
+        self.slices[k].grant(1.0)
+        self.queue(k, SharedTotal(), 1)
 
     @rule(k=PROCESS)
     def write(self, k):
-        added, self.queued[k] = self.queued[k], SharedTotal()
+        (added, requests), self.queued[k] = self.queued[k], (SharedTotal(), 0)
         self.total += added
+        self.requests += requests
         self.answers[k].append((self.total, added))
+        self.known_requests[k] = self.requests
 
     @rule(k=PROCESS)
     def answer(self, k):
@@ -46,7 +61,7 @@ class SharedLimit(RuleBasedStateMachine):
 
     @rule(k=PROCESS, part=st.floats(0.0, 1.0))
     def use(self, k, part):
-        amount = self.slices[k].stock * part
+        amount = max(self.slices[k].stock, 0.0) * part
         self.slices[k].use(amount)
         self.used += amount
 
@@ -60,9 +75,15 @@ class SharedLimit(RuleBasedStateMachine):
     def close(self, k):
         self.slices[k].close()
 
+    @rule(k=PROCESS)
+    def kill(self, k):
+        self.slices[k] = Slices(add=lambda total, k=k: self.queue(k, total))
+        self.queued[k], self.answers[k] = (SharedTotal(), 0), []
+        self.known_requests[k] = self.requests
+
     @invariant()
     def holds_the_limit(self):
-        assert self.used + sum(slices.stock for slices in self.slices) <= LIMIT + 1e-6
+        assert self.used + sum(slices.stock for slices in self.slices) <= LIMIT + self.routed + 1e-6
 
 
 TestSharedLimit = SharedLimit.TestCase
@@ -108,6 +129,38 @@ def test_a_slice_that_is_never_answered_is_asked_for_again_after_a_minute():
     for now in (0.0, 30.0, 61.0):
         slices.draw(limit=10.0, need=1.0, now=now)
     assert len(asked) == 2
+
+
+def test_a_slice_that_comes_late_is_used_as_it_was_asked_for():
+    asked = []
+    first, other = Slices(add=asked.append), Slices(add=asked.append)
+    first.draw(limit=10.0, need=3.0, now=0.0)
+    first.draw(limit=10.0, need=9.0, now=61.0)  # the first one is taken to be lost
+    other.draw(limit=10.0, need=5.0, now=61.0)
+    drawn = SharedTotal()
+    for process, added in zip((first, other, first), (asked[0], asked[2], asked[1]), strict=True):
+        drawn += added
+        process.merge(drawn, added)
+    assert first.stock + other.stock == pytest.approx(10.0)
+
+
+def test_a_limit_that_rises_while_a_slice_is_on_its_way_counts_once():
+    asked = []
+    slices = Slices(add=asked.append)
+    slices.draw(limit=10.0, need=10.0, now=0.0)
+    other = SharedTotal(requests=1, spent=10.0, balance=10.0)
+    slices.grant(1.0)
+    slices.draw(limit=11.0, need=10.0, now=0.1)
+    slices.merge(other + asked[0], asked[0])
+    assert slices.stock == pytest.approx(1.0)
+
+
+def test_close_enters_what_was_used_beyond_the_slices():
+    slices, totals = alone()
+    slices.draw(limit=10.0, need=4.0, now=0.0)
+    slices.use(6.0)
+    slices.close()
+    assert totals[0].spent == pytest.approx(6.0)
 
 
 def test_what_is_granted_can_be_used_at_once():

@@ -67,7 +67,7 @@ class TestObjective:
             ("wait:lower:0..", ("wait", False, 0.0, np.inf)),
         ],
     )
-    def test_it_is_declared_in_words(self, spec, expected):
+    def test_objective_of_parses_a_specification(self, spec, expected):
         found = objective_of(spec)
         assert (found.name, found.higher_is_better, found.low, found.high) == expected
 
@@ -146,7 +146,7 @@ class TestOwnPolicy:
         return "mypolicies_of_a_test"
 
     @pytest.mark.parametrize("name", ["First", "First(share=0.5)", "ready"])
-    def test_it_is_simulated(self, module, small_log, tmp_path, name):
+    def test_simulate_runs_a_policy_of_ones_own(self, module, small_log, tmp_path, name):
         result = invoke("simulate", small_log, "--policy", f"{module}:{name}", "--seeds", 1, "--out", tmp_path / "out")
         assert result.exit_code == 0, result.output
 

@@ -114,7 +114,7 @@ def test_weights_without_lora_are_refused(folder):
         ({"path": "a\x00b"}, "path of adapter 'law'"),
         ({"path": 3}, "path of adapter 'law' is 3"),
         ({"base_model": ""}, "base_model of adapter 'law' has 0 characters"),
-        ({"pinned": 1}, "pinned of adapter 'law' is 1; give True or False"),
+        ({"pinned": 1}, "pinned of adapter 'law' is 1 .int.; give True or False"),
         *(
             ({name: value}, f"{name} of adapter 'law' is {value!r}; give a whole number of at least 1")
             for name in ("size_bytes", "rank", "modules")

@@ -99,7 +99,7 @@ class TestBrokenCounter:
         with pytest.raises(EnergyCounterError, match="test: broken"):  # and no estimate in its place
             _ = meter.reading
 
-    def test_that_works_again_within_the_block_does_not_count(self, counter):
+    def test_counter_that_fails_at_the_start_gives_no_reading(self, counter):
         counter.broken = True
         with EnergyMeter(counters=[counter]) as meter:
             counter.broken = False
@@ -108,7 +108,7 @@ class TestBrokenCounter:
 
 
 class TestShared:
-    def test_both_are_marked_who_overlap_in_whatever_order(self, counter):
+    def test_overlapping_meters_are_both_marked_as_shared(self, counter):
         first, second = EnergyMeter(counters=[counter]), EnergyMeter(counters=[counter])
         first.__enter__()
         second.__enter__()

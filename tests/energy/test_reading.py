@@ -23,7 +23,7 @@ class TestReading:
             ({"seconds": math.inf}, "seconds is inf"),
             ({"seconds": "2"}, "seconds is '2'"),
             ({"source": ""}, "source has 0 characters"),
-            ({"shared": 1}, "shared is 1; give True or False"),
+            ({"shared": 1}, "shared is 1 .int.; give True or False"),
         ],
     )
     def test_what_cannot_be_one(self, given, message):
@@ -107,7 +107,7 @@ class TestOthers:
             3.0,
         ],
     )
-    def test_not_of_zeus(self, measurement):
+    def test_from_zeus_refuses_other_objects(self, measurement):
         with pytest.raises(InvalidInputError):
             EnergyReading.from_zeus(measurement, shared=False)
 
@@ -116,6 +116,6 @@ class TestOthers:
         assert reading == EnergyReading(joules=1800.0, seconds=9.0, source="codecarbon", shared=False)
 
     @pytest.mark.parametrize("emissions", [0.0012, None, SimpleNamespace(energy_consumed=None, duration=1.0)])
-    def test_not_of_codecarbon(self, emissions):
+    def test_from_codecarbon_refuses_other_objects(self, emissions):
         with pytest.raises(InvalidInputError, match="energy_consumed"):
             EnergyReading.from_codecarbon(emissions, shared=False)

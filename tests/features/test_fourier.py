@@ -56,7 +56,7 @@ def test_the_draw_is_the_same_in_every_version_of_numpy():
     )
 
 
-def test_it_composes():
+def test_fourier_features_compose_with_others():
     both = Compose(
         blocks=[FourierFeatures(block=Complexity(), dimension=3, bandwidth=4.0), StaticEmbedding(dimension=2)]
     )

@@ -70,7 +70,7 @@ def test_version_names_the_block_the_dimension_and_the_fit():
     assert len(set(versions)) == 7
 
 
-def test_it_composes():
+def test_standardize_composes_with_others():
     both = Compose(blocks=[Standardize(block=Complexity()).fit(PROMPTS), StaticEmbedding(dimension=2)])
     assert both.dimension == 23
     check_featurizer(both, typical=())

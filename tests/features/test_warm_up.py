@@ -65,7 +65,7 @@ def test_the_scale_is_that_of_the_first_prompts_alone():
     assert warm.standardize().version == first.version == Standardize(block=block()).fit(PROMPTS).version
 
 
-def test_it_projects_too():
+def test_standardize_takes_a_dimension():
     warm = warmed()
     assert warm.standardize(dimension=2).version == Standardize(block=block(), dimension=2).fit(PROMPTS).version
 

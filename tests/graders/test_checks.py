@@ -56,7 +56,7 @@ class TestSchema:
             ('```json\n{"city": "Turku"}\n```', "not JSON: Expecting value"),
         ],
     )
-    def test_not_allowed_says_why(self, answer, reason):
+    def test_matches_schema_says_why_an_answer_does_not_match(self, answer, reason):
         signal = matches_schema(answer, CITY)
         assert signal.quality == 0.0
         assert signal.reason.startswith(reason)

@@ -50,7 +50,7 @@ class TestScore:
             ("Score: 70/100", "the score is out of 100, not of 10"),
         ],
     )
-    def test_not_read_says_why(self, reply, reason):
+    def test_judge_score_says_why_a_reply_cannot_be_read(self, reply, reason):
         signal = judge_score(reply, low=0, high=10)
         assert (signal.quality, signal.reason) == (None, reason)
 
@@ -86,7 +86,7 @@ class TestCalibration:
             assert calibration.apply(Signal(quality=score)).quality == pytest.approx(score**2, abs=0.06)
         assert calibration.error < calibration.raw_error
 
-    def test_its_error_is_that_on_fresh_answers(self):
+    def test_calibration_error_equals_the_error_on_fresh_answers(self):
         reported, fresh, fitted = [], [], []
         for seed in range(300):
             rng = np.random.default_rng(seed)

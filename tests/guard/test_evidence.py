@@ -43,7 +43,7 @@ class TestPairedGain:
             np.testing.assert_allclose([each[i] for each in together], alone)
 
     @given(st.integers(0, 2**32), st.sampled_from([0.0, 0.4, 3.0, 50.0]), st.floats(0.01, 0.99))
-    def test_its_mean_is_the_gain_whatever_is_predicted_and_it_is_bounded(self, seed, truncation, share):
+    def test_paired_gain_is_unbiased_for_any_prediction_and_bounded(self, seed, truncation, share):
         rng = np.random.default_rng(seed)
         low, high = -2.0, 3.0
         learner, baseline = rng.dirichlet(np.full(4, 0.3), 2)

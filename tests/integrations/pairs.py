@@ -8,6 +8,7 @@ from banditroute.integrations import RoutedClient
 from banditroute.policies import Mixture
 from banditroute.store import MemoryStore
 from banditroute.store.outcomes import failure_of, measured
+from tests.support import store_of
 
 MESSAGES = [{"role": "user", "content": "hi"}]
 PRICE = {"input_usd_per_million_tokens": 1.0, "output_usd_per_million_tokens": 10.0}
@@ -89,4 +90,4 @@ class Pair:
 
     @property
     def reports(self):
-        return self.router._store.reports
+        return store_of(self.router).reports

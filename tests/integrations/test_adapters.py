@@ -9,6 +9,7 @@ from banditroute import Arm, Router
 from banditroute.adapters import AdapterCache, AdapterSpec, VLLMBackend
 from banditroute.integrations import AsyncRoutedClient, RoutedClient
 from tests.integrations.pairs import MESSAGES, Recording, chat, chunk
+from tests.support import store_of
 
 
 class VLLM:
@@ -70,7 +71,7 @@ LAW = {"arms": ["law"]}
 
 
 def failures(router):
-    return [failure for _, _, failure in router._store.reports if failure is not None]
+    return [failure for _, _, failure in store_of(router).reports if failure is not None]
 
 
 def test_an_adapter_is_loaded_before_it_is_asked(routed, server, router):

@@ -10,6 +10,7 @@ from banditroute import InvalidResponseError
 from banditroute.core import Failure
 from banditroute.integrations import AsyncRoutedClient, RoutedClient
 from tests.integrations.pairs import MESSAGES, Pair, chat, chunk, make_router, message
+from tests.support import store_of
 
 ODD_USAGE = {
     "reasoning next to the output": (
@@ -118,7 +119,7 @@ def test_an_answer_survives_a_store_that_raises_anything(serve, caplog):
     def explode(feedback):
         raise ValueError("a bug of the store")
 
-    pair.router._store.add_feedback = explode
+    store_of(pair.router).add_feedback = explode
     with caplog.at_level(logging.ERROR, logger="banditroute"):
         assert pair.chat.create(MESSAGES).text == "fine"
         assert len(list(pair.chat.create(MESSAGES, stream=True, route={"arms": ["b"]}))) == 1
@@ -131,6 +132,7 @@ class TestUnusableAnswers:
     @pytest.mark.parametrize(
         ("given", "failure"),
         [
+            ("5", "invalid_response"),
             ({"error": {"message": "provider is overloaded", "code": 502}}, "server_error"),
             ({"error": {"message": "slow down", "code": 429}}, "rate_limit"),
             ({"error": "no money left: insufficient credits"}, "server_error"),
@@ -248,6 +250,10 @@ REFUSALS = {
     "conflict": (409, {"message": "try again"}, "server_error"),
     "overloaded": (529, {"message": "overloaded"}, "server_error"),
     "slow": (408, {"message": "took too long"}, "timeout"),
+    "large": (413, {"message": "Payload Too Large"}, "context_length"),
+    "behind": (424, {"message": "Generation failed"}, "server_error"),
+    "law": (451, {"message": "Unavailable For Legal Reasons"}, "content_filter"),
+    "full": (498, {"message": "capacity exceeded"}, "rate_limit"),
 }
 
 
@@ -304,7 +310,7 @@ class TestRetryAfter:
         assert pair.reports[0][2] == "rate_limit"
 
     @pytest.mark.parametrize("value", ["soon", "-5", "", "inf"])
-    def test_that_is_unreadable_is_passed_over(self, serve, value):
+    def test_unreadable_retry_after_is_ignored(self, serve, value):
         pair = Pair(serve, lambda body: (429, {"error": {"message": "slow"}}, ("Retry-After", value)))
         assert pair.chat.create(MESSAGES).text == "answer of b"
         assert pair.reports[0][2] == "rate_limit"
@@ -480,7 +486,7 @@ def check_failure(error, failure):
     answer = RoutedClient(router, {"a": client, "b": client}).create(MESSAGES)
     assert answer.text == "answer of b"
     assert answer.failures == (("a", error),)
-    assert router._store.reports[0][2] == failure
+    assert store_of(router).reports[0][2] == failure
 
 
 class TestOptions:
@@ -647,7 +653,7 @@ class TestObjectsOfWrappers:
         router = make_router()
         answer = RoutedClient(router, {"a": client, "b": client}).create(MESSAGES, response_model=City)
         assert (answer.response.name, answer.usage.output_tokens) == ("Turku", 5)
-        assert router._store.reports[0][2] is None
+        assert store_of(router).reports[0][2] is None
 
     def test_an_error_that_a_wrapper_raised_has_the_class_of_its_cause(self):
         class WrapperError(Exception):

@@ -11,6 +11,7 @@ from banditroute import Arm, InvalidConfigurationError, MemoryStore, Objective, 
 from banditroute.integrations import AsyncRoutedClient, RoutedClient
 from banditroute.pricing import ModelPrice
 from banditroute.store.outcomes import failure_of, measured
+from tests.support import store_of
 
 PRICE = ModelPrice(
     input_usd_per_million_tokens=2.0,
@@ -66,7 +67,7 @@ class TestAnAnswer:
         assert (answer.usage.output_tokens, answer.usage.reasoning_tokens) == (100, 40)
         assert answer.cost_usd == pytest.approx((200 * 2.0 + 800 * 0.5 + 100 * 8.0) / 1e6)
         assert (answer.decision.arm, answer.decision.session, answer.decision.tags) == ("small", "s", ("a",))
-        assert router._store.given == [
+        assert store_of(router).given == [
             (
                 answer.decision_id,
                 {"latency_seconds": answer.latency_seconds, "output_tokens": 100.0, "cost_usd": answer.cost_usd},
@@ -89,7 +90,7 @@ class TestAnAnswer:
         assert (path, asked["system"], asked["max_tokens"]) == ("/v1/messages", "Be brief.", 77)
         assert asked["messages"] == QUESTION[1:]
 
-    def test_both_kinds_behind_one_router(self, clients):
+    def test_openai_and_anthropic_clients_share_one_router(self, clients):
         router = router_of("gpt", "claude")
         chat = RoutedClient(router, {"gpt": clients(openai.OpenAI), "claude": clients(anthropic.Anthropic)})
         texts = {chat.create(QUESTION, route={"arms": [arm]}).text for arm in ("gpt", "claude")}
@@ -106,7 +107,7 @@ class TestAnAnswer:
             router, {"without usage": clients(openai.OpenAI)}, prices={"without usage": PRICE}
         ).create(QUESTION)
         assert (answer.usage, answer.cost_usd) == (None, None)
-        ((_, values),) = router._store.given
+        ((_, values),) = store_of(router).given
         assert list(values) == ["latency_seconds"]
 
     def test_the_router_learns_from_it(self, clients):
@@ -128,7 +129,7 @@ class TestFailures:
         assert answer.text == "I am small."
         ((arm, error),) = answer.failures
         assert (arm, error.status_code) == (trouble, int(trouble[:3]))
-        (failed, first), (answered, _) = router._store.given[-2:]
+        (failed, first), (answered, _) = store_of(router).given[-2:]
         assert first == {"availability": 0.0}
         assert failed != answered == answer.decision_id
 
@@ -148,7 +149,7 @@ class TestFailures:
         chat = RoutedClient(router, {arm: clients(openai.OpenAI) for arm in ("500 a", "503 b")})
         with pytest.raises(openai.APIStatusError):
             chat.create(QUESTION)
-        assert [values for _, values in router._store.given] == [{"availability": 0.0}] * 2
+        assert [values for _, values in store_of(router).given] == [{"availability": 0.0}] * 2
 
     @pytest.mark.parametrize("status", [400, 413, 422])
     def test_a_request_that_is_refused_is_the_callers(self, clients, status):
@@ -156,7 +157,7 @@ class TestFailures:
         chat = RoutedClient(router, {arm: clients(openai.OpenAI) for arm in (f"{status} no", "small")})
         with pytest.raises(openai.APIStatusError, match=str(status)):
             chat.create(QUESTION, route={"arms": [f"{status} no"]})
-        assert router._store.given == []
+        assert store_of(router).given == []
 
     def test_a_timeout(self, clients):
         router = router_of("slow", "small")
@@ -182,7 +183,7 @@ class TestFailures:
         chat = RoutedClient(router, {"small": clients(openai.OpenAI)})
         with pytest.raises(TypeError, match="temperatur"):
             chat.create(QUESTION, temperatur=1.0)
-        assert router._store.given == []
+        assert store_of(router).given == []
 
     def test_an_answer_is_not_lost_for_a_store_that_fails(self, clients, caplog):
         class Broken(MemoryStore):
@@ -200,15 +201,16 @@ class TestStreams:
     def test_chunks_come_through_and_the_end_is_reported(self, clients, kind, arm):
         router = router_of(arm)
         stream = RoutedClient(router, {arm: clients(kind)}, prices={arm: PRICE}).create(QUESTION, stream=True)
-        assert router._store.given == []
+        assert store_of(router).given == []
         assert len(list(stream)) in (6, 7)
         answer = stream.answer
         assert answer.text == f"I am {arm}."
         assert (answer.usage.input_tokens, answer.usage.output_tokens) == (1000, 100)
         assert 0.0 < answer.first_token_seconds <= answer.latency_seconds
-        assert [set(values) for _, values in router._store.given] == [{"latency_seconds", "output_tokens", "cost_usd"}]
+        given = [set(values) for _, values in store_of(router).given]
+        assert given == [{"latency_seconds", "output_tokens", "cost_usd"}]
         assert list(stream) == []
-        assert len(router._store.given) == 1
+        assert len(store_of(router).given) == 1
         assert stream.decision_id == answer.decision_id
 
     def test_an_arm_that_fails_at_once_is_replaced(self, clients):
@@ -220,7 +222,7 @@ class TestStreams:
             if stream.answer.failures:
                 break
         assert stream.answer.text == "I am small."
-        assert router._store.given[-2][1] == {"availability": 0.0}
+        assert store_of(router).given[-2][1] == {"availability": 0.0}
 
     def test_one_that_breaks_off_has_failed(self, clients):
         router = router_of("breaks off")
@@ -228,7 +230,7 @@ class TestStreams:
         with pytest.raises((httpx.HTTPError, openai.APIError)):
             list(stream)
         stream.close()
-        assert [values for _, values in router._store.given] == [{"availability": 0.0}]
+        assert [values for _, values in store_of(router).given] == [{"availability": 0.0}]
         assert stream.answer is None
 
     def test_one_that_is_closed_was_answered(self, clients):
@@ -237,7 +239,7 @@ class TestStreams:
         next(stream)
         stream.close()
         stream.close()
-        assert [values for _, values in router._store.given] == [{"availability": 1.0}]
+        assert [values for _, values in store_of(router).given] == [{"availability": 1.0}]
 
 
 class TestAsyncio:
@@ -258,10 +260,10 @@ class TestAsyncio:
         chunks = [chunk async for chunk in stream]
         assert len(chunks) in (6, 7)
         assert stream.answer.text == f"I am {arm}."
-        assert len(router._store.given) == 1
+        assert len(store_of(router).given) == 1
         other = await AsyncRoutedClient(router, {arm: client}).create(QUESTION, stream=True)
         await other.aclose()
-        assert router._store.given[-1][1] == {"availability": 1.0}
+        assert store_of(router).given[-1][1] == {"availability": 1.0}
         await client.close()
 
 
@@ -276,7 +278,7 @@ class TestRefusals:
         with pytest.raises(InvalidConfigurationError, match=r"'small' is a object; give one with chat\.completions"):
             RoutedClient(router_of("small"), {"small": object()})
 
-    def test_both_kinds_of_calls(self, clients):
+    def test_mixed_blocking_and_async_clients_are_refused(self, clients):
         mixed = {"small": clients(openai.OpenAI), "large": clients(openai.AsyncOpenAI)}
         with pytest.raises(InvalidConfigurationError, match="put all clients into an AsyncRoutedClient"):
             RoutedClient(router_of("small", "large"), mixed)
@@ -289,4 +291,4 @@ def test_first_token_seconds_can_be_an_objective(clients):
     stream = RoutedClient(router, {"small": clients(openai.OpenAI)}).create(QUESTION, stream=True)
     list(stream)
     router.feedback(stream.decision_id, first_token_seconds=stream.answer.first_token_seconds)
-    assert set(router._store.given[-1][1]) == {"first_token_seconds"}
+    assert set(store_of(router).given[-1][1]) == {"first_token_seconds"}

@@ -10,6 +10,7 @@ import pytest
 from banditroute import Router
 from banditroute.integrations import AsyncRoutedClient, RoutedClient
 from tests.integrations.pairs import MESSAGES, PRICE, Pair, chat, chunk, make_router
+from tests.support import store_of
 
 TWO = [chunk({"content": "x" * 40}), chunk({"content": "y"})]
 LEFT = ("a", {"availability": 1.0, "cost_usd": pytest.approx((5 + 10 * 10) / 1e6)}, None)
@@ -62,8 +63,8 @@ class TestBlocking:
     def test_garbage_that_is_collected_while_the_router_is_locked_blocks_nothing(self, pair):
         stream = pair.chat.create(MESSAGES, stream=True)
         done = threading.Event()
-        original = pair.router._store.add_feedback
-        pair.router._store.add_feedback = lambda feedback: (done.wait(10), original(feedback))[1]
+        original = store_of(pair.router).add_feedback
+        store_of(pair.router).add_feedback = lambda feedback: (done.wait(10), original(feedback))[1]
         del stream
         gc.collect()
         assert pair.reports == []

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from banditroute import InvalidRequestError
 from banditroute.integrations import AsyncRoutedClient, RoutedClient
 from tests.integrations.pairs import chat, make_router, message
+from tests.support import store_of
 
 
 class City(BaseModel):
@@ -74,7 +75,7 @@ def routed(serve, answer_of_a):
 
 
 def reports(chat_):
-    return chat_.router._store.reports
+    return store_of(chat_.router).reports
 
 
 class TestParse:

@@ -52,7 +52,7 @@ class TestQuartiles:
     @given(
         st.lists(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=20), min_size=1, max_size=6), st.floats(1.0, 1e3)
     )
-    def test_it_is_in_the_unit_of_the_values(self, samples, unit):
+    def test_interquartile_range_has_the_unit_of_the_values(self, samples, unit):
         std = interquartile_range(samples)
         assert std >= 0.0
         assert interquartile_range([[unit * v for v in sample] for sample in samples]) == pytest.approx(
@@ -105,7 +105,7 @@ class TestScales:
                     skewed.add(arm, {"energy_joules": value})
         assert weight_of(skewed) == pytest.approx(weight_of(even), rel=0.05)
 
-    def test_it_follows_what_changes(self):
+    def test_scale_follows_a_change_of_the_outcomes(self):
         made = scales()
         rng = np.random.default_rng(0)
         for value in rng.normal(10.0, 1.0, 2000):
@@ -151,7 +151,7 @@ class TestScales:
 
 
 class TestScaled:
-    def test_it_is_a_value_of_its_own(self):
+    def test_scaled_copies_the_given_weights(self):
         weights = {"quality": 0.6, "energy_joules": 0.4}
         scaled = Scaled(weights=weights)
         weights["quality"] = 9.0

@@ -36,7 +36,7 @@ def test_utility_by_hand():
     # Arm 1: 1 x 0.9 - 50 x 0.02 = -0.1; sqrt((1 x 0.3)^2 + (50 x 0.008)^2) = sqrt(0.09 + 0.16) = 0.5
     # Arm 2: 1 x 0.5 - 50 x 0.001 = 0.45; sqrt(0 + (50 x 0.002)^2) = 0.1
     mean, std = utility(
-        np.array([1.0, -50.0]), np.array([[0.9, 0.5], [0.02, 0.001]]), np.array([[0.3, 0.0], [0.008, 0.002]])
+        np.array([1.0, -50.0]), np.array([[0.9, 0.5], [0.02, 0.001]]), np.array([[0.3, 0.0], [0.008, 0.002]]) ** 2
     )
     assert mean == pytest.approx([-0.1, 0.45])
     assert std == pytest.approx([0.5, 0.1])
@@ -46,7 +46,7 @@ def test_utility_by_hand():
 def test_utility_is_that_of_independent_gaussians(m, k, seed):
     rng = np.random.default_rng(seed)
     signed, means, stds = rng.normal(size=m), rng.normal(size=(m, k)), rng.random((m, k))
-    mean, std = utility(signed, means, stds)
+    mean, std = utility(signed, means, stds**2)
     for arm in range(k):
         assert mean[arm] == pytest.approx(sum(signed[j] * means[j, arm] for j in range(m)), abs=1e-12)
         variance = sum((signed[j] * stds[j, arm]) ** 2 for j in range(m))

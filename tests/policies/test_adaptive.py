@@ -8,6 +8,7 @@ import pytest
 from banditroute import Learner, Router, SQLStore
 from banditroute.errors import InvalidConfigurationError
 from banditroute.policies import Adaptive, Greedy, Mixture, Thompson, Uniform
+from tests.support import engine_of
 
 A, B = (Mixture(shares={"a": 3.0, "b": 1.0}), Mixture(shares={"a": 1.0, "b": 3.0}))
 X = np.array([0.5, 1.0])
@@ -124,17 +125,17 @@ def outcome(made, quality, x=X):
 
 def test_what_several_processes_learn_adds_up():
     one, two, alone = state(), state(), state()
-    news = []
+    updates = []
     for made, quality in ((one, 0.2), (two, 0.9), (one, 0.0)):
         ask(made)
         made._sums[:] = alone._sums  # the same shares, so that the same is charged
         outcome(alone, quality)
         outcome(made, quality)
-        news.append(made.news())
+        updates.append(made.take_update())
     for made in (one, two, state()):
-        made.begin_anew(made.join(made.join(news[0], news[1]), news[2]))
+        made.restart_from(made.merge(made.merge(updates[0], updates[1]), updates[2]))
         assert made.shares == pytest.approx(alone.shares, rel=1e-12)
-        assert made.news() is None
+        assert made.take_update() is None
 
 
 def test_other_candidates_learn_apart():
@@ -142,12 +143,12 @@ def test_other_candidates_learn_apart():
     outcome(one, 0.0)
     outcome(other, 0.0)
     shares = one.shares.tolist(), other.shares.tolist()
-    both = one.join(one.news(), other.news())
+    both = one.merge(one.take_update(), other.take_update())
     for made in (one, other):
-        made.begin_anew(both)
+        made.restart_from(both)
     assert (one.shares.tolist(), other.shares.tolist()) == shares
     fresh = state(policies=[B, Uniform()])
-    fresh.begin_anew(both)
+    fresh.restart_from(both)
     assert fresh.shares.tolist() == [0.5, 0.5]
 
 
@@ -157,7 +158,7 @@ def test_shares_are_known_to_other_processes_and_after_a_restart(tmp_path, until
         return Router(arms=["a", "b"], features=1, learner=learner, store=SQLStore(f"sqlite:///{tmp_path / 'db'}"))
 
     def shares(router):
-        return router._engine._policy.shares
+        return engine_of(router)._policy.shares
 
     with opened() as one, opened() as two:
         for number in range(60):

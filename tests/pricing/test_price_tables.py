@@ -69,7 +69,7 @@ class TestOwnTable:
             ),
             ("a.toml", "[m]\ninput_usd_per_million_tokens = true", "input_usd_per_million_tokens is True"),
             ("a.toml", "[m]\ninput_usd_per_million_tokens = '2'", "give a number"),
-            ("a.toml", "[m.above_tokens.200k]\n", "above_tokens has '200k'"),
+            ("a.toml", "[m.above_tokens.200k]\n", "in above_tokens is '200k'"),
             ("a.toml", "[m.above_tokens.200000]\nprice = 1", "'m' has 'price'"),
             ("a.toml", "[m]\nabove_tokens = 3", "above_tokens of 'm' is 3"),
             ("a.toml", "m = 2", "is no table of prices"),

@@ -54,7 +54,7 @@ def folder(tmp_path_factory):
     return out
 
 
-def test_it_is_one_small_file_that_asks_no_other(folder):
+def test_page_is_one_small_file_without_links_to_others(folder):
     text = (folder / "report.html").read_text()
     assert len(text) < 1_000_000
     for link in ("src=", "@import", "url(http", "<link"):

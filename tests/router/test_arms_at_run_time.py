@@ -26,7 +26,7 @@ from banditroute.objectives import Scaled
 from banditroute.router import models
 from banditroute.router.models import ArmModels
 from banditroute.router.requests import Ask, eligible_arms
-from tests.support import belief_of, make_router, serve
+from tests.support import belief_of, engine_of, make_router, serve
 
 X = [0.5, -0.5]
 
@@ -219,7 +219,7 @@ def test_a_choice_among_arms_that_went_meanwhile_is_refused():
     checked = router.route(X)
     router.remove_arm("b")
     with pytest.raises(InvalidRequestError, match="b was removed meanwhile"):
-        router._engine.decide(Ask(Request(features=X), checked.x, checked.preference, ["b"], None, 0.0))
+        engine_of(router).decide(Ask(Request(features=X), checked.x, checked.preference, ["b"], None, 0.0))
 
 
 def test_traffic_goes_on_while_arms_come_and_go(tmp_path):
@@ -261,27 +261,36 @@ def test_traffic_goes_on_while_arms_come_and_go(tmp_path):
         assert counts.tolist() == pytest.approx([heard.count("a"), heard.count("b"), heard.count("c") + 1])
 
 
-def test_decisions_go_on_while_an_arm_is_added(monkeypatch):
+@pytest.mark.parametrize("change", ["add_arm", "remove_arm", "correct", "warm_start"])
+def test_decisions_go_on_while_the_belief_is_built_again(change, monkeypatch):
     router = make_router()
-    serve(router, quality=1.0)
+    served = serve(router, quality=1.0)
     building, free = threading.Event(), threading.Event()
-    over = ArmModels.over
+    build = ArmModels._build
 
-    def slow(self, arms):
+    def slow(self, *arguments):
         building.set()
         free.wait(30.0)
-        return over(self, arms)
+        return build(self, *arguments)
 
-    monkeypatch.setattr(ArmModels, "over", slow)
-    adding = threading.Thread(target=router.add_arm, args=("new",))
-    adding.start()
+    changes = {
+        "add_arm": lambda: router.add_arm("new"),
+        "remove_arm": lambda: router.remove_arm("b"),
+        "correct": lambda: router.correct(served.id, quality=0.0),
+        "warm_start": lambda: router.warm_start([(X, {"a": {"quality": 1.0}})]),
+    }
+    monkeypatch.setattr(ArmModels, "_build", slow)
+    changing = threading.Thread(target=changes[change])
+    changing.start()
     building.wait(30.0)
-    try:
-        assert router.route(X).arms == ("a", "b")
-    finally:
-        free.set()
-        adding.join(30.0)
-    assert router.route(X).arms == ("a", "b", "new")
+    routing = threading.Thread(target=router.route, args=(X,))
+    routing.start()
+    routing.join(10.0)
+    waits = routing.is_alive()
+    free.set()
+    changing.join(30.0)
+    routing.join(30.0)
+    assert not waits
 
 
 def test_outcomes_that_come_while_an_arm_is_added_are_learned(monkeypatch):

@@ -19,6 +19,7 @@ from banditroute.router.requests import Ask
 from banditroute.router.sampling import CannotChooseError
 from banditroute.store.base import OutcomeEvent, Recorded
 from banditroute.store.state_slot import StateSlots
+from tests.support import make_router, serve
 
 UNIFORM = start(Uniform(), objectives=["quality"])
 X = np.ones(1)
@@ -202,3 +203,53 @@ class TestShape:
         served, reason, mixed = self.shape(candidates, wanted=(0.7, 0.3), guard=Guard(baseline="a"))
         assert served.tolist() == [0.7, 0.3]
         assert (reason, mixed) == ("guard: no arm of the baseline is eligible; the learner decides", None)
+
+
+class TestExcluded:
+    """Every stage says of the arms that it rules out why it does so."""
+
+    def test_restricted_names_the_reason_of_each_arm_that_goes(self):
+        candidates = make_candidates().restricted([0, 2], "breaker: its circuit is open")
+        candidates = candidates.restricted([2], {"a": "budgets: 'day' cannot bear it at its pace"})
+        assert list(candidates.positions) == [2]
+        assert candidates.narrowed().excluded == {
+            "b": "breaker: its circuit is open",
+            "a": "budgets: 'day' cannot bear it at its pace",
+        }
+
+    def test_restricted_returns_the_same_value_where_no_arm_goes(self):
+        candidates = make_candidates()
+        assert candidates.restricted([0, 1, 2], "limits: ...") is candidates
+
+    def test_admit_names_windows_circuits_and_limits_in_the_order_of_the_stages(self):
+        constraints = make_constraints([Arm(name="a", context_window_tokens=10), "b", "c", "d"])
+        report_failure(constraints, "a")
+        report_failure(constraints, "b")
+        ask = make_ask(limits=Limits(min_quality=0.5), input_tokens=50)
+        admitted = constraints.admit(make_candidates((0.9, 0.9, 0.9, 0.1)), ask)
+        assert admitted.excluded == {
+            "a": "limits: its context window does not hold 50 tokens",  # the first reason, not its open circuit
+            "b": "breaker: its circuit is open",
+            "d": "limits: it is not believed to keep Limits(min_quality=0.5)",
+        }
+
+    def test_a_budget_is_named_as_the_reason_for_an_arm_that_it_cannot_bear(self):
+        constraints = make_constraints(["a", "b"], budgets=[Budget(usd=0.002, per="request")])
+        cost = np.array([[0.9, 0.9], [0.001, 5.0]])
+        candidates = make_candidates((0.9, 0.95), objectives=("quality", "cost_usd"), means=cost, stds=0.01 * cost)
+        priced = constraints.price(candidates, make_ask())
+        assert priced.excluded == {"b": "budgets: 'cost_usd per request' cannot bear it at its pace"}
+
+    def test_explain_shows_every_arm_of_the_pool_as_eligible_or_with_its_reason(self):
+        arms = [Arm(name="a", capabilities=["eu"]), Arm(name="b", capabilities=["eu"]), Arm(name="c"), "d"]
+        with make_router(*arms, breaker=CircuitBreaker(failures=1)) as router:
+            serve(router, "b", availability=0.0)
+            decision = router.route([0.0, 0.0], requires=["eu"])
+            explanation = decision.explain()
+            assert {row.arm for row in explanation.rows} | set(explanation.excluded) == {"a", "b", "c", "d"}
+            assert explanation.excluded["c"] == explanation.excluded["d"] == "request: it lacks eu"
+            assert explanation.excluded["b"] == "breaker: its circuit is open"
+            assert str(explanation).endswith(
+                "c is not eligible (request: it lacks eu)\nd is not eligible (request: it lacks eu)\n"
+                "b is not eligible (breaker: its circuit is open)"
+            )

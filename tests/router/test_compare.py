@@ -94,7 +94,7 @@ class TestTheRecord:
             router.compare(small.id, large.id)
         np.testing.assert_array_equal(means(router), once)
 
-    def test_it_survives_a_restart_and_a_rebuild(self, tmp_path):
+    def test_comparison_survives_a_restart_and_a_rebuild(self, tmp_path):
         url = f"sqlite:///{tmp_path / 'routes.db'}"
         with Router(arms=ARMS, features=1, seed=0, store=SQLStore(url)) as router:
             for x in np.linspace(-1.0, 1.0, 40):

@@ -67,7 +67,7 @@ class TestLearning:
         assert again is not None
         assert belief.counts("quality").sum() == pytest.approx(before + 1.0)
 
-    def test_but_not_where_it_was_graded(self):
+    def test_escalate_records_no_quality_where_one_was_reported(self):
         router = router_on(dollar=1.0)
         serve(router, 400)
         first = router.route([0.5])
@@ -86,7 +86,7 @@ class TestLearning:
 
 
 class TestTheRequest:
-    def test_it_is_routed_again_as_it_was(self, tmp_path):
+    def test_escalate_routes_the_request_again_with_its_own_terms(self, tmp_path):
         with router_on(SQLStore(f"sqlite:///{tmp_path / 'r.db'}"), dollar=0.01) as router:
             for arm in COSTS:
                 for _ in range(20):

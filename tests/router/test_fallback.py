@@ -13,6 +13,7 @@ from banditroute.learners import EpsilonGreedy, Learner
 from banditroute.policies import Uniform
 from banditroute.router import Router
 from banditroute.store.memory import MemoryStore
+from tests.support import store_of
 
 TEXT = "What is 2 + 2?"
 
@@ -199,7 +200,7 @@ def test_another_trouble_is_another_line(caplog):
 def test_feedback_for_a_fallback_decision_works(fault):
     router, switch, _ = fault
     decision = router.route(TEXT)
-    if isinstance(router._store, RaisingStore):  # it did not take the decision
+    if isinstance(store_of(router), RaisingStore):  # it did not take the decision
         with pytest.raises(UnknownDecisionError):
             router.feedback(decision.id, quality=1.0)
         return

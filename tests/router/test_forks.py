@@ -12,29 +12,10 @@ from banditroute.errors import BanditRouteError
 from banditroute.router import Router
 from banditroute.router.sampling import RandomStream
 from banditroute.store import MemoryStore, SQLStore
-from tests.support import X, make_router, wait_until
+from tests.support import X, in_child, make_router, wait_until
 
 if not hasattr(os, "fork"):
     pytest.skip("this platform cannot fork", allow_module_level=True)
-
-
-def in_child(work) -> str:
-    """Return the text that ``work()`` returns in a forked child, or its error; fail if it takes 30 seconds."""
-    reading, writing = os.pipe()
-    pid = os.fork()
-    if pid == 0:
-        threading.Timer(30.0, os._exit, [9]).start()
-        try:
-            text = work()
-        except BaseException as error:
-            text = repr(error)
-        os.write(writing, text.encode())
-        os._exit(0)
-    os.close(writing)
-    with os.fdopen(reading) as answers:
-        text = answers.read()
-    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0, "the child hangs"
-    return text
 
 
 def arms_of(router, count: int = 40) -> str:

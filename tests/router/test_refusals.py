@@ -15,7 +15,7 @@ from banditroute.objectives import Objective
 from banditroute.policies import Thompson, Uniform
 from banditroute.router import Router
 from banditroute.store.memory import MemoryStore
-from tests.support import X, belief_of, make_router
+from tests.support import X, belief_of, engine_of, make_router
 
 
 class Counting(MemoryStore):
@@ -54,14 +54,14 @@ def expect_refusal(router, store, error, message, call):
     """``call`` is refused with the message, and beliefs, store and randomness stay exactly as they were."""
     before = router.route([0.3, -0.7])
     dice, given, learned = (
-        str(router._engine._stream.generator.bit_generator.state),
+        str(engine_of(router)._stream.generator.bit_generator.state),
         store.given,
         router.status().learned,
     )
     with pytest.raises(error, match=message) as caught:
         call()
     assert isinstance(caught.value, BanditRouteError)
-    assert (str(router._engine._stream.generator.bit_generator.state), store.given, router.status().learned) == (
+    assert (str(engine_of(router)._stream.generator.bit_generator.state), store.given, router.status().learned) == (
         dice,
         given,
         learned,
@@ -237,8 +237,8 @@ SETTINGS = [
     ({"arms": ["a", 5]}, r"arm 5 is a int; give an Arm or its name"),
     ({"arms": [""]}, r"Arm\(name=...\) has 0 characters; give 1 to 255"),
     ({"fallback": "c"}, r"unknown fallback arm 'c'; known arms: a, b"),
-    ({"features": -1}, r"features is -1; give how many there are, at least 0"),
-    ({"features": True}, r"features is True; give how many there are"),
+    ({"features": -1}, r"features is -1; give a whole number from 0"),
+    ({"features": True}, r"features is True; give a whole number from 0"),
     ({"features": "text"}, r"features is 'text'; give a featurizer such as TextFeatures\(\), or the number of"),
     ({"features": 2.0}, r"features is 2.0; give a featurizer"),
     ({"learner": Thompson()}, r"learner is Thompson\(.*; give a learner such as LinUCB\(\), or Learner\(policy=...\)"),

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from banditroute import LinUCB, Router, SQLStore, TextFeatures, ThompsonSampling
+from banditroute import Arm, LinUCB, Router, SQLStore, TextFeatures, ThompsonSampling
 from banditroute.core.preference import Preference
 from banditroute.logs import read_outcomes
+from tests.support import make_router, serve
 
 
 @pytest.mark.parametrize("learner", [LinUCB(), ThompsonSampling()], ids=["linucb", "thompson"])
@@ -38,3 +39,27 @@ def test_predictions_survive_a_restart_to_1e_12(small_log, tmp_path, learner, re
             np.testing.assert_allclose(new.means[order], old.means, rtol=1e-12, atol=1e-12)
             np.testing.assert_allclose(new.stds[order], old.stds, rtol=1e-12, atol=1e-12)
             np.testing.assert_allclose(new.probabilities, old.probabilities, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("arms", "warnings"),
+    [
+        (["a", "c"], 1),  # b was renamed, perhaps
+        (["a"], 0),  # b was removed
+        (["a", "b", "c"], 0),  # c was added
+        (["a", Arm(name="c", replaces="b")], 0),  # c succeeds b
+    ],
+    ids=["renamed", "removed", "added", "replaced"],
+)
+def test_a_restart_warns_once_where_a_known_arm_is_gone_and_an_unknown_one_is_there(tmp_path, caplog, arms, warnings):
+    url = f"sqlite:///{tmp_path / 'routes.db'}"
+    with make_router("a", "b", store=SQLStore(url)) as router:
+        for name in ("a", "b"):
+            serve(router, name, quality=1.0)
+    assert caplog.messages == []
+    with make_router(*arms, store=SQLStore(url)):
+        pass
+    assert len(caplog.messages) == warnings
+    if warnings:
+        assert "has feedback for b, which is not in the pool, and starts c without any" in caplog.text
+        assert "Arm(replaces=...)" in caplog.text

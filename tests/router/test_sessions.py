@@ -73,7 +73,7 @@ def test_a_session_that_goes_on_is_told_of_what_is_new(router):
     assert counts(router) == pytest.approx([1.0, 0.5])
 
 
-def test_it_is_remembered_and_another_process_may_report_it(tmp_path):
+def test_session_is_remembered_and_another_process_may_report_it(tmp_path):
     url = f"sqlite:///{tmp_path / 'r.db'}"
     with router_on(SQLStore(url)) as one, router_on(SQLStore(url)) as other:
         serve(one, "chat", "small", "large")

@@ -7,7 +7,7 @@ import pytest
 
 from banditroute.errors import StoreError
 from banditroute.store import MemoryStore, SQLStore
-from tests.support import X, make_router
+from tests.support import X, engine_of, make_router
 
 
 @pytest.fixture
@@ -16,7 +16,7 @@ def interrupt(monkeypatch):
     handled = []
 
     def arrange(router, handle):
-        penalize = router._engine._penalize
+        penalize = engine_of(router)._penalize
 
         def interrupted(candidates, ask):
             if not handled:
@@ -24,7 +24,7 @@ def interrupt(monkeypatch):
                 signal.raise_signal(signal.SIGTERM)
             return penalize(candidates, ask)
 
-        monkeypatch.setattr(router._engine, "_penalize", interrupted)
+        monkeypatch.setattr(engine_of(router), "_penalize", interrupted)
         signal.signal(signal.SIGTERM, lambda *_: handled.append(handle()))
         return handled
 

@@ -85,7 +85,7 @@ def test_trouble_of_the_store_is_shown():
     assert status.trouble.startswith("the store is closed")
 
 
-def test_it_prints_as_a_table_and_dumps_as_json():
+def test_status_prints_as_a_table_and_dumps_as_json():
     router = make_router(budgets=[Budget(usd=0.01)], guard=Guard(baseline="a"))
     serve(router, "a", quality=0.5, cost_usd=0.005)
     text = str(router.status())

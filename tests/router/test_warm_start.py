@@ -20,7 +20,7 @@ from banditroute import (
 )
 from banditroute.beliefs import Hybrid, Linear
 from banditroute.store.base import OutcomeEvent
-from tests.support import belief_of
+from tests.support import belief_of, engine_of
 
 LEARNER = LinUCB(belief=Linear())
 ROUTES = np.random.default_rng(9).normal(size=(12, 2))
@@ -129,7 +129,7 @@ def test_a_second_process_believes_it_when_it_next_hears_of_the_first(url, until
 
 
 @pytest.mark.parametrize("half_life", [{"half_life_requests": 10.0}, {"half_life_seconds": 10.0}])
-def test_it_ages_from_the_day_that_it_is_given(half_life):
+def test_warm_start_ages_from_the_day_that_it_is_given(half_life):
     now = 1.7e9
     router = made(LinUCB(belief=Linear(**half_life)), clock=lambda: now)
     feed(router, full(20))
@@ -245,9 +245,9 @@ class TestSuccession:
         by_hand = made()
         by_hand.warm_start([(x, {"a": outcomes["a"]}) for x, outcomes in rows])
         assert belief_of(router).counts("quality").tolist() == [80.0, 20.0]
-        assert by_hand._engine.models.belief.counts("quality").tolist() == [80.0, 0.0]
+        assert engine_of(by_hand).models.belief.counts("quality").tolist() == [80.0, 0.0]
 
-    def test_and_with_no_more_than_64_outcomes_however_many_there_are(self):
+    def test_successor_begins_with_at_most_64_outcomes(self):
         router = made(arms=["a", Arm(name="b", replaces="a")])
         router.warm_start(full(400, arms=("a",)))
         assert belief_of(router).counts("quality").tolist() == [400.0, 64.0]
@@ -283,6 +283,7 @@ def test_feedback_that_is_pending_counts_for_a_successor():
         feed(router, full(8, arms=("old",)))
     with made(store=store, arms=["a", Arm(name="new", replaces="old")]) as router:
         assert belief_of(router).counts("quality").tolist() == [0.0, 2.0]
-        router._engine.learn(OutcomeEvent(arm="old", x=np.ones(3), values={"quality": 1.0}, decided_at=0.0, ordinal=9))
+        event = OutcomeEvent(arm="old", x=np.ones(3), values={"quality": 1.0}, decided_at=0.0, ordinal=9)
+        engine_of(router).learn(event)
         router.remove_arm("a")
         assert belief_of(router).counts("quality").tolist() == [2.25]

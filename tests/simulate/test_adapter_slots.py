@@ -186,7 +186,7 @@ class TestReplay:
         assert np.flatnonzero(trace.paged_seconds).tolist() == sorted(first)
         assert trace.paged_seconds[first].tolist() == [0.4] * len(first)
 
-    def test_who_comes_while_it_is_loaded_waits_for_the_rest(self, table, x):
+    def test_request_during_a_load_waits_for_the_rest_of_it(self, table, x):
         one = Conditions(requests_per_second=10.0, paging=AdapterSlots(slots=1, load_seconds=0.35))
         alone = OutcomeTable(
             name="one", prompts=("",) * 6, tasks=("",) * 6, arms=("a",), outcomes={"quality": np.ones((6, 1))}
@@ -307,7 +307,7 @@ class TestMetrics:
         assert "hit rate  paging s" in std_table(rows)
         assert "hit rate" not in std_table(references(table, PREFER))
 
-    def test_who_minds_what_loads_take_makes_fewer(self, table, x):
+    def test_pricing_loads_makes_fewer_of_them(self, table, x):
         slow = Conditions(paging=AdapterSlots(slots=1, load_seconds=3.0))  # a miss is never worth it
         blind = replay(table, x, learner=LEARNER, preference={"quality": 1.0}, seed=0, conditions=slow)
         aware, oblivious = (

@@ -76,7 +76,7 @@ def test_arms_of_hybrid_have_more_in_common_than_those_of_linear():
     assert common["hybrid"] > 0.6 > 0.3 > abs(common["linear"])
 
 
-def test_who_learns_the_context_beats_who_does_not():
+def test_contextual_learner_beats_one_without_context():
     for make in (linear, hybrid):
         environment = make(n=1000, arms=3, features=3, noise=0.05, seed=1)
         best_arm = environment.table.outcomes["quality"].mean(axis=0).max()
@@ -91,7 +91,7 @@ def test_no_turn_is_linear():
         drifting(**SIZES, turns=-1)
 
 
-def test_who_forgets_does_better_when_arms_drift():
+def test_forgetting_does_better_when_arms_drift():
     had = {}
     for half_life in (None, 150.0):
         learner = ThompsonSampling(belief=Linear(half_life_requests=half_life))

@@ -64,7 +64,7 @@ def test_one_point():
 
 
 @given(points, st.floats(0.0, 1.0))
-def test_it_is_where_the_static_mixtures_of_two_are(made, at):
+def test_frontier_is_the_hull_of_static_mixtures_of_two_arms(made, at):
     cost, quality = np.array(made).T
     line = frontier(cost, quality)
     assert (np.diff(line.cost) > 0.0).all()

@@ -182,7 +182,7 @@ class TestReferences:
         ]
 
     @given(st.data())
-    def test_who_knows_more_does_no_worse(self, data):
+    def test_reference_with_more_information_does_no_worse(self, data):
         n, k = data.draw(st.integers(1, 8)), data.draw(st.integers(1, 4))
         table = OutcomeTable(
             name="any",

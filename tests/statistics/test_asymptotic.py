@@ -47,7 +47,7 @@ def test_tightest_at_the_time_that_is_asked_for(at):
         assert (upper - lower)[at - 1] < (wider[1] - wider[0])[at - 1]
 
 
-def test_they_seldom_miss_skewed_means():
+def test_intervals_seldom_miss_skewed_means():
     """Where normal intervals that are looked at all the time miss many at some time."""
     values = np.random.default_rng(1).exponential(size=(300, 3000))
     lower, upper = asymptotic_sequence(values)

@@ -50,7 +50,7 @@ class TestLatestTime:
         made.read(NOW)
         return made
 
-    def test_it_goes_as_the_monotonic_clock_does(self, latest: LatestTime, boot: list[float]) -> None:
+    def test_clock_advances_as_the_monotonic_clock_does(self, latest: LatestTime, boot: list[float]) -> None:
         boot[0] += 5.0
         assert latest.bound() == NOW + 5.0 + TOLERANCE_SECONDS
 

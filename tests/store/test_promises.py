@@ -24,7 +24,7 @@ from banditroute.core.shared_total import SharedTotal
 from banditroute.errors import StoreError, UnknownDecisionError
 from banditroute.router import Router
 from banditroute.store import Recorded, SQLStore
-from banditroute.store.sql import ticket, writer
+from banditroute.store.sql import ticket, write_queue, writer
 from banditroute.store.sql.database import Database, database_at, parse
 from banditroute.testing.samples import Listener, decision, feedback, fold, listen, remembered
 from tests.support import wait_until
@@ -67,7 +67,7 @@ class TestAcknowledged:
     def test_feedback_for_a_dropped_decision_is_refused_at_once(
         self, url: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(writer, "MAX_QUEUED_DECISIONS", 10)
+        monkeypatch.setattr(write_queue, "MAX_QUEUED_DECISIONS", 10)
         store = opened(url)
         with locked(url):
             for number in range(30):
@@ -232,7 +232,7 @@ class TestNothingWaits:
         assert answer_to(waiting) == "accepted"  # it was under way, and the database answered after all
 
     def test_waiting_reports_are_bounded(self, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(writer, "MAX_QUEUED_REPORTS", 10)
+        monkeypatch.setattr(write_queue, "MAX_QUEUED_REPORTS", 10)
         store = opened(url)
         store.add_decision(decision(1))
         store.flush()
@@ -248,7 +248,7 @@ class TestNothingWaits:
         store.close()
 
     def test_waiting_prompts_are_bounded_in_bytes(self, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(writer, "MAX_QUEUED_PROMPT_BYTES", 10_000)
+        monkeypatch.setattr(write_queue, "MAX_QUEUED_PROMPT_BYTES", 10_000)
         store = opened(url)
         with locked(url):
             for number in range(50):

@@ -24,6 +24,7 @@ from banditroute.store.sql.database import database_at, parse
 from banditroute.store.sql.schema import snapshot
 from banditroute.testing.samples import Listener, Sums, decision, event, feedback, fold, summed
 from benchmarks.server import Server
+from tests.support import engine_of
 
 Until: TypeAlias = Callable[[Callable[[], bool]], None]
 
@@ -102,7 +103,7 @@ def test_a_reader_learns_and_is_told_how_much_there_is(learners: list[Learner], 
     assert (reader.memory.decisions, reader.memory.feedback) == (10, 10)
 
 
-def test_who_is_alone_is_told_only_of_what_it_folds(url: str, until: Until, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_single_process_hears_only_of_its_own_folds(url: str, until: Until, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(writer, "FOLD_SECONDS", 1e9)  # so that only their number matters
     one = Learner(url)
     for number in range(200):
@@ -207,7 +208,7 @@ class TestOrphans:
         yield made
         made.store.close()
 
-    def test_it_is_kept_and_learned_when_the_decision_appears(
+    def test_early_feedback_is_kept_and_learned_when_the_decision_appears(
         self, slow: Learner, learners: list[Learner], until: Until
     ) -> None:
         made = just_made(1)
@@ -222,7 +223,9 @@ class TestOrphans:
             until(lambda one=one: one.sums == expected)  # type: ignore[misc]
             assert one.memory.feedback == 1
 
-    def test_it_conflicts_like_any_other(self, slow: Learner, learners: list[Learner], until: Until) -> None:
+    def test_early_feedback_conflicts_like_any_other(
+        self, slow: Learner, learners: list[Learner], until: Until
+    ) -> None:
         made = just_made(1)
         slow.store.add_decision(made)
         learners[0].report(soon(made, quality=1.0))
@@ -349,7 +352,7 @@ def test_a_router_that_starts_later_predicts_the_same(url: str, until: Until) ->
                 np.allclose(predictions(routers[0]), predictions(one), rtol=1e-12, atol=1e-12) for one in routers[1:]
             )
         )
-        relevance = [one._engine.models.belief._choices.relevance for one in routers]  # type: ignore[attr-defined]
+        relevance = [engine_of(one).models.belief._choices.relevance for one in routers]  # type: ignore[attr-defined]
         assert all(some == relevance[0] for some in relevance)
 
     with router() as one:
@@ -361,7 +364,7 @@ def test_a_router_that_starts_later_predicts_the_same(url: str, until: Until) ->
                 agree(one, two, reader)
                 with router() as late:
                     agree(one, late)
-                    assert late._engine.models.belief._choices.relevance  # type: ignore[attr-defined]
+                    assert engine_of(late).models.belief._choices.relevance  # type: ignore[attr-defined]
 
 
 def test_a_server_without_tables_says_what_to_do(postgresql: Server) -> None:

@@ -17,7 +17,7 @@ from sqlalchemy import event as events
 
 from banditroute.errors import IncompatibleStoreError, StoreError, UnknownDecisionError
 from banditroute.store import SQLStore
-from banditroute.store.sql import writer
+from banditroute.store.sql import write_queue
 from banditroute.store.sql.schema import REVISION
 from banditroute.testing.samples import decision, event, feedback, fold, listen, remembered, summed
 
@@ -87,7 +87,7 @@ def test_feedback_fails_and_decisions_wait_while_the_database_is_locked(
 def test_the_oldest_decisions_are_dropped_beyond_the_bound(
     path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, until: Until
 ) -> None:
-    monkeypatch.setattr(writer, "MAX_QUEUED_DECISIONS", 10)
+    monkeypatch.setattr(write_queue, "MAX_QUEUED_DECISIONS", 10)
     store = open_store(f"sqlite:///{path}?timeout=30")
     with caplog.at_level(logging.ERROR), locked(path):
         for number in range(15):
@@ -104,7 +104,7 @@ def test_the_oldest_decisions_are_dropped_beyond_the_bound(
 
 
 def test_a_dropped_decision_is_unknown(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(writer, "MAX_QUEUED_DECISIONS", 1)
+    monkeypatch.setattr(write_queue, "MAX_QUEUED_DECISIONS", 1)
     store = open_store(path)
     with locked(path):
         store.add_decision(decision(1))

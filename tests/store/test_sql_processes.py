@@ -74,11 +74,11 @@ def known(path: Path, numbers: Sequence[int]) -> set[int]:
 
 def test_a_killed_process_loses_no_acknowledged_feedback(path: Path) -> None:
     acknowledged: list[int] = []
-    for cycle in range(5):
+    for cycle, reports in enumerate([150, 300, 450]):  # so that it dies before, in and after a fold
         process = start(WRITE_FOR_EVER, path, cycle * 1_000_000)
         assert process.stdout is not None
         assert process.stdout.readline() == "open\n"
-        for _ in range(150 * (cycle + 1)):  # so that it dies before, in and after a fold
+        for _ in range(reports):
             acknowledged.append(int(process.stdout.readline()))
         process.send_signal(signal.SIGKILL)
         rest = process.stdout.read()

@@ -74,6 +74,7 @@ from banditroute.policies import UCB, Mixture, Policy, Uniform
 from banditroute.pricing import ModelPrice, Usage, genai_price
 from banditroute.simulate.adapter_slots import AdapterSlots
 from banditroute.simulate.conditions import Channel, Conditions
+from banditroute.simulate.expected_costs import expected_costs
 from banditroute.simulate.replay import Trace, replay
 from banditroute.store import (
     Acknowledgement,
@@ -101,6 +102,8 @@ def first_steps() -> str:
     assert_type(decision.explain().rows[0].predictions["quality"], tuple[float, float])
     assert_type(router.feedback(decision.id, quality=1.0), Literal["accepted", "pending"])
     router.feedback(decision.id, failure="rate_limit", retry_after_seconds=2.0)
+    answers = router.feedback_many([(decision.id, {"quality": 1.0, "cost_usd": None})], source="Ann")
+    assert_type(answers, list[Acknowledgement | BanditRouteError])
     router.session_feedback("ticket 7", quality=1.0)
     router.correct(decision.id, quality=0.0, failed=None)
     assert_type(router.escalate(decision.id, signal=0.3), Decision | None)
@@ -118,6 +121,7 @@ def settings() -> None:
     arms = [
         Arm(name="small", input_usd_per_million_tokens=0.15, output_usd_per_million_tokens=0.6),
         Arm(name="large"),
+        Arm(model="o4", effort="high"),
     ]
     with Router(
         arms=arms,
@@ -212,6 +216,7 @@ async def event_loop(router: Router) -> None:
     decision = await router.aroute("Why?", session="s", input_tokens=2, template="t", metadata={"tier": None})
     assert_type(decision, Decision)
     assert_type(await router.afeedback(decision.id, quality=1.0, latency_seconds=0.2), Acknowledgement)
+    assert_type(await router.afeedback_many([]), list[Acknowledgement | BanditRouteError])
     await router.asession_feedback("s", quality=1.0, source="Ann")
     await router.acorrect(decision.id, quality=0.5)
     await router.acompare(decision.id, decision.id)
@@ -394,6 +399,7 @@ def offline(log: DecisionLog, features: NDArray[np.float64]) -> None:
     table = read_outcomes("outcomes.parquet")
     trace = replay(table, features, learner=LinUCB(), preference=Preference(quality=1), seed=0, conditions=late)
     assert_type(trace, Trace)
+    assert_type(expected_costs(table), dict[str, dict[str, float]])
     assert_type(trace.paged_seconds, NDArray[np.float64] | None)
 
 

@@ -11,6 +11,7 @@ from banditroute.adapters.backends.base import Capability, Capacity, CostEstimat
 from banditroute.adapters.backends.connection import Call, Connection, Flow, Reply
 from banditroute.adapters.backends.shadow import ShadowLRU
 from banditroute.core.adapter import AdapterSpec
+from banditroute.core.forking import hold_while_forking
 from banditroute.errors import (
     AdapterCapacityError,
     AdapterError,
@@ -95,6 +96,7 @@ class HTTPBackend:
         self._known: dict[str, str] = {}  # name -> path of adapters that the server loads by itself when they are used
         self._shadow = ShadowLRU(slots=slots, ram_slots=ram_slots)
         self._lock = Lock()  # guards the two; not held during a call
+        hold_while_forking(self, "_lock")
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._connection.where})"

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from banditroute.adapters.backends.base import Capability, Capacity, CostEstimate, LoadResult, Tier, check_same
 from banditroute.core.adapter import CONFIG, WEIGHTS, AdapterSpec, read_config, reading, regular_file
+from banditroute.core.forking import hold_while_forking
 from banditroute.core.optional_imports import optional
 from banditroute.core.validation import number, whole
 from banditroute.errors import (
@@ -149,9 +150,14 @@ class PeftBackend:
         self._in_flight: Counter[str] = Counter()
         self._lock = Lock()  # of the tables above, held briefly
         self._loading = Lock()  # one load at a time, while others serve
+        hold_while_forking(self, "_loading", "_lock")
         self._serving: ContextVar[list[str] | None] = ContextVar("serving", default=None)
         for layer in self._layers.values():
             layer.register_forward_pre_hook(self._choose_slots, with_kwargs=True)
+
+    def begin_in_child(self) -> None:
+        """Serve the requests of a forked child alone: those in flight are the parent's."""
+        self._in_flight.clear()
 
     def capacity(self) -> Capacity:
         """Return how much fits."""
@@ -244,7 +250,8 @@ class PeftBackend:
         finally:
             self._serving.reset(token)
             with self._lock:
-                self._in_flight.subtract(names)
+                for name in names:  # a forked child counts from 0
+                    self._in_flight[name] = max(self._in_flight[name] - 1, 0)
 
     def _use(self, adapter: AdapterSpec) -> bool:
         """Count a use of ``adapter``, and return whether it is in a slot."""

@@ -10,6 +10,7 @@ import numpy as np
 
 from banditroute.adapters.backends.base import Capability, Capacity, CostEstimate, LoadResult, Tier, check_same
 from banditroute.core.adapter import AdapterSpec
+from banditroute.core.forking import hold_while_forking
 from banditroute.core.validation import number
 from banditroute.errors import AdapterCapacityError, InvalidConfigurationError
 
@@ -69,6 +70,7 @@ class SimulatedBackend:
         self._pass_time = pass_time
         self._resident: dict[str, AdapterSpec] = {}
         self._lock = Lock()
+        hold_while_forking(self, "_lock")
 
     def capacity(self) -> Capacity:
         """Return how much fits."""

@@ -51,7 +51,9 @@ def typed(records: Iterable[tuple[int, Mapping[str, Any]]], damage: Damage) -> I
                 value = record.get(name)
                 row[name] = None if value is None else convert(value)
         except InvalidInputError as error:
-            damage.row(position, name, str(error).removeprefix(f"{name} "))
+            damage.row(
+                position, name, str(error).removeprefix(f"{name} "), arm=record.get("arm") if name != "arm" else None
+            )
             continue
         numbers.append(position)
         rows.append(row)

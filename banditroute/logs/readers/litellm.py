@@ -53,7 +53,8 @@ def _rows(reading: Reading) -> Iterator[tuple[int, dict[str, Any]]]:
             try:
                 yield number, _row(record, fields)
             except MALFORMED as error:
-                reading.damage.row(number, "call", f"cannot be used: {error!r}")
+                arm = value_at(record, fields.columns["arm"])
+                reading.damage.row(number, "call", f"cannot be used: {error!r}", arm=arm)
 
 
 def _row(record: dict[str, Any], fields: Fields) -> dict[str, Any]:

@@ -143,7 +143,7 @@ def _checked(positions: NDArray[np.int64], table: pyarrow.Table, fields: Fields,
     """Return the rows that can be used, under our names."""
     import pyarrow as arrow
 
-    found = Found(table)
+    found = Found(table, arm=fields.columns.get("arm"))
     columns: dict[str, pyarrow.ChunkedArray] = {}
     for ours, theirs in fields.columns.items():
         if ours in NAMES:

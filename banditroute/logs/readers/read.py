@@ -67,8 +67,16 @@ class LogFile:
         Raises
         ------
         InvalidInputError
-            If a file cannot be read, or a row cannot be used; the message names the file and the row.
+            If a file cannot be read, or a row cannot be used; the message names the file and the row. If rows are left
+            out, at the end, if none of an arm is left.
         """
+        kept: set[str] = set()
+        for table in self._tables():
+            kept.update(table["arm"].unique().to_pylist())
+            yield table
+        self.readings[0].damage.check_arms(kept)
+
+    def _tables(self) -> Iterator[pyarrow.Table]:
         if self.format.read_together is not None:
             yield from self.format.read_together(self.readings)
         else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import reprlib
 import textwrap
 from collections import Counter
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,6 +21,7 @@ MALFORMED = (AttributeError, LookupError, OverflowError, RecursionError, TypeErr
 
 
 _MOST_IDS = 1_000_000
+_LEAST_ROWS_OF_AN_ARM = 5  # that are left out before they count as a kind of rows, not as single mistakes
 
 
 class Damage:
@@ -48,15 +50,16 @@ class Damage:
     def __init__(self, name: str, *, skip: bool = False) -> None:
         self.name = name
         self.skipped: Counter[str] = Counter()
+        self._of_arms: dict[str, Counter[str]] = {}  # arm -> reason -> rows that were left out
         self._skip = skip
 
     def of(self, name: str) -> Damage:
         """Return the same policy for one file of the log; rows that are left out there are counted here, too."""
         part = Damage(name, skip=self._skip)
-        part.skipped = self.skipped
+        part.skipped, part._of_arms = self.skipped, self._of_arms
         return part
 
-    def row(self, number: int, what: str, message: str) -> None:
+    def row(self, number: int, what: str, message: str, *, arm: object = None) -> None:
         """Refuse or count a row.
 
         Parameters
@@ -67,6 +70,8 @@ class Damage:
             The reason under which it is counted, such as the name of a column.
         message
             What is wrong with it.
+        arm
+            Its arm, where that is known.
 
         Raises
         ------
@@ -79,6 +84,24 @@ class Damage:
                 "out (skip_bad=True)"
             )
         self.skipped[what] += 1
+        if isinstance(arm, str) and arm:
+            self._of_arms.setdefault(arm, Counter())[what] += 1
+
+    def check_arms(self, kept: Collection[str]) -> None:
+        """Refuse a log of which no row of an arm is left, as what is left says nothing of that arm.
+
+        Raises
+        ------
+        InvalidInputError
+            If all rows of an arm were left out, five or more, and it is not among those that are ``kept``.
+        """
+        for arm, reasons in self._of_arms.items():
+            if arm not in kept and reasons.total() >= _LEAST_ROWS_OF_AN_ARM:
+                whys = ", ".join(f"{what:.80} {count:,}" for what, count in reasons.most_common(3))
+                raise InvalidInputError(
+                    f"{self.name}: all rows of arm {arm!r:.80} would be left out ({whys}), so that nothing could be "
+                    "said of it; correct these rows, or take them out of the log"
+                )
 
     def leave_out(self, why: str) -> None:
         """Count a row that is whole but not a decision."""
@@ -92,11 +115,19 @@ class Found:
     ----------
     rows : (n,) bool
         True for a row that cannot be used.
+
+    Parameters
+    ----------
+    table
+        The rows.
+    arm
+        The column that names their arms; None if there is no such column.
     """
 
-    def __init__(self, table: pyarrow.Table) -> None:
+    def __init__(self, table: pyarrow.Table, *, arm: str | None = "arm") -> None:
         self.rows: NDArray[np.bool_] = np.zeros(len(table), dtype=bool)
         self._table = table
+        self._arm = arm
         self._reasons: list[tuple[int, str, str]] = []
 
     def add(self, wrong: NDArray[np.bool_], column: str, expected: str) -> None:
@@ -109,7 +140,8 @@ class Found:
     def report(self, numbers: NDArray[np.int64], damage: Damage) -> None:
         """Refuse or count the rows in their order, by the numbers of all rows."""
         for i, column, message in sorted(self._reasons):
-            damage.row(int(numbers[i]), column, message)
+            arm = None if self._arm in (None, column) else self._table[self._arm][i].as_py()
+            damage.row(int(numbers[i]), column, message, arm=arm)
 
 
 class Repeated:

@@ -43,7 +43,7 @@ def decisions(
     repeated = Repeated()
     wanted = dict.fromkeys([*fields.columns.values(), *extra])
     for positions, table in tables(reading.source, list(wanted), reading.damage):
-        found = Found(table)
+        found = Found(table, arm=fields.columns.get("arm"))
         columns: dict[str, Any] = {"x": context(table, found)}
         outcomes: dict[str, Vector] = {}
         for ours, theirs in fields.columns.items():

@@ -56,7 +56,8 @@ class Added(NamedTuple):
 
 # Statements that are executed for every decision or feedback are built once: that takes longer than executing them.
 _IDS: BindParameter[Any] = bindparam("ids", expanding=True)
-_STORED = select(*(decision.c[name] for name in StoredDecision._fields)).where(decision.c.id.in_(_IDS))
+DIMENSION = select(epoch.c.dimension).where(epoch.c.id == decision.c.epoch_id).scalar_subquery().label("dimension")
+_STORED = select(*(decision.c[name] for name in StoredDecision._fields), DIMENSION).where(decision.c.id.in_(_IDS))
 _RECORDED = union_all(
     *(
         select(table.c.decision_id, table.c.objective, table.c.value).where(table.c.decision_id.in_(_IDS))
@@ -90,8 +91,8 @@ def begin_epoch(
     if fold_settings and row.fold_settings != fold_settings:
         if row.fold_settings is not None and _has_learned(connection, row.id):
             raise IncompatibleStoreError(
-                f"what router {router!r} has learned was folded with {row.fold_settings}, and this router folds with "
-                f"{fold_settings}; give its learner those settings, have it learned again with "
+                f"what router {router!r} has learned was folded with {row.fold_settings:.80}, and this router folds "
+                f"with {fold_settings}; give its learner those settings, have it learned again with "
                 f"admin.rebuild(url, router={router!r}, learner=...), or use another router name"
             )
         connection.execute(update(epoch).where(epoch.c.id == row.id).values(fold_settings=fold_settings))
@@ -153,7 +154,7 @@ def add_decisions(connection: Connection, epoch_id: int, made: Iterable[tuple[De
             "propensity": each.propensity,
             "reason": _clean(each.reason),
             "policy": _clean(each.policy),
-            "preference": json.dumps(dict(each.preference)),
+            "preference": json.dumps(each.preference.as_dict()),
             "arms": json.dumps(each.arms),
             "probabilities": _bytes(each.probabilities),
             "x": None if each.x is None else _bytes(each.x),
@@ -319,6 +320,7 @@ def outcomes_with_decisions() -> Any:
         select(
             feedback,
             *(decision.c[name] for name in ("arm", "x", "decided_at", "ordinal")),
+            DIMENSION,
             again.label("again"),  # whether an outcome of the decision was folded before
         )
         .join(decision, decision.c.id == feedback.c.decision_id)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 from banditroute.core.arm import Arm
 from banditroute.core.decision import Decision
 from banditroute.core.feedback import Feedback
+from banditroute.core.forking import hold_while_forking
 from banditroute.core.shared_total import SharedTotal
 from banditroute.core.state import MergeStates
 from banditroute.core.validation import label, number
@@ -100,6 +101,7 @@ class SQLStore:
             raise InvalidConfigurationError(
                 f"SQLStore(when_replaced={when_replaced!r}): choose one of {', '.join(get_args(WhenReplaced))}"
             )
+        self._url = url
         self._durability = durability
         self._when_replaced = when_replaced
         self._database = database.database_at(database.parse(url), relaxed=durability == "relaxed")
@@ -111,6 +113,7 @@ class SQLStore:
         self._writer: Writer | None = None
         self._fold: Fold | None = None
         self._let_go: weakref.finalize[..., SQLStore] | None = None
+        hold_while_forking(self, "_lock")
 
     @property
     def trouble(self) -> str | None:

@@ -8,28 +8,27 @@ import os
 import threading
 import time
 import weakref
-from collections import OrderedDict, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import replace
 from queue import Empty, SimpleQueue
-from typing import NamedTuple, TypeVar
 
 from banditroute.core.arm import Arm
 from banditroute.core.decision import Decision
 from banditroute.core.feedback import Feedback
 from banditroute.core.shared_total import SharedTotal
 from banditroute.core.state import MergeStates
-from banditroute.errors import StoreError, UnknownDecisionError
+from banditroute.errors import StoreError
 from banditroute.store.base import Acknowledgement, Backlog, Recorded, StoredDecision, StoredState, Subscriber
 from banditroute.store.outcomes import CLOSED, PAGING
-from banditroute.store.sql import log, ticket
+from banditroute.store.sql import log, ticket, write_queue
 from banditroute.store.sql.database import Database
 from banditroute.store.sql.folding import Put
 from banditroute.store.sql.rows import DamagedRowError
 from banditroute.store.sql.session import EpochReplacedError, Session
 from banditroute.store.sql.ticket import Ticket, unknown_outcome, wait_for
+from banditroute.store.sql.write_queue import Report, WriteQueue, finish, taken
 
 FOLD_AT = 256
 """Pending outcomes that are worth a fold when nothing is to be written just then."""
@@ -43,23 +42,14 @@ FOLD_SECONDS = 5.0
 LOOK_SECONDS = 0.25
 """How often a process looks for what others have learned."""
 
-MAX_QUEUED_DECISIONS = 10_000
-MAX_QUEUED_REPORTS = 10_000
-MAX_QUEUED_PROMPT_BYTES = 64 * 2**20
 _EXIT_SECONDS = 10.0  # so long the end of the process waits for the database
 _COLLECTED_SECONDS = 1.0  # so long a thread that collects a store as garbage waits for the database
 _RETRY_SECONDS = 1.0
 _PROBE_SECONDS = 0.05  # between two attempts while the database cannot be written
 _FORK_SECONDS = 2.0  # so long a fork may wait for the disk
 
-_T = TypeVar("_T")
 _logger = logging.getLogger("banditroute.store")
 _writers: weakref.WeakSet[Writer] = weakref.WeakSet()
-
-
-class _Report(NamedTuple):
-    feedback: Feedback
-    ticket: Ticket
 
 
 class _Pause:
@@ -76,9 +66,6 @@ class Writer:
     once, and what comes while that one is written is the next. While the database cannot be written,
     decisions stay queued and are tried again every second; beyond the queue's bound the oldest are dropped.
 
-    Callers take no lock: they append to queues whose operations are atomic. So a signal handler, or a child that was
-    forked at any moment, finds no lock that nobody will release.
-
     Parameters
     ----------
     database
@@ -92,7 +79,7 @@ class Writer:
     """
 
     def __init__(self, database: Database, session: Session, *, linger_seconds: float, wait: bool) -> None:
-        self.dropped: int = 0
+        self._queue = WriteQueue()
         self._trouble: str | None = None
         self._database = database
         self._session = session
@@ -105,17 +92,8 @@ class Writer:
         _writers.add(self)
 
     def _begin(self) -> None:
-        """Make the queues, and what the thread knows."""
-        self._queue: OrderedDict[str, tuple[Decision, str | None]] = OrderedDict()
-        self._dropped_ids: OrderedDict[str, float] = OrderedDict()
-        self._prompt_bytes = 0
-        self._arms: Sequence[Arm] | None = None  # to be written
-        self._reports: deque[_Report] = deque()
-        self._flushes: deque[Future[None]] = deque()
-        self._new_states: deque[tuple[str, Put]] = deque()
-        self._new_totals: deque[tuple[str, SharedTotal]] = deque()
-        self._states: dict[str, Put] = {}  # this and what follows is the thread's own
-        self._totals: dict[tuple[str, int], SharedTotal] = {}
+        """Make the queue, and what the thread knows."""
+        self._queue = WriteQueue(dropped=self._queue.dropped)
         self._wake: SimpleQueue[bool] = SimpleQueue()  # True: somebody waits
         self._awake = False
         self._overflows = False
@@ -150,25 +128,28 @@ class Writer:
         self._trouble = words
 
     @property
+    def dropped(self) -> int:
+        """Number of decisions that were dropped."""
+        return self._queue.dropped
+
+    @property
     def backlog(self) -> Backlog:
         """The decisions that are queued or dropped."""
-        oldest = next(iter(list(self._queue.values())), None)
-        decided_at = None if oldest is None else oldest[0].decided_at
-        return Backlog(len(self._queue), decided_at, self.dropped, self._session.waiting)
+        queued = list(self._queue.decisions.values())
+        decided_at = queued[0][0].decided_at if queued else None
+        return Backlog(len(queued), decided_at, self._queue.dropped, self._session.waiting)
 
     def add_decision(self, decision: Decision, prompt: str | None) -> None:
         """Queue a decision; with ``wait``, return when it is on disk or ``trouble`` says why not."""
         if self._closed is not None:
             return
-        if prompt is not None:
-            if self._prompt_bytes > MAX_QUEUED_PROMPT_BYTES:
-                prompt = None
-                self._overflow("prompts are not recorded")
-            else:
-                self._prompt_bytes += len(prompt)
-        self._queue[decision.id] = (decision, prompt)
-        if len(self._queue) > MAX_QUEUED_DECISIONS:
-            self._drop_oldest()
+        if prompt is not None and not self._queue.holds_prompts:
+            prompt = None
+            self._overflow("prompts are not recorded")
+        if self._queue.add_decision(decision, prompt):
+            if self._trouble is None:
+                self._trouble = f"more than {write_queue.MAX_QUEUED_DECISIONS:,} decisions wait to be written"
+            self._overflow("decisions are dropped, the oldest first")
         if self._wait and threading.current_thread() is not self._thread:
             with suppress(StoreError):
                 self.flush()
@@ -178,43 +159,43 @@ class Writer:
     def save_state(self, name: str, blob: bytes, merge: MergeStates | None) -> None:
         """Queue a piece of state in place of the last of its name, or merged into it."""
         if self._closed is None:
-            self._new_states.append((name, Put(blob, merge)))
+            self._queue.add_state(name, Put(blob, merge))
             self._stir()
 
     def add_total(self, budget: str, total: SharedTotal) -> None:
         """Queue what is counted for a budget, with what is queued of it."""
         if self._closed is None:
-            self._new_totals.append((budget, total))
+            self._queue.add_total(budget, total)
             self._stir()
 
     def set_arms(self, arms: Sequence[Arm]) -> None:
         """Queue the router's arms in place of the last."""
         if self._closed is None:
-            self._arms = arms
+            self._queue.arms = arms
             self._stir()
 
     def find(self, decision_id: str) -> StoredDecision:
         """Return what is stored of a decision, whether it is written already or not."""
-        queued = self._queue.get(decision_id)
+        queued = self._queue.decisions.get(decision_id)
         if queued is not None:
             return StoredDecision.of(queued[0], epoch_id=self._session.epoch_id)
         return self._database.read(lambda connection: log.find(connection, decision_id))
 
     def find_session(self, session: str) -> list[str]:
         """Return the ids of the decisions of a session, whether they are written already or not."""
-        queued = {id for id, (made, _) in list(self._queue.items()) if made.session == session}
+        queued = {id for id, (made, _) in list(self._queue.decisions.items()) if made.session == session}
         return sorted(queued.union(self._database.read(lambda c: log.find_session(c, self._session.epoch_id, session))))
 
     def add_feedback(self, feedback: Feedback) -> Ticket:
         """Queue feedback; the ticket is done when it is durable and learned."""
-        report = _Report(feedback, Ticket())
+        report = Report(feedback, Ticket())
         # It cannot be cancelled: a report counts although its caller stops waiting.
         report.ticket.set_running_or_notify_cancel()
-        refusal = self._refusal(feedback)
+        refusal = StoreError(self._closed) if self._closed else self._queue.refusal(feedback, self.trouble)
         if refusal is not None:
             report.ticket.set_exception(refusal)
             return report.ticket
-        self._reports.append(report)
+        self._queue.reports.append(report)
         self._stir(urgent=PAGING not in feedback.values)
         if self._ended:  # it came too late for the last group
             self._refuse_waiting(StoreError(self._closed or CLOSED))
@@ -241,11 +222,11 @@ class Writer:
             self._refuse_waiting(unknown_outcome(timeout))
             raise unknown_outcome(timeout)
         self._refuse_waiting(StoreError(CLOSED))
-        self._take_states()
-        if self._queue or self._states:
+        self._queue.gather()
+        if self._queue.decisions or self._queue.states:
             raise StoreError(
-                f"{len(self._queue)} decisions and {len(self._states)} pieces of state could not be recorded: "
-                f"{self.trouble}"
+                f"{len(self._queue.decisions)} decisions and {len(self._queue.states)} pieces of state could not be "
+                f"recorded: {self.trouble}"
             )
 
     def let_go(self) -> None:
@@ -292,10 +273,10 @@ class Writer:
 
     def _flush(self) -> Future[None]:
         done: Future[None] = Future()
-        self._flushes.append(done)
+        self._queue.flushes.append(done)
         self._stir(urgent=True)
         if self._ended:
-            self._finish_flushes(None)
+            self._queue.finish_flushes(None)
         return done
 
     def _stir(self, *, urgent: bool = False) -> None:
@@ -308,37 +289,6 @@ class Writer:
         elif not self._thread.is_alive() and self._closed is None:
             _logger.error("the thread that writes has ended; another takes its place")
             self._thread = self._start()
-
-    def _refusal(self, feedback: Feedback) -> StoreError | UnknownDecisionError | None:
-        """Return why a report cannot be queued; None if it can be."""
-        if self._closed is not None:
-            return StoreError(self._closed)
-        if len(self._reports) >= MAX_QUEUED_REPORTS:
-            return StoreError(
-                f"more than {MAX_QUEUED_REPORTS:,} reports wait for the database ({self.trouble}); nothing was "
-                f"recorded, report it again later"
-            )
-        if feedback.decision_id in self._dropped_ids:
-            return UnknownDecisionError(
-                f"decision {feedback.decision_id!r} was dropped, as the database could not be written for too long; "
-                f"nothing can be learned from it"
-            )
-        return None
-
-    def _drop_oldest(self) -> None:
-        try:
-            id, _ = self._queue.popitem(last=False)
-        except KeyError:  # it was written meanwhile
-            return
-        now = time.monotonic()
-        self._dropped_ids[id] = now
-        # Later than that, an id that nobody knows is refused anyway.
-        while self._dropped_ids and now - next(iter(self._dropped_ids.values()), now) > 2 * log.ORPHAN_SECONDS:
-            self._dropped_ids.popitem(last=False)
-        self.dropped += 1
-        if self._trouble is None:
-            self._trouble = f"more than {MAX_QUEUED_DECISIONS:,} decisions wait to be written"
-        self._overflow("decisions are dropped, the oldest first")
 
     def _overflow(self, what: str) -> None:
         if not self._overflows:
@@ -391,11 +341,11 @@ class Writer:
         return True
 
     def _write_group(self) -> None:
-        reports, flushes = list(_taken(self._reports)), list(_taken(self._flushes))
-        decisions = list(self._queue.values())
-        arms = self._arms
-        self._take_states()
-        if not (reports or flushes or decisions or self._states or self._totals or arms or self._trouble):
+        queue = self._queue
+        reports, flushes = list(taken(queue.reports)), list(taken(queue.flushes))
+        decisions, arms = list(queue.decisions.values()), queue.arms
+        queue.gather()
+        if not (reports or flushes or decisions or queue.states or queue.totals or arms or self._trouble):
             return
         failure: Exception | None = None
         try:
@@ -405,8 +355,8 @@ class Writer:
                 self._session.probe()  # first, and alone: what waits is not sent in vain
             if arms is not None:
                 self._session.set_arms(arms)
-                if self._arms is arms:  # and not newer ones by now
-                    self._arms = None
+                if queue.arms is arms:  # and not newer ones by now
+                    queue.arms = None
             self._commit(decisions, reports)
         except BaseException as error:
             failure = error if isinstance(error, StoreError) else StoreError(f"the store failed: {error!r}")
@@ -418,40 +368,27 @@ class Writer:
         else:
             self._trouble = None
             self._overflows = False
-            self._prompt_bytes = sum(len(prompt) for _, prompt in list(self._queue.values()) if prompt is not None)
+            queue.count_prompts()
         for report in reports:
             if failure is not None and not report.ticket.done():
                 report.ticket.set_exception(failure)
-        for flush in flushes:
-            if failure is None:
-                flush.set_result(None)
-            else:
-                flush.set_exception(failure)
+        finish(flushes, failure)
 
     def _listener(self) -> Subscriber | None:
         return None if self._subscriber is None else self._subscriber()
 
-    def _take_states(self) -> None:
-        for name, put in _taken(self._new_states):
-            self._states[name] = put.after(self._states.get(name))
-        for budget, total in _taken(self._new_totals):
-            key = budget, total.period
-            self._totals[key] = self._totals.get(key, SharedTotal(period=total.period)) + total
-
-    def _commit(self, decisions: Sequence[tuple[Decision, str | None]], reports: Sequence[_Report]) -> None:
+    def _commit(self, decisions: Sequence[tuple[Decision, str | None]], reports: Sequence[Report]) -> None:
         """Write a group as one transaction, with the state and totals that are queued, then learn from it.
 
         Where a value is at fault that no database can hold, the group is halved until that one is found and
         refused: it must not take the others with it.
         """
-        states, self._states = self._states, {}
-        totals, self._totals = self._totals, {}
+        states, totals = self._queue.take_states()
         try:
             parts = [report.feedback for report in reports]
             results, sums = self._session.add(decisions, states, totals, parts)
         except BaseException as error:
-            self._states = {**states, **{name: put.after(states.get(name)) for name, put in self._states.items()}}
-            self._totals = totals
+            self._queue.put_back(states, totals)
             if not isinstance(error, Exception) or not self._is_of_one(error):
                 raise
             if decisions and reports:
@@ -466,8 +403,7 @@ class Writer:
                 self._commit(*half)
             return
         for made, _ in decisions:
-            self._queue.pop(made.id, None)
-            self._dropped_ids.pop(made.id, None)  # it was dropped while it was written
+            self._queue.remove_written(made.id)
         subscriber = self._listener()
         if subscriber is not None:
             for (budget, period), added in totals.items():
@@ -480,7 +416,7 @@ class Writer:
 
     def _acknowledge(
         self,
-        reports: Sequence[_Report],
+        reports: Sequence[Report],
         results: Sequence[Recorded | Acknowledgement | Exception],
         subscriber: Subscriber | None,
     ) -> None:
@@ -501,11 +437,10 @@ class Writer:
                 report.ticket.set_result(answer)
 
     def _refuse(
-        self, decisions: Sequence[tuple[Decision, str | None]], reports: Sequence[_Report], error: BaseException
+        self, decisions: Sequence[tuple[Decision, str | None]], reports: Sequence[Report], error: BaseException
     ) -> None:
         for decision, _ in decisions:
-            self._queue.pop(decision.id, None)
-            self.dropped += 1
+            self._queue.remove_unwritable(decision.id)
             _logger.error("decision %s has a value that cannot be stored and is dropped: %r", decision.id, error)
         for report in reports:
             report.ticket.set_exception(
@@ -516,17 +451,8 @@ class Writer:
 
     def _refuse_waiting(self, error: Exception) -> None:
         """Tell all who wait that nothing more will come."""
-        for report in _taken(self._reports):
-            if not report.ticket.done():
-                report.ticket.set_exception(error)
-        self._finish_flushes(None if self._closed is not None else error)
-
-    def _finish_flushes(self, error: Exception | None) -> None:
-        for flush in _taken(self._flushes):
-            if error is None:
-                flush.set_result(None)
-            else:
-                flush.set_exception(error)
+        self._queue.refuse_reports(error)
+        self._queue.finish_flushes(None if self._closed is not None else error)
 
     def _fold_pending(self, worth: int, *, last: bool) -> None:
         """Fold if it is time to; a failure is logged once, and tried again later."""
@@ -549,10 +475,10 @@ class Writer:
 
     def _with_queued(self, state: StoredState) -> StoredState:
         """Return what is remembered, with the pieces of state that are yet to be recorded."""
-        self._take_states()
+        self._queue.gather()
         queued = {
             name: put.after(Put(state.states[name], None) if name in state.states else None).blob
-            for name, put in self._states.items()
+            for name, put in self._queue.states.items()
         }
         return replace(state, states={**state.states, **queued})
 
@@ -576,13 +502,6 @@ class Writer:
             self._looks_in_vain = False
         # To learn all again must not become all that this process does.
         return time.monotonic() + max(LOOK_SECONDS, 9.0 * (time.thread_time() - begin))
-
-
-def _taken(queue: deque[_T]) -> Iterator[_T]:
-    """Take what is in a queue, while others may append to it."""
-    with suppress(IndexError):
-        while True:
-            yield queue.popleft()
 
 
 @atexit.register

@@ -257,7 +257,7 @@ class TestSlots:
         thread.join()
         assert backend.resident() == {"plain": Tier.GPU, "wide": Tier.GPU}
 
-    def test_others_load_while_some_serve(self, model, backend, saved, expected):
+    def test_an_adapter_loads_while_other_adapters_serve(self, model, backend, saved, expected):
         """Forward passes of two threads through two adapters, while a third comes and goes."""
         for name in ["plain", "wide"]:
             backend.load(saved[name])
@@ -435,7 +435,7 @@ class TestBadAdapters:
             ({"target_modules": ["lm_head"]}, r"'base_model.model.lm_head.lora_A.weight', which no slot has"),
         ],
     )
-    def test_that_no_slot_holds(self, refused, base, tmp_path, settings, message):
+    def test_adapter_larger_than_every_slot_is_refused(self, refused, base, tmp_path, settings, message):
         refused(save(base, tmp_path / "bad", **settings), AdapterIncompatibleError, message)
 
     def test_of_a_model_of_another_size(self, refused, tmp_path):
@@ -454,7 +454,7 @@ class TestBadAdapters:
                 backend.load(impostor)
             backend.unload("plain")
 
-    def test_whose_files_were_exchanged_keeps_its_weights_or_is_refused(self, model, base, tmp_path):
+    def test_adapter_whose_files_were_exchanged_keeps_its_weights_or_is_refused(self, model, base, tmp_path):
         """The weights in RAM serve on; what was learned of the name is about them."""
         backend = PeftBackend(model=model, slots=1, max_rank=8, ram_bytes=1)
         spec = save(base, tmp_path / "law", r=2)
@@ -483,7 +483,7 @@ class TestBadAdapters:
             assert (model(IDS).logits - expected["plain"]).abs().max() < 1e-6
 
     @pytest.mark.parametrize("error", [MemoryError(), torch.OutOfMemoryError("CUDA out of memory")])
-    def test_that_memory_is_too_short_for_is_refused(self, model, backend, saved, expected, monkeypatch, error):
+    def test_adapter_is_refused_where_memory_is_too_short(self, model, backend, saved, expected, monkeypatch, error):
         layer = model.model.layers[1].mlp.down_proj
 
         class Full(dict):
@@ -498,7 +498,7 @@ class TestBadAdapters:
         backend.load(saved["plain"])
         assert difference(model, backend, ["plain"] * 4, expected) < 1e-6
 
-    def test_whose_copy_fails_half_way(self, model, backend, saved, expected, monkeypatch):
+    def test_adapter_whose_copy_fails_half_way_leaves_the_slot_free(self, model, backend, saved, expected, monkeypatch):
         layer = model.model.layers[1].mlp.down_proj
         with monkeypatch.context() as patch:
             patch.setattr(layer, "scaling", None)

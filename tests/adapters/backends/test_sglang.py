@@ -50,7 +50,7 @@ def test_without_lora_it_is_no_backend(backend, sglang, ask):
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_its_list_and_its_rule_tell_where_adapters_are(backend, sglang, seed):
+def test_resident_agrees_with_the_servers_own_list_after_every_load(backend, sglang, seed):
     """Each load is followed by a request, as the cache does."""
     rng = np.random.default_rng(seed)
     for name in rng.choice(list("abcdefgh"), size=40):

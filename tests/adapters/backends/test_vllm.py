@@ -127,7 +127,7 @@ class TestUnloading:
     def test_of_what_is_not_there_is_done(self, backend, ask):
         assert ask(backend, "unload", "a") is True
 
-    def test_and_loading_again_loads(self, backend, vllm, ask):
+    def test_loading_after_unload_loads_from_disk(self, backend, vllm, ask):
         backend.load(adapter("a"))
         backend.unload("a")
         assert ask(backend, "load", adapter("a")).source is Tier.DISK
@@ -150,7 +150,7 @@ class TestAnswers:
         with pytest.raises(AdapterNotFoundError, match="finds no adapter 'b'"):
             ask(backend, "load", spec)
 
-    def test_that_are_broken_metrics_are_no_metrics(self, backend, vllm, ask):
+    def test_broken_metrics_are_ignored(self, backend, vllm, ask):
         backend.load(adapter("a"))
         lines = [
             "vllm:lora_adapter_loaded 3",

@@ -58,7 +58,7 @@ def places(tmp_path_factory):
 
 
 class TestPruned:
-    def test_it_is_the_log_that_it_was(self, places):
+    def test_folder_of_a_pruned_log_equals_the_whole_log(self, places):
         old, whole = places
         assert len(list(old.iterdir())) == 3
         (old / "later.part").write_bytes(b"half")
