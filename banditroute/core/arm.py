@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from banditroute.core.adapter import AdapterSpec
-from banditroute.core.validation import label, labels, number, plain_numbers
+from banditroute.core.validation import label, labels, non_negative, number, plain_numbers, positive
 from banditroute.errors import InvalidConfigurationError
 
 
@@ -22,6 +22,14 @@ class Arm:
     input_usd_per_million_tokens, output_usd_per_million_tokens
         Token prices, at least 0. With both given, the router computes the expected cost from the tokens of the
         request and the output tokens that it expects, so a new price acts on the next request. None: not known.
+    cached_input_usd_per_million_tokens, cache_write_usd_per_million_tokens
+        Prices of input tokens that the provider reads from its prompt cache, and writes to it; None: as all input. With
+        the first, turns of a session are priced by what the cache still holds.
+    cache_seconds, cache_min_tokens
+        How long the provider keeps a prompt after its last use, above 0, and the shortest prefix that it keeps.
+    provider
+        Whose prompt cache it is: what is learned of one arm's cache holds for the others of that provider. None: its
+        own.
     capabilities
         Names of what it can do ("vision", "tools") or where it runs ("zone:eu"): what a request may require.
     context_window_tokens
@@ -61,6 +69,11 @@ class Arm:
     name: str = ""
     input_usd_per_million_tokens: float | None = None
     output_usd_per_million_tokens: float | None = None
+    cached_input_usd_per_million_tokens: float | None = None
+    cache_write_usd_per_million_tokens: float | None = None
+    cache_seconds: float | None = None
+    cache_min_tokens: int | None = None
+    provider: str | None = None
     capabilities: Collection[str] = ()
     context_window_tokens: int | None = None
     max_cost_usd: float | None = None
@@ -115,7 +128,21 @@ class Arm:
             raise InvalidConfigurationError(
                 f"arm {self.name!r} has one token price of two; give both, or neither if they are not known"
             )
-        for price in prices:
+        cached = (self.cached_input_usd_per_million_tokens, self.cache_write_usd_per_million_tokens)
+        if not self.priced and any(price is not None for price in cached):
+            raise InvalidConfigurationError(
+                f"arm {self.name!r} has a price of cached input and none of its other tokens; give "
+                "input_usd_per_million_tokens and output_usd_per_million_tokens as well"
+            )
+        if self.cache_seconds is not None:
+            positive(self.cache_seconds, name=f"cache_seconds of arm {self.name!r}", error=InvalidConfigurationError)
+        if self.cache_min_tokens is not None:
+            non_negative(
+                self.cache_min_tokens, name=f"cache_min_tokens of arm {self.name!r}", error=InvalidConfigurationError
+            )
+        if self.provider is not None:
+            label(self.provider, name=f"provider of arm {self.name!r}", error=InvalidConfigurationError)
+        for price in (*prices, *cached):
             if price is not None:
                 number(price, name=f"price of arm {self.name!r}", low=0.0, error=InvalidConfigurationError)
 

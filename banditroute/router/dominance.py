@@ -64,7 +64,7 @@ class Dominance:
         return candidates._replace(dominated=dominated) if dominated else candidates
 
     def _bounds(self, candidates: Candidates, signed: Vector) -> tuple[Vector, Vector]:
-        """Return the utility of each arm at best, and what it surely reaches, both before penalties ``(K,)``."""
+        """Return the utility of each arm at best, and what it surely reaches, both less its penalty so far ``(K,)``."""
         rows = signed.nonzero()[0]
         weights, means = np.abs(signed[rows])[:, None], candidates.means[rows]
         errors = _BOUND_STDS * candidates.stds[rows]
@@ -80,5 +80,5 @@ class Dominance:
             better[i] = np.where(known, 0.0, np.minimum(better[i], np.abs(self._best[j] - means[i])))
             worse[i][known] = 0.0
             better[i][unknown] = worse[i][unknown] = np.inf
-        expected = signed[rows] @ means
+        expected = signed[rows] @ means - candidates.penalties
         return expected + (weights * better).sum(axis=0), expected - (weights * worse).sum(axis=0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from itertools import islice
@@ -17,15 +17,17 @@ from banditroute.core.events import AdapterLoaded, FeedbackCorrected, FeedbackRe
 from banditroute.core.failure import Failure
 from banditroute.core.feedback import Feedback
 from banditroute.core.shared_total import SharedTotal
+from banditroute.core.turn import SessionTurn
 from banditroute.core.validation import label, non_negative, shown
 from banditroute.errors import BanditRouteError, InvalidFeedbackError, UnknownDecisionError
 from banditroute.objectives.objective import STANDARD_OBJECTIVES, Objective
 from banditroute.router.changes import Changes
 from banditroute.router.engine import Engine
 from banditroute.router.observation import Observation
+from banditroute.router.shared_changes import FollowedChanges
 from banditroute.router.sizes import OutcomeSizes
 from banditroute.store.base import Acknowledgement, OutcomeEvent, Recorded, Store, StoredState, Ticket
-from banditroute.store.outcomes import FAILURE, PAGING, PASSED_OVER_FOR, PREFERRED_TO, SHARE_OF, STEP
+from banditroute.store.outcomes import CACHED_TOKENS, FAILURE, PAGING, PASSED_OVER_FOR, PREFERRED_TO, SHARE_OF, STEP
 
 _log = logging.getLogger("banditroute")
 
@@ -53,6 +55,8 @@ class FeedbackService:
         Learns from what was recorded.
     observation, changes
         Take what was recorded, and what changed by it.
+    followed
+        Hears what others changed for all routers.
     clock
         Gives Unix time in seconds.
     """
@@ -65,6 +69,7 @@ class FeedbackService:
         engine: Engine,
         observation: Observation,
         changes: Changes,
+        followed: FollowedChanges,
         clock: Callable[[], float],
     ) -> None:
         self._objectives = objectives
@@ -74,6 +79,7 @@ class FeedbackService:
         self._learn_signals: Callable[[str, float], None] | None = None
         self._observation = observation
         self._changes = changes
+        self._followed = followed
         self._clock = clock
         self._sizes = OutcomeSizes()
 
@@ -212,9 +218,19 @@ class FeedbackService:
         """Use the total of a budget over all processes; it includes what this process ``added``."""
         self._engine.with_constraints(lambda constraints: constraints.merge_total(budget, total, added))
 
+    @property
+    def follows_sessions(self) -> bool:
+        """True if ``on_turns`` is to be called."""
+        return self._engine.follows_sessions
+
+    def on_turns(self, turns: Sequence[SessionTurn]) -> None:
+        """Take over turns of sessions that other processes have served."""
+        self._engine.follow_turns(turns)
+
     def on_changed(self, state: StoredState) -> None:
         """Rebuild the models, as another process added to the stored state or some of it was folded."""
         self._engine.rebuild(state)
+        self._followed.hear(state.states)
         self._changes.emit()
 
     def _record(self, decision_id: str, values: Mapping[str, float], source: str | None) -> Ticket:
@@ -279,6 +295,10 @@ def check_outcomes(
             raise InvalidFeedbackError(f"failed is False and failure is {failure!r}; leave out one of them")
         checked["availability"] = 0.0 if failed else 1.0
     for name, value in values.items():
+        if name == "cached_tokens" and name not in objectives:
+            if value is not None:
+                checked[CACHED_TOKENS] = non_negative(value, name=name, error=InvalidFeedbackError)
+            continue
         if name not in objectives:
             raise InvalidFeedbackError(
                 f"unknown objective {shown(name)}; known objectives: {', '.join(sorted(objectives))}. "

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from functools import partial
+from typing import Any
 
 from banditroute.beliefs import Linear, comparison
 from banditroute.beliefs.base import BeliefSpec, Observation
@@ -19,7 +20,7 @@ from banditroute.core.validation import shown
 from banditroute.errors import IncompatibleStoreError, InvalidConfigurationError
 from banditroute.router import warm_start_state
 from banditroute.store.base import Fold, OutcomeEvent, StoredState
-from banditroute.store.outcomes import FAILURE, PAGING, SHARE_OF, STEP, measured
+from banditroute.store.outcomes import CACHED_TOKENS, FAILURE, PAGING, SHARE_OF, STEP, measured
 from banditroute.store.state_slot import StateSlots
 
 _HALF_LIVES = ("half_life_requests", "half_life_seconds")
@@ -55,7 +56,7 @@ def fold_by(settings: str) -> Fold:
     return fold_with(Linear(**half_lives_of(settings)))
 
 
-def half_lives_of(settings: str) -> dict[str, float]:
+def half_lives_of(settings: str) -> dict[str, Any]:
     """Return the half-lives in the settings that :func:`fold_settings` gave, by the belief's names for them.
 
     Raises
@@ -83,7 +84,7 @@ def observations_of(event: OutcomeEvent) -> list[Observation]:
         return [Observation(event.x, outcomes, event.decided_at, event.ordinal, float(event.sign))]
     parts = [(outcomes, 1.0)] if outcomes else []
     for name, value in event.values.items():
-        if name in outcomes or name == PAGING or name.startswith((FAILURE, STEP)):  # the last three teach nothing
+        if name in outcomes or name in (PAGING, CACHED_TOKENS) or name.startswith((FAILURE, STEP)):  # teach nothing
             continue
         objective, share, count = name.partition(SHARE_OF)
         taught, weight = (objective, 1.0 / int(count)) if share else ("quality", comparison.WEIGHT)

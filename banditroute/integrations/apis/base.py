@@ -11,7 +11,7 @@ from banditroute.integrations.fields import count, field
 from banditroute.pricing.model_price import Usage
 
 Messages = Sequence[Mapping[str, Any]]
-_JSON = str | bytes | dict | list | int | float  # what a server may send; no object of a wrapper
+_JSON = (str, bytes, dict, list, int, float)  # what a server may send; no object of a wrapper
 
 
 class Counts(NamedTuple):
