@@ -168,9 +168,9 @@ def main(*, files: list[Path], seeds: int, kinds: Sequence[str], guarantee: bool
     """For every FILE that knows the cost of all its arms: what a cascade costs at the best arm's quality.
 
     A judge says of each answer whether it is right, and errs in a given share of the cases; a verifier is never wrong
-    and knows a third of the prompts; or all that is seen is whether an answer agrees with an earlier one (two wrong ones
-    agree in half of the cases). The router learns what that is worth from the quality of delivered answers alone. One
-    cold pass for each price of a right answer and seed; all calls of a request are charged to it. `cost_of_best` is
+    and knows a third of the prompts; or all that is seen is whether an answer agrees with an earlier one (two wrong
+    ones agree in half of the cases). The router learns what that is worth from the quality of delivered answers alone.
+    One cold pass for each price of a right answer and seed; all calls of a request are charged to it. `cost_of_best` is
     the cost at the quality of the best arm, as a share of that arm's own; `cost_of_98_percent` that at 98% of its
     quality; a policy that does not get there sends some requests to the best arm. `gain_at_top_price` is the quality
     above the best arm's at the most expensive arm's cost. Chains are tuned on 300 labelled prompts that cost nothing.

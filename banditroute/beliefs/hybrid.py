@@ -23,6 +23,10 @@ This is the arm's average so far, which starts at the average of all arms. So ar
 takes longer, not the seconds. Standard deviations include the uncertainty of an arm's own part and of the shared
 average. They leave out the other shared weights, which shift all arms alike.
 
+Factored arms, ``Arm(model=..., effort=...)``, have columns of ``z_k`` that name their model and their effort. So an
+arm's average is that of all arms plus a part of the model, a part of the effort, and its own weights, which are the
+interaction of the two.
+
 The belief also learns how much each feature block matters, for all arms and for single ones: see
 :mod:`banditroute.beliefs.relevance`.
 """
@@ -55,6 +59,8 @@ _PRIOR_MEAN_OBSERVATIONS = 0.25  # weight of the prior mean in the average of al
 _AVERAGE_PRECISION = 4.0  # of an arm's average around the average of all arms
 _EXPECTED_AVERAGE_PRECISION = 16.0  # of an arm's average around its `expected` outcome
 _EXPECTED_SLOPE_PRECISION = 1.0  # of the slope of averages over `expected` outcomes, which has the prior mean 1
+_INTERACTION_PRECISION = 32.0  # of a factored arm's average around the sum of its model's part and its effort's
+_FACTORS = {"model": "=model", "effort": "=effort"}  # of arms -> the name of their columns
 _NO_PRIOR = Prior()
 
 
@@ -111,6 +117,8 @@ class HybridBelief(LinearBelief):
     def __init__(self, *, spec: Hybrid, beginning: Beginning) -> None:
         priors, arms = beginning.priors, beginning.arms
         self._z, self._columns = descriptors(arms, [name for name in priors if priors[name].noise is not None])
+        factors = np.isin(self._columns, list(_FACTORS.values()))
+        self._parts = np.where(factors, self._z, 0.0) if factors.any() else None  # columns of models and efforts
         self._expected = {name: np.array([arm.expected.get(name, np.nan) for arm in arms]) for name in priors}
         self._choices = Choices.from_bytes(beginning.choices, blocks=len(beginning.blocks))
         self._choices_bytes = beginning.choices if self._choices.made else None
@@ -201,18 +209,21 @@ class HybridBelief(LinearBelief):
 
     def _usual_precision(self, objective: str) -> Vector:
         """Return the diagonal of ``Lambda`` before relevance is learned ``(d,)``."""
-        has_expected = self._z[:, self._columns == objective].any()
-        return self._precision_of_blocks(
-            per_column=64.0 if self._known_size(objective) else 4.0,
-            intercept=_EXPECTED_AVERAGE_PRECISION if has_expected else _AVERAGE_PRECISION,
-        )
+        intercept = _AVERAGE_PRECISION
+        if self._z[:, self._columns == objective].any():
+            intercept = _EXPECTED_AVERAGE_PRECISION
+        if self._parts is not None:  # the parts of model and effort have the wide prior instead
+            intercept = _INTERACTION_PRECISION
+        return self._precision_of_blocks(per_column=64.0 if self._known_size(objective) else 4.0, intercept=intercept)
 
     def _usual_shared(self, precision: Vector) -> Vector:
         """Return the diagonals of ``Lambda_s`` and ``Lambda_z`` before relevance is learned ``(p,)``."""
         given = self._spec.shared_precision
         shared = precision / 32.0 if given is None else np.full(self._dimension, float(given))
         shared[-1] = _PRIOR_MEAN_OBSERVATIONS
-        return np.concatenate([shared, np.where(self._columns == "", precision[-1], _EXPECTED_SLOPE_PRECISION)])
+        columns = np.where(self._columns == "", precision[-1], _EXPECTED_SLOPE_PRECISION)
+        columns[np.isin(self._columns, list(_FACTORS.values()))] = _AVERAGE_PRECISION
+        return np.concatenate([shared, columns])
 
     def _precisions(self, objective: str) -> tuple[Vector, Vector]:
         """Return the diagonals of ``Lambda (d,)``, and of ``Lambda_s`` and ``Lambda_z`` ``(p,)``."""
@@ -277,6 +288,11 @@ class HybridBelief(LinearBelief):
         k = len(inverse)
         of_average = inverse[:, -1, -1]
         np.multiply(of_average, of_average * (bias * bias * shared.item(d - 1, d - 1)), out=self._common[g])
+        of_parts = None
+        if self._parts is not None:
+            reach = np.square(bias * of_average)  # of what is shared, in an arm's average
+            of_parts = reach * np.einsum("kp,pq,kq->k", self._parts, shared[d:, d:], self._parts)
+            self._common[g] += of_parts + 2.0 * reach * self._parts.dot(shared[d:, d - 1])
         for j in self._members[g]:
             own, rss, size = self._relative(j)
             weights = shared.dot(self._right_hand_side(g, j, own))
@@ -293,6 +309,8 @@ class HybridBelief(LinearBelief):
                 theta *= size[:, None]
             guess = self._priors.get(self._objectives[j], _NO_PRIOR).noise or 1.0
             self._scatter(j, rss + twice, guess, bias, size)
+            if of_parts is not None:
+                self._average[j] = np.sqrt(np.square(self._average[j]) + self._noise2[j] * of_parts)
             if self._explores_contexts:
                 unexplored = np.multiply(self._average[j], self._average[j], out=self._unexplored_variances[j])
                 unexplored *= 1.0 - self._explored_shares[j]
@@ -363,7 +381,8 @@ def descriptors(arms: Sequence[Arm], objectives: Collection[str] = ()) -> tuple[
 
     Descriptors are scaled to unit variance. Positive numbers that span more than a factor of ten enter as logarithms.
     Their columns have no objective (""). ``expected`` outcomes give a column only for the ``objectives``, and keep
-    their unit. A missing number of an arm is replaced by the average of the other arms.
+    their unit. A missing number of an arm is replaced by the average of the other arms. Each model and each effort of
+    factored arms has a column that says which arms are of it, under the name of the factor.
 
     Examples
     --------
@@ -385,6 +404,14 @@ def descriptors(arms: Sequence[Arm], objectives: Collection[str] = ()) -> tuple[
         column = np.array([arm.expected.get(name, np.nan) for arm in arms])
         columns.append(column - np.nanmean(column))
         expected.append(name)
+    if any(arm.model is not None for arm in arms):
+        models = [arm.model or arm.name for arm in arms]  # an arm by itself is the only one of its model
+        for factor, of_arms in (("model", models), ("effort", [arm.effort for arm in arms])):
+            levels = sorted({level for level in of_arms if level is not None})
+            for level in levels if len(levels) > 1 else ():
+                column = np.array([float(each == level) for each in of_arms])
+                columns.append(column - column.mean())
+                expected.append(_FACTORS[factor])
     if not columns:
         return np.zeros((len(arms), 0)), np.empty(0, dtype=str)
     return np.nan_to_num(np.stack(columns, axis=1)), np.array(expected)

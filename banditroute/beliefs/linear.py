@@ -182,8 +182,8 @@ class LinearBelief:
         self._pool_changed()
         s = np.zeros((self._dimension, self._dimension))
         for arm in self._statistics:
-            if (position := arm.group_position(objective)) >= 0:
-                s += arm.weight(arm.clock, self._clock) * arm.groups[position].s
+            if (seat := arm.group_position(objective)) >= 0:
+                s += arm.weight(arm.clock, self._clock) * arm.groups[seat].s
         j = self._objectives.index(objective)
         return describe(
             self._theta[j],
@@ -351,10 +351,10 @@ class LinearBelief:
         members, precision = self._members[g], self._precision[g]
         self._inverse[g, arms] = np.diag(1.0 / precision)
         self._information[g, arms] = 0.0
-        cells = np.ix_(members, arms)
+        rows, columns = np.ix_(members, arms)
         for array in (self._own, self._rss, self._sums, self._squares, self._n):
-            array[cells] = 0.0
-        self._own[*cells, -1] = self._prior_means(members, arms)
+            array[rows, columns] = 0.0
+        self._own[rows, columns, -1] = self._prior_means(members, arms)
 
     def _solve_observed(self, g: int, observed: Sequence[tuple[int, int]]) -> None:
         """Derive the posterior of n arms that have outcomes, given with the position of their statistics."""

@@ -11,11 +11,13 @@ from banditroute.cli.check import check
 from banditroute.cli.convert import convert
 from banditroute.cli.db import db
 from banditroute.cli.demo import demo
+from banditroute.cli.deployment import arms, guard, set_
 from banditroute.cli.diagnose import diagnose
 from banditroute.cli.evaluate import evaluate
 from banditroute.cli.inspect import inspect
 from banditroute.cli.report import report
 from banditroute.cli.savings import savings
+from banditroute.cli.serve import serve
 from banditroute.cli.simulate import simulate
 from banditroute.cli.wording import on_the_command_line
 from banditroute.errors import BanditRouteError
@@ -23,7 +25,7 @@ from banditroute.errors import BanditRouteError
 _TOPICS = {
     "Try policies": (demo, simulate),
     "Read a log": (evaluate, savings, report, diagnose, convert),
-    "Run a router": (check,),
+    "Run a router": (check, serve, set_, guard, arms),
     "Look after a database": (inspect, db),
 }
 _EPILOG = """\b

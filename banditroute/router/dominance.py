@@ -73,7 +73,8 @@ class Dominance:
 
     def _possible(self, candidates: Candidates, weighed: _Weighed) -> bool:
         """Return False if the expected costs are too close for any arm to be dominated; a fast answer."""
-        lead = 0.0  # an upper bound of what the best arm surely reaches, less a lower bound of what another has at best
+        # The lead is an upper bound of what one arm surely reaches less what another has at best.
+        lead = float(candidates.penalties.max() - candidates.penalties.min())
         for j, weight in weighed:
             worth = candidates.means[j] * weight
             high = float(worth.max())
@@ -87,8 +88,8 @@ class Dominance:
         return lead > 0.0
 
     def _bounds(self, candidates: Candidates, weighed: _Weighed) -> tuple[Vector, Vector]:
-        """Return the utility of each arm at best, and what it surely reaches, both before penalties ``(K,)``."""
-        best, surely = np.zeros(len(candidates.arms)), np.zeros(len(candidates.arms))
+        """Return the utility of each arm at best, and what it surely reaches, both less its penalty so far ``(K,)``."""
+        best, surely = -candidates.penalties, -candidates.penalties
         for j, weight in weighed:
             mean, error = candidates.means[j], _BOUND_STDS * candidates.stds[j]
             at_best, at_worst = self._ends[j]

@@ -85,8 +85,7 @@ class Status:
         What the guarantee of cascades has shown; None without one.
     signals
         Signal -> ``answers`` (graded, later ones weigh more), ``error`` (root mean squared, of the expected quality),
-        ``log_loss_saved`` per answer against no signal, ``weight`` next to other signals, and ``off`` (1: it says
-        nothing, and is ignored).
+        ``log_loss_saved`` per answer beyond better signals, and ``off`` (1: it says nothing more, and is ignored).
     queued
         Decisions that wait to be written.
     lag_seconds
