@@ -7,7 +7,7 @@
 
 from banditroute.adapters import AdapterCache, AdapterSpec
 from banditroute.budgets import Budget, BudgetStatus
-from banditroute.core import Arm, Decision, Explanation, Observer, Preference, Residency
+from banditroute.core import Arm, Decision, Explanation, Observer, Preference, Residency, Step
 from banditroute.errors import (
     AdapterBusyError,
     AdapterCapacityError,
@@ -29,7 +29,7 @@ from banditroute.errors import (
     UnknownDecisionError,
 )
 from banditroute.features import TextFeatures
-from banditroute.guard import Guard, Rollout
+from banditroute.guard import Assurance, Guarantee, Guard, Rollout
 from banditroute.learners import EpsilonGreedy, Learner, LinUCB, SquareCB, ThompsonSampling
 from banditroute.limits import CircuitBreaker, Limits, Share
 from banditroute.objectives import Objective, Scaled
@@ -46,6 +46,7 @@ __all__ = [
     "AdapterSpec",
     "Arm",
     "ArmStatus",
+    "Assurance",
     "BackendUnavailableError",
     "BanditRouteError",
     "Budget",
@@ -56,6 +57,7 @@ __all__ = [
     "EnergyCounterError",
     "EpsilonGreedy",
     "Explanation",
+    "Guarantee",
     "Guard",
     "IncompatibleStoreError",
     "InvalidConfigurationError",
@@ -80,6 +82,7 @@ __all__ = [
     "Share",
     "SquareCB",
     "Status",
+    "Step",
     "StoreError",
     "TextFeatures",
     "ThompsonSampling",

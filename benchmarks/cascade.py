@@ -125,7 +125,7 @@ def guaranteed(table: OutcomeTable, error: float, drifts: bool, watched: bool, s
     """Return what one run loses against the best arm, its calls of that arm per request, and audits until noticed.
 
     The cascade asks a middling arm first and stops if a judge likes the answer. From the middle of a run that drifts,
-    the judge says nothing. Noticed is a change by the first rise of the share of audits after it; NaN if it is not.
+    the judge says nothing. A change is noticed when the share of audits rises, or is 1; NaN if it never is.
     """
     rng = np.random.default_rng(seed)
     quality = table.outcomes["quality"]
@@ -149,7 +149,12 @@ def guaranteed(table: OutcomeTable, error: float, drifts: bool, watched: bool, s
             lost += best[i] - small[i]
             if watched:
                 account.stop(share)
-        if drifts and n >= half and np.isnan(noticed) and account.audit_share > at_change[1]:
+        if (
+            drifts
+            and n >= half
+            and np.isnan(noticed)
+            and (account.audit_share > at_change[1] or account.audit_share == 1.0)
+        ):
             noticed = account.audits - at_change[0]
     return lost / len(table), calls / len(table), noticed
 
@@ -168,9 +173,9 @@ def main(*, files: list[Path], seeds: int, kinds: Sequence[str], guarantee: bool
     """For every FILE that knows the cost of all its arms: what a cascade costs at the best arm's quality.
 
     A judge says of each answer whether it is right, and errs in a given share of the cases; a verifier is never wrong
-    and knows a third of the prompts; or all that is seen is whether an answer agrees with an earlier one (two wrong ones
-    agree in half of the cases). The router learns what that is worth from the quality of delivered answers alone. One
-    cold pass for each price of a right answer and seed; all calls of a request are charged to it. `cost_of_best` is
+    and knows a third of the prompts; or all that is seen is whether an answer agrees with an earlier one (two wrong
+    ones agree in half of the cases). The router learns what that is worth from the quality of delivered answers alone.
+    One cold pass for each price of a right answer and seed; all calls of a request are charged to it. `cost_of_best` is
     the cost at the quality of the best arm, as a share of that arm's own; `cost_of_98_percent` that at 98% of its
     quality; a policy that does not get there sends some requests to the best arm. `gain_at_top_price` is the quality
     above the best arm's at the most expensive arm's cost. Chains are tuned on 300 labelled prompts that cost nothing.

@@ -21,6 +21,10 @@ _ANSWER = json.dumps(
 ).encode()
 
 
+class _Server(ThreadingHTTPServer):
+    request_queue_size = 128
+
+
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
@@ -38,7 +42,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def _serve(tell: Connection) -> None:
-    with ThreadingHTTPServer(("127.0.0.1", 0), _Handler) as server:
+    with _Server(("127.0.0.1", 0), _Handler) as server:
         tell.send(server.server_address[1])
         server.serve_forever()
 

@@ -16,13 +16,14 @@ from banditroute.features import TextFeatures
 from banditroute.learners import ThompsonSampling
 from banditroute.logs import OutcomeTable, read_outcomes
 from banditroute.objectives import willingness_to_pay
+from banditroute.simulate.expected_costs import expected_costs
 from banditroute.simulate.frontier import Frontier, frontier
 from banditroute.simulate.replay import Trace
 from banditroute.simulate.sweep import sweep
 from benchmarks import full_information
 
-WARM = {"banditroute": 0, "banditroute/warm300": 300}
-"""Policy -> prompts of which all outcomes are known before."""
+WARM = {"banditroute": 0, "banditroute/prices": 0, "banditroute/warm300": 300, "banditroute/prices/warm300": 300}
+"""Policy -> prompts of which all outcomes are known before; ``prices`` knows the mean cost of each arm."""
 DOLLARS = 10.0 ** (np.arange(-12, 1) / 3.0)
 """For a right answer: from the cheapest arm whatever its quality, to the best whatever its price."""
 ENOUGH = 0.98  # of the quality of the best arm
@@ -33,10 +34,11 @@ def main(*, files: list[Path], seeds: int) -> list[Row]:
     """Hull, AIQ and the cost of 98% of the best arm's quality, for every FILE that knows the cost of all its arms.
 
     One pass for each preference and seed, cold and (`warm300`) with the outcomes of all arms known for the first 300
-    prompts of each order, which are not scored; figures of the whole pass and of its second half. `above_static` is the
-    quality beyond that of the best static mixture at the same cost, which is known in hindsight on the same requests;
-    `hull_above_static` is the least height of one hull above the other, of means over seeds. `aiq` is the mean height
-    of a hull from the cheapest to the dearest arm's cost, `aiq_routerbench` from 0. Where no preference reaches 98%,
+    prompts of each order, which are not scored; with `prices` the mean cost of every arm is known before. Figures are
+    of the whole pass and of its second half. `above_static` is the quality beyond that of the best static mixture at
+    the same cost, which is known in hindsight on the same requests; `hull_above_static` is the least height of one hull
+    above the other, of means over seeds. `aiq` is the mean height of a hull from the cheapest to the dearest arm's
+    cost, `aiq_routerbench` from 0. Where no preference reaches 98%,
     some requests go to the best arm.
     """
     rows: list[Row] = []
@@ -52,7 +54,13 @@ def main(*, files: list[Path], seeds: int) -> list[Row]:
                 for k, usd in enumerate(DOLLARS):
                     preference, learners = willingness_to_pay(usd), {policy: ThompsonSampling()}
                     for trace in sweep(
-                        table, x, learners=learners, preference=preference, seeds=range(seeds), warm=warm
+                        table,
+                        x,
+                        learners=learners,
+                        preference=preference,
+                        seeds=range(seeds),
+                        warm=warm,
+                        expected=expected_costs(table) if "/prices" in policy else None,
                     ):
                         traces[policy][k].append(trace)
                         progress.update()

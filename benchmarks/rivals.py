@@ -6,9 +6,12 @@ among those that its docstring names: a choice in hindsight, in their favour, th
 
 from __future__ import annotations
 
-import importlib
+import importlib.util
+import sys
 from collections.abc import Callable
-from typing import Protocol
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -83,7 +86,43 @@ class VowpalWabbit:
         self._workspace.learn(lines)
 
 
-RIVALS: dict[str, Callable[[int, int], Rival]] = {"mabwiser": MABWiser, "river": River, "vowpalwabbit": VowpalWabbit}
+def _lints() -> ModuleType:
+    """Return ``routesmith.predictor.lints`` by itself: the whole package needs a client of every provider."""
+    name = "routesmith.predictor.lints"
+    if name not in sys.modules:
+        package = importlib.util.find_spec("routesmith")
+        if package is None or package.origin is None:
+            raise ImportError("No module named 'routesmith'; pip install --no-deps routesmith-llm")
+        spec = importlib.util.spec_from_file_location(name, Path(package.origin).parent / "predictor" / "lints.py")
+        assert spec is not None
+        assert spec.loader is not None
+        sys.modules[name] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(sys.modules[name])
+    return sys.modules[name]
+
+
+class RouteSmith:
+    """LinTSRouter of ``routesmith-llm``: v_sq among .01, .1, 1 (its default); it makes contexts of unit length."""
+
+    def __init__(self, arms: int, seed: int) -> None:
+        self._arms, self._seed = arms, seed
+        self._router: Any = None  # made when the length of a context is known
+
+    def choose(self, x: np.ndarray) -> int:
+        if self._router is None:
+            self._router = _lints().LinTSRouter(self._arms, len(x), v_sq=0.01, seed=self._seed)
+        return int(self._router.select(x))
+
+    def learn(self, x: np.ndarray, arm: int, reward: float) -> None:
+        self._router.update(arm, x, reward)
+
+
+RIVALS: dict[str, Callable[[int, int], Rival]] = {
+    "mabwiser": MABWiser,
+    "river": River,
+    "routesmith": RouteSmith,
+    "vowpalwabbit": VowpalWabbit,
+}
 """By the name of the package, which is that of the row too."""
 
 
@@ -92,7 +131,7 @@ def installed(say: Callable[[str], None]) -> list[str]:
     names = []
     for name in RIVALS:
         try:
-            importlib.import_module(name)
+            _lints() if name == "routesmith" else importlib.import_module(name)
             names.append(name)
         except ImportError as error:
             say(f"{name} is left out: {error}")

@@ -57,17 +57,18 @@ def main() -> None:
     calls: Counter[str] = Counter()
     for n in numbers:
         decision = router.route([])
+        answers = {}
         while True:
-            factors, cost_usd = solve(decision.arm, n)
+            answers[decision.id], cost_usd = solve(decision.arm, n)
             router.feedback(decision.id, cost_usd=cost_usd)
             calls[decision.arm] += 1
             spent += cost_usd
-            another = router.escalate(decision.id, signal=verifier(n, factors))
-            if another is None:
+            step = router.next_step(decision, {"verifier": verifier(n, answers[decision.id])})
+            if step.next is None:
                 break
-            decision = another
-        quality = is_right(n, factors)
-        router.feedback(decision.id, quality=quality)
+            decision = step.next
+        quality = is_right(n, answers[step.answer])
+        router.feedback(step.answer, quality=quality)
         right += quality
 
     print(f"{'':<14}{'right':>8}{'USD':>10}")

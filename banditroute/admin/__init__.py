@@ -6,6 +6,14 @@ each router begins again from the changed records within a second.
 
 from banditroute.admin.copying import copy
 from banditroute.admin.correction import correct
+from banditroute.admin.deployment import (
+    ExpectedShares,
+    add_arm,
+    remove_arm,
+    set_guard_mode,
+    set_traffic,
+    shared_changes,
+)
 from banditroute.admin.erasure import erase
 from banditroute.admin.exports import export
 from banditroute.admin.inspection import ArmRecord, EpochRecord, inspect
@@ -18,6 +26,8 @@ from banditroute.admin.verification import verify
 __all__ = [
     "ArmRecord",
     "EpochRecord",
+    "ExpectedShares",
+    "add_arm",
     "copy",
     "correct",
     "erase",
@@ -25,7 +35,11 @@ __all__ = [
     "inspect",
     "prune",
     "rebuild",
+    "remove_arm",
     "roll_back",
+    "set_guard_mode",
+    "set_traffic",
+    "shared_changes",
     "snapshot",
     "upgrade",
     "verify",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 from banditroute.beliefs.statistics import ArmStatistics
 from banditroute.errors import IncompatibleStoreError, StoreError
 from banditroute.learners import Learner
-from banditroute.router.sources import fold_by, fold_settings, fold_with
+from banditroute.router.sources import fold_by, fold_settings, fold_with, half_lives_of
 from banditroute.store.base import Fold, OutcomeEvent
 
 if TYPE_CHECKING:
@@ -88,8 +87,8 @@ def folds_of(learner: Learner | None) -> Folds:
             given = fold_settings(learner.belief)
             if recorded is not None and given != recorded:
                 raise IncompatibleStoreError(
-                    f"epoch {epoch_id} was folded with {recorded}, and this learner folds with {given}; leave learner= "
-                    f"out, or have all learned again with it: admin.rebuild(url, learner=...)"
+                    f"epoch {epoch_id} was folded with {recorded:.80}, and this learner folds with {given}; leave "
+                    f"learner= out, or have all learned again with it: admin.rebuild(url, learner=...)"
                 )
             return _checked(fold_with(learner.belief), epoch_id)
         if recorded is None:
@@ -109,8 +108,8 @@ def half_life_of(connection: Connection, epoch_id: int, learner: Learner | None)
     from banditroute.store.sql import inspection
 
     given = "" if learner is None else fold_settings(learner.belief)
-    settings = json.loads(given or inspection.fold_settings_of(connection, epoch_id) or "{}")
-    return next(iter(settings.values()), None)
+    settings = given or inspection.fold_settings_of(connection, epoch_id) or "{}"
+    return next(iter(half_lives_of(settings).values()), None)
 
 
 def _checked(fold: Fold, epoch_id: int) -> Fold:

@@ -23,6 +23,10 @@ This is the arm's average so far, which starts at the average of all arms. So ar
 takes longer, not the seconds. Standard deviations include the uncertainty of an arm's own part and of the shared
 average. They leave out the other shared weights, which shift all arms alike.
 
+Factored arms, ``Arm(model=..., effort=...)``, have columns of ``z_k`` that name their model and their effort. So an
+arm's average is that of all arms plus a part of the model, a part of the effort, and its own weights, which are the
+interaction of the two.
+
 The belief also learns how much each feature block matters, for all arms and for single ones: see
 :mod:`banditroute.beliefs.relevance`.
 """
@@ -37,7 +41,16 @@ import numpy as np
 from banditroute.beliefs.algebra import add_rank_one, invert
 from banditroute.beliefs.base import Prediction, Prior
 from banditroute.beliefs.linear import LinearBelief
-from banditroute.beliefs.relevance import MOST_ARMS, Choices, Evidence, Relevance, choices_due, choose, outcomes_due
+from banditroute.beliefs.relevance import (
+    MOST_ARMS,
+    Choices,
+    Evidence,
+    Relevance,
+    choices_due,
+    choose,
+    gains,
+    outcomes_due,
+)
 from banditroute.beliefs.settings import Beginning, BeliefSettings, check_above_zero
 from banditroute.core.arm import Arm
 from banditroute.core.arrays import Vector
@@ -46,6 +59,8 @@ _PRIOR_MEAN_OBSERVATIONS = 0.25  # weight of the prior mean in the average of al
 _AVERAGE_PRECISION = 4.0  # of an arm's average around the average of all arms
 _EXPECTED_AVERAGE_PRECISION = 16.0  # of an arm's average around its `expected` outcome
 _EXPECTED_SLOPE_PRECISION = 1.0  # of the slope of averages over `expected` outcomes, which has the prior mean 1
+_INTERACTION_PRECISION = 32.0  # of a factored arm's average around the sum of its model's part and its effort's
+_FACTORS = {"model": "=model", "effort": "=effort"}  # of arms -> the name of their columns
 _NO_PRIOR = Prior()
 
 
@@ -102,6 +117,8 @@ class HybridBelief(LinearBelief):
     def __init__(self, *, spec: Hybrid, beginning: Beginning) -> None:
         priors, arms = beginning.priors, beginning.arms
         self._z, self._columns = descriptors(arms, [name for name in priors if priors[name].noise is not None])
+        factors = np.isin(self._columns, list(_FACTORS.values()))
+        self._parts = np.where(factors, self._z, 0.0) if factors.any() else None  # columns of models and efforts
         self._expected = {name: np.array([arm.expected.get(name, np.nan) for arm in arms]) for name in priors}
         self._choices = Choices.from_bytes(beginning.choices, blocks=len(beginning.blocks))
         self._choices_bytes = beginning.choices if self._choices.made else None
@@ -145,17 +162,25 @@ class HybridBelief(LinearBelief):
         count = choices_due(self._outcomes)
         if count > self._choices.made and self._blocks and self._spec.feature_precision is None:
             found = {name: self._chosen(name) for name in self._objectives if name not in self._known_noise}
-            relevance = {name: each for name, each in found.items() if each is not None}
-            self._choices = Choices(count, relevance)
+            relevance = {name: each[0] for name, each in found.items() if each is not None}
+            nats = {name: each[1] for name, each in found.items() if each is not None}
+            self._choices = Choices(count, relevance, nats)
             self._choices_bytes = self._choices.to_bytes()
             self._derive_all()
         self._next_choice = outcomes_due(max(count, self._choices.made) + 1)
 
-    def _chosen(self, objective: str) -> Relevance | None:
-        """Return the relevance of each block to an objective, or None if it was never observed."""
+    def _chosen(self, objective: str) -> tuple[Relevance, tuple[float, float]] | None:
+        """Return the relevance of each block to an objective and its evidence, or None if it was never observed."""
         evidence = self._evidence(objective)
+        if evidence is None:
+            return None
         usual = self._usual_precision(objective)
-        return None if evidence is None else choose(evidence, usual, self._usual_shared(usual), self._blocks)
+        shared = self._usual_shared(usual)
+        found = choose(evidence, usual, shared, self._blocks)
+        return found, gains(evidence, found, usual, shared, self._blocks)
+
+    def _evidence_nats(self, objective: str) -> tuple[float, float] | None:
+        return self._choices.nats.get(objective)
 
     def _evidence(self, objective: str) -> Evidence | None:
         """Return the sums of an objective relative to each arm's size, or None if it was never observed."""
@@ -184,18 +209,21 @@ class HybridBelief(LinearBelief):
 
     def _usual_precision(self, objective: str) -> Vector:
         """Return the diagonal of ``Lambda`` before relevance is learned ``(d,)``."""
-        has_expected = self._z[:, self._columns == objective].any()
-        return self._precision_of_blocks(
-            per_column=64.0 if self._known_size(objective) else 4.0,
-            intercept=_EXPECTED_AVERAGE_PRECISION if has_expected else _AVERAGE_PRECISION,
-        )
+        intercept = _AVERAGE_PRECISION
+        if self._z[:, self._columns == objective].any():
+            intercept = _EXPECTED_AVERAGE_PRECISION
+        if self._parts is not None:  # the parts of model and effort have the wide prior instead
+            intercept = _INTERACTION_PRECISION
+        return self._precision_of_blocks(per_column=64.0 if self._known_size(objective) else 4.0, intercept=intercept)
 
     def _usual_shared(self, precision: Vector) -> Vector:
         """Return the diagonals of ``Lambda_s`` and ``Lambda_z`` before relevance is learned ``(p,)``."""
         given = self._spec.shared_precision
         shared = precision / 32.0 if given is None else np.full(self._dimension, float(given))
         shared[-1] = _PRIOR_MEAN_OBSERVATIONS
-        return np.concatenate([shared, np.where(self._columns == "", precision[-1], _EXPECTED_SLOPE_PRECISION)])
+        columns = np.where(self._columns == "", precision[-1], _EXPECTED_SLOPE_PRECISION)
+        columns[np.isin(self._columns, list(_FACTORS.values()))] = _AVERAGE_PRECISION
+        return np.concatenate([shared, columns])
 
     def _precisions(self, objective: str) -> tuple[Vector, Vector]:
         """Return the diagonals of ``Lambda (d,)``, and of ``Lambda_s`` and ``Lambda_z`` ``(p,)``."""
@@ -260,6 +288,11 @@ class HybridBelief(LinearBelief):
         k = len(inverse)
         of_average = inverse[:, -1, -1]
         np.multiply(of_average, of_average * (bias * bias * shared.item(d - 1, d - 1)), out=self._common[g])
+        of_parts = None
+        if self._parts is not None:
+            reach = np.square(bias * of_average)  # of what is shared, in an arm's average
+            of_parts = reach * np.einsum("kp,pq,kq->k", self._parts, shared[d:, d:], self._parts)
+            self._common[g] += of_parts + 2.0 * reach * self._parts.dot(shared[d:, d - 1])
         for j in self._members[g]:
             own, rss, size = self._relative(j)
             weights = shared.dot(self._right_hand_side(g, j, own))
@@ -276,6 +309,8 @@ class HybridBelief(LinearBelief):
                 theta *= size[:, None]
             guess = self._priors.get(self._objectives[j], _NO_PRIOR).noise or 1.0
             self._scatter(j, rss + twice, guess, bias, size)
+            if of_parts is not None:
+                self._average[j] = np.sqrt(np.square(self._average[j]) + self._noise2[j] * of_parts)
             if self._explores_contexts:
                 unexplored = np.multiply(self._average[j], self._average[j], out=self._unexplored_variances[j])
                 unexplored *= 1.0 - self._explored_shares[j]
@@ -346,7 +381,8 @@ def descriptors(arms: Sequence[Arm], objectives: Collection[str] = ()) -> tuple[
 
     Descriptors are scaled to unit variance. Positive numbers that span more than a factor of ten enter as logarithms.
     Their columns have no objective (""). ``expected`` outcomes give a column only for the ``objectives``, and keep
-    their unit. A missing number of an arm is replaced by the average of the other arms.
+    their unit. A missing number of an arm is replaced by the average of the other arms. Each model and each effort of
+    factored arms has a column that says which arms are of it, under the name of the factor.
 
     Examples
     --------
@@ -368,6 +404,14 @@ def descriptors(arms: Sequence[Arm], objectives: Collection[str] = ()) -> tuple[
         column = np.array([arm.expected.get(name, np.nan) for arm in arms])
         columns.append(column - np.nanmean(column))
         expected.append(name)
+    if any(arm.model is not None for arm in arms):
+        models = [arm.model or arm.name for arm in arms]  # an arm by itself is the only one of its model
+        for factor, of_arms in (("model", models), ("effort", [arm.effort for arm in arms])):
+            levels = sorted({level for level in of_arms if level is not None})
+            for level in levels if len(levels) > 1 else ():
+                column = np.array([float(each == level) for each in of_arms])
+                columns.append(column - column.mean())
+                expected.append(_FACTORS[factor])
     if not columns:
         return np.zeros((len(arms), 0)), np.empty(0, dtype=str)
     return np.nan_to_num(np.stack(columns, axis=1)), np.array(expected)

@@ -34,6 +34,7 @@ import numpy as np
 
 from banditroute.beliefs.algebra import add_rank_one, invert_all
 from banditroute.beliefs.base import Prediction, Prior
+from banditroute.beliefs.pool import PoolStatus, describe
 from banditroute.beliefs.settings import Beginning, BeliefSettings
 from banditroute.core.arrays import Vector
 
@@ -173,6 +174,29 @@ class LinearBelief:
         variances = self._noise2 * (widths if len(widths) == 1 else widths[self._group_of])
         # Rounding can give a width of -1e-17 if a direction is known to the last bit.
         return means, np.maximum(variances, _ZERO, out=variances)
+
+    def pool(self, objective: str, *, higher_is_better: bool) -> PoolStatus | None:
+        """Return what kind of pool the arms are in one objective; None without outcomes of it."""
+        if not self._whole:
+            self._derive_all()
+        self._pool_changed()
+        s = np.zeros((self._dimension, self._dimension))
+        for arm in self._statistics:
+            if (position := arm.group_position(objective)) >= 0:
+                s += arm.weight(arm.clock, self._clock) * arm.groups[position].s
+        j = self._objectives.index(objective)
+        return describe(
+            self._theta[j],
+            s,
+            float(self._n[j].sum()),
+            objective=objective,
+            higher_is_better=higher_is_better,
+            nats=self._evidence_nats(objective),
+        )
+
+    def _evidence_nats(self, objective: str) -> tuple[float, float] | None:
+        """Return the log evidence for context and for arms that differ by it; None: a linear belief learns none."""
+        return None
 
     def information(self) -> Vector:
         """Return ``log det(A) - log det(Lambda)`` of each arm ``(K,)`` in nats: the largest over its groups."""
@@ -327,10 +351,10 @@ class LinearBelief:
         members, precision = self._members[g], self._precision[g]
         self._inverse[g, arms] = np.diag(1.0 / precision)
         self._information[g, arms] = 0.0
-        cells = np.ix_(members, arms)
+        rows, columns = np.ix_(members, arms)
         for array in (self._own, self._rss, self._sums, self._squares, self._n):
-            array[cells] = 0.0
-        self._own[*cells, -1] = self._prior_means(members, arms)
+            array[rows, columns] = 0.0
+        self._own[rows, columns, -1] = self._prior_means(members, arms)
 
     def _solve_observed(self, g: int, observed: Sequence[tuple[int, int]]) -> None:
         """Derive the posterior of n arms that have outcomes, given with the position of their statistics."""

@@ -38,6 +38,7 @@ import numpy as np
 from banditroute.beliefs.base import Prediction
 from banditroute.beliefs.hybrid import Hybrid, HybridBelief
 from banditroute.beliefs.linear import LinearBelief
+from banditroute.beliefs.pool import PoolStatus
 from banditroute.beliefs.settings import Beginning
 from banditroute.core.arrays import Vector
 from banditroute.errors import InvalidConfigurationError
@@ -102,6 +103,11 @@ class LogisticBelief(HybridBelief):
                     "objectives with a prior mean above 0 and below 1"
                 )
         super().__init__(spec=spec, beginning=beginning)
+
+    def pool(self, objective: str, *, higher_is_better: bool) -> PoolStatus | None:
+        """Return what kind of pool the arms are; None for objectives whose weights are log odds."""
+        logistic = objective in self._spec.objectives
+        return None if logistic else super().pool(objective, higher_is_better=higher_is_better)
 
     def predict(self, x: Vector) -> Prediction:
         """Predict mean and standard deviation of every arm at context ``x (d,)``: each ``(m, K)``."""

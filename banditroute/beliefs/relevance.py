@@ -92,14 +92,18 @@ class Choices(NamedTuple):
         Number of choices that were due by the outcomes.
     relevance
         Objective -> relevance of each block.
+    nats
+        Objective -> log evidence for using the features, and for letting arms differ by them; see :func:`gains`.
     """
 
     made: int = 0
     relevance: Mapping[str, Relevance] = {}
+    nats: Mapping[str, tuple[float, float]] = {}
 
     def to_bytes(self) -> bytes:
         """Return JSON which :meth:`from_bytes` reads."""
-        return json.dumps({"count": self.made, "relevance": self.relevance}, sort_keys=True).encode()
+        content = {"count": self.made, "relevance": self.relevance, "nats": self.nats}
+        return json.dumps(content, sort_keys=True).encode()
 
     @classmethod
     def from_bytes(cls, blob: bytes | None, *, blocks: int) -> Choices:
@@ -118,6 +122,7 @@ class Choices(NamedTuple):
                 str(name): Relevance(*(tuple(map(float, exponents)) for exponents in pair))
                 for name, pair in content["relevance"].items()
             }
+            nats = {str(name): (float(one), float(other)) for name, (one, other) in content.get("nats", {}).items()}
             count = int(content["count"])
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise IncompatibleStoreError(
@@ -125,7 +130,7 @@ class Choices(NamedTuple):
                 "another router name"
             ) from error
         same = all(len(each.own) == len(each.shared) == blocks for each in relevance.values())
-        return cls(count, relevance) if same else cls()
+        return cls(count, relevance, nats) if same else cls()
 
 
 def outcomes_due(count: int) -> float:
@@ -245,6 +250,30 @@ def choose(
     top = _climb(score, (0.0,) * len(ranges), ranges, enough=lambda: len(known) >= _MOST_EVALUATIONS)
     means = tuple(_mean_exponent(score, top, i, each) for i, each in enumerate(ranges))
     return Relevance(means[: len(blocks)], means[len(blocks) :])
+
+
+def gains(
+    evidence: Evidence,
+    relevance: Relevance,
+    precision: Vector,
+    shared_precision: Vector,
+    blocks: Sequence[FeatureBlock],
+) -> tuple[float, float]:
+    """Return the log evidence in nats for using the features, and for letting arms differ by them.
+
+    Both are the evidence of ``relevance`` less that of the largest precisions: of all weights of the features, and of
+    each arm's own ones. The other parameters are those of :func:`choose`.
+    """
+
+    def log(found: Relevance) -> float:
+        own, shared = precision.copy(), shared_precision.copy()
+        found.scale(own, shared, [block.columns for block in blocks])
+        return evidence.log(own, shared)
+
+    alike = Relevance((float(_OWN_EXPONENTS[1]),) * len(blocks), relevance.shared)
+    unused = Relevance(alike.own, (float(_SHARED_EXPONENTS[1]),) * len(blocks))
+    chosen = log(relevance)
+    return chosen - log(unused), chosen - log(alike)
 
 
 def _climb(

@@ -12,11 +12,13 @@ from banditroute.cli.convert import convert
 from banditroute.cli.dashboard import dashboard
 from banditroute.cli.db import db
 from banditroute.cli.demo import demo
+from banditroute.cli.deployment import arms, guard, set_
 from banditroute.cli.diagnose import diagnose
 from banditroute.cli.evaluate import evaluate
 from banditroute.cli.inspect import inspect
 from banditroute.cli.report import report
 from banditroute.cli.savings import savings
+from banditroute.cli.serve import serve
 from banditroute.cli.simulate import simulate
 from banditroute.cli.wording import on_the_command_line
 from banditroute.errors import BanditRouteError
@@ -24,7 +26,7 @@ from banditroute.errors import BanditRouteError
 _TOPICS = {
     "Try policies": (demo, simulate),
     "Read a log": (evaluate, savings, report, diagnose, convert),
-    "Run a router": (check,),
+    "Run a router": (check, serve, set_, guard, arms),
     "Look after a database": (dashboard, inspect, db),
 }
 _EPILOG = """\b
@@ -53,6 +55,10 @@ class _Group(click.Group):
         except BrokenPipeError:  # the reader of our output has gone, as `head` does
             sys.stdout = None
             raise click.exceptions.Exit(0) from None
+        except OSError as error:
+            if error.filename is None:
+                raise
+            raise click.ClickException(f"{error.filename}: {error.strerror}; give another path") from error
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]}, epilog=_EPILOG)

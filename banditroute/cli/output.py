@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Mapping, Sequence
-from dataclasses import fields, is_dataclass
+from collections.abc import Sequence
 from typing import Any
 
 import click
-import numpy as np
+
+from banditroute.core.plain_values import plain
 
 WIDTH = 80
 """Columns of a terminal that every table fits."""
@@ -20,29 +19,6 @@ _LEAST_WIDTH = 8  # of the first column, when a table is too wide
 def print_json(value: Any) -> None:
     """Print a value as JSON: dataclasses and named tuples become objects, numbers that are not finite become null."""
     click.echo(json.dumps(plain(value), indent=2, ensure_ascii=False))
-
-
-def plain(value: Any) -> Any:
-    """Return a value made of what JSON has.
-
-    Examples
-    --------
-    >>> plain({"mean": np.float64("nan"), "arms": ("a", "b"), "counts": np.arange(2)})
-    {'mean': None, 'arms': ['a', 'b'], 'counts': [0, 1]}
-    """
-    if is_dataclass(value) and not isinstance(value, type):
-        return {each.name: plain(getattr(value, each.name)) for each in fields(value)}
-    if isinstance(value, tuple) and hasattr(value, "_asdict"):  # a named tuple
-        return plain(value._asdict())
-    if isinstance(value, Mapping):
-        return {str(key): plain(each) for key, each in value.items()}
-    if isinstance(value, np.ndarray | np.generic):
-        return plain(value.tolist())
-    if isinstance(value, Sequence | set | frozenset) and not isinstance(value, str | bytes):
-        return [plain(each) for each in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value if isinstance(value, str | int | float | bool | None) else str(value)
 
 
 def table(rows: Sequence[Sequence[str]], width: int = WIDTH) -> str:

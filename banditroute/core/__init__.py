@@ -26,6 +26,7 @@ from banditroute.core.request import Request
 from banditroute.core.residency import Residency
 from banditroute.core.shared_total import SharedTotal
 from banditroute.core.state import MergeStates, StateSlot
+from banditroute.core.step import Step
 
 __all__ = [
     "AdapterLoaded",
@@ -51,6 +52,7 @@ __all__ = [
     "RolloutChanged",
     "SharedTotal",
     "StateSlot",
+    "Step",
     "StoreTrouble",
     "Vector",
 ]

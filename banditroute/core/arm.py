@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from banditroute.core.adapter import AdapterSpec
-from banditroute.core.validation import label, labels, number, plain_numbers
+from banditroute.core.validation import label, labels, non_negative, number, plain_numbers, positive
 from banditroute.errors import InvalidConfigurationError
 
 
@@ -17,10 +17,19 @@ class Arm:
     Parameters
     ----------
     name
-        The application's name for it; unique within a router, 1 to 255 characters.
+        The application's name for it; unique within a router, 1 to 255 characters. Default: its ``model``, and its
+        ``effort`` after a colon.
     input_usd_per_million_tokens, output_usd_per_million_tokens
         Token prices, at least 0. With both given, the router computes the expected cost from the tokens of the
         request and the output tokens that it expects, so a new price acts on the next request. None: not known.
+    cached_input_usd_per_million_tokens, cache_write_usd_per_million_tokens
+        Prices of input tokens that the provider reads from its prompt cache, and writes to it; None: as all input. With
+        the first, turns of a session are priced by what the cache still holds.
+    cache_seconds, cache_min_tokens
+        How long the provider keeps a prompt after its last use, above 0, and the shortest prefix that it keeps.
+    provider
+        Whose prompt cache it is: what is learned of one arm's cache holds for the others of that provider. None: its
+        own.
     capabilities
         Names of what it can do ("vision", "tools") or where it runs ("zone:eu"): what a request may require.
     context_window_tokens
@@ -39,22 +48,32 @@ class Arm:
         discount. None: it begins from nothing.
     adapter
         Its LoRA adapter, for ``Router(adapters=...)``; None: it needs no loading.
+    model, effort
+        The two factors of an arm that is a model at an effort: arms of one model learn from each other, and so do arms
+        of one effort. None: it is an arm by itself.
 
     Raises
     ------
     InvalidConfigurationError
-        If a name, price, tag, window or descriptor is unusable, one price is given without the other, or the arm
-        replaces itself.
+        If a name, price, tag, window or descriptor is unusable, one price is given without the other, an effort is
+        given without a model, or the arm replaces itself.
 
     Examples
     --------
     >>> Arm(name="small", input_usd_per_million_tokens=0.15, output_usd_per_million_tokens=0.6).priced
     True
+    >>> Arm(model="o4", effort="high").name
+    'o4:high'
     """
 
-    name: str
+    name: str = ""
     input_usd_per_million_tokens: float | None = None
     output_usd_per_million_tokens: float | None = None
+    cached_input_usd_per_million_tokens: float | None = None
+    cache_write_usd_per_million_tokens: float | None = None
+    cache_seconds: float | None = None
+    cache_min_tokens: int | None = None
+    provider: str | None = None
     capabilities: Collection[str] = ()
     context_window_tokens: int | None = None
     max_cost_usd: float | None = None
@@ -63,9 +82,20 @@ class Arm:
     expected: Mapping[str, float] = field(default_factory=dict, hash=False)
     replaces: str | None = None
     adapter: AdapterSpec | None = None
+    model: str | None = None
+    effort: str | None = None
 
     def __post_init__(self) -> None:
         plain_numbers(self)
+        for what in ("model", "effort"):
+            if getattr(self, what) is not None:
+                label(getattr(self, what), name=f"{what} of an arm", error=InvalidConfigurationError)
+        if self.effort is not None and self.model is None:
+            raise InvalidConfigurationError(
+                f"arm {self.name!r} has the effort {self.effort!r} and no model; give model=..., too"
+            )
+        if self.name == "" and self.model is not None:
+            object.__setattr__(self, "name", ":".join(part for part in (self.model, self.effort) if part is not None))
         label(self.name, name="Arm(name=...)", error=InvalidConfigurationError)
         names = labels(self.capabilities, name=f"capabilities of arm {self.name!r}", error=InvalidConfigurationError)
         object.__setattr__(self, "capabilities", names)
@@ -98,7 +128,21 @@ class Arm:
             raise InvalidConfigurationError(
                 f"arm {self.name!r} has one token price of two; give both, or neither if they are not known"
             )
-        for price in prices:
+        cached = (self.cached_input_usd_per_million_tokens, self.cache_write_usd_per_million_tokens)
+        if not self.priced and any(price is not None for price in cached):
+            raise InvalidConfigurationError(
+                f"arm {self.name!r} has a price of cached input and none of its other tokens; give "
+                "input_usd_per_million_tokens and output_usd_per_million_tokens as well"
+            )
+        if self.cache_seconds is not None:
+            positive(self.cache_seconds, name=f"cache_seconds of arm {self.name!r}", error=InvalidConfigurationError)
+        if self.cache_min_tokens is not None:
+            non_negative(
+                self.cache_min_tokens, name=f"cache_min_tokens of arm {self.name!r}", error=InvalidConfigurationError
+            )
+        if self.provider is not None:
+            label(self.provider, name=f"provider of arm {self.name!r}", error=InvalidConfigurationError)
+        for price in (*prices, *cached):
             if price is not None:
                 number(price, name=f"price of arm {self.name!r}", low=0.0, error=InvalidConfigurationError)
 

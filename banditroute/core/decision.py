@@ -11,6 +11,7 @@ import numpy as np
 from banditroute.core.arrays import Vector
 from banditroute.core.preference import Preference
 from banditroute.core.residency import Residency
+from banditroute.core.turn import TurnCosts
 
 if TYPE_CHECKING:
     from banditroute.core.explanation import Explanation
@@ -31,9 +32,9 @@ class Decision:
     propensity
         The probability with which ``arm`` was chosen, in (0, 1]; exact.
     reason
-        ``"policy"``; or ``"adapters: ..."``, ``"limits: ..."``, ``"breaker: ..."``, ``"traffic: ..."`` or
-        ``"guard: ..."`` with the constraint that applied; or ``"fallback: ..."`` with the reason why the policy could
-        not choose.
+        ``"policy"``; or ``"adapters: ..."``, ``"sessions: ..."``, ``"limits: ..."``, ``"breaker: ..."``,
+        ``"traffic: ..."`` or ``"guard: ..."`` with the constraint that applied; or ``"fallback: ..."`` with the reason
+        why the policy could not choose.
     decided_at
         Unix time in seconds.
     arms, probabilities
@@ -59,13 +60,15 @@ class Decision:
     reserved
         For each budget that counts it, the expected spend in dollars or joules; where the arm has token prices, then
         the cost of the input and of each output token.
+    turn
+        The state of the session's prompt caches; None where no arm has cache prices.
     dominated
         Arms with probability 0 because not even the best conceivable quality is worth what they cost for this request.
         Empty for a decision that was read from a store.
     excluded
         Arm -> why it was not eligible: ``"request: ..."``, ``"limits: ..."``, ``"breaker: ..."``, ``"quotas: ..."``,
-        ``"adapters: ..."`` or ``"budgets: ..."``, of the first that applied. Not recorded in the database, and empty
-        for a fallback.
+        ``"sessions: ..."``, ``"adapters: ..."`` or ``"budgets: ..."``, of the first that applied. Not recorded in the
+        database, and empty for a fallback.
     deadline_seconds, max_cost_usd
         What all calls of the request may take together, by the limits that applied; None: not limited. Not stored.
 
@@ -101,6 +104,7 @@ class Decision:
     ordinal: int = 0
     residency: Residency | None = None
     reserved: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    turn: TurnCosts | None = None
     dominated: tuple[str, ...] = ()
     excluded: Mapping[str, str] = field(default_factory=dict)
     deadline_seconds: float | None = None

@@ -82,6 +82,7 @@ class Explanation:
                 *lines,
                 *(f"{arm} is dominated: not even the best quality is worth its cost" for arm in decision.dominated),
                 *(f"{arm} is not eligible ({why})" for arm, why in decision.excluded.items()),
+                *([] if decision.turn is None else [str(decision.turn)]),
             ]
         )
 

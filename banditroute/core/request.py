@@ -31,6 +31,8 @@ class Request:
         Name -> number or string, for the featurizer ``Metadata``.
     messages
         Role and text of each message of a conversation, of which ``text`` is the part that featurizers read.
+    continues
+        Whether the last message brings the result of a tool, which the arm that called the tool expects.
     again
         Whether this is a further call for a request that was decided before; budgets grant nothing more for it.
 
@@ -54,6 +56,7 @@ class Request:
     template: str | None = None
     metadata: Mapping[str, float | str] = field(default_factory=dict, hash=False)
     messages: tuple[tuple[str, str], ...] = ()
+    continues: bool = False
     again: bool = False
 
     def __post_init__(self) -> None:

@@ -11,8 +11,9 @@ _T = TypeVar("_T")
 def open_twin(frozen: type[_T]) -> type[_T]:
     """Return a class with the slots of a frozen dataclass, whose constructor takes a third of the time.
 
-    A frozen dataclass sets each of its fields by a function call. The twin sets them directly, checks nothing and knows
-    no defaults. Close what it made by ``made.__class__ = frozen``; from then on it is like any other value of the class.
+    A frozen dataclass sets each of its fields by a function call. The twin sets them directly, checks nothing and
+    knows no defaults. Close what it made by ``made.__class__ = frozen``; from then on it is like any other value of
+    the class.
 
     Examples
     --------
@@ -26,4 +27,4 @@ def open_twin(frozen: type[_T]) -> type[_T]:
     Point(x=1.0)
     """
     names = [each.name for each in fields(frozen)]  # type: ignore[arg-type]
-    return make_dataclass(frozen.__name__, names, slots=True, eq=False)  # type: ignore[return-value]
+    return make_dataclass(frozen.__name__, names, slots=True, eq=False)

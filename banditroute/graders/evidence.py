@@ -15,7 +15,7 @@ _PRIOR_LOG_ODDS = 1.5  # expected between an even signal and the best or the wor
 _PRIOR_STD = 1.0  # of the log odds of a bin without answers
 _KEPT = 0.999  # of the weight of an answer, with each later one
 _MIN_ANSWERS = 40.0  # before a signal may be switched off
-_WEIGHT_PRECISION = 20.0  # of the expectation that signals add up
+_LEAST_SAVED = 0.001  # of log loss for each answer, by a signal that says something
 _LARGEST_LOG_ODDS = 6.0
 _BIAS_PRECISION = 2.0  # of the expectation that the models' expected qualities are unbiased
 _BIAS_KEPT = 0.98  # of the weight of an answer of an arm, with each later one
@@ -66,18 +66,19 @@ class _Curve:
 
 @dataclass(slots=True)
 class _Record:
-    """How one signal has done: its answers, and the log loss with it and without."""
+    """How one signal has done: its answers, and the log loss that it saved.
+
+    ``saved`` is what it saved beyond the signals that are better alone, and ``saved_alone`` what it saved by itself.
+    """
 
     answers: float = 0.0
-    loss: float = 0.0
-    loss_without: float = 0.0
+    saved: float = 0.0
+    saved_alone: float = 0.0
     squared_error: float = 0.0
-    weight: float = 1.0
-    curvature: float = _WEIGHT_PRECISION
 
     @property
     def off(self) -> bool:
-        return self.answers >= _MIN_ANSWERS and self.loss >= self.loss_without
+        return self.answers >= _MIN_ANSWERS and self.saved <= _LEAST_SAVED * self.answers
 
 
 class Evidence:
@@ -86,12 +87,13 @@ class Evidence:
     Each signal has an isotonic curve: a higher value never means a lower quality. A curve of all arms is corrected by
     one of each arm, and that by one of each arm and first tag, as far as graded answers are at hand. The curves are
     learned relative to the quality that was expected without the signal, so it does no harm that answers which look bad
-    are graded rarely. Signals that repeat each other get smaller weights. A signal that predicts no better than the
-    expectation alone is switched off until it does.
+    are graded rarely. Of several signals, the one that predicts best alone comes first, and each later one is learned
+    relative to those before it. So signals that repeat each other do not count twice. A signal that predicts no better
+    than those before it, or than the expectation, is switched off until it does.
 
-    The models of a cascade are biased: an arm that is asked second answers the harder requests, and answers that look bad
-    are graded rarely. So the log odds by which graded answers of an arm differ from all that was expected of them are
-    learned as well, as its ``bias``.
+    The models of a cascade are biased: an arm that is asked second answers the harder requests, and answers that look
+    bad are graded rarely. So the log odds by which graded answers of an arm differ from all that was expected of them
+    are learned as well, as its ``bias``.
 
     Examples
     --------
@@ -114,13 +116,12 @@ class Evidence:
     def of(self, arm: str, tags: Sequence[str], signals: Mapping[str, float]) -> tuple[float, float]:
         """Return the log odds that the signals of an answer add, and their variance; without signals 0 and 0."""
         total = variance = 0.0
-        for name, value in signals.items():
+        for name in signals if len(signals) == 1 else self._in_order(signals):
             record = self._records.get(name)
             if record is None or not record.off:
-                shift, uncertainty = self._shift(name, arm, tags, value)
-                weight = 1.0 if record is None else record.weight
-                total += weight * shift
-                variance += weight * weight * uncertainty
+                shift, uncertainty = self._shift(name, arm, tags, signals[name])
+                total += shift
+                variance += uncertainty
         return min(max(total, -_LARGEST_LOG_ODDS), _LARGEST_LOG_ODDS), variance
 
     def learn(
@@ -133,34 +134,39 @@ class Evidence:
         expected
             Its expected quality without the signals, in [0, 1].
         """
-        prior = _log_odds(_inside(expected))
-        shifts = {name: self._shift(name, arm, tags, value)[0] for name, value in signals.items()}
-        records = {name: self._records.setdefault(name, _Record()) for name in signals}
-        together = prior + sum(records[name].weight * shift for name, shift in shifts.items() if not records[name].off)
-        surprise, certainty = quality - _sigmoid(together), _sigmoid(together) * (1.0 - _sigmoid(together))
-        bias, curvature = self._biases.get(arm, (0.0, _BIAS_PRECISION))
-        curvature = _BIAS_PRECISION + _BIAS_KEPT * (curvature - _BIAS_PRECISION) + certainty
-        self._biases[arm] = (min(max(bias + surprise / curvature, -3.0), 3.0), curvature)
-        for name, value in signals.items():
-            record, shift = records[name], shifts[name]
-            alone = _sigmoid(prior + shift)
+        prior = before = _log_odds(_inside(expected))
+        for name in self._in_order(signals):
+            record, value = self._records.setdefault(name, _Record()), signals[name]
+            shift = self._shift(name, arm, tags, value)[0]
             record.answers = _KEPT * record.answers + 1.0
-            record.loss = _KEPT * record.loss + _loss(alone, quality)
-            record.loss_without = _KEPT * record.loss_without + _loss(_sigmoid(prior), quality)
-            record.squared_error = _KEPT * record.squared_error + (alone - quality) ** 2
-            if len(signals) > 1 and not record.off:
-                record.curvature = _KEPT * record.curvature + (1.0 - _KEPT) * _WEIGHT_PRECISION + shift**2 * certainty
-                record.weight = min(max(record.weight + shift * surprise / record.curvature, 0.0), 2.0)
-            bin, known = _bin(value), prior
-            for group in self._groups(name, arm, tags):
-                curve = self._curves.get(group)
-                if curve is None:
-                    if len(self._curves) >= _MOST_GROUPS:
-                        break
-                    curve = self._curves[group] = _Curve(prior=_PRIOR_LOG_ODDS if len(group) == 1 else 0.0)
-                before = curve.at(bin)[0]
-                curve.add(bin, _sigmoid(known), quality)
-                known += before
+            for attribute, known in (("saved", before), ("saved_alone", prior)):
+                saved = _loss(_sigmoid(known), quality) - _loss(_sigmoid(known + shift), quality)
+                setattr(record, attribute, _KEPT * getattr(record, attribute) + saved)
+            record.squared_error = _KEPT * record.squared_error + (_sigmoid(before + shift) - quality) ** 2
+            self._add(name, arm, tags, _bin(value), before, quality)
+            if not record.off:
+                before += shift
+        bias, curvature = self._biases.get(arm, (0.0, _BIAS_PRECISION))
+        predicted = _sigmoid(before)
+        curvature = _BIAS_PRECISION + _BIAS_KEPT * (curvature - _BIAS_PRECISION) + predicted * (1.0 - predicted)
+        self._biases[arm] = (min(max(bias + (quality - predicted) / curvature, -3.0), 3.0), curvature)
+
+    def _in_order(self, signals: Mapping[str, float]) -> list[str]:
+        """Return the names of signals, the one that saves the most log loss alone first."""
+        nothing = _Record()
+        return sorted(signals, key=lambda name: (-self._records.get(name, nothing).saved_alone, name))
+
+    def _add(self, name: str, arm: str, tags: Sequence[str], bin: int, known: float, quality: float) -> None:
+        """Add a graded answer to the curves of a signal, each relative to those of wider groups."""
+        for group in self._groups(name, arm, tags):
+            curve = self._curves.get(group)
+            if curve is None:
+                if len(self._curves) >= _MOST_GROUPS:
+                    return
+                curve = self._curves[group] = _Curve(prior=_PRIOR_LOG_ODDS if len(group) == 1 else 0.0)
+            shift = curve.at(bin)[0]
+            curve.add(bin, _sigmoid(known), quality)
+            known += shift
 
     def report(self) -> dict[str, dict[str, float]]:
         """Return how each signal does: graded answers, root mean squared error, log loss saved, and whether it is off.
@@ -176,8 +182,7 @@ class Evidence:
             name: {
                 "answers": record.answers,
                 "error": (record.squared_error / record.answers) ** 0.5,
-                "log_loss_saved": (record.loss_without - record.loss) / record.answers,
-                "weight": record.weight,
+                "log_loss_saved": record.saved / record.answers,
                 "off": float(record.off),
             }
             for name, record in self._records.items()

@@ -85,7 +85,14 @@ def answered_outcomes(call: Call, answer: Answer) -> dict[str, Any]:
         "latency_seconds": answer.latency_seconds,
         "output_tokens": call.counts.output_tokens,
         "cost_usd": answer.cost_usd,
+        **_cached(call),
     }
+
+
+def _cached(call: Call) -> dict[str, float]:
+    """Return the cached tokens of a call whose router prices prompt caches, if the server counted them."""
+    cached = call.counts.cached_input_tokens
+    return {} if call.decision.turn is None or cached is None else {"cached_tokens": cached}
 
 
 def failed_outcomes(call: Call, error: BaseException) -> dict[str, Any]:

@@ -52,8 +52,12 @@ _BY_STATUS = {
     408: Failure.TIMEOUT,
     409: Failure.SERVER_ERROR,
     410: Failure.UNKNOWN_MODEL,
+    413: Failure.CONTEXT_LENGTH,
+    424: Failure.SERVER_ERROR,  # what stands behind the gateway failed
     425: Failure.SERVER_ERROR,
     429: Failure.RATE_LIMIT,
+    451: Failure.CONTENT_FILTER,  # not here, for legal reasons
+    498: Failure.RATE_LIMIT,  # no capacity is left for this tier
 }
 _BY_CLASS = (  # names of classes, or of classes that they derive from
     (r"Timeout|TimedOut|DeadlineExceeded", Failure.TIMEOUT),

@@ -154,7 +154,9 @@ class ModelPrice:
         return math.fsum(tokens * rate for tokens, rate in charges if rate is not None) / 1e6
 
     def arm(self, name: str, **settings: Any) -> Arm:
-        """Return an arm with these token prices; ``settings`` are the other parameters of :class:`banditroute.Arm`.
+        """Return an arm with these prices of tokens and of the prompt cache.
+
+        ``settings`` are the other parameters of :class:`banditroute.Arm`.
 
         Raises
         ------
@@ -165,8 +167,18 @@ class ModelPrice:
             name=name,
             input_usd_per_million_tokens=self.input_usd_per_million_tokens,
             output_usd_per_million_tokens=self.output_usd_per_million_tokens,
-            **settings,
+            **{**self._cache_settings(), **settings},
         )
+
+    def _cache_settings(self) -> dict[str, float | None]:
+        if self.input_usd_per_million_tokens is None or self.cached_input_usd_per_million_tokens is None:
+            return {}
+        return {
+            "cached_input_usd_per_million_tokens": self.cached_input_usd_per_million_tokens,
+            "cache_write_usd_per_million_tokens": self.cache_write_usd_per_million_tokens,
+            "cache_seconds": self.cache_seconds,
+            "cache_min_tokens": self.cache_min_tokens,
+        }
 
 
 def _first(rate: float | None, otherwise: float | None) -> float | None:

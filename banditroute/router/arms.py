@@ -106,12 +106,22 @@ class ArmRegistry:
             check_baseline(self._guard, checked)
             self._set_traffic(checked)
 
-    def set_guard_mode(self, mode: Mode) -> None:
-        """Restart the rollout in ``mode``; see ``Router.set_guard_mode``."""
+    def set_guard_mode(self, mode: Mode, *, at: float | None = None) -> None:
+        """Restart the rollout in ``mode``; see ``Router.set_guard_mode``.
+
+        Parameters
+        ----------
+        at
+            When this was asked for, in Unix seconds; nothing is done if the rollout has changed since. Default: now.
+        """
         check_mode(mode)
         if self._guard is None:
             raise InvalidConfigurationError("the router has no guard; make it with Router(guard=Guard(baseline=...))")
-        self._engine.with_constraints(lambda constraints: constraints.set_guard_mode(mode, self._clock()))
+        rollout = self._engine.with_constraints(lambda constraints: constraints.rollout())
+        if at is not None and rollout is not None and rollout.since is not None and rollout.since >= at:
+            return
+        moment = self._clock() if at is None else at
+        self._engine.with_constraints(lambda constraints: constraints.set_guard_mode(mode, moment))
         self._changes.emit()
         self._store.flush()
 

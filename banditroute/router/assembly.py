@@ -22,8 +22,10 @@ from banditroute.router.observation import Observation
 from banditroute.router.requests import RequestParser
 from banditroute.router.sampling import RandomStream
 from banditroute.router.settings import RouterSettings
+from banditroute.router.shared_changes import FollowedChanges
 from banditroute.router.sources import fold_settings, fold_with
 from banditroute.router.warm_start import WarmStart
+from banditroute.sessions.book import SessionBook
 from banditroute.store.base import StoredState
 from banditroute.store.state_slot import StateSlots
 
@@ -88,12 +90,25 @@ def _parts(settings: RouterSettings, memory: StoredState) -> Parts:
         observation=observation,
         clock=clock,
     )
+    registry = ArmRegistry(
+        arms=settings.arms,
+        traffic=settings.traffic,
+        adapters=settings.adapters,
+        guard=settings.guard,
+        limits=settings.limits,
+        engine=engine,
+        store=store,
+        changes=changes,
+        clock=clock,
+    )
+    followed = FollowedChanges(registry=registry)
     feedback = FeedbackService(
         objectives=settings.objectives,
         store=store,
         engine=engine,
         observation=observation,
         changes=changes,
+        followed=followed,
         clock=clock,
     )
     cascade = Cascade(
@@ -109,23 +124,14 @@ def _parts(settings: RouterSettings, memory: StoredState) -> Parts:
     )
     feedback.teach(cascade.learn)
     store.subscribe(feedback)
-    registry = ArmRegistry(
-        arms=settings.arms,
-        traffic=settings.traffic,
-        adapters=settings.adapters,
-        guard=settings.guard,
-        limits=settings.limits,
-        engine=engine,
-        store=store,
-        changes=changes,
-        clock=clock,
-    )
+    followed.follow(memory.states)
     return Parts(
         requests=RequestParser(
             features=settings.features,
             objectives=settings.objectives,
             preference=settings.preference,
             limits=settings.limits,
+            follows_sessions=lambda: engine.follows_sessions,
         ),
         engine=engine,
         routing=routing,
@@ -198,6 +204,7 @@ def _engine(settings: RouterSettings, memory: StoredState, slots: StateSlots, st
             slot=slots["adapters"],
             load_time_slots=slots.__getitem__,
         ),
+        sessions=SessionBook(arms=settings.arms, max_switch_spend=settings.max_switch_spend, slot=slots["sessions"]),
         memory=memory,
         slots=slots,
         stream=stream,

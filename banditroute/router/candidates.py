@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from banditroute.core.arrays import Vector
 from banditroute.policies.base import PolicyState
 from banditroute.router.sampling import CannotChooseError
+
+if TYPE_CHECKING:
+    from banditroute.router.session_stage import PricedTurn
 
 _FORCED = "adapters: it had to be tried"
 _NOT_FINITE = "the belief is not finite; verify or restore the stored statistics"
@@ -49,6 +52,8 @@ class Candidates(NamedTuple):
         Arm -> limits that it passes because too little is known of it.
     uncovered
         Why no arm that is left is covered by a hard budget or by its quota; None where one is.
+    turn
+        The turn of the session with its costs; None without sessions.
     dominated
         Arms that no quality makes worth their cost: the policy gives them no probability while another arm is left.
     excluded
@@ -70,6 +75,7 @@ class Candidates(NamedTuple):
     overruled: str | None = None
     unjudged: Mapping[str, Sequence[str]] = {}
     uncovered: str | None = None
+    turn: PricedTurn | None = None
     dominated: tuple[str, ...] = ()
     excluded: Mapping[str, str] = {}
 
@@ -137,6 +143,7 @@ class Candidates(NamedTuple):
             self.overruled,
             self.unjudged,
             self.uncovered,
+            self.turn,
             self.dominated,
             self.excluded,
         )

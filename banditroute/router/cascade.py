@@ -332,7 +332,7 @@ class Cascade:
             return replace(step, probability=max(step.probability * (1.0 - share), _LEAST_PROBABILITY))
         terms = Terms(chain.first.preference, [self.audits.best], limits)
         try:
-            audit = self._routing.decide(request, terms, gains={arm: 0.0 for arm in self._engine.models.names})
+            audit = self._routing.decide(request, terms, gains=dict.fromkeys(self._engine.models.names, 0.0))
         except NothingToAskError:
             self.audits.stop(1.0)
             return step
@@ -342,7 +342,7 @@ class Cascade:
         return replace(step, decisions=(audit,), probability=step.probability * share, audit_of=step.answer)
 
     def _record_expected(self, answer: _Answer, quality: float) -> None:
-        """Record the expected quality of an answer that is not delivered, unless it is graded or nothing was seen of it."""
+        """Record the expected quality of an answer that is not delivered, if it has signals and no grade."""
         if answer.signals and not answer.graded:
             self._feedback.record_expected_quality(answer.id, quality)
 

@@ -21,6 +21,7 @@ from banditroute.limits.quotas import Quota, Quotas
 from banditroute.limits.traffic import Share, shaped
 from banditroute.policies.base import PolicyState
 from banditroute.router.candidates import Candidates
+from banditroute.router.forecast import token_count
 from banditroute.router.requests import Ask
 from banditroute.router.sampling import CannotChooseError
 from banditroute.store.base import Recorded
@@ -92,7 +93,7 @@ class Constraints:
 
     def admit(self, candidates: Candidates, ask: Ask) -> Candidates:
         """Rule out arms that are too small, whose circuit is open or quota used up, or that break the limits."""
-        tokens = ask.request.input_tokens
+        tokens = None if self._smallest_window == np.inf else token_count(ask.request)
         if tokens is not None and tokens > self._smallest_window:
             candidates = self._admit_large_windows(candidates, tokens)
         if self._circuits.tripped:
@@ -103,15 +104,15 @@ class Constraints:
             candidates = _admit_within_limits(candidates, ask.limits)
         return candidates
 
-    def _admit_large_windows(self, candidates: Candidates, tokens: int) -> Candidates:
+    def _admit_large_windows(self, candidates: Candidates, tokens: float) -> Candidates:
         windows = self._windows[list(candidates.positions)]
         fits = windows >= tokens
         if not fits.any():
             fits = windows == windows.max()
-            overruled = f"limits: no context window holds {tokens} tokens; the largest is used"
+            overruled = f"limits: no context window holds {tokens:.0f} tokens; the largest is used"
             candidates = candidates._replace(overruled=overruled)
         left = [k for k, fit in zip(candidates.positions, fits, strict=True) if fit]
-        return candidates.restricted(left, f"limits: its context window does not hold {tokens} tokens")
+        return candidates.restricted(left, f"limits: its context window does not hold {tokens:.0f} tokens")
 
     def _admit_closed_circuits(self, candidates: Candidates, now: float) -> Candidates:
         names = [self._names[k] for k in candidates.positions]

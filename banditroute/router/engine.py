@@ -21,8 +21,10 @@ from banditroute.core.failure import Failure
 from banditroute.core.forking import hold_while_forking
 from banditroute.core.preference import Preference
 from banditroute.core.request import Request
+from banditroute.core.turn import SessionTurn, TurnCosts
 from banditroute.core.values import open_twin
 from banditroute.errors import InvalidRequestError
+from banditroute.guard.monitor import Mixed
 from banditroute.learners import Learner
 from banditroute.objectives.objective import Objective
 from banditroute.objectives.scaling import Scaled, Scales
@@ -34,9 +36,11 @@ from banditroute.router.foresight import Foresight, check_further_call
 from banditroute.router.models import ArmModels
 from banditroute.router.requests import Ask, reason_left_out
 from banditroute.router.sampling import RandomStream, sample_arm
+from banditroute.router.session_stage import SessionStage
 from banditroute.router.status import Status
+from banditroute.sessions.book import SessionBook
 from banditroute.store.base import Backlog, OutcomeEvent, Recorded, StoredDecision, StoredState
-from banditroute.store.outcomes import failure_of, measured
+from banditroute.store.outcomes import CACHED_TOKENS, failure_of, measured
 from banditroute.store.state_slot import StateSlots
 
 _T = TypeVar("_T")
@@ -64,6 +68,8 @@ class Engine:
         Limits, breaker, budgets, traffic shares and guard.
     adapters
         What loading an adapter and leaving a session's arm take off.
+    sessions
+        The sessions and their prompt caches; None: they do not count.
     memory
         The state that earlier processes stored.
     slots
@@ -80,12 +86,15 @@ class Engine:
         models: ArmModels,
         constraints: Constraints,
         adapters: AdapterPenalties,
+        sessions: SessionBook | None = None,
         memory: StoredState,
         slots: StateSlots,
         stream: RandomStream,
     ) -> None:
         self.models = models
         self.adapters = adapters
+        self.sessions = sessions
+        self._session_stage = None if sessions is None or not sessions.active else SessionStage(sessions)
         self._constraints = constraints
         self._objectives = objectives
         self._scales = Scales(objectives=objectives, slot=slots["scales"])
@@ -125,30 +134,34 @@ class Engine:
         assert ask.x is not None
         with self._lock:
             ordinal = self._next_ordinal()
-            candidates = self._predict(ask, ask.x, ordinal)
-            candidates = self._constraints.admit(candidates, ask)
-            candidates = self.models.weigh_costs(candidates, ask.preference)
-            if self._foresight is not None:
-                candidates = self._look_ahead(candidates, ask)
-            candidates = self._penalize(candidates, ask)
-            candidates = self._constraints.price(candidates, ask)
-            if ask.gains is not None:
-                check_further_call(candidates)
-            candidates = candidates.narrowed()
-            candidates.check_finite()
-            wanted = candidates.probabilities(self._policy, ask.x)
-            pmf, shaped, mixed = self._constraints.shape(wanted, candidates, self._policy, ask.x)
+            candidates, pmf, shaped, mixed = self._weigh(ask, ask.x, ordinal)
             chosen, propensity = sample_arm(pmf, len(candidates.arms), self._stream.generator.random())
             arm, id = candidates.arms[chosen], self._ids.make(ask.now)
             costs = self.models.token_costs(arm, candidates.tokens)
             reserved = self._constraints.reserve(id, chosen, candidates.arms, pmf, ask.request, ask.now, costs)
             self.adapters.note(arm, ask.x, ask.preference, candidates.tokens, ask.request.session)
+            turn = None if self._session_stage is None else self._session_stage.note(candidates, ask, id, arm)
             if mixed is not None:
                 weights = self._signed_weights(ask.preference)
                 self._constraints.await_evidence(id, chosen, mixed, candidates, weights, costs)
             self._figures.add_decision(arm, ask.now)
         reason = candidates.reason(arm, shaped)
-        return self._decision(ask, candidates, id, ordinal, chosen, pmf, propensity, reason, reserved)
+        return self._decision(ask, candidates, id, ordinal, chosen, pmf, propensity, reason, reserved, turn)
+
+    def preview(self, ask: Ask) -> Decision:
+        """Return what ``decide`` would decide now, with the likeliest arm; nothing is counted, reserved or drawn.
+
+        Raises
+        ------
+        CannotChooseError
+            As ``decide``.
+        """
+        assert ask.x is not None
+        with self._lock:
+            candidates, pmf, shaped, _ = self._weigh(ask, ask.x, self._decided)
+        chosen = int(pmf.argmax())
+        reason = candidates.reason(candidates.arms[chosen], shaped)
+        return self._decision(ask, candidates, "", self._decided, chosen, pmf, float(pmf[chosen]), reason, {})
 
     def prepare(self, preference: Preference | Scaled) -> None:
         """Predict and choose once without a decision, so that the first one does not pay for imports and BLAS."""
@@ -177,10 +190,36 @@ class Engine:
                 reserved = self._constraints.reserve(id, chosen, candidates.arms, pmf, ask.request, ask.now, costs)
         return self._decision(ask, candidates, id, ordinal, chosen, pmf, 1.0, f"fallback: {trouble}", reserved)
 
+    def preview_fallback(self, ask: Ask, *, arm: str, trouble: str) -> Decision:
+        """Return the decision for ``arm`` that ``fall_back`` would make; nothing is counted or reserved."""
+        candidates = Candidates.blank((arm,))
+        return self._decision(ask, candidates, "", self._decided, 0, np.ones(1), 1.0, f"fallback: {trouble}", {})
+
     def _next_ordinal(self) -> int:
         ordinal = self._decided
         self._decided += 1
         return ordinal
+
+    def _weigh(self, ask: Ask, x: Vector, ordinal: int) -> tuple[Candidates, Vector, str | None, Mixed | None]:
+        """Return the arms that may be chosen, their probabilities, what shaped these, and the mixture of a guard."""
+        candidates = self._predict(ask, x, ordinal)
+        if self._session_stage is not None:
+            candidates = self._session_stage.price(candidates, ask)
+        candidates = self._constraints.admit(candidates, ask)
+        candidates = self.models.weigh_costs(candidates, ask.preference)
+        if self._foresight is not None:
+            candidates = self._look_ahead(candidates, ask)
+        candidates = self._penalize(candidates, ask)
+        candidates = self._constraints.price(candidates, ask)
+        if ask.gains is not None:
+            check_further_call(candidates)
+        candidates = candidates.narrowed()
+        candidates.check_finite()
+        wanted = candidates.probabilities(self._policy, x)
+        if self._session_stage is not None:
+            wanted = self._session_stage.redraw(candidates, wanted)
+        pmf, shaped, mixed = self._constraints.shape(wanted, candidates, self._policy, x)
+        return candidates, pmf, shaped, mixed
 
     def _predict(self, ask: Ask, x: Vector, ordinal: int) -> Candidates:
         """Return all arms with predictions, of which those that the request names are eligible."""
@@ -207,6 +246,8 @@ class Engine:
         penalties = self.adapters.penalties(ask.preference, ask.request.session)
         if penalties is not None:
             candidates = candidates.penalized(penalties)
+        if candidates.turn is not None and self._session_stage is not None:
+            candidates = self._session_stage.narrow(candidates, candidates.turn)
         forced = self.adapters.forced(candidates.eligible)
         if forced is None:
             return candidates
@@ -234,6 +275,7 @@ class Engine:
         propensity: float,
         reason: str,
         reserved: Mapping[str, tuple[float, ...]],
+        turn: TurnCosts | None = None,
     ) -> Decision:
         arm = candidates.arms[chosen]
         decision = _OpenDecision(
@@ -259,6 +301,7 @@ class Engine:
             ordinal=ordinal,
             residency=self.adapters.residency(arm),
             reserved=reserved,
+            turn=turn,
             dominated=candidates.dominated,
             excluded=candidates.excluded,
             deadline_seconds=None if ask.limits is None else ask.limits.max_latency_seconds,
@@ -293,6 +336,8 @@ class Engine:
         """Let the constraints see new outcomes of a decision, which are learned already."""
         with self._lock:
             self._constraints.observe_outcome(recorded)
+            if self.sessions is not None and (cached := recorded.event.values.get(CACHED_TOKENS)) is not None:
+                self.sessions.observe(recorded.decision_id, cached)
             self._figures.add_outcomes(recorded.event.arm, recorded.event.values, recorded.received_at)
 
     def _review(self, seen: Seen) -> tuple[Vector, Vector]:
@@ -352,6 +397,7 @@ class Engine:
                 dropped=backlog.dropped,
                 pending=backlog.pending,
                 unobserved=unobserved,
+                pool=self.models.pool(),
             )
 
     @property
@@ -394,6 +440,24 @@ class Engine:
         with self._lock:
             return do(self._constraints)
 
+    @property
+    def follows_sessions(self) -> bool:
+        """True if the turns of sessions are priced by their prompt caches."""
+        return self._session_stage is not None
+
+    def follow_turns(self, turns: Sequence[SessionTurn]) -> None:
+        """Take over turns of sessions that other processes have served."""
+        with self._lock:
+            if self.sessions is not None:
+                self.sessions.follow_turns(turns)
+
+    def close(self) -> None:
+        """Store what is counted of sessions, and give back what is left of the slices of hard budgets."""
+        with self._lock:
+            if self.sessions is not None:
+                self.sessions.close()
+            self._constraints.close()
+
     # Changes at run time.
 
     def rebuild(self, memory: StoredState) -> None:
@@ -404,6 +468,8 @@ class Engine:
                 self.models.swap(*loaded)
                 self._load_shared_policy(memory.states)
                 self._constraints.load_rollout(memory.states.get("guard"))
+                if self.sessions is not None:
+                    self.sessions.follow_counts(memory.states.get("sessions"))
                 self._learned = memory.feedback
                 self._decided = max(self._decided, memory.decisions)
 
@@ -419,6 +485,9 @@ class Engine:
                 self.models.use(belief, arms)
                 self._constraints.set_arms(arms)
                 self.adapters.set_arms(arms)
+                if self.sessions is not None:
+                    self.sessions.set_arms(arms)
+                    self._session_stage = SessionStage(self.sessions) if self.sessions.active else None
                 self._scales.set_arms(self.models.names)
 
     def _rebuild(self, build: Callable[[], Belief]) -> None:

@@ -131,6 +131,28 @@ class FallbackRouting:
         ask = Ask(request, x, preference, eligible, terms.limits, now, rules=rules)
         return self._fall_back(ask, self._fallback, trouble, failure, prompt)
 
+    def preview(self, request: Request, terms: Terms) -> Decision:
+        """Return the decision that ``decide`` would make now, unrecorded, with the likeliest arm and an empty id.
+
+        Raises
+        ------
+        InvalidRequestError
+            As ``decide``.
+        """
+        eligible, rules = terms.eligible, None
+        if terms.limits is not None and terms.limits.rules:
+            eligible, rules = obey_rules(request, terms, self._engine.models.names)
+        preference = self._engine.rates(terms.preference)
+        ask = Ask(request, None, preference, eligible, terms.limits, self._clock.read()[0], rules=rules)
+        try:
+            return self._engine.preview(ask._replace(x=self._context(request, None)))
+        except InvalidRequestError:
+            raise
+        except Exception as error:
+            arms = self._engine.models.names if eligible is None else eligible
+            arm = self._fallback if self._fallback in arms else arms[0]
+            return self._engine.preview_fallback(ask, arm=arm, trouble=str(error)[:_LONGEST_TROUBLE])
+
     def decide_many(self, requests: Sequence[Request], terms: Terms) -> list[Decision]:
         """Return the recorded decisions for many checked requests, whose texts are featurized in one batch."""
         if terms.limits is not None and terms.limits.rules:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
+from itertools import islice
+from typing import TypeAlias
 
 import numpy as np
 
@@ -14,17 +17,24 @@ from banditroute.core.events import AdapterLoaded, FeedbackCorrected, FeedbackRe
 from banditroute.core.failure import Failure
 from banditroute.core.feedback import Feedback
 from banditroute.core.shared_total import SharedTotal
+from banditroute.core.turn import SessionTurn
 from banditroute.core.validation import label, non_negative, shown
 from banditroute.errors import BanditRouteError, InvalidFeedbackError, UnknownDecisionError
 from banditroute.objectives.objective import STANDARD_OBJECTIVES, Objective
 from banditroute.router.changes import Changes
 from banditroute.router.engine import Engine
 from banditroute.router.observation import Observation
+from banditroute.router.shared_changes import FollowedChanges
 from banditroute.router.sizes import OutcomeSizes
-from banditroute.store.base import OutcomeEvent, Recorded, Store, StoredState, Ticket
-from banditroute.store.outcomes import FAILURE, PAGING, PASSED_OVER_FOR, PREFERRED_TO, SHARE_OF, STEP
+from banditroute.store.base import Acknowledgement, OutcomeEvent, Recorded, Store, StoredState, Ticket
+from banditroute.store.outcomes import CACHED_TOKENS, FAILURE, PAGING, PASSED_OVER_FOR, PREFERRED_TO, SHARE_OF, STEP
 
 _log = logging.getLogger("banditroute")
+
+_REPORTS_TOGETHER = 1_000  # that wait to be written at a time, so that memory does not grow with their number
+
+Report: TypeAlias = tuple[str, Mapping[str, float | None]]
+"""The id of a decision and its outcomes: objective -> value, and ``"failed"`` -> True or False."""
 
 _STANDARD = {objective.name for objective in STANDARD_OBJECTIVES}
 
@@ -45,6 +55,8 @@ class FeedbackService:
         Learns from what was recorded.
     observation, changes
         Take what was recorded, and what changed by it.
+    followed
+        Hears what others changed for all routers.
     clock
         Gives Unix time in seconds.
     """
@@ -57,6 +69,7 @@ class FeedbackService:
         engine: Engine,
         observation: Observation,
         changes: Changes,
+        followed: FollowedChanges,
         clock: Callable[[], float],
     ) -> None:
         self._objectives = objectives
@@ -66,6 +79,7 @@ class FeedbackService:
         self._learn_signals: Callable[[str, float], None] | None = None
         self._observation = observation
         self._changes = changes
+        self._followed = followed
         self._clock = clock
         self._sizes = OutcomeSizes()
 
@@ -84,6 +98,30 @@ class FeedbackService:
         if not self._unbounded.isdisjoint(checked):
             self._sizes.check({name: value for name, value in checked.items() if name in self._unbounded})
         return self._record(check_id(decision_id), checked, source)
+
+    def report_many(self, reports: Iterable[Report], *, source: str | None) -> list[Acknowledgement | BanditRouteError]:
+        """Record outcomes of many decisions, and wait until each is durable; see ``Router.feedback_many``."""
+        answers: list[Acknowledgement | BanditRouteError] = []
+        remaining = iter(reports)
+        while some := list(islice(remaining, _REPORTS_TOGETHER)):
+            tickets = [self._ticket(report, source) for report in some]
+            answers += [self._engine.waiting(partial(_answer_of, ticket)) for ticket in tickets]
+        return answers
+
+    def _ticket(self, report: Report, source: str | None) -> Ticket | BanditRouteError:
+        """Return the ticket of a report, or why it is refused."""
+        try:
+            decision_id, outcomes = report
+            values = dict(outcomes)
+            failed = values.pop("failed", None)
+        except (TypeError, ValueError):
+            return InvalidFeedbackError(
+                f"a report is {shown(report)}; give a decision's id and its outcomes: (decision.id, {{'quality': 1.0}})"
+            )
+        try:
+            return self.report(decision_id, values, failed=failed, source=source)  # type: ignore[arg-type]
+        except BanditRouteError as refusal:
+            return refusal
 
     def report_session(self, session: str, values: Mapping[str, float | None], *, source: str | None) -> list[Ticket]:
         """Record one outcome of all decisions of a session, each of which gets an equal share."""
@@ -180,9 +218,19 @@ class FeedbackService:
         """Use the total of a budget over all processes; it includes what this process ``added``."""
         self._engine.with_constraints(lambda constraints: constraints.merge_total(budget, total, added))
 
+    @property
+    def follows_sessions(self) -> bool:
+        """True if ``on_turns`` is to be called."""
+        return self._engine.follows_sessions
+
+    def on_turns(self, turns: Sequence[SessionTurn]) -> None:
+        """Take over turns of sessions that other processes have served."""
+        self._engine.follow_turns(turns)
+
     def on_changed(self, state: StoredState) -> None:
         """Rebuild the models, as another process added to the stored state or some of it was folded."""
         self._engine.rebuild(state)
+        self._followed.hear(state.states)
         self._changes.emit()
 
     def _record(self, decision_id: str, values: Mapping[str, float], source: str | None) -> Ticket:
@@ -202,6 +250,16 @@ def _as_seen(recorded: Recorded) -> FeedbackRecorded:
         received_at=recorded.received_at,
         decided_at=event.decided_at,
     )
+
+
+def _answer_of(ticket: Ticket | BanditRouteError) -> Acknowledgement | BanditRouteError:
+    """Return how a report is acknowledged, or why it is not recorded."""
+    if isinstance(ticket, BanditRouteError):
+        return ticket
+    try:
+        return ticket.result()
+    except BanditRouteError as refusal:
+        return refusal
 
 
 def check_id(decision_id: object) -> str:
@@ -237,6 +295,10 @@ def check_outcomes(
             raise InvalidFeedbackError(f"failed is False and failure is {failure!r}; leave out one of them")
         checked["availability"] = 0.0 if failed else 1.0
     for name, value in values.items():
+        if name == "cached_tokens" and name not in objectives:
+            if value is not None:
+                checked[CACHED_TOKENS] = non_negative(value, name=name, error=InvalidFeedbackError)
+            continue
         if name not in objectives:
             raise InvalidFeedbackError(
                 f"unknown objective {shown(name)}; known objectives: {', '.join(sorted(objectives))}. "

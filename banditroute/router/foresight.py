@@ -1,9 +1,10 @@
-"""The steps that may follow a first answer: signals, other arms, a better answer. The first choice takes it into account."""
+"""The steps that may follow a first answer: signals, other arms, a better answer. The first choice counts on them."""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 
@@ -11,8 +12,8 @@ from banditroute.core.arrays import Vector
 from banditroute.core.preference import Preference
 from banditroute.graders.evidence import Evidence
 from banditroute.router.candidates import Candidates
-from banditroute.router.requests import NothingToAskError
 from banditroute.router.outlook import SILENT, Channel, corrected, outlook, worth_of_asking
+from banditroute.router.requests import NothingToAskError
 
 _LATEST_ANSWERS = 300  # that a channel is made of
 _MIN_ANSWERS = 30
@@ -117,7 +118,7 @@ def channel_of(expected: np.ndarray, log_odds: np.ndarray) -> Channel:
     masses = np.bincount(which).tolist()
     groups = [[k] for k in range(len(kinds))]
     while len(groups) > _MOST_LEVELS:  # the two neighbours with the least mass become one
-        sums = [sum(masses[k] for k in pair) for pair in (a + b for a, b in zip(groups, groups[1:], strict=False))]
+        sums = [sum(masses[k] for k in pair) for pair in (a + b for a, b in pairwise(groups))]
         at = sums.index(min(sums))
         groups[at : at + 2] = [groups[at] + groups[at + 1]]
     level = np.empty(len(kinds), dtype=np.intp)

@@ -9,6 +9,8 @@ import numpy as np
 from banditroute.beliefs import comparison
 from banditroute.beliefs.base import Belief, Prior
 from banditroute.beliefs.drift import Drift, Reset
+from banditroute.beliefs.linear import LinearBelief
+from banditroute.beliefs.pool import PoolStatus
 from banditroute.core.arm import Arm
 from banditroute.core.arrays import Vector
 from banditroute.core.feature_block import FeatureBlock
@@ -129,6 +131,20 @@ class ArmModels:
         """Arms of which nothing was learned."""
         belief = self.belief
         return [arm for arm, nats in zip(belief.arms, belief.information(), strict=True) if nats == 0.0]
+
+    def pool(self) -> tuple[PoolStatus, ...]:
+        """Return what kind of pool the arms are, for every believed objective with outcomes.
+
+        Only beliefs that are linear in the context say so.
+        """
+        if not isinstance(self.belief, LinearBelief):
+            return ()
+        found = (
+            self.belief.pool(name, higher_is_better=self._objectives[name].higher_is_better)
+            for name in self.belief.objectives
+            if name != "availability"
+        )
+        return tuple(each for each in found if each is not None)
 
     def predict(
         self,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from typing import NamedTuple, TypeAlias, TypedDict, TypeGuard
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple, TypeAlias, TypedDict, TypeGuard
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -23,6 +24,7 @@ from banditroute.limits.constraints import Limits, request_limits
 from banditroute.objectives.objective import Objective
 from banditroute.objectives.scaling import Scaled
 from banditroute.objectives.utility import PreferenceLike, check_preference
+from banditroute.sessions.identity import ends_with_tool_result, session_key
 
 Conversation: TypeAlias = Sequence[Mapping[str, object]]
 """Messages with a role and a content, as chat interfaces take them."""
@@ -123,6 +125,8 @@ class RequestParser:
         The objectives that a preference may name.
     preference, limits
         Those of the router, for requests without their own.
+    follows_sessions
+        Says whether conversations are to be recognised as turns of a session.
     """
 
     def __init__(
@@ -132,8 +136,10 @@ class RequestParser:
         objectives: Mapping[str, Objective],
         preference: Preference | Scaled,
         limits: Limits | None,
+        follows_sessions: Callable[[], bool] = lambda: False,
     ) -> None:
         self._features = features
+        self._follows_sessions = follows_sessions
         self._objectives = objectives
         self._preference = preference
         self._limits = limits
@@ -149,9 +155,34 @@ class RequestParser:
         metadata: Mapping[str, float | str | None] | None,
     ) -> Request:
         """Return a checked request; see ``parse_request``."""
-        return parse_request(
+        parsed = parse_request(
             request, self._features, session, tags, input_tokens, max_output_tokens, template, metadata
         )
+        return _in_session(parsed, request) if parsed.messages and self._follows_sessions() else parsed
+
+    def checked(self, request: object, arms: Sequence[Arm], options: RouteOptions) -> tuple[Request, Terms]:
+        """Return a checked request and its terms, from the options of ``Router.route``."""
+        get: Any = options.get
+        asked = self.request(
+            request,
+            get("session"),
+            get("tags", ()),
+            get("input_tokens"),
+            get("max_output_tokens"),
+            get("template"),
+            get("metadata"),
+        )
+        terms = self.terms(
+            arms,
+            get("preference"),
+            get("arms"),
+            get("exclude", ()),
+            get("limits"),
+            get("replace_limits"),
+            get("requires", ()),
+            get("deadline_seconds"),
+        )
+        return asked, terms
 
     def many(
         self,
@@ -165,10 +196,14 @@ class RequestParser:
         """Return many checked requests with the same labels."""
         if isinstance(requests, str):
             raise InvalidRequestError(f"requests is the string {shown(requests)}; give a list of texts, or use route()")
-        return [
+        many = [
             parse_request(each, self._features, session, tags, None, max_output_tokens, template, metadata)
             for each in requests
         ]
+        if self._follows_sessions():
+            pairs = zip(many, requests, strict=True)
+            many = [_in_session(parsed, request) if parsed.messages else parsed for parsed, request in pairs]
+        return many
 
     def terms(
         self,
@@ -240,6 +275,7 @@ def parse_request(
         template=template,
         metadata=known,
         messages=messages,
+        continues=False,
         again=False,
     )
     checked.__class__ = Request
@@ -319,6 +355,12 @@ def eligible_arms(
             f"{required} of {listed(names)}; leave at least one"
         )
     return left
+
+
+def _in_session(parsed: Request, messages: Any) -> Request:
+    """Return a conversation as a turn of its session: the given one, or the one that its messages tell."""
+    session = parsed.session or session_key(messages)
+    return replace(parsed, session=session, continues=ends_with_tool_result(messages))
 
 
 def reason_left_out(arm: Arm, ask: Ask) -> str:

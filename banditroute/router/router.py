@@ -21,7 +21,7 @@ from banditroute.core.events import Observer
 from banditroute.core.failure import Failure
 from banditroute.core.request import Request
 from banditroute.core.step import Step
-from banditroute.errors import InvalidConfigurationError
+from banditroute.errors import BanditRouteError, InvalidConfigurationError
 from banditroute.features.base import Featurizer
 from banditroute.features.given import GivenFeatures
 from banditroute.graders.signal import Signal
@@ -35,6 +35,7 @@ from banditroute.limits.traffic import Share
 from banditroute.objectives.objective import Objective
 from banditroute.objectives.utility import PreferenceLike
 from banditroute.router.assembly import assemble
+from banditroute.router.feedback import Report
 from banditroute.router.lease import Lease
 from banditroute.router.requests import RequestLike, RouteOptions
 from banditroute.router.settings import Clock, RouterSettings
@@ -78,6 +79,9 @@ class Router:
         and each is believed by itself.
     switching
         The loss when a session goes on with another arm than its last, by objective: ``{"latency_seconds": 0.8}``.
+    max_switch_spend
+        How much more a session may be expected to spend than with its first arm alone: .05 for at most 5% more.
+        Default: no bound.
     traffic
         Arm -> its least and greatest share of the traffic, such as a canary's.
     guard
@@ -133,6 +137,7 @@ class Router:
         quotas: Sequence[Quota] = (),
         adapters: AdapterCache | Fleet | None = None,
         switching: Mapping[str, float] | None = None,
+        max_switch_spend: float | None = None,
         traffic: Mapping[str, Share] | None = None,
         guard: Guard | None = None,
         guarantee: Guarantee | None = None,
@@ -156,6 +161,7 @@ class Router:
             quotas=quotas,
             adapters=adapters,
             switching=switching,
+            max_switch_spend=max_switch_spend,
             traffic=traffic,
             guard=guard,
             guarantee=guarantee,
@@ -239,7 +245,8 @@ class Router:
         deadline_seconds
             The longest expected latency, above 0.
         session, tags
-            Labels, recorded with the decision.
+            Labels, recorded with the decision. Where arms have prices of cached input, the session of messages is their
+            ``session_key``, unless one is given.
         input_tokens
             Tokens of all messages. Default, where arms have token prices: a quarter of the number of characters.
         max_output_tokens
@@ -302,6 +309,24 @@ class Router:
         if self._decides_at_once and not isinstance(request, str):
             return self.route(request, **options)
         return await self._threads.run(partial(self.route, request, **options))
+
+    def preview(self, request: RequestLike, **options: Unpack[RouteOptions]) -> Decision:
+        """Return the decision that ``route()`` would make now, without making it.
+
+        Nothing is drawn, counted, reserved or recorded: its id is empty, and its arm is the likeliest one.
+
+        Raises
+        ------
+        InvalidRequestError, InvalidConfigurationError
+            As ``route()``.
+
+        Examples
+        --------
+        >>> router = Router(arms=["small", "large"], features=1, seed=0)
+        >>> router.preview([0.5], exclude=["small"]).arm, router.status().decisions
+        ('large', 0)
+        """
+        return self._routing.preview(*self._requests.checked(request, self.arms, options))
 
     def lease(self, decision: Decision) -> Lease:
         """Return a context manager that keeps the arm's adapter resident while the request is served.
@@ -378,9 +403,9 @@ class Router:
     def escalate(self, decision_id: str, *, signal: float) -> Decision | None:
         """Choose another arm if the first answer is not good enough; return None if it is.
 
-        It is the short form of ``next_step()`` for one signal; a later answer always replaces an earlier one. The router
-        learns what the signal says of an answer's quality, from the answers whose quality is reported. The first answer
-        stands if its expected quality is worth as much as the best that another arm is expected to give,
+        It is the short form of ``next_step()`` for one signal, where a later answer always replaces an earlier one.
+        The router learns what the signal says of an answer's quality, from the answers whose quality is reported. The
+        first answer stands if its expected quality is worth as much as what asking another arm is expected to give,
         less that arm's price. The first call is paid either way, and is reported with its own decision.
 
         For an answer that is discarded, the quality that its signal predicts is learned in place of a grade. Otherwise
@@ -436,6 +461,7 @@ class Router:
         energy_joules: float | None = None,
         latency_seconds: float | None = None,
         output_tokens: float | None = None,
+        cached_tokens: float | None = None,
         failed: bool | None = None,
         failure: Failure | str | None = None,
         retry_after_seconds: float | None = None,
@@ -455,6 +481,9 @@ class Router:
             How good the answer was, in [0, 1].
         cost_usd, energy_joules, latency_seconds, output_tokens
             What the call took, at least 0. Leave out what is not known; it is never taken for 0.
+        cached_tokens
+            Input tokens that the provider read from its prompt cache, at least 0. The router learns from them how long
+            caches stay warm.
         failed
             True if the call failed or timed out, False if it was answered (which any other outcome says as well). It is
             the objective ``availability``, and trips the circuit breaker.
@@ -494,6 +523,7 @@ class Router:
             "energy_joules": energy_joules,
             "latency_seconds": latency_seconds,
             "output_tokens": output_tokens,
+            "cached_tokens": cached_tokens,
             **user_objectives,
         }
         self._cascade.check_audit(decision_id, audit_of)
@@ -506,6 +536,41 @@ class Router:
             source=source,
         )
         return self._engine.waiting(ticket.result) if isinstance(ticket, Future) else ticket.result()
+
+    def feedback_many(
+        self, reports: Iterable[Report], *, source: str | None = None
+    ) -> list[Acknowledgement | BanditRouteError]:
+        """Report outcomes of many decisions, as ``feedback()`` does of one; they are written in groups.
+
+        A report that is refused does not stop the others.
+
+        Parameters
+        ----------
+        reports
+            For each decision its id and its outcomes, such as ``(decision.id, {"quality": 1.0, "cost_usd": 0.002})``.
+            ``"failed"`` may be one of them. They may come from a generator; a thousand are held at a time.
+        source
+            As in ``feedback``.
+
+        Returns
+        -------
+        list
+            For each report, in order, what ``feedback()`` returns, or the error that it raises.
+
+        Examples
+        --------
+        >>> router = Router(arms=["small", "large"], features=1, seed=0)
+        >>> decisions = router.route_many([[0.5], [0.2]])
+        >>> router.feedback_many([(decision.id, {"quality": 1.0}) for decision in decisions])
+        ['accepted', 'accepted']
+        """
+        return self._feedback.report_many(reports, source=source)
+
+    async def afeedback_many(
+        self, reports: Iterable[Report], *, source: str | None = None
+    ) -> list[Acknowledgement | BanditRouteError]:
+        """Report outcomes in a worker thread, as ``feedback_many()`` does; the event loop is free meanwhile."""
+        return await asyncio.to_thread(self.feedback_many, reports, source=source)
 
     async def afeedback(
         self,
@@ -811,7 +876,7 @@ class Router:
 
     def close(self) -> None:
         """Write all that is left, let observers see it, and release the store; closing twice is harmless."""
-        self._engine.with_constraints(lambda constraints: constraints.close())
+        self._engine.close()
         self._engine.waiting(self._store.close)
         self._observation.close()
         self._threads.close()

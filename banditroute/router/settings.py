@@ -18,7 +18,7 @@ from banditroute.budgets.budget import Budget, check_budgets
 from banditroute.core.arm import Arm
 from banditroute.core.events import Observer
 from banditroute.core.preference import Preference
-from banditroute.core.validation import label, number, shown, whole
+from banditroute.core.validation import label, non_negative, number, shown, whole
 from banditroute.errors import InvalidConfigurationError
 from banditroute.features.base import Featurizer
 from banditroute.features.given import GivenFeatures
@@ -62,6 +62,7 @@ class RouterSettings:
     quotas: Sequence[Quota]
     adapters: AdapterCache | Fleet | None
     switching: Mapping[str, float]
+    max_switch_spend: float | None
     traffic: Mapping[str, Share]
     guard: Guard | None
     utility_range: tuple[float, float]
@@ -89,6 +90,7 @@ class RouterSettings:
         quotas: Sequence[Quota] = (),
         adapters: AdapterCache | Fleet | None = None,
         switching: Mapping[str, float] | None = None,
+        max_switch_spend: float | None = None,
         traffic: Mapping[str, Share] | None = None,
         guard: Guard | None = None,
         guarantee: Guarantee | None = None,
@@ -127,6 +129,8 @@ class RouterSettings:
         shares = check_traffic({} if traffic is None else traffic, names)
         utility_range = _guard_range(guard, names, shares, weights, by_name)
         label(name, name="Router(name=...)", error=InvalidConfigurationError)
+        if max_switch_spend is not None:
+            non_negative(max_switch_spend, name="max_switch_spend", error=InvalidConfigurationError)
         if seed is not None and not isinstance(seed, np.random.Generator):
             whole(
                 int(seed) if isinstance(seed, np.integer) else seed, name="seed", low=0, error=InvalidConfigurationError
@@ -143,6 +147,7 @@ class RouterSettings:
             quotas=quotas,
             adapters=adapters,
             switching=_checked_switching(switching, by_name),
+            max_switch_spend=None if max_switch_spend is None else float(max_switch_spend),
             traffic=shares,
             guard=guard,
             utility_range=utility_range,

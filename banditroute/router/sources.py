@@ -10,15 +10,20 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from functools import partial
+from typing import Any
 
 from banditroute.beliefs import Linear, comparison
 from banditroute.beliefs.base import BeliefSpec, Observation
 from banditroute.beliefs.settings import BeliefSettings
 from banditroute.core.arm import Arm
+from banditroute.core.validation import shown
+from banditroute.errors import IncompatibleStoreError, InvalidConfigurationError
 from banditroute.router import warm_start_state
 from banditroute.store.base import Fold, OutcomeEvent, StoredState
-from banditroute.store.outcomes import FAILURE, PAGING, SHARE_OF, STEP, measured
+from banditroute.store.outcomes import CACHED_TOKENS, FAILURE, PAGING, SHARE_OF, STEP, measured
 from banditroute.store.state_slot import StateSlots
+
+_HALF_LIVES = ("half_life_requests", "half_life_seconds")
 
 _INHERITED_SHARE = 0.25
 """Weight of a predecessor's outcomes for its successor, which is similar but not the same."""
@@ -42,13 +47,34 @@ def fold_settings(belief: BeliefSpec) -> str:
     """Return as JSON what the fold of ``belief`` depends on; empty if it is not known."""
     if not isinstance(belief, BeliefSettings):  # one of your own
         return ""
-    half_lives = {name: getattr(belief, name) for name in ("half_life_requests", "half_life_seconds")}
+    half_lives = {name: getattr(belief, name) for name in _HALF_LIVES}
     return json.dumps({name: value for name, value in half_lives.items() if value is not None})
 
 
 def fold_by(settings: str) -> Fold:
-    """Return the fold with the settings that :func:`fold_settings` gave."""
-    return fold_with(Linear(**json.loads(settings)))
+    """Return the fold with the settings that :func:`fold_settings` gave; see :func:`half_lives_of`."""
+    return fold_with(Linear(**half_lives_of(settings)))
+
+
+def half_lives_of(settings: str) -> dict[str, Any]:
+    """Return the half-lives in the settings that :func:`fold_settings` gave, by the belief's names for them.
+
+    Raises
+    ------
+    IncompatibleStoreError
+        If the settings are damaged.
+    """
+    try:
+        half_lives = json.loads(settings)
+        Linear(**half_lives)
+        if half_lives.keys() <= set(_HALF_LIVES):
+            return dict(half_lives)
+    except (ValueError, TypeError, RecursionError, InvalidConfigurationError):
+        pass
+    raise IncompatibleStoreError(
+        f"the recorded fold settings {shown(settings)} are damaged; restore the database from a backup, or record them "
+        "again: admin.rebuild(url, learner=...)"
+    )
 
 
 def observations_of(event: OutcomeEvent) -> list[Observation]:
@@ -58,7 +84,7 @@ def observations_of(event: OutcomeEvent) -> list[Observation]:
         return [Observation(event.x, outcomes, event.decided_at, event.ordinal, float(event.sign))]
     parts = [(outcomes, 1.0)] if outcomes else []
     for name, value in event.values.items():
-        if name in outcomes or name == PAGING or name.startswith((FAILURE, STEP)):  # the last three teach nothing
+        if name in outcomes or name in (PAGING, CACHED_TOKENS) or name.startswith((FAILURE, STEP)):  # teach nothing
             continue
         objective, share, count = name.partition(SHARE_OF)
         taught, weight = (objective, 1.0 / int(count)) if share else ("quality", comparison.WEIGHT)

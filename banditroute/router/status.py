@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, TypeAlias
 
 from banditroute.beliefs.drift import Reset
+from banditroute.beliefs.pool import PoolStatus
 from banditroute.budgets.budget import BudgetStatus
 from banditroute.guard.guarantee import Assurance
 from banditroute.guard.guard import Rollout
@@ -84,8 +85,7 @@ class Status:
         What the guarantee of cascades has shown; None without one.
     signals
         Signal -> ``answers`` (graded, later ones weigh more), ``error`` (root mean squared, of the expected quality),
-        ``log_loss_saved`` per answer against no signal, ``weight`` next to other signals, and ``off`` (1: it says
-        nothing, and is ignored).
+        ``log_loss_saved`` per answer beyond better signals, and ``off`` (1: it says nothing more, and is ignored).
     queued
         Decisions that wait to be written.
     lag_seconds
@@ -96,6 +96,8 @@ class Status:
         Outcomes of all processes that wait for a decision that is not written yet; see ``feedback()``.
     unobserved
         Items that observers missed, as they did not keep up; see ``Router(observers=...)``.
+    pool
+        For each objective whether arms are specialists and what context is worth, with the evidence.
 
     Examples
     --------
@@ -128,6 +130,7 @@ class Status:
     dropped: int = 0
     pending: int = 0
     unobserved: int = 0
+    pool: tuple[PoolStatus, ...] = ()
 
     @property
     def open_circuits(self) -> tuple[str, ...]:
@@ -146,6 +149,7 @@ class Status:
         content = asdict(self)
         content["arms"] = [asdict(arm) for arm in self.arms]
         content["budgets"] = [asdict(budget) for budget in self.budgets]
+        content["pool"] = [{**asdict(each), "kind": each.kind} for each in self.pool]
         content["resets"] = [reset._asdict() for reset in self.resets]
         return content
 
@@ -164,6 +168,7 @@ class Status:
         ]
         if self.rollout is not None:
             lines.append(f"guard: {self.rollout.mode}, the learner decides {self.rollout.share:.1%} of the requests")
+        lines += [f"pool: {each}" for each in self.pool if each.kind != "unknown"]
         if self.assurance is not None:
             known = self.assurance
             lines.append(

@@ -18,6 +18,7 @@ from banditroute.core.feedback import Feedback
 from banditroute.core.preference import Preference
 from banditroute.core.shared_total import SharedTotal
 from banditroute.core.state import MergeStates
+from banditroute.core.turn import SessionTurn
 
 
 class StoredDecision(NamedTuple):
@@ -174,6 +175,18 @@ class Subscriber(Protocol):
 
         The state holds exactly the feedback that ``on_recorded`` was called with so far, and that of the others.
         """
+
+
+@runtime_checkable
+class SessionSubscriber(Subscriber, Protocol):
+    """A subscriber that follows the sessions of other processes; one that does not needs none of this."""
+
+    @property
+    def follows_sessions(self) -> bool:
+        """True while ``on_turns`` is to be called."""
+
+    def on_turns(self, turns: Sequence[SessionTurn]) -> None:
+        """Take turns of sessions, within half a second after another process has served them."""
 
 
 Acknowledgement: TypeAlias = Literal["accepted", "pending"]

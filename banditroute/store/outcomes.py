@@ -1,12 +1,13 @@
 """Find what is new in feedback, and give the words of the refusals that every store gives.
 
-Besides objectives a decision can have five other kinds of outcomes, told by their names: no objective has a space in
-its own. ``quality of 3`` is the outcome of a session of three decisions, each of which is given a third of it.
+In addition to objectives, a decision can have six other kinds of outcomes. Their names have a space; no objective's
+name has one. ``quality of 3`` is the outcome of a session of three decisions, each of which is given a third of it.
 ``preferred to ID`` and ``passed over for ID`` are a comparison, recorded with both decisions; the value is the quality
 that it taught when it was first reported. ``paging seconds`` is what the request waited for its adapter: the router
 notes it by itself, nothing is learned from it, and it counts as no feedback. ``failure rate_limit`` says how a call
 failed; its value is how many seconds the arm asked to be left alone, 0 if it did not say. ``step stopped`` and ``step
 asked`` say what followed the answer in a cascade; the value is the probability with which that was chosen.
+``cached tokens`` counts the input that the provider read from its prompt cache.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ PASSED_OVER_FOR = "passed over for "
 SHARE_OF = " of "
 PAGING = "paging seconds"
 FAILURE = "failure "
+CACHED_TOKENS = "cached tokens"
 STEP = "step "
 
 
@@ -76,6 +78,8 @@ def objective_of(name: str) -> str | None:
     """
     if name.startswith((PREFERRED_TO, PASSED_OVER_FOR, FAILURE, STEP)):
         return None
+    if name == CACHED_TOKENS:
+        return "cached_tokens"
     objective, share, count = name.partition(SHARE_OF)
     return objective if share and count.isdigit() else name
 

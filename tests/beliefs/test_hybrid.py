@@ -15,6 +15,7 @@ from banditroute.core.feature_block import FeatureBlock
 from banditroute.errors import IncompatibleStoreError
 
 QUALITY = {"quality": Prior(mean=0.5, noise=0.4)}
+PRECISION_OF_INTERACTION = 32.0
 
 
 def joint(arms, contexts, outcomes, *, own, shared, z, columns, b0):
@@ -360,3 +361,53 @@ def test_predictions_in_between_do_not_change_later_ones():
         asked.predict(x)
     for one, other in zip(asked.predict(x), unasked.predict(x), strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-12)
+
+
+def factored(**levels):
+    return [Arm(model=model, effort=effort) for model in levels["models"] for effort in levels["efforts"]]
+
+
+def test_a_factored_arm_matches_the_joint_posterior_of_its_parts():
+    arms = [*factored(models="ab", efforts=["low", "high"]), Arm(name="alone")]
+    counts, d = [5, 2, 0, 3, 4], 3
+    contexts, outcomes = drawn(4, counts, d)
+    spec = Hybrid(feature_precision=8.0, shared_precision=0.5, noise={"quality": 0.7})
+    belief = spec.start(arms=arms, dimension=d, priors=QUALITY)
+    for arm, xs, ys in zip(arms, contexts, outcomes, strict=True):
+        for x, y in zip(xs, ys, strict=True):
+            belief.update(arm.name, x, {"quality": y})
+    z, columns = descriptors(arms, ["quality"])
+    own = np.array([8.0] * (d - 1) + [PRECISION_OF_INTERACTION])
+    shared = np.array([0.5] * (d - 1) + [0.25] + [4.0] * len(columns))
+    b0 = np.array([0.0] * (d - 1) + [0.5] + [0.0] * len(columns))
+    mean, covariance = joint(arms, contexts, outcomes, own=own, shared=shared, z=z, columns=columns, b0=b0)
+    p = d + z.shape[1]
+    x = np.array([0.3, -0.8, 1.0])
+    means, stds, averages = belief.predict(x)
+    for k in range(len(arms)):
+        at = slice(p + k * d, p + (k + 1) * d)
+        assert means[0, k] == pytest.approx(mean[at] @ x, abs=1e-9)
+        inverse = np.linalg.inv(np.diag(own) + contexts[k].T @ contexts[k])
+        reach = (PRECISION_OF_INTERACTION * inverse[-1, -1]) ** 2
+        both = np.concatenate([[1.0], z[k]])
+        of_parts = z[k] @ covariance[d:p, d:p] @ z[k]
+        width = x @ inverse @ x + reach * (both @ covariance[d - 1 : p, d - 1 : p] @ both)
+        assert stds[0, k] == pytest.approx(0.7 * math.sqrt(width), rel=1e-9)
+        average = 1.0 / (counts[k] + PRECISION_OF_INTERACTION) + reach * of_parts
+        assert averages[0, k] == pytest.approx(0.7 * math.sqrt(average))
+
+
+def test_an_arm_never_tried_is_expected_to_be_the_sum_of_its_model_and_its_effort():
+    belief = Hybrid().start(arms=factored(models="ab", efforts=["low", "high"]), dimension=1, priors=QUALITY)
+    for _ in range(200):
+        for name, quality in (("a:low", 0.3), ("a:high", 0.5), ("b:low", 0.6)):
+            belief.update(name, np.ones(1), {"quality": quality})
+    assert belief.predict(np.ones(1)).means[0, 3] > 0.7  # the average of the others is below .5
+
+
+def test_an_arm_by_itself_beside_factored_arms_is_as_free_as_a_model():
+    arms = [*factored(models="ab", efforts=["low", "high"]), Arm(name="alone")]
+    belief = Hybrid().start(arms=arms, dimension=1, priors=QUALITY)
+    for _ in range(30):
+        belief.update("alone", np.ones(1), {"quality": 0.9})
+    assert belief.predict(np.ones(1)).means[0, 4] == pytest.approx(0.9, abs=0.03)

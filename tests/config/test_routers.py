@@ -214,7 +214,7 @@ class TestMistakes:
             "features": {"type": "Compose", "blocks": [{"type": "Template", "slot": 3}]},
             "guard": {"baseline": "a", "mode": "aply"},
             "budgets": [{"usd": "1"}],
-            "limits": {"rules": [{"when": "tag(", "arms": ["a"]}]},
+            "limits": {"rules": [{"when": "tag(", "arms": ["a"]}, {"when": "true"}]},
             "store": "sqlite:///x.db",
             "upstreams": {"a": {"base_ur": "x"}},
             "sed": 1,
@@ -222,7 +222,7 @@ class TestMistakes:
         found = {each.path: each.message for each in check_router(tables, environment={})}
         assert found["arms[1]"] == "it is 3 (int); give a text or a table"
         assert "one token price of two" in found["arms[2]"]
-        assert found["arms[3].name"] == "it must be given"
+        assert found["limits.rules[1].arms"] == "it must be given"
         assert found["arms[3].nam"] == "unknown; did you mean 'name'?"
         assert found["learner.type"] == "unknown 'LinUBC'; did you mean 'LinUCB'?"
         assert found["features.blocks[0].slot"] == "unknown; did you mean 'slots'?"

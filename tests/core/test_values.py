@@ -37,6 +37,26 @@ def decided(**changes):
     )
 
 
+def test_an_arm_is_named_by_its_model_and_its_effort():
+    assert Arm(model="o4", effort="high").name == "o4:high"
+    assert Arm(model="o4").name == "o4"
+    assert Arm(name="mine", model="o4", effort="high").name == "mine"
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"name": "a", "effort": "high"}, "has the effort 'high' and no model; give model="),
+        ({"model": ""}, "model of an arm"),
+        ({"model": "o4", "effort": 3}, "effort of an arm"),
+        ({}, "Arm\\(name="),
+    ],
+)
+def test_factors_of_an_arm_are_checked(given, message):
+    with pytest.raises(InvalidConfigurationError, match=message):
+        Arm(**given)
+
+
 def test_an_arm_has_both_prices_or_none():
     assert not Arm(name="a").priced
     assert Arm(name="a", input_usd_per_million_tokens=0, output_usd_per_million_tokens=0).priced

@@ -1,7 +1,6 @@
 """The app: its answers and headers, hostile names, mounting, and a database that goes away."""
 
 import re
-import time
 
 import pytest
 from sqlalchemy import text
@@ -16,7 +15,7 @@ from banditroute.dashboard.reader import Reader
 from banditroute.errors import StoreError
 from banditroute.store import SQLStore
 from tests.dashboard.conftest import HOSTILE, fill
-from tests.support import make_router
+from tests.support import make_router, wait_until
 
 
 @pytest.fixture
@@ -25,16 +24,20 @@ def client(eventful):
         yield client
 
 
-def wait_for(condition, seconds=30.0):
-    end = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < end
-        time.sleep(0.05)
-    return found
+def wait_for(condition):
+    """Return what ``condition`` returns as soon as it holds."""
+    found = []
+
+    def holds():
+        found.append(condition())
+        return bool(found[-1])
+
+    wait_until(holds)
+    return found[-1]
 
 
 def test_page_shows_what_happened(client):
-    page = client.get("/?range=all").text
+    page = wait_for(lambda: ">403</dd>" in (text := client.get("/?range=all").text) and text)
     assert re.search(r"<h1>Saves \d\d% against always large .*; 2 things need you\.</h1>", page)
     assert "The circuit of small is open" in page
     assert "Budget cost_usd per request is overdrawn" in page
@@ -64,9 +67,8 @@ def test_live_gives_the_parts_and_the_charts(client):
 
 
 def test_filters_narrow_the_figures(client):
-    whole = client.get("/live?range=all").json()["html"]
+    wait_for(lambda: "<dd>403</dd>" in client.get("/live?range=all").json()["html"])
     chat = client.get("/live?range=all&tag=chat").json()["html"]
-    assert "<dd>403</dd>" in whole
     assert "<dd>200</dd>" in chat
     assert "(not active)" not in chat
 
@@ -93,6 +95,7 @@ def test_hostile_names_are_text(tmp_path):
     url = f"sqlite:///{tmp_path / 'a.db'}"
     ids = fill(url, arms=tuple(HOSTILE), n=80)
     with TestClient(dashboard_app(url)) as client:
+        wait_for(lambda: "<dd>80</dd>" in client.get("/live?range=all").json()["html"])
         for path in ("/?range=all", f"/decision?id={ids[0]}"):
             page = client.get(path).text
             for part in ("<script>alert", "<a href='https", "<img"):
@@ -147,8 +150,7 @@ def test_empty_database_says_so(tmp_path):
     url = f"sqlite:///{tmp_path / 'a.db'}"
     make_router(store=SQLStore(url)).close()
     with TestClient(dashboard_app(url)) as client:
-        page = client.get("/").text
-        assert "No decision is recorded yet." in page
+        wait_for(lambda: "No decision is recorded yet." in client.get("/").text)
         assert client.get("/live").json()["charts"] == {}
 
 
@@ -159,7 +161,7 @@ def test_damaged_rows_and_states_do_not_stop_the_page(eventful):
         connection.execute(text("UPDATE banditroute_decision SET tags = '{', x = x'01' WHERE arm = 'large'"))
         id = connection.scalar(text("SELECT id FROM banditroute_decision WHERE arm = 'large'"))
     with TestClient(dashboard_app(eventful)) as client:
-        assert "A piece of state cannot be read" in client.get("/?range=all").text
+        wait_for(lambda: "A piece of state cannot be read" in client.get("/?range=all").text)
         answer = client.get(f"/decision?id={id}")
         assert answer.status_code == 503
         assert "is damaged" in answer.text

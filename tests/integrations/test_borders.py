@@ -132,6 +132,7 @@ class TestUnusableAnswers:
     @pytest.mark.parametrize(
         ("given", "failure"),
         [
+            ("5", "invalid_response"),
             ({"error": {"message": "provider is overloaded", "code": 502}}, "server_error"),
             ({"error": {"message": "slow down", "code": 429}}, "rate_limit"),
             ({"error": "no money left: insufficient credits"}, "server_error"),
@@ -249,6 +250,10 @@ REFUSALS = {
     "conflict": (409, {"message": "try again"}, "server_error"),
     "overloaded": (529, {"message": "overloaded"}, "server_error"),
     "slow": (408, {"message": "took too long"}, "timeout"),
+    "large": (413, {"message": "Payload Too Large"}, "context_length"),
+    "behind": (424, {"message": "Generation failed"}, "server_error"),
+    "law": (451, {"message": "Unavailable For Legal Reasons"}, "content_filter"),
+    "full": (498, {"message": "capacity exceeded"}, "rate_limit"),
 }
 
 

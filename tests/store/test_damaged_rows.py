@@ -31,6 +31,8 @@ def served(url, requests=4):
 DAMAGE = [
     ("decision", "x", b"\x01\x02\x03"),
     ("decision", "x", b""),
+    ("decision", "x", bytes(800)),  # of another dimension
+    ("decision", "x", b"\xff" * 24),  # three times NaN
     ("decision", "arms", "no JSON"),
     ("decision", "preference", "[1]"),
     ("decision", "tags", "5"),
@@ -93,3 +95,28 @@ def test_a_report_for_a_damaged_decision_is_refused_alone(url):
         assert router.status().trouble is None
     admin.erase(url, decision_id=ids[-1])
     assert admin.verify(url) == []
+
+
+@pytest.mark.parametrize(
+    "settings", ["", "no JSON", "null", "3", '["x"]', '{"quality": 1.0}', '{"half_life_requests": -1}']
+)
+def test_damaged_fold_settings_are_named_by_every_command(url, settings):
+    served(url)
+    execute(url, f"UPDATE banditroute_epoch SET fold_settings = '{settings}'")
+    for command in (admin.verify, admin.rebuild, lambda url: admin.erase(url, session="s")):
+        if settings == "":  # as in a database of an earlier version, where nothing was recorded
+            command(url)
+            continue
+        with pytest.raises(IncompatibleStoreError, match="recorded fold settings .* are damaged"):
+            command(url)
+
+
+def test_long_fold_settings_are_not_repeated(url):
+    served(url)
+    with Router(arms=["a", "b"], features=2, store=SQLStore(url)) as router:
+        router.feedback(router.route([1.0, 2.0]).id, quality=1.0)
+    execute(url, f"UPDATE banditroute_epoch SET fold_settings = '{'x' * 10_000}'")
+    for opened in (lambda: Router(arms=["a"], features=2, store=SQLStore(url)), lambda: admin.verify(url)):
+        with pytest.raises(IncompatibleStoreError) as error:
+            opened()
+        assert len(str(error.value)) < 600

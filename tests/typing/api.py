@@ -17,6 +17,7 @@ from banditroute import (
     AdapterSpec,
     Arm,
     ArmStatus,
+    Assurance,
     BanditRouteError,
     Budget,
     BudgetStatus,
@@ -24,6 +25,7 @@ from banditroute import (
     Decision,
     EpsilonGreedy,
     Explanation,
+    Guarantee,
     Guard,
     Learner,
     Lease,
@@ -41,6 +43,7 @@ from banditroute import (
     SQLStore,
     SquareCB,
     Status,
+    Step,
     TextFeatures,
     ThompsonSampling,
 )
@@ -69,6 +72,7 @@ from banditroute.objectives import equal_worth, greenserv
 from banditroute.observe import LoggingObserver
 from banditroute.policies import UCB, Mixture, Policy, Uniform
 from banditroute.pricing import ModelPrice, Usage, genai_price
+from banditroute.sessions import session_key
 from banditroute.simulate.adapter_slots import AdapterSlots
 from banditroute.simulate.conditions import Channel, Conditions
 from banditroute.simulate.expected_costs import expected_costs
@@ -99,9 +103,15 @@ def first_steps() -> str:
     assert_type(decision.explain().rows[0].predictions["quality"], tuple[float, float])
     assert_type(router.feedback(decision.id, quality=1.0), Literal["accepted", "pending"])
     router.feedback(decision.id, failure="rate_limit", retry_after_seconds=2.0)
+    answers = router.feedback_many([(decision.id, {"quality": 1.0, "cost_usd": None})], source="Ann")
+    assert_type(answers, list[Acknowledgement | BanditRouteError])
     router.session_feedback("ticket 7", quality=1.0)
     router.correct(decision.id, quality=0.0, failed=None)
     assert_type(router.escalate(decision.id, signal=0.3), Decision | None)
+    step = router.next_step(decision, {"judge": 0.3, "schema": None})
+    assert_type(step, Step)
+    assert_type(step.next, Decision | None)
+    router.feedback(step.answer, quality=1.0, audit_of=step.audit_of)
     router.compare(decision.id, router.route("Why?", exclude=[decision.arm]).id, source="Ann")
     router.feedback(decision.id, quality=np.float64(0.5), cost_usd=0, energy_joules=None, latency_seconds=0.3)
     router.close()
@@ -112,6 +122,7 @@ def settings() -> None:
     arms = [
         Arm(name="small", input_usd_per_million_tokens=0.15, output_usd_per_million_tokens=0.6),
         Arm(name="large"),
+        Arm(model="o4", effort="high"),
     ]
     with Router(
         arms=arms,
@@ -159,6 +170,8 @@ def steered() -> None:
     guard = Guard(baseline={"small": 0.5, "large": 0.5}, shares=[0.1, 0.9], tolerance=0.01, mode="observe")
     router = Router(arms=["small", "large"], guard=guard, traffic={"small": Share(at_least=0.1)})
     assert_type(router.status().rollout, Rollout | None)
+    assert_type(router.status().assurance, Assurance | None)
+    assert_type(Guarantee(max_loss=0.02, best="large").max_loss, float)
     router.add_arm("new", traffic=Share(at_most=0.05))
     router.set_traffic({})
     router.set_guard_mode("bypass")
@@ -204,10 +217,12 @@ async def event_loop(router: Router) -> None:
     decision = await router.aroute("Why?", session="s", input_tokens=2, template="t", metadata={"tier": None})
     assert_type(decision, Decision)
     assert_type(await router.afeedback(decision.id, quality=1.0, latency_seconds=0.2), Acknowledgement)
+    assert_type(await router.afeedback_many([]), list[Acknowledgement | BanditRouteError])
     await router.asession_feedback("s", quality=1.0, source="Ann")
     await router.acorrect(decision.id, quality=0.5)
     await router.acompare(decision.id, decision.id)
     assert_type(await router.aescalate(decision.id, signal=0.5), Decision | None)
+    assert_type(await router.anext_step(decision.id, {"judge": 0.5}), Step)
 
 
 class Watcher:
@@ -426,6 +441,8 @@ class Battery:
 
 
 def outcomes(router: Router, decision: Decision) -> None:
+    assert_type(session_key([{"role": "user", "content": "Why?"}], agent="critic"), str)
+    router.feedback(decision.id, cached_tokens=20_000)
     price = genai_price("gpt-4o")
     assert_type(price, ModelPrice | None)
     cost = (price or ModelPrice()).cost_usd(Usage(input_tokens=10, output_tokens=5))
@@ -448,3 +465,18 @@ def mistakes(router: Router) -> None:
     router.route("x").arm = "b"  # type: ignore[misc]
     Learner(policy=Length())  # type: ignore[arg-type]
     Preference(quality="high")  # type: ignore[arg-type]
+
+
+def configuration(router: Router) -> None:
+    """A router as a file, rules, previews, and changes for all processes."""
+    from banditroute import admin, config
+    from banditroute.limits import Limits, Rule
+
+    assert_type(config.load_router("router.toml"), Router)
+    assert_type(config.load_router({"arms": ["a"]}, environment={}), Router)
+    assert_type(config.dump_router(router), str)
+    assert_type([str(mistake) for mistake in config.check_router("router.toml")], list[str])
+    Limits(rules=[Rule(when="tag('private')", arms=["local"])])
+    assert_type(router.preview("Why?", tags=["private"]), Decision)
+    assert_type(admin.set_traffic("sqlite:///a.db", "canary", at_most=0.05, dry_run=True), admin.ExpectedShares)
+    admin.set_guard_mode("sqlite:///a.db", "bypass", who="me")

@@ -11,6 +11,7 @@ from banditroute.integrations.fields import count, field
 from banditroute.pricing.model_price import Usage
 
 Messages = Sequence[Mapping[str, Any]]
+_JSON = (str, bytes, dict, list, int, float)  # what a server may send; no object of a wrapper
 
 
 class Counts(NamedTuple):
@@ -131,7 +132,7 @@ def no_answer(response: Any, missing: str) -> Reading:
 
 def is_own_object(response: Any, name: str) -> bool:
     """Return whether a response is an object of a wrapper, as of ``instructor``, without the field ``name``."""
-    return not (response is None or isinstance(response, str | bytes | dict | list) or hasattr(response, name))
+    return not (response is None or isinstance(response, _JSON) or hasattr(response, name))
 
 
 def openai_counts(usage: Any) -> Counts:

@@ -146,7 +146,7 @@ def outcomes_of(connection: Connection, ids: Sequence[str]) -> dict[str, dict[st
 def latest_answers(connection: Connection, router: str, objective: str, most: int) -> list[Row[Any]]:
     """Return the latest outcomes of an objective with context and arm of their decisions, the oldest first."""
     found = (
-        select(decision.c.id, decision.c.arm, decision.c.x, feedback.c.value)
+        select(decision.c.id, decision.c.arm, decision.c.x, feedback.c.value, epoch.c.dimension)
         .join(decision, feedback.c.decision_id == decision.c.id)
         .join(epoch, decision.c.epoch_id == epoch.c.id)
         .where(epoch.c.router == router, feedback.c.objective == objective, decision.c.x.is_not(None))

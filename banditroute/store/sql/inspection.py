@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Table, func, select
 from banditroute.core.shared_total import SharedTotal
 from banditroute.store.sql import folding
 from banditroute.store.sql.database import Database
+from banditroute.store.sql.log import DIMENSION
 from banditroute.store.sql.rows import DamagedRowError, decision_of, is_intact, number_of, text_of
 from banditroute.store.sql.schema import arm, decision, epoch, feedback, snapshot, state, statistics
 
@@ -95,7 +96,7 @@ def damage(connection: Connection, database: Database) -> list[str]:
             if not is_intact(row):
                 key = ", ".join(f"{column.name} {getattr(row, column.name)!r}" for column in table.primary_key)
                 found.append(f"{table.name}: the blob of {key} is damaged (checksum)")
-    for each in connection.execute(select(decision).order_by(decision.c.id)):
+    for each in connection.execute(select(decision, DIMENSION).order_by(decision.c.id)):
         with _noting(found, decision):
             decision_of(each)
     for each in connection.execute(select(feedback).order_by(feedback.c.id)):

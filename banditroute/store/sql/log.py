@@ -13,13 +13,27 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from sqlalchemy import BindParameter, Connection, Row, bindparam, delete, exists, func, or_, select, union_all, update
+from sqlalchemy import (
+    BindParameter,
+    Connection,
+    Row,
+    Select,
+    bindparam,
+    delete,
+    exists,
+    func,
+    or_,
+    select,
+    union_all,
+    update,
+)
 
 from banditroute.core.arm import Arm
 from banditroute.core.arrays import Vector
 from banditroute.core.decision import Decision
 from banditroute.core.decision_ids import maker_of, seconds_of
 from banditroute.core.feedback import Feedback
+from banditroute.core.turn import SessionTurn
 from banditroute.errors import ConflictingFeedbackError, IncompatibleStoreError, UnknownDecisionError
 from banditroute.store.base import Acknowledgement, OutcomeEvent, Recorded, StoredDecision
 from banditroute.store.outcomes import PAGING, new_outcomes, reported
@@ -27,6 +41,7 @@ from banditroute.store.sql.database import INSERT, insert
 from banditroute.store.sql.rows import decision_of, number_of, text_of, vector_of
 from banditroute.store.sql.schema import arm, decision, epoch, feedback, orphan, statistics
 
+_MAX_TURNS = 10_000  # of sessions, that are read at once
 ORPHAN_SECONDS = 60.0
 """Feedback this much younger or older than its decision's id may have come before the decision could be seen. So long
 after the time of that id it is dropped, if the decision is still not there."""
@@ -56,7 +71,10 @@ class Added(NamedTuple):
 
 # Statements that are executed for every decision or feedback are built once: that takes longer than executing them.
 _IDS: BindParameter[Any] = bindparam("ids", expanding=True)
-_STORED = select(*(decision.c[name] for name in StoredDecision._fields)).where(decision.c.id.in_(_IDS))
+DIMENSION = select(epoch.c.dimension).where(epoch.c.id == decision.c.epoch_id).scalar_subquery().label("dimension")
+_STORED: Select[Any] = select(*(decision.c[name] for name in StoredDecision._fields), DIMENSION).where(
+    decision.c.id.in_(_IDS)
+)
 _RECORDED = union_all(
     *(
         select(table.c.decision_id, table.c.objective, table.c.value).where(table.c.decision_id.in_(_IDS))
@@ -90,8 +108,8 @@ def begin_epoch(
     if fold_settings and row.fold_settings != fold_settings:
         if row.fold_settings is not None and _has_learned(connection, row.id):
             raise IncompatibleStoreError(
-                f"what router {router!r} has learned was folded with {row.fold_settings}, and this router folds with "
-                f"{fold_settings}; give its learner those settings, have it learned again with "
+                f"what router {router!r} has learned was folded with {row.fold_settings:.80}, and this router folds "
+                f"with {fold_settings}; give its learner those settings, have it learned again with "
                 f"admin.rebuild(url, router={router!r}, learner=...), or use another router name"
             )
         connection.execute(update(epoch).where(epoch.c.id == row.id).values(fold_settings=fold_settings))
@@ -255,6 +273,15 @@ def find_session(connection: Connection, epoch_id: int, session: str) -> list[st
     return list(connection.scalars(select(decision.c.id).where(mine).order_by(decision.c.id)))
 
 
+def turns_since(connection: Connection, epoch_id: int, since: float) -> list[SessionTurn]:
+    """Return the turns of sessions that were decided from ``since`` on, the latest 10,000 of them, oldest first."""
+    columns = (decision.c.id, decision.c.session, decision.c.arm, decision.c.input_tokens, decision.c.decided_at)
+    first_id = f"{max(int(since * 1000.0), 0):012x}"
+    mine = (decision.c.epoch_id == epoch_id) & decision.c.session.is_not(None) & (decision.c.id >= first_id)
+    rows = connection.execute(select(*columns).where(mine).order_by(decision.c.id.desc()).limit(_MAX_TURNS)).all()
+    return [SessionTurn(*row) for row in reversed(rows)]
+
+
 def match_orphans(connection: Connection) -> None:
     """Make pending what came before its decision could be seen; what waited too long for one is dropped and told."""
     found = exists().where(decision.c.id == orphan.c.decision_id)
@@ -319,6 +346,7 @@ def outcomes_with_decisions() -> Any:
         select(
             feedback,
             *(decision.c[name] for name in ("arm", "x", "decided_at", "ordinal")),
+            DIMENSION,
             again.label("again"),  # whether an outcome of the decision was folded before
         )
         .join(decision, decision.c.id == feedback.c.decision_id)

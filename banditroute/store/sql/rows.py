@@ -46,12 +46,15 @@ def number_of(row: Row[Any], column: str, decision_id: object) -> float:
 
 
 def vector_of(row: Row[Any], decision_id: object) -> Vector | None:
-    """Return the context of a row; None if it has none."""
+    """Return the context of a row, which has the ``dimension`` of its epoch; None if it has none."""
     if row.x is None:
         return None
     if not isinstance(row.x, bytes) or not row.x or len(row.x) % _NUMBER_BYTES:
         raise DamagedRowError(decision_id, "x", row.x)
-    return np.frombuffer(row.x, dtype="<f8").astype(np.float64, copy=False)
+    x = np.frombuffer(row.x, dtype="<f8").astype(np.float64, copy=False)
+    if not np.isfinite(x).all() or (row.dimension is not None and len(x) != row.dimension):
+        raise DamagedRowError(decision_id, "x", row.x)
+    return x
 
 
 def decision_of(row: Row[Any]) -> StoredDecision:

@@ -17,6 +17,7 @@ from banditroute.core.decision import Decision
 from banditroute.core.decision_ids import maker_of
 from banditroute.core.feedback import Feedback
 from banditroute.core.shared_total import SharedTotal
+from banditroute.core.turn import SessionTurn
 from banditroute.core.validation import shown
 from banditroute.errors import IncompatibleStoreError, StoreError
 from banditroute.store.base import Acknowledgement, Fold, Recorded, StoredDecision, StoredState
@@ -27,6 +28,8 @@ from banditroute.store.sql.latest_time import TOLERANCE_SECONDS, LatestTime
 _T = TypeVar("_T")
 
 _FOLD_LIMIT = 4096  # outcomes of one transaction, which holds a SQLite file for so long
+_TURNS_SECONDS = 3600.0  # before the start, of which turns of sessions are read
+_TURN_LAG_SECONDS = 2.0  # within which a turn is written
 _RECENT = 10_000  # decisions whose feedback needs no reading back
 _logger = logging.getLogger("banditroute.store")
 _of_the_parent: list[Connection | None] = []
@@ -87,6 +90,8 @@ class Session:
         self._makers: set[str] = set()
         self._waiting = 0
         self._unknown: dict[int, Mapping[tuple[str, int], SharedTotal]] = {}  # totals of groups that seemed to fail
+        self._turns_at: float | None = None  # when the latest turn that was seen was decided
+        self._seen_turns: set[str] = set()
         self._latest = LatestTime()
         self._was_ahead = False
         self._connection: Connection | None = None
@@ -280,6 +285,24 @@ class Session:
         self._waiting = now.orphans
         if now.orphans and self._in(self._database.reading, log.has_settled_orphans):
             self._write(log.match_orphans)  # seen when it looks next
+
+    def new_turns(self) -> list[SessionTurn]:
+        """Return the turns of sessions that were not returned before, first those of the last hour, oldest first."""
+        turns = self._in(
+            self._database.reading,
+            lambda connection: log.turns_since(connection, self._epoch_id, self._turns_from(connection)),
+        )
+        new = [turn for turn in turns if turn.decision_id not in self._seen_turns]
+        now = max((turn.decided_at for turn in turns), default=self._turns_at or 0.0)
+        self._turns_at = max(now, self._turns_at or 0.0)
+        self._seen_turns = {turn.decision_id for turn in turns}
+        return new
+
+    def _turns_from(self, connection: Connection) -> float:
+        """Return from when on turns are looked for: others may write a turn a moment after a later one."""
+        if self._turns_at is None:
+            return self._database.now(connection) - _TURNS_SECONDS
+        return self._turns_at - _TURN_LAG_SECONDS
 
     def close(self) -> None:
         """Let go of the connection; it is opened again when it is needed."""

@@ -59,6 +59,11 @@ class SQLStore:
         What to do when the database was emptied, restored or exchanged while it is in use. ``"reopen"``: log an error,
         and begin again in what is there. ``"refuse"``: record nothing more.
 
+    Attributes
+    ----------
+    url
+        The URL, with its password.
+
     Raises
     ------
     InvalidConfigurationError
@@ -101,7 +106,7 @@ class SQLStore:
             raise InvalidConfigurationError(
                 f"SQLStore(when_replaced={when_replaced!r}): choose one of {', '.join(get_args(WhenReplaced))}"
             )
-        self._url = url
+        self.url: str = url
         self._durability = durability
         self._when_replaced = when_replaced
         self._database = database.database_at(database.parse(url), relaxed=durability == "relaxed")

@@ -20,7 +20,15 @@ from banditroute.core.feedback import Feedback
 from banditroute.core.shared_total import SharedTotal
 from banditroute.core.state import MergeStates
 from banditroute.errors import StoreError
-from banditroute.store.base import Acknowledgement, Backlog, Recorded, StoredDecision, StoredState, Subscriber
+from banditroute.store.base import (
+    Acknowledgement,
+    Backlog,
+    Recorded,
+    SessionSubscriber,
+    StoredDecision,
+    StoredState,
+    Subscriber,
+)
 from banditroute.store.outcomes import CLOSED, PAGING
 from banditroute.store.sql import log, ticket, write_queue
 from banditroute.store.sql.database import Database
@@ -489,6 +497,8 @@ class Writer:
         try:
             if subscriber is not None:
                 self._session.notice(lambda state: subscriber.on_changed(self._with_queued(state)))
+                if isinstance(subscriber, SessionSubscriber) and subscriber.follows_sessions:
+                    subscriber.on_turns(self._session.new_turns())
         except EpochReplacedError as error:
             _logger.error("%s", error)
             self._trouble = str(error)

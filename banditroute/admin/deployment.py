@@ -1,0 +1,210 @@
+"""Change what all routers on a database do: traffic shares, the guard's mode, and the arms."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import socket
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from banditroute.admin._database import open_database, write
+from banditroute.core.arm import Arm
+from banditroute.core.arrays import Vector
+from banditroute.core.validation import label, shown
+from banditroute.errors import InvalidConfigurationError, StoreError
+from banditroute.guard.guard import Mode, check_mode
+from banditroute.limits.traffic import Share, shaped
+from banditroute.router.shared_changes import CHANGES, SharedChange, as_blob, changes_of
+
+_DECISIONS_LOOKED_AT = 1_000
+_MOST_CHANGES = 1_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExpectedShares:
+    """The shares of the arms before and after a change.
+
+    Attributes
+    ----------
+    decisions
+        Number of recent decisions that they are computed from.
+    before, after
+        Arm -> mean of its probabilities. Empty where nothing can be said, as of a guard's mode.
+    """
+
+    decisions: int
+    before: Mapping[str, float]
+    after: Mapping[str, float]
+
+
+def shared_changes(url: str, *, router: str = "default") -> list[SharedChange]:
+    """Return the changes that the routers of a name follow, oldest first: what, when, and who made it."""
+    return open_database(url, writes=False).read(lambda connection: _stored(connection, router))
+
+
+def set_traffic(
+    url: str,
+    arm: str,
+    *,
+    at_least: float | None = None,
+    at_most: float | None = None,
+    router: str = "default",
+    who: str | None = None,
+    dry_run: bool = False,
+) -> ExpectedShares:
+    """Give an arm a share of the traffic in all routers of a name; they follow within half a second.
+
+    Parameters
+    ----------
+    url
+        As :class:`~banditroute.store.SQLStore` takes it.
+    arm
+        The arm.
+    at_least, at_most
+        Its least and greatest share, in [0, 1]; None leaves one as it is.
+    router
+        The routers' name.
+    who
+        Who makes the change, for the record. Default: user and machine.
+    dry_run
+        True to change nothing, and only return what would be expected.
+
+    Returns
+    -------
+    ExpectedShares
+        From recent decisions. Where an arm was held below a cap, its share above that cap is not known.
+
+    Raises
+    ------
+    InvalidConfigurationError
+        If a share is out of range, or neither is given.
+    StoreError
+        If the database has no such router.
+    """
+    values = {name: value for name, value in (("at_least", at_least), ("at_most", at_most)) if value is not None}
+    if not values:
+        raise InvalidConfigurationError(f"no share of {shown(arm)} is given; give at_least, at_most or both")
+    share = Share(**values)
+    return _change(url, "traffic", arm, values, router=router, who=who, dry_run=dry_run, share=share)
+
+
+def set_guard_mode(
+    url: str, mode: Mode, *, router: str = "default", who: str | None = None, dry_run: bool = False
+) -> ExpectedShares:
+    """Restart the rollout in ``mode`` in all routers of a name; else as :func:`set_traffic`."""
+    check_mode(mode)
+    return _change(url, "guard", mode, {}, router=router, who=who, dry_run=dry_run)
+
+
+def add_arm(
+    url: str, arm: Arm, *, router: str = "default", who: str | None = None, dry_run: bool = False
+) -> ExpectedShares:
+    """Add an arm in all routers of a name; else as :func:`set_traffic`.
+
+    Raises
+    ------
+    InvalidConfigurationError
+        If the arm has an adapter, which only the router's own file can give.
+    """
+    if arm.adapter is not None:
+        raise InvalidConfigurationError(f"arm {arm.name!r} has an adapter; add it to the router's file")
+    names = [each for each in Arm.__dataclass_fields__ if getattr(arm, each) not in (None, (), {})]
+    values = {name: getattr(arm, name) for name in names}
+    return _change(url, "add_arm", arm.name, values, router=router, who=who, dry_run=dry_run)
+
+
+def remove_arm(
+    url: str, name: str, *, router: str = "default", who: str | None = None, dry_run: bool = False
+) -> ExpectedShares:
+    """Remove an arm in all routers of a name; what is learned of it is kept. Else as :func:`set_traffic`."""
+    return _change(url, "remove_arm", name, {}, router=router, who=who, dry_run=dry_run)
+
+
+def _change(
+    url: str,
+    kind: Any,
+    subject: str,
+    values: Mapping[str, Any],
+    *,
+    router: str,
+    who: str | None,
+    dry_run: bool,
+    share: Share | None = None,
+) -> ExpectedShares:
+    from banditroute.store.sql import folding, inspection
+    from banditroute.store.sql.schema import epoch
+
+    label(subject, name="the name", error=InvalidConfigurationError)
+    database = open_database(url)
+    expected = database.read(lambda connection: _expected(connection, router, kind, subject, share))
+    if dry_run:
+        return expected
+    by = f"{getpass.getuser()}@{socket.gethostname()}" if who is None else label(who, name="who")
+
+    def put(connection: Any) -> None:
+        for epoch_id in inspection.epoch_ids(connection, router):
+            version = (folding.lock(connection, epoch_id) or 0) + 1  # the routers look when the version changes
+            connection.execute(epoch.update().where(epoch.c.id == epoch_id).values(version=version))
+        earlier = _stored(connection, router)
+        number = earlier[-1].number + 1 if earlier else 1
+        change = SharedChange(number=number, at=time.time(), who=by, kind=kind, subject=subject, values=values)
+        kept = [*earlier, change][-_MOST_CHANGES:]
+        folding.put_states(connection, router, {CHANGES: folding.Put(as_blob(kept), None)})
+
+    write(database, put)
+    return expected
+
+
+def _stored(connection: Any, router: str) -> list[SharedChange]:
+    from sqlalchemy import select
+
+    from banditroute.store.sql.schema import state
+
+    blob = connection.scalar(select(state.c.blob).where(state.c.router == router, state.c.name == CHANGES))
+    return changes_of(blob)
+
+
+def _expected(connection: Any, router: str, kind: str, subject: str, share: Share | None) -> ExpectedShares:
+    from sqlalchemy import select
+
+    from banditroute.store.sql import inspection
+    from banditroute.store.sql.schema import decision
+
+    epochs = inspection.epoch_ids(connection, router)
+    if not epochs:
+        raise StoreError(f"the database has no router {shown(router)}; name one that it has with router=")
+    rows = connection.execute(
+        select(decision.c.arms, decision.c.probabilities)
+        .where(decision.c.epoch_id.in_(epochs))
+        .order_by(decision.c.id.desc())
+        .limit(_DECISIONS_LOOKED_AT)
+    ).all()
+    if kind not in ("traffic", "remove_arm"):
+        return ExpectedShares(decisions=len(rows), before={}, after={})
+    before: dict[str, float] = {}
+    after: dict[str, float] = {}
+    for row in rows:
+        arms, pmf = json.loads(row.arms), np.frombuffer(row.probabilities, dtype="<f8")
+        changed = _without(pmf, arms, subject) if share is None else _with_share(pmf, arms, {subject: share})
+        for sums, each in ((before, pmf), (after, changed)):
+            for arm, probability in zip(arms, each.tolist(), strict=True):
+                sums[arm] = sums.get(arm, 0.0) + probability / len(rows)
+    return ExpectedShares(decisions=len(rows), before=before, after=after)
+
+
+def _without(pmf: Vector, arms: list[str], gone: str) -> Vector:
+    kept = np.where([arm == gone for arm in arms], 0.0, pmf)
+    return kept / kept.sum() if kept.sum() > 0.0 else pmf
+
+
+def _with_share(pmf: Vector, arms: list[str], traffic: Mapping[str, Share]) -> Vector:
+    def redraw(positions: Any) -> Vector:
+        some: Vector = pmf[list(positions)]
+        return some / some.sum() if some.sum() > 0.0 else np.full(len(some), 1.0 / len(some))
+
+    return shaped(pmf, traffic, arms, redraw)[0]

@@ -1,0 +1,114 @@
+"""Chat completions in OpenAI's form, by a routed client."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import AsyncIterator, Mapping
+from functools import cache
+from typing import Any
+
+from fastapi.responses import JSONResponse, Response, StreamingResponse
+
+from banditroute.core.decision import Decision
+from banditroute.core.optional_imports import optional
+from banditroute.errors import BanditRouteError
+from banditroute.integrations import AsyncAnswerStream, AsyncRoutedClient
+from banditroute.integrations.failures import failure_of
+from banditroute.serve.bodies import ChatBody
+from banditroute.serve.boundary import error_body
+
+DECISION_HEADER = "x-banditroute-decision-id"
+ARM_HEADER = "x-banditroute-arm"
+
+_OWN_OPTIONS = frozenset({"self", "messages", "model", "extra_headers", "extra_query", "extra_body", "timeout"})
+
+
+async def complete(client: AsyncRoutedClient, body: ChatBody) -> tuple[Decision, Response]:
+    """Return the decision for a chat completion, and the response: a whole answer, or a stream of chunks.
+
+    Raises
+    ------
+    Exception
+        The error of the arm's client, if every arm fails or would refuse the request.
+    """
+    route = body.route.options()
+    if body.model != "auto":
+        route["arms"] = [body.model]
+    options = _options(body.model_extra or {})
+    if not body.stream:
+        answer = await client.create(body.messages, route=route, **options)
+        content = answer.response.model_dump(mode="json", exclude_unset=True) | _facts(answer.decision)
+        return answer.decision, JSONResponse(content, headers=headers(answer.decision))
+    wants_usage = bool((body.stream_options or {}).get("include_usage"))
+    stream = await client.create(body.messages, stream=True, route=route, **options)
+    media = "text/event-stream"
+    decision = stream.decision
+    return decision, StreamingResponse(
+        _events(stream, wants_usage=wants_usage), media_type=media, headers=headers(decision)
+    )
+
+
+def _options(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return options as the client takes them: those that it does not know are sent in the body as they are."""
+    known = {name: value for name, value in given.items() if name in _client_options()}
+    unknown = {name: value for name, value in given.items() if name not in known}
+    return {**known, "extra_body": unknown} if unknown else known
+
+
+@cache
+def _client_options() -> frozenset[str]:
+    """Return the names of the client's options that a request may set: no headers, addresses or times."""
+    create = optional("openai.resources.chat.completions", extra="serve").AsyncCompletions.create
+    return frozenset(inspect.signature(create).parameters) - _OWN_OPTIONS
+
+
+def headers(decision: Decision) -> dict[str, str]:
+    """Return the headers that name a decision; an arm whose name no header can hold is in the body alone."""
+    named = {DECISION_HEADER: decision.id}
+    if decision.arm.isascii() and decision.arm.isprintable():
+        named[ARM_HEADER] = decision.arm
+    return named
+
+
+def refusal(error: Exception) -> tuple[int, dict[str, Any]]:
+    """Return the status and body for the error of an arm's server. What the server says of keys is not passed on."""
+    status, failure = getattr(error, "status_code", None), failure_of(error)
+    if failure is None:  # every arm would refuse the request
+        status = status if isinstance(status, int) and 400 <= status < 500 else 422
+        message = getattr(error, "message", None) or f"the request cannot be sent to the arm ({type(error).__name__})"
+        return status, error_body(_without_key(str(message), error), status=status)
+    status = {"rate_limit": 429, "timeout": 504}.get(str(failure), 502)
+    return status, error_body(f"the last arm that was asked failed: {failure}", status=status, code="arm")
+
+
+def _without_key(message: str, error: Exception) -> str:
+    """Return a server's message without the key that it was sent."""
+    headers_sent = getattr(getattr(error, "request", None), "headers", {})
+    key = headers_sent.get("authorization", "").removeprefix("Bearer ")
+    return message.replace(key, "...") if key else message
+
+
+def _facts(decision: Decision) -> dict[str, Any]:
+    return {"banditroute": {"decision_id": decision.id, "arm": decision.arm}}
+
+
+async def _events(stream: AsyncAnswerStream, *, wants_usage: bool) -> AsyncIterator[str]:
+    """Yield the chunks as server-sent events. A stream that breaks off ends with an event that says so."""
+    facts = _facts(stream.decision)
+    try:
+        async for chunk in stream:
+            if not chunk.choices and not wants_usage:  # asked for by the routed client alone
+                continue
+            yield _event(chunk.model_dump(mode="json", exclude_unset=True) | facts)
+        yield "data: [DONE]\n\n"
+    except BanditRouteError as error:
+        yield _event(error_body(str(error), status=502))
+    except Exception as error:
+        yield _event(refusal(error)[1])
+    finally:
+        await stream.aclose()
+
+
+def _event(value: object) -> str:
+    return f"data: {json.dumps(value)}\n\n"
