@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
+import os
 import shutil
 import socket
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -23,6 +26,7 @@ from banditroute.dashboard import dashboard_app
 from banditroute.store import SQLStore
 from banditroute.store.sql.database import database_at, parse
 from banditroute.store.sql.schema import decision, feedback
+from benchmarks.server import server
 
 ARMS = {"small": (0.62, 0.0004), "medium": (0.74, 0.002), "large": (0.83, 0.011), "gpt-4o": (0.88, 0.018)}
 TAGS = (["chat"], ["code"], ["summary"], ["chat", "team-a"], ["code", "team-b"], [])
@@ -90,8 +94,8 @@ def measure(url: str, decisions: int, seconds: float) -> list[dict[str, object]]
         try:
             assert server.stdout is not None
             base = server.stdout.readline().strip()
-            rows = _times(base, decisions, seconds)
-            rows.append(("memory_mb", _memory_mb(server.pid)))
+            rows = _times(base, server.pid, decisions, seconds)
+            rows.append(("largest_memory_mb", _memory_mb(server.pid)))
         finally:
             server.kill()
     kind = url.partition(":")[0]
@@ -101,7 +105,7 @@ def measure(url: str, decisions: int, seconds: float) -> list[dict[str, object]]
     ]
 
 
-def _times(base: str, decisions: int, patience: float) -> list[tuple[str, float]]:
+def _times(base: str, pid: int, decisions: int, patience: float) -> list[tuple[str, float]]:
     """Return the times in a browser and of the app's answers, in seconds."""
     from playwright.sync_api import sync_playwright
 
@@ -120,8 +124,9 @@ def _times(base: str, decisions: int, patience: float) -> list[tuple[str, float]
             tab.wait_for_selector("[data-chart=shares] .main-svg", timeout=1000.0 * patience)
             rows.append(("first_charts_seconds", time.perf_counter() - begun))
         while "<progress" in client.get("live").json()["html"]:
-            time.sleep(0.2)
+            time.sleep(1.0)
         rows.append(("whole_history_seconds", time.perf_counter() - begun))
+        rows.append(("cpu_of_server_until_then_seconds", _cpu_seconds(pid)))
         browser.close()
         for name, query in (("refresh", ""), ("filtered_all_time", "?range=all&tag=chat&arm=small")):
             times = []
@@ -132,6 +137,12 @@ def _times(base: str, decisions: int, patience: float) -> list[tuple[str, float]
             rows.append((f"{name}_seconds", float(np.median(times))))
             rows.append((f"{name}_worst_seconds", max(times)))
     return rows
+
+
+def _cpu_seconds(pid: int) -> float:
+    """Return the processor's time that a process has used: what it takes on a machine that does nothing else."""
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _memory_mb(pid: int) -> float:
@@ -151,10 +162,10 @@ def serve(url: str) -> None:
 
 
 def main() -> None:
-    """Measure each size on SQLite, and on PostgreSQL where a server can be started."""
+    """Measure each size on SQLite and on a PostgreSQL server of its own."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--decisions", type=int, nargs="*", default=[0, 10_000, 1_000_000])
-    parser.add_argument("--postgresql", help="address of an empty PostgreSQL database; it is filled")
+    parser.add_argument("--databases", nargs="*", choices=["sqlite", "postgresql"], default=["sqlite", "postgresql"])
     parser.add_argument("--keep", help="folder of the filled SQLite files, used again if they are there")
     parser.add_argument("--patience", type=float, default=600.0, help="seconds that nothing should take")
     parser.add_argument("--serve", help=argparse.SUPPRESS)
@@ -164,21 +175,19 @@ def main() -> None:
         serve(asked.serve)
         return
     rows = []
-    with TemporaryDirectory() as temporary:
-        folder = Path(asked.keep or temporary)
-        for decisions in asked.decisions:
-            file = folder / f"{decisions}.db"
-            url = f"sqlite:///{file.absolute()}"
-            if not file.exists():
+    with TemporaryDirectory() as temporary, ExitStack() as stack:
+        running = stack.enter_context(server()) if "postgresql" in asked.databases else None
+        for kind, decisions in itertools.product(asked.databases, asked.decisions):
+            file = Path(asked.keep or temporary).absolute() / f"{decisions}.db"
+            url = f"sqlite:///{file}" if running is None or kind == "sqlite" else running.database()
+            if kind == "postgresql":
+                admin.upgrade(url)
+            if kind == "postgresql" or not file.exists():
                 fill(url, decisions)
-            rows += measure(url, decisions, asked.patience)
-    if asked.postgresql:
-        decisions = asked.decisions[-1]
-        admin.upgrade(asked.postgresql)
-        fill(asked.postgresql, decisions)
-        rows += measure(asked.postgresql, decisions, asked.patience)
-    for row in rows:
-        print(f"{row['case']:32} {row['metric']:32} {row['mean']:10.3f}")
+            found = measure(url, decisions, asked.patience)
+            for row in found:
+                print(f"{row['case']:32} {row['metric']:34} {row['mean']:10.3f}", flush=True)
+            rows += found
     if asked.json:
         Path(asked.json).write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
 

@@ -28,7 +28,7 @@ _HEADERS: Mapping[str, str] = {
 }
 _KEPT = {**_HEADERS, "cache-control": "private, max-age=3600"}
 _STATIC = Path(__file__).with_name("static")
-_LOOPBACK = ["127.0.0.1", "localhost", "[::1]"]
+_LOOPBACK = ["127.0.0.1", "localhost"]
 
 
 def dashboard_app(url: str) -> App:

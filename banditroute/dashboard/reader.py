@@ -86,7 +86,7 @@ class Reader:
         self.history, self.seen, self._thread = History(), Seen(), None
         self._wake, self._first = threading.Event(), threading.Event()
 
-    def visit(self, patience_seconds: float = 1.0) -> Seen:
+    def visit(self, patience_seconds: float = 0.6) -> Seen:
         """Return what was read last; the first visitor waits for it, for ``patience_seconds`` at most."""
         self._visited = time.monotonic()
         with self._lock:

@@ -76,18 +76,17 @@ class OutcomeHour(NamedTuple):
     w2v2: float
 
 
-_HOUR = cast(func.floor(decision.c.decided_at / SECONDS_PER_HOUR), BigInteger)
-_KEYS = (epoch.c.router, decision.c.arm, decision.c.tags, _HOUR)
 
 
 def decisions_by_hour(connection: Connection, first_id: str, end_id: str | None) -> list[DecisionHour]:
     """Return the sums of the decisions with ids from ``first_id`` to before ``end_id``."""
     fell_back = func.sum(case((decision.c.reason.like("fallback%"), 1), else_=0))
+    keys = _keys(connection)
     summed = (
-        select(*_KEYS, func.count(), fell_back)
+        select(*keys, func.count(), fell_back)
         .join(epoch, decision.c.epoch_id == epoch.c.id)
         .where(*_between(first_id, end_id))
-        .group_by(*_KEYS)
+        .group_by(*keys)
     )
     return [DecisionHour(*row) for row in connection.execute(summed)]
 
@@ -172,12 +171,21 @@ def outcomes_with_times(connection: Connection, id: str) -> list[Row[Any]]:
     return list(connection.execute(select(feedback).where(feedback.c.decision_id == id).order_by(feedback.c.id)))
 
 
+def _keys(connection: Connection) -> tuple[ColumnElement[Any], ...]:
+    """Return the columns that decisions are grouped by: router, arm, tags and hour."""
+    hours = decision.c.decided_at / SECONDS_PER_HOUR
+    # A cast rounds down in SQLite, where floor() would be a function of Python, and to the nearest in PostgreSQL.
+    whole = hours if connection.dialect.name == "sqlite" else func.floor(hours)
+    return epoch.c.router, decision.c.arm, decision.c.tags, cast(whole, BigInteger)
+
+
 def _between(first_id: str, end_id: str | None) -> list[ColumnElement[bool]]:
     end = [] if end_id is None else [decision.c.id < end_id]
     return [decision.c.id >= first_id, *end]
 
 
 def _outcomes(connection: Connection, *where: ColumnElement[bool]) -> list[OutcomeHour]:
+    keys = _keys(connection)
     v, delay = feedback.c.value, feedback.c.received_at - decision.c.decided_at
     w = 1.0 / decision.c.propensity
     of_the_decision = feedback.c.objective.not_like("% %") | (feedback.c.objective == PAGING)
@@ -188,10 +196,10 @@ def _outcomes(connection: Connection, *where: ColumnElement[bool]) -> list[Outco
         *(func.sum(each) for each in (delay, v, v * v, w, w * w, w * v, w * w * v, w * w * v * v)),
     ]
     summed = (
-        select(*_KEYS, feedback.c.objective, *sums)
+        select(*keys, feedback.c.objective, *sums)
         .join(decision, feedback.c.decision_id == decision.c.id)
         .join(epoch, decision.c.epoch_id == epoch.c.id)
         .where(*where, of_the_decision, decision.c.propensity > 0.0)
-        .group_by(*_KEYS, feedback.c.objective)
+        .group_by(*keys, feedback.c.objective)
     )
     return [OutcomeHour(*row) for row in connection.execute(summed)]
