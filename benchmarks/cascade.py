@@ -125,7 +125,7 @@ def guaranteed(table: OutcomeTable, error: float, drifts: bool, watched: bool, s
     """Return what one run loses against the best arm, its calls of that arm per request, and audits until noticed.
 
     The cascade asks a middling arm first and stops if a judge likes the answer. From the middle of a run that drifts,
-    the judge says nothing. Noticed is a change by the first rise of the share of audits after it; NaN if it is not.
+    the judge says nothing. A change is noticed when the share of audits rises, or is 1; NaN if it never is.
     """
     rng = np.random.default_rng(seed)
     quality = table.outcomes["quality"]
@@ -149,7 +149,12 @@ def guaranteed(table: OutcomeTable, error: float, drifts: bool, watched: bool, s
             lost += best[i] - small[i]
             if watched:
                 account.stop(share)
-        if drifts and n >= half and np.isnan(noticed) and account.audit_share > at_change[1]:
+        if (
+            drifts
+            and n >= half
+            and np.isnan(noticed)
+            and (account.audit_share > at_change[1] or account.audit_share == 1.0)
+        ):
             noticed = account.audits - at_change[0]
     return lost / len(table), calls / len(table), noticed
 

@@ -25,7 +25,7 @@ class BackgroundLoads:
         self._load = load
         self._queue: list[AdapterSpec] = []
         self._thread: threading.Thread | None = None
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         hold_while_forking(self, "_lock")
 
     def begin_in_child(self) -> None:

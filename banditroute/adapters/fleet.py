@@ -105,7 +105,7 @@ class Fleet:
         self._slots: Callable[[str], StateSlot] = lambda name: StateSlot(name=name)
         self._on_change: Callable[[], None] = lambda: None
         self._keep: list[AdapterSpec] = []
-        self._lock = threading.Lock()  # guards the table below, and the counts in it
+        self._lock = threading.RLock()  # guards the table below, and the counts in it
         self._servers: dict[str, _Server] = {}
         for name, backend in servers.items():
             self._servers[self._checked(name)] = _Server(cache=self._cache(backend))

@@ -74,7 +74,7 @@ class Loader:
         self._on_change = on_change
         self._on_measured = on_measured
         self._paths: dict[str, str] = {}  # of every adapter that was loaded: a name keeps its weights
-        self._lock = threading.Lock()  # guards counts, times and paths
+        self._lock = threading.RLock()  # guards counts, times and paths
         hold_while_forking(self, "_lock")
 
     def begin_in_child(self) -> None:

@@ -82,7 +82,7 @@ class AdapterPenalties:
         self._slot = slot
         self._controller: ControllerState | None = None
         self._planning = threading.Lock()
-        self._following = threading.Lock()  # held while residency is followed, by whichever thread has loaded
+        self._following = threading.RLock()  # held while residency is followed, by whichever thread has loaded
         hold_while_forking(self, "_following")
         self._due = False
         self._warned: set[str] = set()

@@ -81,7 +81,7 @@ class Prefetcher:
         self._column = {name: i for i, name in enumerate(self._adapters)}
         self._budget_seconds = load_seconds_per_hour
         self._clock = clock
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         hold_while_forking(self, "_lock")
         self._day = np.zeros((_HOURS, len(adapters)))
         self._days = np.zeros(_HOURS)

@@ -10,7 +10,7 @@ import math
 from collections.abc import Collection, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
-from threading import Lock
+from threading import RLock
 from typing import TypeAlias
 
 from banditroute.adapters.backends.base import Capacity
@@ -113,7 +113,7 @@ class ResidentSet:
         self._entries: dict[str, _Entry] = {}
         self._leaving: dict[str, Future[None]] = {}
         self._uses = _Uses()
-        self._lock = Lock()
+        self._lock = RLock()
         self._released: Future[None] = Future()
         hold_while_forking(self, "_lock")
 

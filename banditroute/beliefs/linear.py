@@ -182,8 +182,8 @@ class LinearBelief:
         self._pool_changed()
         s = np.zeros((self._dimension, self._dimension))
         for arm in self._statistics:
-            if (seat := arm.group_position(objective)) >= 0:
-                s += arm.weight(arm.clock, self._clock) * arm.groups[seat].s
+            if (position := arm.group_position(objective)) >= 0:
+                s += arm.weight(arm.clock, self._clock) * arm.groups[position].s
         j = self._objectives.index(objective)
         return describe(
             self._theta[j],

@@ -19,7 +19,7 @@ Kind: TypeAlias = Literal["unknown", "generalists", "specialists"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolStatus:
-    """What the belief expects of the whole pool in one objective, at requests like those so far.
+    """The expectations for a whole pool in one objective, at requests like those so far.
 
     Attributes
     ----------

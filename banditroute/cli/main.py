@@ -54,6 +54,10 @@ class _Group(click.Group):
         except BrokenPipeError:  # the reader of our output has gone, as `head` does
             sys.stdout = None
             raise click.exceptions.Exit(0) from None
+        except OSError as error:
+            if error.filename is None:
+                raise
+            raise click.ClickException(f"{error.filename}: {error.strerror}; give another path") from error
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]}, epilog=_EPILOG)

@@ -16,7 +16,7 @@ from dataclasses import MISSING, fields, is_dataclass
 from enum import Enum
 from os import PathLike, fspath
 from types import MappingProxyType, SimpleNamespace
-from typing import Any, Literal, NamedTuple, TypeVar, Union, cast, get_args, get_origin, get_type_hints
+from typing import Any, Literal, NamedTuple, TypeVar, Union, cast, get_args, get_origin, get_type_hints, overload
 from weakref import WeakKeyDictionary
 
 from pydantic import SecretStr
@@ -111,15 +111,21 @@ class Schemas:
         self._made_of: WeakKeyDictionary[object, dict[str, Any]] = WeakKeyDictionary()  # what no dataclass holds
         self._tables: dict[str, CoreSchema] = {}  # name of a class -> the schema of its table
 
-    def read(self, cls: type[_T], table: object, *, source: str = "the table") -> _T:
-        """Return the object of ``cls`` that a table describes.
+    @overload
+    def read(self, cls: type[_T], table: object, *, source: str = "the table") -> _T: ...
+
+    @overload
+    def read(self, cls: Any, table: object, *, source: str = "the table") -> Any: ...
+
+    def read(self, cls: Any, table: object, *, source: str = "the table") -> Any:
+        """Return the object of a class that a table describes, or what another type such as ``list[Arm]`` describes.
 
         Raises
         ------
         MistakesError
             If the table has mistakes; it names them all, each with its path.
         """
-        return cast(_T, self._validated(self._union(cls), table, source))
+        return self._validated(self._union(cls), table, source)
 
     def read_arguments(
         self, function: Callable[..., object], table: object, *, extra: Mapping[str, Any], source: str
@@ -474,7 +480,7 @@ def _wrong_branch(path: str, given: object, expected: str) -> Mistake:
 
 
 def _near(name: object, known: Sequence[str]) -> str:
-    near = difflib.get_close_matches(str(name), known, n=1)
+    near = difflib.get_close_matches(str(name), known, n=1) or [each for each in known if each.startswith(f"{name}_")]
     return f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
 
 

@@ -14,7 +14,7 @@ from banditroute.energy.counters import EnergyCounter
 from banditroute.energy.reading import EnergyReading
 from banditroute.errors import EnergyCounterError, InvalidConfigurationError, InvalidInputError
 
-_lock = threading.Lock()
+_lock = threading.RLock()
 _running: WeakSet[EnergyMeter] = WeakSet()
 hold_while_forking(sys.modules[__name__], "_lock")
 

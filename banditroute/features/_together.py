@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from threading import Event, Lock
+from threading import Event, RLock
 
 from banditroute.core.arrays import Vector
 from banditroute.core.forking import hold_while_forking
@@ -27,7 +27,7 @@ class Together:
     def __init__(self, function: Callable[[list[str]], Vector], *, most: int) -> None:
         self._function = function
         self._most = most
-        self._lock = Lock()
+        self._lock = RLock()
         self._waiting: list[_Item] = []
         self._running = False
         hold_while_forking(self, "_lock")

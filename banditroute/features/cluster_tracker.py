@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from os import PathLike
-from threading import Lock
+from threading import Lock, RLock
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,7 +72,7 @@ class ClusterTracker:
         self._space = cluster_space()
         self._window = np.empty((WINDOW, self._space.dimension), dtype=np.float32)
         self._seen = 0
-        self._lock = Lock()
+        self._lock = RLock()
         self._refitting = Lock()  # a second lock: a refit takes up to a second, and observe() must not wait for it
         hold_while_forking(self, "_refitting", "_lock")
 

@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from os import PathLike, fspath
 from pathlib import PurePath
-from threading import Lock
+from threading import RLock
 from typing import TypeAlias
 
 import numpy as np
@@ -90,7 +90,7 @@ class SentenceEmbedding:
         self._width: int | None = None
         self._remembered = remembered
         self._memory: OrderedDict[bytes, Vector] = OrderedDict()
-        self._lock = Lock()
+        self._lock = RLock()
         self._together = Together(self._embed, most=_MOST_TEXTS_PER_CALL)
         hold_while_forking(self, "_lock")
 

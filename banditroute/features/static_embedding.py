@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
-from threading import Lock
+from threading import RLock
 
 import numpy as np
 from numpy.typing import NDArray
@@ -117,7 +117,7 @@ class StaticEmbedding:
 
 
 _loaded: _Table | None = None
-_loading = Lock()
+_loading = RLock()
 hold_while_forking(sys.modules[__name__], "_loading")
 
 

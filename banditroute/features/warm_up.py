@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from os import PathLike
-from threading import Lock
+from threading import RLock
 
 import numpy as np
 
@@ -56,7 +56,7 @@ class WarmUp:
         self._block = check_block(block)
         self._prompts = whole(prompts, name="prompts", low=2, error=InvalidConfigurationError)
         self._rows: list[Vector] = []
-        self._lock = Lock()
+        self._lock = RLock()
         hold_while_forking(self, "_lock")
 
     @property

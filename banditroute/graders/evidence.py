@@ -92,8 +92,8 @@ class Evidence:
     than those before it, or than the expectation, is switched off until it does.
 
     The models of a cascade are biased: an arm that is asked second answers the harder requests, and answers that look
-    bad are graded rarely. So the log odds by which graded answers of an arm differ from all that was expected of them are
-    learned as well, as its ``bias``.
+    bad are graded rarely. So the log odds by which graded answers of an arm differ from all that was expected of them
+    are learned as well, as its ``bias``.
 
     Examples
     --------

@@ -24,11 +24,21 @@ class _Clients:
     _reports: Reports
 
     def _set_up(
-        self, router: Router, clients: Mapping[str, Any], prices: Mapping[str, ModelPrice] | None, io: Io
+        self,
+        router: Router,
+        clients: Mapping[str, Any],
+        prices: Mapping[str, ModelPrice] | None,
+        io: Io,
+        *,
+        complete: bool = True,
     ) -> None:
         self.router = router
         self._targets = Targets(
-            router=router, clients=clients, prices=prices or {}, asynchronous=isinstance(io, AsyncIo)
+            router=router,
+            clients=clients,
+            prices=prices or {},
+            asynchronous=isinstance(io, AsyncIo),
+            complete=complete,
         )
         self._reports = Reports(router=router, io=io)
         self._exchange = Exchange(targets=self._targets, io=io, reports=self._reports)
@@ -259,6 +269,19 @@ class AsyncRoutedClient(_Clients):
         self, router: Router, clients: Mapping[str, Any], *, prices: Mapping[str, ModelPrice] | None = None
     ) -> None:
         self._set_up(router, clients, prices, AsyncIo(router))
+
+    @classmethod
+    def of_some_arms(cls, router: Router, clients: Mapping[str, Any]) -> AsyncRoutedClient:
+        """Return a client that asks those arms alone that have one, where arms may have been added for all processes.
+
+        Raises
+        ------
+        InvalidConfigurationError
+            If a client is given for an unknown arm, or does not fit.
+        """
+        made = cls.__new__(cls)
+        made._set_up(router, clients, None, AsyncIo(router), complete=False)
+        return made
 
     @overload
     async def create(

@@ -101,7 +101,13 @@ class Targets:
     """
 
     def __init__(
-        self, *, router: Router, clients: Mapping[str, Any], prices: Mapping[str, ModelPrice], asynchronous: bool
+        self,
+        *,
+        router: Router,
+        clients: Mapping[str, Any],
+        prices: Mapping[str, ModelPrice],
+        asynchronous: bool,
+        complete: bool = True,
     ) -> None:
         self.left_out: Counter[str] = Counter()
         self._router = router
@@ -109,7 +115,7 @@ class Targets:
         self._prices = dict(prices)
         self._targets: dict[str, Target] = {}
         names = [arm.name for arm in router.arms]
-        if set(clients) != set(names):
+        if complete and set(clients) != set(names):
             raise InvalidConfigurationError(
                 f"clients are given for {', '.join(sorted(clients)) or 'no arm'}; give one for each arm of the router: "
                 f"{', '.join(sorted(names))}"

@@ -63,7 +63,7 @@ class PrometheusDatabaseCollector:
     def __init__(self, *, url: str, registry: CollectorRegistry | None = None) -> None:
         client = optional("prometheus_client", extra="prometheus")
         self._database = open_database(url, writes=False)
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._counts = _Counts()
         self._warned: set[str] = set()
         self._database.read(lambda connection: self._counts.advance(connection, time.time()))

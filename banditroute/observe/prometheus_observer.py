@@ -56,7 +56,7 @@ class PrometheusObserver:
 
     def __init__(self, *, registry: CollectorRegistry | None = None) -> None:
         client = optional("prometheus_client", extra="prometheus")
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._counted = RouterFigures(router="default")
         self._router: weakref.ref[Router] | None = None
         hold_while_forking(self, "_lock")

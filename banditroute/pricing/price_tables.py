@@ -15,7 +15,6 @@ import tomllib
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +44,6 @@ _GENAI = dict(
         strict=True,
     )
 )
-_REST = ("cache_seconds", "cache_min_tokens", "retired")
 
 GENAI_UNKNOWN: Counter[str] = Counter()
 """Model that the bundle of ``genai-prices`` does not know -> how often its price was asked for."""
@@ -176,21 +174,20 @@ def read_prices(path: str | os.PathLike[str]) -> PriceTable:
     ------
     InvalidConfigurationError
         If the file cannot be read, a row is not a table, a name is not a parameter, or a rate is not a number of at
-        least 0.
+        least 0; it names all mistakes.
     """
+    from banditroute.core.schema import Schemas
+
     rows, version, as_of = _rows(path)
-    prices = {}
-    for model, row in rows.items():
-        longer = row.pop("above_tokens", {})
-        if not isinstance(longer, dict) or not all(isinstance(tier, dict) for tier in longer.values()):
-            raise InvalidConfigurationError(f"above_tokens of {model!r} is {longer!r}; give a table for each threshold")
-        rest = {key: row.pop(key) for key in _REST if key in row}
-        for key in chain(row, *longer.values()):
-            if key not in RATES:
-                known = ", ".join((*RATES, *_REST, "above_tokens"))
-                raise InvalidConfigurationError(f"{model!r} has {key!r}; give some of {known}")
-        tiers = {int(tokens) if tokens.isdecimal() else tokens: {**row, **tier} for tokens, tier in longer.items()}
-        prices[model] = _price({**row, **rest}, tiers, model=model, source=str(path))
+    for row in rows.values():
+        rates = {name: row[name] for name in RATES if name in row}
+        if isinstance(longer := row.get("above_tokens"), dict):
+            row["above_tokens"] = {
+                tokens: {**rates, **tier, "source": str(path)} if isinstance(tier, dict) else tier
+                for tokens, tier in longer.items()
+            }
+        row["source"] = str(path)
+    prices: dict[str, ModelPrice] = Schemas().read(Mapping[str, ModelPrice], rows, source=str(path))
     return PriceTable(prices=prices, source=str(path), version=version, as_of=as_of)
 
 

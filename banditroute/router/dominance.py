@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeAlias
 
 import numpy as np
 
@@ -10,6 +11,9 @@ from banditroute.core.arm import Arm
 from banditroute.core.arrays import Vector
 from banditroute.objectives.objective import Objective
 from banditroute.router.candidates import Candidates
+
+_Weighed: TypeAlias = Sequence[tuple[int, float]]
+"""Position and signed weight of each objective that a preference weighs."""
 
 _BOUND_STDS = 2.0  # standard deviations between an expectation and what it may be at best or at worst
 
@@ -43,42 +47,67 @@ class Dominance:
 
     def __init__(self, *, arms: Sequence[Arm], objectives: Sequence[Objective]) -> None:
         self._names = [each.name for each in objectives]
-        low, high = (np.array([getattr(each, end) for each in objectives]) for end in ("low", "high"))
-        upward = np.array([each.higher_is_better for each in objectives], dtype=bool)
-        self._best, self._worst = (np.where(upward, *ends)[:, None] for ends in ((high, low), (low, high)))
+        self._ends = [
+            (each.high, each.low) if each.higher_is_better else (each.low, each.high) for each in objectives
+        ]  # the best and the worst conceivable outcome
         self._ranged = [each.ranged for each in objectives]
-        self._stated = np.array([[arm.expected.get(name, np.nan) for arm in arms] for name in self._names])
+        stated = [np.array([arm.expected.get(name, np.nan) for arm in arms]) for name in self._names]
+        self._stated = [None if np.isnan(row).all() else row for row in stated]
 
     def mark(self, candidates: Candidates, signed: Vector) -> Candidates:
         """Return candidates of which the dominated arms are marked, for signed weights ``(m,)``.
 
         An arm that cannot be judged by a limit yet dominates no arm: it may turn out to break the limit.
         """
+        weighed = [(j, weight) for j, weight in enumerate(signed.tolist()) if weight]
+        if len(candidates.positions) < 2 or not self._possible(candidates, weighed):
+            return candidates
         arms, left = candidates.arms, candidates.positions
         judged = [k for k in left if not candidates.unjudged.get(arms[k])]
-        if len(left) < 2 or not judged:
+        if not judged:
             return candidates
-        best, surely = self._bounds(candidates, signed)
+        best, surely = self._bounds(candidates, weighed)
         needed = surely[judged].max()
         dominated = tuple(arms[k] for k in left if best[k] < needed)
         return candidates._replace(dominated=dominated) if dominated else candidates
 
-    def _bounds(self, candidates: Candidates, signed: Vector) -> tuple[Vector, Vector]:
-        """Return the utility of each arm at best, and what it surely reaches, both less its penalty so far ``(K,)``."""
-        rows = signed.nonzero()[0]
-        weights, means = np.abs(signed[rows])[:, None], candidates.means[rows]
-        errors = _BOUND_STDS * candidates.stds[rows]
-        better, worse = errors.copy(), np.minimum(errors, np.abs(self._worst[rows] - means))
-        for i, j in enumerate(rows):
+    def _possible(self, candidates: Candidates, weighed: _Weighed) -> bool:
+        """Return False if the expected costs are too close for any arm to be dominated; a fast answer."""
+        lead = 0.0  # an upper bound of what the best arm surely reaches, less a lower bound of what another has at best
+        for j, weight in weighed:
+            worth = candidates.means[j] * weight
+            high = float(worth.max())
             if self._ranged[j]:
-                better[i] = np.abs(self._best[j] - means[i])
+                lead += high - weight * self._ends[j][0]
+                continue
+            low, stated = float(worth.min()), self._stated[j]
+            if stated is not None:
+                high, low = max(high, float(np.nanmax(weight * stated))), min(low, float(np.nanmin(weight * stated)))
+            lead += high - low
+        if candidates.turn is not None:  # the only stage before this one that adds penalties
+            lead += float(np.ptp(candidates.penalties))
+        return lead > 0.0
+
+    def _bounds(self, candidates: Candidates, weighed: _Weighed) -> tuple[Vector, Vector]:
+        """Return the utility of each arm at best, and what it surely reaches, both less its penalty so far ``(K,)``."""
+        best, surely = -candidates.penalties, -candidates.penalties
+        for j, weight in weighed:
+            mean, error = candidates.means[j], _BOUND_STDS * candidates.stds[j]
+            at_best, at_worst = self._ends[j]
+            if self._ranged[j]:
+                best += weight * at_best
+                surely += weight * mean - abs(weight) * np.minimum(error, np.abs(at_worst - mean))
                 continue
             stated, counts = self._stated[j], candidates.counts(self._names[j])
-            unknown = np.isnan(stated) & (counts == 0.0)
-            known = ~np.isnan(stated) | np.isinf(counts)
-            means[i] = np.where(np.isnan(stated), means[i], np.clip(stated, means[i] - errors[i], means[i] + errors[i]))
-            better[i] = np.where(known, 0.0, np.minimum(better[i], np.abs(self._best[j] - means[i])))
-            worse[i][known] = 0.0
-            better[i][unknown] = worse[i][unknown] = np.inf
-        expected = signed[rows] @ means - candidates.penalties
-        return expected + (weights * better).sum(axis=0), expected - (weights * worse).sum(axis=0)
+            known = np.isinf(counts)
+            if stated is not None:
+                given = ~np.isnan(stated)
+                mean = np.where(given, np.clip(stated, mean - error, mean + error), mean)
+                known |= given
+            unknown = ~known & (counts == 0.0)
+            better = np.where(known, 0.0, np.minimum(error, np.abs(at_best - mean)))
+            worse = np.where(known, 0.0, np.minimum(error, np.abs(at_worst - mean)))
+            better[unknown] = worse[unknown] = np.inf
+            best += weight * mean + abs(weight) * better
+            surely += weight * mean - abs(weight) * worse
+        return best, surely

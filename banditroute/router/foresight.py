@@ -1,4 +1,4 @@
-"""The steps that may follow a first answer: signals, other arms, a better answer. The first choice takes it into account."""
+"""The steps that may follow a first answer: signals, other arms, a better answer. The first choice counts on them."""
 
 from __future__ import annotations
 

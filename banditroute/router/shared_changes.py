@@ -76,7 +76,7 @@ class FollowedChanges:
 
     def __init__(self, *, registry: ArmRegistry) -> None:
         self._registry = registry
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         hold_while_forking(self, "_lock")
         self._heard: bytes | None = None
         self._last = 0

@@ -48,7 +48,7 @@ _STATUS: Mapping[type[Exception], int] = {
 
 
 class _Service:
-    """What the paths share."""
+    """The router, its clients, and the recent decisions that the paths share."""
 
     def __init__(self, router: Router, client: AsyncRoutedClient | None) -> None:
         self.router = router

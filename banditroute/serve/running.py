@@ -101,6 +101,9 @@ def app_of(deployment: Deployment, *, dashboard: App | None = None) -> App:
         If some arms have an upstream and others have none, or the tokens cannot be read.
     """
     check_address(deployment.serve)
+    names = [arm if isinstance(arm, str) else arm.name for arm in deployment.router["arms"]]
+    if missing := [name for name in names if deployment.upstreams and name not in deployment.upstreams]:
+        raise InvalidConfigurationError(f"arm {missing[0]!r} has no upstream, and others have; give one for each arm")
     token_file = deployment.serve.token_file
     tokens = None if token_file is None else Tokens.read(token_file)
     arguments = dict(deployment.router)
@@ -121,7 +124,10 @@ def _client(router: Router, upstreams: Mapping[str, Upstream]) -> AsyncRoutedCli
         return None
     openai = optional("openai", extra="serve")
     clients = {}
+    there = {arm.name for arm in router.arms}  # an arm of the file may have been removed for all processes
     for arm, upstream in upstreams.items():
+        if arm not in there:
+            continue
         key = None if upstream.api_key is None else upstream.api_key.get_secret_value()
         asked = openai.AsyncOpenAI(
             base_url=upstream.base_url,
@@ -129,7 +135,7 @@ def _client(router: Router, upstreams: Mapping[str, Upstream]) -> AsyncRoutedCli
             timeout=upstream.timeout_seconds,
         )
         clients[arm] = (asked, upstream.model or arm)
-    return AsyncRoutedClient(router, clients)
+    return AsyncRoutedClient.of_some_arms(router, clients)
 
 
 def _metrics(arguments: dict[str, Any]) -> Callable[[], str] | None:

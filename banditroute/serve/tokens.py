@@ -13,7 +13,7 @@ from banditroute.core.validation import shown
 from banditroute.errors import InvalidConfigurationError
 
 Scope: TypeAlias = Literal["read", "route", "feedback", "admin"]
-"""What a token may do: see figures, route requests, report outcomes, or everything."""
+"""Names the permissions of a token: see figures, route requests, report outcomes, or everything."""
 
 _MIN_TOKEN_CHARACTERS = 16
 

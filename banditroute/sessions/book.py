@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -11,70 +10,18 @@ import numpy as np
 
 from banditroute.core.arm import Arm
 from banditroute.core.arrays import Vector
+from banditroute.core.forking import hold_while_forking
 from banditroute.core.state import StateSlot
 from banditroute.core.turn import SessionTurn, TurnCosts
-from banditroute.sessions.horizon import Horizon
-from banditroute.sessions.warmth import Warmth
+from banditroute.sessions.counts import SessionCounts, added, from_bytes, to_bytes
+from banditroute.sessions.memory import Call, OpenCall, Session
 
 _MAX_SESSIONS = 10_000
-_MAX_ARMS_PER_SESSION = 8  # whose caches are remembered, the latest
 _MAX_OPEN_CALLS = 10_000  # whose cached tokens are awaited
 _FRESH_DRAWS = 0.1  # share of the turns that draw from the policy's probabilities, whatever the turn before
-_UNSAVED_TURNS = 64  # that are counted before they are stored
+_UNSAVED_TURNS = 256  # that are counted before they are stored
 _LIVE_SECONDS = 300.0  # of a cache whose time to live is not known
 _UNCOUNTED_SHARE = 0.9  # of this prompt is taken for the prefix where the tokens of the previous one are not known
-
-
-class Call(NamedTuple):
-    """The latest call of one arm in a session.
-
-    Attributes
-    ----------
-    prefix_tokens
-        Tokens of its prompt, which the provider's cache held afterwards; NaN where they were not counted.
-    at
-        Unix time in seconds.
-    """
-
-    prefix_tokens: float
-    at: float
-
-
-class _Session:
-    """What is remembered of one session."""
-
-    __slots__ = ("calls", "first_arm", "last_arm", "probabilities", "spent_usd", "stayed_usd", "turn")
-
-    def __init__(self) -> None:
-        self.turn = 0
-        self.first_arm = ""
-        self.last_arm = ""
-        self.calls: dict[str, Call] = {}
-        self.probabilities: tuple[tuple[str, ...], Vector] | None = None  # the policy's at the latest turn
-        self.spent_usd = 0.0  # expected of the arms that served
-        self.stayed_usd = 0.0  # expected, if the first arm had served every turn
-
-    def called(self, arm: str, call: Call) -> None:
-        self.calls.pop(arm, None)
-        self.calls[arm] = call
-        if len(self.calls) > _MAX_ARMS_PER_SESSION:
-            del self.calls[next(iter(self.calls))]
-
-
-class _OpenCall(NamedTuple):
-    """A call that should find a prefix in its cache."""
-
-    provider: str
-    idle_seconds: float
-    live_seconds: float
-    prefix_tokens: float
-
-
-class _Counts(NamedTuple):
-    """What is learned of all sessions."""
-
-    warmth: Warmth
-    horizon: Horizon
 
 
 class Turn(NamedTuple):
@@ -131,11 +78,12 @@ class SessionBook:
     def __init__(self, *, arms: Sequence[Arm], max_switch_spend: float | None, slot: StateSlot) -> None:
         self._max_switch_spend = max_switch_spend
         self._slot = slot
-        self._sessions: OrderedDict[str, _Session] = OrderedDict()
-        self._open: OrderedDict[str, _OpenCall] = OrderedDict()
+        self._sessions: OrderedDict[str, Session] = OrderedDict()
+        self._open: OrderedDict[str, OpenCall] = OrderedDict()
         self._unsaved_turns = 0
-        self._use(slot.load(_from_bytes))
+        self._use(slot.load(from_bytes))
         self.set_arms(arms)
+        hold_while_forking(self)
 
     def set_arms(self, arms: Sequence[Arm]) -> None:
         """Price these arms from now on."""
@@ -235,11 +183,11 @@ class SessionBook:
         mixed[last] += (1.0 - _FRESH_DRAWS) * (1.0 - left)
         return mixed
 
-    def _session(self, key: str) -> _Session:
+    def _session(self, key: str) -> Session:
         """Return a session, a new one if it is not known."""
         session = self._sessions.get(key)
         if session is None:
-            session = self._sessions[key] = _Session()
+            session = self._sessions[key] = Session()
             if len(self._sessions) > _MAX_SESSIONS:
                 self._sessions.popitem(last=False)
         return session
@@ -272,7 +220,7 @@ class SessionBook:
             over.remove(min(over, key=lambda k: float(cost_usd[k])))
         return over
 
-    def _cost_of_staying(self, turn: Turn, known: _Session, first: int, cost_usd: Vector) -> float:
+    def _cost_of_staying(self, turn: Turn, known: Session, first: int, cost_usd: Vector) -> float:
         """Return what this turn would cost if the session's first arm had served every turn."""
         latest = known.calls.get(known.last_arm)
         if latest is None or not self._cached[first] or turn.prefix_tokens < self._min_tokens[first]:
@@ -334,7 +282,7 @@ class SessionBook:
         k = self._position[arm]
         held = min(_counted(call.prefix_tokens, turn.tokens), turn.tokens)
         idle = max(turn.now - call.at, 0.0)
-        self._open[decision_id] = _OpenCall(self._providers[k], idle, self._live_seconds[k], held)
+        self._open[decision_id] = OpenCall(self._providers[k], idle, self._live_seconds[k], held)
         if len(self._open) > _MAX_OPEN_CALLS:
             self._open.popitem(last=False)
 
@@ -358,7 +306,7 @@ class SessionBook:
     def follow_turns(self, turns: Sequence[SessionTurn]) -> None:
         """Take over turns that other processes have served."""
         for each in turns:
-            session = self._sessions.setdefault(each.session, _Session())
+            session = self._sessions.setdefault(each.session, Session())
             known = session.calls.get(session.last_arm)
             if known is not None and each.decided_at <= known.at:
                 continue
@@ -373,9 +321,14 @@ class SessionBook:
     def follow_counts(self, blob: bytes | None) -> None:
         """Take over what all processes have counted, and keep what this one has not stored yet."""
         own = self._unsaved()
-        self._use(StateSlot(name=self._slot.name, stored=blob).load(_from_bytes))
+        self._use(StateSlot(name=self._slot.name, stored=blob).load(from_bytes))
         self._warmth.include(own.warmth)
         self._horizon.include(own.horizon)
+
+    def begin_in_child(self) -> None:
+        """Leave what is not stored yet to the parent process, so that it counts once."""
+        self._use(SessionCounts(self._warmth, self._horizon))
+        self._unsaved_turns = 0
 
     def close(self) -> None:
         """Store what is not stored yet."""
@@ -388,41 +341,18 @@ class SessionBook:
             self._save()
 
     def _save(self) -> None:
-        self._slot.save(_to_bytes(self._unsaved()), added)
-        self._stored = _Counts(self._warmth.copy(), self._horizon.copy())
+        self._slot.save(to_bytes(self._unsaved()), added)
+        self._stored = SessionCounts(self._warmth, self._horizon).copy()
         self._unsaved_turns = 0
 
-    def _use(self, counts: _Counts) -> None:
+    def _use(self, counts: SessionCounts) -> None:
         """Count on from these counts, which are stored."""
         self._warmth, self._horizon = counts
-        self._stored = _Counts(self._warmth.copy(), self._horizon.copy())
+        self._stored = SessionCounts(self._warmth, self._horizon).copy()
 
-    def _unsaved(self) -> _Counts:
+    def _unsaved(self) -> SessionCounts:
         """Return what was counted since the last time that it was stored."""
-        unsaved = _Counts(self._warmth.copy(), self._horizon.copy())
-        unsaved.warmth.include(self._stored.warmth, sign=-1.0)
-        unsaved.horizon.include(self._stored.horizon, sign=-1.0)
-        return unsaved
-
-
-def added(earlier: bytes, later: bytes) -> bytes:
-    """Return the sum of two stored counts."""
-    counts, more = _from_bytes(earlier), _from_bytes(later)
-    counts.warmth.include(more.warmth)
-    counts.horizon.include(more.horizon)
-    return _to_bytes(counts)
-
-
-def _to_bytes(counts: _Counts) -> bytes:
-    return json.dumps({"warmth": counts.warmth.counts, "turns": counts.horizon.counts}).encode()
-
-
-def _from_bytes(blob: bytes | None) -> _Counts:
-    if blob is None:
-        return _Counts(Warmth(), Horizon())
-    stored = json.loads(blob)
-    counts = {str(provider): list(map(float, each)) for provider, each in stored["warmth"].items()}
-    return _Counts(Warmth(counts), Horizon(list(map(float, stored["turns"]))))
+        return SessionCounts(self._warmth, self._horizon).less(self._stored)
 
 
 def _or(price: float | None, otherwise: float | None) -> float:

@@ -1,6 +1,7 @@
 """The command line: its help, its one-line errors, and the demo through it."""
 
 import json
+import os
 import re
 import sqlite3
 import subprocess
@@ -217,3 +218,21 @@ def test_report_of_one_router(tmp_path):
     result = invoke("report", url, "--router", "one", "--out", tmp_path)
     assert result.exit_code == 0, result.output
     assert json.loads((tmp_path / "figures.json").read_text())["facts"]["decisions"] == "1"
+
+
+@pytest.mark.parametrize("command", [["report", "{db}", "--out", "{out}"], ["demo", "--out", "{out}"]])
+@pytest.mark.parametrize("kind", ["pipe", "below a file"])
+def test_place_that_cannot_be_written_is_one_line(command, kind, tmp_path):
+    db, out = tmp_path / "routes.db", tmp_path / "out"
+    with Router(arms=["a", "b"], features=1, store=SQLStore(f"sqlite:///{db}")) as router:
+        router.feedback(router.route([0.5]).id, quality=1.0)
+    if kind == "pipe":
+        os.mkfifo(out)
+    else:
+        out.write_text("a file")
+        out = out / "page"
+    result = invoke(*(each.format(db=db, out=out) for each in command))
+    assert result.exit_code == 1
+    assert str(out) in result.output
+    assert "give another path" in result.output
+    assert not isinstance(result.exception, OSError)

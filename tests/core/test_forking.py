@@ -37,6 +37,24 @@ def test_every_lock_and_thread_of_the_package_is_handled_in_a_fork():
     assert forgotten == ALONE.keys()
 
 
+# Locks that a signal handler must not take again in the middle of what they guard, with the reason.
+TAKEN_ONCE = {
+    "adapters/penalties.py": "a plan that is being made is never made twice: the lock is only tried",
+    "adapters/backends/peft.py": "two loads at once would fill one slot",
+    "features/cluster_tracker.py": "two refits at once would give two clusters one id",
+    "core/forking.py": "makes the locks of others",
+    "testing/store.py": "of a test",
+}
+
+
+def test_every_lock_can_be_taken_again_by_a_signal_handler():
+    """A handler interrupts its own thread, which would wait for itself without end."""
+    root = Path(banditroute.__file__).parent
+    plain = re.compile(r"(?<![R\w])Lock\(\)")
+    texts = {path.relative_to(root).as_posix(): path.read_text(encoding="utf-8") for path in root.rglob("*.py")}
+    assert {name for name, text in texts.items() if plain.search(text)} == TAKEN_ONCE.keys()
+
+
 class Equal:
     """A part that equals every other one, as values do."""
 

@@ -61,17 +61,17 @@ class TestOwnTable:
     @pytest.mark.parametrize(
         ("name", "content", "message"),
         [
-            ("a.toml", "[m]\ninput_usd = 2", "'m' has 'input_usd'; give some of input_usd_per_million_tokens"),
+            ("a.toml", "[m]\ninput_usd = 2", "m.input_usd: unknown; did you mean 'input_usd_per_million_tokens'"),
             (
                 "a.toml",
                 "[m]\ninput_usd_per_million_tokens = nan",
-                r"price of 'm' .*input_usd_per_million_tokens is nan",
+                r"m: input_usd_per_million_tokens is nan",
             ),
-            ("a.toml", "[m]\ninput_usd_per_million_tokens = true", "input_usd_per_million_tokens is True"),
+            ("a.toml", "[m]\ninput_usd_per_million_tokens = true", "m.input_usd_per_million_tokens: it is True"),
             ("a.toml", "[m]\ninput_usd_per_million_tokens = '2'", "give a number"),
-            ("a.toml", "[m.above_tokens.200k]\n", "in above_tokens is '200k'"),
-            ("a.toml", "[m.above_tokens.200000]\nprice = 1", "'m' has 'price'"),
-            ("a.toml", "[m]\nabove_tokens = 3", "above_tokens of 'm' is 3"),
+            ("a.toml", "[m.above_tokens.200k]\n", r"m\.above_tokens\.200k.*give a whole number"),
+            ("a.toml", "[m.above_tokens.200000]\nprice = 1", "m.above_tokens.200000.price: unknown"),
+            ("a.toml", "[m]\nabove_tokens = 3", r"m\.above_tokens: it is 3 \(int\); give a table"),
             ("a.toml", "m = 2", "is no table of prices"),
             ("a.toml", "[m", "cannot be read"),
             ("a.json", "[1]", "is no table of prices"),

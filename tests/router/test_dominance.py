@@ -85,6 +85,20 @@ class TestBounds:
         some = candidates(quality=[0.8, 0.8], cost=[0.01, 0.06], unjudged={"a": ["min_quality"]})
         assert dominated(some) == ()
 
+    def test_the_fast_answer_overlooks_no_dominated_arm(self, monkeypatch):
+        rng = np.random.default_rng(1)
+        cases = [
+            (
+                candidates(quality=rng.random(3), cost=rng.exponential(size=3) * 0.1, cost_std=rng.random(3) * 0.1),
+                stated,
+            )
+            for stated in [(None,) * 3, (0.01, 0.2, None), (0.3, None, None)] * 100
+        ]
+        fast = [dominated(some, stated=stated) for some, stated in cases]
+        monkeypatch.setattr(Dominance, "_possible", lambda *arguments: True)
+        assert fast == [dominated(some, stated=stated) for some, stated in cases]
+        assert 20 < sum(map(bool, fast)) < 280
+
     def test_the_best_arm_is_never_dominated(self):
         rng = np.random.default_rng(0)
         for _ in range(200):

@@ -5,6 +5,9 @@ import threading
 
 import pytest
 
+from banditroute.adapters import AdapterCache, AdapterSpec, Capacity, SimulatedBackend
+from banditroute.adapters.resident_set import ResidentSet
+from banditroute.core import Arm
 from banditroute.errors import StoreError
 from banditroute.store import MemoryStore, SQLStore
 from tests.support import X, engine_of, make_router
@@ -71,3 +74,29 @@ def test_handler_closes_a_router_in_which_other_threads_report(interrupt, tmp_pa
     router.route(X)
     assert handled[1:] == ["closed"]
     assert len(answers) == 20
+
+
+def test_handler_reports_a_failure_while_an_adapter_is_requested(monkeypatch):
+    """A failure doubts the adapter, and so needs the lock that the interrupted request holds."""
+    arms = [Arm(name=name, adapter=AdapterSpec(name=name, path=name, size_bytes=100)) for name in "ab"]
+    cache = AdapterCache(backend=SimulatedBackend(capacity=Capacity(slots=1), jitter=0.0))
+    router = make_router(*arms, adapters=cache)
+    first, second = (router.route(X, arms=[name]) for name in "ab")
+    with router.lease(first):
+        pass
+    handled = []
+    signal.signal(signal.SIGTERM, lambda *_: handled.append(router.feedback(first.id, failed=True)))
+    victims = ResidentSet._victims
+
+    def interrupted(self, *arguments):
+        signal.raise_signal(signal.SIGTERM)
+        return victims(self, *arguments)
+
+    monkeypatch.setattr(ResidentSet, "_victims", interrupted)
+    try:
+        with router.lease(second):
+            pass
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    assert handled == ["accepted"]
+    router.close()

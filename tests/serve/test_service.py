@@ -7,10 +7,12 @@ import httpx
 import openai
 import pytest
 
+from banditroute import Arm, admin
 from banditroute.config import ServeSettings, load_deployment
 from banditroute.errors import InvalidConfigurationError
 from banditroute.serve import Tokens, run
 from banditroute.serve.running import app_of, check_address
+from tests.support import wait_until
 
 from .conftest import KEY, service, tables_for
 
@@ -261,6 +263,19 @@ class TestBoundary:
         deployment = load_deployment({"arms": ["a", "b"], "upstreams": {"a": {}}}, environment={})
         with pytest.raises(InvalidConfigurationError, match="give one for each arm"):
             app_of(deployment)
+
+
+def test_service_starts_after_arms_were_changed_for_all_processes(upstream, tmp_path):
+    database = f"sqlite:///{tmp_path}/routes.db"
+    tables = tables_for(upstream, "a", "b", store={"type": "SQLStore", "url": database})
+    with service(tables):
+        admin.add_arm(database, Arm(name="new"))
+        admin.remove_arm(database, "a")
+    with service(tables) as url:
+        wait_until(lambda: [arm["arm"] for arm in httpx.get(f"{url}/status").json()["arms"]] == ["b", "new"])
+        for _ in range(10):  # "new" has no upstream
+            answer = httpx.post(f"{url}/v1/chat/completions", json={"messages": ASKED}, timeout=30)
+            assert answer.json()["banditroute"]["arm"] == "b"
 
 
 def test_key_appears_nowhere(upstream, caplog):

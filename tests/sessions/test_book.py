@@ -1,5 +1,7 @@
 """Sessions at work: costs by hand, vetoes, learning, and what several processes know."""
 
+import os
+
 import numpy as np
 import pytest
 
@@ -7,7 +9,8 @@ from banditroute.core.arm import Arm
 from banditroute.core.state import StateSlot
 from banditroute.core.turn import SessionTurn
 from banditroute.errors import IncompatibleStoreError
-from banditroute.sessions.book import SessionBook, added
+from banditroute.sessions.book import SessionBook
+from banditroute.sessions.counts import added
 from banditroute.sessions.horizon import Horizon
 from banditroute.sessions.warmth import Warmth
 
@@ -203,6 +206,19 @@ def test_counts_that_are_not_stored_yet_are_kept_when_others_are_followed():
     other.close()
     book.follow_counts(store.blob)
     assert book._horizon.counts[0] == 2.0
+
+
+def test_forked_child_leaves_what_is_not_stored_to_its_parent():
+    book = make(save=(store := Slot()))
+    serve(book, 10_000.0, 0.0, "small")
+    child, status = os.fork(), None
+    if child == 0:
+        book.close()
+        os._exit(0 if store.blob is None else 1)
+    _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == 0
+    book.close()
+    assert make(stored=store.blob)._horizon.counts[0] == 1.0
 
 
 def test_damaged_counts_are_refused_with_a_remedy():

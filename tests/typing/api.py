@@ -72,6 +72,7 @@ from banditroute.objectives import equal_worth, greenserv
 from banditroute.observe import LoggingObserver
 from banditroute.policies import UCB, Mixture, Policy, Uniform
 from banditroute.pricing import ModelPrice, Usage, genai_price
+from banditroute.sessions import session_key
 from banditroute.simulate.adapter_slots import AdapterSlots
 from banditroute.simulate.conditions import Channel, Conditions
 from banditroute.simulate.expected_costs import expected_costs
@@ -440,6 +441,8 @@ class Battery:
 
 
 def outcomes(router: Router, decision: Decision) -> None:
+    assert_type(session_key([{"role": "user", "content": "Why?"}], agent="critic"), str)
+    router.feedback(decision.id, cached_tokens=20_000)
     price = genai_price("gpt-4o")
     assert_type(price, ModelPrice | None)
     cost = (price or ModelPrice()).cost_usd(Usage(input_tokens=10, output_tokens=5))
@@ -462,3 +465,18 @@ def mistakes(router: Router) -> None:
     router.route("x").arm = "b"  # type: ignore[misc]
     Learner(policy=Length())  # type: ignore[arg-type]
     Preference(quality="high")  # type: ignore[arg-type]
+
+
+def configuration(router: Router) -> None:
+    """A router as a file, rules, previews, and changes for all processes."""
+    from banditroute import admin, config
+    from banditroute.limits import Limits, Rule
+
+    assert_type(config.load_router("router.toml"), Router)
+    assert_type(config.load_router({"arms": ["a"]}, environment={}), Router)
+    assert_type(config.dump_router(router), str)
+    assert_type([str(mistake) for mistake in config.check_router("router.toml")], list[str])
+    Limits(rules=[Rule(when="tag('private')", arms=["local"])])
+    assert_type(router.preview("Why?", tags=["private"]), Decision)
+    assert_type(admin.set_traffic("sqlite:///a.db", "canary", at_most=0.05, dry_run=True), admin.ExpectedShares)
+    admin.set_guard_mode("sqlite:///a.db", "bypass", who="me")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from threading import Lock
+from threading import RLock
 
 from banditroute.adapters.backends.base import Capability, Capacity, CostEstimate, LoadResult, Tier, check_same
 from banditroute.adapters.backends.connection import Call, Connection, Flow, Reply
@@ -95,7 +95,7 @@ class HTTPBackend:
         self._slots = slots
         self._known: dict[str, str] = {}  # name -> path of adapters that the server loads by itself when they are used
         self._shadow = ShadowLRU(slots=slots, ram_slots=ram_slots)
-        self._lock = Lock()  # guards the two; not held during a call
+        self._lock = RLock()  # guards the two; not held during a call
         hold_while_forking(self, "_lock")
 
     def __repr__(self) -> str:

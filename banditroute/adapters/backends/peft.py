@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Lock
+from threading import Lock, RLock
 from typing import TYPE_CHECKING, Any
 
 from banditroute.adapters.backends.base import Capability, Capacity, CostEstimate, LoadResult, Tier, check_same
@@ -148,7 +148,7 @@ class PeftBackend:
         self._written: dict[str, tuple[int, ...]] = {}  # name -> size and time of its files when they were read
         self._slot_of: dict[str, str] = {}
         self._in_flight: Counter[str] = Counter()
-        self._lock = Lock()  # of the tables above, held briefly
+        self._lock = RLock()  # of the tables above, held briefly
         self._loading = Lock()  # one load at a time, while others serve
         hold_while_forking(self, "_loading", "_lock")
         self._serving: ContextVar[list[str] | None] = ContextVar("serving", default=None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from threading import Lock
+from threading import RLock
 
 import numpy as np
 
@@ -69,7 +69,7 @@ class SimulatedBackend:
         self._rng = np.random.default_rng(seed)
         self._pass_time = pass_time
         self._resident: dict[str, AdapterSpec] = {}
-        self._lock = Lock()
+        self._lock = RLock()
         hold_while_forking(self, "_lock")
 
     def capacity(self) -> Capacity:

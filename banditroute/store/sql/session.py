@@ -29,7 +29,7 @@ _T = TypeVar("_T")
 
 _FOLD_LIMIT = 4096  # outcomes of one transaction, which holds a SQLite file for so long
 _TURNS_SECONDS = 3600.0  # before the start, of which turns of sessions are read
-_TURN_LAG_SECONDS = 5.0  # within which a turn is written
+_TURN_LAG_SECONDS = 2.0  # within which a turn is written
 _RECENT = 10_000  # decisions whose feedback needs no reading back
 _logger = logging.getLogger("banditroute.store")
 _of_the_parent: list[Connection | None] = []

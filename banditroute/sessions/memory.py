@@ -1,0 +1,55 @@
+"""Values that are remembered of a session: its arms, their latest calls, and what it has spent."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from banditroute.core.arrays import Vector
+
+_MAX_ARMS_PER_SESSION = 8  # whose caches are remembered, the latest
+
+
+class Call(NamedTuple):
+    """The latest call of one arm in a session.
+
+    Attributes
+    ----------
+    prefix_tokens
+        Tokens of its prompt, which the provider's cache held afterwards; NaN where they were not counted.
+    at
+        Unix time in seconds.
+    """
+
+    prefix_tokens: float
+    at: float
+
+
+class Session:
+    """One session: its turns, its arms and their latest calls, and what it has spent."""
+
+    __slots__ = ("calls", "first_arm", "last_arm", "probabilities", "spent_usd", "stayed_usd", "turn")
+
+    def __init__(self) -> None:
+        self.turn = 0
+        self.first_arm = ""
+        self.last_arm = ""
+        self.calls: dict[str, Call] = {}
+        self.probabilities: tuple[tuple[str, ...], Vector] | None = None  # the policy's at the latest turn
+        self.spent_usd = 0.0  # expected of the arms that served
+        self.stayed_usd = 0.0  # expected, if the first arm had served every turn
+
+    def called(self, arm: str, call: Call) -> None:
+        """Remember the latest call of an arm, and forget the arm that was called the longest ago if there are many."""
+        self.calls.pop(arm, None)
+        self.calls[arm] = call
+        if len(self.calls) > _MAX_ARMS_PER_SESSION:
+            del self.calls[next(iter(self.calls))]
+
+
+class OpenCall(NamedTuple):
+    """A call that should find a prefix in its cache."""
+
+    provider: str
+    idle_seconds: float
+    live_seconds: float
+    prefix_tokens: float
