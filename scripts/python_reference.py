@@ -1,4 +1,4 @@
-"""Write the pages of docs/reference/python/, which the site fills from docstrings: python scripts/python_reference.py."""
+"""Write docs/reference/python/, which the site fills from docstrings: python scripts/python_reference.py."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ FOLDER = ROOT / "docs" / "reference" / "python"
 _WITHOUT_NAMES = {"cli", "demo"}  # rooms that nobody imports from
 _INTRODUCTION = """# Python
 
-`from banditroute import ...` offers [the main names](banditroute.md). Everything else is imported from its room, such as
+`from banditroute import ...` offers [the main names](banditroute.md). Everything else is imported from its room, as in
 `from banditroute.features import Compose`. The pages are made from the docstrings when the site is built; in Python,
 `help(banditroute.Router)` shows the same. `python scripts/python_reference.py` writes this table.
 
