@@ -88,7 +88,7 @@ def decisions_by_hour(connection: Connection, first_id: str, end_id: str | None)
         .where(*_between(first_id, end_id))
         .group_by(*keys)
     )
-    return [DecisionHour(*row) for row in connection.execute(summed)]
+    return [DecisionHour._make(row) for row in connection.execute(summed)]
 
 
 def outcomes_of_decisions(
@@ -202,4 +202,4 @@ def _outcomes(connection: Connection, *where: ColumnElement[bool]) -> list[Outco
         .where(*where, of_the_decision, decision.c.propensity > 0.0)
         .group_by(*keys, feedback.c.objective)
     )
-    return [OutcomeHour(*row) for row in connection.execute(summed)]
+    return [OutcomeHour._make(row) for row in connection.execute(summed)]
