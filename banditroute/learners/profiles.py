@@ -84,7 +84,7 @@ def profile(
 
 
 def _expected(entries: Vector, y: Vector) -> dict[int, float]:
-    """Return what to expect at each column of ``entries (n, q)`` that differs and has results, from outcomes ``(n,)``."""
+    """Return what to expect at each column of ``entries (n, q)`` that differs and has results, from ``y (n,)``."""
     average = float(y.mean())
     of_prior = _PRIOR_RESULTS * np.eye(entries.shape[1])
     effects = np.linalg.solve(entries.T @ entries + of_prior, entries.T @ (y - average))
