@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -32,7 +33,7 @@ FLEET = {"small": Server(4, 1.0, 0.70), "medium": Server(4, 1.5, 0.80), "large":
 CAPACITY = sum(each.slots / each.mean_seconds for each in FLEET.values())  # requests a second
 SECONDS_WORTH = 0.05  # of quality, for each second
 LOADS = (0.5, 0.8, 0.95)  # of the capacity
-REQUESTS = 3_000
+REQUESTS = 2_000
 BATCH = 200
 SCORED_FROM = 0.5  # of the requests: before, the router learns
 LOG_STD = 0.83  # of the service times: they vary by as much as their mean
@@ -145,30 +146,38 @@ def played(requests: Traffic, seed: int, choose: Choose) -> tuple[np.ndarray, np
     return latencies, qualities
 
 
+CASES = {**{f"load {load:g}": (load, 1) for load in LOADS}, "batches of 200, load 0.8": (0.8, BATCH)}
+
+
+def run(job: tuple[str, int]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Return latency and quality of every policy on the same requests."""
+    case, seed = job
+    load, batch = CASES[case]
+    requests = traffic(load, batch, np.random.default_rng([seed, int(100 * load), batch]))
+    return {
+        "banditroute": routed(requests, batch, seed, counts_open=True),
+        "banditroute/load_blind": routed(requests, batch, seed, counts_open=False),
+        **{each.__name__: played(requests, seed, each) for each in (uniform, static_mix, oracle)},
+    }
+
+
 @command()
 def main(*, files: list[Path], seeds: int) -> list[Row]:
     """Latency in a simulated fleet of queues (M/G/c), with open decisions counted and without; no FILE is read.
 
     Requests come one by one at a share of the fleet's capacity, or 200 at a time with `route_many`. Outcomes are
     reported when the answer is there. `banditroute/load_blind` is the same router without the count of open decisions.
-    The oracle knows every queue. The second half of 3,000 requests is scored: mean and 95th percentile of the latency
+    The oracle knows every queue. The second half of 2,000 requests is scored: mean and 95th percentile of the latency
     in seconds, quality, and utility (quality less .05 for each second).
     """
+    jobs = [(case, seed) for case in CASES for seed in range(seeds)]
+    with ProcessPoolExecutor(max_workers=2) as pool:
+        results = list(tqdm(pool.map(run, jobs), total=len(jobs)))
     rows = []
-    cases = [(f"load {load:g}", load, 1) for load in LOADS] + [("batches of 200, load 0.8", 0.8, BATCH)]
-    for case, load, batch in tqdm(cases):
-        found: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {}
-        for seed in range(seeds):
-            requests = traffic(load, batch, np.random.default_rng([seed, int(100 * load), batch]))
-            runs: dict[str, Callable[[], tuple[np.ndarray, np.ndarray]]] = {
-                "banditroute": partial(routed, requests, batch, seed, counts_open=True),
-                "banditroute/load_blind": partial(routed, requests, batch, seed, counts_open=False),
-                **{each.__name__: partial(played, requests, seed, each) for each in (uniform, static_mix, oracle)},
-            }
-            for name, play in runs.items():
-                found.setdefault(name, []).append(play())
-        for name, results in found.items():
-            rows += _rows(case, name, results)
+    for case in CASES:
+        some = [found for (each, _), found in zip(jobs, results, strict=True) if each == case]
+        for name in some[0]:
+            rows += _rows(case, name, [found[name] for found in some])
     return rows
 
 
