@@ -29,7 +29,7 @@ class ServerRecord:
     Attributes
     ----------
     owner
-        The process that plans for the server; empty if there is none.
+        The process that plans for the server; empty if no process plans.
     since, until
         When the lease was last renewed and when it ends, in Unix seconds.
     keep

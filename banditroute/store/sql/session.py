@@ -300,9 +300,7 @@ class Session:
 
     def read_states(self, names: Collection[str]) -> dict[str, bytes]:
         """Return these pieces of the router's state as they are recorded now."""
-        return self._in(
-            self._database.reading, lambda connection: folding.states_of(connection, self._router, names)
-        )
+        return self._in(self._database.reading, lambda connection: folding.states_of(connection, self._router, names))
 
     def _turns_from(self, connection: Connection) -> float:
         """Return from when on turns are looked for: others may write a turn a moment after a later one."""
