@@ -38,7 +38,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from banditroute.beliefs.algebra import add_rank_one, invert
+from banditroute.beliefs.algebra import add_rank_one, invert, multiply_all, multiply_both
 from banditroute.beliefs.base import Prediction, Prior
 from banditroute.beliefs.linear import LinearBelief
 from banditroute.beliefs.relevance import (
@@ -278,14 +278,16 @@ class HybridBelief(LinearBelief):
             j: starts[g] * self._shared_prior_mean(j) for g, members in enumerate(self._members) for j in members
         }
 
-    def _pool(self, g: int) -> None:
-        """Derive the shared weights of one group of objectives, and from them the weights and noise of all arms."""
+    def _pool(self, g: int, x: Vector) -> Vector:
+        """Derive the shared weights of one group of objectives, and from them the weights and noise of all arms.
+
+        Return ``A^-1 x`` of every arm ``(K, d)``, which comes in the same pass over the matrices as the rest.
+        """
         precision, d = self._precision[g], self._dimension
         bias = float(precision[-1])
         if g not in self._shared:
             self._shared[g] = self._solve_shared(g)
         shared, inverse = self._shared[g], self._inverse[g]
-        k = len(inverse)
         of_average = inverse[:, -1, -1]
         np.multiply(of_average, of_average * (bias * bias * shared.item(d - 1, d - 1)), out=self._common[g])
         of_parts = None
@@ -293,12 +295,17 @@ class HybridBelief(LinearBelief):
             reach = np.square(bias * of_average)  # of what is shared, in an arm's average
             of_parts = reach * np.einsum("kp,pq,kq->k", self._parts, shared[d:, d:], self._parts)
             self._common[g] += of_parts + 2.0 * reach * self._parts.dot(shared[d:, d - 1])
+        reach = None
         for j in self._members[g]:
             own, rss, size = self._relative(j)
             weights = shared.dot(self._right_hand_side(g, j, own))
             beta = weights[:d]
             pull = precision * beta  # Lambda beta_k = pull + offset_k e_bias
-            theta = np.add(own, inverse.reshape(k * d, d).dot(pull).reshape(k, d), out=self._theta[j])
+            if reach is None:
+                toward, reach = multiply_both(inverse, pull, x)
+            else:
+                toward = multiply_all(inverse, pull)
+            theta = np.add(own, toward, out=self._theta[j])
             twice = beta.dot(pull) - (theta + own).dot(pull)  # own + theta is 2 theta_0 + A^-1 Lambda beta_k
             if len(self._columns):
                 offset = bias * (self._z @ weights[d:])
@@ -314,6 +321,8 @@ class HybridBelief(LinearBelief):
             if self._explores_contexts:
                 unexplored = np.multiply(self._average[j], self._average[j], out=self._unexplored_variances[j])
                 unexplored *= 1.0 - self._explored_shares[j]
+        assert reach is not None
+        return reach
 
     def _shared_prior_mean(self, j: int) -> Vector:
         """Return the prior mean of the shared weights of an objective ``(p,)``."""
