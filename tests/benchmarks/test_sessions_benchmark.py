@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from benchmarks import sessions
 from benchmarks.sessions import Caches, Cell, Price, Step, Total, equal_quality_usd, run
 
