@@ -23,9 +23,12 @@ from banditroute.router import Router
 from banditroute.simulate.frontier import frontier
 from banditroute.store import MemoryStore
 
-DOLLARS = (0.003, 0.01, 0.03, 0.1)
+DOLLARS = (0.001, 0.003, 0.01, 0.03, 0.1)
 """For a right answer."""
-SIGNALS = ("none", "judge=0.1", "judge=0.2", "judge=0.3", "verifier", "agreement")
+SIGNALS = ("none", "verifier", "agreement")
+"""Other signals than a judge's; none: single calls."""
+ERRORS = (0.1, 0.2, 0.3)
+"""How often the judge is wrong about an answer."""
 LABELLED = 300
 """Prompts with all outcomes, on which fixed chains are tuned; they are charged with nothing."""
 _ALIKE_WHEN_WRONG = 0.5  # how often two wrong answers are the same one
@@ -44,7 +47,7 @@ class Cell(NamedTuple):
 def signals_of(kind: str, quality: np.ndarray, rng: np.random.Generator) -> Callable[[int, int, list[int]], dict]:
     """Return what gives the signals of arm k's answer to prompt i, after the arms that answered before."""
     name, _, error = kind.partition("=")
-    if name == "judge":
+    if name == "judge_errs":
         looks = np.abs(quality - (rng.random(quality.shape) < float(error)))
         return lambda i, k, before: {"judge": float(looks[i, k])}
     if name == "verifier":  # noise-free, of a third of the prompts
@@ -162,14 +165,17 @@ def guaranteed(table: OutcomeTable, error: float, drifts: bool, watched: bool, s
 @command(
     default_files=["cascades9.parquet", "routerbench3.parquet"],
     options=[
-        click.option("--signal", "kinds", multiple=True, type=click.Choice(SIGNALS), default=SIGNALS),
+        click.option("--error", "errors", multiple=True, type=click.FloatRange(0.0, 1.0), default=ERRORS),
+        click.option("--signal", "others", multiple=True, type=click.Choice(SIGNALS), default=SIGNALS),
         click.option("--guarantee", is_flag=True, help="Measure the guarantee in place of the costs."),
         click.option(
             "--runs", default=112, type=click.IntRange(min=1), help="Of each file and judge, for --guarantee."
         ),
     ],
 )
-def main(*, files: list[Path], seeds: int, kinds: Sequence[str], guarantee: bool, runs: int) -> list[Row]:
+def main(
+    *, files: list[Path], seeds: int, errors: Sequence[float], others: Sequence[str], guarantee: bool, runs: int
+) -> list[Row]:
     """For every FILE that knows the cost of all its arms: what a cascade costs at the best arm's quality.
 
     A judge says of each answer whether it is right, and errs in a given share of the cases; a verifier is never wrong
@@ -185,6 +191,7 @@ def main(*, files: list[Path], seeds: int, kinds: Sequence[str], guarantee: bool
     """
     if guarantee:
         return [each for file in files for each in _guarantee_rows(read_outcomes(file), runs)]
+    kinds = [*others, *(f"judge_errs={error:g}" for error in errors)]
     rows: list[Row] = []
     for file in files:
         table = read_outcomes(file)
@@ -227,7 +234,7 @@ def _guarantee_rows(table: OutcomeTable, runs: int) -> list[Row]:
     rows = []
     for error in (0.1, 0.2, 0.3):
         for drifts in (False, True):
-            case = f"{table.name}/judge={error:g}" + ("/turns_bad" if drifts else "")
+            case = f"{table.name}/judge_errs={error:g}" + ("/turns_bad" if drifts else "")
             for watched in (True, False):
                 lost, calls, noticed = np.array([guaranteed(table, error, drifts, watched, s) for s in range(runs)]).T
                 policy = "banditroute/guarantee" if watched else "banditroute/cascade"

@@ -74,6 +74,14 @@ class Assurance:
         Upper bound of the mean loss per delivered answer.
     audits_needed
         Audits without a loss after which ``audit_share`` falls; 0 at the last stage.
+
+    Examples
+    --------
+    >>> from banditroute import Router
+    >>> router = Router(arms=["small", "large"], features=1, guarantee=Guarantee(best="large"))
+    >>> assurance = router.status().assurance
+    >>> assurance.audit_share, assurance.loss_bound  # nothing is known yet
+    (1.0, 1.0)
     """
 
     requests: int

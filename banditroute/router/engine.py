@@ -202,7 +202,7 @@ class Engine:
 
     def _weigh(self, ask: Ask, x: Vector, ordinal: int) -> tuple[Candidates, Vector, str | None, Mixed | None]:
         """Return the arms that may be chosen, their probabilities, what shaped these, and the mixture of a guard."""
-        candidates = self._predict(ask, x, ordinal)
+        candidates = self._constraints.foresee_waits(self._predict(ask, x, ordinal), ask)
         if self._session_stage is not None:
             candidates = self._session_stage.price(candidates, ask)
         candidates = self._constraints.admit(candidates, ask)
