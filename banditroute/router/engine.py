@@ -452,7 +452,8 @@ class Engine:
                 self.sessions.follow_turns(turns)
 
     def close(self) -> None:
-        """Store what is counted of sessions, and give back what is left of the slices of hard budgets."""
+        """Store what is counted of sessions, and give back leases of servers and slices of hard budgets."""
+        self.adapters.close()
         with self._lock:
             if self.sessions is not None:
                 self.sessions.close()
