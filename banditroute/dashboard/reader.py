@@ -28,7 +28,7 @@ _log = logging.getLogger("banditroute")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
-    """What was read of the database last.
+    """The figures that were read from the database last.
 
     Attributes
     ----------
