@@ -247,7 +247,7 @@ class Cascade:
         left = [k for k, arm in enumerate(candidates.arms) if arm in first.arms and k not in asked]
         limits = self._limits_left(chain, candidates, asked)
         if not left:
-            reason = f"no other arm may be asked: route() could choose among {listed(first.arms)}"
+            reason = f"no other arm may be asked: arms, limits and budgets left {listed(first.arms)} to this request"
             return self._stop(chain, replace(stopped, reason=reason), answer, answers, seen, request)
         rest = candidates.utilities - weight * predicted
         kept = seen.seen[best] if keeps else None
