@@ -9,6 +9,7 @@ import random
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from banditroute import Arm, Decision, Preference, Router, SQLStore
 
@@ -20,7 +21,7 @@ PROMPTS = [
 ]
 
 
-def serve(decision: Decision, prompt: str, rng: random.Random) -> dict[str, float]:
+def serve(decision: Decision, prompt: str, rng: random.Random) -> dict[str, Any]:
     """Stands for your LLM call: the small model is cheap, and fails at what is long."""
     hard = len(prompt) > 80
     right = 0.95 if decision.arm == "large" else (0.3 if hard else 0.9)

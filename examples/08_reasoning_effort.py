@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from typing import Any
 
 from banditroute import Arm, Preference, Router
 
@@ -18,7 +19,7 @@ CHAT = Preference(quality=1.0, cost_usd=5.0, latency_seconds=0.01)
 BATCH = Preference(quality=1.0, cost_usd=5.0)
 
 
-def call(effort: str, difficulty: int, rng: random.Random) -> dict[str, float]:
+def call(effort: str, difficulty: int, rng: random.Random) -> dict[str, Any]:
     """Stand for your LLM call; difficulty is 0, 1 or 2."""
     right = min(
         0.97, {"low": (0.95, 0.55, 0.15), "medium": (0.96, 0.9, 0.45), "high": (0.97, 0.93, 0.85)}[effort][difficulty]

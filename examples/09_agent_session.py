@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator
+from typing import Any
 
 from banditroute import Arm, Preference, Router
 
@@ -66,7 +67,9 @@ def serve(choose: Callable[..., str], report: Callable[..., None]) -> str:
 
 def routed(*, caches: bool) -> str:
     """Serve all sessions by a router that learns as it goes."""
-    known = {"cache_seconds": CACHE_SECONDS, "cache_min_tokens": 1024, "provider": "ours"} if caches else {}
+    known: dict[str, Any] = (
+        {"cache_seconds": CACHE_SECONDS, "cache_min_tokens": 1024, "provider": "ours"} if caches else {}
+    )
     arms = []
     for name, (price, output_price) in PRICES.items():
         if caches:

@@ -70,11 +70,11 @@ class Search:
 
 def merged(first: list[int], second: list[int]) -> list[int]:
     """Return the reciprocal rank fusion of two lists."""
-    scores: Counter[int] = Counter()
+    scores: dict[int, float] = defaultdict(float)
     for ranked in (first, second):
         for rank, i in enumerate(ranked, 1):
             scores[i] += 1.0 / (60 + rank)
-    return [i for i, _ in scores.most_common(DEPTH)]
+    return sorted(scores, key=scores.__getitem__, reverse=True)[:DEPTH]
 
 
 def misspelled(word: str, rng: random.Random) -> str:

@@ -1,4 +1,4 @@
-"""What arms state of single features: the prior means and precisions of some of their weights.
+"""Statements of arms about single features: the prior means and precisions of some of their weights.
 
 A profile says what to expect of an arm at an entry of the context, such as the task "math". Let ``c`` be the columns
 of its block: a request of that task alone has the entry ``sqrt(c)``. For an arm that is expected to do ``a`` on average
@@ -23,7 +23,7 @@ STATED_OUTCOMES = 16.0
 
 
 class Stated(NamedTuple):
-    """What arms state of their weights in one objective.
+    """The weights that arms state for one objective.
 
     Attributes
     ----------
@@ -48,7 +48,7 @@ def stated(arms: Sequence[Arm], blocks: Sequence[FeatureBlock], objectives: Coll
     arms, blocks
         The K arms, and the blocks of the d - 1 features. A profile names an entry, or the end of its name after a dot.
     objectives
-        Where an arm that alone has an ``expected`` outcome states its average, too: there is none to compare it with.
+        Where an arm that alone has an ``expected`` outcome states its average, too: it has nothing to be compared with.
 
     Raises
     ------

@@ -19,7 +19,7 @@ _PREFIX = "quota "
 
 
 class _Counted(NamedTuple):
-    """What a quota counts of a request: the request itself, or tokens of its input, its output, or both."""
+    """The unit of a quota: requests, or tokens of the input, of the output, or of both."""
 
     ending: str  # of the name that it is recorded under
     of_input: bool
