@@ -25,7 +25,6 @@ from banditroute.router import Router
 HEADER = "x-banditroute-decision-id"
 """The header in which LiteLLM's proxy names the decision."""
 
-_SIGNAL = "banditroute"
 _log = logging.getLogger("banditroute")
 
 
@@ -44,6 +43,8 @@ class BanditPlugin(CustomLogger):
     router
         The router that chooses. Its arms are named as ``litellm_params.model``; :meth:`arms` makes them from a model
         list.
+    name
+        Name of the plugin in ``metadata["routing_plugin_signals"]``. Two plugins of one process need two names.
 
     Examples
     --------
@@ -56,10 +57,10 @@ class BanditPlugin(CustomLogger):
     ['openai/gpt-4o-mini', 'openai/gpt-4o']
     """
 
-    def __init__(self, router: Router) -> None:
+    def __init__(self, router: Router, *, name: str = "banditroute") -> None:
         super().__init__()
         self.router = router
-        self.key = f"banditroute-{id(self):x}"  # LiteLLM takes callbacks whose texts are equal for one
+        self.name = name
 
     @staticmethod
     def arms(model_list: Iterable[Mapping[str, Any]], *, group: str | None = None) -> tuple[Arm, ...]:
@@ -84,21 +85,21 @@ class BanditPlugin(CustomLogger):
             raise InvalidConfigurationError(f"the model list has no model of the group {group!r}; name another group")
         return tuple({each["model"]: _arm(each) for each in taken}.values())
 
-    @staticmethod
-    def decision_id(metadata: Mapping[str, Any]) -> str | None:
+    def decision_id(self, metadata: Mapping[str, Any]) -> str | None:
         """Return the id of the decision from the ``metadata`` that was given to LiteLLM; None if nothing was routed.
 
         Examples
         --------
-        >>> BanditPlugin.decision_id({"routing_plugin_signals": {"banditroute": {"decision_id": "d1"}}})
+        >>> plugin = BanditPlugin(Router(arms=["openai/gpt-4o"]))
+        >>> plugin.decision_id({"routing_plugin_signals": {"banditroute": {"decision_id": "d1"}}})
         'd1'
         """
-        found = field(metadata, "routing_plugin_signals", _SIGNAL, "decision_id")
+        found = field(metadata, "routing_plugin_signals", self.name, "decision_id")
         return found if isinstance(found, str) else None
 
     async def run(self, context: RoutingContext) -> RoutingContext:
         """Leave the chosen arm of the candidate models; all of them if routing fails."""
-        attempts = dict(field(context.metadata, "routing_plugin_signals", _SIGNAL, "attempts") or {})
+        attempts = dict(field(context.metadata, "routing_plugin_signals", self.name, "attempts") or {})
         known = {arm.name for arm in self.router.arms}
         candidates = [model for model in dict.fromkeys(context.candidate_models) if model in known]
         candidates = [model for model in candidates if model not in attempts] or candidates
@@ -117,11 +118,10 @@ class BanditPlugin(CustomLogger):
             return context
         context.candidate_models = [decision.arm]
         attempts[decision.arm] = decision.id
-        context.signals[_SIGNAL] = {
+        context.signals[self.name] = {
             "decision_id": decision.id,
             "arm": decision.arm,
             "attempts": attempts,
-            "plugin": self.key,
         }
         return context
 
@@ -153,7 +153,7 @@ class BanditPlugin(CustomLogger):
         return next(({HEADER: id} for id in ids if id is not None), None)
 
     async def _report(self, kwargs: Mapping[str, Any], **outcomes: Any) -> None:
-        id = _attempt(kwargs, self.key)
+        id = _attempt(kwargs, self.name)
         if id is None:
             return
         try:
@@ -191,10 +191,7 @@ def _attempt(kwargs: Mapping[str, Any], plugin: str) -> str | None:
     """Return the id of the decision for the attempt that a callback is about; None if this plugin did not route it."""
     names = {kwargs.get("model"), f"{kwargs.get('custom_llm_provider')}/{kwargs.get('model')}"}
     for metadata in _metadata_of(kwargs.get("litellm_params") or {}):
-        signal = field(metadata, "routing_plugin_signals", _SIGNAL)
-        if field(signal, "plugin") != plugin:
-            continue
-        attempts = field(signal, "attempts") or {}
+        attempts = field(metadata, "routing_plugin_signals", plugin, "attempts") or {}
         arm = next((arm for arm in attempts if arm in names), metadata.get("deployment"))
         if arm in attempts:
             return str(attempts[arm])

@@ -38,14 +38,14 @@ async def routed():
     """Make a LiteLLM router over a model list, whose first model is always tried first."""
     made = []
 
-    def make(model_list, **settings):
+    def make(model_list, name="banditroute", **settings):
         router = Router(
             arms=BanditPlugin.arms(model_list),
             learner=Learner(policy=Mixture(shares={A: 1})),
             store=Recording(),
             seed=0,
         )
-        plugin = BanditPlugin(router)
+        plugin = BanditPlugin(router, name=name)
         litellm.callbacks = [*litellm.callbacks, plugin]
         made.append(litellm.Router(model_list=model_list, plugins=[plugin], disable_cooldowns=True, **settings))
         return made[-1], plugin
@@ -138,7 +138,7 @@ async def test_session_of_the_metadata_is_the_session_of_the_decision(routed):
 
 
 async def test_two_plugins_report_each_to_its_own_router(routed):
-    (one, first), (other, second) = routed(models()), routed(models())
+    (one, first), (other, second) = routed(models(), name="one"), routed(models(), name="other")
     await one.acompletion(model="auto", messages=MESSAGES)
     await other.acompletion(model="auto", messages=MESSAGES)
     await other.acompletion(model="auto", messages=MESSAGES)
