@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import threading
 import time
@@ -22,6 +21,7 @@ from banditroute.adapters.load_times import LoadTimes
 from banditroute.adapters.resident_set import Load, ResidentSet, Wait
 from banditroute.core.adapter import AdapterSpec
 from banditroute.core.forking import hold_while_forking
+from banditroute.core.to_thread import to_thread
 from banditroute.errors import AdapterCapacityError
 
 _log = logging.getLogger("banditroute")
@@ -45,6 +45,8 @@ class Loader:
         Called when other adapters are resident, or when expected load times change.
     on_measured
         Called with the load times, as bytes, when they change.
+    may_unload
+        Returns whether adapters may be unloaded to make room: other processes may use them.
 
     Attributes
     ----------
@@ -62,6 +64,7 @@ class Loader:
         timeout_seconds: float,
         on_change: Callable[[], None],
         on_measured: Callable[[bytes], None],
+        may_unload: Callable[[], bool] = lambda: True,
     ) -> None:
         self.loads: int = 0
         self.failures: int = 0
@@ -73,6 +76,7 @@ class Loader:
         self._timeout_seconds = timeout_seconds
         self._on_change = on_change
         self._on_measured = on_measured
+        self._may_unload = may_unload
         self._paths: dict[str, str] = {}  # of every adapter that was loaded: a name keeps its weights
         self._lock = threading.RLock()  # guards counts, times and paths
         hold_while_forking(self, "_lock")
@@ -112,6 +116,8 @@ class Loader:
 
     async def aacquire(self, adapter: AdapterSpec, *, keep: bool) -> float:
         """Do as ``acquire`` does, without blocking the event loop."""
+        import asyncio  # late: it takes a sixth of banditroute's import time
+
         steps, ends = self._steps(adapter, keep), time.monotonic() + self._timeout_seconds
         awaitable = isinstance(self._backend, AsyncAdapterBackend)
         result: object = None
@@ -130,7 +136,7 @@ class Loader:
                 elif awaitable:
                     result = await getattr(self._backend, "a" + action[0])(*action[1])
                 else:
-                    result = await asyncio.to_thread(getattr(self._backend, action[0]), *action[1])
+                    result = await to_thread(getattr(self._backend, action[0]), *action[1])
             except BaseException as error:
                 failure = error
 
@@ -181,7 +187,7 @@ class Loader:
             try:
                 result: LoadResult = yield "load", (adapter,)
             except AdapterCapacityError:
-                if not leaving:
+                if not leaving or not self._may_unload():
                     raise
                 yield from self._unload(leaving)
                 result = yield "load", (adapter,)
