@@ -1,6 +1,14 @@
 """What pytest must not import."""
 
+from importlib.util import find_spec
+
 collect_ignore_glob = [
     "banditroute/store/sql/migrations/env.py",  # runs inside Alembic only
     "tests/*conftest.py",  # as modules with doctests: they have one name, and fixtures are found without
+]
+
+# The frameworks behind extras: without one, the doctests of its file are left out.
+_FRAMEWORKS = {"langchain_core": "langchain", "litellm": "litellm", "pydantic_ai": "pydantic_ai"}
+collect_ignore_glob += [
+    f"banditroute/integrations/{file}.py" for package, file in _FRAMEWORKS.items() if find_spec(package) is None
 ]

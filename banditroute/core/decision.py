@@ -110,6 +110,17 @@ class Decision:
     deadline_seconds: float | None = None
     max_cost_usd: float | None = None
 
+    def __repr__(self) -> str:
+        others = len(self.arms) - 1
+        return (
+            f"Decision({self.arm[:80]!r} with probability {self.propensity:.3g} among {others} other "
+            f"{'arm' if others == 1 else 'arms'}; {self.reason[:200]}; id={self.id!r})"
+        )
+
+    def _repr_html_(self) -> str:
+        """Return the explanation for notebooks."""
+        return self.explain()._repr_html_()
+
     @property
     def fell_back(self) -> bool:
         """True if the decision names the fallback arm, as the policy could not choose."""

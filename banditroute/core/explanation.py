@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from html import escape
 
 from banditroute.core.decision import Decision
 
@@ -56,6 +57,13 @@ class Explanation:
     def excluded(self) -> Mapping[str, str]:
         """Arm -> why it was not eligible; see :class:`Decision`."""
         return self.decision.excluded
+
+    def __repr__(self) -> str:
+        return f"Explanation(of {self.decision!r})"
+
+    def _repr_html_(self) -> str:
+        """Return the table for notebooks."""
+        return f"<pre>{escape(str(self))}</pre>"
 
     def __str__(self) -> str:
         decision = self.decision

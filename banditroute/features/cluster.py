@@ -58,6 +58,9 @@ class Codebook:
     temperature: float
     ids: NDArray[np.int64]
 
+    def __repr__(self) -> str:
+        return f"Codebook({len(self.centres)} clusters of {np.shape(self.centres)[1]} numbers)"
+
     def __post_init__(self) -> None:
         s = cluster_space().dimension
         shapes = (np.shape(self.centre), np.shape(self.scale), np.shape(self.centres)[1:])

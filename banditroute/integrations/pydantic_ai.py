@@ -32,9 +32,9 @@ from banditroute.router import Router
 class BanditModel(Model):
     """A model that routes each request: the router chooses an arm, and the arm's own model answers.
 
-    Tools, output types and streaming work as with any other model of pydantic-ai. Latency, tokens, cost and failures are
-    reported to the router, and the next arm is asked if a request fails. The decision is in the response's metadata:
-    ``result.response.metadata["decision_id"]`` and ``["arm"]``.
+    Tools, output types and streaming work as with any other model of pydantic-ai. Latency, tokens, cost and failures
+    are reported to the router, and the next arm is asked if a request fails. The decision is in the response's
+    metadata: ``result.response.metadata["decision_id"]`` and ``["arm"]``.
 
     Parameters
     ----------

@@ -887,6 +887,15 @@ class Router:
             "own on the same database; a router that exists when its process is forked works in the child"
         )
 
+    def __repr__(self) -> str:
+        arms = self.arms
+        names = [arm.name[:40] for arm in arms[:8]] + ["..."] * (len(arms) > 8)
+        return f"Router({len(arms)} {'arm' if len(arms) == 1 else 'arms'}: {', '.join(names)})"
+
+    def _repr_html_(self) -> str:
+        """Return the status for notebooks."""
+        return self.status()._repr_html_()
+
     def __enter__(self) -> Self:
         return self
 

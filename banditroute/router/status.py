@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from html import escape
 from typing import Any, TypeAlias
 
 from banditroute.beliefs.drift import Reset
@@ -152,6 +153,16 @@ class Status:
         content["pool"] = [{**asdict(each), "kind": each.kind} for each in self.pool]
         content["resets"] = [reset._asdict() for reset in self.resets]
         return content
+
+    def __repr__(self) -> str:
+        return (
+            f"Status({len(self.arms)} arms, {self.decisions:,} decisions, {self.learned:,} learned from, "
+            f"{self.fallbacks:,} fallbacks)"
+        )
+
+    def _repr_html_(self) -> str:
+        """Return the table for notebooks."""
+        return f"<pre>{escape(str(self))}</pre>"
 
     def __str__(self) -> str:
         counts = f"{self.decisions:,} decisions, {self.learned:,} learned, {self.fallbacks:,} fallbacks"

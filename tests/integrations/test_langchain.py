@@ -10,7 +10,7 @@ from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage, Sys
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.tools import tool
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict, Field
 
 from banditroute import Router
 from banditroute.errors import InvalidConfigurationError, InvalidRequestError
@@ -27,9 +27,9 @@ class Model(BaseChatModel):
     name: str = "a"
     error: Exception | None = None
     breaks_off: bool = False
-    tools: list = []
-    seen: list = []
-    model_config = {"arbitrary_types_allowed": True}
+    tools: list = Field(default_factory=list)
+    seen: list = Field(default_factory=list)
+    model_config = ConfigDict(arbitrary_types_allowed=True)
 
     @property
     def _llm_type(self):

@@ -4,10 +4,9 @@ import pytest
 
 chat_models = pytest.importorskip("langchain_tests.unit_tests", reason="pip install langchain-tests")
 
-from tests.integrations.test_langchain import Model
-
 from banditroute import Router
 from banditroute.integrations.langchain import ChatBandit
+from tests.integrations.test_langchain import Model
 
 
 class TestChatBandit(chat_models.ChatModelUnitTests):

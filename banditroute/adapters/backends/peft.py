@@ -186,7 +186,7 @@ class PeftBackend:
             try:
                 weights = known or self._read_again(adapter)
                 self._copy_into(slot, weights)
-            except (MemoryError, optional("torch", extra="adapters").OutOfMemoryError) as error:
+            except (MemoryError, optional("torch", extra="peft").OutOfMemoryError) as error:
                 raise AdapterCapacityError(
                     f"memory is too short for adapter {adapter.name!r} ({type(error).__name__}); give fewer slots, or "
                     "less ram_bytes"
@@ -274,7 +274,7 @@ class PeftBackend:
         return args, kwargs | {"adapter_names": slots or [_BASE] * rows}
 
     def _copy_into(self, slot: str, weights: _Weights) -> None:
-        torch = optional("torch", extra="adapters")
+        torch = optional("torch", extra="peft")
         with torch.no_grad():
             for name, layer in self._layers.items():
                 into_a, into_b = layer.lora_A[slot].weight, layer.lora_B[slot].weight
@@ -312,7 +312,7 @@ class PeftBackend:
                 f"{self._base_model!r}; give an adapter of this model"
             )
         with reading(WEIGHTS, name=adapter.name, path=adapter.path):
-            left = optional("safetensors.torch", extra="adapters").load_file(regular_file(Path(adapter.path) / WEIGHTS))
+            left = optional("safetensors.torch", extra="peft").load_file(regular_file(Path(adapter.path) / WEIGHTS))
         with reading(CONFIG, name=adapter.name, path=adapter.path):
             alphas = _alphas(config, list(self._layers))
         modules = {}
@@ -362,8 +362,8 @@ def _add_slots(
     model: torch.nn.Module, slots: Sequence[str], rank: int, target_modules: str | Sequence[str]
 ) -> dict[str, Any]:
     """Put ``slots`` into ``model``, and return name -> module of those that have them."""
-    peft = optional("peft", extra="adapters")
-    lora = optional("peft.tuners.lora", extra="adapters")
+    peft = optional("peft", extra="peft")
+    lora = optional("peft.tuners.lora", extra="peft")
     if any(isinstance(module, lora.LoraLayer) for module in model.modules()):
         raise InvalidConfigurationError("the model has LoRA adapters; give one without, and load them by their specs")
     targets = target_modules if isinstance(target_modules, str) else list(target_modules)
@@ -390,7 +390,7 @@ def _alphas(config: Mapping[str, Any], modules: Sequence[str]) -> dict[str, floa
     ValueError
         If the patterns take too long, which some regular expressions do.
     """
-    regex = optional("regex", extra="adapters")
+    regex = optional("regex", extra="peft")
     ends = time.monotonic() + _PATTERN_SECONDS
     default = number(config["lora_alpha"], name="lora_alpha", low=-_MAX_ALPHA, high=_MAX_ALPHA)
     alphas = dict.fromkeys(modules, default)
