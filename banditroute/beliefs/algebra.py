@@ -30,18 +30,21 @@ def invert(a: Vector, b: Vector, *, least: float) -> tuple[Vector, Vector, float
 
 
 def invert_all(a: Vector, b: Vector, *, least: float) -> tuple[Vector, Vector, Vector]:
-    """Return ``A^-1 (n, d, d)``, ``A^-1 b (n, m, d)`` and ``log det A (n,)`` of n matrices at once; see ``invert``."""
-    try:
-        lower = np.linalg.cholesky(a)
-    except np.linalg.LinAlgError:  # of at least one of them
-        inverses, products, log_dets = zip(
-            *(invert(*each, least=least) for each in zip(a, b, strict=True)), strict=True
-        )
-        return np.array(inverses), np.array(products), np.array(log_dets)
-    root = np.linalg.inv(lower)  # A^-1 = root' root
-    product = (b @ root.transpose(0, 2, 1)) @ root
-    log_det = 2.0 * np.log(np.diagonal(lower, axis1=1, axis2=2)).sum(axis=1)
-    return root.transpose(0, 2, 1) @ root, product, log_det
+    """Return ``A^-1 (n, d, d)``, ``A^-1 b (n, m, d)`` and ``log det A (n,)`` of n matrices; see ``invert``."""
+    from scipy.linalg import lapack
+
+    inverses, products, log_dets = np.empty_like(a), np.empty_like(b), np.empty(len(a))
+    for i, (matrix, right) in enumerate(zip(a, b, strict=True)):
+        factor, failed = lapack.dpotrf(matrix.T, lower=1, clean=0)
+        if failed:
+            inverses[i], products[i], log_dets[i] = invert(matrix, right, least=least)
+            continue
+        products[i] = lapack.dpotrs(factor, right.T, lower=1)[0].T
+        log_dets[i] = 2.0 * np.log(factor.diagonal()).sum()
+        half = np.tril(lapack.dpotri(factor, lower=1, overwrite_c=1)[0])
+        half.flat[:: len(half) + 1] *= 0.5
+        np.add(half, half.T, out=inverses[i])
+    return inverses, products, log_dets
 
 
 def multiply_all(matrices: Vector, vector: Vector) -> Vector:

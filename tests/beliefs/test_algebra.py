@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from banditroute.beliefs.algebra import add_rank_one, invert, invert_all
+from banditroute.beliefs.algebra import add_rank_one, invert, invert_all, multiply_all, multiply_both
 
 
 def test_the_inverse_the_solution_and_the_determinant():
@@ -55,3 +55,14 @@ def test_an_outer_product_is_added_in_place(m, d):
     expected = square[1] + 2.0 * np.outer(right, right)
     add_rank_one(square[1], 2.0, right)
     assert square[1] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("k", [3, 40])
+def test_matrices_times_two_vectors_are_the_products_of_each_whether_they_fit_into_the_cache_or_not(k):
+    rng = np.random.default_rng(3)
+    matrices, one, other = rng.normal(size=(k, 64, 64)), rng.normal(size=64), rng.normal(size=64)
+    assert (matrices.nbytes > 2**20) == (k == 40)
+    both = multiply_both(matrices, one, other)
+    for found, vector in zip(both, (one, other), strict=True):
+        assert found == pytest.approx(np.einsum("kde,e->kd", matrices, vector))
+        assert multiply_all(matrices, vector) == pytest.approx(found)
