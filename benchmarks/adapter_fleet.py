@@ -112,13 +112,13 @@ def _rows(case: str, policy: str, found: list[Run], best: Vector, usual: list[Ru
         ("loads_vs_lru_affinity", loads / [1000.0 * run.loads.mean() for run in usual], False),
         ("quality_vs_lru_affinity", quality - [run.utility.mean() for run in usual], True),
     ]
-    return [row(case, policy, metric, values, higher_is_better=better) for metric, values, better in figures]
+    return [row(case, policy, metric, values.tolist(), higher_is_better=better) for metric, values, better in figures]
 
 
 def serve(traffic: AdapterTraffic, policy: Policy, seed: int) -> Run:
     """Serve one stream of requests."""
     requests, count = traffic.utilities.shape
-    arrivals = np.random.default_rng([seed, 1]).exponential(1.0 / REQUESTS_PER_SECOND, size=requests).cumsum()
+    arrivals = np.cumsum(np.random.default_rng([seed, 1]).exponential(1.0 / REQUESTS_PER_SECOND, size=(requests,)))
     belief = BatchedBeliefs(LEARNER, streams=1, adapters=count, dimension=traffic.x.shape[1])
     fleet = _SimulatedFleet(traffic, policy)
     utility, paid, loads, waited = (np.zeros(requests) for _ in range(4))

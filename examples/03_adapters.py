@@ -29,7 +29,7 @@ from banditroute.features import Metadata
 
 TOPICS, FAMILY, LETTERS, SHARED = 12, 3, 12, 9
 SLOTS = 4
-REQUESTS = 2000
+REQUESTS = 1000
 ASSUMED_WATTS = 15.0  # of one busy core, for the estimate
 QUALITY_PER_SECOND = 150.0  # a load of a millisecond from RAM is worth .15 of a right answer
 
