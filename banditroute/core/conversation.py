@@ -130,7 +130,9 @@ def _from_parts(message: Any) -> list[dict[str, Any]]:
         "content": "".join(part.content for part in message.parts if part.part_kind == "text"),
     }
     calls = [
-        _tool_call(part.tool_call_id, part.tool_name, part.args if isinstance(part.args, str) else json.dumps(part.args))
+        _tool_call(
+            part.tool_call_id, part.tool_name, part.args if isinstance(part.args, str) else json.dumps(part.args)
+        )
         for part in message.parts
         if part.part_kind == "tool-call"
     ]
