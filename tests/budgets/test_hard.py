@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from banditroute.budgets import Budget
+from banditroute.budgets.spend_forecast import SpendForecast
 from banditroute.core.arm import Arm
 from banditroute.errors import InvalidConfigurationError
 from banditroute.router import Router
@@ -157,3 +158,11 @@ def test_routers_on_one_database_never_exceed_it(url, per):
         router.close()
     assert sum(spent) <= (usd * requests * routers if per == "request" else usd)
     assert sum(spent) >= 0.6 * (usd * requests * routers if per == "request" else usd)
+
+
+def test_a_few_cheap_calls_do_not_promise_cheap_later_ones():
+    forecast = SpendForecast(objective="cost_usd", arms=[Arm(name="a", max_cost_usd=4.0)])
+    assert forecast.guarded(0, 4.0) == 1.0  # a quarter of the bound
+    for _ in range(4):
+        forecast.learn("a", 0.2)
+    assert forecast.guarded(0, 4.0) == pytest.approx(0.6)

@@ -67,6 +67,7 @@ from banditroute.features import (
     Template,
 )
 from banditroute.graders import exact_match
+from banditroute.learners import profile
 from banditroute.logs import DecisionLog, OutcomeTable, convert, open_log, read_log, read_outcomes
 from banditroute.objectives import equal_worth, greenserv
 from banditroute.observe import LoggingObserver
@@ -88,6 +89,12 @@ from banditroute.store import (
     Subscriber,
     Ticket,
 )
+
+
+def profiles() -> None:
+    made = profile("new", [("Why?", {"quality": 1.0})], features=TaskType())
+    assert_type(made, Arm)
+    assert_type(made.profile, Mapping[str, Mapping[str, float]])
 
 
 def first_steps() -> str:
