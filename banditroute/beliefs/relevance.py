@@ -245,7 +245,7 @@ class Evidence(NamedTuple):
 
 
 class ArmFits(NamedTuple):
-    """What the evidence needs of all arms at one ``Lambda``, whatever ``Lambda_s``: most of the work.
+    """The part of the evidence that does not depend on the shared precisions: most of the work.
 
     Attributes
     ----------
