@@ -4,10 +4,14 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test test-all test-slow test-fast check clean
+.PHONY: demo docs test test-all test-slow test-fast check clean
 
 demo: .venv/demo.stamp
 	$(BIN)/banditroute demo --out demo-output
+
+# The site of docs/, in site/; a warning is an error.
+docs: .venv/docs.stamp
+	$(BIN)/zensical build --strict --clean
 
 # In parallel, one process for each core.
 test: .venv/test.stamp
@@ -33,13 +37,17 @@ check: .venv/test.stamp
 	$(INSTALL) -e '.[logs,plot]'
 	touch $@
 
+.venv/docs.stamp: pyproject.toml constraints.txt | .venv/bin/python
+	$(INSTALL) -e '.[docs]'
+	touch $@
+
 # PyTorch first and by its exact version: left to sentence-transformers, pip would take the newest and largest build.
 # A browser looks at the reports; where the system's own cannot be installed, that test says so and is skipped.
 .venv/test.stamp: pyproject.toml constraints.txt | .venv/bin/python
 	$(INSTALL) torch
 	$(INSTALL) -e '.[test]'
 	scripts/browser
-	touch $@ .venv/demo.stamp
+	touch $@ .venv/demo.stamp .venv/docs.stamp
 
 clean:
-	rm -rf .venv demo-output .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv demo-output site .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis

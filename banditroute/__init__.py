@@ -89,4 +89,4 @@ __all__ = [
     "UnknownDecisionError",
 ]
 
-__version__ = "0.1.0.dev0"
+__version__ = "0.1.0"

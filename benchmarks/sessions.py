@@ -52,8 +52,13 @@ class Price(NamedTuple):
     output: float
 
 
-# Published prices of November 2025 (anthropic.com/pricing, openai.com/api/pricing); a cache of an hour is written at
+# Prices of these models in the table of genai-prices 0.2.3 (2026), which a test compares; a cache of an hour is written at
 # twice the price of input, one of five minutes at 1.25 times; OpenAI writes at the price of input.
+MODELS = {
+    "3x": {"small": "claude-haiku-4-5", "large": "claude-sonnet-4-5"},
+    "5x": {"small": "gpt-5-mini", "large": "gpt-5"},
+    "15x": {"small": "claude-haiku-4-5", "large": "claude-opus-4-1"},
+}
 PAIRS = {
     "3x": {"small": Price(1.0, 0.1, 1.25, 5.0), "large": Price(3.0, 0.3, 3.75, 15.0)},
     "5x": {"small": Price(0.25, 0.025, 0.25, 2.0), "large": Price(1.25, 0.125, 1.25, 10.0)},

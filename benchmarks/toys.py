@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks.harness import Row, command, row  # first: it sets the BLAS threads
 
-import numpy as np  # isort: skip
+import click  # isort: skip
+import numpy as np
 from tqdm import tqdm
 
 from banditroute.beliefs import Linear
 from banditroute.core.arm import Arm
+from banditroute.core.request import Request
 from banditroute.features import Hashed, Metadata
-from banditroute.learners import Learner, ThompsonSampling
+from banditroute.learners import Learner, ThompsonSampling, profile
 from banditroute.router import Router
 from banditroute.store import MemoryStore
 
 FIRST_SEED = 1000  # tests and tuning use the seeds below
 REQUESTS, ARRIVAL = 3000, 1000
+EVALUATED = 200  # prompts, from which a profile is made
 
 
 class Toy(NamedTuple):
@@ -61,13 +64,33 @@ def newcomer(seed: int, *, quality: float) -> Toy:
     return Toy(np.zeros(REQUESTS, dtype=int), np.append(known, quality)[None])
 
 
+def newcomer_at_tasks(seed: int, *, average: float) -> Toy:
+    """Four arms and one that comes later, for 8 tasks of unequal difficulty, where arms differ by task."""
+    rng = np.random.default_rng(seed)
+    averages = np.append(rng.permutation([0.45, 0.5, 0.55, 0.6]), average)
+    difficulty, interaction = 0.12 * rng.normal(size=(8, 1)), 0.15 * rng.normal(size=(8, 5))
+    quality = np.clip(averages + difficulty - difficulty.mean() + interaction - interaction.mean(axis=0), 0.02, 0.98)
+    return Toy(rng.integers(8, size=REQUESTS), quality)
+
+
+def evaluated(name: str, quality: np.ndarray, seed: int) -> Arm:
+    """Return an arm with the profile of 200 evaluated prompts, of kinds that it answers with ``quality (kinds,)``."""
+    rng = np.random.default_rng([seed, 2])
+    kinds = rng.integers(len(quality), size=EVALUATED)
+    results = [
+        (Request(text="a request", metadata={"kind": f"kind-{kind}"}), {"quality": float(rng.random() < quality[kind])})
+        for kind in kinds
+    ]
+    return profile(name, results, features=Metadata(categorical={"kind": [f"kind-{k}" for k in range(len(quality))]}))
+
+
 def regret(
     toy: Toy,
     seed: int,
     *,
     features: Metadata | None = None,
     learner: Learner | None = None,
-    expected: Mapping[str, float] | None = None,
+    arriving: Callable[[str, np.ndarray, int], Arm] | None = None,
 ) -> np.ndarray:
     """Return how far the chosen arm's quality is below the best present arm's, for each request ``(n,)``.
 
@@ -75,12 +98,13 @@ def regret(
     ----------
     features
         What the router sees of the kind; None: nothing.
-    expected
-        What the last arm says of itself when it comes after 1,000 requests; None: it is there from the start.
+    arriving
+        Makes the last arm, which comes after 1,000 requests, of its name, its quality and the seed; None: it is there
+        from the start.
     """
     rng = np.random.default_rng([seed, 1])
     names = [f"arm-{k}" for k in range(toy.quality.shape[1])]
-    present = len(names) if expected is None else len(names) - 1
+    present = len(names) if arriving is None else len(names) - 1
     lost = np.empty(len(toy.kinds))
     with Router(
         arms=names[:present],
@@ -90,8 +114,8 @@ def regret(
         seed=seed,
     ) as router:
         for i, kind in enumerate(toy.kinds.tolist()):
-            if expected is not None and i == ARRIVAL:
-                router.add_arm(Arm(name=names[-1], expected=expected))
+            if arriving is not None and i == ARRIVAL:
+                router.add_arm(arriving(names[-1], toy.quality[:, -1], seed))
                 present += 1
             if features is None:
                 decision = router.route([0.0])
@@ -132,24 +156,46 @@ def _cases() -> dict[str, dict[str, tuple[object, ...]]]:
     for quality in (0.8, 0.5):
         draw = lambda seed, quality=quality: newcomer(seed, quality=quality)  # noqa: E731
         cases[f"newcomer of {quality:g}"] = {
-            "banditroute": (draw, {"expected": {"quality": quality}}),
-            "banditroute/no-expectation": (draw, {"expected": {}}),
-            "banditroute/wrong-expectation": (draw, {"expected": {"quality": 1.3 - quality}}),
+            "banditroute": (draw, {"arriving": _expecting(quality)}),
+            "banditroute/no-expectation": (draw, {"arriving": _unknown}),
+            "banditroute/wrong-expectation": (draw, {"arriving": _expecting(1.3 - quality)}),
+        }
+    for average in (0.5, 0.6):
+        draw = lambda seed, average=average: newcomer_at_tasks(seed, average=average)  # noqa: E731
+        cases[f"newcomer at tasks of {average:g}"] = {
+            "banditroute": (draw, {"features": declared(8), "arriving": evaluated}),
+            "banditroute/no-profile": (draw, {"features": declared(8), "arriving": _unknown}),
+            "banditroute/average": (draw, {"features": declared(8), "arriving": _expecting(average)}),
+            "banditroute/wrong-profile": (draw, {"features": declared(8), "arriving": _evaluated_wrongly}),
         }
     return cases
 
 
-@command(default_files=[])
-def main(*, files: list[Path], seeds: int) -> list[Row]:
+def _unknown(name: str, quality: np.ndarray, seed: int) -> Arm:
+    return Arm(name=name)
+
+
+def _expecting(average: float) -> Callable[[str, np.ndarray, int], Arm]:
+    return lambda name, quality, seed: Arm(name=name, expected={"quality": average})
+
+
+def _evaluated_wrongly(name: str, quality: np.ndarray, seed: int) -> Arm:
+    return evaluated(name, 2.0 * quality.mean() - quality, seed)  # good where it is bad
+
+
+@command(default_files=[], options=[click.option("--case", "chosen", help="Cases whose name contains this.")])
+def main(*, files: list[Path], seeds: int, chosen: str | None) -> list[Row]:
     """Regret per request in drawn pools, beside the same learner without what the application says.
 
     `specialists` have one right arm for each of 8 kinds of requests. 20 `tenants` have the same opinion of 5 arms up to
-    a normal difference. A `newcomer` joins 4 arms after 1,000 requests, and says right, nothing or wrong of itself.
+    a normal difference. A `newcomer` joins 4 arms after 1,000 requests, and says right, nothing or wrong of itself. A
+    `newcomer at tasks` joins arms that differ by 8 tasks, with a profile from 200 evaluated prompts; a wrong one says
+    that it is good where it is bad.
     `regret_pass` is the mean over all 3,000 requests, `regret_late` over those from 1,000 on; `right_late` is the share
     of these that the best arm served.
     """
     rows = []
-    cases = _cases()
+    cases = {case: policies for case, policies in _cases().items() if chosen is None or chosen in case}
     with tqdm(total=seeds * sum(map(len, cases.values())), desc="toys") as progress:
         for case, policies in cases.items():
             for policy, (draw, options) in policies.items():

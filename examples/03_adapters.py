@@ -4,7 +4,7 @@ A tiny transformer learns to copy letters. Twelve adapters then learn one cipher
 most letters, so an adapter is perfect at its own topic, fair at two others and useless at the rest. Requests come by
 Zipf's law, and every answer is graded by exact match. All policies serve the same requests with the same memory.
 
-Run it with ``python examples/03_adapters.py`` (``pip install 'banditroute[adapters]'``); it takes half a minute on one
+Run it with ``python examples/03_adapters.py`` (``pip install '.[adapters]'``); it takes half a minute on one
 core. Joules are estimated from the processor's time and the power that is assumed below.
 """
 

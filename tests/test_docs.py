@@ -10,6 +10,7 @@ import re
 import resource
 import subprocess
 import sys
+import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -161,7 +162,35 @@ def test_index_leads_to_every_page():
     index = ROOT / "docs" / "index.md"
     text = index.read_text(encoding="utf-8")
     pages = [page.relative_to(index.parent).as_posix() for page in (ROOT / "docs").rglob("*.md") if page != index]
+    pages = [page for page in pages if not page.startswith("reference/python/") or page.endswith("index.md")]
     assert sorted(page for page in pages if f"]({page})" not in text) == []
+
+
+def test_navigation_of_the_site_leads_to_every_page():
+    def leaves(entry):
+        if isinstance(entry, str):
+            return [entry]
+        return [leaf for each in (entry.values() if isinstance(entry, dict) else entry) for leaf in leaves(each)]
+
+    named = leaves(tomllib.loads((ROOT / "zensical.toml").read_text(encoding="utf-8"))["project"]["nav"])
+    pages = [page.relative_to(ROOT / "docs").as_posix() for page in (ROOT / "docs").rglob("*.md")]
+    assert sorted(named) == sorted(
+        page for page in pages if not page.startswith("reference/python/") or page.endswith("index.md")
+    )
+
+
+def test_no_page_leads_out_of_the_site():
+    """A link from docs/ to a file elsewhere would lead nowhere on the site; name such a file in code font."""
+    for page in (ROOT / "docs").rglob("*.md"):
+        for match in LINK.finditer(page.read_text(encoding="utf-8")):
+            link = (match["inline"] or match["reference"]).partition("#")[0]
+            if link and ":" not in link:
+                assert (page.parent / link).resolve().is_relative_to(ROOT / "docs"), f"{shown(page)}: {link}"
+
+
+@each_page
+def test_no_page_names_an_index_that_does_not_have_the_package(page):
+    assert not re.search(r"pip install[^\n`]*\bbanditroute\b", page.read_text(encoding="utf-8"))
 
 
 class TestCommands:
@@ -220,6 +249,31 @@ def test_example_runs_offline_in_under_ten_seconds(path, tmp_path):
     assert done.stdout
     # Of the processor: a busy machine must not fail it.
     assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < SECONDS.get(path.name, 10.0)
+
+
+def test_notebook_prints_what_it_shows():
+    """Run the notebooks in a process of their own: a kernel opens sockets."""
+    source = (
+        "import nbformat; from scripts.notebooks import NOTEBOOKS, printed, run\n"
+        "for path in NOTEBOOKS:\n"
+        "    shown = printed(nbformat.read(path, as_version=4))\n"
+        "    assert any(shown), f'{path.name} shows nothing'\n"
+        "    assert printed(run(path)) == shown, f'{path.name} prints something else; run: python scripts/notebooks.py'"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", source], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_examples_are_numbered_without_a_gap_and_the_page_names_each():
+    names = sorted(path.name for path in (ROOT / "examples").iterdir() if path.suffix in (".py", ".ipynb"))
+    assert [name[:2] for name in names] == [f"{n:02}" for n in range(1, len(names) + 1)]
+    page = (ROOT / "docs" / "examples.md").read_text(encoding="utf-8")
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert [name for name in names if f"`examples/{name}`" not in page] == []
+    assert [name for name in names if f"(examples/{name})" not in readme] == []
 
 
 class TestTheTestItself:

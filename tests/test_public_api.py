@@ -13,6 +13,7 @@ import banditroute
 ROOT = Path(__file__).resolve().parents[1]
 HEAVY = [
     "alembic",
+    "jinja2",
     "matplotlib",
     "opentelemetry",
     "prometheus_client",
@@ -23,6 +24,7 @@ HEAVY = [
     "scipy.stats",
     "sentence_transformers",
     "sqlalchemy",
+    "starlette",
     "tokenizers",
     "torch",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from banditroute.adapters.backends.base import AdapterBackend, Capacity, CostEstimate, Tier
+from banditroute.adapters.backends.base import AdapterBackend, Capability, Capacity, CostEstimate, Tier
 from banditroute.adapters.background import BackgroundLoads
 from banditroute.adapters.controller import Controller
 from banditroute.adapters.eviction import Score, Use
@@ -100,6 +100,7 @@ class AdapterCache:
         self.control = control
         self.capacity: Capacity = backend.capacity()
         self._backend = backend
+        self._owned = True  # whether this process plans what the backend keeps
         self._keep: frozenset[str] = frozenset()
         score: Score = self._is_kept if isinstance(control, Controller) else control
         self._set = ResidentSet(capacity=self.capacity, score=score)
@@ -111,6 +112,7 @@ class AdapterCache:
             timeout_seconds=timeout_seconds,
             on_change=lambda: self._on_change(),
             on_measured=lambda blob: self._slot.save(blob),
+            may_unload=lambda: self._owned,
         )
         self._background = BackgroundLoads(load=self._load_ahead)
 
@@ -145,6 +147,41 @@ class AdapterCache:
         """
         self._slot = slots(name)
         self._loader.times = self._slot.load(lambda blob: LoadTimes(blob=blob))
+
+    @property
+    def shared_caches(self) -> dict[str, AdapterCache]:
+        """The caches whose backend other processes use too, by the name of their server: one with a server."""
+        return {} if Capability.STRICT in self._backend.capabilities else {"": self}
+
+    @property
+    def keeps(self) -> frozenset[str]:
+        """Names of the adapters that are to be kept."""
+        return self._keep
+
+    def follow(self, adapters: Mapping[AdapterSpec, bool], *, keep: Sequence[str] | None) -> None:
+        """Take over what another process reports of the backend; a router with a shared database does this.
+
+        Parameters
+        ----------
+        adapters
+            Adapter -> whether it is resident now.
+        keep
+            Names that another process keeps, which plans from now on; None: this process plans.
+        """
+        if keep is not None:
+            if self._owned:
+                self._background.clear()
+            self._keep = frozenset(keep)
+        self._owned = keep is None
+        changed = False
+        for adapter, there in adapters.items():
+            if there:
+                cost = self.load_cost(adapter).mean_seconds
+                changed |= self._set.follow(adapter.name, size_bytes=self.size_bytes(adapter), load_seconds=cost)
+            else:
+                changed |= self._set.evict(adapter.name) or self._set.doubt(adapter.name)
+        if changed:
+            self._on_change()
 
     @property
     def resident(self) -> frozenset[str]:
@@ -268,7 +305,12 @@ class AdapterCache:
         self._set.priorities[name] = number(priority, name="priority", error=InvalidConfigurationError)
 
     def keep(self, adapters: Sequence[AdapterSpec]) -> None:
-        """Keep these adapters from now on; those not resident are loaded in this order, in the background."""
+        """Keep these adapters from now on; those not resident are loaded in this order, in the background.
+
+        Nothing happens while another process plans for the backend.
+        """
+        if not self._owned:
+            return
         self._background.clear()
         self._keep = frozenset(adapter.name for adapter in adapters)
         kept = self._set.kept

@@ -124,6 +124,11 @@ class Fleet:
         return tuple(name for name, server in self._table().items() if self._takes(server, now))
 
     @property
+    def shared_caches(self) -> dict[str, AdapterCache]:
+        """The caches of servers that other processes use too, by the name of the server."""
+        return {name: server.cache for name, server in self._table().items() if server.cache.shared_caches}
+
+    @property
     def resident(self) -> frozenset[str]:
         """Names of the adapters that are resident on a server that takes requests."""
         return self._union(lambda cache: cache.resident)

@@ -45,6 +45,8 @@ class Loader:
         Called when other adapters are resident, or when expected load times change.
     on_measured
         Called with the load times, as bytes, when they change.
+    may_unload
+        Returns whether adapters may be unloaded to make room: other processes may use them.
 
     Attributes
     ----------
@@ -62,6 +64,7 @@ class Loader:
         timeout_seconds: float,
         on_change: Callable[[], None],
         on_measured: Callable[[bytes], None],
+        may_unload: Callable[[], bool] = lambda: True,
     ) -> None:
         self.loads: int = 0
         self.failures: int = 0
@@ -73,6 +76,7 @@ class Loader:
         self._timeout_seconds = timeout_seconds
         self._on_change = on_change
         self._on_measured = on_measured
+        self._may_unload = may_unload
         self._paths: dict[str, str] = {}  # of every adapter that was loaded: a name keeps its weights
         self._lock = threading.RLock()  # guards counts, times and paths
         hold_while_forking(self, "_lock")
@@ -181,7 +185,7 @@ class Loader:
             try:
                 result: LoadResult = yield "load", (adapter,)
             except AdapterCapacityError:
-                if not leaving:
+                if not leaving or not self._may_unload():
                     raise
                 yield from self._unload(leaving)
                 result = yield "load", (adapter,)

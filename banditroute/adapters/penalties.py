@@ -15,6 +15,7 @@ import numpy as np
 from banditroute.adapters.cache import AdapterCache
 from banditroute.adapters.controller import Controller, ControllerState
 from banditroute.adapters.fleet import Fleet
+from banditroute.adapters.shared_residency import RESIDENCY, SharedResidency
 from banditroute.core.arm import Arm
 from banditroute.core.arrays import Vector
 from banditroute.core.forking import hold_while_forking
@@ -63,8 +64,10 @@ class AdapterPenalties:
         Loss when a session goes on with another arm than its last, by objective.
     slot
         Where the controller's epoch is stored.
-    load_time_slots
-        Returns the slot of that name, where load times are stored.
+    state_slots
+        Returns the slot of that name, where load times and the shared residency are stored.
+    clock
+        Unix seconds.
     """
 
     def __init__(
@@ -74,7 +77,8 @@ class AdapterPenalties:
         cache: AdapterCache | Fleet | None,
         switching: Mapping[str, float],
         slot: StateSlot,
-        load_time_slots: Callable[[str], StateSlot],
+        state_slots: Callable[[str], StateSlot],
+        clock: Callable[[], float],
     ) -> None:
         self._cache = cache
         self._losses = dict(switching)
@@ -89,13 +93,51 @@ class AdapterPenalties:
         self._queues: list[float] = []  # seconds at each server, as the latest decision was priced
         window = cache.control.window if cache is not None and isinstance(cache.control, Controller) else 0
         self._seen: deque[Seen] = deque(maxlen=window)
+        self._served = False  # whether a request came since the leases were last renewed
+        residency = state_slots(RESIDENCY)
+        self._stored_residency = residency.stored  # until the arms are known
+        self._shared = SharedResidency(slot=residency, clock=clock)
         if cache is not None:
-            cache.restore(load_time_slots)
+            cache.restore(state_slots)
         self.set_arms(arms)
 
     def begin_in_child(self) -> None:
         """Plan by itself in a forked child, even if another thread of the parent was planning."""
         self._planning = threading.Lock()
+        self._shared.begin_in_child()
+
+    @property
+    def follows_residency(self) -> bool:
+        """True if other processes may use the same servers."""
+        return self._cache is not None and bool(self._cache.shared_caches)
+
+    def follow_residency(self, blob: bytes | None) -> None:
+        """Take over what other processes report of the servers, and renew the leases of this one.
+
+        A process renews its leases while requests come: one without requests has nothing to plan by.
+        """
+        if self._cache is None:
+            return
+        with self._following:
+            news = self._shared.follow(blob)
+            specs = {spec.name: spec for spec in self._specs}
+            caches = self._cache.shared_caches
+            for server, cache in caches.items():
+                changed = {specs[name]: there for name, there in news.get(server, {}).items() if name in specs}
+                cache.follow(changed, keep=None if self._shared.owns(server) else self._shared.keep(server))
+            if self._served:
+                self._served = False
+                self._claim()
+
+    def close(self) -> None:
+        """Let another process plan for the servers."""
+        with self._following:
+            self._shared.release()
+
+    def _claim(self) -> None:
+        """Take or renew the leases of the servers that no other process plans for."""
+        if self._controller is not None and self._cache is not None:
+            self._shared.claim({name: sorted(cache.keeps) for name, cache in self._cache.shared_caches.items()})
 
     def set_arms(self, arms: Sequence[Arm]) -> None:
         """Take these arms from now on."""
@@ -118,6 +160,9 @@ class AdapterPenalties:
             else:
                 self._controller = begin(blob=self._controller.to_bytes())
         self._changed()
+        if self.follows_residency and self._stored_residency is not None:
+            self.follow_residency(self._stored_residency)
+            self._stored_residency = None
         pinned = [spec for spec in self._adapters.values() if spec.pinned]
         kept = (self._controller.keep if self._controller else None) or []
         self._cache.keep([*pinned, *(self._adapters[name] for name in kept if not self._adapters[name].pinned)])
@@ -146,6 +191,7 @@ class AdapterPenalties:
     def note(self, arm: str, x: Vector, preference: Preference, tokens: float | None, session: str | None) -> None:
         """Count a request that ``arm`` was chosen for."""
         if self._controller is not None:
+            self._served = True
             self._seen.append(Seen(x, preference, tokens))
             self._due = self._controller.count(arm)
         if self._losses and session is not None:
@@ -228,6 +274,8 @@ class AdapterPenalties:
             self._warn([arm for arm in untried if arm in specs and locked[:, names.index(arm)].all()], plan.keep)
             self._slot.save(controller.to_bytes())
             cache.keep([specs[names[k]] for k in plan.keep])
+            with self._following:
+                self._claim()
         except Exception:  # feedback is learned already, and must not fail for what is resident
             _log.warning("which adapters to keep could not be decided; they stay as they are", exc_info=True)
             controller.begin()
@@ -275,6 +323,8 @@ class AdapterPenalties:
         assert self._cache is not None
         with self._following:
             table = self._cache.load_table(self._specs)
+            for name, cache in self._cache.shared_caches.items():
+                self._shared.publish(name, cache.resident)
             absent = np.zeros((len(table.servers), len(self._names)))
             absent[:, self._columns] = np.where(table.resident, 0.0, table.priced_seconds)
             load = np.zeros(len(self._names))

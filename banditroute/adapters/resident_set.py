@@ -267,6 +267,21 @@ class ResidentSet:
             entry.doubted = True
             return True
 
+    def follow(self, name: str, *, size_bytes: int = 1, load_seconds: float = 1.0) -> bool:
+        """Count an adapter that another process has loaded as resident; return whether that is new."""
+        with self._lock:
+            entry = self._entries.get(name)
+            if entry is not None and entry.doubted and entry.loading is None:
+                entry.doubted = False
+                return True
+            if entry is not None or name in self._leaving:
+                return False
+            use = self._uses.of.setdefault(name, Use(name=name))
+            use.size_bytes, use.load_seconds, use.loaded_at = size_bytes, load_seconds, self._uses.count
+            self._count(use)
+            self._entries[name] = _Entry(use=use, pinned=False, staged=False)
+            return True
+
     def unpin(self, name: str) -> None:
         """Let an adapter be evicted again."""
         with self._lock:

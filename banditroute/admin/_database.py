@@ -22,7 +22,7 @@ _T = TypeVar("_T")
 _ROUNDING = 1e-6  # of an outcome
 
 
-def open_database(url: str, *, writes: bool = True) -> Database:
+def open_database(url: str, *, writes: bool = True, read_only: bool = False) -> Database:
     """Return the database at ``url``, which is there already.
 
     Parameters
@@ -31,6 +31,8 @@ def open_database(url: str, *, writes: bool = True) -> Database:
         As :class:`~banditroute.store.SQLStore` takes it.
     writes
         True to bring an older schema of SQLite to this version's; False to change nothing.
+    read_only
+        True to open a file so that nothing can be written to it.
 
     Raises
     ------
@@ -45,7 +47,7 @@ def open_database(url: str, *, writes: bool = True) -> Database:
     address = database.parse(url)
     if address.get_backend_name() == "sqlite" and not Path(str(address.database)).exists():
         raise StoreError(f"there is no file {address.database}; give that of a router's database")
-    found = database.database_at(address)
+    found = database.database_at(address, read_only=read_only)
     found.limited = False
     with found.explained(), found.engine.connect() as connection, found.reading(connection):
         revision = found.revision(connection)

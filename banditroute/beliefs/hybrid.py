@@ -27,6 +27,11 @@ Factored arms, ``Arm(model=..., effort=...)``, have columns of ``z_k`` that name
 arm's average is that of all arms plus a part of the model, a part of the effort, and its own weights, which are the
 interaction of the two.
 
+A weight that an arm states in its profile (:mod:`banditroute.beliefs.profiles`) has the stated prior mean instead of
+the shared weight, and neither teaches the shared weights nor follows them. So does the average of an arm that alone
+has an ``expected`` outcome. With ``F_k`` the diagonal 0/1 matrix of what an arm does not state, and ``m_k`` what it
+states, the prior mean is ``m_k + F_k beta_k``, ``M_k`` becomes ``F_k M_k F_k``, and ``theta_0,k - m_k`` teaches.
+
 The belief also learns how much each feature block matters, for all arms and for single ones: see
 :mod:`banditroute.beliefs.relevance`.
 """
@@ -41,6 +46,7 @@ import numpy as np
 from banditroute.beliefs.algebra import add_rank_one, invert
 from banditroute.beliefs.base import Prediction, Prior
 from banditroute.beliefs.linear import LinearBelief
+from banditroute.beliefs.profiles import STATED_OUTCOMES, Stated, stated
 from banditroute.beliefs.relevance import (
     MOST_ARMS,
     Choices,
@@ -57,7 +63,6 @@ from banditroute.core.arrays import Vector
 
 _PRIOR_MEAN_OBSERVATIONS = 0.25  # weight of the prior mean in the average of all arms: the first outcomes outweigh it
 _AVERAGE_PRECISION = 4.0  # of an arm's average around the average of all arms
-_EXPECTED_AVERAGE_PRECISION = 16.0  # of an arm's average around its `expected` outcome
 _EXPECTED_SLOPE_PRECISION = 1.0  # of the slope of averages over `expected` outcomes, which has the prior mean 1
 _INTERACTION_PRECISION = 32.0  # of a factored arm's average around the sum of its model's part and its effort's
 _FACTORS = {"model": "=model", "effort": "=effort"}  # of arms -> the name of their columns
@@ -211,7 +216,7 @@ class HybridBelief(LinearBelief):
         """Return the diagonal of ``Lambda`` before relevance is learned ``(d,)``."""
         intercept = _AVERAGE_PRECISION
         if self._z[:, self._columns == objective].any():
-            intercept = _EXPECTED_AVERAGE_PRECISION
+            intercept = STATED_OUTCOMES
         if self._parts is not None:  # the parts of model and effort have the wide prior instead
             intercept = _INTERACTION_PRECISION
         return self._precision_of_blocks(per_column=64.0 if self._known_size(objective) else 4.0, intercept=intercept)
@@ -238,7 +243,7 @@ class HybridBelief(LinearBelief):
         return self._precisions(objective)[0]
 
     def _settings_key(self, objective: str) -> bytes:
-        return b"".join(each.tobytes() for each in self._precisions(objective))
+        return b"".join(each.tobytes() for each in self._precisions(objective)) + self._stated_key(objective)
 
     def _known_size(self, objective: str) -> bool:
         """Return True if outcomes are modelled in their own unit, not relative to each arm's size."""
@@ -258,17 +263,22 @@ class HybridBelief(LinearBelief):
 
     def _share(self, g: int, k: int, gain: Vector, scale: float) -> None:
         if g in self._shared:
-            u = self._precision[g] * gain
+            u = (self._pulls[g] if self._pulls[g].ndim == 1 else self._pulls[g][k]) * gain
             if len(self._columns):
                 u = np.concatenate([u, u[-1] * self._z[k]])
             reach = self._shared[g].dot(u)
             add_rank_one(self._shared[g], -scale / (1.0 + scale * float(reach.dot(u))), reach)
 
+    def _statements(self, beginning: Beginning) -> dict[str, Stated]:
+        ranged = [name for name in beginning.priors if self._known_size(name)]
+        return stated(beginning.arms, beginning.blocks, ranged)
+
     def _prior_means(self, members: Sequence[int], arms: Sequence[int]) -> Vector:
-        return np.zeros((len(members), len(arms)))  # _pool() adds the shared part
+        return self._stated_means(members, arms)  # _pool() adds the shared part
 
     def _make(self, groups: int, m: int, k: int, d: int) -> None:
         super()._make(groups, m, k, d)
+        self._pulls = [self._pull_of(g) for g in range(groups)]
         self._theta = np.empty((m, k, d))
         self._theta_rows = self._theta.reshape(m * k, d)
         self._unexplored_variances = np.zeros((m, k))
@@ -280,12 +290,11 @@ class HybridBelief(LinearBelief):
 
     def _pool(self, g: int) -> None:
         """Derive the shared weights of one group of objectives, and from them the weights and noise of all arms."""
-        precision, d = self._precision[g], self._dimension
-        bias = float(precision[-1])
+        pulls, d = self._pulls[g], self._dimension
+        bias = pulls[..., -1]
         if g not in self._shared:
             self._shared[g] = self._solve_shared(g)
         shared, inverse = self._shared[g], self._inverse[g]
-        k = len(inverse)
         of_average = inverse[:, -1, -1]
         np.multiply(of_average, of_average * (bias * bias * shared.item(d - 1, d - 1)), out=self._common[g])
         of_parts = None
@@ -295,20 +304,25 @@ class HybridBelief(LinearBelief):
             self._common[g] += of_parts + 2.0 * reach * self._parts.dot(shared[d:, d - 1])
         for j in self._members[g]:
             own, rss, size = self._relative(j)
-            weights = shared.dot(self._right_hand_side(g, j, own))
+            stated = self._stated_relative(j, size)
+            weights = shared.dot(self._right_hand_side(g, j, own if stated is None else own - stated))
             beta = weights[:d]
-            pull = precision * beta  # Lambda beta_k = pull + offset_k e_bias
-            theta = np.add(own, inverse.reshape(k * d, d).dot(pull).reshape(k, d), out=self._theta[j])
-            twice = beta.dot(pull) - (theta + own).dot(pull)  # own + theta is 2 theta_0 + A^-1 Lambda beta_k
+            pull = pulls * beta  # Lambda beta_k = pull + offset_k e_bias
+            theta = np.add(own, _times(inverse, pull), out=self._theta[j])
+            both = theta + own  # 2 theta_0 + A^-1 Lambda beta_k
+            if stated is not None:
+                both -= 2.0 * stated
+            twice = _dot(beta - both, pull)
             if len(self._columns):
-                offset = bias * (self._z @ weights[d:])
+                effect = self._z @ weights[d:]
+                offset = bias * effect
                 moved = offset[:, None] * inverse[:, :, -1]
                 theta += moved
-                twice += offset * (2.0 * beta[-1] + offset / bias) - moved @ pull - offset * (theta + own)[:, -1]
+                twice += offset * (2.0 * beta[-1] + effect) - _dot(moved, pull) - offset * (both + moved)[:, -1]
             if size is not None:
                 theta *= size[:, None]
             guess = self._priors.get(self._objectives[j], _NO_PRIOR).noise or 1.0
-            self._scatter(j, rss + twice, guess, bias, size)
+            self._scatter(j, rss + twice, guess, self._own_precision[g][..., -1], size)
             if of_parts is not None:
                 self._average[j] = np.sqrt(np.square(self._average[j]) + self._noise2[j] * of_parts)
             if self._explores_contexts:
@@ -326,29 +340,45 @@ class HybridBelief(LinearBelief):
 
     def _right_hand_side(self, g: int, j: int, own: Vector) -> Vector:
         """Return ``r (p,)``, which ``P^-1`` turns into the shared weights of an objective, from ``own (K, d)``."""
-        information: Vector = self._ones.dot(own)  # faster than sum()
-        information *= self._precision[g]
+        pulls = self._pulls[g]
+        # A product with ones is faster than sum().
+        information: Vector = self._ones.dot(own) * pulls if pulls.ndim == 1 else self._ones.dot(pulls * own)
         if len(self._columns):
-            information = np.concatenate([information, self._precision[g][-1] * (own[:, -1] @ self._z)])
+            information = np.concatenate([information, (pulls[..., -1] * own[:, -1]) @ self._z])
         information += self._weighted_prior_mean[j]
         return information
 
     def _solve_shared(self, g: int) -> Vector:
         """Return ``P^-1`` of a group, from the information of every arm."""
-        precision, inverse, z = self._precision[g], self._inverse[g], self._z
+        pulls, inverse, z = self._pulls[g], self._inverse[g], self._z
         k, d = len(inverse), self._dimension
-        total = np.ones(k).dot(inverse.reshape(k, d * d)).reshape(d, d)
         p = np.diag(self._shared_precision(g))
-        p[:d, :d] += k * np.diag(precision) - precision[:, None] * total * precision  # sum_k M_k
+        if pulls.ndim == 1:
+            total = np.ones(k).dot(inverse.reshape(k, d * d)).reshape(d, d)
+            p[:d, :d] += k * np.diag(pulls) - pulls[:, None] * total * pulls  # sum_k M_k
+        else:
+            p[:d, :d] += np.diag(pulls.sum(axis=0)) - np.einsum("ki,kij,kj->ij", pulls, inverse, pulls)
         if len(self._columns):
-            bias = precision[-1]
-            rows = bias * (np.eye(d)[-1] - inverse[:, :, -1] * precision)  # M_k e_bias (K, d)
+            rows = pulls[..., -1:] * (np.eye(d)[-1] - inverse[:, :, -1] * pulls)  # M_k e_bias (K, d)
             p[:d, d:] += rows.T @ z
             p[d:, :d] = p[:d, d:].T
             p[d:, d:] += (z.T * rows[:, -1]) @ z
         least = float(self._shared_precision(g).min())
         shared, _, _ = invert(p, np.zeros((0, len(p))), least=least)
         return (shared + shared.T) / 2.0
+
+    def _pull_of(self, g: int) -> Vector:
+        """Return the diagonal of ``Lambda`` ``(d,)``, or of each ``Lambda F_k`` ``(K, d)`` where arms state weights."""
+        given = self._stated.get(self._objectives[self._members[g][0]])
+        return self._precision[g] if given is None else np.where(given.known, 0.0, self._precision[g])
+
+    def _stated_relative(self, j: int, size: Vector | None) -> Vector | None:
+        """Return the weights that arms state, in the units of ``_relative``; None: they state nothing."""
+        given = self._stated.get(self._objectives[j])
+        if given is None or size is None:
+            return None if given is None else given.means
+        means: Vector = given.means / np.where(size > 0.0, size, 1.0)[:, None]
+        return means
 
     def _shared_precision(self, g: int) -> Vector:
         """Return the diagonals of ``Lambda_s`` and ``Lambda_z`` ``(p,)`` of a group."""
@@ -374,6 +404,22 @@ class HybridBelief(LinearBelief):
         begin = np.where(np.isnan(self._expected[name]), typical, np.square(self._expected[name]))
         size: Vector = np.sqrt((self._squares[j] + begin) / (n + 1.0))
         return size
+
+
+def _times(inverse: Vector, pull: Vector) -> Vector:
+    """Return the product of each matrix ``(K, d, d)`` with its vector, or with the one of all; ``(K, d)``."""
+    k, d = inverse.shape[:2]
+    if pull.ndim == 1:
+        product: Vector = inverse.reshape(k * d, d).dot(pull).reshape(k, d)
+    else:
+        product = np.matmul(inverse, pull[:, :, None])[:, :, 0]
+    return product
+
+
+def _dot(rows: Vector, pull: Vector) -> Vector:
+    """Return the scalar product of each row ``(K, d)`` with its vector, or with the one of all; ``(K,)``."""
+    products: Vector = rows.dot(pull) if pull.ndim == 1 else np.einsum("kd,kd->k", rows, pull)
+    return products
 
 
 def descriptors(arms: Sequence[Arm], objectives: Collection[str] = ()) -> tuple[Vector, Vector]:

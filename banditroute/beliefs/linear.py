@@ -2,7 +2,8 @@
 
 For arm k and objective j, outcomes are ``y = x'theta + noise`` with ``theta ~ N(mu, sigma^2 Lambda^-1)`` and
 ``noise ~ N(0, sigma^2)``. ``Lambda`` is diagonal. ``mu`` is 0 except at the bias entry, which holds the arm's expected
-outcome or else the objective's prior mean. With the sums ``S``, ``B``, ``yy`` of
+outcome or else the objective's prior mean, and at entries that the arm's profile states, which have a precision of
+their own (:mod:`banditroute.beliefs.profiles`). With the sums ``S``, ``B``, ``yy`` of
 :mod:`banditroute.beliefs.statistics`,
 
     A = Lambda + S        theta = A^-1 (B + Lambda mu)        std(x) = sigma sqrt(x' A^-1 x)
@@ -35,6 +36,7 @@ import numpy as np
 from banditroute.beliefs.algebra import add_rank_one, invert_all
 from banditroute.beliefs.base import Prediction, Prior
 from banditroute.beliefs.pool import PoolStatus, describe
+from banditroute.beliefs.profiles import Stated, stated
 from banditroute.beliefs.settings import Beginning, BeliefSettings
 from banditroute.core.arrays import Vector
 
@@ -95,6 +97,7 @@ class LinearBelief:
         self._columns_of_blocks = [block.columns for block in beginning.blocks]
         self._priors = beginning.priors
         self._expected_of_arm = [arm.expected for arm in beginning.arms]
+        self._stated = self._statements(beginning)
         dimension, statistics = beginning.dimension, beginning.statistics
         # An arm that this router does not have keeps its statistics in the store.
         self._statistics = [spec.load(statistics.get(name), dimension=dimension) for name in self._arms]
@@ -120,13 +123,30 @@ class LinearBelief:
         precision[-1] = self._spec.intercept_precision or intercept
         return precision
 
+    def _statements(self, beginning: Beginning) -> dict[str, Stated]:
+        """Return what arms state of their weights, by objective."""
+        return stated(beginning.arms, beginning.blocks)
+
     def _prior_means(self, members: Sequence[int], arms: Sequence[int]) -> Vector:
-        """Return the prior mean of each arm's average ``(m, n)``."""
-        names = [self._objectives[j] for j in members]
-        usual = [self._priors.get(name, _NO_PRIOR).mean or 0.0 for name in names]
-        return np.array(
-            [[self._expected_of_arm[k].get(name, mean) for k in arms] for name, mean in zip(names, usual, strict=True)]
-        ).reshape(len(names), len(arms))
+        """Return the prior mean of each arm's weights ``(m, n, d)``."""
+        means = self._stated_means(members, arms)
+        for i, name in enumerate(self._objectives[j] for j in members):
+            usual = self._priors.get(name, _NO_PRIOR).mean or 0.0
+            means[i, :, -1] = [self._expected_of_arm[k].get(name, usual) for k in arms]
+        return means
+
+    def _stated_means(self, members: Sequence[int], arms: Sequence[int]) -> Vector:
+        """Return what arms state of their weights, 0 elsewhere ``(m, n, d)``."""
+        means = np.zeros((len(members), len(arms), self._dimension))
+        for i, name in enumerate(self._objectives[j] for j in members):
+            if name in self._stated:
+                means[i] = self._stated[name].means[arms]
+        return means
+
+    def _precision_of_arms(self, objective: str, precision: Vector) -> Vector:
+        """Return the diagonal of ``Lambda`` ``(d,)``, or of each arm's ``(K, d)`` where arms state weights."""
+        given = self._stated.get(objective)
+        return precision if given is None else np.where(given.known, given.precision, precision)
 
     @property
     def arms(self) -> tuple[str, ...]:
@@ -308,7 +328,11 @@ class LinearBelief:
 
     def _settings_key(self, objective: str) -> bytes:
         """Return bytes that are equal for objectives with equal prior precisions."""
-        return self._prior_precision(objective).tobytes()
+        return self._prior_precision(objective).tobytes() + self._stated_key(objective)
+
+    def _stated_key(self, objective: str) -> bytes:
+        """Return bytes that are equal for objectives in which arms state the same weights."""
+        return self._stated[objective].known.tobytes() if objective in self._stated else b""
 
     def _derive_all(self) -> None:
         """Derive everything, and mark it as complete."""
@@ -320,7 +344,11 @@ class LinearBelief:
         """Derive everything from the statistics: at the start, and whenever the grouping changes (rare)."""
         self._members = self._alike()
         self._unpooled = set(range(len(self._members)))
-        self._precision = [self._prior_precision(self._objectives[members[0]]) for members in self._members]
+        first = [self._objectives[members[0]] for members in self._members]
+        self._precision = [self._prior_precision(name) for name in first]
+        self._own_precision = [
+            self._precision_of_arms(name, precision) for name, precision in zip(first, self._precision, strict=True)
+        ]
         self._make(len(self._members), len(self._objectives), len(self._arms), self._dimension)
         for g, members in enumerate(self._members):
             self._group_of[members] = g
@@ -348,18 +376,22 @@ class LinearBelief:
 
     def _begin_from_prior(self, g: int, arms: list[int]) -> None:
         """Give arms without outcomes of a group of objectives the prior."""
-        members, precision = self._members[g], self._precision[g]
-        self._inverse[g, arms] = np.diag(1.0 / precision)
+        members, diagonal = self._members[g], np.arange(self._dimension)
+        self._inverse[g, arms] = 0.0
+        self._inverse[g, np.array(arms, dtype=np.intp)[:, None], diagonal, diagonal] = 1.0 / self._precisions_of(
+            g, arms
+        )
         self._information[g, arms] = 0.0
         rows, columns = np.ix_(members, arms)
         for array in (self._own, self._rss, self._sums, self._squares, self._n):
             array[rows, columns] = 0.0
-        self._own[rows, columns, -1] = self._prior_means(members, arms)
+        self._own[rows, columns] = self._prior_means(members, arms)
 
     def _solve_observed(self, g: int, observed: Sequence[tuple[int, int]]) -> None:
         """Derive the posterior of n arms that have outcomes, given with the position of their statistics."""
-        members, precision = self._members[g], self._precision[g]
+        members = self._members[g]
         names, arms = [self._objectives[j] for j in members], [k for k, _ in observed]
+        precision = self._precisions_of(g, arms)
         groups = [self._statistics[k].groups[position] for k, position in observed]
         rows = [[group.objectives.index(name) for name in names] for group in groups]
         faded = np.array([self._statistics[k].weight(self._statistics[k].clock, self._clock) for k in arms])
@@ -372,21 +404,27 @@ class LinearBelief:
         self._sums[cells] = b[:, :, -1].T  # the bias is 1
         self._squares[cells] = faded * np.array([group.yy[row] for group, row in zip(groups, rows, strict=True)]).T
         self._n[cells] = faded * np.array([group.n for group in groups])
-        b[:, :, -1] += precision[-1] * mean.T
+        b += precision[:, None, :] * mean.transpose(1, 0, 2)
         inverse, theta, log_det = invert_all(a, b, least=float(precision.min()))
         self._inverse[g, arms] = (inverse + inverse.transpose(0, 2, 1)) / 2.0
-        self._information[g, arms] = log_det - np.log(precision).sum()
+        self._information[g, arms] = log_det - np.log(precision).sum(axis=1)
         self._own[cells] = theta.transpose(1, 0, 2)
-        self._rss[cells] = self._squares[cells] + precision[-1] * mean * mean - np.einsum("kjd,kjd->jk", theta, b)
+        of_prior = np.einsum("kd,jkd->jk", precision, mean * mean)
+        self._rss[cells] = self._squares[cells] + of_prior - np.einsum("kjd,kjd->jk", theta, b)
+
+    def _precisions_of(self, g: int, arms: Sequence[int]) -> Vector:
+        """Return the diagonals of ``Lambda`` of some arms in a group of objectives ``(n, d)``."""
+        precision: Vector = np.broadcast_to(self._own_precision[g], (len(self._arms), self._dimension))[arms]
+        return precision
 
     def _pool(self, g: int) -> None:
         """Derive the noise of a group of objectives, pooled over the arms."""
         for j in self._members[g]:
             prior = self._priors.get(self._objectives[j], _NO_PRIOR)
             guess = (prior.mean or 0.0) if prior.noise is None else prior.noise
-            self._scatter(j, self._rss[j], guess, float(self._precision[g][-1]))
+            self._scatter(j, self._rss[j], guess, self._own_precision[g][..., -1])
 
-    def _scatter(self, j: int, rss: Vector, guess: float, bias: float, size: Vector | None = None) -> None:
+    def _scatter(self, j: int, rss: Vector, guess: float, bias: Vector, size: Vector | None = None) -> None:
         """Derive the noise of one objective: known, or learned from the residuals ``rss``, in units of ``size``."""
         n = self._n[j]
         known = self._known_noise.get(self._objectives[j])

@@ -168,6 +168,8 @@ class BudgetBook:
             penalties += price * self._hopeful(state.budget)
             risk = self._forecasts[state.budget.objective].at_risk(state.target(now))
             affordable = state.affordable(self._of_its_arm(state.budget, risk), left, now)
+            if state.budget.hard and len(affordable) < len(left):
+                affordable = self._with_least_bound(affordable, left, request)
             if len(affordable) < len(left):
                 reason = f"budgets: {name!r} cannot bear it at its pace"
                 excluded.update((k, reason) for k in left if k not in affordable)
@@ -297,6 +299,15 @@ class BudgetBook:
             why = "what is drawn of it covers no arm; the cheapest arm is named"
         cheapest = min(positions, key=lambda k: (np.isinf(bounds[k]), risk[k]))
         return [cheapest], f"budget {short.budget.name!r}: {why}"
+
+    def _with_least_bound(self, affordable: list[int], left: Sequence[int], request: Request) -> list[int]:
+        """Return the arms ``affordable`` and the one of those ``left`` with the lowest upper bound.
+
+        One unlucky first call must not rule out the arm that a hard budget is safest with.
+        """
+        bounds = self._forecasts["cost_usd"].bounds(request)
+        least = min(left, key=lambda k: bounds[k])
+        return affordable if least in affordable else [k for k in left if k in affordable or k == least]
 
     def _bounds_and_risk(self, state: BudgetState, request: Request, now: float) -> tuple[Vector, Vector]:
         """Return the most that a call of each arm can cost of a budget, and what it may well cost, each ``(K,)``."""

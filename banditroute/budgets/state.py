@@ -130,7 +130,12 @@ class BudgetState:
             self._allowance.reserve = min(kept + _WANTED_CALLS * wanted, _MOST_RESERVED_REQUESTS * self.budget.amount)
         self._draw(now, kept + max((float(bounds[k]) for k in affordable if np.isfinite(bounds[k])), default=0.0))
         stock, left = slices.stock, slices.stock + slices.undrawn - ungranted * float(mean[safe]) - unlucky
-        return [k for k in finite if (bounds[k] <= stock if k == safe else bounds[k] + kept <= min(stock, left))]
+        # An arm with as low a bound is as safe, however much its first calls happened to cost.
+        return [
+            k
+            for k in finite
+            if (bounds[k] <= stock if bounds[k] <= bounds[safe] else bounds[k] + kept <= min(stock, left))
+        ]
 
     def _kept(self, bound: float, mean: float, now: float) -> float:
         """Return what is kept for the safe arm, whose calls cost up to ``bound``, and ``mean`` on average.

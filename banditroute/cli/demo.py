@@ -22,7 +22,7 @@ from banditroute.cli.options import ANY_LOG, log_options, report_left_out
     show_default=True,
     help="Folder for the page, its figures and the database.",
 )
-@click.option("--seeds", type=click.IntRange(min=1), default=10, show_default=True, help="Runs, each in another order.")
+@click.option("--seeds", type=click.IntRange(min=1), default=4, show_default=True, help="Runs, each in another order.")
 @log_options
 def demo(log: str | None, out: Path, seeds: int, **reading: Any) -> None:
     """Tell, on real answers of real models, what a router is worth; in the terminal and on one page."""

@@ -9,6 +9,7 @@ import click
 from banditroute import __version__
 from banditroute.cli.check import check
 from banditroute.cli.convert import convert
+from banditroute.cli.dashboard import dashboard
 from banditroute.cli.db import db
 from banditroute.cli.demo import demo
 from banditroute.cli.deployment import arms, guard, set_
@@ -26,7 +27,7 @@ _TOPICS = {
     "Try policies": (demo, simulate),
     "Read a log": (evaluate, savings, report, diagnose, convert),
     "Run a router": (check, serve, set_, guard, arms),
-    "Look after a database": (inspect, db),
+    "Look after a database": (dashboard, inspect, db),
 }
 _EPILOG = """\b
 Exit status: 0 done; 1 the input cannot be used, or the answer is no;

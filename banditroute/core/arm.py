@@ -43,6 +43,10 @@ class Arm:
     expected
         Its expected outcomes on average, such as ``{"quality": 0.71, "latency_seconds": 2}``, from a public benchmark
         or from experience. Predictions begin with them, until feedback says otherwise.
+    profile
+        Its expected outcomes at single entries of the features, such as ``{"quality": {"math": 0.9, "code": 0.3}}``:
+        objective -> name of an entry, or its end after a dot -> expected outcome there. Where ``expected`` lacks the
+        objective, it becomes their mean. :func:`banditroute.learners.profile` makes it from evaluated prompts.
     replaces
         Name of the arm that it succeeds, such as an older version. It begins with what was learned of that arm, at a
         discount. None: it begins from nothing.
@@ -80,6 +84,7 @@ class Arm:
     max_output_tokens: int | None = None
     descriptors: Mapping[str, float] = field(default_factory=dict, hash=False)
     expected: Mapping[str, float] = field(default_factory=dict, hash=False)
+    profile: Mapping[str, Mapping[str, float]] = field(default_factory=dict, hash=False)
     replaces: str | None = None
     adapter: AdapterSpec | None = None
     model: str | None = None
@@ -111,12 +116,20 @@ class Arm:
                 number(
                     getattr(self, name), name=f"{name} of arm {self.name!r}", low=low, error=InvalidConfigurationError
                 )
-        for what in ("descriptors", "expected"):
-            given = dict(getattr(self, what))  # the caller may go on to change its own
-            for name, value in given.items():
-                label(name, name=f"name in {what} of arm {self.name!r}", error=InvalidConfigurationError)
-                number(value, name=f"{what} {name!r} of arm {self.name!r}", error=InvalidConfigurationError)
-            object.__setattr__(self, what, given)
+        for what in ("descriptors", "expected"):  # copies: the caller may go on to change its own
+            object.__setattr__(self, what, self._numbers(getattr(self, what), what=what))
+        profile = {}
+        for objective, given in dict(self.profile).items():
+            label(objective, name=f"objective in the profile of arm {self.name!r}", error=InvalidConfigurationError)
+            if not isinstance(given, Mapping) or not given:
+                raise InvalidConfigurationError(
+                    f"the profile of arm {self.name!r} has {given!r:.80} for {objective!r}; give entries of the "
+                    'features with what to expect there, such as profile={"quality": {"math": 0.9, "code": 0.3}}'
+                )
+            profile[objective] = self._numbers(given, what="profile")
+        averages = {objective: sum(given.values()) / len(given) for objective, given in profile.items()}
+        object.__setattr__(self, "expected", {**averages, **self.expected})
+        object.__setattr__(self, "profile", profile)
         if self.replaces == self.name:
             raise InvalidConfigurationError(
                 f"arm {self.name!r} replaces itself; name the arm that it succeeds, or leave it out"
@@ -145,6 +158,13 @@ class Arm:
         for price in (*prices, *cached):
             if price is not None:
                 number(price, name=f"price of arm {self.name!r}", low=0.0, error=InvalidConfigurationError)
+
+    def _numbers(self, given: Mapping[str, float], *, what: str) -> dict[str, float]:
+        """Return a copy of a mapping from names to finite numbers, or raise."""
+        for name, value in dict(given).items():
+            label(name, name=f"name in {what} of arm {self.name!r}", error=InvalidConfigurationError)
+            number(value, name=f"{what} {name!r} of arm {self.name!r}", error=InvalidConfigurationError)
+        return dict(given)
 
     @property
     def priced(self) -> bool:

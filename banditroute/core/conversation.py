@@ -9,6 +9,7 @@ from typing import Any
 from banditroute.errors import InvalidRequestError
 
 _ROLES = {"human": "user", "ai": "assistant", "AIMessageChunk": "assistant"}  # LangChain's names
+_PARTS = {"system-prompt": "system", "user-prompt": "user", "tool-return": "tool", "retry-prompt": "user"}
 _FIELDS = ("role", "content", "name", "tool_calls", "tool_call_id", "function_call", "refusal", "audio")
 _HELP = "give a mapping such as {'role': 'user', 'content': 'Why?'}, a (role, text) pair, or a client's message"
 
@@ -25,14 +26,14 @@ def is_message(thing: object) -> bool:
         return True
     if isinstance(thing, tuple):
         return len(thing) == 2 and isinstance(thing[0], str)
-    return hasattr(thing, "content") or _kind(thing) in _ITEMS
+    return hasattr(thing, "content") or _kind(thing) in _ITEMS or _has_parts(thing)
 
 
 def plain_messages(given: Sequence[object]) -> list[dict[str, Any]]:
     """Return a conversation as mappings with a ``role``, in the forms of OpenAI's or Anthropic's interface.
 
-    Each message may be a mapping, a ``(role, text)`` pair, a message object of the ``openai`` or ``anthropic`` package
-    or of LangChain, or an item of OpenAI's Responses interface. Mappings are returned as they are.
+    Each message may be a mapping, a ``(role, text)`` pair, a message object of the ``openai`` or ``anthropic`` package,
+    of LangChain or of pydantic-ai, or an item of OpenAI's Responses interface. Mappings are returned as they are.
 
     Raises
     ------
@@ -46,6 +47,9 @@ def plain_messages(given: Sequence[object]) -> list[dict[str, Any]]:
     """
     messages = []
     for position, message in enumerate(given):
+        if _has_parts(message):
+            messages.extend(_from_parts(message))
+            continue
         plain = _plain_message(message)
         if plain is None:
             raise InvalidRequestError(f"message {position} is {message!r:.80}; {_HELP}")
@@ -109,6 +113,34 @@ def _from_langchain(message: Any) -> dict[str, Any]:
         ]
     if (id := getattr(message, "tool_call_id", None)) is not None:
         plain_message["tool_call_id"] = id
+    return plain_message
+
+
+def _has_parts(thing: object) -> bool:
+    """Return whether ``thing`` is a message of pydantic-ai: a request or response of several parts."""
+    return getattr(thing, "kind", None) in ("request", "response") and isinstance(getattr(thing, "parts", None), list)
+
+
+def _from_parts(message: Any) -> list[dict[str, Any]]:
+    """Return the parts of a message of pydantic-ai: one message for each part of a request, one for a response."""
+    if message.kind == "request":
+        return [_from_request_part(part) for part in message.parts if part.part_kind in _PARTS]
+    answer: dict[str, Any] = {
+        "role": "assistant",
+        "content": "".join(part.content for part in message.parts if part.part_kind == "text"),
+    }
+    calls = [
+        _tool_call(part.tool_call_id, part.tool_name, part.args if isinstance(part.args, str) else json.dumps(part.args))
+        for part in message.parts
+        if part.part_kind == "tool-call"
+    ]
+    return [answer | ({"tool_calls": calls} if calls else {})]
+
+
+def _from_request_part(part: Any) -> dict[str, Any]:
+    plain_message = {"role": _PARTS[part.part_kind], "content": plain(part.content)}
+    if part.part_kind == "tool-return":
+        plain_message["tool_call_id"] = part.tool_call_id
     return plain_message
 
 

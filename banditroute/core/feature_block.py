@@ -18,10 +18,13 @@ class FeatureBlock(NamedTuple):
     strength
         How much the block may matter before any feedback, above 0: the prior variance of its effect, in units of what
         a block of text features starts with. How much it does matter is learned.
+    names
+        One name per column, by which profiles of arms refer to it; empty: no names.
     """
 
     columns: int
     strength: float = 1.0
+    names: tuple[str, ...] = ()
 
 
 def check_blocks(blocks: Sequence[FeatureBlock] | None, *, dimension: int) -> tuple[FeatureBlock, ...]:
@@ -38,7 +41,7 @@ def check_blocks(blocks: Sequence[FeatureBlock] | None, *, dimension: int) -> tu
     columns = sum(block.columns for block in checked)
     if columns != dimension - 1 or any(block.columns < 1 or not block.strength > 0.0 for block in checked):
         raise InvalidConfigurationError(
-            f"the blocks have {[tuple(block) for block in checked]} as columns and strengths; give blocks with at "
+            f"the blocks have {[tuple(block)[:2] for block in checked]} as columns and strengths; give blocks with at "
             f"least 1 column and a strength above 0 that add up to {dimension - 1} columns"
         )
     return checked

@@ -22,6 +22,8 @@ class Step:
     probability
         The probability with which this was chosen between stopping and asking, in (0, 1]; exact. The propensity of the
         arm that is asked is in its decision.
+    reason
+        Why it was chosen, such as which arms and limits bind the request.
     audit_of
         For an audit, the id of the decision whose answer is compared; None for any other step. Serve the decision, and
         report both qualities: ``feedback(decision.id, quality=..., audit_of=step.audit_of)``.
@@ -37,6 +39,7 @@ class Step:
     answer: str
     expected_quality: float
     probability: float
+    reason: str = ""
     audit_of: str | None = None
 
     @property

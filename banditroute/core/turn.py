@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 from banditroute.core.arrays import Vector
 
+NOTHING_VETOED: Mapping[str, float] = {}
+
 
 class SessionTurn(NamedTuple):
     """A decision of a session as other processes see it.
@@ -61,7 +63,7 @@ class TurnCosts(NamedTuple):
     arms: tuple[str, ...]
     cost_usd: Vector | None
     warm: Mapping[str, float]
-    vetoed: Mapping[str, float] = {}
+    vetoed: Mapping[str, float] = NOTHING_VETOED
 
     def __str__(self) -> str:
         if self.number == 0:

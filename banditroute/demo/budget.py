@@ -6,7 +6,7 @@ import numpy as np
 
 from banditroute.budgets import Budget
 from banditroute.core.arm import Arm
-from banditroute.demo.chapter import Chapter, dollars
+from banditroute.demo.chapter import Chapter, dollars, short
 from banditroute.demo.service import Traffic, serve
 from banditroute.report import charts
 from banditroute.simulate.frontier import frontier
@@ -49,6 +49,10 @@ def tell(traffic: Traffic, seeds: int) -> Chapter:
         ],
         picture=charts.trade_off_per_thousand(
             {"banditroute under a budget": points},
+            {
+                short(arm): (float(usd), float(score))
+                for arm, usd, score in zip(traffic.arms, prices, means, strict=True)
+            },
             static,
             highest_usd=1.15 * max(cost for cost, _ in points),
         ),

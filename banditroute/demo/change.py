@@ -60,12 +60,19 @@ def tell(traffic: Traffic, seeds: int) -> Chapter:
         f"worth {reached:.3f} a request; the best fixed choice, always {best_fixed}, is worth {fixed[best_fixed]:.3f}.",
         numbers=[
             (f"share of {short(traffic.arms[best])}", f"{left[change.worse_from - 1]:.0%} before it got worse"),
-            ("", f"{left[change.worse_from + later]:.0%} after {later} more requests"),
+            (f"the same, {later} requests later", f"{left[change.worse_from + later]:.0%}"),
             ("share of the cheaper version", f"{came[-1]:.0%} at the end"),
         ],
         columns=("who serves", f"quality less {_USD_IS_WORTH:.0f} times the dollars"),
         rows=[("banditroute", reached), *((f"always {arm}", value) for arm, value in fixed.items())],
-        picture=charts.shares(shares, x="requests"),
+        picture=charts.shares(
+            shares,
+            x="requests",
+            events={
+                "it gets worse": change.worse_from,
+                "a cheaper version": change.arrives_at,
+            },
+        ),
     )
 
 

@@ -13,7 +13,7 @@ from banditroute.report import charts
 from banditroute.simulate.frontier import frontier
 
 _JUDGE_ERRS = 0.1
-_USD_IS_WORTH = (3.0, 30.0)  # quality; the lower, the more is spent
+_USD_IS_WORTH = (30.0, 3.0)  # quality; the lower, the more is spent
 
 
 def tell(traffic: Traffic, seeds: int) -> Chapter:
@@ -50,6 +50,9 @@ def tell(traffic: Traffic, seeds: int) -> Chapter:
             (f"always {short(traffic.arms[best])}", float(means[best]), 1000.0 * float(prices[best])),
         ],
         picture=charts.trade_off_per_thousand(
-            {"banditroute with a judge": points}, frontier(prices, means), highest_usd=1.1 * float(prices[best])
+            {"banditroute with a judge": points},
+            {short(traffic.arms[k]): (float(prices[k]), float(means[k])) for k in (best, int(prices.argmin()))},
+            frontier(prices, means),
+            highest_usd=1.1 * float(prices[best]),
         ),
     )

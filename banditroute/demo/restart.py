@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from banditroute.core.decision import Decision
 from banditroute.core.preference import Preference
-from banditroute.demo.chapter import Chapter
+from banditroute.demo.chapter import Chapter, short
 from banditroute.features.base import Featurizer
 from banditroute.logs.outcome_table import OutcomeTable
 from banditroute.router import Router
@@ -28,7 +29,7 @@ def tell(table: OutcomeTable, features: Featurizer, database: Path) -> Chapter:
     with _router(table, features, database) as router:
         after = router.status().learned
         prompt = table.prompts[after % len(table)]
-        explanation = router.route(prompt).explain()
+        next_decision = router.route(prompt)
     return Chapter(
         name="restart",
         title="It remembers, and explains itself.",
@@ -41,10 +42,21 @@ def tell(table: OutcomeTable, features: Featurizer, database: Path) -> Chapter:
         ],
         columns=("decisions learned from", "number"),
         rows=[("before", float(before)), ("after the restart", float(after))],
-        afterword=f"Its next decision, for {' '.join(prompt.split())[:50]!r}:\n{explanation}\n\n"
+        afterword=f"The next prompt begins {' '.join(prompt.split())[:48]!r}.\n{_explained(next_decision)}\n\n"
         f"Try next:\n  banditroute inspect sqlite:///{database}\n  banditroute report sqlite:///{database}\n"
         "  python examples/01_serve.py",
     )
+
+
+def _explained(decision: Decision) -> str:
+    """Return what was expected of every arm, the chosen one first; `decision.explain()` says more."""
+    lines = [f"{'':<26}{'probability':>11}{'right':>15}{'USD per 1,000':>17}"]
+    for row in decision.explain().rows:
+        quality, usd = row.predictions["quality"], row.predictions["cost_usd"]
+        right = f"{quality[0]:.2f} ± {quality[1]:.2f}"
+        cost = f"{1000 * usd[0]:.2f} ± {1000 * usd[1]:.2f}"
+        lines.append(f"{short(row.arm):<26}{row.probability:>11.3f}{right:>15}{cost:>17}")
+    return "\n".join(lines)
 
 
 def _router(table: OutcomeTable, features: Featurizer, database: Path) -> Router:

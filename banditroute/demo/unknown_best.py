@@ -57,6 +57,7 @@ def tell(traffic: Traffic, seeds: int) -> Chapter:
                 "banditroute": (1000.0 * cost, f"{quality:.3f} right"),
             },
             x="USD per 1,000 requests",
+            emphasis="banditroute",
         ),
     )
 

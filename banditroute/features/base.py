@@ -38,8 +38,15 @@ class Featurizer(Protocol):
 
 
 def feature_blocks(featurizer: Featurizer) -> tuple[FeatureBlock, ...]:
-    """Return the blocks that a featurizer declares in ``blocks``; by default all its entries are one block."""
+    """Return the blocks that a featurizer declares in ``blocks``, with the names of its entries.
+
+    By default all its entries are one block.
+    """
     declared: Sequence[FeatureBlock] | None = getattr(featurizer, "blocks", None)
-    if declared is not None:
-        return tuple(declared)
-    return (FeatureBlock(featurizer.dimension),) if featurizer.dimension else ()
+    if declared is None:
+        declared = (FeatureBlock(featurizer.dimension),) if featurizer.dimension else ()
+    blocks, names = [], tuple(featurizer.names)
+    for block in declared:
+        blocks.append(block._replace(names=names[: block.columns]))
+        names = names[block.columns :]
+    return tuple(blocks)

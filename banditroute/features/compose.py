@@ -41,7 +41,7 @@ class Compose:
     >>> both.version
     'complexity-3+static-minilm-1:8'
     >>> Compose(blocks=[Complexity(), StaticEmbedding(dimension=8)], strengths=[1.0, 0.25]).blocks
-    (FeatureBlock(columns=21, strength=1.0), FeatureBlock(columns=8, strength=0.25))
+    (FeatureBlock(columns=21, strength=1.0, names=()), FeatureBlock(columns=8, strength=0.25, names=()))
     """
 
     def __init__(self, *, blocks: Sequence[Featurizer], strengths: Sequence[float] | None = None) -> None:

@@ -245,3 +245,20 @@ def recorded_stage(blob: bytes) -> tuple[str, float] | None:
         return (kept["mode"], float(kept["share"])) if "share" in kept else None
 
     return read_state("guard", blob, read)
+
+
+def recorded_evidence(blob: bytes) -> tuple[int, float, float]:
+    """Return number of outcomes, lower and upper bound of the gain in a router's stored state ``guard_evidence``.
+
+    Raises
+    ------
+    IncompatibleStoreError
+        If the state is damaged.
+    """
+
+    def read(blob: bytes) -> tuple[int, float, float]:
+        bounds = GainBounds(unit=1.0, alpha=0.05, truncation=0.0)  # replaced by what is stored
+        bounds.restore(json.loads(blob)["bounds"])
+        return bounds.n, bounds.lower, bounds.upper
+
+    return read_state("guard_evidence", blob, read)

@@ -108,10 +108,12 @@ class Targets:
         prices: Mapping[str, ModelPrice],
         asynchronous: bool,
         complete: bool = True,
+        apis: Mapping[Kind, Sequence[Api]] = _APIS,
     ) -> None:
         self.left_out: Counter[str] = Counter()
         self._router = router
         self._asynchronous = asynchronous
+        self._apis = apis
         self._prices = dict(prices)
         self._targets: dict[str, Target] = {}
         names = [arm.name for arm in router.arms]
@@ -133,7 +135,7 @@ class Targets:
                 f"unknown arm {arm!r}; known arms: {', '.join(arms)}. Add it to the router first"
             )
         client, model = given if isinstance(given, tuple) else (given, arm)
-        apis = {kind: api for kind, known in _APIS.items() if (api := _api_of(client, known)) is not None}
+        apis = {kind: api for kind, known in self._apis.items() if (api := _api_of(client, known)) is not None}
         if not apis:
             raise InvalidConfigurationError(
                 f"the client of arm {arm!r} is a {type(client).__name__}; give one with chat.completions.create, as of "

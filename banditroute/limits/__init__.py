@@ -1,4 +1,4 @@
-"""Limits: which arms may be chosen, their quotas, and their shares of the traffic."""
+"""Limits: which arms may be chosen, their quotas and load, and their shares of the traffic."""
 
 from banditroute.limits.breaker import CircuitBreaker
 from banditroute.limits.constraints import Limits

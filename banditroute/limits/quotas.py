@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from banditroute.budgets.slices import Slices
 from banditroute.budgets.spend_forecast import most_input_tokens
@@ -16,7 +16,22 @@ from banditroute.errors import InvalidConfigurationError
 
 _SECONDS = 60.0
 _PREFIX = "quota "
-_REQUESTS, _TOKENS = " requests", " tokens"
+
+
+class _Counted(NamedTuple):
+    """What a quota counts of a request: the request itself, or tokens of its input, its output, or both."""
+
+    ending: str  # of the name that it is recorded under
+    of_input: bool
+    of_output: bool
+
+
+_COUNTED = {
+    "requests_per_minute": _Counted(" requests", of_input=False, of_output=False),
+    "tokens_per_minute": _Counted(" tokens", of_input=True, of_output=True),
+    "input_tokens_per_minute": _Counted(" input tokens", of_input=True, of_output=False),
+    "output_tokens_per_minute": _Counted(" output tokens", of_input=False, of_output=True),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,8 +48,10 @@ class Quota:
     requests_per_minute
         At least 1. Default: no limit.
     tokens_per_minute
-        Input and output tokens, above 0. A call reserves its input and ``max_output_tokens`` (of the request or of the
-        arm), and gives back what it did not use. Default: no limit.
+        Input and output tokens together, above 0. A call reserves its input and ``max_output_tokens`` (of the request or
+        of the arm), and gives back what it did not use. Default: no limit.
+    input_tokens_per_minute, output_tokens_per_minute
+        Input tokens and output tokens alone, above 0, for providers that count them apart. Default: no limit.
 
     Raises
     ------
@@ -50,18 +67,21 @@ class Quota:
     arms: Sequence[str]
     requests_per_minute: int | None = None
     tokens_per_minute: float | None = None
+    input_tokens_per_minute: float | None = None
+    output_tokens_per_minute: float | None = None
 
     def __post_init__(self) -> None:
         error = InvalidConfigurationError
         object.__setattr__(self, "arms", labels(self.arms, name="arms of a quota", error=error))
         if not self.arms:
             raise error("a quota has no arms; name at least one")
-        if self.requests_per_minute is None and self.tokens_per_minute is None:
-            raise error("a quota limits nothing; give requests_per_minute or tokens_per_minute")
+        if all(getattr(self, limit) is None for limit in _COUNTED):
+            raise error(f"a quota limits nothing; give {' or '.join(_COUNTED)}")
         if self.requests_per_minute is not None:
             whole(self.requests_per_minute, name="requests_per_minute", error=error)
-        if self.tokens_per_minute is not None:
-            positive(self.tokens_per_minute, name="tokens_per_minute", error=error)
+        for limit in ("tokens_per_minute", "input_tokens_per_minute", "output_tokens_per_minute"):
+            if (tokens := getattr(self, limit)) is not None:
+                positive(tokens, name=limit, error=error)
 
     @property
     def name(self) -> str:
@@ -106,12 +126,13 @@ class Quotas:
     ) -> None:
         self._add = add
         self._limits: dict[str, float] = {}
+        self._counted: dict[str, _Counted] = {}
         self._of_arm: dict[str, list[str]] = {}
         for quota in quotas:
-            for what, limit in ((_REQUESTS, quota.requests_per_minute), (_TOKENS, quota.tokens_per_minute)):
-                if limit is not None:
-                    name = _PREFIX + quota.name + what
-                    self._limits[name] = float(limit)
+            for attribute, counted in _COUNTED.items():
+                if (limit := getattr(quota, attribute)) is not None:
+                    name = _PREFIX + quota.name + counted.ending
+                    self._limits[name], self._counted[name] = float(limit), counted
                     for arm in quota.arms:
                         self._of_arm.setdefault(arm, []).append(name)
         self._slices: dict[tuple[str, int], Slices] = {}  # by name and minute
@@ -144,8 +165,9 @@ class Quotas:
         for name in self._of_arm.get(arm, ()):
             amount = self._amount(name, arm, request)
             self._present(name, now).use(amount)
-            if name.endswith(_TOKENS):
-                taken[name] = (amount, float(most_input_tokens(request) or 0.0))
+            if self._counted[name].of_output:
+                of_input = float(most_input_tokens(request) or 0.0) if self._counted[name].of_input else 0.0
+                taken[name] = (amount, of_input)
         return taken
 
     def settle(
@@ -177,10 +199,14 @@ class Quotas:
         return slices.stock >= amount
 
     def _amount(self, name: str, arm: str, request: Request) -> float:
-        if name.endswith(_REQUESTS):
+        _, of_input, of_output = self._counted[name]
+        if not (of_input or of_output):
             return 1.0
-        limits = [each for each in (request.max_output_tokens, self._max_output.get(arm)) if each is not None]
-        return math.fsum([most_input_tokens(request) or 0.0, min(limits, default=0)])
+        amount = float(most_input_tokens(request) or 0.0) if of_input else 0.0
+        if of_output:
+            limits = [each for each in (request.max_output_tokens, self._max_output.get(arm)) if each is not None]
+            amount += min(limits, default=0)
+        return amount
 
     def _present(self, name: str, now: float) -> Slices:
         """Return the slices of this minute; those of the next are drawn with them, so that it begins with a stock."""

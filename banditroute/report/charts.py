@@ -22,6 +22,7 @@ _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
 _INK = "#010203"  # stands for the colour of the page's text, which a browser knows
+_EMPHASIS, _MUTED = "#1f77b4", "#9aa3ad"  # the bar that a chart is about, and the others
 _PER = 1_000.0  # requests that a cost is shown for
 _POINTS = 200  # of a line: more than a page shows
 _LONGEST_NAME = 32  # characters, in a legend
@@ -95,8 +96,11 @@ def stacked(parts: Mapping[str, Mapping[str, Vector]], *, x: str) -> Figure:
 
 
 @_styled
-def shares(parts: Mapping[str, Vector], *, x: str) -> Figure:
-    """Draw shares over time: name -> share at each step ``(n,)``, stacked to 1; the smallest of many as one."""
+def shares(parts: Mapping[str, Vector], *, x: str, events: Mapping[str, int] | None = None) -> Figure:
+    """Draw shares over time: name -> share at each step ``(n,)``, stacked to 1; the smallest of many as one.
+
+    ``events`` names steps, each drawn as a line.
+    """
     figure, axes = _figure(x, "share of requests")
     n = len(next(iter(parts.values())))
     if len(parts) > _MOST_SHARES:
@@ -108,6 +112,12 @@ def shares(parts: Mapping[str, Vector], *, x: str) -> Figure:
         shown + 1, [part[shown] for part in parts.values()], labels=[_plain(name) for name in parts], linewidth=0.0
     )
     axes.set_ylim(0.0, 1.0)
+    axes.set_xlim(1.0, float(n))
+    for name, step in (events or {}).items():
+        axes.axvline(step, color=_INK, linewidth=1.2, linestyle="--")
+        axes.annotate(
+            name, (step, 1.0), textcoords="offset points", xytext=(0, 4), ha="center", fontsize=9, annotation_clip=False
+        )
     columns = 1 if max(map(len, parts)) > _LONGEST_NAME // 2 else 2
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.18), ncols=columns)
     return figure
@@ -147,25 +157,29 @@ def trade_off(
 
 
 @_styled
-def bars(values: Mapping[str, tuple[float, str]], *, x: str) -> Figure:
-    """Draw a horizontal bar for each name: its length, at least 0, and the text at its end."""
+def bars(values: Mapping[str, tuple[float, str]], *, x: str, emphasis: str) -> Figure:
+    """Draw a horizontal bar for each name: its length, at least 0, and the text at its end; one bar stands out."""
     figure, axes = _figure(x, "")
     longest = max(length for length, _ in values.values())
     for row, (name, (length, text)) in enumerate(values.items()):
-        axes.barh(-row, length)
+        axes.barh(-row, length, color=_EMPHASIS if name == emphasis else _MUTED, height=0.6)
         axes.annotate(text, (length, -row), textcoords="offset points", xytext=(5, 0), va="center", fontsize=9)
-        axes.annotate(_plain(name), (0.0, -row + 0.5), textcoords="offset points", xytext=(2, -2), fontsize=9)
-    axes.set_xlim(0.0, 1.25 * longest)
-    axes.set_ylim(-len(values) + 0.5, 0.9)
-    axes.set_yticks([])
+    axes.set_xlim(0.0, 1.35 * longest)
+    axes.set_yticks([-row for row in range(len(values))], [_plain(name) for name in values])
+    axes.tick_params(axis="y", length=0.0)
+    axes.grid(visible=False, axis="y")
     return figure
 
 
 @_styled
 def trade_off_per_thousand(
-    points: Mapping[str, Sequence[tuple[float, float]]], static: Frontier, *, highest_usd: float
+    points: Mapping[str, Sequence[tuple[float, float]]],
+    arms: Mapping[str, tuple[float, float]],
+    static: Frontier,
+    *,
+    highest_usd: float,
 ) -> Figure:
-    """Draw quality against dollars per 1,000 requests: name -> (cost of a request, quality), and fixed mixtures."""
+    """Draw quality against dollars per 1,000 requests: name -> (cost of a request, quality), arms, fixed mixtures."""
     figure, axes = _figure("USD per 1,000 requests", "quality")
     end = min(highest_usd, float(static.cost[-1]))
     at = np.linspace(float(static.cost[0]), end, _POINTS)
@@ -175,7 +189,15 @@ def trade_off_per_thousand(
     for name, some in points.items():
         cost, quality = zip(*sorted(some), strict=True)
         axes.plot(1000.0 * np.array(cost), quality, "o-", label=_plain(name))
+    for name, (usd, score) in arms.items():
+        if usd <= highest_usd:
+            axes.plot(1000.0 * usd, score, "s", color=_INK, markersize=4)
+            place, side = ((6, 3), "left") if usd < 0.1 * highest_usd else ((0, 7), "right")
+            axes.annotate(
+                _plain(name), (1000.0 * usd, score), textcoords="offset points", xytext=place, ha=side, fontsize=8
+            )
     axes.set_xlim(0.0, 1000.0 * highest_usd)
+    axes.margins(y=0.12)  # room for the names
     axes.legend(loc="lower right")
     return figure
 

@@ -15,7 +15,7 @@ from banditroute.core.forking import hold_while_forking
 from banditroute.core.request import Request
 from banditroute.core.state import StateSlot
 from banditroute.core.step import Step
-from banditroute.core.validation import label, probability, shown
+from banditroute.core.validation import label, listed, probability, shown
 from banditroute.errors import InvalidFeedbackError, InvalidRequestError
 from banditroute.graders.evidence import Evidence
 from banditroute.graders.signal import Signal
@@ -31,6 +31,11 @@ from banditroute.router.status import Status
 from banditroute.store.base import Store, StoredDecision
 
 _WAITING_ANSWERS = 10_000  # whose quality may still be reported, or which may still be followed
+_NOT_JUDGED = "answers cannot be judged: no weight on quality, other features, or an arm that was removed"
+_GOOD_ENOUGH = "no further call is expected to be worth its price"
+_WORTH_ASKING = "a further call is expected to be worth its price"
+_BOUND = "the limits and budgets that are left allow no call of"
+_AUDIT = "an audit for the guarantee"
 _SAVED_EVERY = 20  # graded answers
 _LEAST_PROBABILITY = 1e-12
 _LEAST_EXPECTED = 0.02  # of an arm, so that signals can speak for it
@@ -213,7 +218,7 @@ class Cascade:
         candidates = self._engine.expect(first, request)
         weight = first.preference.get("quality", 0.0)
         if candidates is None or weight <= 0.0 or any(each.arm not in candidates.arms for each in answers):
-            return Step(next=None, answer=answer.id, expected_quality=0.5, probability=1.0)
+            return Step(next=None, answer=answer.id, expected_quality=0.5, probability=1.0, reason=_NOT_JUDGED)
         predicted = candidates.expected("quality").tolist()
         asked = [candidates.arms.index(each.arm) for each in answers]
         own = answers.index(answer)
@@ -221,7 +226,9 @@ class Cascade:
         qualities = [given_signals(predicted[k], log_odds) for k, (log_odds, _) in zip(asked, evidence, strict=True)]
         best = max(range(len(answers)), key=qualities.__getitem__) if keeps else own
         of_best = qualities[best]
-        stopped = Step(next=None, answer=answers[best].id, expected_quality=of_best, probability=1.0)
+        stopped = Step(
+            next=None, answer=answers[best].id, expected_quality=of_best, probability=1.0, reason=_GOOD_ENOUGH
+        )
         audited = self.audits is not None and self.audits.best in first.arms and self.audits.best in candidates.arms
         if audited and (of_best_arm := self._of_best_arm(answers)) is not None:
             own_quality = qualities[answers.index(of_best_arm)]
@@ -230,7 +237,8 @@ class Cascade:
 
         left = [k for k, arm in enumerate(candidates.arms) if arm in first.arms and k not in asked]
         if not left:
-            return self._stop(chain, stopped, answer, answers, qualities, request)
+            reason = f"no other arm may be asked: route() could choose among {listed(first.arms)}"
+            return self._stop(chain, replace(stopped, reason=reason), answer, answers, qualities, request)
         limits = self._limits_left(chain, candidates, asked)
         std = weight * (_LEAST_STD + of_best * (1.0 - of_best) * math.sqrt(evidence[best][1]))
         stopping = _normal_cdf((weight * of_best - float(candidates.utilities[left].max())) / std)
@@ -250,13 +258,14 @@ class Cascade:
         try:
             another = self._routing.decide(request, terms)
         except NothingToAskError:
-            return self._stop(chain, replace(stopped, probability=1.0), answer, answers, qualities, request)
+            bound = replace(stopped, probability=1.0, reason=f"{_BOUND} {listed(eligible)}")
+            return self._stop(chain, bound, answer, answers, qualities, request)
         with self._lock:
             self._append(chain, another)
         self._feedback.record_step(answer.id, stopped=False, probability=asking)
         if not keeps:
             self._record_expected(answers[own], of_best)
-        return replace(stopped, next=another, probability=asking)
+        return replace(stopped, next=another, probability=asking, reason=_WORTH_ASKING)
 
     def _of_best_arm(self, answers: Sequence[_Answer]) -> _Answer | None:
         """Return the answer of the guarantee's best arm, if it was asked."""
@@ -309,7 +318,7 @@ class Cascade:
         self.audits.open(audit.id, step.answer, share)
         with self._lock:
             self._append(chain, audit)
-        return replace(step, next=audit, probability=step.probability * share, audit_of=step.answer)
+        return replace(step, next=audit, probability=step.probability * share, reason=_AUDIT, audit_of=step.answer)
 
     def _record_expected(self, answer: _Answer, quality: float) -> None:
         """Record the expected quality of an answer that is not delivered, if it has signals and no grade."""

@@ -17,6 +17,7 @@ from banditroute.guard.guard import Guard, Mode, Rollout
 from banditroute.guard.monitor import Mixed, RolloutMonitor
 from banditroute.limits.breaker import CircuitBreaker, Circuits
 from banditroute.limits.constraints import UNJUDGED_SHARE, Excess, Limits, excess
+from banditroute.limits.load import Load
 from banditroute.limits.quotas import Quota, Quotas
 from banditroute.limits.traffic import Share, shaped
 from banditroute.policies.base import PolicyState
@@ -73,6 +74,7 @@ class Constraints:
             lambda blob: BudgetBook(budgets=budgets, arms=arms, blob=blob, totals=totals, add=add_total)
         )
         self._quotas = Quotas(quotas=quotas, arms=arms, add=add_total)
+        self._load = Load(arms=[arm.name for arm in arms], add=add_total)
         self._stored_prices: tuple[float, ...] | None = None
         self._rollout = None
         if guard is not None:
@@ -86,10 +88,24 @@ class Constraints:
         self._names = [arm.name for arm in arms]
         self._budgets.set_arms(arms)
         self._quotas.set_arms(arms)
+        self._load.set_arms(self._names)
         self._windows = np.array([arm.context_window_tokens or np.inf for arm in arms])
         self._smallest_window = float(self._windows.min())
 
     # Stages of a decision, in their order.
+
+    def foresee_waits(self, candidates: Candidates, ask: Ask) -> Candidates:
+        """Let each arm's expected latency follow its open decisions, where latency counts."""
+        if "latency_seconds" not in candidates.objectives:
+            return candidates
+        extra = self._load.extra_seconds(ask.now)
+        if extra is None:
+            return candidates
+        seconds = candidates.means[candidates.objectives.index("latency_seconds")]
+        extra = np.maximum(extra, -np.maximum(seconds, 0.0))
+        seconds += extra
+        weight = ask.preference.get("latency_seconds", 0.0)
+        return candidates._replace(utilities=candidates.utilities - weight * extra) if weight else candidates
 
     def admit(self, candidates: Candidates, ask: Ask) -> Candidates:
         """Rule out arms that are too small, whose circuit is open or quota used up, or that break the limits."""
@@ -220,6 +236,8 @@ class Constraints:
         """
         if self._circuits.tripped:
             self._circuits.choose(arms[chosen], now)
+        if self._load.watched:
+            self._load.open(decision_id, arms[chosen], now)
         taken = self._quotas.take(arms[chosen], request, now) if self._quotas.active else {}
         if not self._budgets.objectives:
             return taken
@@ -259,6 +277,8 @@ class Constraints:
             self._circuits.note_latency(event.arm, values.get("latency_seconds"))
         if failed or failure is not None:
             self._breaker_slot.save(self._circuits.to_bytes())
+        if self._load.watched:
+            self._load.close(recorded.decision_id, values.get("latency_seconds"), now)
         self._budgets.settle(
             recorded.decision_id, event.arm, recorded.reserved, values, recorded.known, event.decided_at, now
         )
@@ -287,7 +307,7 @@ class Constraints:
 
     def merge_total(self, budget: str, joint: SharedTotal, added: SharedTotal) -> None:
         """Use the total of all processes for a budget; it includes what this process ``added``."""
-        if not self._quotas.merge(budget, joint, added):
+        if not self._quotas.merge(budget, joint, added) and not self._load.merge(budget, joint, added):
             self._budgets.merge(budget, joint, added)
 
     def prepare(self, now: float) -> bool:

@@ -85,7 +85,8 @@ class Dominance:
                 high, low = max(high, float(np.nanmax(weight * stated))), min(low, float(np.nanmin(weight * stated)))
             lead += high - low
         if candidates.turn is not None:  # the only stage before this one that adds penalties
-            lead += float(np.ptp(candidates.penalties))
+            penalties = candidates.penalties
+            lead += float(penalties[penalties.argmax()] - penalties[penalties.argmin()])  # faster than np.ptp
         return lead > 0.0
 
     def _bounds(self, candidates: Candidates, weighed: _Weighed) -> tuple[Vector, Vector]:

@@ -200,7 +200,7 @@ class Engine:
 
     def _weigh(self, ask: Ask, x: Vector, ordinal: int) -> tuple[Candidates, Vector, str | None, Mixed | None]:
         """Return the arms that may be chosen, their probabilities, what shaped these, and the mixture of a guard."""
-        candidates = self._predict(ask, x, ordinal)
+        candidates = self._constraints.foresee_waits(self._predict(ask, x, ordinal), ask)
         if self._session_stage is not None:
             candidates = self._session_stage.price(candidates, ask)
         candidates = self._constraints.admit(candidates, ask)
@@ -437,7 +437,8 @@ class Engine:
                 self.sessions.follow_turns(turns)
 
     def close(self) -> None:
-        """Store what is counted of sessions, and give back what is left of the slices of hard budgets."""
+        """Store what is counted of sessions, and give back leases of servers and slices of hard budgets."""
+        self.adapters.close()
         with self._lock:
             if self.sessions is not None:
                 self.sessions.close()

@@ -12,6 +12,7 @@ from typing import TypeAlias
 
 import numpy as np
 
+from banditroute.adapters.shared_residency import RESIDENCY
 from banditroute.core.decision import Decision
 from banditroute.core.events import AdapterLoaded, FeedbackCorrected, FeedbackRecorded
 from banditroute.core.failure import Failure
@@ -226,6 +227,15 @@ class FeedbackService:
     def on_turns(self, turns: Sequence[SessionTurn]) -> None:
         """Take over turns of sessions that other processes have served."""
         self._engine.follow_turns(turns)
+
+    @property
+    def followed_states(self) -> tuple[str, ...]:
+        """Names of the pieces of state for ``on_states``."""
+        return (RESIDENCY,) if self._engine.adapters.follows_residency else ()
+
+    def on_states(self, states: Mapping[str, bytes]) -> None:
+        """Take over what other processes report of the servers of adapters."""
+        self._engine.adapters.follow_residency(states.get(RESIDENCY))
 
     def on_changed(self, state: StoredState) -> None:
         """Rebuild the models, as another process added to the stored state or some of it was folded."""

@@ -2,23 +2,40 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Mapping
 
 from banditroute.core.arrays import Vector
-from banditroute.core.turn import NO_SESSION, TurnCosts
+from banditroute.core.turn import NO_SESSION, NOTHING_VETOED, TurnCosts
 from banditroute.router.candidates import Candidates
 from banditroute.router.requests import Ask
 from banditroute.sessions.book import SessionBook, Turn
+from banditroute.sessions.memory import Probabilities
 
 _TOOL_RESULT = "sessions: the result of a tool goes to the arm that called it"
 
 
-class PricedTurn(NamedTuple):
-    """A turn with the expected cost of every arm ``(K,)`` and the arms that the switch budget rules out."""
+class PricedTurn:
+    """A turn that is being decided, with what the stages of the decision find out about it.
 
-    turn: Turn
-    cost_usd: Vector | None
-    vetoed: dict[str, float]
+    Attributes
+    ----------
+    turn
+        The turn.
+    cost_usd : (K,)
+        Its expected cost at every arm; None where no cost is known.
+    vetoed
+        Arm that the switch budget rules out -> the utility that it would have had.
+    policy
+        The arms that may be chosen, and the policy's probabilities for them.
+    """
+
+    __slots__ = ("cost_usd", "policy", "turn", "vetoed")
+
+    def __init__(self, turn: Turn, cost_usd: Vector | None) -> None:
+        self.turn = turn
+        self.cost_usd = cost_usd
+        self.vetoed: Mapping[str, float] = NOTHING_VETOED
+        self.policy: Probabilities | None = None
 
 
 class SessionStage:
@@ -43,43 +60,46 @@ class SessionStage:
         if request.session is None:
             return candidates
         turn = self._book.begin(request.session, candidates.tokens or 0.0, ask.now, continues=request.continues)
-        cost_usd = None
-        if candidates.tokens and "cost_usd" in candidates.objectives:
-            cost_usd = candidates.means[candidates.objectives.index("cost_usd")]
-            cost_usd += turn.input_usd
-            if weight := ask.preference.get("cost_usd", 0.0):
-                later = weight * turn.later_usd
-                return candidates._replace(
-                    utilities=candidates.utilities - weight * turn.input_usd - later,
-                    penalties=candidates.penalties + later,
-                    turn=PricedTurn(turn, cost_usd, {}),
-                )
-        return candidates._replace(turn=PricedTurn(turn, cost_usd, {}))
+        if not candidates.tokens or "cost_usd" not in candidates.objectives:
+            return candidates._replace(turn=PricedTurn(turn, None))
+        cost_usd: Vector = candidates.means[candidates.objectives.index("cost_usd")]
+        cost_usd += turn.extra_usd[0]
+        priced = PricedTurn(turn, cost_usd)
+        weight = ask.preference.get("cost_usd", 0.0)
+        if not weight:
+            return candidates._replace(turn=priced)
+        now, later = weight * turn.extra_usd
+        utilities = candidates.utilities - now
+        utilities -= later
+        return candidates._replace(utilities=utilities, penalties=later, turn=priced)  # no stage before has penalties
 
     def narrow(self, candidates: Candidates, priced: PricedTurn) -> Candidates:
         """Leave the arm that called a tool, or rule out the switches that are too expensive."""
-        turn, cost_usd, vetoed = priced
+        turn, cost_usd = priced.turn, priced.cost_usd
         if turn.keep is not None and turn.keep in candidates.positions:
             candidates = candidates._replace(overruled=candidates.overruled or _TOOL_RESULT)
             return candidates.restricted([turn.keep], "sessions: another arm called the tool")
-        if cost_usd is None:
+        if cost_usd is None or not self._book.bounds_switches:
             return candidates
-        for k in self._book.vetoed(turn, cost_usd, candidates.positions):
-            vetoed[candidates.arms[k]] = float(candidates.utilities[k])
-        if not vetoed:
+        over = self._book.vetoed(turn, cost_usd, candidates.positions)
+        if not over:
             return candidates
-        left = [k for k in candidates.positions if candidates.arms[k] not in vetoed]
+        priced.vetoed = {candidates.arms[k]: float(candidates.utilities[k]) for k in over}
+        left = [k for k in candidates.positions if k not in over]
         return candidates.restricted(left, "sessions: max_switch_spend rules the switch out")
 
     def redraw(self, candidates: Candidates, probabilities: Vector) -> Vector:
         """Return the probabilities ``(K,)`` with which the session goes on; see ``SessionBook.redrawn``."""
         if candidates.turn is None:
             return probabilities
-        return self._book.redrawn(candidates.turn.turn, candidates.arms, probabilities)
+        candidates.turn.policy = policy = Probabilities(candidates.arms, probabilities)
+        return self._book.redrawn(candidates.turn.turn, policy)
 
     def note(self, candidates: Candidates, ask: Ask, decision_id: str, arm: str) -> TurnCosts:
         """Remember who serves the turn; return what ``explain()`` shows of it."""
         priced = candidates.turn
         if priced is None:
             return NO_SESSION
-        return self._book.note(priced.turn, decision_id, arm, priced.cost_usd, priced.vetoed, again=ask.request.again)
+        return self._book.note(
+            priced.turn, decision_id, arm, priced.cost_usd, priced.vetoed, policy=priced.policy, again=ask.request.again
+        )

@@ -9,6 +9,7 @@ from typing import Any
 
 from banditroute.config import Deployment, ServeSettings, Upstream, load_deployment
 from banditroute.core.optional_imports import optional
+from banditroute.dashboard import dashboard_app
 from banditroute.errors import InvalidConfigurationError, MissingDependencyError
 from banditroute.integrations import AsyncRoutedClient
 from banditroute.router import Router
@@ -93,7 +94,7 @@ def app_of_environment() -> App:
 
 
 def app_of(deployment: Deployment, *, dashboard: App | None = None) -> App:
-    """Return the app of a deployment.
+    """Return the app of a deployment, with the live page of its database at ``/dashboard`` unless one is given.
 
     Raises
     ------
@@ -112,7 +113,12 @@ def app_of(deployment: Deployment, *, dashboard: App | None = None) -> App:
     try:
         client = _client(router, deployment.upstreams)
         return create_app(
-            router, client=client, tokens=tokens, settings=deployment.serve, metrics=metrics, dashboard=dashboard
+            router,
+            client=client,
+            tokens=tokens,
+            settings=deployment.serve,
+            metrics=metrics,
+            dashboard=dashboard or _live_page(arguments.get("store")),
         )
     except BaseException:
         router.close()
@@ -136,6 +142,16 @@ def _client(router: Router, upstreams: Mapping[str, Upstream]) -> AsyncRoutedCli
         )
         clients[arm] = (asked, upstream.model or arm)
     return AsyncRoutedClient.of_some_arms(router, clients)
+
+
+def _live_page(store: object) -> App | None:
+    """Return the live page of a router's database; None without a database, or without the extra ``dashboard``."""
+    if not isinstance(store, SQLStore):
+        return None
+    try:
+        return dashboard_app(store.url)
+    except MissingDependencyError:
+        return None
 
 
 def _metrics(arguments: dict[str, Any]) -> Callable[[], str] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -14,7 +15,7 @@ from banditroute.core.forking import hold_while_forking
 from banditroute.core.state import StateSlot
 from banditroute.core.turn import SessionTurn, TurnCosts
 from banditroute.sessions.counts import SessionCounts, added, from_bytes, to_bytes
-from banditroute.sessions.memory import Call, OpenCall, Session
+from banditroute.sessions.memory import Call, OpenCall, Probabilities, Session
 
 _MAX_SESSIONS = 10_000
 _MAX_OPEN_CALLS = 10_000  # whose cached tokens are awaited
@@ -35,13 +36,14 @@ class Turn(NamedTuple):
         Tokens of the previous prompt; all of this one at the first turn.
     number, known
         The number of the turn, from 1, and whether this process knows an earlier one.
+    turns_to_come
+        Expected number of turns after this one.
     warm
         Arm -> probability that its cache still holds the prefix.
-    input_usd : (K,)
-        What each arm's input is expected to cost more than at its list price; below 0 where a warm cache saves.
-    later_usd : (K,)
-        At most 0: the part of what a cold cache costs once that is left to the later turns that the arm is expected to
-        serve.
+    extra_usd : (2, K)
+        First, what each arm's input is expected to cost more than at its list price; below 0 where a warm cache saves.
+        Second, at most 0: the part of what a cold cache costs once that is left to the later turns that the arm is
+        expected to serve.
     keep
         Position of the arm that must take the turn, since it called the tool; None: any may.
     """
@@ -52,9 +54,9 @@ class Turn(NamedTuple):
     prefix_tokens: float
     number: int
     known: bool
+    turns_to_come: float
     warm: Mapping[str, float]
-    input_usd: Vector
-    later_usd: Vector
+    extra_usd: Vector
     keep: int | None
 
 
@@ -102,14 +104,20 @@ class SessionBook:
         read = np.array(
             [_or(arm.cached_input_usd_per_million_tokens, arm.input_usd_per_million_tokens) for arm in arms]
         )
-        self._write_extra = np.where(cached, write / 1e6 - listed, 0.0)
         self._saved_by_reading = np.where(cached, (write - read) / 1e6, 0.0)
+        self._usd_per_token = np.array([np.where(cached, write / 1e6 - listed, 0.0), self._saved_by_reading])
+        self._tokens = np.zeros((2, 1))  # that these count for, filled in for each turn
         self._saved_per_token: list[float] = self._saved_by_reading.tolist()
 
     @property
     def active(self) -> bool:
         """True if any arm has cache prices, or switches have a budget."""
         return self._max_switch_spend is not None or any(self._cached)
+
+    @property
+    def bounds_switches(self) -> bool:
+        """True if switches have a budget."""
+        return self._max_switch_spend is not None
 
     # One turn.
 
@@ -132,32 +140,32 @@ class SessionBook:
         prefix, number = tokens, 1
         warm: dict[str, float] = {}
         if known is not None:
-            self._sessions.move_to_end(session)
             number = known.turn + 1
             if (latest := known.calls.get(known.last_arm)) is not None:
                 prefix = min(_counted(latest.prefix_tokens, tokens), tokens)
-        lasting = self._horizon.turns_kept(number)
+        to_come, lasting = self._horizon.ahead(number)
         once = lasting / (1.0 + lasting)  # the share of a switch's price that later turns bear
-        later_usd = self._saved_by_reading * (-once * prefix)
-        input_usd = self._write_extra * tokens
+        self._tokens[0, 0], self._tokens[1, 0] = tokens, -once * prefix
+        extra_usd = self._usd_per_token * self._tokens
         if prefix < self._largest_min_tokens:
-            short = [k for k, least in enumerate(self._min_tokens) if prefix < least]
-            later_usd[short] = input_usd[short] = 0.0
+            extra_usd[:, [k for k, least in enumerate(self._min_tokens) if prefix < least]] = 0.0
         if known is not None:
             for arm, call in known.calls.items():
-                k = self._position.get(arm, -1)
+                k = self._position.get(arm)
+                if k is None or not self._cached[k]:
+                    continue
                 held = min(_counted(call.prefix_tokens, tokens), tokens)
-                if k < 0 or not self._cached[k] or held < self._min_tokens[k]:
+                if held < self._min_tokens[k]:
                     continue
                 idle = max(now - call.at, 0.0)
                 warm[arm] = p = self._warmth.probability(self._providers[k], idle, self._live_seconds[k])
                 read = self._saved_per_token[k] * held * p
-                input_usd[k] -= read
-                later_usd[k] += read * once
+                extra_usd[0, k] -= read
+                extra_usd[1, k] += read * once
         keep = self._position.get(known.last_arm) if continues and known is not None else None
-        return Turn(session, now, tokens, prefix, number, known is not None, warm, input_usd, later_usd, keep)
+        return Turn(session, now, tokens, prefix, number, known is not None, to_come, warm, extra_usd, keep)
 
-    def redrawn(self, turn: Turn, arms: tuple[str, ...], probabilities: Vector) -> Vector:
+    def redrawn(self, turn: Turn, policy: Probabilities) -> Vector:
         """Return the probabilities ``(K,)`` with which a session goes on, given the policy's and its last arm.
 
         A session draws again only as far as the policy's probabilities have changed since its last turn. With ``p``
@@ -166,27 +174,34 @@ class SessionBook:
         exploration changes sessions, and not every turn within one. A tenth of the turns draw from the policy's
         probabilities all the same, so that every arm keeps its chance.
         """
-        session = self._session(turn.session)
-        before, session.probabilities = session.probabilities, (arms, probabilities)
-        if before is None or session.last_arm not in arms or session.last_arm not in before[0]:
+        arms, probabilities = policy
+        session = self._sessions.get(turn.session)
+        before = None if session is None else session.policy
+        if session is None or before is None or session.last_arm not in arms or session.last_arm not in before.arms:
             return probabilities
         last = arms.index(session.last_arm)
-        now, earlier = float(probabilities[last]), float(before[1][before[0].index(session.last_arm)])
+        now, earlier = probabilities.item(last), before.values.item(before.arms.index(session.last_arm))
+        if now == 1.0:
+            return probabilities
         mixed: Vector = probabilities * _FRESH_DRAWS
         if now >= earlier:
             mixed[last] += 1.0 - _FRESH_DRAWS
             return mixed
-        known = dict(zip(*before, strict=True))
-        gains = np.array([max(p - known.get(arm, 0.0), 0.0) for arm, p in zip(arms, probabilities, strict=True)])
-        left = 1.0 - now / earlier if gains.any() else 0.0
-        mixed += gains * ((1.0 - _FRESH_DRAWS) * left / (gains.sum() or 1.0))
+        known = dict(zip(before.arms, before.values.tolist(), strict=True))
+        gains = [max(p - known.get(arm, 0.0), 0.0) for arm, p in zip(arms, probabilities.tolist(), strict=True)]
+        total = math.fsum(gains)
+        left = 1.0 - now / earlier if total > 0.0 else 0.0
+        if left:
+            mixed += np.array(gains) * ((1.0 - _FRESH_DRAWS) * left / total)
         mixed[last] += (1.0 - _FRESH_DRAWS) * (1.0 - left)
         return mixed
 
     def _session(self, key: str) -> Session:
         """Return a session, a new one if it is not known."""
         session = self._sessions.get(key)
-        if session is None:
+        if session is not None:
+            self._sessions.move_to_end(key)
+        else:
             session = self._sessions[key] = Session()
             if len(self._sessions) > _MAX_SESSIONS:
                 self._sessions.popitem(last=False)
@@ -241,16 +256,20 @@ class SessionBook:
         cost_usd: Vector | None,
         vetoed: Mapping[str, float],
         *,
+        policy: Probabilities | None,
         again: bool,
     ) -> TurnCosts:
         """Remember who serves a turn, and return what ``explain()`` shows of it.
 
         Parameters
         ----------
+        policy
+            The policy's probabilities at this turn, before ``redrawn``.
         again
             Whether this is a further call for the same turn.
         """
         session = self._session(turn.session)
+        session.policy = policy
         if arm in turn.warm:
             self._await_cached_tokens(turn, decision_id, arm, session.calls[arm])
         if self._max_switch_spend is not None and cost_usd is not None:
@@ -264,13 +283,12 @@ class SessionBook:
             session.first_arm = session.first_arm or arm
         session.last_arm = arm
         session.called(arm, Call(turn.tokens, turn.now))
-        to_come = self._horizon.turns_to_come(turn.number)
         return TurnCosts(
             turn.number,
             turn.known,
             turn.tokens,
             turn.prefix_tokens,
-            to_come,
+            turn.turns_to_come,
             self._names,
             cost_usd,
             turn.warm,

@@ -61,13 +61,10 @@ class Horizon:
 
     def turns_to_come(self, turn: int) -> float:
         """Return the expected number of turns after that one."""
-        return self._ahead(turn)[0]
+        return self.ahead(turn)[0]
 
-    def turns_kept(self, turn: int) -> float:
-        """Return the expected number of turns after that one that go to its arm before another arm serves."""
-        return self._ahead(turn)[1]
-
-    def _ahead(self, turn: int) -> tuple[float, float]:
+    def ahead(self, turn: int) -> tuple[float, float]:
+        """Return the expected number of turns after that one, and of those that its arm serves before another one."""
         k = _range_of(turn)
         if (known := self._to_come.get(k)) is None:
             known = self._to_come[k] = self._expect(k)

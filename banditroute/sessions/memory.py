@@ -24,17 +24,24 @@ class Call(NamedTuple):
     at: float
 
 
+class Probabilities(NamedTuple):
+    """The probabilities ``(K,)`` of K arms."""
+
+    arms: tuple[str, ...]
+    values: Vector
+
+
 class Session:
     """One session: its turns, its arms and their latest calls, and what it has spent."""
 
-    __slots__ = ("calls", "first_arm", "last_arm", "probabilities", "spent_usd", "stayed_usd", "turn")
+    __slots__ = ("calls", "first_arm", "last_arm", "policy", "spent_usd", "stayed_usd", "turn")
 
     def __init__(self) -> None:
         self.turn = 0
         self.first_arm = ""
         self.last_arm = ""
         self.calls: dict[str, Call] = {}
-        self.probabilities: tuple[tuple[str, ...], Vector] | None = None  # the policy's at the latest turn
+        self.policy: Probabilities | None = None  # at the latest turn
         self.spent_usd = 0.0  # expected of the arms that served
         self.stayed_usd = 0.0  # expected, if the first arm had served every turn
 

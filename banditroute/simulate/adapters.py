@@ -111,7 +111,7 @@ def run(
     every = np.arange(len(traffics))
     x = np.stack([traffic.x for traffic in traffics])
     costs = np.stack([traffic.costs for traffic in traffics])
-    belief = _Beliefs(learner, streams=len(traffics), adapters=costs.shape[1], dimension=x.shape[2])
+    belief = BatchedBeliefs(learner, streams=len(traffics), adapters=costs.shape[1], dimension=x.shape[2])
     caches = [_Cache(policy, traffic, slots, seed) for seed, traffic in enumerate(traffics)]
     resident = np.stack([cache.resident for cache in caches])
     shape = x.shape[:2]
@@ -152,7 +152,7 @@ def oracle_cache(traffic: AdapterTraffic, slots: int) -> list[int]:
     return best_cache(every_fourth, traffic.costs, among=range(len(traffic.costs)), slots=slots)
 
 
-class _Beliefs:
+class BatchedBeliefs:
     """Linear beliefs of B streams about N adapters each, with a known noise."""
 
     def __init__(self, learner: LinearUCB, *, streams: int, adapters: int, dimension: int) -> None:
@@ -226,7 +226,7 @@ class _Cache:
             return self._controller.count(self._names[k])
         return self._rule == "popular" and self._uses.sum() == _POPULAR_AFTER_REQUESTS
 
-    def plan(self, belief: _Beliefs, b: int, x: Vector) -> float:
+    def plan(self, belief: BatchedBeliefs, b: int, x: Vector) -> float:
         """Plan which adapters to keep, load them, and return the cost in utility."""
         if isinstance(self._rule, Controller) and self._controller is not None:
             begin = max(len(x) - self._rule.window, self._first)

@@ -189,6 +189,18 @@ class SessionSubscriber(Subscriber, Protocol):
         """Take turns of sessions, within half a second after another process has served them."""
 
 
+@runtime_checkable
+class StateSubscriber(Subscriber, Protocol):
+    """A subscriber that follows pieces of state that other processes save; one that does not needs none of this."""
+
+    @property
+    def followed_states(self) -> Collection[str]:
+        """Names of the pieces of state to be given to ``on_states``."""
+
+    def on_states(self, states: Mapping[str, bytes]) -> None:
+        """Take these pieces of state as they are recorded now: name -> blob. Called about four times a second."""
+
+
 Acknowledgement: TypeAlias = Literal["accepted", "pending"]
 """The answer of a store to feedback: ``"accepted"`` is durable and learned. ``"pending"`` is kept for a decision that
 another process may have made a moment ago and not written yet; it is learned when that decision appears, and no

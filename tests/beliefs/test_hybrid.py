@@ -9,17 +9,21 @@ from scipy.stats import multivariate_t
 
 from banditroute.beliefs import Hybrid, Linear, Observation, Prior
 from banditroute.beliefs.hybrid import descriptors
+from banditroute.beliefs.profiles import stated
 from banditroute.beliefs.relevance import Relevance
 from banditroute.core.arm import Arm
 from banditroute.core.feature_block import FeatureBlock
-from banditroute.errors import IncompatibleStoreError
+from banditroute.errors import IncompatibleStoreError, InvalidConfigurationError
 
 QUALITY = {"quality": Prior(mean=0.5, noise=0.4)}
 PRECISION_OF_INTERACTION = 32.0
 
 
-def joint(arms, contexts, outcomes, *, own, shared, z, columns, b0):
-    """Posterior mean and covariance, in units of the noise, of (beta, delta, theta_1 .. theta_K) together."""
+def joint(arms, contexts, outcomes, *, own, shared, z, columns, b0, said=None):
+    """Posterior mean and covariance, in units of the noise, of (beta, delta, theta_1 .. theta_K) together.
+
+    A weight that an arm has ``said`` follows that instead of what is shared.
+    """
     k, d, q = len(arms), contexts[0].shape[1], z.shape[1]
     size = d + q + k * d
     p, r = np.zeros((size, size)), np.zeros(size)
@@ -30,14 +34,116 @@ def joint(arms, contexts, outcomes, *, own, shared, z, columns, b0):
         e = np.zeros((d, d + q))  # theta_i - e (beta, delta) has the precision own
         e[:, :d] = np.eye(d)
         e[-1, d:] = z[i]
+        usual, begin = own, np.zeros(d)
+        if said is not None:
+            e[said.known[i]] = 0.0
+            usual, begin = np.where(said.known[i], said.precision[i], own), said.means[i]
         both = np.zeros((d, size))
         both[:, : d + q] = -e
         both[:, at] = np.eye(d)
-        p += both.T @ np.diag(own) @ both
+        p += both.T @ np.diag(usual) @ both
+        r += both.T @ (usual * begin)
         p[at, at] += contexts[i].T @ contexts[i]
         r[at] += contexts[i].T @ outcomes[i]
     covariance = np.linalg.inv(p)
     return covariance @ r, covariance
+
+
+PROFILES = {
+    "one of three": [{"profile": {"quality": {"math": 0.9, "code": 0.3}}}, {}, {}],
+    "an average alone": [{}, {"expected": {"quality": 0.8}}, {}],
+    "two and a descriptor": [
+        {"profile": {"quality": {"task.code": 0.2}}, "expected": {"quality": 0.4}},
+        {"profile": {"quality": {"math": 0.7, "code": 0.6}}, "descriptors": {"size": 2.0}},
+        {"descriptors": {"size": 1.0}},
+    ],
+}
+TASKS = [FeatureBlock(2, names=("task.math", "task.code"))]
+
+
+@pytest.mark.parametrize("given", PROFILES.values(), ids=PROFILES)
+def test_a_profile_matches_the_joint_posterior_in_which_stated_weights_are_not_shared(given):
+    arms = [Arm(name=f"arm {k}", **each) for k, each in enumerate(given)]
+    counts, d = [9, 4, 0], 3
+    contexts, outcomes = drawn(5, counts, d)
+    spec = Hybrid(feature_precision=8.0, intercept_precision=2.0, shared_precision=0.5, noise={"quality": 0.7})
+    belief = spec.start(arms=arms, dimension=d, priors=QUALITY, blocks=TASKS)
+    belief.watch(["quality"])
+    for i in range(max(counts)):
+        for k, n in enumerate(counts):
+            if i < n:
+                belief.update(arms[k].name, contexts[k][i], {"quality": outcomes[k][i]})
+    z, columns = descriptors(arms, ["quality"])
+    own = np.array([8.0] * (d - 1) + [2.0])
+    shared = np.array([0.5] * (d - 1) + [0.25] + [1.0 if name else 2.0 for name in columns])
+    b0 = np.array([0.0] * (d - 1) + [0.5] + [float(name == "quality") for name in columns])
+    said = stated(arms, TASKS, ["quality"])["quality"]
+    mean, _ = joint(arms, contexts, outcomes, own=own, shared=shared, z=z, columns=columns, b0=b0, said=said)
+    x = np.array([0.3, -0.8, 1.0])
+    again = spec.start(arms=arms, dimension=d, priors=QUALITY, blocks=TASKS, statistics=belief.statistics())
+    for k in range(len(arms)):
+        at = slice(d + z.shape[1] + k * d, d + z.shape[1] + (k + 1) * d)
+        assert belief.predict(x).means[0, k] == pytest.approx(mean[at] @ x, abs=1e-9)
+        if counts[k]:
+            assert again.predict(x).means[0, k] == pytest.approx(mean[at] @ x, abs=1e-9)
+    np.testing.assert_allclose(belief.predict(x).stds, again.predict(x).stds, rtol=1e-9)
+
+
+def test_the_noise_is_what_a_joint_posterior_with_profiles_leaves_over():
+    arms = [Arm(name=f"arm {k}", **each) for k, each in enumerate(PROFILES["two and a descriptor"])]
+    counts, d, nu = [40, 3, 0], 3, 4.0
+    contexts, outcomes = drawn(3, counts, d)
+    spec = Hybrid(feature_precision=8.0, intercept_precision=2.0, shared_precision=0.5)
+    belief = spec.start(arms=arms, dimension=d, priors=QUALITY, blocks=TASKS)
+    for k, n in enumerate(counts):
+        for i in range(n):
+            belief.update(arms[k].name, contexts[k][i], {"quality": outcomes[k][i]})
+    z, columns = descriptors(arms, ["quality"])
+    own = np.array([8.0, 8.0, 2.0])
+    shared = np.array([0.5, 0.5, 0.25] + [1.0 if name else 2.0 for name in columns])
+    b0 = np.array([0.0, 0.0, 0.5] + [float(name == "quality") for name in columns])
+    said = stated(arms, TASKS, ["quality"])["quality"]
+    mean, _ = joint(arms, contexts, outcomes, own=own, shared=shared, z=z, columns=columns, b0=b0, said=said)
+    p = d + z.shape[1]
+    rss = []
+    for k in range(3):
+        theta = mean[p + k * d : p + (k + 1) * d]
+        follows = mean[:d] + np.append(np.zeros(d - 1), z[k] @ mean[d:p])
+        prior = np.where(said.known[k], said.means[k], follows)
+        precision = np.where(said.known[k], said.precision[k], own)
+        left = outcomes[k] - contexts[k] @ theta
+        rss.append(left @ left + (theta - prior) @ (precision * (theta - prior)))
+    pooled = (nu * 0.4**2 + sum(rss)) / (nu + sum(counts))
+    averages = belief.predict(np.ones(d)).average_spreads[0]
+    for k, n in enumerate(counts):
+        assert averages[k] == pytest.approx(math.sqrt((nu * pooled + rss[k]) / (nu + n) / (n + 2.0)))
+
+
+def test_a_linear_belief_begins_with_a_profile():
+    arms = [Arm(name="a", profile={"quality": {"math": 0.9, "code": 0.3}}), Arm(name="b")]
+    belief = Linear().start(arms=arms, dimension=3, priors=QUALITY, blocks=TASKS)
+    belief.watch(["quality"])
+    math_task, code_task = (np.append(math.sqrt(2.0) * np.eye(2)[i], 1.0) for i in (0, 1))
+    assert belief.predict(math_task).means[0] == pytest.approx([0.9, 0.5])
+    assert belief.predict(code_task).means[0] == pytest.approx([0.3, 0.5])
+
+
+def test_dollars_of_a_profile_are_expected_where_it_names_them():
+    arms = [Arm(name="a", profile={"cost_usd": {"math": 0.03, "code": 0.01}}), Arm(name="b")]
+    belief = Hybrid().start(arms=arms, dimension=3, priors={"cost_usd": Prior()}, blocks=TASKS)
+    belief.watch(["cost_usd"])
+    math_task, code_task = (np.append(math.sqrt(2.0) * np.eye(2)[i], 1.0) for i in (0, 1))
+    for _ in range(30):
+        belief.update("b", math_task, {"cost_usd": 0.002})
+        belief.update("b", code_task, {"cost_usd": 0.002})
+    assert belief.predict(math_task).means[0] == pytest.approx([0.03, 0.002], rel=0.05)
+    assert belief.predict(code_task).means[0] == pytest.approx([0.01, 0.002], rel=0.05)
+
+
+def test_a_profile_that_names_no_entry_is_refused():
+    arms = [Arm(name="a", profile={"quality": {"maths": 0.9}})]
+    with pytest.raises(InvalidConfigurationError, match=r"maths.*task\.math"):
+        Hybrid().start(arms=arms, dimension=3, priors=QUALITY, blocks=TASKS)
 
 
 def drawn(seed, counts, d):
@@ -160,13 +266,19 @@ def test_expected_outcomes_are_where_arms_begin():
 
 
 @pytest.mark.parametrize(
-    ("said", "precision"), [([0.8, 0.4], 16.0), ([0.8, None], 4.0), ([0.8, 0.8], 4.0), ([None, None], 4.0)]
+    ("said", "precisions"),
+    [
+        ([0.8, 0.4], [16.0, 16.0]),
+        ([0.8, None], [16.0, 4.0]),
+        ([0.8, 0.8], [4.0, 4.0]),
+        ([None, None], [4.0, 4.0]),
+    ],
 )
-def test_what_arms_say_to_expect_leaves_less_open(said, precision):
+def test_what_arms_say_to_expect_leaves_less_open(said, precisions):
     arms = [Arm(name=str(k), expected={} if each is None else {"quality": each}) for k, each in enumerate(said)]
     belief = Hybrid(noise={"quality": 0.4}).start(arms=arms, dimension=2, priors=QUALITY)
     belief.watch(["quality"])
-    assert belief.predict(np.array([0.3, 1.0])).average_spreads == pytest.approx(0.4 / math.sqrt(precision))
+    assert belief.predict(np.array([0.3, 1.0])).average_spreads == pytest.approx(0.4 / np.sqrt([precisions]))
 
 
 @pytest.mark.parametrize("settings", [{"half_life_requests": 50.0}, {"half_life_seconds": 500.0}])

@@ -2,8 +2,11 @@
 
 import numpy as np
 import pytest
+
 from benchmarks import sessions
 from benchmarks.sessions import Caches, Cell, Price, Step, Total, equal_quality_usd, run
+
+from banditroute.pricing import genai_price
 
 PRICE = Price(1.0, 0.1, 1.25, 5.0)
 
@@ -36,3 +39,16 @@ def test_every_policy_serves_the_same_sessions(monkeypatch):
     net = {name: cell.worth_usd * total.score_pass * total.steps - total.cost_usd for name, total in totals.items()}
     assert net["oracle"] >= max(net["never_switch"], net["always_switch"], net["sticky"]) - 0.5
     assert all(np.isfinite(list(net.values())))
+
+
+@pytest.mark.parametrize(("gap", "arm"), [(gap, arm) for gap, models in sessions.MODELS.items() for arm in models])
+def test_prices_are_those_of_the_table_of_genai_prices(gap, arm):
+    pytest.importorskip("genai_prices")
+    listed = genai_price(sessions.MODELS[gap][arm])
+    written = listed.cache_write_usd_per_million_tokens
+    assert sessions.PAIRS[gap][arm] == Price(
+        listed.input_usd_per_million_tokens,
+        listed.cached_input_usd_per_million_tokens,
+        listed.input_usd_per_million_tokens if written is None else written,
+        listed.output_usd_per_million_tokens,
+    )

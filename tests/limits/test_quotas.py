@@ -98,9 +98,25 @@ def test_unused_tokens_are_given_back():
     assert quotas.with_room(["a"], REQUEST, 11.0) == []
 
 
+def test_input_and_output_tokens_are_counted_apart():
+    quotas = alone(Quota(arms=["a"], input_tokens_per_minute=120.0, output_tokens_per_minute=250.0))
+    short, long = (Request(features=np.zeros(1), input_tokens=tokens) for tokens in (20, 50))
+    for request in (long, long):  # 50 of the input and 100 of the output each
+        assert quotas.with_room(["a"], request, 10.0) == ["a"]
+        reserved = quotas.take("a", request, 10.0)
+    assert quotas.with_room(["a"], short, 10.0) == []  # of the output, 50 are left
+    quotas.settle(reserved, {"output_tokens": 10.0}, (), 10.0, 11.0)
+    assert quotas.with_room(["a"], long, 11.0) == []  # of the input, 20 are left
+    assert quotas.with_room(["a"], short, 11.0) == ["a"]
+    quotas.take("a", short, 11.0)
+    assert quotas.with_room(["a"], Request(features=np.zeros(1), input_tokens=1), 11.0) == []
+    assert quotas.with_room(["a"], short, 60.0) == ["a"]
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [
+        ({"arms": ["a"], "output_tokens_per_minute": -1.0}, "output_tokens_per_minute is -1.0; give a number above 0"),
         ({"arms": "a", "requests_per_minute": 1}, "arms of a quota is the string 'a'"),
         ({"arms": [], "requests_per_minute": 1}, "a quota has no arms"),
         ({"arms": ["a"]}, "a quota limits nothing"),

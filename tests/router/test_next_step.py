@@ -131,7 +131,9 @@ class TestLimits:
             first = router.route([0.5], arms=["small", "large"], deadline_seconds=5.0)
         assert first.deadline_seconds == 5.0
         clock.advance(4.0)  # one second is left, and a call takes two
-        assert router.next_step(first, {"judge": 0.0}).stop
+        step = router.next_step(first, {"judge": 0.0})
+        assert step.stop
+        assert step.reason == "the limits and budgets that are left allow no call of large"
 
     def test_cost_limit_holds_over_all_calls(self):
         router = router_on(dollar=0.1)
@@ -152,6 +154,43 @@ class TestLimits:
         step = router.next_step(first, {"judge": 0.0})
         assert step.stop
         assert step.probability == 1.0
+        assert step.reason == "the limits and budgets that are left allow no call of large, medium"
+
+    def test_reason_names_the_arms_that_the_request_allows(self):
+        router = router_on()
+        step = router.next_step(router.route([0.5], arms=["small"]), {"judge": 0.0})
+        assert step.stop
+        assert step.reason == "no other arm may be asked: route() could choose among small"
+
+    def test_escalation_never_leaves_the_arms_of_the_request(self):
+        router = router_on()
+        serve(router, 60)
+        for _ in range(20):
+            first = router.route([0.5], arms=["small", "medium"])
+            second = router.escalate(first.id, signal=0.0)
+            if second is not None:
+                assert second.arm in {"small", "medium"} - {first.arm}
+                assert router.escalate(second.id, signal=0.0) is None
+
+    def test_reason_says_that_limits_bind(self):
+        router = router_on()
+        serve(router, 60)
+        decision = router.route([0.5], arms=["small", "large"], limits=Limits(max_cost_usd=0.0015))
+        assert decision.arm == "small"
+        steps = [router.next_step(decision, {"judge": 0.0}) for _ in range(20)]
+        assert all(step.stop for step in steps)
+        # the limit left out the large arm when the request was decided
+        assert {step.reason for step in steps} == {"no other arm may be asked: route() could choose among small"}
+
+    def test_reason_says_whether_a_call_is_worth_its_price(self):
+        router = router_on()
+        serve(router, 60)
+        reasons = set()
+        for _ in range(20):
+            step = router.next_step(router.route([0.5], arms=["small", "large"]), {"judge": 0.0})
+            reasons.add((step.stop, step.reason))
+        assert (False, "a further call is expected to be worth its price") in reasons
+        assert all("worth its price" in reason or "large" in reason for _, reason in reasons)
 
 
 class TestGuarantee:

@@ -195,3 +195,22 @@ def test_arm_with_cache_prices_that_is_added_later_counts():
     router = Router(arms=["a"], features=1, clock=FakeClock())
     router.add_arm(arms()[0])
     assert router.route([0.5], session="s", input_tokens=10_000).turn is not None
+
+
+def test_preview_changes_no_session_and_creates_none():
+    clock = FakeClock()
+    router, twin = make(clock), make(clock)
+    for each in (router, twin):
+        decision = each.route([0.5], session="s", input_tokens=10_000, arms=["small"])
+        each.feedback(decision.id, quality=1.0, output_tokens=300.0, cached_tokens=0.0)
+    clock.advance(10.0)
+    for _ in range(3):
+        router.preview([0.5], session="s", input_tokens=12_000)
+        router.preview([0.5], session="new", input_tokens=12_000)
+    for session in ("s", "new"):
+        decision, same = (each.route([0.5], session=session, input_tokens=12_000) for each in (router, twin))
+        assert decision.turn.number == same.turn.number
+        assert decision.probabilities.tolist() == same.probabilities.tolist()
+        assert str(decision.turn) == str(same.turn)
+    router.preview([0.5], session="other", input_tokens=12_000)
+    assert list(router._engine.sessions._sessions) == ["s", "new"]

@@ -278,6 +278,16 @@ def test_service_starts_after_arms_were_changed_for_all_processes(upstream, tmp_
             assert answer.json()["banditroute"]["arm"] == "b"
 
 
+def test_live_page_of_the_database_is_at_dashboard(upstream, tmp_path):
+    with service(tables_for(upstream, store={"type": "SQLStore", "url": f"sqlite:///{tmp_path}/routes.db"})) as url:
+        made = httpx.post(f"{url}/route", json={"input": "Why?"}).json()
+        wait_until(lambda: made["id"] in httpx.get(f"{url}/dashboard/live").json()["html"])
+        assert f"Why {made['arm']}?" in httpx.get(f"{url}/dashboard/decision", params={"id": made["id"]}).text
+        assert httpx.get(f"{url}/dashboard", follow_redirects=True).text.startswith("<!doctype html>")
+    with service(tables_for(upstream)) as url:  # without a database
+        assert httpx.get(f"{url}/dashboard/").status_code == 404
+
+
 def test_key_appears_nowhere(upstream, caplog):
     with caplog.at_level(logging.DEBUG, logger="banditroute"), service(tables_for(upstream, "401", "good")) as url:
         texts = [httpx.get(f"{url}{path}").text for path in ("/status", "/metrics", "/openapi.json", "/healthz")]

@@ -12,6 +12,7 @@ from banditroute.errors import IncompatibleStoreError
 from banditroute.sessions.book import SessionBook
 from banditroute.sessions.counts import added
 from banditroute.sessions.horizon import Horizon
+from banditroute.sessions.memory import Probabilities
 from banditroute.sessions.warmth import Warmth
 
 PRICED = {"cache_seconds": 300.0, "cache_min_tokens": 1024, "provider": "anthropic"}
@@ -52,8 +53,8 @@ def make(max_switch_spend=None, stored=None, save=None):
 
 def serve(book, tokens, now, arm, session="s", decision="d"):
     turn = book.begin(session, tokens, now, continues=False)
-    cost = LIST_USD * tokens + turn.input_usd + OUTPUT_USD
-    costs = book.note(turn, decision, arm, cost, {}, again=False)
+    cost = LIST_USD * tokens + turn.extra_usd[0] + OUTPUT_USD
+    costs = book.note(turn, decision, arm, cost, {}, policy=None, again=False)
     return turn, cost, costs
 
 
@@ -92,10 +93,10 @@ def test_price_of_a_switch_is_divided_among_the_turns_that_are_expected():
     book = make()
     serve(book, 10_000.0, 0.0, "small")
     turn = book.begin("s", 12_000.0, 30.0, continues=False)
-    lasting = Horizon().turns_kept(2)
+    lasting = Horizon().ahead(2)[1]
     later = lasting / (1.0 + lasting)
     # the large arm's cold prefix costs 10,000 x (3.75 - .3) once; later turns bear their part
-    assert turn.later_usd[1] == pytest.approx(-later * 10_000 * 3.45e-6, rel=0.1)
+    assert turn.extra_usd[1, 1] == pytest.approx(-later * 10_000 * 3.45e-6, rel=0.1)
 
 
 def test_tool_result_stays_with_the_arm_that_called_the_tool():
@@ -110,7 +111,7 @@ def test_switch_to_a_more_expensive_arm_is_vetoed_beyond_the_budget():
     book = make(max_switch_spend=0.05)
     serve(book, 10_000.0, 0.0, "small")
     turn = book.begin("s", 12_000.0, 30.0, continues=False)
-    cost = LIST_USD * 12_000.0 + turn.input_usd + OUTPUT_USD
+    cost = LIST_USD * 12_000.0 + turn.extra_usd[0] + OUTPUT_USD
     assert book.vetoed(turn, cost, [0, 1]) == [1]
     assert make().vetoed(turn, cost, [0, 1]) == []
 
@@ -119,7 +120,7 @@ def test_switch_to_a_cheaper_arm_is_allowed():
     book = make(max_switch_spend=0.05)
     serve(book, 10_000.0, 0.0, "large")
     turn = book.begin("s", 12_000.0, 100_000.0, continues=False)  # the large arm's cache is cold
-    cost = LIST_USD * 12_000.0 + turn.input_usd + OUTPUT_USD
+    cost = LIST_USD * 12_000.0 + turn.extra_usd[0] + OUTPUT_USD
     assert book.vetoed(turn, cost, [0, 1]) == []
 
 
@@ -127,7 +128,7 @@ def test_veto_leaves_an_arm_where_all_are_too_expensive():
     book = make(max_switch_spend=0.0)
     serve(book, 10_000.0, 0.0, "small")
     turn = book.begin("s", 12_000.0, 30.0, continues=False)
-    cost = LIST_USD * 12_000.0 + turn.input_usd + OUTPUT_USD
+    cost = LIST_USD * 12_000.0 + turn.extra_usd[0] + OUTPUT_USD
     assert book.vetoed(turn, cost, [1]) == []
 
 
@@ -139,10 +140,10 @@ def test_spend_with_a_switch_budget_keeps_the_promise_whatever_the_arms_that_are
         for step in range(60):
             now += float(rng.exponential(60.0))
             turn = book.begin("s", tokens, now, continues=False)
-            cost = LIST_USD * tokens + turn.input_usd + OUTPUT_USD
+            cost = LIST_USD * tokens + turn.extra_usd[0] + OUTPUT_USD
             allowed = sorted({0, 1} - set(book.vetoed(turn, cost, [0, 1])))
             chosen = 0 if step == 0 else allowed[-1]  # the large arm wherever it may serve
-            book.note(turn, f"{step}", ["small", "large"][chosen], cost, {}, again=False)
+            book.note(turn, f"{step}", ["small", "large"][chosen], cost, {}, policy=None, again=False)
             spent += cost[chosen]
             _, stay, _ = serve(reference, tokens, now, "small")
             stayed += stay[0]
@@ -250,10 +251,10 @@ class TestRedraw:
     def coupled(self, before, now, last="small"):
         book = make()
         turn = book.begin("s", 10_000.0, 0.0, continues=False)
-        book.redrawn(turn, ("small", "large"), np.array(before))
-        book.note(turn, "d", last, None, {}, again=False)
+        policy = Probabilities(("small", "large"), np.array(before))
+        book.note(turn, "d", last, None, {}, policy=policy, again=False)
         turn = book.begin("s", 10_000.0, 1.0, continues=False)
-        return book.redrawn(turn, ("small", "large"), np.array(now))
+        return book.redrawn(turn, Probabilities(("small", "large"), np.array(now)))
 
     def test_arm_is_kept_while_its_probability_does_not_fall(self):
         assert self.coupled([0.5, 0.5], [0.6, 0.4]) == pytest.approx([0.9 + 0.1 * 0.6, 0.1 * 0.4])
@@ -264,7 +265,7 @@ class TestRedraw:
     def test_first_turn_draws_from_the_policy(self):
         book = make()
         turn = book.begin("s", 10_000.0, 0.0, continues=False)
-        assert book.redrawn(turn, ("small", "large"), np.array([0.3, 0.7])) == pytest.approx([0.3, 0.7])
+        assert book.redrawn(turn, Probabilities(("small", "large"), np.array([0.3, 0.7]))) == pytest.approx([0.3, 0.7])
 
     @pytest.mark.parametrize("before", [[0.9, 0.1], [0.5, 0.5], [0.2, 0.8]])
     @pytest.mark.parametrize("now", [[0.9, 0.1], [0.4, 0.6], [0.0, 1.0]])
@@ -282,7 +283,7 @@ class TestHorizon:
                 if turn < 3:
                     horizon.follow(turn, kept=True)
         assert horizon.turns_to_come(1) == pytest.approx(2.0, abs=0.35)  # turns 3 and 4 are one range
-        assert horizon.turns_kept(1) == pytest.approx(horizon.turns_to_come(1), rel=0.02)
+        assert horizon.ahead(1)[1] == pytest.approx(horizon.turns_to_come(1), rel=0.02)
 
     def test_turns_that_change_their_arm_are_not_kept(self):
         horizon = Horizon()
@@ -290,7 +291,7 @@ class TestHorizon:
             horizon.reach(1)
             horizon.follow(1, kept=False)
             horizon.reach(2)
-        assert horizon.turns_kept(1) < 0.05 < horizon.turns_to_come(1)
+        assert horizon.ahead(1)[1] < 0.05 < horizon.turns_to_come(1)
 
     def test_endless_sessions_are_bounded(self):
         horizon = Horizon()

@@ -107,7 +107,7 @@ def test_damaged_fold_settings_are_named_by_every_command(url, settings):
         if settings == "":  # as in a database of an earlier version, where nothing was recorded
             command(url)
             continue
-        with pytest.raises(IncompatibleStoreError, match="recorded fold settings .* are damaged"):
+        with pytest.raises(IncompatibleStoreError, match=r"recorded fold settings .* are damaged"):
             command(url)
 
 

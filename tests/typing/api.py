@@ -480,3 +480,13 @@ def configuration(router: Router) -> None:
     assert_type(router.preview("Why?", tags=["private"]), Decision)
     assert_type(admin.set_traffic("sqlite:///a.db", "canary", at_most=0.05, dry_run=True), admin.ExpectedShares)
     admin.set_guard_mode("sqlite:///a.db", "bypass", who="me")
+
+
+def live_page() -> None:
+    """The page of a database, as an app to mount and as a server."""
+    from banditroute.dashboard import dashboard_app, run
+
+    app = dashboard_app("sqlite:///a.db")
+    assert callable(app)
+    dashboard_app(url=7)  # type: ignore[arg-type]
+    run("sqlite:///a.db", port=8081)

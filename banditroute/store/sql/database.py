@@ -207,7 +207,7 @@ def parse(url: object) -> URL:
     return address.set(drivername="sqlite")
 
 
-def database_at(address: URL, *, relaxed: bool = False) -> Database:
+def database_at(address: URL, *, relaxed: bool = False, read_only: bool = False) -> Database:
     """The database at an address that :func:`parse` gave.
 
     Parameters
@@ -216,6 +216,8 @@ def database_at(address: URL, *, relaxed: bool = False) -> Database:
         Where it is.
     relaxed
         Whether a commit returns before it is on disk, where only a power cut or a crash of the machine can undo it.
+    read_only
+        Whether a file is opened so that nothing can be written. A server's transactions that read are so anyway.
 
     Raises
     ------
@@ -228,4 +230,4 @@ def database_at(address: URL, *, relaxed: bool = False) -> Database:
         return PostgreSQL(address, relaxed=relaxed)
     from banditroute.store.sql.sqlite import SQLite
 
-    return SQLite(address, relaxed=relaxed)
+    return SQLite(address, relaxed=relaxed, read_only=read_only)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Row, delete, func, literal, select, update
@@ -253,6 +253,12 @@ def _too_old(taken: Mapping[int, float], now: float) -> set[int]:
         if now - at > _ONE_A_DAY_KEPT_SECONDS
         or (now - at > _ALL_KEPT_SECONDS and last_of_day[int(at // _DAY_SECONDS)] != version)
     }
+
+
+def states_of(connection: Connection, router: str, names: Collection[str]) -> dict[str, bytes]:
+    """Return these pieces of a router's state by name, as far as they are recorded."""
+    rows = connection.execute(select(state).where(state.c.router == router, state.c.name.in_(names)))
+    return {row.name: _intact_state(row) for row in rows}
 
 
 def put_states(connection: Connection, router: str, states: Mapping[str, Put]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import secrets
 from collections import ChainMap, OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
 from typing import Any, NoReturn, TypeVar
@@ -297,6 +297,10 @@ class Session:
         self._turns_at = max(now, self._turns_at or 0.0)
         self._seen_turns = {turn.decision_id for turn in turns}
         return new
+
+    def read_states(self, names: Collection[str]) -> dict[str, bytes]:
+        """Return these pieces of the router's state as they are recorded now."""
+        return self._in(self._database.reading, lambda connection: folding.states_of(connection, self._router, names))
 
     def _turns_from(self, connection: Connection) -> float:
         """Return from when on turns are looked for: others may write a turn a moment after a later one."""

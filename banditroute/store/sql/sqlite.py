@@ -7,6 +7,7 @@ import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from pathlib import Path
 
 from sqlalchemy import Connection, create_engine, event
 from sqlalchemy.engine import URL
@@ -32,9 +33,13 @@ class SQLite(Database):
     for longer and longer, and one of several busy processes could wait for seconds.
     """
 
-    def __init__(self, address: URL, *, relaxed: bool) -> None:
+    def __init__(self, address: URL, *, relaxed: bool, read_only: bool = False) -> None:
         self._wait_seconds = float(str(address.query.get("timeout", _WAIT_SECONDS)))
-        engine = create_engine(address.update_query_dict({"timeout": str(self._wait_seconds)}), poolclass=NullPool)
+        opened = address.update_query_dict({"timeout": str(self._wait_seconds)})
+        if read_only:  # and a file that is gone is not made
+            place = Path(str(address.database)).absolute().as_uri()
+            opened = opened.set(database=place).update_query_dict({"mode": "ro", "uri": "true"})
+        engine = create_engine(opened, poolclass=NullPool)
         super().__init__(engine, str(address.database))
         self._path = str(address.database)
 

@@ -25,6 +25,7 @@ from banditroute.store.base import (
     Backlog,
     Recorded,
     SessionSubscriber,
+    StateSubscriber,
     StoredDecision,
     StoredState,
     Subscriber,
@@ -499,6 +500,8 @@ class Writer:
                 self._session.notice(lambda state: subscriber.on_changed(self._with_queued(state)))
                 if isinstance(subscriber, SessionSubscriber) and subscriber.follows_sessions:
                     subscriber.on_turns(self._session.new_turns())
+                if isinstance(subscriber, StateSubscriber) and (names := subscriber.followed_states):
+                    subscriber.on_states(self._session.read_states(names))
         except EpochReplacedError as error:
             _logger.error("%s", error)
             self._trouble = str(error)
