@@ -25,6 +25,7 @@ from banditroute.router.candidates import Candidates
 from banditroute.router.engine import Engine
 from banditroute.router.fallback import FallbackRouting
 from banditroute.router.feedback import FeedbackService, check_id
+from banditroute.router.foresight import Foresight
 from banditroute.router.requests import NothingToAskError, Terms
 from banditroute.router.sampling import RandomStream
 from banditroute.router.status import Status
@@ -111,6 +112,7 @@ class Cascade:
         self._stream = stream
         self._clock = clock
         self._evidence = slot.load(Evidence.from_bytes)
+        self._foresight = Foresight()
         self._chains: OrderedDict[str, _Chain] = OrderedDict()
         self._unsaved = 0
         self._lock = threading.RLock()
@@ -135,6 +137,8 @@ class Cascade:
             chain = self._follow(decision, served)
             answer = next(each for each in chain.answers if each.id == id)
             answer.signals = {**answer.signals, **known}
+            self._foresight.note_step(self._engine.decided)
+            self._engine.look_ahead_with(self._foresight)
             answers = list(chain.answers)
             evidence = [self._evidence.of(each.arm, each.tags, each.signals) for each in answers]
             draws = self._stream.generator.random(2).tolist()
@@ -223,6 +227,8 @@ class Cascade:
         asked = [candidates.arms.index(each.arm) for each in answers]
         own = answers.index(answer)
         answer.expected = predicted[asked[own]]
+        with self._lock:
+            self._foresight.note_answer(answer.expected, evidence[own][0])
         qualities = [given_signals(predicted[k], log_odds) for k, (log_odds, _) in zip(asked, evidence, strict=True)]
         best = max(range(len(answers)), key=qualities.__getitem__) if keeps else own
         of_best = qualities[best]
@@ -341,7 +347,7 @@ class Cascade:
 
 def limits_of(decision: Decision | str, limits: Limits | None) -> Limits | None:
     """Return the limits that hold over all calls of a request: the router's, tightened by the request's own."""
-    if isinstance(decision, str):
+    if isinstance(decision, str) or (decision.deadline_seconds is None and decision.max_cost_usd is None):
         return limits
     own = Limits(max_latency_seconds=decision.deadline_seconds, max_cost_usd=decision.max_cost_usd)
     return own if limits is None else limits.tightened(own)

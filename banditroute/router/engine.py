@@ -32,6 +32,7 @@ from banditroute.policies.base import SharedPolicyState, start
 from banditroute.router.candidates import Candidates
 from banditroute.router.constraints import Constraints
 from banditroute.router.figures import Figures
+from banditroute.router.foresight import Foresight
 from banditroute.router.models import ArmModels
 from banditroute.router.requests import Ask, NothingToAskError, reason_left_out
 from banditroute.router.sampling import RandomStream, sample_arm
@@ -103,6 +104,7 @@ class Engine:
         self._shared_policy = self._policy if isinstance(self._policy, SharedPolicyState) else None
         self._policy_text = repr(learner)
         self._policy_slot = slots["policy"]
+        self._foresight: Foresight | None = None
         self._stream = stream
         self._ids = DecisionIds()
         # A signal handler may come to them again.
@@ -205,6 +207,8 @@ class Engine:
             candidates = self._session_stage.price(candidates, ask)
         candidates = self._constraints.admit(candidates, ask)
         candidates = self.models.weigh_costs(candidates, ask.preference)
+        if self._foresight is not None and self._foresight.active and not ask.request.again:
+            candidates = self._foresight.look_ahead(candidates, ask.preference)
         candidates = self._penalize(candidates, ask)
         candidates = self._constraints.price(candidates, ask)
         if ask.request.again:
@@ -360,6 +364,10 @@ class Engine:
             self.models.belief.watch(["quality"])
             tokens, availability = self.models.token_count(request), self._constraints.availability
             return self.models.review(x, served.preference, tokens=tokens, availability=availability)
+
+    def look_ahead_with(self, foresight: Foresight) -> None:
+        """Let first choices count on what may follow them, as far as ``foresight`` is active."""
+        self._foresight = foresight
 
     def status(
         self, now: float, *, router: str, fallbacks: int, trouble: str | None, backlog: Backlog, unobserved: int

@@ -11,6 +11,7 @@ from banditroute.budgets import Budget
 from banditroute.graders import Signal
 from banditroute.guard import Guarantee
 from banditroute.limits import Limits
+from banditroute.router.foresight import SILENT, Channel, worth_of_second_call
 from tests.support import FakeClock, belief_of
 
 COSTS = {"small": 0.001, "medium": 0.002, "large": 0.02}
@@ -191,6 +192,32 @@ class TestLimits:
             reasons.add((step.stop, step.reason))
         assert (False, "a further call is expected to be worth its price") in reasons
         assert all("worth its price" in reason or "large" in reason for _, reason in reasons)
+
+
+class TestForesight:
+    def test_first_choice_counts_on_a_second_call(self):
+        """A verifier makes the small arm the better start, though the large arm alone is worth more."""
+        sure = Channel(np.array([0.0, 1.0]), np.array([1.0, 0.0]))
+        utilities = np.array([0.59, 0.8])
+        worth = utilities + worth_of_second_call(np.array([0.6, 0.9]), utilities, 1.0, sure)
+        assert worth[0] == pytest.approx(0.59 + 0.4 * 0.8)
+        assert worth[0] > worth[1]
+
+    def test_signals_that_say_nothing_leave_the_choice_as_it_is(self):
+        utilities = np.array([0.5, 0.55, 0.8])
+        assert worth_of_second_call(np.array([0.6, 0.9, 0.9]), utilities, 1.0, SILENT)[2] == 0.0
+
+    def test_cascade_starts_with_an_arm_whose_mistakes_are_seen(self):
+        """Alone the large arm is worth .95 - .2, and the small one .6 - .01."""
+        router = router_on(dollar=10.0)
+        cost = serve(router, 600)[300:, 1].mean()
+        assert cost < 0.7 * COSTS["large"]
+
+    def test_route_is_as_before_without_steps(self):
+        router = router_on()
+        for _ in range(50):
+            router.feedback(router.route([0.5]).id, quality=1.0)
+        assert router._engine._foresight is None
 
 
 class TestGuarantee:
