@@ -52,8 +52,8 @@ class Price(NamedTuple):
     output: float
 
 
-# Prices of these models in the table of genai-prices 0.2.3 (2026), which a test compares; a cache of an hour is written at
-# twice the price of input, one of five minutes at 1.25 times; OpenAI writes at the price of input.
+# Prices of these models in the table of genai-prices 0.2.3, which a test compares. A cache of an hour is written at twice
+# the price of input, one of five minutes at 1.25 times; OpenAI writes at the price of input.
 MODELS = {
     "3x": {"small": "claude-haiku-4-5", "large": "claude-sonnet-4-5"},
     "5x": {"small": "gpt-5-mini", "large": "gpt-5"},

@@ -28,7 +28,8 @@ from benchmarks.speed import BareLinUCB
 D, K = 64, 16
 REQUESTS = 4_000
 CORES = os.cpu_count() or 1
-COUNT = 50_000_000
+COUNT = 20_000_000
+SWEPT_SEEDS_PER_CORE = 4
 PREFER = Preference(quality=1.0)
 LEARNERS: dict[str, Learner] = {
     "banditroute": ThompsonSampling(),
@@ -55,13 +56,16 @@ def main(*, files: list[Path], seeds: int, requests: int) -> list[Row]:
         table=replace(environment.table, outcomes={"quality": environment.table.outcomes["quality"]})
     )
     case = f"d{D}_k{K}"
-    rounds = [_round(environment) for _ in tqdm(range(seeds), desc="decisions")]
+    passes, sweeps_per_seed = len(LEARNERS) + 2, 4
+    with tqdm(total=seeds * passes, desc="passes", mininterval=0.0) as bar:
+        rounds = [_round(environment, bar) for _ in range(seeds)]
     rows = []
     for policy in rounds[0]:
         rows.append(_median(case, policy, "decisions_per_second", [requests / each[policy] for each in rounds]))
         rows.append(_median(case, policy, "ratio", [each["numpy"] / each[policy] for each in rounds]))
     load = [os.getloadavg()[0] / CORES]
-    speedups = [(_speedup(_sweep(environment)), _speedup(_count)) for _ in tqdm(range(seeds), desc="sweeps")]
+    with tqdm(total=seeds * sweeps_per_seed, desc="sweeps", mininterval=0.0) as bar:
+        speedups = [(_speedup(_sweep(environment), bar), _speedup(_count, bar)) for _ in range(seeds)]
     sweeps, counts = zip(*speedups, strict=True)
     load.append(os.getloadavg()[0] / CORES)
     return [
@@ -83,11 +87,13 @@ def _seconds(call: Callable[[], object], clock: Callable[[], float] = time.proce
     return clock() - start
 
 
-def _round(environment: Environment) -> dict[str, float]:
+def _round(environment: Environment, bar: tqdm) -> dict[str, float]:
     """CPU seconds of a pass of each policy."""
     times = {"numpy": _seconds(lambda: _bare(environment))}
+    bar.update()
     for policy, learner in LEARNERS.items():
         times[policy] = _seconds(lambda: _pass(environment, learner))  # noqa: B023
+        bar.update()
     applies = fast_path.applies
     fast_path.applies = lambda *arguments, **options: False
     try:
@@ -95,6 +101,7 @@ def _round(environment: Environment) -> dict[str, float]:
         times[f"{policy}/router"] = _seconds(lambda: _pass(environment, LEARNERS[policy]))
     finally:
         fast_path.applies = applies
+    bar.update()
     return times
 
 
@@ -112,7 +119,7 @@ def _bare(environment: Environment) -> None:
 
 
 def _sweep(environment: Environment) -> Callable[[], object]:
-    seeds = range(8 * CORES)
+    seeds = range(SWEPT_SEEDS_PER_CORE * CORES)
     return lambda: list(sweep(*environment, learners={"linucb": LinUCB()}, preference=PREFER, seeds=seeds))
 
 
@@ -121,7 +128,7 @@ def _count() -> None:
         list(pool.map(sum, [range(COUNT)] * 2 * CORES))
 
 
-def _speedup(work: Callable[[], object]) -> float:
+def _speedup(work: Callable[[], object], bar: tqdm) -> float:
     """Of work on all cores over one, the start of its processes included."""
     seconds = {}
     cpu_count = os.cpu_count
@@ -129,6 +136,7 @@ def _speedup(work: Callable[[], object]) -> float:
         os.cpu_count = lambda: workers  # noqa: B023
         try:
             seconds[workers] = _seconds(work, time.perf_counter)
+            bar.update()
         finally:
             os.cpu_count = cpu_count
     return seconds[1] / seconds[CORES]

@@ -25,10 +25,11 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from banditroute import Arm, Preference, Router
 from banditroute.adapters import AdapterCache, AdapterSpec, Controller, PeftBackend, lru
+from banditroute.features import Metadata
 
 TOPICS, FAMILY, LETTERS, SHARED = 12, 3, 12, 9
 SLOTS = 4
-REQUESTS = 1000
+REQUESTS = 2000
 ASSUMED_WATTS = 15.0  # of one busy core, for the estimate
 QUALITY_PER_SECOND = 150.0  # a load of a millisecond from RAM is worth .15 of a right answer
 
@@ -108,7 +109,7 @@ def serve_by_router(router: Router, cache: AdapterCache, served: Served, ask: Ca
     """Serve all requests by a router that learns from exact matches."""
     right, waited, started = [], 0.0, time.process_time()
     for topic, letters, expected in zip(*served, strict=True):
-        decision = router.route(np.eye(TOPICS)[topic])  # the context: which topic it is
+        decision = router.route("", metadata={"topic": str(topic)})
         lease = router.lease(decision)
         with lease as held:
             said = ask(letters, None if held.residency is None else held.residency.adapter.name)
@@ -174,7 +175,7 @@ def main() -> None:
                 arms = [Arm(name=spec.name, adapter=spec) for spec in specs]
                 with Router(
                     arms=[*arms, Arm(name="base")],
-                    features=TOPICS,
+                    features=Metadata(categorical={"topic": [str(topic) for topic in range(TOPICS)]}),
                     adapters=cache,
                     preference=Preference(quality=1.0, **price),
                     seed=0,

@@ -151,6 +151,26 @@ class TestPages:
         assert broken_links(page) == []
 
 
+@pytest.mark.slow
+def test_python_blocks_and_examples_type_check(tmp_path):
+    """Check them as a user without strict settings would; names of blocks that are not run may be the reader's own."""
+    files = [str(path) for path in EXAMPLES]
+    for page in PAGES:
+        lines: list[str] = []
+        for block in blocks_of(page.read_text(encoding="utf-8")):
+            if block.language == "python":
+                lines += [""] * (block.line - 1 - len(lines)) + block.code.split("\n")
+        if lines:
+            name = re.sub(r"\W", "_", shown(page).removesuffix(".md"))
+            (tmp_path / f"{name}.py").write_text("\n".join(lines) + "\n", encoding="utf-8")
+            files.append(str(tmp_path / f"{name}.py"))
+    options = ["--config-file=", "--ignore-missing-imports", "--follow-imports=silent", "--allow-redefinition"]
+    options += ["--no-strict-optional", "--disable-error-code=name-defined", f"--cache-dir={ROOT / '.mypy_cache'}"]
+    command = [sys.executable, "-m", "mypy", *options, *files]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=900)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def test_tutorial_has_a_line_for_every_public_name():
     import banditroute
 

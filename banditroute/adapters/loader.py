@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import threading
 import time
@@ -22,6 +21,7 @@ from banditroute.adapters.load_times import LoadTimes
 from banditroute.adapters.resident_set import Load, ResidentSet, Wait
 from banditroute.core.adapter import AdapterSpec
 from banditroute.core.forking import hold_while_forking
+from banditroute.core.to_thread import to_thread
 from banditroute.errors import AdapterCapacityError
 
 _log = logging.getLogger("banditroute")
@@ -116,6 +116,8 @@ class Loader:
 
     async def aacquire(self, adapter: AdapterSpec, *, keep: bool) -> float:
         """Do as ``acquire`` does, without blocking the event loop."""
+        import asyncio  # late: it takes a sixth of banditroute's import time
+
         steps, ends = self._steps(adapter, keep), time.monotonic() + self._timeout_seconds
         awaitable = isinstance(self._backend, AsyncAdapterBackend)
         result: object = None
@@ -134,7 +136,7 @@ class Loader:
                 elif awaitable:
                     result = await getattr(self._backend, "a" + action[0])(*action[1])
                 else:
-                    result = await asyncio.to_thread(getattr(self._backend, action[0]), *action[1])
+                    result = await to_thread(getattr(self._backend, action[0]), *action[1])
             except BaseException as error:
                 failure = error
 

@@ -1,4 +1,4 @@
-"""Linear algebra for beliefs: invert a precision matrix with its determinant, and add outer products in place."""
+"""Linear algebra for beliefs: invert precision matrices, multiply many of them, and add outer products in place."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from functools import cache
 import numpy as np
 
 from banditroute.core.arrays import Vector
+
+_CACHED_BYTES = 2**20  # what the processor's second cache is taken to hold
 
 
 def invert(a: Vector, b: Vector, *, least: float) -> tuple[Vector, Vector, float]:
@@ -40,6 +42,25 @@ def invert_all(a: Vector, b: Vector, *, least: float) -> tuple[Vector, Vector, V
     product = (b @ root.transpose(0, 2, 1)) @ root
     log_det = 2.0 * np.log(np.diagonal(lower, axis1=1, axis2=2)).sum(axis=1)
     return root.transpose(0, 2, 1) @ root, product, log_det
+
+
+def multiply_all(matrices: Vector, vector: Vector) -> Vector:
+    """Return the product of each matrix ``(K, d, d)`` and a vector ``(d,)``: ``(K, d)``."""
+    k, d, _ = matrices.shape
+    products: Vector = matrices.reshape(k * d, d).dot(vector).reshape(k, d)
+    return products
+
+
+def multiply_both(matrices: Vector, one: Vector, other: Vector) -> tuple[Vector, Vector]:
+    """Return the products of each matrix ``(K, d, d)`` and each of two vectors ``(d,)``: two of ``(K, d)``.
+
+    Matrices beyond the processor's cache are read only once: reading them takes most of the time.
+    """
+    if matrices.nbytes <= _CACHED_BYTES:
+        return multiply_all(matrices, one), multiply_all(matrices, other)
+    products = np.empty((len(matrices), 2, len(one)))
+    np.matmul(matrices, np.stack((one, other)).T, out=products.transpose(0, 2, 1))
+    return products[:, 0], products[:, 1]
 
 
 def add_rank_one(array: Vector, factor: float, left: Vector, right: Vector | None = None) -> None:

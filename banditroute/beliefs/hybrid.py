@@ -43,7 +43,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from banditroute.beliefs.algebra import add_rank_one, invert
+from banditroute.beliefs.algebra import add_rank_one, invert, multiply_all, multiply_both
 from banditroute.beliefs.base import Prediction, Prior
 from banditroute.beliefs.linear import LinearBelief
 from banditroute.beliefs.profiles import STATED_OUTCOMES, Stated, stated
@@ -288,8 +288,11 @@ class HybridBelief(LinearBelief):
             j: starts[g] * self._shared_prior_mean(j) for g, members in enumerate(self._members) for j in members
         }
 
-    def _pool(self, g: int) -> None:
-        """Derive the shared weights of one group of objectives, and from them the weights and noise of all arms."""
+    def _pool(self, g: int, x: Vector) -> Vector:
+        """Derive the shared weights of one group of objectives, and from them the weights and noise of all arms.
+
+        Return ``A^-1 x`` of every arm ``(K, d)``, which comes in the same pass over the matrices as the rest.
+        """
         pulls, d = self._pulls[g], self._dimension
         bias = pulls[..., -1]
         if g not in self._shared:
@@ -299,16 +302,23 @@ class HybridBelief(LinearBelief):
         np.multiply(of_average, of_average * (bias * bias * shared.item(d - 1, d - 1)), out=self._common[g])
         of_parts = None
         if self._parts is not None:
-            reach = np.square(bias * of_average)  # of what is shared, in an arm's average
-            of_parts = reach * np.einsum("kp,pq,kq->k", self._parts, shared[d:, d:], self._parts)
-            self._common[g] += of_parts + 2.0 * reach * self._parts.dot(shared[d:, d - 1])
+            passed_on = np.square(bias * of_average)  # of what is shared, in an arm's average
+            of_parts = passed_on * np.einsum("kp,pq,kq->k", self._parts, shared[d:, d:], self._parts)
+            self._common[g] += of_parts + 2.0 * passed_on * self._parts.dot(shared[d:, d - 1])
+        reach: Vector | None = None
         for j in self._members[g]:
             own, rss, size = self._relative(j)
             stated = self._stated_relative(j, size)
             weights = shared.dot(self._right_hand_side(g, j, own if stated is None else own - stated))
             beta = weights[:d]
             pull = pulls * beta  # Lambda beta_k = pull + offset_k e_bias
-            theta = np.add(own, _times(inverse, pull), out=self._theta[j])
+            if reach is not None:
+                toward = _times(inverse, pull)
+            elif pull.ndim == 1:
+                toward, reach = multiply_both(inverse, pull, x)
+            else:
+                toward, reach = _times(inverse, pull), multiply_all(inverse, x)
+            theta = np.add(own, toward, out=self._theta[j])
             both = theta + own  # 2 theta_0 + A^-1 Lambda beta_k
             if stated is not None:
                 both -= 2.0 * stated
@@ -328,6 +338,8 @@ class HybridBelief(LinearBelief):
             if self._explores_contexts:
                 unexplored = np.multiply(self._average[j], self._average[j], out=self._unexplored_variances[j])
                 unexplored *= 1.0 - self._explored_shares[j]
+        assert reach is not None
+        return reach
 
     def _shared_prior_mean(self, j: int) -> Vector:
         """Return the prior mean of the shared weights of an objective ``(p,)``."""
@@ -408,12 +420,10 @@ class HybridBelief(LinearBelief):
 
 def _times(inverse: Vector, pull: Vector) -> Vector:
     """Return the product of each matrix ``(K, d, d)`` with its vector, or with the one of all; ``(K, d)``."""
-    k, d = inverse.shape[:2]
     if pull.ndim == 1:
-        product: Vector = inverse.reshape(k * d, d).dot(pull).reshape(k, d)
-    else:
-        product = np.matmul(inverse, pull[:, :, None])[:, :, 0]
-    return product
+        return multiply_all(inverse, pull)
+    products: Vector = np.matmul(inverse, pull[:, :, None])[:, :, 0]
+    return products
 
 
 def _dot(rows: Vector, pull: Vector) -> Vector:

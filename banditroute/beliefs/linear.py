@@ -33,7 +33,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from banditroute.beliefs.algebra import add_rank_one, invert_all
+from banditroute.beliefs.algebra import add_rank_one, invert_all, multiply_all
 from banditroute.beliefs.base import Prediction, Prior
 from banditroute.beliefs.pool import PoolStatus, describe
 from banditroute.beliefs.profiles import Stated, stated
@@ -185,11 +185,10 @@ class LinearBelief:
         """Return expectation and its variance for every arm at context ``x (d,)``: each ``(m, K)``."""
         if not self._whole:
             self._derive_all()
-        if self._unpooled:
-            self._pool_changed()
         m, k, d = self._theta.shape
+        reaches = self._pool_changed(x) if self._unpooled else self._rows.dot(x).reshape(-1, d)
         means = self._theta_rows.dot(x).reshape(m, k)  # twice as fast as @ for small arrays
-        widths = self._rows.dot(x).reshape(-1, d).dot(x).reshape(-1, k)
+        widths = reaches.dot(x).reshape(-1, k)
         widths += self._common
         variances = self._noise2 * (widths if len(widths) == 1 else widths[self._group_of])
         # Rounding can give a width of -1e-17 if a direction is known to the last bit.
@@ -199,7 +198,7 @@ class LinearBelief:
         """Return what kind of pool the arms are in one objective; None without outcomes of it."""
         if not self._whole:
             self._derive_all()
-        self._pool_changed()
+        self._pool_changed(np.zeros(self._dimension))
         s = np.zeros((self._dimension, self._dimension))
         for arm in self._statistics:
             if (position := arm.group_position(objective)) >= 0:
@@ -312,11 +311,12 @@ class LinearBelief:
             return True
         return False
 
-    def _pool_changed(self) -> None:
-        """Pool the groups of objectives that were observed since the last prediction."""
-        for g in self._unpooled:
-            self._pool(g)
+    def _pool_changed(self, x: Vector) -> Vector:
+        """Pool the groups of objectives that were observed since the last prediction; return ``A^-1 x (G K, d)``."""
+        groups = range(len(self._members))
+        reaches = [self._pool(g, x) if g in self._unpooled else multiply_all(self._inverse[g], x) for g in groups]
         self._unpooled.clear()
+        return reaches[0] if len(reaches) == 1 else np.concatenate(reaches)
 
     def _alike(self) -> list[list[int]]:
         """Group the positions of objectives that were always observed together and have the same prior precisions."""
@@ -417,12 +417,13 @@ class LinearBelief:
         precision: Vector = np.broadcast_to(self._own_precision[g], (len(self._arms), self._dimension))[arms]
         return precision
 
-    def _pool(self, g: int) -> None:
-        """Derive the noise of a group of objectives, pooled over the arms."""
+    def _pool(self, g: int, x: Vector) -> Vector:
+        """Derive the noise of a group of objectives, pooled over the arms; return ``A^-1 x (K, d)``."""
         for j in self._members[g]:
             prior = self._priors.get(self._objectives[j], _NO_PRIOR)
             guess = (prior.mean or 0.0) if prior.noise is None else prior.noise
             self._scatter(j, self._rss[j], guess, self._own_precision[g][..., -1])
+        return multiply_all(self._inverse[g], x)
 
     def _scatter(self, j: int, rss: Vector, guess: float, bias: Vector, size: Vector | None = None) -> None:
         """Derive the noise of one objective: known, or learned from the residuals ``rss``, in units of ``size``."""

@@ -26,6 +26,7 @@ import itertools
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
@@ -44,6 +45,7 @@ _OWN_EXPONENTS, _SHARED_EXPONENTS = (-12, 4), (-4, 6)
 _NATS_PER_STEP = 3.0
 _MOST_SEARCH_ROUNDS = 3  # each round tries all exponents
 _MOST_EVALUATIONS = 64  # of the evidence in one search
+_FITS_KEPT = 8  # of all arms, each at other `own` exponents: a fit holds a (p, p) matrix
 _LEAST_NEIGHBOUR_WEIGHT = 0.02  # the mean of an exponent ends at the first neighbour with less posterior weight
 _FULL_EXPLORATION_EXPONENT = -2.0  # `own` exponent at which all uncertainty about a context is explored
 
@@ -188,42 +190,79 @@ class Evidence(NamedTuple):
     noise: float
     strength: float
 
-    def log(self, precision: Vector, shared_precision: Vector) -> float:
-        """Return ``log p(y)`` up to a constant, given the diagonals of ``Lambda (d,)`` and ``Lambda_s (p,)``."""
+    def fit(self, precision: Vector) -> ArmFits | None:
+        """Fit every arm, given the diagonal of ``Lambda (d,)``; return None if rounding has lost the prior."""
         from scipy.linalg import lapack  # imported late: it is slow to import
 
         k, d = self.b.shape
-        own, inverses, bias = np.empty((k, d)), np.zeros((d, d)), np.empty((k, d))
-        log_det = 0.0
+        own, bias = np.empty((k, d)), np.empty((k, d))
+        inverses = np.zeros((d, d), order="F")
+        log_det = -k * float(np.log(precision).sum())
         for i in range(k):
             a = self.s[i].copy()
-            a[range(d), range(d)] += precision
-            factor, failed = lapack.dpotrf(a, lower=1)
+            a.flat[:: d + 1] += precision
+            # The transpose of a symmetric matrix is the matrix, in the order of LAPACK: it need not be copied.
+            factor, failed = lapack.dpotrf(a.T, lower=1, clean=0, overwrite_a=1)
             if failed:
-                return -math.inf  # rounding has lost the prior
+                return None
             log_det += 2.0 * float(np.log(factor.diagonal()).sum())
             own[i] = lapack.dpotrs(factor, self.b[i], lower=1)[0]
-            inverse = lapack.dpotri(factor, lower=1)[0]  # its lower triangle
+            inverse = lapack.dpotri(factor, lower=1, overwrite_c=1)[0]  # its lower triangle
             inverses += inverse
             bias[i] = inverse[-1]
         inverses = np.tril(inverses) + np.tril(inverses, -1).T
-        p = np.diag(shared_precision)
-        right = shared_precision * self.begin
-        p[:d, :d] += k * np.diag(precision) - precision[:, None] * inverses * precision
-        right[:d] += precision * own.sum(axis=0)
-        if self.z.shape[1]:
+        rss = self.yy - float(np.vdot(own, self.b))
+        q = self.z.shape[1]
+        information, right = np.zeros((d + q, d + q)), np.empty(d + q)
+        information[:d, :d] = k * np.diag(precision) - precision[:, None] * inverses * precision
+        right[:d] = precision * own.sum(axis=0)
+        if q:
             bias *= -precision[-1] * precision  # the last column of each M_k
             bias[:, -1] += precision[-1]
-            p[:d, d:] += bias.T @ self.z
-            p[d:, :d] = p[:d, d:].T
-            p[d:, d:] += (self.z.T * bias[:, -1]) @ self.z
-            right[d:] += precision[-1] * (own[:, -1] @ self.z)
-        rss = self.yy - float(np.vdot(own, self.b))
-        rss += float(shared_precision @ np.square(self.begin)) - float(right @ np.linalg.solve(p, right))
-        log_det += float(np.linalg.slogdet(p)[1])
-        log_det -= k * float(np.log(precision).sum()) + float(np.log(shared_precision).sum())
+            information[:d, d:] = bias.T @ self.z
+            information[d:, :d] = information[:d, d:].T
+            information[d:, d:] = (self.z.T * bias[:, -1]) @ self.z
+            right[d:] = precision[-1] * (own[:, -1] @ self.z)
+        return ArmFits(log_det, rss, information, right)
+
+    def log(self, fits: ArmFits | None, shared_precision: Vector) -> float:
+        """Return ``log p(y)`` up to a constant, given the fits of the arms and the diagonal of ``Lambda_s (p,)``."""
+        from scipy.linalg import lapack
+
+        if fits is None:
+            return -math.inf
+        p = fits.information.copy()
+        p.flat[:: len(p) + 1] += shared_precision
+        right = fits.right + shared_precision * self.begin
+        factor, failed = lapack.dpotrf(p.T, lower=1, overwrite_a=1)
+        if failed:
+            return -math.inf
+        rss = fits.rss + float(shared_precision @ np.square(self.begin))
+        rss -= float(right @ lapack.dpotrs(factor, right, lower=1)[0])
+        log_det = fits.log_det + 2.0 * float(np.log(factor.diagonal()).sum()) - float(np.log(shared_precision).sum())
         scale = self.strength * self.noise * self.noise + max(rss, 0.0)
         return float(-0.5 * (log_det + (self.strength + self.n) * math.log(scale)))
+
+
+class ArmFits(NamedTuple):
+    """What the evidence needs of all arms at one ``Lambda``, whatever ``Lambda_s``: most of the work.
+
+    Attributes
+    ----------
+    log_det
+        ``sum_k log det A_k / det Lambda``.
+    rss
+        ``sum_k rss_0,k``.
+    information : (p, p)
+        ``sum_k E_k' M_k E_k``, which with ``Lambda_s`` makes ``P``.
+    right : (p,)
+        ``sum_k E_k' Lambda theta_0,k``, which with ``Lambda_s b0`` makes ``r``.
+    """
+
+    log_det: float
+    rss: float
+    information: Vector
+    right: Vector
 
 
 def choose(
@@ -236,15 +275,14 @@ def choose(
     precision, shared_precision
         The usual precisions, with all exponents 0: diagonals of ``Lambda (d,)`` and ``Lambda_s (p,)``.
     """
-    columns = [block.columns for block in blocks]
+    log = _log_evidence(evidence, precision, shared_precision, blocks)
     ranges = [_OWN_EXPONENTS] * len(blocks) + [_SHARED_EXPONENTS] * len(blocks)
     known: dict[_Exponents, float] = {}
 
     def score(point: _Exponents) -> float:
         if point not in known:
-            own, shared = precision.copy(), shared_precision.copy()
-            Relevance(point[: len(blocks)], point[len(blocks) :]).scale(own, shared, columns)
-            known[point] = evidence.log(own, shared) - _NATS_PER_STEP * sum(map(abs, point))
+            found = Relevance(point[: len(blocks)], point[len(blocks) :])
+            known[point] = log(found) - _NATS_PER_STEP * sum(map(abs, point))
         return known[point]
 
     top = _climb(score, (0.0,) * len(ranges), ranges, enough=lambda: len(known) >= _MOST_EVALUATIONS)
@@ -264,16 +302,29 @@ def gains(
     Both are the evidence of ``relevance`` less that of the largest precisions: of all weights of the features, and of
     each arm's own ones. The other parameters are those of :func:`choose`.
     """
-
-    def log(found: Relevance) -> float:
-        own, shared = precision.copy(), shared_precision.copy()
-        found.scale(own, shared, [block.columns for block in blocks])
-        return evidence.log(own, shared)
-
+    log = _log_evidence(evidence, precision, shared_precision, blocks)
     alike = Relevance((float(_OWN_EXPONENTS[1]),) * len(blocks), relevance.shared)
     unused = Relevance(alike.own, (float(_SHARED_EXPONENTS[1]),) * len(blocks))
     chosen = log(relevance)
     return chosen - log(unused), chosen - log(alike)
+
+
+def _log_evidence(
+    evidence: Evidence, precision: Vector, shared_precision: Vector, blocks: Sequence[FeatureBlock]
+) -> Callable[[Relevance], float]:
+    """Return the log evidence as a function of the relevance; the other parameters are those of ``choose``."""
+    columns = [block.columns for block in blocks]
+
+    def scaled(relevance: Relevance) -> tuple[Vector, Vector]:
+        own, shared = precision.copy(), shared_precision.copy()
+        relevance.scale(own, shared, columns)
+        return own, shared
+
+    @lru_cache(maxsize=_FITS_KEPT)
+    def fits(own: _Exponents) -> ArmFits | None:
+        return evidence.fit(scaled(Relevance(own, (0.0,) * len(own)))[0])
+
+    return lambda relevance: evidence.log(fits(relevance.own), scaled(relevance)[1])
 
 
 def _climb(

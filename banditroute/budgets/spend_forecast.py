@@ -19,6 +19,7 @@ _WITHIN_FACTOR = 3.0  # of an arm's average: a linear belief can expect less tha
 _CALLS_UNTIL_TRUSTED = 20.0  # until then, what a belief expects of an arm comes from the other arms
 _GUESS_FACTOR = 4.0  # of the most expensive known arm: what a first call of an unknown arm may cost
 _GUESS_OF_BOUND = 0.25  # of its upper bound, where it has one
+_GUESSED_CALLS = 4.0  # that spend so much, besides an arm's own, where few cheap calls must not promise too much
 _TOKENS_PER_MESSAGE = 16.0  # that a provider adds to each, at most
 
 
@@ -137,6 +138,14 @@ class SpendForecast:
         """Return ``at_risk (K,)`` plus its error where few calls of an arm were seen: as much again after one call."""
         cautious: Vector = np.where(self._known, at_risk * (1.0 + 1.0 / np.sqrt(np.maximum(self._n, 1.0))), at_risk)
         return cautious
+
+    def guarded(self, position: int, bound: float) -> float:
+        """Return the average spend of an arm's calls, with four more calls that spend a quarter of its ``bound``.
+
+        A few cheap first calls then do not promise that the later ones are as cheap.
+        """
+        n, mean = float(self._n[position]), float(self._mean[position])
+        return (n * mean + _GUESSED_CALLS * _GUESS_OF_BOUND * bound) / (n + _GUESSED_CALLS)
 
     def bounds(self, request: Request) -> Vector:
         """Return the most that a call of each arm can cost in dollars ``(K,)``; infinite where nothing bounds it."""

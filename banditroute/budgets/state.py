@@ -124,12 +124,13 @@ class BudgetState:
         safe = min(finite, key=lambda k: _MOST_KEPT_CALLS * bounds[k] + (ungranted + _HORIZON_CALLS) * mean[k])
         kept = self._kept(float(bounds[safe]), float(mean[safe]), now)
         # A cost between 0 and b with the mean m has a variance of at most m b; a quarter of it is usual.
-        unlucky = _UNLUCKY_STDS * math.sqrt(0.25 * ungranted * mean[safe] * bounds[safe])
+        later = max(float(mean[safe]), self._forecast.guarded(safe, float(bounds[safe])))
+        unlucky = _UNLUCKY_STDS * math.sqrt(0.25 * ungranted * later * bounds[safe])
         if isinstance(self._allowance, PerRequest):
             wanted = max((float(bounds[k]) for k in finite if at_risk[k] <= 2.0 * self.budget.amount), default=0.0)
             self._allowance.reserve = min(kept + _WANTED_CALLS * wanted, _MOST_RESERVED_REQUESTS * self.budget.amount)
         self._draw(now, kept + max((float(bounds[k]) for k in affordable if np.isfinite(bounds[k])), default=0.0))
-        stock, left = slices.stock, slices.stock + slices.undrawn - ungranted * float(mean[safe]) - unlucky
+        stock, left = slices.stock, slices.stock + slices.undrawn - ungranted * later - unlucky
         # An arm with as low a bound is as safe, however much its first calls happened to cost.
         return [
             k

@@ -35,7 +35,7 @@ def dashboard_app(url: str) -> App:
     """Return the live page of a database as an ASGI app, to be mounted in any other. Needs the extra ``dashboard``.
 
     It reads the database and never writes: a SQLite file is opened read-only, and PostgreSQL is read in read-only
-    transactions. It has no login of its own; whoever reaches the app it is mounted in sees the page.
+    transactions. It has no login of its own: everybody who reaches it sees the page.
 
     Parameters
     ----------

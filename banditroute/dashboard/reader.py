@@ -28,7 +28,7 @@ _log = logging.getLogger("banditroute")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
-    """What was read of the database last.
+    """The latest figures that were read of the database.
 
     Attributes
     ----------

@@ -6,7 +6,6 @@ import math
 import re
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
-from itertools import pairwise
 
 import numpy as np
 
@@ -54,6 +53,7 @@ _OPTION = re.compile(  # looks for the last character of a mark first, since it 
 )
 _BULLET = re.compile(r"\n[ \t]{0,8}[-*•][ \t]")
 _ITEM = re.compile(r"\n[ \t]*(?:[-*•]|\(?(?:[A-Ja-j]|\d{1,3})[.):])[ \t]")
+_BEGIN = re.compile(r"[.!?:;](?=\s+(\S+))")  # of a sentence or clause: its first word
 _KEY = re.compile(r'"\s*:')
 _CODE = ("```", "def ", "return", "import ", "()", "==", "->", "=>", "();", "</", "#include", "SELECT ")
 
@@ -204,8 +204,9 @@ def _raw(request: Request) -> Vector:
 @lru_cache(maxsize=RECENT)
 def _written(text: str, characters: int) -> tuple[float, ...]:
     """Return the raw numbers that depend on the text alone, ``log_characters`` to ``other_language``."""
-    words = text.lower().split()
-    return (*_form(text, characters=characters, words=len(words) or 1), *_language(text, words))
+    lower = text.lower()
+    words = lower.split()
+    return (*_form(text, characters=characters, words=len(words) or 1), *_language(text, lower, words))
 
 
 def _form(text: str, *, characters: int, words: int) -> tuple[float, ...]:
@@ -233,22 +234,26 @@ def _form(text: str, *, characters: int, words: int) -> tuple[float, ...]:
     )
 
 
-def _language(text: str, words: Sequence[str]) -> tuple[float, ...]:
+def _language(text: str, lower: str, words: Sequence[str]) -> tuple[float, ...]:
     """Measure words and lines: ``vocabulary`` to ``other_language``."""
     n = len(words) or 1
     lines = [line for line in text.split("\n") if line and not line.isspace()]
     rows = sum(line.count("|") > 1 for line in lines) if "|" in text else 0
     keys = 5.0 * len(_KEY.findall(text)) / sum(map(len, words)) if '"' in text else 0.0
-    begins = [*words[:1], *(word for before, word in pairwise(words) if before[-1] in ".!?:;")]
+    begins = [*words[:1], *_BEGIN.findall(lower)]
     return (
         math.log(len(set(words))) / math.log(n) if n > 1 else 1.0,
         math.sqrt(len(_ITEM.findall(f"\n{text}")) / (len(lines) or 1)),
         math.sqrt(rows / (len(lines) or 1)),
         math.sqrt(keys),
-        math.sqrt(sum(map(_IMPERATIVES.__contains__, begins)) / (len(begins) or 1)),
-        math.sqrt(sum(map(_ENGLISH.__contains__, words)) / n),
-        math.sqrt(sum(map(_OTHERS.__contains__, words)) / n),
+        math.sqrt(_count(begins, _IMPERATIVES) / (len(begins) or 1)),
+        math.sqrt(_count(words, _ENGLISH) / n),
+        math.sqrt(_count(words, _OTHERS) / n),
     )
+
+
+def _count(words: Sequence[str], listed: frozenset[str]) -> int:
+    return len(list(filter(listed.__contains__, words)))
 
 
 def _roles(messages: Sequence[tuple[str, str]]) -> tuple[float, ...]:

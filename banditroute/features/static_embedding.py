@@ -107,7 +107,7 @@ class StaticEmbedding:
         table = _table()
         rows = _rows(excerpt(request))
         weight = table.weights[rows].sum()
-        total = table.vectors[rows, : self._dimension].sum(axis=0, dtype=np.float64)
+        total = _columns(self._dimension).take(rows, axis=0).sum(axis=0, dtype=np.float64)
         result: Vector = np.clip(total / (PRIOR_TOKENS + weight), -_LARGEST_ENTRY, _LARGEST_ENTRY)
         return result
 
@@ -129,6 +129,12 @@ def _table() -> _Table:
             if _loaded is None:
                 _loaded = _load()
     return _loaded
+
+
+@lru_cache(maxsize=2)
+def _columns(dimension: int) -> NDArray[np.float32]:
+    """Return the first columns of the vectors ``(tokens, dimension)``, next to each other in memory."""
+    return np.ascontiguousarray(_table().vectors[:, :dimension])
 
 
 @lru_cache(maxsize=RECENT)

@@ -48,8 +48,8 @@ class Quota:
     requests_per_minute
         At least 1. Default: no limit.
     tokens_per_minute
-        Input and output tokens together, above 0. A call reserves its input and ``max_output_tokens`` (of the request or
-        of the arm), and gives back what it did not use. Default: no limit.
+        Input and output tokens together, above 0. A call reserves its input and ``max_output_tokens`` (of the request
+        or of the arm), and gives back what it did not use. Default: no limit.
     input_tokens_per_minute, output_tokens_per_minute
         Input tokens and output tokens alone, above 0, for providers that count them apart. Default: no limit.
 

@@ -112,7 +112,7 @@ def shares(parts: Mapping[str, Vector], *, x: str, events: Mapping[str, int] | N
         shown + 1, [part[shown] for part in parts.values()], labels=[_plain(name) for name in parts], linewidth=0.0
     )
     axes.set_ylim(0.0, 1.0)
-    axes.set_xlim(1.0, float(n))
+    axes.set_xlim(1.0, max(float(n), 2.0))
     for name, step in (events or {}).items():
         axes.axvline(step, color=_INK, linewidth=1.2, linestyle="--")
         axes.annotate(

@@ -243,7 +243,7 @@ class Cascade:
 
         left = [k for k, arm in enumerate(candidates.arms) if arm in first.arms and k not in asked]
         if not left:
-            reason = f"no other arm may be asked: route() could choose among {listed(first.arms)}"
+            reason = f"no other arm may be asked: arms, limits and budgets left {listed(first.arms)} to this request"
             return self._stop(chain, replace(stopped, reason=reason), answer, answers, qualities, request)
         limits = self._limits_left(chain, candidates, asked)
         std = weight * (_LEAST_STD + of_best * (1.0 - of_best) * math.sqrt(evidence[best][1]))

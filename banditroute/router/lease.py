@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import replace
 from types import TracebackType
 
@@ -11,6 +10,7 @@ from banditroute.adapters.fleet import Fleet
 from banditroute.adapters.hold import Hold
 from banditroute.core.adapter import AdapterSpec
 from banditroute.core.decision import Decision
+from banditroute.core.to_thread import to_thread
 from banditroute.router.fallback import FallbackRouting
 from banditroute.router.feedback import FeedbackService
 
@@ -66,7 +66,7 @@ class Lease:
             try:
                 self._held = await self._cache.ahold(self._adapter, server=self._server)
             except Exception as error:
-                await asyncio.to_thread(self._decide_again, error)
+                await to_thread(self._decide_again, error)
                 if self._adapter is not None:
                     self._held = await self._cache.ahold(self._adapter, server=self._server)
             self._serve()

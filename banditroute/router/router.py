@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import Future
@@ -21,6 +20,7 @@ from banditroute.core.events import Observer
 from banditroute.core.failure import Failure
 from banditroute.core.request import Request
 from banditroute.core.step import Step
+from banditroute.core.to_thread import to_thread
 from banditroute.errors import BanditRouteError, InvalidConfigurationError
 from banditroute.features.base import Featurizer
 from banditroute.features.given import GivenFeatures
@@ -398,7 +398,7 @@ class Router:
 
     async def anext_step(self, decision: Decision | str, signals: Mapping[str, float | Signal | None]) -> Step:
         """Decide in a worker thread, as ``next_step()`` does; the event loop is free meanwhile."""
-        return await asyncio.to_thread(self.next_step, decision, signals)
+        return await to_thread(self.next_step, decision, signals)
 
     def escalate(self, decision_id: str, *, signal: float) -> Decision | None:
         """Choose another arm if the first answer is not good enough; return None if it is.
@@ -448,7 +448,7 @@ class Router:
 
     async def aescalate(self, decision_id: str, *, signal: float) -> Decision | None:
         """Choose another arm in a worker thread, as ``escalate()`` does; the event loop is free meanwhile."""
-        return await asyncio.to_thread(self.escalate, decision_id, signal=signal)
+        return await to_thread(self.escalate, decision_id, signal=signal)
 
     # Reporting.
 
@@ -570,7 +570,7 @@ class Router:
         self, reports: Iterable[Report], *, source: str | None = None
     ) -> list[Acknowledgement | BanditRouteError]:
         """Report outcomes in a worker thread, as ``feedback_many()`` does; the event loop is free meanwhile."""
-        return await asyncio.to_thread(self.feedback_many, reports, source=source)
+        return await to_thread(self.feedback_many, reports, source=source)
 
     async def afeedback(
         self,
@@ -652,7 +652,7 @@ class Router:
 
     async def acorrect(self, decision_id: str, *, failed: bool | None = None, **outcomes: float | None) -> None:
         """Replace recorded outcomes in a worker thread, as ``correct()`` does; the event loop is free meanwhile."""
-        await asyncio.to_thread(self.correct, decision_id, failed=failed, **outcomes)
+        await to_thread(self.correct, decision_id, failed=failed, **outcomes)
 
     def session_feedback(
         self,
@@ -702,7 +702,7 @@ class Router:
 
     async def asession_feedback(self, session: str, *, source: str | None = None, **outcomes: float | None) -> None:
         """Report an outcome of a session in a worker thread, as ``session_feedback()`` does."""
-        await asyncio.to_thread(self.session_feedback, session, source=source, **outcomes)
+        await to_thread(self.session_feedback, session, source=source, **outcomes)
 
     def compare(self, winner_id: str, loser_id: str, *, source: str | None = None) -> None:
         """Report which of two answers was better, where neither has a quality of its own.
@@ -744,7 +744,7 @@ class Router:
 
     async def acompare(self, winner_id: str, loser_id: str, *, source: str | None = None) -> None:
         """Report a comparison in a worker thread, as ``compare()`` does; the event loop is free meanwhile."""
-        await asyncio.to_thread(self.compare, winner_id, loser_id, source=source)
+        await to_thread(self.compare, winner_id, loser_id, source=source)
 
     def warm_start(self, log: Iterable[LogRow], *, worth: float | None = None) -> None:
         """Learn from a log, before or during traffic: an evaluation of some arms or all, or past feedback.

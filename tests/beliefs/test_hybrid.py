@@ -342,7 +342,8 @@ def test_the_evidence_is_the_student_density_of_all_outcomes():
     for feature in (0.5, 8.0, 300.0):
         spec = Hybrid(feature_precision=feature, intercept_precision=2.0)
         belief = spec.start(arms=arms, dimension=d, priors=QUALITY, statistics=folded(spec, contexts, outcomes))
-        ours.append(belief._evidence("quality").log(*belief._precisions("quality")))
+        evidence, (precision, shared_precision) = belief._evidence("quality"), belief._precisions("quality")
+        ours.append(evidence.log(evidence.fit(precision), shared_precision))
         own, shared = np.array([feature, feature, 2.0]), [feature / 32.0] * 2 + [0.25]
         shared += [1.0 if name else 2.0 for name in columns]
         b0 = np.array([0.0, 0.0, 0.5] + [float(name == "quality") for name in columns])

@@ -3,10 +3,9 @@
 import numpy as np
 import pytest
 
+from banditroute.pricing import genai_price
 from benchmarks import sessions
 from benchmarks.sessions import Caches, Cell, Price, Step, Total, equal_quality_usd, run
-
-from banditroute.pricing import genai_price
 
 PRICE = Price(1.0, 0.1, 1.25, 5.0)
 

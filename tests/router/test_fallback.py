@@ -131,7 +131,7 @@ NO_PROBABILITIES = "the policy did not give 2 probabilities that sum to 1; test 
 FAULTS = {
     "features": (
         lambda s: {"features": FailingFeatures(s)},
-        "RuntimeError in strike(), line 29, while Fail",
+        f"RuntimeError in strike(), line {Switch.strike.__code__.co_firstlineno + 2}, while Fail",
     ),
     "features NaN": (lambda s: {"features": NaNFeatures(s)}, "NaNFeatures gave features that are not finite"),
     "features short": (lambda s: {"features": ShortFeatures(s)}, "ValueError: could not broadcast"),

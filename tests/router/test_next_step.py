@@ -155,13 +155,13 @@ class TestLimits:
         step = router.next_step(first, {"judge": 0.0})
         assert step.stop
         assert step.probability == 1.0
-        assert step.reason == "the limits and budgets that are left allow no call of large, medium"
+        assert step.reason == "no other arm may be asked: arms, limits and budgets left small to this request"
 
     def test_reason_names_the_arms_that_the_request_allows(self):
         router = router_on()
         step = router.next_step(router.route([0.5], arms=["small"]), {"judge": 0.0})
         assert step.stop
-        assert step.reason == "no other arm may be asked: route() could choose among small"
+        assert step.reason == "no other arm may be asked: arms, limits and budgets left small to this request"
 
     def test_escalation_never_leaves_the_arms_of_the_request(self):
         router = router_on()
@@ -181,7 +181,9 @@ class TestLimits:
         steps = [router.next_step(decision, {"judge": 0.0}) for _ in range(20)]
         assert all(step.stop for step in steps)
         # the limit left out the large arm when the request was decided
-        assert {step.reason for step in steps} == {"no other arm may be asked: route() could choose among small"}
+        assert {step.reason for step in steps} == {
+            "no other arm may be asked: arms, limits and budgets left small to this request"
+        }
 
     def test_reason_says_whether_a_call_is_worth_its_price(self):
         router = router_on()

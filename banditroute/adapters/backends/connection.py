@@ -6,7 +6,6 @@ client can both run it.
 
 from __future__ import annotations
 
-import asyncio
 import json
 import threading
 import time
@@ -172,6 +171,8 @@ class Connection:
         return Reply(response.status_code, body.bytes, time.monotonic() - started)
 
     async def _aask(self, client: httpx.AsyncClient, call: Call) -> Reply:
+        import asyncio  # late: it takes a sixth of banditroute's import time
+
         started = time.monotonic()
         async with (
             asyncio.timeout(_SILENCES_PER_CALL * self._timeout_seconds),

@@ -76,8 +76,6 @@ class OutcomeHour(NamedTuple):
     w2v2: float
 
 
-
-
 def decisions_by_hour(connection: Connection, first_id: str, end_id: str | None) -> list[DecisionHour]:
     """Return the sums of the decisions with ids from ``first_id`` to before ``end_id``."""
     fell_back = func.sum(case((decision.c.reason.like("fallback%"), 1), else_=0))

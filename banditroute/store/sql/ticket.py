@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from concurrent.futures import Future
 
 from banditroute.errors import StoreError
@@ -37,6 +36,8 @@ async def answer_of(ticket: Future[Acknowledgement]) -> Acknowledgement:
 
     A cancelled wait does not take the feedback back.
     """
+    import asyncio  # late: it takes a sixth of banditroute's import time
+
     waiting = asyncio.shield(asyncio.wrap_future(ticket))
     try:
         return await asyncio.wait_for(waiting, ANSWER_SECONDS)
