@@ -1,4 +1,4 @@
-"""A step of a cascade: deliver an answer, or ask further arms."""
+"""A step of a cascade: deliver an answer, or ask a further arm."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ class Step:
 
     Attributes
     ----------
-    decisions
-        The decisions to serve now, all at once. Empty: stop, and deliver ``answer``.
+    next
+        The decision to serve now. None: stop, and deliver ``answer``.
     answer
         The id of the decision whose answer is the best so far: deliver this answer when you stop.
     expected_quality
@@ -30,12 +30,12 @@ class Step:
 
     Examples
     --------
-    >>> step = Step(decisions=(), answer="0f", expected_quality=0.9, probability=1.0)
-    >>> step.stop, step.next
-    (True, None)
+    >>> step = Step(next=None, answer="0f", expected_quality=0.9, probability=1.0)
+    >>> step.stop
+    True
     """
 
-    decisions: tuple[Decision, ...]
+    next: Decision | None
     answer: str
     expected_quality: float
     probability: float
@@ -45,9 +45,4 @@ class Step:
     @property
     def stop(self) -> bool:
         """True if no further arm is to be asked."""
-        return not self.decisions
-
-    @property
-    def next(self) -> Decision | None:
-        """The first decision to serve now; None if there is no further one."""
-        return self.decisions[0] if self.decisions else None
+        return self.next is None

@@ -17,8 +17,6 @@ _KEPT = 0.999  # of the weight of an answer, with each later one
 _MIN_ANSWERS = 40.0  # before a signal may be switched off
 _LEAST_SAVED = 0.001  # of log loss for each answer, by a signal that says something
 _LARGEST_LOG_ODDS = 6.0
-_BIAS_PRECISION = 2.0  # of the expectation that the models' expected qualities are unbiased
-_BIAS_KEPT = 0.98  # of the weight of an answer of an arm, with each later one
 _MOST_GROUPS = 1000  # arms, and arms with a tag, that have curves of their own
 
 
@@ -91,10 +89,6 @@ class Evidence:
     relative to those before it. So signals that repeat each other do not count twice. A signal that predicts no better
     than those before it, or than the expectation, is switched off until it does.
 
-    The models of a cascade are biased: an arm that is asked second answers the harder requests, and answers that look
-    bad are graded rarely. So the log odds by which graded answers of an arm differ from all that was expected of them
-    are learned as well, as its ``bias``.
-
     Examples
     --------
     >>> evidence = Evidence()
@@ -107,11 +101,6 @@ class Evidence:
     def __init__(self) -> None:
         self._curves: dict[tuple[str, ...], _Curve] = {}
         self._records: dict[str, _Record] = {}
-        self._biases: dict[str, tuple[float, float]] = {}  # arm -> log odds, and how surely they are known
-
-    def bias(self, arm: str) -> float:
-        """Return the log odds to be added to the expected quality of an arm."""
-        return self._biases[arm][0] if arm in self._biases else 0.0
 
     def of(self, arm: str, tags: Sequence[str], signals: Mapping[str, float]) -> tuple[float, float]:
         """Return the log odds that the signals of an answer add, and their variance; without signals 0 and 0."""
@@ -146,10 +135,6 @@ class Evidence:
             self._add(name, arm, tags, _bin(value), before, quality)
             if not record.off:
                 before += shift
-        bias, curvature = self._biases.get(arm, (0.0, _BIAS_PRECISION))
-        predicted = _sigmoid(before)
-        curvature = _BIAS_PRECISION + _BIAS_KEPT * (curvature - _BIAS_PRECISION) + predicted * (1.0 - predicted)
-        self._biases[arm] = (min(max(bias + (quality - predicted) / curvature, -3.0), 3.0), curvature)
 
     def _in_order(self, signals: Mapping[str, float]) -> list[str]:
         """Return the names of signals, the one that saves the most log loss alone first."""
@@ -193,20 +178,19 @@ class Evidence:
         """Return all of it, to be stored."""
         curves = [[list(group), list(curve.bins.items())] for group, curve in self._curves.items()]
         records = {name: [getattr(r, each) for each in _Record.__slots__] for name, r in self._records.items()}
-        return json.dumps({"curves": curves, "records": records, "biases": self._biases}).encode()
+        return json.dumps({"curves": curves, "records": records}).encode()
 
     @classmethod
     def from_bytes(cls, blob: bytes | None) -> Evidence:
         """Return what ``to_bytes`` gave; nothing is known for None."""
         evidence = cls()
-        stored: Mapping[str, Any] = json.loads(blob) if blob else {"curves": [], "records": {}, "biases": {}}
+        stored: Mapping[str, Any] = json.loads(blob) if blob else {"curves": [], "records": {}}
         for group, bins in stored["curves"]:
             curve = _Curve({int(bin): list(map(float, sums)) for bin, sums in bins})
             curve.prior = _PRIOR_LOG_ODDS if len(group) == 1 else 0.0
             curve.derive()
             evidence._curves[tuple(group)] = curve
         evidence._records = {name: _Record(*map(float, values)) for name, values in stored["records"].items()}
-        evidence._biases = {arm: (float(bias), float(sure)) for arm, (bias, sure) in stored["biases"].items()}
         return evidence
 
     def _shift(self, name: str, arm: str, tags: Sequence[str], value: float) -> tuple[float, float]:

@@ -26,7 +26,6 @@ from banditroute.router.engine import Engine
 from banditroute.router.fallback import FallbackRouting
 from banditroute.router.feedback import FeedbackService, check_id
 from banditroute.router.foresight import Foresight
-from banditroute.router.outlook import Outlook, corrected, outlook, worth_of_asking
 from banditroute.router.requests import NothingToAskError, Terms
 from banditroute.router.sampling import RandomStream
 from banditroute.router.status import Status
@@ -40,6 +39,7 @@ _BOUND = "the limits and budgets that are left allow no call of"
 _AUDIT = "an audit for the guarantee"
 _SAVED_EVERY = 20  # graded answers
 _LEAST_PROBABILITY = 1e-12
+_LEAST_EXPECTED = 0.02  # of an arm, so that signals can speak for it
 _LEAST_STD = 1e-3  # of the weight of quality: choices nearer than that are drawn
 
 
@@ -76,8 +76,6 @@ class Cascade:
         Predicts the outcomes of every arm, and makes the decisions.
     routing, feedback
         Decide, and record what is known of answers that are not delivered.
-    foresight
-        Learns what signals say of answers.
     limits
         The limits of the router.
     slot
@@ -114,7 +112,7 @@ class Cascade:
         self._stream = stream
         self._clock = clock
         self._evidence = slot.load(Evidence.from_bytes)
-        self._foresight = Foresight(evidence=self._evidence)
+        self._foresight = Foresight()
         self._chains: OrderedDict[str, _Chain] = OrderedDict()
         self._unsaved = 0
         self._lock = threading.RLock()
@@ -139,7 +137,6 @@ class Cascade:
             chain = self._follow(decision, served)
             answer = next(each for each in chain.answers if each.id == id)
             answer.signals = {**answer.signals, **known}
-            self._foresight.keeps = keeps
             self._foresight.note_step(self._engine.decided)
             self._engine.look_ahead_with(self._foresight)
             answers = list(chain.answers)
@@ -225,81 +222,60 @@ class Cascade:
         candidates = self._engine.expect(first, request)
         weight = first.preference.get("quality", 0.0)
         if candidates is None or weight <= 0.0 or any(each.arm not in candidates.arms for each in answers):
-            return Step(decisions=(), answer=answer.id, expected_quality=0.5, probability=1.0, reason=_NOT_JUDGED)
-        predicted = candidates.expected("quality")
-        expected = corrected(predicted, self._foresight.biases(candidates.arms))
+            return Step(next=None, answer=answer.id, expected_quality=0.5, probability=1.0, reason=_NOT_JUDGED)
+        predicted = candidates.expected("quality").tolist()
         asked = [candidates.arms.index(each.arm) for each in answers]
-        seen = outlook(expected, asked, [log_odds for log_odds, _ in evidence])
         own = answers.index(answer)
-        self._note_expected(answer, expected, asked, evidence, own)
-        qualities = seen.seen_qualities
-        best = int(qualities.argmax()) if keeps else own
-        of_best = float(qualities[best])
+        answer.expected = predicted[asked[own]]
+        with self._lock:
+            self._foresight.note_answer(answer.expected, evidence[own][0])
+        qualities = [given_signals(predicted[k], log_odds) for k, (log_odds, _) in zip(asked, evidence, strict=True)]
+        best = max(range(len(answers)), key=qualities.__getitem__) if keeps else own
+        of_best = qualities[best]
         stopped = Step(
-            decisions=(), answer=answers[best].id, expected_quality=of_best, probability=1.0, reason=_GOOD_ENOUGH
+            next=None, answer=answers[best].id, expected_quality=of_best, probability=1.0, reason=_GOOD_ENOUGH
         )
         audited = self.audits is not None and self.audits.best in first.arms and self.audits.best in candidates.arms
         if audited and (of_best_arm := self._of_best_arm(answers)) is not None:
-            own_quality = float(qualities[answers.index(of_best_arm)])
+            own_quality = qualities[answers.index(of_best_arm)]
             stopped = replace(stopped, answer=of_best_arm.id, expected_quality=own_quality)
-            return self._stop(chain, stopped, answer, answers, seen, request)
+            return self._stop(chain, stopped, answer, answers, qualities, request)
 
         left = [k for k, arm in enumerate(candidates.arms) if arm in first.arms and k not in asked]
-        limits = self._limits_left(chain, candidates, asked)
         if not left:
             reason = f"no other arm may be asked: arms, limits and budgets left {listed(first.arms)} to this request"
-            return self._stop(chain, replace(stopped, reason=reason), answer, answers, seen, request)
-        rest = candidates.utilities - weight * predicted
-        kept = seen.seen[best] if keeps else None
-        worth = worth_of_asking(seen, self._foresight.channel, weight, rest, left, kept)
+            return self._stop(chain, replace(stopped, reason=reason), answer, answers, qualities, request)
+        limits = self._limits_left(chain, candidates, asked)
         std = weight * (_LEAST_STD + of_best * (1.0 - of_best) * math.sqrt(evidence[best][1]))
-        stopping = _normal_cdf((weight * of_best - float(worth[left].max())) / std)
-        gains = np.where(np.isfinite(worth), worth - candidates.utilities, 0.0)
+        stopping = _normal_cdf((weight * of_best - float(candidates.utilities[left].max())) / std)
         eligible = [candidates.arms[k] for k in left]
         if draws[0] < stopping:
             stopped = replace(stopped, probability=stopping)
             if not audited:
-                return self._stop(chain, stopped, answer, answers, seen, request)
+                return self._stop(chain, stopped, answer, answers, qualities, request)
             assert self.audits is not None
             k = candidates.arms.index(self.audits.best)
-            if float(seen.qualities[k]) - of_best <= self.audits.max_loss:
-                return self._stop(chain, stopped, answer, answers, seen, request, limits=limits, draw=draws[1])
+            if predicted[k] - of_best <= self.audits.max_loss:
+                return self._stop(chain, stopped, answer, answers, qualities, request, limits=limits, draw=draws[1])
             eligible, asking = [self.audits.best], stopping  # the loss would be too large: its answer is delivered
         else:
             asking = 1.0 - stopping
         terms = Terms(first.preference, eligible, limits)
         try:
-            another = self._routing.decide(
-                request, terms, gains=dict(zip(candidates.arms, gains.tolist(), strict=True))
-            )
+            another = self._routing.decide(request, terms)
         except NothingToAskError:
             bound = replace(stopped, probability=1.0, reason=f"{_BOUND} {listed(eligible)}")
-            return self._stop(chain, bound, answer, answers, seen, request)
+            return self._stop(chain, bound, answer, answers, qualities, request)
         with self._lock:
             self._append(chain, another)
         self._feedback.record_step(answer.id, stopped=False, probability=asking)
         if not keeps:
             self._record_expected(answers[own], of_best)
-        return replace(stopped, decisions=(another,), probability=asking, reason=_WORTH_ASKING)
+        return replace(stopped, next=another, probability=asking, reason=_WORTH_ASKING)
 
     def _of_best_arm(self, answers: Sequence[_Answer]) -> _Answer | None:
         """Return the answer of the guarantee's best arm, if it was asked."""
         return next((each for each in answers if self.audits is not None and each.arm == self.audits.best), None)
-
-    def _note_expected(
-        self,
-        answer: _Answer,
-        expected: np.ndarray,
-        asked: list[int],
-        evidence: list[tuple[float, float]],
-        own: int,
-    ) -> None:
-        """Note the quality that was expected of an answer by all but its own signals."""
-        others = [k for k in range(len(asked)) if k != own]
-        without = outlook(expected, [asked[k] for k in others], [evidence[k][0] for k in others])
-        answer.expected = float(without.qualities[asked[own]])
-        with self._lock:
-            self._foresight.note_answer(answer.expected, evidence[own][0])
 
     def _stop(
         self,
@@ -307,7 +283,7 @@ class Cascade:
         step: Step,
         answer: _Answer,
         answers: list[_Answer],
-        seen: Outlook,
+        qualities: Sequence[float],
         request: Request,
         *,
         limits: Limits | None = None,
@@ -327,7 +303,7 @@ class Cascade:
             elif self.audits.best in chain.first.arms:
                 step = self._audited(chain, step, request, limits, draw)
         self._feedback.record_step(answer.id, stopped=True, probability=step.probability)
-        for each, quality in zip(answers, seen.seen_qualities.tolist(), strict=True):
+        for each, quality in zip(answers, qualities, strict=True):
             if each.id not in (step.answer, step.audit_of):
                 self._record_expected(each, quality)
         return step
@@ -341,16 +317,14 @@ class Cascade:
             return replace(step, probability=max(step.probability * (1.0 - share), _LEAST_PROBABILITY))
         terms = Terms(chain.first.preference, [self.audits.best], limits)
         try:
-            audit = self._routing.decide(request, terms, gains=dict.fromkeys(self._engine.models.names, 0.0))
+            audit = self._routing.decide(request, terms)
         except NothingToAskError:
             self.audits.stop(1.0)
             return step
         self.audits.open(audit.id, step.answer, share)
         with self._lock:
             self._append(chain, audit)
-        return replace(
-            step, decisions=(audit,), probability=step.probability * share, reason=_AUDIT, audit_of=step.answer
-        )
+        return replace(step, next=audit, probability=step.probability * share, reason=_AUDIT, audit_of=step.answer)
 
     def _record_expected(self, answer: _Answer, quality: float) -> None:
         """Record the expected quality of an answer that is not delivered, if it has signals and no grade."""
@@ -373,7 +347,7 @@ class Cascade:
 
 def limits_of(decision: Decision | str, limits: Limits | None) -> Limits | None:
     """Return the limits that hold over all calls of a request: the router's, tightened by the request's own."""
-    if isinstance(decision, str):
+    if isinstance(decision, str) or (decision.deadline_seconds is None and decision.max_cost_usd is None):
         return limits
     own = Limits(max_latency_seconds=decision.deadline_seconds, max_cost_usd=decision.max_cost_usd)
     return own if limits is None else limits.tightened(own)
@@ -398,6 +372,25 @@ def check_signals(signals: object) -> dict[str, float]:
         if value is not None:
             known[name] = probability(value, name=f"signal {name!r}", error=InvalidRequestError)
     return known
+
+
+def given_signals(expected: float, log_odds: float) -> float:
+    """Return the expected quality of an answer given its signals.
+
+    Parameters
+    ----------
+    expected
+        What was expected of its arm, in [0, 1].
+    log_odds
+        What the signals add.
+
+    Examples
+    --------
+    >>> round(given_signals(0.5, 2.0), 2)
+    0.88
+    """
+    share = min(max(expected, _LEAST_EXPECTED), 1.0 - _LEAST_EXPECTED)
+    return share / (share + (1.0 - share) * math.exp(-log_odds))
 
 
 def _normal_cdf(z: float) -> float:

@@ -32,9 +32,9 @@ from banditroute.policies.base import SharedPolicyState, start
 from banditroute.router.candidates import Candidates
 from banditroute.router.constraints import Constraints
 from banditroute.router.figures import Figures
-from banditroute.router.foresight import Foresight, check_further_call
+from banditroute.router.foresight import Foresight
 from banditroute.router.models import ArmModels
-from banditroute.router.requests import Ask, reason_left_out
+from banditroute.router.requests import Ask, NothingToAskError, reason_left_out
 from banditroute.router.sampling import RandomStream, sample_arm
 from banditroute.router.session_stage import SessionStage
 from banditroute.router.status import Status
@@ -207,12 +207,12 @@ class Engine:
             candidates = self._session_stage.price(candidates, ask)
         candidates = self._constraints.admit(candidates, ask)
         candidates = self.models.weigh_costs(candidates, ask.preference)
-        if self._foresight is not None:
-            candidates = self._look_ahead(candidates, ask)
+        if self._foresight is not None and self._foresight.active and not ask.request.again:
+            candidates = self._foresight.look_ahead(candidates, ask.preference)
         candidates = self._penalize(candidates, ask)
         candidates = self._constraints.price(candidates, ask)
-        if ask.gains is not None:
-            check_further_call(candidates)
+        if ask.request.again:
+            _check_further_call(candidates)
         candidates = candidates.narrowed()
         candidates.check_finite()
         wanted = candidates.probabilities(self._policy, x)
@@ -252,13 +252,6 @@ class Engine:
         if forced is None:
             return candidates
         return candidates.restricted(forced, "adapters: another arm had to be tried")._replace(forced=True)
-
-    def _look_ahead(self, candidates: Candidates, ask: Ask) -> Candidates:
-        """Add what may follow a choice to its utility, in a router whose answers are looked at."""
-        if ask.gains is not None:
-            return candidates.penalized(-np.array([ask.gains[arm] for arm in candidates.arms]))
-        assert self._foresight is not None
-        return self._foresight.look_ahead(candidates, ask.preference) if self._foresight.active else candidates
 
     def _signed_weights(self, preference: Preference) -> dict[str, float]:
         """Return the weight of every objective that matters, below 0 where less is better."""
@@ -515,3 +508,10 @@ def _adapter_may_be_gone(values: Mapping[str, float]) -> bool:
     """Return whether a failed call may have missed its adapter: it says so, or does not say how it failed."""
     failure = failure_of(values)
     return failure is None or failure[0] is Failure.UNKNOWN_MODEL
+
+
+def _check_further_call(candidates: Candidates) -> None:
+    """Raise NothingToAskError if every arm would break a limit or a budget: a further call is not worth that."""
+    trouble = candidates.uncovered or candidates.overruled
+    if trouble is not None:
+        raise NothingToAskError(trouble)

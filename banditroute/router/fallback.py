@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 
 import numpy as np
@@ -83,7 +83,6 @@ class FallbackRouting:
         request: Request,
         terms: Terms,
         features: Vector | None = None,
-        gains: Mapping[str, float] | None = None,
     ) -> Decision:
         """Return the recorded decision for a checked request.
 
@@ -91,8 +90,6 @@ class FallbackRouting:
         ----------
         features
             The features of the request where they are computed already; None: they are computed here.
-        gains
-            For a further call of a cascade, as in :class:`~banditroute.router.requests.Ask`.
 
         Raises
         ------
@@ -114,7 +111,7 @@ class FallbackRouting:
                 raise CannotChooseError(trouble_of_clock)
             if self._store.trouble is not None:
                 raise CannotChooseError(self._store.trouble)
-            decision = self._engine.decide(Ask(request, x, preference, eligible, terms.limits, now, gains, rules))
+            decision = self._engine.decide(Ask(request, x, preference, eligible, terms.limits, now, rules))
             self._store.add_decision(decision, prompt)
             self.trouble = None
             if self._observation.active:

@@ -1,19 +1,16 @@
-"""The steps that may follow a first answer: signals, other arms, a better answer. The first choice counts on them."""
+"""What may follow a first answer: a signal, and a call of another arm. The first choice counts on it."""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 
 from banditroute.core.arrays import Vector
 from banditroute.core.preference import Preference
-from banditroute.graders.evidence import Evidence
 from banditroute.router.candidates import Candidates
-from banditroute.router.outlook import SILENT, Channel, corrected, outlook, worth_of_asking
-from banditroute.router.requests import NothingToAskError
 
 _LATEST_ANSWERS = 300  # that a channel is made of
 _MIN_ANSWERS = 30
@@ -21,6 +18,24 @@ _RENEWED_EVERY = 20  # answers
 _MOST_LEVELS = 3
 _USED_SHARE = 0.5  # of the latest decisions that were followed by a step, before first choices count on it
 _MEMORY = 0.98  # of that share, with each step
+_LEAST_EXPECTED = 0.02  # of an arm, so that signals can speak for it
+
+
+class Channel(NamedTuple):
+    """Expected signals of an answer: L kinds of evidence, and how often each is seen of right and wrong answers.
+
+    Attributes
+    ----------
+    of_right, of_wrong : (L,)
+        Probabilities that sum to 1.
+    """
+
+    of_right: Vector
+    of_wrong: Vector
+
+
+SILENT = Channel(np.ones(1), np.ones(1))
+"""No signals are expected."""
 
 
 class Foresight:
@@ -29,23 +44,14 @@ class Foresight:
     It does so once most decisions are followed by ``next_step()`` or ``escalate()``. Until then, and in a router that
     is used without them, it does nothing.
 
-    Parameters
-    ----------
-    evidence
-        Knows by how much the models are biased.
-
     Attributes
     ----------
     channel
         What signals are expected to say of an answer.
-    keeps
-        Whether an earlier answer can still be delivered after a later one was asked.
     """
 
-    def __init__(self, *, evidence: Evidence) -> None:
-        self._evidence = evidence
+    def __init__(self) -> None:
         self.channel: Channel = SILENT
-        self.keeps: bool = True
         self._share = 0.0
         self._decided = 0
         self._answers: deque[tuple[float, float]] = deque(maxlen=_LATEST_ANSWERS)
@@ -69,31 +75,48 @@ class Foresight:
             self._new = 0
             self.channel = channel_of(*np.array(self._answers).T)
 
-    def biases(self, arms: Sequence[str]) -> Vector:
-        """Return the log odds to be added to what the models expect of the answers of ``arms`` ``(K,)``."""
-        return np.array([self._evidence.bias(arm) for arm in arms])
-
     def look_ahead(self, candidates: Candidates, preference: Preference) -> Candidates:
-        """Return candidates whose utilities include what may follow."""
-        weight = preference.get("quality", 0.0)
+        """Return candidates whose utilities include what a second call may add."""
+        weight, positions = preference.get("quality", 0.0), candidates.eligible
         if weight <= 0.0 or len(candidates.positions) < 2:
             return candidates
-        predicted = candidates.expected("quality")
-        expected = corrected(predicted, self.biases(candidates.arms))
-        rest = candidates.utilities - weight * predicted
-        seen = outlook(expected, [], [])
-        allowed = list(candidates.positions)
-        worth = worth_of_asking(seen, self.channel, weight, rest, allowed, None)
-        gains = np.zeros(len(worth))
-        gains[allowed] = worth[allowed] - candidates.utilities[allowed]
+        expected, utilities = candidates.expected("quality"), candidates.utilities
+        if positions is None:
+            return candidates.penalized(-worth_of_second_call(expected, utilities, weight, self.channel))
+        gains = np.zeros(len(utilities))
+        gains[positions] = worth_of_second_call(expected[positions], utilities[positions], weight, self.channel)
         return candidates.penalized(-gains)
 
 
-def check_further_call(candidates: Candidates) -> None:
-    """Raise NothingToAskError if every arm would break a limit or a budget: a further call is not worth that."""
-    trouble = candidates.uncovered or candidates.overruled
-    if trouble is not None:
-        raise NothingToAskError(trouble)
+def worth_of_second_call(expected: Vector, utilities: Vector, weight: float, channel: Channel) -> Vector:
+    """Return what may follow an answer of each arm: asking the best other arm where that is worth more ``(K,)``.
+
+    Parameters
+    ----------
+    expected
+        Expected quality of each arm ``(K,)``.
+    utilities
+        Utility of each arm, with its price ``(K,)``; at least two arms.
+    weight
+        Weight of quality.
+
+    Examples
+    --------
+    The second arm costs .3. A verifier that is always right saves that call for three of five requests, and makes the
+    first arm worth .6 + .4 * (.9 - .3) = .84:
+
+    >>> sure = Channel(np.array([0.0, 1.0]), np.array([1.0, 0.0]))
+    >>> worth_of_second_call(np.array([0.6, 0.9]), np.array([0.6, 0.6]), 1.0, sure).round(2)
+    array([0.24, 0.06])
+    """
+    share = np.minimum(np.maximum(expected, _LEAST_EXPECTED), 1.0 - _LEAST_EXPECTED)
+    order = utilities.argsort()
+    of_other = np.full(len(utilities), utilities[order[-1]])
+    of_other[order[-1]] = utilities[order[-2]]
+    good = channel.of_right[:, None] * share  # right, and looks like l
+    looks = good + channel.of_wrong[:, None] * (1.0 - share)
+    worth: Vector = np.maximum(looks * of_other - weight * good, 0.0).sum(axis=0)
+    return worth
 
 
 def channel_of(expected: np.ndarray, log_odds: np.ndarray) -> Channel:

@@ -169,9 +169,7 @@ class ArmModels:
         belief = self.belief
         if limited:
             belief.watch(limited)
-        signed = self._signed_weights.get(preference) if belief.objectives is self._weighed_objectives else None
-        if signed is None:
-            signed = self._weigh(preference)
+        signed = self._weights(preference)
         belief.advance(now, ordinal)
         tokens = None if self._prices is None else token_count(request)
         return self._candidates(x, signed, tokens, availability)
@@ -195,7 +193,7 @@ class ArmModels:
         self, x: Vector, preference: Preference, *, tokens: float | None, availability: Availability
     ) -> Candidates:
         """Return all arms with present predictions for an earlier request; knowledge does not age."""
-        return self._candidates(x, self._weigh(preference), tokens, availability)
+        return self._candidates(x, self._weights(preference), tokens, availability)
 
     def token_count(self, request: Request) -> float | None:
         """Return the tokens of a request, counted or estimated; None where no arm has token prices."""
@@ -335,6 +333,12 @@ class ArmModels:
             counts,
             tokens,
         )
+
+    def _weights(self, preference: Preference) -> Vector:
+        """Return the signed weights of a preference, kept from an earlier request if the objectives are the same."""
+        same = self.belief.objectives is self._weighed_objectives
+        signed = self._signed_weights.get(preference) if same else None
+        return self._weigh(preference) if signed is None else signed
 
     def _weigh(self, preference: Preference) -> Vector:
         """Return the signed weight of every believed objective, and remember it."""

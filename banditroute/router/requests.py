@@ -92,8 +92,6 @@ class Ask(NamedTuple):
         What an arm must keep; None for no limits.
     now
         Unix time in seconds.
-    gains
-        For a further call of a cascade: arm -> what the answers before it and the steps after it add to its utility.
     rules
         Conditions of the rules that hold for the request, as one text; None if none holds.
     """
@@ -104,7 +102,6 @@ class Ask(NamedTuple):
     eligible: Sequence[str] | None
     limits: Limits | None
     now: float
-    gains: Mapping[str, float] | None = None
     rules: str | None = None
 
     def reason(self, of_choice: str) -> str:

@@ -382,9 +382,9 @@ class Router:
 
         Notes
         -----
-        How easy a request is for all arms together is unknown, so a bad answer of one arm speaks against the others,
-        too (a Rasch model). The choice between stopping and asking is drawn with a known probability, so that answers
-        which look bad are graded now and then. Calls are expected to follow up to two arms ahead.
+        The signals multiply the odds that the models give the answer's arm. The answer stands if its expected quality
+        is worth as much as that of the best arm left, less that arm's price. The choice between stopping and asking is
+        drawn with a known probability, so that answers which look bad are graded now and then.
 
         Examples
         --------
