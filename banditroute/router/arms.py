@@ -77,10 +77,14 @@ class ArmRegistry:
             arms = check_arms([*self.arms, arm], self._adapters)
             names = [arm.name for arm in arms]
             given = {} if traffic is None else check_traffic({names[-1]: traffic}, names)
-            shares = {**self.traffic, **given}
+            before, shares = self.traffic, {**self.traffic, **given}
             check_shares(shares, names)
             self._set_traffic(shares)  # first, so that the arm never serves without its share
-            self._set_arms(arms)
+            try:
+                self._set_arms(arms)
+            except Exception:  # such as a profile of unknown features
+                self._set_traffic(before)
+                raise
 
     def remove(self, name: str) -> None:
         """Remove an arm; see ``Router.remove_arm``."""
