@@ -3,13 +3,11 @@
 import numpy as np
 import pytest
 
-from banditroute.config import dump_router
 from banditroute.core.arm import Arm
 from banditroute.core.request import Request
 from banditroute.errors import InvalidConfigurationError, InvalidFeedbackError, InvalidRequestError
 from banditroute.features import Compose, Metadata, TextFeatures
 from banditroute.learners import profile
-from banditroute.limits import Share
 from banditroute.router import Router
 from banditroute.store import SQLStore
 
@@ -107,7 +105,6 @@ def test_a_profile_holds_after_outcomes_are_folded_and_the_router_restarts(tmp_p
 def test_an_unknown_entry_leaves_the_arms_as_they_were():
     router = Router(arms=["old"], features=TASK, seed=0)
     with pytest.raises(InvalidConfigurationError, match=r"metadata\.task\.math"):
-        router.add_arm(Arm(name="new", profile={"quality": {"maths": 0.9}}), traffic=Share(at_least=0.1))
+        router.add_arm(Arm(name="new", profile={"quality": {"maths": 0.9}}))
     assert router.route("Why?").arm == "old"
     assert [arm.name for arm in router.arms] == ["old"]
-    assert "traffic" not in dump_router(router)

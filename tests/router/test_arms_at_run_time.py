@@ -20,8 +20,10 @@ from banditroute import (
     SQLStore,
 )
 from banditroute.beliefs import Linear
+from banditroute.config import dump_router
 from banditroute.core.request import Request
 from banditroute.features import Complexity
+from banditroute.limits import Share
 from banditroute.objectives import Scaled
 from banditroute.router import models
 from banditroute.router.models import ArmModels
@@ -339,3 +341,10 @@ def test_many_excluded_arms_are_looked_up_in_sets():
     Counted.compared = 0
     assert eligible_arms([Arm(name=name) for name in names], exclude=names[1:]) == ["arm 0"]
     assert Counted.compared < 3_000
+
+
+def test_arm_that_is_refused_leaves_no_share_of_the_traffic():
+    router = Router(arms=["old"], features=1, seed=0)
+    with pytest.raises(InvalidConfigurationError, match="profile"):
+        router.add_arm(Arm(name="new", profile={"quality": {"maths": 0.9}}), traffic=Share(at_least=0.1))
+    assert "traffic" not in dump_router(router)
