@@ -78,7 +78,7 @@ class History:
 
     def __init__(self, *, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._clear()
 
     def _clear(self) -> None:

@@ -75,7 +75,7 @@ class Reader:
         self._visited = 0.0
         self._wake = threading.Event()
         self._first = threading.Event()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._thread: threading.Thread | None = None
         self._predicted_at = -_PREDICTIONS_SECONDS
         hold_while_forking(self, "_lock")
