@@ -45,7 +45,7 @@ def test_help_names_every_command():
 def test_help_of_demo_names_its_options_and_defaults():
     result = invoke("demo", "--help")
     assert result.exit_code == 0
-    for option in ("--log FILE", "--out DIRECTORY", "--seeds INTEGER", "[default: demo-output]", "[default: 10;"):
+    for option in ("--log FILE", "--out DIRECTORY", "--seeds INTEGER", "[default: demo-output]", "[default: 4;"):
         assert option in result.output
 
 
