@@ -75,7 +75,10 @@ class SpendForecast:
         free = [cost and arm.max_cost_usd == 0.0 for arm in arms]
         self._max_cost[free] = 0.0
         prices = [
-            (arm.input_usd_per_million_tokens or 0.0, arm.output_usd_per_million_tokens or 0.0)
+            (
+                max(arm.input_usd_per_million_tokens or 0.0, arm.cache_write_usd_per_million_tokens or 0.0),
+                arm.output_usd_per_million_tokens or 0.0,
+            )
             if arm.priced
             else (np.inf, np.inf)
             for arm in arms

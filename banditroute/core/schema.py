@@ -23,6 +23,7 @@ from pydantic import SecretStr
 from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import CoreSchema, SchemaValidator, ValidationError, core_schema
 
+from banditroute.core.preference import Preference
 from banditroute.core.validation import shown
 from banditroute.errors import InvalidConfigurationError, InvalidInputError
 
@@ -161,6 +162,8 @@ class Schemas:
             return value
         if isinstance(value, PathLike):
             return fspath(value)
+        if isinstance(value, Preference):
+            return value.as_dict()
         if isinstance(value, Mapping):
             return {str(name): self.write(each) for name, each in value.items()}
         if type(value) in self._typed or is_dataclass(value):

@@ -59,8 +59,9 @@ def check_preference(preference: object, objectives: Mapping[str, Objective]) ->
             f"preference is {preference!r} ({type(preference).__name__}); give a Preference, for example "
             "Preference(quality=1.0, cost_usd=50.0)"
         )
+    known = objectives if isinstance(preference, Preference | Scaled) else {*objectives, "within"}
     for name in preference if isinstance(preference, Mapping) else {**preference.weights, **preference.reference}:
-        if name not in objectives:
+        if name not in known:
             raise InvalidRequestError(
                 f"objective {name!r} of the preference is unknown; known objectives: {', '.join(sorted(objectives))}. "
                 "Declare your own with Router(objectives=[Objective(...)])"

@@ -12,6 +12,7 @@ from banditroute.core.arm import Arm
 from banditroute.core.forking import hold_while_forking
 from banditroute.core.validation import shown
 from banditroute.errors import InvalidConfigurationError
+from banditroute.guard.guarantee import Guarantee
 from banditroute.guard.guard import Guard, Mode, check_mode
 from banditroute.limits.constraints import Limits
 from banditroute.limits.traffic import Share, check_shares
@@ -29,7 +30,7 @@ class ArmRegistry:
     ----------
     arms, traffic
         What the router begins with.
-    adapters, guard, limits
+    adapters, guard, guarantee, limits
         What the arms must agree with.
     engine, store, changes
         What follows a change: the engine, the record of it, and the observers.
@@ -53,6 +54,7 @@ class ArmRegistry:
         traffic: Mapping[str, Share],
         adapters: AdapterCache | Fleet | None,
         guard: Guard | None,
+        guarantee: Guarantee | None,
         limits: Limits | None,
         engine: Engine,
         store: Store,
@@ -65,6 +67,7 @@ class ArmRegistry:
         self.traffic: Mapping[str, Share] = traffic
         self._adapters = adapters
         self._guard = guard
+        self._guarantee = guarantee
         self._limits = limits
         self._engine = engine
         self._store = store
@@ -101,6 +104,8 @@ class ArmRegistry:
             check_shares(self.traffic, names)
             if self._guard is not None and not self._guard.mixture.keys() & set(names):
                 raise InvalidConfigurationError(f"{name!r} is the last arm of the guard's baseline; it has to stay")
+            if self._guarantee is not None and self._guarantee.best == name:
+                raise InvalidConfigurationError(f"{name!r} is the best arm of the guarantee; it has to stay")
             self._set_arms(left)
 
     def set_traffic(self, traffic: Mapping[str, Share]) -> None:

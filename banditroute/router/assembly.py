@@ -95,6 +95,7 @@ def _parts(settings: RouterSettings, memory: StoredState) -> Parts:
         traffic=settings.traffic,
         adapters=settings.adapters,
         guard=settings.guard,
+        guarantee=settings.guarantee,
         limits=settings.limits,
         engine=engine,
         store=store,

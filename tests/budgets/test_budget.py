@@ -412,7 +412,7 @@ class TestArmsComeAndGo:
 def test_a_belief_that_is_not_finite_leaves_the_pacer_alone():
     router = two([Budget(usd=0.004)])
     serve(router, 100)
-    belief_of(router)._own[:] = math.nan
+    belief_of(router)._own[:] = belief_of(router)._theta[:] = math.nan
     assert router.route([0.0]).reason.startswith("fallback: the belief is not finite")
     assert math.isfinite(router.status().budgets[0].shadow_price)
     assert math.isfinite(router.status().budgets[0].reserved)

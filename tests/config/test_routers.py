@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
 
-from banditroute import Arm, Router
+from banditroute import Arm, Preference, Router
 from banditroute.budgets import Budget
 from banditroute.config import check_router, dump_router, json_schema, load_deployment, load_router
 from banditroute.config.parts import PARTS, PYTHON_ONLY
@@ -339,3 +339,10 @@ def test_round_trip(tables):
             for name in ("arms", "preference", "breaker", "budgets", "traffic", "limits", "fallback", "store_prompts"):
                 assert getattr(again._settings, name) == getattr(router._settings, name)
             assert repr(again._settings.learner) == repr(router._settings.learner)
+
+
+def test_a_preference_within_a_loss_is_written_and_read():
+    router = Router(arms=["a", "b"], features=1, preference=Preference(quality=1, cost_usd=3, within=0.02))
+    again = load_router(tomllib.loads(dump_router(router)), environment={})
+    assert again.route([0.5]).preference == router.route([0.5]).preference
+    assert again.route([0.5], preference={"within": 0.1}).preference.within == 0.1

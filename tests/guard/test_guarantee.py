@@ -121,3 +121,10 @@ def test_router_refuses_a_guarantee_without_a_known_arm():
 def test_a_difference_beyond_1_is_refused():
     with pytest.raises(InvalidInputError, match="difference"):
         LossAccount(max_loss=0.02, confidence=0.95).settle(1.5, 0.5)
+
+
+def test_the_best_arm_of_a_guarantee_stays():
+    router = Router(arms=["a", "b", "c"], features=1, guarantee=Guarantee(best="b"))
+    with pytest.raises(InvalidConfigurationError, match="'b' is the best arm of the guarantee; it has to stay"):
+        router.remove_arm("b")
+    assert [arm.name for arm in router.arms] == ["a", "b", "c"]
