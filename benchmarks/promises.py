@@ -352,8 +352,8 @@ def outage(url: str, n: int) -> Outcome:
             tickets = [store.add_feedback(feedback(number, quality=1.0)) for number in range(asked)]
             for number in range(asked):
                 store.add_feedback(feedback(number, **{PAGING: 0.1}))
-            queued = len(inner._reports)
-            kept = sum(len(text or "") for _, text in list(inner._queue.values()))
+            queued = len(inner._queue.reports)
+            kept = sum(len(text or "") for _, text in list(inner._queue.decisions.values()))
     finally:
         write_queue.MAX_QUEUED_REPORTS, write_queue.MAX_QUEUED_PROMPT_BYTES = reports_bound, bytes_bound
     accepted = []

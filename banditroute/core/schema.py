@@ -354,7 +354,7 @@ class Schemas:
     def _written(self, part: object) -> dict[str, Any]:
         cls = type(part)
         table: dict[str, Any] = {"type": cls.__name__} if cls in self._typed else {}
-        made_of = self._made_of.get(part) if hasattr(part, "__weakref__") else None
+        made_of = None if is_dataclass(part) or not hasattr(part, "__weakref__") else self._made_of.get(part)
         for parameter in parameters(cls):
             schema = self._schema(parameter.hint)
             value = _held(part, parameter.name) if made_of is None else made_of.get(parameter.name, parameter.default)

@@ -76,14 +76,17 @@ class Reader:
         self._wake = threading.Event()
         self._first = threading.Event()
         self._lock = threading.RLock()
+        self._reading = (
+            threading.RLock()
+        )  # a child must not be forked in the middle of a read: SQLite has locks of its own
         self._thread: threading.Thread | None = None
         self._predicted_at = -_PREDICTIONS_SECONDS
-        hold_while_forking(self, "_lock")
+        hold_while_forking(self, "_lock", "_reading")
 
     def begin_in_child(self) -> None:
-        """Begin with nothing read, and with connections and a thread of its own, in a forked child."""
+        """Go on from what was read, with connections and a thread of its own, in a forked child."""
         self.database.engine.dispose(close=False)
-        self.history, self.seen, self._thread = History(), Seen(), None
+        self._thread = None
         self._wake, self._first = threading.Event(), threading.Event()
 
     def visit(self, patience_seconds: float = 0.6) -> Seen:
@@ -114,7 +117,8 @@ class Reader:
                 self._wake.wait()
             begun = time.monotonic()
             try:
-                self._read_until(begun + REFRESH_SECONDS)
+                with self._reading:
+                    self._read_until(begun + REFRESH_SECONDS)
             except Exception as error:  # the page shows it, and goes on with what was read before
                 if not self.seen.trouble:
                     _log.warning("the database cannot be read for the page: %s", error)

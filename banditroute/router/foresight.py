@@ -1,4 +1,4 @@
-"""What may follow a first answer: a signal, and a call of another arm. The first choice counts on it."""
+"""Look ahead to what may follow a first answer: a signal, and a call of another arm."""
 
 from __future__ import annotations
 

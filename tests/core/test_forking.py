@@ -24,7 +24,7 @@ LAW, CODE = (AdapterSpec(name=name, path=name, size_bytes=100) for name in ("law
 # Locks and threads that a fork may leave alone, with the reason.
 ALONE = {
     "adapters/backends/connection.py": "a timer of one call, which ends with it",
-    "dashboard/history.py": "its reader makes a new history in the child",
+    "dashboard/history.py": "its reader reads under a lock of its own",
     "testing/store.py": "of a test",
 }
 
