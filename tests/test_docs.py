@@ -282,7 +282,7 @@ def test_notebook_prints_what_it_shows():
         "for path in NOTEBOOKS:\n"
         "    shown = printed(nbformat.read(path, as_version=4))\n"
         "    assert any(shown), f'{path.name} shows nothing'\n"
-        "    assert alike(printed(run(path)), shown), f'{path.name} prints something else; run: python scripts/notebooks.py'"
+        "    assert alike(printed(run(path)), shown), f'{path.name} prints something else: run scripts/notebooks.py'"
     )
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
