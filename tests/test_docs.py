@@ -5,6 +5,7 @@ A block that cannot run here is left out by a comment on the line before it: ``<
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import resource
@@ -289,6 +290,13 @@ def test_notebook_prints_what_it_shows():
         [sys.executable, "-c", source], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_notebooks_keep_no_warnings():
+    """A warning names a path of the machine on which the notebook ran."""
+    for path in (ROOT / "examples").glob("*.ipynb"):
+        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+        assert [each for cell in cells for each in cell.get("outputs", ()) if each.get("name") == "stderr"] == []
 
 
 def test_examples_are_numbered_without_a_gap_and_the_page_names_each():
