@@ -1,4 +1,5 @@
-"""Look at a database and keep it: inspect, correct, erase, roll back, rebuild, verify, prune, export, copy, upgrade.
+"""Look at a database and keep it: inspect, explain, correct, erase, roll back, rebuild, verify, prune, export, copy.
+
 
 Every function takes the URL of the database and works while routers use it, or not. What they have learned follows:
 each router begins again from the changed records within a second.
@@ -15,6 +16,13 @@ from banditroute.admin.deployment import (
     shared_changes,
 )
 from banditroute.admin.erasure import erase
+from banditroute.admin.explanation import (
+    ExpectedOutcome,
+    RecordedArm,
+    RecordedExplanation,
+    RecordedOutcome,
+    explain,
+)
 from banditroute.admin.exports import export
 from banditroute.admin.inspection import ArmRecord, EpochRecord, inspect
 from banditroute.admin.pruning import prune
@@ -26,11 +34,16 @@ from banditroute.admin.verification import verify
 __all__ = [
     "ArmRecord",
     "EpochRecord",
+    "ExpectedOutcome",
     "ExpectedShares",
+    "RecordedArm",
+    "RecordedExplanation",
+    "RecordedOutcome",
     "add_arm",
     "copy",
     "correct",
     "erase",
+    "explain",
     "export",
     "inspect",
     "prune",

@@ -487,6 +487,7 @@ def configuration(router: Router) -> None:
     assert_type(router.preview("Why?", tags=["private"]), Decision)
     assert_type(admin.set_traffic("sqlite:///a.db", "canary", at_most=0.05, dry_run=True), admin.ExpectedShares)
     admin.set_guard_mode("sqlite:///a.db", "bypass", who="me")
+    assert_type(admin.explain("sqlite:///a.db", "01a2", learner=None), admin.RecordedExplanation)
 
 
 def live_page() -> None:
