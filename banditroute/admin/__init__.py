@@ -1,6 +1,5 @@
 """Look at a database and keep it: inspect, explain, correct, erase, roll back, rebuild, verify, prune, export, copy.
 
-
 Every function takes the URL of the database and works while routers use it, or not. What they have learned follows:
 each router begins again from the changed records within a second.
 """
