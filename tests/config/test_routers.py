@@ -207,7 +207,7 @@ class TestEnvironment:
 
 
 class TestMistakes:
-    def test_all_mistakes_are_named_with_paths_and_near_names(self):
+    def test_mistakes_are_all_named_with_paths_and_near_names(self):
         tables = {
             "arms": ["a", 3, {"name": "b", "input_usd_per_million_tokens": -1.0}, {"nam": "c"}],
             "learner": {"type": "LinUBC"},
@@ -331,7 +331,7 @@ def routers(draw):
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(routers())
-def test_round_trip(tables):
+def test_dumped_router_loads_with_the_same_settings(tables):
     with load_router(tables, environment={}) as router:
         text = dump_router(router)
         with load_router(tomllib.loads(text), environment={}) as again:
