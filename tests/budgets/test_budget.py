@@ -16,7 +16,7 @@ from banditroute.store import MemoryStore, SQLStore
 from tests.support import belief_of
 
 
-class TestWhatCannotBeABudget:
+class TestBadBudgets:
     @pytest.mark.parametrize(
         ("given", "message"),
         [
