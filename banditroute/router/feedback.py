@@ -19,7 +19,7 @@ from banditroute.core.failure import Failure
 from banditroute.core.feedback import Feedback
 from banditroute.core.shared_total import SharedTotal
 from banditroute.core.turn import SessionTurn
-from banditroute.core.validation import label, non_negative, shown
+from banditroute.core.validation import label, non_negative, several, shown
 from banditroute.errors import BanditRouteError, InvalidFeedbackError, UnknownDecisionError
 from banditroute.objectives.objective import STANDARD_OBJECTIVES, Objective
 from banditroute.router.changes import Changes
@@ -103,7 +103,8 @@ class FeedbackService:
     def report_many(self, reports: Iterable[Report], *, source: str | None) -> list[Acknowledgement | BanditRouteError]:
         """Record outcomes of many decisions, and wait until each is durable; see ``Router.feedback_many``."""
         answers: list[Acknowledgement | BanditRouteError] = []
-        remaining = iter(reports)
+        example = "[(decision.id, {'quality': 1.0})]"
+        remaining = several(reports, name="reports", example=example, error=InvalidFeedbackError)
         while some := list(islice(remaining, _REPORTS_TOGETHER)):
             tickets = [self._ticket(report, source) for report in some]
             answers += [self._engine.waiting(partial(_answer_of, ticket)) for ticket in tickets]

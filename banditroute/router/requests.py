@@ -14,7 +14,7 @@ from banditroute.core.arrays import Vector
 from banditroute.core.conversation import is_message
 from banditroute.core.preference import Preference
 from banditroute.core.request import Request
-from banditroute.core.validation import bounded, label, listed, number, shown, whole
+from banditroute.core.validation import bounded, label, listed, number, several, shown, whole
 from banditroute.core.values import open_twin
 from banditroute.errors import BanditRouteError, InvalidInputError, InvalidRequestError
 from banditroute.features._messages import asked, messages_of
@@ -191,16 +191,15 @@ class RequestParser:
         metadata: Mapping[str, float | str | None] | None,
     ) -> list[Request]:
         """Return many checked requests with the same labels."""
-        if isinstance(requests, str):
-            raise InvalidRequestError(f"requests is the string {shown(requests)}; give a list of texts, or use route()")
-        many = [
+        given = list(several(requests, name="requests", example="['Why?'], or use route()", error=InvalidRequestError))
+        all_parsed = [
             parse_request(each, self._features, session, tags, None, max_output_tokens, template, metadata)
-            for each in requests
+            for each in given
         ]
         if self._follows_sessions():
-            pairs = zip(many, requests, strict=True)
-            many = [_in_session(parsed, request) if parsed.messages else parsed for parsed, request in pairs]
-        return many
+            pairs = zip(all_parsed, given, strict=True)
+            return [_in_session(parsed, request) if parsed.messages else parsed for parsed, request in pairs]
+        return all_parsed
 
     def terms(
         self,

@@ -19,7 +19,7 @@ from banditroute.budgets.budget import Budget, check_budgets
 from banditroute.core.arm import Arm
 from banditroute.core.events import Observer
 from banditroute.core.preference import Preference
-from banditroute.core.validation import label, non_negative, number, shown, whole
+from banditroute.core.validation import flag, label, non_negative, number, shown, whole
 from banditroute.errors import InvalidConfigurationError
 from banditroute.features.base import Featurizer, feature_blocks
 from banditroute.features.given import GivenFeatures
@@ -132,6 +132,9 @@ class RouterSettings:
         shares = check_traffic({} if traffic is None else traffic, names)
         utility_range = _guard_range(guard, names, shares, weights, by_name)
         label(name, name="Router(name=...)", error=InvalidConfigurationError)
+        flag(store_prompts, name="store_prompts", error=InvalidConfigurationError)
+        if not callable(clock):
+            raise InvalidConfigurationError(f"clock is {shown(clock)}; give a function, such as time.time")
         if max_switch_spend is not None:
             non_negative(max_switch_spend, name="max_switch_spend", error=InvalidConfigurationError)
         if seed is not None and not isinstance(seed, np.random.Generator):
