@@ -20,6 +20,7 @@ from banditroute.core.arm import Arm
 from banditroute.core.arrays import Vector
 from banditroute.core.request import Request
 from banditroute.core.shared_total import SharedTotal
+from banditroute.core.token_costs import TokenCosts
 
 _KEY = " #"  # before the hash of a session, tenant or user in the name of its budget
 _DRAWN = " drawn"  # ends the name of the total that processes have drawn of a hard budget
@@ -200,12 +201,12 @@ class BudgetBook:
         probabilities: Vector,
         request: Request,
         now: float,
-        by_tokens: tuple[float, float] | None,
+        by_tokens: TokenCosts | None,
     ) -> dict[str, Reserved]:
         """Enter a decision for the ``chosen``-th of the arms ``among``, which were drawn with ``probabilities``.
 
-        ``by_tokens`` is the cost of its input, and of each token of its output; None where that is not known. Returns
-        what each budget, by its name, has reserved.
+        ``by_tokens`` is what its tokens cost; None where that is not known. Returns what each budget, by its name, has
+        reserved.
         """
         positions = [self._arms.index(name) for name in among]
         at = positions[chosen]
