@@ -1,9 +1,12 @@
-"""Look at a database and keep it: inspect, correct, erase, roll back, rebuild, verify, prune, export, copy, upgrade.
+"""Look at a database and keep it.
+
+Inspect, say who is good at what, correct, erase, roll back, rebuild, verify, prune, export, copy, upgrade.
 
 Every function takes the URL of the database and works while routers use it, or not. What they have learned follows:
 each router begins again from the changed records within a second.
 """
 
+from banditroute.admin.competence import ArmAtKind, Competence, competence
 from banditroute.admin.copying import copy
 from banditroute.admin.correction import correct
 from banditroute.admin.deployment import (
@@ -24,10 +27,13 @@ from banditroute.admin.upgrading import upgrade
 from banditroute.admin.verification import verify
 
 __all__ = [
+    "ArmAtKind",
     "ArmRecord",
+    "Competence",
     "EpochRecord",
     "ExpectedShares",
     "add_arm",
+    "competence",
     "copy",
     "correct",
     "erase",
