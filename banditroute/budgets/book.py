@@ -194,7 +194,7 @@ class BudgetBook:
         left, trouble = self._cover(hard, request, [self._arms.index(arm)], positions, now)
         return self._arms[left[0]], trouble
 
-    def refuse(self, request: Request, now: float, by_tokens: tuple[float, float] | None) -> dict[str, Reserved]:
+    def refuse(self, request: Request, now: float, by_tokens: TokenCosts | None) -> dict[str, Reserved]:
         """Enter a request whose call is not to be made. It spends nothing, unless a report says that it did.
 
         A budget per request grants its amount for this request, too: else it would never recover.
