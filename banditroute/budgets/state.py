@@ -17,9 +17,10 @@ from banditroute.budgets.slices import AddTotal, Slices
 from banditroute.budgets.spend_forecast import SpendForecast
 from banditroute.core.arrays import Vector
 from banditroute.core.shared_total import SharedTotal
+from banditroute.core.token_costs import CACHED_TOKENS, TokenCosts
 
 Reserved: TypeAlias = tuple[float, ...]
-"""The amount that a request reserves; then, where they are known, the costs of its input and of each output token."""
+"""The amount that a request reserves; then, where they are known, the entries of ``TokenCosts``."""
 
 _RARELY = 0.9  # -log(1e-3) / 8: the stock falls below what is kept once in a thousand times
 _MOST_KEPT_CALLS = 4.0  # of the safe arm, at its upper bound
@@ -168,16 +169,21 @@ class BudgetState:
         self._begin(now)
         self._price.learn(planned)
         self._reservations.reserve(id, reserved[0], now, expected=expected)
+        self.enter(reserved[0], now, again=again)
+
+    def enter(self, reserved: float, now: float, *, again: bool) -> None:
+        """Count a request that reserves so much, or a further call of one that was counted (``again``)."""
+        self._begin(now)
         if self.budget.hard:
             slices = self._present(now)
             if self.budget.per == "request" and not again and self._allowance.total.requests >= FIRST_GRANT_REQUESTS:
                 # Before the request is counted: a process that knows of the request must know that its grant is taken.
                 slices.grant(self.budget.amount)
-            slices.use(reserved[0])
+            slices.use(reserved)
         if again:
-            self._count(self._allowance.correct(reserved[0]))
+            self._count(self._allowance.correct(reserved))
         else:
-            self._count(self._allowance.enter(reserved[0], float(self._forecast.average.min()), now))
+            self._count(self._allowance.enter(reserved, float(self._forecast.average.min()), now))
 
     def settle(
         self,
@@ -195,7 +201,10 @@ class BudgetState:
         first = next((name for name in settling if name in values), None)
         if first is None or any(name in known for name in settling):
             return
-        spent = values[first] if first == self.budget.objective else reserved[1] + values[first] * reserved[2]
+        spent = values[first]
+        if first != self.budget.objective:
+            costs = TokenCosts(*reserved[1:])
+            spent = costs.cost_usd(spent, values.get(CACHED_TOKENS), at_most=self.budget.hard)
         self._forecast.learn(arm, spent)
         if now >= decided_at + self.budget.settle_seconds or not self._allowance.holds(decided_at):
             return

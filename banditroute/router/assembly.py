@@ -132,7 +132,7 @@ def _parts(settings: RouterSettings, memory: StoredState) -> Parts:
         stream=stream.spawn(),
         clock=clock,
     )
-    feedback.teach(cascade.learn)
+    feedback.attach(learn_signals=cascade.learn, check_audit=cascade.check_audit)
     store.subscribe(feedback)
     followed.follow(memory.states)
     return Parts(

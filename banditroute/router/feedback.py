@@ -18,6 +18,7 @@ from banditroute.core.events import AdapterLoaded, FeedbackCorrected, FeedbackRe
 from banditroute.core.failure import Failure
 from banditroute.core.feedback import Feedback
 from banditroute.core.shared_total import SharedTotal
+from banditroute.core.token_costs import CACHED_TOKENS
 from banditroute.core.turn import SessionTurn
 from banditroute.core.validation import label, non_negative, several, shown
 from banditroute.errors import BanditRouteError, InvalidFeedbackError, UnknownDecisionError
@@ -28,14 +29,16 @@ from banditroute.router.observation import Observation
 from banditroute.router.shared_changes import FollowedChanges
 from banditroute.router.sizes import OutcomeSizes
 from banditroute.store.base import Acknowledgement, OutcomeEvent, Recorded, Store, StoredState, Ticket
-from banditroute.store.outcomes import CACHED_TOKENS, FAILURE, PAGING, PASSED_OVER_FOR, PREFERRED_TO, SHARE_OF, STEP
+from banditroute.store.outcomes import FAILURE, PAGING, PASSED_OVER_FOR, PREFERRED_TO, SHARE_OF, STEP
 
 _log = logging.getLogger("banditroute")
 
 _REPORTS_TOGETHER = 1_000  # that wait to be written at a time, so that memory does not grow with their number
 
-Report: TypeAlias = tuple[str, Mapping[str, float | None]]
-"""The id of a decision and its outcomes: objective -> value, and ``"failed"`` -> True or False."""
+Report: TypeAlias = tuple[str, Mapping[str, float | str | None]]
+"""The id of a decision and the words of ``Router.feedback``: objectives, ``failed``, ``failure``, ``audit_of``, ..."""
+
+_WORDS = ("failed", "failure", "retry_after_seconds", "audit_of")  # of a report, besides the outcomes
 
 _STANDARD = {objective.name for objective in STANDARD_OBJECTIVES}
 
@@ -78,6 +81,7 @@ class FeedbackService:
         self._store = store
         self._engine = engine
         self._learn_signals: Callable[[str, float], None] | None = None
+        self._check_audit: Callable[[str, object], None] | None = None
         self._observation = observation
         self._changes = changes
         self._followed = followed
@@ -93,8 +97,11 @@ class FeedbackService:
         failure: Failure | str | None = None,
         retry_after_seconds: float | None = None,
         source: str | None = None,
+        audit_of: object = None,
     ) -> Ticket:
         """Record outcomes of one decision."""
+        if audit_of is not None and self._check_audit is not None:
+            self._check_audit(check_id(decision_id), audit_of)
         checked = check_outcomes(self._objectives, values, failed, failure, retry_after_seconds)
         if not self._unbounded.isdisjoint(checked):
             self._sizes.check({name: value for name, value in checked.items() if name in self._unbounded})
@@ -115,13 +122,13 @@ class FeedbackService:
         try:
             decision_id, outcomes = report
             values = dict(outcomes)
-            failed = values.pop("failed", None)
+            words = {name: values.pop(name) for name in _WORDS if name in values}
         except (TypeError, ValueError):
             return InvalidFeedbackError(
                 f"a report is {shown(report)}; give a decision's id and its outcomes: (decision.id, {{'quality': 1.0}})"
             )
         try:
-            return self.report(decision_id, values, failed=failed, source=source)  # type: ignore[arg-type]
+            return self.report(decision_id, values, source=source, **words)  # type: ignore[arg-type]
         except BanditRouteError as refusal:
             return refusal
 
@@ -174,9 +181,11 @@ class FeedbackService:
         """Record what followed an answer in a cascade, and the probability with which that was chosen."""
         self._record(decision_id, {STEP + ("stopped" if stopped else "asked"): probability}, None)
 
-    def teach(self, learn_signals: Callable[[str, float], None]) -> None:
-        """Let ``learn_signals(decision_id, quality)`` learn the quality of every answer from now on."""
-        self._learn_signals = learn_signals
+    def attach(
+        self, *, learn_signals: Callable[[str, float], None], check_audit: Callable[[str, object], None]
+    ) -> None:
+        """Let a cascade learn the quality of every answer, and check which decision a report audits, from now on."""
+        self._learn_signals, self._check_audit = learn_signals, check_audit
 
     def record_load_failure(self, decision: Decision) -> None:
         """Record that the arm of a decision failed, as its adapter cannot be loaded."""

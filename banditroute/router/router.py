@@ -483,7 +483,7 @@ class Router:
             What the call took, at least 0. Leave out what is not known; it is never taken for 0.
         cached_tokens
             Input tokens that the provider read from its prompt cache, at least 0. The router learns from them how long
-            caches stay warm.
+            caches stay warm, and budgets price them as cached input if ``output_tokens`` come in the same report.
         failed
             True if the call failed or timed out, False if it was answered (which any other outcome says as well). It is
             the objective ``availability``, and trips the circuit breaker.
@@ -526,7 +526,6 @@ class Router:
             "cached_tokens": cached_tokens,
             **user_objectives,
         }
-        self._cascade.check_audit(decision_id, audit_of)
         ticket = self._feedback.report(
             decision_id,
             values,
@@ -534,6 +533,7 @@ class Router:
             failure=failure,
             retry_after_seconds=retry_after_seconds,
             source=source,
+            audit_of=audit_of,
         )
         return self._engine.waiting(ticket.result) if isinstance(ticket, Future) else ticket.result()
 
@@ -548,7 +548,8 @@ class Router:
         ----------
         reports
             For each decision its id and its outcomes, such as ``(decision.id, {"quality": 1.0, "cost_usd": 0.002})``.
-            ``"failed"`` may be one of them. They may come from a generator; a thousand are held at a time.
+            ``"failed"``, ``"failure"``, ``"retry_after_seconds"`` and ``"audit_of"`` may be among them, as in
+            ``feedback``. The reports may come from a generator; a thousand are held at a time.
         source
             As in ``feedback``.
 
@@ -588,7 +589,6 @@ class Router:
         A cancelled wait does not take the report back. After 60 s without an answer it raises ``StoreError``: the
         outcome is unknown.
         """
-        self._cascade.check_audit(decision_id, audit_of)
         ticket = self._feedback.report(
             decision_id,
             outcomes,
@@ -596,6 +596,7 @@ class Router:
             failure=failure,
             retry_after_seconds=retry_after_seconds,
             source=source,
+            audit_of=audit_of,
         )
         return await _written(ticket)
 

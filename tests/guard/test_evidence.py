@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from banditroute.core.token_costs import TokenCosts
 from banditroute.guard.evidence import GainBounds, paired_gain, utility_of
 from banditroute.statistics.confidence_sequences import confidence_sequence
 
@@ -164,8 +165,8 @@ class TestUtility:
     def test_cost_follows_from_tokens_unless_it_is_reported(self):
         tokens = {"quality": 0.8, "output_tokens": 100.0}
         assert utility_of(self.WORTH, tokens, None) is None
-        assert utility_of(self.WORTH, tokens, (0.001, 1e-5)) == pytest.approx(0.7)
-        assert utility_of(self.WORTH, {**tokens, "cost_usd": 0.01}, (0.001, 1e-5)) == pytest.approx(0.3)
+        assert utility_of(self.WORTH, tokens, TokenCosts(0.001, 1e-5)) == pytest.approx(0.7)
+        assert utility_of(self.WORTH, {**tokens, "cost_usd": 0.01}, TokenCosts(0.001, 1e-5)) == pytest.approx(0.3)
 
     def test_a_failed_call_has_no_quality_and_the_cost_that_it_had(self):
         assert utility_of(self.WORTH, {"availability": 0.0}, None) == 0.0

@@ -135,7 +135,7 @@ class TestUnusableAnswers:
             ("5", "invalid_response"),
             ({"error": {"message": "provider is overloaded", "code": 502}}, "server_error"),
             ({"error": {"message": "slow down", "code": 429}}, "rate_limit"),
-            ({"error": "no money left: insufficient credits"}, "server_error"),
+            ({"error": "no money left: insufficient credits"}, "insufficient_credit"),
             (chat(choices=[]), "invalid_response"),
             (chat(choices=None), "invalid_response"),
             ({}, "invalid_response"),

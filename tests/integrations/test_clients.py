@@ -1,13 +1,23 @@
 """Clients behind a router, with the real packages against a local server."""
 
 import logging
+from types import SimpleNamespace
 
 import anthropic
 import httpx
 import openai
 import pytest
 
-from banditroute import Arm, InvalidConfigurationError, MemoryStore, Objective, Router, StoreError
+from banditroute import (
+    Arm,
+    Budget,
+    InvalidConfigurationError,
+    MemoryStore,
+    NotGrantedError,
+    Objective,
+    Router,
+    StoreError,
+)
 from banditroute.integrations import AsyncRoutedClient, RoutedClient
 from banditroute.pricing import ModelPrice
 from banditroute.store.outcomes import failure_of, measured
@@ -292,3 +302,32 @@ def test_first_token_seconds_can_be_an_objective(clients):
     list(stream)
     router.feedback(stream.decision_id, first_token_seconds=stream.answer.first_token_seconds)
     assert set(store_of(router).given[-1][1]) == {"first_token_seconds"}
+
+
+class TestAHardBudget:
+    def chat(self, usd):
+        self.asked = []
+
+        def create(*, model, messages):
+            self.asked.append(model)
+            raise TimeoutError("it took too long")
+
+        client = SimpleNamespace(chat=SimpleNamespace(completions=SimpleNamespace(create=create)))
+        arms = [Arm(name="small", max_cost_usd=0.6), Arm(name="large", max_cost_usd=0.6)]
+        router = router_of(*arms, budgets=[Budget(usd=usd, per="day", hard=True)])
+        return RoutedClient(router, {"small": client, "large": client})
+
+    def test_that_covers_no_arm_raises_and_asks_none(self):
+        chat = self.chat(usd=0.1)
+        with pytest.raises(NotGrantedError, match="no arm was asked: budget 'cost_usd per day'") as caught:
+            chat.create("hello")
+        assert len(caught.value.decision_id) == 32
+        assert self.asked == []
+
+    def test_that_does_not_cover_the_next_arm_gives_the_error_of_the_first(self):
+        chat = self.chat(usd=1.0)
+        with pytest.raises(TimeoutError, match="it took too long"):
+            chat.create("hello")
+        assert len(self.asked) == 1
+        (status,) = chat.router.status().budgets
+        assert status.uncovered == 1
