@@ -167,6 +167,11 @@ class RouterSettings:
             clock=CheckedClock(clock),
         )
 
+    @property
+    def decides_at_once(self) -> bool:
+        """True if a request of ready features is decided without waiting for a disk."""
+        return isinstance(self.features, GivenFeatures) and not getattr(self.store, "waits_for_disk", False)
+
     def narrowed(self, arms: tuple[Arm, ...], traffic: Mapping[str, Share]) -> RouterSettings:
         """Return the settings for other ``arms``, without what names an arm that is gone."""
         names = {arm.name for arm in arms}
