@@ -1,4 +1,4 @@
-"""The cost of the tokens of one call, for when its outcomes name tokens instead of dollars."""
+"""The costs of the tokens of one call, for when its outcomes name tokens instead of dollars."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ CACHED_TOKENS = "cached tokens"
 
 
 class TokenCosts(NamedTuple):
-    """The cost of the tokens of one call, in dollars.
+    """The costs of the tokens of one call, in dollars.
 
     Attributes
     ----------

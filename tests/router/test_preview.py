@@ -67,7 +67,7 @@ def test_preview_checks_its_request():
     "ask", [lambda r: r.preview([0.5], prefrence=None), lambda r: r.route_many([[0.5]], limit=None)]
 )
 def test_unknown_option_is_refused_as_python_refuses_it(ask):
-    with pytest.raises(TypeError, match="unexpected keyword argument (prefrence|limit); known: preference, arms"):
+    with pytest.raises(TypeError, match=r"unexpected keyword argument (prefrence|limit); known: preference, arms"):
         ask(Router(arms=["a"], features=1))
 
 
