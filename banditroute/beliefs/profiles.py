@@ -16,6 +16,7 @@ import numpy as np
 from banditroute.core.arm import Arm
 from banditroute.core.arrays import Vector
 from banditroute.core.feature_block import FeatureBlock
+from banditroute.core.validation import listed
 from banditroute.errors import InvalidConfigurationError
 
 STATED_OUTCOMES = 16.0
@@ -78,6 +79,20 @@ def stated(arms: Sequence[Arm], blocks: Sequence[FeatureBlock], objectives: Coll
         if known.any():
             found[objective] = Stated(np.nan_to_num(means), known, np.where(known, STATED_OUTCOMES * columns, np.nan))
     return found
+
+
+def check_profiles(arms: Sequence[Arm], blocks: Sequence[FeatureBlock], objectives: Collection[str]) -> None:
+    """Raise InvalidConfigurationError if what arms state names an unknown objective, or no entry of the features."""
+    names = [name for block in blocks for name in block.names]
+    for arm in arms:
+        for objective in (*arm.profile, *arm.expected):
+            if objective not in objectives:
+                raise InvalidConfigurationError(
+                    f"arm {arm.name!r} states what to expect of the unknown objective {objective!r}; known objectives: "
+                    f"{listed(objectives)}"
+                )
+        for objective in arm.profile:
+            _matches(arm, objective, names)
 
 
 def _matches(arm: Arm, objective: str, names: Sequence[str]) -> dict[int, float]:

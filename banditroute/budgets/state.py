@@ -169,16 +169,21 @@ class BudgetState:
         self._begin(now)
         self._price.learn(planned)
         self._reservations.reserve(id, reserved[0], now, expected=expected)
+        self.enter(reserved[0], now, again=again)
+
+    def enter(self, reserved: float, now: float, *, again: bool) -> None:
+        """Count a request that reserves so much, or a further call of one that was counted (``again``)."""
+        self._begin(now)
         if self.budget.hard:
             slices = self._present(now)
             if self.budget.per == "request" and not again and self._allowance.total.requests >= FIRST_GRANT_REQUESTS:
                 # Before the request is counted: a process that knows of the request must know that its grant is taken.
                 slices.grant(self.budget.amount)
-            slices.use(reserved[0])
+            slices.use(reserved)
         if again:
-            self._count(self._allowance.correct(reserved[0]))
+            self._count(self._allowance.correct(reserved))
         else:
-            self._count(self._allowance.enter(reserved[0], float(self._forecast.average.min()), now))
+            self._count(self._allowance.enter(reserved, float(self._forecast.average.min()), now))
 
     def settle(
         self,

@@ -1,4 +1,4 @@
-"""What the tokens of one call cost, for when its outcomes name tokens instead of dollars."""
+"""The costs of the tokens of one call, for when its outcomes name tokens instead of dollars."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ CACHED_TOKENS = "cached tokens"
 
 
 class TokenCosts(NamedTuple):
-    """What the tokens of one call cost, in dollars.
+    """The costs of the tokens of one call, in dollars.
 
     Attributes
     ----------

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from banditroute.adapters.penalties import AdapterPenalties
 from banditroute.core.events import EpochBegun
@@ -29,12 +29,16 @@ from banditroute.sessions.book import SessionBook
 from banditroute.store.base import StoredState
 from banditroute.store.state_slot import StateSlots
 
+if TYPE_CHECKING:
+    from banditroute.router.router import Router
+
 _log = logging.getLogger("banditroute")
 
 
 class Parts(NamedTuple):
-    """The parts of a router."""
+    """The parts of a router, and the settings that they are made of."""
 
+    settings: RouterSettings
     requests: RequestParser
     engine: Engine
     routing: FallbackRouting
@@ -43,6 +47,11 @@ class Parts(NamedTuple):
     registry: ArmRegistry
     warm_start: WarmStart
     observation: Observation
+
+
+def parts_of(router: Router) -> Parts:
+    """Return the parts of a router, for code that writes it down, serves it, measures it or tests it."""
+    return router._parts
 
 
 def assemble(settings: RouterSettings) -> Parts:
@@ -127,6 +136,7 @@ def _parts(settings: RouterSettings, memory: StoredState) -> Parts:
     store.subscribe(feedback)
     followed.follow(memory.states)
     return Parts(
+        settings=settings,
         requests=RequestParser(
             features=settings.features,
             objectives=settings.objectives,

@@ -139,10 +139,14 @@ class Engine:
             chosen, propensity = sample_arm(pmf, len(candidates.arms), self._stream.generator.random())
             arm, id = candidates.arms[chosen], self._ids.make(ask.now)
             costs = self.models.token_costs(arm, candidates.tokens, candidates.turn)
-            reserved = self._constraints.reserve(id, chosen, candidates.arms, pmf, ask.request, ask.now, costs)
-            self.adapters.note(arm, ask.x, ask.preference, candidates.tokens, ask.request.session)
-            turn = None if self._session_stage is None else self._session_stage.note(candidates, ask, id, arm)
-            if mixed is not None:
+            reserved = self._constraints.reserve(
+                id, chosen, candidates.arms, pmf, ask.request, ask.now, costs, granted=candidates.granted
+            )
+            turn = None
+            if candidates.granted:
+                self.adapters.note(arm, ask.x, ask.preference, candidates.tokens, ask.request.session)
+                turn = None if self._session_stage is None else self._session_stage.note(candidates, ask, id, arm)
+            if mixed is not None and candidates.granted:
                 weights = self._signed_weights(ask.preference)
                 self._constraints.await_evidence(id, chosen, mixed, candidates, weights, costs)
             self._figures.add_decision(arm, ask.now)
@@ -177,8 +181,11 @@ class Engine:
         """Return a decision for ``arm``, or for the first eligible one, without asking models or policy."""
         candidates = Candidates.blank(self.models.names if ask.eligible is None else tuple(ask.eligible))
         arm = arm if arm in candidates.arms else candidates.arms[0]
+        refused = None
         with self._lock, suppress(Exception):  # what fails may be the budgets themselves
-            arm = self._constraints.affordable_fallback(ask.request, candidates.arms, arm, ask.now)
+            arm, refused = self._constraints.affordable_fallback(ask.request, candidates.arms, arm, ask.now)
+        if refused is not None:
+            trouble = f"{refused}; {trouble}"
         chosen = candidates.arms.index(arm)
         pmf = np.array([float(k == chosen) for k in range(len(candidates.arms))])
         arm, id = candidates.arms[chosen], self._ids.make(ask.now)
@@ -188,7 +195,9 @@ class Engine:
             self._figures.add_decision(arm, ask.now)
             with suppress(Exception):  # what fails may be the constraints themselves
                 costs = self.models.token_costs(arm, self.models.token_count(ask.request))
-                reserved = self._constraints.reserve(id, chosen, candidates.arms, pmf, ask.request, ask.now, costs)
+                reserved = self._constraints.reserve(
+                    id, chosen, candidates.arms, pmf, ask.request, ask.now, costs, granted=refused is None
+                )
         return self._decision(ask, candidates, id, ordinal, chosen, pmf, 1.0, f"fallback: {trouble}", reserved)
 
     def preview_fallback(self, ask: Ask, *, arm: str, trouble: str) -> Decision:

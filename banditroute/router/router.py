@@ -174,7 +174,7 @@ class Router:
             clock=clock,
         )
         self._store = self._settings.store
-        parts = assemble(self._settings)
+        self._parts = parts = assemble(self._settings)
         self._engine, self._routing, self._feedback = parts.engine, parts.routing, parts.feedback
         self._cascade, self._registry, self._warm_start = parts.cascade, parts.registry, parts.warm_start
         self._requests, self._observation = parts.requests, parts.observation

@@ -27,6 +27,7 @@ from banditroute.errors import (
     ConflictingFeedbackError,
     InvalidInputError,
     InvalidRequestError,
+    NotGrantedError,
     StoreError,
     UnknownDecisionError,
 )
@@ -42,6 +43,7 @@ _STATUS: Mapping[type[Exception], int] = {
     InvalidInputError: 422,
     UnknownDecisionError: 404,
     ConflictingFeedbackError: 409,
+    NotGrantedError: 402,
     StoreError: 503,
     AdapterError: 503,
 }
@@ -258,6 +260,7 @@ def explained(decision: Decision) -> dict[str, Any]:
             "id": decision.id,
             "arm": decision.arm,
             "propensity": decision.propensity,
+            "granted": decision.granted,
             "reason": decision.reason,
             "policy": decision.policy,
             "preference": decision.preference,

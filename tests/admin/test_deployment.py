@@ -121,7 +121,7 @@ def test_unknown_router_is_refused(url):
         admin.set_traffic(url, "b", at_most=0.1, router="other")
 
 
-def test_commands(url):
+def test_command_set_guard_and_arms_record_a_deployment(url):
     def invoke(*arguments):
         return CliRunner().invoke(main, arguments)
 

@@ -125,11 +125,11 @@ class TestRouter:
         assert decision.dominated == ()
         assert (decision.probabilities > 0.0).all()
 
-    def test_it_serves_where_no_other_arm_may(self):
+    def test_dominated_arm_serves_where_no_other_arm_may(self):
         router = Router(arms=self.ARMS, features=1, preference=THRIFTY, seed=0)
         assert router.route([0.0], arms=["huge"]).arm == "huge"
 
-    def test_it_returns_when_its_price_falls(self):
+    def test_dominated_arm_returns_when_its_price_falls(self):
         settings = {"features": 1, "preference": THRIFTY, "store": MemoryStore(), "seed": 0}
         prices = {"input_usd_per_million_tokens": 0.0}
         small = Arm(name="small", output_usd_per_million_tokens=1.0, **prices)

@@ -116,7 +116,7 @@ class TestTheRequest:
             again = other.escalate(first.id, signal=0.0)
             assert again is None or again.arm != first.arm
 
-    def test_what_signals_say_survives_a_restart(self):
+    def test_learned_meaning_of_signals_survives_a_restart(self):
         store = MemoryStore()
         with router_on(store, dollar=60.0) as router:
             serve(router, 600)

@@ -203,7 +203,7 @@ async def test_outcomes_that_cannot_be_are_refused_to_the_event_loop_alike(route
 
 
 @pytest.mark.parametrize("id", [None, 5, b"0123", ["x"]])
-def test_what_is_no_decision_id(router, store, id):
+def test_bad_decision_id_is_refused(router, store, id):
     def call():
         router.feedback(id, quality=1.0)
 
