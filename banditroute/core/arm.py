@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from banditroute.core.adapter import AdapterSpec
-from banditroute.core.validation import label, labels, non_negative, number, plain_numbers, positive
+from banditroute.core.validation import LARGEST, label, labels, non_negative, number, plain_numbers, positive
 from banditroute.errors import InvalidConfigurationError
 
 
@@ -42,7 +42,8 @@ class Arm:
         follow from them and from the other arms.
     expected
         Its expected outcomes on average, such as ``{"quality": 0.71, "latency_seconds": 2}``, from a public benchmark
-        or from experience. Predictions begin with them, until feedback says otherwise.
+        or from experience. Predictions begin with them, until feedback says otherwise. The router knows the objectives,
+        and refuses what lies outside their ranges.
     profile
         Its expected outcomes at single entries of the features, such as ``{"quality": {"math": 0.9, "code": 0.3}}``:
         objective -> name of an entry, or its end after a dot -> expected outcome there. Where ``expected`` lacks the
@@ -114,7 +115,11 @@ class Arm:
         for name, low in (("max_cost_usd", 0.0), ("max_output_tokens", 1.0)):
             if getattr(self, name) is not None:
                 number(
-                    getattr(self, name), name=f"{name} of arm {self.name!r}", low=low, error=InvalidConfigurationError
+                    getattr(self, name),
+                    name=f"{name} of arm {self.name!r}",
+                    low=low,
+                    high=LARGEST,
+                    error=InvalidConfigurationError,
                 )
         for what in ("descriptors", "expected"):  # copies: the caller may go on to change its own
             object.__setattr__(self, what, self._numbers(getattr(self, what), what=what))
@@ -157,14 +162,22 @@ class Arm:
             label(self.provider, name=f"provider of arm {self.name!r}", error=InvalidConfigurationError)
         for price in (*prices, *cached):
             if price is not None:
-                number(price, name=f"price of arm {self.name!r}", low=0.0, error=InvalidConfigurationError)
+                number(
+                    price, name=f"price of arm {self.name!r}", low=0.0, high=LARGEST, error=InvalidConfigurationError
+                )
 
     def _numbers(self, given: Mapping[str, float], *, what: str) -> dict[str, float]:
-        """Return a copy of a mapping from names to finite numbers, or raise."""
+        """Return a copy of a mapping from names to numbers of a usual size, or raise."""
         for name, value in dict(given).items():
             label(name, name=f"name in {what} of arm {self.name!r}", error=InvalidConfigurationError)
-            number(value, name=f"{what} {name!r} of arm {self.name!r}", error=InvalidConfigurationError)
-        return dict(given)
+            number(
+                value,
+                name=f"{what} {name!r} of arm {self.name!r}",
+                low=-LARGEST,
+                high=LARGEST,
+                error=InvalidConfigurationError,
+            )
+        return {name: value if isinstance(value, int | float) else float(value) for name, value in given.items()}
 
     @property
     def priced(self) -> bool:
