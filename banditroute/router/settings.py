@@ -121,7 +121,7 @@ class RouterSettings:
         weights = check_preference(Preference(quality=1.0) if preference is None else preference, by_name)
         checked_features = check_features(features)
         blocks = feature_blocks(checked_features) if any(arm.profile for arm in some) else ()
-        check_profiles(some, blocks, by_name)
+        check_profiles(some, blocks)
         checked_learner = check_learner(learner, with_adapters=adapters is not None)
         checked_limits = check_limits(limits)
         _check_rules(checked_limits, names)
