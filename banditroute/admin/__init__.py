@@ -1,9 +1,12 @@
-"""Look at a database and keep it: inspect, explain, correct, erase, roll back, rebuild, verify, prune, export, copy.
+"""Look at a database and keep it.
+
+Inspect, explain, say who is good at what, correct, erase, roll back, rebuild, verify, prune, export, copy, upgrade.
 
 Every function takes the URL of the database and works while routers use it, or not. What they have learned follows:
 each router begins again from the changed records within a second.
 """
 
+from banditroute.admin.competence import ArmAtKind, Competence, competence
 from banditroute.admin.copying import copy
 from banditroute.admin.correction import correct
 from banditroute.admin.deployment import (
@@ -31,7 +34,9 @@ from banditroute.admin.upgrading import upgrade
 from banditroute.admin.verification import verify
 
 __all__ = [
+    "ArmAtKind",
     "ArmRecord",
+    "Competence",
     "EpochRecord",
     "ExpectedOutcome",
     "ExpectedShares",
@@ -39,6 +44,7 @@ __all__ = [
     "RecordedExplanation",
     "RecordedOutcome",
     "add_arm",
+    "competence",
     "copy",
     "correct",
     "erase",

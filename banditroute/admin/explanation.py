@@ -30,7 +30,7 @@ _SIGNS = {each.name: each.sign for each in STANDARD_OBJECTIVES}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExpectedOutcome:
-    """What the present belief expects of one arm and objective, for the features of a past request.
+    """The outcome that the present belief expects of one arm and objective, for the features of a past request.
 
     Attributes
     ----------

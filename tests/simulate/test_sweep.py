@@ -119,7 +119,7 @@ class TestKeep:
         monkeypatch.setattr(room, "_workers", lambda executor, job, count: Here(job))
         return cells
 
-    def test_what_is_done_is_not_done_again(self, table, x, tmp_path, replayed):
+    def test_finished_cells_are_not_run_again(self, table, x, tmp_path, replayed):
         keep = tmp_path / "made" / "cells"
         assert same(table, x, sweep(table, x, **{**OPTIONS, "seeds": [0, 1]}, keep=keep), seeds=[0, 1])
         assert len(list(keep.iterdir())) == len(replayed) == 4
@@ -205,7 +205,7 @@ def _with(table, **changed):
     return OutcomeTable(**{**parts, **changed})
 
 
-def test_what_nobody_waits_for_is_cancelled(table, x, monkeypatch):
+def test_closed_sweep_cancels_its_remaining_cells(table, x, monkeypatch):
     monkeypatch.setattr(os, "cpu_count", lambda: 1)
     begin = time.monotonic()
     begun = sweep(
