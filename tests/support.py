@@ -68,6 +68,13 @@ def belief_of(router: Router) -> Belief:
     return engine_of(router).models.belief
 
 
+def spoil(belief: Belief) -> None:
+    """Turn all that a belief has learned into NaN, as damaged statistics may."""
+    for learned in ("_own", "_theta"):
+        if hasattr(belief, learned):
+            getattr(belief, learned)[:] = np.nan
+
+
 def remember(store: MemoryStore, name: str, blob: bytes, *, router: str = "default") -> None:
     """Let a store hold a piece of state of a router, as an earlier process may have left it."""
     store.open(router=router, arms=(), features_version="", dimension=1, fold=lambda *_: b"")
