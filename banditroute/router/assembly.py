@@ -133,6 +133,7 @@ def _parts(settings: RouterSettings, memory: StoredState) -> Parts:
         guard=settings.guard,
         guarantee=settings.guarantee,
         limits=settings.limits,
+        objectives=settings.objectives,
         engine=engine,
         store=store,
         changes=changes,

@@ -117,10 +117,11 @@ class RouterSettings:
         if fallback is not None and fallback not in names:
             raise InvalidConfigurationError(f"unknown fallback arm {shown(fallback)}; known arms: {', '.join(names)}")
         by_name = merge_objectives(objectives)
+        check_expected(some, by_name)
         weights = check_preference(Preference(quality=1.0) if preference is None else preference, by_name)
         checked_features = check_features(features)
         blocks = feature_blocks(checked_features) if any(arm.profile for arm in some) else ()
-        check_profiles(some, blocks, by_name)
+        check_profiles(some, blocks)
         checked_learner = check_learner(learner, with_adapters=adapters is not None)
         checked_limits = check_limits(limits)
         _check_rules(checked_limits, names)
@@ -195,6 +196,28 @@ class RouterSettings:
 def _among(names: Collection[str], arms: Collection[str]) -> list[str]:
     """Return those of ``arms`` that are among ``names``, in their order."""
     return [arm for arm in arms if arm in names]
+
+
+def check_expected(arms: Sequence[Arm], objectives: Mapping[str, Objective]) -> None:
+    """Raise InvalidConfigurationError unless what arms expect is of known objectives and within their ranges."""
+    for arm in arms:
+        stated = [("expected", name, value) for name, value in arm.expected.items() if name not in arm.profile]
+        for name, entries in arm.profile.items():
+            stated += [(f"profile, {shown(entry)}", name, value) for entry, value in entries.items()]
+            stated.append(("expected", name, arm.expected[name]))
+        for what, name, value in stated:
+            if name not in objectives:
+                raise InvalidConfigurationError(
+                    f"arm {arm.name!r} states the unknown objective {shown(name)} ({what.split(',')[0]}); known "
+                    f"objectives: {', '.join(objectives)}; declare another with Router(objectives=[Objective(...)])"
+                )
+            number(
+                value,
+                name=f"{name} of arm {arm.name!r} ({what})",
+                low=objectives[name].low,
+                high=objectives[name].high,
+                error=InvalidConfigurationError,
+            )
 
 
 def check_arms(arms: object, adapters: AdapterCache | Fleet | None = None) -> tuple[Arm, ...]:

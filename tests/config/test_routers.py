@@ -391,8 +391,8 @@ def test_categories_of_metadata_are_written_and_read():
             {"profile": {"quality": {"mth": 0.5}}},
             "the profile of arm 'a' names mth; the features have metadata.task.math",
         ),
-        ({"profile": {"wit": {"math": 0.5}}}, "unknown objective 'wit'; known objectives: "),
-        ({"expected": {"wit": 0.5}}, "unknown objective 'wit'; known objectives: "),
+        ({"profile": {"wit": {"math": 0.5}}}, "unknown objective 'wit' .*; known objectives: "),
+        ({"expected": {"wit": 0.5}}, "unknown objective 'wit' .*; known objectives: "),
         ({"expected": {"cost_usd": 1e155}}, "'cost_usd' in expected of arm 'a' is 1e\\+155"),
     ],
 )
