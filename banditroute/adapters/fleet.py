@@ -123,6 +123,10 @@ class Fleet:
         now = self._clock()
         return tuple(name for name, server in self._table().items() if self._takes(server, now))
 
+    def cache_of(self, server: str) -> AdapterCache:
+        """Return the cache of a server; raise InvalidConfigurationError if the name is unknown."""
+        return self._get(server).cache
+
     @property
     def shared_caches(self) -> dict[str, AdapterCache]:
         """The caches of servers that other processes use too, by the name of the server."""

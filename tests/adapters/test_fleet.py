@@ -297,8 +297,8 @@ class TestKept:
         assert len(states) == 1
         again, _, _ = made()
         again.restore(lambda name: StateSlot(name=name, stored=states.get(name)))
-        assert again._servers["s1"].cache.load_cost(A).n == 1
-        assert again._servers["s0"].cache.load_cost(A).n == 0
+        assert again.cache_of("s1").load_cost(A).n == 1
+        assert again.cache_of("s0").load_cost(A).n == 0
 
 
 @pytest.mark.parametrize(

@@ -120,9 +120,9 @@ def test_a_server_that_loses_the_adapter_at_once_is_a_failure_of_the_arm(routed,
 
 def test_the_lease_is_held_while_a_stream_is_read(routed, cache):
     stream = routed.create(MESSAGES, route=LAW, stream=True)
-    assert cache._set._entries["law"].users == 1
+    assert cache.resident_set.users("law") == 1
     list(stream)
-    assert cache._set._entries["law"].users == 0
+    assert cache.resident_set.users("law") == 0
 
 
 @pytest.mark.parametrize("how", ["close", "del"])
@@ -131,7 +131,7 @@ def test_a_stream_that_is_left_gives_up_its_lease(routed, cache, how):
     if how == "close":
         stream.close()
     del stream
-    assert cache._set._entries["law"].users == 0
+    assert cache.resident_set.users("law") == 0
 
 
 async def test_lost_adapter_is_loaded_again_on_the_event_loop(router, server, cache):
@@ -141,5 +141,5 @@ async def test_lost_adapter_is_loaded_again_on_the_event_loop(router, server, ca
         server.forget()
         assert (await routed.create(MESSAGES, route=LAW)).text == "by law"
     assert server.loads == 2
-    assert cache._set._entries["law"].users == 0
+    assert cache.resident_set.users("law") == 0
     assert failures(router) == []
