@@ -297,7 +297,7 @@ def test_a_users_objective_is_learned_and_weighed_in_its_own_direction():
 def test_a_belief_that_is_not_finite_cannot_choose():
     made = make_engine(EpsilonGreedy())
     learn(made, "a", X, {"quality": 1.0})
-    made.models.belief._own[:] = math.nan
+    made.models.belief._theta[:] = math.nan
     with pytest.raises(CannotChooseError, match="verify or restore the stored statistics"):
         ask(made)
 
