@@ -11,7 +11,6 @@ from banditroute.core.validation import (
     label,
     labels,
     mapping_copy,
-    non_negative,
     number,
     plain_numbers,
     positive,
@@ -52,7 +51,8 @@ class Arm:
         follow from them and from the other arms.
     expected
         Its expected outcomes on average, such as ``{"quality": 0.71, "latency_seconds": 2}``, from a public benchmark
-        or from experience. Predictions begin with them, until feedback says otherwise.
+        or from experience. Predictions begin with them, until feedback says otherwise. The router knows the objectives,
+        and refuses what lies outside their ranges.
     profile
         Its expected outcomes at single entries of the features, such as ``{"quality": {"math": 0.9, "code": 0.3}}``:
         objective -> name of an entry, or its end after a dot -> expected outcome there. Where ``expected`` lacks the
@@ -160,11 +160,11 @@ class Arm:
             )
         for price in (*prices, *cached):
             if price is not None:
-                non_negative(price, name=f"price of arm {self.name!r}", error=error)
+                number(price, name=f"price of arm {self.name!r}", low=0.0, high=LARGEST, error=error)
         lowest = {"context_window_tokens": 1.0, "max_cost_usd": 0.0, "max_output_tokens": 1.0, "cache_min_tokens": 0.0}
         for name, low in lowest.items():
             if getattr(self, name) is not None:
-                number(getattr(self, name), name=f"{name} of arm {self.name!r}", low=low, error=error)
+                number(getattr(self, name), name=f"{name} of arm {self.name!r}", low=low, high=LARGEST, error=error)
         if self.cache_seconds is not None:
             positive(self.cache_seconds, name=f"cache_seconds of arm {self.name!r}", error=error)
 

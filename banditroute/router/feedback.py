@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future
 from contextlib import suppress
 from functools import partial
 from itertools import islice
@@ -20,7 +21,7 @@ from banditroute.core.feedback import Feedback
 from banditroute.core.shared_total import SharedTotal
 from banditroute.core.token_costs import CACHED_TOKENS
 from banditroute.core.turn import SessionTurn
-from banditroute.core.validation import label, non_negative, shown
+from banditroute.core.validation import label, non_negative, several, shown
 from banditroute.errors import BanditRouteError, InvalidFeedbackError, UnknownDecisionError
 from banditroute.objectives.objective import STANDARD_OBJECTIVES, Objective
 from banditroute.router.changes import Changes
@@ -92,7 +93,6 @@ class FeedbackService:
         self,
         decision_id: object,
         values: Mapping[str, float | None],
-        *,
         failed: bool | None = None,
         failure: Failure | str | None = None,
         retry_after_seconds: float | None = None,
@@ -107,10 +107,15 @@ class FeedbackService:
             self._sizes.check({name: value for name, value in checked.items() if name in self._unbounded})
         return self._record(check_id(decision_id), checked, source)
 
+    def answer(self, ticket: Ticket) -> Acknowledgement:
+        """Return how a report is acknowledged, when it is durable and learned."""
+        return self._engine.waiting(ticket.result) if isinstance(ticket, Future) else ticket.result()
+
     def report_many(self, reports: Iterable[Report], *, source: str | None) -> list[Acknowledgement | BanditRouteError]:
         """Record outcomes of many decisions, and wait until each is durable; see ``Router.feedback_many``."""
         answers: list[Acknowledgement | BanditRouteError] = []
-        remaining = iter(reports)
+        example = "[(decision.id, {'quality': 1.0})]"
+        remaining = several(reports, name="reports", example=example, error=InvalidFeedbackError)
         while some := list(islice(remaining, _REPORTS_TOGETHER)):
             tickets = [self._ticket(report, source) for report in some]
             answers += [self._engine.waiting(partial(_answer_of, ticket)) for ticket in tickets]
@@ -131,8 +136,8 @@ class FeedbackService:
         except BanditRouteError as refusal:
             return refusal
 
-    def report_session(self, session: str, values: Mapping[str, float | None], *, source: str | None) -> list[Ticket]:
-        """Record one outcome of all decisions of a session, each of which gets an equal share."""
+    def report_session(self, session: str, values: Mapping[str, float | None], *, source: str | None) -> None:
+        """Record one outcome of all decisions of a session, each of which gets an equal share; wait for it."""
         label(session, name="session", error=InvalidFeedbackError)
         checked = check_outcomes(self._objectives, values)
         of_calls = [name for name in checked if name != "quality" and name in _STANDARD]
@@ -147,7 +152,7 @@ class FeedbackService:
                 f"no decision of session {shown(session)} is held; check its name, as given to route()"
             )
         shares = {f"{name}{SHARE_OF}{len(ids)}": value for name, value in checked.items()}
-        return [self._record(id, shares, source) for id in ids]
+        self._wait([self._record(id, shares, source) for id in ids])
 
     def correct(self, decision_id: object, values: Mapping[str, float | None], *, failed: bool | None) -> None:
         """Replace outcomes that are recorded for a decision."""
@@ -158,19 +163,26 @@ class FeedbackService:
         self._store.correct(id, checked)
         self._observation.emit(FeedbackCorrected(at=self._clock(), decision_id=id, values=checked))
 
-    def compare(self, winner_id: object, loser_id: object, *, source: str | None) -> list[Ticket]:
-        """Record that one answer was preferred to another, with both decisions."""
+    def compare(self, winner_id: object, loser_id: object, *, source: str | None) -> None:
+        """Record that one answer was preferred to another, with both decisions, and wait for it."""
         if winner_id == loser_id:
             raise InvalidFeedbackError(f"decision {shown(winner_id)} is compared with itself; give two decisions")
         winner, loser = check_id(winner_id), check_id(loser_id)
         won_by, lost_by = self._store.find(winner), self._store.find(loser)
         if won_by.arm == lost_by.arm:
-            return []
+            return
         won, lost = self._engine.compare(won_by, lost_by)
-        return [
-            self._record(winner, {PREFERRED_TO + loser: won}, source),
-            self._record(loser, {PASSED_OVER_FOR + winner: lost}, source),
-        ]
+        self._wait(
+            [
+                self._record(winner, {PREFERRED_TO + loser: won}, source),
+                self._record(loser, {PASSED_OVER_FOR + winner: lost}, source),
+            ]
+        )
+
+    def _wait(self, tickets: Sequence[Ticket]) -> None:
+        """Return when all these reports are durable and learned."""
+        for ticket in tickets:
+            self.answer(ticket)
 
     def record_expected_quality(self, decision_id: str, quality: float) -> None:
         """Record what signals say of the quality of a discarded answer, as a share that a grade overrides."""
@@ -257,6 +269,25 @@ class FeedbackService:
             label(source, name="source", error=InvalidFeedbackError)
         report = Feedback(decision_id=decision_id, values=values, received_at=self._clock(), source=source)
         return self._store.add_feedback(report)
+
+
+def outcomes_of(
+    quality: float | None,
+    cost_usd: float | None,
+    energy_joules: float | None,
+    latency_seconds: float | None,
+    output_tokens: float | None,
+    cached_tokens: float | None = None,
+) -> dict[str, float | None]:
+    """Return the outcomes by name, in the order of the parameters of ``Router.feedback``."""
+    return {
+        "quality": quality,
+        "cost_usd": cost_usd,
+        "energy_joules": energy_joules,
+        "latency_seconds": latency_seconds,
+        "output_tokens": output_tokens,
+        "cached_tokens": cached_tokens,
+    }
 
 
 def _as_seen(recorded: Recorded) -> FeedbackRecorded:

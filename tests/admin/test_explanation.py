@@ -13,6 +13,7 @@ from banditroute.cli import main
 from banditroute.errors import InvalidConfigurationError, UnknownDecisionError
 from banditroute.features import TextFeatures
 from banditroute.learners import LinUCB
+from tests.support import belief_of
 
 PROMPTS = ("Prove by induction that the sum of the first n odd numbers is n squared.", "hello there, how are you?")
 
@@ -55,7 +56,7 @@ def test_parts_of_a_linear_belief_add_up_to_its_mean(url):
         assert set(parts) == {"complexity", "static"}
         with Router(arms=["small", "large"], store=SQLStore(url)) as router:
             k = router.preview(PROMPTS[0]).arms.index(arm.arm)
-            without = router._engine.models.belief.predict(bias_alone).means[0, k]
+            without = belief_of(router).predict(bias_alone).means[0, k]
         assert arm.expected["quality"].mean == pytest.approx(without + sum(parts.values()), abs=1e-9)
 
 

@@ -13,6 +13,7 @@ from banditroute.errors import InvalidConfigurationError
 from banditroute.learners import EpsilonGreedy, LinUCB
 from banditroute.logs import OutcomeTable
 from banditroute.router import Router
+from banditroute.router.assembly import parts_of
 from banditroute.simulate import fast_path
 from banditroute.simulate.adapter_slots import AdapterSlots
 from banditroute.simulate.conditions import Absence, Channel, Conditions, Outage
@@ -198,7 +199,7 @@ class TestReplay:
         feedback = Router.feedback
 
         def spy(router, decision_id, **told):
-            seen.append((router._settings.clock(), int(decision_id[:12], 16) / 1000.0))
+            seen.append((parts_of(router).settings.clock(), int(decision_id[:12], 16) / 1000.0))
             feedback(router, decision_id, **told)
 
         monkeypatch.setattr(Router, "feedback", spy)
