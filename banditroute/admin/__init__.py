@@ -1,6 +1,6 @@
 """Look at a database and keep it.
 
-Inspect, say who is good at what, correct, erase, roll back, rebuild, verify, prune, export, copy, upgrade.
+Inspect, explain, say who is good at what, correct, erase, roll back, rebuild, verify, prune, export, copy, upgrade.
 
 Every function takes the URL of the database and works while routers use it, or not. What they have learned follows:
 each router begins again from the changed records within a second.
@@ -18,6 +18,13 @@ from banditroute.admin.deployment import (
     shared_changes,
 )
 from banditroute.admin.erasure import erase
+from banditroute.admin.explanation import (
+    ExpectedOutcome,
+    RecordedArm,
+    RecordedExplanation,
+    RecordedOutcome,
+    explain,
+)
 from banditroute.admin.exports import export
 from banditroute.admin.inspection import ArmRecord, EpochRecord, inspect
 from banditroute.admin.pruning import prune
@@ -31,12 +38,17 @@ __all__ = [
     "ArmRecord",
     "Competence",
     "EpochRecord",
+    "ExpectedOutcome",
     "ExpectedShares",
+    "RecordedArm",
+    "RecordedExplanation",
+    "RecordedOutcome",
     "add_arm",
     "competence",
     "copy",
     "correct",
     "erase",
+    "explain",
     "export",
     "inspect",
     "prune",

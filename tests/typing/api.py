@@ -495,6 +495,7 @@ def configuration(router: Router) -> None:
     assert_type(found, admin.Competence)
     assert_type([each.grades for each in found.cells], list[int])
     assert_type(found.best["acme"], str)
+    assert_type(admin.explain("sqlite:///a.db", "01a2", learner=None), admin.RecordedExplanation)
 
 
 def live_page() -> None:
