@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
@@ -147,6 +147,15 @@ class AdapterCache:
         """
         self._slot = slots(name)
         self._loader.times = self._slot.load(lambda blob: LoadTimes(blob=blob))
+
+    @property
+    def load_times(self) -> LoadTimes:
+        """What loads take on this backend."""
+        return self._loader.times
+
+    def learn_from(self, peers: Callable[[], Iterable[LoadTimes]]) -> None:
+        """Expect loads to take as long as on other servers, which ``peers`` returns, until some are measured here."""
+        self._loader.peers = peers
 
     @property
     def shared_caches(self) -> dict[str, AdapterCache]:

@@ -35,6 +35,7 @@ _FIRST_BREAK_SECONDS = 1.0  # that a server which failed is left alone; doubled 
 _LONGEST_BREAK_SECONDS = 60.0
 _FORGET_DECISION_SECONDS = 60.0  # after which a decision that was never served counts no longer
 _SERVICE_MEMORY = 50.0  # requests over which the mean service time is taken
+_FEW_LOADS = 8  # up to which a server is expected to be as fast as the others
 _TIE_SECONDS = 1e-9  # per open request: of servers that wait equally long, one with a free slot, or an idler, is chosen
 
 
@@ -326,7 +327,9 @@ class Fleet:
         return name
 
     def _cache(self, backend: AdapterBackend) -> AdapterCache:
-        return AdapterCache(backend=backend, control=self.control, timeout_seconds=self._timeout_seconds)
+        cache = AdapterCache(backend=backend, control=self.control, timeout_seconds=self._timeout_seconds)
+        cache.learn_from(lambda: (each.cache.load_times for each in self._servers.values() if each.cache is not cache))
+        return cache
 
     def _start(self, name: str, server: _Server) -> None:
         server.cache.start(self._adapters, changed=partial(self._changed, server))
@@ -418,8 +421,10 @@ class Fleet:
         )
 
     def _changed(self, server: _Server | None = None) -> None:
-        if server is not None:
-            server.load_table = None
+        for each in self._servers.values():
+            # Servers with few loads of their own expect what the others measure.
+            if each is server or each.cache.loads < _FEW_LOADS:
+                each.load_table = None
         self._on_change()
 
 
