@@ -40,12 +40,15 @@ class LoadTable(NamedTuple):
         Expected seconds of a load ``(R, n)``.
     resident
         Whether the adapter is resident ``(R, n)``, so that no load is needed.
+    full
+        Whether a load on this server evicts another adapter ``(R,)``.
     """
 
     servers: tuple[str | None, ...]
     priced_seconds: Vector
     expected_seconds: Vector
     resident: NDArray[np.bool_]
+    full: NDArray[np.bool_]
 
     @classmethod
     def stack(cls, tables: Sequence[LoadTable]) -> LoadTable:
@@ -230,6 +233,7 @@ class AdapterCache:
             priced_seconds=np.array([[estimate.optimistic_seconds for estimate in estimates]]),
             expected_seconds=np.array([[estimate.mean_seconds for estimate in estimates]]),
             resident=np.array([[adapter.name in resident for adapter in adapters]], dtype=np.bool_),
+            full=np.array([self.full]),
         )
 
     def queue_seconds(self, servers: Sequence[str | None]) -> list[float]:

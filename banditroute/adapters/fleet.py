@@ -5,8 +5,9 @@ of an arm is the one where it waits least:
 
     wait(arm, server) = load seconds, 0 if resident + seconds of the loads going on + seconds of queued requests
 
-The arm is then drawn by utility less the price of its least wait. The server follows from the arm and the present
-state, so the propensity of the arm is that of the pair.
+A load that evicts another adapter counts twice there: the other one will have to be loaded again. The arm is drawn by
+utility less the price of its least wait. The server follows from the arm and the present state, so the propensity of
+the arm is that of the pair.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ _LONGEST_BREAK_SECONDS = 60.0
 _FORGET_DECISION_SECONDS = 60.0  # after which a decision that was never served counts no longer
 _SERVICE_MEMORY = 50.0  # requests over which the mean service time is taken
 _FEW_LOADS = 8  # up to which a server is expected to be as fast as the others
-_TIE_SECONDS = 1e-9  # per open request: of servers that wait equally long, one with a free slot, or an idler, is chosen
+_TIE_SECONDS = 1e-9  # per open request: of servers that wait equally long, the idler is chosen
 
 
 @dataclass(slots=True, kw_only=True)
@@ -363,7 +364,7 @@ class Fleet:
         while decided and now - decided[0] > _FORGET_DECISION_SECONDS:
             decided.popleft()
         busy = server.open + len(decided)
-        seconds = server.cache.pending_seconds + _TIE_SECONDS * (busy + self._concurrency * server.cache.full)
+        seconds = server.cache.pending_seconds + _TIE_SECONDS * busy
         if busy >= self._concurrency:
             seconds += (busy + 1 - self._concurrency) * server.service_seconds / self._concurrency
         return seconds + server.down_until - now if server.down_until > now else seconds
@@ -386,7 +387,9 @@ class Fleet:
         return [(name, table[name]) for name in order]
 
     def _load_seconds(self, server: _Server, adapter: AdapterSpec) -> float:
-        return 0.0 if adapter.name in server.cache.resident else server.cache.load_cost(adapter).optimistic_seconds
+        if adapter.name in server.cache.resident:
+            return 0.0
+        return server.cache.load_cost(adapter).optimistic_seconds * (1 + server.cache.full)
 
     def _held(self, name: str, server: _Server, hold: Hold) -> Hold:
         with self._lock:
