@@ -16,6 +16,7 @@ from banditroute.core.decision import Decision
 from banditroute.learners import Learner
 from banditroute.policies import Uniform
 from banditroute.router import Router
+from banditroute.router.assembly import parts_of
 from banditroute.router.engine import Engine
 
 X = np.array([0.3, -0.2])
@@ -53,12 +54,12 @@ def serve(router: Router, arm: str | None = None, *, x: Vector = X, route: Any =
 
 def engine_of(router: Router) -> Engine:
     """Return the engine of a router. Tests look into a router here and in ``store_of`` alone."""
-    return router._engine
+    return parts_of(router).engine
 
 
 def store_of(router: Router) -> Any:
     """Return the store of a router."""
-    return router._store
+    return parts_of(router).settings.store
 
 
 def belief_of(router: Router) -> Belief:

@@ -17,13 +17,16 @@ from banditroute.budgets.slices import AddTotal, Slices
 from banditroute.budgets.spend_forecast import SpendForecast
 from banditroute.core.arrays import Vector
 from banditroute.core.shared_total import SharedTotal
+from banditroute.core.token_costs import CACHED_TOKENS, TokenCosts
 
 Reserved: TypeAlias = tuple[float, ...]
-"""The amount that a request reserves; then, where they are known, the costs of its input and of each output token."""
+"""The amount that a request reserves; then, where they are known, the entries of ``TokenCosts``."""
 
 _RARELY = 0.9  # -log(1e-3) / 8: the stock falls below what is kept once in a thousand times
 _MOST_KEPT_CALLS = 4.0  # of the safe arm, at its upper bound
 _WANTED_CALLS = 1.5  # of the arms that the budget is for: their bounds are to be covered most of the time
+_WANTED_SHARE = 0.05  # of the calls that are planned: from it on, the budget is for an arm
+_AVERAGED_PLANS = 100.0  # requests over which the shares of the plans are averaged
 _UNLUCKY_STDS = 2.5  # by which its calls until the next grant may cost more than expected
 _HORIZON_CALLS = 100  # over which that arm is compared with the others, besides those until the next grant
 _MOST_RESERVED_REQUESTS = 40.0  # worth, of a hard budget per request
@@ -83,6 +86,7 @@ class BudgetState:
         self._add_drawn = add_drawn
         self._unmerged: dict[int, SharedTotal] = {}  # by period: added here, and not yet in the sum of all
         self._slices: dict[int, Slices] = {}  # by period
+        self._planned_shares = np.zeros(0)  # of the arms, under a hard budget
 
     def price(self, utilities: Vector, stds: Vector, expected: Vector, positions: Sequence[int], now: float) -> float:
         """Return the shadow price for a request whose arms are worth ``utilities (K,)`` and spend ``expected (K,)``."""
@@ -93,7 +97,22 @@ class BudgetState:
 
     def affordable(self, at_risk: Vector, positions: Sequence[int], now: float) -> list[int]:
         """Return those of ``positions`` that the budget can bear if the arms spend ``at_risk (K,)``; at least one."""
-        return self._price.afford(at_risk, positions, self._allowance.most(now, self._reservations.slack))
+        left = self._price.afford(at_risk, positions, self._allowance.most(now, self._reservations.slack))
+        if self.budget.hard:
+            self._follow_plan(left, len(at_risk))
+        return left
+
+    def _follow_plan(self, left: Sequence[int], arms: int) -> None:
+        """Average the shares of the arms in the plans, whether or not the budget covers them."""
+        if len(self._planned_shares) != arms:
+            self._planned_shares = np.zeros(arms)
+        chosen = self._price.plan(left)
+        shares = np.bincount(chosen, minlength=arms) / len(chosen)
+        self._planned_shares += (shares - self._planned_shares) / _AVERAGED_PLANS
+
+    def plan(self, left: Sequence[int]) -> None:
+        """Plan the spend of the arms ``left``, which all budgets cover: what is not covered now is saved."""
+        self._price.plan(left)
 
     def target(self, now: float) -> float:
         """Return what each of the next requests may spend on average."""
@@ -127,8 +146,11 @@ class BudgetState:
         later = max(float(mean[safe]), self._forecast.guarded(safe, float(bounds[safe])))
         unlucky = _UNLUCKY_STDS * math.sqrt(0.25 * ungranted * later * bounds[safe])
         if isinstance(self._allowance, PerRequest):
-            wanted = max((float(bounds[k]) for k in finite if at_risk[k] <= 2.0 * self.budget.amount), default=0.0)
-            self._allowance.reserve = min(kept + _WANTED_CALLS * wanted, _MOST_RESERVED_REQUESTS * self.budget.amount)
+            most = _MOST_RESERVED_REQUESTS * self.budget.amount
+            wanted = [
+                kept + _WANTED_CALLS * float(bounds[k]) for k in finite if self._planned_shares[k] > _WANTED_SHARE
+            ]
+            self._allowance.reserve = max((each for each in wanted if each <= most), default=min(kept, most))
         self._draw(now, kept + max((float(bounds[k]) for k in affordable if np.isfinite(bounds[k])), default=0.0))
         stock, left = slices.stock, slices.stock + slices.undrawn - ungranted * later - unlucky
         # An arm with as low a bound is as safe, however much its first calls happened to cost.
@@ -168,16 +190,21 @@ class BudgetState:
         self._begin(now)
         self._price.learn(planned)
         self._reservations.reserve(id, reserved[0], now, expected=expected)
+        self.enter(reserved[0], now, again=again)
+
+    def enter(self, reserved: float, now: float, *, again: bool) -> None:
+        """Count a request that reserves so much, or a further call of one that was counted (``again``)."""
+        self._begin(now)
         if self.budget.hard:
             slices = self._present(now)
             if self.budget.per == "request" and not again and self._allowance.total.requests >= FIRST_GRANT_REQUESTS:
                 # Before the request is counted: a process that knows of the request must know that its grant is taken.
                 slices.grant(self.budget.amount)
-            slices.use(reserved[0])
+            slices.use(reserved)
         if again:
-            self._count(self._allowance.correct(reserved[0]))
+            self._count(self._allowance.correct(reserved))
         else:
-            self._count(self._allowance.enter(reserved[0], float(self._forecast.average.min()), now))
+            self._count(self._allowance.enter(reserved, float(self._forecast.average.min()), now))
 
     def settle(
         self,
@@ -195,7 +222,10 @@ class BudgetState:
         first = next((name for name in settling if name in values), None)
         if first is None or any(name in known for name in settling):
             return
-        spent = values[first] if first == self.budget.objective else reserved[1] + values[first] * reserved[2]
+        spent = values[first]
+        if first != self.budget.objective:
+            costs = TokenCosts(*reserved[1:])
+            spent = costs.cost_usd(spent, values.get(CACHED_TOKENS), at_most=self.budget.hard)
         self._forecast.learn(arm, spent)
         if now >= decided_at + self.budget.settle_seconds or not self._allowance.holds(decided_at):
             return

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from banditroute.core.arrays import Vector
+from banditroute.core.token_costs import CACHED_TOKENS, TokenCosts
 from banditroute.statistics.confidence_sequences import ConfidenceSequence
 
 _OF_THE_LATEST = 0.2  # of the probability of error; at 5% the whole needs 7% more outcomes for it
@@ -147,9 +148,7 @@ def paired_gain(
     return PairedGain(weight, offset(weight > 0.0), offset(weight < 0.0))
 
 
-def utility_of(
-    worth: Mapping[str, float], values: Mapping[str, float], by_tokens: tuple[float, float] | None
-) -> float | None:
+def utility_of(worth: Mapping[str, float], values: Mapping[str, float], by_tokens: TokenCosts | None) -> float | None:
     """Return the utility of some outcomes; None while an outcome that counts is unknown.
 
     A failed call has no quality, and no cost except a reported one.
@@ -161,17 +160,18 @@ def utility_of(
     values
         Objective -> outcome, as far as reported.
     by_tokens
-        Dollars for the request's input, and for each token of its output; None if unknown.
+        What the tokens of the call cost; None if unknown.
 
     Examples
     --------
-    >>> round(utility_of({"quality": 1.0, "cost_usd": -50.0}, {"quality": 0.8, "output_tokens": 500}, (0.001, 2e-6)), 9)
+    >>> by_tokens = TokenCosts(input_usd=0.001, output_usd_per_token=2e-6)
+    >>> round(utility_of({"quality": 1.0, "cost_usd": -50.0}, {"quality": 0.8, "output_tokens": 500}, by_tokens), 9)
     0.7
     """
     answered = values.get("availability", 1.0)
     known = {"availability": answered, **values}
     if by_tokens is not None and "output_tokens" in values:
-        known.setdefault("cost_usd", by_tokens[0] + by_tokens[1] * values["output_tokens"])
+        known.setdefault("cost_usd", by_tokens.cost_usd(values["output_tokens"], values.get(CACHED_TOKENS)))
     if answered == 1.0 and not worth.keys() <= known.keys():
         return None
     return sum(each * known.get(name, 0.0) for name, each in worth.items())

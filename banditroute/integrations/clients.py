@@ -166,6 +166,8 @@ class RoutedClient(_Clients):
             The client's own error, if the last arm fails or if every arm would refuse the request.
         InvalidResponseError
             If the last arm gave an answer that cannot be used.
+        NotGrantedError
+            If a hard budget does not cover the call of any arm; then no arm is asked.
         """
         ask = conversation("create", messages, options, shared_options, stream=stream)
         if stream:

@@ -287,6 +287,8 @@ def _price_of(arm: Arm) -> ModelPrice | None:
     return ModelPrice(
         input_usd_per_million_tokens=arm.input_usd_per_million_tokens,
         output_usd_per_million_tokens=arm.output_usd_per_million_tokens,
+        cached_input_usd_per_million_tokens=arm.cached_input_usd_per_million_tokens,
+        cache_write_usd_per_million_tokens=arm.cache_write_usd_per_million_tokens,
     )
 
 

@@ -168,13 +168,11 @@ class Cascade:
             self._unsaved, blob = 0, self._evidence.to_bytes()
         self._slot.save(blob)
 
-    def check_audit(self, decision_id: str, audit_of: str | None) -> None:
-        """Raise InvalidFeedbackError if ``audit_of`` is given and the decision is not its audit."""
-        if audit_of is None:
-            return
+    def check_audit(self, decision_id: str, audit_of: object) -> None:
+        """Raise InvalidFeedbackError if the decision is not the audit of ``audit_of``."""
         if self.audits is None:
             raise InvalidFeedbackError("audit_of is given, and the router has no guarantee; leave it out")
-        self.audits.check(check_id(decision_id), audit_of)
+        self.audits.check(decision_id, audit_of)
 
     def complete(self, status: Status) -> Status:
         """Return the status with what is known of signals and of the guarantee."""

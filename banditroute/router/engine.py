@@ -21,6 +21,7 @@ from banditroute.core.failure import Failure
 from banditroute.core.forking import hold_while_forking
 from banditroute.core.preference import Preference
 from banditroute.core.request import Request
+from banditroute.core.token_costs import CACHED_TOKENS
 from banditroute.core.turn import SessionTurn, TurnCosts
 from banditroute.core.values import open_twin
 from banditroute.errors import InvalidRequestError
@@ -40,7 +41,7 @@ from banditroute.router.session_stage import SessionStage
 from banditroute.router.status import Status
 from banditroute.sessions.book import SessionBook
 from banditroute.store.base import Backlog, OutcomeEvent, Recorded, StoredDecision, StoredState
-from banditroute.store.outcomes import CACHED_TOKENS, failure_of, measured
+from banditroute.store.outcomes import failure_of, measured
 from banditroute.store.state_slot import StateSlots
 
 _T = TypeVar("_T")
@@ -137,11 +138,15 @@ class Engine:
             candidates, pmf, shaped, mixed = self._weigh(ask, ask.x, ordinal)
             chosen, propensity = sample_arm(pmf, len(candidates.arms), self._stream.generator.random())
             arm, id = candidates.arms[chosen], self._ids.make(ask.now)
-            costs = self.models.token_costs(arm, candidates.tokens)
-            reserved = self._constraints.reserve(id, chosen, candidates.arms, pmf, ask.request, ask.now, costs)
-            self.adapters.note(arm, ask.x, ask.preference, candidates.tokens, ask.request.session)
-            turn = None if self._session_stage is None else self._session_stage.note(candidates, ask, id, arm)
-            if mixed is not None:
+            costs = self.models.token_costs(arm, candidates.tokens, candidates.turn)
+            reserved = self._constraints.reserve(
+                id, chosen, candidates.arms, pmf, ask.request, ask.now, costs, granted=candidates.granted
+            )
+            turn = None
+            if candidates.granted:
+                self.adapters.note(arm, ask.x, ask.preference, candidates.tokens, ask.request.session)
+                turn = None if self._session_stage is None else self._session_stage.note(candidates, ask, id, arm)
+            if mixed is not None and candidates.granted:
                 weights = self._signed_weights(ask.preference)
                 self._constraints.await_evidence(id, chosen, mixed, candidates, weights, costs)
             self._figures.add_decision(arm, ask.now)
@@ -176,8 +181,11 @@ class Engine:
         """Return a decision for ``arm``, or for the first eligible one, without asking models or policy."""
         candidates = Candidates.blank(self.models.names if ask.eligible is None else tuple(ask.eligible))
         arm = arm if arm in candidates.arms else candidates.arms[0]
+        refused = None
         with self._lock, suppress(Exception):  # what fails may be the budgets themselves
-            arm = self._constraints.affordable_fallback(ask.request, candidates.arms, arm, ask.now)
+            arm, refused = self._constraints.affordable_fallback(ask.request, candidates.arms, arm, ask.now)
+        if refused is not None:
+            trouble = f"{refused}; {trouble}"
         chosen = candidates.arms.index(arm)
         pmf = np.array([float(k == chosen) for k in range(len(candidates.arms))])
         arm, id = candidates.arms[chosen], self._ids.make(ask.now)
@@ -187,7 +195,9 @@ class Engine:
             self._figures.add_decision(arm, ask.now)
             with suppress(Exception):  # what fails may be the constraints themselves
                 costs = self.models.token_costs(arm, self.models.token_count(ask.request))
-                reserved = self._constraints.reserve(id, chosen, candidates.arms, pmf, ask.request, ask.now, costs)
+                reserved = self._constraints.reserve(
+                    id, chosen, candidates.arms, pmf, ask.request, ask.now, costs, granted=refused is None
+                )
         return self._decision(ask, candidates, id, ordinal, chosen, pmf, 1.0, f"fallback: {trouble}", reserved)
 
     def preview_fallback(self, ask: Ask, *, arm: str, trouble: str) -> Decision:
@@ -295,7 +305,7 @@ class Engine:
             residency=self.adapters.residency(arm),
             reserved=reserved,
             turn=turn,
-            dominated=candidates.dominated,
+            dominated=candidates.dominated and _without_chance(candidates.dominated, candidates.arms, pmf),
             excluded=candidates.excluded,
             deadline_seconds=None if ask.limits is None else ask.limits.max_latency_seconds,
             max_cost_usd=None if ask.limits is None else ask.limits.max_cost_usd,
@@ -508,6 +518,11 @@ def _adapter_may_be_gone(values: Mapping[str, float]) -> bool:
     """Return whether a failed call may have missed its adapter: it says so, or does not say how it failed."""
     failure = failure_of(values)
     return failure is None or failure[0] is Failure.UNKNOWN_MODEL
+
+
+def _without_chance(dominated: Sequence[str], arms: Sequence[str], pmf: Vector) -> tuple[str, ...]:
+    """Return the dominated arms that cannot be chosen: a floor, a share or a budget may give one its chance."""
+    return tuple(arm for arm in dominated if arm not in arms or pmf[arms.index(arm)] == 0.0)
 
 
 def _check_further_call(candidates: Candidates) -> None:

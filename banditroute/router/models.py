@@ -18,6 +18,7 @@ from banditroute.core.free_memory import free_bytes
 from banditroute.core.preference import Preference
 from banditroute.core.request import Request
 from banditroute.core.state import StateSlot
+from banditroute.core.token_costs import TokenCosts
 from banditroute.errors import InvalidConfigurationError
 from banditroute.learners import Learner
 from banditroute.objectives.objective import Objective
@@ -27,6 +28,7 @@ from banditroute.router.belief_choices import BeliefChoices
 from banditroute.router.candidates import Candidates
 from banditroute.router.dominance import Dominance
 from banditroute.router.forecast import Availability, predict_outcomes, token_count
+from banditroute.router.session_stage import PricedTurn
 from banditroute.router.sources import StatisticsSources, observations_of
 from banditroute.router.within import prefer_cheapest
 from banditroute.store.base import OutcomeEvent, StoredDecision, StoredState
@@ -199,11 +201,12 @@ class ArmModels:
         """Return the tokens of a request, counted or estimated; None where no arm has token prices."""
         return None if self._prices is None else token_count(request)
 
-    def token_costs(self, arm: str, tokens: float | None) -> tuple[float, float] | None:
-        """Return what the input costs for ``arm``, and each output token, in dollars; None where it is not known."""
+    def token_costs(self, arm: str, tokens: float | None, turn: PricedTurn | None = None) -> TokenCosts | None:
+        """Return what the tokens of a call of ``arm`` cost, with the caches of a turn; None where it is not known."""
         if self._prices is None or tokens is None:
             return None
-        return self._prices.by_tokens(self._positions[arm], tokens)
+        k = self._positions[arm]
+        return self._prices.by_tokens(k, tokens, 0.0 if turn is None else float(turn.turn.extra_usd[0, k]))
 
     def learn(self, event: OutcomeEvent) -> None:
         """Learn new outcomes of a decision, whether its arm can still be chosen or not."""

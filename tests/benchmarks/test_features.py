@@ -42,7 +42,7 @@ def rows(table, tmp_path, monkeypatch):
     return {(row["case"], row["policy"], row["metric"]): row for row in written}
 
 
-def test_what_is_easy_to_route_is_routed_and_stands_beside_the_references(rows):
+def test_easy_log_is_routed_well_and_compared_with_the_references(rows):
     assert rows["small", "banditroute", "score_ridge"]["mean"] > 0.94
     assert rows["small", "banditroute", "score_knn"]["n"] == 2
     assert rows["small", "best_single", "score_ridge"]["mean"] == pytest.approx(0.5)

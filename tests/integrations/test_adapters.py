@@ -135,7 +135,7 @@ def test_a_stream_that_is_left_gives_up_its_lease(routed, cache, how):
     assert cache._set._entries["law"].users == 0
 
 
-async def test_on_the_event_loop(router, server, cache):
+async def test_lost_adapter_is_loaded_again_on_the_event_loop(router, server, cache):
     async with openai.AsyncOpenAI(base_url=f"{server.url}/v1", api_key="x", max_retries=0) as client:
         routed = AsyncRoutedClient(router, dict.fromkeys(("law", "code", "base"), client))
         assert (await routed.create(MESSAGES, route=LAW)).text == "by law"
