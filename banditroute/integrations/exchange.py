@@ -134,8 +134,9 @@ class Exchange:
         """Return the client's response, asked again without an option that it turns out not to know."""
         while True:
             arguments = call.target.arguments(ask)
+            function = call.target.function(ask.kind, server=call.server, with_retries=with_retries)
             try:
-                return await self._io.call(call.target.function(ask.kind, with_retries=with_retries), arguments)
+                return await self._io.call(function, arguments)
             except Exception as error:
                 if not self._targets.drop_unknown(call.target, ask, arguments, error):
                     raise
