@@ -154,11 +154,11 @@ class AdapterCache:
     @property
     def load_times(self) -> LoadTimes:
         """What loads take on this backend."""
-        return self._loader.times
+        return self.loader.times
 
     def learn_from(self, peers: Callable[[], Iterable[LoadTimes]]) -> None:
         """Expect loads to take as long as on other servers, which ``peers`` returns, until some are measured here."""
-        self._loader.peers = peers
+        self.loader.peers = peers
 
     @property
     def shared_caches(self) -> dict[str, AdapterCache]:
