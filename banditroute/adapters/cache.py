@@ -153,7 +153,7 @@ class AdapterCache:
 
     @property
     def load_times(self) -> LoadTimes:
-        """What loads take on this backend."""
+        """The times that loads took on this backend."""
         return self.loader.times
 
     def learn_from(self, peers: Callable[[], Iterable[LoadTimes]]) -> None:
