@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
@@ -40,12 +40,15 @@ class LoadTable(NamedTuple):
         Expected seconds of a load ``(R, n)``.
     resident
         Whether the adapter is resident ``(R, n)``, so that no load is needed.
+    full
+        Whether a load on this server evicts another adapter ``(R,)``.
     """
 
     servers: tuple[str | None, ...]
     priced_seconds: Vector
     expected_seconds: Vector
     resident: NDArray[np.bool_]
+    full: NDArray[np.bool_]
 
     @classmethod
     def stack(cls, tables: Sequence[LoadTable]) -> LoadTable:
@@ -149,6 +152,15 @@ class AdapterCache:
         self.loader.times = self._slot.load(lambda blob: LoadTimes(blob=blob))
 
     @property
+    def load_times(self) -> LoadTimes:
+        """What loads take on this backend."""
+        return self.loader.times
+
+    def learn_from(self, peers: Callable[[], Iterable[LoadTimes]]) -> None:
+        """Expect loads to take as long as on other servers, which ``peers`` returns, until some are measured here."""
+        self.loader.peers = peers
+
+    @property
     def shared_caches(self) -> dict[str, AdapterCache]:
         """The caches whose backend other processes use too, by the name of their server: one with a server."""
         return {} if Capability.STRICT in self._backend.capabilities else {"": self}
@@ -223,6 +235,7 @@ class AdapterCache:
             priced_seconds=np.array([[estimate.optimistic_seconds for estimate in estimates]]),
             expected_seconds=np.array([[estimate.mean_seconds for estimate in estimates]]),
             resident=np.array([[adapter.name in resident for adapter in adapters]], dtype=np.bool_),
+            full=np.array([self.full]),
         )
 
     def queue_seconds(self, servers: Sequence[str | None]) -> list[float]:
