@@ -21,6 +21,7 @@ from banditroute.core.arrays import Vector
 from banditroute.core.decision import BUDGET_TROUBLE
 from banditroute.core.request import Request
 from banditroute.core.shared_total import SharedTotal
+from banditroute.core.token_costs import TokenCosts
 
 _KEY = " #"  # before the hash of a session, tenant or user in the name of its budget
 _DRAWN = " drawn"  # ends the name of the total that processes have drawn of a hard budget
@@ -206,7 +207,7 @@ class BudgetBook:
         left, trouble = self._cover(hard, request, [self._arms.index(arm)], positions, now)
         return self._arms[left[0]], trouble
 
-    def refuse(self, request: Request, now: float, by_tokens: tuple[float, float] | None) -> dict[str, Reserved]:
+    def refuse(self, request: Request, now: float, by_tokens: TokenCosts | None) -> dict[str, Reserved]:
         """Enter a request whose call is not to be made. It spends nothing, unless a report says that it did.
 
         A budget per request grants its amount for this request, too: else it would never recover.
@@ -229,12 +230,12 @@ class BudgetBook:
         probabilities: Vector,
         request: Request,
         now: float,
-        by_tokens: tuple[float, float] | None,
+        by_tokens: TokenCosts | None,
     ) -> dict[str, Reserved]:
         """Enter a decision for the ``chosen``-th of the arms ``among``, which were drawn with ``probabilities``.
 
-        ``by_tokens`` is the cost of its input, and of each token of its output; None where that is not known. Returns
-        what each budget, by its name, has reserved.
+        ``by_tokens`` is what its tokens cost; None where that is not known. Returns what each budget, by its name, has
+        reserved.
         """
         positions = [self._arms.index(name) for name in among]
         at = positions[chosen]

@@ -17,9 +17,10 @@ from banditroute.budgets.slices import AddTotal, Slices
 from banditroute.budgets.spend_forecast import SpendForecast
 from banditroute.core.arrays import Vector
 from banditroute.core.shared_total import SharedTotal
+from banditroute.core.token_costs import CACHED_TOKENS, TokenCosts
 
 Reserved: TypeAlias = tuple[float, ...]
-"""The amount that a request reserves; then, where they are known, the costs of its input and of each output token."""
+"""The amount that a request reserves; then, where they are known, the entries of ``TokenCosts``."""
 
 _RARELY = 0.9  # -log(1e-3) / 8: the stock falls below what is kept once in a thousand times
 _MOST_KEPT_CALLS = 4.0  # of the safe arm, at its upper bound
@@ -154,7 +155,9 @@ class BudgetState:
         if isinstance(self._allowance, PerRequest):
             most = _MOST_RESERVED_REQUESTS * self.budget.amount
             of_all = kept * self._processes
-            wanted = [of_all + _WANTED_CALLS * float(bounds[k]) for k in finite if self._planned_shares[k] > _WANTED_SHARE]
+            wanted = [
+                of_all + _WANTED_CALLS * float(bounds[k]) for k in finite if self._planned_shares[k] > _WANTED_SHARE
+            ]
             self._allowance.reserve = max((each for each in wanted if each <= most), default=min(of_all, most))
         largest = max((float(bounds[k]) for k in affordable if np.isfinite(bounds[k])), default=0.0)
         fair = self._fair_share()
@@ -249,7 +252,10 @@ class BudgetState:
         first = next((name for name in settling if name in values), None)
         if first is None or any(name in known for name in settling):
             return
-        spent = values[first] if first == self.budget.objective else reserved[1] + values[first] * reserved[2]
+        spent = values[first]
+        if first != self.budget.objective:
+            costs = TokenCosts(*reserved[1:])
+            spent = costs.cost_usd(spent, values.get(CACHED_TOKENS), at_most=self.budget.hard)
         self._forecast.learn(arm, spent)
         if now >= decided_at + self.budget.settle_seconds or not self._allowance.holds(decided_at):
             return

@@ -67,7 +67,7 @@ class Decision:
         an adapter.
     reserved
         For each budget that counts it, the expected spend in dollars or joules; where the arm has token prices, then
-        the cost of the input and of each output token.
+        the entries of ``banditroute.core.TokenCosts``.
     turn
         The state of the session's prompt caches; None where no arm has cache prices.
     dominated

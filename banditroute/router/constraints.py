@@ -13,6 +13,7 @@ from banditroute.core.arm import Arm
 from banditroute.core.arrays import Vector
 from banditroute.core.request import Request
 from banditroute.core.shared_total import SharedTotal
+from banditroute.core.token_costs import TokenCosts
 from banditroute.guard.guard import Guard, Mode, Rollout
 from banditroute.guard.monitor import Mixed, RolloutMonitor
 from banditroute.limits.breaker import CircuitBreaker, Circuits
@@ -218,7 +219,7 @@ class Constraints:
         probabilities: Vector,
         request: Request,
         now: float,
-        token_costs: tuple[float, float] | None,
+        token_costs: TokenCosts | None,
         *,
         granted: bool = True,
     ) -> dict[str, Reserved]:
@@ -229,7 +230,7 @@ class Constraints:
         chosen
             Position of the chosen arm in ``arms``, which have these ``probabilities``.
         token_costs
-            What its input costs, and each token of its output; None where that is not known.
+            What its tokens cost; None where that is not known.
         granted
             False if a hard budget covers no arm: the call is not to be made, and only budgets count the request.
 
@@ -263,7 +264,7 @@ class Constraints:
         mixed: Mixed,
         candidates: Candidates,
         signed_weights: Mapping[str, float],
-        token_costs: tuple[float, float] | None,
+        token_costs: TokenCosts | None,
     ) -> None:
         """Let the guard wait for the outcome of a decision that was drawn from a mixture."""
         if self._rollout is not None:

@@ -70,7 +70,8 @@ def test_decision_that_is_not_granted_reserves_nothing_and_counts_what_is_spent_
         arms=[Arm(name="a", max_cost_usd=0.2)], features=1, budgets=[Budget(usd=0.1, per="day", hard=True)], seed=0
     )
     decision = router.route([0.0])
-    assert not decision.granted and decision.fell_back
+    assert not decision.granted
+    assert decision.fell_back
     assert decision.reserved == {"cost_usd per day": (0.0,)}
     router.feedback(decision.id, cost_usd=0.05)
     (status,) = router.status().budgets
@@ -131,7 +132,8 @@ def test_a_fallback_is_the_arm_that_is_covered():
     engine_of(router)._policy = None  # nothing can be chosen
     assert router.route([0.0]).arm == "small"
     decisions = [router.route([0.0]) for _ in range(20)]
-    assert decisions[0].granted and not decisions[-1].granted
+    assert decisions[0].granted
+    assert not decisions[-1].granted
     assert sum(decision.reserved["cost_usd per day"][0] for decision in decisions) <= 0.05
     assert "has no attribute" in decisions[-1].reason  # the first trouble is named, too
 

@@ -67,7 +67,7 @@ def router_of(*arms, store=None, **settings):
 
 
 class TestAnAnswer:
-    def test_of_openai(self, server, clients):
+    def test_openai_answer_is_read_and_reported(self, server, clients):
         router = router_of("small")
         chat = RoutedClient(router, {"small": (clients(openai.OpenAI), "gpt-x")}, prices={"small": PRICE})
         answer = chat.create(QUESTION, temperature=0.5, route={"session": "s", "tags": ["a"]})
@@ -88,7 +88,7 @@ class TestAnAnswer:
         assert asked["temperature"] == 0.5
         router.feedback(answer.decision_id, quality=1.0)  # the thumbs-up that comes later
 
-    def test_of_anthropic(self, server, clients):
+    def test_anthropic_answer_is_read_and_reported(self, server, clients):
         router = router_of("claude")
         chat = RoutedClient(router, {"claude": clients(anthropic.Anthropic)}, prices={"claude": PRICE})
         answer = chat.create(QUESTION, max_tokens=77)
@@ -111,7 +111,7 @@ class TestAnAnswer:
         chat = RoutedClient(router_of(arm), {"small": clients(openai.OpenAI)})
         assert chat.create(QUESTION).cost_usd == pytest.approx((1000 * 2.0 + 100 * 8.0) / 1e6)
 
-    def test_without_usage_no_tokens_and_no_dollars_are_reported(self, clients):
+    def test_answer_without_usage_reports_no_tokens_and_no_dollars(self, clients):
         router = router_of("without usage")
         answer = RoutedClient(
             router, {"without usage": clients(openai.OpenAI)}, prices={"without usage": PRICE}
@@ -143,7 +143,7 @@ class TestFailures:
         assert first == {"availability": 0.0}
         assert failed != answered == answer.decision_id
 
-    def test_in_the_order_of_the_ranking(self, clients):
+    def test_failed_arms_are_followed_in_the_order_of_the_ranking(self, clients):
         arms = ["500 a", "500 b", "500 c", "small"]
         router = router_of(*arms)
         for _ in range(20):
@@ -154,7 +154,7 @@ class TestFailures:
         assert asked[-1] == "small"
         assert asked[1:] == sorted(asked[1:], key=arms.index)  # but for the first, which the policy chose
 
-    def test_where_all_fail_the_last_error_is_raised(self, clients):
+    def test_last_error_is_raised_where_all_arms_fail(self, clients):
         router = router_of("500 a", "503 b")
         chat = RoutedClient(router, {arm: clients(openai.OpenAI) for arm in ("500 a", "503 b")})
         with pytest.raises(openai.APIStatusError):
@@ -179,7 +179,7 @@ class TestFailures:
             pass
         assert isinstance(answer.failures[0][1], openai.APITimeoutError)
 
-    def test_nobody_there(self, clients):
+    def test_unreachable_server_goes_to_the_next_arm(self, clients):
         gone = openai.OpenAI(base_url="http://127.0.0.1:9/v1", api_key="none", max_retries=0)
         router = router_of("gone", "small")
         chat = RoutedClient(router, {"gone": gone, "small": clients(openai.OpenAI)})
@@ -260,7 +260,7 @@ class TestAsyncio:
             pass
         assert answer.text == "I am small."
         for arm in ("500 no", "small"):
-            await chat._targets[arm].client.close()
+            await chat._targets[arm].endpoints[None].patient.close()
 
     @pytest.mark.parametrize(("kind", "arm"), [(openai.AsyncOpenAI, "small"), (anthropic.AsyncAnthropic, "claude")])
     async def test_a_stream(self, clients, kind, arm):
