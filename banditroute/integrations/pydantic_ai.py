@@ -88,7 +88,7 @@ class BanditModel(Model):
         targets = Targets(
             router=router, clients=models, prices=prices or {}, asynchronous=True, apis={"create": [PydanticAIModel()]}
         )
-        self._exchange = Exchange(targets=targets, io=io, reports=Reports(router=router, io=io))
+        self._exchange = Exchange(targets=targets, io=io, reports=Reports(router=router, io=io), steps=None)
         self._opened: list[AsyncExitStack] = []
 
     @property
