@@ -73,6 +73,17 @@ def test_share_falls_only_with_evidence():
     assert account.audit_share >= shares[-1]
 
 
+def test_three_losses_in_a_row_have_every_stop_audited_again():
+    account = LossAccount(max_loss=0.02, confidence=0.95)
+    for _ in range(3000):
+        account.deliver()
+        account.settle(0.0, account.audit_share)
+    assert account.audit_share < 0.5
+    for _ in range(3):
+        account.settle(1.0, account.audit_share)
+    assert account.audit_share == 1.0
+
+
 def test_pending_audit_counts_as_a_loss_until_it_is_settled():
     account = LossAccount(max_loss=0.02, confidence=0.95)
     before = account.bounds
