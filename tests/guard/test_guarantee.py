@@ -22,7 +22,7 @@ def test_wealth_is_a_martingale_whatever_the_difference_is(difference, share):
 
 
 def run(*, gains, losses, requests, seed, turns_bad=None):
-    """Return the mean loss of a run, the account, and audits from a change until the share of audits rose."""
+    """Return the mean loss of a run, the account, and audits from a change until the share of audits rose or was 1."""
     rng, account = np.random.default_rng(seed), LossAccount(max_loss=0.02, confidence=0.95)
     lost, at_change, noticed = 0.0, None, None
     for n in range(requests):
@@ -36,7 +36,8 @@ def run(*, gains, losses, requests, seed, turns_bad=None):
         else:
             account.stop(share)
             lost += difference
-        if at_change is not None and noticed is None and account.audit_share > at_change[1]:
+        risen = at_change is not None and (account.audit_share > at_change[1] or account.audit_share == 1.0)
+        if risen and noticed is None:
             noticed = account.audits - at_change[0]
     return lost / requests, account, noticed
 
