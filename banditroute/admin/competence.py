@@ -100,7 +100,7 @@ class Competence:
         rows = [[self.by, "decisions", *self.arms, "as routed"]]
         cells, best = {(each.kind, each.arm): each for each in self.cells}, self.best
         for kind in self.kinds:
-            row = [_shown(cells.get((kind, arm)), marked=best.get(kind) == arm) for arm in (*self.arms, None)]
+            row = [_shown(cells.get((kind, arm)), marked=best.get(kind, "") == arm) for arm in (*self.arms, None)]
             rows.append([kind, f"{cells[kind, None].decisions:,}", *row])
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]

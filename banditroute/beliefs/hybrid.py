@@ -137,6 +137,11 @@ class HybridBelief(LinearBelief):
         """The learned relevance of each feature block, as bytes; None: not learned yet."""
         return self._choices_bytes
 
+    @property
+    def relevance(self) -> Mapping[str, Relevance]:
+        """Objective -> how much its feature blocks matter, as chosen from the outcomes."""
+        return self._choices.relevance
+
     def update(
         self,
         arm: str,

@@ -16,7 +16,6 @@ import numpy as np
 from banditroute.core.arm import Arm
 from banditroute.core.arrays import Vector
 from banditroute.core.feature_block import FeatureBlock
-from banditroute.core.validation import listed
 from banditroute.errors import InvalidConfigurationError
 
 STATED_OUTCOMES = 16.0
@@ -81,16 +80,10 @@ def stated(arms: Sequence[Arm], blocks: Sequence[FeatureBlock], objectives: Coll
     return found
 
 
-def check_profiles(arms: Sequence[Arm], blocks: Sequence[FeatureBlock], objectives: Collection[str]) -> None:
-    """Raise InvalidConfigurationError if what arms state names an unknown objective, or no entry of the features."""
+def check_profiles(arms: Sequence[Arm], blocks: Sequence[FeatureBlock]) -> None:
+    """Raise InvalidConfigurationError if a profile names no entry of the features."""
     names = [name for block in blocks for name in block.names]
     for arm in arms:
-        for objective in (*arm.profile, *arm.expected):
-            if objective not in objectives:
-                raise InvalidConfigurationError(
-                    f"arm {arm.name!r} states what to expect of the unknown objective {objective!r}; known objectives: "
-                    f"{listed(objectives)}"
-                )
         for objective in arm.profile:
             _matches(arm, objective, names)
 

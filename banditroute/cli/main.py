@@ -18,6 +18,7 @@ from banditroute.cli.evaluate import evaluate
 from banditroute.cli.explain import explain
 from banditroute.cli.inspect import inspect
 from banditroute.cli.report import report
+from banditroute.cli.robustness import robustness
 from banditroute.cli.savings import savings
 from banditroute.cli.serve import serve
 from banditroute.cli.simulate import simulate
@@ -26,7 +27,7 @@ from banditroute.errors import BanditRouteError
 
 _TOPICS = {
     "Try policies": (demo, simulate),
-    "Read a log": (evaluate, savings, report, diagnose, convert),
+    "Read a log": (evaluate, savings, robustness, report, diagnose, convert),
     "Run a router": (check, serve, set_, guard, arms),
     "Look after a database": (dashboard, inspect, explain, db),
 }

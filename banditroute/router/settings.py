@@ -121,7 +121,7 @@ class RouterSettings:
         weights = check_preference(Preference(quality=1.0) if preference is None else preference, by_name)
         checked_features = check_features(features)
         blocks = feature_blocks(checked_features) if any(arm.profile for arm in some) else ()
-        check_profiles(some, blocks, by_name)
+        check_profiles(some, blocks)
         checked_learner = check_learner(learner, with_adapters=adapters is not None)
         checked_limits = check_limits(limits)
         _check_rules(checked_limits, names)
@@ -171,7 +171,10 @@ class RouterSettings:
     @property
     def decides_at_once(self) -> bool:
         """True if a request of ready features is decided without waiting for a disk."""
-        return isinstance(self.features, GivenFeatures) and not getattr(self.store, "waits_for_disk", False)
+        may_wait = getattr(self.store, "waits_for_disk", False) or any(
+            budget.hard and budget.keyed for budget in self.budgets
+        )
+        return isinstance(self.features, GivenFeatures) and not may_wait
 
     def narrowed(self, arms: tuple[Arm, ...], traffic: Mapping[str, Share]) -> RouterSettings:
         """Return the settings for other ``arms``, without what names an arm that is gone."""

@@ -64,6 +64,7 @@ def test_best_is_named_where_bounds_are_apart(filled):
     served = [each.quality.value for each in found.cells if each.arm is None]
     assert found.fairness == pytest.approx(sum(served) ** 2 / (2 * sum(v * v for v in served)))
     assert "a" in str(found).splitlines()[0]
+    assert "*" not in str(admin.competence(filled[0], by="cluster")).splitlines()[1].split()[-1]
     assert "10 decisions have no tenant." in str(found)
 
 

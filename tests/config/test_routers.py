@@ -266,7 +266,7 @@ class TestSchema:
         left_out |= {"TaskType": {"classifier"}, "SemanticCluster": {"codebook"}}
         own = set(inspect.signature(Router).parameters) - left_out["Router"]
         assert own | {"upstreams", "serve"} == set(schema["properties"])
-        parts = {each for role in PARTS._roles.values() for each in role} | {Arm, Budget, Guard, Limits, Rule, Share}
+        parts = {each for role in PARTS.roles.values() for each in role} | {Arm, Budget, Guard, Limits, Rule, Share}
         for cls in parts:
             table = schema["$defs"][cls.__name__]
             wanted = set(inspect.signature(cls).parameters) - left_out.get(cls.__name__, set())
@@ -391,8 +391,8 @@ def test_categories_of_metadata_are_written_and_read():
             {"profile": {"quality": {"mth": 0.5}}},
             "the profile of arm 'a' names mth; the features have metadata.task.math",
         ),
-        ({"profile": {"wit": {"math": 0.5}}}, "unknown objective 'wit'; known objectives: "),
-        ({"expected": {"wit": 0.5}}, "unknown objective 'wit'; known objectives: "),
+        ({"profile": {"wit": {"math": 0.5}}}, "unknown objective 'wit' .*; known objectives: "),
+        ({"expected": {"wit": 0.5}}, "unknown objective 'wit' .*; known objectives: "),
         ({"expected": {"cost_usd": 1e155}}, "'cost_usd' in expected of arm 'a' is 1e\\+155"),
     ],
 )

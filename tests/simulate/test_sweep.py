@@ -2,11 +2,9 @@
 
 import json
 import os
-import subprocess
 import sys
 import time
 from importlib import import_module
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -93,27 +91,6 @@ class TestExecutors:
     def test_others_are_refused(self, table, x, executor):
         with pytest.raises(InvalidConfigurationError, match="give 'processes', 'serial', 'dask', or the address"):
             list(sweep(table, x, **OPTIONS, executor=executor))
-
-    def test_workers_have_one_blas_thread_and_the_caller_what_it_had(self, tmp_path):
-        program = (
-            "import os\n"
-            "from importlib import import_module\n"
-            "sweep = import_module('banditroute.simulate.sweep')\n"
-            "class Job:\n"
-            "    def cell(self, policy, seed):\n"
-            "        return [os.environ[name] for name in sweep._BLAS_THREADS]\n"
-            "if __name__ == '__main__':\n"
-            "    os.environ.pop('OMP_NUM_THREADS', None)\n"
-            "    os.environ['MKL_NUM_THREADS'] = '7'\n"
-            "    with sweep._processes(Job(), 1) as submit:\n"
-            "        assert submit('p', 0).result() == ['1', '1', '1']\n"
-            "    assert 'OMP_NUM_THREADS' not in os.environ and os.environ['MKL_NUM_THREADS'] == '7'\n"
-        )
-        script = tmp_path / "script.py"
-        script.write_text(program)
-        environment = {**os.environ, "PYTHONPATH": str(Path(room.__file__).parents[2])}
-        done = subprocess.run([sys.executable, script], env=environment, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
 
 
 class TestKeep:

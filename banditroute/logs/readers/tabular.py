@@ -94,7 +94,7 @@ def _left_out(columns: Mapping[str, Any], outcomes: Mapping[str, Vector], repeat
     nothing = np.logical_and.reduce([np.isnan(each) | (each == 0.0) for each in outcomes.values()])
     reasons = {"failure without an arm": no_arm & (failed == 0.0) & nothing}
     if "id" in columns:
-        reasons["decision that is repeated"] = np.array([repeated(id) for id in columns["id"].to_pylist()], dtype=bool)
+        reasons["decision that is repeated"] = repeated.among(columns["id"].to_pylist())
     return reasons
 
 
