@@ -15,8 +15,9 @@ _INTRODUCTION = """# Command line
 `banditroute --help` lists the commands, and `banditroute COMMAND --help` shows one. This page is their output.
 `python scripts/cli_reference.py` writes it.
 
-With `--json`, a command that answers prints one JSON value on standard output, and its remarks on standard error. `demo` and `report`
-write `figures.json` instead. Costs are in dollars and times in Unix seconds. A number that is not finite is `null`.
+With `--json`, a command that answers prints one JSON value on standard output, and its remarks on standard error.
+`demo` and `report` write `figures.json` instead. Costs are in dollars and times in Unix seconds.
+A number that is not finite is `null`.
 
 | exit status | says |
 |---|---|

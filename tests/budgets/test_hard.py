@@ -207,9 +207,7 @@ class TestKeys:
         """Two processes serve the steps of each session in turn."""
         wallet = 0.08
         budget = Budget(usd=wallet, per="session", hard=True)
-        routers = [
-            Router(arms=ARMS, features=1, budgets=[budget], store=SQLStore(url), seed=seed) for seed in range(2)
-        ]
+        routers = [Router(arms=ARMS, features=1, budgets=[budget], store=SQLStore(url), seed=seed) for seed in range(2)]
         rng = np.random.default_rng(0)
         spent, granted = {}, {}
         for step in range(30):

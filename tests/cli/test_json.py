@@ -73,8 +73,13 @@ def places(tmp_path_factory):
     file = folder / "router.toml"
     file.write_text('arms = ["small", "large"]\n')
     return {
-        "URL": url, "ID": made[0].id, "TABLE": table, "FILE": file, "OUT": folder / "log.jsonl",
-        "FOLDER": folder / "simulated", "EMPTY": f"sqlite:///{folder / 'empty.db'}",
+        "URL": url,
+        "ID": made[0].id,
+        "TABLE": table,
+        "FILE": file,
+        "OUT": folder / "log.jsonl",
+        "FOLDER": folder / "simulated",
+        "EMPTY": f"sqlite:///{folder / 'empty.db'}",
     }
 
 
