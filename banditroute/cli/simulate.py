@@ -58,6 +58,13 @@ from banditroute.objectives import Objective
     show_default=True,
     help="processes, dask, or the address of a Dask scheduler.",
 )
+@click.option(
+    "--cascade",
+    "judge",
+    metavar="ERROR|OUTCOME",
+    help="Compare cascades with single calls in place of policies. A judge looks at each answer: it errs in this share "
+    "of them, as in 0.1, or is an outcome of the log, as in judge.",
+)
 @click.option("--partial", is_flag=True, help="Accept queries that only some arms answered.")
 @log_options
 @json_option
@@ -68,6 +75,7 @@ def simulate(
     objectives: list[Objective],
     out: Path,
     executor: str,
+    judge: str | None,
     as_json: bool,
     **options: Any,
 ) -> None:
@@ -76,7 +84,7 @@ def simulate(
     LOG is a file or a folder of files; by default the table that is shipped. Options replace what --config says.
     """
     from banditroute.cli.policies import policy_of
-    from banditroute.simulate.experiment import Experiment, read_settings, run
+    from banditroute.simulate.experiment import Experiment, read_settings, run, run_cascades
 
     given = read_settings(config) if config else {}
     settings = [{"name": text, "preference": preference_of(text)} for text in preferences]
@@ -85,7 +93,12 @@ def simulate(
     given |= {name: value for name, value in options.items() if value not in (None, [], {}) and value is not False}
     experiment = Experiment.of(given)
     report_left_out(experiment.environment.table.skipped, err=as_json)
-    results = run(experiment, out=out, executor=executor, echo=_say_nothing if as_json else click.echo)
+    echo = _say_nothing if as_json else click.echo
+    if judge is not None:
+        figures = run_cascades(experiment, judge, out=out, echo=echo)
+        answer(f"the figures are in {out / 'cascades.csv'}", figures, as_json=as_json)
+        return
+    results = run(experiment, out=out, executor=executor, echo=echo)
     answer(f"the figures are in {out}, as results.csv and results.json", results, as_json=as_json)
 
 

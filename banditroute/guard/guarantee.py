@@ -10,8 +10,8 @@ from banditroute.core.validation import label, number, open_unit, plain_numbers
 from banditroute.errors import InvalidConfigurationError
 
 _STAKES = (1.0, 0.5, 0.3, 0.2, 0.12, 0.07)  # wealth that a bet stakes on one unit of loss, by stage
-_ALARM = 8.0  # wealth of the bet that the latest audits lose more than is allowed, from which every stop is audited
-_ALARM_STAKE = 0.4
+_ALARM = 3.0  # wealth of the bet that the latest audits lose more than is allowed, from which every stop is audited
+_ALARM_STAKE = 0.6
 _SHARES = tuple(1.0 - math.exp(-3.0 * stake) for stake in _STAKES)  # of the stopped requests that a stage audits
 
 
@@ -130,7 +130,7 @@ class LossAccount:
         self._log_odds = math.log(len(_STAKES) / (1.0 - confidence))
         self.requests: int = 0
         self.audits: int = 0
-        self.spent = [0.0] * len(_STAKES)  # for each stake, minus the logarithms of h
+        self.spent: list[float] = [0.0] * len(_STAKES)  # for each stake, minus the logarithms of h
         self._alarm = 1.0
         self._pending: dict[str, float] = {}  # audit -> the share at which it was drawn
         self._saved: list[float] = self._sums

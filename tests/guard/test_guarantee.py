@@ -22,7 +22,7 @@ def test_wealth_is_a_martingale_whatever_the_difference_is(difference, share):
 
 
 def run(*, gains, losses, requests, seed, turns_bad=None):
-    """Return the mean loss of a run, the account, and audits from a change until the share of audits rose."""
+    """Return the mean loss of a run, the account, and audits from a change until the share of audits rose or was 1."""
     rng, account = np.random.default_rng(seed), LossAccount(max_loss=0.02, confidence=0.95)
     lost, at_change, noticed = 0.0, None, None
     for n in range(requests):
@@ -36,7 +36,8 @@ def run(*, gains, losses, requests, seed, turns_bad=None):
         else:
             account.stop(share)
             lost += difference
-        if at_change is not None and noticed is None and account.audit_share > at_change[1]:
+        risen = at_change is not None and (account.audit_share > at_change[1] or account.audit_share == 1.0)
+        if risen and noticed is None:
             noticed = account.audits - at_change[0]
     return lost / requests, account, noticed
 
@@ -71,6 +72,17 @@ def test_share_falls_only_with_evidence():
     assert shares[-1] < 0.5
     account.settle(1.0, shares[-1])
     assert account.audit_share >= shares[-1]
+
+
+def test_three_losses_in_a_row_have_every_stop_audited_again():
+    account = LossAccount(max_loss=0.02, confidence=0.95)
+    for _ in range(3000):
+        account.deliver()
+        account.settle(0.0, account.audit_share)
+    assert account.audit_share < 0.5
+    for _ in range(3):
+        account.settle(1.0, account.audit_share)
+    assert account.audit_share == 1.0
 
 
 def test_pending_audit_counts_as_a_loss_until_it_is_settled():
