@@ -25,6 +25,7 @@ from banditroute.errors import (
     InvalidRequestError,
     InvalidResponseError,
     MissingDependencyError,
+    NotGrantedError,
     StoreError,
     UnknownDecisionError,
 )
@@ -71,6 +72,7 @@ __all__ = [
     "LinUCB",
     "MemoryStore",
     "MissingDependencyError",
+    "NotGrantedError",
     "Objective",
     "Observer",
     "Preference",

@@ -17,6 +17,7 @@
     │   ├── AdapterCapacityError            no slot is free for it, or none is large enough
     │   ├── AdapterBusyError                a request is being served through it
     │   └── BackendUnavailableError         the server of the adapters is down, too slow, or fails
+    ├── NotGrantedError                 a hard budget does not cover the call of any arm
     ├── InvalidResponseError                a client's answer with an error, a web page or nothing in it
     ├── EnergyCounterError                  an energy counter that is not there, or cannot be read
     └── MissingDependencyError (ImportError)   an extra is not installed; the message has the pip line
@@ -88,6 +89,20 @@ class AdapterBusyError(AdapterError):
 
 class BackendUnavailableError(AdapterError):
     """The server of the adapters is down, too slow, or fails."""
+
+
+class NotGrantedError(BanditRouteError):
+    """A call that was not made, since a hard budget does not cover any arm.
+
+    Attributes
+    ----------
+    decision_id
+        Of the decision that says so.
+    """
+
+    def __init__(self, message: str = "", *, decision_id: str = "") -> None:
+        super().__init__(message)
+        self.decision_id = decision_id
 
 
 class InvalidResponseError(BanditRouteError):

@@ -19,6 +19,7 @@ from banditroute.core.decision import Decision
 from banditroute.core.preference import Preference
 from banditroute.learners import LinUCB
 from banditroute.router import Router
+from banditroute.router.assembly import parts_of
 from banditroute.store import MemoryStore, SQLStore
 
 ADAPTERS = (15, 200)
@@ -78,7 +79,7 @@ def _measure(count: int, seed: int) -> dict[tuple[str, str], float]:
     without, with_cache, with_fleet = rounds.min(axis=0) / CALLS * 1e6
     for _ in range(CONTEXTS):
         paged.route(rng.normal(size=FEATURES))
-    engine = paged._engine
+    engine = parts_of(paged).engine
     controller = Controller().start(adapters=names)
     means, stds = rng.uniform(size=(CONTEXTS, count)), 0.1 * rng.uniform(size=(CONTEXTS, count))
     costs = np.tile(rng.uniform(0.05, 0.3, size=count), (CONTEXTS, 1))

@@ -22,6 +22,7 @@ import numpy as np
 from banditroute import Router, admin
 from banditroute.errors import BanditRouteError, StoreError
 from banditroute.logs import read_log
+from banditroute.router.assembly import parts_of
 from banditroute.store import SQLStore
 from banditroute.store.sql import ticket
 from banditroute.store.sql.database import parse
@@ -225,8 +226,8 @@ def arm_added(url: str, n: int) -> Outcome:
     rng = np.random.default_rng(0)
     for k in range(n):
         router.feedback(router.route(rng.standard_normal(16)).id, quality=float(k % 2))
-    lock = _Watched(router._engine._lock)
-    router._engine._lock = lock  # type: ignore[assignment]
+    lock = _Watched(parts_of(router).engine._lock)
+    parts_of(router).engine._lock = lock  # type: ignore[assignment]
     router.add_arm("new")
     router.remove_arm("arm 7")
     router.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import time
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
@@ -25,7 +26,9 @@ from banditroute.store import MemoryStore, SQLStore, Store
 
 FACTORS = (1.25, 2.0, 4.0)  # of the mean cost of the cheapest arm: the budget for each request
 REQUESTS = 800
+ARRIVAL_SECONDS = 0.02  # from one request of a process to its next, where processes share a budget
 FIRST_GRANT_REQUESTS = 200  # that a hard budget grants at once
+NO_CALL = -1  # instead of an arm: the hard budget covers no call, so none is made
 POLICIES = ("banditroute/soft", "banditroute/soft_bounds", "banditroute/hard")
 
 
@@ -56,6 +59,7 @@ def serve(cell: Cell) -> dict[str, float]:
     total, n = spent.cumsum(), np.arange(1, len(spent) + 1)
     granted = cell.usd * (np.maximum(n, FIRST_GRANT_REQUESTS) if cell.processes == 1 else len(n))
     return {
+        "refused": float((spent == 0.0).mean()),
         "spend_ratio": float(total[-1]) / (cell.usd * len(n)),
         "score": float(quality.mean()),
         "bursts": float((total > granted * (1.0 + 1e-9)).any()),
@@ -74,11 +78,15 @@ def _serve_part(part: tuple[Cell, int, str | None]) -> tuple[Vector, Vector]:
         arms=arms, features=cell.x.shape[1], budgets=[budget], store=store, seed=cell.seed * 100 + process
     ) as router:
         for i in steps:
+            if url is not None:
+                time.sleep(ARRIVAL_SECONDS)
             decision = router.route(cell.x[i])
-            k = int(decision.arm)
-            router.feedback(decision.id, quality=cell.quality[i, k], cost_usd=cell.cost[i, k])
+            k = int(decision.arm) if decision.granted else NO_CALL
+            if k != NO_CALL:
+                router.feedback(decision.id, quality=cell.quality[i, k], cost_usd=cell.cost[i, k])
             chosen.append(k)
-    return cell.cost[steps, chosen], cell.quality[steps, chosen]
+    made = np.not_equal(chosen, NO_CALL)
+    return np.where(made, cell.cost[steps, chosen], 0.0), np.where(made, cell.quality[steps, chosen], 0.0)
 
 
 @command(
@@ -103,7 +111,9 @@ def main(
 
     The budget is for each request: 1.25, 2 and 4 times the mean cost of the cheapest arm. Nothing is known at the
     beginning, but for `soft_bounds` and `hard` the most that a call of each arm can cost. A pass is a burst if at any
-    time more was spent than was granted: the budget for each request so far, the first 200 at once.
+    time more was spent than was granted: the budget for each request so far, the first 200 at once. A call that the
+    hard budget does not grant is not made: it counts as `refused`, with a quality of 0. With several processes, each
+    has a request every 20 ms.
     """
     cells, names = [], []
     for file in files:

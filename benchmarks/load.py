@@ -17,6 +17,7 @@ from tqdm import tqdm
 from banditroute.core.preference import Preference
 from banditroute.limits.load import Load
 from banditroute.router import Router
+from banditroute.router.assembly import parts_of
 from banditroute.store import MemoryStore
 
 
@@ -87,7 +88,9 @@ def routed(requests: Traffic, batch: int, seed: int, *, counts_open: bool) -> tu
         clock=lambda: now,
     ) as router:
         if not counts_open:
-            router._engine.with_constraints(lambda constraints: setattr(constraints, "_load", Blind(arms=(), add=none)))
+            parts_of(router).engine.with_constraints(
+                lambda constraints: setattr(constraints, "_load", Blind(arms=(), add=none))
+            )
         for first in range(0, REQUESTS, batch):
             arrived = requests.arrivals[first]
             while done and done[0][0] <= arrived:

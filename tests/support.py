@@ -16,7 +16,9 @@ from banditroute.core.decision import Decision
 from banditroute.learners import Learner
 from banditroute.policies import Uniform
 from banditroute.router import Router
+from banditroute.router.assembly import parts_of
 from banditroute.router.engine import Engine
+from banditroute.store import MemoryStore
 
 X = np.array([0.3, -0.2])
 """Ready features of a request, for a router of two features."""
@@ -53,17 +55,31 @@ def serve(router: Router, arm: str | None = None, *, x: Vector = X, route: Any =
 
 def engine_of(router: Router) -> Engine:
     """Return the engine of a router. Tests look into a router here and in ``store_of`` alone."""
-    return router._engine
+    return parts_of(router).engine
 
 
 def store_of(router: Router) -> Any:
     """Return the store of a router."""
-    return router._store
+    return parts_of(router).settings.store
 
 
 def belief_of(router: Router) -> Belief:
     """Return the present belief of a router."""
     return engine_of(router).models.belief
+
+
+def spoil(belief: Belief) -> None:
+    """Turn all that a belief has learned into NaN, as damaged statistics may."""
+    for learned in ("_own", "_theta"):
+        if hasattr(belief, learned):
+            getattr(belief, learned)[:] = np.nan
+
+
+def remember(store: MemoryStore, name: str, blob: bytes, *, router: str = "default") -> None:
+    """Let a store hold a piece of state of a router, as an earlier process may have left it."""
+    store.open(router=router, arms=(), features_version="", dimension=1, fold=lambda *_: b"")
+    store.save_state(name, blob)
+    store.close()
 
 
 def wait_until(condition: Callable[[], bool], seconds: float = 30.0) -> None:

@@ -141,7 +141,7 @@ class TestPages:
             assert block.language in LANGUAGES, f"line {block.line - 1}: {block.language!r}"
 
     @each_page
-    def test_what_is_not_run_has_a_reason(self, page):
+    def test_block_that_is_not_run_has_a_reason(self, page):
         text = page.read_text(encoding="utf-8")
         left_out = [block for block in blocks_of(text) if block.comment == "not run"]
         assert all(block.comment_text and block.language == "python" for block in left_out)

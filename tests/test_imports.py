@@ -19,12 +19,12 @@ def packages(tmp_path, monkeypatch):
     return add
 
 
-def test_what_is_installed_is_imported():
+def test_installed_extra_is_imported():
     assert optional("json.decoder", extra="none") is sys.modules["json.decoder"]
 
 
 @pytest.mark.parametrize("module", ["no_such_package_of_ours", "no_such_package_of_ours.part"])
-def test_what_is_missing_is_named_with_its_pip_line(module):
+def test_missing_extra_is_named_with_its_pip_line(module):
     with pytest.raises(MissingDependencyError) as caught:
         optional(module, extra="plot")
     assert str(caught.value) == f"{module} is not installed; run: pip install 'banditroute[plot]'"
@@ -63,7 +63,7 @@ def test_the_router_imports_nothing_heavy():
     assert heavy.isdisjoint(loaded)
 
 
-def test_what_extras_bring_is_imported_on_use():
+def test_extras_are_imported_on_use():
     code = "import sys, banditroute.energy, banditroute.objectives, banditroute.graders; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert {"banditroute.energy", "banditroute.graders"} < set(loaded)

@@ -9,9 +9,14 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = sorted((ROOT / "banditroute").rglob("*.py"))
 TOP = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md")]
+TESTS = sorted((ROOT / "tests").rglob("test_*.py"))
 PAGES = [*TOP, *sorted((ROOT / "docs").rglob("*.md"))]
 
 NO_BEGINNING = ("What ", "Whether ", "Who ", "Whom ")
+RIDDLE = re.compile(
+    r"test_(what|whether|who|whom|whose|which|nothing|none|nobody|where|when|why|how|it|they|there|here|again|says|of|by|"
+    r"with|without|in|on|before|after)(_|$)|test_[a-z0-9]+$|Test(What|Whether|Who|Nothing|None|Nobody)"
+)
 NO_WORDS = re.compile(
     r"\b(anew|how-manieth|whoever|(?-i:is none|are none)|had of|was had|told of|told apart|for who|of whom|is no arm|"
     r"is no objective|the dear|too dear)\b",
@@ -33,6 +38,12 @@ def docstrings(tree):
                 yield statement.lineno, value.value.strip()
 
 
+def riddles(tree):
+    """List the names of tests that do not begin with their subject, or do not say what is expected of it."""
+    kinds = ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+    return [node.name for node in ast.walk(tree) if isinstance(node, kinds) and RIDDLE.match(node.name)]
+
+
 def odd_words(text):
     """List the lines with words that the project does not use."""
     return [f"line {i}: {found[0]}" for i, line in enumerate(text.splitlines(), 1) if (found := NO_WORDS.search(line))]
@@ -49,9 +60,21 @@ def test_words_of_the_list_are_not_used(path):
     assert not odd_words(path.read_text(encoding="utf-8"))
 
 
+@pytest.mark.parametrize("path", TESTS, ids=shown)
+def test_names_of_tests_state_subject_and_expectation(path):
+    assert not riddles(ast.parse(path.read_text(encoding="utf-8")))
+
+
 def test_an_odd_word_is_found():
     assert odd_words("a line\nbegin anew") == ["line 2: anew"]
 
 
 def test_a_docstring_that_begins_with_what_is_found():
     assert list(docstrings(ast.parse('"""What it is."""'))) == [(1, "What it is.")]
+
+
+@pytest.mark.parametrize(
+    "name", ["test_what_cannot_be_a_share", "test_nothing_is_lost", "test_refusals", "test_stream"]
+)
+def test_a_name_that_is_a_riddle_is_found(name):
+    assert riddles(ast.parse(f"def {name}(): pass\ndef test_bad_share_is_refused(): pass")) == [name]

@@ -154,7 +154,7 @@ class TestFiles:
         assert lines - docstring_lines(parse(path)) < 600
 
     @each_file
-    def test_nothing_that_runs_data_or_writes_to_the_terminal(self, path):
+    def test_modules_run_no_data_and_write_no_output(self, path):
         assert not forbidden(parse(path))
 
     @each_file
@@ -218,14 +218,14 @@ class TestTheRulesThemselves:
 
 class TestPublicNames:
     @each_room
-    def test_all_is_sorted(self, room):
+    def test_dunder_all_is_sorted(self, room):
         # As ruff sorts: constants, classes, functions.
         names = list(getattr(room_module(room), "__all__", []))
         assert names == sorted(names, key=lambda name: (not name.isupper(), not name[0].isupper(), name))
         assert len(names) == len(set(names))
 
     @each_room
-    def test_all_is_complete(self, room):
+    def test_dunder_all_is_complete(self, room):
         """What a room's ``__init__`` takes from its files is what it offers, and nothing else."""
         tree = parse(Path(room_module(room).__file__))
         taken = {

@@ -80,6 +80,14 @@ def stated(arms: Sequence[Arm], blocks: Sequence[FeatureBlock], objectives: Coll
     return found
 
 
+def check_profiles(arms: Sequence[Arm], blocks: Sequence[FeatureBlock]) -> None:
+    """Raise InvalidConfigurationError if a profile names no entry of the features."""
+    names = [name for block in blocks for name in block.names]
+    for arm in arms:
+        for objective in arm.profile:
+            _matches(arm, objective, names)
+
+
 def _matches(arm: Arm, objective: str, names: Sequence[str]) -> dict[int, float]:
     """Return the columns that a profile names, with the outcome expected there."""
     given = arm.profile.get(objective, {})

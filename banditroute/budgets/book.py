@@ -18,8 +18,10 @@ from banditroute.budgets.spend_forecast import SpendForecast
 from banditroute.budgets.state import BudgetState, Reserved
 from banditroute.core.arm import Arm
 from banditroute.core.arrays import Vector
+from banditroute.core.decision import BUDGET_TROUBLE
 from banditroute.core.request import Request
 from banditroute.core.shared_total import SharedTotal
+from banditroute.core.token_costs import TokenCosts
 
 _KEY = " #"  # before the hash of a session, tenant or user in the name of its budget
 _DRAWN = " drawn"  # ends the name of the total that processes have drawn of a hard budget
@@ -181,16 +183,33 @@ class BudgetBook:
             names = " and ".join(repr(state.budget.name) for state in hard)
             excluded.update((k, f"budgets: {names} does not cover it") for k in left if k not in covered)
             left = covered
+            for state in hard:
+                state.plan(left)
         return Priced(penalties, left, trouble, excluded)
 
-    def fallback(self, request: Request, among: Sequence[str], arm: str, now: float) -> str:
-        """Return ``arm``, or the cheapest arm where a hard budget does not cover ``arm``."""
+    def fallback(self, request: Request, among: Sequence[str], arm: str, now: float) -> tuple[str, str | None]:
+        """Return ``arm``, or the cheapest covered arm where a hard budget does not cover ``arm``; and why none is."""
         hard = [state for _, state in self._counting(request) if state.budget.hard] if self._hard else []
         if not hard:
-            return arm
+            return arm, None
         positions = [self._arms.index(name) for name in among]
-        left, _ = self._cover(hard, request, [self._arms.index(arm)], positions, now)
-        return self._arms[left[0]]
+        left, trouble = self._cover(hard, request, [self._arms.index(arm)], positions, now)
+        return self._arms[left[0]], trouble
+
+    def refuse(self, request: Request, now: float, by_tokens: TokenCosts | None) -> dict[str, Reserved]:
+        """Enter a request whose call is not to be made. It spends nothing, unless a report says that it did.
+
+        A budget per request grants its amount for this request, too: else it would never recover.
+        """
+        found: dict[str, Reserved] = {}
+        for name, state in self._counting(request):
+            budget = state.budget
+            found[name if not budget.keyed else self._keyed_name(budget, request)] = (
+                0.0,
+                *((budget.usd and by_tokens) or ()),
+            )
+            state.enter(0.0, now, again=request.again)
+        return found
 
     def reserve(
         self,
@@ -200,12 +219,12 @@ class BudgetBook:
         probabilities: Vector,
         request: Request,
         now: float,
-        by_tokens: tuple[float, float] | None,
+        by_tokens: TokenCosts | None,
     ) -> dict[str, Reserved]:
         """Enter a decision for the ``chosen``-th of the arms ``among``, which were drawn with ``probabilities``.
 
-        ``by_tokens`` is the cost of its input, and of each token of its output; None where that is not known. Returns
-        what each budget, by its name, has reserved.
+        ``by_tokens`` is what its tokens cost; None where that is not known. Returns what each budget, by its name, has
+        reserved.
         """
         positions = [self._arms.index(name) for name in among]
         at = positions[chosen]
@@ -296,9 +315,9 @@ class BudgetBook:
         short.uncovered += 1
         why = "no arm has an upper bound of its cost: give max_output_tokens, or Arm(max_cost_usd=...)"
         if any(np.isfinite(bounds[k]) for k in positions):
-            why = "what is drawn of it covers no arm; the cheapest arm is named"
+            why = "what is drawn of it covers no arm; do not make the call"
         cheapest = min(positions, key=lambda k: (np.isinf(bounds[k]), risk[k]))
-        return [cheapest], f"budget {short.budget.name!r}: {why}"
+        return [cheapest], f"{BUDGET_TROUBLE}{short.budget.name!r}: {why}"
 
     def _with_least_bound(self, affordable: list[int], left: Sequence[int], request: Request) -> list[int]:
         """Return the arms ``affordable`` and the one of those ``left`` with the lowest upper bound.

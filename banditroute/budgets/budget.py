@@ -164,10 +164,10 @@ class BudgetStatus:
     expected_requests
         How many more requests are expected in this period; None where that is unknown.
     above_bound
-        Hard budgets: calls that cost more than their own upper bound, in this process.
+        Hard budgets: calls that cost more than their own upper bound, or were made although they were not granted, in
+        this process.
     uncovered
-        Hard budgets: requests for which no arm was covered, in this process. They fell back to the cheapest arm, and
-        ``decision.reason`` says so.
+        Hard budgets: requests for which no arm was covered, in this process. Their decisions are not ``granted``.
 
     Examples
     --------

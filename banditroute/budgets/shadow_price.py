@@ -110,11 +110,17 @@ class ShadowPrice:
         least = _AS_CHEAP * min(spends[k] for k in positions)
         most = least if self.strict else max(most, least)
         left = [k for k in positions if spends[k] <= most]
+        self.plan(left)
+        return left
+
+    def plan(self, left: Sequence[int]) -> Sequence[int]:
+        """Plan to spend what the arms ``left`` spend at this price; return which of them is chosen in each draw."""
         drawn, expected = self._drawn, self._spends[(self._seen - 1) % _WINDOW]
         if len(left) < len(expected):
             drawn, expected = drawn[:, left], expected[left]
-        self._planned = float(expected[(drawn - self.price * expected).argmax(axis=1)].sum()) / _DRAWS
-        return left
+        chosen = (drawn - self.price * expected).argmax(axis=1)
+        self._planned = float(expected[chosen].sum()) / _DRAWS
+        return [left[at] for at in chosen]
 
     def learn(self, spend: float) -> None:
         """Take in the expected spend of the latest request, averaged over the probabilities of its arms."""

@@ -17,16 +17,22 @@ from banditroute.budgets.slices import AddTotal, Slices
 from banditroute.budgets.spend_forecast import SpendForecast
 from banditroute.core.arrays import Vector
 from banditroute.core.shared_total import SharedTotal
+from banditroute.core.token_costs import CACHED_TOKENS, TokenCosts
 
 Reserved: TypeAlias = tuple[float, ...]
-"""The amount that a request reserves; then, where they are known, the costs of its input and of each output token."""
+"""The amount that a request reserves; then, where they are known, the entries of ``TokenCosts``."""
 
 _RARELY = 0.9  # -log(1e-3) / 8: the stock falls below what is kept once in a thousand times
 _MOST_KEPT_CALLS = 4.0  # of the safe arm, at its upper bound
 _WANTED_CALLS = 1.5  # of the arms that the budget is for: their bounds are to be covered most of the time
+_WANTED_SHARE = 0.05  # of the calls that are planned: from it on, the budget is for an arm
+_AVERAGED_PLANS = 100.0  # requests over which the shares of the plans are averaged
 _UNLUCKY_STDS = 2.5  # by which its calls until the next grant may cost more than expected
 _HORIZON_CALLS = 100  # over which that arm is compared with the others, besides those until the next grant
 _MOST_RESERVED_REQUESTS = 40.0  # worth, of a hard budget per request
+_FEW_REQUESTS = 10  # of this process: before, it takes the number of processes to be usual
+_USUAL_PROCESSES = 4.0
+_FIRST_SLICE = 0.1  # of a period's amount, or of the first grant: what a process draws when it starts
 _KEPT_SLICES = 3  # periods whose slices are held: the last, the present and the next
 
 
@@ -83,6 +89,10 @@ class BudgetState:
         self._add_drawn = add_drawn
         self._unmerged: dict[int, SharedTotal] = {}  # by period: added here, and not yet in the sum of all
         self._slices: dict[int, Slices] = {}  # by period
+        self._planned_shares = np.zeros(0)  # of the arms, under a hard budget
+        self._begun_at = self._allowance.total.requests
+        self._own_requests = 0
+        self._alone = False  # whether totals are known at once, as no other process adds to them
 
     def price(self, utilities: Vector, stds: Vector, expected: Vector, positions: Sequence[int], now: float) -> float:
         """Return the shadow price for a request whose arms are worth ``utilities (K,)`` and spend ``expected (K,)``."""
@@ -93,7 +103,22 @@ class BudgetState:
 
     def affordable(self, at_risk: Vector, positions: Sequence[int], now: float) -> list[int]:
         """Return those of ``positions`` that the budget can bear if the arms spend ``at_risk (K,)``; at least one."""
-        return self._price.afford(at_risk, positions, self._allowance.most(now, self._reservations.slack))
+        left = self._price.afford(at_risk, positions, self._allowance.most(now, self._reservations.slack))
+        if self.budget.hard:
+            self._follow_plan(left, len(at_risk))
+        return left
+
+    def _follow_plan(self, left: Sequence[int], arms: int) -> None:
+        """Average the shares of the arms in the plans, whether or not the budget covers them."""
+        if len(self._planned_shares) != arms:
+            self._planned_shares = np.zeros(arms)
+        chosen = self._price.plan(left)
+        shares = np.bincount(chosen, minlength=arms) / len(chosen)
+        self._planned_shares += (shares - self._planned_shares) / _AVERAGED_PLANS
+
+    def plan(self, left: Sequence[int]) -> None:
+        """Plan the spend of the arms ``left``, which all budgets cover: what is not covered now is saved."""
+        self._price.plan(left)
 
     def target(self, now: float) -> float:
         """Return what each of the next requests may spend on average."""
@@ -127,9 +152,17 @@ class BudgetState:
         later = max(float(mean[safe]), self._forecast.guarded(safe, float(bounds[safe])))
         unlucky = _UNLUCKY_STDS * math.sqrt(0.25 * ungranted * later * bounds[safe])
         if isinstance(self._allowance, PerRequest):
-            wanted = max((float(bounds[k]) for k in finite if at_risk[k] <= 2.0 * self.budget.amount), default=0.0)
-            self._allowance.reserve = min(kept + _WANTED_CALLS * wanted, _MOST_RESERVED_REQUESTS * self.budget.amount)
-        self._draw(now, kept + max((float(bounds[k]) for k in affordable if np.isfinite(bounds[k])), default=0.0))
+            most = _MOST_RESERVED_REQUESTS * self.budget.amount
+            of_all = kept * self._processes
+            wanted = [
+                of_all + _WANTED_CALLS * float(bounds[k]) for k in finite if self._planned_shares[k] > _WANTED_SHARE
+            ]
+            self._allowance.reserve = max((each for each in wanted if each <= most), default=min(of_all, most))
+        largest = max((float(bounds[k]) for k in affordable if np.isfinite(bounds[k])), default=0.0)
+        fair = self._fair_share()
+        least = kept + float(bounds[safe])
+        self._draw(now, max(least, min(kept + largest, fair)))
+        slices.keep(max(least, fair))
         stock, left = slices.stock, slices.stock + slices.undrawn - ungranted * later - unlucky
         # An arm with as low a bound is as safe, however much its first calls happened to cost.
         return [
@@ -148,10 +181,20 @@ class BudgetState:
         calls = _RARELY * mean / drift if drift > 0.0 else _MOST_KEPT_CALLS
         return bound * (1.0 + min(calls, _MOST_KEPT_CALLS))
 
+    @property
+    def _processes(self) -> float:
+        """About how many processes keep the budget, each with a stock of its own: requests of all for each of this."""
+        if self._alone:
+            return 1.0
+        if self._own_requests < _FEW_REQUESTS:
+            return _USUAL_PROCESSES
+        return max((self._allowance.total.requests - self._begun_at) / self._own_requests, 1.0)
+
     def prepare(self, now: float) -> None:
-        """Draw the first slices of a hard budget."""
+        """Draw the first slices of a hard budget, large enough for the first requests to find something."""
         self._begin(now)
-        self._draw(now, 0.0)
+        requests = FIRST_GRANT_REQUESTS if self.budget.per == "request" else 1.0
+        self._draw(now, _FIRST_SLICE * requests * self.budget.amount)
 
     def reserve(self, id: str, reserved: Reserved, expected: float, planned: float, now: float, *, again: bool) -> None:
         """Enter a request, or a further call of one that was entered (``again``).
@@ -168,16 +211,22 @@ class BudgetState:
         self._begin(now)
         self._price.learn(planned)
         self._reservations.reserve(id, reserved[0], now, expected=expected)
+        self.enter(reserved[0], now, again=again)
+
+    def enter(self, reserved: float, now: float, *, again: bool) -> None:
+        """Count a request that reserves so much, or a further call of one that was counted (``again``)."""
+        self._begin(now)
         if self.budget.hard:
             slices = self._present(now)
             if self.budget.per == "request" and not again and self._allowance.total.requests >= FIRST_GRANT_REQUESTS:
                 # Before the request is counted: a process that knows of the request must know that its grant is taken.
                 slices.grant(self.budget.amount)
-            slices.use(reserved[0])
+            slices.use(reserved)
         if again:
-            self._count(self._allowance.correct(reserved[0]))
+            self._count(self._allowance.correct(reserved))
         else:
-            self._count(self._allowance.enter(reserved[0], float(self._forecast.average.min()), now))
+            self._own_requests += 1
+            self._count(self._allowance.enter(reserved, float(self._forecast.average.min()), now))
 
     def settle(
         self,
@@ -195,7 +244,10 @@ class BudgetState:
         first = next((name for name in settling if name in values), None)
         if first is None or any(name in known for name in settling):
             return
-        spent = values[first] if first == self.budget.objective else reserved[1] + values[first] * reserved[2]
+        spent = values[first]
+        if first != self.budget.objective:
+            costs = TokenCosts(*reserved[1:])
+            spent = costs.cost_usd(spent, values.get(CACHED_TOKENS), at_most=self.budget.hard)
         self._forecast.learn(arm, spent)
         if now >= decided_at + self.budget.settle_seconds or not self._allowance.holds(decided_at):
             return
@@ -243,12 +295,20 @@ class BudgetState:
         for slices in self._slices.values():
             slices.close()
 
+    def _fair_share(self) -> float:
+        """Return what each process may hold if all hold alike; the whole of what is left where this one is alone."""
+        return max(self._limit() - self._allowance.total.spent, 0.0) / self._processes
+
+    def _limit(self) -> float:
+        """Return what all processes may use together, in this period or until now."""
+        if self.budget.per != "request":
+            return self.budget.amount
+        return self.budget.amount * max(self._allowance.total.requests, FIRST_GRANT_REQUESTS)
+
     def _draw(self, now: float, need: float) -> None:
         """Draw slices of the present period, and one of the next, which then begins with a stock."""
         present = self._number(now)
-        amount = self.budget.amount
-        if self.budget.per == "request":
-            amount *= max(self._allowance.total.requests, FIRST_GRANT_REQUESTS)
+        amount = self._limit()
         self._present(now).draw(limit=amount, need=max(need, amount / FIRST_GRANT_REQUESTS), now=now)
         if self.budget.per != "request" and present + 1 not in self._slices:
             following = self._slices[present + 1] = Slices(add=self._add_drawn, period=present + 1)
@@ -269,6 +329,7 @@ class BudgetState:
         waiting = self._unmerged.get(total.period, SharedTotal(period=total.period))
         self._unmerged[total.period] = waiting + total
         joint = self._add(total)
+        self._alone = joint is not None
         if joint is not None:  # nobody else adds: it is merged already
             del self._unmerged[total.period]
 

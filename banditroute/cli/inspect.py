@@ -15,8 +15,16 @@ from banditroute.core.times import utc
 @database_argument
 @router_option
 @json_option
-def inspect(url: str, router: str | None, as_json: bool) -> None:
+@click.option("--by", metavar="KIND", help="Show who is good at what: by task, cluster, or a tag such as tenant.")
+@click.option("--out", type=click.Path(dir_okay=False), help="With --by: draw it into this PNG as well.")
+def inspect(url: str, router: str | None, as_json: bool, by: str | None, out: str | None) -> None:
     """Show what a database (file or URL) holds: decisions, feedback, arms, and how much is known of each."""
+    if by is not None:
+        found = admin.competence(url, by=by, router=router)
+        if out is not None:
+            found.plot(out)
+        print_json(found) if as_json else click.echo(found)
+        return
     epochs = admin.inspect(url, router=router)
     if as_json:
         print_json(epochs)

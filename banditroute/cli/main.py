@@ -15,8 +15,10 @@ from banditroute.cli.demo import demo
 from banditroute.cli.deployment import arms, guard, set_
 from banditroute.cli.diagnose import diagnose
 from banditroute.cli.evaluate import evaluate
+from banditroute.cli.explain import explain
 from banditroute.cli.inspect import inspect
 from banditroute.cli.report import report
+from banditroute.cli.robustness import robustness
 from banditroute.cli.savings import savings
 from banditroute.cli.serve import serve
 from banditroute.cli.simulate import simulate
@@ -25,9 +27,9 @@ from banditroute.errors import BanditRouteError
 
 _TOPICS = {
     "Try policies": (demo, simulate),
-    "Read a log": (evaluate, savings, report, diagnose, convert),
+    "Read a log": (evaluate, savings, robustness, report, diagnose, convert),
     "Run a router": (check, serve, set_, guard, arms),
-    "Look after a database": (dashboard, inspect, db),
+    "Look after a database": (dashboard, inspect, explain, db),
 }
 _EPILOG = """\b
 Exit status: 0 done; 1 the input cannot be used, or the answer is no;

@@ -7,7 +7,15 @@ from typing import Any
 
 import click
 
-from banditroute.cli.options import ANY_LOG, log_options, objective_option, report_left_out, with_objectives
+from banditroute.cli.options import (
+    ANY_LOG,
+    json_option,
+    log_options,
+    objective_option,
+    report_left_out,
+    with_objectives,
+)
+from banditroute.cli.output import answer
 from banditroute.learners.specs import preference_of
 from banditroute.objectives import Objective
 
@@ -59,6 +67,7 @@ from banditroute.objectives import Objective
 )
 @click.option("--partial", is_flag=True, help="Accept queries that only some arms answered.")
 @log_options
+@json_option
 def simulate(
     config: Path | None,
     preferences: tuple[str, ...],
@@ -67,6 +76,7 @@ def simulate(
     out: Path,
     executor: str,
     judge: str | None,
+    as_json: bool,
     **options: Any,
 ) -> None:
     """Compare policies on LOG, a table of outcomes, with policies that do not learn.
@@ -82,10 +92,15 @@ def simulate(
     options = with_objectives(options, objectives)
     given |= {name: value for name, value in options.items() if value not in (None, [], {}) and value is not False}
     experiment = Experiment.of(given)
-    report_left_out(experiment.environment.table.skipped)
+    report_left_out(experiment.environment.table.skipped, err=as_json)
+    echo = _say_nothing if as_json else click.echo
     if judge is not None:
-        run_cascades(experiment, judge, out=out, echo=click.echo)
-        click.echo(f"the figures are in {out / 'cascades.csv'}")
+        found = run_cascades(experiment, judge, out=out, echo=echo)
+        answer(f"the figures are in {out / 'cascades.csv'}", found, as_json=as_json)
         return
-    run(experiment, out=out, executor=executor, echo=click.echo)
-    click.echo(f"the figures are in {out}, as results.csv and results.json")
+    results = run(experiment, out=out, executor=executor, echo=echo)
+    answer(f"the figures are in {out}, as results.csv and results.json", results, as_json=as_json)
+
+
+def _say_nothing(text: str) -> None:
+    """Take the tables in place of a terminal."""

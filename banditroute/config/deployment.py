@@ -14,7 +14,7 @@ from pydantic import SecretStr
 from banditroute.config.environment import with_environment
 from banditroute.config.parts import PARTS
 from banditroute.core.schema import Mistake, MistakesError
-from banditroute.core.validation import positive, whole
+from banditroute.core.validation import positive, shown, whole
 from banditroute.errors import InvalidConfigurationError
 from banditroute.router import Router
 
@@ -162,6 +162,10 @@ def json_schema() -> dict[str, Any]:
 def _tables(source: Source) -> Mapping[str, Any]:
     if isinstance(source, Mapping):
         return source
+    if not isinstance(source, str | os.PathLike):
+        raise InvalidConfigurationError(
+            f"source is {shown(source)} ({type(source).__name__}); give the path of a TOML file, or its tables"
+        )
     try:
         return tomllib.loads(Path(source).read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:

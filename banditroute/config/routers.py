@@ -15,6 +15,7 @@ from banditroute.errors import BanditRouteError
 from banditroute.features.given import GivenFeatures
 from banditroute.objectives.objective import STANDARD_OBJECTIVES
 from banditroute.router import Router
+from banditroute.router.assembly import parts_of
 from banditroute.router.settings import RouterSettings
 
 
@@ -28,17 +29,13 @@ def load_router(source: Source, *, environment: Mapping[str, str] | None = None)
 
     Parameters
     ----------
-    source
-        The path of a TOML file, or its tables.
-    environment
-        Name of a variable -> its value. Default: the process's own.
+    source, environment
+        As in :func:`load_deployment`.
 
     Raises
     ------
-    InvalidConfigurationError
-        If the file cannot be read, or has mistakes; it names them all, each with its path.
     BanditRouteError
-        As :class:`banditroute.Router`.
+        As :func:`load_deployment` and :class:`banditroute.Router`.
 
     Examples
     --------
@@ -73,9 +70,9 @@ def check_router(source: Source, *, environment: Mapping[str, str] | None = None
 def dump_router(router: Router) -> str:
     """Return the TOML text from which ``load_router`` makes a router like this one.
 
-    Arms and traffic are those of now; the other parts are as the router was made. Values that are defaults are left
-    out. A secret is written as a variable, ``${API_KEY}``, and never itself. A generator given as ``seed``, and a
-    ``clock``, are left out.
+    Arms and traffic are those of now; the other parts are as the router was made, without the arms that are gone.
+    Values that are defaults are left out. A secret is written as a variable, ``${API_KEY}``, and never itself. A
+    generator given as ``seed``, and a ``clock``, are left out.
 
     Raises
     ------
@@ -93,7 +90,8 @@ def dump_router(router: Router) -> str:
     seed = 0
     <BLANKLINE>
     """
-    settings = replace(router._settings, arms=router.arms, traffic=router._registry.traffic)
+    parts = parts_of(router)
+    settings = parts.settings.narrowed(router.arms, parts.registry.traffic)
     defaults = replace(
         RouterSettings.checked(arms=settings.arms, adapters=settings.adapters, features=0), adapters=None
     )
@@ -104,7 +102,8 @@ def dump_router(router: Router) -> str:
             continue
         written = PARTS.write(value)
         default = _value(defaults, parameter.name) if parameter.default is None else parameter.default
-        if parameter.required or written != PARTS.write(default):
+        kept = parameter.required or (parameter.name == "fallback" and settings.guarantee is not None)
+        if kept or written != PARTS.write(default):
             tables[parameter.name] = False if written is None else written
     return tomli_w.dumps(tables)
 

@@ -6,7 +6,16 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from banditroute.core.adapter import AdapterSpec
-from banditroute.core.validation import label, labels, non_negative, number, plain_numbers, positive
+from banditroute.core.validation import (
+    LARGEST,
+    label,
+    labels,
+    mapping_copy,
+    number,
+    plain_numbers,
+    positive,
+    shown,
+)
 from banditroute.errors import InvalidConfigurationError
 
 
@@ -42,7 +51,8 @@ class Arm:
         follow from them and from the other arms.
     expected
         Its expected outcomes on average, such as ``{"quality": 0.71, "latency_seconds": 2}``, from a public benchmark
-        or from experience. Predictions begin with them, until feedback says otherwise.
+        or from experience. Predictions begin with them, until feedback says otherwise. The router knows the objectives,
+        and refuses what lies outside their ranges.
     profile
         Its expected outcomes at single entries of the features, such as ``{"quality": {"math": 0.9, "code": 0.3}}``:
         objective -> name of an entry, or its end after a dot -> expected outcome there. Where ``expected`` lacks the
@@ -92,79 +102,71 @@ class Arm:
 
     def __post_init__(self) -> None:
         plain_numbers(self)
-        for what in ("model", "effort"):
-            if getattr(self, what) is not None:
-                label(getattr(self, what), name=f"{what} of an arm", error=InvalidConfigurationError)
+        error = InvalidConfigurationError
+        for name in ("model", "effort"):
+            if getattr(self, name) is not None:
+                label(getattr(self, name), name=f"{name} of an arm", error=error)
         if self.effort is not None and self.model is None:
-            raise InvalidConfigurationError(
-                f"arm {self.name!r} has the effort {self.effort!r} and no model; give model=..., too"
-            )
+            raise error(f"arm {self.name!r} has the effort {self.effort!r} and no model; give model=..., too")
         if self.name == "" and self.model is not None:
             object.__setattr__(self, "name", ":".join(part for part in (self.model, self.effort) if part is not None))
-        label(self.name, name="Arm(name=...)", error=InvalidConfigurationError)
-        names = labels(self.capabilities, name=f"capabilities of arm {self.name!r}", error=InvalidConfigurationError)
+        label(self.name, name="Arm(name=...)", error=error)
+        names = labels(self.capabilities, name=f"capabilities of arm {self.name!r}", error=error)
         object.__setattr__(self, "capabilities", names)
-        if self.context_window_tokens is not None:
-            number(
-                self.context_window_tokens,
-                name=f"context_window_tokens of arm {self.name!r}",
-                low=1.0,
-                error=InvalidConfigurationError,
-            )
-        for name, low in (("max_cost_usd", 0.0), ("max_output_tokens", 1.0)):
+        self._copy_statements()
+        for name in ("replaces", "provider"):
             if getattr(self, name) is not None:
-                number(
-                    getattr(self, name), name=f"{name} of arm {self.name!r}", low=low, error=InvalidConfigurationError
-                )
-        for what in ("descriptors", "expected"):  # copies: the caller may go on to change its own
-            object.__setattr__(self, what, self._numbers(getattr(self, what), what=what))
-        profile = {}
-        for objective, given in dict(self.profile).items():
-            label(objective, name=f"objective in the profile of arm {self.name!r}", error=InvalidConfigurationError)
-            if not isinstance(given, Mapping) or not given:
-                raise InvalidConfigurationError(
-                    f"the profile of arm {self.name!r} has {given!r:.80} for {objective!r}; give entries of the "
-                    'features with what to expect there, such as profile={"quality": {"math": 0.9, "code": 0.3}}'
-                )
-            profile[objective] = self._numbers(given, what="profile")
+                label(getattr(self, name), name=f"{name} of arm {self.name!r}", error=error)
+        if self.replaces == self.name:
+            raise error(f"arm {self.name!r} replaces itself; name the arm that it succeeds, or leave it out")
+        if self.adapter is not None and not isinstance(self.adapter, AdapterSpec):
+            raise error(f"adapter of arm {self.name!r} is {shown(self.adapter)}; give AdapterSpec(name=..., path=...)")
+        self._check_numbers()
+
+    def _copy_statements(self) -> None:
+        """Copy what the arm states about itself, as the caller may go on to change its own mappings."""
+        for name in ("descriptors", "expected"):
+            object.__setattr__(self, name, self._numbers(getattr(self, name), what=name))
+        example = "{'quality': {'math': 0.9, 'code': 0.3}}"
+        error = InvalidConfigurationError
+        profile = mapping_copy(self.profile, name=f"profile of arm {self.name!r}", example=example, error=error)
+        for objective, given in profile.items():
+            profile[objective] = self._numbers(given, what=f"the profile for {objective!r}")
+            if not given:
+                raise error(f"the profile of arm {self.name!r} is empty for {objective!r}; give profile={example}")
         averages = {objective: sum(given.values()) / len(given) for objective, given in profile.items()}
         object.__setattr__(self, "expected", {**averages, **self.expected})
         object.__setattr__(self, "profile", profile)
-        if self.replaces == self.name:
-            raise InvalidConfigurationError(
-                f"arm {self.name!r} replaces itself; name the arm that it succeeds, or leave it out"
-            )
-        if self.replaces is not None:
-            label(self.replaces, name=f"replaces of arm {self.name!r}", error=InvalidConfigurationError)
+
+    def _numbers(self, given: object, *, what: str) -> dict[str, float]:
+        """Return a copy of a mapping from names to finite numbers, or raise."""
+        name, error = f"{what} of arm {self.name!r}", InvalidConfigurationError
+        copy = mapping_copy(given, name=name, example="{'math': 0.9}", error=error)
+        for key, value in copy.items():
+            number(value, name=f"{key!r} in {name}", low=-LARGEST, high=LARGEST, error=error)
+        return {key: value if isinstance(value, int | float) else float(value) for key, value in copy.items()}
+
+    def _check_numbers(self) -> None:
+        """Raise InvalidConfigurationError if a price or a bound is unusable."""
+        error = InvalidConfigurationError
         prices = (self.input_usd_per_million_tokens, self.output_usd_per_million_tokens)
         if (prices[0] is None) != (prices[1] is None):
-            raise InvalidConfigurationError(
-                f"arm {self.name!r} has one token price of two; give both, or neither if they are not known"
-            )
+            raise error(f"arm {self.name!r} has one token price of two; give both, or neither if they are not known")
         cached = (self.cached_input_usd_per_million_tokens, self.cache_write_usd_per_million_tokens)
         if not self.priced and any(price is not None for price in cached):
-            raise InvalidConfigurationError(
+            raise error(
                 f"arm {self.name!r} has a price of cached input and none of its other tokens; give "
                 "input_usd_per_million_tokens and output_usd_per_million_tokens as well"
             )
-        if self.cache_seconds is not None:
-            positive(self.cache_seconds, name=f"cache_seconds of arm {self.name!r}", error=InvalidConfigurationError)
-        if self.cache_min_tokens is not None:
-            non_negative(
-                self.cache_min_tokens, name=f"cache_min_tokens of arm {self.name!r}", error=InvalidConfigurationError
-            )
-        if self.provider is not None:
-            label(self.provider, name=f"provider of arm {self.name!r}", error=InvalidConfigurationError)
         for price in (*prices, *cached):
             if price is not None:
-                number(price, name=f"price of arm {self.name!r}", low=0.0, error=InvalidConfigurationError)
-
-    def _numbers(self, given: Mapping[str, float], *, what: str) -> dict[str, float]:
-        """Return a copy of a mapping from names to finite numbers, or raise."""
-        for name, value in dict(given).items():
-            label(name, name=f"name in {what} of arm {self.name!r}", error=InvalidConfigurationError)
-            number(value, name=f"{what} {name!r} of arm {self.name!r}", error=InvalidConfigurationError)
-        return dict(given)
+                number(price, name=f"price of arm {self.name!r}", low=0.0, high=LARGEST, error=error)
+        lowest = {"context_window_tokens": 1.0, "max_cost_usd": 0.0, "max_output_tokens": 1.0, "cache_min_tokens": 0.0}
+        for name, low in lowest.items():
+            if getattr(self, name) is not None:
+                number(getattr(self, name), name=f"{name} of arm {self.name!r}", low=low, high=LARGEST, error=error)
+        if self.cache_seconds is not None:
+            positive(self.cache_seconds, name=f"cache_seconds of arm {self.name!r}", error=error)
 
     @property
     def priced(self) -> bool:

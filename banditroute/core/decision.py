@@ -17,9 +17,17 @@ if TYPE_CHECKING:
     from banditroute.core.explanation import Explanation
 
 
+BUDGET_TROUBLE = "budget "
+"""Begins the trouble of a decision that a hard budget covers no arm for."""
+
+_NOT_GRANTED = f"fallback: {BUDGET_TROUBLE}"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Decision:
     """The arm to use, and why; returned by ``route()``.
+
+    Do not make the call where :attr:`granted` is false: a hard budget does not cover it.
 
     Arrays run over ``arms``, the K eligible arms, in the router's order; objective arrays over ``objectives``.
 
@@ -59,7 +67,7 @@ class Decision:
         an adapter.
     reserved
         For each budget that counts it, the expected spend in dollars or joules; where the arm has token prices, then
-        the cost of the input and of each output token.
+        the entries of ``banditroute.core.TokenCosts``.
     turn
         The state of the session's prompt caches; None where no arm has cache prices.
     dominated
@@ -125,6 +133,11 @@ class Decision:
     def fell_back(self) -> bool:
         """True if the decision names the fallback arm, as the policy could not choose."""
         return self.reason.startswith("fallback")
+
+    @property
+    def granted(self) -> bool:
+        """False if a hard budget covers no arm: nothing is reserved, and the call must not be made."""
+        return not self.reason.startswith(_NOT_GRANTED)
 
     @property
     def ranking(self) -> tuple[str, ...]:

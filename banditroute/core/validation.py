@@ -6,7 +6,7 @@ A bool, a string or a NaN is never taken for a number.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Mapping, Set
+from collections.abc import Collection, Iterable, Iterator, Mapping, Set
 from dataclasses import fields
 from decimal import Decimal
 from numbers import Integral, Real
@@ -223,6 +223,29 @@ def mapping_copy(
     for key in value:
         label(key, name=f"a name in {name}", error=error)
     return dict(value)
+
+
+def several(
+    value: object, *, name: str, example: str, error: type[InvalidInputError] = InvalidInputError
+) -> Iterator[Any]:
+    """Return an iterator over ``value``.
+
+    Raises
+    ------
+    InvalidInputError
+        (or the subclass given as ``error``) If it is one string, or cannot be iterated over; ``example`` shows one.
+
+    Examples
+    --------
+    >>> list(several([1, 2], name="requests", example="['Why?']"))
+    [1, 2]
+    >>> several("Why?", name="requests", example="['Why?']")
+    Traceback (most recent call last):
+    banditroute.errors.InvalidInputError: requests is 'Why?' (str); give several, for example ['Why?']
+    """
+    if isinstance(value, str | bytes) or not isinstance(value, Iterable):
+        raise error(f"{name} is {shown(value)} ({type(value).__name__}); give several, for example {example}")
+    return iter(value)
 
 
 def finite_vector(

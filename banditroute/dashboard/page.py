@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from banditroute.admin import RecordedExplanation
 from banditroute.core.optional_imports import optional
 from banditroute.dashboard import charts, words
-from banditroute.dashboard.explained import Explained
 from banditroute.dashboard.history import History, tags_of
 from banditroute.dashboard.present import Present
 from banditroute.dashboard.reader import REFRESH_SECONDS, Seen
@@ -56,7 +56,7 @@ class Page:
         found = self._figures(seen, history, filters)
         return {"html": self._render("live.html", **found), "charts": self._charts(seen, found, filters)}
 
-    def decision(self, id: str, found: Explained | None, trouble: str) -> str:
+    def decision(self, id: str, found: RecordedExplanation | None, trouble: str) -> str:
         """Return the page about one decision."""
         return self._render("decision.html", id=id[:80], found=found, trouble=trouble)
 

@@ -11,8 +11,8 @@ from typing import Any
 from sqlalchemy import Connection, Row
 
 from banditroute.admin._database import open_database
+from banditroute.admin.explanation import RecordedExplanation, explained
 from banditroute.core.forking import hold_while_forking
-from banditroute.dashboard.explained import Explained, explained
 from banditroute.dashboard.history import History
 from banditroute.dashboard.predictions import Predictions, predictions_of
 from banditroute.dashboard.present import Present, present_of
@@ -100,7 +100,7 @@ class Reader:
         self._first.wait(patience_seconds)
         return self.seen
 
-    def explain(self, id: str) -> Explained | None:
+    def explain(self, id: str) -> RecordedExplanation | None:
         """Return the explanation of a decision, read now; None if the database does not hold it.
 
         Raises

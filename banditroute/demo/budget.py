@@ -7,7 +7,7 @@ import numpy as np
 from banditroute.budgets import Budget
 from banditroute.core.arm import Arm
 from banditroute.demo.chapter import Chapter, dollars, short
-from banditroute.demo.service import Traffic, serve
+from banditroute.demo.service import Service, Traffic, point
 from banditroute.report import charts
 from banditroute.simulate.frontier import frontier
 
@@ -15,22 +15,15 @@ _SHARES_OF_THE_RANGE = (0.1, 0.25, 0.5, 0.8)  # between the cheapest arm and the
 _TOLD = 1  # which of them the sentence is about
 
 
-def tell(traffic: Traffic, seeds: int) -> Chapter:
+def tell(traffic: Traffic, service: Service) -> Chapter:
     """Compare the router under a budget with the best fixed mixture of two arms at the same dollars."""
     prices, means = traffic.cost_usd.mean(axis=0), traffic.quality.mean(axis=0)
     static = frontier(prices, means)
     arms = [Arm(name=arm, expected={"cost_usd": usd}) for arm, usd in zip(traffic.arms, prices.tolist(), strict=True)]
     ordered = np.sort(prices)
     budgets = [float(ordered[0] + share * (ordered[-2] - ordered[0])) for share in _SHARES_OF_THE_RANGE]
-    points: list[tuple[float, float]] = []
-    for usd in budgets:
-        passes = list(serve(traffic, seeds=seeds, settings={"arms": arms, "budgets": [Budget(usd=usd)]}))
-        points.append(
-            (
-                float(np.mean([each.cost_usd.mean() for each in passes])),
-                float(np.mean([each.quality.mean() for each in passes])),
-            )
-        )
+    settings = [{"arms": arms, "budgets": [Budget(usd=usd)]} for usd in budgets]
+    points = [point(passes) for passes in service.serve(traffic, settings=settings)]
     spent, quality = points[_TOLD]
     return Chapter(
         name="budget",

@@ -8,7 +8,7 @@ from banditroute.beliefs import PageHinkley
 from banditroute.core.arm import Arm
 from banditroute.core.preference import Preference
 from banditroute.demo.chapter import Chapter, short
-from banditroute.demo.service import Change, Served, Traffic, serve
+from banditroute.demo.service import Change, Served, Service, Traffic
 from banditroute.learners import ThompsonSampling
 from banditroute.report import charts
 
@@ -18,7 +18,7 @@ _CHEAPER_BY = 0.3  # factor of its price
 _SMOOTH_OVER = 100  # requests
 
 
-def tell(traffic: Traffic, seeds: int) -> Chapter:
+def tell(traffic: Traffic, service: Service) -> Chapter:
     """Show how the traffic moves away from one model and to another."""
     n = len(traffic.x)
     worth = (traffic.quality - _USD_IS_WORTH * traffic.cost_usd).mean(axis=0)
@@ -42,7 +42,7 @@ def tell(traffic: Traffic, seeds: int) -> Chapter:
         "preference": Preference(quality=1.0, cost_usd=_USD_IS_WORTH),
         "learner": ThompsonSampling(drift=PageHinkley()),
     }
-    passes = list(serve(extended, seeds=seeds, settings=settings, change=change))
+    (passes,) = service.serve(extended, settings=[settings], change=change)
     shares = {
         short(arm): charts.averaged(np.mean([each.arm == k for each in passes], axis=0), _SMOOTH_OVER)
         for k, arm in enumerate(extended.arms)

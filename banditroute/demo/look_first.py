@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
-
 from banditroute.core.preference import Preference
 from banditroute.demo.chapter import Chapter, dollars, short
-from banditroute.demo.service import Traffic, serve
+from banditroute.demo.service import Service, Traffic, point
 from banditroute.report import charts
 from banditroute.simulate.frontier import frontier
 
@@ -16,20 +14,13 @@ _JUDGE_ERRS = 0.1
 _USD_IS_WORTH = (30.0, 3.0)  # quality; the lower, the more is spent
 
 
-def tell(traffic: Traffic, seeds: int) -> Chapter:
+def tell(traffic: Traffic, service: Service) -> Chapter:
     """Compare a cascade, under a judge that errs, with the best single model."""
     prices, means = traffic.cost_usd.mean(axis=0), traffic.quality.mean(axis=0)
     best = int(means.argmax())
     judged = replace(traffic, judge_errors=_JUDGE_ERRS)
-    points: list[tuple[float, float]] = []
-    for usd in _USD_IS_WORTH:
-        passes = list(serve(judged, seeds=seeds, settings={"preference": Preference(quality=1.0, cost_usd=usd)}))
-        points.append(
-            (
-                float(np.mean([each.cost_usd.mean() for each in passes])),
-                float(np.mean([each.quality.mean() for each in passes])),
-            )
-        )
+    settings = [{"preference": Preference(quality=1.0, cost_usd=usd)} for usd in _USD_IS_WORTH]
+    points = [point(passes) for passes in service.serve(judged, settings=settings)]
     cost, quality = points[-1]
     return Chapter(
         name="look_first",

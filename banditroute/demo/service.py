@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 
 from banditroute.core.arm import Arm
 from banditroute.core.arrays import Vector
+from banditroute.core.worker_processes import Submit
 from banditroute.errors import InvalidInputError
 from banditroute.logs.outcome_table import OutcomeTable
 from banditroute.router import Router
@@ -98,22 +98,47 @@ class Served:
     cost_usd: Vector
 
 
-def serve(traffic: Traffic, *, seeds: int, settings: dict[str, Any], change: Change | None = None) -> Iterator[Served]:
-    """Run one pass per seed on all cores, and yield the results; each pass has another order of the requests.
+def point(passes: Sequence[Served]) -> tuple[float, float]:
+    """Return the mean dollars and the mean quality of a request."""
+    cost = float(np.mean([each.cost_usd.mean() for each in passes]))
+    return cost, float(np.mean([each.quality.mean() for each in passes]))
+
+
+class Service:
+    """Serves passes of traffic, side by side on all cores.
 
     Parameters
     ----------
-    settings
-        Further arguments of `Router`.
-    change
-        Changes of the arms during the pass.
+    seeds
+        Number of passes, each with another order of the requests.
+    submit
+        Calls a function in a process of its own.
     """
-    with ProcessPoolExecutor(initializer=_keep_warnings_out_of_the_story) as pool:
-        work = [pool.submit(_pass, traffic, seed, settings, change) for seed in range(seeds)]
-        yield from (each.result() for each in work)
+
+    def __init__(self, *, seeds: int, submit: Submit) -> None:
+        self._seeds = seeds
+        self._submit = submit
+
+    def serve(
+        self, traffic: Traffic, *, settings: Sequence[dict[str, Any]], change: Change | None = None
+    ) -> list[list[Served]]:
+        """Return the passes of a router with each of these settings.
+
+        Parameters
+        ----------
+        settings
+            Further arguments of `Router`, for each router.
+        change
+            Changes of the arms during the pass.
+        """
+        passes = [
+            [self._submit(_pass, traffic, seed, each, change) for seed in range(self._seeds)] for each in settings
+        ]
+        return [[each.result() for each in of_router] for of_router in passes]
 
 
-def _keep_warnings_out_of_the_story() -> None:
+def keep_warnings_out_of_the_story() -> None:
+    """Log no warnings in this process."""
     logging.getLogger("banditroute").setLevel(logging.ERROR)  # that an arm has changed is what chapter 3 tells
 
 
@@ -134,17 +159,19 @@ def _pass(traffic: Traffic, seed: int, settings: dict[str, Any], change: Change 
             if change is not None and i == change.arrives_at:
                 router.add_arm(change.arrival)
             decision = router.route(traffic.x[row])
-            while True:
-                k = traffic.arms.index(decision.arm)
-                paid[i] += cost[i, k]
+            k = traffic.arms.index(decision.arm)
+            paid[i] = cost[i, k]
+            if traffic.judge_errors is None:
+                router.feedback(decision.id, cost_usd=cost[i, k], quality=quality[i, k])
+            while traffic.judge_errors is not None:
                 router.feedback(decision.id, cost_usd=cost[i, k])
-                if traffic.judge_errors is None:
-                    break
                 looks_good = 1.0 - quality[i, k] if judge_is_wrong[i, k] else quality[i, k]
                 another = router.escalate(decision.id, signal=looks_good)
                 if another is None:
+                    router.feedback(decision.id, quality=quality[i, k])
                     break
                 decision = another
-            router.feedback(decision.id, quality=quality[i, k])
+                k = traffic.arms.index(decision.arm)
+                paid[i] += cost[i, k]
             arm[i] = k
     return Served(arm=arm, quality=quality[np.arange(len(order)), arm], cost_usd=paid)

@@ -7,9 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from banditroute.core.request import Request
+from banditroute.core.worker_processes import worker_processes
 from banditroute.demo import budget, change, look_first, restart, unknown_best
 from banditroute.demo.chapter import Chapter
-from banditroute.demo.service import Traffic
+from banditroute.demo.service import Service, Traffic, keep_warnings_out_of_the_story
 from banditroute.features import TextFeatures
 from banditroute.logs.outcome_table import OutcomeTable
 from banditroute.report import page
@@ -46,9 +47,11 @@ def tell(*, table: OutcomeTable, out: Path, seeds: int, echo: Callable[[str], No
     features = TextFeatures()
     traffic = Traffic.of(table, features.transform([Request(text=prompt) for prompt in table.prompts]))
     chapters: list[Chapter] = []
-    for number, chapter in enumerate((unknown_best, budget, change, look_first), 1):
-        chapters.append(chapter.tell(traffic, seeds))
-        _print(number, chapters[-1], echo)
+    with worker_processes(preload=Service.__module__, begin=keep_warnings_out_of_the_story) as submit:
+        service = Service(seeds=seeds, submit=submit)
+        for number, chapter in enumerate((unknown_best, budget, change, look_first), 1):
+            chapters.append(chapter.tell(traffic, service))
+            _print(number, chapters[-1], echo)
     chapters.append(restart.tell(table, features, out / "demo.db"))
     _print(len(chapters), chapters[-1], echo)
     written = page(

@@ -6,17 +6,17 @@ import numpy as np
 
 from banditroute.core.preference import Preference
 from banditroute.demo.chapter import Chapter, dollars, short
-from banditroute.demo.service import Traffic, serve
+from banditroute.demo.service import Service, Traffic
 from banditroute.report import charts
 
 _FOUND_OUT_REQUESTS = 300  # of a short log, half
 _PREFERENCE = Preference(quality=1.0, cost_usd=10.0)  # one cent is worth a tenth of a right answer
 
 
-def tell(traffic: Traffic, seeds: int) -> Chapter:
+def tell(traffic: Traffic, service: Service) -> Chapter:
     """Compare the router with one arm at random, the cheapest and the most expensive."""
     found_out = min(_FOUND_OUT_REQUESTS, len(traffic.x) // 2)
-    passes = list(serve(traffic, seeds=seeds, settings={"preference": _PREFERENCE}))
+    (passes,) = service.serve(traffic, settings=[{"preference": _PREFERENCE}])
     quality = np.mean([each.quality[found_out:].mean() for each in passes])
     cost = np.mean([each.cost_usd[found_out:].mean() for each in passes])
     means, prices = traffic.quality.mean(axis=0), traffic.cost_usd.mean(axis=0)

@@ -18,8 +18,10 @@ from banditroute.evaluate.rejection import frozen, replay_by_rejection
 from banditroute.evaluate.reporting import Reporting, reporting, reporting_weights, with_answers
 from banditroute.evaluate.residency import demand_of_log, demand_of_table
 from banditroute.evaluate.reward_model import cross_fitted, progressive
+from banditroute.evaluate.robustness import Robustness, read_pairs, read_prompts, robustness
 from banditroute.evaluate.savings import Savings, dollars, savings
 from banditroute.evaluate.scores import joules_per_correct_answer, router_arena_score
+from banditroute.evaluate.to_grade import ToGrade, to_grade
 from banditroute.evaluate.weights import clipped, importance_weights, shrunk, switched
 from banditroute.evaluate.winner import Winner, winner
 from banditroute.statistics.asymptotic import asymptotic_sequence
@@ -34,7 +36,9 @@ __all__ = [
     "Evaluation",
     "Interval",
     "Reporting",
+    "Robustness",
     "Savings",
+    "ToGrade",
     "Winner",
     "arm_use",
     "asymptotic_sequence",
@@ -57,15 +61,19 @@ __all__ = [
     "joules_per_correct_answer",
     "normal_interval",
     "progressive",
+    "read_pairs",
+    "read_prompts",
     "replay_by_rejection",
     "reporting",
     "reporting_weights",
+    "robustness",
     "router_arena_score",
     "savings",
     "self_normalized_doubly_robust",
     "shrunk",
     "snips",
     "switched",
+    "to_grade",
     "winner",
     "with_answers",
     "with_contexts",

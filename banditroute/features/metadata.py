@@ -60,7 +60,7 @@ class Metadata:
     array([0., 0., 0., 2., 0., 0.])
     """
 
-    __slots__ = ("_categorical", "_numeric")
+    __slots__ = ("_categorical", "_categories", "_numeric")
 
     def __init__(
         self,
@@ -82,7 +82,10 @@ class Metadata:
                 "Metadata got no schema; declare at least one name, for example categorical={'tier': ['free', 'gold']}"
             )
         self._numeric = {name: _range(name, given) for name, given in numeric.items()}
-        self._categorical = {name: Category(name, given) for name, given in categorical.items()}
+        self._categories = {name: Category(name, given) for name, given in categorical.items()}
+        self._categorical = {
+            name: given if isinstance(given, Hashed) else list(given) for name, given in categorical.items()
+        }
 
     @property
     def dimension(self) -> int:
@@ -93,12 +96,12 @@ class Metadata:
     def blocks(self) -> tuple[FeatureBlock, ...]:
         """One block for all numbers, if there are any, and one for each category."""
         numbers = [FeatureBlock(2 * len(self._numeric))] if self._numeric else []
-        return (*numbers, *(category.block for category in self._categorical.values()))
+        return (*numbers, *(category.block for category in self._categories.values()))
 
     @property
     def version(self) -> str:
         """An identifier of the schema."""
-        categories = [category.schema for category in self._categorical.values()]
+        categories = [category.schema for category in self._categories.values()]
         schema = repr((list(self._numeric.items()), categories))
         return f"metadata-2:{_state.digest(np.frombuffer(schema.encode('utf-8', 'replace'), dtype=np.uint8))}"
 
@@ -106,7 +109,7 @@ class Metadata:
     def names(self) -> tuple[str, ...]:
         """Two names per number, then those of each category."""
         numbers = [f"metadata.{name}{end}" for name in self._numeric for end in ("", ".missing")]
-        return (*numbers, *(name for category in self._categorical.values() for name in category.names))
+        return (*numbers, *(name for category in self._categories.values() for name in category.names))
 
     def transform_one(self, request: Request) -> Vector:
         """Return the features of one request ``(dimension,)``.
@@ -129,7 +132,7 @@ class Metadata:
                 share = (0.5 * min(max(value, low), high) - 0.5 * low) / (0.5 * high - 0.5 * low)
                 x[start] = _ENTRY_AT_RANGE_END * (2.0 * share - 1.0)
             start += 2
-        for name, category in self._categorical.items():
+        for name, category in self._categories.items():
             columns = category.block.columns
             category.fill(x[start : start + columns], _categories(request, name))
             start += columns

@@ -130,7 +130,7 @@ class LossAccount:
         self._log_odds = math.log(len(_STAKES) / (1.0 - confidence))
         self.requests: int = 0
         self.audits: int = 0
-        self._spent = [0.0] * len(_STAKES)  # for each stake, minus the logarithms of h
+        self.spent = [0.0] * len(_STAKES)  # for each stake, minus the logarithms of h
         self._alarm = 1.0
         self._pending: dict[str, float] = {}  # audit -> the share at which it was drawn
         self._saved: list[float] = self._sums
@@ -138,7 +138,7 @@ class LossAccount:
     @property
     def bounds(self) -> list[float]:
         """Upper bound of the sum of all losses, for each stake."""
-        return [(self._log_odds + spent) / stake for stake, spent in zip(_STAKES, self._spent, strict=True)]
+        return [(self._log_odds + spent) / stake for stake, spent in zip(_STAKES, self.spent, strict=True)]
 
     @property
     def audit_share(self) -> float:
@@ -158,13 +158,13 @@ class LossAccount:
 
     def uncover(self) -> None:
         """Count a request that had to be delivered without a possible audit, as a loss of 1."""
-        self._spent = [spent + stake for stake, spent in zip(_STAKES, self._spent, strict=True)]
+        self.spent = [spent + stake for stake, spent in zip(_STAKES, self.spent, strict=True)]
 
     def stop(self, share: float) -> None:
         """Count an unaudited stop that was drawn with this share of audits; stakes too large for it take the worst."""
         for k, stake in enumerate(_STAKES):
             if (1.0 - share) * math.exp(stake) >= 1.0:
-                self._spent[k] += stake
+                self.spent[k] += stake
 
     def open(self, audit: str, share: float) -> None:
         """Begin an audit; until its grades come, it counts as a loss of 1."""
@@ -188,7 +188,7 @@ class LossAccount:
         for k, stake in enumerate(_STAKES):
             if (1.0 - share) * math.exp(stake) < 1.0:
                 held = (1.0 - (1.0 - share) * math.exp(stake * difference)) / share
-                self._spent[k] -= sign * math.log(held)
+                self.spent[k] -= sign * math.log(held)
 
     def assurance(self) -> Assurance:
         """Return what was shown so far."""
@@ -206,7 +206,7 @@ class LossAccount:
 
     @property
     def _sums(self) -> list[float]:
-        return [float(self.requests), float(self.audits), *self._spent]
+        return [float(self.requests), float(self.audits), *self.spent]
 
     def news(self) -> bytes:
         """Return what was added since the last call, to be stored by :func:`add_accounts`."""
@@ -220,7 +220,7 @@ class LossAccount:
         requests, audits, *spent = (float(each) for each in json.loads(blob))
         if len(spent) != len(_STAKES):
             raise ValueError(f"{len(spent)} stakes are stored, {len(_STAKES)} are known")
-        self.requests, self.audits, self._spent = int(requests), int(audits), spent
+        self.requests, self.audits, self.spent = int(requests), int(audits), spent
         self._saved = self._sums
 
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from banditroute.core.arrays import Vector
 from banditroute.core.state import StateSlot, read_state
+from banditroute.core.token_costs import TokenCosts
 from banditroute.guard.evidence import GainBounds, paired_gain, utility_of
 from banditroute.guard.guard import Guard, Mode, Rollout
 
@@ -33,7 +34,7 @@ class _Open(NamedTuple):
     below: float
     above: float
     worth: Mapping[str, float]
-    by_tokens: tuple[float, float] | None
+    by_tokens: TokenCosts | None
     values: dict[str, float]
 
 
@@ -108,7 +109,7 @@ class RolloutMonitor:
         mixed: Mixed,
         predicted: Vector,
         worth: Mapping[str, float],
-        by_tokens: tuple[float, float] | None,
+        by_tokens: TokenCosts | None,
     ) -> None:
         """Wait for the outcome of decision ``id`` for the ``chosen``-th of K arms.
 

@@ -31,6 +31,11 @@ class Call:
     lease: Any = None
 
     @property
+    def server(self) -> str | None:
+        """The server of a fleet that holds the arm's adapter."""
+        return None if self.decision.residency is None else self.decision.residency.server
+
+    @property
     def seconds(self) -> float:
         """Seconds since the call began."""
         return time.perf_counter() - self.began
@@ -52,11 +57,11 @@ class Call:
         price = self.target.price
         if price is None:
             return self.counts.cost_usd
-        given = self.counts.input_tokens
-        made = max(self.counts.output_tokens or 0, output_tokens(self.text))
-        if given is None:
-            given = self.decision.input_tokens or 0
-        return price.cost_usd(Usage(input_tokens=given, output_tokens=made))
+        known = self.counts
+        if known.input_tokens is None:
+            known = known._replace(input_tokens=self.decision.input_tokens or 0)
+        usage = known.updated(Counts(output_tokens=output_tokens(self.text))).usage()
+        return None if usage is None else price.cost_usd(usage)
 
     def give_up_lease(self) -> Any:
         """Return the lease, the first time; then None."""

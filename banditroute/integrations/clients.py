@@ -58,7 +58,7 @@ class _Clients:
         arm
             An arm of the router.
         client
-            Its client, or a pair of its client and the name of its model.
+            Its client, or its client for each server of a fleet; or a pair of these and the name of its model.
         price
             Its price, if the arm has none, or one with more rates.
 
@@ -83,7 +83,8 @@ class RoutedClient(_Clients):
         The router that chooses.
     clients
         Arm -> its client, or a pair of its client and the name of its model, if that is not the arm's name:
-        ``{"small": (OpenAI(), "gpt-4o-mini"), "large": (Anthropic(), "claude-opus-4")}``.
+        ``{"small": (OpenAI(), "gpt-4o-mini"), "large": (Anthropic(), "claude-opus-4")}``. An arm whose adapter a
+        ``Fleet`` holds has a client for each server, by the server's name: ``{"law": {"gpu-1": ..., "gpu-2": ...}}``.
     prices
         Arm -> its price, where it has more rates than the arm itself: cached and reasoning tokens apart.
     graders
@@ -181,6 +182,8 @@ class RoutedClient(_Clients):
             The client's own error, if the last arm fails or if every arm would refuse the request.
         InvalidResponseError
             If the last arm gave an answer that cannot be used.
+        NotGrantedError
+            If a hard budget does not cover the call of any arm; then no arm is asked.
         """
         ask = conversation("create", messages, options, shared_options, stream=stream)
         if stream:

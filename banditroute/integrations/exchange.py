@@ -9,7 +9,7 @@ from typing import Any
 
 from banditroute.core.decision import Decision
 from banditroute.core.failure import Failure
-from banditroute.errors import InvalidRequestError, InvalidResponseError
+from banditroute.errors import InvalidRequestError, InvalidResponseError, NotGrantedError
 from banditroute.integrations.answer import Answer
 from banditroute.integrations.apis.base import Reading
 from banditroute.integrations.call import Call, answered_outcomes, failed_outcomes
@@ -57,7 +57,7 @@ class Exchange:
         options = {**route, "arms": self._targets.able(ask, route.get("arms"))}
         if options.get("input_tokens") is None:
             options["input_tokens"] = estimated_tokens(ask.messages, ask.options)
-        first = decision = await self._io.route(ask.request, options)
+        first = decision = await self._granted(ask, options)
         failures: tuple[tuple[str, Exception], ...] = ()
         while True:
             following = self._targets.next_arm(ask, first.ranking, {decision.arm, *(arm for arm, _ in failures)})
@@ -71,9 +71,16 @@ class Exchange:
                 if following is None:
                     raise
                 try:
-                    decision = await self._io.route(ask.request, {**options, "arms": [following]})
-                except InvalidRequestError:  # that arm was removed meanwhile
+                    decision = await self._granted(ask, {**options, "arms": [following]})
+                except (InvalidRequestError, NotGrantedError):  # it was removed meanwhile, or costs too much
                     raise error from None
+
+    async def _granted(self, ask: Ask, options: Mapping[str, Any]) -> Decision:
+        """Return the decision for a call; raise NotGrantedError if a hard budget does not cover it."""
+        decision = await self._io.route(ask.request, options)
+        if not decision.granted:
+            raise _not_granted(decision)
+        return decision
 
     async def _attempt(
         self,
@@ -87,6 +94,9 @@ class Exchange:
         lease = None if decision.residency is None else self._io.lease(decision)
         if lease is not None:
             decision = await self._io.enter(lease)
+            if not decision.granted:  # another arm than was routed to, whose adapter could not be loaded
+                await self._io.leave(lease, None)
+                raise _not_granted(decision)
         call = Call(
             decision=decision,
             target=self._targets[decision.arm],
@@ -124,8 +134,9 @@ class Exchange:
         """Return the client's response, asked again without an option that it turns out not to know."""
         while True:
             arguments = call.target.arguments(ask)
+            function = call.target.function(ask.kind, server=call.server, with_retries=with_retries)
             try:
-                return await self._io.call(call.target.function(ask.kind, with_retries=with_retries), arguments)
+                return await self._io.call(function, arguments)
             except Exception as error:
                 if not self._targets.drop_unknown(call.target, ask, arguments, error):
                     raise
@@ -143,3 +154,8 @@ class Exchange:
                 f"arm {call.target.arm!r}: {reading.why}", response=response, failure=str(reading.failure)
             )
         return call.answer(response=response, parsed=reading.parsed)
+
+
+def _not_granted(decision: Decision) -> NotGrantedError:
+    message = decision.reason.removeprefix("fallback: ")
+    return NotGrantedError(f"no arm was asked: {message}", decision_id=decision.id)

@@ -10,10 +10,11 @@ import json
 import re
 import time
 from email.utils import parsedate_to_datetime
+from typing import Any
 
 from banditroute.core.failure import Failure
 from banditroute.errors import AdapterError, InvalidResponseError
-from banditroute.integrations.fields import count, field
+from banditroute.integrations.fields import count, field, sequence
 
 _STATUS_FIELDS = (
     ("status_code",),
@@ -71,24 +72,33 @@ _BY_CLASS = (  # names of classes, or of classes that they derive from
     ),
     (r"^APIError$|^OpenAIError$|^AnthropicError$|^HTTPError$|^RequestException$|^ClientError$", Failure.SERVER_ERROR),
 )
-_BY_TEXT = (
+_BY_TEXT = (  # the first that is found counts
+    (r"json_validate_failed|tool_use_failed|failed to (generate json|call a function)", Failure.INVALID_RESPONSE),
     (
-        r"context[ _]?(length|window|size)|maximum context|(prompt|input|request|messages?) (is |are )?too (long|large)"
-        r"|too many (input |prompt )?tokens|string_above_max_length|reduce the length|exceeds?.{0,40}\btokens\b",
+        r"max_(completion_|output_)?tokens( is|:).{0,40}(too large|maximum allowed)|supports at most \d+",
+        Failure.UNSUPPORTED_PARAMETER,
+    ),
+    (
+        r"context[ _]?(length|window|size|limit)|maximum context"
+        r"|(prompt|input|request|messages?) (is |are )?too (long|large)"
+        r"|too many (input |prompt )?tokens|string_above_max_length|reduce the length|exceeds?.{0,40}\btokens\b"
+        r"|\binputs?\b.{0,60}must be <=|range of input length|longer than the maximum (model |input )?length",
         Failure.CONTEXT_LENGTH,
     ),
     (
-        r"content[ _]?(filter|policy|management)|contentpolicy|responsibleai|moderation|safety|was filtered|flagged",
+        r"content[ _]?(filter|policy|management)|contentpolicy|responsibleai|moderation|safety|was filtered|flagged"
+        r"|data_?inspection|inappropriate content|content exists risk",
         Failure.CONTENT_FILTER,
     ),
     (
         r"insufficient[ _]?(quota|credits?|balance|funds)|credit balance|billing|payment|exceeded your current quota"
-        r"|out of credits?|not enough credits?|spending limit|account.{0,20}(suspended|deactivated)",
+        r"|out of credits?|not enough credits?|spending limit|account.{0,20}(suspended|deactivated)|arrearage"
+        r"|account is in good standing",
         Failure.INSUFFICIENT_CREDIT,
     ),
     (
         r"api[ _-]?key|authenticat|unauthori[sz]ed|permission|access[ _]?denied|forbidden|credentials?"
-        r"|token.{0,20}expired|expired.{0,20}token",
+        r"|token.{0,40}expired|expired.{0,20}token|(location|country|region|territory).{0,20}not supported",
         Failure.AUTHENTICATION,
     ),
     (
@@ -98,7 +108,9 @@ _BY_TEXT = (
         Failure.UNKNOWN_MODEL,
     ),
     (
-        r"unsupported|not supported|(does not|doesn't|cannot) support|unrecogni[sz]ed"
+        r"unsupported|not supported|only supported|(does not|cannot) support|unrecogni[sz]ed"
+        r"|(is|are) not enabled|requires? --enable|supported values are|any of the expected tags"
+        r"|no endpoints found that (can )?(support|handle)"
         r"|unknown (parameter|field|name|argument)|extra (inputs|fields)|not (permitted|allowed)"
         r"|unexpected (parameter|keyword|field)",
         Failure.UNSUPPORTED_PARAMETER,
@@ -133,13 +145,15 @@ def failure_of(error: BaseException) -> Failure | None:
 
 def failure_of_status(status: int, words: str, *, asked_to_wait: bool = False) -> Failure | None:
     """Return how a call failed, from the status and the words of a server; None if every arm would refuse it."""
-    by_text = _by_text(words)
+    by_text = failure_of_words(words)
     if status == 429:
         no_credit = by_text is Failure.INSUFFICIENT_CREDIT and not asked_to_wait
         return Failure.INSUFFICIENT_CREDIT if no_credit else Failure.RATE_LIMIT
     if status in (403, 500) and by_text in (Failure.CONTENT_FILTER, Failure.CONTEXT_LENGTH):
         return by_text
     if status in (401, 403) and by_text is Failure.INSUFFICIENT_CREDIT:
+        return by_text
+    if status == 404 and by_text is Failure.UNSUPPORTED_PARAMETER:  # of a gateway: no provider can do this
         return by_text
     if status in _BY_STATUS:
         return _BY_STATUS[status]
@@ -149,7 +163,12 @@ def failure_of_status(status: int, words: str, *, asked_to_wait: bool = False) -
 
 
 def retry_after_seconds(error: BaseException) -> float | None:
-    """Return how long a server asks to be left alone, from the headers of its response; None if it does not say."""
+    """Return how long a server asks to be left alone; None if it does not say."""
+    asked = _in_headers(error)
+    return _in_body(field(error, "body")) if asked is None else asked
+
+
+def _in_headers(error: BaseException) -> float | None:
     headers = field(error, "response", "headers")
     if headers is None:
         headers = field(error, "headers")
@@ -165,6 +184,15 @@ def retry_after_seconds(error: BaseException) -> float | None:
         return None
 
 
+def _in_body(body: Any) -> float | None:
+    """Return the ``retryDelay`` in the body of an error, as Google's interfaces give it: ``"37.5s"``."""
+    first = next(iter(sequence(body)), body)
+    error = field(first, "error") or first
+    delays = (field(each, "retryDelay") for each in sequence(field(error, "details")))
+    delay = next((each for each in delays if isinstance(each, str)), "")
+    return count(float(delay[:-1])) if re.fullmatch(r"\d{1,9}(\.\d{1,9})?s", delay) else None
+
+
 def _seconds(after: str) -> float | None:
     try:
         return count(float(after))
@@ -176,7 +204,7 @@ def _without_status(error: Exception) -> Failure | None:
     names = [base.__name__ for base in type(error).__mro__]
     by_class = next((kind for name, kind in _BY_CLASS if any(re.search(name, each) for each in names)), None)
     if by_class is Failure.SERVER_ERROR:  # an error without a status, such as an event of a stream: its words say more
-        return _by_text(_words(error)) or by_class
+        return failure_of_words(_words(error)) or by_class
     if by_class is not None:
         return by_class
     if isinstance(error, json.JSONDecodeError):
@@ -206,6 +234,7 @@ def _words(error: Exception) -> str:
     return " ".join([*(code for code in codes if isinstance(code, str)), str(error)[:_TEXT_CHARACTERS]])
 
 
-def _by_text(words: str) -> Failure | None:
-    lowered = words.lower()
+def failure_of_words(words: str) -> Failure | None:
+    """Return how a call failed, from the words of a server alone; None if they do not say."""
+    lowered = words.lower().replace("\u2019", "'").replace("n't ", " not ")
     return next((kind for pattern, kind in _BY_TEXT if re.search(pattern, lowered)), None)

@@ -42,12 +42,16 @@ class Stream:
         self._chunks = io.chunks(response)
         self._ahead: deque[Any] = deque()
         self._over = False
+        self._failure: Failure | None = None
 
     async def begin(self) -> None:
         """Read until the answer itself begins: until then, another arm can take over."""
         while (chunk := await self._io.next(self._chunks)) is not END:
             self._ahead.append(chunk)
-            if self._read(chunk).begins:
+            piece = self._read(chunk)
+            if self._failure is not None:
+                raise InvalidResponseError(f"arm {self.call.target.arm!r}: {piece.why}", failure=str(self._failure))
+            if piece.begins:
                 return
         raise InvalidResponseError(f"arm {self.call.target.arm!r}: the stream ended before an answer began")
 
@@ -95,6 +99,8 @@ class Stream:
         call.counts = call.counts.updated(piece.counts)
         if piece.text:
             call.texts.append(piece.text)
+        if piece.failure is not None and not (piece.failure is Failure.CONTENT_FILTER and call.text):
+            self._failure = piece.failure
         if piece.begins and call.first_token_seconds is None:
             call.first_token_seconds = call.seconds
         return piece
@@ -103,6 +109,8 @@ class Stream:
         self._over = True
         self.answer = self.call.answer(response=None)
         outcomes = answered_outcomes(self.call, self.answer)
+        if self._failure is not None:  # a chunk said that the answer failed half-way
+            outcomes = {"failure": self._failure, "cost_usd": outcomes["cost_usd"] or self.call.spent_usd}
         self._reports.left_out.update(name for name, value in outcomes.items() if value is None)
         await self._reports.report(self.call, outcomes)
 

@@ -11,7 +11,7 @@ from banditroute.beliefs.base import BeliefSpec
 from banditroute.beliefs.drift import PageHinkley
 from banditroute.beliefs.hybrid import Hybrid
 from banditroute.beliefs.linear import Linear
-from banditroute.core.validation import number
+from banditroute.core.validation import number, shown
 from banditroute.errors import InvalidConfigurationError
 from banditroute.policies.base import LearningPolicy, Policy
 from banditroute.policies.greedy import Greedy
@@ -41,7 +41,7 @@ class Learner:
     Raises
     ------
     InvalidConfigurationError
-        If ``policy`` is not a policy object, or ``context_exploration`` lies outside [0, 1].
+        If ``policy``, ``belief`` or ``drift`` is of another type, or ``context_exploration`` lies outside [0, 1].
 
     Examples
     --------
@@ -62,6 +62,14 @@ class Learner:
             raise InvalidConfigurationError(
                 f"policy is {policy!r:.80}; give a policy object such as banditroute.policies.UCB(), or use a named "
                 "learner such as LinUCB()"
+            )
+        if belief is not None and (isinstance(belief, type) or not callable(getattr(belief, "start", None))):
+            raise InvalidConfigurationError(
+                f"belief is {shown(belief)}; give the settings of one, such as banditroute.beliefs.Hybrid()"
+            )
+        if drift is not None and not isinstance(drift, PageHinkley):
+            raise InvalidConfigurationError(
+                f"drift is {shown(drift)}; give banditroute.beliefs.PageHinkley(), or None for no test"
             )
         self.policy = policy
         self.belief: BeliefSpec = Hybrid() if belief is None else belief

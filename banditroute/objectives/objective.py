@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass
 from numbers import Real
 
-from banditroute.core.validation import LARGEST, label, number, plain_numbers, shown
+from banditroute.core.validation import LARGEST, flag, label, number, plain_numbers, shown
 from banditroute.errors import InvalidConfigurationError, InvalidFeedbackError
 
 
@@ -56,6 +56,7 @@ class Objective:
             raise InvalidConfigurationError(
                 f"objective {self.name!r} cannot be a keyword of feedback(); give another Python identifier"
             )
+        flag(self.higher_is_better, name=f"higher_is_better of {self.name!r}", error=InvalidConfigurationError)
         for edge, given in (("low", self.low), ("high", self.high)):
             if not isinstance(given, Real) or isinstance(given, bool):
                 raise InvalidConfigurationError(

@@ -16,7 +16,7 @@ import numpy as np
 
 from banditroute.core.preference import Preference
 from banditroute.core.state import StateSlot
-from banditroute.core.validation import LARGEST, number, plain_numbers
+from banditroute.core.validation import LARGEST, mapping_copy, number, plain_numbers
 from banditroute.errors import InvalidConfigurationError
 from banditroute.objectives.objective import Objective
 
@@ -56,9 +56,12 @@ class Scaled:
 
     def __post_init__(self) -> None:
         plain_numbers(self)
-        given = self.weights
-        object.__setattr__(self, "weights", given if isinstance(given, Preference) else Preference(**given))
-        object.__setattr__(self, "reference", dict(self.reference))  # the caller may go on to change its own
+        given, error = self.weights, InvalidConfigurationError
+        if not isinstance(given, Preference):
+            given = Preference(**mapping_copy(given, name="weights", example="{'quality': 1.0}", error=error))
+        object.__setattr__(self, "weights", given)
+        reference = mapping_copy(self.reference, name="reference", example="{'cost_usd': 0.01}", error=error)
+        object.__setattr__(self, "reference", reference)
         for name, std in self.reference.items():
             if number(std, name=f"reference of {name!r}", low=0.0, error=InvalidConfigurationError) == 0.0:
                 raise InvalidConfigurationError(f"reference of {name!r} is 0; give a number above 0")

@@ -9,6 +9,7 @@ import numpy as np
 
 from banditroute.core.arrays import Vector
 from banditroute.core.preference import Preference
+from banditroute.core.validation import several
 from banditroute.errors import InvalidConfigurationError, InvalidRequestError
 from banditroute.objectives.objective import STANDARD_OBJECTIVES, Objective
 from banditroute.objectives.scaling import Scaled
@@ -26,7 +27,8 @@ def merge_objectives(user_objectives: Sequence[Objective]) -> dict[str, Objectiv
         If two objectives have one name, or one is not an Objective.
     """
     objectives = {objective.name: objective for objective in STANDARD_OBJECTIVES}
-    for objective in user_objectives:
+    example = "[Objective(name='stars', higher_is_better=True)]"
+    for objective in several(user_objectives, name="objectives", example=example, error=InvalidConfigurationError):
         if not isinstance(objective, Objective):
             raise InvalidConfigurationError(
                 f"objective {objective!r} is a {type(objective).__name__}; give Objective(name=..., ...)"

@@ -16,10 +16,11 @@ from banditroute.guard.guarantee import Guarantee
 from banditroute.guard.guard import Guard, Mode, check_mode
 from banditroute.limits.constraints import Limits
 from banditroute.limits.traffic import Share, check_shares
+from banditroute.objectives.objective import Objective
 from banditroute.router.changes import Changes
 from banditroute.router.engine import Engine
 from banditroute.router.requests import eligible_arms
-from banditroute.router.settings import check_arms, check_baseline, check_traffic
+from banditroute.router.settings import check_arms, check_baseline, check_expected, check_traffic
 from banditroute.store.base import Store
 
 
@@ -30,7 +31,7 @@ class ArmRegistry:
     ----------
     arms, traffic
         What the router begins with.
-    adapters, guard, guarantee, limits
+    adapters, guard, guarantee, limits, objectives
         What the arms must agree with.
     engine, store, changes
         What follows a change: the engine, the record of it, and the observers.
@@ -56,6 +57,7 @@ class ArmRegistry:
         guard: Guard | None,
         guarantee: Guarantee | None,
         limits: Limits | None,
+        objectives: Mapping[str, Objective],
         engine: Engine,
         store: Store,
         changes: Changes,
@@ -69,6 +71,7 @@ class ArmRegistry:
         self._guard = guard
         self._guarantee = guarantee
         self._limits = limits
+        self._objectives = objectives
         self._engine = engine
         self._store = store
         self._changes = changes
@@ -78,6 +81,7 @@ class ArmRegistry:
         """Add an arm; see ``Router.add_arm``."""
         with self.changing:
             arms = check_arms([*self.arms, arm], self._adapters)
+            check_expected(arms, self._objectives)
             names = [arm.name for arm in arms]
             given = {} if traffic is None else check_traffic({names[-1]: traffic}, names)
             before, shares = self.traffic, {**self.traffic, **given}

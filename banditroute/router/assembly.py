@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from banditroute.adapters.penalties import AdapterPenalties
+from banditroute.core.decision import Decision
 from banditroute.core.events import EpochBegun
 from banditroute.core.validation import listed
 from banditroute.features.base import feature_blocks
@@ -17,6 +18,7 @@ from banditroute.router.constraints import Constraints
 from banditroute.router.engine import Engine
 from banditroute.router.fallback import FallbackRouting
 from banditroute.router.feedback import FeedbackService
+from banditroute.router.lease import Lease
 from banditroute.router.models import ArmModels
 from banditroute.router.observation import Observation
 from banditroute.router.requests import RequestParser
@@ -24,17 +26,22 @@ from banditroute.router.sampling import RandomStream
 from banditroute.router.settings import RouterSettings
 from banditroute.router.shared_changes import FollowedChanges
 from banditroute.router.sources import fold_settings, fold_with
+from banditroute.router.status import Status, trouble_of
 from banditroute.router.warm_start import WarmStart
 from banditroute.sessions.book import SessionBook
-from banditroute.store.base import StoredState
+from banditroute.store.base import NO_BACKLOG, BackgroundStore, StoredState
 from banditroute.store.state_slot import StateSlots
+
+if TYPE_CHECKING:
+    from banditroute.router.router import Router
 
 _log = logging.getLogger("banditroute")
 
 
 class Parts(NamedTuple):
-    """The parts of a router."""
+    """The parts of a router, and the settings that they are made of."""
 
+    settings: RouterSettings
     requests: RequestParser
     engine: Engine
     routing: FallbackRouting
@@ -43,6 +50,34 @@ class Parts(NamedTuple):
     registry: ArmRegistry
     warm_start: WarmStart
     observation: Observation
+
+    def lease(self, decision: Decision) -> Lease:
+        """Return the lease of a decision; see ``Router.lease``."""
+        return Lease(decision=decision, cache=self.settings.adapters, routing=self.routing, feedback=self.feedback)
+
+    def status(self) -> Status:
+        """Return the figures of this process; see ``Router.status``."""
+        store = self.settings.store
+        status = self.engine.status(
+            self.settings.clock(),
+            router=self.settings.name,
+            fallbacks=self.routing.fallback_count,
+            trouble=trouble_of(store) or self.routing.trouble,
+            backlog=store.backlog if isinstance(store, BackgroundStore) else NO_BACKLOG,
+            unobserved=self.observation.dropped,
+        )
+        return self.cascade.complete(status)
+
+    def close(self) -> None:
+        """Write all that is left, let observers see it, and release the store."""
+        self.engine.close()
+        self.engine.waiting(self.settings.store.close)
+        self.observation.close()
+
+
+def parts_of(router: Router) -> Parts:
+    """Return the parts of a router, for code that writes it down, serves it, measures it or tests it."""
+    return router._parts
 
 
 def assemble(settings: RouterSettings) -> Parts:
@@ -69,6 +104,7 @@ def assemble(settings: RouterSettings) -> Parts:
         if settings.quotas or any(budget.hard for budget in settings.budgets):
             parts.engine.with_constraints(lambda constraints: constraints.prepare(settings.clock()))
             settings.store.flush()  # the first request finds the first slices of hard budgets and quotas
+        parts.engine.prepare(settings.preference)
         return parts
     except BaseException:
         settings.store.close()
@@ -97,6 +133,7 @@ def _parts(settings: RouterSettings, memory: StoredState) -> Parts:
         guard=settings.guard,
         guarantee=settings.guarantee,
         limits=settings.limits,
+        objectives=settings.objectives,
         engine=engine,
         store=store,
         changes=changes,
@@ -123,10 +160,11 @@ def _parts(settings: RouterSettings, memory: StoredState) -> Parts:
         stream=stream.spawn(),
         clock=clock,
     )
-    feedback.teach(cascade.learn)
+    feedback.attach(learn_signals=cascade.learn, check_audit=cascade.check_audit)
     store.subscribe(feedback)
     followed.follow(memory.states)
     return Parts(
+        settings=settings,
         requests=RequestParser(
             features=settings.features,
             objectives=settings.objectives,

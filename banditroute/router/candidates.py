@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from banditroute.core.arrays import Vector
+from banditroute.core.decision import BUDGET_TROUBLE
 from banditroute.policies.base import PolicyState
 from banditroute.router.sampling import CannotChooseError
 
@@ -84,6 +85,11 @@ class Candidates(NamedTuple):
         """Return candidates of which nothing is known: those of a fallback."""
         nothing, zeros = np.zeros((0, len(arms))), np.zeros(len(arms))
         return cls(arms, (), nothing, nothing, zeros, zeros, zeros, lambda: zeros, lambda objective: zeros)
+
+    @property
+    def granted(self) -> bool:
+        """False if a hard budget covers no arm."""
+        return self.uncovered is None or not self.uncovered.startswith(BUDGET_TROUBLE)
 
     @property
     def positions(self) -> Sequence[int]:

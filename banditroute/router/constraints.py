@@ -13,6 +13,7 @@ from banditroute.core.arm import Arm
 from banditroute.core.arrays import Vector
 from banditroute.core.request import Request
 from banditroute.core.shared_total import SharedTotal
+from banditroute.core.token_costs import TokenCosts
 from banditroute.guard.guard import Guard, Mode, Rollout
 from banditroute.guard.monitor import Mixed, RolloutMonitor
 from banditroute.limits.breaker import CircuitBreaker, Circuits
@@ -218,7 +219,9 @@ class Constraints:
         probabilities: Vector,
         request: Request,
         now: float,
-        token_costs: tuple[float, float] | None,
+        token_costs: TokenCosts | None,
+        *,
+        granted: bool = True,
     ) -> dict[str, Reserved]:
         """Take the probe of a half-open circuit and reserve the expected spend of a decision.
 
@@ -227,23 +230,30 @@ class Constraints:
         chosen
             Position of the chosen arm in ``arms``, which have these ``probabilities``.
         token_costs
-            What its input costs, and each token of its output; None where that is not known.
+            What its tokens cost; None where that is not known.
+        granted
+            False if a hard budget covers no arm: the call is not to be made, and only budgets count the request.
 
         Returns
         -------
         dict
             Budget or quota, by its name -> what it has reserved.
         """
-        if self._circuits.tripped:
-            self._circuits.choose(arms[chosen], now)
-        if self._load.watched:
-            self._load.open(decision_id, arms[chosen], now)
-        taken = self._quotas.take(arms[chosen], request, now) if self._quotas.active else {}
+        taken: dict[str, Reserved] = {}
+        if granted:
+            if self._circuits.tripped:
+                self._circuits.choose(arms[chosen], now)
+            if self._load.watched:
+                self._load.open(decision_id, arms[chosen], now)
+            if self._quotas.active:
+                taken = self._quotas.take(arms[chosen], request, now)
         if not self._budgets.objectives:
             return taken
         if self._budgets.prices != self._stored_prices:
             self._stored_prices = self._budgets.prices
             self._budgets_slot.save(self._budgets.to_bytes())
+        if not granted:
+            return self._budgets.refuse(request, now, token_costs)
         reserved = self._budgets.reserve(decision_id, chosen, arms, probabilities, request, now, token_costs)
         return {**reserved, **taken}
 
@@ -254,7 +264,7 @@ class Constraints:
         mixed: Mixed,
         candidates: Candidates,
         signed_weights: Mapping[str, float],
-        token_costs: tuple[float, float] | None,
+        token_costs: TokenCosts | None,
     ) -> None:
         """Let the guard wait for the outcome of a decision that was drawn from a mixture."""
         if self._rollout is not None:
@@ -314,8 +324,10 @@ class Constraints:
         """Draw the first slices of hard budgets and quotas; return whether there are any."""
         return self._budgets.prepare(now) | self._quotas.prepare(now)
 
-    def affordable_fallback(self, request: Request, arms: Sequence[str], arm: str, now: float) -> str:
-        """Return ``arm``, or the cheapest arm with an upper bound where a hard budget does not cover ``arm``."""
+    def affordable_fallback(
+        self, request: Request, arms: Sequence[str], arm: str, now: float
+    ) -> tuple[str, str | None]:
+        """Return ``arm``, or another that the hard budgets cover; and why they cover no arm, or None."""
         return self._budgets.fallback(request, arms, arm, now)
 
     def close(self) -> None:

@@ -21,6 +21,7 @@ from banditroute.core.failure import Failure
 from banditroute.core.forking import hold_while_forking
 from banditroute.core.preference import Preference
 from banditroute.core.request import Request
+from banditroute.core.token_costs import CACHED_TOKENS
 from banditroute.core.turn import SessionTurn, TurnCosts
 from banditroute.core.values import open_twin
 from banditroute.errors import InvalidRequestError
@@ -33,19 +34,20 @@ from banditroute.router.candidates import Candidates
 from banditroute.router.constraints import Constraints
 from banditroute.router.figures import Figures
 from banditroute.router.foresight import Foresight
-from banditroute.router.models import ArmModels
+from banditroute.router.models import ArmModels, NotWatchedError
 from banditroute.router.requests import Ask, NothingToAskError, reason_left_out
 from banditroute.router.sampling import RandomStream, sample_arm
 from banditroute.router.session_stage import SessionStage
 from banditroute.router.status import Status
 from banditroute.sessions.book import SessionBook
 from banditroute.store.base import Backlog, OutcomeEvent, Recorded, StoredDecision, StoredState
-from banditroute.store.outcomes import CACHED_TOKENS, failure_of, measured
+from banditroute.store.outcomes import failure_of, measured
 from banditroute.store.state_slot import StateSlots
 
 _T = TypeVar("_T")
 _OpenDecision = open_twin(Decision)
 
+_MOST_WAIT_SECONDS = 0.1  # for a rebuild, before the first request that weighs an objective makes others wait
 _LENT_SECONDS = 0.01  # how long a signal handler lends the lock before it looks whether it has what it waits for
 
 
@@ -131,17 +133,28 @@ class Engine:
         CannotChooseError
             If the predictions are not finite, or the policy gives no probabilities.
         """
+        try:
+            return self._decide(ask)
+        except NotWatchedError as missing:  # the first request that weighs an objective
+            self._watch(missing.objectives)
+            return self._decide(ask)
+
+    def _decide(self, ask: Ask) -> Decision:
         assert ask.x is not None
         with self._lock:
+            candidates, pmf, shaped, mixed = self._weigh(ask, ask.x, self._decided)
             ordinal = self._next_ordinal()
-            candidates, pmf, shaped, mixed = self._weigh(ask, ask.x, ordinal)
             chosen, propensity = sample_arm(pmf, len(candidates.arms), self._stream.generator.random())
             arm, id = candidates.arms[chosen], self._ids.make(ask.now)
-            costs = self.models.token_costs(arm, candidates.tokens)
-            reserved = self._constraints.reserve(id, chosen, candidates.arms, pmf, ask.request, ask.now, costs)
-            self.adapters.note(arm, ask.x, ask.preference, candidates.tokens, ask.request.session)
-            turn = None if self._session_stage is None else self._session_stage.note(candidates, ask, id, arm)
-            if mixed is not None:
+            costs = self.models.token_costs(arm, candidates.tokens, candidates.turn)
+            reserved = self._constraints.reserve(
+                id, chosen, candidates.arms, pmf, ask.request, ask.now, costs, granted=candidates.granted
+            )
+            turn = None
+            if candidates.granted:
+                self.adapters.note(arm, ask.x, ask.preference, candidates.tokens, ask.request.session)
+                turn = None if self._session_stage is None else self._session_stage.note(candidates, ask, id, arm)
+            if mixed is not None and candidates.granted:
                 weights = self._signed_weights(ask.preference)
                 self._constraints.await_evidence(id, chosen, mixed, candidates, weights, costs)
             self._figures.add_decision(arm, ask.now)
@@ -157,8 +170,12 @@ class Engine:
             As ``decide``.
         """
         assert ask.x is not None
-        with self._lock:
-            candidates, pmf, shaped, _ = self._weigh(ask, ask.x, self._decided)
+        try:
+            with self._lock:
+                candidates, pmf, shaped, _ = self._weigh(ask, ask.x, self._decided)
+        except NotWatchedError as missing:
+            self._watch(missing.objectives)
+            return self.preview(ask)
         chosen = int(pmf.argmax())
         reason = candidates.reason(candidates.arms[chosen], shaped)
         return self._decision(ask, candidates, "", self._decided, chosen, pmf, float(pmf[chosen]), reason, {})
@@ -176,8 +193,11 @@ class Engine:
         """Return a decision for ``arm``, or for the first eligible one, without asking models or policy."""
         candidates = Candidates.blank(self.models.names if ask.eligible is None else tuple(ask.eligible))
         arm = arm if arm in candidates.arms else candidates.arms[0]
+        refused = None
         with self._lock, suppress(Exception):  # what fails may be the budgets themselves
-            arm = self._constraints.affordable_fallback(ask.request, candidates.arms, arm, ask.now)
+            arm, refused = self._constraints.affordable_fallback(ask.request, candidates.arms, arm, ask.now)
+        if refused is not None:
+            trouble = f"{refused}; {trouble}"
         chosen = candidates.arms.index(arm)
         pmf = np.array([float(k == chosen) for k in range(len(candidates.arms))])
         arm, id = candidates.arms[chosen], self._ids.make(ask.now)
@@ -187,13 +207,29 @@ class Engine:
             self._figures.add_decision(arm, ask.now)
             with suppress(Exception):  # what fails may be the constraints themselves
                 costs = self.models.token_costs(arm, self.models.token_count(ask.request))
-                reserved = self._constraints.reserve(id, chosen, candidates.arms, pmf, ask.request, ask.now, costs)
+                reserved = self._constraints.reserve(
+                    id, chosen, candidates.arms, pmf, ask.request, ask.now, costs, granted=refused is None
+                )
         return self._decision(ask, candidates, id, ordinal, chosen, pmf, 1.0, f"fallback: {trouble}", reserved)
 
     def preview_fallback(self, ask: Ask, *, arm: str, trouble: str) -> Decision:
         """Return the decision for ``arm`` that ``fall_back`` would make; nothing is counted or reserved."""
         candidates = Candidates.blank((arm,))
         return self._decision(ask, candidates, "", self._decided, 0, np.ones(1), 1.0, f"fallback: {trouble}", {})
+
+    def _watch(self, objectives: Sequence[str]) -> None:
+        """Predict these objectives from now on; decisions go on while they are derived.
+
+        A signal handler that interrupts a decision holds the lock already, and must not wait for a rebuild.
+        """
+        aside = self._rebuilding.acquire(timeout=_MOST_WAIT_SECONDS)
+        try:
+            belief = self.models.watching_aside(objectives) if aside else None
+            with self._lock:
+                self.models.watch(objectives, belief)
+        finally:
+            if aside:
+                self._rebuilding.release()
 
     def _next_ordinal(self) -> int:
         ordinal = self._decided
@@ -295,7 +331,7 @@ class Engine:
             residency=self.adapters.residency(arm),
             reserved=reserved,
             turn=turn,
-            dominated=candidates.dominated,
+            dominated=candidates.dominated and _without_chance(candidates.dominated, candidates.arms, pmf),
             excluded=candidates.excluded,
             deadline_seconds=None if ask.limits is None else ask.limits.max_latency_seconds,
             max_cost_usd=None if ask.limits is None else ask.limits.max_cost_usd,
@@ -307,15 +343,17 @@ class Engine:
 
     def learn(self, event: OutcomeEvent) -> None:
         """Learn new outcomes of a decision."""
-        with self._rebuilding, self._lock:
-            self._learned += event.first
-            self.models.learn(event)
-            if self.models.knows(event.arm):
-                outcomes = measured(event.values)
-                self._policy.learn(event.arm, event.x, outcomes)
-                if self._shared_policy is not None and (update := self._shared_policy.take_update()) is not None:
-                    self._policy_slot.save(update, self._shared_policy.merge)
-                self._scales.add(event.arm, outcomes)
+        with self._rebuilding:
+            prepared = self.models.prepare(event)  # what takes long is done before decisions have to wait
+            with self._lock:
+                self._learned += event.first
+                self.models.learn(event, prepared)
+                if self.models.knows(event.arm):
+                    outcomes = measured(event.values)
+                    self._policy.learn(event.arm, event.x, outcomes)
+                    if self._shared_policy is not None and (update := self._shared_policy.take_update()) is not None:
+                        self._policy_slot.save(update, self._shared_policy.merge)
+                    self._scales.add(event.arm, outcomes)
         if event.values.get("availability") == 0.0 and _adapter_may_be_gone(event.values):
             self.adapters.observe_failure(event.arm)
         if self.adapters.due:
@@ -508,6 +546,11 @@ def _adapter_may_be_gone(values: Mapping[str, float]) -> bool:
     """Return whether a failed call may have missed its adapter: it says so, or does not say how it failed."""
     failure = failure_of(values)
     return failure is None or failure[0] is Failure.UNKNOWN_MODEL
+
+
+def _without_chance(dominated: Sequence[str], arms: Sequence[str], pmf: Vector) -> tuple[str, ...]:
+    """Return the dominated arms that cannot be chosen: a floor, a share or a budget may give one its chance."""
+    return tuple(arm for arm in dominated if arm not in arms or pmf[arms.index(arm)] == 0.0)
 
 
 def _check_further_call(candidates: Candidates) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future
 from contextlib import suppress
 from functools import partial
 from itertools import islice
@@ -18,8 +19,9 @@ from banditroute.core.events import AdapterLoaded, FeedbackCorrected, FeedbackRe
 from banditroute.core.failure import Failure
 from banditroute.core.feedback import Feedback
 from banditroute.core.shared_total import SharedTotal
+from banditroute.core.token_costs import CACHED_TOKENS
 from banditroute.core.turn import SessionTurn
-from banditroute.core.validation import label, non_negative, shown
+from banditroute.core.validation import label, non_negative, several, shown
 from banditroute.errors import BanditRouteError, InvalidFeedbackError, UnknownDecisionError
 from banditroute.objectives.objective import STANDARD_OBJECTIVES, Objective
 from banditroute.router.changes import Changes
@@ -28,14 +30,16 @@ from banditroute.router.observation import Observation
 from banditroute.router.shared_changes import FollowedChanges
 from banditroute.router.sizes import OutcomeSizes
 from banditroute.store.base import Acknowledgement, OutcomeEvent, Recorded, Store, StoredState, Ticket
-from banditroute.store.outcomes import CACHED_TOKENS, FAILURE, PAGING, PASSED_OVER_FOR, PREFERRED_TO, SHARE_OF, STEP
+from banditroute.store.outcomes import FAILURE, PAGING, PASSED_OVER_FOR, PREFERRED_TO, SHARE_OF, STEP
 
 _log = logging.getLogger("banditroute")
 
 _REPORTS_TOGETHER = 1_000  # that wait to be written at a time, so that memory does not grow with their number
 
-Report: TypeAlias = tuple[str, Mapping[str, float | None]]
-"""The id of a decision and its outcomes: objective -> value, and ``"failed"`` -> True or False."""
+Report: TypeAlias = tuple[str, Mapping[str, float | str | None]]
+"""The id of a decision and the words of ``Router.feedback``: objectives, ``failed``, ``failure``, ``audit_of``, ..."""
+
+_WORDS = ("failed", "failure", "retry_after_seconds", "audit_of")  # of a report, besides the outcomes
 
 _STANDARD = {objective.name for objective in STANDARD_OBJECTIVES}
 
@@ -78,6 +82,7 @@ class FeedbackService:
         self._store = store
         self._engine = engine
         self._learn_signals: Callable[[str, float], None] | None = None
+        self._check_audit: Callable[[str, object], None] | None = None
         self._observation = observation
         self._changes = changes
         self._followed = followed
@@ -88,22 +93,29 @@ class FeedbackService:
         self,
         decision_id: object,
         values: Mapping[str, float | None],
-        *,
         failed: bool | None = None,
         failure: Failure | str | None = None,
         retry_after_seconds: float | None = None,
         source: str | None = None,
+        audit_of: object = None,
     ) -> Ticket:
         """Record outcomes of one decision."""
+        if audit_of is not None and self._check_audit is not None:
+            self._check_audit(check_id(decision_id), audit_of)
         checked = check_outcomes(self._objectives, values, failed, failure, retry_after_seconds)
         if not self._unbounded.isdisjoint(checked):
             self._sizes.check({name: value for name, value in checked.items() if name in self._unbounded})
         return self._record(check_id(decision_id), checked, source)
 
+    def answer(self, ticket: Ticket) -> Acknowledgement:
+        """Return how a report is acknowledged, when it is durable and learned."""
+        return self._engine.waiting(ticket.result) if isinstance(ticket, Future) else ticket.result()
+
     def report_many(self, reports: Iterable[Report], *, source: str | None) -> list[Acknowledgement | BanditRouteError]:
         """Record outcomes of many decisions, and wait until each is durable; see ``Router.feedback_many``."""
         answers: list[Acknowledgement | BanditRouteError] = []
-        remaining = iter(reports)
+        example = "[(decision.id, {'quality': 1.0})]"
+        remaining = several(reports, name="reports", example=example, error=InvalidFeedbackError)
         while some := list(islice(remaining, _REPORTS_TOGETHER)):
             tickets = [self._ticket(report, source) for report in some]
             answers += [self._engine.waiting(partial(_answer_of, ticket)) for ticket in tickets]
@@ -114,18 +126,18 @@ class FeedbackService:
         try:
             decision_id, outcomes = report
             values = dict(outcomes)
-            failed = values.pop("failed", None)
+            words = {name: values.pop(name) for name in _WORDS if name in values}
         except (TypeError, ValueError):
             return InvalidFeedbackError(
                 f"a report is {shown(report)}; give a decision's id and its outcomes: (decision.id, {{'quality': 1.0}})"
             )
         try:
-            return self.report(decision_id, values, failed=failed, source=source)  # type: ignore[arg-type]
+            return self.report(decision_id, values, source=source, **words)  # type: ignore[arg-type]
         except BanditRouteError as refusal:
             return refusal
 
-    def report_session(self, session: str, values: Mapping[str, float | None], *, source: str | None) -> list[Ticket]:
-        """Record one outcome of all decisions of a session, each of which gets an equal share."""
+    def report_session(self, session: str, values: Mapping[str, float | None], *, source: str | None) -> None:
+        """Record one outcome of all decisions of a session, each of which gets an equal share; wait for it."""
         label(session, name="session", error=InvalidFeedbackError)
         checked = check_outcomes(self._objectives, values)
         of_calls = [name for name in checked if name != "quality" and name in _STANDARD]
@@ -140,7 +152,7 @@ class FeedbackService:
                 f"no decision of session {shown(session)} is held; check its name, as given to route()"
             )
         shares = {f"{name}{SHARE_OF}{len(ids)}": value for name, value in checked.items()}
-        return [self._record(id, shares, source) for id in ids]
+        self._wait([self._record(id, shares, source) for id in ids])
 
     def correct(self, decision_id: object, values: Mapping[str, float | None], *, failed: bool | None) -> None:
         """Replace outcomes that are recorded for a decision."""
@@ -151,19 +163,26 @@ class FeedbackService:
         self._store.correct(id, checked)
         self._observation.emit(FeedbackCorrected(at=self._clock(), decision_id=id, values=checked))
 
-    def compare(self, winner_id: object, loser_id: object, *, source: str | None) -> list[Ticket]:
-        """Record that one answer was preferred to another, with both decisions."""
+    def compare(self, winner_id: object, loser_id: object, *, source: str | None) -> None:
+        """Record that one answer was preferred to another, with both decisions, and wait for it."""
         if winner_id == loser_id:
             raise InvalidFeedbackError(f"decision {shown(winner_id)} is compared with itself; give two decisions")
         winner, loser = check_id(winner_id), check_id(loser_id)
         won_by, lost_by = self._store.find(winner), self._store.find(loser)
         if won_by.arm == lost_by.arm:
-            return []
+            return
         won, lost = self._engine.compare(won_by, lost_by)
-        return [
-            self._record(winner, {PREFERRED_TO + loser: won}, source),
-            self._record(loser, {PASSED_OVER_FOR + winner: lost}, source),
-        ]
+        self._wait(
+            [
+                self._record(winner, {PREFERRED_TO + loser: won}, source),
+                self._record(loser, {PASSED_OVER_FOR + winner: lost}, source),
+            ]
+        )
+
+    def _wait(self, tickets: Sequence[Ticket]) -> None:
+        """Return when all these reports are durable and learned."""
+        for ticket in tickets:
+            self.answer(ticket)
 
     def record_expected_quality(self, decision_id: str, quality: float) -> None:
         """Record what signals say of the quality of a discarded answer, as a share that a grade overrides."""
@@ -173,9 +192,11 @@ class FeedbackService:
         """Record what followed an answer in a cascade, and the probability with which that was chosen."""
         self._record(decision_id, {STEP + ("stopped" if stopped else "asked"): probability}, None)
 
-    def teach(self, learn_signals: Callable[[str, float], None]) -> None:
-        """Let ``learn_signals(decision_id, quality)`` learn the quality of every answer from now on."""
-        self._learn_signals = learn_signals
+    def attach(
+        self, *, learn_signals: Callable[[str, float], None], check_audit: Callable[[str, object], None]
+    ) -> None:
+        """Let a cascade learn the quality of every answer, and check which decision a report audits, from now on."""
+        self._learn_signals, self._check_audit = learn_signals, check_audit
 
     def record_load_failure(self, decision: Decision) -> None:
         """Record that the arm of a decision failed, as its adapter cannot be loaded."""
@@ -248,6 +269,25 @@ class FeedbackService:
             label(source, name="source", error=InvalidFeedbackError)
         report = Feedback(decision_id=decision_id, values=values, received_at=self._clock(), source=source)
         return self._store.add_feedback(report)
+
+
+def outcomes_of(
+    quality: float | None,
+    cost_usd: float | None,
+    energy_joules: float | None,
+    latency_seconds: float | None,
+    output_tokens: float | None,
+    cached_tokens: float | None = None,
+) -> dict[str, float | None]:
+    """Return the outcomes by name, in the order of the parameters of ``Router.feedback``."""
+    return {
+        "quality": quality,
+        "cost_usd": cost_usd,
+        "energy_joules": energy_joules,
+        "latency_seconds": latency_seconds,
+        "output_tokens": output_tokens,
+        "cached_tokens": cached_tokens,
+    }
 
 
 def _as_seen(recorded: Recorded) -> FeedbackRecorded:

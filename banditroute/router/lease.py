@@ -11,6 +11,8 @@ from banditroute.adapters.hold import Hold
 from banditroute.core.adapter import AdapterSpec
 from banditroute.core.decision import Decision
 from banditroute.core.to_thread import to_thread
+from banditroute.core.validation import shown
+from banditroute.errors import InvalidRequestError
 from banditroute.router.fallback import FallbackRouting
 from banditroute.router.feedback import FeedbackService
 
@@ -43,6 +45,8 @@ class Lease:
         routing: FallbackRouting,
         feedback: FeedbackService,
     ) -> None:
+        if not isinstance(decision, Decision):
+            raise InvalidRequestError(f"decision is {shown(decision)}; give the Decision that route() returned")
         self.seconds: float = 0.0
         self._decision = decision
         self._cache = cache

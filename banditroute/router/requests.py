@@ -14,7 +14,7 @@ from banditroute.core.arrays import Vector
 from banditroute.core.conversation import is_message
 from banditroute.core.preference import Preference
 from banditroute.core.request import Request
-from banditroute.core.validation import bounded, label, listed, number, shown, whole
+from banditroute.core.validation import bounded, label, listed, number, several, shown, whole
 from banditroute.core.values import open_twin
 from banditroute.errors import BanditRouteError, InvalidInputError, InvalidRequestError
 from banditroute.features._messages import asked, messages_of
@@ -35,8 +35,8 @@ RequestLike: TypeAlias = str | Conversation | ArrayLike
 """A prompt, messages, or ready features ``(d - 1,)``."""
 
 
-class RouteOptions(TypedDict, total=False):
-    """The options of ``Router.route``, for its other forms."""
+class ManyOptions(TypedDict, total=False):
+    """The options of ``Router.route_many``; ``Router.route`` explains them."""
 
     preference: PreferenceLike | None
     arms: Collection[str] | None
@@ -47,10 +47,15 @@ class RouteOptions(TypedDict, total=False):
     deadline_seconds: float | None
     session: str | None
     tags: Collection[str]
-    input_tokens: int | None
     max_output_tokens: int | None
     template: str | None
     metadata: Mapping[str, float | str | None] | None
+
+
+class RouteOptions(ManyOptions, total=False):
+    """The options of ``Router.route``, for its other forms."""
+
+    input_tokens: int | None
 
 
 class NothingToAskError(BanditRouteError):
@@ -160,7 +165,7 @@ class RequestParser:
     def checked(self, request: object, arms: Sequence[Arm], options: RouteOptions) -> tuple[Request, Terms]:
         """Return a checked request and its terms, from the options of ``Router.route``."""
         get: Any = options.get
-        asked = self.request(
+        parsed = self.request(
             request,
             get("session"),
             get("tags", ()),
@@ -169,7 +174,34 @@ class RequestParser:
             get("template"),
             get("metadata"),
         )
-        terms = self.terms(
+        return parsed, self._terms_of(arms, options, RouteOptions)
+
+    def checked_many(self, requests: object, arms: Sequence[Arm], options: ManyOptions) -> tuple[list[Request], Terms]:
+        """Return many checked requests with the same labels, and their terms, from the options of ``route_many``."""
+        get: Any = options.get
+        parsed = [
+            self.request(
+                each,
+                get("session"),
+                get("tags", ()),
+                None,
+                get("max_output_tokens"),
+                get("template"),
+                get("metadata"),
+            )
+            for each in several(
+                requests, name="requests", example="['Why?'], or use route()", error=InvalidRequestError
+            )
+        ]
+        return parsed, self._terms_of(arms, options, ManyOptions)
+
+    def _terms_of(self, arms: Sequence[Arm], options: ManyOptions, known: type[ManyOptions]) -> Terms:
+        """Return the checked terms of a request from options; raise TypeError for an unknown one, as a call does."""
+        if not options.keys() <= known.__annotations__.keys():
+            unknown = listed(options.keys() - known.__annotations__.keys())
+            raise TypeError(f"unexpected keyword argument {unknown}; known: {', '.join(known.__annotations__)}")
+        get: Any = options.get
+        return self.terms(
             arms,
             get("preference"),
             get("arms"),
@@ -179,28 +211,6 @@ class RequestParser:
             get("requires", ()),
             get("deadline_seconds"),
         )
-        return asked, terms
-
-    def many(
-        self,
-        requests: Sequence[object],
-        session: str | None,
-        tags: Collection[str],
-        max_output_tokens: int | None,
-        template: str | None,
-        metadata: Mapping[str, float | str | None] | None,
-    ) -> list[Request]:
-        """Return many checked requests with the same labels."""
-        if isinstance(requests, str):
-            raise InvalidRequestError(f"requests is the string {shown(requests)}; give a list of texts, or use route()")
-        many = [
-            parse_request(each, self._features, session, tags, None, max_output_tokens, template, metadata)
-            for each in requests
-        ]
-        if self._follows_sessions():
-            pairs = zip(many, requests, strict=True)
-            many = [_in_session(parsed, request) if parsed.messages else parsed for parsed, request in pairs]
-        return many
 
     def terms(
         self,

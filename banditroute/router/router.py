@@ -4,45 +4,35 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from concurrent.futures import Future
 from functools import partial
 from types import TracebackType
 from typing import NoReturn, Self, SupportsIndex, Unpack
 
 import numpy as np
 
-from banditroute.adapters.cache import AdapterCache
-from banditroute.adapters.fleet import Fleet
-from banditroute.budgets.budget import Budget
-from banditroute.core.arm import Arm
-from banditroute.core.decision import Decision
-from banditroute.core.events import Observer
-from banditroute.core.failure import Failure
-from banditroute.core.request import Request
-from banditroute.core.step import Step
+from banditroute.adapters import AdapterCache, Fleet
+from banditroute.budgets import Budget
+from banditroute.core import Arm, Decision, Failure, Observer, Request, Step
 from banditroute.core.to_thread import to_thread
 from banditroute.errors import BanditRouteError, InvalidConfigurationError
-from banditroute.features.base import Featurizer
+from banditroute.features import Featurizer
 from banditroute.features.given import GivenFeatures
-from banditroute.graders.signal import Signal
-from banditroute.guard.guarantee import Guarantee
-from banditroute.guard.guard import Guard, Mode
+from banditroute.graders import Signal
+from banditroute.guard import Guarantee, Guard
+from banditroute.guard.guard import Mode
 from banditroute.learners import Learner
-from banditroute.limits.breaker import CircuitBreaker
-from banditroute.limits.constraints import Limits
-from banditroute.limits.quotas import Quota
-from banditroute.limits.traffic import Share
-from banditroute.objectives.objective import Objective
+from banditroute.limits import CircuitBreaker, Limits, Quota, Share
+from banditroute.objectives import Objective
 from banditroute.objectives.utility import PreferenceLike
 from banditroute.router.assembly import assemble
-from banditroute.router.feedback import Report
+from banditroute.router.feedback import Report, outcomes_of
 from banditroute.router.lease import Lease
-from banditroute.router.requests import RequestLike, RouteOptions
+from banditroute.router.requests import ManyOptions, RequestLike, RouteOptions
 from banditroute.router.settings import Clock, RouterSettings
-from banditroute.router.status import Status, trouble_of
+from banditroute.router.status import Status
 from banditroute.router.threads import RoutingThreads
 from banditroute.router.warm_start import LogRow
-from banditroute.store.base import NO_BACKLOG, Acknowledgement, BackgroundStore, Store, Ticket
+from banditroute.store import Acknowledgement, Store
 from banditroute.store.sql.ticket import answer_of
 
 
@@ -66,28 +56,21 @@ class Router:
         ``Preference(quality=1.0)``.
     objectives
         The user's own objectives, in addition to the standard ones.
-    limits
-        What an arm must keep to serve a request. Default: no limits.
-    breaker
-        When to leave a failing arm alone; None: never.
-    budgets
-        What may be spent, by all processes that share the store together.
-    quotas
-        Requests and tokens a minute that arms may get, from all processes together.
+    limits, breaker
+        What an arm must keep to serve a request, and when to leave a failing arm alone (None: never).
+    budgets, quotas
+        What may be spent, and the requests and tokens a minute that arms may get, by all processes on the store.
     adapters
         The cache or the fleet that holds the arms' adapters. With it, adapters never tried are expected to be perfect,
         and each is believed by itself.
-    switching
-        The loss when a session goes on with another arm than its last, by objective: ``{"latency_seconds": 0.8}``.
-    max_switch_spend
-        How much more a session may be expected to spend than with its first arm alone: .05 for at most 5% more.
-        Default: no bound.
+    switching, max_switch_spend
+        The loss when a session goes on with another arm than its last, by objective: ``{"latency_seconds": 0.8}``; and
+        how much more a session may be expected to spend than with its first arm alone: .05 for 5% more.
     traffic
         Arm -> its least and greatest share of the traffic, such as a canary's.
-    guard
-        The baseline that serves until there is evidence that the learner is better. Default: no guard.
-    guarantee
-        What the answers that ``next_step()`` delivers may lose against one arm. Default: no guarantee.
+    guard, guarantee
+        The baseline that serves until there is evidence that the learner is better; and what the answers that
+        ``next_step()`` delivers may lose against one arm.
     store
         Records decisions, feedback and what was learned. Default: ``MemoryStore()``, which ends with the process.
     fallback
@@ -99,10 +82,8 @@ class Router:
     observers
         Objects that see every decision, all feedback, and events such as an opened circuit, on a thread of their own.
         They cannot slow down or stop the router. See ``banditroute.observe``.
-    seed
-        A seed of the choices, or a generator.
-    clock
-        Gives Unix time in seconds; replaced in simulations.
+    seed, clock
+        A seed of the choices, or a generator; and what gives Unix time in seconds, replaced in simulations.
 
     Raises
     ------
@@ -149,59 +130,29 @@ class Router:
         seed: int | np.random.Generator | None = None,
         clock: Clock = time.time,
     ) -> None:
-        self._settings = RouterSettings.checked(
-            arms=arms,
-            features=features,
-            learner=learner,
-            preference=preference,
-            objectives=objectives,
-            limits=limits,
-            breaker=breaker,
-            budgets=budgets,
-            quotas=quotas,
-            adapters=adapters,
-            switching=switching,
-            max_switch_spend=max_switch_spend,
-            traffic=traffic,
-            guard=guard,
-            guarantee=guarantee,
-            store=store,
-            fallback=fallback,
-            name=name,
-            store_prompts=store_prompts,
-            observers=observers,
-            seed=seed,
-            clock=clock,
-        )
-        self._store = self._settings.store
-        parts = assemble(self._settings)
-        self._engine, self._routing, self._feedback = parts.engine, parts.routing, parts.feedback
-        self._cascade, self._registry, self._warm_start = parts.cascade, parts.registry, parts.warm_start
-        self._requests, self._observation = parts.requests, parts.observation
-        self._threads = RoutingThreads()
-        self._engine.prepare(self._settings.preference)
+        given = {name: value for name, value in locals().items() if name != "self"}
+        settings = RouterSettings.checked(**given)
+        self._parts, self._threads = assemble(settings), RoutingThreads()
         if features is None:
             self.prepare()
-        waits_for_disk = getattr(self._store, "waits_for_disk", False)
-        self._decides_at_once = isinstance(self._settings.features, GivenFeatures) and not waits_for_disk
+        self._decides_at_once = settings.decides_at_once
 
     @property
     def features(self) -> Featurizer:
         """The featurizer that turns requests into vectors, without the bias that the router adds."""
-        return self._settings.features
+        return self._parts.settings.features
 
     @property
     def arms(self) -> tuple[Arm, ...]:
         """The arms that can be chosen, in the order of a decision's arrays."""
-        return self._registry.arms
+        return self._parts.registry.arms
 
     # Deciding.
 
     def prepare(self) -> None:
-        """Pay now what the first request would pay: load the featurizer's model and what it imports.
+        """Load what the first request needs, such as the featurizer's model. Call it before a service takes requests.
 
-        It featurizes a short text and forgets it. ``Router(...)`` does this with the default features, and prepares
-        everything else with any features. Call it before a service takes requests.
+        ``Router(...)`` does this itself with the default features.
         """
         if not isinstance(self.features, GivenFeatures):
             self.features.transform_one(Request(text="Why?"))
@@ -231,15 +182,11 @@ class Router:
         request
             The prompt, messages such as ``{"role": "user", "content": "Why?"}``, or ready features ``(d - 1,)``.
         preference
-            The weights of the objectives for this request; they replace the router's.
-        arms
-            Names of the arms that may be chosen. Default: all.
-        exclude
-            Names of arms that may not be chosen, such as one that has just failed.
-        limits
-            Limits for this request; they tighten the router's.
-        replace_limits
-            Limits for this request in place of the router's.
+            The weights of the objectives for this request, in place of the router's.
+        arms, exclude
+            Names of the arms that may be chosen (default: all), and of arms that may not, such as one that just failed.
+        limits, replace_limits
+            Limits for this request: they tighten the router's, or take their place.
         requires
             Capabilities that the arm must have, as in ``Arm(capabilities=...)``.
         deadline_seconds
@@ -253,13 +200,13 @@ class Router:
             The most tokens that the answer may have. With token prices, it bounds the cost for hard budgets.
         template, metadata
             What the featurizers ``Template`` and ``Metadata`` read: a name for the place in the application that made
-            the prompt, and name = number or string (None: not known). They are recorded only as part of the context.
+            the prompt, and name = number or string (None: not known).
 
         Returns
         -------
         Decision
-            The arm to use, and why. Learned or stored trouble never makes this fail: then the decision names the
-            fallback arm, and ``decision.reason`` says why. It never waits for a disk.
+            The arm to use, and why. It never waits for a disk. Learned or stored trouble never makes it fail: then
+            the decision names the fallback arm, and ``decision.reason`` says why.
 
         Raises
         ------
@@ -269,42 +216,22 @@ class Router:
         InvalidConfigurationError
             If the preference has no usable weight.
         """
-        checked = self._requests.request(request, session, tags, input_tokens, max_output_tokens, template, metadata)
-        terms = self._requests.terms(
-            self.arms, preference, arms, exclude, limits, replace_limits, requires, deadline_seconds
-        )
-        return self._routing.decide(checked, terms)
+        check, pool = self._parts.requests, self._parts.registry.arms
+        checked = check.request(request, session, tags, input_tokens, max_output_tokens, template, metadata)
+        terms = check.terms(pool, preference, arms, exclude, limits, replace_limits, requires, deadline_seconds)
+        return self._parts.routing.decide(checked, terms)
 
-    def route_many(
-        self,
-        requests: Sequence[RequestLike],
-        *,
-        preference: PreferenceLike | None = None,
-        arms: Collection[str] | None = None,
-        exclude: Collection[str] = (),
-        limits: Limits | None = None,
-        replace_limits: Limits | None = None,
-        requires: Collection[str] = (),
-        deadline_seconds: float | None = None,
-        session: str | None = None,
-        tags: Collection[str] = (),
-        max_output_tokens: int | None = None,
-        template: str | None = None,
-        metadata: Mapping[str, float | str | None] | None = None,
-    ) -> list[Decision]:
-        """Choose an arm for each of many requests, as ``route()`` does; texts are featurized in one batch."""
-        checked = self._requests.many(requests, session, tags, max_output_tokens, template, metadata)
-        terms = self._requests.terms(
-            self.arms, preference, arms, exclude, limits, replace_limits, requires, deadline_seconds
-        )
-        return self._routing.decide_many(checked, terms)
+    def route_many(self, requests: Sequence[RequestLike], **options: Unpack[ManyOptions]) -> list[Decision]:
+        """Choose an arm for each of many requests, as ``route()`` does; texts are featurized in one batch.
+
+        ``options`` are those of ``route()`` but ``input_tokens``, for all the requests.
+        """
+        return self._parts.routing.decide_many(*self._parts.requests.checked_many(requests, self.arms, options))
 
     async def aroute(self, request: RequestLike, **options: Unpack[RouteOptions]) -> Decision:
-        """Choose an arm as ``route()`` does, without waiting for anything that waits for a disk.
+        """Choose an arm as ``route()`` does; the event loop is free while a text is featurized or a disk is slow.
 
-        Ready features are decided at once in the event loop. A text is featurized and decided in a thread that the
-        router has for it; the event loop is free meanwhile. So is every request where the store writes each decision
-        before it is used.
+        Ready features are decided at once in the event loop, unless the store writes each decision before it is used.
         """
         if self._decides_at_once and not isinstance(request, str):
             return self.route(request, **options)
@@ -326,17 +253,18 @@ class Router:
         >>> router.preview([0.5], exclude=["small"]).arm, router.status().decisions
         ('large', 0)
         """
-        return self._routing.preview(*self._requests.checked(request, self.arms, options))
+        return self._parts.routing.preview(*self._parts.requests.checked(request, self.arms, options))
 
     def lease(self, decision: Decision) -> Lease:
-        """Return a context manager that keeps the arm's adapter resident while the request is served.
+        """Return a context manager, sync and async, that keeps the arm's adapter resident while the request is served.
 
-        Use it as ``with router.lease(decision) as decision: ...``, or with ``async with``. It gives the decision that
-        is served. If the adapter cannot be loaded, that is another decision, with an id of its own, for another arm;
-        ``decision.reason`` says why. For an arm without an adapter it does nothing.
+        It gives the decision that is served. If the adapter cannot be loaded, that is another decision, with an id of
+        its own, for another arm. For an arm without an adapter it does nothing.
 
         Raises
         ------
+        InvalidRequestError
+            If ``decision`` is not a Decision.
         AdapterError
             On entering, if the adapter cannot be loaded and no other arm is ready.
 
@@ -347,17 +275,14 @@ class Router:
         ...     decision.arm
         'small'
         """
-        return Lease(decision=decision, cache=self._settings.adapters, routing=self._routing, feedback=self._feedback)
+        return self._parts.lease(decision)
 
     def next_step(self, decision: Decision | str, signals: Mapping[str, float | Signal | None]) -> Step:
         """Decide after an answer: deliver it, deliver an earlier one, or ask another arm.
 
-        The expected utility decides, with all calls charged: an arm is asked if the quality that its answer is expected
-        to add is worth more than its call. What signals say is learned from the answers whose quality is reported. Once
-        most decisions are followed by a step, ``route()`` chooses the first arm with what may follow it.
-
-        A deadline and a cost limit of the request hold over all its calls. If no arm can be asked within the limits
-        and budgets that are left, the step is to stop.
+        An arm is asked if the quality that its answer is expected to add is worth more than its call. The router learns
+        what signals say from the answers whose quality is reported. The limits and the deadline of the request hold
+        over all its calls. ``docs/howto/cascade.md`` says how it works.
 
         Parameters
         ----------
@@ -380,12 +305,6 @@ class Router:
         UnknownDecisionError
             If no such decision is held.
 
-        Notes
-        -----
-        The signals multiply the odds that the models give the answer's arm. The answer stands if its expected quality
-        is worth as much as that of the best arm left, less that arm's price. The choice between stopping and asking is
-        drawn with a known probability, so that answers which look bad are graded now and then.
-
         Examples
         --------
         >>> router = Router(arms=["small", "large"], features=1, seed=0)
@@ -394,7 +313,7 @@ class Router:
         >>> step.stop, step.answer == decision.id  # no other arm was allowed
         (True, True)
         """
-        return self._cascade.next(decision, signals)
+        return self._parts.cascade.next(decision, signals)
 
     async def anext_step(self, decision: Decision | str, signals: Mapping[str, float | Signal | None]) -> Step:
         """Decide in a worker thread, as ``next_step()`` does; the event loop is free meanwhile."""
@@ -403,23 +322,17 @@ class Router:
     def escalate(self, decision_id: str, *, signal: float) -> Decision | None:
         """Choose another arm if the first answer is not good enough; return None if it is.
 
-        It is the short form of ``next_step()`` for one signal, where a later answer always replaces an earlier one.
-        The router learns what the signal says of an answer's quality, from the answers whose quality is reported. The
-        first answer stands if its expected quality is worth as much as what asking another arm is expected to give,
-        less that arm's price. The first call is paid either way, and is reported with its own decision.
-
-        For an answer that is discarded, the quality that its signal predicts is learned in place of a grade. Otherwise
-        only those answers of an arm that look good would count. If you grade such an answer, report the grade before
-        you escalate.
+        It is the short form of ``next_step()`` for one signal, where a later answer always replaces an earlier one. For
+        an answer that is discarded, the quality that its signal predicts is learned in place of a grade; if you grade
+        it, report the grade before you escalate.
 
         Parameters
         ----------
         decision_id
-            The decision whose answer is there. Its request is routed again, in the same context and by the same
-            preference, to an arm that was not asked yet. The new decision may be escalated in turn.
+            The decision whose answer is there. Its request is routed again to an arm that was not asked yet. The new
+            decision may be escalated in turn.
         signal
-            How good the answer looks, in [0, 1]: a judge's or verifier's score, agreement between samples, or the share
-            of tests passed.
+            How good the answer looks, in [0, 1]: a judge's score, agreement between samples, the share of tests passed.
 
         Returns
         -------
@@ -428,23 +341,16 @@ class Router:
 
         Raises
         ------
-        InvalidRequestError
-            If the signal is not a number in [0, 1].
-        UnknownDecisionError
-            If no such decision is held.
+        InvalidRequestError, UnknownDecisionError
+            As ``next_step``.
 
         Examples
         --------
         >>> router = Router(arms=["small", "large"], features=1, seed=0)
-        >>> for looks_good in [1.0, 0.0] * 100:
-        ...     answer = router.route([0.5])
-        ...     if another := router.escalate(answer.id, signal=looks_good):
-        ...         answer = another
-        ...     _ = router.feedback(answer.id, quality=0.9 if answer.arm == "large" else looks_good)
-        >>> first = router.route([0.5], arms=["small"])
-        >>> router.escalate(router.route([0.5], exclude=["large"]).id, signal=0.0)
+        >>> first = router.route([0.5], exclude=["large"])
+        >>> router.escalate(first.id, signal=0.0)  # no other arm was allowed: it prints nothing
         """
-        return self._cascade.escalate(decision_id, signal)
+        return self._parts.cascade.escalate(decision_id, signal)
 
     async def aescalate(self, decision_id: str, *, signal: float) -> Decision | None:
         """Choose another arm in a worker thread, as ``escalate()`` does; the event loop is free meanwhile."""
@@ -483,13 +389,12 @@ class Router:
             What the call took, at least 0. Leave out what is not known; it is never taken for 0.
         cached_tokens
             Input tokens that the provider read from its prompt cache, at least 0. The router learns from them how long
-            caches stay warm.
+            caches stay warm, and budgets price them as cached input if ``output_tokens`` come in the same report.
         failed
             True if the call failed or timed out, False if it was answered (which any other outcome says as well). It is
             the objective ``availability``, and trips the circuit breaker.
         failure
-            How the call failed, such as ``"rate_limit"``, in place of ``failed=True``.
-            :class:`banditroute.core.Failure` lists the ways, and what each means for the arm.
+            How the call failed, in place of ``failed=True``: one of :class:`banditroute.core.Failure`.
         retry_after_seconds
             With a ``failure``: how long the arm asked to be left alone, as in the header ``Retry-After``.
         source
@@ -503,8 +408,7 @@ class Router:
         -------
         str
             ``"accepted"``: durable and learned. ``"pending"``: kept for a decision that another process may have made
-            a moment ago, and learned when that appears. It is no promise: if the decision does not appear within 60 s
-            of its own time, the report is dropped. ``status().pending`` counts them.
+            a moment ago; learned when that appears, and dropped if it does not within 60 s of its own time.
 
         Raises
         ------
@@ -517,45 +421,35 @@ class Router:
         StoreError
             If the report could not be written; nothing was learned, report it again.
         """
-        values = {
-            "quality": quality,
-            "cost_usd": cost_usd,
-            "energy_joules": energy_joules,
-            "latency_seconds": latency_seconds,
-            "output_tokens": output_tokens,
-            "cached_tokens": cached_tokens,
-            **user_objectives,
-        }
-        self._cascade.check_audit(decision_id, audit_of)
-        ticket = self._feedback.report(
-            decision_id,
-            values,
-            failed=failed,
-            failure=failure,
-            retry_after_seconds=retry_after_seconds,
-            source=source,
+        values = outcomes_of(quality, cost_usd, energy_joules, latency_seconds, output_tokens, cached_tokens)
+        ticket = self._parts.feedback.report(
+            decision_id, values | user_objectives, failed, failure, retry_after_seconds, source, audit_of
         )
-        return self._engine.waiting(ticket.result) if isinstance(ticket, Future) else ticket.result()
+        return self._parts.feedback.answer(ticket)
 
     def feedback_many(
         self, reports: Iterable[Report], *, source: str | None = None
     ) -> list[Acknowledgement | BanditRouteError]:
         """Report outcomes of many decisions, as ``feedback()`` does of one; they are written in groups.
 
-        A report that is refused does not stop the others.
-
         Parameters
         ----------
         reports
-            For each decision its id and its outcomes, such as ``(decision.id, {"quality": 1.0, "cost_usd": 0.002})``.
-            ``"failed"`` may be one of them. They may come from a generator; a thousand are held at a time.
+            For each decision its id and its outcomes, such as ``(decision.id, {"quality": 1.0, "failed": False})``,
+            named as in ``feedback``. They may come from a generator; a thousand are held at a time.
         source
             As in ``feedback``.
 
         Returns
         -------
         list
-            For each report, in order, what ``feedback()`` returns, or the error that it raises.
+            For each report, in order, what ``feedback()`` returns, or the error that it raises. A report that is
+            refused does not stop the others.
+
+        Raises
+        ------
+        InvalidFeedbackError
+            If ``reports`` are not several reports.
 
         Examples
         --------
@@ -564,7 +458,7 @@ class Router:
         >>> router.feedback_many([(decision.id, {"quality": 1.0}) for decision in decisions])
         ['accepted', 'accepted']
         """
-        return self._feedback.report_many(reports, source=source)
+        return self._parts.feedback.report_many(reports, source=source)
 
     async def afeedback_many(
         self, reports: Iterable[Report], *, source: str | None = None
@@ -588,16 +482,10 @@ class Router:
         A cancelled wait does not take the report back. After 60 s without an answer it raises ``StoreError``: the
         outcome is unknown.
         """
-        self._cascade.check_audit(decision_id, audit_of)
-        ticket = self._feedback.report(
-            decision_id,
-            outcomes,
-            failed=failed,
-            failure=failure,
-            retry_after_seconds=retry_after_seconds,
-            source=source,
+        ticket = self._parts.feedback.report(
+            decision_id, outcomes, failed, failure, retry_after_seconds, source, audit_of
         )
-        return await _written(ticket)
+        return await answer_of(ticket)
 
     def correct(
         self,
@@ -613,16 +501,13 @@ class Router:
     ) -> None:
         """Replace outcomes that are recorded for a decision, as if they had been reported with these values.
 
-        Use it where somebody changed their mind, or a grader was wrong. It returns when the correction is durable. The
-        models of this router and of others on the same store follow within a second; budgets, the circuit breaker and
-        the guard keep what they have counted.
+        It returns when the correction is durable. The models of all routers on the store follow within a second;
+        budgets, the circuit breaker and the guard keep what they have counted.
 
         Parameters
         ----------
-        decision_id
-            ``decision.id``.
-        quality, cost_usd, energy_joules, latency_seconds, output_tokens, failed, user_objectives
-            The new values, as in ``feedback``; None leaves an outcome as it is.
+        decision_id, quality, cost_usd, energy_joules, latency_seconds, output_tokens, failed, user_objectives
+            As in ``feedback``; None leaves an outcome as it is.
 
         Raises
         ------
@@ -640,15 +525,8 @@ class Router:
         >>> _ = router.feedback(decision.id, quality=1.0)
         >>> router.correct(decision.id, quality=0.0)
         """
-        values = {
-            "quality": quality,
-            "cost_usd": cost_usd,
-            "energy_joules": energy_joules,
-            "latency_seconds": latency_seconds,
-            "output_tokens": output_tokens,
-            **user_objectives,
-        }
-        self._engine.waiting(lambda: self._feedback.correct(decision_id, values, failed=failed))
+        values = outcomes_of(quality, cost_usd, energy_joules, latency_seconds, output_tokens) | user_objectives
+        self._parts.engine.waiting(lambda: self._parts.feedback.correct(decision_id, values, failed=failed))
 
     async def acorrect(self, decision_id: str, *, failed: bool | None = None, **outcomes: float | None) -> None:
         """Replace recorded outcomes in a worker thread, as ``correct()`` does; the event loop is free meanwhile."""
@@ -671,12 +549,8 @@ class Router:
         ----------
         session
             The session, as given to ``route()``.
-        quality
-            How good the result of the session was, in [0, 1].
-        source
+        quality, source, user_objectives
             As in ``feedback``.
-        user_objectives
-            The objectives given to the router, by name.
 
         Raises
         ------
@@ -684,21 +558,16 @@ class Router:
             If there is no outcome, an outcome is one of single calls, or a value is not a finite number in range.
         UnknownDecisionError
             If no decision of the session is held.
-        ConflictingFeedbackError
-            If another outcome of this session is recorded already.
-        StoreError
-            If the report could not be written; report it again.
+        ConflictingFeedbackError, StoreError
+            As ``feedback``.
 
         Examples
         --------
         >>> router = Router(arms=["small", "large"], features=1, seed=0)
-        >>> for step in range(3):
-        ...     decision = router.route([0.5], session="ticket 7")
+        >>> decisions = [router.route([0.5], session="ticket 7") for _ in range(3)]
         >>> router.session_feedback("ticket 7", quality=1.0)
         """
-        values = {"quality": quality, **user_objectives}
-        for ticket in self._feedback.report_session(session, values, source=source):
-            self._engine.waiting(ticket.result)
+        self._parts.feedback.report_session(session, {"quality": quality, **user_objectives}, source=source)
 
     async def asession_feedback(self, session: str, *, source: str | None = None, **outcomes: float | None) -> None:
         """Report an outcome of a session in a worker thread, as ``session_feedback()`` does."""
@@ -707,15 +576,14 @@ class Router:
     def compare(self, winner_id: str, loser_id: str, *, source: str | None = None) -> None:
         """Report which of two answers was better, where neither has a quality of its own.
 
-        The quality of both arms is learned by a Bradley-Terry step: the less a result was expected, the larger the
-        step. It returns when the report is durable and learned; the same report again is harmless. From two answers of
-        one arm nothing is learned.
+        Both arms' quality is learned by a Bradley-Terry step: the less a result was expected, the larger the step. It
+        returns when the report is durable and learned. The same report again is harmless.
 
         Parameters
         ----------
         winner_id, loser_id
             ``decision.id`` of the answer that was preferred, and of the other: two decisions for one request, such as
-            ``route(request)`` and ``route(request, exclude=[first.arm])``.
+            ``route(request)`` and ``route(request, exclude=[first.arm])``. Of one arm, nothing is learned.
         source
             As in ``feedback``.
 
@@ -723,12 +591,10 @@ class Router:
         ------
         InvalidFeedbackError
             If a decision is compared with itself.
-        UnknownDecisionError
-            If one of them is not held.
         ConflictingFeedbackError
             If the other was preferred by an earlier report.
-        StoreError
-            If the report could not be written; report it again.
+        UnknownDecisionError, StoreError
+            As ``feedback``.
 
         Examples
         --------
@@ -739,8 +605,7 @@ class Router:
         >>> router.route([0.5]).arm
         'large'
         """
-        for ticket in self._feedback.compare(winner_id, loser_id, source=source):
-            self._engine.waiting(ticket.result)
+        self._parts.feedback.compare(winner_id, loser_id, source=source)
 
     async def acompare(self, winner_id: str, loser_id: str, *, source: str | None = None) -> None:
         """Report a comparison in a worker thread, as ``compare()`` does; the event loop is free meanwhile."""
@@ -749,9 +614,9 @@ class Router:
     def warm_start(self, log: Iterable[LogRow], *, worth: float | None = None) -> None:
         """Learn from a log, before or during traffic: an evaluation of some arms or all, or past feedback.
 
-        It returns when the log is recorded and learned. Every router of this name begins with it, and those that
-        already run use it when they next learn of feedback. Another warm start replaces it. It does not affect the
-        arms' availability, the scales of objectives, or policies that learn by themselves.
+        It returns when the log is recorded and learned. Every router of this name begins with it, until another warm
+        start replaces it. It affects the beliefs alone: not availability, the scales of objectives, or policies that
+        learn by themselves.
 
         Parameters
         ----------
@@ -759,8 +624,7 @@ class Router:
             Rows of a request, as ``route()`` takes it, and arm -> objective -> outcome. None is not known.
         worth
             How many requests the log counts for: of an arm with n rows each weighs ``min(1, worth / n)``. Use a number
-            below n where the log's requests or grades differ from the traffic's. Above 0. Default: each row counts
-            as one.
+            below n where the log differs from the traffic. Above 0. Default: each row counts as one.
 
         Raises
         ------
@@ -780,16 +644,15 @@ class Router:
         >>> router.route([0.5]).means.round(2)
         array([[0.04, 0.96]])
         """
-        self._warm_start.learn(log, worth=worth)
+        self._parts.warm_start.learn(log, worth=worth)
 
     # Changing what is routed to.
 
     def add_arm(self, arm: Arm | str, *, traffic: Share | None = None) -> None:
         """Let an arm be chosen from now on, in this process; it comes last in a decision's arrays.
 
-        What was learned of it when it was here before is used again. A new arm starts from its ``expected`` and
-        ``descriptors``, and from what is known of the arm that it ``replaces``. Give the arm to later routers in
-        ``Router(arms=...)``.
+        An arm that was here before goes on with what was learned of it. A new one starts from its ``expected``,
+        ``profile`` and ``descriptors``, and from the arm that it ``replaces``.
 
         Parameters
         ----------
@@ -803,7 +666,7 @@ class Router:
         InvalidConfigurationError
             If there is an arm of that name, or the arms cannot have such shares together.
         """
-        self._registry.add(arm, traffic)
+        self._parts.registry.add(arm, traffic)
 
     def remove_arm(self, name: str) -> None:
         """Let an arm no longer be chosen, in this process; what is learned of it is kept for its return.
@@ -816,7 +679,7 @@ class Router:
             If there is no such arm, or the arms that are left cannot keep the router's limits, its traffic shares or
             its guard's baseline.
         """
-        self._registry.remove(name)
+        self._parts.registry.remove(name)
 
     def set_traffic(self, traffic: Mapping[str, Share]) -> None:
         """Keep the arms within these shares of the traffic from now on, in this process, in place of earlier ones.
@@ -826,7 +689,7 @@ class Router:
         InvalidConfigurationError
             If a share names an unknown arm, or the shares are infeasible together or with the guard's baseline.
         """
-        self._registry.set_traffic(traffic)
+        self._parts.registry.set_traffic(traffic)
 
     def set_guard_mode(self, mode: Mode) -> None:
         """Restart the rollout at the first share in ``mode``; ``"bypass"`` is an instant rollback to the baseline.
@@ -841,7 +704,7 @@ class Router:
         StoreError
             If it cannot be recorded at present; in this process it holds.
         """
-        self._registry.set_guard_mode(mode)
+        self._parts.registry.set_guard_mode(mode)
 
     # Looking and closing.
 
@@ -860,25 +723,15 @@ class Router:
         small  100.0%
         large    0.0%
         """
-        status = self._engine.status(
-            self._settings.clock(),
-            router=self._settings.name,
-            fallbacks=self._routing.fallback_count,
-            trouble=trouble_of(self._store) or self._routing.trouble,
-            backlog=self._store.backlog if isinstance(self._store, BackgroundStore) else NO_BACKLOG,
-            unobserved=self._observation.dropped,
-        )
-        return self._cascade.complete(status)
+        return self._parts.status()
 
     def flush(self) -> None:
         """Return when every decision so far is recorded."""
-        self._engine.waiting(self._store.flush)
+        self._parts.engine.waiting(self._parts.settings.store.flush)
 
     def close(self) -> None:
         """Write all that is left, let observers see it, and release the store; closing twice is harmless."""
-        self._engine.close()
-        self._engine.waiting(self._store.close)
-        self._observation.close()
+        self._parts.close()
         self._threads.close()
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
@@ -903,10 +756,3 @@ class Router:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-async def _written(ticket: Ticket) -> Acknowledgement:
-    """Return when a report is written; a cancelled wait does not take the report back."""
-    if isinstance(ticket, Future):
-        return await answer_of(ticket)
-    return ticket.result()

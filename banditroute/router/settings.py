@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
@@ -14,13 +14,14 @@ import numpy as np
 from banditroute.adapters.cache import AdapterCache
 from banditroute.adapters.fleet import Fleet
 from banditroute.beliefs.linear import Linear
+from banditroute.beliefs.profiles import check_profiles
 from banditroute.budgets.budget import Budget, check_budgets
 from banditroute.core.arm import Arm
 from banditroute.core.events import Observer
 from banditroute.core.preference import Preference
-from banditroute.core.validation import label, non_negative, number, shown, whole
+from banditroute.core.validation import flag, label, non_negative, number, shown, whole
 from banditroute.errors import InvalidConfigurationError
-from banditroute.features.base import Featurizer
+from banditroute.features.base import Featurizer, feature_blocks
 from banditroute.features.given import GivenFeatures
 from banditroute.guard.guarantee import Guarantee
 from banditroute.guard.guard import Guard
@@ -116,8 +117,11 @@ class RouterSettings:
         if fallback is not None and fallback not in names:
             raise InvalidConfigurationError(f"unknown fallback arm {shown(fallback)}; known arms: {', '.join(names)}")
         by_name = merge_objectives(objectives)
+        check_expected(some, by_name)
         weights = check_preference(Preference(quality=1.0) if preference is None else preference, by_name)
         checked_features = check_features(features)
+        blocks = feature_blocks(checked_features) if any(arm.profile for arm in some) else ()
+        check_profiles(some, blocks)
         checked_learner = check_learner(learner, with_adapters=adapters is not None)
         checked_limits = check_limits(limits)
         _check_rules(checked_limits, names)
@@ -129,6 +133,9 @@ class RouterSettings:
         shares = check_traffic({} if traffic is None else traffic, names)
         utility_range = _guard_range(guard, names, shares, weights, by_name)
         label(name, name="Router(name=...)", error=InvalidConfigurationError)
+        flag(store_prompts, name="store_prompts", error=InvalidConfigurationError)
+        if not callable(clock):
+            raise InvalidConfigurationError(f"clock is {shown(clock)}; give a function, such as time.time")
         if max_switch_spend is not None:
             non_negative(max_switch_spend, name="max_switch_spend", error=InvalidConfigurationError)
         if seed is not None and not isinstance(seed, np.random.Generator):
@@ -160,6 +167,57 @@ class RouterSettings:
             seed=seed,
             clock=CheckedClock(clock),
         )
+
+    @property
+    def decides_at_once(self) -> bool:
+        """True if a request of ready features is decided without waiting for a disk."""
+        return isinstance(self.features, GivenFeatures) and not getattr(self.store, "waits_for_disk", False)
+
+    def narrowed(self, arms: tuple[Arm, ...], traffic: Mapping[str, Share]) -> RouterSettings:
+        """Return the settings for other ``arms``, without what names an arm that is gone."""
+        names = {arm.name for arm in arms}
+        limits, guard = self.limits, self.guard
+        if limits is not None:
+            limits = replace(limits, rules=[replace(rule, arms=_among(names, rule.arms)) for rule in limits.rules])
+        if guard is not None and not isinstance(guard.baseline, str):
+            guard = replace(guard, baseline={arm: share for arm, share in guard.baseline.items() if arm in names})
+        return replace(
+            self,
+            arms=arms,
+            fallback=self.fallback if self.fallback in names else arms[0].name,
+            limits=limits,
+            budgets=[budget for budget in self.budgets if budget.arm is None or budget.arm in names],
+            quotas=[replace(each, arms=left) for each in self.quotas if (left := _among(names, each.arms))],
+            traffic={arm: share for arm, share in traffic.items() if arm in names},
+            guard=guard,
+        )
+
+
+def _among(names: Collection[str], arms: Collection[str]) -> list[str]:
+    """Return those of ``arms`` that are among ``names``, in their order."""
+    return [arm for arm in arms if arm in names]
+
+
+def check_expected(arms: Sequence[Arm], objectives: Mapping[str, Objective]) -> None:
+    """Raise InvalidConfigurationError unless what arms expect is of known objectives and within their ranges."""
+    for arm in arms:
+        stated = [("expected", name, value) for name, value in arm.expected.items() if name not in arm.profile]
+        for name, entries in arm.profile.items():
+            stated += [(f"profile, {shown(entry)}", name, value) for entry, value in entries.items()]
+            stated.append(("expected", name, arm.expected[name]))
+        for what, name, value in stated:
+            if name not in objectives:
+                raise InvalidConfigurationError(
+                    f"arm {arm.name!r} states the unknown objective {shown(name)} ({what.split(',')[0]}); known "
+                    f"objectives: {', '.join(objectives)}; declare another with Router(objectives=[Objective(...)])"
+                )
+            number(
+                value,
+                name=f"{name} of arm {arm.name!r} ({what})",
+                low=objectives[name].low,
+                high=objectives[name].high,
+                error=InvalidConfigurationError,
+            )
 
 
 def check_arms(arms: object, adapters: AdapterCache | Fleet | None = None) -> tuple[Arm, ...]:

@@ -16,11 +16,12 @@ from banditroute.beliefs import Linear, comparison
 from banditroute.beliefs.base import BeliefSpec, Observation
 from banditroute.beliefs.settings import BeliefSettings
 from banditroute.core.arm import Arm
+from banditroute.core.token_costs import CACHED_TOKENS
 from banditroute.core.validation import shown
 from banditroute.errors import IncompatibleStoreError, InvalidConfigurationError
 from banditroute.router import warm_start_state
 from banditroute.store.base import Fold, OutcomeEvent, StoredState
-from banditroute.store.outcomes import CACHED_TOKENS, FAILURE, PAGING, SHARE_OF, STEP, measured
+from banditroute.store.outcomes import FAILURE, PAGING, SHARE_OF, STEP, measured
 from banditroute.store.state_slot import StateSlots
 
 _HALF_LIVES = ("half_life_requests", "half_life_seconds")

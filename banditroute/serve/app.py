@@ -27,11 +27,13 @@ from banditroute.errors import (
     ConflictingFeedbackError,
     InvalidInputError,
     InvalidRequestError,
+    NotGrantedError,
     StoreError,
     UnknownDecisionError,
 )
 from banditroute.integrations import AsyncRoutedClient
 from banditroute.router import Router
+from banditroute.router.assembly import parts_of
 from banditroute.serve.bodies import ChatBody, CompareBody, FeedbackBody, RouteBody, StepBody
 from banditroute.serve.boundary import App, Boundary, error_body
 from banditroute.serve.chat import complete, headers, refusal
@@ -42,6 +44,7 @@ _STATUS: Mapping[type[Exception], int] = {
     InvalidInputError: 422,
     UnknownDecisionError: 404,
     ConflictingFeedbackError: 409,
+    NotGrantedError: 402,
     StoreError: 503,
     AdapterError: 503,
 }
@@ -218,7 +221,7 @@ def _looking_paths(app: FastAPI, service: _Service, metrics: Callable[[], str] |
         """Explain a recent decision of this process; of another process's, say what is stored."""
         if (decision := service.decisions.get(decision_id)) is not None:
             return JSONResponse(explained(decision))
-        stored = router._store.find(decision_id)
+        stored = parts_of(router).settings.store.find(decision_id)
         names = ("id", "arm", "arms", "preference", "session", "tags", "input_tokens", "decided_at")
         return JSONResponse(plain({name: getattr(stored, name) for name in names}))
 
@@ -258,6 +261,7 @@ def explained(decision: Decision) -> dict[str, Any]:
             "id": decision.id,
             "arm": decision.arm,
             "propensity": decision.propensity,
+            "granted": decision.granted,
             "reason": decision.reason,
             "policy": decision.policy,
             "preference": decision.preference,

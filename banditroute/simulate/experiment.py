@@ -22,7 +22,7 @@ from banditroute.logs import SHIPPED, OutcomeTable, read_outcomes
 from banditroute.objectives.objective import Objective
 from banditroute.objectives.utility import check_preference, merge_objectives
 from banditroute.pricing import read_prices
-from banditroute.simulate.cascades import compare_cascades
+from banditroute.simulate.cascades import CascadeRow, compare_cascades
 from banditroute.simulate.conditions import Conditions
 from banditroute.simulate.environments import ENVIRONMENTS, Environment
 from banditroute.simulate.expected_costs import expected_costs
@@ -179,7 +179,9 @@ def run(experiment: Experiment, *, out: Path, executor: str, echo: Callable[[str
     return results
 
 
-def run_cascades(experiment: Experiment, judge: str, *, out: Path, echo: Callable[[str], None]) -> None:
+def run_cascades(
+    experiment: Experiment, judge: str, *, out: Path, echo: Callable[[str], None]
+) -> dict[str, list[CascadeRow]]:
     """Compare cascades with what they compete with in every setting; print a table for each, and write the figures.
 
     Parameters
@@ -190,10 +192,16 @@ def run_cascades(experiment: Experiment, judge: str, *, out: Path, echo: Callabl
         Folder of ``cascades.csv``; made if it is not there.
     echo
         Prints a line.
+
+    Returns
+    -------
+    dict
+        Name of the setting -> its lines.
     """
+    results = {}
     lines: list[list[Any]] = [["setting", "policy", "metric", "mean", "std", "worst", "n"]]
     for setting in experiment.settings:
-        rows = compare_cascades(
+        results[setting.name] = rows = compare_cascades(
             experiment.environment,
             experiment.learners,
             judge=judge,
@@ -209,6 +217,7 @@ def run_cascades(experiment: Experiment, judge: str, *, out: Path, echo: Callabl
     out.mkdir(parents=True, exist_ok=True)
     with (out / "cascades.csv").open("w", newline="") as file:
         csv.writer(file).writerows(lines)
+    return results
 
 
 def _experiment(

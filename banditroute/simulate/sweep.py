@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import multiprocessing
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures import Future, as_completed
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, fields, is_dataclass, replace
 from functools import cache
@@ -25,6 +24,7 @@ from banditroute.core.arrays import Vector
 from banditroute.core.feature_block import FeatureBlock
 from banditroute.core.optional_imports import optional
 from banditroute.core.preference import Preference
+from banditroute.core.worker_processes import worker_processes
 from banditroute.errors import InvalidConfigurationError
 from banditroute.learners import Learner
 from banditroute.logs import OutcomeTable
@@ -34,7 +34,6 @@ from banditroute.simulate.conditions import Conditions
 from banditroute.simulate.replay import Expected, Trace, replay
 
 _AS_LOGGED = Conditions.as_logged()
-_BLAS_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 _Submit: TypeAlias = Callable[[str, int], "Future[Trace]"]
 
@@ -233,26 +232,8 @@ def _serial(job: _Job) -> Iterator[_Submit]:
 
 @contextmanager
 def _processes(job: _Job, cells: int) -> Iterator[_Submit]:
-    # A forked worker would have the BLAS threads of its parent, one for each core, times the workers.
-    method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
-    context = multiprocessing.get_context(method)
-    context.set_forkserver_preload([__name__])
-
-    def submit(policy: str, seed: int) -> Future[Trace]:
-        before = {name: os.environ.get(name) for name in _BLAS_THREADS}
-        os.environ.update(dict.fromkeys(_BLAS_THREADS, "1"))  # for the workers that start here
-        try:
-            return pool.submit(_cell, policy, seed)
-        finally:
-            for name, value in before.items():
-                if value is None:
-                    del os.environ[name]
-                else:
-                    os.environ[name] = value
-
-    workers = min(cells, os.cpu_count() or 1)
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=_begin, initargs=(job,)) as pool:
-        yield submit
+    with worker_processes(preload=__name__, most=cells, begin=_begin, given=(job,)) as submit:
+        yield lambda policy, seed: submit(_cell, policy, seed)
 
 
 _job: _Job

@@ -17,6 +17,7 @@ from typing import TypeVar
 
 from banditroute.core.failure import Failure
 from banditroute.core.feedback import Feedback
+from banditroute.core.token_costs import CACHED_TOKENS
 from banditroute.errors import ConflictingFeedbackError, UnknownDecisionError
 
 _T = TypeVar("_T")
@@ -28,7 +29,6 @@ PASSED_OVER_FOR = "passed over for "
 SHARE_OF = " of "
 PAGING = "paging seconds"
 FAILURE = "failure "
-CACHED_TOKENS = "cached tokens"
 STEP = "step "
 
 

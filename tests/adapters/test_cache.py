@@ -200,7 +200,7 @@ class TestFailure:
         backend.breaks = set()
         assert use(cache, B) > 0.0
 
-    def test_what_could_not_be_unloaded_is_still_there(self):
+    def test_adapter_that_could_not_be_unloaded_stays_resident(self):
         backend = Backend(slots=1)
         cache = made(backend)
         use(cache, A)
@@ -305,10 +305,10 @@ class TestDoubt:
         cache.doubt("a")
         cache.acquire(A)
         assert backend.calls == ["load a"]
-        assert cache._set.users("a") == 2
+        assert cache.resident_set.users("a") == 2
         for _ in range(2):
             cache.release("a")
-        assert cache._set.evict("a")
+        assert cache.resident_set.evict("a")
 
     def test_failed_check_leaves_the_adapter_doubted_and_its_holds_in_place(self):
         backend = Server()
@@ -440,7 +440,7 @@ def test_name_that_was_given_to_another_adapter_is_refused():
 
 
 class TestControl:
-    def test_what_is_kept_is_loaded_in_the_background_and_stays(self):
+    def test_kept_adapters_are_loaded_in_the_background_and_stay(self):
         backend = Backend(slots=2, staging_slots=1)
         cache = made(backend, control=None)
         cache.keep([B, A])
@@ -455,7 +455,7 @@ class TestControl:
         assert cache.kept == {"b", "c"}
         assert backend.calls[-1] == "load c"
 
-    def test_what_cannot_be_kept_is_logged_and_the_others_are_loaded(self, caplog):
+    def test_kept_adapter_that_cannot_be_loaded_is_logged_and_the_others_are_loaded(self, caplog):
         backend = Backend()
         cache = made(backend, control=None)
         backend.breaks = {"a"}
@@ -490,7 +490,7 @@ class TestControl:
         ({"timeout_seconds": True}, r"timeout_seconds is True \(bool\)"),
     ],
 )
-def test_what_cannot_be_a_cache(given, message):
+def test_bad_cache_settings_are_refused(given, message):
     with pytest.raises(InvalidConfigurationError, match=message):
         AdapterCache(**{"backend": Backend(), **given})
 
@@ -503,6 +503,6 @@ def test_what_cannot_be_a_cache(given, message):
         ([spec(name, pinned=True) for name in "abc"], "3 adapters are pinned, and there are 2 slots; pin fewer"),
     ],
 )
-def test_what_it_cannot_serve(adapters, message):
+def test_start_refuses_bad_adapters(adapters, message):
     with pytest.raises(InvalidConfigurationError, match=message):
         AdapterCache(backend=Backend()).start(adapters)

@@ -67,7 +67,7 @@ class TestNetCoverage:
         expected = had / sum(part.max(axis=1).mean() for part in parts[1:])
         assert net_coverage(u, length=20, slots=2, miss_cost=cost).carried == pytest.approx(expected)
 
-    def test_what_is_not_wanted_stays_where_there_is_room(self):
+    def test_unwanted_adapter_stays_while_there_is_room(self):
         # the second segment wants adapter 0 alone, beside which adapter 1 stays for the third
         assert net_coverage(one_hot(0, 1, 0, 0, 0, 1), length=2, slots=2, miss_cost=0.5) == (1.0, 1.0)
         # all are resident, though the first segment wants one
@@ -92,7 +92,7 @@ class TestNetCoverage:
             ({"utilities": np.full((8, 2), -1.0)}, "no adapter is worth more than 0 on average"),
         ],
     )
-    def test_bad_input(self, change, message):
+    def test_net_coverage_refuses_bad_input(self, change, message):
         options = {"utilities": np.ones((8, 2)), "length": 2, "slots": 1, **change}
         with pytest.raises(InvalidInputError, match=message):
             net_coverage(options.pop("utilities"), **options)
@@ -114,7 +114,7 @@ def hit_rate_in_loops(wanted, ahead, slots):
 
 
 class TestLookahead:
-    def test_by_hand(self):
+    def test_lookahead_hit_rate_equals_the_hand_computed_one(self):
         wanted = one_hot(0, 1, 2, 0, 1, 2).astype(bool)
         # 2 evicts 1, since 0 is wanted next; then 1 evicts 0, since 2 is: hits are the fourth and the sixth
         assert lookahead_hit_rates(wanted, ahead=1, slots=[2])[0] == pytest.approx(2 / 6)
@@ -128,7 +128,7 @@ class TestLookahead:
         rates = lookahead_hit_rates(np.array(wanted), ahead=ahead, slots=[1, 2, 3, 4])
         assert rates == pytest.approx([hit_rate_in_loops(wanted, ahead, slots) for slots in (1, 2, 3, 4)])
 
-    def test_with_room_for_all_only_first_uses_miss(self):
+    def test_only_first_uses_miss_where_there_is_room_for_all(self):
         adapters = np.random.default_rng(0).integers(6, size=200)
         wanted = np.eye(6, dtype=bool)[adapters]
         rates = lookahead_hit_rates(wanted, ahead=20, slots=range(1, 7))
@@ -145,7 +145,7 @@ class TestLookahead:
             ({"slots": [1, 0]}, "slots is 0"),
         ],
     )
-    def test_bad_input(self, change, message):
+    def test_lookahead_hit_rates_refuse_bad_input(self, change, message):
         options = {"wanted": np.ones((3, 2), dtype=bool), "ahead": 1, "slots": [1], **change}
         with pytest.raises(InvalidInputError, match=message):
             lookahead_hit_rates(options.pop("wanted"), **options)
@@ -163,7 +163,7 @@ class TestRecommendation:
             ([1.0], 1),
         ],
     )
-    def test_knee(self, kept, found):
+    def test_knee_is_the_point_of_least_further_gain(self, kept, found):
         assert knee(range(1, len(kept) + 1), kept) == found
 
     def test_slots_may_be_unevenly_spaced(self):
@@ -171,6 +171,6 @@ class TestRecommendation:
         assert knee([1, 2, 4, 100], [0.2, 0.4, 0.8, 1.0]) == 4
         assert knee([1, 2, 3, 4], [0.2, 0.4, 0.8, 1.0]) == 3
 
-    def test_epoch(self):
+    def test_longest_epoch_that_keeps_99_percent_of_the_best_is_chosen(self):
         assert longest_epoch([50, 100, 200], [0.9, 0.8, 0.7]) == 50
         assert longest_epoch([50, 100, 200], [0.9, 0.8, 0.895]) == 200

@@ -39,7 +39,7 @@ class TestEpochs:
         spec = Controller(shortest_epoch=10, longest_epoch=30, growth=1.5)
         assert ends(spec.start(adapters=NAMES), 100) == [10, 25, 48, 78]
 
-    def test_fixed(self):
+    def test_fixed_epochs_end_at_their_length(self):
         assert ends(Controller.polar(epoch=20).start(adapters=NAMES), 70) == [20, 40, 60]
 
     def test_doubling_with_a_cap(self):
@@ -141,6 +141,6 @@ class TestState:
         ({"forced": -1}, "forced is -1"),
     ],
 )
-def test_what_cannot_be_a_controller(given, message):
+def test_bad_controller_settings_are_refused(given, message):
     with pytest.raises(InvalidConfigurationError, match=message):
         Controller(**given)

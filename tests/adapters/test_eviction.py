@@ -33,7 +33,7 @@ def serve(trace, *, score, slots, sizes=None, seconds=None):
         (belady(list("abaaca")), ["a", "b", "cb"]),  # b is never used again
     ],
 )
-def test_by_hand(score, misses):
+def test_misses_equal_the_hand_computed_ones(score, misses):
     assert serve("abaaca", score=score, slots=2) == misses
 
 
@@ -42,7 +42,7 @@ def test_frequency_outlasts_an_eviction():
     assert serve("bbbacab", score=lfu, slots=2) == ["b", "a", "ca", "ac"]
 
 
-def test_what_is_dear_to_load_stays_longer():
+def test_adapter_that_is_expensive_to_load_stays_longer():
     # b, with 1, leaves for c, which is worth 1 + 1 from then on, and leaves for b; that is worth 2 + 1, as a is, but a
     # was used longest ago: with time even what is dear leaves
     assert serve("abcbc", score=cost_aware, slots=2, seconds={"a": 3.0}) == ["a", "b", "cb", "bc", "ca"]

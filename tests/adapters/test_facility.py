@@ -18,7 +18,7 @@ def every_cache(adapters, count):
 
 
 class TestValue:
-    def test_by_hand(self):
+    def test_cache_value_equals_the_hand_computed_one(self):
         u = np.array([[0.9, 0.5], [0.1, 0.8]])
         assert cache_value(u, np.array([0.2, 0.2]), []) == pytest.approx((0.7 + 0.6) / 2)
         assert cache_value(u, np.array([0.2, 0.2]), [0, 1]) == pytest.approx((0.9 + 0.8) / 2)
@@ -74,16 +74,16 @@ class TestBestCache:
         sizes = np.full(20, 3.0)
         assert best_cache(u, c, among=range(20), sizes=sizes, room=5.0, forced=[7]) == [7]
 
-    def test_in_the_order_of_gain(self):
+    def test_best_cache_is_in_the_order_of_gain(self):
         u, c, _ = problem(1, 15)
         found = best_cache(u, c, among=range(15), slots=5)
         gains = np.diff([cache_value(u, c, found[:n]) for n in range(6)])
         assert (np.diff(gains) <= 1e-12).all()
 
-    def test_what_is_never_worth_anything_takes_no_room(self):
+    def test_adapter_that_is_never_worth_anything_takes_no_slot(self):
         u = np.array([[0.9, 0.1], [0.8, 0.1]])
         assert best_cache(u, np.full(2, 0.2), among=range(2), slots=2) == [0]
 
-    def test_what_is_always_there_takes_none_either(self):
+    def test_adapter_that_is_always_there_takes_no_slot(self):
         u = np.array([[0.9, 0.5], [0.1, 0.8]])
         assert best_cache(u, np.array([0.0, 0.2]), among=[1], slots=1) == [1]

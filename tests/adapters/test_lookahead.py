@@ -30,13 +30,13 @@ def test_each_is_served_once_and_overtaken_no_more_than_allowed(adapters, reside
 
 
 @given(QUEUE, RESIDENT)
-def test_without_a_bound_each_adapter_is_loaded_once(adapters, resident):
+def test_each_adapter_is_loaded_once_without_a_bound(adapters, resident):
     order = service_order(adapters, resident=resident, max_overtaken=len(adapters))
     assert loads(adapters, order, resident) == len(set(adapters) - resident - {None})
 
 
 @given(QUEUE, RESIDENT)
-def test_with_a_bound_of_none_it_is_the_order_of_arrival(adapters, resident):
+def test_order_is_that_of_arrival_with_a_bound_of_zero(adapters, resident):
     assert service_order(adapters, resident=resident, max_overtaken=0) == tuple(range(len(adapters)))
 
 
@@ -46,7 +46,7 @@ def test_requests_of_one_adapter_keep_their_order():
 
 
 @pytest.mark.parametrize("bound", [-1, 1.5, math.nan, True, "3"])
-def test_what_cannot_be_a_bound(bound):
+def test_bad_bound_is_refused(bound):
     with pytest.raises(InvalidConfigurationError, match="max_overtaken"):
         service_order(["a"], resident=(), max_overtaken=bound)
 
@@ -77,5 +77,5 @@ class TestLoadsAhead:
         assert loads_ahead(waiting, load_seconds=seconds, sizes={"a": 4, "b": 2, "c": 2}, room=4) == ["b", "c"]
         assert loads_ahead(waiting, load_seconds=seconds, sizes={"a": 4, "b": 3, "c": 2}, room=4) == ["a"]
 
-    def test_what_takes_no_time_needs_no_start(self):
+    def test_adapter_that_loads_in_no_time_is_not_loaded_ahead(self):
         assert loads_ahead(["a", "b"], load_seconds={"a": 0.0, "b": 1.0}) == ["b"]

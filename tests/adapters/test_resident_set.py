@@ -28,7 +28,7 @@ class TestRoom:
         assert load(resident, "d", size_bytes=6) == ("a", "b")
         assert resident.names == {"c", "d"}
 
-    def test_what_is_in_use_stays_and_others_wait_for_it(self):
+    def test_adapter_in_use_stays_and_others_wait_for_its_slot(self):
         resident = ResidentSet(capacity=Capacity(slots=1))
         assert isinstance(resident.request("a"), Load)
         resident.loaded("a")
@@ -65,7 +65,7 @@ class TestRoom:
 
 
 class TestStaging:
-    def test_what_is_not_kept_leaves_those_that_are(self):
+    def test_staged_adapter_does_not_evict_kept_ones(self):
         resident = ResidentSet(capacity=Capacity(slots=1, staging_slots=1))
         assert load(resident, "a", keep=False) == ()  # an empty slot is no use to anyone
         assert load(resident, "b", keep=False) == ()
@@ -81,7 +81,7 @@ class TestStaging:
         resident.release("b")
         assert resident.request("c", keep=False) == Load(evict=("b",), staged=True)
 
-    def test_what_is_staged_and_then_to_be_kept_changes_place_with_the_least(self):
+    def test_staged_adapter_that_is_kept_changes_place_with_the_lowest_score(self):
         resident = ResidentSet(capacity=Capacity(slots=1, staging_slots=1), score=lambda use, now: use.name == "b")
         load(resident, "a")
         load(resident, "b", keep=False)
@@ -99,13 +99,13 @@ class TestStaging:
         assert resident.request("b", keep=True) == Ready()
         assert resident.kept == {"a"}
 
-    def test_what_is_pinned_takes_no_staging_slot(self):
+    def test_pinned_adapter_takes_no_staging_slot(self):
         resident = ResidentSet(capacity=Capacity(slots=1, staging_slots=1))
         load(resident, "a")
         assert load(resident, "b", keep=False, pinned=True) == ("a",)
         assert resident.kept == {"b"}
 
-    def test_what_is_pinned_later_leaves_it(self):
+    def test_adapter_pinned_later_leaves_its_staging_slot(self):
         resident = ResidentSet(capacity=Capacity(slots=1, staging_slots=1), score=lambda use, now: use.name == "a")
         load(resident, "a")
         load(resident, "b", keep=False)
@@ -123,7 +123,7 @@ class TestAwaited:
         resident.awaited = ()
         assert load(resident, "g") == ("a",)
 
-    def test_what_is_left_beside(self):
+    def test_left_beside_counts_free_slots_and_bytes(self):
         resident = ResidentSet(capacity=Capacity(slots=3, size_bytes=20, staging_slots=1))
         assert resident.left_beside((), kept=False) == (3, 20)
         load(resident, "a", size_bytes=2)
@@ -162,7 +162,7 @@ class TestOneLoad:
         assert resident.names == {"a", "b"}
         assert resident.request("a") == Ready()
 
-    def test_what_had_left_before_the_failure_is_gone(self):
+    def test_adapter_evicted_before_a_failed_load_is_gone(self):
         resident = ResidentSet(capacity=Capacity(slots=1))
         load(resident, "a")
         resident.request("b")
@@ -170,7 +170,7 @@ class TestOneLoad:
         assert resident.names == frozenset()
         assert resident.request("a") == Load(evict=(), staged=False)
 
-    def test_what_the_backend_evicted_of_itself_is_not_resident_unless_in_use(self):
+    def test_adapter_that_the_backend_evicted_is_not_resident_unless_in_use(self):
         resident = ResidentSet(capacity=Capacity(slots=3))
         load(resident, "a")
         load(resident, "b")

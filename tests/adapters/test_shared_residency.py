@@ -82,7 +82,7 @@ def test_lease_is_not_written_again_before_it_has_to_be(database):
     assert database.writes == 3
 
 
-def test_what_was_seen_last_is_believed(database):
+def test_latest_published_residency_wins(database):
     one, two = database.process(), database.process()
     one.publish("gpu", {"law", "code"})
     assert two.follow(database.blob) == {"gpu": {"law": True, "code": True}}
@@ -92,7 +92,7 @@ def test_what_was_seen_last_is_believed(database):
     assert two.follow(database.blob) == {}
 
 
-def test_what_another_process_has_published_is_not_published_again(database):
+def test_residency_that_another_process_published_is_not_published_again(database):
     one, two = database.process(), database.process()
     one.publish("gpu", {"law"})
     two.follow(database.blob)

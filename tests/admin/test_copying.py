@@ -36,7 +36,7 @@ def ids(url):
     return ids
 
 
-def test_all_is_there_and_goes_on(url, target, ids):
+def test_copy_holds_all_and_goes_on(url, target, ids):
     assert admin.copy(url, target) == 20
     assert admin.inspect(target) == admin.inspect(url)
     assert admin.verify(target) == []
@@ -67,7 +67,7 @@ def test_a_database_that_holds_a_router_is_no_target(url, target, ids):
     assert admin.inspect(target) == before
 
 
-def test_there_and_back_is_the_same(url, target, ids, tmp_path):
+def test_copy_there_and_back_exports_the_same(url, target, ids, tmp_path):
     admin.copy(url, target)
     back = f"sqlite:///{tmp_path / 'back.db'}"
     result = CliRunner().invoke(main, ["db", "copy", target, back], catch_exceptions=False)

@@ -10,6 +10,7 @@ from banditroute.cli import main
 from banditroute.errors import InvalidConfigurationError, StoreError
 from banditroute.guard import Guard
 from banditroute.limits import Share
+from banditroute.router.assembly import parts_of
 from banditroute.store import SQLStore
 from tests.support import wait_until
 
@@ -33,14 +34,14 @@ def test_running_routers_follow_and_later_ones_begin_with_it(url):
         admin.add_arm(url, Arm(name="c", replaces="b"), who="me")
         wait_until(lambda: all("c" in names(router) for router in (one, other)))
         for router in (one, other):
-            assert router._registry.traffic == {"b": Share(at_most=0.1)}
+            assert parts_of(router).registry.traffic == {"b": Share(at_most=0.1)}
             decision = router.route([0.5])
             assert decision.probabilities[decision.arms.index("b")] <= 0.1 + 1e-12
         admin.remove_arm(url, "a", who="me")
         wait_until(lambda: names(one) == names(other) == ["b", "c"])
     with open_router(url) as later:
         assert names(later) == ["b", "c"]
-        assert later._registry.traffic == {"b": Share(at_most=0.1)}
+        assert parts_of(later).registry.traffic == {"b": Share(at_most=0.1)}
 
 
 def test_change_is_recorded_with_who_and_when(url):
@@ -53,7 +54,7 @@ def test_change_is_recorded_with_who_and_when(url):
     assert before <= first.at <= time.time()
     assert "@" in second.who
     with open_router(url) as router:
-        assert router._registry.traffic == {"b": Share(at_least=0.05, at_most=0.3)}
+        assert parts_of(router).registry.traffic == {"b": Share(at_least=0.05, at_most=0.3)}
 
 
 def test_guard_is_switched_once_and_stays(url):
@@ -121,7 +122,7 @@ def test_unknown_router_is_refused(url):
         admin.set_traffic(url, "b", at_most=0.1, router="other")
 
 
-def test_commands(url):
+def test_command_set_guard_and_arms_record_a_deployment(url):
     def invoke(*arguments):
         return CliRunner().invoke(main, arguments)
 

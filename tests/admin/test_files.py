@@ -76,7 +76,7 @@ def test_looking_creates_and_changes_nothing(tmp_path, look):
     assert missing.stat().st_size == 0
 
 
-def test_what_is_erased_is_in_no_page_while_routers_run(file_url, path):
+def test_erased_text_is_in_no_page_of_the_file_while_routers_run(file_url, path):
     with Router(arms=["a", "b"], features=1, store=SQLStore(file_url), store_prompts=True) as router:
         for i in range(300):
             decision = router.route([i], session=NAME if i % 3 == 0 else "other", tags=[NAME] if i % 3 == 0 else [])

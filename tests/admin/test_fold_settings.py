@@ -87,7 +87,7 @@ def test_an_epoch_without_a_record_is_not_guessed(url):
     assert admin.verify(url) == []
 
 
-def test_nothing_is_taken_back_below_zero(url):
+def test_erasing_from_lost_statistics_is_refused_and_changes_nothing(url):
     live(url, Learner(policy=Thompson()))
     database = database_at(parse(url))
     with database.engine.connect() as connection, database.writing(connection):

@@ -91,7 +91,7 @@ def life(url):
     return told
 
 
-def test_what_was_told_is_held(life):
+def test_statistics_hold_the_reported_outcomes(life):
     assert life.held() == life.expected()
     assert admin.verify(life.url) == []
 
@@ -104,7 +104,7 @@ def test_a_correction_is_as_if_it_had_been_reported(life):
     assert admin.verify(life.url) == []
 
 
-def test_what_is_not_recorded_cannot_be_corrected(life):
+def test_correcting_an_unrecorded_outcome_is_refused(life):
     before = life.held()
     id = next(iter(life.told))
     with pytest.raises(UnknownDecisionError, match="has no latency_seconds"):
@@ -142,7 +142,7 @@ def test_a_session_is_erased(life):
     assert admin.verify(life.url) == []
 
 
-def test_what_a_source_reported_is_erased(life):
+def test_erase_removes_all_outcomes_of_a_source(life):
     touched = 0
     for _, _, _, values in life.told.values():
         of_source = [name for name, (_, source) in values.items() if source == "grader"]
@@ -231,7 +231,7 @@ class TestRollBack:
         assert life.held() == before
         assert admin.verify(life.url) == []
 
-    def test_what_comes_later_is_learned(self, life, versions):
+    def test_feedback_after_a_roll_back_is_learned(self, life, versions):
         before, version = versions
         admin.roll_back(life.url, epoch=1, version=version)
         life.told = dict(list(life.told.items())[:80])
@@ -246,7 +246,7 @@ class TestRollBack:
         assert life.held() == life.expected()
 
     @pytest.mark.parametrize("wrong", [0, 999, -1])
-    def test_without_a_snapshot_nothing_changes(self, life, versions, wrong):
+    def test_rolling_back_to_a_missing_snapshot_changes_nothing(self, life, versions, wrong):
         before = life.held()
         with pytest.raises(StoreError, match=f"no snapshot of version {wrong} of epoch 1; there are: "):
             admin.roll_back(life.url, epoch=1, version=wrong)
@@ -278,7 +278,7 @@ def test_statistics_that_the_log_does_not_make_are_found(life):
 
 
 class TestPrune:
-    def test_what_is_too_old_goes_and_what_was_learned_stays(self, life):
+    def test_prune_removes_old_decisions_and_keeps_what_was_learned(self, life):
         day = 86_400.0
         later = Life(life.url, seed=2)
         later.live(40, now=NOW + 50 * day)
@@ -317,7 +317,7 @@ class TestPrune:
             assert dict(row["preference"]) == {"quality": 1.0}
         assert not list(folder.glob("*.part"))
 
-    def test_nothing_goes_that_could_not_be_exported(self, life, tmp_path):
+    def test_prune_removes_nothing_if_the_export_fails(self, life, tmp_path):
         (tmp_path / "file").write_text("in the way")
         with pytest.raises(OSError, match="file"):
             admin.prune(life.url, now=NOW + 1e8, export=tmp_path / "file")

@@ -59,7 +59,7 @@ def test_a_drop_from_92_to_75_is_found_within_150_outcomes_and_nowhere_else():
     assert max(delays) < 150
 
 
-def test_nothing_is_found_where_nothing_changes():
+def test_steady_outcomes_give_no_reset():
     rng = np.random.default_rng(0)
     assert serve(opened(MemoryStore()), rng, requests=5000, quality={"a": 0.92, "b": 0.5}, cost=True) == []
 
@@ -199,7 +199,7 @@ def held(statistics):
     return ArmStatistics.from_bytes(statistics["a"]).groups[0]
 
 
-def test_what_is_left_by_hand():
+def test_discounted_counts_equal_the_hand_computed_ones():
     kept = {}
     made(kept=kept)
     left = held(drift_of().discounted(lambda: taught([0.5] * 40 + [1.0] * 5), kept))
@@ -207,7 +207,7 @@ def test_what_is_left_by_hand():
     assert (left.n, left.b[0, 0], left.s[0, 0]) == pytest.approx((15.0, 10.0, 15.0))
 
 
-def test_what_came_since_the_change_stays_by_hand():
+def test_outcomes_since_the_change_keep_their_weight():
     """40 residuals of 1 and -1, then 3s: beyond a slack of .5 the sum last was 0 before them."""
     drift = drift_of(PageHinkley(slack=0.5, threshold=6.0, worth=5.0))
     belief = Linear().start(arms=["a"], dimension=1, priors={})
@@ -225,7 +225,7 @@ def test_what_came_since_the_change_stays_by_hand():
     assert (left.n, left.b[0, 0], left.yy[0]) == pytest.approx((8.0, 9.0, 5.0 + 27.0))
 
 
-def test_without_a_test_or_in_other_features_nothing_is_taken_off():
+def test_statistics_keep_their_weight_without_a_test_or_in_other_features():
     kept = {}
     made(kept=kept)
     statistics = taught([0.5] * 40)
@@ -252,7 +252,7 @@ def test_resets_that_two_processes_find_are_joined():
     assert [(reset.arm, reset.times) for reset in third.resets] == [("a", 1), ("b", 1)]
 
 
-def test_of_a_change_that_two_find_the_first_recorded_stands():
+def test_first_recorded_reset_stands_where_two_processes_find_a_change():
     kept = {}
     made(kept=kept)
     other = made([0.5] * 41, kept=kept)

@@ -214,7 +214,7 @@ def test_the_noise_is_what_the_joint_posterior_leaves_over():
         assert averages[k] == pytest.approx(math.sqrt((nu * pooled + rss[k]) / (nu + n) / (n + 4.0)))
 
 
-def test_what_is_hard_for_some_is_expected_to_be_hard_for_an_arm_never_tried():
+def test_untried_arm_is_expected_to_find_hard_what_others_found_hard():
     belief = Hybrid().start(arms=["a", "b", "new"], dimension=2, priors=QUALITY)
     for hard in [0.0, 1.0] * 100:
         for arm in "ab":
@@ -274,7 +274,7 @@ def test_expected_outcomes_are_where_arms_begin():
         ([None, None], [4.0, 4.0]),
     ],
 )
-def test_what_arms_say_to_expect_leaves_less_open(said, precisions):
+def test_expected_outcomes_of_arms_lower_the_prior_std(said, precisions):
     arms = [Arm(name=str(k), expected={} if each is None else {"quality": each}) for k, each in enumerate(said)]
     belief = Hybrid(noise={"quality": 0.4}).start(arms=arms, dimension=2, priors=QUALITY)
     belief.watch(["quality"])
@@ -283,7 +283,7 @@ def test_what_arms_say_to_expect_leaves_less_open(said, precisions):
 
 @pytest.mark.parametrize("settings", [{"half_life_requests": 50.0}, {"half_life_seconds": 500.0}])
 @pytest.mark.parametrize("spec", [Linear, Hybrid])
-def test_what_is_forgotten_follows_a_change_and_online_is_the_fold(spec, settings):
+def test_forgetting_follows_a_change_and_online_equals_the_fold(spec, settings):
     rng = np.random.default_rng(5)
     made = spec(**settings)
     belief = made.start(arms=["a", "b"], dimension=3, priors=QUALITY)
@@ -364,7 +364,7 @@ def strong(seed, count, effect):
     return contexts, [0.5 + x @ w + 0.2 * rng.normal(size=count) for x, w in zip(contexts, weights, strict=True)]
 
 
-def test_where_arms_differ_by_context_the_precision_falls_and_so_does_the_error():
+def test_precision_and_error_fall_where_arms_differ_by_context():
     contexts, outcomes = strong(1, 60, 0.5)
     tested, truth = strong(2, 200, 0.5)
     usual = Hybrid(feature_precision=64.0 * 8)
@@ -386,7 +386,7 @@ def test_where_arms_differ_by_context_the_precision_falls_and_so_does_the_error(
 def test_a_block_that_does_not_matter_is_shrunk_and_never_freed(seed):
     contexts, outcomes = strong(seed, 60, 0.0)
     belief = start_from(Hybrid(), folded(Hybrid(), contexts, outcomes))
-    found = belief._choices.relevance["quality"]
+    found = belief.relevance["quality"]
     assert -0.5 < found.own[0] < 4.0
     assert found.explored_share([FeatureBlock(8)]) < 0.05
 
@@ -404,7 +404,7 @@ def test_the_choice_depends_on_no_order():
         for k, x, y in order:
             belief.update(f"arm {k}", x, {"quality": y})
         beliefs.append(belief)
-    one, other = (belief._choices.relevance["quality"] for belief in beliefs)
+    one, other = (belief.relevance["quality"] for belief in beliefs)
     assert one.own[0] < -1.0  # of the usual precision, less than a quarter is left
     assert one.own == pytest.approx(other.own, abs=1e-6)
     assert one.shared == pytest.approx(other.shared, abs=1e-6)
@@ -437,7 +437,7 @@ def test_choices_for_other_blocks_are_not_used():
     blobs = folded(Hybrid(), contexts, outcomes)
     one = start_from(Hybrid(), blobs)
     two = start_from(Hybrid(), blobs, choices=one.choices, blocks=[FeatureBlock(3), FeatureBlock(5)])
-    assert len(two._choices.relevance["quality"].own) == 2
+    assert len(two.relevance["quality"].own) == 2
 
 
 def test_damaged_choices_are_refused():
@@ -452,7 +452,7 @@ def test_only_the_block_that_matters_is_freed():
         kind, arm = rng.integers(4), i % 4
         x = np.concatenate([rng.normal(size=8), 2.0 * np.eye(4)[kind], [1.0]])
         belief.update("abcd"[arm], x, {"quality": float(rng.random() < (0.9 if arm == kind else 0.3))})
-    noise, kinds = belief._choices.relevance["quality"].own
+    noise, kinds = belief.relevance["quality"].own
     assert kinds < -1.5
     assert noise > -0.5
 

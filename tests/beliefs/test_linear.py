@@ -70,7 +70,7 @@ def test_learned_noise_by_hand():
     assert belief.predict(np.ones(1)).stds[0] == pytest.approx([math.sqrt(2.0 / 3.0), math.sqrt(5.0 / 3.0)])
 
 
-def test_without_a_guess_the_first_outcomes_set_the_noise():
+def test_first_outcomes_set_the_noise_without_a_guess():
     belief = started(disjoint(intercept_precision=1.0, noise_strength=2.0), cost_usd=Prior())
     assert not belief.predict(np.ones(1)).stds.any()
     # theta = 1/2 x 0.4 = 0.2, rss = 0.16 - 0.2 x 0.4 = 0.08, pooled = (2 x 0^2 + 0.08) / (2 + 1) = 0.08 / 3;
@@ -80,7 +80,7 @@ def test_without_a_guess_the_first_outcomes_set_the_noise():
 
 
 @pytest.mark.parametrize("strength", [0.01, 0.5, 1.0, 4.0, 100.0])
-def test_before_any_outcome_the_noise_is_the_guess(strength):
+def test_noise_is_the_guess_before_any_outcome(strength):
     belief = started(disjoint(intercept_precision=4.0, noise_strength=strength), quality=Prior(mean=0.5, noise=0.4))
     assert belief.predict(np.ones(1)).stds[0] == pytest.approx([0.2, 0.2])
 
@@ -160,7 +160,7 @@ def test_information_is_that_of_the_best_known_objective():
     assert belief.information() == pytest.approx([math.log(4.0), 0.0])
 
 
-def test_nothing_believed_is_no_information():
+def test_belief_without_objectives_has_no_information():
     belief = disjoint().start(arms=["a", "b"], dimension=2, priors={})
     assert belief.information().tolist() == [0.0, 0.0]
     assert belief.predict(np.ones(2)).means.shape == (0, 2)
@@ -320,7 +320,7 @@ def test_noise_of_an_unknown_objective_is_refused_and_later_changes_of_the_mappi
         Linear(noise=noise).start(arms=["a"], dimension=1, priors={"quality": Prior(mean=0.5)})
 
 
-def test_what_is_expected_of_an_arm_goes_before_the_objectives_prior():
+def test_expectation_of_an_arm_overrides_the_prior_of_the_objective():
     """The belief about an arm is that of a router whose objective has the arm's expectation for its prior mean."""
     arms = [Arm(name="a", expected={"quality": 0.9}), Arm(name="b")]
     both = Linear().start(arms=arms, dimension=3, priors={"quality": Prior(mean=0.5, noise=0.4)})

@@ -44,12 +44,12 @@ class TestDescribe:
         assert found.other_arm_share == pytest.approx(0.5, abs=0.04)
         assert found.kind == "unknown"
 
-    def test_of_a_cost_the_least_is_best(self):
+    def test_lowest_mean_is_best_for_a_cost(self):
         s, theta = np.diag([10.0, 10.0]), np.array([[0.0, 1.0], [0.0, 5.0]])
         found = describe(theta, s, 10.0, objective="cost_usd", higher_is_better=False, nats=(0.0, 0.0))
         assert (found.context_worth, found.other_arm_share, found.kind) == (0.0, 0.0, "generalists")
 
-    def test_nothing_is_said_without_outcomes(self):
+    def test_pool_is_undescribed_without_outcomes(self):
         none = describe(np.zeros((2, 1)), np.zeros((1, 1)), 0.0, objective="q", higher_is_better=True, nats=None)
         assert none is None
 
@@ -74,7 +74,7 @@ class TestRouter:
         assert found.own_nats < 3.0
         assert found.context_worth < 0.01
 
-    def test_nothing_is_claimed_before_there_is_evidence(self):
+    def test_pool_kind_is_unknown_before_there_is_evidence(self):
         router, _ = served(0.2, n=50)
         assert router.status().pool[0].kind == "unknown"
         assert "pool" not in str(router.status())

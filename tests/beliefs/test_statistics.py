@@ -162,7 +162,7 @@ def test_neither_order_nor_merging_matters(events, random, settings):
             assert np.allclose(mine, theirs, rtol=1e-13, atol=1e-13)
 
 
-def test_what_is_taken_back_leaves_what_was_before():
+def test_taking_outcomes_back_restores_the_statistics():
     before = [(np.array([2.0, 1.0]), {"quality": 0.5, "cost_usd": 3.0}, 0.0, 4)]
     after = [(np.array([0.5, 1.0]), {"quality": 1.0, "cost_usd": 1.0}, 0.0, 2)]
     back = [(*after[0], -1.0)]
@@ -204,7 +204,7 @@ def test_scaled_statistics_count_a_share_and_at_most_so_many(share, at_most, n):
     assert by_objective(blob) == {"quality": (n, [[4 * n, 2 * n], [2 * n, n]], [n, n / 2], n / 4)}
 
 
-def test_nothing_scaled_is_nothing():
+def test_scaled_empty_statistics_are_empty():
     assert by_objective(Linear().scale(fold(None, [], dimension=2), 0.25, dimension=2, at_most=64.0)) == {}
 
 

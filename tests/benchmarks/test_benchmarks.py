@@ -21,7 +21,7 @@ KEYS = ["case", "policy", "metric", "mean", "std", "worst", "n"]
 
 
 class TestRow:
-    def test_by_hand(self):
+    def test_row_equals_the_hand_computed_one(self):
         made = row("log", "banditroute", "score_pass", [0.5, 0.7, 0.9])
         assert vars(made) == pytest.approx(
             {
@@ -38,7 +38,7 @@ class TestRow:
     def test_worst_regret_is_the_largest(self):
         assert row("c", "p", "regret", [3.0, 1.0], higher_is_better=False).worst == 3.0
 
-    def test_one_value_has_no_spread(self):
+    def test_single_value_has_a_std_of_zero(self):
         assert row("c", "oracle", "score_pass", [0.5]).std == 0.0
 
 
@@ -48,7 +48,7 @@ class TestReport:
         Row(case="log", policy="oracle", metric="score_pass", mean=0.9, std=0.0, worst=0.9, n=1),
     )
 
-    def test_table(self, capsys):
+    def test_report_prints_an_aligned_table(self, capsys):
         report(self.ROWS, None)
         assert capsys.readouterr().out.splitlines() == [
             "case  policy       metric      mean    std    worst  n",
@@ -87,11 +87,11 @@ class TestCommand:
         assert "banditroute" in result.output
         assert len(json.loads(out.read_text())["rows"]) == 2
 
-    def test_default_seeds(self, main, asked, bad_log):
+    def test_seeds_default_to_those_of_the_benchmark(self, main, asked, bad_log):
         assert CliRunner().invoke(main, [str(bad_log)]).exit_code == 0
         assert asked == [([bad_log], 7)]
 
-    def test_help(self, main):
+    def test_help_prints_the_docstring(self, main):
         assert "Says what it is." in CliRunner().invoke(main, ["--help"]).output
 
     @pytest.mark.parametrize(
@@ -102,7 +102,7 @@ class TestCommand:
             (["--seeds", "0"], "0 is not in the range x>=1"),
         ],
     )
-    def test_wrong_usage(self, main, asked, arguments, message):
+    def test_wrong_usage_exits_with_status_2(self, main, asked, arguments, message):
         result = CliRunner().invoke(main, arguments)
         assert result.exit_code == 2
         assert message in result.stderr
@@ -130,7 +130,7 @@ class TestBareLinUCB:
         bandit.update(1, np.array([1.0, -1.0]), 0.0)
         assert bandit.choose(np.array([1.0, -1.0])) == 0
 
-    def test_width_counts(self):
+    def test_width_of_the_confidence_bound_is_counted(self):
         bandit = BareLinUCB(1, 2)
         bandit.update(0, np.array([1.0]), 0.9)
         # arm 0: .45 + .5 sqrt(.5) = .80; arm 1: 0 + .5

@@ -27,7 +27,7 @@ def test_arms_with_what_a_file_says_of_them(tmp_path):
         described(path, ("large",))
 
 
-def test_what_is_shipped_can_be_used():
+def test_shipped_descriptors_make_arms():
     names = tuple(name for name in json.loads(DESCRIPTORS.read_text()) if name != "about")
     arms = described(DESCRIPTORS, names)
     assert all("size_billions" in arm.descriptors and "quality" in arm.expected for arm in arms)

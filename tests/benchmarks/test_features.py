@@ -42,7 +42,7 @@ def rows(table, tmp_path, monkeypatch):
     return {(row["case"], row["policy"], row["metric"]): row for row in written}
 
 
-def test_what_is_easy_to_route_is_routed_and_stands_beside_the_references(rows):
+def test_easy_log_is_routed_well_and_compared_with_the_references(rows):
     assert rows["small", "banditroute", "score_ridge"]["mean"] > 0.94
     assert rows["small", "banditroute", "score_knn"]["n"] == 2
     assert rows["small", "best_single", "score_ridge"]["mean"] == pytest.approx(0.5)
@@ -74,8 +74,8 @@ def test_codebooks_need_prompts(table, monkeypatch, tmp_path):
 
 def test_at_most_the_limit_is_read(table):
     whole = features.read_outcomes(table)
-    part = features._limited(whole, 50)
+    part = features.limited(whole, 50)
     assert len(part) == 50
     picked = [whole.prompts.index(prompt) for prompt in part.prompts]
     assert np.array_equal(part.outcomes["quality"], whole.outcomes["quality"][picked])
-    assert features._limited(whole, 500) is whole
+    assert features.limited(whole, 500) is whole

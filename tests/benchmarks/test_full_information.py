@@ -42,7 +42,7 @@ def test_neighbours_by_hand(monkeypatch):
 
 
 @pytest.mark.parametrize("name", FITS)
-def test_what_can_be_routed_is_routed(name):
+def test_routable_log_is_routed(name):
     x, y = routable()
     chosen = choices(x, y, seed=0, fit=FITS[name])[0]
     assert y[np.arange(len(y)), chosen].mean() > 0.9
@@ -56,7 +56,7 @@ def test_no_prompt_is_judged_by_itself(name):
     assert abs(np.mean(scores) - y.mean(axis=0).max()) < 0.06
 
 
-def test_another_writing_is_judged_by_the_same_fit():
+def test_reworded_prompts_are_judged_by_the_same_fit():
     x, y = routable()
     same, opposite = x.copy(), -x
     chosen = choices(x, y, seed=0, fit=ridge, variants=[same, opposite])

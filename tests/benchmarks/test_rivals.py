@@ -21,7 +21,7 @@ def routable(n):
 
 
 @pytest.mark.parametrize("name", rivals.RIVALS)
-def test_what_can_be_learned_is_learned(name):
+def test_rival_learns_a_routable_log(name):
     said = []
     if name not in rivals.installed(said.append):
         pytest.skip("; ".join(said))

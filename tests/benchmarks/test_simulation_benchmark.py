@@ -10,7 +10,7 @@ from banditroute.simulate import fast_path
 from benchmarks import simulation
 
 
-def test_figures(tmp_path, monkeypatch):
+def test_benchmark_writes_its_figures(tmp_path, monkeypatch):
     monkeypatch.setattr(simulation, "COUNT", 1000)
     applies, cores = fast_path.applies, os.cpu_count
     path = tmp_path / "rows.json"

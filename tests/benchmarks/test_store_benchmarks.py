@@ -36,7 +36,7 @@ def figures(tmp_path, name, **options):
     ],
     ids=["short", "soak"],
 )
-def test_nothing_is_lost_when_anything_is_killed(tmp_path, counts):
+def test_killed_processes_and_databases_lose_no_feedback(tmp_path, counts):
     found = figures(tmp_path, "durability", **counts)
     for case in ("kill_sqlite", "kill_postgresql", "crash_postgresql", "upgrade_sqlite", "upgrade_postgresql"):
         for metric in ("lost", "twice", "wrong"):
@@ -47,7 +47,7 @@ def test_nothing_is_lost_when_anything_is_killed(tmp_path, counts):
 
 
 @pytest.mark.slow
-def test_nothing_is_lost_when_many_report_at_once(tmp_path):
+def test_concurrent_reports_lose_no_feedback(tmp_path):
     found = figures(tmp_path, "contention", seconds=3, sqlite=3, postgresql=6)
     for case in ("sqlite", "postgresql"):
         for metric in ("lost", "failures", "fallbacks"):
@@ -88,17 +88,17 @@ class TestExamine:
             for statement in statements:
                 connection.execute(statement)
 
-    def test_nothing_is_found_where_nothing_is_missing(self, url):
+    def test_examine_finds_no_loss_in_a_whole_database(self, url):
         assert examine(url, range(5)) == Finding(lost=0, twice=0, wrong=0)
 
-    def test_what_is_lost(self, url):
+    def test_examine_counts_a_lost_decision(self, url):
         id = f"{3:032x}"
         self.change(
             url, delete(feedbacks).where(feedbacks.c.decision_id == id), delete(decisions).where(decisions.c.id == id)
         )
         assert examine(url, range(5)) == Finding(lost=1, twice=1, wrong=1)
 
-    def test_what_is_learned_twice(self, url):
+    def test_examine_counts_feedback_learned_twice(self, url):
         self.change(url, update(feedbacks).where(feedbacks.c.decision_id == f"{3:032x}").values(folded_version=None))
         assert examine(url, range(5)) == Finding(lost=0, twice=1, wrong=1)
 

@@ -7,13 +7,13 @@ from banditroute.core.shared_total import SharedTotal
 
 
 class TestPerRequest:
-    def test_what_is_overspent_is_paid_back_within_a_hundred_requests(self):
+    def test_overspending_is_paid_back_within_a_hundred_requests(self):
         allowance = PerRequest(amount=1.0)
         allowance.enter(11.0, least=0.1, now=0.0)
         assert allowance.total.balance == -10.0
         assert allowance.target(0.0) == pytest.approx(1.0 - 0.1)
 
-    def test_what_is_left_is_used_later_but_not_for_ever(self):
+    def test_savings_are_used_later_and_are_bounded(self):
         allowance = PerRequest(amount=1.0)
         for _ in range(12):
             allowance.enter(0.5, least=0.1, now=0.0)
@@ -30,12 +30,12 @@ class TestPerRequest:
         assert allowance.most(0.0) == pytest.approx(7.0 + 0.005)
         assert PerRequest(amount=1.0, total=SharedTotal(requests=20_000)).most(0.0) == 121.0
 
-    def test_what_a_request_is_granted_it_may_take_in_debt_too(self):
+    def test_request_may_take_its_grant_while_in_debt(self):
         allowance = PerRequest(amount=1.0)
         allowance.enter(70.0, least=0.1, now=0.0)
         assert allowance.most(0.0) == 1.0
 
-    def test_what_no_choice_could_have_saved_is_no_debt_for_ever(self):
+    def test_debt_that_no_choice_could_have_avoided_is_bounded(self):
         allowance = PerRequest(amount=1.0)
         for _ in range(1000):
             allowance.enter(3.0, least=3.0, now=0.0)
@@ -49,7 +49,7 @@ class TestPerRequest:
         allowance.correct(-2.0)
         assert allowance.total.balance == -0.5
 
-    def test_never_begins_anew(self):
+    def test_balance_is_never_reset(self):
         assert not PerRequest(amount=1.0).begin(1e9)
 
     def test_begins_again_where_it_was(self):
@@ -72,7 +72,7 @@ class TestPerPeriod:
             allowance.enter(spend, least=0.1, now=gap * i)
         return allowance, gap * (requests - 1)
 
-    def test_nothing_may_be_taken_while_the_rate_is_unknown(self):
+    def test_target_is_zero_while_the_request_rate_is_unknown(self):
         allowance = PerPeriod(amount=360.0, per="hour")
         assert allowance.target(0.0) == 0.0
         allowance.enter(1.0, least=0.1, now=0.0)
@@ -80,13 +80,13 @@ class TestPerPeriod:
         allowance.enter(1.0, least=0.1, now=10.0)
         assert allowance.target(10.0) == pytest.approx(358.0 / 359.0)
 
-    def test_what_is_left_is_shared_out_over_what_is_expected(self):
+    def test_rest_of_the_amount_is_divided_by_the_expected_requests(self):
         allowance, now = self.steady()  # one request in 10 s, one dollar each
         assert allowance.target(now) == pytest.approx(310.0 / 311.0)
         allowance, now = self.steady(spend=2.0)
         assert allowance.target(now) == pytest.approx(260.0 / 311.0)
 
-    def test_nothing_is_left(self):
+    def test_target_is_zero_when_the_amount_is_spent(self):
         allowance, now = self.steady(spend=8.0)
         assert allowance.target(now) == 0.0
         assert allowance.most(now) < 0.0

@@ -13,10 +13,10 @@ from banditroute.limits import Limits
 from banditroute.policies import Uniform
 from banditroute.router import Router
 from banditroute.store import MemoryStore, SQLStore
-from tests.support import belief_of
+from tests.support import belief_of, remember, spoil
 
 
-class TestWhatCannotBeABudget:
+class TestBadBudgets:
     @pytest.mark.parametrize(
         ("given", "message"),
         [
@@ -34,16 +34,16 @@ class TestWhatCannotBeABudget:
             ({"usd": 1.0, "settle_seconds": 0.0}, "settle_seconds of a budget is 0.0; give a number above 0"),
         ],
     )
-    def test_refused(self, given, message):
+    def test_bad_budget_is_refused(self, given, message):
         with pytest.raises(InvalidConfigurationError, match=message):
             Budget(**given)
 
     @pytest.mark.parametrize("budgets", [Budget(usd=1.0), 5, [5], "usd"])
-    def test_what_is_no_list_of_budgets(self, budgets):
+    def test_router_refuses_budgets_that_are_not_a_list(self, budgets):
         with pytest.raises(InvalidConfigurationError, match=r"budgets is .*; give a list"):
             Router(arms=["a"], features=1, budgets=budgets)
 
-    def test_two_that_count_the_same(self):
+    def test_two_budgets_that_count_the_same_are_refused(self):
         with pytest.raises(InvalidConfigurationError, match="two budgets count cost_usd per day with tag None"):
             Router(arms=["a"], features=1, budgets=[Budget(usd=1.0, per="day"), Budget(usd=2.0, per="day")])
         Router(arms=["a"], features=1, budgets=[Budget(usd=1.0, per="day"), Budget(usd=2.0, per="day", tag="x")])
@@ -147,7 +147,7 @@ class TestPerRequest:
         assert settled.reserved == 0.0
         assert settled.spent == pytest.approx(after.spent + after.reserved)
 
-    def test_what_is_reported_late_changes_the_spend_no_more(self):
+    def test_cost_reported_after_settlement_does_not_change_the_spend(self):
         clock = Clock()
         router = two([Budget(usd=0.004, settle_seconds=50.0)], clock=clock)
         serve(router, 50, clock=clock)
@@ -187,7 +187,7 @@ class TestPerRequest:
         router.feedback(decision.id, cost_usd=0.02)
         assert router.status().budgets[0].spent == pytest.approx(before.spent + 0.02)
 
-    def test_energy(self):
+    def test_energy_budget_is_kept(self):
         router = Router(arms=["cheap", "dear"], features=1, budgets=[Budget(joules=4.0)], seed=0)
         took = []
         for _ in range(800):
@@ -287,7 +287,7 @@ class TestPerPeriod:
         took += serve(router, 2000, clock=clock, seconds=21.0).sum()
         assert took < 4.1
 
-    def test_when_it_is_spent_only_the_cheapest_is_used(self):
+    def test_spent_budget_leaves_only_the_cheapest_arm(self):
         clock = Clock()
         router = two([Budget(usd=1.0, per="hour")], clock=clock)
         serve(router, 100, clock=clock, seconds=30.0)
@@ -300,7 +300,7 @@ class TestPerPeriod:
         clock.now = 7200.0
         assert router.status().budgets[0].spent == 0.0
 
-    def test_what_is_granted_grows_with_the_clock(self):
+    def test_granted_amount_grows_with_the_clock(self):
         clock = Clock()
         router = two([Budget(usd=24.0, per="day")], clock=clock)
         for hour in (0, 6, 23):
@@ -386,7 +386,7 @@ class TestRestart:
     def test_a_damaged_state_is_refused(self):
         for blob in (b"{", b'{"cost_usd per request": {"state": {"price": "high"}}}', b'{"cost_usd per request": 5}'):
             store = MemoryStore()
-            store._states["default"] = {"budgets": blob}
+            remember(store, "budgets", blob)
             with pytest.raises(IncompatibleStoreError, match="the stored state 'budgets' is damaged"):
                 two([Budget(usd=1.0)], store=store)
 
@@ -412,7 +412,7 @@ class TestArmsComeAndGo:
 def test_a_belief_that_is_not_finite_leaves_the_pacer_alone():
     router = two([Budget(usd=0.004)])
     serve(router, 100)
-    belief_of(router)._own[:] = belief_of(router)._theta[:] = math.nan
+    spoil(belief_of(router))
     assert router.route([0.0]).reason.startswith("fallback: the belief is not finite")
     assert math.isfinite(router.status().budgets[0].shadow_price)
     assert math.isfinite(router.status().budgets[0].reserved)

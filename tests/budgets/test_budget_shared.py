@@ -68,7 +68,7 @@ def test_routers_on_one_database_keep_to_it_together(url, budget):
         assert router.status().budgets[0].requests == 600
 
 
-def test_each_hears_what_the_others_count(url):
+def test_each_process_learns_the_spend_of_the_others(url):
     routers = [opened(url, Budget(usd=0.004), seed=seed) for seed in range(3)]
 
     def serve(router, seed):
@@ -137,7 +137,7 @@ threading.Event().wait()
 """
 
 
-def test_what_a_killed_process_reserved_is_settled_by_reports_or_as_expected(tmp_path):
+def test_reservations_of_a_killed_process_are_settled_by_reports_or_as_expected(tmp_path):
     url = f"sqlite:///{tmp_path / 'routes.db'}"
     with subprocess.Popen([sys.executable, "-c", KILLED, url], stdout=subprocess.PIPE, text=True) as process:
         ids = process.stdout.readline().split()
@@ -156,7 +156,7 @@ def test_what_a_killed_process_reserved_is_settled_by_reports_or_as_expected(tmp
         assert router.status().budgets[0].spent == after
 
 
-def test_what_could_not_be_written_is_counted_when_it_can_be(tmp_path):
+def test_spend_that_could_not_be_written_is_counted_later(tmp_path):
     path = tmp_path / "routes.db"
     with opened(f"sqlite:///{path}?timeout=0.05", Budget(usd=0.004)) as router:
         router.flush()

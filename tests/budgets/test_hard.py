@@ -1,6 +1,7 @@
 """Hard budgets: the spend never exceeds what was granted."""
 
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -31,11 +32,13 @@ def test_spend_never_exceeds_what_was_granted(seed, factor):
     router = Router(arms=ARMS, features=1, budgets=[Budget(usd=factor * MEAN["small"], hard=True)], seed=seed)
     for _ in range(600):
         decision = router.route([rng.normal()])
-        quality = float(rng.random() < QUALITY[decision.arm])
-        router.feedback(decision.id, quality=quality, cost_usd=spend_of(decision.arm, rng))
+        if decision.granted:
+            quality = float(rng.random() < QUALITY[decision.arm])
+            router.feedback(decision.id, quality=quality, cost_usd=spend_of(decision.arm, rng))
         (status,) = router.status().budgets
-        assert status.spent + status.reserved <= status.granted or status.uncovered
+        assert status.spent + status.reserved <= status.granted * (1.0 + 1e-9)
     assert status.spent <= factor * MEAN["small"] * 600
+    assert status.uncovered <= 6
     assert status.above_bound == 0
 
 
@@ -54,12 +57,37 @@ def test_open_decisions_reserve_their_upper_bounds():
 def test_open_decisions_together_stay_within_the_budget():
     router = Router(arms=ARMS, features=1, budgets=[Budget(usd=0.1, per="day", hard=True)], seed=0)
     decisions = [router.route([0.0]) for _ in range(100)]
-    covered = [decision for decision in decisions if not decision.fell_back]
-    assert sum(decision.reserved["cost_usd per day"][0] for decision in covered) <= 0.1
+    covered = [decision for decision in decisions if decision.granted]
+    assert sum(decision.reserved["cost_usd per day"][0] for decision in decisions) <= 0.1
     assert 10 < len(covered) < 100
     (status,) = router.status().budgets
     assert status.uncovered == 100 - len(covered)
     assert "covers no arm" in decisions[-1].reason
+
+
+def test_decision_that_is_not_granted_reserves_nothing_and_counts_what_is_spent_all_the_same():
+    router = Router(
+        arms=[Arm(name="a", max_cost_usd=0.2)], features=1, budgets=[Budget(usd=0.1, per="day", hard=True)], seed=0
+    )
+    decision = router.route([0.0])
+    assert not decision.granted
+    assert decision.fell_back
+    assert decision.reserved == {"cost_usd per day": (0.0,)}
+    router.feedback(decision.id, cost_usd=0.05)
+    (status,) = router.status().budgets
+    assert (status.spent, status.reserved, status.uncovered, status.above_bound) == (0.05, 0.0, 1, 1)
+
+
+def test_refused_requests_are_granted_their_amount_so_the_budget_recovers():
+    router = Router(arms=[Arm(name="a", max_cost_usd=1.0)], features=1, budgets=[Budget(usd=0.5, hard=True)], seed=0)
+    granted = []
+    for _ in range(400):
+        decision = router.route([0.0])
+        granted.append(decision.granted)
+        if decision.granted:
+            router.feedback(decision.id, quality=1.0, cost_usd=1.0)
+    assert 199 <= sum(granted) <= 200
+    assert sum(granted[200:]) >= 95
 
 
 def test_a_free_arm_serves_when_the_budget_is_used_up():
@@ -103,6 +131,11 @@ def test_a_fallback_is_the_arm_that_is_covered():
     )
     engine_of(router)._policy = None  # nothing can be chosen
     assert router.route([0.0]).arm == "small"
+    decisions = [router.route([0.0]) for _ in range(20)]
+    assert decisions[0].granted
+    assert not decisions[-1].granted
+    assert sum(decision.reserved["cost_usd per day"][0] for decision in decisions) <= 0.05
+    assert "has no attribute" in decisions[-1].reason  # the first trouble is named, too
 
 
 @pytest.mark.parametrize(
@@ -145,6 +178,9 @@ def test_routers_on_one_database_never_exceed_it(url, per):
         rng = np.random.default_rng(k)
         for _ in range(requests):
             decision = opened[k].route([rng.normal()])
+            if not decision.granted:
+                time.sleep(0.02)  # a refusal must not make requests come faster
+                continue
             cost = spend_of(decision.arm, rng)
             spent[k] += cost
             opened[k].feedback(decision.id, quality=float(rng.random() < QUALITY[decision.arm]), cost_usd=cost)

@@ -76,7 +76,10 @@ class HardBudgets(RuleBasedStateMachine):
             among = [ARMS[position].name for position in priced.positions]
             even = np.full(len(among), 1.0 / len(among))
             self.made += 1
-            reserved = book.reserve(str(self.made), at, among, even, request, self.now, None)
+            if priced.trouble is None:
+                reserved = book.reserve(str(self.made), at, among, even, request, self.now, None)
+            else:
+                reserved = book.refuse(request, self.now, None)
             for budget in self.budgets:
                 if budget.key(request) is not None:
                     self.routed[budget.name] = self.routed.get(budget.name, 0) + 1

@@ -36,7 +36,7 @@ def test_a_weekend_without_requests_is_learned():
     assert profile.expected(saturday, saturday + DAY) < 0.5 * profile.expected(saturday - DAY, saturday)
 
 
-def test_nothing_is_known_before_a_whole_day():
+def test_profile_is_unknown_before_a_whole_day():
     profile = RequestProfile()
     send(profile, 0, busy_at_noon)
     assert not profile.fits(MONDAY)

@@ -17,7 +17,7 @@ def see(pacer, gains, *, target, dear=10.0, positions=(0, 1)):
 
 
 class TestPrice:
-    def test_by_hand(self):
+    def test_price_equals_the_hand_computed_one(self):
         pacer = ShadowPrice(arms=2)
         see(pacer, [0.09, 0.18, 0.27, 0.36], target=5.5)  # two of four may take 10: (2 x 1 + 2 x 10) / 4
         assert 0.02 < pacer.price < 0.0201  # the second, .18 / 9, is just not worth it
@@ -94,12 +94,12 @@ class TestAffords:
     @pytest.mark.parametrize(
         ("most", "left"), [(0.5, [0, 1]), (1.05, [0, 1]), (4.9, [0, 1]), (5.0, [0, 1, 2]), (20.0, [0, 1, 2, 3])]
     )
-    def test_what_is_too_dear_is_left_out_and_the_cheapest_never(self, most, left):
+    def test_afford_drops_arms_that_cost_too_much_and_keeps_the_cheapest(self, most, left):
         pacer, spends = ShadowPrice(arms=4), np.array([1.0, 1.09, 5.0, 20.0])
         pacer.observe(np.zeros(4), np.zeros(4), spends, [0, 1, 2, 3], 50.0)
         assert pacer.afford(spends, [0, 1, 2, 3], most) == left
 
-    def test_without_a_price_that_is_high_enough_only_the_cheapest_are(self):
+    def test_afford_keeps_only_the_cheapest_if_no_price_is_high_enough(self):
         pacer, spends = ShadowPrice(arms=3), np.array([1.0, 1.09, 5.0])
         for _ in range(30):
             pacer.observe(np.array([0.5, 0.5, 0.9]), np.zeros(3), spends, [0, 1, 2], 0.9)

@@ -163,7 +163,7 @@ def test_close_enters_what_was_used_beyond_the_slices():
     assert totals[0].spent == pytest.approx(6.0)
 
 
-def test_what_is_granted_can_be_used_at_once():
+def test_granted_slice_can_be_spent_at_once():
     slices, totals = alone()
     slices.grant(2.0)
     assert (slices.stock, totals[0].spent) == (2.0, 2.0)

@@ -28,7 +28,7 @@ def invoke(*arguments):
     return CliRunner().invoke(main, [str(argument) for argument in arguments])
 
 
-def test_version():
+def test_version_option_prints_the_version():
     result = invoke("--version")
     assert result.exit_code == 0
     assert result.output == f"banditroute, version {banditroute.__version__}\n"
@@ -79,13 +79,13 @@ def test_other_errors_are_not_hidden(monkeypatch):
         (["dmeo"], "No such command 'dmeo'"),
     ],
 )
-def test_wrong_usage(arguments, message):
+def test_wrong_usage_exits_with_status_2(arguments, message):
     result = invoke(*arguments)
     assert result.exit_code == 2
     assert message in result.stderr
 
 
-def test_demo(small_log, tmp_path):
+def test_demo_writes_its_database_and_report(small_log, tmp_path):
     out = tmp_path / "out"
     result = invoke("demo", "--log", small_log, "--out", out, "--seeds", 2)
     assert result.exit_code == 0, result.output
@@ -121,7 +121,7 @@ class TestDatabase:
         assert result.exit_code == status, result.output
         return result.output
 
-    def test_inspect(self, path):
+    def test_inspect_prints_the_figures_of_a_database(self, path):
         output = self.say("inspect", path)
         assert "router 'default', 2 features of " in output
         assert "3 decisions (0 pruned), 2 with feedback, spend $0.2500" in output
@@ -150,7 +150,7 @@ class TestDatabase:
         assert self.say("db", "rebuild", path) == "the learned state is computed from the log\n"
         self.say("db", "verify", path)
 
-    def test_erase(self, path):
+    def test_erase_prints_how_many_decisions_it_erased(self, path):
         assert self.say("db", "erase", path, "--source", "grader").startswith("1 decisions")
         assert self.say("db", "erase", path, "--session", "Ann").startswith("2 decisions")
         assert self.say("db", "erase", path, "--decision", self.ids[0]).startswith("1 decisions")
@@ -166,11 +166,11 @@ class TestDatabase:
         assert len(list((tmp_path / "old").glob("*.parquet"))) == 2
         assert "2 with feedback" in self.say("inspect", path)
 
-    def test_rollback(self, path):
+    def test_rollback_to_a_missing_snapshot_names_the_known_ones(self, path):
         output = self.say("db", "rollback", path, 1, 7, status=1)
         assert "no snapshot of version 7 of epoch 1; there are: 1" in output
 
-    def test_upgrade(self, tmp_path):
+    def test_upgrade_makes_a_database_of_this_schema(self, tmp_path):
         url = f"sqlite:///{tmp_path / 'new.db'}"
         assert self.say("db", "upgrade", url) == "the schema is that of this version\n"
         assert self.say("inspect", url) == "nothing is recorded\n"
@@ -181,7 +181,7 @@ class TestDatabase:
         assert "is not served" in self.say("inspect", "mysql://localhost/x", status=2)
 
 
-def test_report(tmp_path):
+def test_report_writes_a_page_of_a_log(tmp_path):
     rows = [
         {"query_id": f"q{q}", "prompt": f"prompt {q}", "model": model, "score": float(q % 2), "cost_usd": 0.001}
         for q in range(60)

@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import re
 import tomllib
 
 import pytest
@@ -14,11 +15,12 @@ from banditroute.config import check_router, dump_router, json_schema, load_depl
 from banditroute.config.parts import PARTS, PYTHON_ONLY
 from banditroute.core.schema import MistakesError, parameters
 from banditroute.errors import InvalidConfigurationError
-from banditroute.features import Compose, Template, TextFeatures
-from banditroute.guard import Guard
+from banditroute.features import Compose, Hashed, Metadata, Template, TextFeatures
+from banditroute.guard import Guarantee, Guard
 from banditroute.learners import EpsilonGreedy, LinUCB
-from banditroute.limits import Limits, Rule, Share
+from banditroute.limits import Limits, Quota, Rule, Share
 from banditroute.observe import LoggingObserver
+from banditroute.router.assembly import parts_of
 from banditroute.store import SQLStore
 
 FILE = """
@@ -70,7 +72,7 @@ def path(tmp_path):
 def test_file_makes_the_router_that_it_describes(path):
     with load_router(path, environment={}) as router:
         assert [arm.name for arm in router.arms] == ["small", "large"]
-        made = router._settings
+        made = parts_of(router).settings
         assert (made.name, made.fallback, made.seed, made.breaker) == ("support", "large", 3, None)
         assert made.preference == {"quality": 1.0, "cost_usd": 50.0}
         assert made.budgets == [Budget(usd=20.0, per="day")]
@@ -207,7 +209,7 @@ class TestEnvironment:
 
 
 class TestMistakes:
-    def test_all_mistakes_are_named_with_paths_and_near_names(self):
+    def test_mistakes_are_all_named_with_paths_and_near_names(self):
         tables = {
             "arms": ["a", 3, {"name": "b", "input_usd_per_million_tokens": -1.0}, {"nam": "c"}],
             "learner": {"type": "LinUBC"},
@@ -264,7 +266,7 @@ class TestSchema:
         left_out |= {"TaskType": {"classifier"}, "SemanticCluster": {"codebook"}}
         own = set(inspect.signature(Router).parameters) - left_out["Router"]
         assert own | {"upstreams", "serve"} == set(schema["properties"])
-        parts = {each for role in PARTS._roles.values() for each in role} | {Arm, Budget, Guard, Limits, Rule, Share}
+        parts = {each for role in PARTS.roles.values() for each in role} | {Arm, Budget, Guard, Limits, Rule, Share}
         for cls in parts:
             table = schema["$defs"][cls.__name__]
             wanted = set(inspect.signature(cls).parameters) - left_out.get(cls.__name__, set())
@@ -331,14 +333,14 @@ def routers(draw):
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(routers())
-def test_round_trip(tables):
+def test_dumped_router_loads_with_the_same_settings(tables):
     with load_router(tables, environment={}) as router:
         text = dump_router(router)
         with load_router(tomllib.loads(text), environment={}) as again:
             assert dump_router(again) == text
             for name in ("arms", "preference", "breaker", "budgets", "traffic", "limits", "fallback", "store_prompts"):
-                assert getattr(again._settings, name) == getattr(router._settings, name)
-            assert repr(again._settings.learner) == repr(router._settings.learner)
+                assert getattr(parts_of(again).settings, name) == getattr(parts_of(router).settings, name)
+            assert repr(parts_of(again).settings.learner) == repr(parts_of(router).settings.learner)
 
 
 def test_a_preference_within_a_loss_is_written_and_read():
@@ -346,3 +348,55 @@ def test_a_preference_within_a_loss_is_written_and_read():
     again = load_router(tomllib.loads(dump_router(router)), environment={})
     assert again.route([0.5]).preference == router.route([0.5]).preference
     assert again.route([0.5], preference={"within": 0.1}).preference.within == 0.1
+
+
+def test_removed_arm_is_not_written():
+    router = Router(
+        arms=["a", "b", "c"],
+        features=1,
+        fallback="c",
+        limits=Limits(rules=[Rule(when="tag('x')", arms=["a", "c"])]),
+        budgets=[Budget(usd=1, per="day", arm="c"), Budget(usd=2, per="hour")],
+        quotas=[Quota(arms=["c"], requests_per_minute=5), Quota(arms=["c", "b"], requests_per_minute=9)],
+        guard=Guard(baseline={"c": 0.5, "a": 0.5}),
+        traffic={"b": Share(at_most=0.5), "c": Share(at_most=0.5)},
+    )
+    router.remove_arm("c")
+    with load_router(tomllib.loads(dump_router(router)), environment={}) as again:
+        made = parts_of(again).settings
+    assert ([arm.name for arm in made.arms], made.fallback) == (["a", "b"], "a")
+    assert made.limits.rules == (Rule(when="tag('x')", arms=["a"]),)
+    assert made.budgets == [Budget(usd=2, per="hour")]
+    assert made.quotas == [Quota(arms=["b"], requests_per_minute=9)]
+    assert (made.guard.baseline, made.traffic) == ({"a": 0.5}, {"b": Share(at_most=0.5)})
+
+
+def test_fallback_that_the_guarantee_rests_on_is_written():
+    router = Router(arms=["a", "b"], features=1, fallback="a", guarantee=Guarantee())
+    with load_router(tomllib.loads(dump_router(router)), environment={}) as again:
+        assert parts_of(again).settings.fallback == "a"
+
+
+def test_categories_of_metadata_are_written_and_read():
+    metadata = Metadata(numeric={"n": (0, 8)}, categorical={"tier": ["free", "gold"], "customer": Hashed(slots=4)})
+    router = Router(arms=["a"], features=metadata)
+    again = load_router(tomllib.loads(dump_router(router)), environment={})
+    assert again.features.version == metadata.version
+
+
+@pytest.mark.parametrize(
+    ("statement", "message"),
+    [
+        (
+            {"profile": {"quality": {"mth": 0.5}}},
+            "the profile of arm 'a' names mth; the features have metadata.task.math",
+        ),
+        ({"profile": {"wit": {"math": 0.5}}}, "unknown objective 'wit' .*; known objectives: "),
+        ({"expected": {"wit": 0.5}}, "unknown objective 'wit' .*; known objectives: "),
+        ({"expected": {"cost_usd": 1e155}}, "'cost_usd' in expected of arm 'a' is 1e\\+155"),
+    ],
+)
+def test_check_finds_what_no_arm_can_state(statement, message):
+    features = {"type": "Metadata", "categorical": {"task": ["math", "code"]}}
+    (mistake,) = check_router({"arms": [{"name": "a", **statement}], "features": features}, environment={})
+    assert re.search(message, mistake.message)

@@ -122,7 +122,7 @@ def test_weights_without_lora_are_refused(folder):
         ),
     ],
 )
-def test_what_cannot_be_an_adapter(given, message):
+def test_bad_adapter_settings_are_refused(given, message):
     with pytest.raises(InvalidConfigurationError, match=message):
         AdapterSpec(**{"name": "law", "path": "law"} | given)
 

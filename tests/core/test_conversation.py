@@ -99,7 +99,7 @@ def test_reasoning_items_are_passed_over():
 
 
 @pytest.mark.parametrize("wrong", [0.5, {"content": "Why?"}, ("user", "Why?", 1), (1, "Why?"), None, object()])
-def test_other_things_are_refused_by_position(wrong):
+def test_bad_messages_are_refused_with_their_position(wrong):
     with pytest.raises(InvalidRequestError, match="message 1 is"):
         plain_messages([("user", "Why?"), wrong])
 

@@ -62,7 +62,7 @@ def test_every_kind_of_real_number_becomes_a_plain_float(value):
         (Fraction(10**400), r"^n is inf; give a finite number"),
     ],
 )
-def test_what_is_no_finite_number_is_refused(value, message):
+def test_number_refuses_other_values(value, message):
     with pytest.raises(InvalidInputError, match=message):
         number(value, name="n")
 
@@ -109,7 +109,7 @@ def test_a_label_is_any_text_that_a_database_can_hold(value):
         ("\udfff", r"^session is '\\udfff'; NUL and lone surrogates"),
     ],
 )
-def test_other_labels_are_refused(value, message):
+def test_bad_labels_are_refused(value, message):
     with pytest.raises(InvalidFeedbackError, match=message):
         label(value, name="session", error=InvalidFeedbackError)
 
@@ -122,7 +122,7 @@ def test_a_whole_number_passes_from_its_least_on(low):
 
 
 @pytest.mark.parametrize("value", [True, 2.0, "2", None, math.nan, math.inf])
-def test_what_is_no_whole_number_is_refused(value):
+def test_whole_refuses_other_values(value):
     with pytest.raises(InvalidInputError, match="give a whole number of at least 1"):
         whole(value, name="n")
 

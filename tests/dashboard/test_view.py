@@ -89,7 +89,7 @@ class TestComparison:
         assert found.saved == pytest.approx(1.0 - routed / 0.015)
         assert found.quality is None
 
-    def test_too_few_outcomes_give_no_comparison(self):
+    def test_comparison_needs_enough_outcomes(self):
         assert comparison(view(large={"cost_usd": sums([0.02] * 29, [0.5] * 29)})) is None
         assert comparison(view(large={"cost_usd": sums([0.02] * 30, [0.5] * 30)})) is not None
 
@@ -156,7 +156,7 @@ class TestVerdict:
         assert verdict(some, Filters(), found, number) == says
         assert doubts(found).startswith(f"95% interval of the saving: {saved - 0.02:.0%} to")
 
-    def test_without_decisions_it_says_so(self):
+    def test_verdict_says_that_there_are_no_decisions(self):
         assert verdict(View(routers=[], router="", arms=[], tags=[], since=0.0, step="hour"), Filters(), None, 0) == (
             "No decisions in the last 24 hours; nothing needs you."
         )
@@ -189,7 +189,7 @@ class TestNeeds:
         for part in ("circuit of a", "7 outcomes", "5 min", "120%", "1 min ago", "8 decisions (2.0%)", "50% of"):
             assert part in text.replace("60 s ago", "1 min ago")
 
-    def test_nothing_is_needed_where_all_is_well(self):
+    def test_needs_are_empty_where_all_is_well(self):
         assert needs(view(a={"quality": sums([1.0] * 400, [1.0] * 400)}), Present(), now=NOW) == []
 
     def test_quality_that_is_hardly_reported_is_named(self):

@@ -2,6 +2,7 @@
 
 import json
 import sqlite3
+from concurrent.futures import Future
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -9,7 +10,7 @@ import pytest
 
 from banditroute.core.arm import Arm
 from banditroute.demo import tell
-from banditroute.demo.service import Change, Traffic, serve
+from banditroute.demo.service import Change, Service, Traffic
 from banditroute.errors import InvalidInputError
 from banditroute.logs import read_outcomes
 
@@ -81,6 +82,13 @@ def test_log_without_costs_is_refused(small_log, tmp_path):
         run(bare, tmp_path, seeds=1)
 
 
+def at_once(function, *arguments):
+    """Call a function in this process."""
+    done = Future()
+    done.set_result(function(*arguments))
+    return done
+
+
 class TestService:
     TRAFFIC = Traffic(
         arms=("weak", "strong"),
@@ -97,7 +105,7 @@ class TestService:
             cost_usd=self.TRAFFIC.cost_usd,
             judge_errors=0.0,
         )
-        (served,) = serve(judged, seeds=1, settings={})
+        ((served,),) = Service(seeds=1, submit=at_once).serve(judged, settings=[{}])
         assert set(served.cost_usd) <= {0.25, 0.5, 0.75}
         assert (served.cost_usd == 0.75).any()
         assert served.quality.tolist() == served.arm.tolist()
@@ -109,7 +117,7 @@ class TestService:
         flat = Traffic(
             arms=("weak", "strong"), x=np.zeros((40, 1)), quality=np.ones((40, 2)), cost_usd=np.ones((40, 2))
         )
-        (served,) = serve(flat, seeds=1, settings={}, change=change)
+        ((served,),) = Service(seeds=1, submit=at_once).serve(flat, settings=[{}], change=change)
         assert (served.arm[:30] == 0).all()
         assert served.quality[:30].tolist() == [1.0] * 20 + [0.5] * 10
         assert (served.arm[30:] == 1).any()

@@ -68,19 +68,19 @@ class TestMeasured:
             meter.tokens = 5
         assert (meter.reading.joules, meter.reading.source) == (3.0, "test")
 
-    def test_on_files(self, powercap):
+    def test_meter_reads_rapl_files(self, powercap):
         with EnergyMeter(counters=[RAPL(powercap=powercap.root)]) as meter:
             powercap.spend(powercap.root / "intel-rapl:0", 12.5)
         assert (meter.reading.joules, meter.reading.source) == (12.5, "rapl")
 
 
 class TestEstimated:
-    def test_says_so(self):
+    def test_reading_without_counters_is_marked_as_an_estimate(self):
         with EnergyMeter(counters=[], joules_per_token=0.5) as meter:
             meter.tokens = 120
         assert (meter.reading.joules, meter.reading.source, meter.reading.shared) == (60.0, "estimate", False)
 
-    def test_without_tokens_there_is_none(self):
+    def test_estimate_needs_tokens(self):
         with EnergyMeter(counters=[], joules_per_token=0.5) as meter:
             pass
         with pytest.raises(InvalidInputError, match=r"set meter\.tokens in the block"):
@@ -117,7 +117,7 @@ class TestShared:
         assert first.reading.shared
         assert second.reading.shared
 
-    def test_one_after_the_other_is_not(self, counter):
+    def test_consecutive_blocks_are_not_shared(self, counter):
         with EnergyMeter(counters=[counter]) as first:
             pass
         with EnergyMeter(counters=[counter]) as second:
@@ -125,13 +125,13 @@ class TestShared:
         assert not first.reading.shared
         assert not second.reading.shared
 
-    def test_other_devices_are_not(self):
+    def test_blocks_on_other_devices_are_not_shared(self):
         with EnergyMeter(counters=[Counter("a", "b")]) as first, EnergyMeter(counters=[Counter("c")]) as second:
             pass
         assert not first.reading.shared
         assert not second.reading.shared
 
-    def test_one_device_of_several_is(self):
+    def test_blocks_with_one_common_device_are_shared(self):
         with EnergyMeter(counters=[Counter("a", "b")]) as first, EnergyMeter(counters=[Counter("b", "c")]) as second:
             pass
         assert first.reading.shared
@@ -150,7 +150,7 @@ class TestShared:
             pass
         assert not meter.reading.shared
 
-    def test_threads(self, counter):
+    def test_overlapping_threads_are_shared(self, counter):
         """Those that met at the barrier overlap; each has a reading of its own."""
         barrier = threading.Barrier(8)
         readings = []
@@ -175,7 +175,7 @@ class TestShared:
 
 
 class TestMistakes:
-    def test_nothing_to_measure_with(self):
+    def test_meter_without_counter_and_joules_per_token_is_refused(self):
         with pytest.raises(
             InvalidConfigurationError, match=r"no counter and no joules_per_token.*NVML\(\) and RAPL\(\)"
         ):
@@ -186,18 +186,18 @@ class TestMistakes:
         with pytest.raises(InvalidInputError, match="joules_per_token is"):
             EnergyMeter(counters=[], joules_per_token=joules)
 
-    def test_one_device_twice(self, counter):
+    def test_device_given_twice_is_refused(self, counter):
         with pytest.raises(InvalidConfigurationError, match="give one counter for each device"):
             EnergyMeter(counters=[counter, Counter()])
 
-    def test_too_early(self, counter):
+    def test_reading_before_the_end_of_the_block_is_refused(self, counter):
         with (
             EnergyMeter(counters=[counter]) as meter,
             pytest.raises(InvalidInputError, match="the block has not ended"),
         ):
             _ = meter.reading
 
-    def test_again(self, counter):
+    def test_meter_refuses_a_second_block(self, counter):
         with EnergyMeter(counters=[counter]) as meter:
             pass
         with pytest.raises(InvalidInputError, match="a meter measures one block"), meter:
@@ -217,6 +217,6 @@ class TestFound:
         assert isinstance(found, Counter)
         assert caplog.messages == ["no energy counter: nvml: cannot start"]
 
-    def test_here(self):
+    def test_counters_of_this_machine_read_joules(self):
         for counter in find_counters():
             assert counter.joules(counter.read(), counter.read(), 1.0) >= 0.0

@@ -11,7 +11,7 @@ from banditroute.errors import EnergyCounterError, MissingDependencyError
 from tests.energy.fake_nvml import GPU, Library, install
 
 
-def test_all_gpus_together(monkeypatch):
+def test_nvml_adds_up_all_gpus(monkeypatch):
     library = install(monkeypatch, Library(GPU(watts=100.0), GPU(watts=250.0)))
     nvml = NVML()
     assert nvml.devices == ("nvml:0", "nvml:1")
@@ -22,7 +22,7 @@ def test_all_gpus_together(monkeypatch):
     assert nvml.joules(before, nvml.read(), 2.0) == 700.0
 
 
-def test_some_gpus(monkeypatch):
+def test_nvml_reads_only_the_given_gpus(monkeypatch):
     library = install(monkeypatch, Library(GPU(), GPU(watts=250.0)))
     nvml = NVML(gpus=[1])
     before = nvml.read()
@@ -41,7 +41,7 @@ def test_some_gpus(monkeypatch):
         (Library(GPU(), GPU(code=pynvml.NVML_ERROR_NO_PERMISSION)), r"nvml:1 \(Insufficient Permissions\)"),
     ],
 )
-def test_what_cannot_be_read(monkeypatch, library, message):
+def test_unreadable_gpu_is_refused_with_the_remedy(monkeypatch, library, message):
     install(monkeypatch, library)
     with pytest.raises(EnergyCounterError, match=message):
         NVML()
@@ -83,13 +83,13 @@ def test_short_work_is_right_on_average_with_its_zeros(monkeypatch):
     assert sum(readings) / 1000 == pytest.approx(1.0, rel=0.05)
 
 
-def test_without_the_package(monkeypatch):
+def test_missing_package_is_named_with_the_pip_line(monkeypatch):
     monkeypatch.setitem(sys.modules, "pynvml", None)
     with pytest.raises(MissingDependencyError, match=r"banditroute\[energy\]"):
         NVML()
 
 
-def test_for_real():
+def test_gpu_of_this_machine_is_read():
     try:
         nvml = NVML()
     except EnergyCounterError as error:

@@ -57,7 +57,7 @@ def test_a_window_too_long_to_be_certain_is_refused(rapl):
         rapl.joules(before, before, 600.0)
 
 
-def test_what_only_root_may_read(powercap, monkeypatch):
+def test_counter_that_only_root_may_read_is_refused_with_the_remedy(powercap, monkeypatch):
     real = Path.read_text
 
     def as_any_user(path, *arguments, **settings):
@@ -82,7 +82,7 @@ def test_a_counter_that_goes_away(powercap, rapl):
         rapl.read()
 
 
-def test_for_real():
+def test_processor_of_this_machine_is_read():
     try:
         rapl = RAPL()
     except EnergyCounterError as error:

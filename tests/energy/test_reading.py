@@ -26,11 +26,11 @@ class TestReading:
             ({"shared": 1}, "shared is 1 .int.; give True or False"),
         ],
     )
-    def test_what_cannot_be_one(self, given, message):
+    def test_bad_reading_is_refused(self, given, message):
         with pytest.raises(InvalidInputError, match=message):
             EnergyReading(**{"joules": 1.0, "seconds": 1.0, "source": "nvml", "shared": False, **given})
 
-    def test_carbon(self):
+    def test_carbon_is_kilowatt_hours_times_intensity(self):
         kwh = EnergyReading(joules=3.6e6, seconds=3600.0, source="rapl", shared=False)
         assert kwh.carbon_grams(grams_per_kwh=45.5) == 45.5
         assert kwh.carbon_grams(grams_per_kwh=0) == 0.0
@@ -40,7 +40,7 @@ class TestReading:
 
 
 class TestEstimate:
-    def test_says_so(self):
+    def test_estimate_is_marked_as_one(self):
         reading = EnergyReading.estimate(tokens=200, joules_per_token=0.5, seconds=2.0)
         assert (reading.joules, reading.source) == (100.0, "estimate")
 
@@ -54,7 +54,7 @@ class TestEstimate:
             ({"joules_per_token": math.inf}, "joules_per_token is inf"),
         ],
     )
-    def test_what_cannot_be_estimated(self, given, message):
+    def test_bad_estimate_is_refused(self, given, message):
         with pytest.raises(InvalidInputError, match=message):
             EnergyReading.estimate(**{"tokens": 10, "joules_per_token": 0.5, "seconds": 1.0, **given})
 
@@ -73,23 +73,23 @@ class TestSplit:
             assert part.joules == pytest.approx(joules * counts[key] / sum(counts.values()))
             assert (part.seconds, part.source, part.shared) == (1.5, "nvml by tokens", True)
 
-    def test_of_a_part_is_still_by_tokens(self):
+    def test_split_of_a_part_is_still_by_tokens(self):
         part = READING.split({"a": 1, "b": 2})["b"].split({"c": 1, "d": 3})["d"]
         assert (part.joules, part.source) == (45.0, "nvml by tokens")
 
-    def test_of_an_estimate_is_still_one(self):
+    def test_split_of_an_estimate_is_still_an_estimate(self):
         assert EnergyReading.estimate(tokens=3, joules_per_token=1, seconds=0).split({"a": 3})["a"].source == (
             "estimate by tokens"
         )
 
     @pytest.mark.parametrize("counts", [{}, {"a": 0}, {"a": -1, "b": 2}, {"a": math.nan}, {"a": True}])
-    def test_what_cannot_be_split(self, counts):
+    def test_bad_token_counts_are_refused(self, counts):
         with pytest.raises(InvalidInputError, match="tokens"):
             READING.split(counts)
 
 
 class TestOthers:
-    def test_zeus(self):
+    def test_zeus_measurement_becomes_a_reading(self):
         measurement = SimpleNamespace(
             time=2.0, gpu_energy={0: 100.0, 2: 50.0}, cpu_energy={0: 20.0}, dram_energy=None, soc_energy=None
         )
@@ -111,7 +111,7 @@ class TestOthers:
         with pytest.raises(InvalidInputError):
             EnergyReading.from_zeus(measurement, shared=False)
 
-    def test_codecarbon(self):
+    def test_codecarbon_emissions_become_a_reading(self):
         reading = EnergyReading.from_codecarbon(SimpleNamespace(energy_consumed=0.0005, duration=9.0), shared=False)
         assert reading == EnergyReading(joules=1800.0, seconds=9.0, source="codecarbon", shared=False)
 

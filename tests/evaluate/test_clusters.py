@@ -76,7 +76,7 @@ class TestIntervals:
         assert 30.0 < found.diagnostics.effective_clusters < 60.0
         assert blind.diagnostics.effective_clusters == len(log)
 
-    def test_by_whatever_name(self, templated):
+    def test_interval_does_not_depend_on_the_names_of_clusters(self, templated):
         log, template = templated
         found = evaluate(log, "large", clusters="template")
         for clusters in (template, np.array([f"t{t:02d}" for t in template])):
@@ -118,7 +118,7 @@ class TestClusters:
         numbers = clusters_of(log, by)
         return {frozenset(np.flatnonzero(numbers == k).tolist()) for k in numbers}
 
-    def test_by_session_where_there_are(self):
+    def test_sessions_are_the_default_clusters_where_the_log_has_them(self):
         log = self.log(sessions=("x", "", "y", "x", ""), tasks=("t", "t", "u", "", "u"))
         assert (
             self.same(log, None) == self.same(log, "session") == {frozenset({0, 3}), *map(frozenset, ({1}, {2}, {4}))}
@@ -126,7 +126,7 @@ class TestClusters:
         assert self.same(log, "task") == {frozenset({0, 1}), frozenset({2, 4}), frozenset({3})}
         assert clusters_of(self.log(tasks=("t",)), None) is None
 
-    def test_templates(self):
+    def test_prompts_of_one_template_are_one_cluster(self):
         prompts = (
             "Classify the sentiment of this review.\nReview: Great!\nAnswer with one word, please.",
             "Translate to French: a boat",
@@ -157,12 +157,12 @@ class TestClusters:
             (np.array([True, False]), "type bool"),
         ],
     )
-    def test_refusals(self, by, message):
+    def test_unusable_clusters_are_refused(self, by, message):
         with pytest.raises(InvalidInputError, match=message):
             clusters_of(self.log(tasks=("a", "b")), by)
 
 
-def test_command(templated, tmp_path):
+def test_evaluate_command_clusters_by_task(templated, tmp_path):
     log, _ = templated
     path = tmp_path / "calls.jsonl"
     rows = zip(log.chosen, log.outcomes["quality"], log.tasks, strict=True)

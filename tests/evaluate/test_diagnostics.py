@@ -24,7 +24,7 @@ def test_a_fit_log_passes():
     assert found.refusals == found.warnings == ()
 
 
-def test_too_few_effective_rows():
+def test_too_few_effective_rows_are_refused():
     found = diagnose(*alternating(198))
     assert found.effective_rows == 99.0
     assert [text for text in found.refusals if "the effective sample size is 99 of 198 decisions, at least 100" in text]
@@ -69,7 +69,7 @@ def test_weights_that_do_not_average_one():
     assert not diagnose(1.09 * weights, chosen, target).refusals  # within 3 standard errors
 
 
-def test_one_row_that_decides():
+def test_single_row_that_decides_is_refused():
     weights, chosen, target = alternating()
     weights[0] = 120.0
     assert [text for text in diagnose(weights, chosen, target).refusals if "one decision has 11% of all weight" in text]
@@ -85,7 +85,7 @@ def test_arms_that_could_not_be_logged():
     assert "1.00% of the policy's choices had no chance in the log (propensity 0)" in found.refusals[0]
 
 
-def test_without_probabilities_an_arm_never_logged_could_not_be():
+def test_unlogged_arm_is_unsupported_without_probabilities():
     weights, chosen, _ = alternating()
     found = diagnose(weights, chosen, np.tile([0.5, 0.3, 0.2], (N, 1)))
     assert found.unsupported == pytest.approx(0.2)
@@ -93,7 +93,7 @@ def test_without_probabilities_an_arm_never_logged_could_not_be():
 
 
 @pytest.mark.parametrize("n", [0, 1, 10])
-def test_nothing_to_judge_is_refused(n):
+def test_weights_of_zero_are_refused(n):
     found = diagnose(np.zeros(n), np.zeros(n, dtype=int), np.tile([1.0, 0.0], (n, 1)))
     assert found.effective_rows == 0.0
     assert "the effective sample size is 0 of" in found.refusals[0]

@@ -50,7 +50,7 @@ def brute_force(made, weigh, *, normalise):
 class TestByHand:
     Y, W = np.array([1.0, 0.0, 1.0]), np.array([2.0, 0.0, 0.5])
 
-    def test_ips(self):
+    def test_ips_equals_the_hand_computed_one(self):
         np.testing.assert_allclose(ips(self.Y, self.W), [2.0, 0.0, 0.5])
 
     def test_snips_and_the_spread_of_its_terms(self):
@@ -63,7 +63,7 @@ class TestByHand:
         for estimator in (ips, snips):
             np.testing.assert_allclose(estimator(y, self.W)[:, 1], estimator(y[:, 1], self.W))
 
-    def test_doubly_robust(self):
+    def test_doubly_robust_equals_the_hand_computed_one(self):
         arms, target, q = np.array([1, 0, 1]), np.tile([0.0, 1.0], (3, 1)), np.tile([0.9, 0.8], (3, 1))
         # .8 + 2 (1 - .8); .8 + 0; .8 + .5 (1 - .8)
         np.testing.assert_allclose(doubly_robust(self.Y, self.W, arms, target, q), [1.2, 0.8, 0.9])
@@ -90,7 +90,7 @@ class TestBruteForce:
         normalised = self_normalized_doubly_robust(made["y"], weigh(made["w"]), *rest).mean(axis=0)
         np.testing.assert_allclose(normalised, brute_force(made, weigh, normalise=True), atol=1e-12)
 
-    def test_without_predictions_they_are_ips_and_snips(self, made):
+    def test_doubly_robust_without_predictions_equals_ips_and_snips(self, made):
         rest = (made["chosen"], made["target"], np.zeros((N, ARMS, 2)))
         np.testing.assert_allclose(doubly_robust(made["y"], made["w"], *rest), ips(made["y"], made["w"]))
         np.testing.assert_allclose(
@@ -161,7 +161,7 @@ class TestCoba:
     def rewards(rows, kind):
         return np.array([[row["rewards"](arm) for arm in "abcd"] for row in list(OpeRewards(kind).filter(rows))])
 
-    def test_ips(self, made, rows):
+    def test_ips_equals_that_of_coba(self, made, rows):
         theirs = (made["target"] * self.rewards(rows, "IPS")).sum(axis=1).mean()
         assert ips(made["y"][:, 0], made["w"]).mean() == pytest.approx(theirs, abs=1e-9)
 
@@ -194,7 +194,7 @@ class TestRefusals:
             with pytest.raises(InvalidInputError):
                 estimator(y, w)
 
-    def test_nothing_of_the_target(self):
+    def test_snips_refuses_weights_of_zero(self):
         with pytest.raises(InvalidInputError, match="all weights are 0"):
             snips([1.0, 0.0], [0.0, 0.0])
 

@@ -38,14 +38,14 @@ class TestAnswers:
             f"({compared.difference.lower:.3g} to {compared.difference.upper:.3g})."
         )
 
-    def test_what_sequences_do_not_show_yet_is_said(self, make_log):
+    def test_verdict_says_that_always_valid_bounds_do_not_confirm_it_yet(self, make_log):
         found = evaluate(make_log(1100, seed=2)[0], "safe")
         assert found.utility.difference.lower > 0.0 > found.utility.anytime[0]
         assert found.verdict.endswith(
             "; the always-valid bounds (safe if the logged policy was learning) do not confirm it yet."
         )
 
-    def test_any_preference(self, make_log):
+    def test_each_preference_is_evaluated(self, make_log):
         """Cost is known of each arm to the cent: with it the utility of "safe" falls by 30 x (.01 - .0043)."""
         log, _ = make_log(N)
         plain, thrifty = evaluate(log, "safe"), evaluate(log, "safe", preference=Preference(quality=1.0, cost_usd=30.0))
@@ -77,7 +77,7 @@ class TestAnswers:
         assert found.value is not None
         assert (found.anytime, found.anytime_is_asymptotic) == (None, False)
 
-    def test_one_policy_against_another(self, make_log):
+    def test_evaluation_compares_one_policy_with_another(self, make_log):
         log, world = make_log(N)
         found = evaluate(log, "safe", against="uniform")
         truth = 0.6 - world.quality.mean()
@@ -88,7 +88,7 @@ class TestAnswers:
         assert back.difference.value == pytest.approx(-found.utility.difference.value)
         assert back.anytime == pytest.approx((-high, -low))
 
-    def test_what_was_logged_does_not_differ_from_itself(self, make_log):
+    def test_logged_policy_does_not_differ_from_itself(self, make_log):
         found = evaluate(make_log(N)[0], "logged")
         assert found.utility.difference == (0.0, 0.0, 0.0)
         assert found.verdict.startswith("No difference between logged and logged is shown: utility 0.5")
@@ -103,7 +103,7 @@ class TestAnswers:
         assert found.diagnostics.effective_rows == pytest.approx(N)
         assert found.estimates["SNIPS"] == pytest.approx(found.against)
 
-    def test_without_the_other_arms_probabilities_and_contexts(self, make_log):
+    def test_evaluation_works_without_probabilities_and_contexts(self, make_log):
         log, _ = make_log(N)
         found = evaluate(replace(log, probabilities=None, contexts=None), "safe").objectives["quality"]
         assert found.value.lower < 0.6 < found.value.upper
@@ -218,7 +218,7 @@ class TestText:
         assert "effective sample size" not in str(evaluate(make_log(N)[0], "logged"))
         assert "mean weight" not in str(evaluate(make_log(N)[0], "logged"))
 
-    def test_without_propensities_only_the_reason(self, make_log):
+    def test_text_gives_only_the_reason_without_propensities(self, make_log):
         found = evaluate(replace(make_log(N)[0], propensities=None), "safe")
         assert str(found).splitlines()[1:] == [found.verdict]
 
@@ -245,7 +245,7 @@ class TestNoAnswer:
         assert evaluate(log, "left", against="safe").verdict.startswith("No answer")
         assert not evaluate(log, "left").verdict.startswith("No answer")
 
-    def test_wrong_propensities(self, make_log):
+    def test_wrong_propensities_are_refused(self, make_log):
         log, _ = make_log(N, logged=np.array([0.6, 0.2, 0.2]))
         found = evaluate(replace(log, propensities=np.full(N, 1 / 3), probabilities=None), "safe")
         assert "should average 1" in found.verdict
@@ -270,11 +270,11 @@ class TestRefusals:
             (np.full((N, 3), np.nan), "sum to 1"),
         ],
     )
-    def test_no_policy(self, make_log, policy, message):
+    def test_bad_policy_is_refused(self, make_log, policy, message):
         with pytest.raises(InvalidInputError, match=message):
             evaluate(make_log(N)[0], policy)
 
-    def test_unknown_objectives(self, make_log):
+    def test_unknown_objectives_are_refused(self, make_log):
         log, _ = make_log(N)
         with pytest.raises(InvalidInputError, match="the log has no 'energy_joules', it has quality, cost_usd; read"):
             evaluate(log, "safe", preference=Preference(energy_joules=1.0))

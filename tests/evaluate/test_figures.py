@@ -33,7 +33,7 @@ class TestRegret:
     )
     PREFER = Preference(quality=1.0, cost_usd=10.0)
 
-    def test_by_hand(self):
+    def test_cumulative_regret_equals_the_hand_computed_one(self):
         # Utilities (0, .8), (1, .3), (.25, .8), (0, .8). Best arm: dear. Sums: dear; odes: dear (1.1 against 1).
         trace = Trace(policy="p", seed=0, rows=np.array([3, 1, 0, 2]), chosen=np.array([0, 0, 1, 0]))
         found = cumulative_regret(self.TABLE, self.PREFER, trace)
@@ -63,17 +63,17 @@ class TestRouterArena:
         [(0.6688, 0.15, 66.89), (0.6809, 0.54, 66.66), (0.7396, 10.02, 64.32), (0.1818, 0.0518, 19.53)],
         ids=["MIRT-BERT", "Azure", "GPT-5", "A3M"],
     )
-    def test_published(self, accuracy, cost, score):
+    def test_router_arena_score_equals_the_published_ones(self, accuracy, cost, score):
         """They are rounded: to a cent, and accuracy to a hundredth of a point."""
         assert 100.0 * router_arena_score(accuracy=accuracy, cost_usd_per_1000=cost) == pytest.approx(score, abs=0.02)
 
-    def test_by_hand(self):
+    def test_router_arena_score_equals_the_hand_computed_one(self):
         middle = math.sqrt(200.0 * 0.0044)  # C = 1/2
         expected = 1.1 * 0.8 * 0.5 / (0.08 + 0.5)
         assert router_arena_score(accuracy=0.8, cost_usd_per_1000=middle) == pytest.approx(expected)
         assert router_arena_score(accuracy=0.8, cost_usd_per_1000=middle, beta=1.0) == pytest.approx(0.8 / 1.3)
 
-    def test_edges(self):
+    def test_router_arena_score_is_one_at_best_and_zero_at_worst(self):
         assert router_arena_score(accuracy=1.0, cost_usd_per_1000=0.0) == pytest.approx(1.0)
         assert router_arena_score(accuracy=1.0, cost_usd_per_1000=500.0) == 0.0
         assert router_arena_score(accuracy=0.0, cost_usd_per_1000=200.0) == 0.0
@@ -88,7 +88,7 @@ class TestRouterArena:
             {"accuracy": 0.5, "cost_usd_per_1000": 1.0, "beta": 0.0},
         ],
     )
-    def test_refusals(self, given):
+    def test_router_arena_score_refuses_bad_numbers(self, given):
         with pytest.raises(InvalidInputError):
             router_arena_score(**given)
 
@@ -99,7 +99,7 @@ def test_joules_per_correct_answer():
 
 
 class TestCalibration:
-    def test_by_hand(self):
+    def test_calibration_equals_the_hand_computed_one(self):
         predicted = np.array([0.9, 0.1, 0.3, 0.5, 0.8])
         observed = np.array([1.0, 0.0, 1.0, 0.0, np.nan])
         found = calibration(predicted, observed, bins=2)
@@ -109,7 +109,7 @@ class TestCalibration:
         assert found.error == pytest.approx((0.3 + 0.2) / 2)
         assert found.bias == pytest.approx(1.8 / 4 - 0.5)
 
-    def test_what_is_not_known_is_in_no_bin(self):
+    def test_unknown_outcomes_are_in_no_bin(self):
         found = calibration(np.array([0.1, 0.9, 0.5]), np.array([0.0, np.nan, 1.0]))
         assert (found.predicted.tolist(), found.observed.tolist(), found.rows.tolist()) == ([0.1, 0.5], [0, 1], [1, 1])
 
@@ -125,13 +125,13 @@ class TestCalibration:
         [(np.zeros(3), np.zeros(2), 1), (np.zeros((2, 2)), np.zeros((2, 2)), 1), (np.zeros(3), np.zeros(3), 0),
          (np.zeros(3), np.full(3, np.nan), 1)],
     )  # fmt: skip
-    def test_refusals(self, predicted, observed, bins):
+    def test_calibration_refuses_bad_arrays(self, predicted, observed, bins):
         with pytest.raises(InvalidInputError):
             calibration(predicted, observed, bins=bins)
 
 
 class TestArmUse:
-    def test_by_hand(self):
+    def test_arm_use_equals_the_hand_computed_one(self):
         use = arm_use(np.array([0, 0, 0, 2]), ["a", "b", "c"], last=2)
         assert use.shares == {"a": 0.75, "b": 0.0, "c": 0.25}
         assert use.entropy_nats == pytest.approx(-0.75 * math.log(0.75) - 0.25 * math.log(0.25))
@@ -139,7 +139,7 @@ class TestArmUse:
         assert use.recently == pytest.approx(2.0)
         assert use.alarm is None
 
-    def test_the_alarm(self):
+    def test_collapse_to_one_arm_raises_the_alarm(self):
         varied, one = np.arange(500) % 4, np.full(1000, 2)
         one[::100] = 0
         use = arm_use(np.concatenate([varied, one]), list("abcd"))
@@ -164,7 +164,7 @@ class TestArmUse:
         assert sum(use.shares.values()) == pytest.approx(1.0)
 
     @pytest.mark.parametrize("chosen", [np.array([], dtype=int), np.array([4]), np.array([-1]), np.array([0.5])])
-    def test_refusals(self, chosen):
+    def test_arm_use_refuses_bad_positions(self, chosen):
         with pytest.raises(InvalidInputError, match="positions from 0 to 3"):
             arm_use(chosen, list("abcd"))
         with pytest.raises(InvalidInputError, match="last is 0"):

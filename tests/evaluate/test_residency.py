@@ -72,7 +72,7 @@ class TestResidency:
         assert re.search(r"^ +1\*? +0\.500", shown, re.MULTILINE)
         assert re.search(r"^ +10\* ", shown, re.MULTILINE)
 
-    def test_too_few(self):
+    def test_too_few_requests_are_refused(self):
         with pytest.raises(InvalidInputError, match="39 requests say too little; log at least 40"):
             residency(of(np.zeros(39, dtype=int)))
 
@@ -119,7 +119,7 @@ class TestDemand:
         with pytest.raises(InvalidInputError, match="t lacks the energy_joules of some arms"):
             demand_of_table(self.table(np.ones((2, 2))), Preference(quality=1.0, energy_joules=1.0))
 
-    def test_log(self, make_log):
+    def test_demand_of_a_log_follows_its_choices_and_its_qualities(self, make_log):
         log, world = make_log(1500)
         chosen, expected = demand_of_log(log, QUALITY)
         assert chosen.utilities is None
@@ -192,10 +192,10 @@ class TestCommand:
             (["--preference", "quality"], 2, "is not a preference; give weights of objectives"),
         ],
     )
-    def test_wrong_usage(self, small_log, options, status, message):
+    def test_wrong_usage_exits_with_a_message(self, small_log, options, status, message):
         assert message in diagnose(small_log, *options, status=status)
 
-    def test_too_few_rows(self, tmp_path):
+    def test_command_refuses_too_few_rows(self, tmp_path):
         path = tmp_path / "short.parquet"
         pq.write_table(pa.table({"query_id": ["a"], "model": ["m"], "score": [1.0]}), path)
         assert "1 requests say too little; log at least 40" in diagnose(path, status=1)

@@ -87,6 +87,6 @@ def test_unknown_and_constant_contexts_count_for_nothing(made):
     assert np.ptp(none[:, 0, 0]) < 0.1  # one average for each fold
 
 
-def test_too_few_rows_for_the_folds():
+def test_too_few_rows_for_the_folds_are_refused():
     with pytest.raises(InvalidInputError, match="3 rows or clusters cannot be cut into 5 folds"):
         cross_fitted(np.zeros((3, 0)), np.zeros(3, dtype=int), np.zeros(3), arms=1)

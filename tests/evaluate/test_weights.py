@@ -9,7 +9,7 @@ from banditroute.evaluate import clipped, importance_weights, shrunk, switched
 CHOSEN, P, TARGET = np.array([0, 1]), np.array([0.5, 0.8]), np.array([[1.0, 0.0], [0.6, 0.4]])
 
 
-def test_by_hand():
+def test_importance_weights_equal_the_hand_computed_ones():
     np.testing.assert_allclose(importance_weights(CHOSEN, P, TARGET), [2.0, 0.5])
 
 
@@ -20,7 +20,7 @@ def test_their_expectation_is_one():
     np.testing.assert_allclose(total, 1.0)
 
 
-def test_what_is_made_of_them():
+def test_clipped_switched_and_shrunk_weights_equal_the_hand_computed_ones():
     w = np.array([0.0, 1.0, 10.0, 30.0])
     np.testing.assert_allclose(clipped(w, most=10.0), [0.0, 1.0, 10.0, 10.0])
     np.testing.assert_allclose(switched(w, most=10.0), [0.0, 1.0, 10.0, 0.0])
@@ -45,6 +45,6 @@ def test_what_is_made_of_them():
         (np.array([0.0, 1.0]), P, TARGET, r"positions from 0 to 1"),
     ],
 )
-def test_refusals(chosen, p, target, message):
+def test_bad_propensities_and_targets_are_refused(chosen, p, target, message):
     with pytest.raises(InvalidInputError, match=message):
         importance_weights(chosen, p, target)

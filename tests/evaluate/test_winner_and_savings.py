@@ -50,7 +50,7 @@ class TestWinner:
     def test_a_preference_may_have_another_winner(self):
         assert winner(make(rows=8_000), preference=Preference(quality=1.0, cost_usd=200.0)).arm == "c"
 
-    def test_each_task_has_its_own(self):
+    def test_each_task_has_its_own_winner(self):
         rows = 6_000
         tasks = tuple("code" if i % 2 else "math" for i in range(rows))
         log = make(rows=rows, tasks=tasks)
@@ -78,7 +78,7 @@ class TestWinner:
             ({}, {"preference": Preference(energy_joules=1.0)}),
         ],
     )
-    def test_what_cannot_be_answered_is_refused(self, change, options):
+    def test_winner_refuses_unusable_logs(self, change, options):
         with pytest.raises(InvalidInputError):
             winner(replace(make(), **change), **options)
 
@@ -115,7 +115,7 @@ class TestSavings:
         assert found.verdict.startswith("No answer: the effective sample size is")
 
     @pytest.mark.parametrize("change", [{"propensities": None, "probabilities": None}, {}])
-    def test_what_cannot_be_answered_is_refused(self, change):
+    def test_savings_refuse_unusable_logs(self, change):
         with pytest.raises(InvalidInputError):
             savings(replace(make(), **change), baseline="a" if change else "nobody")
 

@@ -35,7 +35,7 @@ def codebook():
 
 
 @pytest.mark.parametrize("text", TEXTS)
-def test_by_the_formula(codebook, text):
+def test_features_equal_the_formula(codebook, text):
     z = (cluster_space().transform_one(Request(text=text)) - codebook.centre) / codebook.scale
     weights = np.exp(-((z - codebook.centres) ** 2).sum(axis=1) / 0.7)
     expected = np.sqrt(3 * weights / weights.sum())
@@ -81,13 +81,13 @@ def test_white_space_and_capitals_hardly_move_a_prompt():
             assert np.linalg.norm(way - x) < 0.35 * np.linalg.norm(x)
 
 
-def test_another_codebook_is_another_version(codebook):
+def test_another_codebook_gives_another_version(codebook):
     other = dataclasses.replace(codebook, temperature=0.8)
     versions = {SemanticCluster(codebook=one).version for one in (codebook, other)} | {SemanticCluster().version}
     assert len(versions) == 3
 
 
-def test_what_is_saved_is_loaded(codebook, tmp_path):
+def test_saved_codebook_loads_as_the_same(codebook, tmp_path):
     codebook.save(tmp_path / "mine.npz")
     read = Codebook.load(tmp_path / "mine.npz")
     made, again = SemanticCluster(codebook=codebook), SemanticCluster(codebook=read)

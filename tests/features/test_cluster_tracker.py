@@ -52,7 +52,7 @@ def small():
     return dataclasses.replace(shipped, centres=centres, temperature=0.05, ids=np.arange(4))
 
 
-def test_without_traffic_nothing_moves(small):
+def test_codebook_stays_the_same_without_traffic(small):
     assert ClusterTracker(codebook=small).refit() is small
 
 

@@ -16,7 +16,7 @@ def raw(text, messages=()):
     return dict(zip(_NAMES, _raw(Request(text=text, messages=messages)).tolist(), strict=True))
 
 
-def test_by_hand():
+def test_features_equal_the_hand_computed_ones():
     # 16 characters and 5 spaces; 6 words; 13 letters, 1 digit; 2 sentences; one question mark.
     found = raw("Is it 1 mile? Yes ok.")
     assert found["log_characters"] == pytest.approx(math.log(17))
@@ -117,7 +117,7 @@ def test_white_space_and_capitals_change_nothing(text):
     assert np.allclose(rows, rows[0], rtol=0.0, atol=1e-12)
 
 
-def test_scaling():
+def test_features_are_centred_and_scaled():
     text = "Name three rivers of Europe and say how long each of them is."
     expected = (_raw(Request(text=text)) - _CENTRE) / _SCALE
     assert (np.abs(expected) < 3).all()

@@ -30,7 +30,7 @@ def test_the_blocks_stand_in_their_order():
     assert np.array_equal(both.transform(TEXTS), np.hstack([block.transform(TEXTS) for block in blocks]))
 
 
-def test_another_order_is_another_version():
+def test_another_order_gives_another_version():
     one, other = StaticEmbedding(dimension=2), Complexity()
     assert Compose(blocks=[one, other]).version != Compose(blocks=[other, one]).version
 
@@ -49,7 +49,7 @@ def test_blocks_that_read_the_same_text_split_it_once(monkeypatch):
     assert read == ["Which of these is read once?"]
 
 
-def test_what_is_remembered_of_a_text_is_not_the_callers_to_change():
+def test_caller_cannot_change_remembered_features():
     both = Compose(blocks=[TextFeatures(), SemanticCluster()])
     first = both.transform_one(TEXTS[0])
     expected = first.copy()
@@ -101,6 +101,6 @@ def test_unusable_strengths_are_refused(strengths):
         Compose(blocks=[Complexity(), StaticEmbedding()], strengths=strengths)
 
 
-def test_what_a_block_cannot_read_is_refused():
+def test_request_that_a_block_cannot_read_is_refused():
     with pytest.raises(InvalidRequestError):
         Compose(blocks=[Complexity()]).transform([*TEXTS, Request(features=np.ones(21))])

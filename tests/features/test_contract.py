@@ -61,7 +61,7 @@ def test_the_public_names_are_sorted():
 
 
 @pytest.mark.parametrize("name", READY)
-def test_contract(name):
+def test_featurizer_keeps_the_contract(name):
     # The vectors of an embedding are given as they are, for Standardize and the like to scale.
     check_featurizer(READY[name](), typical=() if name == "SentenceEmbedding" else None)
 

@@ -17,7 +17,7 @@ def test_short_valid_text_is_read_as_it_is(text):
 
 
 @given(st.text(st.characters(), max_size=50))
-def test_what_is_read_can_always_be_encoded(text):
+def test_excerpt_can_always_be_encoded(text):
     excerpt(Request(text=text)).encode("utf-8")
 
 

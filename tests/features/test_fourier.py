@@ -96,6 +96,6 @@ def test_prompts_without_a_distance_are_refused_and_change_nothing(prompts):
     assert waves.bandwidth == 3.0
 
 
-def test_what_the_block_cannot_read_is_refused():
+def test_request_that_the_block_cannot_read_is_refused():
     with pytest.raises(InvalidRequestError):
         FourierFeatures(block=Complexity(), bandwidth=1.0).transform_one(Request(features=np.ones(21)))

@@ -45,7 +45,7 @@ def test_the_last_user_message_is_read_and_what_came_after_it(last, expected):
     assert asked(messages_of([*CHAT, *last])) == expected
 
 
-def test_without_a_user_message_all_is_read():
+def test_messages_are_all_read_without_a_user_message():
     assert asked((("system", "Say hello."), ("assistant", "Hello"))) == "Say hello.\nHello"
 
 
@@ -60,7 +60,7 @@ def test_without_a_user_message_all_is_read():
         ([{"role": "user", "content": ["Why?", 7]}], "content of message 0 is list"),
     ],
 )
-def test_what_is_no_conversation_is_told(given, message):
+def test_bad_conversation_is_refused_with_its_position(given, message):
     with pytest.raises(InvalidRequestError, match=message):
         Router(arms=["a"], features=Complexity()).route(given)
 
@@ -88,7 +88,7 @@ async def test_every_way_to_route_takes_conversations():
         assert not np.array_equal(one.x, other.x)
 
 
-def test_one_conversation_is_no_list_of_requests():
+def test_single_conversation_is_refused_as_a_list_of_requests():
     with pytest.raises(InvalidRequestError, match="the request is dict"), Router(arms=["a"]) as router:
         router.route_many(CHAT)
 
@@ -107,7 +107,7 @@ def test_cost_is_that_of_the_whole_conversation():
     assert decision.means[row, 0] == pytest.approx(characters / 4 * 4e-6)
 
 
-def test_only_what_is_read_is_stored_and_only_if_asked():
+def test_prompts_are_stored_only_if_asked_and_only_as_far_as_read():
     class Noting(MemoryStore):
         prompts: list
 

@@ -117,7 +117,7 @@ def test_session_and_tags_come_from_the_request():
     assert entries(schema, tags=("b", "a")) == entries(schema, tags=("a", "b"))
 
 
-def test_what_is_not_declared_is_not_read():
+def test_undeclared_metadata_is_ignored():
     schema = Metadata(categorical={"tier": ["gold"]})
     assert entries(schema, metadata={"tier": "gold", "other": 3.0}) == entries(schema, metadata={"tier": "gold"})
 

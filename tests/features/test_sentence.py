@@ -56,7 +56,7 @@ def test_a_batch_may_be_larger_than_the_memory():
     assert len(sentence._memory) == 2
 
 
-def test_nothing_need_be_remembered():
+def test_memory_of_zero_texts_computes_each_text_again():
     counting = Counting()
     sentence = SentenceEmbedding(model=counting, label="counts", remembered=0)
     sentence.transform_one(Request(text="one"))

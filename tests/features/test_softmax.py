@@ -20,7 +20,7 @@ def test_softmax_by_hand():
     assert softmax(np.log([[1.0, 3.0], [2.0, 2.0]])) == pytest.approx(np.array([[0.25, 0.75], [0.5, 0.5]]))
 
 
-def test_without_inputs_the_intercepts_give_the_shares():
+def test_intercepts_give_the_shares_without_inputs():
     found = fit_softmax(np.zeros((400, 1)), np.eye(2)[[0] * 300 + [1] * 100], np.ones(400), precision=1.0)
     assert softmax(found[-1]) == pytest.approx([0.75, 0.25], abs=1e-3)
     assert found[0] == pytest.approx([0.0, 0.0], abs=1e-6)

@@ -20,7 +20,7 @@ def block(label="counts"):
 PROMPTS = ["a", "bbb", "aab", "cc aa dd"]  # lengths 1, 3, 3, 8; counts of the letter 1, 0, 2, 2
 
 
-def test_by_hand():
+def test_scaled_features_equal_the_hand_computed_ones():
     standard = Standardize(block=block()).fit(PROMPTS)
     x = standard.transform_one(Request(text="aaaa"))
     lengths, letters = np.array([1, 3, 3, 8]), np.array([1, 0, 2, 2])
@@ -107,6 +107,6 @@ def test_too_few_prompts_are_refused_and_change_nothing(prompts):
     assert standard.version == version
 
 
-def test_what_the_block_cannot_read_is_refused():
+def test_request_that_the_block_cannot_read_is_refused():
     with pytest.raises(InvalidRequestError):
         Standardize(block=Complexity()).fit(PROMPTS).transform_one(Request(features=np.ones(21)))

@@ -65,7 +65,7 @@ def test_a_file_is_loaded_only_where_it_belongs(name, other, tmp_path):
         (Standardize(block=Complexity()), Standardize(block=Complexity(), dimension=2)),
     ],
 )
-def test_other_settings_are_refused_and_nothing_is_changed(saved, other, tmp_path):
+def test_state_of_other_settings_is_refused_and_changes_nothing(saved, other, tmp_path):
     saved.fit(PROMPTS).save(tmp_path / "state.npz")
     version = other.fit(PROMPTS).version
     with pytest.raises(InvalidConfigurationError, match="with the settings that it was saved with"):
@@ -73,7 +73,7 @@ def test_other_settings_are_refused_and_nothing_is_changed(saved, other, tmp_pat
     assert other.version == version
 
 
-def test_nothing_is_saved_before_fit(tmp_path):
+def test_saving_before_fit_is_refused(tmp_path):
     for unfitted in (sentence(), Standardize(block=Complexity())):
         with pytest.raises(InvalidConfigurationError, match="is not fitted"):
             unfitted.save(tmp_path / "state.npz")

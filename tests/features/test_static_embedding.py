@@ -22,7 +22,7 @@ def shipped():
     return {token: row for row, token in enumerate(vocabulary)}, arrays
 
 
-def test_by_hand(shipped):
+def test_embedding_equals_the_hand_computed_one(shipped):
     rows, arrays = shipped
     tokens = ["the", "cat", "and", "the", "dog", "##fish", "!"]
     assert rows.keys() >= set(tokens)
@@ -47,7 +47,7 @@ def test_fewer_directions_are_the_first_of_more():
 
 
 @pytest.mark.parametrize("text", ["", " \n", "\x00\x01", "\U0001f9ff" * 3, "x" * 300])
-def test_nothing_known_gives_zeros(text):
+def test_text_without_known_tokens_gives_zeros(text):
     assert not StaticEmbedding().transform_one(Request(text=text)).any()
 
 

@@ -51,7 +51,7 @@ def test_probabilities_sum_to_one():
         assert (p > 0.0).all()
 
 
-def test_by_hand():
+def test_task_probabilities_equal_the_hand_computed_ones():
     task, request = TaskType(), Request(text="Name the largest planet.")
     with (FOLDER / "weights.npz").open("rb") as file, np.load(file, allow_pickle=False) as arrays:
         weights, types = arrays["weights"], arrays["types"]

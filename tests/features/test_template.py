@@ -27,7 +27,7 @@ def one(text, slots=64, **known):
 
 @pytest.mark.parametrize("frame", FRAMES)
 @given(text=st.text(st.characters(codec="ascii", exclude_characters=":#`<"), max_size=200))
-def test_what_varies_within_the_frame_changes_nothing(frame, text):
+def test_text_within_the_frame_does_not_change_the_template(frame, text):
     assert np.array_equal(one(frame.format(text)), one(frame.format("the good, the bad and the ugly")))
 
 

@@ -149,7 +149,7 @@ def test_an_interrupted_wait_is_not_waited_for(monkeypatch):
     assert model.calls == [["first"], ["a"]]
 
 
-def test_nothing_asks_for_nothing():
+def test_empty_batch_makes_no_call():
     model = Slow()
     assert Together(model, most=2)([]) == []
     assert model.calls == []

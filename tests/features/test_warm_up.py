@@ -83,7 +83,7 @@ def test_a_router_learns_on_one_scale_and_begins_anew_with_another():
         assert not np.array_equal(router.route(PROBE.text).x, before)
 
 
-def test_before_its_end_there_is_no_scale():
+def test_standardizing_before_the_warm_up_ends_is_refused():
     warm = WarmUp(block=block(), prompts=5)
     warm.transform(requests(PROMPTS))
     with pytest.raises(InvalidConfigurationError, match="4 of 5 prompts have come"):
@@ -100,7 +100,7 @@ def test_a_restart_goes_on(tmp_path):
     assert again.standardize().version == warmed().standardize().version
 
 
-def test_nothing_remembered_is_saved_as_nothing(tmp_path):
+def test_empty_warm_up_is_saved_and_loaded_as_empty(tmp_path):
     WarmUp(block=block()).save(tmp_path / "warm.npz")
     assert WarmUp(block=block()).load(tmp_path / "warm.npz").remembered == 0
 
@@ -113,7 +113,7 @@ def test_a_file_of_other_settings_is_refused_and_nothing_is_changed(other, tmp_p
     assert other.remembered == 0
 
 
-def test_what_is_remembered_is_not_the_callers_to_change():
+def test_caller_cannot_change_remembered_rows():
     warm = WarmUp(block=block(), prompts=4)
     rows = warm.transform(requests(PROMPTS))
     rows[:] = 7.0
@@ -144,7 +144,7 @@ def test_unusable_parameters_are_refused(parameters, message):
         WarmUp(**({"block": Complexity()} | parameters))
 
 
-def test_what_the_block_cannot_read_is_refused_and_not_remembered():
+def test_request_that_the_block_cannot_read_is_refused_and_not_remembered():
     warm = WarmUp(block=Complexity())
     with pytest.raises(InvalidRequestError):
         warm.transform_one(Request(features=np.ones(21)))

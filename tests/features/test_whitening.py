@@ -9,7 +9,7 @@ from banditroute.errors import InvalidConfigurationError
 from banditroute.features._whitening import whitening
 
 
-def test_by_hand():
+def test_whitening_equals_the_hand_computed_one():
     # Along (1, 1) / sqrt(2) the rows lie at -2, 0, 2 from their mean (a standard deviation of sqrt(8 / 3)), along the
     # other diagonal nowhere.
     half = np.sqrt(2.0)
@@ -30,6 +30,6 @@ def test_rows_come_out_centred_and_white(seed):
 
 
 @pytest.mark.parametrize("rows", [np.zeros((0, 3)), np.ones((1, 3)), np.ones((9, 3)), np.eye(3)[:2]])
-def test_too_few_directions_are_told(rows):
+def test_too_few_directions_are_refused(rows):
     with pytest.raises(InvalidConfigurationError, match="give more prompts, or a smaller dimension"):
         whitening(rows, 2)

@@ -48,7 +48,7 @@ def tokens(text):
         ("", []),
     ],
 )
-def test_by_hand(text, expected):
+def test_tokens_equal_the_hand_made_ones(text, expected):
     assert sorted(tokens(text)) == sorted(expected)
 
 

@@ -48,7 +48,7 @@ class TestIsFinished:
         assert is_finished(answer).quality == 0.0
 
     @pytest.mark.parametrize("answer", ["42", "Turku.", "```python\nx = 1\n```", "Done!", "a list:\n- x"])
-    def test_finished(self, answer):
+    def test_finished_answers_are_recognized(self, answer):
         assert is_finished(answer).quality == 1.0
 
     def test_the_client_knows(self):
@@ -114,7 +114,7 @@ class TestSessions:
             "I said 3",
         ],
     )
-    def test_corrections(self, text):
+    def test_corrections_of_the_user_are_recognized(self, text):
         assert no_correction(text).quality == 0.0
 
     @pytest.mark.parametrize("text", ["Thanks!", "Now the next one", "Norway?", "Nothing else, thank you"])
@@ -130,14 +130,14 @@ class TestSessions:
             ("sort a list", "", None),
         ],
     )
-    def test_repetitions(self, first, second, quality):
+    def test_repeated_questions_are_recognized(self, first, second, quality):
         assert no_repetition(first, second).quality == quality
 
-    def test_tools(self):
+    def test_tools_succeeded_is_the_share_without_errors(self):
         assert tools_succeeded(["ok", "Traceback (most recent call last)", "4"]).quality == pytest.approx(2 / 3)
         assert tools_succeeded([]).quality is None
 
-    def test_loops(self):
+    def test_loop_is_the_same_call_three_times_in_a_row(self):
         call = ("ls", ".")
         assert no_loop([call, call, ("cd", "x"), call]).quality == 1.0
         assert no_loop([("cd", "x"), call, call, call]).quality == 0.0

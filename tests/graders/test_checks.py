@@ -16,14 +16,14 @@ CITY = {
 
 
 class TestUnitTests:
-    def test_share(self):
+    def test_unit_tests_give_the_share_passed(self):
         assert [unit_tests(passed, 4).quality for passed in (0, 3, 4)] == [0.0, 0.75, 1.0]
 
-    def test_none_ran(self):
+    def test_unit_tests_without_a_run_have_no_quality(self):
         assert unit_tests(0, 0).reason == "no test ran"
 
     @pytest.mark.parametrize(("passed", "total"), [(5, 4), (-1, 4), (0, -1), (True, 4), (1, float("nan"))])
-    def test_mistakes(self, passed, total):
+    def test_unit_tests_refuse_bad_counts(self, passed, total):
         with pytest.raises(InvalidInputError):
             unit_tests(passed, total)
 
@@ -36,13 +36,13 @@ class TestPattern:
     def test_no_answer(self):
         assert matches_pattern(None, ".*").reason == "there is no answer"
 
-    def test_no_pattern(self):
+    def test_bad_pattern_is_refused(self):
         with pytest.raises(InvalidInputError, match=r"'\(' cannot be compiled: missing \)"):
             matches_pattern("a", "(")
 
 
 class TestSchema:
-    def test_allowed(self):
+    def test_answer_that_keeps_the_schema_is_good(self):
         assert matches_schema('{"city": "Turku", "people": 200000}', CITY).quality == 1.0
 
     @pytest.mark.parametrize(
@@ -65,17 +65,17 @@ class TestSchema:
         assert matches_schema("", CITY).reason == "there is no answer"
 
     @pytest.mark.parametrize("schema", [{"type": 3}, {"pattern": "("}, 5, [CITY]])
-    def test_no_schema(self, schema):
+    def test_bad_schema_is_refused(self, schema):
         with pytest.raises(InvalidInputError, match="schema"):
             matches_schema("1", schema)
 
-    def test_what_a_schema_refers_to_is_not_fetched(self):
+    def test_references_of_a_schema_are_not_fetched(self):
         with pytest.raises(InvalidInputError, match=r"refers to 'http://localhost:9/city\.json', which is not in it"):
             matches_schema("1", {"$ref": "http://localhost:9/city.json"})
         inside = {"$defs": {"n": {"type": "integer"}}, "items": {"$ref": "#/$defs/n"}}
         assert matches_schema("[1, 2]", inside).quality == 1.0
 
-    def test_too_deep(self):
+    def test_schemas_and_answers_nested_too_deep_are_not_graded(self):
         endless = {"$defs": {"a": {"$ref": "#/$defs/a"}}, "$ref": "#/$defs/a"}
         assert "nested too deep" in matches_schema("1", endless).reason
         assert "nested too deep" in matches_schema("[" * 100_000, CITY).reason
@@ -85,7 +85,7 @@ class TestSchema:
         assert matches_schema("3", draft4).quality == 0.0
         assert matches_schema(json.dumps(4), draft4).quality == 1.0
 
-    def test_without_the_package(self, monkeypatch):
+    def test_missing_package_is_named_with_the_pip_line(self, monkeypatch):
         monkeypatch.setitem(sys.modules, "jsonschema", None)
         with pytest.raises(MissingDependencyError, match=r"banditroute\[signals\]"):
             matches_schema("1", {})

@@ -9,16 +9,16 @@ from banditroute.graders import share_kept, thumbs
 
 
 class TestThumbs:
-    def test_share(self):
+    def test_thumbs_give_the_share_of_thumbs_up(self):
         assert thumbs(up=1).quality == 1.0
         assert thumbs(down=1).quality == 0.0
         assert thumbs(up=3, down=1).quality == 0.75
 
-    def test_none(self):
+    def test_thumbs_of_zero_have_no_quality(self):
         assert thumbs().reason == "there is no thumb"
 
     @pytest.mark.parametrize("given", [{"up": -1}, {"down": True}, {"up": float("inf")}])
-    def test_mistakes(self, given):
+    def test_thumbs_refuse_bad_counts(self, given):
         with pytest.raises(InvalidInputError):
             thumbs(**given)
 
@@ -36,17 +36,17 @@ class TestKept:
             ("a b c d", "w x y z", 0.0),
         ],
     )
-    def test_by_hand(self, answer, edited, quality):
+    def test_share_kept_equals_the_hand_computed_one(self, answer, edited, quality):
         assert share_kept(answer, edited).quality == quality
 
-    def test_no_answer(self):
+    def test_empty_answer_has_no_share_kept(self):
         assert share_kept(None, "text").reason == "there is no answer"
 
-    def test_mistakes(self):
+    def test_share_kept_refuses_other_types(self):
         with pytest.raises(InvalidInputError):
             share_kept("text", 3)
 
     @given(st.lists(st.sampled_from("abc"), min_size=1), st.lists(st.sampled_from("abc")))
-    def test_in_range_and_all_of_itself(self, answer, edited):
+    def test_share_kept_is_in_range_and_one_for_the_same_text(self, answer, edited):
         assert 0.0 <= share_kept(" ".join(answer), " ".join(edited)).quality <= 1.0
         assert share_kept(" ".join(answer), " ".join(answer)).quality == 1.0

@@ -29,7 +29,7 @@ class TestScore:
             "**Score:** 7.0\n\nscore = 7",
         ],
     )
-    def test_read(self, reply):
+    def test_score_is_read_from_the_reply(self, reply):
         assert judge_score(reply, low=0, high=10).quality == pytest.approx(0.7)
 
     def test_from_low_to_high(self):
@@ -55,7 +55,7 @@ class TestScore:
         assert (signal.quality, signal.reason) == (None, reason)
 
     @pytest.mark.parametrize("scale", [{"low": 5, "high": 5}, {"low": 6, "high": 5}, {"low": 0, "high": math.inf}])
-    def test_mistakes(self, scale):
+    def test_judge_score_refuses_bad_scales(self, scale):
         with pytest.raises(InvalidInputError):
             judge_score("5", **scale)
 
@@ -67,7 +67,7 @@ def judged(rng, count):
 
 
 class TestCalibration:
-    def test_by_hand(self):
+    def test_judge_calibration_equals_the_hand_computed_one(self):
         """Means .5, 0 and 1 at three scores: the first two are out of order, and pooled to 1/3 by their counts."""
         scores = [0.2] * 20 + [0.5] * 10 + [1.0] * 10
         labels = [1.0, 0.0] * 10 + [0.0] * 10 + [1.0] * 10
@@ -125,7 +125,7 @@ class TestCalibration:
         ("scores", "qualities"),
         [((), ()), ((0.5,), (0.1, 0.2)), ((0.5, 0.2), (0.1, 0.2)), ((0.5, 0.5), (0.1, 0.2)), ((0.5,), (1.2,))],
     )
-    def test_what_is_no_curve(self, scores, qualities):
+    def test_bad_calibration_curve_is_refused(self, scores, qualities):
         with pytest.raises(InvalidInputError):
             JudgeCalibration(scores=scores, qualities=qualities, raw_error=0.5, error=0.4, answers=20)
 
@@ -144,7 +144,7 @@ class TestCalibration:
             ([0.5] * 20, [1.0] * 19 + [True], "label is True"),
         ],
     )
-    def test_mistakes(self, scores, labels, message):
+    def test_calibrate_judge_refuses_bad_labels(self, scores, labels, message):
         with pytest.raises(InvalidInputError, match=message):
             calibrate_judge(scores, labels)
 
@@ -163,10 +163,10 @@ class TestConsistency:
         assert self_consistency(answers).quality == quality
 
     @pytest.mark.parametrize("answers", [[], ["a"], [None, ""]])
-    def test_too_few(self, answers):
+    def test_self_consistency_needs_two_answers(self, answers):
         assert self_consistency(answers).reason == "there are not two answers to compare"
 
-    def test_mistakes(self):
+    def test_self_consistency_refuses_other_types(self):
         with pytest.raises(InvalidInputError, match="answers is the string 'aab'"):
             self_consistency("aab")
         with pytest.raises(InvalidInputError):

@@ -26,10 +26,10 @@ class TestExact:
             ("-", "+", 0.0),
         ],
     )
-    def test_cases(self, answer, expected, quality):
+    def test_exact_match_ignores_case_space_and_markup(self, answer, expected, quality):
         assert exact_match(answer, expected).quality == quality
 
-    def test_any_of_several(self):
+    def test_exact_match_accepts_any_of_several_answers(self):
         assert exact_match("USA", "United States", "USA").quality == 1.0
 
     @pytest.mark.parametrize("answer", [None, "", " \n"])
@@ -37,7 +37,7 @@ class TestExact:
         signal = exact_match(answer, "Helsinki")
         assert (signal.quality, signal.reason) == (None, "there is no answer")
 
-    def test_mistakes(self):
+    def test_exact_match_refuses_empty_expectations_and_other_types(self):
         with pytest.raises(InvalidInputError, match="the expected answer is empty"):
             exact_match("a", "a", " ")
         with pytest.raises(InvalidInputError, match=r"the answer is 3 \(int\); give its text"):
@@ -78,14 +78,14 @@ class TestNumeric:
     def test_division_by_zero(self):
         assert numeric_match("1/0", 1).reason == "the last number in the answer, 1/0, is not a number"
 
-    def test_tolerance(self):
+    def test_numeric_match_keeps_to_its_tolerance(self):
         assert numeric_match("3.14", math.pi).quality == 0.0
         assert numeric_match("3.14", math.pi, relative_tolerance=0.001).quality == 1.0
         assert numeric_match("1234567", 1234568).quality == 0.0
         assert numeric_match("101", 100, relative_tolerance=0.01).quality == 1.0  # the bound itself
         assert numeric_match("0.000001", 0).quality == 0.0
 
-    def test_too_large_is_wrong_and_no_error(self):
+    def test_numeric_match_of_a_number_too_large_is_wrong(self):
         assert numeric_match("9" * 400, 9).quality == 0.0
         assert numeric_match(f"{'9' * 400}/{'9' * 400}", 1).quality == 0.0
 
@@ -94,7 +94,7 @@ class TestNumeric:
         assert numeric_match(f"The result is {number!r}", number, relative_tolerance=0.0).quality == 1.0
 
     @pytest.mark.parametrize("given", [{"expected": math.nan}, {"expected": True}, {"relative_tolerance": -1}])
-    def test_mistakes(self, given):
+    def test_numeric_match_refuses_bad_numbers(self, given):
         with pytest.raises(InvalidInputError):
             numeric_match("1", **{"expected": 1, **given})
 
@@ -121,7 +121,7 @@ class TestChoice:
             "The answer is\n\nB",
         ],
     )
-    def test_chooses(self, answer):
+    def test_choice_match_finds_the_chosen_letter(self, answer):
         assert choice_match(answer, "B").quality == 1.0
         assert choice_match(answer, "C").quality == 0.0
 
@@ -150,7 +150,7 @@ class TestChoice:
         assert choice_match("Answer: J", "J", choices="ABCDEFGHIJ").quality == 1.0
 
     @pytest.mark.parametrize(("expected", "choices"), [("E", "ABCD"), ("", "ABCD"), ("AB", "ABCD"), ("a", "abcd")])
-    def test_mistakes(self, expected, choices):
+    def test_choice_match_refuses_bad_choices(self, expected, choices):
         with pytest.raises(InvalidInputError, match="give one of several capitals"):
             choice_match("A", expected, choices=choices)
 
@@ -166,7 +166,7 @@ class TestF1:
             ("the big red cat", "red cat runs off", 2 * (2 / 3) * (2 / 4) / (2 / 3 + 2 / 4)),
         ],
     )
-    def test_by_hand(self, answer, expected, quality):
+    def test_token_f1_equals_the_hand_computed_one(self, answer, expected, quality):
         assert token_f1(answer, expected).quality == pytest.approx(quality)
 
     def test_the_best_of_several(self):
@@ -176,12 +176,12 @@ class TestF1:
     def test_no_word(self, answer):
         assert token_f1(answer, "cat").reason == "there is no word in the answer"
 
-    def test_nothing_expected(self):
+    def test_token_f1_refuses_an_expected_answer_without_words(self):
         with pytest.raises(InvalidInputError, match="an expected answer has no word"):
             token_f1("cat", "the")
 
     @given(st.text(), st.text(alphabet="abc ", min_size=1))
-    def test_in_range_and_one_for_itself(self, answer, expected):
+    def test_token_f1_is_in_range_and_one_for_the_same_text(self, answer, expected):
         try:
             signal = token_f1(answer, expected)
         except InvalidInputError:

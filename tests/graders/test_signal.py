@@ -10,12 +10,12 @@ from banditroute.graders import Signal, choice_match, exact_match, judge_score, 
 
 
 @pytest.mark.parametrize("quality", [-0.1, 1.1, math.nan, True, "1"])
-def test_what_is_no_quality(quality):
+def test_bad_quality_is_refused(quality):
     with pytest.raises(InvalidInputError, match="quality is"):
         Signal(quality=quality)
 
 
-def test_none_needs_a_reason():
+def test_signal_without_a_quality_needs_a_reason():
     with pytest.raises(InvalidInputError, match="needs a reason"):
         Signal(quality=None)
 

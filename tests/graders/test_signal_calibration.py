@@ -67,7 +67,7 @@ def test_error_is_made_before_learning():
     assert calibration.error("a") == 0.5  # nothing was known: one half was predicted
 
 
-def test_too_few_answers_and_unknown_signals():
+def test_signals_with_too_few_answers_are_not_calibrated():
     calibration = SignalCalibration()
     calibration.add("a", Signal(quality=None, reason="no score"), quality=1.0)
     assert calibration.answers("a") == 0

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from banditroute.core.token_costs import TokenCosts
 from banditroute.guard.evidence import GainBounds, paired_gain, utility_of
 from banditroute.statistics.confidence_sequences import confidence_sequence
 
@@ -14,21 +15,21 @@ UNIT = {"low": 0.0, "high": 1.0}
 
 
 class TestPairedGain:
-    def test_without_predictions_it_is_importance_weighting(self):
+    def test_gain_without_predictions_is_importance_weighting(self):
         learner, baseline = np.array([0.2, 0.8]), np.array([1.0, 0.0])
         gain = paired_gain(learner, baseline, 0.5 * (learner + baseline), np.zeros(2), **UNIT, truncation=0.0)
         np.testing.assert_allclose(gain.weight, [-0.8 / 0.6, 0.8 / 0.4])
         np.testing.assert_allclose(gain.weight + gain.below, [0.0 - 0.8, 2.0 - 0.8])  # of w < 0 the prediction is 1
         np.testing.assert_allclose(gain.weight + gain.above, [-0.8 / 0.6 + 0.8, 0.8])  # of w > 0 it is
 
-    def test_by_hand(self):
+    def test_gain_equals_the_hand_computed_one(self):
         # weights -1/.95 and 1/.05; predictions .6 and .7 keep: below .6 (k / w = 10 x .95), 10 / 20; above .6, .7
         learner, baseline = np.array([0.0, 1.0]), np.array([1.0, 0.0])
         gain = paired_gain(learner, baseline, np.array([0.95, 0.05]), np.array([0.6, 0.7]), **UNIT, truncation=10.0)
         np.testing.assert_allclose(0.9 * gain.weight + gain.below, [-0.3 / 0.95 + 0.5 - 0.6, 8.0 + 0.5 - 0.6])
         np.testing.assert_allclose(0.9 * gain.weight + gain.above, [-0.3 / 0.95 + 0.1, 4.0 + 0.1])
 
-    def test_where_both_choose_alike_there_is_no_noise(self):
+    def test_gain_has_no_noise_where_both_choose_alike(self):
         p = np.array([0.3, 0.7])
         gain = paired_gain(p, p, p, np.array([0.1, 0.9]), **UNIT, truncation=1.0)
         np.testing.assert_array_equal(gain, np.zeros((3, 2)))
@@ -85,7 +86,7 @@ class TestErrors:
     """Each side errs with at most half of alpha = .1: what is no better is ever promoted in at most 5% of the runs."""
 
     @pytest.mark.parametrize("share", [0.05, 0.5])
-    def test_what_is_no_better_is_rarely_promoted(self, share):
+    def test_learner_that_is_no_better_is_rarely_promoted(self, share):
         lower, upper = simulated(0.0, share=share, runs=1000, n=1500, seed=1)
         assert (lower > 0.0).any(axis=1).mean() <= 0.05
         assert (upper < 0.0).any(axis=1).mean() <= 0.05
@@ -100,7 +101,7 @@ class TestErrors:
         error = np.sqrt((np.cumsum(gain**2, axis=1) / n - mean**2) / n)
         assert (mean - 1.645 * error > 0.0)[:, 100:].any(axis=1).mean() > 0.2
 
-    def test_what_is_better_is_promoted_and_what_is_worse_is_found_out(self):
+    def test_better_learner_is_promoted_and_worse_one_is_found_out(self):
         lower, _ = simulated(0.08, share=0.5, runs=200, n=3000, seed=2)
         assert (lower > 0.0).any(axis=1).mean() > 0.95
         _, upper = simulated(-0.08, share=0.5, runs=200, n=3000, seed=3)
@@ -117,26 +118,26 @@ class TestGainBounds:
                 bounds.add(value, value)
         return bounds
 
-    def test_before_the_first_outcome_the_range(self):
+    def test_bounds_are_the_range_before_the_first_outcome(self):
         bounds = GainBounds(unit=3.0, alpha=0.05, truncation=1.0)
         assert (bounds.n, bounds.lower, bounds.upper) == (0, -3.0, 3.0)
 
     def test_the_whole_has_most_of_the_error_and_what_comes_later_ever_less(self):
         bounds = self.fed(0.1, n=4001)
-        assert bounds._whole.alpha / 2.0 == pytest.approx(0.04)
-        assert bounds._latest.alpha / 2.0 == pytest.approx(0.01 / 12.0)
-        assert (bounds._whole.n, bounds._latest.n) == (4001, 1)
+        assert bounds.whole.alpha / 2.0 == pytest.approx(0.04)
+        assert bounds.latest.alpha / 2.0 == pytest.approx(0.01 / 12.0)
+        assert (bounds.whole.n, bounds.latest.n) == (4001, 1)
 
     def test_the_whole_bounds_what_stays(self):
         bounds = self.fed(0.3)
-        assert bounds.lower == bounds._whole.lower
+        assert bounds.lower == bounds.whole.lower
         assert bounds.lower < 0.3 < bounds.upper < bounds.lower + 0.1
 
     @pytest.mark.parametrize("now", [0.5, -0.5])
     def test_the_latest_shows_what_has_changed(self, now):
         bounds = self.fed(-now, now)
         assert bounds.n == 6000
-        assert bounds._whole.n < 3000  # what was before is dropped, and not all at once
+        assert bounds.whole.n < 3000  # what was before is dropped, and not all at once
         assert bounds.lower < now < bounds.upper < bounds.lower + 0.2
 
     def test_goes_on_from_what_was_kept(self):
@@ -164,8 +165,8 @@ class TestUtility:
     def test_cost_follows_from_tokens_unless_it_is_reported(self):
         tokens = {"quality": 0.8, "output_tokens": 100.0}
         assert utility_of(self.WORTH, tokens, None) is None
-        assert utility_of(self.WORTH, tokens, (0.001, 1e-5)) == pytest.approx(0.7)
-        assert utility_of(self.WORTH, {**tokens, "cost_usd": 0.01}, (0.001, 1e-5)) == pytest.approx(0.3)
+        assert utility_of(self.WORTH, tokens, TokenCosts(0.001, 1e-5)) == pytest.approx(0.7)
+        assert utility_of(self.WORTH, {**tokens, "cost_usd": 0.01}, TokenCosts(0.001, 1e-5)) == pytest.approx(0.3)
 
     def test_a_failed_call_has_no_quality_and_the_cost_that_it_had(self):
         assert utility_of(self.WORTH, {"availability": 0.0}, None) == 0.0

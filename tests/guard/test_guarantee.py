@@ -15,7 +15,7 @@ from banditroute.guard.guarantee import _SHARES, _STAKES, LossAccount, add_accou
 def test_wealth_is_a_martingale_whatever_the_difference_is(difference, share):
     account = LossAccount(max_loss=0.02, confidence=0.95)
     account.settle(difference, share)
-    for stake, spent in zip(_STAKES, account._spent, strict=True):
+    for stake, spent in zip(_STAKES, account.spent, strict=True):
         if (1.0 - share) * math.exp(stake) < 1.0:
             mean = share * math.exp(-spent) + (1.0 - share) * math.exp(stake * difference)
             assert mean == pytest.approx(1.0)
@@ -113,7 +113,7 @@ def test_accounts_of_processes_add_up():
     together = LossAccount(max_loss=0.02, confidence=0.95)
     together.restore(add_accounts(one.news(), other.news()))
     assert (together.requests, together.audits) == (2, 2)
-    assert together._spent == pytest.approx([a + b for a, b in zip(one._spent, other._spent, strict=True)])
+    assert together.spent == pytest.approx([a + b for a, b in zip(one.spent, other.spent, strict=True)])
 
 
 @pytest.mark.parametrize("wrong", [{"max_loss": 0.0}, {"max_loss": 1.5}, {"confidence": 1.0}, {"best": ""}])

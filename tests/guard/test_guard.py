@@ -16,6 +16,7 @@ from banditroute.objectives import Objective, Scaled
 from banditroute.policies import Mixture, Uniform
 from banditroute.router import Router
 from banditroute.store import MemoryStore, SQLStore
+from tests.support import remember
 
 
 @pytest.mark.parametrize(
@@ -46,7 +47,7 @@ from banditroute.store import MemoryStore, SQLStore
         ({"mode": []}, r"mode is \[\]"),
     ],
 )
-def test_what_cannot_be_a_guard(given, message):
+def test_bad_guard_settings_are_refused(given, message):
     with pytest.raises(InvalidConfigurationError, match=message):
         Guard(**{"baseline": "a", **given})
 
@@ -120,12 +121,12 @@ class TestRouter:
         assert routes.status().rollout.share == 0.9
         np.testing.assert_allclose(routes.route([0.0]).means[0], [0.2, 0.9, 0.2], atol=0.1)
 
-    def test_where_the_baseline_may_not_serve_the_learner_does(self):
+    def test_learner_serves_where_the_baseline_may_not(self):
         decision = router().route([0.0], exclude=["a"])
         np.testing.assert_array_equal(decision.probabilities, [1.0, 0.0])
         assert decision.reason == "guard: no arm of the baseline is eligible; the learner decides"
 
-    def test_what_limits_come_first(self):
+    def test_limits_come_before_the_guard(self):
         arms = [Arm(name="a", context_window_tokens=10), Arm(name="b", context_window_tokens=20), "c"]
         routes = router(arms=arms, limits=Limits(max_cost_usd=0.1))
         assert routes.route([0.0], input_tokens=30).arms == ("c",)
@@ -225,7 +226,7 @@ class TestRouter:
         routes.session_feedback("s", quality=1.0)
         assert routes.status().rollout.decisions == 0
 
-    def test_without_a_guard(self):
+    def test_router_without_a_guard_has_no_rollout(self):
         routes = router(guard=None)
         assert routes.status().rollout is None
         with pytest.raises(InvalidConfigurationError, match="the router has no guard; make it with Router"):
@@ -254,7 +255,7 @@ class TestRouter:
             ({"preference": Scaled(weights={"quality": 1.0, "cost_usd": 1.0})}, "gives the utility no range"),
         ],
     )  # fmt: skip
-    def test_what_does_not_fit_the_router(self, settings, message):
+    def test_guard_that_does_not_fit_the_router_is_refused(self, settings, message):
         with pytest.raises(InvalidConfigurationError, match=message):
             router(**settings)
 
@@ -273,7 +274,7 @@ class TestRouter:
     def test_a_damaged_state_is_refused_and_the_store_let_go(self, name):
         for blob in (b"\xff", b"{", b"[]"):
             store = MemoryStore()
-            store._states["default"] = {name: blob}
+            remember(store, name, blob)
             with pytest.raises(IncompatibleStoreError, match="the stored state '" + name + "' is damaged"):
                 router(store=store)
             assert store.trouble is not None

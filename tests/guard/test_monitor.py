@@ -76,7 +76,7 @@ class TestWatch:
         traffic.serve(3000)
         assert traffic.watch.rollout().share == 0.05
 
-    def test_what_is_as_good_stays_where_it_is_unless_a_loss_is_tolerated(self):
+    def test_equally_good_learner_keeps_its_share_unless_a_loss_is_tolerated(self):
         traffic = Traffic(Kept().watch(Guard(baseline="a")), good=0.7, bad=0.7)
         traffic.serve(3000)
         assert traffic.watch.rollout().share == 0.05
@@ -105,7 +105,7 @@ class TestWatch:
             watch.set_mode("apply", float(now))
         np.testing.assert_allclose(room, [0.1 / 2.0, 0.1 / 6.0, 0.1 / 12.0, 0.1 / 20.0, 0.1 / 30.0])
 
-    def test_in_parts_and_once(self):
+    def test_outcomes_in_parts_count_once(self):
         watch = Kept().watch(Guard(baseline="a", shares=[0.5]), (-1.0, 1.0))
         mixed, _ = watch.mix(B, A)
         worth = {"quality": 1.0, "cost_usd": -50.0}
@@ -117,7 +117,7 @@ class TestWatch:
         watch.report("x", {"cost_usd": 0.001}, 3.0)
         assert watch.rollout().decisions == 1
 
-    def test_what_a_signal_said_of_an_escalated_answer_counts_as_its_quality(self):
+    def test_signal_of_an_escalated_answer_counts_as_its_quality(self):
         watch = Kept().watch(Guard(baseline="a"))
         for id, outcome in (("x", "quality of 1"), ("y", "quality of 2"), ("z", "passed over for x")):
             watch.enter(id, 0, watch.mix(B, A)[0], np.zeros(2), WORTH, None)
@@ -132,7 +132,7 @@ class TestWatch:
             bounds.append(traffic.watch.rollout())
         assert bounds[0] == bounds[1]
 
-    def test_what_was_decided_before_a_change_tells_nothing_after_it(self):
+    def test_decisions_before_a_change_of_mode_do_not_count(self):
         watch = Kept().watch(Guard(baseline="a"))
         mixed, _ = watch.mix(B, A)
         watch.enter("x", 1, mixed, np.zeros(2), WORTH, None)
@@ -176,7 +176,7 @@ class TestModes:
         watch.report("x", {"quality": 1.0}, 1.0)
         assert watch.rollout().decisions == 0
 
-    def test_bypassed(self):
+    def test_bypassed_learner_gets_no_share(self):
         traffic = Traffic(Kept().watch(Guard(baseline="a", mode="bypass")), good=1.0, bad=0.0)
         traffic.serve(200)
         rollout = traffic.watch.rollout()

@@ -60,9 +60,9 @@ def message(text="hi", **more):
     }
 
 
-def make_router(arms=("a", "b"), **settings):
+def make_router(arms=("a", "b"), *, arm=None, **settings):
     return Router(
-        arms=[Arm(name=arm, **PRICE) for arm in arms],
+        arms=[Arm(name=name, **PRICE, **(arm or {})) for name in arms],
         learner=Learner(policy=Mixture(shares={arms[0]: 1})),
         store=Recording(),
         seed=0,

@@ -135,7 +135,7 @@ class TestUnusableAnswers:
             ("5", "invalid_response"),
             ({"error": {"message": "provider is overloaded", "code": 502}}, "server_error"),
             ({"error": {"message": "slow down", "code": 429}}, "rate_limit"),
-            ({"error": "no money left: insufficient credits"}, "server_error"),
+            ({"error": "no money left: insufficient credits"}, "insufficient_credit"),
             (chat(choices=[]), "invalid_response"),
             (chat(choices=None), "invalid_response"),
             ({}, "invalid_response"),
@@ -149,7 +149,7 @@ class TestUnusableAnswers:
             ({"choices": "odd"}, "invalid_response"),
         ],
     )
-    def test_of_openai(self, serve, given, failure):
+    def test_unusable_answer_of_openai_goes_to_the_next_arm(self, serve, given, failure):
         pair = Pair(serve, given)
         answer = pair.chat.create(MESSAGES)
         assert answer.text == "answer of b"
@@ -160,7 +160,7 @@ class TestUnusableAnswers:
         "given",
         [{"type": "error", "error": {"type": "api_error", "message": "x"}}, {}, "<html>", message(content=None)],
     )
-    def test_of_anthropic(self, serve, given):
+    def test_unusable_answer_of_anthropic_goes_to_the_next_arm(self, serve, given):
         pair = Pair(serve, given, anthropic=True)
         assert pair.chat.create(MESSAGES).text == "answer of b"
         assert pair.reports[0][1] == {"availability": 0.0}
@@ -168,14 +168,14 @@ class TestUnusableAnswers:
     @pytest.mark.parametrize(
         "given", ["<html>log in</html>", [], [chunk({}, choices=[])], [chunk({"role": "assistant"})]]
     )
-    def test_of_a_stream(self, serve, given):
+    def test_unusable_stream_goes_to_the_next_arm(self, serve, given):
         pair = Pair(serve, given)
         stream = pair.chat.create(MESSAGES, stream=True)
         list(stream)
         assert stream.answer.text == "answer of b"
         assert pair.reports[0][2] == "invalid_response"
 
-    def test_of_the_last_arm_is_raised_with_the_response(self, serve):
+    def test_unusable_answer_of_the_last_arm_is_raised_with_the_response(self, serve):
         pair = Pair(serve, chat(choices=[]))
         with pytest.raises(InvalidResponseError, match="arm 'a': the answer has no choices") as caught:
             pair.chat.create(MESSAGES, route={"arms": ["a"]})
@@ -258,7 +258,7 @@ REFUSALS = {
 
 
 @pytest.mark.parametrize("refusal", REFUSALS)
-def test_what_one_arm_refuses_another_answers(serve, refusal):
+def test_request_that_one_arm_refuses_goes_to_another(serve, refusal):
     status, error, failure = REFUSALS[refusal]
     pair = Pair(serve, lambda body: (status, {"error": error}), breaker=None)
     for _ in range(8):
@@ -277,7 +277,7 @@ def test_what_one_arm_refuses_another_answers(serve, refusal):
         {},
     ],
 )
-def test_what_every_arm_would_refuse_is_raised_once(serve, error):
+def test_request_that_every_arm_would_refuse_is_raised_at_once(serve, error):
     pair = Pair(serve, lambda body: (400, {"error": error}))
     with pytest.raises(openai.BadRequestError):
         pair.chat.create(MESSAGES)
@@ -302,7 +302,7 @@ class TestRetryAfter:
         ("status", "header"),
         [(429, ("retry-after-ms", "3600000")), (503, ("Retry-After", "3600")), (529, ("retry-after", "3600"))],
     )
-    def test_in_other_forms(self, serve, status, header):
+    def test_retry_after_is_read_from_all_its_headers(self, serve, status, header):
         pair = Pair(serve, lambda body: (status, {"error": {"message": "slow"}}, header), clock=lambda: 1e9)
         for _ in range(5):
             pair.chat.create(MESSAGES)
@@ -432,7 +432,7 @@ class TestOtherPackages:
             ({"code": lambda: type("Code", (), {"name": "RESOURCE_EXHAUSTED"})}, "rate_limit"),
         ],
     )
-    def test_attributes(self, serve, attributes, failure):
+    def test_failure_is_read_from_the_attributes_of_foreign_errors(self, serve, attributes, failure):
         error = type("ProviderError", (Exception,), {"__module__": "groq"})("no")
         vars(error).update(attributes)
         check_failure(error, failure)
@@ -454,7 +454,7 @@ class TestOtherPackages:
         ("error", "failure"),
         [(TimeoutError(), "timeout"), (ConnectionResetError(), "connection"), (BrokenPipeError(), "connection")],
     )
-    def test_of_python(self, error, failure):
+    def test_errors_of_python_are_classified(self, error, failure):
         check_failure(error, failure)
 
     @pytest.mark.parametrize("error", [TypeError("no"), KeyError("no"), ValueError("no"), ZeroDivisionError()])

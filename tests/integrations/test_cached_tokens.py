@@ -3,8 +3,11 @@
 from types import SimpleNamespace
 
 import pytest
+from anthropic import Anthropic
 
+from banditroute import Arm, Router
 from banditroute.core.turn import NO_SESSION
+from banditroute.integrations import RoutedClient
 from banditroute.integrations.apis.base import Counts
 from banditroute.integrations.call import answered_outcomes
 
@@ -19,3 +22,21 @@ def test_cached_tokens_are_reported_where_the_router_learns_from_them(turn, cach
     answer = SimpleNamespace(latency_seconds=1.0, cost_usd=0.01)
     outcomes = answered_outcomes(call, answer)
     assert outcomes == {"latency_seconds": 1.0, "output_tokens": 300, "cost_usd": 0.01, **expected}
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_cost_of_an_arm_with_cache_prices_is_that_of_its_cached_tokens(server, stream):
+    arm = Arm(
+        name="claude",
+        input_usd_per_million_tokens=1.0,
+        output_usd_per_million_tokens=10.0,
+        cached_input_usd_per_million_tokens=0.1,
+        cache_write_usd_per_million_tokens=1.25,
+    )
+    chat = RoutedClient(Router(arms=[arm], seed=0), {"claude": Anthropic(base_url=server.url, api_key="x")})
+    answer = chat.create("hi", stream=stream)
+    if stream:
+        list(answer)
+        answer = answer.answer
+    # 150 tokens of input, 800 read from the cache, 50 written to it, 100 of output
+    assert answer.cost_usd == pytest.approx((150 * 1.0 + 800 * 0.1 + 50 * 1.25 + 100 * 10.0) / 1e6)

@@ -1,13 +1,23 @@
 """Clients behind a router, with the real packages against a local server."""
 
 import logging
+from types import SimpleNamespace
 
 import anthropic
 import httpx
 import openai
 import pytest
 
-from banditroute import Arm, InvalidConfigurationError, MemoryStore, Objective, Router, StoreError
+from banditroute import (
+    Arm,
+    Budget,
+    InvalidConfigurationError,
+    MemoryStore,
+    NotGrantedError,
+    Objective,
+    Router,
+    StoreError,
+)
 from banditroute.integrations import AsyncRoutedClient, RoutedClient
 from banditroute.pricing import ModelPrice
 from banditroute.store.outcomes import failure_of, measured
@@ -57,7 +67,7 @@ def router_of(*arms, store=None, **settings):
 
 
 class TestAnAnswer:
-    def test_of_openai(self, server, clients):
+    def test_openai_answer_is_read_and_reported(self, server, clients):
         router = router_of("small")
         chat = RoutedClient(router, {"small": (clients(openai.OpenAI), "gpt-x")}, prices={"small": PRICE})
         answer = chat.create(QUESTION, temperature=0.5, route={"session": "s", "tags": ["a"]})
@@ -78,7 +88,7 @@ class TestAnAnswer:
         assert asked["temperature"] == 0.5
         router.feedback(answer.decision_id, quality=1.0)  # the thumbs-up that comes later
 
-    def test_of_anthropic(self, server, clients):
+    def test_anthropic_answer_is_read_and_reported(self, server, clients):
         router = router_of("claude")
         chat = RoutedClient(router, {"claude": clients(anthropic.Anthropic)}, prices={"claude": PRICE})
         answer = chat.create(QUESTION, max_tokens=77)
@@ -101,7 +111,7 @@ class TestAnAnswer:
         chat = RoutedClient(router_of(arm), {"small": clients(openai.OpenAI)})
         assert chat.create(QUESTION).cost_usd == pytest.approx((1000 * 2.0 + 100 * 8.0) / 1e6)
 
-    def test_without_usage_no_tokens_and_no_dollars_are_reported(self, clients):
+    def test_answer_without_usage_reports_no_tokens_and_no_dollars(self, clients):
         router = router_of("without usage")
         answer = RoutedClient(
             router, {"without usage": clients(openai.OpenAI)}, prices={"without usage": PRICE}
@@ -133,7 +143,7 @@ class TestFailures:
         assert first == {"availability": 0.0}
         assert failed != answered == answer.decision_id
 
-    def test_in_the_order_of_the_ranking(self, clients):
+    def test_failed_arms_are_followed_in_the_order_of_the_ranking(self, clients):
         arms = ["500 a", "500 b", "500 c", "small"]
         router = router_of(*arms)
         for _ in range(20):
@@ -144,7 +154,7 @@ class TestFailures:
         assert asked[-1] == "small"
         assert asked[1:] == sorted(asked[1:], key=arms.index)  # but for the first, which the policy chose
 
-    def test_where_all_fail_the_last_error_is_raised(self, clients):
+    def test_last_error_is_raised_where_all_arms_fail(self, clients):
         router = router_of("500 a", "503 b")
         chat = RoutedClient(router, {arm: clients(openai.OpenAI) for arm in ("500 a", "503 b")})
         with pytest.raises(openai.APIStatusError):
@@ -169,7 +179,7 @@ class TestFailures:
             pass
         assert isinstance(answer.failures[0][1], openai.APITimeoutError)
 
-    def test_nobody_there(self, clients):
+    def test_unreachable_server_goes_to_the_next_arm(self, clients):
         gone = openai.OpenAI(base_url="http://127.0.0.1:9/v1", api_key="none", max_retries=0)
         router = router_of("gone", "small")
         chat = RoutedClient(router, {"gone": gone, "small": clients(openai.OpenAI)})
@@ -250,7 +260,7 @@ class TestAsyncio:
             pass
         assert answer.text == "I am small."
         for arm in ("500 no", "small"):
-            await chat._targets[arm].client.close()
+            await chat._targets[arm].endpoints[None].patient.close()
 
     @pytest.mark.parametrize(("kind", "arm"), [(openai.AsyncOpenAI, "small"), (anthropic.AsyncAnthropic, "claude")])
     async def test_a_stream(self, clients, kind, arm):
@@ -292,3 +302,32 @@ def test_first_token_seconds_can_be_an_objective(clients):
     list(stream)
     router.feedback(stream.decision_id, first_token_seconds=stream.answer.first_token_seconds)
     assert set(store_of(router).given[-1][1]) == {"first_token_seconds"}
+
+
+class TestAHardBudget:
+    def chat(self, usd):
+        self.asked = []
+
+        def create(*, model, messages):
+            self.asked.append(model)
+            raise TimeoutError("it took too long")
+
+        client = SimpleNamespace(chat=SimpleNamespace(completions=SimpleNamespace(create=create)))
+        arms = [Arm(name="small", max_cost_usd=0.6), Arm(name="large", max_cost_usd=0.6)]
+        router = router_of(*arms, budgets=[Budget(usd=usd, per="day", hard=True)])
+        return RoutedClient(router, {"small": client, "large": client})
+
+    def test_that_covers_no_arm_raises_and_asks_none(self):
+        chat = self.chat(usd=0.1)
+        with pytest.raises(NotGrantedError, match="no arm was asked: budget 'cost_usd per day'") as caught:
+            chat.create("hello")
+        assert len(caught.value.decision_id) == 32
+        assert self.asked == []
+
+    def test_that_does_not_cover_the_next_arm_gives_the_error_of_the_first(self):
+        chat = self.chat(usd=1.0)
+        with pytest.raises(TimeoutError, match="it took too long"):
+            chat.create("hello")
+        assert len(self.asked) == 1
+        (status,) = chat.router.status().budgets
+        assert status.uncovered == 1

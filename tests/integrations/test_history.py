@@ -145,3 +145,48 @@ def test_tools_of_anthropic_become_functions_of_openai():
         "tools": [{"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}],
         "tool_choice": {"type": "function", "function": {"name": "f"}},
     }
+
+
+@pytest.mark.parametrize(
+    ("arguments", "given"), [('{"a": 1}', {"a": 1}), ("[1]", {"input": [1]}), ('{"a": ', {}), ("", {})]
+)
+def test_arguments_of_a_tool_are_an_object_for_anthropic(arguments, given):
+    calls = [{"id": "1", "type": "function", "function": {"name": "f", "arguments": arguments}}]
+    ((block,),) = (turn["content"] for turn in anthropic_messages([{"role": "assistant", "tool_calls": calls}])[1])
+    assert (block["name"], block["input"]) == ("f", given)
+
+
+def test_custom_tools_and_the_old_form_of_calls_go_to_anthropic():
+    custom = [{"id": "1", "type": "custom", "custom": {"name": "f", "input": "print(1)"}}]
+    old = {"role": "assistant", "content": None, "function_call": {"name": "g", "arguments": "{}"}}
+    history = [{"role": "assistant", "tool_calls": custom}, old, {"role": "function", "name": "g", "content": "4"}]
+    assert [turn["content"] for turn in anthropic_messages(history)[1]] == [
+        [{"type": "tool_use", "id": "1", "name": "f", "input": {"input": "print(1)"}}],
+        [{"type": "tool_use", "id": "g", "name": "g", "input": {}}],
+        [{"type": "tool_result", "tool_use_id": "g", "content": "4"}],
+    ]
+
+
+def test_refusal_of_openai_stays_in_the_history_of_anthropic():
+    assert anthropic_messages([{"role": "assistant", "content": None, "refusal": "no"}])[1] == [
+        {"role": "assistant", "content": "no"}
+    ]
+
+
+def test_blocks_of_anthropics_own_tools_are_not_sent_to_openai():
+    blocks = [
+        {"type": "server_tool_use", "id": "1", "name": "web_search", "input": {"query": "x"}},
+        {"type": "web_search_tool_result", "tool_use_id": "1", "content": []},
+        {"type": "text", "text": "found"},
+    ]
+    assert openai_messages([{"role": "assistant", "content": blocks}]) == [{"role": "assistant", "content": "found"}]
+
+
+def test_documents_are_translated_both_ways():
+    file = {"type": "file", "file": {"filename": "document.pdf", "file_data": "data:application/pdf;base64,AA=="}}
+    source = {"type": "base64", "media_type": "application/pdf", "data": "AA=="}
+    user = {"role": "user", "content": [file]}
+    assert anthropic_messages([user])[1] == [{"role": "user", "content": [{"type": "document", "source": source}]}]
+    assert openai_messages([{"role": "user", "content": [{"type": "document", "source": source}]}]) == [user]
+    plain = {"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": "once"}}
+    assert openai_messages([{"role": "user", "content": [plain]}])[0]["content"] == [{"type": "text", "text": "once"}]

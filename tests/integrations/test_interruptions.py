@@ -31,12 +31,12 @@ async def asynchronous(pair):
 
 
 class TestBlocking:
-    def test_with_reads_to_the_end(self, pair):
+    def test_stream_read_to_its_end_reports_its_latency(self, pair):
         with pair.chat.create(MESSAGES, stream=True) as stream:
             assert len(list(stream)) == 2
         assert [outcomes.keys() for _, outcomes, _ in pair.reports] == [{"latency_seconds"}]
 
-    def test_with_and_break_reports_that_the_arm_answered_and_what_it_cost(self, pair):
+    def test_stream_left_early_reports_that_the_arm_answered_and_what_it_cost(self, pair):
         with pair.chat.create(MESSAGES, stream=True) as stream:
             for _ in stream:
                 break
@@ -88,7 +88,7 @@ class TestOnTheEventLoop:
             assert len([each async for each in stream]) == 2
         assert stream.answer.text == "x" * 40 + "y"
 
-    async def test_break(self, asynchronous):
+    async def test_asynchronous_stream_left_early_reports_what_it_cost(self, asynchronous):
         async with await asynchronous.chat.create(MESSAGES, stream=True) as stream:
             async for _ in stream:
                 break

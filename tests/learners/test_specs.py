@@ -8,12 +8,12 @@ from banditroute.learners.specs import LEARNERS, learner_of
 
 
 @pytest.mark.parametrize("name", LEARNERS)
-def test_every_name_by_itself(name):
+def test_every_name_alone_is_a_spec(name):
     for spec in (name, f" {name}() "):
         assert repr(learner_of(spec)) == repr(LEARNERS[name]())
 
 
-def test_options():
+def test_options_of_a_spec_reach_the_learner():
     learner = learner_of("linucb(alpha=1.5, floor=0.02, context_exploration=1)")
     assert (learner.policy.alpha, learner.policy.floor, learner.context_exploration) == (1.5, 0.02, 1.0)
     assert learner_of("squarecb(scale=3)").policy.scale == 3.0
@@ -22,7 +22,7 @@ def test_options():
     assert isinstance(learner_of("thompson(half_life_seconds=60, scale=1)"), Learner)
 
 
-def test_beliefs():
+def test_spec_names_the_belief():
     assert learner_of("linucb(belief=linear, alpha=1)").belief == Linear()
     assert learner_of("linucb(belief=hybrid)").belief == learner_of("linucb").belief == Hybrid()
     assert learner_of("thompson(half_life=9, belief=logistic)").belief == Logistic(half_life_requests=9)
@@ -55,6 +55,6 @@ def test_beliefs():
         "linucb(alpha=linear)",
     ],
 )
-def test_refusals(spec):
+def test_bad_specs_are_refused(spec):
     with pytest.raises(InvalidConfigurationError):
         learner_of(spec)

@@ -16,6 +16,7 @@ from banditroute.limits.breaker import Circuits
 from banditroute.policies import Uniform
 from banditroute.router import Router
 from banditroute.store.memory import MemoryStore
+from tests.support import remember
 
 
 @pytest.mark.parametrize(
@@ -28,7 +29,7 @@ from banditroute.store.memory import MemoryStore
         ({"reset_seconds": math.inf}, "reset_seconds is inf; give a finite number"),
     ],
 )
-def test_what_cannot_be_a_breaker(given, message):
+def test_bad_breaker_settings_are_refused(given, message):
     with pytest.raises(InvalidConfigurationError, match=message):
         CircuitBreaker(**given)
 
@@ -126,7 +127,7 @@ class TestCircuit:
         circuits.report("a", failed=False, decided_at=100.0, now=100.0)
         assert self.passes(circuits, 100.0)
 
-    def test_without_a_breaker_nothing_opens(self):
+    def test_circuit_stays_closed_without_a_breaker(self):
         circuits = Circuits(breaker=None)
         self.fail(circuits, *range(50))
         assert not circuits.tripped
@@ -186,7 +187,7 @@ class TestRouter:
         router.feedback(decision.id, latency_seconds=0.2)
         assert router.route([0.0]).arms == ("a", "b", "c")
 
-    def test_where_all_are_open_the_first_opened_is_tried_and_the_reason_given(self, clock):
+    def test_first_opened_circuit_is_tried_where_all_are_open(self, clock):
         router = uniform(clock)
         fail(router, clock, "b", "a", "c")
         decision = router.route([0.0])
@@ -210,7 +211,7 @@ class TestRouter:
         fail(router, clock, "a", count=1)
         assert router.route([0.0]).arms == ("b",)
 
-    def test_none_never_bars(self, clock):
+    def test_breaker_of_none_excludes_no_arm(self, clock):
         router = uniform(clock, breaker=None)
         fail(router, clock, "a", count=50)
         assert router.route([0.0]).arms == ("a", "b", "c")
@@ -227,7 +228,7 @@ class TestRouter:
     def test_a_damaged_state_is_refused_and_the_store_let_go(self):
         for blob in (b"\xff", b"{", b"[]", b'{"a": {"no": 1}}'):
             store = MemoryStore()
-            store._states["default"] = {"breaker": blob}
+            remember(store, "breaker", blob)
             with pytest.raises(IncompatibleStoreError, match="the stored state 'breaker' is damaged"):
                 Router(arms=["a"], features=1, store=store)
             assert store.trouble is not None
@@ -254,12 +255,12 @@ class TestAvailability:
         named = router.route([0.0], preference={"quality": 1.0, "availability": 0.5})
         assert named.utilities == pytest.approx(quality + 0.5 * availability(after))
 
-    def test_before_any_failure_it_is_not_believed(self, clock):
+    def test_availability_is_not_an_objective_before_a_failure(self, clock):
         router = uniform(clock)
         router.feedback(router.route([0.0]).id, quality=1.0)
         assert router.route([0.0]).objectives == ("quality",)
 
-    def test_one_failure_after_many_answers_is_no_verdict(self, clock):
+    def test_single_failure_after_many_answers_does_not_settle_availability(self, clock):
         router = uniform(clock)
         for _ in range(300):
             router.feedback(router.route([0.0], arms=["a"]).id, quality=1.0)

@@ -13,7 +13,7 @@ from banditroute.limits.constraints import excess
 from banditroute.objectives.presets import CHEAPEST
 from banditroute.policies import Uniform
 from banditroute.router import Router
-from tests.support import belief_of
+from tests.support import belief_of, spoil
 
 MANY = np.full(3, 9.0)
 
@@ -33,11 +33,11 @@ class TestLimits:
             ({"requires": [3]}, r"one of requires is 3 \(int\); give a string"),
         ],
     )
-    def test_what_cannot_be_a_limit(self, given, message):
+    def test_bad_limits_are_refused(self, given, message):
         with pytest.raises(InvalidConfigurationError, match=message):
             Limits(**given)
 
-    def test_says_what_is_given(self):
+    def test_repr_shows_only_the_given_limits(self):
         assert repr(Limits()) == "Limits()"
         assert repr(Limits(min_quality=0.8, requires=["eu"])) == "Limits(min_quality=0.8, requires=('eu',))"
 
@@ -46,7 +46,7 @@ class TestLimits:
 
 
 class TestExcess:
-    def test_by_hand(self):
+    def test_excess_equals_the_hand_computed_one(self):
         means = {"cost_usd": np.array([1.0, 2.0, 5.0]), "latency_seconds": np.array([6.0, 1.0, 1.0])}
         stds = {name: np.full(3, 9.0) for name in means}  # of no account: these are judged by expectation
         found = excess(Limits(max_cost_usd=2.0, max_latency_seconds=4.0), means, stds, dict.fromkeys(means, MANY))
@@ -80,7 +80,7 @@ COSTS = {"a": {"cost_usd": 0.001}, "b": {"cost_usd": 0.004}, "c": {"cost_usd": 0
 
 
 class TestRouter:
-    def test_only_what_keeps_the_limit_is_chosen(self):
+    def test_only_arms_that_keep_the_limit_are_chosen(self):
         router = taught(COSTS, limits=Limits(max_cost_usd=0.005))
         decisions = [router.route([0.0]) for _ in range(40)]
         assert {decision.arms for decision in decisions} == {("a", "b")}
@@ -148,7 +148,7 @@ class TestRouter:
         router = taught(outcomes, limits=Limits(min_quality=0.5, max_latency_seconds=3.0))
         assert router.route([0.0]).arms == ("c",)
 
-    def test_where_none_keeps_them_the_nearest_is_used_and_the_reason_given(self):
+    def test_nearest_arm_is_used_where_no_arm_keeps_the_limits(self):
         router = taught(COSTS, limits=Limits(max_cost_usd=0.0005))
         decision = router.route([0.0])
         assert decision.arm == "a"
@@ -159,14 +159,14 @@ class TestRouter:
         assert router.status().fallbacks == 0
         assert router.route([0.0], exclude=["a"]).arm == "b"
 
-    def test_what_is_not_known_is_allowed_and_said(self):
+    def test_arm_with_unknown_cost_is_allowed_and_the_reason_given(self):
         router = taught({"a": COSTS["a"], "c": COSTS["c"]}, limits=Limits(max_cost_usd=0.005))
         decisions = [router.route([0.0]) for _ in range(40)]
         assert {decision.arms for decision in decisions} == {("a", "b")}
         reasons = {(decision.arm, decision.reason) for decision in decisions}
         assert reasons == {("a", "policy"), ("b", "limits: max_cost_usd cannot be judged yet of 'b'")}
 
-    def test_before_any_feedback_all_are_allowed(self):
+    def test_arms_are_all_allowed_before_any_feedback(self):
         router = Router(arms=["a", "b"], features=1, limits=Limits(min_quality=0.9))
         assert router.route([0.0]).arms == ("a", "b")
 
@@ -188,14 +188,14 @@ class TestRouter:
 
     def test_a_belief_that_is_not_finite_still_falls_back(self):
         router = taught(COSTS, limits=Limits(max_cost_usd=0.005))
-        belief_of(router)._theta[:] = math.nan
+        spoil(belief_of(router))
         assert router.route([0.0]).reason.startswith("fallback: the belief is not finite")
 
 
 class TestRequiredTags:
     ARMS = (Arm(name="a", capabilities=("eu", "tools")), Arm(name="b", capabilities=("eu",)), Arm(name="c"))
 
-    def test_only_arms_with_all_the_tags(self):
+    def test_only_arms_with_all_required_capabilities_are_chosen(self):
         router = Router(arms=self.ARMS, features=1, limits=Limits(requires=["eu"]))
         assert router.route([0.0]).arms == ("a", "b")
         assert router.route([0.0], limits=Limits(requires=["tools", "eu"])).arms == ("a",)
@@ -212,7 +212,7 @@ class TestRequiredTags:
             Router(arms=self.ARMS, features=1, limits=Limits(requires=["us"]))
 
     @pytest.mark.parametrize("limits", [{"requires": ["eu"]}, "eu", 3])
-    def test_what_are_no_limits_is_refused(self, limits):
+    def test_limits_of_another_type_are_refused(self, limits):
         with pytest.raises(InvalidConfigurationError, match=r"limits is .*; give Limits\(...\)"):
             Router(arms=self.ARMS, limits=limits)
         with pytest.raises(InvalidRequestError, match=r"limits is .*; give Limits\(...\)"):
@@ -229,7 +229,7 @@ class TestContextWindow:
         assert router.route([0.0], input_tokens=200_000).arms == ("c",)
         assert router.route([0.0]).arms == ("a", "b", "c")
 
-    def test_where_it_fits_nowhere_the_largest_window_is_used(self):
+    def test_largest_context_window_is_used_where_the_prompt_fits_nowhere(self):
         decision = Router(arms=self.ARMS[:2], features=1).route([0.0], input_tokens=200_000)
         assert (decision.arm, decision.propensity) == ("b", 1.0)
         assert decision.reason == "limits: no context window holds 200000 tokens; the largest is used"

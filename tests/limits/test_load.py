@@ -121,7 +121,7 @@ class TestProcesses:
         database.tell()
         assert other.open_decisions("a") == 2 + 6
 
-    def test_what_a_crashed_process_left_open_is_forgotten_within_a_minute(self):
+    def test_open_decisions_of_a_crashed_process_are_forgotten_within_a_minute(self):
         database = Database()
         one, crashed = database.adder(), database.adder()
         for number in range(5):

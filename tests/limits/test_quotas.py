@@ -124,7 +124,7 @@ def test_input_and_output_tokens_are_counted_apart():
         ({"arms": ["a"], "tokens_per_minute": 0.0}, "tokens_per_minute is 0.0; give a number above 0"),
     ],
 )
-def test_what_cannot_be_a_quota_is_refused(given, message):
+def test_bad_quota_is_refused(given, message):
     with pytest.raises(InvalidConfigurationError, match=message):
         Quota(**given)
 

@@ -8,6 +8,7 @@ from banditroute import Router
 from banditroute.core.request import Request
 from banditroute.errors import InvalidConfigurationError, InvalidRequestError
 from banditroute.limits import Limits, Rule
+from tests.support import engine_of
 
 ASKED = Request(
     text="Why?", tags=("private", "eu"), session="7", input_tokens=1200, metadata={"task": "medical", "age": 41.0}
@@ -168,7 +169,7 @@ class TestRouter:
         def broken(ask):
             raise RuntimeError("broken")
 
-        monkeypatch.setattr(router._engine, "decide", broken)
+        monkeypatch.setattr(engine_of(router), "decide", broken)
         decision = router.route([0.5], tags=["private"])
         assert decision.arm == "local"
         assert decision.reason == "fallback: RuntimeError: broken; rules: tag('private')"

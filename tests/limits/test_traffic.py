@@ -43,7 +43,7 @@ def again(probabilities):
         ({"at_least": 0.3, "at_most": 0.2}, "at_least is 0.3 and at_most 0.2; give at_least <= at_most"),
     ],
 )
-def test_what_cannot_be_a_share(given, message):
+def test_bad_share_is_refused(given, message):
     with pytest.raises(InvalidConfigurationError, match=message):
         Share(**given)
 
@@ -64,13 +64,13 @@ class TestTogether:
 
 
 class TestByHand:
-    def test_what_keeps_the_shares_stays_as_it_is(self):
+    def test_probabilities_within_the_shares_stay_unchanged(self):
         p = np.array([0.7, 0.2, 0.1])
         q, trouble = shaped(p, {"a": Share(at_most=0.7), "c": Share(at_least=0.1)}, ARMS[:3], never)
         assert q is p
         assert trouble is None
 
-    def test_what_is_above_a_cap_goes_where_the_policy_goes_without_the_arm(self):
+    def test_probability_above_a_cap_goes_where_the_policy_goes_without_the_arm(self):
         q, _ = shaped(np.array([0.9, 0.05, 0.05]), {"a": Share(at_most=0.2)}, ARMS[:3], lambda _: np.array([0.0, 1.0]))
         np.testing.assert_allclose(q, [0.2, 0.05, 0.75])
 
@@ -105,13 +105,13 @@ class TestByHand:
         q, _ = shaped(np.array([0.0, 0.6, 0.4]), traffic, ARMS[:3], again([0.0, 0.6, 0.4]))
         np.testing.assert_allclose(q, [0.25, 0.0, 0.75])
 
-    def test_where_the_caps_leave_no_room_all_are_exceeded_by_one_factor(self):
+    def test_caps_that_leave_no_room_are_exceeded_by_one_factor(self):
         caps = {"a": Share(at_most=0.1), "b": Share(at_most=0.3)}
         q, trouble = shaped(np.array([0.5, 0.5]), caps, ["a", "b"], never)
         np.testing.assert_allclose(q, [0.25, 0.75])
         assert trouble == "traffic: the eligible arms may get 0.4 of the traffic together; their caps are exceeded"
 
-    def test_where_nothing_is_allowed_the_policy_decides(self):
+    def test_policy_decides_where_all_caps_are_zero(self):
         p = np.array([0.4, 0.6])
         q, trouble = shaped(p, dict.fromkeys("ab", Share(at_most=0.0)), ["a", "b"], never)
         np.testing.assert_array_equal(q, p)
@@ -138,7 +138,7 @@ share = st.tuples(st.floats(0.0, 1.0), st.floats(0.0, 1.0)).map(lambda s: Share(
 
 class TestAgainstBruteForce:
     @given(positive, st.lists(st.floats(0.0, 0.25), min_size=4, max_size=4))
-    def test_floors(self, p, least):
+    def test_floors_give_the_closest_probabilities(self, p, least):
         q, _ = shaped(p, {a: Share(at_least=each) for a, each in zip(ARMS, least, strict=True)}, ARMS, never)
         np.testing.assert_allclose(q, closest(p, least, np.ones(4)), atol=2e-4)
 
@@ -230,7 +230,7 @@ class TestRouter:
             (dict.fromkeys("ab", Share(at_least=0.6)), "at least 1.2 of the traffic together"),
         ],
     )
-    def test_what_cannot_be_kept_is_refused_and_nothing_changes(self, traffic, message):
+    def test_infeasible_shares_are_refused_and_change_nothing(self, traffic, message):
         with pytest.raises(InvalidConfigurationError, match=message):
             router(traffic=traffic)
         routes = router(traffic={"a": Share(at_most=0.1)})

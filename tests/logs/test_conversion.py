@@ -45,7 +45,7 @@ def test_own_objectives_keep_their_names(write, tmp_path):
     ]
 
 
-def test_all_or_nothing(write, tmp_path):
+def test_failed_conversion_keeps_the_earlier_file(write, tmp_path):
     out = tmp_path / "out.jsonl"
     out.write_text("precious")
     path = write([CALL] * 5000 + [{**CALL, "spend": -1}])
@@ -63,7 +63,7 @@ def test_all_or_nothing(write, tmp_path):
     assert sorted(each.name for each in tmp_path.iterdir()) == ["bad.jsonl", "good.jsonl", "log.jsonl", "out.jsonl"]
 
 
-def test_on_the_command_line(write, tmp_path):
+def test_convert_command_prints_what_it_read_and_left_out(write, tmp_path):
     path = write([CALL, {**CALL, "spend": -1}, {**CALL, "cache_hit": "True"}])
     out = tmp_path / "out.parquet"
     assert "row 2: outcomes is [('cost_usd', -1" in say(path, out, status=1)

@@ -91,7 +91,7 @@ def test_missing_column_is_named(write, column):
         read_outcomes(write(**{column: None}), format="long")
 
 
-def test_all_missing_columns_are_named(write):
+def test_missing_columns_are_all_named(write):
     path = write(query_id=None, model=None, score=None)
     with pytest.raises(InvalidInputError, match="has no column model, query_id, score"):
         read_outcomes(path, format="long")
@@ -173,7 +173,7 @@ def test_outcome_that_feedback_would_refuse_is_refused(write, cost):
         read_outcomes(write(cost_usd=[0.01, cost, 0.01, 0.01]))
 
 
-def test_what_is_not_parquet_is_refused(bad_log):
+def test_file_that_is_not_parquet_is_refused(bad_log):
     with pytest.raises(InvalidInputError, match=r"bad\.parquet cannot be read: .*Parquet"):
         read_outcomes(bad_log)
 
@@ -238,10 +238,10 @@ class TestPassingOver:
         assert table.prompts == ("second",)
         assert table.skipped == {"query that has an arm twice": 1}
 
-    def test_nothing_is_passed_over_of_a_whole_table(self, write):
+    def test_whole_table_has_no_skipped_rows(self, write):
         assert read_outcomes(write(), skip_bad=True).skipped == {}
 
-    def test_nothing_is_left(self, write):
+    def test_table_without_a_whole_query_is_refused(self, write):
         rows = {"query_id": ["q1", "q1", "q2", "q2"], "model": ["a", "b", "a", "a typo"]}
         with pytest.raises(InvalidInputError, match="no query with every arm once: arm 'a typo' has 1 of 2 queries"):
             read_outcomes(write(**rows), skip_bad=True)

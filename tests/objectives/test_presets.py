@@ -50,7 +50,7 @@ def test_willingness_to_pay_is_that_times_quality_less_cost():
 
 
 class TestGreenServ:
-    def test_by_their_formula(self):
+    def test_greenserv_preference_equals_their_formula(self):
         """(1 - w) accuracy + w (1 - energy / range): the constant w apart, which no choice depends on."""
         scaled = greenserv(0.25, joules_per_token=2.0)
         rates = Preference(**{name: w / scaled.reference.get(name, 1.0) for name, w in scaled.weights.items()})

@@ -34,7 +34,7 @@ def weight_of(made, objective="energy_joules"):
 
 
 class TestQuartiles:
-    def test_by_hand(self):
+    def test_interquartile_range_equals_the_hand_computed_one(self):
         assert interquartile_range([[4.0, 1.0, 3.0, 2.0]]) == 2.0  # 1, then 3
         assert interquartile_range([list(range(100))]) == 50.0  # 24, then 74
 
@@ -46,7 +46,7 @@ class TestQuartiles:
         values = [*np.linspace(0.0, 1.0, 50)]
         assert interquartile_range([[*values, 1e9]]) == pytest.approx(interquartile_range([values]), rel=0.1)
 
-    def test_where_most_is_alike_the_range_stands_in(self):
+    def test_range_replaces_an_interquartile_range_of_zero(self):
         assert interquartile_range([[1.0] * 20, [1.0] * 20, [1.0] * 20, [1.0] * 20, [3.0]]) == 2.0
 
     @given(
@@ -61,10 +61,10 @@ class TestQuartiles:
 
 
 class TestScales:
-    def test_what_has_a_range_is_measured_by_it(self):
+    def test_objective_with_a_range_is_scaled_by_it(self):
         assert scales().rates(Scaled(weights={"quality": 0.5, "stars": 1.0})) == {"quality": 0.5, "stars": 0.25}
 
-    def test_what_is_not_known_is_left_out(self):
+    def test_objective_with_an_unknown_scale_is_left_out(self):
         made = scales()
         for value in range(7):
             made.add("a", {"energy_joules": float(value)})
@@ -75,10 +75,10 @@ class TestScales:
             "energy_joules": 0.1,  # the quartiles are 1 and 5
         }
 
-    def test_where_nothing_is_known_the_weights_are_the_rates(self):
+    def test_weights_are_the_rates_where_no_scale_is_known(self):
         assert scales().rates(Scaled(weights={"energy_joules": 0.4})) == {"energy_joules": 0.4}
 
-    def test_what_never_varied_is_not_known(self):
+    def test_objective_that_never_varied_has_no_scale(self):
         made = scales()
         for _ in range(50):
             made.add("a", {"energy_joules": 3.0})
@@ -93,7 +93,7 @@ class TestScales:
         )
         assert made.rates(scaled) == {"quality": 0.5, "energy_joules": 0.25}
 
-    def test_where_the_traffic_goes_does_not_matter(self):
+    def test_scale_does_not_depend_on_the_shares_of_the_traffic(self):
         """A router that leaves the dear arms must not find the cheap ones ever dearer."""
         even, skewed = scales(), scales()
         rng = np.random.default_rng(0)
@@ -115,7 +115,7 @@ class TestScales:
             made.add("a", {"energy_joules": value})
         assert weight_of(made) == pytest.approx(before / 10.0, rel=0.4)
 
-    def test_what_it_keeps_is_bounded(self):
+    def test_stored_samples_are_bounded(self):
         kept = {}
         made = scales(kept=kept)
         weight_of(made)
@@ -135,7 +135,7 @@ class TestScales:
         assert weight_of(scales(kept=kept)) == weight_of(made)
         assert weight_of(scales(kept=kept, arms=["another"])) is None
 
-    def test_nothing_is_stored_for_a_router_that_does_not_ask(self):
+    def test_unused_scales_are_not_stored(self):
         kept = {}
         made = scales(kept=kept)
         for value in range(200):

@@ -73,6 +73,6 @@ def test_a_preference_names_known_objectives_only(preference):
 
 
 @pytest.mark.parametrize("preference", ["quality", 1.0, ["quality"], None])
-def test_what_is_no_mapping_is_no_preference(preference):
+def test_preference_that_is_not_a_mapping_is_refused(preference):
     with pytest.raises(InvalidRequestError, match=r"^preference is .*; give a Preference, for example"):
         check_preference(preference, merge_objectives([]))

@@ -59,7 +59,7 @@ def assert_same(log, own):
 
 
 @pytest.mark.parametrize("files", ["one", "two"])
-def test_what_is_exported_is_read_back_to_the_same_log(tmp_path, files):
+def test_exported_spans_are_read_back_as_the_same_log(tmp_path, files):
     (tmp_path / "otel").mkdir()
     spans = tmp_path / "otel" / "spans.jsonl"
     export = Export(spans, spans if files == "one" else tmp_path / "otel" / "logs.jsonl")

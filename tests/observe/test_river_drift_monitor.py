@@ -68,7 +68,7 @@ def test_a_change_is_reported_for_its_arm_and_objective_in_any_unit(make, scale,
     assert "suspects that latency_seconds of arm 'a' has changed, alarm 1" in caplog.text
 
 
-def test_without_a_change_nothing_is_reported(caplog):
+def test_steady_outcomes_raise_no_alarm(caplog):
     alarms = Alarms()
     run(RiverDriftMonitor(detector=drift.ADWIN(), observers=[alarms]), 10_000)
     assert alarms.seen == []

@@ -51,7 +51,7 @@ def test_the_advice_of_the_decision_counts():
     [("a", -X, {"quality": 1.0}), ("c", X, {"quality": 1.0}), ("a", X, {"cost_usd": 1.0})],
     ids=["unknown context", "an arm that was not eligible", "another objective"],
 )
-def test_what_cannot_be_judged_changes_nothing(arm, x, values):
+def test_outcome_that_cannot_be_judged_changes_no_share(arm, x, values):
     made = state()
     ask(made)
     made.learn(arm, x, values)
@@ -68,7 +68,7 @@ def test_a_reward_is_judged_by_all_of_it():
     assert made.shares == pytest.approx(np.exp(-rate * losses) / np.exp(-rate * losses).sum())
 
 
-def test_only_so_many_decisions_are_remembered():
+def test_remembered_decisions_are_bounded():
     made = state()
     for k in range(3000):
         ask(made, x=np.array([float(k), 1.0]))
@@ -123,7 +123,7 @@ def outcome(made, quality, x=X):
     made.learn("a", x, {"quality": quality})
 
 
-def test_what_several_processes_learn_adds_up():
+def test_updates_of_several_processes_add_up():
     one, two, alone = state(), state(), state()
     updates = []
     for made, quality in ((one, 0.2), (two, 0.9), (one, 0.0)):

@@ -23,7 +23,7 @@ def weighted(gamma, gaps):
     return np.array([share if gap > 0.0 else 1.0 - sum(shares) for share, gap in zip(shares, gaps, strict=True)])
 
 
-def test_by_hand():
+def test_probabilities_equal_the_hand_computed_ones():
     # Equal spreads s: gamma^2 s^2 = 8 K, so gamma = sqrt(24) / s = 49 for s = .1; 1 / (3 + 49 x .1), 1 / (3 + 49 x .2).
     gamma = math.sqrt(24.0) / 0.1
     b, c = 1.0 / (3.0 + 0.1 * gamma), 1.0 / (3.0 + 0.2 * gamma)
@@ -59,7 +59,7 @@ def test_a_scale_of_zero_is_uniform():
     assert ask(InverseGap(scale=0.0), (0.0, 5.0, 1.0), (0.1, 0.1, 0.1)) == pytest.approx([1 / 3] * 3)
 
 
-def test_without_spread_the_best_mean_has_all():
+def test_best_mean_has_all_the_probability_without_uncertainty():
     assert ask(InverseGap(), (0.1, 0.3, 0.2), (0.0, 0.0, 0.0)).tolist() == [0.0, 1.0, 0.0]
     assert ask(InverseGap(), (0.3, 0.3, 0.2), (0.0, 0.0, 0.0)).tolist() == [0.5, 0.5, 0.0]
 

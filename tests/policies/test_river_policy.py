@@ -72,16 +72,16 @@ def test_a_policy_with_context_gets_it():
     assert ask(contextual, x=np.array([-1.0, 1.0])).tolist() == [1.0, 0.0, 0.0]
     assert ask(contextual, x=np.array([1.0, 1.0])).tolist() == [0.0, 0.0, 1.0]
     contextual.learn("b", X, {"quality": 0.25})
-    assert contextual._policy.told == [("b", {0: 0.5, 1: 1.0}, 0.25)]
+    assert contextual.policy.told == [("b", {0: 0.5, 1: 1.0}, 0.25)]
 
 
 def test_the_reward_is_a_sum_and_learned_whole_or_not_at_all():
     sums = state(Recorder(), reward={"quality": 1.0, "cost_usd": -50.0})
     sums.learn("a", X, {"quality": 1.0})
     sums.learn("a", X, {"cost_usd": 0.01})
-    assert sums._policy.told == []
+    assert sums.policy.told == []
     sums.learn("a", X, {"quality": 1.0, "cost_usd": 0.01, "latency_seconds": 3.0})
-    assert sums._policy.told == [("a", 0.5)]
+    assert sums.policy.told == [("a", 0.5)]
 
 
 @pytest.mark.parametrize("policy", [bandit.Exp3(gamma=0.1, seed=0), bandit.UCB(delta=1, seed=0)], ids=["Exp3", "UCB"])
@@ -108,14 +108,14 @@ def test_asking_teaches_nothing_and_routers_learn_apart():
     assert policy._n == 0
 
 
-def test_what_was_learned_before_comes_along():
+def test_policy_keeps_what_it_learned_before():
     policy = bandit.UCB(delta=0.1, seed=0)
     for arm, reward in [("a", 0.0), ("b", 1.0), ("c", 0.0)] * 20:
         policy.update(arm, reward)
     assert ask(state(policy)).tolist() == [0.0, 1.0, 0.0]
 
 
-def test_in_a_router_it_finds_the_best_arm_with_exact_propensities():
+def test_router_with_a_river_policy_finds_the_best_arm_with_exact_propensities():
     river = RiverPolicy(policy=bandit.UCB(delta=0.2, seed=0), pulls=3)
     with Router(arms=["bad", "good"], features=1, learner=Learner(policy=river), seed=0) as router:
         chosen = []
@@ -174,7 +174,7 @@ def test_a_reward_of_something_that_no_router_knows_is_refused():
         Router(arms=["a", "b"], features=1, learner=Learner(policy=river))
 
 
-def test_without_river_the_extra_is_named(monkeypatch):
+def test_missing_river_is_named_with_the_pip_line(monkeypatch):
     monkeypatch.setitem(sys.modules, "river.bandit", None)
     with pytest.raises(MissingDependencyError, match=r"pip install 'banditroute\[river\]'"):
         RiverPolicy(policy=Recorder())

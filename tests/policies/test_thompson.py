@@ -92,7 +92,7 @@ def test_the_spread_is_scaled():
 
 
 @pytest.mark.parametrize("stds", [(0.0, 0.0, 0.0), (3.0, 2.0, 1.0)])
-def test_without_spread_or_scale_the_best_mean_has_all(stds):
+def test_best_mean_has_all_the_probability_without_uncertainty_or_scale(stds):
     scale = 1.0 if not any(stds) else 0.0
     assert ask(Thompson(scale=scale, floor=0.0), (0.1, 0.3, 0.2), stds).tolist() == [0.0, 1.0, 0.0]
     assert ask(Thompson(scale=scale, floor=0.0), (0.3, 0.3, 0.2), stds).tolist() == [0.5, 0.5, 0.0]

@@ -15,7 +15,7 @@ def ask(policy, means, stds, information=None):
     return policy.probabilities(np.array(means), np.array(stds), arms=arms, information=lambda: known)
 
 
-def test_by_hand():
+def test_choice_equals_the_hand_computed_one():
     # 0.5 + 1 x 0.2 = 0.7 against 0.6 + 1 x 0.05 = 0.65; with alpha = 0.5: 0.6 against 0.625.
     assert ask(UCB(alpha=1.0, floor=0.0), (0.5, 0.6), (0.2, 0.05)).tolist() == [1.0, 0.0]
     assert ask(UCB(alpha=0.5, floor=0.0), (0.5, 0.6), (0.2, 0.05)).tolist() == [0.0, 1.0]

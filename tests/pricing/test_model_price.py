@@ -23,7 +23,7 @@ class TestCost:
         # 100 x 2 + 600 x 0.5 + 300 x 2.5 + 60 x 8 + 40 x 4
         assert FULL.cost_usd(CALL) == pytest.approx(1890e-6)
 
-    def test_without_a_price_of_their_own_they_cost_as_the_rest(self):
+    def test_tokens_without_their_own_price_cost_as_the_rest(self):
         assert PLAIN.cost_usd(CALL) == pytest.approx((1000 * 2 + 100 * 8) / 1e6)
 
     def test_a_part_that_is_free_is_free(self):
@@ -68,22 +68,22 @@ class TestArm:
         assert (arm.name, arm.capabilities) == ("large", ("eu",))
         assert (arm.input_usd_per_million_tokens, arm.output_usd_per_million_tokens) == (2.0, 8.0)
 
-    def test_of_an_unknown_price_is_not_priced(self):
+    def test_arm_of_an_unknown_price_is_not_priced(self):
         assert not ModelPrice().arm("a").priced
 
-    def test_of_one_price_is_refused(self):
+    def test_arm_of_a_single_token_price_is_refused(self):
         with pytest.raises(InvalidConfigurationError, match="one token price of two"):
             ModelPrice(input_usd_per_million_tokens=1.0).arm("a")
 
 
 @pytest.mark.parametrize("rate", [-1.0, math.nan, math.inf, True, "2"])
-def test_what_cannot_be_a_rate(rate):
+def test_bad_rate_is_refused(rate):
     with pytest.raises(InvalidConfigurationError, match="cached_input_usd_per_million_tokens is"):
         ModelPrice(cached_input_usd_per_million_tokens=rate)
 
 
 @pytest.mark.parametrize("threshold", [0, -5, True, 1.5, "200k"])
-def test_what_cannot_be_a_threshold(threshold):
+def test_bad_threshold_is_refused(threshold):
     with pytest.raises(InvalidConfigurationError, match=r"in above_tokens is .*; give a whole number"):
         ModelPrice(above_tokens={threshold: PLAIN})
 
@@ -99,6 +99,6 @@ def test_what_cannot_be_a_threshold(threshold):
         ({"reasoning_tokens": 6}, "reasoning_tokens=6 are more than output_tokens=5"),
     ],
 )
-def test_what_cannot_be_a_usage(given, message):
+def test_bad_usage_is_refused(given, message):
     with pytest.raises(InvalidInputError, match=message):
         Usage(**{"input_tokens": 10, "output_tokens": 5, **given})

@@ -79,7 +79,7 @@ class TestOwnTable:
             ("a.json", "{", "cannot be read"),
         ],
     )
-    def test_what_cannot_be_used_is_named(self, table, name, content, message):
+    def test_unusable_table_is_refused_with_the_place(self, table, name, content, message):
         with pytest.raises(InvalidConfigurationError, match=message):
             read_prices(table(name, content))
 
@@ -133,7 +133,7 @@ class TestLiteLLM:
     def test_zero_and_missing_are_left_out(self, prices):
         assert prices.keys() == {"mini", "gemini", "qwen", "embedding"}
 
-    def test_per_million(self, prices):
+    def test_prices_are_read_per_million_tokens(self, prices):
         mini = prices["mini"]
         assert mini.input_usd_per_million_tokens == 0.15
         assert mini.output_usd_per_million_tokens == 0.6
@@ -145,7 +145,7 @@ class TestLiteLLM:
         long = Usage(input_tokens=300_000, output_tokens=100, cached_input_tokens=100_000)
         assert prices["gemini"].cost_usd(long) == pytest.approx((200_000 * 2.5 + 100_000 * 0.125 + 100 * 15) / 1e6)
 
-    def test_tiers(self, prices):
+    def test_tiers_of_long_prompts_are_read(self, prices):
         assert prices["qwen"].cost_usd(Usage(input_tokens=256_000, output_tokens=0)) == pytest.approx(0.0128)
         long = Usage(input_tokens=300_000, output_tokens=100, reasoning_tokens=50)
         assert prices["qwen"].cost_usd(long) == pytest.approx((300_000 * 0.25 + 50 * 2 + 50 * 4) / 1e6)
@@ -161,7 +161,7 @@ class TestLiteLLM:
             [],
         ],
     )
-    def test_another_form_is_refused(self, table, content):
+    def test_table_of_another_form_is_refused(self, table, content):
         with pytest.raises(InvalidConfigurationError):
             read_litellm_prices(table("map.json", content))
 
@@ -206,11 +206,11 @@ class TestGenaiPrices:
         prices = {genai_price("deepseek-chat", at=datetime(2025, 6, 1, hour, tzinfo=UTC)) for hour in (12, 20)}
         assert len(prices) == 2
 
-    def test_unknown_names(self):
+    def test_unknown_model_has_no_price(self):
         assert genai_price("no-such-model-of-ours") is None
         assert genai_price("gpt-4o", provider="no-such-provider") is None
 
-    def test_without_the_package(self, monkeypatch):
+    def test_missing_package_is_named_with_the_pip_line(self, monkeypatch):
         monkeypatch.setitem(sys.modules, "genai_prices", None)
         with pytest.raises(MissingDependencyError, match=r"banditroute\[prices\]"):
             genai_price("gpt-4o")
@@ -292,6 +292,6 @@ class TestPromptCaches:
         assert [prices[name].cache_seconds for name in rows] == [300, None, 300]
 
     @pytest.mark.parametrize("wrong", ["-1", "nan", "'long'"])
-    def test_another_time_is_refused(self, table, wrong):
+    def test_bad_time_is_refused(self, table, wrong):
         with pytest.raises(InvalidConfigurationError, match="cache_seconds"):
             read_prices(table("prices.toml", f"[m]\ncache_seconds = {wrong}"))

@@ -34,7 +34,7 @@ def rows(section):
 
 
 class TestLog:
-    def test_by_hand(self):
+    def test_waits_equal_the_hand_computed_ones(self):
         (section,) = paging_of_log(log_of([np.nan, 0.3, 0.0, 0.1]), preference=PREFER)
         found = rows(section)
         assert list(found) == ["code", "law", "all"]  # base is no adapter
@@ -50,7 +50,7 @@ class TestLog:
         assert (found["law"]["hit rate"], found["law"]["seconds of a wait"]) == (1.0, None)
         assert found["all"]["hit rate"] == pytest.approx(1.0 / 3.0)
 
-    def test_hits_alone(self):
+    def test_share_of_all_waits_is_unknown_without_waits(self):
         (section,) = paging_of_log(log_of([np.nan, 0.0, 0.0, 0.0]), preference=PREFER)
         assert rows(section)["all"]["share of all waits"] is None
 
@@ -59,7 +59,7 @@ class TestLog:
         log = log_of([0.0] * 4)
         assert paging_of_log(DecisionLog(**{**fields(log), "outcomes": outcomes}), preference=PREFER) == []
 
-    def test_how_many_to_keep(self):
+    def test_recommended_number_of_adapters_needs_enough_requests(self):
         """Of two adapters, one is asked in three of four requests; a hundred such say so, forty at least."""
         seconds, chosen = [0.4, 0.0, 0.0, 0.4], (1, 2, 2, 2)
         _, section = paging_of_log(log_of(seconds, chosen=chosen, repeat=100), preference=PREFER)
@@ -83,7 +83,7 @@ class TestLog:
                 paging_of_log(log_of([np.nan, 0.3, 0.0, 0.1], repeat=20), preference=preference)
         assert asked == [pytest.approx(0.1), None]
 
-    def test_what_no_adapter_is_good_for_is_left_to_what_was_chosen(self):
+    def test_chosen_arms_give_the_demand_where_no_adapter_is_worth_anything(self):
         rng = np.random.default_rng(0)
         log = log_of([0.0, 0.3, 0.0, 0.1], repeat=50, cost_usd=[1.0, 1.0, 1.0, 1.0])
         log = DecisionLog(**{**fields(log), "contexts": rng.normal(size=(200, 3))})
@@ -165,5 +165,5 @@ class TestCommand:
         assert done.exit_code == 2
         assert "--slots and --load-seconds go together" in done.output
 
-    def test_bad_numbers(self, table):
+    def test_bad_numbers_are_refused(self, table):
         assert "slots is 0" in self.report(table, "--slots", 0, "--load-seconds", 0.4).output

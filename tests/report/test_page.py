@@ -95,7 +95,7 @@ def test_the_same_figures_give_the_same_page(folder, tmp_path):
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine: apt-get install chromium")
 @pytest.mark.parametrize(("width", "scheme"), [(1200, "light"), (1200, "dark"), (390, "dark")])
-def test_in_a_browser(folder, width, scheme):
+def test_page_works_in_a_browser(folder, width, scheme):
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:

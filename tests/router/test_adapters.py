@@ -56,7 +56,7 @@ def serve(router, x=X, *, quality=0.5, **options):
 
 
 class TestPenalty:
-    def test_what_is_not_resident_costs_what_its_seconds_are_worth(self):
+    def test_absent_adapter_costs_the_worth_of_its_load_seconds(self):
         router, _ = made()
         decision = router.route(X)
         assert decision.penalties == pytest.approx([0.1, 0.1, 0.0])  # .25 s x .4
@@ -64,7 +64,7 @@ class TestPenalty:
         assert decision.utilities == pytest.approx(believed - decision.penalties)
         assert router.route(X, preference={"quality": 1.0}).penalties == pytest.approx([0.0, 0.0, 0.0])
 
-    def test_what_is_resident_costs_nothing_and_is_not_rewarded(self):
+    def test_resident_adapter_costs_nothing_and_is_not_rewarded(self):
         router, cache = made()
         serve(router, arms=["code"])
         assert cache.resident == {"code"}
@@ -79,7 +79,7 @@ class TestPenalty:
                 serve(router, [i / 20], quality=0.3 + 0.02 * i, arms=[("law", "code")[i % 2]])
         assert near.route(X).means == pytest.approx(far.route(X).means)
 
-    def test_says_how_the_adapter_stands(self):
+    def test_decision_says_whether_the_adapter_is_resident(self):
         router, _ = made()
         decision = router.route(X, arms=["law"])
         assert (decision.residency.resident, decision.residency.expected_seconds) == (False, pytest.approx(0.25))
@@ -104,9 +104,9 @@ class TestLease:
         lease = router.lease(router.route(X, arms=["law"]))
         with lease as decision:
             assert decision.arm == "law"
-            assert not cache._set.evict("law")
+            assert not cache.resident_set.evict("law")
         assert lease.seconds == pytest.approx(0.25)
-        assert cache._set.evict("law")
+        assert cache.resident_set.evict("law")
 
     async def test_can_be_awaited(self):
         router, cache = made()
@@ -114,7 +114,7 @@ class TestLease:
             assert cache.resident == {"law"}
         assert decision.arm == "law"
 
-    def test_of_an_arm_without_an_adapter_does_nothing(self):
+    def test_lease_of_an_arm_without_an_adapter_does_nothing(self):
         router = Router(arms=["a"], features=1)
         with router.lease(router.route(X)) as decision:
             assert decision.arm == "a"
@@ -123,7 +123,7 @@ class TestLease:
         router, cache = made()
         with pytest.raises(ZeroDivisionError), router.lease(router.route(X, arms=["law"])):
             1 / 0  # noqa: B018
-        assert cache._set.evict("law")
+        assert cache.resident_set.evict("law")
 
 
 class TestRecord:
@@ -133,7 +133,7 @@ class TestRecord:
     def url(self, tmp_path):
         return f"sqlite:///{tmp_path / 'router.db'}"
 
-    def test_of_each_decision_that_was_served(self, url, tmp_path):
+    def test_load_seconds_of_each_served_decision_are_recorded(self, url, tmp_path):
         with made(store=SQLStore(url))[0] as router:
             for name in ("law", "law", "base", "code"):
                 serve(router, arms=[name])
@@ -143,7 +143,7 @@ class TestRecord:
             assert [log.arms[k] for k in log.chosen] == ["law", "law", "base", "code", "law"]
             assert log.outcomes[PAGING] == pytest.approx([0.25, 0.0, np.nan, 0.25, np.nan], nan_ok=True)
 
-    async def test_when_awaited_too_and_of_what_served_instead(self, url):
+    async def test_awaited_lease_records_the_load_of_the_arm_that_served_instead(self, url):
         router, _ = made(backend=Backend(breaks=["law"]), arms=[adapter("law"), adapter("code")], store=SQLStore(url))
         with router:
             serve(router, arms=["code"])
@@ -232,7 +232,7 @@ class TestFailure:
         router.feedback(decision.id, quality=1.0)
         assert cache.resident == frozenset()
 
-    async def test_when_awaited_too(self):
+    async def test_awaited_lease_falls_back_to_a_ready_arm(self):
         router, _ = made(backend=Backend(breaks=["law", "code"]))
         async with router.lease(router.route(X)) as decision:
             pass
@@ -249,7 +249,7 @@ class TestFailure:
             assert not decision.fell_back
         assert cache.failures == 5
 
-    def test_with_nothing_ready_it_is_raised(self):
+    def test_failed_load_is_raised_where_no_arm_is_ready(self):
         router, _ = made(backend=Backend(breaks=["law"]))
         with pytest.raises(BackendUnavailableError, match="law is broken"), router.lease(router.route(X, arms=["law"])):
             pass
@@ -321,7 +321,7 @@ class TestControl:
             serve(router, arms=[name])
         assert cache.resident == {"law"}
 
-    def test_what_cannot_be_decided_leaves_the_cache_as_it_is(self, caplog):
+    def test_failed_plan_leaves_the_cache_unchanged(self, caplog):
         backend = Backend()
         router, cache = made(backend=backend, control=self.SPEC)
         serve(router, arms=["law"])
@@ -383,7 +383,7 @@ class TestPrefetch:
         serve(router, arms=["z"])  # the queue is served, and the least recently used leaves again
         assert cache.resident == {"c", "z"}
 
-    def test_what_the_controller_keeps_stays(self):
+    def test_prefetch_leaves_kept_adapters_resident(self):
         router, cache = made(arms=[adapter("law"), adapter("code"), adapter("math"), Arm(name="base")])
         cache.keep([router.arms[0].adapter])
         cache.wait()
@@ -436,7 +436,7 @@ class TestOptimism:
         router, _ = made(arms=[adapter("law", expected={"quality": 0.3}), Arm(name="base")])
         assert router.route(X).means[0] == pytest.approx([0.3, 0.5])
 
-    def test_what_is_locked_out_is_said_once_with_the_remedy(self, caplog):
+    def test_locked_out_adapter_is_warned_of_once_with_the_remedy(self, caplog):
         timid = LinUCB(alpha=0.0, floor=0.0)
         arms = [adapter("law", expected={"quality": 0.01}), adapter("code"), Arm(name="base")]
         router, cache = made(
@@ -454,7 +454,7 @@ class TestOptimism:
         assert "adapter arm 'law' was never tried, and will not be" in said[0]
         assert "Expect more of it, Arm(expected={'quality': 1.0})" in said[0]
 
-    def test_nothing_is_said_where_all_can_be_tried(self, caplog):
+    def test_router_is_silent_where_all_adapters_can_be_tried(self, caplog):
         router, _ = made(control=Controller(shortest_epoch=10, longest_epoch=10))
         for _ in range(40):
             serve(router)
@@ -490,7 +490,7 @@ class TestSwitching:
             ({"cost_usd": True}, r"switching 'cost_usd' is True \(bool\)"),
         ],
     )
-    def test_what_cannot_be_a_loss(self, switching, message):
+    def test_bad_switching_loss_is_refused(self, switching, message):
         with pytest.raises(InvalidConfigurationError, match=message):
             Router(arms=["a"], features=1, switching=switching)
 

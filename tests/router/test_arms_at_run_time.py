@@ -106,7 +106,7 @@ def test_a_restart_knows_what_came_while_an_arm_had_gone(url):
         assert of(router, "b") == pytest.approx(expected, rel=1e-12)
 
 
-def test_what_another_process_learns_is_believed_of_the_arms_of_this_one(url, until):
+def test_feedback_of_another_process_is_learned_for_the_arms_of_this_one(url, until):
     with made(store=SQLStore(url)) as router, made(store=SQLStore(url)) as other:
         router.add_arm("c")
         feed(other, "a", 3)
@@ -161,7 +161,7 @@ def test_the_circuit_of_an_arm_is_as_open_when_it_returns():
     assert router.route(X).arms == ("a", "c")
 
 
-def test_where_the_fallback_has_gone_the_first_arm_is():
+def test_first_arm_is_the_fallback_after_the_fallback_is_removed():
     class Broken(Complexity):
         def transform_one(self, request):
             raise RuntimeError("broken")

@@ -118,7 +118,7 @@ class TestCandidates:
 
 
 class TestAdmission:
-    def test_without_limits_or_trouble_the_candidates_pass_unchanged(self):
+    def test_candidates_pass_unchanged_without_limits_or_open_circuits(self):
         candidates = make_candidates()
         assert make_constraints().admit(candidates, make_ask()) is candidates
 
@@ -134,7 +134,7 @@ class TestAdmission:
         assert admitted.eligible == [0, 2]
         assert admitted.reason("a") == "policy"
 
-    def test_where_all_circuits_are_open_the_first_opened_is_left_with_the_reason(self):
+    def test_first_opened_circuit_is_left_with_the_reason_where_all_are_open(self):
         constraints = make_constraints()
         for n, arm in enumerate("bca"):
             report_failure(constraints, arm, now=1000.0 + n)
@@ -161,7 +161,7 @@ class TestAdmission:
 
 
 class TestPricing:
-    def test_without_budgets_the_candidates_pass_unchanged(self):
+    def test_candidates_pass_unchanged_without_budgets(self):
         candidates = make_candidates()
         assert make_constraints().price(candidates, make_ask()) is candidates
 
@@ -182,13 +182,13 @@ class TestShape:
     def shape(self, candidates=None, wanted=(0.2, 0.7, 0.1), **settings):
         return make_constraints(**settings).shape(np.array(wanted), candidates or make_candidates(), UNIFORM, X)
 
-    def test_without_traffic_and_guard_the_policys_probabilities_serve(self):
+    def test_probabilities_of_the_policy_serve_without_traffic_and_guard(self):
         wanted = np.array([0.2, 0.7, 0.1])
         served, reason, mixed = make_constraints().shape(wanted, make_candidates(), UNIFORM, X)
         assert served is wanted
         assert (reason, mixed) == (None, None)
 
-    def test_what_a_cap_cuts_off_is_drawn_again_by_the_policy(self):
+    def test_probability_above_a_cap_is_drawn_again_by_the_policy(self):
         served, _, _ = self.shape(traffic={"b": Share(at_most=0.4)})
         assert served == pytest.approx([0.35, 0.4, 0.25])  # .3 is shared by a and c alike
 
@@ -198,7 +198,7 @@ class TestShape:
         assert reason == "guard: the learner decides 0.1 of the requests"
         assert mixed.learner.tolist() == [0.2, 0.7, 0.1]
 
-    def test_without_an_eligible_arm_of_the_baseline_the_learner_decides(self):
+    def test_learner_decides_without_an_eligible_arm_of_the_baseline(self):
         candidates = make_candidates(eligible=[1, 2]).narrowed()
         served, reason, mixed = self.shape(candidates, wanted=(0.7, 0.3), guard=Guard(baseline="a"))
         assert served.tolist() == [0.7, 0.3]

@@ -84,7 +84,7 @@ class TestLearning:
 
 
 class TestTheRecord:
-    def test_again_is_harmless_and_reversed_is_refused(self):
+    def test_repeated_comparison_is_harmless_and_a_reversed_one_is_refused(self):
         router = Router(arms=["small", "large"], features=1, seed=0)
         small, large = served(router, "small", "large")
         router.compare(large.id, small.id)
@@ -109,7 +109,7 @@ class TestTheRecord:
         with Router(arms=ARMS, features=1, seed=0, store=SQLStore(url)) as router:
             np.testing.assert_allclose(means(router), [0.5, 0.5, 0.5], atol=1e-9)
 
-    def test_another_process_learns_of_it(self, tmp_path):
+    def test_another_process_learns_of_a_comparison(self, tmp_path):
         url = f"sqlite:///{tmp_path / 'routes.db'}"
         with (
             Router(arms=ARMS, features=1, seed=0, store=SQLStore(url)) as one,
@@ -122,7 +122,7 @@ class TestTheRecord:
 
 
 class TestRefusals:
-    def test_what_cannot_be_compared(self):
+    def test_bad_comparisons_are_refused(self):
         router = Router(arms=["small", "large"], features=1, store=MemoryStore(), seed=0)
         small, large = served(router, "small", "large")
         with pytest.raises(InvalidFeedbackError, match="with itself"):

@@ -62,7 +62,7 @@ def test_a_correction_holds_after_a_restart():
         assert predicted(router) == pytest.approx(as_if_reported(quality=0.5), rel=1e-9)
 
 
-def test_all_routers_of_a_database_follow_within_seconds(tmp_path):
+def test_correction_reaches_all_routers_of_a_database_within_seconds(tmp_path):
     url = f"sqlite:///{tmp_path / 'routes.db'}"
     with make_router(store=SQLStore(url)) as one, make_router(store=SQLStore(url)) as other:
         serve(one, "b", quality=0.25)

@@ -1,9 +1,11 @@
 """Arms that no quality makes worth their cost: marked by hand-made numbers, without probability in decisions."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from banditroute import Arm, Guard, Learner, Limits, Preference, Router
+from banditroute import Arm, Budget, Guard, Learner, Limits, Preference, Router
 from banditroute.evaluate import evaluate
 from banditroute.limits import Share
 from banditroute.logs import DecisionLog
@@ -123,11 +125,11 @@ class TestRouter:
         assert decision.dominated == ()
         assert (decision.probabilities > 0.0).all()
 
-    def test_it_serves_where_no_other_arm_may(self):
+    def test_dominated_arm_serves_where_no_other_arm_may(self):
         router = Router(arms=self.ARMS, features=1, preference=THRIFTY, seed=0)
         assert router.route([0.0], arms=["huge"]).arm == "huge"
 
-    def test_it_returns_when_its_price_falls(self):
+    def test_dominated_arm_returns_when_its_price_falls(self):
         settings = {"features": 1, "preference": THRIFTY, "store": MemoryStore(), "seed": 0}
         prices = {"input_usd_per_million_tokens": 0.0}
         small = Arm(name="small", output_usd_per_million_tokens=1.0, **prices)
@@ -150,9 +152,25 @@ class TestRouter:
     def test_a_least_share_and_a_baseline_are_served(self):
         settings = {"arms": self.ARMS, "features": 1, "preference": THRIFTY, "seed": 0}
         shared = Router(traffic={"huge": Share(at_least=0.25)}, **settings)
-        assert shared.route([0.0]).probabilities == pytest.approx([0.75, 0.25])
+        decision = shared.route([0.0])
+        assert decision.probabilities == pytest.approx([0.75, 0.25])
+        assert decision.dominated == ()
         guarded = Router(guard=Guard(baseline="huge", mode="observe", utility_range=(-5.0, 1.0)), **settings)
-        assert guarded.route([0.0]).arm == "huge"
+        decision = guarded.route([0.0])
+        assert (decision.arm, decision.dominated) == ("huge", ())
+
+    def test_an_arm_that_a_budget_leaves_alone_is_not_called_dominated(self):
+        small, huge = self.ARMS
+        router = Router(
+            arms=[small, replace(huge, max_cost_usd=0.5)],
+            features=1,
+            preference=THRIFTY,
+            budgets=[Budget(usd=100.0, per="day", hard=True)],  # small has no upper bound
+            seed=0,
+        )
+        decision = router.route([0.0])
+        assert (decision.arm, decision.dominated) == ("huge", ())
+        assert list(decision.excluded) == ["small"]
 
     def test_an_unknown_arm_under_a_least_quality_does_not_drive_out_a_good_one(self):
         router = Router(arms=["good"], features=1, preference=CHEAPEST, limits=Limits(min_quality=0.8), seed=0)

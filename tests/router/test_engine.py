@@ -26,6 +26,7 @@ from banditroute.router.sampling import CannotChooseError, RandomStream, sample_
 from banditroute.store.base import OutcomeEvent, StoredState
 from banditroute.store.memory import MemoryStore
 from banditroute.store.state_slot import StateSlots
+from tests.support import spoil
 
 QUALITY = Preference(quality=1.0)
 X = np.array([0.3, -0.2, 1.0])
@@ -147,7 +148,7 @@ def test_the_last_arm_takes_what_rounding_leaves():
 
 
 @pytest.mark.parametrize("bad", [[math.nan, 0.5], [0.6, 0.6], [1.5, -0.5], [0.0, 0.0], [1.0], [0.5, 0.3, 0.2]])
-def test_what_are_no_probabilities_is_never_drawn_from(bad):
+def test_bad_probabilities_are_never_drawn_from(bad):
     with pytest.raises(CannotChooseError, match=r"2 probabilities that sum to 1; test it with testing.check_policy"):
         sample_arm(np.array(bad), 2, 0.5)
 
@@ -246,7 +247,7 @@ def test_the_utility_of_a_decision_is_its_means_weighed():
     assert decision.utility_stds == pytest.approx(np.hypot(2.0 * decision.stds[quality], 30.0 * decision.stds[cost]))
 
 
-def test_of_what_the_context_adds_to_the_spread_only_a_part_is_explored():
+def test_only_a_part_of_the_std_that_the_context_adds_is_explored():
     made = taught(ThompsonSampling(context_exploration=0.5))
     decision = ask(made)
     averages = made.models.belief.predict(X).average_spreads[decision.objectives.index("quality")]
@@ -297,7 +298,7 @@ def test_a_users_objective_is_learned_and_weighed_in_its_own_direction():
 def test_a_belief_that_is_not_finite_cannot_choose():
     made = make_engine(EpsilonGreedy())
     learn(made, "a", X, {"quality": 1.0})
-    made.models.belief._own[:] = math.nan
+    spoil(made.models.belief)
     with pytest.raises(CannotChooseError, match="verify or restore the stored statistics"):
         ask(made)
 
@@ -330,7 +331,7 @@ def test_a_text_is_counted_as_a_token_per_four_characters():
     assert mean[:2] == pytest.approx([0.001512, 0.02024])
 
 
-def test_without_tokens_or_text_the_learned_cost_stands():
+def test_learned_cost_stands_without_tokens_or_text():
     made = make_engine(EpsilonGreedy(), PRICED)
     learn(made, "small", X, {"cost_usd": 0.5})
     mean, _ = believed_cost(ask(made))

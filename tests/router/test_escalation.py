@@ -13,6 +13,7 @@ from banditroute import (
     UnknownDecisionError,
 )
 from banditroute.budgets import Budget
+from banditroute.router.assembly import parts_of
 from tests.support import belief_of
 
 COSTS = {"small": 0.001, "large": 0.01}
@@ -116,13 +117,15 @@ class TestTheRequest:
             again = other.escalate(first.id, signal=0.0)
             assert again is None or again.arm != first.arm
 
-    def test_what_signals_say_survives_a_restart(self):
+    def test_learned_meaning_of_signals_survives_a_restart(self):
         store = MemoryStore()
         with router_on(store, dollar=60.0) as router:
             serve(router, 600)
-            known = router._cascade._evidence.of("small", (), {"signal": 0.0})[0]
+            known = parts_of(router).cascade.evidence.of("small", (), {"signal": 0.0})[0]
         with router_on(store, dollar=60.0) as router:
-            assert router._cascade._evidence.of("small", (), {"signal": 0.0})[0] == pytest.approx(known, abs=0.3)
+            assert parts_of(router).cascade.evidence.of("small", (), {"signal": 0.0})[0] == pytest.approx(
+                known, abs=0.3
+            )
         assert known < -1.0
 
 
@@ -149,9 +152,9 @@ def test_memory_is_bounded(monkeypatch):
     router.escalate(first.id, signal=0.5)
     for _ in range(120):
         router.escalate(router.route([0.5]).id, signal=0.5)
-    assert len(router._cascade._chains) <= 100
+    assert len(parts_of(router).cascade._chains) <= 100
     router.feedback(first.id, quality=1.0)  # its signals are forgotten
-    assert not router._cascade.report()
+    assert not router.status().signals
 
 
 def test_a_further_call_is_charged_to_its_request():

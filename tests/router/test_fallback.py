@@ -189,7 +189,7 @@ def test_fallbacks_are_counted_and_logged_once_per_trouble(fault, caplog):
         assert (router.status().fallbacks, len(caplog.records)) == (6, 2)
 
 
-def test_another_trouble_is_another_line(caplog):
+def test_each_kind_of_trouble_is_logged_in_its_own_line(caplog):
     switch = Switch()
     router = Router(arms=["a"], learner=Learner(policy=FailingPolicy(switch)))
     for switch.message in ("first", "first", "second", "second"):
@@ -214,7 +214,7 @@ def test_feedback_for_a_fallback_decision_works(fault):
     assert (after.means[0, 1] > 0.5) == (decision.x is not None)
 
 
-def test_without_a_named_fallback_it_is_the_first_arm():
+def test_first_arm_is_the_default_fallback():
     assert Router(arms=["a", "b"], features=FailingFeatures(Switch())).route(TEXT).arm == "a"
 
 

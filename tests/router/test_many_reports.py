@@ -2,10 +2,12 @@
 
 import pytest
 
+from banditroute import Guarantee
+from banditroute.core import Failure
 from banditroute.errors import ConflictingFeedbackError, InvalidFeedbackError, UnknownDecisionError
 from banditroute.router import feedback as feedback_module
 from banditroute.store import MemoryStore, SQLStore
-from tests.support import belief_of, make_router, serve
+from tests.support import X, belief_of, make_router, serve
 
 
 @pytest.fixture(params=["memory", "sqlite"])
@@ -42,6 +44,36 @@ def test_refused_report_stops_no_other(router):
     assert "give a decision's id and its outcomes" in str(answers[4])
     assert answers[-1] == "accepted"
     assert router.status().learned == 2
+
+
+def test_report_says_how_a_call_failed_as_feedback_does(router):
+    limited, failed, wrong = serve(router, "a"), serve(router, "b"), serve(router, "b")
+    answers = router.feedback_many(
+        [
+            (limited.id, {"failure": "rate_limit", "retry_after_seconds": 3600.0}),
+            (failed.id, {"failure": Failure.SERVER_ERROR, "latency_seconds": 2.0}),
+            (wrong.id, {"failure": "tired"}),
+        ]
+    )
+    assert answers[:2] == ["accepted", "accepted"]
+    assert isinstance(answers[2], InvalidFeedbackError)
+    assert router.route(X).arms == ("b",)  # a asked to be left alone
+
+
+def test_report_names_the_decision_that_it_audits():
+    router = make_router(guarantee=Guarantee(max_loss=0.2, best="b"))
+    while (step := router.next_step(router.route(X, arms=["a", "b"]), {"length": 0.5})).audit_of is None:
+        pass
+    refusal, *accepted = router.feedback_many(
+        [
+            (step.next.id, {"quality": 1.0, "audit_of": "0" * 32}),
+            (step.next.id, {"quality": 1.0, "audit_of": step.audit_of}),
+            (step.audit_of, {"quality": 0.0}),
+        ]
+    )
+    assert "is not the audit of" in str(refusal)
+    assert accepted == ["accepted", "accepted"]
+    assert router.status().assurance.audits == 1
 
 
 def test_reports_beyond_one_group_are_all_recorded(router, monkeypatch):

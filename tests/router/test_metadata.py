@@ -51,7 +51,7 @@ def test_route_many_gives_them_to_every_request():
         assert all(np.array_equal(decision.x, router.route("hi", **options).x) for decision in many)
 
 
-def test_none_is_not_known():
+def test_metadata_of_none_equals_missing_metadata():
     with make() as router:
         assert np.array_equal(router.route("hi", metadata={"tier": None}).x, router.route("hi", metadata=None).x)
 

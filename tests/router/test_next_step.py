@@ -11,8 +11,9 @@ from banditroute.budgets import Budget
 from banditroute.graders import Signal
 from banditroute.guard import Guarantee
 from banditroute.limits import Limits
+from banditroute.router.assembly import parts_of
 from banditroute.router.foresight import SILENT, Channel, worth_of_second_call
-from tests.support import FakeClock, belief_of
+from tests.support import FakeClock, belief_of, engine_of
 
 COSTS = {"small": 0.001, "medium": 0.002, "large": 0.02}
 RIGHT = {"small": 0.6, "medium": 0.65, "large": 0.95}
@@ -62,7 +63,7 @@ class TestLearning:
         serve(router, 600, looks=lambda good, rng: {"noise": float(rng.random() < 0.5), "judge": good})
         signals = router.status().signals
         assert signals["judge"]["log_loss_saved"] > 10.0 * signals["noise"]["log_loss_saved"]
-        evidence = router._cascade._evidence
+        evidence = parts_of(router).cascade.evidence
         shift = evidence.of("small", (), {"noise": 1.0})[0] - evidence.of("small", (), {"noise": 0.0})[0]
         assert shift < 1.0 < evidence.of("small", (), {"judge": 1.0})[0]
 
@@ -219,7 +220,7 @@ class TestForesight:
         router = router_on()
         for _ in range(50):
             router.feedback(router.route([0.5]).id, quality=1.0)
-        assert router._engine._foresight is None
+        assert engine_of(router)._foresight is None
 
 
 class TestGuarantee:

@@ -1,5 +1,7 @@
 """Previews: what would be decided, without deciding it."""
 
+import inspect
+
 import pytest
 
 from banditroute import Router
@@ -7,7 +9,8 @@ from banditroute.budgets import Budget
 from banditroute.errors import InvalidRequestError
 from banditroute.guard import Guard
 from banditroute.limits import Limits, Rule, Share
-from tests.support import make_router, serve
+from banditroute.router.settings import RouterSettings
+from tests.support import engine_of, make_router, serve
 
 
 @pytest.mark.parametrize(
@@ -48,7 +51,7 @@ def test_preview_of_a_router_in_trouble_is_its_fallback(monkeypatch):
         def broken(ask):
             raise RuntimeError("broken")
 
-        monkeypatch.setattr(router._engine, "preview", broken)
+        monkeypatch.setattr(engine_of(router), "preview", broken)
         preview = router.preview([0.5])
         assert (preview.arm, preview.reason) == ("b", "fallback: broken")
         assert router.preview([0.5], exclude=["b"]).arm == "a"
@@ -58,3 +61,15 @@ def test_preview_of_a_router_in_trouble_is_its_fallback(monkeypatch):
 def test_preview_checks_its_request():
     with Router(arms=["a"], features=1) as router, pytest.raises(InvalidRequestError, match="unknown arm"):
         router.preview([0.5], arms=["c"])
+
+
+@pytest.mark.parametrize(
+    "ask", [lambda r: r.preview([0.5], prefrence=None), lambda r: r.route_many([[0.5]], limit=None)]
+)
+def test_unknown_option_is_refused_as_python_refuses_it(ask):
+    with pytest.raises(TypeError, match=r"unexpected keyword argument (prefrence|limit); known: preference, arms"):
+        ask(Router(arms=["a"], features=1))
+
+
+def test_settings_take_what_a_router_takes():
+    assert inspect.signature(RouterSettings.checked).parameters.keys() == inspect.signature(Router).parameters.keys()

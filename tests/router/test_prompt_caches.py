@@ -9,7 +9,7 @@ from banditroute.errors import InvalidConfigurationError, InvalidFeedbackError
 from banditroute.logs import read_log
 from banditroute.sessions import session_key
 from banditroute.store import SQLStore
-from tests.support import FakeClock, wait_until
+from tests.support import FakeClock, engine_of, wait_until
 
 PRICES = {"small": (1.0, 5.0), "large": (3.0, 15.0)}
 QUESTION = [{"role": "system", "content": "You are an agent. " * 500}, {"role": "user", "content": "Mend the test."}]
@@ -168,7 +168,7 @@ def test_session_of_another_process_is_known_within_half_a_second(tmp_path):
     with make(time.time, store=SQLStore(url)) as one, make(time.time, store=SQLStore(url)) as other:
         one.route([0.5], session="s", input_tokens=10_000, arms=["small"])
         one.flush()
-        wait_until(lambda: "s" in other._engine.sessions._sessions, 10.0)
+        wait_until(lambda: "s" in engine_of(other).sessions.sessions, 10.0)
         turn = other.route([0.5], session="s", input_tokens=12_000).turn
         assert (turn.known, turn.number, turn.prefix_tokens, list(turn.warm)) == (True, 2, 10_000.0, ["small"])
 
@@ -213,4 +213,4 @@ def test_preview_changes_no_session_and_creates_none():
         assert decision.probabilities.tolist() == same.probabilities.tolist()
         assert str(decision.turn) == str(same.turn)
     router.preview([0.5], session="other", input_tokens=12_000)
-    assert list(router._engine.sessions._sessions) == ["s", "new"]
+    assert list(engine_of(router).sessions.sessions) == ["s", "new"]

@@ -15,7 +15,7 @@ from banditroute.guard import Guard
 from banditroute.learners import Learner
 from banditroute.limits import CircuitBreaker, Limits, Quota, Share
 from banditroute.store import SQLStore
-from tests.support import FakeClock, X, belief_of, make_router, serve
+from tests.support import FakeClock, X, belief_of, make_router, serve, spoil, store_of
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "concepts" / "guarantees.md"
 
@@ -71,14 +71,14 @@ def adapter_arms(backend, control):
 
 def unwritten(tmp_path):
     router = make_router(store=SQLStore(f"sqlite:///{tmp_path / 'routes.db'}"))
-    writer = router._store._writer
+    writer = store_of(router)._writer
     writer._trouble = "sqlite:///routes.db: the disk is full; make room"
     return router.route(X)
 
 
 def not_finite(tmp_path):
     router = make_router()
-    belief_of(router)._theta[:] = np.nan
+    spoil(belief_of(router))
     return router.route(X)
 
 

@@ -203,7 +203,7 @@ async def test_outcomes_that_cannot_be_are_refused_to_the_event_loop_alike(route
 
 
 @pytest.mark.parametrize("id", [None, 5, b"0123", ["x"]])
-def test_what_is_no_decision_id(router, store, id):
+def test_bad_decision_id_is_refused(router, store, id):
     def call():
         router.feedback(id, quality=1.0)
 
@@ -224,7 +224,7 @@ def test_ready_features_of_another_length_are_refused_by_a_router_of_text():
 def test_a_text_is_no_list_of_texts():
     router = Router(arms=["a"], features=Complexity())
     with pytest.raises(
-        InvalidRequestError, match=r"requests is the string 'hello'; give a list of texts, or use route"
+        InvalidRequestError, match=r"requests is 'hello' \(str\); give several, for example .*, or use route"
     ):
         router.route_many("hello")
 

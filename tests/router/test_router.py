@@ -123,7 +123,7 @@ class OneAtATime(Complexity):
         return super().transform_one(request)
 
 
-def test_one_bad_text_does_not_spoil_the_others(caplog):
+def test_single_bad_text_does_not_spoil_the_others(caplog):
     router = Router(arms=["a", "b"], features=OneAtATime(), learner=Learner(policy=Uniform()))
     good, bad, also_good = router.route_many(["good", "bad", "also good"])
     assert (good.reason, also_good.reason) == ("policy", "policy")
@@ -196,7 +196,7 @@ def test_the_next_router_on_the_store_knows_what_this_one_learned():
         assert again.status().learned == 21
 
 
-def test_another_router_name_begins_anew():
+def test_another_router_name_starts_from_the_prior():
     store = MemoryStore()
     with made(store=store) as router:
         router.feedback(router.route([1.0, 1.0]).id, quality=1.0)
@@ -249,7 +249,7 @@ def test_users_objectives_are_reported_by_name():
     assert router.route([0.0, 0.0]).arm == "b"
 
 
-def test_what_is_not_known_is_left_out_and_not_taken_for_0():
+def test_unknown_outcome_is_left_out_and_not_taken_for_0():
     router = made(preference=Preference(quality=1.0, cost_usd=1.0))
     before = believed(router)
     router.feedback(router.route([0.3, -0.7], arms=["a"]).id, quality=1.0, cost_usd=None)

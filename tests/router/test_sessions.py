@@ -55,7 +55,7 @@ def test_a_decision_with_an_outcome_of_its_own_keeps_it(router):
     assert small < 0.5 < large
 
 
-def test_again_changes_nothing_and_another_value_is_refused(router):
+def test_repeated_report_changes_nothing_and_another_value_is_refused(router):
     serve(router, "chat", "small", "large")
     router.session_feedback("chat", quality=1.0)
     before = counts(router)
@@ -99,13 +99,13 @@ def test_objectives_of_the_users_own(tmp_path):
     assert belief.counts("helpfulness").tolist() == [0.5, 0.5]
 
 
-async def test_asyncio(router):
+async def test_awaited_session_feedback_is_learned(router):
     serve(router, "chat", "small", "large")
     await router.asession_feedback("chat", quality=1.0)
     assert counts(router) == pytest.approx([0.5, 0.5])
 
 
-def test_refusals(router):
+def test_bad_session_feedback_is_refused(router):
     serve(router, "chat", "small")
     for session, outcomes, match in [
         ("chat", {"cost_usd": 1.0}, "cost_usd is given for session"),

@@ -80,7 +80,7 @@ def start(url, server):
         process.communicate()
 
 
-def test_what_one_process_loads_and_evicts_the_other_knows(start, server):
+def test_loads_and_evictions_of_one_process_reach_the_other(start, server):
     one, two = start(), start()
     two.see()
     one.serve(1, "c", command="only")
@@ -94,7 +94,7 @@ def test_what_one_process_loads_and_evicts_the_other_knows(start, server):
     assert len(two.see()["resident"]) == 2
 
 
-def test_one_process_plans_and_the_other_follows(start, server):
+def test_single_process_plans_and_the_other_follows(start, server):
     one, two = start(), start()
     one.serve(60, "a")
     wait_until(lambda: one.see()["keeps"] == two.see()["keeps"] != [])

@@ -160,7 +160,7 @@ def test_texts_are_featurized():
     np.testing.assert_allclose(one.means, other.means, rtol=1e-12)
 
 
-def test_in_other_features_it_is_ignored_with_a_line_in_the_log(caplog):
+def test_warm_start_in_other_features_is_ignored_with_a_line_in_the_log(caplog):
     store = MemoryStore()
     with made(store=store) as router:
         router.warm_start(full())
@@ -218,7 +218,7 @@ def test_a_mistake_changes_nothing(log, worth, error, words):
     assert store._states["default"] == states
 
 
-def test_what_cannot_be_recorded_is_not_learned():
+def test_warm_start_that_cannot_be_recorded_is_not_learned():
     class Full(MemoryStore):
         def flush(self):
             raise StoreError("the disk is full")
@@ -263,7 +263,7 @@ class TestSuccession:
             same(router, expected)
             assert belief_of(router).counts("quality").tolist() == pytest.approx([0.0, 14.0])
 
-    def test_what_it_inherits_is_not_recorded_as_its_own(self):
+    def test_inherited_counts_are_not_recorded_for_the_new_arm(self):
         store = MemoryStore()
         with made(store=store, arms=["a", "old"]) as router:
             feed(router, full(40, arms=("old",)))

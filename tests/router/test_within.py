@@ -31,7 +31,7 @@ class TestLead:
             wanted = min(close, key=lambda k: cost[k])
             assert prefer_cheapest(candidates(quality, cost), 0.02).utilities.argmax() == wanted
 
-    def test_of_two_arms_the_cheaper_is_taken_with_the_probability_that_it_is_close_enough(self):
+    def test_cheaper_arm_has_the_probability_that_it_is_close_enough(self):
         led = prefer_cheapest(candidates([0.85, 0.9], [0.1, 1.0]), 0.06)
         stds = np.array([0.03, 0.04])
         rng = np.random.default_rng(0)
@@ -50,7 +50,7 @@ class TestPreference:
         assert dict(Preference(within=0.02)) == {"quality": 1.0}
         assert dict(Preference(within=0.02, latency_seconds=1)) == {"latency_seconds": 1.0}
 
-    def test_it_differs_from_the_same_weights_alone(self):
+    def test_preference_with_a_margin_differs_from_the_same_weights_alone(self):
         assert Preference(within=0.02) != Preference(quality=1)
         assert Preference(within=0.02) == Preference(**Preference(within=0.02).as_dict())
         assert hash(Preference(within=0.02)) != hash(Preference(quality=1))

@@ -74,7 +74,7 @@ def test_the_same_input_gives_the_same_file(script, sources, tmp_path):
     assert outputs[0].read_bytes() == outputs[1].read_bytes()
 
 
-def test_what_is_left_out_has_no_part(script, sources, tmp_path):
+def test_left_out_source_does_not_affect_the_weights(script, sources, tmp_path):
     output = train(script, [*sources, "--leave-out", sources[2]], tmp_path / "weights.npz")
     # Nor has the question that it shares with others.
     assert all(f"{kind} 20" in output for kind in ("arithmetic", "code_writing", "knowledge"))

@@ -50,7 +50,7 @@ class TestOpenAI:
         with pytest.raises(openai.NotFoundError, match="unknown model 'gpt-7'"):
             sdk.chat.completions.create(model="gpt-7", messages=ASKED)
 
-    def test_stream(self, sdk, http):
+    def test_streamed_answer_names_its_decision(self, sdk, http):
         chunks = list(sdk.chat.completions.create(model="large", messages=ASKED, stream=True))
         assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks) == "I am large."
         id = chunks[0].model_extra["banditroute"]["decision_id"]
@@ -69,7 +69,7 @@ class TestOpenAI:
             next(iter(stream))
         assert sdk.chat.completions.create(model="auto", messages=ASKED).choices
 
-    def test_tools(self, sdk):
+    def test_tools_reach_the_model(self, sdk):
         tool = {"type": "function", "function": {"name": "look_up", "parameters": {"type": "object", "properties": {}}}}
         answer = sdk.chat.completions.create(model="auto", messages=ASKED, tools=[tool], temperature=0)
         assert answer.choices[0].message.tool_calls[0].function.name == "look_up"
@@ -86,14 +86,14 @@ class TestOpenAI:
         explained = http.get(f"/explain/{facts['decision_id']}").json()
         assert (explained["arm"], explained["session"], explained["tags"]) == ("large", "7", ["x"])
 
-    async def test_async(self, url):
+    async def test_asynchronous_client_is_served(self, url):
         async with openai.AsyncOpenAI(base_url=f"{url}/v1", api_key="any") as client:
             answer = await client.chat.completions.create(model="auto", messages=ASKED)
             assert answer.choices[0].message.content.startswith("I am")
             stream = await client.chat.completions.create(model="small", messages=ASKED, stream=True)
             assert "".join([chunk.choices[0].delta.content or "" async for chunk in stream]) == "I am small."
 
-    def test_models(self, sdk):
+    def test_models_are_auto_and_the_arms(self, sdk):
         assert [model.id for model in sdk.models.list()] == ["auto", "small", "large"]
 
 
@@ -106,7 +106,7 @@ class TestUpstreamTrouble:
         assert KEY not in answer.text
         assert answer.json()["error"]["message"]
 
-    def test_other_arm_answers_for_one_that_fails(self, upstream):
+    def test_another_arm_answers_for_one_that_fails(self, upstream):
         with service(tables_for(upstream, "500", "good")) as url:
             for _ in range(10):
                 answer = httpx.post(f"{url}/v1/chat/completions", json={"model": "auto", "messages": ASKED}, timeout=30)
@@ -172,7 +172,7 @@ class TestRouting:
     def test_unknown_decision_is_not_found(self, http):
         assert http.get(f"/explain/{'0' * 32}").status_code == 404
 
-    def test_figures(self, http):
+    def test_health_status_metrics_and_schema_are_served(self, http):
         assert http.get("/healthz").json()["status"] == "ok"
         assert http.get("/status").json()["router"] == "default"
         assert "banditroute" in http.get("/metrics").text
@@ -200,7 +200,7 @@ class TestBoundary:
             answer = httpx.post(f"{url}/v1/chat/completions", json={"messages": ASKED}, timeout=30)
         assert answer.status_code == 504
 
-    def test_scopes(self, upstream, tmp_path):
+    def test_token_opens_only_the_paths_of_its_scope(self, upstream, tmp_path):
         names = {scope: f"{scope}-token-0123456789" for scope in ("read", "route", "feedback", "admin")}
         path = tmp_path / "tokens"
         path.write_text("# tokens\n" + "".join(f"{token} {scope}\n" for scope, token in names.items()))

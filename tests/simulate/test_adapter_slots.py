@@ -13,6 +13,7 @@ from banditroute.errors import InvalidConfigurationError
 from banditroute.learners import EpsilonGreedy, LinUCB
 from banditroute.logs import OutcomeTable
 from banditroute.router import Router
+from banditroute.router.assembly import parts_of
 from banditroute.simulate import fast_path
 from banditroute.simulate.adapter_slots import AdapterSlots
 from banditroute.simulate.conditions import Absence, Channel, Conditions, Outage
@@ -96,7 +97,7 @@ class TestSlots:
             ({"control": "mru"}, "unknown control 'mru'; known controls: controller, lru, lfu, fifo, gdsf, cost_aware"),
         ],
     )
-    def test_other_refusals(self, given, message):
+    def test_bad_slots_and_seconds_are_refused(self, given, message):
         with pytest.raises(InvalidConfigurationError, match=message):
             AdapterSlots(**{"slots": 1, "load_seconds": 0.4, **given})
 
@@ -105,7 +106,7 @@ class TestMisses:
     """Of who does not look at what is resident: against all that can happen, each with its probability."""
 
     @pytest.mark.parametrize("seed", range(6))
-    def test_by_enumeration(self, seed):
+    def test_misses_equal_the_enumerated_ones(self, seed):
         rng = np.random.default_rng(seed)
         n, k = 4, 4
         arms = tuple("abcd")
@@ -127,7 +128,7 @@ class TestMisses:
                     staged = arm
         assert slots.misses(shares, arms) == pytest.approx(expected)
 
-    def test_what_is_no_adapter_never_waits(self):
+    def test_arm_without_an_adapter_never_waits(self):
         slots = AdapterSlots(slots=1, load_seconds={"law": 0.4})
         assert slots.misses(np.full((3, 2), 0.5), ["base", "law"])[:, 0].tolist() == [0.0, 0.0, 0.0]
 
@@ -180,7 +181,7 @@ class TestReplay:
         assert (one.chosen[60:] == 1).any()
         assert not (one.chosen[120:] == 2).any()
 
-    def test_with_a_slot_for_each_nothing_is_loaded_twice(self, table, x):
+    def test_each_adapter_is_loaded_once_with_a_slot_for_each(self, table, x):
         trace = run(table, x, Conditions(paging=AdapterSlots(slots=3, load_seconds=0.4, control="lru")))
         first = [np.flatnonzero(trace.chosen == k)[0] for k in set(trace.chosen.tolist())]
         assert np.flatnonzero(trace.paged_seconds).tolist() == sorted(first)
@@ -198,7 +199,7 @@ class TestReplay:
         feedback = Router.feedback
 
         def spy(router, decision_id, **told):
-            seen.append((router._settings.clock(), int(decision_id[:12], 16) / 1000.0))
+            seen.append((parts_of(router).settings.clock(), int(decision_id[:12], 16) / 1000.0))
             feedback(router, decision_id, **told)
 
         monkeypatch.setattr(Router, "feedback", spy)
@@ -207,7 +208,7 @@ class TestReplay:
         waited = dict(enumerate(trace.paged_seconds[:-1].tolist(), start=1))  # the last may come too late
         assert {made: taken[made] for made in waited} == pytest.approx(waited)
 
-    def test_what_cannot_be_reached_fails_whether_or_not_it_is_paged_in(self, table, x):
+    def test_unreachable_arm_fails_whether_or_not_it_is_paged_in(self, table, x):
         down = Conditions(paging=SLOTS, outages=[Outage(arm=arm) for arm in table.arms])
         trace = run(table, x, down)
         assert (trace.paged_seconds > 0.0).any()
@@ -239,7 +240,7 @@ class TestSweep:
             assert same(trace, run(table, x, PAGED, seed=trace.seed, learner=OPTIONS["learners"][trace.policy]))
 
     @pytest.mark.parametrize("damage", ["[0.4]", "null", '["x"]', "NaN"])
-    def test_what_was_waited_is_kept(self, table, x, tmp_path, damage):
+    def test_waited_seconds_are_kept_with_a_finished_cell(self, table, x, tmp_path, damage):
         options = {**OPTIONS, "learners": {"p": LEARNER}, "seeds": [0], "keep": tmp_path}
         (done,) = sweep(table, x, **options)
         (path,) = tmp_path.iterdir()
@@ -278,7 +279,7 @@ class TestMetrics:
         assert free.utility.mean == 3.5 / 4
         assert free.objectives["paged_seconds"].mean == pytest.approx(0.2)
 
-    def test_of_arms_that_are_no_adapters_all_are_hits(self):
+    def test_requests_for_arms_without_adapters_are_all_hits(self):
         conditions = Conditions(paging=AdapterSlots(slots=1, load_seconds={"b": 0.4}))
         trace = Trace(policy="p", seed=0, rows=np.arange(4), chosen=np.zeros(4, dtype=int), paged_seconds=np.zeros(4))
         row = summarize(TOY, PREFER, "p", [trace], conditions=conditions)

@@ -114,7 +114,7 @@ class TestRun:
         found = run(traffic, policy=PagingPolicy(cache="random"), slots=2)
         assert found.utility[1, 7] == traffic[1].utilities[7, found.chosen[1, 7]]
 
-    def test_with_a_slot_for_each_nothing_is_loaded_twice(self, traffic):
+    def test_each_adapter_is_loaded_once_with_a_slot_for_each(self, traffic):
         found = run(traffic, policy=PagingPolicy(cache=lru), slots=6)
         assert ((~found.hit).sum(axis=1) <= 6).all()
 

@@ -87,7 +87,7 @@ def test_requests_and_noise_do_not_depend_on_the_policy(table):
     assert np.array_equal(told[0], told[1], equal_nan=True)
 
 
-def test_arrivals():
+def test_arrivals_are_regular_or_poisson():
     assert Conditions(requests_per_second=4.0).arrivals(3, seed=0).tolist() == [0.25, 0.5, 0.75]
     gaps = np.diff(Conditions(requests_per_second=4.0, poisson=True).arrivals(20_000, seed=0))
     assert gaps.mean() == pytest.approx(0.25, abs=4 * 0.25 / np.sqrt(20_000))
@@ -140,7 +140,7 @@ def test_a_channel_without_delay_changes_nothing_that_is_chosen(table):
     assert go(quality_only, through).chosen.tolist() == go(quality_only, Conditions()).chosen.tolist()
 
 
-def test_nothing_is_learned_of_what_is_lost(table):
+def test_lost_outcomes_are_not_learned(table):
     trace = go(table, Conditions(feedback={"quality": Channel(loss=1.0), "cost_usd": Channel(loss=1.0)}))
     shares = np.bincount(trace.chosen) / len(table)
     assert shares == pytest.approx([1 / 3] * 3, abs=0.15)
@@ -170,7 +170,7 @@ def test_an_absent_arm_is_not_chosen_and_is_found_when_it_comes(table):
     assert not (late.chosen[100:] == 1).any()
 
 
-def test_without_any_arm_there_is_no_pass(table):
+def test_conditions_that_leave_no_arm_are_refused(table):
     gone = [Absence(arm=arm, begin=0.5) for arm in table.arms]
     with pytest.raises(InvalidConfigurationError, match="is the last arm"):
         go(table, Conditions(absences=gone))
@@ -212,7 +212,7 @@ def test_a_log_in_the_order_of_time(table):
 
 
 class TestMet:
-    def test_by_hand(self, table):
+    def test_met_outcomes_equal_the_hand_computed_ones(self, table):
         met = ROUGH.met(table, np.arange(200)[::-1])
         assert met.prompts[0] == "199"
         assert met.tasks[0] == "odes"
@@ -221,7 +221,7 @@ class TestMet:
         assert met.outcomes["cost_usd"][150].tolist() == pytest.approx([0.1, 0.002, 0.001])
         assert table.outcomes["cost_usd"][0, 0] == 0.01  # the log itself is as it was
 
-    def test_of_an_outage_only_standard_outcomes_are_known_and_only_of_arms_that_could_be_asked(self):
+    def test_outage_gives_standard_outcomes_of_arms_that_could_be_asked(self):
         outcomes = {"quality": np.array([[1.0, np.nan]]), "stars": np.array([[5.0, 4.0]])}
         table = OutcomeTable(name="s", prompts=("",), tasks=("",), arms=("a", "b"), outcomes=outcomes)
         met = Conditions(outages=[Outage(arm="a"), Outage(arm="b")]).met(table, np.array([0]))
@@ -265,7 +265,7 @@ class TestRefusals:
             lambda bad: Conditions(requests_per_second=bad),
         ],
     )
-    def test_numbers(self, make, bad):
+    def test_bad_numbers_are_refused(self, make, bad):
         with pytest.raises(InvalidConfigurationError):
             make(bad)
 
@@ -284,7 +284,7 @@ class TestRefusals:
             lambda: Conditions(requests_per_second=0.0),
         ],
     )
-    def test_ranges(self, make):
+    def test_bad_ranges_are_refused(self, make):
         with pytest.raises(InvalidConfigurationError):
             make()
 
@@ -299,7 +299,7 @@ class TestRefusals:
             Conditions(paging=AdapterSlots(slots=1, load_seconds={"a": 1.0, "z": 1.0})),
         ],
     )
-    def test_what_the_log_does_not_have(self, table, conditions):
+    def test_conditions_that_name_unknown_things_are_refused(self, table, conditions):
         with pytest.raises(InvalidConfigurationError, match="conditions name 'z', which is not in the log; there are"):
             go(table, conditions)
 
@@ -332,6 +332,6 @@ class TestOf:
             {"chronological": 1},
         ],
     )
-    def test_refusals(self, settings):
+    def test_unknown_settings_are_refused(self, settings):
         with pytest.raises(InvalidConfigurationError):
             Conditions.of(settings)

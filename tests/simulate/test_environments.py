@@ -40,11 +40,11 @@ class TestEvery:
         assert (np.diff(cost, axis=1) > 0.0).all()
         assert cost[:, -1] / cost[:, 0] == pytest.approx(100.0)
 
-    def test_one_of_everything(self, name):
+    def test_smallest_environment_is_made(self, name):
         assert ENVIRONMENTS[name](n=1, arms=1, features=1).table.outcomes["quality"].shape == (1, 1)
 
     @pytest.mark.parametrize("wrong", [{"n": 0}, {"arms": 1.5}, {"features": True}, {"noise": -1}, {"noise": np.nan}])
-    def test_refusals(self, name, wrong):
+    def test_bad_environment_settings_are_refused(self, name, wrong):
         with pytest.raises(InvalidConfigurationError, match=f"{next(iter(wrong))} is"):
             ENVIRONMENTS[name](**{**SIZES, **wrong})
 
@@ -102,7 +102,7 @@ def test_forgetting_does_better_when_arms_drift():
 
 
 class TestAdversarial:
-    def test_what_was_best_so_far_is_worst_next(self):
+    def test_best_arm_so_far_is_worst_next(self):
         quality = adversarial(n=900, arms=3, features=1, noise=0.0).table.outcomes["quality"]
         changes = np.flatnonzero((np.diff(quality, axis=0) != 0.0).any(axis=1)) + 1
         assert changes.tolist() == [11, 33, 100, 300]

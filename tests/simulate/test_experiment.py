@@ -46,7 +46,7 @@ def results(out):
     return json.loads((out / "results.json").read_text())
 
 
-def test_what_a_file_asks_for(given):
+def test_file_becomes_an_experiment(given):
     experiment = Experiment.of(given)
     assert experiment.environment.table.name == "linear"
     assert experiment.environment.x.shape == (60, 2)
@@ -59,7 +59,7 @@ def test_what_a_file_asks_for(given):
     assert strike.conditions == Conditions(poisson=True, absences=[Absence(arm="arm0", begin=0.5)])
 
 
-def test_what_comes_out(given, tmp_path):
+def test_run_writes_the_rows_of_a_replay(given, tmp_path):
     lines = []
     experiment = Experiment.of(given)
     rows = run(experiment, out=tmp_path / "out", executor="processes", echo=lines.append)
@@ -108,7 +108,7 @@ def test_what_comes_out(given, tmp_path):
     assert document["settings"][0]["rows"][1]["utility"]["mean"] == utility.mean
 
 
-def test_what_was_waited_for_adapters_is_written(given, tmp_path):
+def test_waits_for_adapters_are_written(given, tmp_path):
     (plain, _) = given["settings"]
     paging = {"slots": 1, "load_seconds": 0.4}
     given["settings"] = [
@@ -183,7 +183,7 @@ class TestCommand:
             (["nowhere.parquet"], "nowhere.parquet"),
         ],
     )
-    def test_refusals(self, small_log, tmp_path, options, message):
+    def test_command_refuses_bad_options(self, small_log, tmp_path, options, message):
         result = invoke(*(small_log if option == "LOG" else option for option in options), "--out", tmp_path)
         assert result.exit_code == 1
         assert result.stderr.splitlines()[-1].startswith("Error: ")
@@ -251,14 +251,14 @@ class TestReading:
         assert "1 left out: judge\n33 left out: query that lacks an arm" in result.stdout
         assert results(tmp_path / "out")["requests"] == 27
 
-    def test_what_is_not_asked_for_is_refused(self, path, tmp_path):
+    def test_command_refuses_logs_that_need_other_options(self, path, tmp_path):
         assert "in no known format" in invoke(path, "--out", tmp_path).stderr
         assert "row 2: judge is 'much'" in invoke(path, *self.OPTIONS, "--partial", "--out", tmp_path).stderr
         path.write_text(path.read_text().replace("much", "1").replace("q00,arm0,0", "q60,arm0,0"))
         assert "has 0 rows for query" in invoke(path, *self.OPTIONS, "--out", tmp_path).stderr
 
 
-def test_without_any_log_it_is_the_one_that_is_shipped():
+def test_shipped_log_is_the_default():
     environment = Experiment.of({}).environment
     assert environment.table.name == "paretobandit4"
     assert len(environment.x) == len(environment.table)
@@ -294,7 +294,7 @@ class TestRefusals:
             ({"environment": {"name": "linear", "n": 0, "arms": 1, "features": 1}}, "n is 0"),
         ],
     )
-    def test_of(self, given, change, message):
+    def test_bad_experiment_is_refused_with_the_place(self, given, change, message):
         with pytest.raises(InvalidConfigurationError) as error:
             Experiment.of({**given, **change})
         assert message in str(error.value)
@@ -306,12 +306,12 @@ class TestRefusals:
         assert not (tmp_path / "cells").exists()
 
     @pytest.mark.parametrize("spec", ["", "quality", "quality=", "quality=much", "=1=2", "quality=1;cost_usd=2"])
-    def test_preference_of(self, spec):
+    def test_bad_preference_is_refused(self, spec):
         with pytest.raises(InvalidConfigurationError, match="is not a preference"):
             preference_of(spec)
 
     @pytest.mark.parametrize("content", [b"seeds = ", b"\xff", b"a = 1\na = 2"])
-    def test_read_settings(self, tmp_path, content):
+    def test_bad_settings_file_is_refused(self, tmp_path, content):
         path = tmp_path / "bad.toml"
         path.write_bytes(content)
         with pytest.raises(InvalidInputError, match=r"bad\.toml cannot be read as TOML"):

@@ -92,7 +92,7 @@ def test_under_conditions_that_do_not_need_a_router(monkeypatch, routed):
     assert short.chosen.tolist() == by_router.chosen.tolist()
 
 
-def test_with_gaps_and_objectives_of_the_user(monkeypatch, routed):
+def test_fast_path_equals_the_router_with_gaps_and_user_objectives(monkeypatch, routed):
     table, x = linear(n=300, arms=3, features=2)
     cost = table.outcomes["cost_usd"].copy()
     cost[::3, 1] = np.nan
@@ -128,14 +128,14 @@ def _table(**changed):
         (_table(quality=np.array([[0.5, np.nan]] * 40)), {}),
     ],
 )
-def test_where_a_router_is_needed_it_is_asked(routed, environment, options):
+def test_router_serves_where_the_fast_path_does_not_apply(routed, environment, options):
     table, x = environment
     replay(table, x, **{"learner": LinUCB(), "preference": {"quality": 1}, "seed": 0, **options})
     assert len(routed) == 40 - options.get("warm", 0)
 
 
 @pytest.mark.parametrize("bad", [-0.1, 1.1, np.inf])
-def test_what_a_router_refuses_is_refused(bad):
+def test_fast_path_refuses_what_a_router_refuses(bad):
     quality = np.full((40, 2), 0.5)
     quality[7] = bad
     table, x = _table(quality=quality)

@@ -57,7 +57,7 @@ def test_aiq_by_hand(low, high, aiq):
     assert frontier(COST, QUALITY).aiq(low=low, high=high) == pytest.approx(aiq)
 
 
-def test_one_point():
+def test_frontier_of_one_point_is_that_point():
     line = frontier([2.0], [0.7])
     assert (line.corners, line.at(3.0), line.cost_of(0.7)) == ((0,), 0.7, 2.0)
     assert line.aiq(low=2.0, high=4.0) == pytest.approx(0.7)

@@ -33,7 +33,7 @@ def value_of(table, mixture):
 
 
 class TestEstimate:
-    def test_against_scipy(self):
+    def test_interval_of_the_mean_equals_that_of_scipy(self):
         values = [0.3, 0.5, 0.1, 0.9, 0.4]
         result = estimate(values)
         low, high = stats.t.interval(0.95, len(values) - 1, loc=np.mean(values), scale=stats.sem(values))
@@ -45,7 +45,7 @@ class TestEstimate:
     def test_worst_of_what_is_better_when_lower_is_the_largest(self):
         assert estimate([0.3, 0.9, 0.1], higher_is_better=False).worst == 0.9
 
-    def test_one_seed_has_no_spread(self):
+    def test_single_seed_has_no_interval(self):
         result = estimate([0.7])
         assert (result.mean, result.std, result.half_width, result.worst, result.n) == (0.7, 0.0, 0.0, 0.7, 1)
 
@@ -57,7 +57,7 @@ class TestEstimate:
 
 
 class TestUtilities:
-    def test_by_hand(self, toy):
+    def test_utilities_equal_the_hand_computed_ones(self, toy):
         expected = [[-0.01, 0.48, 0.9], [-0.01, 0.48, 0.9], [0.99, 0.48, 0.9], [0.99, -0.02, -0.1]]
         np.testing.assert_allclose(utilities(toy, PREFER), expected, atol=1e-12)
 
@@ -84,7 +84,7 @@ class TestStaticMixture:
     def test_dear_arm_that_is_worse_is_never_used(self):
         assert static_mixture(flat([0.8, 0.4], [0.001, 0.005]), cost_usd=0.003) == {"a0": 1.0}
 
-    def test_where_every_arm_is_dearer_than_the_budget_the_cheapest(self):
+    def test_cheapest_arm_serves_where_every_arm_costs_more_than_the_budget(self):
         assert static_mixture(flat([0.4, 0.8], [0.005, 0.001]), cost_usd=0.0005) == {"a1": 1.0}
 
     def test_budget_of_exactly_the_cheapest(self):
@@ -153,7 +153,7 @@ class TestSummarize:
 
 
 class TestReferences:
-    def test_by_hand(self, toy):
+    def test_references_equal_the_hand_computed_ones(self, toy):
         rows = {row.policy: row for row in references(toy, PREFER)}
         assert list(rows) == [
             "always cheap",
@@ -174,7 +174,7 @@ class TestReferences:
         assert rows["best arm per task"].shares == {"cheap": 0.5, "middle": 0.0, "vendor/dear": 0.5}
         assert all(row.utility.n == 1 for row in rows.values())
 
-    def test_one_task_needs_no_line_of_its_own(self, make_table):
+    def test_single_task_has_no_line_of_its_own(self, make_table):
         assert [row.policy for row in references(make_table(), Preference(quality=1.0))] == [
             "always easy",
             "always hard",

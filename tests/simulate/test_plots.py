@@ -55,7 +55,7 @@ class TestTextTable:
             "always small           1.0000                    –      12.3           1.0000         0.0   100%   0%",
         ]
 
-    def test_one_seed_shows_no_interval(self, rows):
+    def test_single_seed_shows_no_interval(self, rows):
         *_, oracle = text_table(rows).splitlines()
         assert oracle.startswith("oracle per query")
         assert "±" not in oracle
@@ -80,7 +80,7 @@ class TestDraw:
             coloured = np.ptp(colours, axis=1) > 0.2  # lines and points, not the grey of frames and letters
             assert 0.0002 < coloured.mean() < 0.5
 
-    def test_other_data_is_another_picture(self, tmp_path, toy, traces, rows):
+    def test_other_data_give_another_picture(self, tmp_path, toy, traces, rows):
         paths = [tmp_path / name for name in ("one", "again", "other")]
         for path, shown in zip(paths, (traces, traces, {"learned": traces["other"]}), strict=True):
             draw(path, table=toy, preference=PREFER, traces=shown, rows=rows)
@@ -88,7 +88,7 @@ class TestDraw:
         assert one == again
         assert one != other
 
-    def test_one_seed_and_no_costs(self, tmp_path, make_table):
+    def test_single_seed_without_costs_is_drawn(self, tmp_path, make_table):
         table = make_table()
         runs = {"p": [fixed_choice(table, "p", [0])]}
         preference = Preference(quality=1.0)
@@ -104,13 +104,13 @@ class TestDraw:
         draw(tmp_path / "p.png", table=table, preference=PREFER, traces=traces, rows=rows)
         assert (tmp_path / "p.png").stat().st_size > 5_000
 
-    def test_every_arm_free(self, tmp_path, toy, traces):
+    def test_frontier_of_free_arms_is_drawn(self, tmp_path, toy, traces):
         table = replace(toy, outcomes={**toy.outcomes, "cost_usd": np.zeros((4, 3))})
         rows = [summarize(table, PREFER, policy, runs) for policy, runs in traces.items()]
         draw(tmp_path / "p.png", table=table, preference=PREFER, traces=traces, rows=rows)
         assert (tmp_path / "p.png").stat().st_size > 5_000
 
-    def test_without_matplotlib_the_pip_line(self, tmp_path, toy, traces, rows, monkeypatch):
+    def test_missing_matplotlib_is_named_with_the_pip_line(self, tmp_path, toy, traces, rows, monkeypatch):
         load = importlib.import_module
 
         def missing(name, *rest):

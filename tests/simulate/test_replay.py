@@ -89,7 +89,7 @@ def test_feedback_is_learned(make_table):
     assert right[n // 2 :].mean() > 0.95
 
 
-def test_nothing_is_learned_of_what_was_not_chosen(table, x, monkeypatch, by_router):
+def test_only_outcomes_of_chosen_arms_are_learned(table, x, monkeypatch, by_router):
     reported = []
     feedback = Router.feedback
     monkeypatch.setattr(Router, "feedback", lambda self, id, **v: reported.append(v) or feedback(self, id, **v))
@@ -112,7 +112,7 @@ def test_unknown_outcome_is_not_reported(monkeypatch, by_router):
     assert sorted(reported, key=len) == [{"quality": 0.25}, {"quality": 0.75, "cost_usd": 0.5}]
 
 
-def test_preference_acts(toy):
+def test_preference_reaches_the_learner_and_no_fixed_mixture(toy):
     always = {
         preference: replay(
             toy, np.zeros((4, 0)), learner=Learner(policy=Mixture(shares={"middle": 1})), preference=preference, seed=0

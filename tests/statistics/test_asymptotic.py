@@ -7,7 +7,7 @@ from banditroute.errors import InvalidConfigurationError, InvalidInputError
 from banditroute.evaluate import asymptotic_sequence
 
 
-def test_by_hand():
+def test_asymptotic_sequence_equals_the_hand_computed_one():
     """Mean and deviation of 0, 3, 0, 3, ... are 1.5; x = t rho^2 solves x = log((x + 1) / alpha^2)."""
     lower, upper = asymptotic_sequence(np.tile([0.0, 3.0], 20), alpha=0.05, tightest_at=40)
     x = 8.0
@@ -18,7 +18,7 @@ def test_by_hand():
     assert radius == pytest.approx(1.5 * np.sqrt((x + 1.0) / 40.0))  # what the log is at the tightest time
 
 
-def test_nothing_is_bounded_before_thirty_values_stand_for_the_deviation():
+def test_bounds_are_infinite_before_thirty_values_support_the_deviation():
     """Of two values that come alike often, all do; of a rare one, as many as there were."""
     lower, upper = asymptotic_sequence(np.tile([0.0, 1.0], 50) + 7.0)
     np.testing.assert_array_equal(np.isfinite(lower), np.arange(1, 101) >= 30)
@@ -58,7 +58,7 @@ def test_intervals_seldom_miss_skewed_means():
 
 
 @pytest.mark.parametrize("values", [np.array([1.0, np.nan]), np.array([1.0, np.inf]), np.array(1.0)])
-def test_no_values(values):
+def test_values_that_are_not_finite_are_refused(values):
     with pytest.raises(InvalidInputError, match="give finite numbers"):
         asymptotic_sequence(values)
 
@@ -67,6 +67,6 @@ def test_no_values(values):
     "setting",
     [{"alpha": 0.0}, {"alpha": 1.0}, {"alpha": np.nan}, {"alpha": True}, {"tightest_at": 0}, {"tightest_at": 10.0}],
 )
-def test_no_settings(setting):
+def test_bad_settings_are_refused(setting):
     with pytest.raises(InvalidConfigurationError, match=next(iter(setting))):
         asymptotic_sequence(np.ones(3), **setting)

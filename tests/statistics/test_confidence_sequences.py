@@ -25,7 +25,7 @@ def one_by_one(values, above=None, **settings):
 
 
 class TestByHand:
-    def test_before_the_first_outcome_the_range(self):
+    def test_bounds_are_the_range_before_the_first_outcome(self):
         sequence = ConfidenceSequence(low=-2.0, high=3.0)
         assert (sequence.lower, sequence.upper, sequence.n) == (-2.0, 3.0, 0)
 
@@ -68,14 +68,14 @@ class TestOneByOneEqualsAllAtOnce:
         st.sampled_from([0.01, 0.05, 0.5]),
         st.sampled_from([(0.0, 1.0), (-3.0, 5.0)]),
     )
-    def test_outcomes(self, values, alpha, bounds):
+    def test_outcomes_one_by_one_equal_all_at_once(self, values, alpha, bounds):
         low, high = bounds
         settings = {"low": low, "high": high, "alpha": alpha}
         values = np.minimum(low + (high - low) * np.array(values), high)
         np.testing.assert_allclose(one_by_one(values, **settings), confidence_sequence(values, **settings), atol=1e-12)
 
     @given(st.integers(0, 2**32), st.sampled_from([0.0, 0.5, 4.0]))
-    def test_pseudo_outcomes(self, seed, truncation):
+    def test_pseudo_outcomes_one_by_one_equal_all_at_once(self, seed, truncation):
         rng = np.random.default_rng(seed)
         below, above = 3.0 * rng.exponential(size=(2, 50))
         below, above = below - truncation, 1.0 + truncation - above
@@ -95,14 +95,14 @@ class TestCoverage:
     """Misses at any time are at most 5%; with 2,000 sequences 4 standard errors are 2 points."""
 
     @pytest.mark.parametrize("mean", [0.02, 0.5, 0.9])
-    def test_coins(self, mean):
+    def test_sequence_of_coins_covers_their_mean(self, mean):
         values = (np.random.default_rng(1).random((2000, 1000)) < mean).astype(float)
         lower, upper = confidence_sequence(values, **UNIT)
         missed = ((lower > mean) | (upper < mean)).any(axis=1).mean()
         assert missed <= 0.05
         assert (upper - lower)[:, -1].mean() < 0.14
 
-    def test_of_a_policy_from_a_log_that_learns(self):
+    def test_sequence_covers_the_value_of_a_policy_on_a_log_that_learns(self):
         """Propensities follow earlier outcomes; arm 1 of two pays .7."""
         rng = np.random.default_rng(2)
         runs, n = 1000, 400
@@ -231,7 +231,7 @@ class TestRefusals:
             {**UNIT, "truncation": -1.0},
         ],
     )
-    def test_settings(self, settings):
+    def test_bad_settings_are_refused(self, settings):
         for make in (ConfidenceSequence, lambda **given: confidence_sequence([0.5], **given)):
             with pytest.raises(InvalidConfigurationError):
                 make(**settings)
@@ -247,6 +247,6 @@ class TestRefusals:
             ((0.5,), "give .* twice"),
         ],
     )
-    def test_arrays(self, arrays, message):
+    def test_bad_arrays_are_refused(self, arrays, message):
         with pytest.raises(InvalidInputError, match=message):
             confidence_sequence(*arrays, **UNIT)

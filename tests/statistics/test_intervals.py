@@ -54,7 +54,7 @@ def test_the_bootstrap_knows_skewness():
     assert high - value > 1.3 * (value - low)
 
 
-def test_of_39_draws_the_first_and_the_last_bound_95_of_100():
+def test_first_and_last_of_39_draws_bound_95_of_100():
     terms = np.random.default_rng(3).exponential(size=60)
     error = terms.std() / np.sqrt(60)
     rng = np.random.default_rng(0)
@@ -84,6 +84,6 @@ def test_terms_without_spread(interval):
         (np.ones((2, 2)), None, r"shape \(2, 2\)"),
     ],
 )
-def test_refusals(interval, terms, clusters, message):
+def test_bad_terms_and_clusters_are_refused(interval, terms, clusters, message):
     with pytest.raises(InvalidInputError, match=message):
         interval(terms, clusters=clusters)

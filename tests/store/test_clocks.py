@@ -18,7 +18,7 @@ YEAR = 365 * DAY
 
 
 @pytest.mark.parametrize("ahead", [50 * YEAR, 1e12], ids=["years", "a clock in milliseconds"])
-def test_one_decision_of_a_clock_that_is_ahead_ends_no_learning(
+def test_decision_of_a_clock_that_is_ahead_does_not_end_learning(
     url: str, ahead: float, caplog: pytest.LogCaptureFixture
 ) -> None:
     learner = Learner(policy=Thompson(), belief=Hybrid(half_life_seconds=DAY))

@@ -39,7 +39,7 @@ def held(url: str) -> set[int]:
         return {int(id, 16) for id in connection.scalars(select(decisions.c.id))}
 
 
-def test_all_means_that_a_decision_is_on_disk_when_it_is_returned(url: str) -> None:
+def test_durability_all_returns_a_decision_after_it_is_on_disk(url: str) -> None:
     store = opened(url, "all")
     for number in range(5):
         store.add_decision(decision(number))
@@ -66,7 +66,7 @@ def test_many_threads_that_wait_share_a_group(url: str) -> None:
     store.close()
 
 
-def test_all_does_not_wait_where_it_would_wait_for_itself(url: str) -> None:
+def test_durability_all_does_not_wait_where_it_would_wait_for_itself(url: str) -> None:
     store = opened(url, "all")
 
     class Decides(Listener):
@@ -80,7 +80,7 @@ def test_all_does_not_wait_where_it_would_wait_for_itself(url: str) -> None:
     assert held(url) == {1, 2}
 
 
-def test_all_routes_on_where_the_database_cannot_be_written(path: Path) -> None:
+def test_durability_all_routes_on_where_the_database_cannot_be_written(path: Path) -> None:
     store = SQLStore(f"sqlite:///{path}?timeout=0.05", durability="all")
     with Router(arms=["a"], features=1, store=store) as router:
         with closing(sqlite3.connect(path, isolation_level=None)) as other:
@@ -171,7 +171,7 @@ def test_a_server_that_crashes_loses_nothing_acknowledged_and_its_clients_go_on(
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
-def test_what_is_queued_is_written_before_a_fork(url: str) -> None:
+def test_queued_records_are_written_before_a_fork(url: str) -> None:
     script = """
 import os, sys, warnings
 warnings.simplefilter("ignore", DeprecationWarning)

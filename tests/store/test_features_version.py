@@ -37,7 +37,7 @@ def test_changed_features_are_said_once_with_both_versions(url, caplog):
     assert warnings(caplog) == []
 
 
-def test_what_was_learned_is_learned_again_from_prompts(url):
+def test_stored_prompts_are_learned_again_in_new_features(url):
     from banditroute.logs import read_log
 
     with Router(arms=["a", "b"], features=Complexity(), store=SQLStore(url), store_prompts=True, seed=0) as router:
@@ -56,7 +56,7 @@ def test_what_was_learned_is_learned_again_from_prompts(url):
 
 
 @pytest.mark.parametrize("features", [3, 5])
-def test_another_dimension_is_said_too(url, caplog, features):
+def test_another_dimension_is_logged(url, caplog, features):
     with Router(arms=["a"], features=2, store=SQLStore(url)) as router:
         router.route([1.0, 2.0])
     Router(arms=["a"], features=features, store=SQLStore(url)).close()

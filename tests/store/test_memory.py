@@ -29,7 +29,7 @@ def test_the_oldest_decisions_are_forgotten_with_their_outcomes() -> None:
     assert (memory.decisions, memory.feedback) == (2, 2)
 
 
-def test_what_was_learned_does_not_change_afterwards() -> None:
+def test_learned_values_do_not_change_afterwards() -> None:
     store = MemoryStore()
     store.open(router="r", arms=(), features_version="1", dimension=3, fold=fold)
     listener = listen(store)

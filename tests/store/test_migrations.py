@@ -79,7 +79,7 @@ def test_every_released_schema_is_upgraded_with_what_it_holds(tmp_path: Path, re
     store.close()
 
 
-def test_there_is_a_file_of_every_revision_but_the_newest() -> None:
+def test_every_revision_but_the_newest_has_a_released_file() -> None:
     assert {path.stem for path in RELEASED} == {script.stem[:4] for script in SCRIPTS} - {schema.REVISION}
 
 

@@ -199,7 +199,7 @@ class TestAcknowledged:
         assert remembered(state)["a"]["quality"][0] == 20
 
 
-class TestNothingWaits:
+class TestCallersDoNotWait:
     @pytest.fixture(autouse=True)
     def _soon(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(ticket, "ANSWER_SECONDS", 0.3)

@@ -81,7 +81,7 @@ def soon(made: Decision, **values: float) -> Feedback:
     return Feedback(decision_id=made.id, values=values, received_at=made.decided_at + 1.0)
 
 
-def test_each_learns_what_all_are_told_and_nothing_twice(learners: list[Learner], until: Until) -> None:
+def test_each_process_learns_all_reports_once(learners: list[Learner], until: Until) -> None:
     rng = random.Random(0)
     for number in range(700):  # some are folded meanwhile, by one or another
         one = rng.choice(learners)
@@ -158,7 +158,7 @@ def test_states_that_several_join_at_once_lose_nothing(learners: list[Learner], 
     later.store.close()
 
 
-def test_what_is_told_holds_the_state_that_waits(url: str, until: Until) -> None:
+def test_recorded_state_includes_the_state_that_waits(url: str, until: Until) -> None:
     """As it holds the feedback that is learned, so that it may take the place of what was known."""
 
     class Puts(Learner):
@@ -178,7 +178,7 @@ def test_what_is_told_holds_the_state_that_waits(url: str, until: Until) -> None
     two.store.close()
 
 
-def test_what_cannot_be_learned_is_told_and_tried_again(
+def test_failed_learning_is_logged_and_tried_again(
     learners: list[Learner], monkeypatch: pytest.MonkeyPatch, until: Until, caplog: pytest.LogCaptureFixture
 ) -> None:
     failures: list[StoredState] = []
@@ -244,11 +244,11 @@ class TestOrphans:
             learners[0].report(part)
 
     @pytest.mark.parametrize("id", ["z" * 32, "0" * 31, "+" * 32])
-    def test_what_is_no_id_of_ours_is_unknown_at_once(self, learners: list[Learner], id: str) -> None:
+    def test_id_of_another_form_is_unknown_at_once(self, learners: list[Learner], id: str) -> None:
         with pytest.raises(UnknownDecisionError):
             learners[0].report(Feedback(decision_id=id, values={"quality": 1.0}, received_at=0.0))
 
-    def test_what_never_gets_its_decision_is_dropped_and_told(
+    def test_report_whose_decision_never_appears_is_dropped_and_logged(
         self, url: str, monkeypatch: pytest.MonkeyPatch, until: Until, caplog: pytest.LogCaptureFixture
     ) -> None:
         one = Learner(url)
@@ -352,7 +352,7 @@ def test_a_router_that_starts_later_predicts_the_same(url: str, until: Until) ->
                 np.allclose(predictions(routers[0]), predictions(one), rtol=1e-12, atol=1e-12) for one in routers[1:]
             )
         )
-        relevance = [engine_of(one).models.belief._choices.relevance for one in routers]  # type: ignore[attr-defined]
+        relevance = [engine_of(one).models.belief.relevance for one in routers]  # type: ignore[attr-defined]
         assert all(some == relevance[0] for some in relevance)
 
     with router() as one:
@@ -364,7 +364,7 @@ def test_a_router_that_starts_later_predicts_the_same(url: str, until: Until) ->
                 agree(one, two, reader)
                 with router() as late:
                     agree(one, late)
-                    assert engine_of(late).models.belief._choices.relevance  # type: ignore[attr-defined]
+                    assert engine_of(late).models.belief.relevance  # type: ignore[attr-defined]
 
 
 def test_a_server_without_tables_says_what_to_do(postgresql: Server) -> None:

@@ -152,7 +152,7 @@ def test_feedback_is_folded_as_it_comes(store: SQLStore, path: Path, until: Unti
     assert remembered(memory) == summed(event(number, quality=1.0) for number in range(300))
 
 
-def test_what_is_pending_comes_back_in_the_order_of_its_arrival(store: SQLStore, path: Path) -> None:
+def test_pending_reports_come_back_in_the_order_of_their_arrival(store: SQLStore, path: Path) -> None:
     order = [5, 3, 8, 1]
     for number in order:
         store.add_decision(decision(number))

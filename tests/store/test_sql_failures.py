@@ -198,7 +198,7 @@ def test_a_file_that_is_no_database_is_refused_and_left_alone(path: Path) -> Non
     assert path.read_bytes() == text
 
 
-def test_another_applications_database_is_refused_and_left_alone(path: Path) -> None:
+def test_database_of_another_application_is_refused_and_left_alone(path: Path) -> None:
     change(path, "CREATE TABLE users (id INTEGER)")
     before = path.read_bytes()
     with pytest.raises(IncompatibleStoreError, match=r"another application.*users.*a file of its own"):

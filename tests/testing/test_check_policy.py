@@ -145,7 +145,7 @@ def test_broken_policies_are_found(answer, complaint):
         check_policy(policy)
 
 
-def test_what_is_no_policy_is_refused():
+def test_object_that_is_not_a_policy_is_refused():
     with pytest.raises(AssertionError, match="no method probabilities"):
         check_policy(object())
 

@@ -487,6 +487,15 @@ def configuration(router: Router) -> None:
     assert_type(router.preview("Why?", tags=["private"]), Decision)
     assert_type(admin.set_traffic("sqlite:///a.db", "canary", at_most=0.05, dry_run=True), admin.ExpectedShares)
     admin.set_guard_mode("sqlite:///a.db", "bypass", who="me")
+    from banditroute.evaluate import Robustness, ToGrade, robustness, to_grade
+
+    assert_type(to_grade("sqlite:///a.db", 20, baseline="a"), ToGrade)
+    assert_type(robustness("sqlite:///a.db", ["Hi"], name="docs"), Robustness)
+    found = admin.competence("sqlite:///a.db", by="tenant")
+    assert_type(found, admin.Competence)
+    assert_type([each.grades for each in found.cells], list[int])
+    assert_type(found.best["acme"], str)
+    assert_type(admin.explain("sqlite:///a.db", "01a2", learner=None), admin.RecordedExplanation)
 
 
 def live_page() -> None:

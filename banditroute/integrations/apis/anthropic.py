@@ -50,6 +50,9 @@ class AnthropicMessages:
         kind = field(chunk, "type")
         usage = field(chunk, "message", "usage") if kind == "message_start" else field(chunk, "usage")
         said = text(field(chunk, "delta", "text")) if kind == "content_block_delta" else ""
+        if field(chunk, "delta", "stop_reason") == "refusal":
+            why = "the answer was refused and is empty"
+            return Piece(counts=anthropic_counts(usage), failure=Failure.CONTENT_FILTER, why=why)
         begins = kind in ("content_block_start", "content_block_delta", "message_delta", "message_stop")
         return Piece(text=said, counts=anthropic_counts(usage), begins=begins)
 

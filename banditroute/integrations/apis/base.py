@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from banditroute.core.failure import Failure
-from banditroute.integrations.failures import failure_of_status
+from banditroute.integrations.failures import failure_of_status, failure_of_words
 from banditroute.integrations.fields import count, field
 from banditroute.pricing.model_price import Usage
 
@@ -93,11 +93,15 @@ class Piece(NamedTuple):
         The tokens that it reports.
     begins
         Whether it holds a part of the answer itself: text, a refusal, a tool call, reasoning.
+    failure, why
+        How the call failed, if the chunk says so, and the words for it. A filter counts only where no text came before.
     """
 
     text: str = ""
     counts: Counts = Counts()
     begins: bool = False
+    failure: Failure | None = None
+    why: str = ""
 
 
 class Api(Protocol):
@@ -120,14 +124,21 @@ def no_answer(response: Any, missing: str) -> Reading:
     """Return the reading of a response that is no answer: an error with status 200, a web page, nothing."""
     error = field(response, "error")
     if error:
-        message, code = field(error, "message") or error, field(error, "code")
-        status = int(code) if str(code).isdecimal() and 400 <= int(code) <= 599 else 500
-        words = f"{code} {field(error, 'type')} {message}"
-        failure = failure_of_status(status, words) or Failure.INVALID_RESPONSE
-        return Reading(failure=failure, why=f"the answer is an error: {message!s:.80}")
+        failure, why = failure_in(error)
+        return Reading(counts=openai_counts(field(response, "usage")), failure=failure, why=why)
     if isinstance(response, str):
         return Reading(failure=Failure.INVALID_RESPONSE, why=f"the answer is the text {response!r:.80}")
     return Reading(failure=Failure.INVALID_RESPONSE, why=f"the answer has no {missing}")
+
+
+def failure_in(error: Any) -> tuple[Failure, str]:
+    """Return how a call failed, from an error object with status 200, and the words for it."""
+    message, code = field(error, "message") or error, field(error, "code")
+    words = f"{code} {field(error, 'type')} {message}"
+    status = int(code) if str(code).isdecimal() and 400 <= int(code) <= 599 else None
+    failure = failure_of_words(words) if status is None else failure_of_status(status, words)
+    otherwise = Failure.SERVER_ERROR if status is None else Failure.INVALID_RESPONSE
+    return failure or otherwise, f"the answer is an error: {message!s:.80}"
 
 
 def is_own_object(response: Any, name: str) -> bool:
@@ -162,10 +173,11 @@ def openai_counts(usage: Any) -> Counts:
     ):
         made += reasoning
     cost = field(usage, "cost")
+    cached = count(field(usage, details[0], "cached_tokens"))
     return Counts(
         input_tokens=given,
         output_tokens=made,
-        cached_input_tokens=count(field(usage, details[0], "cached_tokens")),
+        cached_input_tokens=count(field(usage, "prompt_cache_hit_tokens")) if cached is None else cached,  # DeepSeek's
         cache_write_tokens=count(field(usage, details[0], "cache_write_tokens")),
         reasoning_tokens=reasoning,
         cost_usd=count(cost),

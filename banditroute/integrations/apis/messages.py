@@ -12,8 +12,9 @@ from typing import Any
 from banditroute.integrations.fields import field, sequence, text
 
 _SYSTEM_ROLES = ("system", "developer")
-_ANTHROPIC_PARTS = ("tool_use", "tool_result", "thinking", "redacted_thinking", "image", "document")
-_OPENAI_PARTS = ("image_url", "input_image", "refusal", "input_text", "output_text")
+_ANTHROPIC_PARTS = ("thinking", "redacted_thinking", "image", "document", "search_result", "container_upload")
+_OPENAI_PARTS = ("image_url", "input_image", "refusal", "input_text", "output_text", "file")
+_TOOL_ROLES = ("tool", "function")  # the second is the older form, in which a tool's name stands for the call's id
 
 
 def openai_messages(messages: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
@@ -44,7 +45,7 @@ def anthropic_messages(messages: Sequence[Mapping[str, Any]]) -> tuple[Any, list
         if message.get("role") in _SYSTEM_ROLES:
             continue
         turned = _to_anthropic(message)
-        if message.get("role") == "tool" and turns and _is_tool_results(turns[-1]):
+        if message.get("role") in _TOOL_ROLES and turns and _is_tool_results(turns[-1]):
             turns[-1] = {**turns[-1], "content": [*turns[-1]["content"], *turned["content"]]}
         elif turned["content"]:  # the interface refuses empty messages
             turns.append(turned)
@@ -95,7 +96,7 @@ def anthropic_options(options: Mapping[str, Any]) -> dict[str, Any]:
 
 def _to_openai(message: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     parts = sequence(message.get("content"))
-    if not any(field(part, "type") in _ANTHROPIC_PARTS for part in parts):
+    if not any(_is_anthropic_part(part) for part in parts):
         return [message]
     results = [
         {"role": "tool", "tool_call_id": part.get("tool_use_id"), "content": text(part.get("content"))}
@@ -111,42 +112,53 @@ def _to_openai(message: Mapping[str, Any]) -> list[Mapping[str, Any]]:
         for part in parts
         if part.get("type") == "tool_use"
     ]
-    content = [_openai_part(part) for part in parts if part.get("type") in ("text", "image")]
+    content = [_openai_part(part) for part in parts if part.get("type") in ("text", "image", "document")]
     rest = {**message, "content": content or None, **({"tool_calls": calls} if calls else {})}
     if message.get("role") == "assistant":
         rest["content"] = text(content) or None
     return [*results, *([rest] if content or calls else [])]
 
 
+def _is_anthropic_part(part: Any) -> bool:
+    kind = field(part, "type")
+    return kind in _ANTHROPIC_PARTS or (isinstance(kind, str) and kind.endswith(("tool_use", "tool_result")))
+
+
 def _openai_part(part: Mapping[str, Any]) -> Mapping[str, Any]:
-    if part.get("type") != "image":
-        return {"type": "text", "text": text([part])}
-    source = part.get("source") or {}
+    kind, source = part.get("type"), part.get("source") or {}
+    if kind == "text" or source.get("type") in ("text", "content"):
+        return {"type": "text", "text": text([part]) or text(source.get("data") or source.get("content"))}
     url = source.get("url") or f"data:{source.get('media_type')};base64,{source.get('data')}"
+    if kind == "document":
+        return {"type": "file", "file": {"filename": part.get("title") or "document.pdf", "file_data": url}}
     return {"type": "image_url", "image_url": {"url": url}}
 
 
 def _to_anthropic(message: Mapping[str, Any]) -> dict[str, Any]:
-    if message.get("role") == "tool":
+    if message.get("role") in _TOOL_ROLES:
         result = {
             "type": "tool_result",
-            "tool_use_id": message.get("tool_call_id"),
+            "tool_use_id": message.get("tool_call_id") or message.get("name"),
             "content": text(message.get("content")),
         }
         return {"role": "user", "content": [result]}
-    content, calls = message.get("content"), sequence(message.get("tool_calls"))
+    content, calls = message.get("content") or message.get("refusal"), sequence(message.get("tool_calls"))
+    if (old := message.get("function_call")) is not None and not calls:
+        calls = [{"id": field(old, "name"), "function": old}]
     if not calls and isinstance(content, str):
         return {"role": message["role"], "content": content}
     blocks = _blocks(content)
     for call in calls:
-        function = field(call, "function")
-        try:
-            arguments = json.loads(field(function, "arguments") or "{}")
-        except (TypeError, ValueError):
-            arguments = {}
-        blocks.append(
-            {"type": "tool_use", "id": field(call, "id"), "name": field(function, "name"), "input": arguments}
-        )
+        function, custom = field(call, "function"), field(call, "custom")
+        arguments: Any = {"input": field(custom, "input")}
+        if custom is None:
+            try:
+                arguments = json.loads(field(function, "arguments") or "{}")
+            except (TypeError, ValueError):
+                arguments = {}
+        name = field(custom or function, "name")
+        arguments = arguments if isinstance(arguments, dict) else {"input": arguments}
+        blocks.append({"type": "tool_use", "id": field(call, "id"), "name": name, "input": arguments})
     return {"role": message["role"], "content": blocks}
 
 
@@ -164,6 +176,11 @@ def _anthropic_block(part: Any) -> Any:
     if kind not in _OPENAI_PARTS:
         return part
     url = field(part, "image_url", "url") or field(part, "image_url")
+    if kind == "file":
+        file = str(field(part, "file", "file_data") or "")
+        media, _, data = file.removeprefix("data:").partition(";base64,")
+        source = {"type": "base64", "media_type": media, "data": data}
+        return {"type": "document", "source": source} if data else part
     if not isinstance(url, str):
         return {"type": "text", "text": text([part]) or str(field(part, "refusal") or "")}
     if url.startswith("data:"):

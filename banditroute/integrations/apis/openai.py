@@ -6,11 +6,21 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from banditroute.core.failure import Failure
-from banditroute.integrations.apis.base import Counts, Messages, Piece, Reading, is_own_object, no_answer, openai_counts
+from banditroute.integrations.apis.base import (
+    Counts,
+    Messages,
+    Piece,
+    Reading,
+    failure_in,
+    is_own_object,
+    no_answer,
+    openai_counts,
+)
 from banditroute.integrations.apis.messages import openai_messages, openai_options
 from banditroute.integrations.fields import field, sequence, text
 
 _FAILED_FINISHES = {"content_filter": Failure.CONTENT_FILTER, "error": Failure.SERVER_ERROR}
+_OTHER_PARTS = ("refusal", "tool_calls", "function_call", "reasoning_content", "reasoning", "audio")
 
 
 class OpenAIChat:
@@ -52,15 +62,16 @@ class OpenAIChat:
 
     def read_chunk(self, chunk: Any) -> Piece:
         """Return the text of the first choice's delta, and the tokens of ``usage``, wherever it stands."""
-        counts = openai_counts(field(chunk, "usage"))
+        counts = openai_counts(field(chunk, "usage") or field(chunk, "x_groq", "usage"))
         for choice in sequence(field(chunk, "choices")):
-            delta = field(choice, "delta")
-            others = (
-                field(delta, name) for name in ("refusal", "tool_calls", "reasoning_content", "reasoning", "audio")
-            )
+            counts = counts.updated(openai_counts(field(choice, "usage")))
+            delta, finish = field(choice, "delta") or field(choice, "message"), field(choice, "finish_reason")
             first = not field(choice, "index")  # of several answers, the first is the answer
             said = text(field(delta, "content")) if first else ""
-            begins = bool(said or any(others) or field(choice, "finish_reason"))
+            failure = _FAILED_FINISHES.get(finish) if first and isinstance(finish, str) and not said else None
+            if failure is not None:
+                return Piece(counts=counts, failure=failure, why=f"the answer is empty (finish_reason {finish!r:.40})")
+            begins = bool(said or finish or any(field(delta, name) for name in _OTHER_PARTS))
             if begins or first:
                 return Piece(text=said, counts=counts, begins=begins)
         return Piece(counts=counts)
@@ -83,19 +94,33 @@ class OpenAIResponses:
         if field(response, "error") or not isinstance(output, list | tuple):
             return no_answer(response, "output")
         counts = openai_counts(field(response, "usage"))
-        if status == "failed":
-            return Reading(counts=counts, failure=Failure.SERVER_ERROR, why="the answer has the status 'failed'")
         said = "".join(text(field(item, "content")) for item in output if field(item, "type") == "message")
+        failure = _failure_of_response(response)
+        if failure is not None and not (said and failure is Failure.CONTENT_FILTER):
+            return Reading(counts=counts, failure=failure, why=f"the answer has the status {status!r:.40}")
         return Reading(text=said, counts=counts, parsed=field(response, "output_parsed"))
 
     def read_chunk(self, chunk: Any) -> Piece:
-        """Return the text of a text delta, or the tokens of the last event."""
-        kind = field(chunk, "type")
-        counts = openai_counts(field(chunk, "response", "usage"))
+        """Return the text of a text delta, the tokens of the last event, or how the call failed."""
+        kind, response = field(chunk, "type"), field(chunk, "response")
+        counts = openai_counts(field(response, "usage"))
         if not isinstance(kind, str):
             return Piece(counts=counts)
+        error = chunk if kind == "error" else field(response, "error")
+        if error:
+            failure, why = failure_in(error)
+            return Piece(counts=counts, failure=failure, why=why)
+        if (failed := _failure_of_response(response)) is not None:
+            return Piece(counts=counts, failure=failed, why=f"the answer ended with {kind!r:.40}")
         said = text(field(chunk, "delta")) if kind == "response.output_text.delta" else ""
         return Piece(text=said, counts=counts, begins=kind.endswith((".delta", ".done", ".completed", ".incomplete")))
+
+
+def _failure_of_response(response: Any) -> Failure | None:
+    """Return how a response failed by its status; None if it did not."""
+    if field(response, "status") in ("failed", "cancelled"):
+        return Failure.SERVER_ERROR
+    return Failure.CONTENT_FILTER if field(response, "incomplete_details", "reason") == "content_filter" else None
 
 
 class OpenAIEmbeddings:

@@ -155,9 +155,9 @@ def latest_answers(connection: Connection, router: str, objective: str, most: in
 
 
 def decision_with_epoch(connection: Connection, id: str) -> Row[Any] | None:
-    """Return all that is recorded of a decision, with its epoch's router and dimension; None if it is not held."""
+    """Return all that is recorded of a decision, with its epoch's router and features; None if it is not held."""
     found = (
-        select(decision, epoch.c.router, epoch.c.dimension)
+        select(decision, epoch.c.router, epoch.c.features_version, epoch.c.dimension)
         .join(epoch, decision.c.epoch_id == epoch.c.id)
         .where(decision.c.id == id)
     )

@@ -60,6 +60,12 @@ def fold_settings_of(connection: Connection, epoch_id: int) -> str | None:
     return connection.scalar(select(epoch.c.fold_settings).where(epoch.c.id == epoch_id))
 
 
+def active_arms(connection: Connection, router: str) -> list[str]:
+    """Return the arms that a router can choose now, sorted."""
+    names = select(arm.c.name).where(arm.c.router == router, arm.c.active).order_by(arm.c.name)
+    return list(connection.scalars(names))
+
+
 def epochs(connection: Connection, router: str | None) -> Iterator[Epoch]:
     """Yield what is recorded of each epoch, of one router or of all."""
     for id in epoch_ids(connection, router):

@@ -6,6 +6,7 @@ from concurrent.futures import Future
 
 from banditroute.errors import StoreError
 from banditroute.store.base import Acknowledgement
+from banditroute.store.base import Ticket as AnyTicket
 
 ANSWER_SECONDS = 60.0
 """So long a caller waits for the database before it hears that the outcome is unknown."""
@@ -31,11 +32,13 @@ class Ticket(Future[Acknowledgement]):
             raise unknown_outcome(limit) from None
 
 
-async def answer_of(ticket: Future[Acknowledgement]) -> Acknowledgement:
+async def answer_of(ticket: AnyTicket) -> Acknowledgement:
     """Return how feedback is acknowledged, as ``ticket.result()`` does; the event loop is free meanwhile.
 
     A cancelled wait does not take the feedback back.
     """
+    if not isinstance(ticket, Future):
+        return ticket.result()
     import asyncio  # late: it takes a sixth of banditroute's import time
 
     waiting = asyncio.shield(asyncio.wrap_future(ticket))

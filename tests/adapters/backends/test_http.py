@@ -74,13 +74,13 @@ class TestLoading:
         assert 0.05 <= result.seconds < 2.0
         assert fake.registered() == {"a": "adapters/a"}
 
-    def test_of_what_is_resident_asks_nobody(self, backend, fake, ask):
+    def test_loading_a_resident_adapter_sends_no_request(self, backend, fake, ask):
         backend.load(adapter("a"))
         fake.calls.clear()
         assert ask(backend, "load", adapter("a")).was_resident
         assert fake.calls == []
 
-    def test_of_what_left_its_slot_is_left_to_the_request(self, backend, fake, ask):
+    def test_loading_an_adapter_that_left_its_slot_waits_for_the_request(self, backend, fake, ask):
         evicted = [backend.load(adapter(name)).evicted for name in "abc"]
         fake.calls.clear()
         result = ask(backend, "load", adapter("a"))
@@ -88,17 +88,17 @@ class TestLoading:
         assert (result.source, result.seconds, result.was_resident, result.evicted) == (Tier.RAM, None, False, ("b",))
         assert fake.calls == []
 
-    def test_of_what_others_loaded_finds_it_there(self, backend, fake, load_call, ask):
+    def test_loading_an_adapter_that_another_client_loaded_finds_it_resident(self, backend, fake, load_call, ask):
         fake.answer(load_call, {"lora_name": "a", "lora_path": "adapters/a"})
         result = ask(backend, "load", adapter("a"))
         assert (result.was_resident, result.seconds) == (True, 0.0)
 
-    def test_of_a_name_that_others_gave_away_is_refused(self, backend, fake, load_call, ask):
+    def test_loading_under_a_name_that_another_client_gave_away_is_refused(self, backend, fake, load_call, ask):
         fake.answer(load_call, {"lora_name": "a", "lora_path": "adapters/b"})
         with pytest.raises(AdapterIncompatibleError, match="the name 'a' belongs to the adapter in 'adapters/b'"):
             ask(backend, "load", adapter("a"))
 
-    def test_of_a_name_that_was_given_away_is_refused(self, backend, ask):
+    def test_loading_under_a_name_that_was_given_away_is_refused(self, backend, ask):
         backend.load(adapter("a"))
         with pytest.raises(AdapterIncompatibleError, match="and 'elsewhere' is another one; give it another name"):
             ask(backend, "load", AdapterSpec(name="a", path="elsewhere"))
@@ -117,7 +117,7 @@ class TestLoading:
         assert means[2] == 0.0
         assert all(cost.n == 0 and cost.p95_seconds >= cost.mean_seconds for cost in costs)
 
-    def test_by_many_threads_at_once_agrees(self, backend, fake):
+    def test_loads_by_many_threads_at_once_agree(self, backend, fake):
         results, threads = [], []
         for name in "ababab":
             threads.append(threading.Thread(target=lambda name=name: results.append(backend.load(adapter(name)))))
@@ -129,12 +129,12 @@ class TestLoading:
         assert sum(result.source is Tier.DISK for result in results) == 2
         assert backend.resident() == {"a": Tier.GPU, "b": Tier.GPU}
 
-    async def test_in_one_event_loop_goes_on_at_the_same_time(self, backend):
+    async def test_loads_in_one_event_loop_run_concurrently(self, backend):
         results = await asyncio.gather(*(backend.aload(adapter(name)) for name in "abab"))
         assert sum(result.source is Tier.DISK for result in results) == 2
         assert await backend.aresident() == {"a": Tier.GPU, "b": Tier.GPU}
 
-    def test_of_what_the_server_forgot_is_done_again(self, backend, fake, kind, request, load_call, ask):
+    def test_adapter_that_the_server_forgot_is_loaded_again(self, backend, fake, kind, request, load_call, ask):
         """The server was started anew."""
         backend.load(adapter("a"))
         for kept in ("names", "registry", "pool", "seen"):
@@ -247,11 +247,11 @@ class TestRefusals:
         assert not backend.load(spec).was_resident
         assert backend.resident() == {spec.name: Tier.GPU}
 
-    def test_no_such_files(self, backend, fake, ask):
+    def test_adapter_without_files_is_refused(self, backend, fake, ask):
         spec = adapter("nowhere")
         self.refused(ask, backend, fake, AdapterNotFoundError, "finds no adapter 'nowhere' in 'adapters/nowhere'", spec)
 
-    def test_too_large_a_rank(self, backend, fake, ask):
+    def test_adapter_of_too_large_a_rank_is_refused(self, backend, fake, ask):
         fake.files["adapters/a"] = 17
         self.refused(ask, backend, fake, AdapterIncompatibleError, "refuses adapter 'a': .*rank 17")
 
@@ -260,7 +260,7 @@ class TestRefusals:
         self.refused(ask, backend, fake, BackendUnavailableError, "answers 500: dead")
 
     @pytest.mark.parametrize("status", [301, 401, 429, 502, 503])
-    def test_any_other_status(self, backend, fake, load_call, ask, status):
+    def test_unexpected_status_is_refused(self, backend, fake, load_call, ask, status):
         fake.failures = {load_call: (status, "<html>no</html>")}
         self.refused(
             ask, backend, fake, BackendUnavailableError, f"at http://127.0.0.1:[0-9]+ answers {status}: <html>"
@@ -273,7 +273,7 @@ class TestRefusals:
         fake.routes[load_call] = route
         backend.load(adapter("a"))
 
-    def test_silence(self, kind, fake, served, ask, until):
+    def test_server_that_does_not_answer_in_time_is_unavailable(self, kind, fake, served, ask, until):
         made, settings = KINDS[kind]
         backend = made(base_url=served(fake), timeout_seconds=0.1, **settings)
         fake.delay_seconds = 0.3
@@ -289,7 +289,7 @@ class TestRefusals:
         assert backend.resident() == {"a": Tier.GPU}
 
     @pytest.mark.parametrize("what", [("load", adapter("a")), ("unload", "a"), ("resident",)])
-    def test_nobody_there(self, kind, ask, what):
+    def test_server_that_does_not_run_is_unavailable(self, kind, ask, what):
         made, _ = KINDS[kind]
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
@@ -300,7 +300,7 @@ class TestRefusals:
     @pytest.mark.parametrize(
         "answer", [(200, "hello"), (200, []), (200, {"data": 3}), (200, {"data": [{"parent": 1}]}), (500, "")]
     )
-    def test_no_list_of_models(self, backend, fake, ask, answer):
+    def test_server_without_a_list_of_models_is_unavailable(self, backend, fake, ask, answer):
         backend.load(adapter("a"))
         fake.failures = {"GET /v1/models": answer}
         with pytest.raises(BackendUnavailableError, match="gives no list of its models"):
@@ -459,7 +459,7 @@ class TestSettings:
             ({"timeout_seconds": True}, "timeout_seconds is True"),
         ],
     )
-    def test_what_cannot_be_a_server(self, made, given, message):
+    def test_bad_base_url_is_refused(self, made, given, message):
         with pytest.raises(InvalidConfigurationError, match=message):
             made(**{"base_url": "http://localhost"} | given)
 
@@ -475,6 +475,6 @@ class TestSettings:
             (SGLangBackend, {"max_loaded_loras": True}, "max_loaded_loras is True"),
         ],
     )
-    def test_what_cannot_be_slots(self, made, given, message):
+    def test_bad_number_of_slots_is_refused(self, made, given, message):
         with pytest.raises(InvalidConfigurationError, match=message):
             made(base_url="http://localhost", **given)

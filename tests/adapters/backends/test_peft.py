@@ -115,7 +115,7 @@ class TestOutput:
         backend.load(saved[name])
         assert difference(model, backend, [name] * 4, expected) < 1e-6
 
-    def test_of_a_mixed_batch_is_that_of_each_adapter_alone(self, model, backend, saved, expected):
+    def test_mixed_batch_gives_the_output_of_each_adapter_alone(self, model, backend, saved, expected):
         for name in ["plain", "wide", "patterned"]:
             backend.load(saved[name])
         assert difference(model, backend, ["wide", None, "patterned", "plain"], expected) < 1e-6
@@ -209,7 +209,7 @@ class TestSlots:
         backend.load(saved["plain"])
         assert difference(model, backend, ["plain"] * 4, expected) < 1e-6
 
-    def test_what_serves_is_not_unloaded(self, backend, saved):
+    def test_adapter_that_serves_a_request_is_not_unloaded(self, backend, saved):
         backend.load(saved["plain"])
         busy = pytest.raises(AdapterBusyError, match="adapter 'plain' serves 2 requests")
         with backend.serving(["plain", None]), backend.serving(["plain"]), busy:
@@ -238,7 +238,7 @@ class TestSlots:
         assert sorted(result.source for result in results) == ["disk", "disk", "gpu", "gpu"]
         assert backend.resident() == {"plain": Tier.GPU, "wide": Tier.GPU}
 
-    def test_what_is_resident_does_not_wait_for_what_is_loaded(self, backend, saved, monkeypatch):
+    def test_resident_adapter_does_not_wait_for_another_that_is_loaded(self, backend, saved, monkeypatch):
         backend.load(saved["plain"])
         reading, done = threading.Event(), threading.Event()
         read = backend._read
@@ -315,15 +315,15 @@ class TestBadAdapters:
 
         return damage
 
-    def test_without_files(self, refused, tmp_path):
+    def test_adapter_without_files_is_refused(self, refused, tmp_path):
         refused(AdapterSpec(name="bad", path=str(tmp_path)), AdapterNotFoundError, "has no adapter_config.json")
 
-    def test_without_weights(self, refused, damaged):
+    def test_adapter_without_weights_is_refused(self, refused, damaged):
         spec = damaged(lambda folder: (folder / "adapter_model.safetensors").unlink())
         refused(spec, AdapterNotFoundError, "'bad' has no adapter_model.safetensors")
 
     @pytest.mark.parametrize("kept", [0, 4, 200, 2000])
-    def test_cut_short(self, refused, damaged, kept):
+    def test_truncated_weights_are_refused(self, refused, damaged, kept):
         def cut(folder):
             weights = folder / "adapter_model.safetensors"
             weights.write_bytes(weights.read_bytes()[:kept])
@@ -343,7 +343,7 @@ class TestBadAdapters:
             ({"alora_invocation_tokens": [1, 2]}, "uses alora_invocation_tokens; only plain LoRA"),
         ],
     )
-    def test_of_another_kind(self, refused, damaged, changes, message):
+    def test_adapter_of_another_kind_is_refused(self, refused, damaged, changes, message):
         def change(folder):
             config = folder / "adapter_config.json"
             config.write_text(json.dumps(json.loads(config.read_text()) | changes))
@@ -422,7 +422,7 @@ class TestBadAdapters:
 
         refused(damaged(change), AdapterIncompatibleError, "alpha_pattern takes more than 0.05 seconds", patterns=0.05)
 
-    def test_with_a_configuration_that_is_no_json(self, refused, damaged):
+    def test_configuration_that_is_not_json_is_refused(self, refused, damaged):
         spec = damaged(lambda folder: (folder / "adapter_config.json").write_text("{"))
         refused(spec, AdapterIncompatibleError, "adapter_config.json of adapter 'bad' cannot be read")
 
@@ -438,15 +438,15 @@ class TestBadAdapters:
     def test_adapter_larger_than_every_slot_is_refused(self, refused, base, tmp_path, settings, message):
         refused(save(base, tmp_path / "bad", **settings), AdapterIncompatibleError, message)
 
-    def test_of_a_model_of_another_size(self, refused, tmp_path):
+    def test_adapter_of_a_model_of_another_size_is_refused(self, refused, tmp_path):
         spec = save(made(hidden_size=64), tmp_path / "bad", r=2)
         refused(spec, AdapterIncompatibleError, r"has the shapes \(\(2, 64\), \(64, 2\)\)")
 
-    def test_of_another_base_model(self, refused, base, tmp_path):
+    def test_adapter_of_another_base_model_is_refused(self, refused, base, tmp_path):
         spec = save(base, tmp_path / "bad", r=2)
         refused(spec, AdapterIncompatibleError, "trained on None, the model is 'tiny'", base_model="tiny")
 
-    def test_by_the_name_of_another(self, backend, saved):
+    def test_adapter_under_the_name_of_another_is_refused(self, backend, saved):
         backend.load(saved["plain"])
         impostor = AdapterSpec(name="plain", path=saved["wide"].path)
         for _ in range(2):
@@ -476,7 +476,7 @@ class TestBadAdapters:
         with torch.no_grad(), backend.serving(["law-2"] * 4):
             assert not torch.equal(model(IDS).logits, before)
 
-    def test_with_two_names_is_right_under_both(self, model, backend, saved, expected):
+    def test_adapter_with_two_names_is_right_under_both(self, model, backend, saved, expected):
         backend.load(saved["plain"])
         backend.load(dataclasses.replace(saved["plain"], name="twin"))
         with torch.no_grad(), backend.serving(["plain", "twin", "plain", "twin"]):

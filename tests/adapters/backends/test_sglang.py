@@ -43,7 +43,7 @@ def test_a_full_server_of_older_releases_is_refused(backend, sglang, ask):
     assert ask(backend, "resident") == {}
 
 
-def test_without_lora_it_is_no_backend(backend, sglang, ask):
+def test_server_without_lora_is_unavailable(backend, sglang, ask):
     sglang.enabled = False
     with pytest.raises(BackendUnavailableError, match=r"LoRA is not enabled.*start it with --enable-lora"):
         ask(backend, "load", adapter("a"))
@@ -59,7 +59,7 @@ def test_resident_agrees_with_the_servers_own_list_after_every_load(backend, sgl
         assert backend.resident() == sglang.truth()
 
 
-def test_what_others_loaded_is_in_ram(backend, sglang, ask):
+def test_adapter_that_another_client_loaded_is_in_ram(backend, sglang, ask):
     sglang.answer("POST /load_lora_adapter", {"lora_name": "a", "lora_path": "adapters/a"})
     assert ask(backend, "resident") == {"a": Tier.RAM}
 

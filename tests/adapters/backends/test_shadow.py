@@ -33,7 +33,7 @@ def test_ram_may_have_no_limit():
     assert list(tiers(shadow).values()) == ["ram"] * 5 + ["gpu"]
 
 
-def test_what_is_dropped_is_gone_and_no_longer_pinned():
+def test_dropped_adapter_is_gone_and_no_longer_pinned():
     shadow = ShadowLRU(slots=1, ram_slots=1)
     shadow.use("a", pinned=True)
     shadow.drop("a")

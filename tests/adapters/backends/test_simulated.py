@@ -32,7 +32,7 @@ def test_is_a_strict_backend():
 
 
 @pytest.mark.parametrize(("size_bytes", "seconds"), [(1, 0.1 + 1e-8), (50_000_000, 0.6), (200_000_000, 2.1)])
-def test_without_jitter_a_load_takes_base_and_bytes(size_bytes, seconds):
+def test_load_without_jitter_takes_base_seconds_and_the_time_of_its_bytes(size_bytes, seconds):
     backend = simulated(base_seconds=0.1, bytes_per_second=1e8, jitter=0.0)
     result = backend.load(adapter("a", size_bytes))
     assert result.seconds == pytest.approx(seconds)
@@ -130,7 +130,7 @@ def test_an_adapter_without_a_size_is_refused():
 
 @pytest.mark.parametrize("name", ["slots", "size_bytes", "staging_slots"])
 @pytest.mark.parametrize("value", [-1, True, 1.5, "2", math.nan])
-def test_what_cannot_be_a_capacity(name, value):
+def test_bad_capacity_is_refused(name, value):
     with pytest.raises(InvalidConfigurationError, match=f"{name} is {value!r}; give a whole number"):
         Capacity(**{name: value})
 
@@ -150,6 +150,6 @@ def test_unloading_what_is_not_there_is_done():
         ({"jitter": -0.1}, "jitter is -0.1"),
     ],
 )
-def test_what_cannot_be_simulated(given, message):
+def test_bad_simulation_settings_are_refused(given, message):
     with pytest.raises(InvalidConfigurationError, match=message):
         simulated(**given)

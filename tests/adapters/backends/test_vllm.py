@@ -25,7 +25,7 @@ def test_keeps_no_adapter_for_us(backend):
     assert backend.resident()["a"] is Tier.RAM
 
 
-def test_by_default_ram_holds_what_the_slots_hold(vllm, served):
+def test_ram_holds_by_default_what_the_slots_hold(vllm, served):
     backend = VLLMBackend(base_url=served(vllm), max_loras=2)
     for name in "abc":
         backend.load(adapter(name))
@@ -33,7 +33,7 @@ def test_by_default_ram_holds_what_the_slots_hold(vllm, served):
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_without_the_metric_the_rule_tells_where_adapters_are(backend, vllm, seed):
+def test_rule_gives_the_tiers_where_the_server_has_no_metric(backend, vllm, seed):
     """Each load is followed by a request, as the cache does."""
     rng = np.random.default_rng(seed)
     for name in rng.choice(list("abcdefgh"), size=40):
@@ -48,7 +48,7 @@ def test_without_the_metric_the_rule_tells_where_adapters_are(backend, vllm, see
 
 
 @pytest.mark.parametrize("frees", [False, True])
-def test_with_the_metric_nothing_has_to_be_told(backend, vllm, frees):
+def test_metric_gives_the_tiers_after_any_sequence_of_calls(backend, vllm, frees):
     """Loads, unloads and requests of ours and of others, in any order."""
     vllm.frees, vllm.has_metric = frees, True
     rng = np.random.default_rng(0)
@@ -102,14 +102,14 @@ def test_hostile_metrics_are_read_in_linear_time(backend, vllm, ask):
     assert ask(backend, "resident") == {}
 
 
-def test_what_others_registered_is_somewhere(backend, vllm, ask):
+def test_adapter_that_another_client_registered_is_in_an_unknown_tier(backend, vllm, ask):
     vllm.answer("POST /v1/load_lora_adapter", {"lora_name": "a", "lora_path": "adapters/a"})
     assert ask(backend, "resident") == {"a": Tier.UNKNOWN}
 
 
 class TestUnloading:
     @pytest.mark.parametrize("frees", [False, True])
-    def test_without_the_metric_is_asked_and_not_certain(self, backend, vllm, ask, frees):
+    def test_unloading_without_the_metric_is_not_certain(self, backend, vllm, ask, frees):
         vllm.frees = frees
         backend.load(adapter("a"))
         assert ask(backend, "unload", "a") is False
@@ -118,13 +118,13 @@ class TestUnloading:
         assert ask(backend, "resident") == {"a": Tier.UNKNOWN}
 
     @pytest.mark.parametrize("frees", [False, True])
-    def test_with_the_metric_is_known(self, backend, vllm, ask, frees):
+    def test_unloading_with_the_metric_is_certain(self, backend, vllm, ask, frees):
         vllm.frees, vllm.has_metric = frees, True
         backend.load(adapter("a"))
         assert ask(backend, "unload", "a") is frees
         assert ask(backend, "resident") == vllm.truth() == ({} if frees else {"a": Tier.GPU})
 
-    def test_of_what_is_not_there_is_done(self, backend, ask):
+    def test_unloading_an_absent_adapter_succeeds(self, backend, ask):
         assert ask(backend, "unload", "a") is True
 
     def test_loading_after_unload_loads_from_disk(self, backend, vllm, ask):
@@ -135,7 +135,7 @@ class TestUnloading:
 
 
 class TestAnswers:
-    def test_of_older_releases_are_understood(self, backend, vllm, ask):
+    def test_answers_of_older_releases_are_understood(self, backend, vllm, ask):
         """They wrap no message, and refuse with 400 what newer ones refuse with 500."""
         already = {"object": "error", "message": "The lora adapter 'a' has already been loaded.", "code": 400}
         vllm.failures = {"POST /v1/load_lora_adapter": (400, already)}

@@ -103,7 +103,7 @@ class TestOfARouter:
         assert log.tasks is None
         assert log.skipped == {}
 
-    def test_nothing_is_lost_on_the_way(self, live, tmp_path):
+    def test_database_export_and_conversions_hold_the_same(self, live, tmp_path):
         """Database, its export, and both conversions hold the same, in every column."""
         expected = read_log(live)
         exported = tmp_path / "export.parquet"
@@ -117,7 +117,7 @@ class TestOfARouter:
         assert_equal(read_log(exported), expected)
         assert_equal(read_log(self.url), expected)
 
-    def test_one_of_several_routers(self, live):
+    def test_log_of_one_of_several_routers_is_read(self, live):
         with Router(arms=["z"], features=1, store=SQLStore(self.url), name="other") as router:
             router.route([1.0])
         with pytest.raises(InvalidInputError, match="several routers, default, other; name one of them"):
@@ -136,14 +136,14 @@ class TestOfARouter:
             read_log(live)
 
 
-def test_other_features_are_no_context(write):
+def test_decisions_of_other_features_have_no_context(write):
     """Contexts of another version or length are not mixed with those of the last row."""
     rows = [row(features_version="v0", x=[9.0, 1.0]), row(x=[7.0]), row(x=None), row(features_version=None), row()]
     np.testing.assert_array_equal(read_log(write(rows)).contexts, [[np.nan] * 2] * 4 + [[0.5, 1.0]])
     assert read_log(write([row(x=None)])).contexts is None
 
 
-def test_what_a_row_does_not_say(write):
+def test_missing_columns_become_unknown_values(write):
     """Without arms all were eligible; without probabilities they are NaN; a log without propensities has none."""
     rows = [row(), row(arm="other", arms=None, probabilities=None, propensity=None, decided_at=None, prompt=None)]
     log = read_log(write(rows))
@@ -234,7 +234,7 @@ def test_more_comparisons_than_there_may_be_objectives(write):
 
 
 @pytest.mark.parametrize("skip_bad", [False, True])
-def test_where_no_row_names_its_arm_there_is_no_log(write, skip_bad):
+def test_log_without_any_arm_is_refused(write, skip_bad):
     with pytest.raises(InvalidInputError, match=r"row 1: arm is |no rows that can be used"):
         read_log(write([row(arm=None), row(arm=None)]), format="decisions", skip_bad=skip_bad)
 

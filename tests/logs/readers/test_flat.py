@@ -74,7 +74,7 @@ class TestRecognised:
 class TestColumns:
     ROW = "llm,prob,thumbs,ms,usd cents\na,0.5,1,250,2\n"
 
-    def test_other_names_and_units(self, write):
+    def test_columns_with_other_names_and_units_are_read(self, write):
         columns = {"arm": "llm", "propensity": "prob", "score": "thumbs", "latency_seconds": "ms*0.001"}
         log = read_log(write(self.ROW, "log.csv"), columns=columns | {"cost_usd": "usd cents * 0.01"})
         assert outcomes(log) == {"cost_usd": [0.02], "latency_seconds": [0.25], "quality": [1.0]}

@@ -70,7 +70,7 @@ class TestPruned:
         np.testing.assert_array_equal(one.contexts, other.contexts)
         np.testing.assert_array_equal(one.outcomes["quality"], other.outcomes["quality"])
 
-    def test_commands(self, places, tmp_path):
+    def test_commands_read_a_folder_as_one_log(self, places, tmp_path):
         old, whole = map(str, places)
 
         def say(*arguments):
@@ -104,7 +104,7 @@ class TestPruned:
         assert (len(log), log.skipped) == (499, {"propensity": 1})
 
 
-def test_what_an_interrupted_prune_exports_again_is_read_once(places, tmp_path):
+def test_decisions_exported_twice_are_read_once(places, tmp_path):
     whole = pq.read_table(places[1])
     for begin, end in ((0, 250), (100, 400), (400, 600)):
         pq.write_table(whole[begin:end], tmp_path / f"{whole['id'][begin]}-{whole['id'][end - 1]}.parquet")
@@ -152,7 +152,7 @@ def test_json_lines_leave_out_what_is_not_known(folder, tmp_path):
         assert again.outcomes.keys() == table.outcomes.keys()
 
 
-def test_what_is_no_log(folder, tmp_path):
+def test_folder_that_is_not_one_log_is_refused(folder, tmp_path):
     with pytest.raises(InvalidInputError, match="is a folder without files"):
         open_log(folder({".hidden": "", "half.part": ""}, "empty"))
     with pytest.raises(InvalidInputError, match=r"2 is decisions, .*1 is litellm; a folder is one log, in one format"):
@@ -171,7 +171,7 @@ def test_what_is_no_log(folder, tmp_path):
         convert(open_log(folder({"1": [CALL]}, "self")), tmp_path / "self" / "out.jsonl")
 
 
-def test_what_all_rows_must_share_all_files_must(folder):
+def test_files_must_share_what_rows_must_share(folder):
     row = {
         "_label_cost": -1.0, "_label_probability": 0.8, "_label_Action": 1, "EventId": "e", "a": [1, 2],
         "c": {"_multi": [{"_tag": "a"}, {"_tag": "b"}]}, "p": [0.8, 0.2], "pdrop": 0.5,

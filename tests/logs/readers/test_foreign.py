@@ -29,7 +29,7 @@ NEW_YEAR = 1767225600.0
 
 
 class TestDSJSON:
-    def test_fields(self, write):
+    def test_dsjson_fields_are_read(self, write):
         path = write([DSJSON])
         assert open_log(path).format.name == "dsjson"
         log = read_log(path)
@@ -51,12 +51,12 @@ class TestDSJSON:
         assert log.eligible.tolist() == [[True, False, True, True], [False, True, False, False]]
         assert log.probabilities.tolist() == [[0.1, 0.0, 0.8, 0.1], [0.0, 1.0, 0.0, 0.0]]
 
-    def test_without_a_label_the_first_action_was_taken(self, write):
+    def test_first_action_was_taken_without_a_label(self, write):
         plain = {name: value for name, value in DSJSON.items() if not name.startswith("_label")}
         log = read_log(write([plain]))
         assert (log.arms[log.chosen[0]], log.propensities[0], dict(log.outcomes)) == ("large", 0.8, {})
 
-    def test_columns(self, write):
+    def test_dsjson_columns_can_be_chosen(self, write):
         path = write([{**DSJSON, "_label_cost": -3, "o": [{"v": 3}], "extra": {"usd": 0.01}}])
         with pytest.raises(InvalidInputError, match=r"row 1: outcomes is .*; quality lies in"):
             read_log(path)
@@ -74,7 +74,7 @@ class TestDSJSON:
         log = read_log(write([DSJSON, {"EventId": "e9", "RewardValue": 1.0}, DSJSON]))
         assert (len(log), log.skipped) == (1, {"reward without its decision": 1, "decision that is repeated": 1})
 
-    def test_what_was_not_carried_out_is_left_out(self, write):
+    def test_decision_that_was_not_carried_out_is_left_out(self, write):
         assert read_log(write([DSJSON, {**DSJSON, "_skipLearn": True}])).skipped == {
             "decision that was not carried out": 1
         }
@@ -89,7 +89,7 @@ class TestDSJSON:
         ],
         ids=str,
     )  # fmt: skip
-    def test_damage(self, write, changes):
+    def test_damaged_dsjson_row_is_refused_or_skipped(self, write, changes):
         path = write([DSJSON, {**DSJSON, **changes}])
         with pytest.raises(InvalidInputError, match="row 2: "):
             read_log(path)
@@ -106,7 +106,7 @@ class TestLiteLLM:
         "status": "success",
     }  # fmt: skip
 
-    def test_fields(self, write):
+    def test_litellm_fields_are_read(self, write):
         path = write([self.ROW])
         assert open_log(path).format.name == "litellm"
         log = read_log(path)
@@ -119,11 +119,11 @@ class TestLiteLLM:
             {"id": "r1", "tags": ["eu"], "input_tokens": 10}
         ]
 
-    def test_columns(self, write):
+    def test_litellm_columns_can_be_chosen(self, write):
         log = read_log(write([self.ROW]), columns={"quality": "metadata.judge.score", "arm": "model_group"})
         assert (log.arms, log.outcomes["quality"].tolist()) == (("chat",), [0.75])
 
-    def test_what_has_no_price_has_no_cost(self, write):
+    def test_call_without_a_price_has_an_unknown_cost(self, write):
         free = {**self.ROW, "spend": 0.0}
         assert np.isnan(read_log(write([self.ROW, free])).outcomes["cost_usd"]).tolist() == [False, True]
         assert read_log(write([{**free, "total_tokens": 0}])).outcomes["cost_usd"].tolist() == [0.0]
@@ -136,13 +136,13 @@ class TestLiteLLM:
         log = read_log(write([self.ROW, {**self.ROW, "status": "failure", "model": ""}]))
         assert (len(log), log.skipped) == (1, {"failure without a model": 1})
 
-    def test_what_is_no_decision_is_left_out(self, write):
+    def test_cached_and_other_calls_are_left_out(self, write):
         others = [{**self.ROW, "cache_hit": "True"}, {**self.ROW, "call_type": "aembedding"}]
         log = read_log(write([self.ROW, *others]))
         assert (len(log), log.skipped) == (1, {"answered from a cache": 1, "call of another type": 1})
 
     @pytest.mark.parametrize("messages", [{}, None, "", []])
-    def test_without_its_prompt(self, write, messages):
+    def test_row_without_messages_has_no_prompt(self, write, messages):
         assert read_log(write([{**self.ROW, "messages": messages}])).prompts is None
 
     @pytest.mark.parametrize(
@@ -154,7 +154,7 @@ class TestLiteLLM:
         ],
         ids=str,
     )  # fmt: skip
-    def test_damage(self, write, changes):
+    def test_damaged_litellm_row_is_refused_or_skipped(self, write, changes):
         path = write([self.ROW, {**self.ROW, **changes}])
         with pytest.raises(InvalidInputError, match="row 2: "):
             read_log(path)
@@ -185,7 +185,7 @@ def span(status=1, events=(), **attributes):
 
 
 class TestOpenTelemetry:
-    def test_fields(self, write):
+    def test_opentelemetry_fields_are_read(self, write):
         graded = {"gen_ai__evaluation__name": "quality", "gen_ai__evaluation__score__value": 0.5}
         path = write(
             [
@@ -308,7 +308,7 @@ class TestOpenTelemetry:
         printed = json.dumps({"name": "chat", "context": {}, **times, "attributes": attributes}, indent=4)
         assert len(read_log(write(f"{printed}\n{printed}\n"))) == 2
 
-    def test_what_is_not_in_dollars_is_no_cost_in_dollars(self, write):
+    def test_amount_in_another_currency_is_not_a_cost_in_dollars(self, write):
         euro = span(gen_ai__usage__cost__amount=0.25, gen_ai__usage__cost__currency="EUR")
         assert "cost_usd" not in read_log(write([otlp(euro)])).outcomes
 
@@ -324,7 +324,7 @@ class TestOpenTelemetry:
         ],
         ids=str,
     )  # fmt: skip
-    def test_damage(self, write, bad):
+    def test_damaged_span_is_refused_or_skipped(self, write, bad):
         path = write([otlp(span()), bad])
         if bad == {"name": "a span of nothing"}:
             assert read_log(path).skipped == {"span that asks no model": 1}
@@ -338,7 +338,7 @@ class TestOpenBandit:
     HEAD = ",timestamp,item_id,position,click,propensity_score,user_feature_0,user-item_affinity_0,user-item_affinity_1"
     ROW = "0,2019-11-24 00:00:05.846285+00:00,79,3,1,0.0125,81ce,0.0,2.5"
 
-    def test_fields(self, write):
+    def test_open_bandit_fields_are_read(self, write):
         path = write(f"{self.HEAD}\n{self.ROW}\n1,2019-11-24 00:00:06+00:00,14,1,0,0.5,,1.0,0.0\n", "all.csv")
         assert open_log(path).format.name == "open-bandit"
         log = read_log(path)
@@ -351,7 +351,7 @@ class TestOpenBandit:
         second = hashed([("position=1", 1.0)])
         np.testing.assert_array_equal(log.contexts, [[*first, 0.0, 2.5, 1.0], [*second, 1.0, 0.0, 1.0]])
 
-    def test_columns(self, write):
+    def test_open_bandit_columns_can_be_chosen(self, write):
         path = write(f"{self.HEAD},price,user\n{self.ROW},4.5,Ann\n", "all.csv")
         log = read_log(path, columns={"session": "user", "revenue": "price", "clicks": "click"})
         assert log.sessions == ("Ann",)
@@ -371,7 +371,7 @@ class TestOpenBandit:
             ("columns", "81ce,", ""), ("columns", "81ce,", "81ce,,"), ("item_id", ",79,", ",7\udcff,"),
         ],
     )  # fmt: skip
-    def test_damage(self, write, field, old, new):
+    def test_damaged_open_bandit_row_is_refused_or_skipped(self, write, field, old, new):
         bad = self.ROW.replace(old, new)
         path = write("\n".join([self.HEAD, self.ROW, bad, self.ROW]).encode("utf-8", "surrogateescape"), "all.csv")
         with pytest.raises(InvalidInputError, match=rf"all\.csv: row 3: {field} "):

@@ -77,11 +77,11 @@ class TestRecognition:
             (b"PAR1", "cannot be read: "),
         ],
     )
-    def test_what_is_no_log(self, write, content, message):
+    def test_file_that_is_not_a_log_is_refused(self, write, content, message):
         with pytest.raises(InvalidInputError, match=message):
             read_log(write(content))
 
-    def test_what_is_not_there(self, tmp_path):
+    def test_missing_file_is_refused(self, tmp_path):
         with pytest.raises(InvalidInputError, match="none cannot be read: "):
             read_log(tmp_path / "none")
 
@@ -130,7 +130,7 @@ class TestOutcomes:
         with pytest.raises(InvalidInputError, match="row 2: score is a list or an object"):
             read_outcomes(write([rows[0], {**rows[1], "score": [1]}]))
 
-    def test_wide(self, write):
+    def test_wide_table_is_read(self, write):
         wide = (
             "sample_id,prompt,eval_name,small,large,small|total_cost,large|model_response,large|total_cost,"
             "oracle_model_to_route_to\nq1,Why?,sums,0.5,1.0,0.25,\"Be,\ncause\",,large\n"
@@ -146,7 +146,7 @@ class TestOutcomes:
         np.testing.assert_array_equal(table.outcomes["quality"], [[1.0, np.nan], [0.0, 1.0]])
         np.testing.assert_array_equal(table.outcomes["cost_usd"], [[0.5, np.nan], [0.5, 0.25]])
 
-    def test_wide_columns(self, write):
+    def test_columns_of_a_wide_table_can_be_chosen(self, write):
         path = write("id,a,a|usd,a|tps\nq1,1,0.5,70\n", "bench.csv")
         columns = {"query_id": "id", "cost_usd": "usd", "tokens_per_second": "tps"}
         assert read_outcomes(path, columns=columns).known(0) == {
@@ -212,7 +212,7 @@ class TestCost:
         gc.collect()
         assert damage() is None
 
-    def test_too_many_arms_are_refused(self, write, monkeypatch):
+    def test_log_with_too_many_arms_is_refused(self, write, monkeypatch):
         monkeypatch.setattr("banditroute.logs.readers.assemble._MOST_CELLS", 10)
         with pytest.raises(InvalidInputError, match="has 4 different arms in 4 decisions; is the column of arms"):
             read_log(write([{**CALL, "model": str(i)} for i in range(4)]))
