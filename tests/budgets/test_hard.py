@@ -142,6 +142,7 @@ def test_a_fallback_is_the_arm_that_is_covered():
     [
         ({"usd": 1.0, "hard": 1}, "hard of a budget is 1 .int.; give True or False"),
         ({"joules": 1.0, "hard": True}, "a hard budget is in dollars"),
+        ({"grams": 1.0, "grams_per_kwh": 300.0, "hard": True}, "a hard budget is in dollars"),
         ({"usd": 1.0, "hard": True, "per": "session"}, "leave out each=, and per='session'"),
         ({"usd": 1.0, "hard": True, "each": "user"}, "leave out each=, and per='session'"),
     ],
