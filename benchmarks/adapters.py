@@ -129,11 +129,11 @@ def _case(
         found = run(traffics, policy=policy, slots=slots, learner=learner)
         if name == "oracle":
             best["net"] = found.net
-        rows += _rows(case, name, found, best, utility_per_second)
+        rows += figure_rows(case, name, found, best, utility_per_second)
     return rows
 
 
-def _rows(
+def figure_rows(
     case: str, policy: str, found: PagingRun, best: dict[str, np.ndarray], utility_per_second: float
 ) -> list[Row]:
     """The figures of one policy, where ``best`` has the net utility of the oracle and the regret of its cache."""

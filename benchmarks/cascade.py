@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
-from itertools import permutations
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,9 +18,8 @@ from banditroute.features import TextFeatures
 from banditroute.guard.guarantee import LossAccount
 from banditroute.logs import OutcomeTable, read_outcomes
 from banditroute.objectives import willingness_to_pay
-from banditroute.router import Router
+from banditroute.simulate import cascades
 from banditroute.simulate.frontier import frontier
-from banditroute.store import MemoryStore
 
 DOLLARS = (0.001, 0.003, 0.01, 0.03, 0.1)
 """For a right answer."""
@@ -44,7 +42,7 @@ class Cell(NamedTuple):
     seed: int
 
 
-def signals_of(kind: str, quality: np.ndarray, rng: np.random.Generator) -> Callable[[int, int, list[int]], dict]:
+def signals_of(kind: str, quality: np.ndarray, rng: np.random.Generator) -> cascades.Signals:
     """Return what gives the signals of arm k's answer to prompt i, after the arms that answered before."""
     name, _, error = kind.partition("=")
     if name == "judge_errs":
@@ -56,7 +54,7 @@ def signals_of(kind: str, quality: np.ndarray, rng: np.random.Generator) -> Call
     if name == "agreement":
         alike = rng.random(quality.shape) < _ALIKE_WHEN_WRONG
 
-        def agreement(i: int, k: int, before: list[int]) -> dict[str, float]:
+        def agreement(i: int, k: int, before: Sequence[int]) -> dict[str, float]:
             same = [quality[i, k] == quality[i, j] and (quality[i, k] > 0.5 or alike[i, k]) for j in before]
             return {"agreement": float(any(same))} if before else {}
 
@@ -69,59 +67,26 @@ def serve(cell: Cell) -> tuple[float, float]:
     table, x, usd, kind, seed = cell
     rng = np.random.default_rng(seed)
     order = rng.permutation(len(table))
-    quality, cost = table.outcomes["quality"], table.outcomes["cost_usd"]
-    signals = signals_of(kind, quality, rng)
-    paid = reached = 0.0
-    with Router(
-        arms=table.arms, features=x.shape[1], preference=willingness_to_pay(usd), seed=seed, store=MemoryStore()
-    ) as router:
-        for i in order:
-            decision, asked = router.route(x[i]), dict[str, int]()
-            while True:
-                k = table.arms.index(decision.arm)
-                before, asked[decision.id] = list(asked.values()), k
-                router.feedback(decision.id, cost_usd=cost[i, k])
-                paid += cost[i, k]
-                if kind == "none":
-                    answer = decision.id
-                    break
-                step = router.next_step(decision, signals(i, k, before))
-                answer = step.answer
-                if step.next is None:
-                    break
-                decision = step.next
-            router.feedback(answer, quality=quality[i, asked[answer]])
-            reached += quality[i, asked[answer]]
-    return paid / len(order), reached / len(order)
+    signals = None if kind == "none" else signals_of(kind, table.outcomes["quality"], rng)
+    served = cascades.serve(
+        table, x, learner=None, signals=signals, order=order, preference=willingness_to_pay(usd), seed=seed
+    )
+    return served.cost_usd, served.quality
 
 
 def fixed_chain(cell: Cell, longest: int) -> tuple[float, float]:
     """Return cost and quality of the best fixed chain, tuned on labelled prompts, over all others.
 
-    A chain asks its arms in order, and delivers the first answer that looks good, or the last one. Of two arms, it is
-    the cascade of UCCI (a calibrated signal of the small arm and a threshold) where a signal has two values; of three,
-    that of FrugalGPT.
+    Of two arms, it is the cascade of UCCI (a calibrated signal of the small arm and a threshold) where a signal has two
+    values; of three, that of FrugalGPT.
     """
     table, _, usd, kind, seed = cell
     rng = np.random.default_rng(seed)
     order = rng.permutation(len(table))
-    quality, cost = table.outcomes["quality"], table.outcomes["cost_usd"]
-    error = float(kind.partition("=")[2])
-    good = np.abs(quality - (rng.random(quality.shape) < error)) > 0.5
-    tuning, rest = order[:LABELLED], order[LABELLED:]
-
-    def run(chain: Sequence[int], prompts: np.ndarray) -> tuple[float, float]:
-        paid, reached = np.zeros(len(prompts)), np.zeros(len(prompts))
-        going = np.ones(len(prompts), dtype=bool)
-        for k in chain:
-            paid[going] += cost[prompts[going], k]
-            reached[going] = quality[prompts[going], k]
-            going &= ~good[prompts, k]
-        return float(paid.mean()), float(reached.mean())
-
-    chains = [chain for n in range(1, longest + 1) for chain in permutations(range(len(table.arms)), n)]
-    found = [run(chain, tuning) for chain in chains]
-    return run(chains[int(np.argmax([usd * reached - paid for paid, reached in found]))], rest)
+    quality = table.outcomes["quality"]
+    looks = np.abs(quality - (rng.random(quality.shape) < float(kind.partition("=")[2])))
+    served = cascades.fixed_chain(table, looks, order, LABELLED, willingness_to_pay(usd), longest)
+    return served.cost_usd, served.quality
 
 
 def guaranteed(table: OutcomeTable, error: float, drifts: bool, watched: bool, seed: int) -> tuple[float, ...]:

@@ -83,11 +83,11 @@ def main(*, files: list[Path], seeds: int, repetitions: int, rows: int) -> list[
     """
     measured = _speed(rows)
     for file in files:
-        world = _world(read_outcomes(file))
+        world = world_of(read_outcomes(file))
         measured += _rejection(world, seeds=seeds)
         errors: dict[tuple[str, str, str], list[float]] = defaultdict(list)
         for repetition in tqdm(range(repetitions), desc=world.table.name):
-            for case, policy, metric, value in _one(world, np.random.default_rng(repetition + 1)):
+            for case, policy, metric, value in one_repeat(world, np.random.default_rng(repetition + 1)):
                 errors[case, policy, metric].append(value)
         for (case, policy, metric), values in errors.items():
             if metric == "error":
@@ -98,7 +98,7 @@ def main(*, files: list[Path], seeds: int, repetitions: int, rows: int) -> list[
     return measured
 
 
-def _world(table: OutcomeTable) -> World:
+def world_of(table: OutcomeTable) -> World:
     """Policies from a ridge regression on half of the prompts: sharp, soft, and blind to the prompt."""
     x = TextFeatures().transform([Request(text=prompt) for prompt in table.prompts])
     quality, cost = table.outcomes["quality"], table.outcomes.get("cost_usd")
@@ -134,7 +134,7 @@ def _draw(p: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return chosen
 
 
-def _one(world: World, rng: np.random.Generator) -> Iterator[tuple[str, str, str, float]]:
+def one_repeat(world: World, rng: np.random.Generator) -> Iterator[tuple[str, str, str, float]]:
     """Every logging policy once: (case, estimator, metric, value)."""
     rows = rng.integers(len(world.x), size=DECISIONS)
     every = np.arange(DECISIONS)

@@ -69,7 +69,7 @@ def main(*, files: list[Path], seeds: int, limit: int, prompts: tuple[Path, ...]
         raise click.UsageError(f"none of {', '.join(FITTED_ON)} is in the shared data; give --prompts")
     rows: list[Row] = []
     for file in files:
-        table = _limited(read_outcomes(file), limit)
+        table = limited(read_outcomes(file), limit)
         codebook = _codebook_without(file, table, sources)
         featurizers = _featurizers(SemanticCluster(codebook=codebook))
         for policy, featurizer in tqdm(featurizers.items(), desc=table.name):
@@ -80,7 +80,7 @@ def main(*, files: list[Path], seeds: int, limit: int, prompts: tuple[Path, ...]
             rows += _scores(table, "minilm_pca25", x, seeds=seeds, whitened=25)
         rows += _tracked(table, codebook, seeds=seeds)
         rows += _references(table)
-    return rows + times(_limited(read_outcomes(files[0]), limit).prompts, with_minilm=with_minilm)
+    return rows + times(limited(read_outcomes(files[0]), limit).prompts, with_minilm=with_minilm)
 
 
 def _featurizers(cluster: SemanticCluster) -> dict[str, Featurizer]:
@@ -118,7 +118,7 @@ def _tracked(table: OutcomeTable, codebook: Codebook, *, seeds: int) -> list[Row
     return [row(f"{table.name}@half", policy, "score_ridge", values) for policy, values in scores.items()]
 
 
-def _limited(table: OutcomeTable, limit: int) -> OutcomeTable:
+def limited(table: OutcomeTable, limit: int) -> OutcomeTable:
     if len(table) <= limit:
         return table
     kept = np.sort(np.random.default_rng(0).permutation(len(table))[:limit])

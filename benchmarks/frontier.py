@@ -66,15 +66,15 @@ def main(*, files: list[Path], seeds: int) -> list[Row]:
                         progress.update()
         for policy, by_dollars in traces.items():
             runs = [sorted(some, key=lambda trace: trace.seed) for some in by_dollars]
-            rows += _figures(table, policy, runs, "pass", 0)
-            rows += _figures(table, policy, runs, "second_half", len(runs[0][0].rows) // 2)
-        rows += _figures(table, "ridge_full", _full_information(table, x, seeds=min(seeds, 5)), "pass", 0)
+            rows += figures(table, policy, runs, "pass", 0)
+            rows += figures(table, policy, runs, "second_half", len(runs[0][0].rows) // 2)
+        rows += figures(table, "ridge_full", _full_information(table, x, seeds=min(seeds, 5)), "pass", 0)
         every = np.arange(len(table))
         rows += _summary(table, "static_mix", "pass", [_arms(table, every)], [every])
     return rows
 
 
-def _figures(table: OutcomeTable, policy: str, runs: Sequence[Sequence[Trace]], part: str, begin: int) -> list[Row]:
+def figures(table: OutcomeTable, policy: str, runs: Sequence[Sequence[Trace]], part: str, begin: int) -> list[Row]:
     """Every preference's point, and what their hull comes to; ``runs`` are preference by seed."""
     cost, quality, above = np.empty((3, len(runs), len(runs[0])))
     served = [run.rows[begin:] for run in runs[0]]

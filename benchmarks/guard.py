@@ -118,13 +118,13 @@ def _needed(seeds: int) -> list[Row]:
     for gain in (0.03, 0.1):
         for share, following in pairwise(shares):
             for tolerance in (0.0, TOLERANCE):
-                taken = [_requests_until(-tolerance / following, gain, share, seed) for seed in range(seeds)]
+                taken = [requests_until(-tolerance / following, gain, share, seed) for seed in range(seeds)]
                 policy = f"guard@{share:g}" + (f"/tolerance={tolerance:g}" if tolerance else "")
                 rows.append(row(f"gain={gain:g}", policy, "promoted_after", taken, higher_is_better=False))
     return rows
 
 
-def _requests_until(lower: float, gain: float, share: float, seed: int) -> int:
+def requests_until(lower: float, gain: float, share: float, seed: int) -> int:
     """The first tenth request after which the gain is known to be above ``lower``; outcomes are 0 or 1."""
     rng = np.random.default_rng(seed)
     differs = rng.random(LONGEST) < 0.5

@@ -67,17 +67,17 @@ def main(*, files: list[Path], seeds: int) -> list[Row]:
     times: dict[tuple[str, str], list[float]] = {}
     for _ in tqdm(range(REPEATS)):
         for name, observers in observers_of().items():
-            for metric, value in _one_round(observers).items():
+            for metric, value in one_round(observers).items():
                 times.setdefault((name, metric), []).append(value)
-    return [_row(name, metric, values) for (name, metric), values in times.items()]
+    return [summary_row(name, metric, values) for (name, metric), values in times.items()]
 
 
-def _row(policy: str, metric: str, values: list[float]) -> Row:
+def summary_row(policy: str, metric: str, values: list[float]) -> Row:
     measured = row("observers", policy, metric, values, higher_is_better=False)
     return Row(**{**vars(measured), "mean": min(values)})  # the least: other processes only add
 
 
-def _one_round(observers: list[Observer]) -> dict[str, float]:
+def one_round(observers: list[Observer]) -> dict[str, float]:
     with Router(arms=["a", "b", "c"], features=25, observers=observers, seed=0) as router:
         x = np.random.default_rng(0).normal(size=25)
         decision = router.route(x)  # a first call prepares what all share

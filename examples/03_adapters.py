@@ -96,12 +96,26 @@ class Served(NamedTuple):
     expected: np.ndarray
 
 
-def requests(ciphers: np.ndarray) -> Served:
+def make_ciphers(topics: int, *, seed: int = 0) -> np.ndarray:
+    """Return one permutation of the letters for each topic; topics of a family share most letters."""
+    rng = np.random.default_rng(seed)
+    ciphers = np.empty((topics, LETTERS), dtype=np.int64)
+    for topic in range(topics):
+        if topic % FAMILY == 0:
+            ciphers[topic] = rng.permutation(LETTERS)
+        else:
+            ciphers[topic] = ciphers[topic - topic % FAMILY]
+            others = rng.choice(LETTERS, size=LETTERS - SHARED, replace=False)
+            ciphers[topic, others] = ciphers[topic, np.roll(others, 1)]
+    return ciphers
+
+
+def requests(ciphers: np.ndarray, count: int, *, seed: int = 1) -> Served:
     """Draw topics by Zipf's law, and two letters for each request."""
-    rng = np.random.default_rng(1)
-    popularity = 1.0 / np.arange(1, TOPICS + 1)
-    topics = rng.permutation(TOPICS)[rng.choice(TOPICS, size=REQUESTS, p=popularity / popularity.sum())]
-    letters = rng.integers(LETTERS, size=(REQUESTS, 2))
+    rng = np.random.default_rng(seed)
+    popularity = 1.0 / np.arange(1, len(ciphers) + 1)
+    topics = rng.permutation(len(ciphers))[rng.choice(len(ciphers), size=count, p=popularity / popularity.sum())]
+    letters = rng.integers(LETTERS, size=(count, 2))
     return Served(topics, letters, np.take_along_axis(ciphers[topics], letters, axis=1))
 
 
@@ -146,16 +160,8 @@ def result(right: list[float], cache: AdapterCache, waited: float, started: floa
 def main() -> None:
     warnings.filterwarnings("ignore", module="peft|transformers")
     torch.set_num_threads(1)
-    rng = np.random.default_rng(0)
-    ciphers = np.empty((TOPICS, LETTERS), dtype=np.int64)
-    for topic in range(TOPICS):
-        if topic % FAMILY == 0:
-            ciphers[topic] = rng.permutation(LETTERS)
-        else:
-            ciphers[topic] = ciphers[topic - topic % FAMILY]
-            others = rng.choice(LETTERS, size=LETTERS - SHARED, replace=False)
-            ciphers[topic, others] = ciphers[topic, np.roll(others, 1)]
-    served = requests(ciphers)
+    ciphers = make_ciphers(TOPICS)
+    served = requests(ciphers, REQUESTS)
     with tempfile.TemporaryDirectory() as folder:
         started = time.perf_counter()
         base, specs = train(Path(folder), ciphers)

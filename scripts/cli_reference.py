@@ -14,6 +14,16 @@ _INTRODUCTION = """# Command line
 
 `banditroute --help` lists the commands, and `banditroute COMMAND --help` shows one. This page is their output.
 `python scripts/cli_reference.py` writes it.
+
+With `--json`, a command that answers prints one JSON value on standard output, and its remarks on standard error.
+`demo` and `report` write `figures.json` instead. Costs are in dollars and times in Unix seconds.
+A number that is not finite is `null`.
+
+| exit status | says |
+|---|---|
+| 0 | done |
+| 1 | the input cannot be used, or the answer is no: mistakes in a file, damage in a database, no verdict |
+| 2 | the command was not understood; a near name is proposed for a misspelt command or option |
 """
 
 

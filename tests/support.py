@@ -18,6 +18,7 @@ from banditroute.policies import Uniform
 from banditroute.router import Router
 from banditroute.router.assembly import parts_of
 from banditroute.router.engine import Engine
+from banditroute.store import MemoryStore
 
 X = np.array([0.3, -0.2])
 """Ready features of a request, for a router of two features."""
@@ -65,6 +66,20 @@ def store_of(router: Router) -> Any:
 def belief_of(router: Router) -> Belief:
     """Return the present belief of a router."""
     return engine_of(router).models.belief
+
+
+def spoil(belief: Belief) -> None:
+    """Turn all that a belief has learned into NaN, as damaged statistics may."""
+    for learned in ("_own", "_theta"):
+        if hasattr(belief, learned):
+            getattr(belief, learned)[:] = np.nan
+
+
+def remember(store: MemoryStore, name: str, blob: bytes, *, router: str = "default") -> None:
+    """Let a store hold a piece of state of a router, as an earlier process may have left it."""
+    store.open(router=router, arms=(), features_version="", dimension=1, fold=lambda *_: b"")
+    store.save_state(name, blob)
+    store.close()
 
 
 def wait_until(condition: Callable[[], bool], seconds: float = 30.0) -> None:

@@ -1,7 +1,9 @@
 """The public names: that they are there, cost little to import, and have the types that a user needs."""
 
+import importlib
 import inspect
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -28,6 +30,10 @@ HEAVY = [
     "tokenizers",
     "torch",
 ]
+TYPED_ROOMS = [
+    "", "admin", "beliefs", "budgets", "config", "energy", "features", "graders", "guard", "integrations", "learners",
+    "limits", "logs", "objectives", "policies", "pricing", "router", "sessions",
+]  # fmt: skip
 CLASSES = [
     name
     for name in banditroute.__all__
@@ -99,6 +105,14 @@ def test_every_public_class_has_a_doctest(name):
     _, heading, examples = text.partition("Examples\n--------\n")
     assert heading
     assert ">>> " in examples
+
+
+@pytest.mark.parametrize("room", TYPED_ROOMS)
+def test_typing_file_uses_every_name_that_users_write(room):
+    module = importlib.import_module(f"banditroute.{room}") if room else banditroute
+    text = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests" / "typing").glob("*.py"))
+    used = set(re.findall(r"\w+", text))
+    assert not set(module.__all__) - used, "add a line to tests/typing"
 
 
 def test_types_are_those_that_a_user_needs(monkeypatch):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
@@ -40,12 +40,15 @@ class LoadTable(NamedTuple):
         Expected seconds of a load ``(R, n)``.
     resident
         Whether the adapter is resident ``(R, n)``, so that no load is needed.
+    full
+        Whether a load on this server evicts another adapter ``(R,)``.
     """
 
     servers: tuple[str | None, ...]
     priced_seconds: Vector
     expected_seconds: Vector
     resident: NDArray[np.bool_]
+    full: NDArray[np.bool_]
 
     @classmethod
     def stack(cls, tables: Sequence[LoadTable]) -> LoadTable:
@@ -103,12 +106,12 @@ class AdapterCache:
         self._owned = True  # whether this process plans what the backend keeps
         self._keep: frozenset[str] = frozenset()
         score: Score = self._is_kept if isinstance(control, Controller) else control
-        self._set = ResidentSet(capacity=self.capacity, score=score)
+        self.resident_set: ResidentSet = ResidentSet(capacity=self.capacity, score=score)
         self._on_change: Callable[[], None] = lambda: None
         self._slot = StateSlot(name="paging")
-        self._loader = Loader(
+        self.loader: Loader = Loader(
             backend=backend,
-            residents=self._set,
+            residents=self.resident_set,
             timeout_seconds=timeout_seconds,
             on_change=lambda: self._on_change(),
             on_measured=lambda blob: self._slot.save(blob),
@@ -146,7 +149,16 @@ class AdapterCache:
             If the stored load times are damaged.
         """
         self._slot = slots(name)
-        self._loader.times = self._slot.load(lambda blob: LoadTimes(blob=blob))
+        self.loader.times = self._slot.load(lambda blob: LoadTimes(blob=blob))
+
+    @property
+    def load_times(self) -> LoadTimes:
+        """The times that loads took on this backend."""
+        return self.loader.times
+
+    def learn_from(self, peers: Callable[[], Iterable[LoadTimes]]) -> None:
+        """Expect loads to take as long as on other servers, which ``peers`` returns, until some are measured here."""
+        self.loader.peers = peers
 
     @property
     def shared_caches(self) -> dict[str, AdapterCache]:
@@ -177,50 +189,53 @@ class AdapterCache:
         for adapter, there in adapters.items():
             if there:
                 cost = self.load_cost(adapter).mean_seconds
-                changed |= self._set.follow(adapter.name, size_bytes=self.size_bytes(adapter), load_seconds=cost)
+                changed |= self.resident_set.follow(
+                    adapter.name, size_bytes=self.size_bytes(adapter), load_seconds=cost
+                )
             else:
-                changed |= self._set.evict(adapter.name) or self._set.doubt(adapter.name)
+                changed |= self.resident_set.evict(adapter.name) or self.resident_set.doubt(adapter.name)
         if changed:
             self._on_change()
 
     @property
     def resident(self) -> frozenset[str]:
         """Names of the adapters that are resident, as far as is known."""
-        return self._set.names
+        return self.resident_set.names
 
     @property
     def kept(self) -> frozenset[str]:
         """Those of them that have no staging slot."""
-        return self._set.kept
+        return self.resident_set.kept
 
     @property
     def loads(self) -> int:
         """Number of loads."""
-        return self._loader.loads
+        return self.loader.loads
 
     @property
     def failures(self) -> int:
         """Number of loads that failed."""
-        return self._loader.failures
+        return self.loader.failures
 
     @property
     def pending_seconds(self) -> float:
         """Expected seconds of the loads that are going on."""
-        return self._loader.pending_seconds
+        return self.loader.pending_seconds
 
     def load_cost(self, adapter: AdapterSpec) -> CostEstimate:
         """Return the expected time of a load of ``adapter`` from its present tier, whether or not it is resident."""
-        return self._loader.estimate(adapter)
+        return self.loader.estimate(adapter)
 
     def load_table(self, adapters: Sequence[AdapterSpec], *, server: str | None = None) -> LoadTable:
         """Return the load seconds of n adapters; see ``LoadTable``. ``server`` is the cache's name in a fleet."""
-        resident = self._set.names
+        resident = self.resident_set.names
         estimates = [self.load_cost(adapter) for adapter in adapters]
         return LoadTable(
             servers=(server,),
             priced_seconds=np.array([[estimate.optimistic_seconds for estimate in estimates]]),
             expected_seconds=np.array([[estimate.mean_seconds for estimate in estimates]]),
             resident=np.array([[adapter.name in resident for adapter in adapters]], dtype=np.bool_),
+            full=np.array([self.full]),
         )
 
     def queue_seconds(self, servers: Sequence[str | None]) -> list[float]:
@@ -232,14 +247,14 @@ class AdapterCache:
 
     def tier(self, adapter: AdapterSpec) -> Tier:
         """Return the tier of ``adapter`` as far as is known: registered only (``DISK``), in ``RAM``, or in ``GPU``."""
-        if adapter.name in self._set.names:
+        if adapter.name in self.resident_set.names:
             return Tier.GPU
         source = self._backend.load_cost(adapter).source
         return Tier.RAM if source is Tier.GPU else source
 
     def size_bytes(self, adapter: AdapterSpec) -> int:
         """Return the bytes of ``adapter``; 1 if they are unknown."""
-        return self._loader.size_bytes(adapter)
+        return self.loader.size_bytes(adapter)
 
     def acquire(self, adapter: AdapterSpec) -> float:
         """Load ``adapter`` if it is not resident, and hold it until ``release``; return the seconds waited.
@@ -252,11 +267,11 @@ class AdapterCache:
         AdapterError
             If it cannot be loaded, or no slot became free in time. Nothing is left half-loaded.
         """
-        return self._loader.acquire(adapter, keep=self._keeps(adapter))
+        return self.loader.acquire(adapter, keep=self._keeps(adapter))
 
     async def aacquire(self, adapter: AdapterSpec) -> float:
         """Do as ``acquire`` does, without blocking the event loop."""
-        return await self._loader.aacquire(adapter, keep=self._keeps(adapter))
+        return await self.loader.aacquire(adapter, keep=self._keeps(adapter))
 
     def hold(self, adapter: AdapterSpec, *, server: str | None = None) -> Hold:
         """Do as ``acquire`` does, and return a hold that releases the adapter; ``server`` is for fleets."""
@@ -270,18 +285,18 @@ class AdapterCache:
     def full(self) -> bool:
         """True if another adapter can be loaded only in place of one."""
         slots = self.capacity.slots
-        return slots is not None and self._set.size >= slots
+        return slots is not None and self.resident_set.size >= slots
 
     def release(self, name: str) -> None:
         """Report that a request through adapter ``name`` has been answered."""
-        self._set.release(name)
+        self.resident_set.release(name)
 
     def doubt(self, name: str) -> None:
         """Report that a request through adapter ``name`` failed: the server may have been restarted, or evicted it.
 
         The next use asks the backend, and loads the adapter again if it is gone. Until then it counts as not resident.
         """
-        if self._set.doubt(name):
+        if self.resident_set.doubt(name):
             self._on_change()
 
     def pin(self, adapter: AdapterSpec) -> float:
@@ -298,11 +313,11 @@ class AdapterCache:
 
     def unpin(self, name: str) -> None:
         """Let adapter ``name`` be evicted again."""
-        self._set.unpin(name)
+        self.resident_set.unpin(name)
 
     def prioritize(self, name: str, priority: float) -> None:
         """Give adapter ``name`` a priority: of two adapters the one of lower priority leaves first. Default: 0."""
-        self._set.priorities[name] = number(priority, name="priority", error=InvalidConfigurationError)
+        self.resident_set.priorities[name] = number(priority, name="priority", error=InvalidConfigurationError)
 
     def keep(self, adapters: Sequence[AdapterSpec]) -> None:
         """Keep these adapters from now on; those not resident are loaded in this order, in the background.
@@ -313,7 +328,7 @@ class AdapterCache:
             return
         self._background.clear()
         self._keep = frozenset(adapter.name for adapter in adapters)
-        kept = self._set.kept
+        kept = self.resident_set.kept
         self._background.add([adapter for adapter in adapters if adapter.name not in kept])
 
     def prefetch(self, decisions: Sequence[Decision], *, max_overtaken: int = 16) -> Iterator[Decision]:
@@ -338,7 +353,7 @@ class AdapterCache:
         """
         adapters = [None if decision.residency is None else decision.residency.adapter for decision in decisions]
         names = [None if adapter is None else adapter.name for adapter in adapters]
-        order = service_order(names, resident=self._set.names, max_overtaken=max_overtaken)
+        order = service_order(names, resident=self.resident_set.names, max_overtaken=max_overtaken)
         return self._serve([(decisions[i], adapters[i]) for i in order])
 
     def wait(self) -> None:
@@ -352,14 +367,14 @@ class AdapterCache:
                     self._look_ahead([later for _, later in queue[n:] if later is not None])
                 yield decision
         finally:
-            self._set.awaited = ()
+            self.resident_set.awaited = ()
 
     def _look_ahead(self, adapters: Sequence[AdapterSpec]) -> None:
         """Load as many as fit of the adapters of waiting requests."""
         specs = {adapter.name: adapter for adapter in adapters}
-        self._set.awaited = frozenset(specs)
-        slots, room = self._set.left_beside(specs, kept=isinstance(self.control, Controller))
-        resident = self._set.names
+        self.resident_set.awaited = frozenset(specs)
+        slots, room = self.resident_set.left_beside(specs, kept=isinstance(self.control, Controller))
+        resident = self.resident_set.names
         loads = loads_ahead(
             [adapter.name for adapter in adapters if adapter.name not in resident],
             load_seconds={name: self.load_cost(adapter).mean_seconds for name, adapter in specs.items()},

@@ -5,8 +5,9 @@ of an arm is the one where it waits least:
 
     wait(arm, server) = load seconds, 0 if resident + seconds of the loads going on + seconds of queued requests
 
-The arm is then drawn by utility less the price of its least wait. The server follows from the arm and the present
-state, so the propensity of the arm is that of the pair.
+A load that evicts another adapter counts twice there: the other one will have to be loaded again. The arm is drawn by
+utility less the price of its least wait. The server follows from the arm and the present state, so the propensity of
+the arm is that of the pair.
 """
 
 from __future__ import annotations
@@ -35,7 +36,8 @@ _FIRST_BREAK_SECONDS = 1.0  # that a server which failed is left alone; doubled 
 _LONGEST_BREAK_SECONDS = 60.0
 _FORGET_DECISION_SECONDS = 60.0  # after which a decision that was never served counts no longer
 _SERVICE_MEMORY = 50.0  # requests over which the mean service time is taken
-_TIE_SECONDS = 1e-9  # per open request: of servers that wait equally long, one with a free slot, or an idler, is chosen
+_FEW_LOADS = 8  # up to which a server is expected to be as fast as the others
+_TIE_SECONDS = 1e-9  # per open request: of servers that wait equally long, the idler is chosen
 
 
 @dataclass(slots=True, kw_only=True)
@@ -122,6 +124,10 @@ class Fleet:
         """Names of the servers that take requests: neither draining nor left alone after a failure."""
         now = self._clock()
         return tuple(name for name, server in self._table().items() if self._takes(server, now))
+
+    def cache_of(self, server: str) -> AdapterCache:
+        """Return the cache of a server; raise InvalidConfigurationError if the name is unknown."""
+        return self._get(server).cache
 
     @property
     def shared_caches(self) -> dict[str, AdapterCache]:
@@ -326,7 +332,9 @@ class Fleet:
         return name
 
     def _cache(self, backend: AdapterBackend) -> AdapterCache:
-        return AdapterCache(backend=backend, control=self.control, timeout_seconds=self._timeout_seconds)
+        cache = AdapterCache(backend=backend, control=self.control, timeout_seconds=self._timeout_seconds)
+        cache.learn_from(lambda: (each.cache.load_times for each in self._servers.values() if each.cache is not cache))
+        return cache
 
     def _start(self, name: str, server: _Server) -> None:
         server.cache.start(self._adapters, changed=partial(self._changed, server))
@@ -360,7 +368,7 @@ class Fleet:
         while decided and now - decided[0] > _FORGET_DECISION_SECONDS:
             decided.popleft()
         busy = server.open + len(decided)
-        seconds = server.cache.pending_seconds + _TIE_SECONDS * (busy + self._concurrency * server.cache.full)
+        seconds = server.cache.pending_seconds + _TIE_SECONDS * busy
         if busy >= self._concurrency:
             seconds += (busy + 1 - self._concurrency) * server.service_seconds / self._concurrency
         return seconds + server.down_until - now if server.down_until > now else seconds
@@ -383,7 +391,9 @@ class Fleet:
         return [(name, table[name]) for name in order]
 
     def _load_seconds(self, server: _Server, adapter: AdapterSpec) -> float:
-        return 0.0 if adapter.name in server.cache.resident else server.cache.load_cost(adapter).optimistic_seconds
+        if adapter.name in server.cache.resident:
+            return 0.0
+        return server.cache.load_cost(adapter).optimistic_seconds * (1 + server.cache.full)
 
     def _held(self, name: str, server: _Server, hold: Hold) -> Hold:
         with self._lock:
@@ -418,8 +428,10 @@ class Fleet:
         )
 
     def _changed(self, server: _Server | None = None) -> None:
-        if server is not None:
-            server.load_table = None
+        for each in self._servers.values():
+            # Servers with few loads of their own expect what the others measure.
+            if each is server or each.cache.loads < _FEW_LOADS:
+                each.load_table = None
         self._on_change()
 
 

@@ -1,11 +1,12 @@
 """Load times: the seconds that a load from each tier is expected to take, and how much that is doubted.
 
-Before anything is measured there is the backend's guess. A guess may be wrong by a factor of ten. Three sources correct
+Before anything is measured there is the backend's guess. A guess may be wrong by a factor of ten. Four sources correct
 it, the later ones outweighing the earlier:
 
-1. loads of other adapters from the same tier, as the mean logarithm of measured over guessed seconds;
-2. from 8 loads on, least squares over them: ``seconds = a + b modules + c MiB + d residents``;
-3. the adapter's own loads.
+1. loads on the other servers of a fleet from the same tier, as the mean logarithm of measured over guessed seconds;
+2. loads of other adapters on the same server, in the same form;
+3. from 8 loads on, least squares over them: ``seconds = a + b modules + c MiB + d residents``;
+4. the adapter's own loads.
 
 The doubt that is left is the standard deviation of the logarithm of the expectation. A router prices a load one
 standard deviation below its expectation, so a guess that is too high is tried, and corrected, within a few loads.
@@ -16,7 +17,7 @@ from __future__ import annotations
 import json
 import math
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,6 +31,7 @@ _MIN_REGRESSION_LOADS = 8
 _MAX_GUESS_WEIGHT = 2.0  # loads that an expectation without doubt is worth
 _LOAD_LOG_STD = 0.5  # of one load around its adapter's mean
 _ADAPTER_LOG_STD = 0.3  # of adapters around what their tier's loads make of the guess
+_SERVER_LOG_STD = 0.5  # of the servers of a fleet around their mean
 _RIDGE = 1e-6
 _MIB = 2.0**20
 
@@ -105,10 +107,15 @@ class LoadTimes:
         self._of(guess.source, adapter.name).append(load)
         self._fit(guess.source)
 
-    def estimate(self, adapter: AdapterSpec, *, guess: CostEstimate, residents: int) -> CostEstimate:
-        """Return the expected time to load ``adapter`` from the tier of ``guess``, and the doubt that is left."""
+    def estimate(
+        self, adapter: AdapterSpec, *, guess: CostEstimate, residents: int, peers: Iterable[LoadTimes] = ()
+    ) -> CostEstimate:
+        """Return the expected time to load ``adapter`` from the tier of ``guess``, and the doubt that is left.
+
+        ``peers`` are the load times of the other servers of a fleet.
+        """
         own = [load.seconds for load in self._loads.get(guess.source, {}).get(adapter.name, ())]
-        expected, log_std = self._from_others(adapter, guess, residents)
+        expected, log_std = self._from_others(adapter, guess, residents, peers)
         weight = 1.0 / (1.0 / _MAX_GUESS_WEIGHT + (log_std / _LOAD_LOG_STD) ** 2)
         mean = (sum(own) + weight * expected) / (len(own) + weight)
         tail = guess.p95_seconds / guess.mean_seconds if guess.mean_seconds > 0.0 else 1.0
@@ -132,7 +139,9 @@ class LoadTimes:
     def _of(self, source: Tier, name: str) -> deque[_Load]:
         return self._loads.setdefault(source, {}).setdefault(name, deque(maxlen=_RECENT_LOADS))
 
-    def _from_others(self, adapter: AdapterSpec, guess: CostEstimate, residents: int) -> tuple[float, float]:
+    def _from_others(
+        self, adapter: AdapterSpec, guess: CostEstimate, residents: int, peers: Iterable[LoadTimes]
+    ) -> tuple[float, float]:
         """Return what all loads from this tier say of ``adapter``, and the doubt."""
         doubtful = guess.log_std > 0.0
         line = self._lines.get(guess.source)
@@ -141,14 +150,18 @@ class LoadTimes:
             every = [load.seconds for loads in self._loads[guess.source].values() for load in loads]
             expected = float(np.clip(like @ line, min(every) / 2.0, 2.0 * max(every)))
             return expected, _ADAPTER_LOG_STD if doubtful else 0.0
-        total, n = self._ratios.get(guess.source, (0.0, 0))
-        if not n or not doubtful:
-            return guess.mean_seconds, guess.log_std
-        prior, noise = guess.log_std**2, _LOAD_LOG_STD**2
-        shift = total * prior / (n * prior + noise)
-        return guess.mean_seconds * math.exp(shift), math.sqrt(
-            prior * noise / (n * prior + noise) + _ADAPTER_LOG_STD**2
-        )
+        if not doubtful:
+            return guess.mean_seconds, 0.0
+        elsewhere = [peer._ratios.get(guess.source, (0.0, 0)) for peer in peers]
+        there = sum(total for total, _ in elsewhere), sum(n for _, n in elsewhere)
+        shift, variance = _posterior(0.0, guess.log_std**2, *there)
+        if there[1]:
+            variance += _SERVER_LOG_STD**2
+        here = self._ratios.get(guess.source, (0.0, 0))
+        shift, variance = _posterior(shift, variance, *here)
+        if there[1] or here[1]:
+            variance += _ADAPTER_LOG_STD**2
+        return guess.mean_seconds * math.exp(shift), math.sqrt(variance)
 
     def _fit(self, source: Tier) -> None:
         """Fit the line through all loads from a tier; a little ridge decides what they leave open."""
@@ -159,6 +172,12 @@ class LoadTimes:
         self._ratios[source] = (sum(ratios), len(ratios))
         if len(every) >= _MIN_REGRESSION_LOADS:
             self._lines[source] = _regression(every)
+
+
+def _posterior(mean: float, variance: float, total: float, n: int) -> tuple[float, float]:
+    """Return mean and variance of a logarithm, after n loads whose logarithms add up to ``total``."""
+    noise = _LOAD_LOG_STD**2
+    return (mean * noise + total * variance) / (noise + n * variance), variance * noise / (noise + n * variance)
 
 
 def _regression(loads: Sequence[_Load]) -> Vector:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from concurrent.futures import Future
 from typing import Any, TypeAlias
 
@@ -54,6 +54,10 @@ class Loader:
         Number of loads, and of those that failed.
     pending_seconds
         Expected seconds of the loads that are going on.
+    times
+        What loads of this backend take.
+    peers
+        Returns what loads take on the other servers of a fleet.
     """
 
     def __init__(
@@ -70,6 +74,7 @@ class Loader:
         self.failures: int = 0
         self.pending_seconds: float = 0.0
         self.times: LoadTimes = LoadTimes()
+        self.peers: Callable[[], Iterable[LoadTimes]] = tuple
         self._backend = backend
         self._strict = Capability.STRICT in backend.capabilities
         self._residents = residents
@@ -89,7 +94,8 @@ class Loader:
         """Return the expected time of a load of ``adapter`` from its present tier, whether or not it is resident."""
         guess = self._backend.load_cost(adapter)
         with self._lock:
-            return self.times.estimate(adapter, guess=guess, residents=len(self._residents.names))
+            residents = len(self._residents.names)
+            return self.times.estimate(adapter, guess=guess, residents=residents, peers=self.peers())
 
     def size_bytes(self, adapter: AdapterSpec) -> int:
         """Return the bytes of ``adapter``; 1 if they are unknown."""

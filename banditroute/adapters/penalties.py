@@ -44,6 +44,7 @@ class _Residents(NamedTuple):
     arms: frozenset[str]  # whose adapter is resident on some server
     servers: tuple[str | None, ...]
     absent_seconds: Vector  # priced seconds of a load of every arm's adapter, 0 where it is resident: (R, K)
+    placing_seconds: Vector  # the same, twice where the load evicts another adapter: (R, K)
     load_seconds: Vector  # priced seconds of a load of every arm's adapter on its fastest server: (K,)
     wait_seconds: Vector  # least absent seconds of every arm, without queues: (K,)
     places: dict[str, list[Residency]]  # arm -> its residency on each server
@@ -149,7 +150,7 @@ class AdapterPenalties:
             self._columns = np.array([self._position[name] for name in self._adapters], dtype=np.intp)
             self._without_adapter = [self._position[name] for name in self._names if name not in self._adapters]
             zeros = np.zeros(len(arms))
-            self._residents = _Residents(frozenset(), (None,), zeros[None], zeros, zeros, {})
+            self._residents = _Residents(frozenset(), (None,), zeros[None], zeros[None], zeros, zeros, {})
         if self._cache is None:
             return
         self._cache.start(self._specs, changed=self._changed)
@@ -213,8 +214,8 @@ class AdapterPenalties:
             best = places[0]
         else:
             queues = self._queues if len(self._queues) == len(places) else [0.0] * len(places)
-            absent = residents.absent_seconds[:, self._position[arm]].tolist()
-            best = min(zip(map(sum, zip(absent, queues, strict=True)), places, strict=True), key=itemgetter(0))[1]
+            placing = residents.placing_seconds[:, self._position[arm]].tolist()
+            best = min(zip(map(sum, zip(placing, queues, strict=True)), places, strict=True), key=itemgetter(0))[1]
         self._cache.decided(best.server)
         return best
 
@@ -345,6 +346,7 @@ class AdapterPenalties:
                 arms=frozenset(arm for arm, each in places.items() if any(place.resident for place in each)),
                 servers=table.servers,
                 absent_seconds=absent,
+                placing_seconds=absent * (1.0 + table.full[:, None]),
                 load_seconds=load,
                 wait_seconds=absent.min(axis=0),
                 places=places,

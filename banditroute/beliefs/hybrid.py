@@ -44,7 +44,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from banditroute.beliefs.algebra import add_rank_one, invert, multiply_all, multiply_both
-from banditroute.beliefs.base import Prediction, Prior
+from banditroute.beliefs.base import Observation, Prediction, Prior
 from banditroute.beliefs.linear import LinearBelief
 from banditroute.beliefs.profiles import STATED_OUTCOMES, Stated, stated
 from banditroute.beliefs.relevance import (
@@ -137,6 +137,11 @@ class HybridBelief(LinearBelief):
         """The learned relevance of each feature block, as bytes; None: not learned yet."""
         return self._choices_bytes
 
+    @property
+    def relevance(self) -> Mapping[str, Relevance]:
+        """Objective -> how much its feature blocks matter, as chosen from the outcomes."""
+        return self._choices.relevance
+
     def update(
         self,
         arm: str,
@@ -161,6 +166,10 @@ class HybridBelief(LinearBelief):
         averages = self._explored_shares * variances
         averages += self._unexplored_variances
         return Prediction(means, np.sqrt(variances, out=variances), np.sqrt(averages, out=averages))
+
+    def _derives_all_at(self, arm: str, observation: Observation) -> bool:
+        due = self._outcomes + observation.weight >= self._next_choice
+        return due or super()._derives_all_at(arm, observation)
 
     def _choose_if_due(self) -> None:
         """Learn the relevance of each block, if there are enough outcomes for another choice."""

@@ -27,14 +27,16 @@ Sources: Li et al. 2010, "A contextual-bandit approach to personalized news arti
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 
 from banditroute.beliefs.algebra import add_rank_one, invert_all, multiply_all
-from banditroute.beliefs.base import Prediction, Prior
+from banditroute.beliefs.base import Observation, Prediction, Prior
 from banditroute.beliefs.pool import PoolStatus, describe
 from banditroute.beliefs.profiles import Stated, stated
 from banditroute.beliefs.settings import Beginning, BeliefSettings
@@ -257,6 +259,50 @@ class LinearBelief:
         self._statistics[k] = statistics
         self._follow(k, x, values, statistics.weight(moment, self._clock) * weight, regrouped)
         self._whole = True
+
+    def updated_aside(self, arm: str, observations: Sequence[Observation]) -> Self | None:
+        """Return a belief with these observations, if they make this one derive everything; None if they do not.
+
+        With many arms that takes long. This belief stays as it is, so decisions go on meanwhile.
+        """
+        if not any(self._derives_all_at(arm, each) for each in observations):
+            return None
+        twin = self._twin(arm)
+        twin._derive_all()
+        for x, values, decided_at, ordinal, weight in observations:
+            twin.update(arm, x, values, decided_at=decided_at, ordinal=ordinal, weight=weight)
+        twin._pool_changed(x)
+        return twin
+
+    def watching_aside(self, objectives: Sequence[str]) -> Self:
+        """Return a belief that predicts these objectives, too; this one stays as it is."""
+        twin = self._twin()
+        twin.watch(objectives)
+        twin._pool_changed(np.zeros(self._dimension))
+        return twin
+
+    def _twin(self, arm: str | None = None) -> Self:
+        """Return a belief that shares this one's arrays until it derives its own, but no statistics of ``arm``."""
+        twin = copy.copy(self)
+        twin._statistics, twin._since_refresh = list(self._statistics), list(self._since_refresh)
+        if arm is not None:
+            k = self._index[arm]
+            twin._statistics[k] = self._statistics[k].copy()
+        return twin
+
+    def _derives_all_at(self, arm: str, observation: Observation) -> bool:
+        """Return whether ``update`` with this observation derives everything."""
+        x, values, decided_at, ordinal, weight = observation
+        moment, statistics = self._spec.moment(decided_at, ordinal), self._statistics[self._index[arm]]
+        if statistics.half_life is not None and moment - self._clock > _STALE_HALF_LIVES * statistics.half_life:
+            return True
+        if any(name not in self._objectives for name in values):
+            return True
+        if not statistics.regroups(values):
+            return False
+        twin = self._twin(arm)
+        twin._statistics[self._index[arm]].add(x, values, moment=moment, weight=weight)
+        return twin._alike() != self._members
 
     def _follow(self, k: int, x: Vector, values: Mapping[str, float], weight: float, regrouped: bool) -> None:
         """Update the posterior with an observation of arm k that the statistics already hold."""

@@ -35,7 +35,7 @@ class Budget:
     hard
         Whether the spend must never exceed what was granted. Then each open decision reserves an upper bound of its
         cost (``Arm(max_cost_usd=...)``, or token prices with ``max_output_tokens``), and an arm is eligible only if
-        its bound is covered. In dollars, and neither per session nor ``each``.
+        its bound is covered. In dollars.
     tag
         Counts only requests with this tag. Default: all.
     arm
@@ -98,8 +98,6 @@ class Budget:
         flag(self.hard, name="hard of a budget", error=error)
         if self.hard and self.usd is None:
             raise error("a hard budget is in dollars: arms have no upper bound of their energy; give usd=...")
-        if self.hard and self.keyed:
-            raise error("a hard budget is one for all requests; leave out each=, and per='session'")
         if self.each is not None and self.per == "session":
             raise error("a budget per session has one key; leave out each=")
 

@@ -20,6 +20,7 @@ AddTotal: TypeAlias = Callable[[SharedTotal], "SharedTotal | None"]
 
 _USED_SLICES = 2.0  # a slice lasts for twice what was used since the last one
 _LARGEST_PART = 0.25  # of what is left: so that the others find something, too
+_HOARDED_SHARES = 1.5  # from this stock on, what is beyond a share is given back
 _LOST_SECONDS = 60.0  # after which a slice that was asked for is taken to be lost
 _RETRY_SECONDS = 0.25  # between two attempts where nothing is left
 
@@ -67,6 +68,11 @@ class Slices:
         self._used = 0.0  # since the last slice was asked for
 
     @property
+    def waiting(self) -> bool:
+        """True if a slice was asked for that has not come."""
+        return self._waiting > 0
+
+    @property
     def undrawn(self) -> float:
         """Amount that nobody has drawn yet, as far as is known, at least 0."""
         return max(self._limit - self._drawn, 0.0)
@@ -80,6 +86,12 @@ class Slices:
         """Put into the stock what raises the limit by as much, such as the amount for one more request."""
         self.stock += amount
         self._share(SharedTotal(self._period, 0, amount))
+
+    def keep(self, share: float) -> None:
+        """Give back what the stock holds beyond ``share``, if that is much."""
+        if self.stock > _HOARDED_SHARES * share:
+            surplus, self.stock = self.stock - share, share
+            self._share(SharedTotal(self._period, 0, -surplus))
 
     def draw(self, *, limit: float, need: float, now: float) -> None:
         """Ask for a slice if the stock does not last for ``need`` and as much as was used since the last slice.

@@ -10,7 +10,7 @@ import numpy as np
 
 from banditroute.budgets.allowance import FIRST_GRANT_REQUESTS, PerPeriod, PerRequest, PerSession, SessionSteps
 from banditroute.budgets.budget import Budget, BudgetStatus
-from banditroute.budgets.periods import period_number
+from banditroute.budgets.periods import PERIODS, period_number
 from banditroute.budgets.reservations import Reservations
 from banditroute.budgets.shadow_price import ShadowPrice
 from banditroute.budgets.slices import AddTotal, Slices
@@ -30,6 +30,10 @@ _AVERAGED_PLANS = 100.0  # requests over which the shares of the plans are avera
 _UNLUCKY_STDS = 2.5  # by which its calls until the next grant may cost more than expected
 _HORIZON_CALLS = 100  # over which that arm is compared with the others, besides those until the next grant
 _MOST_RESERVED_REQUESTS = 40.0  # worth, of a hard budget per request
+_FEW_REQUESTS = 10  # of this process: before, it takes the number of processes to be usual
+_USUAL_PROCESSES = 4.0
+_FIRST_SLICE = 0.1  # of a period's amount, or of the first grant: what a process draws when it starts
+_FIRST_SLICE_OF_KEY = 0.5  # the same of one session, user, ...: mostly a single process serves it
 _KEPT_SLICES = 3  # periods whose slices are held: the last, the present and the next
 
 
@@ -87,6 +91,9 @@ class BudgetState:
         self._unmerged: dict[int, SharedTotal] = {}  # by period: added here, and not yet in the sum of all
         self._slices: dict[int, Slices] = {}  # by period
         self._planned_shares = np.zeros(0)  # of the arms, under a hard budget
+        self._begun_at = self._allowance.total.requests
+        self._own_requests = 0
+        self._alone = False  # whether totals are known at once, as no other process adds to them
 
     def price(self, utilities: Vector, stds: Vector, expected: Vector, positions: Sequence[int], now: float) -> float:
         """Return the shadow price for a request whose arms are worth ``utilities (K,)`` and spend ``expected (K,)``."""
@@ -147,11 +154,16 @@ class BudgetState:
         unlucky = _UNLUCKY_STDS * math.sqrt(0.25 * ungranted * later * bounds[safe])
         if isinstance(self._allowance, PerRequest):
             most = _MOST_RESERVED_REQUESTS * self.budget.amount
+            of_all = kept * self._processes
             wanted = [
-                kept + _WANTED_CALLS * float(bounds[k]) for k in finite if self._planned_shares[k] > _WANTED_SHARE
+                of_all + _WANTED_CALLS * float(bounds[k]) for k in finite if self._planned_shares[k] > _WANTED_SHARE
             ]
-            self._allowance.reserve = max((each for each in wanted if each <= most), default=min(kept, most))
-        self._draw(now, kept + max((float(bounds[k]) for k in affordable if np.isfinite(bounds[k])), default=0.0))
+            self._allowance.reserve = max((each for each in wanted if each <= most), default=min(of_all, most))
+        largest = max((float(bounds[k]) for k in affordable if np.isfinite(bounds[k])), default=0.0)
+        fair = self._fair_share()
+        least = kept + float(bounds[safe])
+        self._draw(now, max(least, min(kept + largest, fair)))
+        slices.keep(max(least, fair))
         stock, left = slices.stock, slices.stock + slices.undrawn - ungranted * later - unlucky
         # An arm with as low a bound is as safe, however much its first calls happened to cost.
         return [
@@ -170,10 +182,27 @@ class BudgetState:
         calls = _RARELY * mean / drift if drift > 0.0 else _MOST_KEPT_CALLS
         return bound * (1.0 + min(calls, _MOST_KEPT_CALLS))
 
+    @property
+    def _processes(self) -> float:
+        """About how many processes keep the budget, each with a stock of its own: requests of all for each of this."""
+        if self._alone or (self.budget.keyed and not self._own_requests):
+            return 1.0
+        if self._own_requests < _FEW_REQUESTS and not self.budget.keyed:
+            return _USUAL_PROCESSES
+        return max((self._allowance.total.requests - self._begun_at) / self._own_requests, 1.0)
+
     def prepare(self, now: float) -> None:
-        """Draw the first slices of a hard budget."""
+        """Draw the first slices of a hard budget, large enough for the first requests to find something."""
         self._begin(now)
-        self._draw(now, 0.0)
+        requests = FIRST_GRANT_REQUESTS if self.budget.per == "request" else 1.0
+        part = _FIRST_SLICE_OF_KEY if self.budget.keyed else _FIRST_SLICE
+        self._draw(now, part * requests * self.budget.amount)
+
+    def awaits_first_slice(self, now: float) -> bool:
+        """Return whether the first slice of the present period is still on its way, after asking for it if need be."""
+        if self._number(now) not in self._slices:
+            self.prepare(now)
+        return self._present(now).waiting and not self._present(now).stock
 
     def reserve(self, id: str, reserved: Reserved, expected: float, planned: float, now: float, *, again: bool) -> None:
         """Enter a request, or a further call of one that was entered (``again``).
@@ -204,6 +233,7 @@ class BudgetState:
         if again:
             self._count(self._allowance.correct(reserved))
         else:
+            self._own_requests += 1
             self._count(self._allowance.enter(reserved, float(self._forecast.average.min()), now))
 
     def settle(
@@ -273,14 +303,22 @@ class BudgetState:
         for slices in self._slices.values():
             slices.close()
 
+    def _fair_share(self) -> float:
+        """Return what each process may hold if all hold alike; the whole of what is left where this one is alone."""
+        return max(self._limit() - self._allowance.total.spent, 0.0) / self._processes
+
+    def _limit(self) -> float:
+        """Return what all processes may use together, in this period or until now."""
+        if self.budget.per != "request":
+            return self.budget.amount
+        return self.budget.amount * max(self._allowance.total.requests, FIRST_GRANT_REQUESTS)
+
     def _draw(self, now: float, need: float) -> None:
         """Draw slices of the present period, and one of the next, which then begins with a stock."""
         present = self._number(now)
-        amount = self.budget.amount
-        if self.budget.per == "request":
-            amount *= max(self._allowance.total.requests, FIRST_GRANT_REQUESTS)
+        amount = self._limit()
         self._present(now).draw(limit=amount, need=max(need, amount / FIRST_GRANT_REQUESTS), now=now)
-        if self.budget.per != "request" and present + 1 not in self._slices:
+        if self.budget.per in PERIODS and not self.budget.keyed and present + 1 not in self._slices:
             following = self._slices[present + 1] = Slices(add=self._add_drawn, period=present + 1)
             following.draw(limit=amount, need=max(need, amount / FIRST_GRANT_REQUESTS), now=now)
 
@@ -293,12 +331,13 @@ class BudgetState:
         return self._slices[number]
 
     def _number(self, now: float) -> int:
-        return 0 if self.budget.per == "request" else period_number(self.budget.per, now)
+        return period_number(self.budget.per, now) if self.budget.per in PERIODS else 0
 
     def _count(self, total: SharedTotal) -> None:
         waiting = self._unmerged.get(total.period, SharedTotal(period=total.period))
         self._unmerged[total.period] = waiting + total
         joint = self._add(total)
+        self._alone = joint is not None
         if joint is not None:  # nobody else adds: it is merged already
             del self._unmerged[total.period]
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import click
 
 from banditroute import admin
-from banditroute.cli.options import database_argument, router_option
+from banditroute.cli.options import database_argument, json_option, router_option
+from banditroute.cli.output import answer
 from banditroute.logs import convert, open_log
 
 _DAY_SECONDS = 86_400.0
@@ -21,31 +23,33 @@ def db() -> None:
 
 @db.command()
 @click.argument("url")
-def upgrade(url: str) -> None:
+@json_option
+def upgrade(url: str, as_json: bool) -> None:
     """Create the tables at a URL, or bring them to the schema of this version."""
     admin.upgrade(url)
-    click.echo("the schema is that of this version")
+    answer("the schema is that of this version", {"upgraded": True}, as_json=as_json)
 
 
 @db.command()
 @database_argument
-def verify(url: str) -> None:
+@json_option
+def verify(url: str, as_json: bool) -> None:
     """Look for damage, and for learned state that differs from the log; exit status 1 if there is any."""
     found = admin.verify(url)
-    for line in found:
-        click.echo(line)
+    text = "\n".join(found) or "no damage; the learned state is that of the log"
+    answer(text, {"damage": found}, as_json=as_json)
     if found:
         raise click.exceptions.Exit(1)
-    click.echo("no damage; the learned state is that of the log")
 
 
 @db.command()
 @database_argument
 @router_option
-def rebuild(url: str, router: str | None) -> None:
+@json_option
+def rebuild(url: str, router: str | None, as_json: bool) -> None:
     """Compute the learned state from the log once more."""
     admin.rebuild(url, router=router)
-    click.echo("the learned state is computed from the log")
+    answer("the learned state is computed from the log", {"rebuilt": True}, as_json=as_json)
 
 
 @db.command()
@@ -58,7 +62,10 @@ def rebuild(url: str, router: str | None) -> None:
     type=click.Path(file_okay=False, path_type=Path),
     help="Folder to which they are written as Parquet first.",
 )
-def prune(url: str, router: str | None, unanswered_days: float, answered_days: float, export: Path | None) -> None:
+@json_option
+def prune(
+    url: str, router: str | None, unanswered_days: float, answered_days: float, export: Path | None, as_json: bool
+) -> None:
     """Delete decisions that are too old to keep; what was learned from them stays."""
     pruned = admin.prune(
         url,
@@ -67,17 +74,18 @@ def prune(url: str, router: str | None, unanswered_days: float, answered_days: f
         export=export,
         router=router,
     )
-    click.echo(f"{pruned:,} decisions deleted")
+    answer(f"{pruned:,} decisions deleted", {"deleted": pruned}, as_json=as_json)
 
 
 @db.command()
 @database_argument
 @router_option
 @click.argument("out", type=click.Path(dir_okay=False, path_type=Path))
-def export(url: str, router: str | None, out: Path) -> None:
+@json_option
+def export(url: str, router: str | None, out: Path, as_json: bool) -> None:
     """Write all decisions with their outcomes to OUT: .parquet, .jsonl or .jsonl.gz."""
     written = convert(open_log(url, router=router), out)
-    click.echo(f"{written:,} decisions written to {out}")
+    answer(f"{written:,} decisions written to {out}", {"written": written, "out": out}, as_json=as_json)
 
 
 @db.command()
@@ -87,22 +95,24 @@ def export(url: str, router: str | None, out: Path) -> None:
 @click.option("--session", help="Erase all decisions of this session.")
 @click.option("--source", help="Erase all feedback of this source; the decisions stay.")
 @click.option("--dry-run", is_flag=True, help="Change nothing; say how much would be erased.")
-def erase(
-    url: str, router: str | None, decision_id: str | None, session: str | None, source: str | None, dry_run: bool
-) -> None:
+@json_option
+def erase(url: str, as_json: bool, **what: Any) -> None:
     """Delete decisions or feedback, and take back what was learned from them."""
-    erased = admin.erase(url, decision_id=decision_id, session=session, source=source, router=router, dry_run=dry_run)
-    done = "without that feedback" if source else "erased"
-    click.echo(f"{erased:,} decisions {'would be ' if dry_run else ''}{done}")
+    erased = admin.erase(url, **what)
+    would_be = "would be " if what["dry_run"] else ""
+    text = f"{erased:,} decisions {would_be}{'without that feedback' if what['source'] else 'erased'}"
+    answer(text, {"decisions": erased, "dry_run": what["dry_run"]}, as_json=as_json)
 
 
 @db.command()
 @database_argument
 @router_option
-def snapshot(url: str, router: str | None) -> None:
+@json_option
+def snapshot(url: str, router: str | None, as_json: bool) -> None:
     """Copy what was learned, to go back to it later; the copy is kept however old it is."""
-    for epoch, version in admin.snapshot(url, router=router).items():
-        click.echo(f"snapshot {version} of epoch {epoch}")
+    taken = admin.snapshot(url, router=router)
+    text = "\n".join(f"snapshot {version} of epoch {epoch}" for epoch, version in taken.items())
+    answer(text, {"version_of_epoch": taken}, as_json=as_json)
 
 
 def _moment(context: click.Context, parameter: click.Parameter, value: str | None) -> datetime | None:
@@ -118,15 +128,18 @@ def _moment(context: click.Context, parameter: click.Parameter, value: str | Non
 @click.option("--to", "moment", metavar="TIME", callback=_moment, help="A time, such as 2026-11-30T18:00, in UTC.")
 @click.argument("epoch", type=int, required=False)
 @click.argument("version", type=int, required=False)
-def rollback(url: str, router: str | None, moment: datetime | None, epoch: int | None, version: int | None) -> None:
+@json_option
+def rollback(url: str, moment: datetime | None, as_json: bool, **where: Any) -> None:
     """Go back to a time, or to the snapshot VERSION of EPOCH; banditroute inspect lists the snapshots."""
-    dropped = admin.roll_back(url, to=moment, router=router, epoch=epoch, version=version)
-    click.echo(f"{dropped:,} later outcomes no longer count")
+    dropped = admin.roll_back(url, to=moment, **where)
+    answer(f"{dropped:,} later outcomes no longer count", {"outcomes_dropped": dropped}, as_json=as_json)
 
 
 @db.command()
 @database_argument
 @click.argument("target")
-def copy(url: str, target: str) -> None:
+@json_option
+def copy(url: str, target: str, as_json: bool) -> None:
     """Copy all routers of a database into the empty one at the URL TARGET; stop the routers first."""
-    click.echo(f"{admin.copy(url, target):,} decisions copied")
+    copied = admin.copy(url, target)
+    answer(f"{copied:,} decisions copied", {"copied": copied}, as_json=as_json)

@@ -5,13 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from banditroute.cli.options import database_argument
-from banditroute.cli.output import table
+from banditroute.cli.options import database_argument, json_option
+from banditroute.cli.output import answer, print_json, table
 from banditroute.errors import InvalidConfigurationError
+
+if TYPE_CHECKING:
+    from banditroute.admin import ExpectedShares
 
 _TRAFFIC = re.compile(r"traffic\.(?P<arm>.+?)(\.(?P<bound>at_least|at_most))?=(?P<share>[^=]+)")
 
@@ -21,6 +24,7 @@ def _shared(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--dry-run", is_flag=True, help="Change nothing; show what would be expected."),
         click.option("--who", help="Who makes the change, for the record.  [default: user and machine]"),
         click.option("--router", default="default", show_default=True, help="Name of the routers."),
+        json_option,
     ):
         command = option(command)
     return command
@@ -30,7 +34,7 @@ def _shared(command: Callable[..., Any]) -> Callable[..., Any]:
 @database_argument
 @click.argument("changes", nargs=-1, required=True, metavar="traffic.ARM=SHARE...")
 @_shared
-def set_(url: str, changes: tuple[str, ...], **options: Any) -> None:
+def set_(url: str, changes: tuple[str, ...], as_json: bool, **options: Any) -> None:
     """Set shares of the traffic, as in traffic.canary=0.05, in all routers that use a database.
 
     traffic.ARM.at_least=SHARE and traffic.ARM.at_most=SHARE set one bound; traffic.ARM=SHARE sets both. Running
@@ -38,29 +42,39 @@ def set_(url: str, changes: tuple[str, ...], **options: Any) -> None:
     """
     from banditroute import admin
 
-    for change in changes:
-        found = _TRAFFIC.fullmatch(change)
-        try:
-            share = float(found["share"]) if found else 0.0
-        except ValueError:
-            found = None
-        if found is None:
-            raise InvalidConfigurationError(f"{change[:80]!r} is not of the form traffic.ARM=0.05")
-        least = None if found["bound"] == "at_most" else share
-        most = None if found["bound"] == "at_least" else share
-        expected = admin.set_traffic(url, found["arm"], at_least=least, at_most=most, **options)
-        _show(change, expected, **options)
+    parsed = [(change, *_traffic_of(change)) for change in changes]  # all of them, before any is recorded
+    _show(
+        [
+            (change, admin.set_traffic(url, arm, at_least=least, at_most=most, **options))
+            for change, arm, least, most in parsed
+        ],
+        as_json=as_json,
+        dry_run=options["dry_run"],
+    )
+
+
+def _traffic_of(change: str) -> tuple[str, float | None, float | None]:
+    """Return the arm, the least share and the largest share that ``traffic.ARM=SHARE`` gives."""
+    found = _TRAFFIC.fullmatch(change)
+    try:
+        share = float(found["share"]) if found else 0.0
+    except ValueError:
+        found = None
+    if found is None:
+        raise InvalidConfigurationError(f"{change[:80]!r} is not of the form traffic.ARM=0.05")
+    return found["arm"], None if found["bound"] == "at_most" else share, None if found["bound"] == "at_least" else share
 
 
 @click.command(short_help="Switch the guard of all processes at once.")
 @database_argument
 @click.argument("mode", type=click.Choice(["apply", "observe", "bypass"]))
 @_shared
-def guard(url: str, mode: Any, **options: Any) -> None:
+def guard(url: str, mode: Any, as_json: bool, **options: Any) -> None:
     """Restart the rollout in MODE in all routers that use a database; bypass goes back to the baseline at once."""
     from banditroute import admin
 
-    _show(f"guard {mode}", admin.set_guard_mode(url, mode, **options), **options)
+    expected = admin.set_guard_mode(url, mode, **options)
+    _show([(f"guard {mode}", expected)], as_json=as_json, dry_run=options["dry_run"])
 
 
 @click.group(short_help="Add or remove arms in all processes at once.")
@@ -76,7 +90,13 @@ def arms() -> None:
 @click.option("--replaces", help="The arm that it succeeds.")
 @_shared
 def add(
-    url: str, name: str, input_price: float | None, output_price: float | None, replaces: str | None, **options: Any
+    url: str,
+    name: str,
+    input_price: float | None,
+    output_price: float | None,
+    replaces: str | None,
+    as_json: bool,
+    **options: Any,
 ) -> None:
     """Let the arm NAME be chosen. The applications must know how to ask it."""
     from banditroute import Arm, admin
@@ -87,35 +107,45 @@ def add(
         output_usd_per_million_tokens=output_price,
         replaces=replaces,
     )
-    _show(f"arms add {name}", admin.add_arm(url, arm, **options), **options)
+    expected = admin.add_arm(url, arm, **options)
+    _show([(f"arms add {name}", expected)], as_json=as_json, dry_run=options["dry_run"])
 
 
 @arms.command()
 @database_argument
 @click.argument("name")
 @_shared
-def remove(url: str, name: str, **options: Any) -> None:
+def remove(url: str, name: str, as_json: bool, **options: Any) -> None:
     """Let the arm NAME no longer be chosen; what is learned of it is kept."""
     from banditroute import admin
 
-    _show(f"arms remove {name}", admin.remove_arm(url, name, **options), **options)
+    expected = admin.remove_arm(url, name, **options)
+    _show([(f"arms remove {name}", expected)], as_json=as_json, dry_run=options["dry_run"])
 
 
 @arms.command()
 @database_argument
 @click.option("--router", default="default", show_default=True, help="Name of the routers.")
-def changes(url: str, router: str) -> None:
+@json_option
+def changes(url: str, router: str, as_json: bool) -> None:
     """List the changes that the routers follow: when, who, and what."""
     from banditroute import admin
 
-    for change in admin.shared_changes(url, router=router):
-        at = datetime.fromtimestamp(change.at, tz=UTC).isoformat(sep=" ", timespec="seconds")
-        click.echo(f"{change.number:4d}  {at}  {change.who}  {change}")
+    found = admin.shared_changes(url, router=router)
+    lines = [
+        f"{each.number:4d}  {datetime.fromtimestamp(each.at, tz=UTC):%Y-%m-%d %H:%M:%S+00:00}  {each.who}  {each}"
+        for each in found
+    ]
+    answer("\n".join(lines) or "nothing is changed", found, as_json=as_json)
 
 
-def _show(change: str, expected: Any, *, dry_run: bool, **_: Any) -> None:
-    click.echo(f"{change}: {'nothing is changed' if dry_run else 'recorded; running processes follow'}")
-    if expected.before:
-        rows = [["arm", "share", "expected"]]
-        rows += [[arm, f"{share:.1%}", f"{expected.after[arm]:.1%}"] for arm, share in expected.before.items()]
-        click.echo(f"shares of the last {expected.decisions} decisions, and as they would be:\n{table(rows)}")
+def _show(changes: list[tuple[str, ExpectedShares]], *, as_json: bool, dry_run: bool) -> None:
+    if as_json:
+        print_json([{"change": change, "dry_run": dry_run, "expected": expected} for change, expected in changes])
+        return
+    for change, expected in changes:
+        click.echo(f"{change}: {'nothing is changed' if dry_run else 'recorded; running processes follow'}")
+        if expected.before:
+            rows = [["arm", "share", "expected"]]
+            rows += [[arm, f"{share:.1%}", f"{expected.after[arm]:.1%}"] for arm, share in expected.before.items()]
+            click.echo(f"shares of the last {expected.decisions} decisions, and as they would be:\n{table(rows)}")

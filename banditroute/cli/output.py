@@ -21,6 +21,14 @@ def print_json(value: Any) -> None:
     click.echo(json.dumps(plain(value), indent=2, ensure_ascii=False))
 
 
+def answer(text: str, value: Any, *, as_json: bool) -> None:
+    """Print the answer of a command: the text, or the value as JSON."""
+    if as_json:
+        print_json(value)
+    else:
+        click.echo(text)
+
+
 def table(rows: Sequence[Sequence[str]], width: int = WIDTH) -> str:
     """Return rows as an aligned table under a rule, the first column to the left; names are cut where it is too wide.
 

@@ -7,7 +7,15 @@ from typing import Any
 
 import click
 
-from banditroute.cli.options import ANY_LOG, log_options, objective_option, report_left_out, with_objectives
+from banditroute.cli.options import (
+    ANY_LOG,
+    json_option,
+    log_options,
+    objective_option,
+    report_left_out,
+    with_objectives,
+)
+from banditroute.cli.output import answer
 from banditroute.learners.specs import preference_of
 from banditroute.objectives import Objective
 
@@ -50,8 +58,16 @@ from banditroute.objectives import Objective
     show_default=True,
     help="processes, dask, or the address of a Dask scheduler.",
 )
+@click.option(
+    "--cascade",
+    "judge",
+    metavar="ERROR|OUTCOME",
+    help="Compare cascades with single calls in place of policies. A judge looks at each answer: it errs in this share "
+    "of them, as in 0.1, or is an outcome of the log, as in judge.",
+)
 @click.option("--partial", is_flag=True, help="Accept queries that only some arms answered.")
 @log_options
+@json_option
 def simulate(
     config: Path | None,
     preferences: tuple[str, ...],
@@ -59,6 +75,8 @@ def simulate(
     objectives: list[Objective],
     out: Path,
     executor: str,
+    judge: str | None,
+    as_json: bool,
     **options: Any,
 ) -> None:
     """Compare policies on LOG, a table of outcomes, with policies that do not learn.
@@ -66,7 +84,7 @@ def simulate(
     LOG is a file or a folder of files; by default the table that is shipped. Options replace what --config says.
     """
     from banditroute.cli.policies import policy_of
-    from banditroute.simulate.experiment import Experiment, read_settings, run
+    from banditroute.simulate.experiment import Experiment, read_settings, run, run_cascades
 
     given = read_settings(config) if config else {}
     settings = [{"name": text, "preference": preference_of(text)} for text in preferences]
@@ -74,6 +92,15 @@ def simulate(
     options = with_objectives(options, objectives)
     given |= {name: value for name, value in options.items() if value not in (None, [], {}) and value is not False}
     experiment = Experiment.of(given)
-    report_left_out(experiment.environment.table.skipped)
-    run(experiment, out=out, executor=executor, echo=click.echo)
-    click.echo(f"the figures are in {out}, as results.csv and results.json")
+    report_left_out(experiment.environment.table.skipped, err=as_json)
+    echo = _say_nothing if as_json else click.echo
+    if judge is not None:
+        figures = run_cascades(experiment, judge, out=out, echo=echo)
+        answer(f"the figures are in {out / 'cascades.csv'}", figures, as_json=as_json)
+        return
+    results = run(experiment, out=out, executor=executor, echo=echo)
+    answer(f"the figures are in {out}, as results.csv and results.json", results, as_json=as_json)
+
+
+def _say_nothing(text: str) -> None:
+    """Take the tables in place of a terminal."""

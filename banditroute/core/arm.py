@@ -144,7 +144,7 @@ class Arm:
         copy = mapping_copy(given, name=name, example="{'math': 0.9}", error=error)
         for key, value in copy.items():
             number(value, name=f"{key!r} in {name}", low=-LARGEST, high=LARGEST, error=error)
-        return copy
+        return {key: value if isinstance(value, int | float) else float(value) for key, value in copy.items()}
 
     def _check_numbers(self) -> None:
         """Raise InvalidConfigurationError if a price or a bound is unusable."""

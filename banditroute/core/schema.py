@@ -83,7 +83,7 @@ class MistakesError(InvalidConfigurationError):
         more = [] if len(mistakes) <= _MOST_MISTAKES else [f"... ({len(mistakes)} mistakes)"]
         lines = [*map(str, mistakes[:_MOST_MISTAKES]), *more]
         super().__init__(f"{source} cannot be used: " + ("\n  " + "\n  ".join(lines) if len(lines) > 1 else lines[0]))
-        self.mistakes = tuple(mistakes)
+        self.mistakes: tuple[Mistake, ...] = tuple(mistakes)
 
 
 class Schemas:
@@ -107,7 +107,7 @@ class Schemas:
     """
 
     def __init__(self, *, roles: Mapping[type, Sequence[type]] = MappingProxyType({})) -> None:
-        self._roles = roles
+        self.roles = roles
         self._typed = {each for role in roles.values() for each in role}
         self._made_of: WeakKeyDictionary[object, dict[str, Any]] = WeakKeyDictionary()  # what no dataclass holds
         self._tables: dict[str, CoreSchema] = {}  # name of a class -> the schema of its table
@@ -236,7 +236,7 @@ class Schemas:
 
     def _is_part(self, hint: Any) -> bool:
         """Return whether a type is a class of ours that a table can describe, or a role that such classes fill."""
-        if not isinstance(hint, type) or hint in self._roles:
+        if not isinstance(hint, type) or hint in self.roles:
             return isinstance(hint, type)
         abstract = getattr(hint, "_is_protocol", False) or issubclass(hint, Mapping | Enum)
         return hint.__module__.startswith("banditroute.") and not abstract
@@ -247,7 +247,7 @@ class Schemas:
         classes: list[type] = []
         for hint in _members(hints):
             if self._is_part(hint):
-                classes += self._roles.get(hint, (hint,))
+                classes += self.roles.get(hint, (hint,))
             elif (schema := self._schema(hint)) is not None:
                 choices[f"<{_kind_of_schema(schema)}>"] = schema
         for cls in dict.fromkeys(classes):

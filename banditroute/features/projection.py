@@ -67,12 +67,12 @@ class RandomProjection(BlockFeaturizer):
         draw, self._seen = (hashlib.sha256(f"{use}:{secret}".encode()).digest() for use in ("draw", "version"))
         gaussian = np.random.RandomState(np.frombuffer(draw, dtype="<u4")).normal(size=(block.dimension, dimension))
         axes, r = np.linalg.qr(gaussian)
-        self._axes = axes * np.sign(np.diag(r))  # fixes the signs, so that every machine computes the same factor
+        self.axes: Vector = axes * np.sign(np.diag(r))  # the same signs on every machine
 
     @property
     def dimension(self) -> int:
         """Length of the vector."""
-        return int(self._axes.shape[1])
+        return int(self.axes.shape[1])
 
     @property
     def version(self) -> str:
@@ -85,5 +85,5 @@ class RandomProjection(BlockFeaturizer):
         return self._numbered_names("projection")
 
     def _map(self, row: Vector) -> Vector:
-        projected: Vector = row @ self._axes
+        projected: Vector = row @ self.axes
         return projected

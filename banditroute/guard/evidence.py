@@ -43,42 +43,44 @@ class GainBounds:
         self._reach = (1.0 + truncation) * unit
         self._settings = {"low": -unit, "high": unit, "truncation": truncation / 2.0}  # the range is two units
         self._alpha = 2.0 * alpha  # a sequence errs on either side with half of its own
-        self._whole = ConfidenceSequence(**self._settings, alpha=(1.0 - _OF_THE_LATEST) * self._alpha)
+        self.whole: ConfidenceSequence = ConfidenceSequence(
+            **self._settings, alpha=(1.0 - _OF_THE_LATEST) * self._alpha
+        )
         self.n: int = 0
         self._renewals = 0
-        self._latest = ConfidenceSequence(**self._settings)  # without outcomes until it is renewed
+        self.latest: ConfidenceSequence = ConfidenceSequence(**self._settings)  # without outcomes until it is renewed
 
     @property
     def lower(self) -> float:
         """Lower bound of the mean gain: the higher one of those over all outcomes and over the latest."""
-        return max(self._whole.lower, self._latest.lower)
+        return max(self.whole.lower, self.latest.lower)
 
     @property
     def upper(self) -> float:
         """Upper bound of the mean gain: the lower one of those over all outcomes and over the latest."""
-        return min(self._whole.upper, self._latest.upper)
+        return min(self.whole.upper, self.latest.upper)
 
     def add(self, below: float, above: float) -> None:
         """Add the two pseudo-outcomes of a request."""
         if self.n >= _FIRST_RENEWAL << self._renewals:
-            self._latest = self._renewed()
+            self.latest = self._renewed()
         self.n += 1
         below, above = max(below, -self._reach), min(above, self._reach)  # they are, but for rounding
-        self._whole.add(below, above)
+        self.whole.add(below, above)
         if self._renewals:
-            self._latest.add(below, above)
-        if self._latest.upper < self._whole.lower or self._latest.lower > self._whole.upper:
-            self._whole, self._latest = self._latest, self._renewed()
+            self.latest.add(below, above)
+        if self.latest.upper < self.whole.lower or self.latest.lower > self.whole.upper:
+            self.whole, self.latest = self.latest, self._renewed()
 
     def to_dict(self) -> dict[str, object]:
         """Return the whole state, as JSON can hold it."""
         counts = {"n": self.n, "renewals": self._renewals}
-        return {**counts, "whole": self._whole.to_dict(), "latest": self._latest.to_dict()}
+        return {**counts, "whole": self.whole.to_dict(), "latest": self.latest.to_dict()}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Continue from a state that ``to_dict`` returned."""
         self.n, self._renewals = state["n"], state["renewals"]
-        self._whole, self._latest = (ConfidenceSequence.from_dict(state[name]) for name in ("whole", "latest"))
+        self.whole, self.latest = (ConfidenceSequence.from_dict(state[name]) for name in ("whole", "latest"))
 
     def _renewed(self) -> ConfidenceSequence:
         self._renewals = i = self._renewals + 1

@@ -10,8 +10,8 @@ from banditroute.core.validation import label, number, open_unit, plain_numbers
 from banditroute.errors import InvalidConfigurationError
 
 _STAKES = (1.0, 0.5, 0.3, 0.2, 0.12, 0.07)  # wealth that a bet stakes on one unit of loss, by stage
-_ALARM = 8.0  # wealth of the bet that the latest audits lose more than is allowed, from which every stop is audited
-_ALARM_STAKE = 0.4
+_ALARM = 3.0  # wealth of the bet that the latest audits lose more than is allowed, from which every stop is audited
+_ALARM_STAKE = 0.6
 _SHARES = tuple(1.0 - math.exp(-3.0 * stake) for stake in _STAKES)  # of the stopped requests that a stage audits
 
 
@@ -130,7 +130,7 @@ class LossAccount:
         self._log_odds = math.log(len(_STAKES) / (1.0 - confidence))
         self.requests: int = 0
         self.audits: int = 0
-        self._spent = [0.0] * len(_STAKES)  # for each stake, minus the logarithms of h
+        self.spent: list[float] = [0.0] * len(_STAKES)  # for each stake, minus the logarithms of h
         self._alarm = 1.0
         self._pending: dict[str, float] = {}  # audit -> the share at which it was drawn
         self._saved: list[float] = self._sums
@@ -138,7 +138,7 @@ class LossAccount:
     @property
     def bounds(self) -> list[float]:
         """Upper bound of the sum of all losses, for each stake."""
-        return [(self._log_odds + spent) / stake for stake, spent in zip(_STAKES, self._spent, strict=True)]
+        return [(self._log_odds + spent) / stake for stake, spent in zip(_STAKES, self.spent, strict=True)]
 
     @property
     def audit_share(self) -> float:
@@ -158,13 +158,13 @@ class LossAccount:
 
     def uncover(self) -> None:
         """Count a request that had to be delivered without a possible audit, as a loss of 1."""
-        self._spent = [spent + stake for stake, spent in zip(_STAKES, self._spent, strict=True)]
+        self.spent = [spent + stake for stake, spent in zip(_STAKES, self.spent, strict=True)]
 
     def stop(self, share: float) -> None:
         """Count an unaudited stop that was drawn with this share of audits; stakes too large for it take the worst."""
         for k, stake in enumerate(_STAKES):
             if (1.0 - share) * math.exp(stake) >= 1.0:
-                self._spent[k] += stake
+                self.spent[k] += stake
 
     def open(self, audit: str, share: float) -> None:
         """Begin an audit; until its grades come, it counts as a loss of 1."""
@@ -188,7 +188,7 @@ class LossAccount:
         for k, stake in enumerate(_STAKES):
             if (1.0 - share) * math.exp(stake) < 1.0:
                 held = (1.0 - (1.0 - share) * math.exp(stake * difference)) / share
-                self._spent[k] -= sign * math.log(held)
+                self.spent[k] -= sign * math.log(held)
 
     def assurance(self) -> Assurance:
         """Return what was shown so far."""
@@ -206,7 +206,7 @@ class LossAccount:
 
     @property
     def _sums(self) -> list[float]:
-        return [float(self.requests), float(self.audits), *self._spent]
+        return [float(self.requests), float(self.audits), *self.spent]
 
     def news(self) -> bytes:
         """Return what was added since the last call, to be stored by :func:`add_accounts`."""
@@ -220,7 +220,7 @@ class LossAccount:
         requests, audits, *spent = (float(each) for each in json.loads(blob))
         if len(spent) != len(_STAKES):
             raise ValueError(f"{len(spent)} stakes are stored, {len(_STAKES)} are known")
-        self.requests, self.audits, self._spent = int(requests), int(audits), spent
+        self.requests, self.audits, self.spent = int(requests), int(audits), spent
         self._saved = self._sums
 
 

@@ -31,6 +31,12 @@ class Answer:
         Time from the call to the whole answer, and to the first part of a stream; the latter is None without a stream.
     failures
         Arm and error of each call that failed before this one.
+    others
+        Answers of other arms to the same request, which are not delivered; only of a client with graders or under a
+        guarantee.
+    audit_of
+        For an audit under a guarantee, the id of the decision among ``others`` that it is compared with. Unless the
+        client has ``quality=``, grade both, and report this one by ``feedback(..., audit_of=answer.audit_of)``.
     """
 
     decision: Decision
@@ -42,6 +48,8 @@ class Answer:
     latency_seconds: float
     first_token_seconds: float | None = None
     failures: tuple[tuple[str, Exception], ...] = ()
+    others: tuple[Answer, ...] = ()
+    audit_of: str | None = None
 
     @property
     def decision_id(self) -> str:

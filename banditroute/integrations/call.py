@@ -31,6 +31,11 @@ class Call:
     lease: Any = None
 
     @property
+    def server(self) -> str | None:
+        """The server of a fleet that holds the arm's adapter."""
+        return None if self.decision.residency is None else self.decision.residency.server
+
+    @property
     def seconds(self) -> float:
         """Seconds since the call began."""
         return time.perf_counter() - self.began

@@ -11,6 +11,7 @@ from banditroute.integrations.asks import ArmOptions, MessagesLike, conversation
 from banditroute.integrations.exchange import Exchange
 from banditroute.integrations.io import AsyncIo, BlockingIo, Io, run
 from banditroute.integrations.reports import Reports
+from banditroute.integrations.steps import Grader, Steps, check_graders
 from banditroute.integrations.targets import Targets
 from banditroute.pricing.model_price import ModelPrice
 from banditroute.router import Router
@@ -30,6 +31,7 @@ class _Clients:
         prices: Mapping[str, ModelPrice] | None,
         io: Io,
         *,
+        steps: Steps | None,
         complete: bool = True,
     ) -> None:
         self.router = router
@@ -41,7 +43,7 @@ class _Clients:
             complete=complete,
         )
         self._reports = Reports(router=router, io=io)
-        self._exchange = Exchange(targets=self._targets, io=io, reports=self._reports)
+        self._exchange = Exchange(targets=self._targets, io=io, reports=self._reports, steps=steps)
 
     @property
     def left_out(self) -> Mapping[str, int]:
@@ -56,7 +58,7 @@ class _Clients:
         arm
             An arm of the router.
         client
-            Its client, or a pair of its client and the name of its model.
+            Its client, or its client for each server of a fleet; or a pair of these and the name of its model.
         price
             Its price, if the arm has none, or one with more rates.
 
@@ -81,9 +83,17 @@ class RoutedClient(_Clients):
         The router that chooses.
     clients
         Arm -> its client, or a pair of its client and the name of its model, if that is not the arm's name:
-        ``{"small": (OpenAI(), "gpt-4o-mini"), "large": (Anthropic(), "claude-opus-4")}``.
+        ``{"small": (OpenAI(), "gpt-4o-mini"), "large": (Anthropic(), "claude-opus-4")}``. An arm whose adapter a
+        ``Fleet`` holds has a client for each server, by the server's name: ``{"law": {"gpu-1": ..., "gpu-2": ...}}``.
     prices
         Arm -> its price, where it has more rates than the arm itself: cached and reasoning tokens apart.
+    graders
+        Name of a signal -> function of an :class:`Answer` that returns how good it looks, in [0, 1], a ``Signal``, or
+        None. With graders, or if the router has a guarantee, ``router.next_step()`` decides after each whole answer
+        whether a further arm is asked, and audits are made.
+    quality
+        Function of an :class:`Answer` that returns its true quality, as far as you can know it. It is called, and its
+        result reported, for each answer that is delivered, and for both answers of an audit.
 
     Raises
     ------
@@ -103,9 +113,16 @@ class RoutedClient(_Clients):
     """
 
     def __init__(
-        self, router: Router, clients: Mapping[str, Any], *, prices: Mapping[str, ModelPrice] | None = None
+        self,
+        router: Router,
+        clients: Mapping[str, Any],
+        *,
+        prices: Mapping[str, ModelPrice] | None = None,
+        graders: Mapping[str, Grader] | None = None,
+        quality: Grader | None = None,
     ) -> None:
-        self._set_up(router, clients, prices, BlockingIo(router))
+        io = BlockingIo(router)
+        self._set_up(router, clients, prices, io, steps=_steps(router, io, graders, quality))
 
     @overload
     def create(
@@ -247,8 +264,8 @@ class AsyncRoutedClient(_Clients):
 
     Parameters
     ----------
-    router, clients, prices
-        As in :class:`RoutedClient`; the clients' calls are awaited.
+    router, clients, prices, graders, quality
+        As in :class:`RoutedClient`; the clients' calls are awaited, and graders' may be.
 
     Raises
     ------
@@ -268,9 +285,16 @@ class AsyncRoutedClient(_Clients):
     """
 
     def __init__(
-        self, router: Router, clients: Mapping[str, Any], *, prices: Mapping[str, ModelPrice] | None = None
+        self,
+        router: Router,
+        clients: Mapping[str, Any],
+        *,
+        prices: Mapping[str, ModelPrice] | None = None,
+        graders: Mapping[str, Grader] | None = None,
+        quality: Grader | None = None,
     ) -> None:
-        self._set_up(router, clients, prices, AsyncIo(router))
+        io = AsyncIo(router)
+        self._set_up(router, clients, prices, io, steps=_steps(router, io, graders, quality))
 
     @classmethod
     def of_some_arms(cls, router: Router, clients: Mapping[str, Any]) -> AsyncRoutedClient:
@@ -282,7 +306,7 @@ class AsyncRoutedClient(_Clients):
             If a client is given for an unknown arm, or does not fit.
         """
         made = cls.__new__(cls)
-        made._set_up(router, clients, None, AsyncIo(router), complete=False)
+        made._set_up(router, clients, None, AsyncIo(router), steps=None, complete=False)
         return made
 
     @overload
@@ -385,3 +409,11 @@ class AsyncRoutedClient(_Clients):
     ) -> Answer:
         """Return an answer whose ``response`` holds the embeddings of one or more texts."""
         return await self._exchange.answer(texts_to_embed(input, options, shared_options), route or {})
+
+
+def _steps(router: Router, io: Io, graders: Mapping[str, Grader] | None, quality: Grader | None) -> Steps | None:
+    """Return what looks at answers; None if nothing does."""
+    checked = check_graders(graders, quality)
+    if not checked and quality is None and router.status().assurance is None:
+        return None
+    return Steps(io=io, graders=checked, quality=quality)

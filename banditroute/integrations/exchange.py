@@ -16,6 +16,7 @@ from banditroute.integrations.call import Call, answered_outcomes, failed_outcom
 from banditroute.integrations.failures import failure_of
 from banditroute.integrations.io import Io
 from banditroute.integrations.reports import Reports
+from banditroute.integrations.steps import Steps
 from banditroute.integrations.stream import Stream
 from banditroute.integrations.targets import Ask, Targets
 from banditroute.integrations.tokens import estimated_tokens
@@ -26,16 +27,25 @@ _log = logging.getLogger("banditroute")
 class Exchange:
     """Asks the clients behind a router; the same for both kinds of clients."""
 
-    def __init__(self, *, targets: Targets, io: Io, reports: Reports) -> None:
+    def __init__(self, *, targets: Targets, io: Io, reports: Reports, steps: Steps | None) -> None:
         self._targets = targets
         self._io = io
         self._reports = reports
+        self._steps = steps
 
     async def answer(self, ask: Ask, route: Mapping[str, Any]) -> Answer:
-        """Return the answer of the first arm that gives one."""
+        """Return the answer of the first arm that gives one, or of an arm that is asked after it."""
         answer = await self._ask(ask, route)
         assert isinstance(answer, Answer)
-        return answer
+        if self._steps is None or ask.kind == "embed":
+            return answer
+
+        async def another(decision: Decision) -> Answer:
+            further = await self._attempt(ask, decision, (), is_last=True)
+            assert isinstance(further, Answer)
+            return further
+
+        return await self._steps.follow(answer, another)
 
     async def stream(self, ask: Ask, route: Mapping[str, Any]) -> Stream:
         """Return the stream of the first arm that gives one, once its first part is there."""
@@ -124,8 +134,9 @@ class Exchange:
         """Return the client's response, asked again without an option that it turns out not to know."""
         while True:
             arguments = call.target.arguments(ask)
+            function = call.target.function(ask.kind, server=call.server, with_retries=with_retries)
             try:
-                return await self._io.call(call.target.function(ask.kind, with_retries=with_retries), arguments)
+                return await self._io.call(function, arguments)
             except Exception as error:
                 if not self._targets.drop_unknown(call.target, ask, arguments, error):
                     raise

@@ -11,6 +11,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Protocol, TypeVar
 
 from banditroute.core.decision import Decision
+from banditroute.core.step import Step
 from banditroute.errors import InvalidConfigurationError
 from banditroute.router import Lease, Router
 
@@ -28,6 +29,9 @@ class Io(Protocol):
 
     async def feedback(self, decision_id: str, outcomes: Mapping[str, Any]) -> None:
         """Report outcomes to the router."""
+
+    async def next_step(self, decision: Decision, signals: Mapping[str, float | None]) -> Step:
+        """Return the router's next step after an answer."""
 
     async def call(self, function: Callable[..., Any], arguments: Mapping[str, Any]) -> Any:
         """Return what a client's function gives."""
@@ -62,6 +66,9 @@ class BlockingIo:
 
     async def feedback(self, decision_id: str, outcomes: Mapping[str, Any]) -> None:
         self._router.feedback(decision_id, **outcomes)
+
+    async def next_step(self, decision: Decision, signals: Mapping[str, float | None]) -> Step:
+        return self._router.next_step(decision, signals)
 
     async def call(self, function: Callable[..., Any], arguments: Mapping[str, Any]) -> Any:
         response = function(**arguments)
@@ -102,6 +109,9 @@ class AsyncIo:
 
     async def feedback(self, decision_id: str, outcomes: Mapping[str, Any]) -> None:
         await self._router.afeedback(decision_id, **outcomes)
+
+    async def next_step(self, decision: Decision, signals: Mapping[str, float | None]) -> Step:
+        return await self._router.anext_step(decision, signals)
 
     async def call(self, function: Callable[..., Any], arguments: Mapping[str, Any]) -> Any:
         response = function(**arguments)

@@ -94,7 +94,7 @@ class ChatBandit(BaseChatModel):
             asynchronous=asynchronous,
             apis={"create": [LangChainChat(asynchronous=asynchronous)]},
         )
-        return Exchange(targets=targets, io=io, reports=Reports(router=self.router, io=io))
+        return Exchange(targets=targets, io=io, reports=Reports(router=self.router, io=io), steps=None)
 
     @property
     def _llm_type(self) -> str:

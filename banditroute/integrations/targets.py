@@ -55,21 +55,46 @@ class Ask:
     stream: bool
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """A client with its own retries, and without."""
+
+    patient: Any
+    impatient: Any
+
+
 @dataclass(slots=True, kw_only=True)
 class Target:
-    """The client of one arm, and how it is asked."""
+    """The client of one arm, or its client for each server of a fleet, and how it is asked.
+
+    Attributes
+    ----------
+    endpoints
+        Server -> its client. A client that serves all requests stands under None alone.
+    """
 
     arm: str
-    client: Any
-    impatient: Any
+    endpoints: Mapping[str | None, Endpoint]
     model: str
     price: ModelPrice | None
     apis: Mapping[Kind, Api]
     unknown: set[tuple[Kind, str]] = field(default_factory=set)
 
-    def function(self, kind: Kind, *, with_retries: bool = True) -> Callable[..., Any]:
-        """Return the client's function, with the client's own retries or without."""
-        function = self.apis[kind].function(self.client if with_retries else self.impatient)
+    def function(self, kind: Kind, *, server: str | None = None, with_retries: bool = True) -> Callable[..., Any]:
+        """Return the function of the client for a server, with the client's own retries or without.
+
+        Raises
+        ------
+        InvalidConfigurationError
+            If the arm has one client for each server, and none for this one.
+        """
+        endpoint = self.endpoints.get(None) or self.endpoints.get(server)
+        if endpoint is None:
+            known = ", ".join(str(name) for name in self.endpoints)
+            raise InvalidConfigurationError(
+                f"arm {self.arm!r} has no client for server {server!r}, only for {known}; give one with add_client()"
+            )
+        function = self.apis[kind].function(endpoint.patient if with_retries else endpoint.impatient)
         assert function is not None, "the client had it when it was given"
         return function
 
@@ -85,7 +110,8 @@ class Target:
         if kind not in self.apis or (kind, option) in self.unknown:
             return False
         try:
-            parameters = inspect.signature(self.function(kind)).parameters.values()
+            function = self.function(kind, server=next(iter(self.endpoints)))
+            parameters = inspect.signature(function).parameters.values()
         except (TypeError, ValueError):
             return False
         return any(each.name == option or each.kind is inspect.Parameter.VAR_KEYWORD for each in parameters)
@@ -135,6 +161,32 @@ class Targets:
                 f"unknown arm {arm!r}; known arms: {', '.join(arms)}. Add it to the router first"
             )
         client, model = given if isinstance(given, tuple) else (given, arm)
+        clients = client if isinstance(client, Mapping) else {None: client}
+        if not clients:
+            raise InvalidConfigurationError(f"the clients of arm {arm!r} are empty; give one for each server")
+        if clients is client and arms[arm].adapter is None:
+            raise InvalidConfigurationError(
+                f"arm {arm!r} has no adapter, so no server is chosen for it; give it one client instead of several"
+            )
+        apis = [self._checked_apis(arm, each) for each in clients.values()]
+        self._targets[arm] = Target(
+            arm=arm,
+            endpoints={
+                server: Endpoint(patient=each, impatient=_without_retries(each)) for server, each in clients.items()
+            },
+            model=model,
+            price=price or self._prices.get(arm) or _price_of(arms[arm]),
+            apis={kind: api for kind, api in apis[0].items() if all(each.get(kind) is api for each in apis)},
+        )
+
+    def _checked_apis(self, arm: str, client: Any) -> dict[Kind, Api]:
+        """Return how a client is asked, by kind.
+
+        Raises
+        ------
+        InvalidConfigurationError
+            If it has none of the known calls, or blocks where it is to be awaited, or the other way round.
+        """
         apis = {kind: api for kind, known in self._apis.items() if (api := _api_of(client, known)) is not None}
         if not apis:
             raise InvalidConfigurationError(
@@ -152,14 +204,7 @@ class Targets:
                 f"the client of arm {arm!r} is a {type(client).__name__}, whose calls block the event loop; put all "
                 "clients into a RoutedClient, or give one that is asynchronous"
             )
-        self._targets[arm] = Target(
-            arm=arm,
-            client=client,
-            impatient=_without_retries(client),
-            model=model,
-            price=price or self._prices.get(arm) or _price_of(arms[arm]),
-            apis=apis,
-        )
+        return apis
 
     def __getitem__(self, arm: str) -> Target:
         return self._targets[arm]

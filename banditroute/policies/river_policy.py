@@ -92,9 +92,9 @@ class RiverState:
 
     def __init__(self, *, spec: RiverPolicy) -> None:
         self._spec = spec
-        self._policy = copy.deepcopy(spec.policy)
+        self.policy: Any = copy.deepcopy(spec.policy)
         contextual = optional("river.bandit", extra="river").base.ContextualPolicy
-        self._contextual = isinstance(self._policy, contextual)
+        self._contextual = isinstance(self.policy, contextual)
         self._arms: dict[str, None] = {}  # all arms that were ever eligible, in the order of their appearance
 
     def probabilities(
@@ -102,7 +102,7 @@ class RiverState:
     ) -> Vector:
         """Return the probability of each eligible arm ``(K,)``; see :class:`banditroute.policies.PolicyState`."""
         self._arms.update(dict.fromkeys(arms))
-        asked = copy.deepcopy(self._policy)  # a pull uses up random numbers, and may do more
+        asked = copy.deepcopy(self.policy)  # a pull uses up random numbers, and may do more
         order = sorted(arms)
         pulled: Counter[str] = Counter()
         for turn in range(self._spec.pulls):
@@ -116,8 +116,8 @@ class RiverState:
         reward = self._spec.reward
         if reward.keys() <= values.keys():
             self._arms[arm] = None
-            self._policy.pull(list(self._arms), *self._context(x))  # some policies update by their last pull
-            self._policy.update(arm, *self._context(x), sum(worth * values[name] for name, worth in reward.items()))
+            self.policy.pull(list(self._arms), *self._context(x))  # some policies update by their last pull
+            self.policy.update(arm, *self._context(x), sum(worth * values[name] for name, worth in reward.items()))
 
     def _context(self, x: Vector) -> tuple[dict[int, float], ...]:
         """Return the extra argument of a pull or an update: the context as a mapping, or nothing without context."""

@@ -111,7 +111,7 @@ class Cascade:
         self.audits: Audits | None = audits
         self._stream = stream
         self._clock = clock
-        self._evidence = slot.load(Evidence.from_bytes)
+        self.evidence: Evidence = slot.load(Evidence.from_bytes)
         self._foresight = Foresight()
         self._chains: OrderedDict[str, _Chain] = OrderedDict()
         self._unsaved = 0
@@ -140,7 +140,7 @@ class Cascade:
             self._foresight.note_step(self._engine.decided)
             self._engine.look_ahead_with(self._foresight)
             answers = list(chain.answers)
-            evidence = [self._evidence.of(each.arm, each.tags, each.signals) for each in answers]
+            evidence = [self.evidence.of(each.arm, each.tags, each.signals) for each in answers]
             draws = self._stream.generator.random(2).tolist()
         return self._decide(chain, answer, answers, evidence, draws, keeps)
 
@@ -161,11 +161,11 @@ class Cascade:
             if answer is None or answer.graded:
                 return
             answer.graded = True
-            self._evidence.learn(answer.arm, answer.tags, answer.signals, expected=answer.expected, quality=quality)
+            self.evidence.learn(answer.arm, answer.tags, answer.signals, expected=answer.expected, quality=quality)
             self._unsaved += 1
             if self._unsaved < _SAVED_EVERY:
                 return
-            self._unsaved, blob = 0, self._evidence.to_bytes()
+            self._unsaved, blob = 0, self.evidence.to_bytes()
         self._slot.save(blob)
 
     def check_audit(self, decision_id: str, audit_of: object) -> None:
@@ -182,7 +182,7 @@ class Cascade:
     def report(self) -> dict[str, dict[str, float]]:
         """Return how each signal does; see :meth:`Evidence.report`."""
         with self._lock:
-            return self._evidence.report()
+            return self.evidence.report()
 
     # One step.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
@@ -34,7 +35,7 @@ from banditroute.router.candidates import Candidates
 from banditroute.router.constraints import Constraints
 from banditroute.router.figures import Figures
 from banditroute.router.foresight import Foresight
-from banditroute.router.models import ArmModels
+from banditroute.router.models import ArmModels, NotWatchedError
 from banditroute.router.requests import Ask, NothingToAskError, reason_left_out
 from banditroute.router.sampling import RandomStream, sample_arm
 from banditroute.router.session_stage import SessionStage
@@ -47,6 +48,8 @@ from banditroute.store.state_slot import StateSlots
 _T = TypeVar("_T")
 _OpenDecision = open_twin(Decision)
 
+_FIRST_SLICE_SECONDS = 0.5  # that a key's first request waits, at most, for the database
+_MOST_WAIT_SECONDS = 0.1  # for a rebuild, before the first request that weighs an objective makes others wait
 _LENT_SECONDS = 0.01  # how long a signal handler lends the lock before it looks whether it has what it waits for
 
 
@@ -97,6 +100,7 @@ class Engine:
         self.sessions = sessions
         self._session_stage = None if sessions is None or not sessions.active else SessionStage(sessions)
         self._constraints = constraints
+        self._hard_keys = constraints.has_hard_keys
         self._objectives = objectives
         self._scales = Scales(objectives=objectives, slot=slots["scales"])
         self._scales.set_arms(models.names)
@@ -132,10 +136,17 @@ class Engine:
         CannotChooseError
             If the predictions are not finite, or the policy gives no probabilities.
         """
+        try:
+            return self._decide(ask)
+        except NotWatchedError as missing:  # the first request that weighs an objective
+            self._watch(missing.objectives)
+            return self._decide(ask)
+
+    def _decide(self, ask: Ask) -> Decision:
         assert ask.x is not None
         with self._lock:
+            candidates, pmf, shaped, mixed = self._weigh(ask, ask.x, self._decided)
             ordinal = self._next_ordinal()
-            candidates, pmf, shaped, mixed = self._weigh(ask, ask.x, ordinal)
             chosen, propensity = sample_arm(pmf, len(candidates.arms), self._stream.generator.random())
             arm, id = candidates.arms[chosen], self._ids.make(ask.now)
             costs = self.models.token_costs(arm, candidates.tokens, candidates.turn)
@@ -153,6 +164,17 @@ class Engine:
         reason = candidates.reason(arm, shaped)
         return self._decision(ask, candidates, id, ordinal, chosen, pmf, propensity, reason, reserved, turn)
 
+    def await_first_slices(self, request: Request, now: float) -> None:
+        """Wait a moment for the first slices of hard budgets with keys: a new session's, or a new user's."""
+        if not self._hard_keys:
+            return
+        until = time.monotonic() + _FIRST_SLICE_SECONDS
+        while time.monotonic() < until:
+            with self._lock:
+                if not self._constraints.awaits_first_slice(request, now):
+                    return
+            time.sleep(_FIRST_SLICE_SECONDS / 200)
+
     def preview(self, ask: Ask) -> Decision:
         """Return what ``decide`` would decide now, with the likeliest arm; nothing is counted, reserved or drawn.
 
@@ -162,8 +184,12 @@ class Engine:
             As ``decide``.
         """
         assert ask.x is not None
-        with self._lock:
-            candidates, pmf, shaped, _ = self._weigh(ask, ask.x, self._decided)
+        try:
+            with self._lock:
+                candidates, pmf, shaped, _ = self._weigh(ask, ask.x, self._decided)
+        except NotWatchedError as missing:
+            self._watch(missing.objectives)
+            return self.preview(ask)
         chosen = int(pmf.argmax())
         reason = candidates.reason(candidates.arms[chosen], shaped)
         return self._decision(ask, candidates, "", self._decided, chosen, pmf, float(pmf[chosen]), reason, {})
@@ -204,6 +230,20 @@ class Engine:
         """Return the decision for ``arm`` that ``fall_back`` would make; nothing is counted or reserved."""
         candidates = Candidates.blank((arm,))
         return self._decision(ask, candidates, "", self._decided, 0, np.ones(1), 1.0, f"fallback: {trouble}", {})
+
+    def _watch(self, objectives: Sequence[str]) -> None:
+        """Predict these objectives from now on; decisions go on while they are derived.
+
+        A signal handler that interrupts a decision holds the lock already, and must not wait for a rebuild.
+        """
+        aside = self._rebuilding.acquire(timeout=_MOST_WAIT_SECONDS)
+        try:
+            belief = self.models.watching_aside(objectives) if aside else None
+            with self._lock:
+                self.models.watch(objectives, belief)
+        finally:
+            if aside:
+                self._rebuilding.release()
 
     def _next_ordinal(self) -> int:
         ordinal = self._decided
@@ -317,15 +357,17 @@ class Engine:
 
     def learn(self, event: OutcomeEvent) -> None:
         """Learn new outcomes of a decision."""
-        with self._rebuilding, self._lock:
-            self._learned += event.first
-            self.models.learn(event)
-            if self.models.knows(event.arm):
-                outcomes = measured(event.values)
-                self._policy.learn(event.arm, event.x, outcomes)
-                if self._shared_policy is not None and (update := self._shared_policy.take_update()) is not None:
-                    self._policy_slot.save(update, self._shared_policy.merge)
-                self._scales.add(event.arm, outcomes)
+        with self._rebuilding:
+            prepared = self.models.prepare(event)  # what takes long is done before decisions have to wait
+            with self._lock:
+                self._learned += event.first
+                self.models.learn(event, prepared)
+                if self.models.knows(event.arm):
+                    outcomes = measured(event.values)
+                    self._policy.learn(event.arm, event.x, outcomes)
+                    if self._shared_policy is not None and (update := self._shared_policy.take_update()) is not None:
+                        self._policy_slot.save(update, self._shared_policy.merge)
+                    self._scales.add(event.arm, outcomes)
         if event.values.get("availability") == 0.0 and _adapter_may_be_gone(event.values):
             self.adapters.observe_failure(event.arm)
         if self.adapters.due:

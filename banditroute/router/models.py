@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -36,6 +37,28 @@ from banditroute.store.outcomes import measured
 
 _CACHED_PREFERENCES = 1024
 _ARRAYS_PER_ARM = 6  # of d x d float64 numbers, while one belief is built next to another
+
+
+class NotWatchedError(Exception):
+    """A request weighs objectives that the belief does not predict yet.
+
+    Attributes
+    ----------
+    objectives
+        Their names.
+    """
+
+    def __init__(self, objectives: Sequence[str]) -> None:
+        super().__init__(", ".join(objectives))
+        self.objectives = objectives
+
+
+class Prepared(NamedTuple):
+    """A belief with an event that the present one does not hold yet, and the moment for which it was made."""
+
+    before: Belief
+    updates: int
+    after: Belief
 
 
 class ArmModels:
@@ -103,6 +126,7 @@ class ArmModels:
         self._dominance: Dominance | None = None  # made when a preference weighs a cost
         self._weighed_objectives: tuple[str, ...] = ()  # the objectives that these weights are for
         self._cost_weighing: set[Preference] = set()  # those of them that weigh an objective without a range
+        self._updates = 0  # events that the belief has learned
         self._derive_arm_arrays(arms)
         self._check_memory(arms)
         self.belief: Belief
@@ -170,8 +194,8 @@ class ArmModels:
         """
         belief = self.belief
         if limited:
-            belief.watch(limited)
-        signed = self._weights(preference)
+            self._check_watched(limited)
+        signed = self._weights(preference, check=True)
         belief.advance(now, ordinal)
         tokens = None if self._prices is None else token_count(request)
         return self._candidates(x, signed, tokens, availability)
@@ -208,8 +232,20 @@ class ArmModels:
         k = self._positions[arm]
         return self._prices.by_tokens(k, tokens, 0.0 if turn is None else float(turn.turn.extra_usd[0, k]))
 
-    def learn(self, event: OutcomeEvent) -> None:
-        """Learn new outcomes of a decision, whether its arm can still be chosen or not."""
+    def prepare(self, event: OutcomeEvent) -> Prepared | None:
+        """Return a belief with new outcomes, if they make it derive everything; else None. Decisions can go on."""
+        if event.arm not in self._positions or not isinstance(self.belief, LinearBelief):
+            return None
+        before, updates = self.belief, self._updates
+        after = before.updated_aside(event.arm, observations_of(event))
+        return None if after is None else Prepared(before, updates, after)
+
+    def learn(self, event: OutcomeEvent, prepared: Prepared | None = None) -> None:
+        """Learn new outcomes of a decision, whether its arm can still be chosen or not.
+
+        ``prepared`` is what ``prepare`` returned for them.
+        """
+        self._updates += 1
         if event.arm not in self._positions:
             self._sources.learn(event.arm, [event])  # for its return
             return
@@ -223,8 +259,11 @@ class ArmModels:
                 decided_at=event.decided_at,
                 ordinal=event.ordinal,
             )
-        for x, values, decided_at, ordinal, weight in observations_of(event):
-            self.belief.update(event.arm, x, values, decided_at=decided_at, ordinal=ordinal, weight=weight)
+        if prepared is not None and prepared.before is self.belief and prepared.updates == self._updates - 1:
+            self._swap(prepared.after)
+        else:  # the usual case; or a signal handler has reported meanwhile
+            for x, values, decided_at, ordinal, weight in observations_of(event):
+                self.belief.update(event.arm, x, values, decided_at=decided_at, ordinal=ordinal, weight=weight)
         self._choices.record(self.belief)
         for objective in changed:
             left = self._drift.reset(self.belief.statistics(), event.arm, objective, event.decided_at)
@@ -337,18 +376,40 @@ class ArmModels:
             tokens,
         )
 
-    def _weights(self, preference: Preference) -> Vector:
-        """Return the signed weights of a preference, kept from an earlier request if the objectives are the same."""
+    def watch(self, objectives: Sequence[str], belief: Belief | None = None) -> None:
+        """Predict these objectives from now on, with what ``watching_aside`` returned for them if it is given."""
+        if belief is not None:
+            self._swap(belief)
+        self.belief.watch(objectives)
+
+    def watching_aside(self, objectives: Sequence[str]) -> Belief | None:
+        """Return a belief that predicts these objectives, too, while decisions go on; None if it cannot be copied."""
+        return self.belief.watching_aside(objectives) if isinstance(self.belief, LinearBelief) else None
+
+    def _check_watched(self, objectives: Sequence[str]) -> None:
+        """Raise NotWatchedError if an objective is not predicted yet."""
+        missing = [name for name in objectives if name not in self.belief.objectives]
+        if missing:
+            raise NotWatchedError(missing)
+
+    def _weights(self, preference: Preference, *, check: bool = False) -> Vector:
+        """Return the signed weights of a preference, kept from an earlier request if the objectives are the same.
+
+        With ``check``, raise NotWatchedError in place of deriving an objective that is not predicted yet.
+        """
         same = self.belief.objectives is self._weighed_objectives
         signed = self._signed_weights.get(preference) if same else None
-        return self._weigh(preference) if signed is None else signed
+        return self._weigh(preference, check=check) if signed is None else signed
 
-    def _weigh(self, preference: Preference) -> Vector:
+    def _weigh(self, preference: Preference, *, check: bool) -> Vector:
         """Return the signed weight of every believed objective, and remember it."""
         belief = self.belief
-        belief.watch([name for name, weight in preference.items() if weight > 0.0])
+        needed = [name for name, weight in preference.items() if weight > 0.0]
         if preference.within is not None:
-            belief.watch(["cost_usd"])
+            needed.append("cost_usd")
+        if check:
+            self._check_watched(needed)
+        belief.watch(needed)
         if belief.objectives is not self._weighed_objectives or len(self._signed_weights) >= _CACHED_PREFERENCES:
             self._signed_weights.clear()
             self._cost_weighing.clear()

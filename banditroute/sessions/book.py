@@ -15,7 +15,9 @@ from banditroute.core.forking import hold_while_forking
 from banditroute.core.state import StateSlot
 from banditroute.core.turn import SessionTurn, TurnCosts
 from banditroute.sessions.counts import SessionCounts, added, from_bytes, to_bytes
+from banditroute.sessions.horizon import Horizon
 from banditroute.sessions.memory import Call, OpenCall, Probabilities, Session
+from banditroute.sessions.warmth import Warmth
 
 _MAX_SESSIONS = 10_000
 _MAX_OPEN_CALLS = 10_000  # whose cached tokens are awaited
@@ -80,7 +82,7 @@ class SessionBook:
     def __init__(self, *, arms: Sequence[Arm], max_switch_spend: float | None, slot: StateSlot) -> None:
         self._max_switch_spend = max_switch_spend
         self._slot = slot
-        self._sessions: OrderedDict[str, Session] = OrderedDict()
+        self.sessions: OrderedDict[str, Session] = OrderedDict()
         self._open: OrderedDict[str, OpenCall] = OrderedDict()
         self._unsaved_turns = 0
         self._use(slot.load(from_bytes))
@@ -134,7 +136,7 @@ class SessionBook:
         continues
             Whether the last message brings the result of a tool.
         """
-        known = self._sessions.get(session)
+        known = self.sessions.get(session)
         if known is not None and known.turn == 0:
             known = None
         prefix, number = tokens, 1
@@ -143,7 +145,7 @@ class SessionBook:
             number = known.turn + 1
             if (latest := known.calls.get(known.last_arm)) is not None:
                 prefix = min(_counted(latest.prefix_tokens, tokens), tokens)
-        to_come, lasting = self._horizon.ahead(number)
+        to_come, lasting = self.horizon.ahead(number)
         once = lasting / (1.0 + lasting)  # the share of a switch's price that later turns bear
         self._tokens[0, 0], self._tokens[1, 0] = tokens, -once * prefix
         extra_usd = self._usd_per_token * self._tokens
@@ -158,7 +160,7 @@ class SessionBook:
                 if held < self._min_tokens[k]:
                     continue
                 idle = max(now - call.at, 0.0)
-                warm[arm] = p = self._warmth.probability(self._providers[k], idle, self._live_seconds[k])
+                warm[arm] = p = self.warmth.probability(self._providers[k], idle, self._live_seconds[k])
                 read = self._saved_per_token[k] * held * p
                 extra_usd[0, k] -= read
                 extra_usd[1, k] += read * once
@@ -175,7 +177,7 @@ class SessionBook:
         probabilities all the same, so that every arm keeps its chance.
         """
         arms, probabilities = policy
-        session = self._sessions.get(turn.session)
+        session = self.sessions.get(turn.session)
         before = None if session is None else session.policy
         if session is None or before is None or session.last_arm not in arms or session.last_arm not in before.arms:
             return probabilities
@@ -198,13 +200,13 @@ class SessionBook:
 
     def _session(self, key: str) -> Session:
         """Return a session, a new one if it is not known."""
-        session = self._sessions.get(key)
+        session = self.sessions.get(key)
         if session is not None:
-            self._sessions.move_to_end(key)
+            self.sessions.move_to_end(key)
         else:
-            session = self._sessions[key] = Session()
-            if len(self._sessions) > _MAX_SESSIONS:
-                self._sessions.popitem(last=False)
+            session = self.sessions[key] = Session()
+            if len(self.sessions) > _MAX_SESSIONS:
+                self.sessions.popitem(last=False)
         return session
 
     def vetoed(self, turn: Turn, cost_usd: Vector, positions: Sequence[int]) -> list[int]:
@@ -219,7 +221,7 @@ class SessionBook:
         cost_usd
             Expected cost of this turn at every arm ``(K,)``, with the caches as they are.
         """
-        known = self._sessions.get(turn.session)
+        known = self.sessions.get(turn.session)
         if self._max_switch_spend is None or known is None or known.turn == 0:
             return []
         first = self._position.get(known.first_arm)
@@ -241,7 +243,7 @@ class SessionBook:
         if latest is None or not self._cached[first] or turn.prefix_tokens < self._min_tokens[first]:
             return float(cost_usd[first])
         idle = max(turn.now - latest.at, 0.0)
-        p = self._warmth.probability(self._providers[first], idle, self._live_seconds[first])
+        p = self.warmth.probability(self._providers[first], idle, self._live_seconds[first])
         saved = float(self._saved_by_reading[first])
         own = known.calls.get(known.first_arm)
         held = 0.0 if own is None else min(_counted(own.prefix_tokens, turn.tokens), turn.tokens)
@@ -306,8 +308,8 @@ class SessionBook:
 
     def _count(self, previous_turn: int, *, kept: bool) -> None:
         if previous_turn:
-            self._horizon.follow(previous_turn, kept=kept)
-        self._horizon.reach(previous_turn + 1)
+            self.horizon.follow(previous_turn, kept=kept)
+        self.horizon.reach(previous_turn + 1)
         self._save_sometimes()
 
     # What is learned, and what other processes know.
@@ -318,13 +320,13 @@ class SessionBook:
         if call is None or call.prefix_tokens <= 0.0:
             return
         share = min(cached_tokens / call.prefix_tokens, 1.0)
-        self._warmth.add(call.provider, call.idle_seconds, call.live_seconds, share=share)
+        self.warmth.add(call.provider, call.idle_seconds, call.live_seconds, share=share)
         self._save_sometimes()
 
     def follow_turns(self, turns: Sequence[SessionTurn]) -> None:
         """Take over turns that other processes have served."""
         for each in turns:
-            session = self._sessions.setdefault(each.session, Session())
+            session = self.sessions.setdefault(each.session, Session())
             known = session.calls.get(session.last_arm)
             if known is not None and each.decided_at <= known.at:
                 continue
@@ -333,19 +335,19 @@ class SessionBook:
             session.last_arm = each.arm
             tokens = float("nan") if each.input_tokens is None else float(each.input_tokens)
             session.called(each.arm, Call(tokens, each.decided_at))
-            while len(self._sessions) > _MAX_SESSIONS:
-                self._sessions.popitem(last=False)
+            while len(self.sessions) > _MAX_SESSIONS:
+                self.sessions.popitem(last=False)
 
     def follow_counts(self, blob: bytes | None) -> None:
         """Take over what all processes have counted, and keep what this one has not stored yet."""
         own = self._unsaved()
         self._use(StateSlot(name=self._slot.name, stored=blob).load(from_bytes))
-        self._warmth.include(own.warmth)
-        self._horizon.include(own.horizon)
+        self.warmth.include(own.warmth)
+        self.horizon.include(own.horizon)
 
     def begin_in_child(self) -> None:
         """Leave what is not stored yet to the parent process, so that it counts once."""
-        self._use(SessionCounts(self._warmth, self._horizon))
+        self._use(SessionCounts(self.warmth, self.horizon))
         self._unsaved_turns = 0
 
     def close(self) -> None:
@@ -360,17 +362,18 @@ class SessionBook:
 
     def _save(self) -> None:
         self._slot.save(to_bytes(self._unsaved()), added)
-        self._stored = SessionCounts(self._warmth, self._horizon).copy()
+        self._stored = SessionCounts(self.warmth, self.horizon).copy()
         self._unsaved_turns = 0
 
     def _use(self, counts: SessionCounts) -> None:
         """Count on from these counts, which are stored."""
-        self._warmth, self._horizon = counts
-        self._stored = SessionCounts(self._warmth, self._horizon).copy()
+        self.warmth: Warmth = counts.warmth
+        self.horizon: Horizon = counts.horizon
+        self._stored = SessionCounts(self.warmth, self.horizon).copy()
 
     def _unsaved(self) -> SessionCounts:
         """Return what was counted since the last time that it was stored."""
-        return SessionCounts(self._warmth, self._horizon).less(self._stored)
+        return SessionCounts(self.warmth, self.horizon).less(self._stored)
 
 
 def _or(price: float | None, otherwise: float | None) -> float:

@@ -22,11 +22,12 @@ from banditroute.logs import SHIPPED, OutcomeTable, read_outcomes
 from banditroute.objectives.objective import Objective
 from banditroute.objectives.utility import check_preference, merge_objectives
 from banditroute.pricing import read_prices
+from banditroute.simulate.cascades import compare_cascades
 from banditroute.simulate.conditions import Conditions
 from banditroute.simulate.environments import ENVIRONMENTS, Environment
 from banditroute.simulate.expected_costs import expected_costs
 from banditroute.simulate.metrics import Row
-from banditroute.simulate.plots import std_table
+from banditroute.simulate.plots import cascade_table, std_table
 from banditroute.simulate.replay import Expected
 from banditroute.simulate.simulation import simulate
 
@@ -176,6 +177,48 @@ def run(experiment: Experiment, *, out: Path, executor: str, echo: Callable[[str
     echo("best single arm in hindsight (negative: gained). best arm per task and oracle know what no router knows.")
     _write(experiment, results, out)
     return results
+
+
+def run_cascades(experiment: Experiment, judge: str, *, out: Path, echo: Callable[[str], None]) -> list[dict[str, Any]]:
+    """Compare cascades with what they compete with in every setting; print a table for each, and write the figures.
+
+    Parameters
+    ----------
+    judge
+        As in :func:`~banditroute.simulate.cascades.compare_cascades`.
+    out
+        Folder of ``cascades.csv``; made if it is not there.
+    echo
+        Prints a line.
+
+    Returns
+    -------
+    list of dict
+        The rows of ``cascades.csv``.
+    """
+    columns = ("setting", "policy", "metric", "mean", "std", "worst", "n")
+    found: list[dict[str, Any]] = []
+    for setting in experiment.settings:
+        rows = compare_cascades(
+            experiment.environment,
+            experiment.learners,
+            judge=judge,
+            preference=setting.preference,
+            seeds=experiment.seeds,
+        )
+        echo(f"{setting.name}, judge {judge}, {experiment.seeds} seeds\n\n{cascade_table(rows)}\n")
+        for row in rows:
+            for metric in ("utility", "quality", "cost_usd", "calls"):
+                each = getattr(row, metric)
+                figures = (setting.name, row.policy, metric, each.mean, each.std, each.worst, each.n)
+                found.append(dict(zip(columns, figures, strict=True)))
+    echo("mean, std and worst: of the utility per request, over seeds; all calls of a request are charged.")
+    out.mkdir(parents=True, exist_ok=True)
+    with (out / "cascades.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, columns)
+        writer.writeheader()
+        writer.writerows(found)
+    return found
 
 
 def _experiment(

@@ -10,6 +10,7 @@ import numpy as np
 from banditroute.core.optional_imports import optional
 from banditroute.core.preference import Preference
 from banditroute.logs import OutcomeTable
+from banditroute.simulate.cascades import CascadeRow
 from banditroute.simulate.frontier import frontier
 from banditroute.simulate.metrics import Estimate, Row, utilities
 from banditroute.simulate.replay import Trace
@@ -49,6 +50,21 @@ def std_table(rows: Sequence[Row]) -> str:
         ]
         body.append([row.policy, *std, f"{row.regret.mean:.1f}", *means])
     return _aligned([head, *body])
+
+
+def cascade_table(rows: Sequence[CascadeRow]) -> str:
+    """Return a table of mean, standard deviation and worst utility over seeds, and mean quality, cost and calls."""
+    body = [
+        [
+            row.policy,
+            *(f"{value:.4f}" for value in (row.utility.mean, row.utility.std, row.utility.worst)),
+            f"{row.quality.mean:.4f}",
+            f"{row.cost_usd.mean:.3g}",
+            f"{row.calls.mean:.2f}",
+        ]
+        for row in rows
+    ]
+    return _aligned([["policy", "mean", "std", "worst", "quality", "cost_usd", "calls"], *body])
 
 
 def _aligned(table: Sequence[Sequence[str]]) -> str:

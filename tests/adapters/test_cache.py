@@ -305,10 +305,10 @@ class TestDoubt:
         cache.doubt("a")
         cache.acquire(A)
         assert backend.calls == ["load a"]
-        assert cache._set.users("a") == 2
+        assert cache.resident_set.users("a") == 2
         for _ in range(2):
             cache.release("a")
-        assert cache._set.evict("a")
+        assert cache.resident_set.evict("a")
 
     def test_failed_check_leaves_the_adapter_doubted_and_its_holds_in_place(self):
         backend = Server()

@@ -6,7 +6,7 @@ import threading
 import numpy as np
 import pytest
 
-from banditroute.adapters import AdapterSpec, Capacity, Fleet, SimulatedBackend, Tier, lru
+from banditroute.adapters import AdapterSpec, Capacity, CostEstimate, Fleet, SimulatedBackend, Tier, lru
 from banditroute.core.state import StateSlot
 from banditroute.errors import (
     AdapterIncompatibleError,
@@ -92,6 +92,25 @@ class TestServer:
         fleet, _, _ = made(s0={"base_seconds": 2.0}, s1={"base_seconds": 0.1})
         assert fleet.hold(A).server == "s1"
         assert fleet.load_cost(A).mean_seconds == pytest.approx(0.1)
+
+    def test_free_slot_is_taken_before_a_faster_load_that_evicts(self):
+        fleet, backends, _ = made(s0={"base_seconds": 0.2, "slots": 1}, s1={"base_seconds": 0.3})
+        fleet.hold(A, server="s0").release()
+        assert fleet.hold(B).server == "s1"
+        fleet.hold(C).release()
+        assert fleet.hold(D).server == "s0"  # both are full now, and it is faster
+        assert backends["s1"].calls == ["b", "c"]
+
+    def test_equal_servers_without_a_good_guess_share_the_loads(self):
+        doubt = CostEstimate(mean_seconds=0.5, p95_seconds=1.0, log_std=2.3)
+        servers = {name: Backend(slots=4, base_seconds=0.002) for name in ("s0", "s1")}
+        for backend in servers.values():
+            backend.load_cost = lambda adapter: doubt
+        fleet = Fleet(servers=servers, control=lru)
+        fleet.start([A, B, C, D])
+        for adapter in (A, B, C, D):
+            fleet.hold(adapter).release()
+        assert {len(backend.calls) > 0 for backend in servers.values()} == {True}
 
     def test_load_that_is_going_on_makes_a_queue(self):
         fleet, backends, _ = made(s0={"base_seconds": 0.5}, s1={"base_seconds": 0.6})
@@ -297,8 +316,8 @@ class TestKept:
         assert len(states) == 1
         again, _, _ = made()
         again.restore(lambda name: StateSlot(name=name, stored=states.get(name)))
-        assert again._servers["s1"].cache.load_cost(A).n == 1
-        assert again._servers["s0"].cache.load_cost(A).n == 0
+        assert again.cache_of("s1").load_cost(A).n == 1
+        assert again.cache_of("s0").load_cost(A).n == 0
 
 
 @pytest.mark.parametrize(

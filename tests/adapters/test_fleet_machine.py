@@ -131,11 +131,11 @@ class FleetUnderFire(RuleBasedStateMachine):
         if idle:
             gone = idle[choice % len(idle)]
             del server.memory[gone]
-            self.fleet._servers[name].cache.doubt(gone)  # a request fails
+            self.fleet.cache_of(name).doubt(gone)  # a request fails
 
     def fail_requests(self, name):
         for adapter in NAMES:
-            self.fleet._servers[name].cache.doubt(adapter)
+            self.fleet.cache_of(name).doubt(adapter)
 
     @rule(
         position=st.integers(0, 3), kind=st.sampled_from(["unreachable", "full", "half-way"]), times=st.integers(1, 2)
@@ -189,7 +189,7 @@ class FleetUnderFire(RuleBasedStateMachine):
     def every_hold_is_counted(self):
         for name in self.servers:
             assert self.fleet.open_requests(name) == sum(hold.server == name for hold, _ in self.open)
-            residents = self.fleet._servers[name].cache._set
+            residents = self.fleet.cache_of(name).resident_set
             for adapter in NAMES:
                 held = sum(hold.server == name and spec.name == adapter for hold, spec in self.open)
                 assert residents.users(adapter) == held

@@ -135,3 +135,36 @@ def test_loads_stored_by_an_earlier_release_are_read_as_loads_from_disk():
         times.estimate(spec("a"), guess=CostEstimate(mean_seconds=1.0, p95_seconds=1.0, source=Tier.RAM), residents=1).n
         == 0
     )
+
+
+class TestPeers:
+    GUESS = CostEstimate(mean_seconds=0.5, p95_seconds=1.0, log_std=2.3)
+
+    def measured(self, seconds, *, loads):
+        times = LoadTimes()
+        for k in range(loads):
+            times.add(spec(f"a{k}"), seconds, residents=0, guess=self.GUESS)
+        return times
+
+    def test_server_without_loads_expects_what_others_measured(self):
+        peers = [self.measured(0.005, loads=3), self.measured(0.005, loads=4)]
+        estimate = LoadTimes().estimate(spec("new"), guess=self.GUESS, residents=0, peers=peers)
+        # By hand: 7 logarithms of 1/100, noise .5^2, prior 2.3^2; then .5^2 for the server and .3^2 for the adapter.
+        prior, noise = 2.3**2, 0.5**2
+        mean = 7 * math.log(0.01) * prior / (7 * prior + noise)
+        assert estimate.mean_seconds == pytest.approx(0.5 * math.exp(mean))
+        variance = prior * noise / (7 * prior + noise) + 0.5**2 + 0.3**2
+        assert estimate.log_std == pytest.approx(math.sqrt(variance))
+
+    def test_own_loads_outweigh_those_of_peers(self):
+        own = self.measured(2.0, loads=5)
+        without = own.estimate(spec("new"), guess=self.GUESS, residents=0).mean_seconds
+        beside = own.estimate(
+            spec("new"), guess=self.GUESS, residents=0, peers=[self.measured(0.005, loads=50)]
+        ).mean_seconds
+        assert 0.5 < beside < without == pytest.approx(2.0, rel=0.05)
+
+    def test_exact_guess_listens_to_nobody(self):
+        exact = CostEstimate(mean_seconds=0.5, p95_seconds=1.0)
+        estimate = LoadTimes().estimate(spec("new"), guess=exact, residents=0, peers=[self.measured(5.0, loads=9)])
+        assert estimate.mean_seconds == 0.5

@@ -104,7 +104,7 @@ class TestLoads:
 
     def test_adapter_in_use_is_never_evicted(self):
         prefetcher, cache, _, _ = made()
-        cache._loader._timeout_seconds = 0.01
+        cache.loader._timeout_seconds = 0.01
         cache.acquire(B)
         observe(prefetcher, a=5)
         assert prefetcher.run_once() == ()
@@ -114,7 +114,7 @@ class TestLoads:
         prefetcher, cache, _, _ = made(slots=2)
         observe(prefetcher, a=5, b=1)
         prefetcher.run_once()
-        assert set(cache._set.priorities.values()) == {0.0}
+        assert set(cache.resident_set.priorities.values()) == {0.0}
 
     def test_broken_adapter_is_left_out(self):
         prefetcher, cache, _, backend = made(slots=2)

@@ -386,7 +386,7 @@ def test_precision_and_error_fall_where_arms_differ_by_context():
 def test_a_block_that_does_not_matter_is_shrunk_and_never_freed(seed):
     contexts, outcomes = strong(seed, 60, 0.0)
     belief = start_from(Hybrid(), folded(Hybrid(), contexts, outcomes))
-    found = belief._choices.relevance["quality"]
+    found = belief.relevance["quality"]
     assert -0.5 < found.own[0] < 4.0
     assert found.explored_share([FeatureBlock(8)]) < 0.05
 
@@ -404,7 +404,7 @@ def test_the_choice_depends_on_no_order():
         for k, x, y in order:
             belief.update(f"arm {k}", x, {"quality": y})
         beliefs.append(belief)
-    one, other = (belief._choices.relevance["quality"] for belief in beliefs)
+    one, other = (belief.relevance["quality"] for belief in beliefs)
     assert one.own[0] < -1.0  # of the usual precision, less than a quarter is left
     assert one.own == pytest.approx(other.own, abs=1e-6)
     assert one.shared == pytest.approx(other.shared, abs=1e-6)
@@ -437,7 +437,7 @@ def test_choices_for_other_blocks_are_not_used():
     blobs = folded(Hybrid(), contexts, outcomes)
     one = start_from(Hybrid(), blobs)
     two = start_from(Hybrid(), blobs, choices=one.choices, blocks=[FeatureBlock(3), FeatureBlock(5)])
-    assert len(two._choices.relevance["quality"].own) == 2
+    assert len(two.relevance["quality"].own) == 2
 
 
 def test_damaged_choices_are_refused():
@@ -452,7 +452,7 @@ def test_only_the_block_that_matters_is_freed():
         kind, arm = rng.integers(4), i % 4
         x = np.concatenate([rng.normal(size=8), 2.0 * np.eye(4)[kind], [1.0]])
         belief.update("abcd"[arm], x, {"quality": float(rng.random() < (0.9 if arm == kind else 0.3))})
-    noise, kinds = belief._choices.relevance["quality"].own
+    noise, kinds = belief.relevance["quality"].own
     assert kinds < -1.5
     assert noise > -0.5
 

@@ -58,7 +58,7 @@ def test_figures_by_hand():
         paid=np.array([[0.3, 0.0, 0.0, 0.0]]),
     )
     best = {"net": np.full((1, 4), 0.6), "regret": np.array([0.35])}
-    figures = {r.metric: r.mean for r in adapters._rows("base", "polar", found, best, 0.3)}
+    figures = {r.metric: r.mean for r in adapters.figure_rows("base", "polar", found, best, 0.3)}
     assert figures == pytest.approx(
         {
             "regret": 0.7,  # .4 and then .1 each

@@ -51,12 +51,12 @@ def test_every_estimator_is_measured(file, tmp_path, monkeypatch):
 
 def test_the_truth_is_the_tables(file):
     """A log in which everything was tried has no error but that of the draw of prompts."""
-    world = estimators._world(read_outcomes(file))
+    world = estimators.world_of(read_outcomes(file))
     world = replace(world, logging={"uniform": world.logging["uniform"]})
     assert world.targets["best_single"][0].tolist() == [0.0, 1.0]
     found = {}
     for seed in range(20):
-        for case, policy, metric, value in estimators._one(world, np.random.default_rng(seed)):
+        for case, policy, metric, value in estimators.one_repeat(world, np.random.default_rng(seed)):
             found.setdefault((case, policy, metric), []).append(value)
     assert np.mean(found["toy/uniform/uniform", "dollars", "bounded"]) == 1.0
     assert np.mean(found["toy/uniform/uniform", "dollars", "missed"]) < 0.2

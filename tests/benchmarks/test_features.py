@@ -74,8 +74,8 @@ def test_codebooks_need_prompts(table, monkeypatch, tmp_path):
 
 def test_at_most_the_limit_is_read(table):
     whole = features.read_outcomes(table)
-    part = features._limited(whole, 50)
+    part = features.limited(whole, 50)
     assert len(part) == 50
     picked = [whole.prompts.index(prompt) for prompt in part.prompts]
     assert np.array_equal(part.outcomes["quality"], whole.outcomes["quality"][picked])
-    assert features._limited(whole, 500) is whole
+    assert features.limited(whole, 500) is whole

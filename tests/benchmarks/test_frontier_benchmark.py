@@ -62,7 +62,7 @@ def test_a_static_mixture_is_not_above_itself_and_an_oracle_is(file, monkeypatch
     # Both at (.001 + .011) / 2; beyond it their hulls stay at .7 and .9, while the static one rises to .9 at .011.
     for chosen, above, apart in ((half, 0.0, 0.7 - 0.9), (knows, 0.9 - 0.7, 0.0)):
         trace = Trace(policy="p", seed=0, rows=every, chosen=chosen)
-        rows = by_key(vars(row) for row in frontier._figures(table, "p", [[trace]], "pass", 0))
+        rows = by_key(vars(row) for row in frontier.figures(table, "p", [[trace]], "pass", 0))
         assert rows["toy@0.01", "p", "cost_usd_pass"]["mean"] == pytest.approx(0.006)
         assert rows["toy@0.01", "p", "above_static_pass"]["mean"] == pytest.approx(above)
         assert rows["toy", "p", "hull_above_static_pass"]["mean"] == pytest.approx(apart)

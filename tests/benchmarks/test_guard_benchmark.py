@@ -45,8 +45,8 @@ def test_guarded_beside_unguarded_and_the_baseline(tmp_path):
 
 def test_a_large_gain_takes_less_evidence_than_a_small_one(monkeypatch):
     monkeypatch.setattr(guard, "LONGEST", 3000)
-    assert guard._requests_until(0.0, 0.1, 0.5, seed=0) < guard._requests_until(0.0, 0.03, 0.5, seed=0)
-    assert guard._requests_until(-0.01, 0.1, 0.5, seed=0) <= guard._requests_until(0.0, 0.1, 0.5, seed=0)
+    assert guard.requests_until(0.0, 0.1, 0.5, seed=0) < guard.requests_until(0.0, 0.03, 0.5, seed=0)
+    assert guard.requests_until(-0.01, 0.1, 0.5, seed=0) <= guard.requests_until(0.0, 0.1, 0.5, seed=0)
 
 
 def test_a_table_without_room_for_the_sample_is_refused(tmp_path):

@@ -23,8 +23,8 @@ def test_every_detector_sees_the_same_change(monkeypatch):
 
 def test_observers_are_compared_by_the_least_time(monkeypatch):
     monkeypatch.setattr(observers, "CALLS", 20)
-    row = observers._row("nothing", "emit_microseconds", [3.0, 1.0, 2.0])
+    row = observers.summary_row("nothing", "emit_microseconds", [3.0, 1.0, 2.0])
     assert (row.mean, row.worst, row.n) == (1.0, 3.0, 3)
-    times = observers._one_round([observers.Nothing()])
+    times = observers.one_round([observers.Nothing()])
     assert times.keys() == {"emit_microseconds", "route_microseconds", "process_microseconds"}
     assert np.isfinite(list(times.values())).all()

@@ -13,7 +13,7 @@ from banditroute.limits import Limits
 from banditroute.policies import Uniform
 from banditroute.router import Router
 from banditroute.store import MemoryStore, SQLStore
-from tests.support import belief_of
+from tests.support import belief_of, remember, spoil
 
 
 class TestBadBudgets:
@@ -391,7 +391,7 @@ class TestRestart:
     def test_a_damaged_state_is_refused(self):
         for blob in (b"{", b'{"cost_usd per request": {"state": {"price": "high"}}}', b'{"cost_usd per request": 5}'):
             store = MemoryStore()
-            store._states["default"] = {"budgets": blob}
+            remember(store, "budgets", blob)
             with pytest.raises(IncompatibleStoreError, match="the stored state 'budgets' is damaged"):
                 two([Budget(usd=1.0)], store=store)
 
@@ -417,7 +417,7 @@ class TestArmsComeAndGo:
 def test_a_belief_that_is_not_finite_leaves_the_pacer_alone():
     router = two([Budget(usd=0.004)])
     serve(router, 100)
-    belief_of(router)._own[:] = belief_of(router)._theta[:] = math.nan
+    spoil(belief_of(router))
     assert router.route([0.0]).reason.startswith("fallback: the belief is not finite")
     assert math.isfinite(router.status().budgets[0].shadow_price)
     assert math.isfinite(router.status().budgets[0].reserved)

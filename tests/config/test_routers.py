@@ -266,7 +266,7 @@ class TestSchema:
         left_out |= {"TaskType": {"classifier"}, "SemanticCluster": {"codebook"}}
         own = set(inspect.signature(Router).parameters) - left_out["Router"]
         assert own | {"upstreams", "serve"} == set(schema["properties"])
-        parts = {each for role in PARTS._roles.values() for each in role} | {Arm, Budget, Guard, Limits, Rule, Share}
+        parts = {each for role in PARTS.roles.values() for each in role} | {Arm, Budget, Guard, Limits, Rule, Share}
         for cls in parts:
             table = schema["$defs"][cls.__name__]
             wanted = set(inspect.signature(cls).parameters) - left_out.get(cls.__name__, set())

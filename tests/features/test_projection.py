@@ -16,16 +16,16 @@ def made(secret=SECRET, dimension=8, block=None):
 
 
 def test_axes_are_orthonormal_and_the_secret_s():
-    axes = made()._axes
+    axes = made().axes
     assert axes.T @ axes == pytest.approx(np.eye(8), abs=1e-12)
-    assert made()._axes.tolist() == axes.tolist()
-    other = made("correct horse battery stapler")._axes
+    assert made().axes.tolist() == axes.tolist()
+    other = made("correct horse battery stapler").axes
     assert np.abs(axes.T @ other).max() < 0.99
 
 
 def test_the_numbers_are_the_block_s_on_these_axes():
     request = Request(text="Prove that 2 + 2 = 4.")
-    assert made().transform_one(request) == pytest.approx(Complexity().transform_one(request) @ made()._axes)
+    assert made().transform_one(request) == pytest.approx(Complexity().transform_one(request) @ made().axes)
 
 
 def test_distances_shrink_alike():

@@ -124,20 +124,20 @@ class TestGainBounds:
 
     def test_the_whole_has_most_of_the_error_and_what_comes_later_ever_less(self):
         bounds = self.fed(0.1, n=4001)
-        assert bounds._whole.alpha / 2.0 == pytest.approx(0.04)
-        assert bounds._latest.alpha / 2.0 == pytest.approx(0.01 / 12.0)
-        assert (bounds._whole.n, bounds._latest.n) == (4001, 1)
+        assert bounds.whole.alpha / 2.0 == pytest.approx(0.04)
+        assert bounds.latest.alpha / 2.0 == pytest.approx(0.01 / 12.0)
+        assert (bounds.whole.n, bounds.latest.n) == (4001, 1)
 
     def test_the_whole_bounds_what_stays(self):
         bounds = self.fed(0.3)
-        assert bounds.lower == bounds._whole.lower
+        assert bounds.lower == bounds.whole.lower
         assert bounds.lower < 0.3 < bounds.upper < bounds.lower + 0.1
 
     @pytest.mark.parametrize("now", [0.5, -0.5])
     def test_the_latest_shows_what_has_changed(self, now):
         bounds = self.fed(-now, now)
         assert bounds.n == 6000
-        assert bounds._whole.n < 3000  # what was before is dropped, and not all at once
+        assert bounds.whole.n < 3000  # what was before is dropped, and not all at once
         assert bounds.lower < now < bounds.upper < bounds.lower + 0.2
 
     def test_goes_on_from_what_was_kept(self):

@@ -15,14 +15,14 @@ from banditroute.guard.guarantee import _SHARES, _STAKES, LossAccount, add_accou
 def test_wealth_is_a_martingale_whatever_the_difference_is(difference, share):
     account = LossAccount(max_loss=0.02, confidence=0.95)
     account.settle(difference, share)
-    for stake, spent in zip(_STAKES, account._spent, strict=True):
+    for stake, spent in zip(_STAKES, account.spent, strict=True):
         if (1.0 - share) * math.exp(stake) < 1.0:
             mean = share * math.exp(-spent) + (1.0 - share) * math.exp(stake * difference)
             assert mean == pytest.approx(1.0)
 
 
 def run(*, gains, losses, requests, seed, turns_bad=None):
-    """Return the mean loss of a run, the account, and audits from a change until the share of audits rose."""
+    """Return the mean loss of a run, the account, and audits from a change until the share of audits rose or was 1."""
     rng, account = np.random.default_rng(seed), LossAccount(max_loss=0.02, confidence=0.95)
     lost, at_change, noticed = 0.0, None, None
     for n in range(requests):
@@ -36,7 +36,8 @@ def run(*, gains, losses, requests, seed, turns_bad=None):
         else:
             account.stop(share)
             lost += difference
-        if at_change is not None and noticed is None and account.audit_share > at_change[1]:
+        risen = at_change is not None and (account.audit_share > at_change[1] or account.audit_share == 1.0)
+        if risen and noticed is None:
             noticed = account.audits - at_change[0]
     return lost / requests, account, noticed
 
@@ -73,6 +74,17 @@ def test_share_falls_only_with_evidence():
     assert account.audit_share >= shares[-1]
 
 
+def test_three_losses_in_a_row_have_every_stop_audited_again():
+    account = LossAccount(max_loss=0.02, confidence=0.95)
+    for _ in range(3000):
+        account.deliver()
+        account.settle(0.0, account.audit_share)
+    assert account.audit_share < 0.5
+    for _ in range(3):
+        account.settle(1.0, account.audit_share)
+    assert account.audit_share == 1.0
+
+
 def test_pending_audit_counts_as_a_loss_until_it_is_settled():
     account = LossAccount(max_loss=0.02, confidence=0.95)
     before = account.bounds
@@ -101,7 +113,7 @@ def test_accounts_of_processes_add_up():
     together = LossAccount(max_loss=0.02, confidence=0.95)
     together.restore(add_accounts(one.news(), other.news()))
     assert (together.requests, together.audits) == (2, 2)
-    assert together._spent == pytest.approx([a + b for a, b in zip(one._spent, other._spent, strict=True)])
+    assert together.spent == pytest.approx([a + b for a, b in zip(one.spent, other.spent, strict=True)])
 
 
 @pytest.mark.parametrize("wrong", [{"max_loss": 0.0}, {"max_loss": 1.5}, {"confidence": 1.0}, {"best": ""}])

@@ -16,6 +16,7 @@ from banditroute.objectives import Objective, Scaled
 from banditroute.policies import Mixture, Uniform
 from banditroute.router import Router
 from banditroute.store import MemoryStore, SQLStore
+from tests.support import remember
 
 
 @pytest.mark.parametrize(
@@ -273,7 +274,7 @@ class TestRouter:
     def test_a_damaged_state_is_refused_and_the_store_let_go(self, name):
         for blob in (b"\xff", b"{", b"[]"):
             store = MemoryStore()
-            store._states["default"] = {name: blob}
+            remember(store, name, blob)
             with pytest.raises(IncompatibleStoreError, match="the stored state '" + name + "' is damaged"):
                 router(store=store)
             assert store.trouble is not None

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-import threading
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from contextlib import ExitStack
 
 import pytest
+
+from tests.fake_server import FakeProvider, serving
 
 OPENAI_USAGE = {
     "prompt_tokens": 1000,
@@ -24,16 +25,11 @@ ANTHROPIC_USAGE = {
 }
 
 
-class Handler(BaseHTTPRequestHandler):
+class Provider(FakeProvider):
     """What a model does is in its name: "500 ..." answers with that status, "slow" waits, "breaks off" stops midway."""
 
-    protocol_version = "HTTP/1.1"
-
-    def log_message(self, *args):
-        pass
-
     def do_POST(self):
-        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        asked = self.body()
         self.server.asked.append((self.path, asked))
         model = asked["model"]
         if model[:3].isdigit():
@@ -43,31 +39,16 @@ class Handler(BaseHTTPRequestHandler):
             time.sleep(0.5)
         openai = self.path.endswith("/chat/completions")
         if asked.get("stream"):
-            return self.stream(model, openai_chunks(asked) if openai else anthropic_events())
+            events = openai_chunks(asked) if openai else anthropic_events()
+            return self.stream(map(event_text, events), breaks_off_at=2 if model == "breaks off" else None)
         return self.reply(200, openai_answer(model) if openai else anthropic_answer(model))
 
-    def reply(self, status, body):
-        content = json.dumps(body).encode()
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
 
-    def stream(self, model, events):
-        self.send_response(200)
-        self.send_header("Content-Type", "text/event-stream")
-        self.send_header("Transfer-Encoding", "chunked")
-        self.end_headers()
-        for number, (name, event) in enumerate(events):
-            if model == "breaks off" and number == 2:
-                self.close_connection = True
-                return self.connection.close()
-            data = event if isinstance(event, str) else json.dumps(event)
-            part = (f"event: {name}\n" if name else "") + f"data: {data}\n\n"
-            self.wfile.write(f"{len(part):x}\r\n{part}\r\n".encode())
-            self.wfile.flush()
-        self.wfile.write(b"0\r\n\r\n")
+def event_text(event):
+    """Return an event, a pair of its name and its content, as a stream sends it."""
+    name, content = event
+    data = content if isinstance(content, str) else json.dumps(content)
+    return (f"event: {name}\n" if name else "") + f"data: {data}\n\n"
 
 
 def openai_answer(model):
@@ -128,38 +109,27 @@ def anthropic_events():
 @pytest.fixture
 def server():
     """The server; ``asked`` is what it was asked, ``url`` where it is."""
-    made = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    made.asked = []
-    made.url = f"http://127.0.0.1:{made.server_address[1]}"
-    thread = threading.Thread(target=made.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-    thread.start()
-    yield made
-    made.shutdown()
-    made.server_close()
-    thread.join()
+    with serving(Provider, asked=[]) as made:
+        yield made
 
 
-class Scripted(BaseHTTPRequestHandler):
+class Scripted(FakeProvider):
     """Answers as the test's function says: status, then a dict, a text or a list of events, then headers."""
 
-    def log_message(self, *args):
-        pass
+    protocol_version = "HTTP/1.0"
 
     def do_GET(self):
         self._answer(None)
 
     def do_POST(self):
-        self._answer(json.loads(self.rfile.read(int(self.headers["Content-Length"])) or b"{}"))
+        self._answer(self.body())
 
     def _answer(self, asked):
         status, given, *headers = self.server.answer(self.path, asked)
         kind, content = "application/json", given
         if isinstance(given, list):
             kind = "text/event-stream"
-            content = "".join(
-                (f"event: {event['type']}\n" if "type" in event else "") + f"data: {json.dumps(event)}\n\n"
-                for event in given
-            )
+            content = "".join(event_text((event.get("type"), event)) for event in given)
         elif isinstance(given, dict):
             content = json.dumps(given)
         elif not given.startswith("{"):
@@ -176,19 +146,11 @@ class Scripted(BaseHTTPRequestHandler):
 @pytest.fixture
 def serve():
     """Start servers that answer by ``answer(path, body)``; the address of each is returned."""
-    running = []
+    with ExitStack() as running:
 
-    def start(answer):
-        made = ThreadingHTTPServer(("127.0.0.1", 0), Scripted)
-        made.answer = answer
-        made.handle_error = lambda request, address: None  # a client that hangs up
-        thread = threading.Thread(target=made.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-        thread.start()
-        running.append((made, thread))
-        return f"http://127.0.0.1:{made.server_address[1]}"
+        def start(answer):
+            made = running.enter_context(serving(Scripted, answer=answer))
+            made.handle_error = lambda request, address: None  # a client that hangs up
+            return made.url
 
-    yield start
-    for made, thread in running:
-        made.shutdown()
-        made.server_close()
-        thread.join()
+        yield start

@@ -6,7 +6,8 @@ import openai
 import pytest
 
 from banditroute import Arm, Router
-from banditroute.adapters import AdapterCache, AdapterSpec, VLLMBackend
+from banditroute.adapters import AdapterCache, AdapterSpec, Fleet, VLLMBackend
+from banditroute.errors import InvalidConfigurationError
 from banditroute.integrations import AsyncRoutedClient, RoutedClient
 from tests.integrations.pairs import MESSAGES, Recording, chat, chunk
 from tests.support import store_of
@@ -120,9 +121,9 @@ def test_a_server_that_loses_the_adapter_at_once_is_a_failure_of_the_arm(routed,
 
 def test_the_lease_is_held_while_a_stream_is_read(routed, cache):
     stream = routed.create(MESSAGES, route=LAW, stream=True)
-    assert cache._set._entries["law"].users == 1
+    assert cache.resident_set.users("law") == 1
     list(stream)
-    assert cache._set._entries["law"].users == 0
+    assert cache.resident_set.users("law") == 0
 
 
 @pytest.mark.parametrize("how", ["close", "del"])
@@ -131,7 +132,7 @@ def test_a_stream_that_is_left_gives_up_its_lease(routed, cache, how):
     if how == "close":
         stream.close()
     del stream
-    assert cache._set._entries["law"].users == 0
+    assert cache.resident_set.users("law") == 0
 
 
 async def test_lost_adapter_is_loaded_again_on_the_event_loop(router, server, cache):
@@ -141,5 +142,59 @@ async def test_lost_adapter_is_loaded_again_on_the_event_loop(router, server, ca
         server.forget()
         assert (await routed.create(MESSAGES, route=LAW)).text == "by law"
     assert server.loads == 2
-    assert cache._set._entries["law"].users == 0
+    assert cache.resident_set.users("law") == 0
     assert failures(router) == []
+
+
+class TestFleetOfServers:
+    @pytest.fixture
+    def servers(self, serve):
+        return {"gpu-1": VLLM(serve), "gpu-2": VLLM(serve)}
+
+    @pytest.fixture
+    def fleet(self, servers):
+        return Fleet(servers={name: VLLMBackend(base_url=each.url, max_loras=1) for name, each in servers.items()})
+
+    @pytest.fixture
+    def router(self, fleet):
+        adapters = [AdapterSpec(name=name, path=f"/adapters/{name}", size_bytes=10_000_000) for name in ("law", "code")]
+        return Router(
+            arms=[Arm(name=each.name, adapter=each) for each in adapters], adapters=fleet, store=Recording(), seed=0
+        )
+
+    @pytest.fixture
+    def clients(self, servers):
+        clients = {
+            name: openai.OpenAI(base_url=f"{each.url}/v1", api_key="x", max_retries=0) for name, each in servers.items()
+        }
+        yield clients
+        for client in clients.values():
+            client.close()
+
+    def test_a_call_goes_to_the_server_that_holds_the_adapter(self, router, servers, clients):
+        routed = RoutedClient(router, {"law": clients, "code": clients})
+        for arm in ("law", "code") * 5:
+            answer = routed.create(MESSAGES, route={"arms": [arm]})
+            assert answer.text == f"by {arm}"
+            assert arm in servers[answer.decision.residency.server].loaded
+        assert sum(server.loads for server in servers.values()) == 2  # each server keeps one of the two
+        assert failures(router) == []
+
+    def test_a_server_that_joins_without_a_client_is_named(self, router, clients):
+        routed = RoutedClient(router, {"law": {"gpu-9": clients["gpu-1"]}, "code": clients})
+        with pytest.raises(
+            InvalidConfigurationError, match=r"arm 'law' has no client for server 'gpu-.', only for gpu-9"
+        ):
+            routed.create(MESSAGES, route=LAW)
+        assert failures(router) == []
+        routed.add_client("law", clients)
+        assert routed.create(MESSAGES, route=LAW).text == "by law"
+
+    def test_an_arm_without_an_adapter_is_refused_a_client_for_each_server(self, router, clients):
+        router.add_arm("base")
+        with pytest.raises(InvalidConfigurationError, match="arm 'base' has no adapter"):
+            RoutedClient(router, {"law": clients, "code": clients, "base": clients})
+
+    def test_an_arm_without_any_client_is_refused(self, router, clients):
+        with pytest.raises(InvalidConfigurationError, match="the clients of arm 'law' are empty"):
+            RoutedClient(router, {"law": {}, "code": clients})

@@ -260,7 +260,7 @@ class TestAsyncio:
             pass
         assert answer.text == "I am small."
         for arm in ("500 no", "small"):
-            await chat._targets[arm].client.close()
+            await chat._targets[arm].endpoints[None].patient.close()
 
     @pytest.mark.parametrize(("kind", "arm"), [(openai.AsyncOpenAI, "small"), (anthropic.AsyncAnthropic, "claude")])
     async def test_a_stream(self, clients, kind, arm):

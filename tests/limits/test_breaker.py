@@ -16,6 +16,7 @@ from banditroute.limits.breaker import Circuits
 from banditroute.policies import Uniform
 from banditroute.router import Router
 from banditroute.store.memory import MemoryStore
+from tests.support import remember
 
 
 @pytest.mark.parametrize(
@@ -227,7 +228,7 @@ class TestRouter:
     def test_a_damaged_state_is_refused_and_the_store_let_go(self):
         for blob in (b"\xff", b"{", b"[]", b'{"a": {"no": 1}}'):
             store = MemoryStore()
-            store._states["default"] = {"breaker": blob}
+            remember(store, "breaker", blob)
             with pytest.raises(IncompatibleStoreError, match="the stored state 'breaker' is damaged"):
                 Router(arms=["a"], features=1, store=store)
             assert store.trouble is not None

@@ -13,7 +13,7 @@ from banditroute.limits.constraints import excess
 from banditroute.objectives.presets import CHEAPEST
 from banditroute.policies import Uniform
 from banditroute.router import Router
-from tests.support import belief_of
+from tests.support import belief_of, spoil
 
 MANY = np.full(3, 9.0)
 
@@ -188,7 +188,7 @@ class TestRouter:
 
     def test_a_belief_that_is_not_finite_still_falls_back(self):
         router = taught(COSTS, limits=Limits(max_cost_usd=0.005))
-        belief_of(router)._theta[:] = math.nan
+        spoil(belief_of(router))
         assert router.route([0.0]).reason.startswith("fallback: the belief is not finite")
 
 

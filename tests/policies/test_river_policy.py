@@ -72,16 +72,16 @@ def test_a_policy_with_context_gets_it():
     assert ask(contextual, x=np.array([-1.0, 1.0])).tolist() == [1.0, 0.0, 0.0]
     assert ask(contextual, x=np.array([1.0, 1.0])).tolist() == [0.0, 0.0, 1.0]
     contextual.learn("b", X, {"quality": 0.25})
-    assert contextual._policy.told == [("b", {0: 0.5, 1: 1.0}, 0.25)]
+    assert contextual.policy.told == [("b", {0: 0.5, 1: 1.0}, 0.25)]
 
 
 def test_the_reward_is_a_sum_and_learned_whole_or_not_at_all():
     sums = state(Recorder(), reward={"quality": 1.0, "cost_usd": -50.0})
     sums.learn("a", X, {"quality": 1.0})
     sums.learn("a", X, {"cost_usd": 0.01})
-    assert sums._policy.told == []
+    assert sums.policy.told == []
     sums.learn("a", X, {"quality": 1.0, "cost_usd": 0.01, "latency_seconds": 3.0})
-    assert sums._policy.told == [("a", 0.5)]
+    assert sums.policy.told == [("a", 0.5)]
 
 
 @pytest.mark.parametrize("policy", [bandit.Exp3(gamma=0.1, seed=0), bandit.UCB(delta=1, seed=0)], ids=["Exp3", "UCB"])

@@ -173,13 +173,13 @@ class TestFleet:
 
     def test_queue_of_a_server_is_part_of_the_price(self):
         router, fleet = self.made(1)
-        fleet._servers["s0"].cache._loader.pending_seconds = 2.0
+        fleet.cache_of("s0").loader.pending_seconds = 2.0
         assert router.route(X).penalties == pytest.approx([2.25, 2.25], abs=1e-6)
 
     def test_hosted_arm_pays_no_queue(self):
         router, fleet = self.made(arms=[Arm(name="law", adapter=LAW), Arm(name="hosted")])
-        for server in fleet._servers.values():
-            server.cache._loader.pending_seconds = 2.0
+        for name in fleet.servers:
+            fleet.cache_of(name).loader.pending_seconds = 2.0
         assert router.route(X).penalties == pytest.approx([2.25, 0.0], abs=1e-6)
 
     def test_decisions_in_a_row_go_to_different_servers(self):

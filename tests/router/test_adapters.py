@@ -104,9 +104,9 @@ class TestLease:
         lease = router.lease(router.route(X, arms=["law"]))
         with lease as decision:
             assert decision.arm == "law"
-            assert not cache._set.evict("law")
+            assert not cache.resident_set.evict("law")
         assert lease.seconds == pytest.approx(0.25)
-        assert cache._set.evict("law")
+        assert cache.resident_set.evict("law")
 
     async def test_can_be_awaited(self):
         router, cache = made()
@@ -123,7 +123,7 @@ class TestLease:
         router, cache = made()
         with pytest.raises(ZeroDivisionError), router.lease(router.route(X, arms=["law"])):
             1 / 0  # noqa: B018
-        assert cache._set.evict("law")
+        assert cache.resident_set.evict("law")
 
 
 class TestRecord:

@@ -26,6 +26,7 @@ from banditroute.router.sampling import CannotChooseError, RandomStream, sample_
 from banditroute.store.base import OutcomeEvent, StoredState
 from banditroute.store.memory import MemoryStore
 from banditroute.store.state_slot import StateSlots
+from tests.support import spoil
 
 QUALITY = Preference(quality=1.0)
 X = np.array([0.3, -0.2, 1.0])
@@ -297,7 +298,7 @@ def test_a_users_objective_is_learned_and_weighed_in_its_own_direction():
 def test_a_belief_that_is_not_finite_cannot_choose():
     made = make_engine(EpsilonGreedy())
     learn(made, "a", X, {"quality": 1.0})
-    made.models.belief._own[:] = math.nan
+    spoil(made.models.belief)
     with pytest.raises(CannotChooseError, match="verify or restore the stored statistics"):
         ask(made)
 

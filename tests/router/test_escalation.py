@@ -121,9 +121,9 @@ class TestTheRequest:
         store = MemoryStore()
         with router_on(store, dollar=60.0) as router:
             serve(router, 600)
-            known = parts_of(router).cascade._evidence.of("small", (), {"signal": 0.0})[0]
+            known = parts_of(router).cascade.evidence.of("small", (), {"signal": 0.0})[0]
         with router_on(store, dollar=60.0) as router:
-            assert parts_of(router).cascade._evidence.of("small", (), {"signal": 0.0})[0] == pytest.approx(
+            assert parts_of(router).cascade.evidence.of("small", (), {"signal": 0.0})[0] == pytest.approx(
                 known, abs=0.3
             )
         assert known < -1.0

@@ -63,7 +63,7 @@ class TestLearning:
         serve(router, 600, looks=lambda good, rng: {"noise": float(rng.random() < 0.5), "judge": good})
         signals = router.status().signals
         assert signals["judge"]["log_loss_saved"] > 10.0 * signals["noise"]["log_loss_saved"]
-        evidence = parts_of(router).cascade._evidence
+        evidence = parts_of(router).cascade.evidence
         shift = evidence.of("small", (), {"noise": 1.0})[0] - evidence.of("small", (), {"noise": 0.0})[0]
         assert shift < 1.0 < evidence.of("small", (), {"judge": 1.0})[0]
 

@@ -168,7 +168,7 @@ def test_session_of_another_process_is_known_within_half_a_second(tmp_path):
     with make(time.time, store=SQLStore(url)) as one, make(time.time, store=SQLStore(url)) as other:
         one.route([0.5], session="s", input_tokens=10_000, arms=["small"])
         one.flush()
-        wait_until(lambda: "s" in engine_of(other).sessions._sessions, 10.0)
+        wait_until(lambda: "s" in engine_of(other).sessions.sessions, 10.0)
         turn = other.route([0.5], session="s", input_tokens=12_000).turn
         assert (turn.known, turn.number, turn.prefix_tokens, list(turn.warm)) == (True, 2, 10_000.0, ["small"])
 
@@ -213,4 +213,4 @@ def test_preview_changes_no_session_and_creates_none():
         assert decision.probabilities.tolist() == same.probabilities.tolist()
         assert str(decision.turn) == str(same.turn)
     router.preview([0.5], session="other", input_tokens=12_000)
-    assert list(engine_of(router).sessions._sessions) == ["s", "new"]
+    assert list(engine_of(router).sessions.sessions) == ["s", "new"]

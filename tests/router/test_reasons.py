@@ -15,7 +15,7 @@ from banditroute.guard import Guard
 from banditroute.learners import Learner
 from banditroute.limits import CircuitBreaker, Limits, Quota, Share
 from banditroute.store import SQLStore
-from tests.support import FakeClock, X, belief_of, make_router, serve, store_of
+from tests.support import FakeClock, X, belief_of, make_router, serve, spoil, store_of
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "concepts" / "guarantees.md"
 
@@ -78,7 +78,7 @@ def unwritten(tmp_path):
 
 def not_finite(tmp_path):
     router = make_router()
-    belief_of(router)._theta[:] = np.nan
+    spoil(belief_of(router))
     return router.route(X)
 
 

@@ -8,7 +8,6 @@ import socket
 import threading
 import time
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import httpx
 import pytest
@@ -16,24 +15,19 @@ import uvicorn
 
 from banditroute.config import load_deployment
 from banditroute.serve.running import app_of
+from tests.fake_server import FakeProvider, serving
 
 KEY = "sk-upstream-very-secret"
 
 
-class Upstream(BaseHTTPRequestHandler):
+class Upstream(FakeProvider):
     """Answers chat completions, whole or streamed; what it does is in its model's name."""
 
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
-
-    def log_message(self, *args):
-        pass
-
     def do_POST(self):
-        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        asked = self.body()
         model = asked["model"]
         if model.startswith(("4", "5")):
-            return self.send(int(model), {"error": {"message": f"no, {self.headers['Authorization']}", "code": None}})
+            return self.reply(int(model), {"error": {"message": f"no, {self.headers['Authorization']}", "code": None}})
         usage = {"prompt_tokens": 20, "completion_tokens": 3, "total_tokens": 23}
         if asked.get("stream"):
             pieces = [{"role": "assistant", "content": ""}, {"content": "I am "}, {"content": f"{model}."}]
@@ -41,55 +35,25 @@ class Upstream(BaseHTTPRequestHandler):
             chunks.append({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
             if asked.get("stream_options"):
                 chunks.append({"choices": [], "usage": usage})
-            return self.stream(
-                [
-                    {"id": "1", "object": "chat.completion.chunk", "created": 1, "model": model} | each
-                    for each in chunks
-                ],
-                model,
-            )
+            head = {"id": "1", "object": "chat.completion.chunk", "created": 1, "model": model}
+            parts = [*(json.dumps(head | each) for each in chunks), "[DONE]"]
+            events = (f"data: {part}\n\n" for part in parts)
+            return self.stream(events, breaks_off_at=3 if model == "breaks off" else None)
         message = {"role": "assistant", "content": f"I am {model}."}
         if asked.get("tools"):
             call = {"id": "c1", "type": "function", "function": {"name": "look_up", "arguments": '{"q": "x"}'}}
             message = {"role": "assistant", "content": None, "tool_calls": [call]}
         choice = {"index": 0, "message": message, "finish_reason": "stop"}
-        self.send(
+        self.reply(
             200,
             {"id": "1", "object": "chat.completion", "created": 1, "model": model, "choices": [choice], "usage": usage},
         )
 
-    def send(self, status, body):
-        content = json.dumps(body).encode()
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
-
-    def stream(self, chunks, model):
-        self.send_response(200)
-        self.send_header("Content-Type", "text/event-stream")
-        self.send_header("Transfer-Encoding", "chunked")
-        self.end_headers()
-        for number, chunk in enumerate([*map(json.dumps, chunks), "[DONE]"]):
-            if model == "breaks off" and number == 3:
-                self.close_connection = True
-                return self.connection.close()
-            part = f"data: {chunk}\n\n"
-            self.wfile.write(f"{len(part):x}\r\n{part}\r\n".encode())
-            self.wfile.flush()
-        self.wfile.write(b"0\r\n\r\n")
-
-
-class Server(ThreadingHTTPServer):
-    daemon_threads = True
-    request_queue_size = 128
-
 
 def _serve(ready):
-    with Server(("127.0.0.1", 0), Upstream) as server:
-        ready.send(server.server_address[1])
-        server.serve_forever()
+    with serving(Upstream) as server:
+        ready.send(server.url)
+        threading.Event().wait()
 
 
 @contextmanager
@@ -99,7 +63,7 @@ def upstream_process():
     process = multiprocessing.get_context("spawn").Process(target=_serve, args=(theirs,), daemon=True)
     process.start()
     try:
-        yield process, f"http://127.0.0.1:{ours.recv()}/v1"
+        yield process, f"{ours.recv()}/v1"
     finally:
         process.kill()
         process.join()

@@ -167,7 +167,7 @@ def test_cached_tokens_of_a_call_that_expected_none_teach_nothing():
     serve(book, 10_000.0, 0.0, "small", decision="first")
     book.observe("first", 5_000.0)
     book.observe("unknown", 5_000.0)
-    assert book._warmth.counts == {}
+    assert book.warmth.counts == {}
 
 
 def test_turns_of_other_processes_make_a_cache_warm():
@@ -196,8 +196,8 @@ def test_counts_of_processes_add_up_and_survive_a_restart():
             book.observe(str(turn), 10_000.0)
         book.close()
     again = make(stored=store.blob)
-    assert sum(again._warmth.counts["anthropic"]) == pytest.approx(2 * 19)
-    assert again._horizon.counts[0] == 2.0
+    assert sum(again.warmth.counts["anthropic"]) == pytest.approx(2 * 19)
+    assert again.horizon.counts[0] == 2.0
 
 
 def test_counts_that_are_not_stored_yet_are_kept_when_others_are_followed():
@@ -206,7 +206,7 @@ def test_counts_that_are_not_stored_yet_are_kept_when_others_are_followed():
     serve(other, 10_000.0, 0.0, "small")
     other.close()
     book.follow_counts(store.blob)
-    assert book._horizon.counts[0] == 2.0
+    assert book.horizon.counts[0] == 2.0
 
 
 def test_forked_child_leaves_what_is_not_stored_to_its_parent():
@@ -219,7 +219,7 @@ def test_forked_child_leaves_what_is_not_stored_to_its_parent():
     _, status = os.waitpid(child, 0)
     assert os.waitstatus_to_exitcode(status) == 0
     book.close()
-    assert make(stored=store.blob)._horizon.counts[0] == 1.0
+    assert make(stored=store.blob).horizon.counts[0] == 1.0
 
 
 def test_damaged_counts_are_refused_with_a_remedy():
@@ -244,7 +244,7 @@ def test_sessions_are_bounded(monkeypatch):
     book = make()
     for name in "abcd":
         serve(book, 10_000.0, 0.0, "small", session=name)
-    assert list(book._sessions) == ["b", "c", "d"]
+    assert list(book.sessions) == ["b", "c", "d"]
 
 
 class TestRedraw:

@@ -352,7 +352,7 @@ def test_a_router_that_starts_later_predicts_the_same(url: str, until: Until) ->
                 np.allclose(predictions(routers[0]), predictions(one), rtol=1e-12, atol=1e-12) for one in routers[1:]
             )
         )
-        relevance = [engine_of(one).models.belief._choices.relevance for one in routers]  # type: ignore[attr-defined]
+        relevance = [engine_of(one).models.belief.relevance for one in routers]  # type: ignore[attr-defined]
         assert all(some == relevance[0] for some in relevance)
 
     with router() as one:
@@ -364,7 +364,7 @@ def test_a_router_that_starts_later_predicts_the_same(url: str, until: Until) ->
                 agree(one, two, reader)
                 with router() as late:
                     agree(one, late)
-                    assert engine_of(late).models.belief._choices.relevance  # type: ignore[attr-defined]
+                    assert engine_of(late).models.belief.relevance  # type: ignore[attr-defined]
 
 
 def test_a_server_without_tables_says_what_to_do(postgresql: Server) -> None:
