@@ -194,8 +194,6 @@ class BudgetBook:
             names = " and ".join(repr(state.budget.name) for state in hard)
             excluded.update((k, f"budgets: {names} does not cover it") for k in left if k not in covered)
             left = covered
-            for state in hard:
-                state.plan(left)
         return Priced(penalties, left, trouble, excluded)
 
     def fallback(self, request: Request, among: Sequence[str], arm: str, now: float) -> tuple[str, str | None]:
