@@ -143,6 +143,7 @@ def test_a_fallback_is_the_arm_that_is_covered():
     [
         ({"usd": 1.0, "hard": 1}, "hard of a budget is 1 .int.; give True or False"),
         ({"joules": 1.0, "hard": True}, "a hard budget is in dollars"),
+        ({"grams": 1.0, "grams_per_kwh": 300.0, "hard": True}, "a hard budget is in dollars"),
     ],
 )
 def test_a_hard_budget_that_cannot_be_kept_is_refused(given, message):
