@@ -139,8 +139,11 @@ class BudgetBook:
 
     def awaits_first_slice(self, request: Request, now: float) -> bool:
         """Return whether the first slice of a key of this request is still on its way."""
-        states = [state for _, state in self._counting(request) if state.budget.hard and state.budget.keyed]
-        return any([state.awaits_first_slice(now) for state in states])  # a list: all are asked for
+        awaited = False
+        for _, state in self._counting(request):
+            if state.budget.hard and state.budget.keyed:
+                awaited |= state.awaits_first_slice(now)  # each is asked for
+        return awaited
 
     def price(
         self,

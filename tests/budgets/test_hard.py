@@ -236,7 +236,8 @@ class TestKeys:
         assert router.route([0.0], session="new").granted
         assert router.route([0.0]).granted  # a request without a session is not counted
         (status,) = router.status().budgets
-        assert status.spent <= 0.01 and status.uncovered >= 28
+        assert status.spent <= 0.01
+        assert status.uncovered >= 28
 
     def test_each_user_has_a_hard_budget_a_day(self):
         budget = Budget(usd=0.05, per="day", each="user", hard=True)
