@@ -195,7 +195,7 @@ def fixed_chain(
         for chain in permutations(arms, n)
         for threshold in (_THRESHOLDS if n > 1 else (1.0,))
     ]
-    chain, threshold = max(chains, key=lambda each: _utility(run(*each, tuning), preference))
+    chain, threshold = max(chains, key=lambda each: _utility(run(each[0], each[1], tuning), preference))
     return run(chain, threshold, rest)
 
 
