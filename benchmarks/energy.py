@@ -28,9 +28,10 @@ WEIGHTS = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)  # of energy, against accu
 def main(*, files: list[Path], seeds: int) -> list[Row]:
     """Accuracy and joules per token of one pass for each weight of energy, for every FILE with `energy_j_per_token`.
 
-    Each prompt is routed among the arms that were measured on it. A joule per token is weighed in units of the quartiles
-    that are reported, and, as in GreenServ's paper, in units of the range of the whole data set. For comparison: a uniform choice among the same arms,
-    and each single arm on the prompts that it was measured on, which differ between arms.
+    Each prompt is routed among the arms that were measured on it. Joules per token are weighed in units of the
+    interquartile range of what is reported, and, as GreenServ does, in units of the range of the whole data set. For
+    comparison: a uniform choice among the same arms, and each single arm on the prompts that it was measured on, which
+    differ between arms.
     """
     rows: list[Row] = []
     for file in files:

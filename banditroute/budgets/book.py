@@ -139,8 +139,11 @@ class BudgetBook:
 
     def awaits_first_slice(self, request: Request, now: float) -> bool:
         """Return whether the first slice of a key of this request is still on its way."""
-        states = [state for _, state in self._counting(request) if state.budget.hard and state.budget.keyed]
-        return any([state.awaits_first_slice(now) for state in states])  # a list: all are asked for
+        awaited = False
+        for _, state in self._counting(request):
+            if state.budget.hard and state.budget.keyed:
+                awaited |= state.awaits_first_slice(now)  # each is asked for
+        return awaited
 
     def price(
         self,
@@ -194,8 +197,6 @@ class BudgetBook:
             names = " and ".join(repr(state.budget.name) for state in hard)
             excluded.update((k, f"budgets: {names} does not cover it") for k in left if k not in covered)
             left = covered
-            for state in hard:
-                state.plan(left)
         return Priced(penalties, left, trouble, excluded)
 
     def fallback(self, request: Request, among: Sequence[str], arm: str, now: float) -> tuple[str, str | None]:

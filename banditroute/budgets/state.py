@@ -106,20 +106,15 @@ class BudgetState:
         """Return those of ``positions`` that the budget can bear if the arms spend ``at_risk (K,)``; at least one."""
         left = self._price.afford(at_risk, positions, self._allowance.most(now, self._reservations.slack))
         if self.budget.hard:
-            self._follow_plan(left, len(at_risk))
+            self._follow_plan(len(at_risk))
         return left
 
-    def _follow_plan(self, left: Sequence[int], arms: int) -> None:
+    def _follow_plan(self, arms: int) -> None:
         """Average the shares of the arms in the plans, whether or not the budget covers them."""
         if len(self._planned_shares) != arms:
             self._planned_shares = np.zeros(arms)
-        chosen = self._price.plan(left)
-        shares = np.bincount(chosen, minlength=arms) / len(chosen)
+        shares = np.bincount(self._price.planned_arms, minlength=arms) / len(self._price.planned_arms)
         self._planned_shares += (shares - self._planned_shares) / _AVERAGED_PLANS
-
-    def plan(self, left: Sequence[int]) -> None:
-        """Plan the spend of the arms ``left``, which all budgets cover: what is not covered now is saved."""
-        self._price.plan(left)
 
     def target(self, now: float) -> float:
         """Return what each of the next requests may spend on average."""

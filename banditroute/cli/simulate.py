@@ -95,8 +95,8 @@ def simulate(
     report_left_out(experiment.environment.table.skipped, err=as_json)
     echo = _say_nothing if as_json else click.echo
     if judge is not None:
-        figures = run_cascades(experiment, judge, out=out, echo=echo)
-        answer(f"the figures are in {out / 'cascades.csv'}", figures, as_json=as_json)
+        found = run_cascades(experiment, judge, out=out, echo=echo)
+        answer(f"the figures are in {out / 'cascades.csv'}", found, as_json=as_json)
         return
     results = run(experiment, out=out, executor=executor, echo=echo)
     answer(f"the figures are in {out}, as results.csv and results.json", results, as_json=as_json)

@@ -1,7 +1,7 @@
 """The reward model of doubly robust estimators: a ridge regression per arm that never saw the row it predicts.
 
 An arm's coefficients are ``theta = (Z'Z + P)^-1 Z'(y - mean)`` over the rows in which it was chosen, with ``Z`` a
-column of ones beside the standardised contexts and ``mean`` that of all arms. ``P`` counts one row at that mean, so
+column of ones next to the standardised contexts and ``mean`` that of all arms. ``P`` counts one row at that mean, so
 that an arm with few rows is taken for an average one, and penalises each of d coefficients by d, which says that all of
 them together are expected to explain as much as the noise does.
 
@@ -119,9 +119,13 @@ class Design:
         total, count = np.zeros(d), np.zeros(d)
         for at in blocks(n):
             x = rows_of(contexts, at)
-            known = np.isfinite(x)
-            total += np.where(known, x, 0.0).sum(axis=0)
-            count += known.sum(axis=0)
+            if _all_finite(x):
+                total += x.sum(axis=0)
+                count += len(x)
+            else:
+                known = np.isfinite(x)
+                total += np.where(known, x, 0.0).sum(axis=0)
+                count += known.sum(axis=0)
         count = np.maximum(count, 1.0)
         centred = cls(contexts=contexts, mean=total / count, std=np.ones(d))
         squares = np.zeros(d)
@@ -136,9 +140,16 @@ class Design:
         z = np.empty((len(x), 1 + x.shape[1]))
         z[:, 0] = 1.0
         np.subtract(x, self.mean, out=z[:, 1:])
-        z[~np.isfinite(z)] = 0.0
+        if not _all_finite(z):
+            z[~np.isfinite(z)] = 0.0
         z[:, 1:] /= self.std
         return z
+
+
+def _all_finite(values: Vector) -> bool:
+    """Return True only if all values are finite; one sum is faster than a look at each."""
+    with np.errstate(all="ignore"):
+        return bool(np.isfinite(values.sum()))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,7 +24,7 @@ MOST_BYTES_IN_MEMORY = 2**26
 MOST_BYTES_WAITING = 2**20
 """Rows that are collected wait in memory up to this size: small arrays between others would leave gaps in it."""
 
-ROWS_AT_ONCE = 2**16
+ROWS_AT_ONCE = 2**14
 """How many rows a block has."""
 
 
@@ -106,8 +106,8 @@ def blocks(n: int) -> Iterator[slice]:
 
     Examples
     --------
-    >>> list(blocks(70_000))
-    [slice(0, 65536, None), slice(65536, 70000, None)]
+    >>> list(blocks(20_000))
+    [slice(0, 16384, None), slice(16384, 20000, None)]
     """
     for begin in range(0, n, ROWS_AT_ONCE):
         yield slice(begin, min(begin + ROWS_AT_ONCE, n))

@@ -22,7 +22,7 @@ from banditroute.logs import SHIPPED, OutcomeTable, read_outcomes
 from banditroute.objectives.objective import Objective
 from banditroute.objectives.utility import check_preference, merge_objectives
 from banditroute.pricing import read_prices
-from banditroute.simulate.cascades import compare_cascades
+from banditroute.simulate.cascades import CascadeRow, compare_cascades
 from banditroute.simulate.conditions import Conditions
 from banditroute.simulate.environments import ENVIRONMENTS, Environment
 from banditroute.simulate.expected_costs import expected_costs
@@ -179,7 +179,9 @@ def run(experiment: Experiment, *, out: Path, executor: str, echo: Callable[[str
     return results
 
 
-def run_cascades(experiment: Experiment, judge: str, *, out: Path, echo: Callable[[str], None]) -> list[dict[str, Any]]:
+def run_cascades(
+    experiment: Experiment, judge: str, *, out: Path, echo: Callable[[str], None]
+) -> dict[str, list[CascadeRow]]:
     """Compare cascades with what they compete with in every setting; print a table for each, and write the figures.
 
     Parameters
@@ -193,13 +195,13 @@ def run_cascades(experiment: Experiment, judge: str, *, out: Path, echo: Callabl
 
     Returns
     -------
-    list of dict
-        The rows of ``cascades.csv``.
+    dict
+        Name of the setting -> its lines.
     """
-    columns = ("setting", "policy", "metric", "mean", "std", "worst", "n")
-    found: list[dict[str, Any]] = []
+    results = {}
+    lines: list[list[Any]] = [["setting", "policy", "metric", "mean", "std", "worst", "n"]]
     for setting in experiment.settings:
-        rows = compare_cascades(
+        results[setting.name] = rows = compare_cascades(
             experiment.environment,
             experiment.learners,
             judge=judge,
@@ -210,15 +212,12 @@ def run_cascades(experiment: Experiment, judge: str, *, out: Path, echo: Callabl
         for row in rows:
             for metric in ("utility", "quality", "cost_usd", "calls"):
                 each = getattr(row, metric)
-                figures = (setting.name, row.policy, metric, each.mean, each.std, each.worst, each.n)
-                found.append(dict(zip(columns, figures, strict=True)))
+                lines.append([setting.name, row.policy, metric, each.mean, each.std, each.worst, each.n])
     echo("mean, std and worst: of the utility per request, over seeds; all calls of a request are charged.")
     out.mkdir(parents=True, exist_ok=True)
     with (out / "cascades.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, columns)
-        writer.writeheader()
-        writer.writerows(found)
-    return found
+        csv.writer(file).writerows(lines)
+    return results
 
 
 def _experiment(
