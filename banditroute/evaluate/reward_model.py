@@ -1,7 +1,7 @@
 """The reward model of doubly robust estimators: a ridge regression per arm that never saw the row it predicts.
 
 An arm's coefficients are ``theta = (Z'Z + P)^-1 Z'(y - mean)`` over the rows in which it was chosen, with ``Z`` a
-column of ones beside the standardised contexts and ``mean`` that of all arms. ``P`` counts one row at that mean, so
+column of ones next to the standardised contexts and ``mean`` that of all arms. ``P`` counts one row at that mean, so
 that an arm with few rows is taken for an average one, and penalises each of d coefficients by d, which says that all of
 them together are expected to explain as much as the noise does.
 
