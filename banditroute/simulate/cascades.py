@@ -8,6 +8,7 @@ from itertools import permutations
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from banditroute.core.arrays import Vector
 from banditroute.core.preference import Preference
@@ -129,7 +130,7 @@ def serve(
     *,
     learner: Learner | None,
     signals: Signals | None,
-    order: Sequence[int] | Vector,
+    order: NDArray[np.intp],
     preference: Preference,
     seed: int,
 ) -> Served:
@@ -164,7 +165,7 @@ def serve(
 def fixed_chain(
     table: OutcomeTable,
     looks: Vector,
-    order: Vector,
+    order: NDArray[np.intp],
     labelled: int,
     preference: Preference,
     longest: int = _LONGEST_CHAIN,
@@ -176,7 +177,7 @@ def fixed_chain(
     """
     quality, cost = table.outcomes["quality"], table.outcomes["cost_usd"]
 
-    def run(chain: Sequence[int], threshold: float, prompts: Vector) -> Served:
+    def run(chain: Sequence[int], threshold: float, prompts: NDArray[np.intp]) -> Served:
         paid, reached, calls = np.zeros(len(prompts)), np.zeros(len(prompts)), 0.0
         going = np.ones(len(prompts), dtype=bool)
         for k in chain:
@@ -194,8 +195,8 @@ def fixed_chain(
         for chain in permutations(arms, n)
         for threshold in (_THRESHOLDS if n > 1 else (1.0,))
     ]
-    best = max(chains, key=lambda chain: _utility(run(*chain, tuning), preference))
-    return run(*best, rest)
+    best = max(chains, key=lambda each: _utility(run(each[0], each[1], tuning), preference))
+    return run(best[0], best[1], rest)
 
 
 def _undominated(quality: Vector, cost: Vector) -> list[int]:
