@@ -5,6 +5,7 @@ from importlib.util import find_spec
 collect_ignore_glob = [
     "banditroute/store/sql/migrations/env.py",  # runs inside Alembic only
     "tests/*conftest.py",  # as modules with doctests: they have one name, and fixtures are found without
+    "tests/typing/*.py",  # for type checkers; they import frameworks that need not be there
 ]
 
 # The frameworks behind extras: without one, the doctests of its file are left out.

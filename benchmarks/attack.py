@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from sqlalchemy import text
 
+from banditroute import Router
+from banditroute.router.assembly import parts_of
 from banditroute.store.sql.database import database_at, parse
 
 
@@ -56,3 +60,33 @@ def locked(url: str) -> Iterator[None]:
         if not url.startswith("sqlite"):
             connection.execute(text("LOCK TABLE banditroute_epoch, banditroute_decision IN EXCLUSIVE MODE"))
         yield
+
+
+class WatchedLock:
+    """A lock that notes how long it was held, in time of the thread that held it."""
+
+    def __init__(self, lock: threading.RLock) -> None:
+        self._lock = lock
+        self._depth = 0
+        self._began = 0.0
+        self.longest_ms = 0.0
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+        self._depth += 1
+        if self._depth == 1:
+            self._began = time.thread_time()
+
+    def __exit__(self, *_: object) -> None:
+        self._depth -= 1
+        if self._depth == 0:
+            self.longest_ms = max(self.longest_ms, 1e3 * (time.thread_time() - self._began))
+        self._lock.release()
+
+
+def watched_lock(router: Router) -> WatchedLock:
+    """Return the lock of a router's decisions, which notes from now on how long it is held."""
+    engine = parts_of(router).engine
+    lock = WatchedLock(engine._lock)
+    engine._lock = lock  # type: ignore[assignment]
+    return lock

@@ -22,11 +22,10 @@ import numpy as np
 from banditroute import Router, admin
 from banditroute.errors import BanditRouteError, StoreError
 from banditroute.logs import read_log
-from banditroute.router.assembly import parts_of
 from banditroute.store import SQLStore
 from banditroute.store.sql import ticket
 from banditroute.store.sql.database import parse
-from benchmarks.attack import Outcome, execute, found, locked
+from benchmarks.attack import Outcome, execute, found, locked, watched_lock
 
 X = [0.1, 0.2]
 
@@ -226,34 +225,11 @@ def arm_added(url: str, n: int) -> Outcome:
     rng = np.random.default_rng(0)
     for k in range(n):
         router.feedback(router.route(rng.standard_normal(16)).id, quality=float(k % 2))
-    lock = _Watched(parts_of(router).engine._lock)
-    parts_of(router).engine._lock = lock  # type: ignore[assignment]
+    lock = watched_lock(router)
     router.add_arm("new")
     router.remove_arm("arm 7")
     router.close()
     return Outcome(asked=2, route_p99_ms=lock.longest_ms, route_max_ms=lock.longest_ms)
-
-
-class _Watched:
-    """A lock that notes how long it was held, in time of the thread that held it."""
-
-    def __init__(self, lock: threading.RLock) -> None:
-        self._lock = lock
-        self._depth = 0
-        self._began = 0.0
-        self.longest_ms = 0.0
-
-    def __enter__(self) -> None:
-        self._lock.acquire()
-        self._depth += 1
-        if self._depth == 1:
-            self._began = time.thread_time()
-
-    def __exit__(self, *_: object) -> None:
-        self._depth -= 1
-        if self._depth == 0:
-            self.longest_ms = max(self.longest_ms, 1e3 * (time.thread_time() - self._began))
-        self._lock.release()
 
 
 def made_up_ids(url: str, n: int) -> Outcome:

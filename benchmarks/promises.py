@@ -37,7 +37,7 @@ from banditroute.store.outcomes import PAGING
 from banditroute.store.sql import ticket, write_queue
 from banditroute.store.sql.database import Database, parse
 from banditroute.testing.samples import decision, feedback, fold, listen
-from benchmarks import attacks_on_service
+from benchmarks import attacks_on_input, attacks_on_service
 from benchmarks.attack import Outcome, execute, found, locked
 from benchmarks.attacks_on_service import OF_POSTGRESQL
 from benchmarks.server import server
@@ -435,8 +435,9 @@ ATTACKS: dict[str, Callable[[str, int], Outcome]] = {
     "name erased": erased,
     "password in messages": passwords,
     **attacks_on_service.ATTACKS,
+    **attacks_on_input.ATTACKS,
 }
-OF_SQLITE = {"file removed", "name erased", *attacks_on_service.OF_SQLITE}
+OF_SQLITE = {"file removed", "name erased", *attacks_on_service.OF_SQLITE, *attacks_on_input.OF_SQLITE}
 
 
 def attack(name: str, url: str, n: int) -> list[Row]:

@@ -88,9 +88,10 @@ def main(*, files: list[Path], seeds: int, rival_seeds: int, context: str, descr
         if arms is not None:
             traces = described.replays(table, x, arms, seeds)
             rows += _learned(table, [described.POLICY], tqdm(traces, total=seeds, desc="descriptors"))
-        cells = _sweep_rivals(table, x, installed, rival_seeds)
-        rows += _learned(table, installed, tqdm(cells, total=len(installed) * rival_seeds, desc="rivals"))
-        rows += _full_information(table, x, rival_seeds)
+        if rival_seeds:
+            cells = _sweep_rivals(table, x, installed, rival_seeds)
+            rows += _learned(table, installed, tqdm(cells, total=len(installed) * rival_seeds, desc="rivals"))
+            rows += _full_information(table, x, rival_seeds)
         rows += _references(table)
     return rows
 

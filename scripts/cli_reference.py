@@ -16,7 +16,8 @@ _INTRODUCTION = """# Command line
 `python scripts/cli_reference.py` writes it.
 
 With `--json`, a command that answers prints one JSON value on standard output, and its remarks on standard error.
-`demo` and `report` write `figures.json` instead. Costs are in dollars and times in Unix seconds. A number that is not finite is `null`.
+`demo` and `report` write `figures.json` instead. Costs are in dollars and times in Unix seconds.
+A number that is not finite is `null`.
 
 | exit status | says |
 |---|---|

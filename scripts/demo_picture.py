@@ -6,9 +6,10 @@ import json
 from pathlib import Path
 
 from banditroute.core.request import Request
+from banditroute.core.worker_processes import worker_processes
 from banditroute.demo import budget
 from banditroute.demo.chapter import Chapter
-from banditroute.demo.service import Traffic
+from banditroute.demo.service import Service, Traffic, keep_warnings_out_of_the_story
 from banditroute.features import TextFeatures
 from banditroute.logs import SHIPPED, read_outcomes
 from banditroute.report import charts
@@ -21,7 +22,8 @@ def chapter(seeds: int) -> Chapter:
     """Return the demo's chapter about the budget, on the shipped log."""
     table = read_outcomes(SHIPPED)
     x = TextFeatures().transform([Request(text=prompt) for prompt in table.prompts])
-    return budget.tell(Traffic.of(table, x), seeds)
+    with worker_processes(preload=Service.__module__, begin=keep_warnings_out_of_the_story) as submit:
+        return budget.tell(Traffic.of(table, x), Service(seeds=seeds, submit=submit))
 
 
 def figures(told: Chapter) -> list[dict[str, float]]:

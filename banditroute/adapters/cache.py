@@ -106,10 +106,10 @@ class AdapterCache:
         self._owned = True  # whether this process plans what the backend keeps
         self._keep: frozenset[str] = frozenset()
         score: Score = self._is_kept if isinstance(control, Controller) else control
-        self.resident_set = ResidentSet(capacity=self.capacity, score=score)
+        self.resident_set: ResidentSet = ResidentSet(capacity=self.capacity, score=score)
         self._on_change: Callable[[], None] = lambda: None
         self._slot = StateSlot(name="paging")
-        self.loader = Loader(
+        self.loader: Loader = Loader(
             backend=backend,
             residents=self.resident_set,
             timeout_seconds=timeout_seconds,
@@ -153,7 +153,7 @@ class AdapterCache:
 
     @property
     def load_times(self) -> LoadTimes:
-        """What loads take on this backend."""
+        """The times that loads took on this backend."""
         return self.loader.times
 
     def learn_from(self, peers: Callable[[], Iterable[LoadTimes]]) -> None:

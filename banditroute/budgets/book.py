@@ -128,8 +128,22 @@ class BudgetBook:
     def prepare(self, now: float) -> bool:
         """Draw the first slices of the hard budgets; return whether there are any."""
         for budget in self._hard:
-            self._states[budget.name].prepare(now)
+            if not budget.keyed:
+                self._states[budget.name].prepare(now)
         return bool(self._hard)
+
+    @property
+    def has_hard_keys(self) -> bool:
+        """True if a hard budget has keys: each key's first slice is drawn when its first request comes."""
+        return any(budget.keyed for budget in self._hard)
+
+    def awaits_first_slice(self, request: Request, now: float) -> bool:
+        """Return whether the first slice of a key of this request is still on its way."""
+        awaited = False
+        for _, state in self._counting(request):
+            if state.budget.hard and state.budget.keyed:
+                awaited |= state.awaits_first_slice(now)  # each is asked for
+        return awaited
 
     def price(
         self,
@@ -183,8 +197,6 @@ class BudgetBook:
             names = " and ".join(repr(state.budget.name) for state in hard)
             excluded.update((k, f"budgets: {names} does not cover it") for k in left if k not in covered)
             left = covered
-            for state in hard:
-                state.plan(left)
         return Priced(penalties, left, trouble, excluded)
 
     def fallback(self, request: Request, among: Sequence[str], arm: str, now: float) -> tuple[str, str | None]:
@@ -292,8 +304,8 @@ class BudgetBook:
 
     def close(self) -> None:
         """Give back what is left of the slices of hard budgets."""
-        for budget in self._hard:
-            self._states[budget.name].close()
+        for state in (*self._states.values(), *self._keyed.values()):
+            state.close()
 
     def _cover(
         self, hard: Sequence[BudgetState], request: Request, left: list[int], positions: Sequence[int], now: float
@@ -357,7 +369,7 @@ class BudgetBook:
             return self._keyed[name]
         state = self._keyed[name] = self._open(name, base)
         if len(self._keyed) > _KEPT_KEYS:
-            self._keyed.popitem(last=False)
+            self._keyed.popitem(last=False)[1].close()
         return state
 
     def _open(self, name: str, base: str | None = None) -> BudgetState:
@@ -408,6 +420,8 @@ class BudgetBook:
             spent=sum(one.spent for one in each),
             reserved=sum(one.reserved for one in each),
             granted=sum(one.granted for one in each),
+            above_bound=sum(one.above_bound for one in each),
+            uncovered=sum(one.uncovered for one in each),
         )
 
 

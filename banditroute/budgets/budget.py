@@ -12,6 +12,8 @@ from banditroute.core.request import Request
 from banditroute.core.validation import flag, label, number, plain_numbers
 from banditroute.errors import InvalidConfigurationError
 
+_JOULES_PER_KWH = 3.6e6
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Budget:
@@ -24,8 +26,8 @@ class Budget:
 
     Parameters
     ----------
-    usd, joules
-        How much, above 0; exactly one of them.
+    usd, joules, grams
+        How much, above 0; exactly one of them. Grams are of CO2 equivalent, counted from the joules that are reported.
     per
         ``"request"``: on average over the requests. ``"hour"``, ``"day"``, ``"week"`` (from Monday), ``"month"``: in
         each of them, in UTC; what is left of one is not carried into the next. ``"session"``: for each session, a
@@ -33,7 +35,7 @@ class Budget:
     hard
         Whether the spend must never exceed what was granted. Then each open decision reserves an upper bound of its
         cost (``Arm(max_cost_usd=...)``, or token prices with ``max_output_tokens``), and an arm is eligible only if
-        its bound is covered. In dollars, and neither per session nor ``each``.
+        its bound is covered. In dollars.
     tag
         Counts only requests with this tag. Default: all.
     arm
@@ -43,16 +45,20 @@ class Budget:
         own. Requests without it are not counted.
     settle_seconds
         How long feedback is waited for, above 0. Later reports are learned from, and no longer change the spend.
+    grams_per_kwh
+        Carbon intensity of the grid, above 0; with ``grams`` only, and then needed.
 
     Raises
     ------
     InvalidConfigurationError
-        If both amounts are given or neither, if a value is unusable, or if ``hard`` cannot be kept.
+        If several amounts are given or none, if a value is unusable, or if ``hard`` cannot be kept.
 
     Examples
     --------
     >>> Budget(usd=20.0, per="day", tag="batch").objective
     'cost_usd'
+    >>> Budget(grams=100.0, grams_per_kwh=400.0, per="day").amount  # a quarter of a kWh, in joules
+    900000.0
     """
 
     usd: float | None = None
@@ -63,15 +69,24 @@ class Budget:
     arm: str | None = None
     each: str | None = None
     settle_seconds: float = 600.0
+    grams: float | None = None
+    grams_per_kwh: float | None = None
 
     def __post_init__(self) -> None:
         error = InvalidConfigurationError
         plain_numbers(self)
-        if (self.usd is None) == (self.joules is None):
+        if sum(each is not None for each in (self.usd, self.joules, self.grams)) != 1:
+            carbon = "" if self.grams is None else f" and grams={self.grams!r}"
             raise error(
-                f"a budget is in money or in energy, got usd={self.usd!r} and joules={self.joules!r}; give one of them"
+                f"a budget is in money or in energy, got usd={self.usd!r} and joules={self.joules!r}{carbon}; give one "
+                "of them"
             )
-        for name in ("usd", "joules", "settle_seconds"):
+        if (self.grams is None) != (self.grams_per_kwh is None):
+            raise error(
+                f"a budget of carbon needs both, got grams={self.grams!r} and grams_per_kwh={self.grams_per_kwh!r}; "
+                "give the intensity of your grid too"
+            )
+        for name in ("usd", "joules", "settle_seconds", "grams", "grams_per_kwh"):
             value = getattr(self, name)
             if value is not None and number(value, name=name, error=error) <= 0.0:
                 raise error(f"{name} of a budget is {value!r}; give a number above 0")
@@ -81,16 +96,16 @@ class Budget:
             if getattr(self, name) is not None:
                 label(getattr(self, name), name=f"{name} of a budget", error=error)
         flag(self.hard, name="hard of a budget", error=error)
-        if self.hard and self.joules is not None:
+        if self.hard and self.usd is None:
             raise error("a hard budget is in dollars: arms have no upper bound of their energy; give usd=...")
-        if self.hard and self.keyed:
-            raise error("a hard budget is one for all requests; leave out each=, and per='session'")
         if self.each is not None and self.per == "session":
             raise error("a budget per session has one key; leave out each=")
 
     @property
     def amount(self) -> float:
         """How much, in dollars or joules."""
+        if self.grams is not None and self.grams_per_kwh is not None:
+            return self.grams / self.grams_per_kwh * _JOULES_PER_KWH
         return float(self.usd if self.usd is not None else self.joules or 0.0)
 
     @property

@@ -65,6 +65,8 @@ class ShadowPrice:
         self.strict: bool = False
         self._feasible = 0.0
         self._bias = self._planned = 0.0
+        self._chosen: Vector = np.zeros(0, dtype=int)
+        self._left: Sequence[int] = ()
         self._draws = np.random.default_rng(0).standard_normal((_DRAWS, arms))
         self._utilities = np.empty((_WINDOW, arms))
         self._spends = np.empty((_WINDOW, arms))
@@ -110,17 +112,19 @@ class ShadowPrice:
         least = _AS_CHEAP * min(spends[k] for k in positions)
         most = least if self.strict else max(most, least)
         left = [k for k in positions if spends[k] <= most]
-        self.plan(left)
-        return left
-
-    def plan(self, left: Sequence[int]) -> Sequence[int]:
-        """Plan to spend what the arms ``left`` spend at this price; return which of them is chosen in each draw."""
         drawn, expected = self._drawn, self._spends[(self._seen - 1) % _WINDOW]
         if len(left) < len(expected):
             drawn, expected = drawn[:, left], expected[left]
         chosen = (drawn - self.price * expected).argmax(axis=1)
         self._planned = float(expected[chosen].sum()) / _DRAWS
-        return [left[at] for at in chosen]
+        self._chosen, self._left = chosen, left
+        return left
+
+    @property
+    def planned_arms(self) -> Vector:
+        """Position of the arm that each draw of the latest request chooses among those that ``afford`` returned."""
+        positions: Vector = np.asarray(self._left)[self._chosen]
+        return positions
 
     def learn(self, spend: float) -> None:
         """Take in the expected spend of the latest request, averaged over the probabilities of its arms."""

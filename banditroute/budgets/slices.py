@@ -68,6 +68,11 @@ class Slices:
         self._used = 0.0  # since the last slice was asked for
 
     @property
+    def waiting(self) -> bool:
+        """True if a slice was asked for that has not come."""
+        return self._waiting > 0
+
+    @property
     def undrawn(self) -> float:
         """Amount that nobody has drawn yet, as far as is known, at least 0."""
         return max(self._limit - self._drawn, 0.0)

@@ -10,7 +10,7 @@ import numpy as np
 
 from banditroute.budgets.allowance import FIRST_GRANT_REQUESTS, PerPeriod, PerRequest, PerSession, SessionSteps
 from banditroute.budgets.budget import Budget, BudgetStatus
-from banditroute.budgets.periods import period_number
+from banditroute.budgets.periods import PERIODS, period_number
 from banditroute.budgets.reservations import Reservations
 from banditroute.budgets.shadow_price import ShadowPrice
 from banditroute.budgets.slices import AddTotal, Slices
@@ -33,6 +33,7 @@ _MOST_RESERVED_REQUESTS = 40.0  # worth, of a hard budget per request
 _FEW_REQUESTS = 10  # of this process: before, it takes the number of processes to be usual
 _USUAL_PROCESSES = 4.0
 _FIRST_SLICE = 0.1  # of a period's amount, or of the first grant: what a process draws when it starts
+_FIRST_SLICE_OF_KEY = 0.5  # the same of one session, user, ...: mostly a single process serves it
 _KEPT_SLICES = 3  # periods whose slices are held: the last, the present and the next
 
 
@@ -105,20 +106,15 @@ class BudgetState:
         """Return those of ``positions`` that the budget can bear if the arms spend ``at_risk (K,)``; at least one."""
         left = self._price.afford(at_risk, positions, self._allowance.most(now, self._reservations.slack))
         if self.budget.hard:
-            self._follow_plan(left, len(at_risk))
+            self._follow_plan(len(at_risk))
         return left
 
-    def _follow_plan(self, left: Sequence[int], arms: int) -> None:
+    def _follow_plan(self, arms: int) -> None:
         """Average the shares of the arms in the plans, whether or not the budget covers them."""
         if len(self._planned_shares) != arms:
             self._planned_shares = np.zeros(arms)
-        chosen = self._price.plan(left)
-        shares = np.bincount(chosen, minlength=arms) / len(chosen)
+        shares = np.bincount(self._price.planned_arms, minlength=arms) / len(self._price.planned_arms)
         self._planned_shares += (shares - self._planned_shares) / _AVERAGED_PLANS
-
-    def plan(self, left: Sequence[int]) -> None:
-        """Plan the spend of the arms ``left``, which all budgets cover: what is not covered now is saved."""
-        self._price.plan(left)
 
     def target(self, now: float) -> float:
         """Return what each of the next requests may spend on average."""
@@ -184,9 +180,9 @@ class BudgetState:
     @property
     def _processes(self) -> float:
         """About how many processes keep the budget, each with a stock of its own: requests of all for each of this."""
-        if self._alone:
+        if self._alone or (self.budget.keyed and not self._own_requests):
             return 1.0
-        if self._own_requests < _FEW_REQUESTS:
+        if self._own_requests < _FEW_REQUESTS and not self.budget.keyed:
             return _USUAL_PROCESSES
         return max((self._allowance.total.requests - self._begun_at) / self._own_requests, 1.0)
 
@@ -194,7 +190,14 @@ class BudgetState:
         """Draw the first slices of a hard budget, large enough for the first requests to find something."""
         self._begin(now)
         requests = FIRST_GRANT_REQUESTS if self.budget.per == "request" else 1.0
-        self._draw(now, _FIRST_SLICE * requests * self.budget.amount)
+        part = _FIRST_SLICE_OF_KEY if self.budget.keyed else _FIRST_SLICE
+        self._draw(now, part * requests * self.budget.amount)
+
+    def awaits_first_slice(self, now: float) -> bool:
+        """Return whether the first slice of the present period is still on its way, after asking for it if need be."""
+        if self._number(now) not in self._slices:
+            self.prepare(now)
+        return self._present(now).waiting and not self._present(now).stock
 
     def reserve(self, id: str, reserved: Reserved, expected: float, planned: float, now: float, *, again: bool) -> None:
         """Enter a request, or a further call of one that was entered (``again``).
@@ -310,7 +313,7 @@ class BudgetState:
         present = self._number(now)
         amount = self._limit()
         self._present(now).draw(limit=amount, need=max(need, amount / FIRST_GRANT_REQUESTS), now=now)
-        if self.budget.per != "request" and present + 1 not in self._slices:
+        if self.budget.per in PERIODS and not self.budget.keyed and present + 1 not in self._slices:
             following = self._slices[present + 1] = Slices(add=self._add_drawn, period=present + 1)
             following.draw(limit=amount, need=max(need, amount / FIRST_GRANT_REQUESTS), now=now)
 
@@ -323,7 +326,7 @@ class BudgetState:
         return self._slices[number]
 
     def _number(self, now: float) -> int:
-        return 0 if self.budget.per == "request" else period_number(self.budget.per, now)
+        return period_number(self.budget.per, now) if self.budget.per in PERIODS else 0
 
     def _count(self, total: SharedTotal) -> None:
         waiting = self._unmerged.get(total.period, SharedTotal(period=total.period))

@@ -17,6 +17,7 @@ from banditroute.core.events import (
     Observer,
     RolloutChanged,
     StoreTrouble,
+    TrafficCollapsed,
 )
 from banditroute.core.explanation import Explanation
 from banditroute.core.failure import Failure
@@ -54,5 +55,6 @@ __all__ = [
     "StateSlot",
     "Step",
     "StoreTrouble",
+    "TrafficCollapsed",
     "Vector",
 ]

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 
 _USER_AND_PASSWORD = re.compile(
-    r"^(?P<scheme>b?[\s'\"]*(?:[\w+.-]+:/{1,3})?)(?P<user>[^:@\s]*):(?P<password>.*)@", re.DOTALL
+    r"^(?P<scheme>b?[\s'\"]*+(?:[\w+.-]++:/{1,3})?)(?P<user>[^:@\s]*):(?P<password>.*)@", re.DOTALL
 )
-_SECRET_OPTION = re.compile(r"(?i)(?P<name>\w*(?:password|passwd|pwd|secret|token|key)\w*)=[^&\s]*")
+_OPTION = re.compile(r"\b(?P<name>\w++)=[^&\s]*")  # each word is looked at once: an address may have a megabyte
+_SECRET_NAME = re.compile(r"(?i)password|passwd|pwd|secret|token|key")
 _MOST_CHARACTERS = 300
 
 
@@ -24,4 +25,8 @@ def shown_address(address: object) -> str:
     'logs/2026.parquet'
     """
     text = _USER_AND_PASSWORD.sub(r"\g<scheme>\g<user>:***@", str(address))
-    return _SECRET_OPTION.sub(r"\g<name>=***", text)[:_MOST_CHARACTERS]
+    return _OPTION.sub(_masked, text)[:_MOST_CHARACTERS]
+
+
+def _masked(option: re.Match[str]) -> str:
+    return f"{option['name']}=***" if _SECRET_NAME.search(option["name"]) else option[0]

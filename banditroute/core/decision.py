@@ -67,7 +67,7 @@ class Decision:
         an adapter.
     reserved
         For each budget that counts it, the expected spend in dollars or joules; where the arm has token prices, then
-        the entries of ``banditroute.core.TokenCosts``.
+        what its tokens cost: the input, each output token, the input uncached and cached, and the input's tokens.
     turn
         The state of the session's prompt caches; None where no arm has cache prices.
     dominated

@@ -79,6 +79,15 @@ class DriftSuspected(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TrafficCollapsed(Event):
+    """Nearly all of the latest ``decisions`` were for one arm, with this ``share``; so the others teach nothing."""
+
+    arm: str
+    share: float
+    decisions: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RolloutChanged(Event):
     """The guard lets the learner decide another share of the requests, or works in another mode."""
 

@@ -83,7 +83,7 @@ class MistakesError(InvalidConfigurationError):
         more = [] if len(mistakes) <= _MOST_MISTAKES else [f"... ({len(mistakes)} mistakes)"]
         lines = [*map(str, mistakes[:_MOST_MISTAKES]), *more]
         super().__init__(f"{source} cannot be used: " + ("\n  " + "\n  ".join(lines) if len(lines) > 1 else lines[0]))
-        self.mistakes = tuple(mistakes)
+        self.mistakes: tuple[Mistake, ...] = tuple(mistakes)
 
 
 class Schemas:

@@ -9,6 +9,7 @@ import math
 from collections.abc import Collection, Iterable, Iterator, Mapping, Set
 from dataclasses import fields
 from decimal import Decimal
+from fractions import Fraction
 from numbers import Integral, Real
 from typing import Any
 
@@ -18,6 +19,7 @@ from banditroute.core.arrays import Vector
 from banditroute.errors import InvalidInputError
 
 _PLAIN = (float, int)
+_OTHER_NUMBERS = (Decimal, Fraction, np.integer, np.floating)
 _LONGEST_QUOTE = 80  # characters of a caller's value in an error message
 _MOST_NAMES = 20  # in an error message
 
@@ -71,20 +73,35 @@ def number(
 
 
 def plain_numbers(value: object) -> None:
-    """Replace each ``Decimal`` in a frozen dataclass, also in its mappings, by a float.
+    """Replace each number of another kind in a frozen dataclass, also in its mappings, by Python's own.
 
-    Call it first in ``__post_init__``: floats and Decimals cannot be added. What is not finite is left for the checks.
+    Call it first in ``__post_init__``: floats and Decimals cannot be added, and numbers of numpy cannot be compared
+    with a tuple. What is not finite is left for the checks.
     """
     for each in fields(value):  # type: ignore[arg-type]
         given = getattr(value, each.name)
-        if isinstance(given, Decimal):
-            object.__setattr__(value, each.name, _plain(given))
-        elif isinstance(given, Mapping) and any(isinstance(one, Decimal) for one in given.values()):
-            object.__setattr__(value, each.name, {key: _plain(one) for key, one in given.items()})
+        if isinstance(given, _OTHER_NUMBERS):
+            object.__setattr__(value, each.name, plain_number(given))
+        elif isinstance(given, Mapping) and any(isinstance(one, _OTHER_NUMBERS) for one in given.values()):
+            object.__setattr__(value, each.name, {key: plain_number(one) for key, one in given.items()})
 
 
-def _plain(value: object) -> object:
-    return float(value) if isinstance(value, Decimal) and value.is_finite() else value
+def plain_number(value: object) -> object:
+    """Return a Decimal, a fraction or a number of numpy as a float or an int; anything else as it is.
+
+    Examples
+    --------
+    >>> plain_number(np.int64(3)), plain_number(Decimal("0.5")), plain_number("0.5")
+    (3, 0.5, '0.5')
+    """
+    if isinstance(value, np.integer):
+        return int(value)
+    if not isinstance(value, _OTHER_NUMBERS) or (isinstance(value, Decimal) and not value.is_finite()):
+        return value
+    try:
+        return float(value)
+    except OverflowError:  # a fraction beyond all floats
+        return value
 
 
 def _range(low: float, high: float) -> str:

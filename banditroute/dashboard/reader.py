@@ -70,7 +70,7 @@ class Reader:
 
     def __init__(self, *, url: str) -> None:
         self.database = open_database(url, writes=False, read_only=True)
-        self.history = History()
+        self.history: History = History()
         self.seen = Seen()
         self._visited = 0.0
         self._wake = threading.Event()

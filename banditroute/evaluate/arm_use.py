@@ -9,8 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from banditroute.errors import InvalidInputError
+from banditroute.statistics import effective_arms, jain_index
 
-_MIN_EFFECTIVE_ARMS = 1.1  # effective arms; 98% on one of two arms, or of many
+_MIN_EFFECTIVE_ARMS = 1.1  # 98% on one of two arms, or of many
+_MIN_DECISIONS = 200  # before traffic that was on one arm from the start is an alarm
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +27,8 @@ class ArmUse:
         ``-sum share log share``: 0 for one arm, log K for all alike.
     effective_arms, recently
         ``exp(entropy)``, the number of equally used arms with this entropy: over all decisions, and over the last.
+    jain
+        Jain's index of the shares: 1 if all arms are used alike, 1/K if one gets everything.
     alarm
         Says that traffic collapsed, and what to check; None where it did not.
     """
@@ -33,14 +37,15 @@ class ArmUse:
     entropy_nats: float
     effective_arms: float
     recently: float
+    jain: float
     alarm: str | None
 
 
 def arm_use(chosen: NDArray[np.intp], arms: Sequence[str], *, last: int = 1000) -> ArmUse:
     """Return shares and entropy of the arms.
 
-    The alarm goes off if the ``last`` decisions used fewer than 1.1 effective arms and the earlier ones used more. A
-    router may come to prefer one arm, but then it learns nothing about the others.
+    The alarm goes off if the ``last`` decisions used fewer than 1.1 effective arms, and there are at least 200 of them
+    or the earlier ones used more. A router may come to prefer one arm, but then it learns nothing about the others.
 
     Parameters
     ----------
@@ -66,26 +71,28 @@ def arm_use(chosen: NDArray[np.intp], arms: Sequence[str], *, last: int = 1000) 
         raise InvalidInputError(f"chosen is {chosen!r:.100}; give positions from 0 to {len(arms) - 1}, at least one")
     if last < 1:
         raise InvalidInputError(f"last is {last}; give how many decisions count as recent, at least 1")
-    entropy, recent, earlier = (_entropy(part, len(arms)) for part in (chosen, chosen[-last:], chosen[:-last]))
+    every, recent, earlier = (
+        effective_arms(np.bincount(part).tolist()) for part in (chosen, chosen[-last:], chosen[:-last])
+    )
+    before, share = earlier >= _MIN_EFFECTIVE_ARMS, np.bincount(chosen[-last:]) / len(chosen[-last:])
     alarm = None
-    if np.exp(recent) < _MIN_EFFECTIVE_ARMS <= np.exp(earlier):
-        share = np.bincount(chosen[-last:]) / len(chosen[-last:])
+    if recent < _MIN_EFFECTIVE_ARMS and len(arms) > 1 and (before or len(chosen) >= _MIN_DECISIONS):
+        since = (
+            f"where traffic was distributed as over {earlier:.1f} equally used arms before"
+            if before
+            else "from the start"
+        )
         alarm = (
-            f"{share.max():.1%} of the last {last:,} decisions are {arms[int(share.argmax())]!r}, where "
-            f"traffic was distributed as over {np.exp(earlier):.1f} equally used arms before; check that feedback of "
-            "the others still arrives and is right, and that the exploration floor is above 0"
+            f"{share.max():.1%} of the last {min(last, len(chosen)):,} decisions are {arms[int(share.argmax())]!r}, "
+            f"{since}; check that feedback of the others still arrives and is right, and that the exploration floor is "
+            "above 0"
         )
     shares = np.bincount(chosen, minlength=len(arms)) / len(chosen)
     return ArmUse(
         shares=dict(zip(arms, shares.tolist(), strict=True)),
-        entropy_nats=entropy,
-        effective_arms=float(np.exp(entropy)),
-        recently=float(np.exp(recent)),
+        entropy_nats=float(np.log(every)),
+        effective_arms=every,
+        recently=recent,
+        jain=jain_index(shares),
         alarm=alarm,
     )
-
-
-def _entropy(chosen: NDArray[np.intp], arms: int) -> float:
-    counts = np.bincount(chosen, minlength=arms)
-    share = counts[counts > 0] / max(len(chosen), 1)
-    return float(-(share @ np.log(share)))

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
+from banditroute.core.arrays import Vector
 from banditroute.core.request import Request
 from banditroute.errors import InvalidInputError
 from banditroute.features import Featurizer, TextFeatures
+from banditroute.logs.large_arrays import blocks, give_back, large_array, rows_of
 
 if TYPE_CHECKING:
     from banditroute.logs import DecisionLog
@@ -45,8 +49,8 @@ def with_contexts(log: DecisionLog, features: Features = "auto") -> tuple[Decisi
     if features == "none":
         return replace(log, contexts=None), "none (features are switched off)"
     if features == "auto":
-        if log.contexts is not None and not np.isnan(log.contexts).all():
-            known = int((~np.isnan(log.contexts).any(axis=1)).sum())
+        if log.contexts is not None and (numbers := _known_numbers(log.contexts)).any():
+            known = int((numbers == log.contexts.shape[1]).sum())
             return log, f"{log.contexts.shape[1] - 1} recorded features of {known:,} decisions"
         if log.prompts is None or not any(log.prompts):
             return replace(log, contexts=None), "none (the log holds neither contexts nor prompts)"
@@ -55,7 +59,27 @@ def with_contexts(log: DecisionLog, features: Features = "auto") -> tuple[Decisi
         raise InvalidInputError(f"features is {features!r:.80}; give 'auto', 'none', or a featurizer")
     if log.prompts is None:
         raise InvalidInputError("the log holds no prompts to take features of; record them, or leave out features")
-    texts = [Request(text=prompt) for prompt in log.prompts]
-    x = np.column_stack([features.transform(texts), np.ones(len(texts))])
-    x[[not prompt for prompt in log.prompts]] = np.nan
-    return replace(log, contexts=x), f"{type(features).__name__} of {sum(map(bool, log.prompts)):,} prompts"
+    return (
+        replace(log, contexts=_features(log.prompts, features)),
+        f"{type(features).__name__} of {sum(map(bool, log.prompts)):,} prompts",
+    )
+
+
+def _known_numbers(contexts: Vector) -> NDArray[np.intp]:
+    """Return how many numbers of each row are known ``(n,)``."""
+    counts = [np.count_nonzero(~np.isnan(rows_of(contexts, at)), axis=1) for at in blocks(len(contexts))]
+    return np.concatenate([np.zeros(0, dtype=np.intp), *counts])
+
+
+def _features(prompts: Sequence[str], featurizer: Featurizer) -> Vector:
+    """Return the features of each prompt and a bias ``(n, d)``, NaN in rows without a prompt."""
+    x = np.empty((0, 0))
+    for at in blocks(len(prompts)):
+        some = prompts[at]
+        features = featurizer.transform([Request(text=prompt) for prompt in some])
+        if not x.size:
+            x = large_array((len(prompts), features.shape[1] + 1))
+        x[at, :-1], x[at, -1] = features, 1.0
+        x[at][[not prompt for prompt in some]] = np.nan
+        give_back(x)
+    return x

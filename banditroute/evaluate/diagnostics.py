@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from banditroute.core.arrays import Vector
+from banditroute.logs.large_arrays import blocks, rows_of
 from banditroute.statistics.asymptotic import DECISIVE_ROWS
 
 _ROWS, _SHARE, _GOOD_SHARE = 100.0, 0.01, 0.10  # effective rows, and as a share of all: refused below, warned below
@@ -101,8 +102,7 @@ def diagnose(
     mean, error = total / max(n, 1), float(weights.std()) / np.sqrt(n) if n else 0.0
     largest = float(weights.max()) / total if total > 0.0 else 1.0
     support = np.bincount(chosen, minlength=arms)
-    never = np.broadcast_to(support == 0, target.shape) if probabilities is None else probabilities == 0.0
-    unsupported = float(target[never].sum()) / max(n, 1)
+    unsupported = _without_chance(target, support, probabilities) / max(n, 1)
 
     sizes = np.ones(n) if clusters is None else np.bincount(clusters)
     effective_clusters = float(sizes.sum()) ** 2 / max(float(sizes @ sizes), 1.0)
@@ -158,3 +158,13 @@ def diagnose(
         refusals=tuple(refusals),
         warnings=tuple(warnings),
     )
+
+
+def _without_chance(target: Vector, support: NDArray[np.intp], probabilities: Vector | None) -> float:
+    """Return the sum of the target's probabilities for arms that could not be logged."""
+    total = 0.0
+    for at in blocks(len(target)):
+        rows = rows_of(target, at)
+        logged = np.broadcast_to(support, rows.shape) if probabilities is None else rows_of(probabilities, at)
+        total += float(rows[logged == 0.0].sum())
+    return total

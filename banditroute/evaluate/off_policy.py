@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -18,16 +19,16 @@ from banditroute.evaluate.clusters import Clusters, clusters_of
 from banditroute.evaluate.contexts import Features, with_contexts
 from banditroute.evaluate.evaluation import Comparison, Evaluation, shown
 from banditroute.evaluate.reporting import reporting, reporting_weights, with_answers
-from banditroute.evaluate.reward_model import cross_fitted
-from banditroute.evaluate.rows import some_rows
-from banditroute.evaluate.target_policy import Policy, TargetPolicy, checked, described, target_policy
-from banditroute.evaluate.uncertainty import OutcomeRange, Terms, interval
+from banditroute.evaluate.reward_model import Design, cross_fit
+from banditroute.evaluate.rows import some_rows, taken
+from banditroute.evaluate.target_policy import Policy, TargetPolicy, checked, described, expected, target_policy
+from banditroute.evaluate.uncertainty import OutcomeRange, interval
 from banditroute.evaluate.utility import utility_of
 from banditroute.learners import Learner
 from banditroute.logs import DecisionLog, read_log
+from banditroute.logs.large_arrays import give_back, large_array
 from banditroute.objectives.objective import Objective
 from banditroute.objectives.utility import merge_objectives
-from banditroute.statistics.intervals import Interval
 
 _NO_PROPENSITIES = (
     "the log has no propensities, so an arm's outcomes cannot be separated from the reasons for choosing it; record "
@@ -132,7 +133,7 @@ def evaluate(
     usable = np.flatnonzero(~np.isnan(log.propensities))
     cluster = None if cluster is None else cluster[usable]
     policies = [each[usable] if isinstance(each, np.ndarray) else each for each in policies]
-    log, worth = some_rows(log, usable), worth[usable]
+    log, worth = some_rows(log, usable), taken(worth, usable)
     taught = len(log) // 2 if not learning and any(isinstance(each, Learner) for each in policies) else 0
     learned = replace(log, outcomes={name: values for name, values in log.outcomes.items() if name in known})
     first, second = (target_policy(learned, each, preference, objectives, taught, learning, seed) for each in policies)
@@ -140,10 +141,12 @@ def evaluate(
     cluster = None if cluster is None else cluster[taught:]
 
     compare = _Compare(log=log, first=first, second=second, clusters=cluster, weigh=missing == "weight", seed=seed)
-    compared = {name: compare(values, OutcomeRange.of(known.get(name))) for name, values in log.outcomes.items()}
     alone = [name for name, weight in preference.items() if weight * known[name].sign == 1.0]
     one = len(alone) == 1 == sum(weight != 0.0 for weight in preference.values())
-    utility = compared[alone[0]] if one else compare(worth, utility_range)
+    outcomes = [(values, OutcomeRange.of(known.get(name))) for name, values in log.outcomes.items()]
+    found = compare([*outcomes, *([] if one else [(worth, utility_range)])])
+    compared = dict(zip(log.outcomes, found, strict=False))
+    utility = compared[alone[0]] if one else found[-1]
     return Evaluation(
         arms=log.arms,
         policy=names[0],
@@ -159,7 +162,7 @@ def evaluate(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Compare:
-    """Compares two policies by the values of one outcome."""
+    """Compares two policies by outcomes."""
 
     log: DecisionLog
     first: TargetPolicy
@@ -168,16 +171,31 @@ class _Compare:
     weigh: bool
     seed: int
 
-    def __call__(self, values: Vector, range_: OutcomeRange) -> Comparison:
-        """Compare the policies by ``values (n,)``; NaN where the outcome was not observed."""
-        observed = ~np.isnan(values)
-        rows = np.arange(len(values)) if self.weigh and observed.any() else np.flatnonzero(observed)
+    def __call__(self, outcomes: Sequence[tuple[Vector, OutcomeRange]]) -> list[Comparison]:
+        """Compare the policies by each of some outcomes: values ``(n,)``, NaN where they were not observed."""
+        found: dict[int, Comparison] = {}
+        for j, (values, _) in enumerate(outcomes):
+            if j not in found:  # with all outcomes that the same rows have
+                observed = ~np.isnan(values)
+                alike = [i for i, (each, _) in enumerate(outcomes) if np.array_equal(~np.isnan(each), observed)]
+                found |= zip(alike, self._alike([outcomes[i] for i in alike], observed), strict=True)
+        return [found[j] for j in range(len(outcomes))]
+
+    def _alike(
+        self, outcomes: Sequence[tuple[Vector, OutcomeRange]], observed: NDArray[np.bool_]
+    ) -> Sequence[Comparison]:
+        """Compare the policies by m outcomes that are all observed in the same rows."""
+        rows = np.arange(len(observed)) if self.weigh and observed.any() else np.flatnonzero(observed)
         log, first, second = some_rows(self.log, rows), self.first.take(rows), self.second.take(rows)
         clusters = self.clusters
         if clusters is not None:
             clusters = np.unique(clusters[rows], return_inverse=True)[1]
-        observed, y = observed[rows], np.where(observed[rows], values[rows], 0.0)
-        x = np.zeros((len(y), 0)) if log.contexts is None else log.contexts
+        observed = taken(observed, rows)
+        y: Vector = large_array((len(outcomes), len(rows)))
+        for j, (values, _) in enumerate(outcomes):
+            y[j] = np.where(observed, taken(values, rows), 0.0)
+        del rows
+        x = np.zeros((len(log), 0)) if log.contexts is None else log.contexts
         if not observed.all():
             weights = reporting_weights(observed, x, log.chosen, arms=len(log.arms), clusters=clusters, seed=self.seed)
             first, second = first.reweighed(weights), second.reweighed(weights)
@@ -185,7 +203,7 @@ class _Compare:
         if refusals := second.diagnose(log, clusters).refusals:
             diagnostics = replace(diagnostics, refusals=diagnostics.refusals + refusals)
         if diagnostics.refusals:
-            return Comparison(
+            refused = Comparison(
                 value=None,
                 against=None,
                 difference=None,
@@ -194,28 +212,40 @@ class _Compare:
                 estimates={},
                 diagnostics=diagnostics,
             )
-        predicted = cross_fitted(
-            x, log.chosen, y, arms=len(log.arms), clusters=clusters, observed=observed, seed=self.seed
-        )
-
-        def bounds(terms: Terms, *, difference: bool = False) -> Interval:
-            return interval(
-                terms, y, log.chosen, observed, range_, clusters=clusters, seed=self.seed, difference=difference
-            )
-
-        terms, other = first.terms(y, log, predicted), second.terms(y, log, predicted)
-        anytime = None
+            return [refused] * len(outcomes)
+        ranges, design = [range_ for _, range_ in outcomes], Design.of(x)
+        anytime: Sequence[tuple[float, float] | None] = [None] * len(outcomes)
         if observed.all() and not (first.replayed or second.replayed):
-            anytime = anytime_bounds(log, first, second, y, x, range_)
-        return Comparison(
-            value=bounds(terms),
-            against=bounds(other),
-            difference=bounds(terms - other, difference=True),
-            anytime=anytime,
-            anytime_is_asymptotic=anytime is not None and not range_.bounded,
-            estimates={name: bounds(each) for name, each in first.estimates(y, log, predicted).items()},
-            diagnostics=diagnostics,
+            anytime = anytime_bounds(log, first, second, y, design, ranges)
+        model = cross_fit(
+            design, log.chosen, y.T, arms=len(log.arms), clusters=clusters, observed=observed, seed=self.seed
         )
+        logged, (under, other) = expected(model, log.chosen, (first, second))
+        found = []
+        for j, range_ in enumerate(ranges):
+            give_back(y, logged, first.weights, log.chosen, *(each for each in (under, other) if each is not None))
+            bounds = partial(
+                interval,
+                outcomes=y[j],
+                chosen=log.chosen,
+                observed=observed,
+                range_=range_,
+                clusters=clusters,
+                seed=self.seed,
+            )
+            row = (y[j], logged[j], None if under is None else under[j])
+            terms, against = first.terms(*row), second.terms(*row[:2], None if other is None else other[j])
+            comparison = Comparison(
+                value=bounds(terms),
+                against=bounds(against),
+                difference=bounds(terms - against, difference=True),
+                anytime=anytime[j],
+                anytime_is_asymptotic=anytime[j] is not None and not range_.bounded,
+                estimates={name: bounds(each) for name, each in first.estimates(*row)},
+                diagnostics=diagnostics,
+            )
+            found.append(comparison)
+        return found
 
 
 def _verdict(policy: str, against: str, utility: Comparison) -> str:

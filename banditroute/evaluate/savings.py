@@ -12,9 +12,9 @@ from banditroute.errors import InvalidInputError
 from banditroute.evaluate.anytime import anytime_bounds
 from banditroute.evaluate.contexts import Features, with_contexts
 from banditroute.evaluate.diagnostics import diagnose
-from banditroute.evaluate.reward_model import progressive
+from banditroute.evaluate.reward_model import Design, progressive_fit
 from banditroute.evaluate.rows import some_rows
-from banditroute.evaluate.target_policy import TargetPolicy
+from banditroute.evaluate.target_policy import TargetPolicy, always, expected
 from banditroute.evaluate.uncertainty import OutcomeRange
 from banditroute.evaluate.weights import importance_weights
 from banditroute.logs import DecisionLog, read_log
@@ -150,16 +150,18 @@ class _Estimate:
             return cls(rows=0, refusal=f"no decision reports {name}; report it with the feedback")
         log, y = some_rows(log, rows), values[rows]
         assert log.propensities is not None
-        target = np.zeros((len(y), len(log.arms)))
-        target[:, log.arms.index(baseline)] = 1.0
+        target = always(baseline, log.arms, len(y))
         weights = importance_weights(log.chosen, log.propensities, target)
         refusals = diagnose(weights, log.chosen, target, probabilities=log.probabilities).refusals
         if refusals:
             return cls(rows=len(y), refusal=refusals[0])
-        x = np.zeros((len(y), 0)) if log.contexts is None else log.contexts
-        routed, always = TargetPolicy(weights=np.ones(len(y))), TargetPolicy(weights=weights, target=target)
-        bounds = anytime_bounds(log, routed, always, y, x, range_, alpha=alpha)
-        base = always.terms(y, log, progressive(x, log.chosen, y, arms=len(log.arms))).values.mean()
+        design = Design.of(np.zeros((len(y), 0)) if log.contexts is None else log.contexts)
+        routed, static = TargetPolicy(weights=np.ones(len(y))), TargetPolicy(weights=weights, target=target)
+        (bounds,) = anytime_bounds(log, routed, static, y[None, :], design, [range_], alpha=alpha)
+        model = progressive_fit(design, log.chosen, y[:, None], arms=len(log.arms))
+        logged, (under,) = expected(model, log.chosen, [static])
+        assert under is not None
+        base = static.terms(y, logged[0], under[0]).values.mean()
         if bounds is None:
             why = f"too few values of {name} make up the error to bound it; log longer"
             return cls(rows=len(y), baseline=float(base), refusal=why)

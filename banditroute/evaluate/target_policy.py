@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -13,12 +13,15 @@ from banditroute.core.arrays import Vector
 from banditroute.core.preference import Preference
 from banditroute.errors import InvalidConfigurationError, InvalidInputError
 from banditroute.evaluate.diagnostics import Diagnostics, diagnose
-from banditroute.evaluate.estimators import direct_method, doubly_robust, self_normalized_doubly_robust, snips
+from banditroute.evaluate.estimators import direct_method, ips, snips
 from banditroute.evaluate.rejection import frozen, replay_by_rejection
+from banditroute.evaluate.reward_model import RewardModel
+from banditroute.evaluate.rows import taken
 from banditroute.evaluate.uncertainty import Terms
 from banditroute.evaluate.weights import importance_weights
 from banditroute.learners import Learner
 from banditroute.learners.specs import learner_of
+from banditroute.logs.large_arrays import blocks, large_array, rows_of
 from banditroute.objectives.objective import Objective
 from banditroute.statistics.confidence_sequences import pseudo_outcomes
 
@@ -55,60 +58,68 @@ class TargetPolicy:
 
     def take(self, rows: NDArray[np.intp]) -> TargetPolicy:
         """Return the policy on some rows, in their order."""
-        at = rows if len(rows) < len(self.weights) else slice(None)
-        return replace(self, weights=self.weights[at], target=None if self.target is None else self.target[at])
+        return replace(self, weights=taken(self.weights, rows), target=taken(self.target, rows))
 
     def reweighed(self, reporting: Vector) -> TargetPolicy:
         """Return the policy with each row's weight multiplied by its ``reporting`` weight ``(n,)``."""
         return replace(self, weights=self.weights * reporting)
 
-    def terms(self, y: Vector, log: DecisionLog, predicted: Vector) -> Terms:
-        """Return the terms of the headline estimator."""
+    def terms(self, y: Vector, logged: Vector, under: Vector | None) -> Terms:
+        """Return the terms of the headline estimator.
+
+        Parameters
+        ----------
+        y
+            Outcome of each row ``(n,)``.
+        logged, under
+            Expected outcome of the logged arm, and under this policy, of each row ``(n,)``; see :func:`expected`.
+        """
         if self.replayed:
             return Terms(values=snips(y, self.weights), slopes=self.weights / self.weights.mean())
-        if self.target is None:
-            expected = predicted[np.arange(len(y)), log.chosen]
+        if under is None:
             plain = bool((self.weights == 1.0).all())  # every outcome is known
-            return Terms(values=y if plain else expected + self.weights * (y - expected), slopes=self.weights)
-        values = doubly_robust(y, self.weights, log.chosen, self.target, predicted)
-        return Terms(values=values, slopes=self.weights)
+            return Terms(values=y if plain else logged + self.weights * (y - logged), slopes=self.weights)
+        return Terms(values=under + ips(y - logged, self.weights), slopes=self.weights)
 
-    def estimates(self, y: Vector, log: DecisionLog, predicted: Vector) -> dict[str, Terms]:
-        """Return the terms of every estimator, the headline first; none for the logged policy and for a replay."""
-        if self.target is None:
-            return {}
+    def estimates(self, y: Vector, logged: Vector, under: Vector | None) -> Iterator[tuple[str, Terms]]:
+        """Yield the terms of every estimator, the headline first; none for the logged policy and for a replay."""
+        if under is None:
+            return
         normalised = self.weights / self.weights.mean()
-        sndr = self_normalized_doubly_robust(y, self.weights, log.chosen, self.target, predicted)
-        return {
-            "DR": self.terms(y, log, predicted),
-            "SNDR": Terms(values=sndr, slopes=normalised),
-            "SNIPS": Terms(values=snips(y, self.weights), slopes=normalised),
-            "DM": Terms(values=direct_method(self.target, predicted), slopes=np.zeros(len(y))),
-        }
+        yield "DR", self.terms(y, logged, under)
+        yield "SNDR", Terms(values=under + snips(y - logged, self.weights), slopes=normalised)
+        yield "SNIPS", Terms(values=snips(y, self.weights), slopes=normalised)
+        yield "DM", Terms(values=under, slopes=np.zeros(len(y)))
 
     def diagnose(self, log: DecisionLog, clusters: NDArray[np.intp] | None) -> Diagnostics:
         """Judge whether the rows suffice."""
         if self.target is None:
             taken = self.weights > 0.0
             chosen, clusters = log.chosen[taken], None if clusters is None else clusters[taken]
-            found = diagnose(np.ones(len(chosen)), chosen, np.eye(len(log.arms))[chosen], clusters=clusters)
+            no_other = np.broadcast_to(np.zeros(len(log.arms)), (len(chosen), len(log.arms)))
+            found = diagnose(np.ones(len(chosen)), chosen, no_other, clusters=clusters)
             few = (f"the learner would have made {len(chosen)} of the logged decisions too, {_TOO_FEW}",)
             return replace(found, refusals=few) if self.replayed and found.refusals else found
         return diagnose(self.weights, log.chosen, self.target, probabilities=log.probabilities, clusters=clusters)
 
+    def truncation(self, log: DecisionLog) -> float:
+        """Return how far pseudo-outcomes may leave the range, in units of the range."""
+        return 0.0 if self.target is None or log.probabilities is None else _TRUNCATION
+
     def pseudo_outcomes(
-        self, y: Vector, log: DecisionLog, predicted: Vector, low: float, high: float
-    ) -> tuple[Vector, Vector, float]:
-        """Return what bounds the mean from below and from above, and how far each may leave the range."""
+        self, y: Vector, log: DecisionLog, at: slice, predicted: Vector, low: float, high: float
+    ) -> tuple[Vector, Vector]:
+        """Return what bounds the mean from below and from above, of the rows ``at``, whose outcomes are ``y``."""
         if self.target is None:
-            return y, y, 0.0
-        truncation, logged = _TRUNCATION, log.probabilities
-        if logged is None:  # of the chosen arms alone, which suffices without predictions
+            return y, y
+        if log.probabilities is not None:
+            logged = rows_of(log.probabilities, at)
+        else:  # of the chosen arms alone, which suffices without predictions
             assert log.propensities is not None
-            truncation, logged = 0.0, np.repeat(log.propensities[:, None], len(log.arms), axis=1)
-        settings: dict[str, Any] = {"low": low, "high": high, "truncation": truncation}
-        pair = pseudo_outcomes(y, log.chosen, target=self.target, logged=logged, predicted=predicted, **settings)
-        return *pair, truncation
+            logged = np.repeat(log.propensities[at, None], len(log.arms), axis=1)
+        settings: dict[str, Any] = {"low": low, "high": high, "truncation": self.truncation(log)}
+        target = rows_of(self.target, at)
+        return pseudo_outcomes(y, log.chosen[at], target=target, logged=logged, predicted=predicted, **settings)
 
 
 def target_policy(
@@ -121,7 +132,7 @@ def target_policy(
     seed: int,
 ) -> TargetPolicy:
     """Return the policy on all rows but the first ``taught``, from which a frozen learner learned."""
-    n, arms = log.eligible.shape
+    n = len(log)
     if isinstance(policy, Learner):
         options: dict[str, Any] = {"learner": policy, "preference": preference, "objectives": objectives, "seed": seed}
         if learning:
@@ -132,14 +143,45 @@ def target_policy(
     elif policy == "logged":
         return TargetPolicy(weights=np.ones(n - taught))
     elif policy == "uniform":
-        target = (log.eligible / log.eligible.sum(axis=1, keepdims=True))[taught:]
+        target = _uniform(log.eligible[taught:])
     else:
-        target = np.zeros((n - taught, arms))
-        target[:, log.arms.index(policy)] = 1.0
+        target = always(policy, log.arms, n - taught)
     assert log.propensities is not None
     return TargetPolicy(
         weights=importance_weights(log.chosen[taught:], log.propensities[taught:], target), target=target
     )
+
+
+def always(arm: str, arms: Sequence[str], n: int) -> Vector:
+    """Return the probabilities ``(n, K)`` of the policy that takes one arm, as one row that stands for all."""
+    row = np.zeros(len(arms))
+    row[arms.index(arm)] = 1.0
+    return np.broadcast_to(row, (n, len(arms)))
+
+
+def _uniform(eligible: NDArray[np.bool_]) -> Vector:
+    if len(eligible) and eligible.all():
+        return np.broadcast_to(eligible[0] / eligible[0].sum(), eligible.shape)
+    target = large_array(eligible.shape)
+    for at in blocks(len(target)):
+        target[at] = eligible[at] / eligible[at].sum(axis=1, keepdims=True)
+    return target
+
+
+def expected(
+    model: RewardModel, chosen: NDArray[np.intp], policies: Sequence[TargetPolicy]
+) -> tuple[Vector, list[Vector | None]]:
+    """Return the expected outcomes ``(m, n)`` of the logged arms, and of each policy that has probabilities."""
+    m, n = model.mean.shape[1], len(chosen)
+    logged = large_array((m, n))
+    under = [None if each.target is None else large_array((m, n)) for each in policies]
+    for at in blocks(n):
+        predicted = model.rows(at)
+        logged[:, at] = predicted[np.arange(len(predicted)), chosen[at]].T
+        for policy, means in zip(policies, under, strict=True):
+            if policy.target is not None and means is not None:
+                means[:, at] = direct_method(rows_of(policy.target, at), predicted).T
+    return logged, under
 
 
 def checked(policy: Policy, log: DecisionLog) -> Policy:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from banditroute.core.arrays import Vector
+from banditroute.logs.large_arrays import blocks
 from banditroute.objectives.objective import Objective
 from banditroute.statistics.asymptotic import DECISIVE_ROWS
 from banditroute.statistics.bounded import betting_interval, clopper_pearson_interval
@@ -89,14 +90,23 @@ def interval(
     if alike and bool(((outcomes == low) | (outcomes == high)).all()):
         shares = clopper_pearson_interval(int((outcomes == high).sum()), len(outcomes))
         return Interval(*(low + (high - low) * share for share in shares))
-    ends = np.stack([terms.values + terms.slopes * (end - outcomes) for end in (low, high)])
-    least, most = float(ends.min()), float(ends.max())
+    least, most = _ends(terms, outcomes, range_)
     if difference:
         return betting_interval(terms.values, low=least, high=most, clusters=clusters, seed=seed)
     value, lower, upper = betting_interval(
         terms.values, low=min(least, low), high=max(most, high), clusters=clusters, seed=seed
     )
     return Interval(value, min(max(lower, low), value), max(min(upper, high), value))
+
+
+def _ends(terms: Terms, outcomes: Vector, range_: OutcomeRange) -> tuple[float, float]:
+    """Return the least and the largest value that a term could have had."""
+    least, most = np.inf, -np.inf
+    for at in blocks(len(outcomes)):
+        for end in (range_.low, range_.high):
+            could = terms.values[at] + terms.slopes[at] * (end - outcomes[at])
+            least, most = min(least, float(could.min())), max(most, float(could.max()))
+    return least, most
 
 
 def _of_amounts(
@@ -108,8 +118,9 @@ def _of_amounts(
     seed: int,
 ) -> Interval:
     found = bootstrap_interval(terms.values, clusters=clusters, seed=seed)
-    known = Terms(values=terms.values[observed], slopes=terms.slopes[observed])
-    unseen = _unseen(known, outcomes[observed], chosen[observed])
+    rows = slice(None) if observed.all() else observed
+    known = Terms(values=terms.values[rows], slopes=terms.slopes[rows])
+    unseen = _unseen(known, outcomes[rows], chosen[rows])
     if not len(unseen):
         return found
     if clusters is not None:
@@ -126,9 +137,10 @@ def _unseen(terms: Terms, outcomes: Vector, chosen: NDArray[np.intp]) -> Vector:
         return np.asarray(np.bincount(chosen, weights=values), dtype=np.float64)
 
     distance = outcomes - (by_arm(outcomes) / rows)[chosen]
-    distance[np.abs(distance) < _ROUNDING * np.abs(outcomes).max()] = 0.0
-    squares, fourth = by_arm(distance**2), by_arm(distance**4)
+    distance[np.abs(distance) < _ROUNDING * max(outcomes.max(), -outcomes.min())] = 0.0
+    ends = (distance.min(), distance.max())
+    distance *= distance
+    squares, fourth = by_arm(distance), by_arm(distance**2)
     few = (np.bincount(chosen) > 0) & ((squares**2 < DECISIVE_ROWS * fourth) | (squares == 0.0))
     typical, slope = by_arm(terms.values) / rows, by_arm(terms.slopes) / rows
-    ends = (distance.min(), distance.max())
     return np.concatenate([(typical + slope * end)[few] for end in ends])

@@ -7,6 +7,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from banditroute.core.arrays import Vector
 from banditroute.errors import InvalidInputError
+from banditroute.logs.large_arrays import blocks, large_array, rows_of
 
 
 def importance_weights(chosen: NDArray[np.intp], propensities: ArrayLike, target: ArrayLike) -> Vector:
@@ -42,16 +43,20 @@ def importance_weights(chosen: NDArray[np.intp], propensities: ArrayLike, target
             f"propensity of row {wrong.argmax()} is {p[wrong.argmax()]}; give the probability with which the arm was "
             "chosen, above 0 and at most 1"
         )
-    wrong = ~((pi >= 0.0).all(axis=1) & (np.abs(pi.sum(axis=1) - 1.0) < 1e-6))
-    if wrong.any():
-        raise InvalidInputError(
-            f"target probabilities of row {wrong.argmax()} are {pi[wrong.argmax()]}; give one per arm that sum to 1"
-        )
+    for at in blocks(len(pi)):
+        rows = rows_of(pi, at)
+        wrong = ~((rows >= 0.0).all(axis=1) & (np.abs(rows.sum(axis=1) - 1.0) < 1e-6))
+        if wrong.any():
+            row = at.start + wrong.argmax()
+            raise InvalidInputError(f"target probabilities of row {row} are {pi[row]}; give one per arm that sum to 1")
     if len(chosen) and not (chosen.dtype.kind in "iu" and 0 <= chosen.min() <= chosen.max() < pi.shape[1]):
         raise InvalidInputError(
             f"chosen is not all positions from 0 to {pi.shape[1] - 1}; give those of the target's arms"
         )
-    weights: Vector = pi[np.arange(len(pi)), chosen] / p
+    weights: Vector = large_array((len(pi),))
+    for at in blocks(len(pi)):
+        rows = rows_of(pi, at)
+        weights[at] = rows[np.arange(len(rows)), chosen[at]] / p[at]
     return weights
 
 

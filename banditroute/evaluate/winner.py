@@ -14,8 +14,9 @@ from banditroute.core.validation import number
 from banditroute.errors import InvalidInputError
 from banditroute.evaluate.anytime import anytime_bounds
 from banditroute.evaluate.contexts import Features, with_contexts
+from banditroute.evaluate.reward_model import Design
 from banditroute.evaluate.rows import some_rows
-from banditroute.evaluate.target_policy import TargetPolicy
+from banditroute.evaluate.target_policy import TargetPolicy, always
 from banditroute.evaluate.uncertainty import OutcomeRange
 from banditroute.evaluate.utility import utility_of
 from banditroute.evaluate.weights import importance_weights
@@ -143,20 +144,22 @@ def _of_rows(log: DecisionLog, worth: Vector, range_: OutcomeRange, delta: float
     if n < _MIN_ROWS:
         raise InvalidInputError(f"{n} decisions have a known utility and a propensity; log more")
     assert log.propensities is not None
-    x = np.zeros((n, 0)) if log.contexts is None else log.contexts
-    always = []
-    for k in range(count):
-        target = np.zeros((n, count))
-        target[:, k] = 1.0
+    design = Design.of(np.zeros((n, 0)) if log.contexts is None else log.contexts)
+    policies = []
+    for arm in log.arms:
+        target = always(arm, log.arms, n)
         weights = importance_weights(log.chosen, log.propensities, target)
-        always.append(TargetPolicy(weights=weights, target=target))
+        policies.append(TargetPolicy(weights=weights, target=target))
     leads = np.full((count, count), np.inf)
     for a in range(count):
         for b in range(a):
             supported = (log.chosen == a).any() and (log.chosen == b).any()
             # A wrong winner is one that seems to beat the best arm: K - 1 bounds may err, each on one side.
             alpha = min(2.0 * delta / (count - 1), 0.999)
-            found = anytime_bounds(log, always[a], always[b], worth, x, range_, alpha=alpha) if supported else None
+            found = None
+            if supported:
+                pair = (policies[a], policies[b])
+                (found,) = anytime_bounds(log, *pair, worth[None, :], design, [range_], alpha=alpha)
             lower, upper = (-np.inf, np.inf) if found is None else found
             leads[a, b], leads[b, a] = lower, -upper
     least = leads.min(axis=1)

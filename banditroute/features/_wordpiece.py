@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import re
 import string
+import unicodedata
 from collections.abc import Sequence
 from functools import lru_cache
 
 _ASCII_WORD = re.compile(rf"[a-z0-9]+|[{re.escape(string.punctuation)}]")
 _ASCII_CONTROL = bytes({*range(0x20), 0x7F} - set(b"\t\n\r"))
+_HAN = re.compile(  # each of these characters is a word
+    "[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0002a6df\U0002a700-\U0002b81f\U0002b920-\U0002ceaf"
+    "\U0002f800-\U0002fa1f]"
+)
 _LONGEST_WORD = 100  # BERT takes a longer one for unknown
 _CACHED_WORDS, _LONGEST_CACHED_WORD = 16_384, 32  # of those that are not tokens; at most about 4 MB
 
@@ -16,8 +21,9 @@ _CACHED_WORDS, _LONGEST_CACHED_WORD = 16_384, 32  # of those that are not tokens
 class WordPieces:
     """The uncased BERT tokeniser: it cuts a text into words, and words into the longest pieces of ``vocabulary``.
 
-    Most ASCII words are whole tokens of the vocabulary. Splitting and a look-up find them several times as fast as the
-    ``tokenizers`` package, which gets only words with other characters. The pieces of the latest words are cached.
+    It gives what the ``tokenizers`` package gives, which would bring a hub's clients. The exceptions are words that mix
+    letters with characters of scripts that Unicode has added since its version 8. Most ASCII words are whole tokens of
+    the vocabulary: splitting and a look-up find them. The pieces of the latest other words are cached.
 
     Parameters
     ----------
@@ -25,18 +31,10 @@ class WordPieces:
         The tokens, including ``[UNK]``; pieces that continue a word begin with ``##``.
     """
 
-    __slots__ = ("_pieces", "_rows", "_tokenizer", "_words")
+    __slots__ = ("_pieces", "_rows", "_words")
 
     def __init__(self, vocabulary: Sequence[str]) -> None:
-        from tokenizers import Tokenizer
-        from tokenizers.models import WordPiece
-        from tokenizers.normalizers import BertNormalizer
-        from tokenizers.pre_tokenizers import BertPreTokenizer
-
         self._rows = rows = {token: row for row, token in enumerate(vocabulary)}
-        self._tokenizer = Tokenizer(WordPiece(rows, unk_token="[UNK]"))
-        self._tokenizer.normalizer = BertNormalizer(lowercase=True)
-        self._tokenizer.pre_tokenizer = BertPreTokenizer()
         self._words = {token: row for token, row in rows.items() if _ASCII_WORD.fullmatch(token)}
         self._pieces = lru_cache(maxsize=_CACHED_WORDS)(self._cut)
 
@@ -60,7 +58,10 @@ class WordPieces:
     def _cut(self, word: str) -> tuple[int, ...]:
         """Return the rows of a word's pieces: from its begin on, each is the longest that is in the vocabulary."""
         if not word.isascii():
-            return tuple(self._tokenizer.encode(word, add_special_tokens=False).ids)
+            return tuple(row for part in word.translate(_PLAIN).split() for row in self._cut_whole(part))
+        return self._cut_whole(word)
+
+    def _cut_whole(self, word: str) -> tuple[int, ...]:
         if len(word) > _LONGEST_WORD:
             return (self._rows["[UNK]"],)
         found, begin = [], 0
@@ -81,3 +82,33 @@ def _split(text: str) -> list[str]:
         if mark in text:
             text = text.replace(mark, f" {mark} ")
     return text.split()
+
+
+class _PlainCharacters(dict[int, str]):
+    """Code point -> the character in lower case and without accents, as ``str.translate`` uses it.
+
+    A word of its own is set apart by spaces, and a control character is left out. What was looked up is kept: a
+    megabyte at most, for every letter that there is.
+    """
+
+    def __missing__(self, code_point: int) -> str:
+        plain = self[code_point] = _plain(chr(code_point))
+        return plain
+
+
+def _plain(character: str) -> str:
+    if character == "\ufffd" or (unicodedata.category(character) in ("Cc", "Cf", "Co") and character not in "\t\n\r"):
+        return ""
+    if character.isspace():
+        return " "
+    # Letter by letter: the lower case of a whole word knows of its end, as that of a Greek sigma does.
+    letters = [each for each in unicodedata.normalize("NFD", character) if unicodedata.category(each) != "Mn"]
+    plain = "".join(f" {each} " if _is_punctuation(each) else each.lower() for each in letters)
+    return f" {plain} " if _HAN.fullmatch(character) else plain
+
+
+def _is_punctuation(character: str) -> bool:
+    return character in string.punctuation or unicodedata.category(character).startswith("P")
+
+
+_PLAIN = _PlainCharacters()

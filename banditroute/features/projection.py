@@ -67,7 +67,7 @@ class RandomProjection(BlockFeaturizer):
         draw, self._seen = (hashlib.sha256(f"{use}:{secret}".encode()).digest() for use in ("draw", "version"))
         gaussian = np.random.RandomState(np.frombuffer(draw, dtype="<u4")).normal(size=(block.dimension, dimension))
         axes, r = np.linalg.qr(gaussian)
-        self.axes = axes * np.sign(np.diag(r))  # fixes the signs, so that every machine computes the same factor
+        self.axes: Vector = axes * np.sign(np.diag(r))  # the same signs on every machine
 
     @property
     def dimension(self) -> int:

@@ -43,10 +43,12 @@ class GainBounds:
         self._reach = (1.0 + truncation) * unit
         self._settings = {"low": -unit, "high": unit, "truncation": truncation / 2.0}  # the range is two units
         self._alpha = 2.0 * alpha  # a sequence errs on either side with half of its own
-        self.whole = ConfidenceSequence(**self._settings, alpha=(1.0 - _OF_THE_LATEST) * self._alpha)
+        self.whole: ConfidenceSequence = ConfidenceSequence(
+            **self._settings, alpha=(1.0 - _OF_THE_LATEST) * self._alpha
+        )
         self.n: int = 0
         self._renewals = 0
-        self.latest = ConfidenceSequence(**self._settings)  # without outcomes until it is renewed
+        self.latest: ConfidenceSequence = ConfidenceSequence(**self._settings)  # without outcomes until it is renewed
 
     @property
     def lower(self) -> float:

@@ -130,7 +130,7 @@ class LossAccount:
         self._log_odds = math.log(len(_STAKES) / (1.0 - confidence))
         self.requests: int = 0
         self.audits: int = 0
-        self.spent = [0.0] * len(_STAKES)  # for each stake, minus the logarithms of h
+        self.spent: list[float] = [0.0] * len(_STAKES)  # for each stake, minus the logarithms of h
         self._alarm = 1.0
         self._pending: dict[str, float] = {}  # audit -> the share at which it was drawn
         self._saved: list[float] = self._sums

@@ -82,8 +82,8 @@ class BanditModel(Model):
                     "pydantic_ai.models.infer_model('openai:gpt-5') makes one"
                 )
         self.router = router
-        self.models = dict(models)
-        self.route = dict(route or {})
+        self.models: dict[str, Model] = dict(models)
+        self.route: dict[str, Any] = dict(route or {})
         io = AsyncIo(router)
         targets = Targets(
             router=router, clients=models, prices=prices or {}, asynchronous=True, apis={"create": [PydanticAIModel()]}

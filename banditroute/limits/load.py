@@ -70,7 +70,7 @@ class Load:
         self._shared: dict[str, _Shared] = {}
         self._shared_at = -float("inf")
         self._own: dict[str, int] = {}
-        self.watched = False
+        self.watched: bool = False
         self.set_arms(arms)
         hold_while_forking(self)
 

@@ -24,7 +24,7 @@ class Slowdown:
     __slots__ = ("_covariation", "_latency_squares", "_mean_latency", "_open_squares", "_weight", "mean_open")
 
     def __init__(self) -> None:
-        self.mean_open = 0.0
+        self.mean_open: float = 0.0
         self._mean_latency = 0.0
         self._weight = self._open_squares = self._latency_squares = self._covariation = 0.0
 

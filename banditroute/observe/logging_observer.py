@@ -16,9 +16,10 @@ from banditroute.core.events import (
     FeedbackRecorded,
     FellBack,
     StoreTrouble,
+    TrafficCollapsed,
 )
 
-TROUBLES = (BudgetChanged, CircuitChanged, DriftDetected, DriftSuspected, FellBack, StoreTrouble)
+TROUBLES = (BudgetChanged, CircuitChanged, DriftDetected, DriftSuspected, FellBack, StoreTrouble, TrafficCollapsed)
 """The events that somebody may have to act on."""
 
 

@@ -21,6 +21,7 @@ _GAUGES = {
     "banditroute_pending_seconds": "Age of the oldest outcome that is not folded.",
     "banditroute_queued_decisions": "Decisions that wait to be written.",
     "banditroute_queue_lag_seconds": "Age of the oldest decision that waits to be written.",
+    "banditroute_effective_arms": "Equally used arms with the entropy of the last hour's traffic; 1: one arm has all.",
     "banditroute_trouble": "1 while decisions fall back or cannot be recorded, else 0.",
 }
 _COUNTERS = {

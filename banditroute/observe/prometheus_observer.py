@@ -131,6 +131,7 @@ def _add_status(figures: RouterFigures, router: Router) -> None:
     figures.budgets = status.budgets
     figures.guard = None if status.rollout is None else (status.rollout.mode, status.rollout.share)
     figures.gauges = {
+        "banditroute_effective_arms": status.effective_arms,
         "banditroute_learned_decisions": status.learned,
         "banditroute_queued_decisions": status.queued,
         "banditroute_queue_lag_seconds": status.lag_seconds,

@@ -92,7 +92,7 @@ class RiverState:
 
     def __init__(self, *, spec: RiverPolicy) -> None:
         self._spec = spec
-        self.policy = copy.deepcopy(spec.policy)
+        self.policy: Any = copy.deepcopy(spec.policy)
         contextual = optional("river.bandit", extra="river").base.ContextualPolicy
         self._contextual = isinstance(self.policy, contextual)
         self._arms: dict[str, None] = {}  # all arms that were ever eligible, in the order of their appearance

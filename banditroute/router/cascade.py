@@ -111,7 +111,7 @@ class Cascade:
         self.audits: Audits | None = audits
         self._stream = stream
         self._clock = clock
-        self.evidence = slot.load(Evidence.from_bytes)
+        self.evidence: Evidence = slot.load(Evidence.from_bytes)
         self._foresight = Foresight()
         self._chains: OrderedDict[str, _Chain] = OrderedDict()
         self._unsaved = 0

@@ -324,6 +324,15 @@ class Constraints:
         """Draw the first slices of hard budgets and quotas; return whether there are any."""
         return self._budgets.prepare(now) | self._quotas.prepare(now)
 
+    @property
+    def has_hard_keys(self) -> bool:
+        """True if a hard budget has keys, such as one for each session."""
+        return self._budgets.has_hard_keys
+
+    def awaits_first_slice(self, request: Request, now: float) -> bool:
+        """Return whether a hard budget's first slice for a key of this request is still on its way."""
+        return self._budgets.awaits_first_slice(request, now)
+
     def affordable_fallback(
         self, request: Request, arms: Sequence[str], arm: str, now: float
     ) -> tuple[str, str | None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
@@ -47,6 +48,7 @@ from banditroute.store.state_slot import StateSlots
 _T = TypeVar("_T")
 _OpenDecision = open_twin(Decision)
 
+_FIRST_SLICE_SECONDS = 0.5  # that a key's first request waits, at most, for the database
 _MOST_WAIT_SECONDS = 0.1  # for a rebuild, before the first request that weighs an objective makes others wait
 _LENT_SECONDS = 0.01  # how long a signal handler lends the lock before it looks whether it has what it waits for
 
@@ -98,6 +100,7 @@ class Engine:
         self.sessions = sessions
         self._session_stage = None if sessions is None or not sessions.active else SessionStage(sessions)
         self._constraints = constraints
+        self._hard_keys = constraints.has_hard_keys
         self._objectives = objectives
         self._scales = Scales(objectives=objectives, slot=slots["scales"])
         self._scales.set_arms(models.names)
@@ -160,6 +163,17 @@ class Engine:
             self._figures.add_decision(arm, ask.now)
         reason = candidates.reason(arm, shaped)
         return self._decision(ask, candidates, id, ordinal, chosen, pmf, propensity, reason, reserved, turn)
+
+    def await_first_slices(self, request: Request, now: float) -> None:
+        """Wait a moment for the first slices of hard budgets with keys: a new session's, or a new user's."""
+        if not self._hard_keys:
+            return
+        until = time.monotonic() + _FIRST_SLICE_SECONDS
+        while time.monotonic() < until:
+            with self._lock:
+                if not self._constraints.awaits_first_slice(request, now):
+                    return
+            time.sleep(_FIRST_SLICE_SECONDS / 200)
 
     def preview(self, ask: Ask) -> Decision:
         """Return what ``decide`` would decide now, with the likeliest arm; nothing is counted, reserved or drawn.

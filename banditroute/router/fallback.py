@@ -111,6 +111,7 @@ class FallbackRouting:
                 raise CannotChooseError(trouble_of_clock)
             if self._store.trouble is not None:
                 raise CannotChooseError(self._store.trouble)
+            self._engine.await_first_slices(request, now)
             decision = self._engine.decide(Ask(request, x, preference, eligible, terms.limits, now, rules))
             self._store.add_decision(decision, prompt)
             self.trouble = None

@@ -14,7 +14,7 @@ from banditroute.core.arrays import Vector
 from banditroute.core.conversation import is_message
 from banditroute.core.preference import Preference
 from banditroute.core.request import Request
-from banditroute.core.validation import bounded, label, listed, number, several, shown, whole
+from banditroute.core.validation import bounded, label, listed, number, plain_number, several, shown, whole
 from banditroute.core.values import open_twin
 from banditroute.errors import BanditRouteError, InvalidInputError, InvalidRequestError
 from banditroute.features._messages import asked, messages_of
@@ -424,6 +424,8 @@ def _ready_features(request: object, dimension: int) -> Vector:
     """Return ready features as ``(dimension,)`` finite numbers."""
     try:
         vector = np.asarray(request)
+        if vector.dtype.kind == "O" and vector.ndim == 1:  # Decimals and fractions
+            vector = np.array([plain_number(each) for each in vector.tolist()])
     except Exception:  # rows of different lengths, or a type of the caller's own
         vector = np.empty(0, dtype=object)
     if vector.dtype.kind not in "fiu":

@@ -32,8 +32,8 @@ class PricedTurn:
     __slots__ = ("cost_usd", "policy", "turn", "vetoed")
 
     def __init__(self, turn: Turn, cost_usd: Vector | None) -> None:
-        self.turn = turn
-        self.cost_usd = cost_usd
+        self.turn: Turn = turn
+        self.cost_usd: Vector | None = cost_usd
         self.vetoed: Mapping[str, float] = NOTHING_VETOED
         self.policy: Probabilities | None = None
 

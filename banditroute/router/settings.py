@@ -171,7 +171,10 @@ class RouterSettings:
     @property
     def decides_at_once(self) -> bool:
         """True if a request of ready features is decided without waiting for a disk."""
-        return isinstance(self.features, GivenFeatures) and not getattr(self.store, "waits_for_disk", False)
+        may_wait = getattr(self.store, "waits_for_disk", False) or any(
+            budget.hard and budget.keyed for budget in self.budgets
+        )
+        return isinstance(self.features, GivenFeatures) and not may_wait
 
     def narrowed(self, arms: tuple[Arm, ...], traffic: Mapping[str, Share]) -> RouterSettings:
         """Return the settings for other ``arms``, without what names an arm that is gone."""

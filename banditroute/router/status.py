@@ -12,6 +12,7 @@ from banditroute.beliefs.pool import PoolStatus
 from banditroute.budgets.budget import BudgetStatus
 from banditroute.guard.guarantee import Assurance
 from banditroute.guard.guard import Rollout
+from banditroute.statistics.fairness import effective_arms
 from banditroute.store.base import Store
 
 Means: TypeAlias = Mapping[str, float]
@@ -132,6 +133,11 @@ class Status:
     pending: int = 0
     unobserved: int = 0
     pool: tuple[PoolStatus, ...] = ()
+
+    @property
+    def effective_arms(self) -> float:
+        """Number of equally used arms with the entropy of the last hour's traffic: 1 if one arm gets everything."""
+        return effective_arms(arm.decisions_last_hour for arm in self.arms)
 
     @property
     def open_circuits(self) -> tuple[str, ...]:

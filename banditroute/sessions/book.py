@@ -15,7 +15,9 @@ from banditroute.core.forking import hold_while_forking
 from banditroute.core.state import StateSlot
 from banditroute.core.turn import SessionTurn, TurnCosts
 from banditroute.sessions.counts import SessionCounts, added, from_bytes, to_bytes
+from banditroute.sessions.horizon import Horizon
 from banditroute.sessions.memory import Call, OpenCall, Probabilities, Session
+from banditroute.sessions.warmth import Warmth
 
 _MAX_SESSIONS = 10_000
 _MAX_OPEN_CALLS = 10_000  # whose cached tokens are awaited
@@ -365,7 +367,8 @@ class SessionBook:
 
     def _use(self, counts: SessionCounts) -> None:
         """Count on from these counts, which are stored."""
-        self.warmth, self.horizon = counts
+        self.warmth: Warmth = counts.warmth
+        self.horizon: Horizon = counts.horizon
         self._stored = SessionCounts(self.warmth, self.horizon).copy()
 
     def _unsaved(self) -> SessionCounts:

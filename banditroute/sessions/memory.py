@@ -37,13 +37,13 @@ class Session:
     __slots__ = ("calls", "first_arm", "last_arm", "policy", "spent_usd", "stayed_usd", "turn")
 
     def __init__(self) -> None:
-        self.turn = 0
-        self.first_arm = ""
-        self.last_arm = ""
+        self.turn: int = 0
+        self.first_arm: str = ""
+        self.last_arm: str = ""
         self.calls: dict[str, Call] = {}
         self.policy: Probabilities | None = None  # at the latest turn
-        self.spent_usd = 0.0  # expected of the arms that served
-        self.stayed_usd = 0.0  # expected, if the first arm had served every turn
+        self.spent_usd: float = 0.0  # expected of the arms that served
+        self.stayed_usd: float = 0.0  # expected, if the first arm had served every turn
 
     def called(self, arm: str, call: Call) -> None:
         """Remember the latest call of an arm, and forget the arm that was called the longest ago if there are many."""

@@ -130,7 +130,7 @@ def serve(
     *,
     learner: Learner | None,
     signals: Signals | None,
-    order: NDArray[np.intp],
+    order: Sequence[int] | NDArray[np.intp],
     preference: Preference,
     seed: int,
 ) -> Served:
@@ -195,8 +195,8 @@ def fixed_chain(
         for chain in permutations(arms, n)
         for threshold in (_THRESHOLDS if n > 1 else (1.0,))
     ]
-    best = max(chains, key=lambda each: _utility(run(each[0], each[1], tuning), preference))
-    return run(best[0], best[1], rest)
+    chain, threshold = max(chains, key=lambda each: _utility(run(each[0], each[1], tuning), preference))
+    return run(chain, threshold, rest)
 
 
 def _undominated(quality: Vector, cost: Vector) -> list[int]:

@@ -95,10 +95,10 @@ def static_mixture(table: OutcomeTable, *, cost_usd: float) -> dict[str, float]:
 
     Examples
     --------
-    >>> table = OutcomeTable(name="toy", prompts=("a",), tasks=("",), arms=("cheap", "dear"), outcomes={
+    >>> table = OutcomeTable(name="toy", prompts=("a",), tasks=("",), arms=("cheap", "costly"), outcomes={
     ...     "quality": np.array([[0.5, 1.0]]), "cost_usd": np.array([[0.0, 0.01]])})
     >>> static_mixture(table, cost_usd=0.004)
-    {'cheap': 0.6, 'dear': 0.4}
+    {'cheap': 0.6, 'costly': 0.4}
     """
     quality = table.outcomes["quality"].mean(axis=0)
     cost = np.nanmean(table.outcomes["cost_usd"], axis=0)

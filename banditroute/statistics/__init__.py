@@ -4,7 +4,7 @@ from banditroute.statistics.asymptotic import asymptotic_sequence
 from banditroute.statistics.bounded import betting_interval, clopper_pearson_interval
 from banditroute.statistics.calibration import Calibration, calibration
 from banditroute.statistics.confidence_sequences import ConfidenceSequence, confidence_sequence, pseudo_outcomes
-from banditroute.statistics.fairness import jain_index
+from banditroute.statistics.fairness import effective_arms, jain_index
 from banditroute.statistics.intervals import Interval, bootstrap_interval, normal_interval
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "calibration",
     "clopper_pearson_interval",
     "confidence_sequence",
+    "effective_arms",
     "jain_index",
     "normal_interval",
     "pseudo_outcomes",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from banditroute.core.arrays import Vector
 from banditroute.core.validation import number, whole
@@ -58,22 +59,51 @@ def asymptotic_sequence(values: Vector, *, alpha: float = 0.05, tightest_at: int
     >>> float(lower[-1].round(3)), float(upper[-1].round(3))  # 3.03 standard errors, where an interval has 1.96
     (0.904, 1.096)
     """
+    scale = _scale(alpha, tightest_at)
+    if not values.ndim or not np.isfinite(values).all():
+        raise InvalidInputError(f"values have shape {values.shape}, or are not finite; give finite numbers (..., n)")
+    t = np.arange(1, values.shape[-1] + 1)
+    middle = values.mean(axis=-1, keepdims=True)  # taken off for the sake of rounding
+    sums = (np.cumsum((values - middle) ** power, axis=-1) for power in (1, 2, 3, 4))
+    mean, radius = _mean_and_radius(t, *sums, scale=scale, alpha=alpha)
+    return middle + mean - radius, middle + mean + radius
+
+
+def asymptotic_bounds(values: Vector, *, alpha: float = 0.05, tightest_at: int = 1000) -> tuple[float, float]:
+    """Return the last bounds of :func:`asymptotic_sequence` of values ``(n,)``, without those before.
+
+    Examples
+    --------
+    >>> [round(bound, 3) for bound in asymptotic_bounds(np.tile([0.0, 2.0], 500))]
+    [0.904, 1.096]
+    """
+    scale = _scale(alpha, tightest_at)
+    middle = values.mean()
+    off = values - middle
+    squares = off * off
+    sums = (off.sum(), squares.sum(), squares @ off, squares @ squares)
+    mean, radius = _mean_and_radius(np.array(len(values)), *map(np.asarray, sums), scale=scale, alpha=alpha)
+    return float(middle + mean - radius), float(middle + mean + radius)
+
+
+def _scale(alpha: float, tightest_at: int) -> float:
+    """Return ``rho^2`` of checked settings."""
     alpha = number(alpha, name="alpha", low=0.0, high=1.0, error=InvalidConfigurationError)
     if alpha in (0.0, 1.0):
         raise InvalidConfigurationError(f"alpha is {alpha:g}; give a probability of missing above 0 and below 1")
-    if not values.ndim or not np.isfinite(values).all():
-        raise InvalidInputError(f"values have shape {values.shape}, or are not finite; give finite numbers (..., n)")
     from scipy.special import lambertw  # here, so that importing banditroute does not load scipy
 
-    scale = (-lambertw(-(alpha**2) / np.e, -1).real - 1.0) / whole(
-        tightest_at, name="tightest_at", error=InvalidConfigurationError
-    )  # rho^2
-    t = np.arange(1, values.shape[-1] + 1)
-    middle = values.mean(axis=-1, keepdims=True)  # taken off for the sake of rounding
-    off, second, third, fourth = (np.cumsum((values - middle) ** power, axis=-1) / t for power in (1, 2, 3, 4))
+    at = whole(tightest_at, name="tightest_at", error=InvalidConfigurationError)
+    return float((-lambertw(-(alpha**2) / np.e, -1).real - 1.0) / at)
+
+
+def _mean_and_radius(
+    t: NDArray[np.intp], first: Vector, second: Vector, third: Vector, fourth: Vector, *, scale: float, alpha: float
+) -> tuple[Vector, Vector]:
+    """Return the mean and the radius after t values, from the sums of their first four powers."""
+    off, second, third, fourth = first / t, second / t, third / t, fourth / t
     variance = np.maximum(second - off**2, 0.0)
     tails = fourth - 4.0 * off * third + 6.0 * off**2 * second - 3.0 * off**4  # the fourth central moment
     known = (tails > 0.0) & (t * variance**2 >= DECISIVE_ROWS * tails)
     radius = np.sqrt(variance * (t * scale + 1.0) / (t**2 * scale) * np.log((t * scale + 1.0) / alpha**2))
-    radius[~known] = np.inf
-    return middle + off - radius, middle + off + radius
+    return off, np.where(known, radius, np.inf)

@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 from banditroute.core.arrays import Vector
 from banditroute.core.validation import number
 from banditroute.errors import InvalidInputError
-from banditroute.statistics.intervals import Interval, sums_by_cluster
+from banditroute.statistics.intervals import Interval, sums_by_cluster, sums_of
 
 _LARGEST_LOSS = 0.75  # of the wealth at hand, by one bet
 _FIRST_STD = 0.125  # of the range: the standard deviation that is assumed before any value
 _EDGE = 1e-12  # of the range
+_MOST_BETS = 2**18
 
 
 def betting_interval(
@@ -39,7 +40,7 @@ def betting_interval(
     than three quarters of the wealth. For many values the interval is 1.39 times as wide as a normal one.
 
     Values of a cluster, which depend on each other, are one bet: with ``T`` and ``k`` their sum and number, wealth is
-    multiplied by ``1 + b (T - k m)``.
+    multiplied by ``1 + b (T - k m)``. More than 262,144 values or clusters are cut into as many bets at random.
 
     Source: Waudby-Smith and Ramdas 2024, "Estimating means of bounded random variables by betting", section 4.
 
@@ -78,7 +79,11 @@ def betting_interval(
             "the range that no value leaves"
         )
     order = np.random.default_rng(seed).permutation(len(total))
-    total, size = total[order], size[order]
+    if len(total) > _MOST_BETS:
+        order %= _MOST_BETS
+        total, size = sums_of(order, total), sums_of(order, size)
+    else:
+        total, size = total[order], size[order]
     mean = float(total.sum() / size.sum())
     if high - low <= slack:
         return Interval(mean, mean, mean)

@@ -46,6 +46,26 @@ class _Side:
         self.total += value
         self.deviation += (value - min((0.5 / scale + self.total) / (t + 1), 1.0 / scale)) ** 2
 
+    def add_all(self, values: NDArray[np.float64], *, t: int, scale: float, log_odds: float) -> NDArray[np.float64]:
+        """Take values ``(n,)``, of which the first is the t-th of all, and return the bound after each."""
+        if not len(values):
+            return values
+        values = values / scale
+        times = np.arange(t, t + len(values))
+        means = np.minimum((0.5 / scale + self.total + np.cumsum(values)) / (times + 1), 1.0 / scale)
+        before = np.append(min((0.5 / scale + self.total) / t, 1.0 / scale), means[:-1])
+        deviations = self.deviation + np.cumsum((values - means) ** 2)
+        variances = (0.25 / scale**2 + np.append(self.deviation, deviations[:-1])) / times
+        bets = np.minimum(np.sqrt(2.0 * log_odds / (variances * times * np.log1p(times))), _LARGEST_BET)
+        sum_of_bets = self.bets + np.cumsum(bets)
+        won = self.won + np.cumsum(bets * values)
+        paid = self.paid + np.cumsum((-np.log1p(-bets) - bets) * (values - before) ** 2)
+        self.total += float(values.sum())
+        self.deviation, self.bets, self.won, self.paid = (
+            float(sums[-1]) for sums in (deviations, sum_of_bets, won, paid)
+        )
+        return np.clip(scale * (won - paid - log_odds) / sum_of_bets, 0.0, 1.0)
+
     def bound(self, *, scale: float, log_odds: float) -> float:
         if not self.bets:
             return 0.0
@@ -126,6 +146,24 @@ class ConfidenceSequence:
         self._below.add((value - self.low) / range_, t=self.n, scale=self._scale, log_odds=self._log_odds)
         self._above.add((self.high - above) / range_, t=self.n, scale=self._scale, log_odds=self._log_odds)
 
+    def add_all(self, values: ArrayLike, above: ArrayLike | None = None) -> None:
+        """Take outcomes ``(n,)``, or pairs of pseudo-outcomes, in their order, as :meth:`add` takes each.
+
+        Raises
+        ------
+        InvalidInputError
+            If a value is not finite or out of range; nothing is changed then.
+
+        Examples
+        --------
+        >>> sequence = ConfidenceSequence(low=0.0, high=1.0)
+        >>> sequence.add_all(np.arange(1000) % 2)
+        >>> round(sequence.lower, 3), round(sequence.upper, 3)
+        (0.436, 0.562)
+        """
+        reach = 0.0 if above is None else self.truncation * (self.high - self.low)
+        self._take(*_pairs(values, above, low=self.low - reach, high=self.high + reach))
+
     def to_dict(self) -> dict[str, float | dict[str, float]]:
         """All of it, as numbers that JSON can hold.
 
@@ -162,6 +200,21 @@ class ConfidenceSequence:
             ) from error
         return sequence
 
+    def _take(
+        self, values: NDArray[np.float64], above: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Take checked values ``(n,)``, and return the bounds after each."""
+        range_, t = self.high - self.low, self.n + 1
+        self.n += len(values)
+        lower, upper = (
+            side.add_all(shares, t=t, scale=self._scale, log_odds=self._log_odds)
+            for side, shares in (
+                (self._below, (values - self.low) / range_),
+                (self._above, (self.high - above) / range_),
+            )
+        )
+        return self.low + range_ * lower, self.high - range_ * upper
+
     @property
     def _scale(self) -> float:
         return 1.0 + self.truncation
@@ -180,7 +233,7 @@ def confidence_sequence(
     alpha: float = 0.05,
     truncation: float = 0.0,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Lower and upper bound after each of n outcomes, as :class:`ConfidenceSequence` gives them one by one.
+    """Return the lower and upper bound after each of n outcomes, as :class:`ConfidenceSequence` gives them one by one.
 
     Parameters
     ----------
@@ -208,44 +261,32 @@ def confidence_sequence(
     >>> float(lower[-1].round(3)), float(upper[-1].round(3))
     (0.436, 0.562)
     """
-    low, high, alpha, truncation = _checked(low, high, alpha, truncation)
+    settings = dict(zip(("low", "high", "alpha", "truncation"), _checked(low, high, alpha, truncation), strict=True))
+    reach = 0.0 if above is None else settings["truncation"] * (settings["high"] - settings["low"])
+    below, over = _pairs(values, above, low=settings["low"] - reach, high=settings["high"] + reach)
+    bounds = np.empty((2, *below.shape))
+    for at in np.ndindex(below.shape[:-1]):
+        bounds[(slice(None), *at)] = ConfidenceSequence(**settings)._take(below[at], over[at])
+    return bounds[0], bounds[1]
+
+
+def _pairs(
+    values: ArrayLike, above: ArrayLike | None, *, low: float, high: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return checked pseudo-outcomes ``(..., n)`` for both sides."""
     from_below = np.asarray(values, dtype=np.float64)
     from_above = from_below if above is None else np.asarray(above, dtype=np.float64)
-    reach = 0.0 if above is None else truncation * (high - low)
     if not (np.isfinite(from_below).all() and np.isfinite(from_above).all()):
         raise InvalidInputError("the values hold NaN or an infinity; leave out rows whose outcome is not known")
     if from_below.shape != from_above.shape or not from_below.ndim:
         raise InvalidInputError(f"values have shape {from_below.shape}, above {from_above.shape}; give (..., n) twice")
-    outside = (from_below < low - reach) | (from_above > high + reach)
+    outside = (from_below < low) | (from_above > high)
     if outside.any():
         raise InvalidInputError(
             f"{int(outside.sum())} of {outside.size} values are beyond [{low:g}, {high:g}]; give the range that no "
             "outcome leaves"
         )
-    unit = high - low
-    lower = _bounds((from_below - low) / unit, scale=1.0 + truncation, log_odds=math.log(2.0 / alpha))
-    upper = _bounds((high - from_above) / unit, scale=1.0 + truncation, log_odds=math.log(2.0 / alpha))
-    return low + unit * lower, high - unit * upper
-
-
-def _bounds(values: NDArray[np.float64], *, scale: float, log_odds: float) -> NDArray[np.float64]:
-    """Compute the bounds of ``_Side`` at all moments at once."""
-    values = values / scale
-    t = np.arange(1, values.shape[-1] + 1)
-    mean = np.minimum((0.5 / scale + np.cumsum(values, axis=-1)) / (t + 1), 1.0 / scale)
-    deviation = np.cumsum((values - mean) ** 2, axis=-1)
-    before = _earlier(mean, 0.5 / scale)
-    variance = (0.25 / scale**2 + _earlier(deviation, 0.0)) / t
-    bets = np.minimum(np.sqrt(2.0 * log_odds / (variance * t * np.log1p(t))), _LARGEST_BET)
-    won = np.cumsum(bets * values, axis=-1)
-    paid = np.cumsum((-np.log1p(-bets) - bets) * (values - before) ** 2, axis=-1)
-    bounds: NDArray[np.float64] = np.clip(scale * (won - paid - log_odds) / np.cumsum(bets, axis=-1), 0.0, 1.0)
-    return bounds
-
-
-def _earlier(values: NDArray[np.float64], first: float) -> NDArray[np.float64]:
-    """Each value one place later, after ``first``."""
-    return np.concatenate([np.full((*values.shape[:-1], 1), first), values[..., :-1]], axis=-1)
+    return from_below, from_above
 
 
 def pseudo_outcomes(

@@ -1,4 +1,4 @@
-"""Jain's index: how evenly something is distributed."""
+"""Measures of how evenly something is distributed: Jain's index, and effective arms."""
 
 from __future__ import annotations
 
@@ -7,6 +7,21 @@ from collections.abc import Iterable
 import numpy as np
 
 from banditroute.errors import InvalidInputError
+
+
+def effective_arms(counts: Iterable[float]) -> float:
+    """Return how many equally used arms have the same entropy: K if all K are used alike, 1 if one gets everything.
+
+    ``exp(-sum s log s)`` for shares s; 1 without any use.
+
+    Examples
+    --------
+    >>> round(effective_arms([50, 50, 0]), 3), round(effective_arms([98, 2]), 2)
+    (2.0, 1.1)
+    """
+    used = np.array([each for each in counts if each > 0.0], dtype=np.float64)
+    shares = used / used.sum() if len(used) else np.ones(1)
+    return float(np.exp(-(shares @ np.log(shares))))
 
 
 def jain_index(values: Iterable[float]) -> float:

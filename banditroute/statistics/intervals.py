@@ -94,7 +94,7 @@ def bootstrap_interval(
     total, size = _at_least_two(*sums_by_cluster(terms, clusters))
     if len(total) > _BLOCKS:
         block = rng.permutation(len(total)) % _BLOCKS
-        total, size = _sums(block, total), _sums(block, size)
+        total, size = sums_of(block, total), sums_of(block, size)
     blocks = len(total)
     mean = total.sum() / size.sum()
     off = total - mean * size
@@ -116,7 +116,7 @@ def sums_by_cluster(terms: Vector, clusters: NDArray[np.intp] | None) -> tuple[V
         raise InvalidInputError(f"terms have shape {terms.shape}, or are not finite; give finite numbers (n,)")
     total, size = terms, np.ones(len(terms))
     if clusters is not None:
-        total, size = _sums(clusters, total), _sums(clusters, size)
+        total, size = sums_of(clusters, total), sums_of(clusters, size)
         total, size = total[size > 0.0], size[size > 0.0]
     return total, size
 
@@ -127,5 +127,6 @@ def _at_least_two(total: Vector, size: Vector) -> tuple[Vector, Vector]:
     return total, size
 
 
-def _sums(clusters: NDArray[np.intp], values: Vector) -> Vector:
+def sums_of(clusters: NDArray[np.intp], values: Vector) -> Vector:
+    """Return the sum of the values ``(n,)`` of each cluster, by the number of each value's cluster."""
     return np.asarray(np.bincount(clusters, weights=values), dtype=np.float64)

@@ -14,7 +14,7 @@ from banditroute.core.feedback import Feedback
 from banditroute.core.forking import hold_while_forking
 from banditroute.core.shared_total import SharedTotal
 from banditroute.core.state import MergeStates
-from banditroute.core.validation import whole
+from banditroute.core.validation import shown, whole
 from banditroute.core.values import open_twin
 from banditroute.errors import InvalidConfigurationError, StoreError, UnknownDecisionError
 from banditroute.store.base import (
@@ -221,7 +221,7 @@ class MemoryStore:
         held = self._decisions.get(decision_id)
         if held is None:
             raise UnknownDecisionError(
-                f"no decision {decision_id!r} is held: a MemoryStore forgets all but its last {self._capacity:,} "
+                f"no decision {shown(decision_id)} is held: a MemoryStore forgets all but its last {self._capacity:,} "
                 f"decisions, and those too when the process ends; check the id, raise capacity=, or use SQLStore"
             )
         return held

@@ -18,6 +18,7 @@ from typing import TypeVar
 from banditroute.core.failure import Failure
 from banditroute.core.feedback import Feedback
 from banditroute.core.token_costs import CACHED_TOKENS
+from banditroute.core.validation import shown
 from banditroute.errors import ConflictingFeedbackError, UnknownDecisionError
 
 _T = TypeVar("_T")
@@ -89,7 +90,8 @@ def check_recorded(decision_id: str, values: Iterable[str], recorded: Collection
     missing = sorted(set(values) - set(recorded))
     if missing:
         raise UnknownDecisionError(
-            f"decision {decision_id!r} has no {', '.join(missing)} that could be corrected; report it with feedback()"
+            f"decision {shown(decision_id)} has no {', '.join(missing)} that could be corrected; report it with "
+            "feedback()"
         )
 
 
@@ -122,7 +124,7 @@ def new_outcomes(feedback: Feedback, recorded: Mapping[str, float]) -> dict[str,
         if objective.startswith((PREFERRED_TO, PASSED_OVER_FOR)):
             if _reversed(objective) in recorded:
                 raise ConflictingFeedbackError(
-                    f"decision {feedback.decision_id!r} is given as {objective}, and recorded as "
+                    f"decision {shown(feedback.decision_id)} is given as {objective}, and recorded as "
                     f"{_reversed(objective)}; the first report stays: compare two decisions once"
                 )
             first = first if first is None else value  # what it teaches depends on what was believed
@@ -134,7 +136,7 @@ def new_outcomes(feedback: Feedback, recorded: Mapping[str, float]) -> dict[str,
             new[objective] = value
         elif first != value:
             raise ConflictingFeedbackError(
-                f"{objective} of decision {feedback.decision_id!r} is recorded as {first!r} and now given as "
+                f"{objective} of decision {shown(feedback.decision_id)} is recorded as {first!r} and now given as "
                 f"{value!r}; the first value stays and nothing of this feedback was recorded: report each "
                 f"outcome once, or again with the same value; router.correct(...) replaces it"
             )

@@ -11,7 +11,16 @@ IN_TESTS_OF_THE_STORE = {
     "file removed",
     "database emptied",
 }
-SLOW = {name for name in promises.ATTACKS if name.startswith("route: ")} | {"process ends, database locked"}
+SLOW = {name for name in promises.ATTACKS if name.startswith("route: ")} | {
+    "process ends, database locked",
+    "context too large",
+    "retries in an outage",
+    "rows damaged",
+    "names in a report",
+    "server of adapters hostile",
+    "reader that stays",
+    "log that is a bomb",
+}
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,10 @@ class TestBadBudgets:
         [
             ({}, "a budget is in money or in energy, got usd=None and joules=None; give one of them"),
             ({"usd": 1.0, "joules": 2.0}, "got usd=1.0 and joules=2.0; give one of them"),
+            ({"usd": 1.0, "grams": 2.0, "grams_per_kwh": 300.0}, "joules=None and grams=2.0; give one of them"),
+            ({"grams": 2.0}, "got grams=2.0 and grams_per_kwh=None; give the intensity of your grid too"),
+            ({"joules": 2.0, "grams_per_kwh": 300.0}, "a budget of carbon needs both"),
+            ({"grams": 2.0, "grams_per_kwh": 0.0}, "grams_per_kwh of a budget is 0.0; give a number above 0"),
             ({"usd": 0}, "usd of a budget is 0; give a number above 0"),
             ({"joules": -1.0}, "joules of a budget is -1.0; give a number above 0"),
             ({"usd": math.inf}, "usd is inf; give a finite number"),
@@ -187,8 +191,9 @@ class TestPerRequest:
         router.feedback(decision.id, cost_usd=0.02)
         assert router.status().budgets[0].spent == pytest.approx(before.spent + 0.02)
 
-    def test_energy_budget_is_kept(self):
-        router = Router(arms=["cheap", "dear"], features=1, budgets=[Budget(joules=4.0)], seed=0)
+    @pytest.mark.parametrize("budget", [Budget(joules=4.0), Budget(grams=0.0004, grams_per_kwh=360.0)])
+    def test_energy_budget_is_kept(self, budget):
+        router = Router(arms=["cheap", "dear"], features=1, budgets=[budget], seed=0)
         took = []
         for _ in range(800):
             decision = router.route([0.0])

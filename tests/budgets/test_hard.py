@@ -143,8 +143,7 @@ def test_a_fallback_is_the_arm_that_is_covered():
     [
         ({"usd": 1.0, "hard": 1}, "hard of a budget is 1 .int.; give True or False"),
         ({"joules": 1.0, "hard": True}, "a hard budget is in dollars"),
-        ({"usd": 1.0, "hard": True, "per": "session"}, "leave out each=, and per='session'"),
-        ({"usd": 1.0, "hard": True, "each": "user"}, "leave out each=, and per='session'"),
+        ({"grams": 1.0, "grams_per_kwh": 300.0, "hard": True}, "a hard budget is in dollars"),
     ],
 )
 def test_a_hard_budget_that_cannot_be_kept_is_refused(given, message):
@@ -202,3 +201,77 @@ def test_a_few_cheap_calls_do_not_promise_cheap_later_ones():
     for _ in range(4):
         forecast.learn("a", 0.2)
     assert forecast.guarded(0, 4.0) == pytest.approx(0.6)
+
+
+class TestKeys:
+    def test_each_session_has_a_wallet_that_is_never_overdrawn(self, url):
+        """Two processes serve the steps of each session in turn."""
+        wallet = 0.08
+        budget = Budget(usd=wallet, per="session", hard=True)
+        routers = [Router(arms=ARMS, features=1, budgets=[budget], store=SQLStore(url), seed=seed) for seed in range(2)]
+        rng = np.random.default_rng(0)
+        spent, granted = {}, {}
+        for step in range(30):
+            for session in ("s0", "s1"):
+                router = routers[step % 2]
+                decision = router.route([0.0], session=session)
+                granted.setdefault(session, []).append(decision.granted)
+                if decision.granted:
+                    cost = spend_of(decision.arm, rng)
+                    spent[session] = spent.get(session, 0.0) + cost
+                    router.feedback(decision.id, quality=float(rng.random() < QUALITY[decision.arm]), cost_usd=cost)
+        for router in routers:
+            router.close()
+        for session, steps in granted.items():
+            assert 0.3 * wallet < spent[session] <= wallet
+            assert any(steps[:3])  # the first step waits for the slice, as long as a usual database takes
+
+    def test_used_up_wallet_refuses_its_own_session_alone(self):
+        router = Router(arms=ARMS, features=1, budgets=[Budget(usd=0.01, per="session", hard=True)], seed=0)
+        for _ in range(30):
+            decision = router.route([0.0], session="long")
+            if decision.granted:
+                router.feedback(decision.id, cost_usd=0.006)
+        assert not decision.granted
+        assert router.route([0.0], session="new").granted
+        assert router.route([0.0]).granted  # a request without a session is not counted
+        (status,) = router.status().budgets
+        assert status.spent <= 0.01
+        assert status.uncovered >= 28
+
+    def test_each_user_has_a_hard_budget_a_day(self):
+        budget = Budget(usd=0.05, per="day", each="user", hard=True)
+        router = Router(arms=ARMS, features=1, budgets=[budget], seed=0, clock=lambda: 1.7e9)
+        reserved = {"Ann": 0.0, "Bob": 0.0}
+        for _ in range(40):
+            for user in reserved:
+                decision = router.route([0.0], metadata={"user": user})
+                reserved[user] += sum(amounts[0] for amounts in decision.reserved.values())
+        assert all(0.03 < each <= 0.05 for each in reserved.values())
+
+    def test_forgotten_key_gives_its_slice_back_and_goes_on(self, monkeypatch):
+        monkeypatch.setattr("banditroute.budgets.book._KEPT_KEYS", 2)
+        router = Router(arms=ARMS, features=1, budgets=[Budget(usd=0.05, per="session", hard=True)], seed=0)
+        spent = dict.fromkeys("abcd", 0.0)
+        for _ in range(20):
+            for session in spent:
+                decision = router.route([0.0], session=session, arms=["small"])
+                if decision.granted:
+                    router.feedback(decision.id, cost_usd=0.004)
+                    spent[session] += 0.004
+        assert all(0.03 < each <= 0.05 for each in spent.values())
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_budget_saves_up_for_the_arm_that_it_is_planned_for(seed):
+    """One large call a few small ones: its bound is 20 requests' worth, which a budget without savings rarely has."""
+    arms = [Arm(name="small", max_cost_usd=0.001), Arm(name="large", max_cost_usd=0.04)]
+    router = Router(arms=arms, features=1, budgets=[Budget(usd=0.002, hard=True)], seed=seed)
+    rng = np.random.default_rng(seed)
+    large = []
+    for _ in range(600):
+        decision = router.route([0.0])
+        large.append(decision.arm == "large")
+        cost = 0.005 * rng.uniform(0.5, 1.5) if large[-1] else 0.0005
+        router.feedback(decision.id, quality=float(large[-1]), cost_usd=cost)
+    assert np.mean(large[300:]) > 0.27  # a third is what the budget buys

@@ -24,7 +24,7 @@ class HardBudgets(RuleBasedStateMachine):
 
     @initialize(
         usd=st.sampled_from([0.05, 0.3, 2.0]),
-        per=st.sampled_from(["request", "day"]),
+        per=st.sampled_from(["request", "day", "session"]),
         tagged=st.booleans(),
         seed=st.integers(0, 99),
     )
@@ -61,11 +61,12 @@ class HardBudgets(RuleBasedStateMachine):
         key = name, total.period
         self.queued[k][key] = self.queued[k].get(key, SharedTotal(total.period)) + total
 
-    @rule(k=PROCESS, batch=st.booleans(), calls=st.integers(1, 40))
-    def route(self, k, batch, calls):
+    @rule(k=PROCESS, batch=st.booleans(), calls=st.integers(1, 40), session=st.sampled_from("ab"))
+    def route(self, k, batch, calls, session):
         for _ in range(calls):
             self.now += 1.0
-            request = Request(features=np.zeros(0), tags=("batch",) if batch else ())
+            request = Request(features=np.zeros(0), tags=("batch",) if batch else (), session=session)
+            self.books[k].awaits_first_slice(request, self.now)
             book, noise = self.books[k], self.rng.random(3)
             spends = np.array([0.3, 2.0, 10.0]) * noise
             priced = book.price(
@@ -134,7 +135,7 @@ class HardBudgets(RuleBasedStateMachine):
     @invariant()
     def spends_no_more_than_granted(self):
         for (name, _), spent in getattr(self, "spent", {}).items():
-            budget = next(budget for budget in self.budgets if budget.name == name)
+            budget = next(budget for budget in self.budgets if budget.name == name.split(" #")[0])
             granted = budget.amount
             if budget.per == "request":
                 granted *= max(self.routed[name], FIRST_GRANT_REQUESTS)

@@ -167,3 +167,19 @@ def test_granted_slice_can_be_spent_at_once():
     slices, totals = alone()
     slices.grant(2.0)
     assert (slices.stock, totals[0].spent) == (2.0, 2.0)
+
+
+def test_hoarded_stock_is_given_back_down_to_the_share():
+    drawn = []
+
+    def add(total):
+        drawn.append(total.spent)
+        return SharedTotal(0, 1, sum(drawn), 0.0)
+
+    slices = Slices(add=add)
+    slices.draw(limit=100.0, need=40.0, now=0.0)
+    slices.keep(30.0)  # 40 is not much more than 30
+    assert slices.stock == 40.0
+    slices.keep(20.0)
+    assert slices.stock == 20.0
+    assert slices.undrawn == 80.0

@@ -39,6 +39,7 @@ KEYS = {
     "simulate": {"Preference(quality=1)"},
     "evaluate": {"objectives", "utility"},
     "savings": {"baseline_usd_per_1000", "quality", "verdict"},
+    "robustness": {"prompts", "flips", "margins", "categories", "quality"},
     "diagnose": {"slots", "recommended_slots", "demand", "figures"},
 }
 """Command -> names that its JSON has; of a list, those of its first entry."""
@@ -67,6 +68,11 @@ def places(tmp_path_factory):
         made = [router.route([i % 2], session="Ann") for i in range(60)]
         for each in made[:50]:
             router.feedback(each.id, quality=float(each.arm == "large"), cost_usd=0.01, source="judge")
+    texts = f"sqlite:///{folder / 'texts.db'}"
+    with Router(arms=["small", "large"], store=SQLStore(texts), seed=0) as router:
+        router.feedback(router.route("Why is the sky blue?").id, quality=1.0)
+    prompts = folder / "prompts.txt"
+    prompts.write_text("Why is the sky blue?\nSum 2 and 3.\n")
     table = folder / "table.csv"
     rows = [f"q{i},{arm},{i % 2},0.0{1 + k}" for i in range(60) for k, arm in enumerate(("small", "large"))]
     table.write_text("\n".join(["query_id,model,score,cost_usd", *rows]) + "\n")
@@ -75,6 +81,8 @@ def places(tmp_path_factory):
     return {
         "URL": url,
         "ID": made[0].id,
+        "TEXTS": texts,
+        "PROMPTS": prompts,
         "TABLE": table,
         "FILE": file,
         "OUT": folder / "log.jsonl",
@@ -91,6 +99,7 @@ def places(tmp_path_factory):
         "simulate TABLE --policy thompson --seeds 1 --executor serial --out FOLDER",
         "evaluate URL --policy uniform",
         "savings URL --baseline large",
+        "robustness TEXTS --prompts PROMPTS",
         "diagnose TABLE",
         "explain URL ID",
         "inspect URL",

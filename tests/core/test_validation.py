@@ -27,7 +27,7 @@ from banditroute.core.validation import (
     shown,
     whole,
 )
-from banditroute.errors import BanditRouteError, InvalidFeedbackError, InvalidInputError
+from banditroute.errors import BanditRouteError, InvalidFeedbackError, InvalidInputError, InvalidRequestError
 from banditroute.limits import CircuitBreaker, Limits
 from banditroute.objectives import Scaled
 from banditroute.policies import UCB, Mixture
@@ -167,11 +167,11 @@ def test_decimals_that_are_not_finite_are_refused(value):
         lambda n: Usage(input_tokens=n, output_tokens=n),
     ],
 )
-def test_settings_keep_no_decimal(make):
-    """A Decimal that is kept would fail much later: it cannot be added to a float."""
-    made = make(Decimal("0.5"))
+@pytest.mark.parametrize("half", [Decimal("0.5"), np.float32(0.5), np.float64(0.5), Fraction(1, 2)])
+def test_settings_keep_plain_numbers(make, half):
+    """Others would fail much later: a Decimal cannot be added to a float, nor a number of numpy be shown."""
+    made = make(half)
     assert repr(made) == repr(make(0.5))
-    assert "Decimal" not in repr(made)
 
 
 def test_decimals_and_numpy_numbers_route_as_floats():
@@ -190,6 +190,30 @@ def test_decimals_and_numpy_numbers_route_as_floats():
     for half in (Decimal("0.5"), np.float32(0.5), np.float64(0.5)):
         decision = decide(half)
         assert (decision.reason, decision.means.tolist()) == (plain.reason, plain.means.tolist())
+
+
+@pytest.mark.parametrize(
+    "features",
+    [[Decimal("0.5"), Fraction(1, 4)], np.array([Decimal("0.5"), 0.25], dtype=object), [np.float32(0.5), 0.25]],
+)
+def test_features_may_be_numbers_of_any_kind(features):
+    router = Router(arms=["a", "b"], features=2, seed=0)
+    assert router.route(features).x.tolist() == [0.5, 0.25, 1.0]
+
+
+@pytest.mark.parametrize(
+    "wrong", [[Decimal("NaN"), 0.5], [Decimal("1e400"), 0.5], [Fraction(10**400), 0.5], [None, 0.5]]
+)
+def test_features_that_are_no_finite_numbers_are_refused(wrong):
+    with pytest.raises(InvalidRequestError):
+        Router(arms=["a", "b"], features=2, seed=0).route(wrong)
+
+
+def test_limits_of_numpy_numbers_are_shown_where_no_arm_keeps_them():
+    router = Router(arms=["a", "b"], features=1, limits=Limits(max_cost_usd=np.float32(0.5)), seed=0)
+    for arm in ("a", "b") * 20:
+        router.feedback(router.route([0.5], arms=[arm]).id, cost_usd=9.0)
+    assert "no arm is believed to keep Limits(max_cost_usd=0.5)" in router.route([0.5]).reason
 
 
 REFUSED = [

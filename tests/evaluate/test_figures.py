@@ -152,10 +152,19 @@ class TestArmUse:
         assert "exploration floor" in use.alarm
 
     @pytest.mark.parametrize(
-        "chosen", [np.full(3000, 1), np.arange(3000) % 2, np.append(np.full(2000, 1), np.arange(1000) % 4)]
+        "chosen", [np.full(150, 1), np.arange(3000) % 2, np.append(np.full(2000, 1), np.arange(1000) % 4)]
     )
     def test_no_alarm_where_nothing_collapsed(self, chosen):
         assert arm_use(chosen, list("abcd")).alarm is None
+
+    def test_traffic_on_one_arm_from_the_start_raises_the_alarm(self):
+        chosen = np.full(2500, 1)
+        chosen[::125] = 0
+        use = arm_use(chosen, list("abcd"))
+        assert use.alarm is not None
+        assert use.alarm.startswith("99.2% of the last 1,000 decisions are 'b', from the start; check")
+        assert arm_use(chosen * 0, ["a"]).alarm is None  # nothing else could be chosen
+        assert use.jain == pytest.approx(1.0 / (4.0 * (0.992**2 + 0.008**2)))
 
     @given(st.lists(st.integers(0, 3), min_size=1, max_size=30))
     def test_between_one_arm_and_all(self, chosen):

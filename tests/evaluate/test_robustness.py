@@ -130,6 +130,6 @@ def test_files_that_cannot_be_used_are_refused(tmp_path):
     "settings",
     [{"prompts": []}, {"categories": ["x"]}, {"arms": ["a"]}, {"quality": {"a": np.zeros(3)}}],
 )
-def test_what_does_not_fit_is_refused(settings):
+def test_prompts_and_settings_that_do_not_fit_are_refused(settings):
     with pytest.raises(InvalidInputError, match="give"):
         robustness(by_length, **{"prompts": PROMPTS, "arms": ["a", "b"], **settings})

@@ -308,6 +308,7 @@ class TestDashboard:
 
 
 LEFT_OUT = {
+    "banditroute_effective_arms",  # for an alert; the shares of arms are shown
     "banditroute_adapter_load_seconds_count",
     "banditroute_budget_granted",  # its pace is shown
     "banditroute_budget_reserved",

@@ -119,6 +119,18 @@ class TestUpstreamTrouble:
         assert "error" in json.loads(lines[-1].removeprefix("data: "))
 
 
+class TestAHardBudget:
+    def test_that_covers_no_arm_is_answered_with_402(self, upstream):
+        tables = tables_for(upstream, budgets=[{"usd": 1e-9, "per": "day", "hard": True}])
+        with service(tables) as url:
+            body = {"messages": ASKED, "max_tokens": 10}
+            answer = httpx.post(f"{url}/v1/chat/completions", json=body, timeout=30)
+            assert answer.status_code == 402
+            assert "no arm was asked: budget 'cost_usd per day'" in answer.json()["error"]["message"]
+            routed = httpx.post(f"{url}/route", json={"input": "Why?"}, timeout=30).json()
+            assert routed["granted"] is False
+
+
 class TestRouting:
     def test_route_feedback_compare(self, http):
         first = http.post("/route", json={"input": "Why?", "tags": ["x"]})

@@ -5,6 +5,7 @@ import pytest
 
 from banditroute.errors import InvalidConfigurationError, InvalidInputError
 from banditroute.evaluate import asymptotic_sequence
+from banditroute.statistics.asymptotic import asymptotic_bounds
 
 
 def test_asymptotic_sequence_equals_the_hand_computed_one():
@@ -70,3 +71,10 @@ def test_values_that_are_not_finite_are_refused(values):
 def test_bad_settings_are_refused(setting):
     with pytest.raises(InvalidConfigurationError, match=next(iter(setting))):
         asymptotic_sequence(np.ones(3), **setting)
+
+
+def test_last_bounds_are_those_of_the_sequence():
+    values = np.random.default_rng(0).exponential(size=400)
+    lower, upper = asymptotic_sequence(values, alpha=0.1)
+    assert asymptotic_bounds(values, alpha=0.1) == pytest.approx((lower[-1], upper[-1]), rel=1e-12)
+    assert asymptotic_bounds(np.zeros(500)) == (-np.inf, np.inf)

@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import binomtest
 
 from banditroute.errors import InvalidInputError
-from banditroute.statistics import betting_interval, clopper_pearson_interval, normal_interval
+from banditroute.statistics import betting_interval, bounded, clopper_pearson_interval, normal_interval
 
 
 @pytest.mark.parametrize(("successes", "trials"), [(0, 1), (0, 225), (1, 30), (15, 30), (30, 30)])
@@ -74,3 +74,13 @@ def test_values_beyond_the_range_are_refused(values):
 def test_counts_that_do_not_fit_are_refused(successes, trials, alpha):
     with pytest.raises(InvalidInputError):
         clopper_pearson_interval(successes, trials, alpha=alpha)
+
+
+def test_betting_interval_of_more_values_than_bets_is_as_wide_and_covers_the_mean(monkeypatch):
+    values = np.random.default_rng(0).random(20_000)
+    every = betting_interval(values, low=0.0, high=1.0)
+    monkeypatch.setattr(bounded, "_MOST_BETS", 1_000)
+    value, lower, upper = betting_interval(values, low=0.0, high=1.0)
+    assert value == pytest.approx(every.value, abs=1e-12)
+    assert lower < 0.5 < upper
+    assert upper - lower == pytest.approx(every.upper - every.lower, rel=0.1)

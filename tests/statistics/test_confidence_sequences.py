@@ -74,6 +74,25 @@ class TestOneByOneEqualsAllAtOnce:
         values = np.minimum(low + (high - low) * np.array(values), high)
         np.testing.assert_allclose(one_by_one(values, **settings), confidence_sequence(values, **settings), atol=1e-12)
 
+    @pytest.mark.parametrize("sizes", [[0], [1], [30, 0, 7], [3, 200]])
+    @pytest.mark.parametrize(("low", "high"), [(0.0, 1.0), (-3.0, 5.0)])
+    def test_outcomes_in_parts(self, sizes, low, high):
+        values = low + (high - low) * np.random.default_rng(len(sizes)).random(sum(sizes) + 1)
+        sequence, expected = (ConfidenceSequence(low=low, high=high) for _ in range(2))
+        for part in np.split(values, np.cumsum(sizes)):
+            sequence.add_all(part)
+        for value in values:
+            expected.add(value)
+        assert sequence.n == expected.n == len(values)
+        assert (sequence.lower, sequence.upper) == pytest.approx((expected.lower, expected.upper), abs=1e-12)
+
+    def test_wrong_outcomes_change_nothing(self):
+        sequence = ConfidenceSequence(**UNIT)
+        with pytest.raises(InvalidInputError, match="1 of 3 values are beyond"):
+            sequence.add_all([0.5, 0.5, 1.5])
+        assert sequence.n == 0
+        assert sequence.to_dict() == ConfidenceSequence(**UNIT).to_dict()
+
     @given(st.integers(0, 2**32), st.sampled_from([0.0, 0.5, 4.0]))
     def test_pseudo_outcomes_one_by_one_equal_all_at_once(self, seed, truncation):
         rng = np.random.default_rng(seed)

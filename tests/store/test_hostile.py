@@ -11,14 +11,15 @@ import pytest
 from sqlalchemy import inspect, select
 
 from banditroute.core.arm import Arm
-from banditroute.errors import InvalidConfigurationError, StoreError
-from banditroute.store import SQLStore
+from banditroute.errors import InvalidConfigurationError, StoreError, UnknownDecisionError
+from banditroute.store import MemoryStore, SQLStore
 from banditroute.store.sql.database import database_at, parse
 from banditroute.store.sql.log import events_of, outcomes_with_decisions
 from banditroute.store.sql.retention import records
 from banditroute.store.sql.schema import decision as decisions
 from banditroute.store.sql.schema import metadata, state
 from banditroute.testing.samples import decision, event, feedback, fold, remembered, summed
+from tests.support import make_router
 
 PIECES = [
     *("'", '"', "`", ";", "--", "/*", "*/", "\\", "%", "%s", "%(x)s", ":x", "?", "$1", "{}", "{0}", "\n", "\t", "\r"),
@@ -118,3 +119,14 @@ def test_any_bytes_for_a_database_are_refused_in_words(path: Path, seed: int) ->
     for name, values in summed([], memory.statistics).items():
         if name in whole:  # another is no arm of the router
             assert values == whole[name]
+
+
+@pytest.mark.parametrize("place", ["memory", "sqlite"])
+def test_refusal_of_an_unknown_id_repeats_no_megabyte(place, tmp_path):
+    store = MemoryStore() if place == "memory" else SQLStore(f"sqlite:///{tmp_path}/ids.db")
+    with make_router(store=store) as router:
+        for act in (router.escalate, router.feedback, router.correct):
+            words = {"signal": 0.5} if act == router.escalate else {"quality": 1.0}
+            with pytest.raises(UnknownDecisionError) as refusal:
+                act("x" * 1_000_000, **words)
+            assert len(str(refusal.value)) < 500

@@ -430,3 +430,21 @@ def test_routers_dropped_without_close_leave_no_thread_and_lose_nothing(tmp_path
     wait_until(lambda: threading.active_count() <= before)
     found = {str(row[0]) for row in execute(url, "SELECT id FROM banditroute_decision")}
     assert found == set(ids)
+
+
+def test_writer_that_runs_is_not_replaced_after_a_signal_handler_raised(tmp_path, monkeypatch):
+    """The standard library's ``is_alive`` may say then that a running thread has ended."""
+    store = SQLStore(f"sqlite:///{tmp_path}/signals.db")
+    store.open(router="r", arms=(), features_version="1", dimension=3, fold=fold)
+    listen(store)
+    made = store._writer
+    assert made is not None
+    first = made._thread
+    assert first is not None
+    monkeypatch.setattr(first, "is_alive", lambda: False)
+    store.add_decision(decision(1))
+    store.flush()
+    assert made._thread is first
+    store.close()
+    first.join(30)
+    assert first.ended

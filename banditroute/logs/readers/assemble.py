@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from itertools import repeat
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from banditroute.core.arrays import Vector
 from banditroute.errors import InvalidInputError
 from banditroute.logs.decision_log import DecisionLog
+from banditroute.logs.large_arrays import RowsInParts, blocks, give_back, large_array, rows_of
 from banditroute.logs.readers.canonical import encoded, entries, flat
 from banditroute.store.outcomes import objective_of
 
@@ -22,7 +24,11 @@ _MOST_CELLS = 2**31
 
 _MOST_OBJECTIVES = 1000
 
-_Cells = tuple[NDArray[np.bool_], Vector]
+_Cells = tuple[RowsInParts, RowsInParts]
+"""Eligibility of rows, and their probabilities, if they say them; all of the arms that were known then."""
+
+_Contexts = tuple[RowsInParts, RowsInParts]
+"""The numbers of rows, and their contexts, which have one length."""
 
 
 class Assembly:
@@ -39,9 +45,10 @@ class Assembly:
         self._positions: dict[str, int] = {}  # of arms, in the order of their appearance
         self._routers: set[str] = set()
         self._n = 0
-        self._columns: dict[str, list[NDArray[Any]]] = {"chosen": [], "propensity": [], "decided_at": []}
-        self._texts: dict[str, list[str]] = {"prompt": [], "session": [], "task": []}
-        self._outcomes: dict[str, list[tuple[NDArray[np.intp], Vector]]] = {}
+        self._chosen = RowsInParts(1, np.intp)
+        self._columns = {"propensity": RowsInParts(1), "decided_at": RowsInParts(1)}
+        self._texts: dict[str, list[str]] = {"prompt": [], "session": [], "task": []}  # up to the last row that has one
+        self._outcomes: dict[str, tuple[RowsInParts, RowsInParts]] = {}  # numbers of rows, and their outcomes
         self._cells: list[_Cells] = []
         self._contexts: dict[tuple[str | None, int], _Contexts] = {}  # by features version and length
 
@@ -62,13 +69,15 @@ class Assembly:
                 "with router="
             )
         for name in ("propensity", "decided_at"):
-            self._columns[name].append(table[name].to_numpy())
+            self._columns[name].add(table[name].to_numpy())
         for name, values in self._texts.items():
-            texts, codes = encoded(table[name])
-            texts.append("")  # of a row without one, whose code is -1
-            values.extend(texts[code] for code in codes.tolist())
-        self._columns["chosen"].append(self._codes(table["arm"]))
-        self._cells.append(self._matrices(table))
+            if table[name].null_count < len(table):
+                texts, codes = encoded(table[name])
+                texts.append("")  # of a row without one, whose code is -1
+                values.extend(repeat("", self._n - len(values)))
+                values.extend(map(texts.__getitem__, codes.tolist()))
+        self._chosen.add(self._codes(table["arm"]))
+        self._add_matrices(table)
         self._add_outcomes(table)
         self._add_contexts(table)
         self._n += len(table)
@@ -88,11 +97,13 @@ class Assembly:
         order = np.empty(len(arms), dtype=np.intp)
         order[[self._positions[arm] for arm in arms]] = np.arange(len(arms))
         eligible, probabilities = self._all_cells(order)
-        propensities = np.concatenate(self._columns["propensity"])
+        propensities = self._columns["propensity"].column()
+        for values in self._texts.values():
+            values.extend(repeat("", self._n - len(values) if values else 0))
         texts = {name: tuple(values) if any(values) else None for name, values in self._texts.items()}
         return DecisionLog(
             arms=arms,
-            chosen=order[np.concatenate(self._columns["chosen"])],
+            chosen=self._all_chosen(order),
             eligible=eligible,
             propensities=None if np.isnan(propensities).all() else propensities,
             probabilities=probabilities,
@@ -100,15 +111,14 @@ class Assembly:
             prompts=texts["prompt"],
             sessions=texts["session"],
             tasks=texts["task"],
-            outcomes={name: _scattered(self._n, parts) for name, parts in sorted(self._outcomes.items())},
-            decided_at=np.concatenate(self._columns["decided_at"]),
+            outcomes={name: _scattered(self._n, *parts) for name, parts in sorted(self._outcomes.items())},
+            decided_at=self._columns["decided_at"].column(),
             skipped=dict(skipped),
         )
 
     def _add_outcomes(self, table: pyarrow.Table) -> None:
-        parents, keys, values = entries(table["outcomes"])
-        names, codes = np.unique(keys.astype(str), return_inverse=True)
-        objectives = [objective_of(name) for name in names.tolist()]
+        parents, names, codes, values = entries(table["outcomes"])
+        objectives = [objective_of(name) for name in names]
         if len({*self._outcomes, *objectives} - {None}) > _MOST_OBJECTIVES:
             raise InvalidInputError(
                 f"{self._name} has more than {_MOST_OBJECTIVES:,} different objectives; are their names the right ones?"
@@ -117,15 +127,17 @@ class Assembly:
         for code in sorted(range(len(names)), key=lambda code: names[code] == objectives[code]):
             if (objective := objectives[code]) is not None:
                 here = codes == code
-                self._outcomes.setdefault(objective, []).append((parents[here] + self._n, values[here]))
+                at, known = self._outcomes.setdefault(objective, (RowsInParts(1, np.intp), RowsInParts(1)))
+                at.add(parents[here] + self._n)
+                known.add(values[here])
 
     def _codes(self, names: pyarrow.ChunkedArray) -> NDArray[np.intp]:
         distinct, codes = encoded(names)
         positions = [self._positions.setdefault(name, len(self._positions)) for name in distinct]
         return np.array(positions, dtype=np.intp)[codes]
 
-    def _matrices(self, table: pyarrow.Table) -> _Cells:
-        """Return eligibility and probabilities ``(n, K so far)`` of some rows."""
+    def _add_matrices(self, table: pyarrow.Table) -> None:
+        """Add eligibility and probabilities ``(n, K so far)`` of some rows."""
         n = len(table)
         parents, arms = flat(table["arms"])
         codes = self._codes(arms)
@@ -138,33 +150,47 @@ class Assembly:
         eligible[parents, codes] = True
         at, values = flat(table["probabilities"])
         given = np.asarray(table["probabilities"].is_valid())
-        if not given.any():
-            return eligible, np.empty((n, 0))
-        probabilities = np.zeros(eligible.shape)
+        probabilities = np.zeros(eligible.shape if given.any() else (n, 0))
         probabilities[~given] = np.nan
-        probabilities[at, codes[given[parents]]] = values.to_numpy()
-        return eligible, probabilities
+        if probabilities.size:
+            probabilities[at, codes[given[parents]]] = values.to_numpy()
+        widths = (eligible.shape[1], probabilities.shape[1])
+        if not self._cells or tuple(rows.width for rows in self._cells[-1]) != widths:
+            self._cells.append((RowsInParts(widths[0], np.bool_), RowsInParts(widths[1])))
+        flags, rows = self._cells[-1]
+        flags.add(eligible)
+        rows.add(probabilities)
+
+    def _all_chosen(self, order: NDArray[np.intp]) -> NDArray[np.intp]:
+        positions = self._chosen.column()
+        chosen = large_array(positions.shape, np.intp)
+        for at in blocks(len(chosen)):
+            chosen[at] = order[rows_of(positions, at)]
+        return chosen
 
     def _all_cells(self, order: NDArray[np.intp]) -> tuple[NDArray[np.bool_], Vector | None]:
         """Return both for all rows; where a row does not name its arms, all were eligible."""
         k = len(order)
-        eligible = np.zeros((self._n, k), dtype=bool)
-        given = any(probabilities.size for _, probabilities in self._cells)
-        all_probabilities = np.zeros((self._n, k)) if given else None
+        given = any(rows.width for _, rows in self._cells)
+        eligible, probabilities = large_array((self._n, k), np.bool_), large_array((self._n, k if given else 0))
         begin = 0  # each part is freed as soon as it is copied
         while self._cells:
-            flags, probabilities = self._cells.pop(0)
-            rows = slice(begin, begin + len(flags))
+            flags, rows = (each.joined() for each in self._cells.pop(0))
+            columns = order[: flags.shape[1]]
+            for at in blocks(len(flags)):
+                to = slice(begin + at.start, begin + at.stop)
+                part = np.zeros((at.stop - at.start, k), dtype=bool)
+                part[:, columns] = rows_of(flags, at)
+                part[~part.any(axis=1)] = True
+                eligible[to] = part
+                if given:
+                    block = np.zeros(part.shape)
+                    block[:, columns] = rows_of(rows, at) if rows.shape[1] else np.nan
+                    block[np.isnan(block).any(axis=1)] = np.nan  # also for arms that came up later
+                    probabilities[to] = block
+                give_back(eligible, probabilities)
             begin += len(flags)
-            eligible[rows, order[: flags.shape[1]]] = flags
-            if all_probabilities is not None:
-                all_probabilities[rows, order[: probabilities.shape[1]]] = probabilities
-                if not probabilities.size:
-                    all_probabilities[rows] = np.nan
-        eligible[~eligible.any(axis=1)] = True
-        if all_probabilities is not None:  # also for arms that came up later
-            all_probabilities[np.isnan(all_probabilities).any(axis=1)] = np.nan
-        return eligible, all_probabilities
+        return eligible, probabilities if given else None
 
     def _add_contexts(self, table: pyarrow.Table) -> None:
         parents, x = flat(table["x"])
@@ -174,47 +200,33 @@ class Assembly:
             if d:
                 of_these = (codes == code) & (lengths == d)
                 key = (versions[code] if code >= 0 else None, d)
-                rows = x.to_numpy()[of_these[parents]].reshape(-1, d)
-                self._contexts.setdefault(key, _Contexts(d)).add(self._n + np.flatnonzero(of_these), rows)
+                at, rows = self._contexts.setdefault(key, (RowsInParts(1, np.intp), RowsInParts(d)))
+                at.add(self._n + np.flatnonzero(of_these))
+                rows.add(x.to_numpy()[of_these[parents]].reshape(-1, d))
 
     def _all_contexts(self) -> Vector | None:
         """Return the contexts in the features of the last row that has any; NaN in the other rows."""
         if not self._contexts:
             return None
-        last = max(self._contexts.values(), key=lambda each: int(each.at[-1][-1]))
-        values, at = last.all()
+        found = [(at.column(), rows) for at, rows in self._contexts.values()]
+        numbers, rows = max(found, key=lambda each: int(each[0][-1]))
+        values = rows.joined()
         if len(values) == self._n:
             return values
-        contexts = np.full((self._n, values.shape[1]), np.nan)
-        contexts[at] = values
+        contexts = large_array((self._n, values.shape[1]))
+        for block in blocks(self._n):
+            contexts[block] = np.nan
+            begin, end = np.searchsorted(numbers, (block.start, block.stop))
+            contexts[numbers[begin:end]] = values[begin:end]
+            give_back(contexts, values)
         return contexts
 
 
-class _Contexts:
-    """Contexts of one length, in an array that grows in place: there may be no room for a copy."""
-
-    def __init__(self, d: int) -> None:
-        self.at: list[NDArray[np.intp]] = []  # the rows that they belong to
-        self._values = np.empty((0, d))
-        self._n = 0
-
-    def add(self, at: NDArray[np.intp], values: Vector) -> None:
-        begin, self._n = self._n, self._n + len(values)
-        if self._n > len(self._values):
-            self._resize(max(self._n, len(self._values) * 5 // 4))
-        self._values[begin : self._n] = values
-        self.at.append(at)
-
-    def all(self) -> tuple[Vector, NDArray[np.intp]]:
-        self._resize(self._n)
-        return self._values, np.concatenate(self.at)
-
-    def _resize(self, n: int) -> None:
-        self._values.resize((n, self._values.shape[1]), refcheck=False)
-
-
-def _scattered(n: int, parts: Iterable[tuple[NDArray[np.intp], Vector]]) -> Vector:
-    values = np.full(n, np.nan)
-    for at, some in parts:
-        values[at] = some
-    return values
+def _scattered(n: int, at: RowsInParts, values: RowsInParts) -> Vector:
+    numbers, known = at.column(), values.column()
+    scattered = large_array((n,))
+    scattered[:] = np.nan
+    for block in blocks(len(numbers)):
+        scattered[rows_of(numbers, block)] = rows_of(known, block)
+    give_back(scattered)
+    return scattered

@@ -26,6 +26,7 @@ RANGES = {each.name: (each.low, min(each.high, LARGEST)) for each in STANDARD_OB
 
 _ROUNDING = 1e-4  # of probabilities: logs in single precision
 _MOST_INTEGER = 2**63 - 1
+_MOST_PAIRS = 2**20  # of rows and names that are looked at without sorting
 
 
 def schema() -> pyarrow.Schema:
@@ -94,7 +95,7 @@ def checked(numbers: NDArray[np.int64], table: pyarrow.Table, damage: Damage) ->
             found.add(given & ~((values >= low) & (values <= high)), name, expected)
     parents, x = flat(table["x"])
     found.add(_any(parents, ~(np.abs(x.to_numpy()) <= LARGEST), len(table)), "x", "give finite numbers")
-    parents, _, weights = entries(table["preference"])
+    parents, _, _, weights = entries(table["preference"])
     found.add(_any(parents, ~np.isfinite(weights), len(table)), "preference", "give finite numbers")
     _check_outcomes(table, found)
     _check_arms(table, found)
@@ -118,25 +119,31 @@ def encoded(strings: pyarrow.ChunkedArray) -> tuple[list[str], NDArray[np.intp]]
     return codes.dictionary.to_pylist(), pc.fill_null(codes.indices, -1).to_numpy().astype(np.intp)
 
 
-def entries(maps: pyarrow.ChunkedArray) -> tuple[NDArray[np.intp], NDArray[Any], Vector]:
-    """Return the row, the key and the value of every entry of a column of maps."""
+def entries(maps: pyarrow.ChunkedArray) -> tuple[NDArray[np.intp], list[str], NDArray[np.intp], Vector]:
+    """Return the row of every entry of a column of maps, the different keys, and each entry's key and value.
+
+    Keys are sorted, and the key of an entry is its position among them.
+    """
     import pyarrow
 
     array = pyarrow.concat_arrays(maps.chunks)
     offsets = array.offsets.to_numpy()
     inside = slice(offsets[0], offsets[-1])
-    keys, values = (part.to_numpy(zero_copy_only=False)[inside] for part in (array.keys, array.items))
-    return np.repeat(np.arange(len(array)), np.diff(offsets)), keys, values
+    keys, codes = encoded(pyarrow.chunked_array([array.keys[inside]]))
+    order = sorted(range(len(keys)), key=keys.__getitem__)
+    codes = np.argsort(order)[codes] if order else codes
+    values = array.items.to_numpy(zero_copy_only=False)[inside]
+    return np.repeat(np.arange(len(array)), np.diff(offsets)), [keys[k] for k in order], codes, values
 
 
 def _check_outcomes(table: pyarrow.Table, found: Found) -> None:
     n = len(table)
-    parents, keys, values = entries(table["outcomes"])
-    names, codes = np.unique(keys.astype(str), return_inverse=True)
-    low, high = np.array([RANGES.get(name, (-LARGEST, LARGEST)) for name in names.tolist()]).reshape(-1, 2).T
+    parents, names, codes, values = entries(table["outcomes"])
+    low, high = np.array([RANGES.get(name, (-LARGEST, LARGEST)) for name in names]).reshape(-1, 2).T
     wrong = ~((values >= low[codes]) & (values <= high[codes]))
     found.add(_any(parents, wrong, n), "outcomes", "quality lies in [0, 1], dollars and the like are at least 0")
-    found.add(_any(parents, (names == "")[codes], n), "outcomes", "give every objective a name")
+    if "" in names:
+        found.add(_any(parents, codes == names.index(""), n), "outcomes", "give every objective a name")
     found.add(_twice(parents, codes, n), "outcomes", "give every objective once")
 
 
@@ -180,6 +187,11 @@ def _any(parents: NDArray[np.intp], wrong: NDArray[np.bool_], n: int) -> NDArray
 def _twice(parents: NDArray[np.intp], codes: NDArray[np.intp], n: int) -> NDArray[np.bool_]:
     """Return True for each of n rows that has the same code twice."""
     kinds = codes.max(initial=0) + 2  # -1 is one
+    if n * kinds <= _MOST_PAIRS:
+        there = np.zeros((n, kinds), dtype=bool)
+        there[parents, codes + 1] = True
+        if np.count_nonzero(there) == len(codes):  # nearly always, and known without sorting
+            return np.zeros(n, dtype=bool)
     pairs = np.sort(parents * kinds + codes + 1)
     rows = np.zeros(n, dtype=bool)
     rows[pairs[1:][np.diff(pairs) == 0] // kinds] = True

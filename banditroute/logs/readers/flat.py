@@ -13,7 +13,7 @@ from banditroute.logs.readers.canonical import RANGES, typed
 from banditroute.logs.readers.columns import numbers
 from banditroute.logs.readers.fields import renamed
 from banditroute.logs.readers.log_format import Fields, Format, Reading
-from banditroute.logs.readers.names import USUAL_NAMES, usual_columns
+from banditroute.logs.readers.names import USUAL_NAMES, suggestion, usual_columns
 from banditroute.logs.readers.row_errors import Found, Repeated
 from banditroute.logs.readers.source import objects
 from banditroute.logs.readers.tabular import LISTS, decisions
@@ -46,6 +46,11 @@ def read(reading: Reading) -> Iterator[pyarrow.Table]:
     """Yield every row; its context is in ``x``, or in the columns x0, x1, ... to which the bias is added."""
     fields = _fields(reading)
     reading.require(fields.columns.get("arm", "arm"), *fields.columns.values())
+    if "propensity" not in fields.columns and (near := suggestion("propensity", reading.source.names)):
+        raise InvalidInputError(
+            f"{reading.damage.name} has no column propensity{near} Name it, with columns= (--column "
+            "propensity=...), or rename the column"
+        )
     if reading.source.container == "jsonl":
         yield from typed(_rows(reading, fields), reading.damage)
         return

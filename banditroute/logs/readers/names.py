@@ -50,8 +50,15 @@ def our_name(name: str, usual: Mapping[str, str] | None = None) -> str:
 
 
 def usual_columns(has: Collection[str], wanted: Collection[str]) -> dict[str, str]:
-    """Return our name -> the column that is there, for those that are wanted and there."""
-    found = {ours: next((name for name in USUAL_NAMES[ours] if name in has), None) for ours in wanted}
+    """Return our name -> the column that is there, for those that are wanted and there.
+
+    Examples
+    --------
+    >>> usual_columns(["Model", "score", "Score"], ["arm", "quality", "prompt"])  # as it is written, else in any case
+    {'arm': 'Model', 'quality': 'score'}
+    """
+    folded = {name.casefold(): name for name in reversed(list(has))} | {name: name for name in has}
+    found = {ours: next((folded[name] for name in USUAL_NAMES[ours] if name in folded), None) for ours in wanted}
     return {ours: theirs for ours, theirs in found.items() if theirs is not None}
 
 

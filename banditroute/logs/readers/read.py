@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -19,7 +20,7 @@ from banditroute.logs.readers.dsjson import DSJSON
 from banditroute.logs.readers.flat import FLAT
 from banditroute.logs.readers.litellm import LITELLM
 from banditroute.logs.readers.log_format import Format, Reading, shown
-from banditroute.logs.readers.names import USUAL_NAMES, our_name, suggestion
+from banditroute.logs.readers.names import USUAL_NAMES, our_name, suggestion, usual_columns
 from banditroute.logs.readers.open_bandit import OPEN_BANDIT
 from banditroute.logs.readers.otel import OTEL
 from banditroute.logs.readers.outcomes import LONG, WIDE
@@ -189,12 +190,10 @@ def _what_is_missing(reading: Reading) -> str:
     texts = []
     for each in FORMATS.values():
         if each.needs and reading.source.container in each.containers:
-            usual = {
-                ours: next((name for name in USUAL_NAMES[ours] if reading.source.has(name)), "") for ours in each.needs
-            }
-            fields = reading.fields({ours: name for ours, name in usual.items() if name}).columns
+            fields = reading.fields(usual_columns(reading.source.names, each.needs)).columns
             missing = [ours for ours in each.needs if not reading.source.has(fields.get(ours, ""))]
-            texts.append(f"{each.name} lacks {', '.join(missing) or 'nothing'}")
+            lacks = [ours + _near(ours, reading.source.names) for ours in missing]
+            texts.append(f"{each.name} lacks {', '.join(lacks) or 'nothing'}")
     near = next(
         (
             f"; the column {theirs!r} is not there{suggestion(theirs, reading.source.names)}"
@@ -204,6 +203,13 @@ def _what_is_missing(reading: Reading) -> str:
         "",
     )
     return f"; {'; '.join(texts)}{near}"
+
+
+def _near(ours: str, has: Collection[str]) -> str:
+    """Return the column that may hold what a format lacks, in parentheses; nothing without one."""
+    near = (difflib.get_close_matches(name, has, n=1, cutoff=0.75) for name in USUAL_NAMES[ours])
+    found = next((each[0] for each in near if each), None)
+    return "" if found is None else f" (is it {found!r:.80}?)"
 
 
 def read_log(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import reprlib
 import textwrap
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -168,3 +168,12 @@ class Repeated:
         if len(self._latest) > _MOST_IDS:
             self._latest, self._earlier = set(), self._latest
         return False
+
+    def among(self, ids: Sequence[str | None]) -> NDArray[np.bool_]:
+        """Say of each id whether it came before, and remember it."""
+        new = set(ids)
+        seldom = len(new) < len(ids) or not new.isdisjoint(("", None)) or len(self._latest) + len(new) > _MOST_IDS
+        if seldom or not (new.isdisjoint(self._latest) and new.isdisjoint(self._earlier)):
+            return np.array([self(id) for id in ids], dtype=bool)
+        self._latest.update(new)  # type: ignore[arg-type]
+        return np.zeros(len(ids), dtype=bool)

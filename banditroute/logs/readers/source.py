@@ -45,6 +45,8 @@ _COMPRESSIONS = {b"\x1f\x8b": "gzip", b"BZh": "bz2", b"\x28\xb5\x2f\xfd": "zstd"
 _PICKLES = tuple(bytes([0x80, protocol]) for protocol in range(2, 6))
 _BRACKETS = re.compile(rb'"(?:[^"\\]|\\.)*"|[{}\[\]]')  # and whole strings, in which brackets do not count
 _SEPARATORS = (",", ";", "\t")
+_RARE_SEPARATOR = "|"  # wide tables have it within names: it counts only where none of the others parts the line
+_STATED_SEPARATOR = re.compile(rb'"?sep=.?"?', re.IGNORECASE)  # a first line of Excel's, without its spaces
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -275,7 +277,8 @@ def _look_at_text(address: str) -> Source:
         return Source(address=address, container="jsonl", names=keys)
     if lines[0].startswith((b"{", b"[")):
         return _look_at_blocks(address)
-    names, separator = _header(lines[0], address)
+    stated = _STATED_SEPARATOR.fullmatch(lines[0])
+    names, separator = _header(lines[1] if stated and len(lines) > 1 else lines[0], address)
     return Source(address=address, container="csv", names=names, separator=separator)
 
 
@@ -334,6 +337,9 @@ def _header(line: bytes, address: str) -> tuple[tuple[str, ...], str]:
     if not cells:
         raise InvalidInputError(f"{shown_address(address)}: the first line is neither a header of CSV nor JSON: {why}")
     separator = max(cells, key=lambda each: len(cells[each]))
+    if len(cells[separator]) == 1 and _RARE_SEPARATOR in cells[separator][0]:
+        separator = _RARE_SEPARATOR
+        cells[separator] = tuple(next(csv.reader([line.decode()], delimiter=separator)))
     return tuple(name.strip() for name in cells[separator]), separator
 
 
@@ -469,8 +475,10 @@ def _csv(source: Source, names: Sequence[str], damage: Damage) -> Iterator[tuple
     )
     try:
         with _readable(source.address), _unpacked(source.address) as file:
-            while not file.readline(LINE_BYTES).removeprefix(codecs.BOM_UTF8).strip():
+            while not (line := file.readline(LINE_BYTES).removeprefix(codecs.BOM_UTF8).strip()):
                 pass  # blank lines before the header, which look() has counted
+            if _STATED_SEPARATOR.fullmatch(line):
+                file.readline(LINE_BYTES)
             for block in _blocks_of_rows(file, source.address):
                 read = arrow_csv.ReadOptions(use_threads=False, column_names=unique, block_size=len(block) + 1)
                 buffer = arrow.py_buffer(block.decode("utf-8", "replace").encode())

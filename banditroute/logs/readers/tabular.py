@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _TEXTS = ("id", "arm", "session", "prompt", "task", "router", "features_version", "reason", "policy")
 _WHOLE = ("ordinal", "input_tokens")
+_ROUNDING = 1e-6  # by which a propensity may be above 1, as the probabilities of our own logs may be off
 LISTS = ("arms", "probabilities", "x")
 """Our names of columns that hold a list in each row."""
 
@@ -39,6 +40,7 @@ def decisions(
         Return the column ``x`` of a table, or None; rows that it cannot use are added to ``Found``.
     """
     import pyarrow as arrow
+    import pyarrow.compute as compute
 
     repeated = Repeated()
     wanted = dict.fromkeys([*fields.columns.values(), *extra])
@@ -49,6 +51,8 @@ def decisions(
         for ours, theirs in fields.columns.items():
             if ours in _TEXTS:
                 columns[ours] = texts(table, theirs)
+                if ours == "arm":  # "small" and "small " in a file of spaces after commas are one arm
+                    columns[ours] = compute.utf8_trim_whitespace(columns[ours])
             elif ours in LISTS:
                 columns[ours] = _cast(table, theirs, schema().field(ours).type)
             elif ours == "decided_at":
@@ -61,7 +65,8 @@ def decisions(
                 if ours in _WHOLE:
                     columns[ours] = arrow.array(values, from_pandas=True).cast(arrow.int64(), safe=False)
                 elif ours == "propensity":
-                    columns[ours] = arrow.array(values, from_pandas=True)
+                    rounded = np.where(values <= 1.0 + _ROUNDING, np.minimum(values, 1.0), values)
+                    columns[ours] = arrow.array(rounded, from_pandas=True)
                 else:
                     outcomes[ours] = values
         left_out = _left_out(columns, outcomes, repeated)
@@ -69,7 +74,7 @@ def decisions(
             for _ in range(int((rows & ~found.rows).sum())):
                 reading.damage.leave_out(why)
         out = np.logical_or.reduce([np.zeros(len(table), dtype=bool), *left_out.values()])
-        found.add(~named(columns["arm"]) & ~out, fields.columns["arm"], "every row needs an arm")
+        found.add(~named(columns["arm"]) & ~out, fields.columns["arm"], "every row needs an arm, in UTF-8")
         found.report(positions, reading.damage)
         kept = ~(found.rows | out)
         columns["outcomes"] = _map(outcomes, len(table))
@@ -89,7 +94,7 @@ def _left_out(columns: Mapping[str, Any], outcomes: Mapping[str, Vector], repeat
     nothing = np.logical_and.reduce([np.isnan(each) | (each == 0.0) for each in outcomes.values()])
     reasons = {"failure without an arm": no_arm & (failed == 0.0) & nothing}
     if "id" in columns:
-        reasons["decision that is repeated"] = np.array([repeated(id) for id in columns["id"].to_pylist()], dtype=bool)
+        reasons["decision that is repeated"] = repeated.among(columns["id"].to_pylist())
     return reasons
 
 

@@ -34,6 +34,7 @@ from banditroute.core.decision import Decision
 from banditroute.core.decision_ids import maker_of, seconds_of
 from banditroute.core.feedback import Feedback
 from banditroute.core.turn import SessionTurn
+from banditroute.core.validation import shown
 from banditroute.errors import ConflictingFeedbackError, IncompatibleStoreError, UnknownDecisionError
 from banditroute.store.base import Acknowledgement, OutcomeEvent, Recorded, StoredDecision
 from banditroute.store.outcomes import PAGING, new_outcomes, reported
@@ -261,8 +262,8 @@ def find(connection: Connection, decision_id: str) -> StoredDecision:
     found = _stored(connection, [decision_id] if _is_id(decision_id) else []).get(decision_id)
     if found is None:
         raise UnknownDecisionError(
-            f"no decision {decision_id!r} is held; check the id, that this is the database of the router that decided, "
-            f"and that the decision is not older than what the database keeps"
+            f"no decision {shown(decision_id)} is held; check the id, that this is the database of the router that "
+            f"decided, and that the decision is not older than what the database keeps"
         )
     return found
 
@@ -406,8 +407,8 @@ def _check_orphan(part: Feedback, makers: Collection[str]) -> float:
         if abs(age) > ORPHAN_SECONDS:
             ago = f", by its id of {age / 86_400.0:.3g} days ago,"
     raise UnknownDecisionError(
-        f"no decision {part.decision_id!r}{ago} is held; check the id, that this is the database of the router that "
-        f"decided, and that the decision is not older than what the database keeps"
+        f"no decision {shown(part.decision_id)}{ago} is held; check the id, that this is the database of the router "
+        f"that decided, and that the decision is not older than what the database keeps"
     )
 
 

@@ -85,7 +85,7 @@ class PostgreSQL(Database):
             connection.execution_options(isolation_level="READ COMMITTED", postgresql_readonly=False)
 
     def revision(self, connection: Connection) -> str | None:
-        """The revision of the schema; other applications may have tables beside it."""
+        """The revision of the schema; other applications may have tables in the same database."""
         if connection.scalar(text("SELECT to_regclass(:name)"), {"name": VERSION_TABLE}) is None:
             return None
         found = connection.scalar(text(f"SELECT version_num FROM {VERSION_TABLE}"))

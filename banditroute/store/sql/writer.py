@@ -68,6 +68,23 @@ class _Pause:
         self.reached, self.over = threading.Event(), threading.Event()
 
 
+class _WriterThread(threading.Thread):
+    """A thread that says by itself that it has ended.
+
+    ``is_alive`` of the standard library takes a running thread for ended after an exception of a signal handler within
+    ``is_alive``. Two threads would then write on one connection, which ends the process.
+    """
+
+    ended = False
+
+    def run(self) -> None:
+        """Do what the thread is for, and note its end."""
+        try:
+            super().run()
+        finally:
+            self.ended = True
+
+
 class Writer:
     """Writes what is given to it in groups, one transaction each, from a thread with a connection of its own.
 
@@ -97,7 +114,7 @@ class Writer:
         self._subscriber: weakref.ref[Subscriber] | None = None
         self._closed: str | None = None
         self._begin()
-        self._thread: threading.Thread | None = self._start()  # a forked child begins one when it needs it
+        self._thread: _WriterThread | None = self._start()  # a forked child begins one when it needs it
         _writers.add(self)
 
     def _begin(self) -> None:
@@ -114,8 +131,8 @@ class Writer:
         self._looks_in_vain = False
         self._look_at = 0.0
 
-    def _start(self) -> threading.Thread:
-        thread = threading.Thread(target=self._run, name="banditroute-store", daemon=True)
+    def _start(self) -> _WriterThread:
+        thread = _WriterThread(target=self._run, name="banditroute-store", daemon=True)
         thread.start()
         return thread
 
@@ -227,7 +244,7 @@ class Writer:
         if thread is None or thread is threading.current_thread():  # the latter is collected as garbage: it ends itself
             return
         thread.join(timeout)
-        if thread.is_alive():
+        if not thread.ended:
             self._refuse_waiting(unknown_outcome(timeout))
             raise unknown_outcome(timeout)
         self._refuse_waiting(StoreError(CLOSED))
@@ -261,7 +278,7 @@ class Writer:
     def pause_before_fork(self) -> None:
         """Write what is queued, and close the connection: SQLite's locks do not survive in a child that copies it."""
         thread = self._thread
-        if self._ended or thread is None or thread is threading.current_thread() or not thread.is_alive():
+        if self._ended or thread is None or thread is threading.current_thread() or thread.ended:
             return
         pause = self._pause = _Pause()
         self._stir(urgent=True)
@@ -295,7 +312,7 @@ class Writer:
             self._wake.put(urgent)
         if self._thread is None:
             self._thread = self._start()
-        elif not self._thread.is_alive() and self._closed is None:
+        elif self._thread.ended and self._closed is None:
             _logger.error("the thread that writes has ended; another takes its place")
             self._thread = self._start()
 

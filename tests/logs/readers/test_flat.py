@@ -28,9 +28,30 @@ class TestRecognised:
             "\n\n  \n" + PLAIN,
             "\ufeff\r\n" + PLAIN.replace("\n", "\r\n"),
             PLAIN.replace("\n", ",,\n"),
+            PLAIN.replace(",", "|"),
+            "sep=;\n" + PLAIN.replace(",", ";"),
+            "SEP=\t\r\n" + PLAIN.replace(",", "\t"),
+            PLAIN.replace(",", " , "),
+            PLAIN.replace("arm", "ARM").replace("quality", "Quality").replace("propensity", "Propensity"),
+            PLAIN.replace("arm", "Model").replace("quality", "SCORE"),
             PLAIN.replace("cost_usd\n", "cost_usd,note,note\n").replace("0.5\n", "0.5,a,b\n").replace(",\n", ",,a,b\n"),
         ],
-        ids=["comma", "semicolon", "tab", "other names", "blank lines", "BOM", "empty names", "a column twice"],
+        ids=[
+            "comma",
+            "semicolon",
+            "tab",
+            "other names",
+            "blank lines",
+            "BOM",
+            "empty names",
+            "bar",
+            "separator stated",
+            "tab stated",
+            "spaces",
+            "capitals",
+            "other names in capitals",
+            "a column twice",
+        ],
     )
     def test_csv_without_options(self, write, text):
         log = read_log(write(text, "log.csv"))
@@ -166,3 +187,32 @@ class TestJSON:
             read_log(path)
         log = read_log(path, skip_bad=True)
         assert (log.arms, log.skipped) == (("a", "b"), {"JSON": 1})
+
+
+def test_spaces_around_an_arm_make_no_other_arm(write):
+    log = read_log(write("arm, propensity, quality\nsmall , 0.5, 1\n small,0.5,0\n", "log.csv"))
+    assert (log.arms, log.propensities.tolist()) == (("small",), [0.5, 0.5])
+
+
+def test_propensity_may_be_above_one_by_rounding_alone(write):
+    log = read_log(write("arm,propensity,quality\na,1.0000000002,1\n", "log.csv"))
+    assert log.propensities.tolist() == [1.0]
+    with pytest.raises(InvalidInputError, match=r"give a number in \(0, 1\]"):
+        read_log(write("arm,propensity,quality\na,1.001,1\n", "log.csv"))
+
+
+def test_misspelt_propensity_is_not_passed_over(write):
+    with pytest.raises(InvalidInputError, match="did you mean 'propensty'"):
+        read_log(write("arm,propensty,quality\na,0.5,1\n", "log.csv"))
+
+
+def test_near_names_of_what_is_missing_are_named(write):
+    with pytest.raises(InvalidInputError, match=r"lacks arm \(is it 'modle'\?\)"):
+        read_log(write("modle,propensity,quality\na,0.5,1\n", "log.csv"))
+
+
+def test_bytes_that_are_no_utf8_are_named(write, tmp_path):
+    path = tmp_path / "log.csv"
+    path.write_bytes("arm,propensity,quality\ncafé,0.5,1\n".encode("latin-1"))
+    with pytest.raises(InvalidInputError, match="every row needs an arm, in UTF-8"):
+        read_log(path)
