@@ -39,6 +39,12 @@ _CACHED_PREFERENCES = 1024
 _ARRAYS_PER_ARM = 6  # of d x d float64 numbers, while one belief is built next to another
 
 
+def objectives_of(preference: Preference) -> list[str]:
+    """Return the objectives that a decision by a preference needs."""
+    needed = [name for name, weight in preference.items() if weight > 0.0]
+    return needed if preference.within is None else [*needed, "cost_usd"]
+
+
 class NotWatchedError(Exception):
     """A request weighs objectives that the belief does not predict yet.
 
@@ -404,9 +410,7 @@ class ArmModels:
     def _weigh(self, preference: Preference, *, check: bool) -> Vector:
         """Return the signed weight of every believed objective, and remember it."""
         belief = self.belief
-        needed = [name for name, weight in preference.items() if weight > 0.0]
-        if preference.within is not None:
-            needed.append("cost_usd")
+        needed = objectives_of(preference)
         if check:
             self._check_watched(needed)
         belief.watch(needed)

@@ -21,7 +21,7 @@ from banditroute.core.validation import LARGEST, LARGEST_FEATURE
 from banditroute.learners import Learner
 from banditroute.objectives.objective import Objective
 from banditroute.policies.base import start
-from banditroute.router.models import ArmModels
+from banditroute.router.models import ArmModels, objectives_of
 from banditroute.router.sampling import CannotChooseError, random_stream, sample_arm
 from banditroute.store.base import OutcomeEvent, StoredState
 
@@ -91,6 +91,7 @@ def choices(
         drift_slot=StateSlot(name="drift"),
         choices_slot=StateSlot(name="choices"),
     )
+    models.watch(objectives_of(preference))
     names = models.names
     policy = start(learner.policy, objectives=objectives)
     rng = random_stream(seed)
