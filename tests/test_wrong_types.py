@@ -9,6 +9,7 @@ import banditroute
 from banditroute import BanditRouteError, Guard, Router
 from banditroute.adapters import Capacity, SimulatedBackend
 from banditroute.config import check_router, load_deployment, load_router
+from banditroute.errors import InvalidRequestError
 from banditroute.policies import Uniform
 
 WRONG = {"none": None, "object": object(), "empty": "", "list": [object()], "number": 7, "bytes": b"x"}
@@ -124,3 +125,10 @@ def test_reports_of_a_wrong_type_are_refused_with_an_example():
         router.feedback_many(None)
     with pytest.raises(banditroute.InvalidRequestError, match=r"requests is None .*give several"):
         router.route_many(None)
+
+
+@pytest.mark.parametrize("given", [None, "text", 7])
+def test_lease_of_something_else_says_what_to_give(given):
+    router = Router(arms=["a"], features=1)
+    with router, pytest.raises(InvalidRequestError, match=r"give the decision that route\(\) returned"):
+        router.lease(given)

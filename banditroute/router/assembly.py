@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from banditroute.adapters.penalties import AdapterPenalties
 from banditroute.core.decision import Decision
 from banditroute.core.events import EpochBegun
-from banditroute.core.validation import listed
+from banditroute.core.validation import listed, shown
+from banditroute.errors import InvalidRequestError
 from banditroute.features.base import feature_blocks
 from banditroute.router.arms import ArmRegistry
 from banditroute.router.audits import Audits
@@ -53,6 +54,10 @@ class Parts(NamedTuple):
 
     def lease(self, decision: Decision) -> Lease:
         """Return the lease of a decision; see ``Router.lease``."""
+        if not isinstance(decision, Decision):
+            raise InvalidRequestError(
+                f"a lease is asked for {shown(decision)}; give the decision that route() returned"
+            )
         return Lease(decision=decision, cache=self.settings.adapters, routing=self.routing, feedback=self.feedback)
 
     def status(self) -> Status:
