@@ -75,7 +75,8 @@ _BY_CLASS = (  # names of classes, or of classes that they derive from
 _BY_TEXT = (  # the first that is found counts
     (r"json_validate_failed|tool_use_failed|failed to (generate json|call a function)", Failure.INVALID_RESPONSE),
     (
-        r"extra_forbidden|max_(completion_|output_)?tokens( is|:).{0,40}(too large|maximum allowed)|supports at most \d+",
+        r"extra_forbidden|supports at most \d+"
+        r"|max_(completion_|output_)?tokens( is|:).{0,40}(too large|maximum allowed)",
         Failure.UNSUPPORTED_PARAMETER,
     ),
     (
