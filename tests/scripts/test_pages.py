@@ -69,7 +69,7 @@ nothing
 """
 
 
-def test_with_output_writes_what_blocks_print(tmp_path, monkeypatch):
+def test_page_gets_the_output_of_its_blocks(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     page = with_output(PAGE, "page")
     assert "```text\n2\n```" in page
