@@ -4,9 +4,9 @@ A tiny transformer learns to copy letters. Six adapters then learn one cipher ea
 most letters, so an adapter is perfect at its own topic, fair at two others and useless at the rest. Requests come by
 Zipf's law, and every answer is graded by exact match. All policies serve the same requests with the same memory.
 
-Run it with ``python examples/03_adapters.py`` (``pip install '.[peft]'``). It also takes the number of adapters, slots and
-requests: ``python examples/03_adapters.py 12 4 1000`` takes half a minute on one core. Joules are estimated from the
-processor's time and the power that is assumed below.
+Run it with ``python examples/03_adapters.py`` (``pip install '.[peft]'``). It also takes the number of adapters, slots
+and requests: ``python examples/03_adapters.py 12 4 1000`` takes half a minute on one core. Joules are estimated from
+the processor's time and the power that is assumed below.
 """
 
 from __future__ import annotations
