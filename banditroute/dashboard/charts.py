@@ -149,7 +149,7 @@ def drawn_arms(view: View) -> tuple[list[str], list[str]]:
     return sorted(most), [arm for arm in view.arms if arm not in most]
 
 
-_QUALITY_ENDS: Mapping[str, Any] = {"autorangeoptions": {"clipmin": -0.02, "clipmax": 1.02}}
+_QUALITY_ENDS: Mapping[str, Any] = {"autorangeoptions": {"clipmin": -0.02, "clipmax": 1.06}}
 _HOUR = 3_600
 
 
