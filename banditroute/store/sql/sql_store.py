@@ -5,13 +5,13 @@ from __future__ import annotations
 import threading
 import weakref
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Future
 from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
 from banditroute.core.arm import Arm
 from banditroute.core.decision import Decision
 from banditroute.core.feedback import Feedback
 from banditroute.core.forking import hold_while_forking
+from banditroute.core.promise import Promise
 from banditroute.core.shared_total import SharedTotal
 from banditroute.core.state import MergeStates
 from banditroute.core.validation import label, number
@@ -223,7 +223,7 @@ class SQLStore:
         """Record feedback, then learn from it; see :class:`~banditroute.store.base.Store`."""
         writer = self._writer
         if writer is None:
-            failed: Future[Acknowledgement] = Future()
+            failed: Promise[Acknowledgement] = Promise()
             failed.set_exception(StoreError(CLOSED))
             return failed
         return writer.add_feedback(feedback)
