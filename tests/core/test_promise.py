@@ -1,20 +1,40 @@
 """A promise: the first outcome counts, every waiter gets it, and an interrupted waiter harms nobody."""
 
 import asyncio
+import re
 import threading
 from itertools import count
+from pathlib import Path
 from traceback import walk_tb
 
 import pytest
 
+import banditroute
 from banditroute.core.promise import Promise
 from tests.support import Interrupted, interrupting_at
+
+# What waits in another way than with a promise, with the reason.
+WAITS_OTHERWISE = {
+    "core/worker_processes.py": "the process runs a simulation and serves no requests",
+    "simulate/sweep.py": "the process runs a simulation and serves no requests",
+    "dashboard/reader.py": "a thread that serves a page waits, in which no signal handler runs",
+    "router/engine.py": "its condition only asks who holds the lock, and lends it",
+    "router/feedback.py": "waits for the future of an application's own store",
+    "store/sql/ticket.py": "waits for the future of an application's own store",
+}
 
 
 def set_in_thread(promise, result):
     setter = threading.Thread(target=promise.set_result, args=(result,), daemon=True)
     setter.start()
     return setter
+
+
+def test_every_other_wait_of_the_package_has_a_reason():
+    root = Path(banditroute.__file__).parent
+    waits = re.compile(r"\b(Event|Condition|Semaphore|Barrier)\(\)|threading\.Condition\(|import Future\b")
+    texts = {path.relative_to(root).as_posix(): path.read_text(encoding="utf-8") for path in root.rglob("*.py")}
+    assert {name for name, text in texts.items() if waits.search(text)} == WAITS_OTHERWISE.keys()
 
 
 def test_every_waiter_gets_the_first_outcome():
