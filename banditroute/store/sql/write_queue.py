@@ -108,8 +108,8 @@ class WriteQueue:
         """Return why a report cannot be queued; None if it can be."""
         if len(self.reports) >= MAX_QUEUED_REPORTS:
             return StoreError(
-                f"more than {MAX_QUEUED_REPORTS:,} reports wait for the database ({trouble}); nothing was "
-                f"recorded, report it again later"
+                f"more than {MAX_QUEUED_REPORTS:,} reports wait for the database ({trouble or 'it is too slow'}); "
+                f"nothing was recorded, report it again later"
             )
         if feedback.decision_id in self._dropped_ids:
             return UnknownDecisionError(

@@ -318,7 +318,7 @@ class Writer:
     def _overflow(self, what: str) -> None:
         if not self._overflows:
             self._overflows = True
-            _logger.error("%s: %s", what, self.trouble)
+            _logger.error("%s: %s", what, self.trouble or "the database is too slow")
 
     def _run(self) -> None:
         closed = None
