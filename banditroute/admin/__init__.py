@@ -12,6 +12,7 @@ from banditroute.admin.correction import correct
 from banditroute.admin.deployment import (
     ExpectedShares,
     add_arm,
+    promote,
     remove_arm,
     set_guard_mode,
     set_traffic,
@@ -51,6 +52,7 @@ __all__ = [
     "explain",
     "export",
     "inspect",
+    "promote",
     "prune",
     "rebuild",
     "remove_arm",

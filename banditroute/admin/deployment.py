@@ -1,4 +1,4 @@
-"""Change what all routers on a database do: traffic shares, the guard's mode, and the arms."""
+"""Change what all routers on a database do: traffic shares, the guard's mode, the arms, and the learner."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from banditroute.core.validation import label, shown
 from banditroute.errors import InvalidConfigurationError, StoreError
 from banditroute.guard.guard import Mode, check_mode
 from banditroute.limits.traffic import Share, shaped
+from banditroute.router.learner_roles import ROLES, roles_blob, roles_of
 from banditroute.router.shared_changes import CHANGES, SharedChange, as_blob, changes_of
 
 _DECISIONS_LOOKED_AT = 1_000
@@ -89,6 +90,7 @@ def set_traffic(
     values = {name: value for name, value in (("at_least", at_least), ("at_most", at_most)) if value is not None}
     if not values:
         raise InvalidConfigurationError(f"no share of {shown(arm)} is given; give at_least, at_most or both")
+    label(arm, name="the name", error=InvalidConfigurationError)
     share = Share(**values)
     return _change(url, "traffic", arm, values, router=router, who=who, dry_run=dry_run, share=share)
 
@@ -122,7 +124,66 @@ def remove_arm(
     url: str, name: str, *, router: str = "default", who: str | None = None, dry_run: bool = False
 ) -> ExpectedShares:
     """Remove an arm in all routers of a name; what is learned of it is kept. Else as :func:`set_traffic`."""
+    label(name, name="the name", error=InvalidConfigurationError)
     return _change(url, "remove_arm", name, {}, router=router, who=who, dry_run=dry_run)
+
+
+def promote(url: str, *, router: str = "default", who: str | None = None, dry_run: bool = False) -> SharedChange:
+    """Let the challenger serve in all routers of a name, without a cold start; they follow within half a second.
+
+    The learner that served becomes the challenger, so a second call takes the promotion back. Judge the challenger
+    first: ``evaluate(read_log(url), challenger, learning="progressive")``.
+
+    Parameters
+    ----------
+    url, router, who, dry_run
+        As in :func:`set_traffic`.
+
+    Returns
+    -------
+    SharedChange
+        The change that is recorded; with ``dry_run``, that would be.
+
+    Raises
+    ------
+    StoreError
+        If the database has no such router, or its routers have no challenger.
+
+    Examples
+    --------
+    >>> import tempfile, pathlib
+    >>> from banditroute import LinUCB, Router, SQLStore, admin
+    >>> directory = tempfile.TemporaryDirectory()
+    >>> url = f"sqlite:///{pathlib.Path(directory.name) / 'routes.db'}"
+    >>> settings = {"arms": ["small", "large"], "features": 1, "challenger": LinUCB()}
+    >>> with Router(**settings, store=SQLStore(url)) as router:
+    ...     change = admin.promote(url, who="me")
+    >>> with Router(**settings, store=SQLStore(url)) as router:
+    ...     router.route([0.5]).policy
+    'LinUCB(policy=UCB(alpha=2.0, delta=None, norm_bound=1.0, floor=0.005))'
+    >>> directory.cleanup()
+    """
+    from banditroute.store.sql import folding
+
+    database, by = open_database(url), _who(who)
+
+    def put(connection: Any) -> SharedChange:
+        _epochs(connection, router)
+        if not dry_run:
+            _announce(connection, router)
+        roles = roles_of(_state(connection, router, ROLES))
+        if roles is None:
+            raise StoreError(
+                f"the routers named {shown(router)} have no challenger; give them one: Router(challenger=LinUCB())"
+            )
+        serving, challenger = roles
+        change = _next_change(connection, router, "promote", challenger, {"over": serving}, by)
+        if not dry_run:
+            _append(connection, router, change)
+            folding.put_states(connection, router, {ROLES: folding.Put(roles_blob(challenger, serving), None)})
+        return change
+
+    return write(database, put)
 
 
 def _change(
@@ -136,48 +197,76 @@ def _change(
     dry_run: bool,
     share: Share | None = None,
 ) -> ExpectedShares:
-    from banditroute.store.sql import folding, inspection
-    from banditroute.store.sql.schema import epoch
-
-    label(subject, name="the name", error=InvalidConfigurationError)
-    database = open_database(url)
+    database, by = open_database(url), _who(who)
     expected = database.read(lambda connection: _expected(connection, router, kind, subject, share))
-    if dry_run:
-        return expected
-    by = f"{getpass.getuser()}@{socket.gethostname()}" if who is None else label(who, name="who")
+    if not dry_run:
 
-    def put(connection: Any) -> None:
-        for epoch_id in inspection.epoch_ids(connection, router):
-            version = (folding.lock(connection, epoch_id) or 0) + 1  # the routers look when the version changes
-            connection.execute(epoch.update().where(epoch.c.id == epoch_id).values(version=version))
-        earlier = _stored(connection, router)
-        number = earlier[-1].number + 1 if earlier else 1
-        change = SharedChange(number=number, at=time.time(), who=by, kind=kind, subject=subject, values=values)
-        kept = [*earlier, change][-_MOST_CHANGES:]
-        folding.put_states(connection, router, {CHANGES: folding.Put(as_blob(kept), None)})
+        def put(connection: Any) -> None:
+            _announce(connection, router)
+            _append(connection, router, _next_change(connection, router, kind, subject, values, by))
 
-    write(database, put)
+        write(database, put)
     return expected
 
 
+def _who(who: str | None) -> str:
+    return f"{getpass.getuser()}@{socket.gethostname()}" if who is None else label(who, name="who")
+
+
+def _next_change(
+    connection: Any, router: str, kind: Any, subject: str, values: Mapping[str, Any], who: str
+) -> SharedChange:
+    earlier = _stored(connection, router)
+    number = earlier[-1].number + 1 if earlier else 1
+    return SharedChange(number=number, at=time.time(), who=who, kind=kind, subject=subject, values=values)
+
+
+def _announce(connection: Any, router: str) -> None:
+    """Let the routers look for changes, and keep other administrators out until the transaction ends."""
+    from banditroute.store.sql import folding, inspection
+    from banditroute.store.sql.schema import epoch
+
+    for epoch_id in inspection.epoch_ids(connection, router):
+        version = (folding.lock(connection, epoch_id) or 0) + 1  # the routers look when the version changes
+        connection.execute(epoch.update().where(epoch.c.id == epoch_id).values(version=version))
+
+
+def _append(connection: Any, router: str, change: SharedChange) -> None:
+    from banditroute.store.sql import folding
+
+    kept = [*_stored(connection, router), change][-_MOST_CHANGES:]
+    folding.put_states(connection, router, {CHANGES: folding.Put(as_blob(kept), None)})
+
+
 def _stored(connection: Any, router: str) -> list[SharedChange]:
+    return changes_of(_state(connection, router, CHANGES))
+
+
+def _state(connection: Any, router: str, name: str) -> bytes | None:
     from sqlalchemy import select
 
     from banditroute.store.sql.schema import state
 
-    blob = connection.scalar(select(state.c.blob).where(state.c.router == router, state.c.name == CHANGES))
-    return changes_of(blob)
+    blob: bytes | None = connection.scalar(select(state.c.blob).where(state.c.router == router, state.c.name == name))
+    return blob
+
+
+def _epochs(connection: Any, router: str) -> list[int]:
+    """Return the epochs of a router; raise StoreError if the database has none."""
+    from banditroute.store.sql import inspection
+
+    epochs = list(inspection.epoch_ids(connection, router))
+    if not epochs:
+        raise StoreError(f"the database has no router {shown(router)}; name one that it has with router=")
+    return epochs
 
 
 def _expected(connection: Any, router: str, kind: str, subject: str, share: Share | None) -> ExpectedShares:
     from sqlalchemy import select
 
-    from banditroute.store.sql import inspection
     from banditroute.store.sql.schema import decision
 
-    epochs = inspection.epoch_ids(connection, router)
-    if not epochs:
-        raise StoreError(f"the database has no router {shown(router)}; name one that it has with router=")
+    epochs = _epochs(connection, router)
     rows = connection.execute(
         select(decision.c.arms, decision.c.probabilities)
         .where(decision.c.epoch_id.in_(epochs))

@@ -77,6 +77,23 @@ def guard(url: str, mode: Any, as_json: bool, **options: Any) -> None:
     _show([(f"guard {mode}", expected)], as_json=as_json, dry_run=options["dry_run"])
 
 
+@click.command(short_help="Let the challenger serve in all processes at once.")
+@database_argument
+@_shared
+def promote(url: str, as_json: bool, **options: Any) -> None:
+    """Let the challenger serve in all routers that use a database, without a cold start.
+
+    The learner that served becomes the challenger: the same command again takes the promotion back. Judge the
+    challenger first, by banditroute evaluate URL --policy LEARNER --progressive.
+    """
+    from banditroute import admin
+
+    change = admin.promote(url, **options)
+    said = "nothing is changed" if options["dry_run"] else "recorded; running processes follow"
+    over = change.values["over"]
+    answer(f"{change.subject}\nin place of {over}: {said}", change, as_json=as_json)
+
+
 @click.group(short_help="Add or remove arms in all processes at once.")
 def arms() -> None:
     """Add or remove arms in all routers that use a database, and list what was changed."""
