@@ -1,4 +1,4 @@
-"""Change what all routers on a database do: traffic shares, the guard's mode, the arms, and the learner."""
+"""Change what all routers on a database do: shares, budgets, prices, the guard's mode, the arms, and the learner."""
 
 from __future__ import annotations
 
@@ -6,21 +6,27 @@ import getpass
 import json
 import socket
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from banditroute.admin._database import open_database, write
+from banditroute.admin.rehearsal import Past, past, recorded_arms
+from banditroute.budgets.book import recorded_budgets
 from banditroute.core.arm import Arm
 from banditroute.core.arrays import Vector
-from banditroute.core.validation import label, shown
-from banditroute.errors import InvalidConfigurationError, StoreError
+from banditroute.core.validation import label, listed, shown
+from banditroute.errors import BanditRouteError, InvalidConfigurationError, StoreError
 from banditroute.guard.guard import Mode, check_mode
 from banditroute.limits.traffic import Share, shaped
 from banditroute.router.learner_roles import ROLES, roles_blob, roles_of
 from banditroute.router.shared_changes import CHANGES, SharedChange, as_blob, changes_of
+
+if TYPE_CHECKING:
+    from banditroute.store.sql.database import Database
 
 _DECISIONS_LOOKED_AT = 1_000
 _MOST_CHANGES = 1_000
@@ -128,6 +134,108 @@ def remove_arm(
     return _change(url, "remove_arm", name, {}, router=router, who=who, dry_run=dry_run)
 
 
+def set_budget(
+    url: str, name: str, amount: float, *, router: str = "default", who: str | None = None, dry_run: bool = False
+) -> ExpectedShares:
+    """Keep another amount of a budget in all routers of a name; else as :func:`set_traffic`.
+
+    What was spent stays counted.
+
+    Parameters
+    ----------
+    name
+        The budget's name, as ``router.status()`` and ``banditroute inspect`` show it: ``"cost_usd per day"``.
+    amount
+        Above 0, in the budget's own unit: dollars, joules or grams.
+
+    Returns
+    -------
+    ExpectedShares
+        The shares if the latest requests came again, from now on, at today's belief of the default learner; limits,
+        shares and the guard are left out. Empty for a budget with ``each``, whose keys are not recorded.
+
+    Raises
+    ------
+    InvalidConfigurationError
+        If the amount is not above 0, or the routers have recorded no budget of that name.
+    StoreError
+        If the database has no such router.
+    """
+
+    def rehearse(past: Past) -> Mapping[str, float]:
+        return past.shares(budgets=[each.of(amount) if each.name == name else each for each in past.budgets])
+
+    def check(connection: Any) -> bool:
+        budgets = {each.name: each for each in recorded_budgets(_state(connection, router, "budgets") or b"{}")}
+        if name not in budgets:
+            known = listed(budgets) or "none; they are recorded with the first decision"
+            raise InvalidConfigurationError(f"unknown budget {shown(name)}; known budgets: {known}")
+        return budgets[name].of(amount).each is None
+
+    return _rehearsed(url, "budget", name, {"amount": amount}, check, rehearse, router=router, who=who, dry_run=dry_run)
+
+
+def set_prices(
+    url: str,
+    arm: str,
+    *,
+    input_usd_per_million_tokens: float | None = None,
+    output_usd_per_million_tokens: float | None = None,
+    cached_input_usd_per_million_tokens: float | None = None,
+    cache_write_usd_per_million_tokens: float | None = None,
+    router: str = "default",
+    who: str | None = None,
+    dry_run: bool = False,
+) -> ExpectedShares:
+    """Give an arm other token prices in all routers of a name; else as :func:`set_traffic`.
+
+    What is learned of its tokens stays, so its expected cost follows at once.
+
+    Parameters
+    ----------
+    arm
+        The arm.
+    input_usd_per_million_tokens, output_usd_per_million_tokens
+    cached_input_usd_per_million_tokens, cache_write_usd_per_million_tokens
+        As of :class:`~banditroute.Arm`; None leaves one as it is.
+
+    Returns
+    -------
+    ExpectedShares
+        As of :func:`set_budget`.
+
+    Raises
+    ------
+    InvalidConfigurationError
+        If no price is given, the routers have no such arm, or it cannot have these prices.
+    StoreError
+        If the database has no such router.
+    """
+    given = {
+        "input_usd_per_million_tokens": input_usd_per_million_tokens,
+        "output_usd_per_million_tokens": output_usd_per_million_tokens,
+        "cached_input_usd_per_million_tokens": cached_input_usd_per_million_tokens,
+        "cache_write_usd_per_million_tokens": cache_write_usd_per_million_tokens,
+    }
+    prices: dict[str, Any] = {name: price for name, price in given.items() if price is not None}
+
+    def rehearse(past: Past) -> Mapping[str, float]:
+        return past.shares(arms=[replace(each, **prices) if each.name == arm else each for each in past.arms])
+
+    def check(connection: Any) -> bool:
+        if not prices:
+            raise InvalidConfigurationError(
+                f"no price of {shown(arm)} is given; give one, such as input_usd_per_million_tokens"
+            )
+        arms = {each.name: each for each in recorded_arms(connection, router)}
+        if arm not in arms:
+            raise InvalidConfigurationError(f"unknown arm {shown(arm)}; known arms: {listed(arms)}")
+        replace(arms[arm], **prices)
+        return True
+
+    return _rehearsed(url, "prices", arm, prices, check, rehearse, router=router, who=who, dry_run=dry_run)
+
+
 def promote(url: str, *, router: str = "default", who: str | None = None, dry_run: bool = False) -> SharedChange:
     """Let the challenger serve in all routers of a name, without a cold start; they follow within half a second.
 
@@ -186,6 +294,34 @@ def promote(url: str, *, router: str = "default", who: str | None = None, dry_ru
     return write(database, put)
 
 
+def _rehearsed(
+    url: str,
+    kind: Any,
+    subject: str,
+    values: Mapping[str, Any],
+    check: Callable[[Any], bool],
+    rehearse: Callable[[Past], Mapping[str, float]],
+    *,
+    router: str,
+    who: str | None,
+    dry_run: bool,
+) -> ExpectedShares:
+    """Make a change that ``check`` allows, and return the shares that ``rehearse`` gives, if ``check`` returns True."""
+
+    def look(connection: Any) -> Past | None:
+        _epochs(connection, router)
+        return past(connection, router, requests=_DECISIONS_LOOKED_AT) if check(connection) else None
+
+    database, by = open_database(url), _who(who)
+    before = database.read(look)
+    if not dry_run:
+        _put(database, kind, subject, values, router, by)
+    if before is not None:
+        with suppress(BanditRouteError):  # such as a hard budget: the bounds of the arms are not recorded
+            return ExpectedShares(decisions=len(before.requests), before=before.shares(), after=rehearse(before))
+    return ExpectedShares(decisions=0, before={}, after={})
+
+
 def _change(
     url: str,
     kind: Any,
@@ -200,13 +336,16 @@ def _change(
     database, by = open_database(url), _who(who)
     expected = database.read(lambda connection: _expected(connection, router, kind, subject, share))
     if not dry_run:
-
-        def put(connection: Any) -> None:
-            _announce(connection, router)
-            _append(connection, router, _next_change(connection, router, kind, subject, values, by))
-
-        write(database, put)
+        _put(database, kind, subject, values, router, by)
     return expected
+
+
+def _put(database: Database, kind: Any, subject: str, values: Mapping[str, Any], router: str, who: str) -> None:
+    def put(connection: Any) -> None:
+        _announce(connection, router)
+        _append(connection, router, _next_change(connection, router, kind, subject, values, who))
+
+    write(database, put)
 
 
 def _who(who: str | None) -> str:

@@ -35,18 +35,19 @@ class SharedChange:
     who
         Who made it.
     kind
-        What is changed: a share of the traffic, the guard's mode, the arms, or the learner that serves.
+        What is changed: a share of the traffic, the guard's mode, the arms, the learner that serves, a budget or
+        an arm's prices.
     subject
-        The arm, the guard's mode, or the promoted learner.
+        The arm, the guard's mode, the promoted learner, or the budget's name.
     values
-        Of ``traffic``, ``at_least`` and ``at_most`` or one of them; of ``add_arm``, the arm's parameters; of
-        ``promote``, the learner that it takes the place of.
+        Of ``traffic``, ``at_least`` and ``at_most`` or one of them; of ``add_arm`` and ``prices``, the arm's
+        parameters; of ``promote``, the learner that it takes the place of; of ``budget``, the ``amount``.
     """
 
     number: int
     at: float
     who: str
-    kind: Literal["traffic", "guard", "add_arm", "remove_arm", "promote"]
+    kind: Literal["traffic", "guard", "add_arm", "remove_arm", "promote", "budget", "prices"]
     subject: str
     values: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
@@ -122,5 +123,9 @@ class FollowedChanges:
             registry.remove(change.subject)
         elif change.kind == "guard":
             registry.set_guard_mode(change.subject, at=change.at)  # type: ignore[arg-type]
+        elif change.kind == "budget":
+            registry.set_budget(change.subject, **change.values)
+        elif change.kind == "prices":
+            registry.set_prices(change.subject, change.values)
         elif change.kind == "promote":
             self._roles.promote(change.subject, **change.values)
