@@ -116,7 +116,7 @@ class Engine:
         hold_while_forking(self, "_rebuilding", "_lock")
         self._load_shared_policy(memory.states)
         for event in memory.pending:
-            self._policy.learn(event.arm, event.x, measured(event.values))
+            self.policy.learn(event.arm, event.x, measured(event.values))
         self._figures = Figures()
         self._learned = memory.feedback
         self._decided = memory.decisions
@@ -262,10 +262,10 @@ class Engine:
             _check_further_call(candidates)
         candidates = candidates.narrowed()
         candidates.check_finite()
-        wanted = candidates.probabilities(self._policy, x)
+        wanted = candidates.probabilities(self.policy, x)
         if self._session_stage is not None:
             wanted = self._session_stage.redraw(candidates, wanted)
-        pmf, shaped, mixed = self._constraints.shape(wanted, candidates, self._policy, x)
+        pmf, shaped, mixed = self._constraints.shape(wanted, candidates, self.policy, x)
         return candidates, pmf, shaped, mixed
 
     def _predict(self, ask: Ask, x: Vector, ordinal: int) -> Candidates:
@@ -361,7 +361,7 @@ class Engine:
                 self.models.learn(event, prepared)
                 if self.models.knows(event.arm):
                     outcomes = measured(event.values)
-                    self._policy.learn(event.arm, event.x, outcomes)
+                    self.policy.learn(event.arm, event.x, outcomes)
                     if self._shared_policy is not None and (update := self._shared_policy.take_update()) is not None:
                         self._policy_slot.save(update, self._shared_policy.merge)
                     self._scales.add(event.arm, outcomes)
@@ -530,8 +530,8 @@ class Engine:
 
     def _act_as(self, learner: Learner) -> None:
         self.learner = learner
-        self._policy = start(learner.policy, objectives=self._objectives)
-        self._shared_policy = self._policy if isinstance(self._policy, SharedPolicyState) else None
+        self.policy = start(learner.policy, objectives=self._objectives)
+        self._shared_policy = self.policy if isinstance(self.policy, SharedPolicyState) else None
         self._policy_text = repr(learner)
 
     def set_arms(self, arms: Sequence[Arm]) -> None:

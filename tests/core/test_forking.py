@@ -100,9 +100,9 @@ def test_equal_parts_are_handled_each(impatient):
 
 def test_parts_that_were_collected_are_forgotten():
     part = Equal()
-    before = len(forking._parts)
+    before = len(forking.held_parts)
     del part
-    assert len(forking._parts) == before - 1
+    assert len(forking.held_parts) == before - 1
 
 
 @pytest.mark.parametrize(

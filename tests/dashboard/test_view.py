@@ -55,7 +55,7 @@ def history_of(*rows):
         OutcomeHour(r, arm, tags, HOUR - ago, "quality", 1, 0, 1, 0.0, 1.0, 1.0, 2.0, 4.0, 2.0, 4.0, 4.0)
         for r, arm, tags, ago in rows
     ]
-    history._add(decisions, outcomes, settled=True)
+    history.add(decisions, outcomes, settled=True)
     return history
 
 

@@ -38,6 +38,11 @@ def opened(url: str, **options: object) -> SQLStore:
     return store
 
 
+def writing_threads() -> set[threading.Thread]:
+    """Return the threads of all stores that write."""
+    return {thread for thread in threading.enumerate() if thread.name == "banditroute-store"}
+
+
 def execute(url: str, *statements: str) -> list[tuple[object, ...]]:
     """Run statements in one transaction; return the rows of the last."""
     database = database_at(parse(url))
@@ -284,19 +289,18 @@ class TestThread:
 
     @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
     def test_a_dead_thread_is_replaced(self, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        before = writing_threads()
         store = opened(url)
-        made = store._writer
-        assert made is not None
-        original = writer.Writer._sleep
+        original = writer.Writer.sleep_until_stirred
 
         def dies(self: writer.Writer, seconds: float) -> bool:
-            monkeypatch.setattr(writer.Writer, "_sleep", original)
+            monkeypatch.setattr(writer.Writer, "sleep_until_stirred", original)
             raise SystemExit
 
-        monkeypatch.setattr(writer.Writer, "_sleep", dies)
+        monkeypatch.setattr(writer.Writer, "sleep_until_stirred", dies)
         store.add_decision(decision(1))
-        assert made._thread is not None
-        made._thread.join(30)
+        for thread in writing_threads() - before:
+            thread.join(30)
         assert store.add_feedback(feedback(1, quality=1.0)).result(30) == "accepted"
         store.close()
 
@@ -434,17 +438,16 @@ def test_routers_dropped_without_close_leave_no_thread_and_lose_nothing(tmp_path
 
 def test_writer_that_runs_is_not_replaced_after_a_signal_handler_raised(tmp_path, monkeypatch):
     """The standard library's ``is_alive`` may say then that a running thread has ended."""
+    before = writing_threads()
     store = SQLStore(f"sqlite:///{tmp_path}/signals.db")
     store.open(router="r", arms=(), features_version="1", dimension=3, fold=fold)
     listen(store)
-    made = store._writer
-    assert made is not None
-    first = made._thread
-    assert first is not None
+    store.add_decision(decision(0))
+    (first,) = writing_threads() - before
     monkeypatch.setattr(first, "is_alive", lambda: False)
     store.add_decision(decision(1))
     store.flush()
-    assert made._thread is first
+    assert writing_threads() - before <= {first}
     store.close()
     first.join(30)
     assert first.ended

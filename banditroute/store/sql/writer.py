@@ -324,7 +324,7 @@ class Writer:
     def _run(self) -> None:
         closed = None
         while closed is None:
-            stirred = self._sleep(max(0.0, self._look_at - time.monotonic()))
+            stirred = self.sleep_until_stirred(max(0.0, self._look_at - time.monotonic()))
             closed = self._closed  # read first: what is queued after it is refused
             try:
                 self._busy_since = time.monotonic()
@@ -348,7 +348,7 @@ class Writer:
         self._ended = True
         self._refuse_waiting(StoreError(CLOSED))
 
-    def _sleep(self, seconds: float) -> bool:
+    def sleep_until_stirred(self, seconds: float) -> bool:
         """Wait for something to do, then for more to write with it; return whether there is something."""
         try:
             urgent = self._wake.get(timeout=seconds)
