@@ -141,6 +141,7 @@ class Targets:
     ) -> None:
         self.left_out: Counter[str] = Counter()
         self._router = router
+        self._arms = router.arms
         self._asynchronous = asynchronous
         self._apis = apis
         self._prices = dict(prices)
@@ -215,7 +216,18 @@ class Targets:
         return apis
 
     def __getitem__(self, arm: str) -> Target:
+        if self._router.arms is not self._arms:
+            self._follow_prices()
         return self._targets[arm]
+
+    def _follow_prices(self) -> None:
+        """Take over prices of arms that were changed at run time; a price that was given with a client stays."""
+        before = {arm.name: _price_of(arm) for arm in self._arms}
+        self._arms = self._router.arms
+        for arm in self._arms:
+            target = self._targets.get(arm.name)
+            if target is not None and target.price == before.get(arm.name):
+                target.price = _price_of(arm)
 
     def able(self, ask: Ask, among: Collection[str] | None) -> Collection[str] | None:
         """Return the arms that the router may choose: those whose client can do this; None for all."""
