@@ -27,7 +27,7 @@ from banditroute.store import Recorded, SQLStore
 from banditroute.store.sql import ticket, write_queue, writer
 from banditroute.store.sql.database import Database, database_at, parse
 from banditroute.testing.samples import Listener, decision, feedback, fold, listen, remembered
-from tests.support import wait_until
+from tests.support import Interrupted, interrupting_at, wait_until
 
 Until: TypeAlias = Callable[[Callable[[], bool]], None]
 
@@ -285,6 +285,22 @@ class TestThread:
         listener = listen(store)
         store.add_feedback(feedback(1, cost_usd=1.0)).result(30)
         assert listener.values == [{"cost_usd": 1.0}]
+        store.close()
+
+    def test_a_caller_that_is_interrupted_at_any_instruction_of_its_wait_does_not_stop_it(self, url: str) -> None:
+        store, instruction, interrupted = opened(url), 0, True
+        listen(store)
+        while interrupted:
+            instruction += 1
+            store.add_decision(decision(instruction))
+            waiting = store.add_feedback(feedback(instruction, quality=1.0))
+            try:
+                with interrupting_at(instruction):
+                    waiting.result(30)
+                interrupted = False
+            except Interrupted:
+                wait_until(waiting.done)  # type: ignore[attr-defined]
+        assert instruction > 20
         store.close()
 
     @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
