@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import FrameType
 
 from benchmarks.harness import Row, command, row  # first: it sets the BLAS threads
 
@@ -409,16 +410,9 @@ def raising_handler(url: str, n: int) -> Outcome:
     class Interrupted(BaseException):
         pass
 
-    def interrupt(number: int, frame: object) -> None:
-        raise Interrupted
-
-    def stop_timer() -> None:
-        while True:
-            try:
-                signal.setitimer(signal.ITIMER_REAL, 0.0)
-                return
-            except Interrupted:
-                continue
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        if frame is not None and frame.f_code is not raising_handler.__code__:  # a call is going on
+            raise Interrupted
 
     random = np.random.default_rng(0)
     accepted: list[str] = []
@@ -433,7 +427,7 @@ def raising_handler(url: str, n: int) -> Outcome:
             except Interrupted:
                 pass
             finally:
-                stop_timer()
+                signal.setitimer(signal.ITIMER_REAL, 0.0)
     return Outcome(asked=n, acknowledged=len(accepted), found=found(url, accepted), leaked=len(admin.verify(url)))
 
 
