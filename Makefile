@@ -13,19 +13,19 @@ demo: .venv/demo.stamp
 docs: .venv/docs.stamp
 	$(BIN)/zensical build --strict --clean
 
-# In parallel, one process for each core.
+# In parallel, one process for each core. Without compiled files, each process and each script compiles all again.
 test: .venv/test.stamp
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal -m "not slow"
+	OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n auto --dist worksteal -m "not slow"
 
 test-all: test test-slow
 
 # Browsers, soaks and long attacks.
 test-slow: .venv/test.stamp
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow
+	OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -m slow
 
 # Without what needs PyTorch.
 test-fast: .venv/test.stamp
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal -m "not torch and not slow"
+	OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n auto --dist worksteal -m "not torch and not slow"
 
 check: .venv/test.stamp
 	scripts/check

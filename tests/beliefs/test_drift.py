@@ -16,7 +16,7 @@ from banditroute.router import Router
 from banditroute.store import SQLStore
 from banditroute.store.memory import MemoryStore
 from banditroute.store.sql import writer
-from tests.support import belief_of
+from tests.support import belief_of, engine_of
 
 ARMS = ["a", "b"]
 LEARNER = Learner(policy=Uniform(), drift=PageHinkley())
@@ -33,10 +33,10 @@ def serve(router, rng, *, requests, quality, arms=None, cost=False):
     for _ in range(requests):
         decision = router.route(rng.normal(size=1), arms=arms)
         served[decision.arm] += 1
-        before = router.status().resets
+        before = engine_of(router).resets
         values = {"cost_usd": 0.01 * rng.random()} if cost else {}
         router.feedback(decision.id, quality=float(rng.random() < quality[decision.arm]), **values)
-        if router.status().resets != before:
+        if engine_of(router).resets != before:
             found.append((decision.arm, served[decision.arm]))
     return found
 
