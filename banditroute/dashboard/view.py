@@ -22,7 +22,7 @@ RANGES: Mapping[str, tuple[str, float]] = {  # name -> words, seconds
     "all": ("all time", math.inf),
 }
 _FEWEST_EFFECTIVE = 30.0  # answers that a comparison with one arm needs
-_HOURLY_SECONDS = 3 * 86_400.0  # up to so long, figures are shown by hour
+_HOURLY_SECONDS = 3 * 86_400.0  # longest time of which figures are shown by hour
 _DAILY_SECONDS = 100 * 86_400.0
 _WEEKLY_SECONDS = 2 * 365 * 86_400.0
 

@@ -208,7 +208,7 @@ class MemoryStore:
             return periods.get(total.period)
 
     def flush(self) -> None:
-        """Return: nothing is ever waiting."""
+        """Do nothing: no write ever waits."""
 
     def close(self, timeout: float = 60.0) -> None:
         """Stop serving the router; what is retained stays for the next one."""

@@ -18,8 +18,9 @@ from banditroute.store import SQLStore
 def candidates(quality, cost, **changed):
     means, zeros = np.array([quality, cost], dtype=float), np.zeros(len(cost))
     arms = tuple("abcdef"[: len(cost)])
-    some = Candidates(arms, ("quality", "cost_usd"), means, means * 0, means[0], zeros, zeros, lambda: zeros, len)
-    return some._replace(**changed)
+    stds, utilities = means * 0, means[0]
+    objectives = ("quality", "cost_usd")
+    return Candidates(arms, objectives, means, stds, utilities, zeros, zeros, lambda: zeros, len, **changed)
 
 
 class TestLead:

@@ -185,7 +185,7 @@ class TestAcknowledged:
         original = Database.writing
         monkeypatch.setattr(Database, "writing", forgetful)
         monkeypatch.setattr(
-            type(store._database), "passes", lambda self, error: getattr(error, "connection_invalidated", False)
+            type(database_at(parse(url))), "passes", lambda self, error: getattr(error, "connection_invalidated", False)
         )
         for number in range(20):
             store.add_decision(decision(number))

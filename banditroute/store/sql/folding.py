@@ -1,7 +1,7 @@
 """Keep what was learned, in SQL: fold outcomes into statistics, remember them, and keep the router's other state.
 
-Every function works inside the transaction of the connection that it is given. Who changes statistics locks the
-row of their epoch first; so each outcome is folded once, by whichever process comes first.
+Every function works inside the transaction of the connection that it is given. A transaction that changes statistics
+locks the row of their epoch first; so each outcome is folded once, by whichever process comes first.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from banditroute.store.sql.schema import (
 )
 
 SNAPSHOT_SECONDS = 3600.0
-"""So long after the last copy of the statistics a fold makes another, to go back to."""
+"""Least time between two copies of the statistics that a rollback can go back to."""
 
 _DAY_SECONDS = 86_400.0
 _ALL_KEPT_SECONDS = 2 * _DAY_SECONDS  # of older ones, the last of each day is kept
@@ -44,7 +44,7 @@ PRUNED = 0
 
 _MARKED = 500  # rows of one IN (...)
 _PERIODS = 50  # of a budget that are kept at least
-_WRITER_SECONDS = 7 * 86_400.0  # so long what is recorded of a writer is kept
+_WRITER_SECONDS = 7 * 86_400.0  # how long the record of a writer is kept
 
 
 class Put(NamedTuple):
@@ -90,7 +90,7 @@ def standing(connection: Connection, epoch_id: int) -> Standing | None:
 
 
 def remember(connection: Connection, epoch_id: int, *, count: bool) -> StoredState:
-    """All that is remembered of an epoch, and of its router.
+    """Return all that is remembered of an epoch and of its router.
 
     Parameters
     ----------
@@ -173,7 +173,7 @@ def fold_pending(
 
 def lock(connection: Connection, epoch_id: int, *, wait: bool = True) -> int | None:
     """Make this transaction the one that changes an epoch's statistics; its version, or None not to ``wait``."""
-    # key_share: who adds a decision refers to the epoch's row, and need not wait.
+    # key_share: a transaction that adds a decision refers to the epoch's row, and need not wait.
     row = select(epoch.c.version).where(epoch.c.id == epoch_id).with_for_update(key_share=True, skip_locked=not wait)
     return connection.scalar(row)
 
@@ -187,7 +187,7 @@ def change(connection: Connection, epoch_id: int, version: int, fold: Fold, even
 
 
 def by_arm(events: Iterable[OutcomeEvent]) -> dict[str, list[OutcomeEvent]]:
-    """The events of each arm."""
+    """Return the events of each arm."""
     found: dict[str, list[OutcomeEvent]] = {}
     for event in events:
         found.setdefault(event.arm, []).append(event)
@@ -337,7 +337,7 @@ def _row(blob: bytes) -> dict[str, Any]:
 
 
 def intact(row: Row[Any]) -> bytes:
-    """The blob of a row of statistics or of a snapshot.
+    """Return the blob of a row of statistics or of a snapshot.
 
     Raises
     ------

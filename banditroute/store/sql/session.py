@@ -312,7 +312,7 @@ class Session:
         """Let go of the connection; it is opened again when it is needed."""
         connection, self._connection = self._connection, None
         if connection is not None:
-            with suppress(Exception):  # what it failed with is told already
+            with suppress(Exception):  # its error is reported already
                 connection.close()
 
     def end(self) -> None:
