@@ -19,6 +19,6 @@ gc.disable()  # while it collects: what it imports and finds stays to the end
 
 
 def pytest_collection_finish() -> None:
-    """Leave all that was imported and found out of later garbage collections: they would visit millions."""
+    """Leave all that was imported out of later garbage collections: they would look at millions of objects."""
     gc.freeze()
     gc.enable()

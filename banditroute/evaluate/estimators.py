@@ -82,7 +82,8 @@ def doubly_robust(
 ) -> Vector:
     """Return the doubly robust terms: ``direct method + w (y - predicted[chosen])``.
 
-    Unbiased; the better the predictions, the smaller the error. Source: Dudik, Langford and Li 2011, "Doubly robust policy evaluation and learning", equation 2.
+    Unbiased; the better the predictions, the smaller the error. Source: Dudik, Langford and Li 2011, "Doubly
+    robust policy evaluation and learning", equation 2.
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
 """Quality against cost: the non-decreasing convex hull of what was reached, and figures that sum it up.
 
-Tossing a coin between two routers, or two settings of one, reaches every point between theirs, and a user who may spend more
-may also spend less: so what a set of points can do is the least concave, non-decreasing line above them.
+Tossing a coin between two routers, or two settings of one, reaches every point between theirs. A user who may spend
+more may also spend less. So what a set of points can do is the least concave, non-decreasing line above them.
 
 Source: Hu et al. 2024, "RouterBench: a benchmark for multi-LLM routing system", section 3.
 """
