@@ -13,7 +13,6 @@ import time
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import TypeAlias
 
@@ -267,7 +266,6 @@ class TestCallersDoNotWait:
 
     def test_waiting_parts_of_totals_are_summed(self, url: str) -> None:
         store = opened(url)
-        queue = store._writer._queue  # type: ignore[union-attr]
         part = SharedTotal(period=3, requests=1, spent=0.5)
 
         def count() -> None:
@@ -280,27 +278,34 @@ class TestCallersDoNotWait:
                 thread.start()
             for thread in threads:
                 thread.join()
-            queued = sum(each.requests for _, each in list(queue._new_totals))
-            assert len(queue._new_totals) < 2 * write_queue.MAX_QUEUED_TOTALS
-            assert queued > write_queue.MAX_QUEUED_TOTALS
         store.close()
         rows = execute(url, "SELECT sum(requests), sum(spent), count(*) FROM banditroute_tally")
         assert rows == [(6_000, 3_000.0, 3)]
+
+    def test_waiting_parts_of_totals_are_bounded(self) -> None:
+        queue = write_queue.WriteQueue()
+        for number in range(6_000):
+            queue.add_total(f"budget {number % 3}", SharedTotal(period=3, requests=1, spent=0.5))
+        waiting = list(queue._new_totals)
+        assert len(waiting) < 2 * write_queue.MAX_QUEUED_TOTALS
+        assert sum(part.requests for _, part in waiting) == 6_000
 
     def test_ids_that_were_dropped_are_remembered_up_to_a_bound(
         self, url: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(write_queue, "MAX_QUEUED_DECISIONS", 10)
         monkeypatch.setattr(write_queue, "MAX_DROPPED_IDS", 5)
+        queue = write_queue.WriteQueue()
+        for number in range(50):
+            queue.add_decision(decision(number), None)
+        refused = [number for number in range(50) if queue.refusal(feedback(number, quality=1.0), None)]
+        assert refused == [35, 36, 37, 38, 39]
         store = opened(url)
-        queue = store._writer._queue  # type: ignore[union-attr]
         with locked(url):
             for number in range(50):
                 store.add_decision(decision(number))
-            assert len(queue._dropped_ids) == 5
-            last = next(reversed(queue._dropped_ids))
             with pytest.raises(UnknownDecisionError, match="was dropped"):
-                store.add_feedback(replace(feedback(1, quality=1.0), decision_id=last)).result(0)
+                store.add_feedback(feedback(39, quality=1.0)).result(0)
         store.close()
 
 
