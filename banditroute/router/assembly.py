@@ -125,28 +125,8 @@ def _parts(settings: RouterSettings, memory: StoredState) -> Parts:
     engine = _engine(settings, memory, slots, stream)
     observation = _observation(settings, memory)
     changes = Changes(engine=engine, store=store, observation=observation, clock=clock)
-    routing = FallbackRouting(
-        engine=engine,
-        features=settings.features,
-        store=store,
-        fallback=settings.fallback,
-        store_prompts=settings.store_prompts,
-        observation=observation,
-        clock=clock,
-    )
-    registry = ArmRegistry(
-        arms=settings.arms,
-        traffic=settings.traffic,
-        adapters=settings.adapters,
-        guard=settings.guard,
-        guarantee=settings.guarantee,
-        limits=settings.limits,
-        objectives=settings.objectives,
-        engine=engine,
-        store=store,
-        changes=changes,
-        clock=clock,
-    )
+    routing = _routing(settings, engine, observation)
+    registry = _registry(settings, engine, changes)
     roles = LearnerRoles(serving=settings.learner, challenger=settings.challenger, engine=engine)
     followed = FollowedChanges(registry=registry, roles=roles)
     feedback = FeedbackService(
@@ -175,27 +155,13 @@ def _parts(settings: RouterSettings, memory: StoredState) -> Parts:
     roles.record(slots)
     return Parts(
         settings=settings,
-        requests=RequestParser(
-            features=settings.features,
-            objectives=settings.objectives,
-            preference=settings.preference,
-            limits=settings.limits,
-            follows_sessions=lambda: engine.follows_sessions,
-        ),
+        requests=_requests(settings, engine),
         engine=engine,
         routing=routing,
         feedback=feedback,
         cascade=cascade,
         registry=registry,
-        warm_start=WarmStart(
-            features=settings.features,
-            objectives=settings.objectives,
-            belief=settings.learner.belief,
-            registry=registry,
-            engine=engine,
-            store=store,
-            clock=clock,
-        ),
+        warm_start=_warm_start(settings, registry, engine),
         observation=observation,
     )
 
@@ -258,6 +224,56 @@ def _engine(settings: RouterSettings, memory: StoredState, slots: StateSlots, st
         memory=memory,
         slots=slots,
         stream=stream,
+    )
+
+
+def _routing(settings: RouterSettings, engine: Engine, observation: Observation) -> FallbackRouting:
+    return FallbackRouting(
+        engine=engine,
+        features=settings.features,
+        store=settings.store,
+        fallback=settings.fallback,
+        store_prompts=settings.store_prompts,
+        observation=observation,
+        clock=settings.clock,
+    )
+
+
+def _registry(settings: RouterSettings, engine: Engine, changes: Changes) -> ArmRegistry:
+    return ArmRegistry(
+        arms=settings.arms,
+        traffic=settings.traffic,
+        adapters=settings.adapters,
+        guard=settings.guard,
+        guarantee=settings.guarantee,
+        limits=settings.limits,
+        objectives=settings.objectives,
+        engine=engine,
+        store=settings.store,
+        changes=changes,
+        clock=settings.clock,
+    )
+
+
+def _requests(settings: RouterSettings, engine: Engine) -> RequestParser:
+    return RequestParser(
+        features=settings.features,
+        objectives=settings.objectives,
+        preference=settings.preference,
+        limits=settings.limits,
+        follows_sessions=lambda: engine.follows_sessions,
+    )
+
+
+def _warm_start(settings: RouterSettings, registry: ArmRegistry, engine: Engine) -> WarmStart:
+    return WarmStart(
+        features=settings.features,
+        objectives=settings.objectives,
+        belief=settings.learner.belief,
+        registry=registry,
+        engine=engine,
+        store=settings.store,
+        clock=settings.clock,
     )
 
 
