@@ -15,6 +15,8 @@ MessagesLike: TypeAlias = Any
 ArmOptions: TypeAlias = Mapping[str, Mapping[str, Any]]
 """Arm -> options for its client alone."""
 
+_NOT_GIVEN = ("NotGiven", "Omit")  # the SDKs' types for an option that is not given
+
 
 def conversation(
     kind: Kind, messages: object, arm_options: ArmOptions | None, shared: Mapping[str, Any], *, stream: bool = False
@@ -32,11 +34,13 @@ def conversation(
 
 def responses(input: object, arm_options: ArmOptions | None, shared: Mapping[str, Any], *, stream: bool) -> Ask:
     """Return the call of OpenAI's Responses interface for a text or a list of items."""
+    parsed = not stream and "text_format" in shared
+    kind: Kind = "respond_parsed" if parsed else "respond"
     if isinstance(input, str):
-        return _ask("respond", input, input, arm_options, shared, stream=stream)
+        return _ask(kind, input, input, arm_options, shared, stream=stream)
     if not isinstance(input, Sequence):
         raise InvalidRequestError(f"input is {input!r:.80}; give a text or a list of items")
-    return _ask("respond", plain_messages(input), input, arm_options, shared, stream=stream)
+    return _ask(kind, plain_messages(input), input, arm_options, shared, stream=stream)
 
 
 def texts_to_embed(input: object, arm_options: ArmOptions | None, shared: Mapping[str, Any]) -> Ask:
@@ -61,6 +65,12 @@ def _ask(
             "model is given, and the router chooses the model; name it with the arm's client, or restrict the choice "
             "with route={'arms': [...]}"
         )
+    for arm, own in (arm_options or {}).items():
+        if not isinstance(own, Mapping):
+            raise InvalidRequestError(f"the options of arm {arm!r} are {own!r:.80}; give a mapping: name -> value")
+        if wrong := sorted({"stream", "messages", "input"} & own.keys()):
+            raise InvalidRequestError(f"{wrong[0]} is given for arm {arm!r}; give it for all arms, as an argument")
+    shared = {name: value for name, value in shared.items() if type(value).__name__ not in _NOT_GIVEN}
     return Ask(
         kind=kind, request=request, messages=messages, options=shared, arm_options=arm_options or {}, stream=stream
     )

@@ -720,3 +720,6 @@ def test_retry_after_may_be_a_date():
     assert 3500.0 < retry_after_seconds(error(formatdate(time() + 3600, usegmt=True))) <= 3600.0
     assert retry_after_seconds(error(formatdate(time() - 3600, usegmt=True))) == 0.0
     assert retry_after_seconds(error("soon")) is None
+    assert retry_after_seconds(error("30s")) == 30.0
+    assert 3500.0 < retry_after_seconds(error(f"{time() + 3600:.0f}")) <= 3601.0
+    assert retry_after_seconds(error("2020-01-01T00:00:00Z")) == 0.0
