@@ -20,6 +20,7 @@ from pathlib import Path
 from benchmarks.harness import Row, command, row  # first: it sets the BLAS threads
 
 import click  # isort: skip
+import numpy as np
 from sqlalchemy import Connection
 from sqlalchemy.exc import OperationalError
 
@@ -400,6 +401,40 @@ def signal_reports(url: str, n: int) -> Outcome:
     return Outcome(asked=asked, acknowledged=len(accepted), found=found(url, accepted))
 
 
+def raising_handler(url: str, n: int) -> Outcome:
+    """Interrupt decisions and reports at random moments by a handler that raises; all other calls must go on."""
+
+    class Interrupted(BaseException):
+        pass
+
+    def interrupt(number: int, frame: object) -> None:
+        raise Interrupted
+
+    def stop_timer() -> None:
+        while True:
+            try:
+                signal.setitimer(signal.ITIMER_REAL, 0.0)
+                return
+            except Interrupted:
+                continue
+
+    random = np.random.default_rng(0)
+    accepted: list[str] = []
+    signal.signal(signal.SIGALRM, interrupt)
+    with Router(arms=["a", "b"], features=4, store=SQLStore(url), seed=0) as router:
+        for _ in range(n):
+            try:
+                signal.setitimer(signal.ITIMER_REAL, random.uniform(2e-5, 2e-2))
+                id = router.route([1.0, 2.0, 3.0, 4.0]).id
+                if router.feedback(id, quality=1.0) == "accepted":
+                    accepted.append(id)
+            except Interrupted:
+                pass
+            finally:
+                stop_timer()
+    return Outcome(asked=n, acknowledged=len(accepted), found=found(url, accepted), leaked=len(admin.verify(url)))
+
+
 def clock_of_a_report(url: str, n: int) -> Outcome:
     """Decide once by a clock that is a year ahead, in a router that forgets: all later outcomes must still count."""
     learner = Learner(policy=Thompson(), belief=Hybrid(half_life_seconds=86_400.0))
@@ -432,6 +467,7 @@ ATTACKS: dict[str, Callable[[str, int], Outcome]] = {
     "answer to COMMIT lost": swallowed,
     "outage with full queues": outage,
     "signal handler reports": signal_reports,
+    "signal handler raises": raising_handler,
     "name erased": erased,
     "password in messages": passwords,
     **attacks_on_service.ATTACKS,

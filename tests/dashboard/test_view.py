@@ -55,7 +55,7 @@ def history_of(*rows):
         OutcomeHour(r, arm, tags, HOUR - ago, "quality", 1, 0, 1, 0.0, 1.0, 1.0, 2.0, 4.0, 2.0, 4.0, 4.0)
         for r, arm, tags, ago in rows
     ]
-    history._add(decisions, outcomes, settled=True)
+    history.add(decisions, outcomes, settled=True)
     return history
 
 
@@ -231,6 +231,13 @@ class TestCharts:
         found = view_of(history_of(("r", "a", "[]", 0)), Filters(), now=NOW)
         assert charts.curve(found, "cost_usd", "")["layout"]["yaxis"]["rangemode"] == "tozero"
         assert charts.spend(found)["layout"]["yaxis"]["rangemode"] == "tozero"
+
+    def test_single_moment_has_an_hour_before_and_after_it(self):
+        found = view_of(history_of(("r", "a", "[]", 0)), Filters(), now=NOW)
+        for chart in (charts.shares(found), charts.curve(found, "quality", "")):
+            (at,) = {x for trace in chart["data"] for x in trace["x"]}
+            first, last = chart["layout"]["xaxis"]["range"]
+            assert first < at < last
 
 
 def test_rows_of_history_have_the_names_of_sums():

@@ -27,7 +27,7 @@ from banditroute.store import Recorded, SQLStore
 from banditroute.store.sql import ticket, write_queue, writer
 from banditroute.store.sql.database import Database, database_at, parse
 from banditroute.testing.samples import Listener, decision, feedback, fold, listen, remembered
-from tests.support import wait_until
+from tests.support import Interrupted, interrupting_at, wait_until
 
 Until: TypeAlias = Callable[[Callable[[], bool]], None]
 
@@ -36,6 +36,11 @@ def opened(url: str, **options: object) -> SQLStore:
     store = SQLStore(url, **options)  # type: ignore[arg-type]
     store.open(router="r", arms=(), features_version="1", dimension=3, fold=fold)
     return store
+
+
+def writing_threads() -> set[threading.Thread]:
+    """Return the threads of all stores that write."""
+    return {thread for thread in threading.enumerate() if thread.name == "banditroute-store"}
 
 
 def execute(url: str, *statements: str) -> list[tuple[object, ...]]:
@@ -282,21 +287,36 @@ class TestThread:
         assert listener.values == [{"cost_usd": 1.0}]
         store.close()
 
+    def test_a_caller_that_is_interrupted_at_any_instruction_of_its_wait_does_not_stop_it(self, url: str) -> None:
+        store, instruction, interrupted = opened(url), 0, True
+        listen(store)
+        while interrupted:
+            instruction += 1
+            store.add_decision(decision(instruction))
+            waiting = store.add_feedback(feedback(instruction, quality=1.0))
+            try:
+                with interrupting_at(instruction):
+                    waiting.result(30)
+                interrupted = False
+            except Interrupted:
+                wait_until(waiting.done)  # type: ignore[attr-defined]
+        assert instruction > 20
+        store.close()
+
     @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
     def test_a_dead_thread_is_replaced(self, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        before = writing_threads()
         store = opened(url)
-        made = store._writer
-        assert made is not None
-        original = writer.Writer._sleep
+        original = writer.Writer.sleep_until_stirred
 
         def dies(self: writer.Writer, seconds: float) -> bool:
-            monkeypatch.setattr(writer.Writer, "_sleep", original)
+            monkeypatch.setattr(writer.Writer, "sleep_until_stirred", original)
             raise SystemExit
 
-        monkeypatch.setattr(writer.Writer, "_sleep", dies)
+        monkeypatch.setattr(writer.Writer, "sleep_until_stirred", dies)
         store.add_decision(decision(1))
-        assert made._thread is not None
-        made._thread.join(30)
+        for thread in writing_threads() - before:
+            thread.join(30)
         assert store.add_feedback(feedback(1, quality=1.0)).result(30) == "accepted"
         store.close()
 
@@ -434,17 +454,16 @@ def test_routers_dropped_without_close_leave_no_thread_and_lose_nothing(tmp_path
 
 def test_writer_that_runs_is_not_replaced_after_a_signal_handler_raised(tmp_path, monkeypatch):
     """The standard library's ``is_alive`` may say then that a running thread has ended."""
+    before = writing_threads()
     store = SQLStore(f"sqlite:///{tmp_path}/signals.db")
     store.open(router="r", arms=(), features_version="1", dimension=3, fold=fold)
     listen(store)
-    made = store._writer
-    assert made is not None
-    first = made._thread
-    assert first is not None
+    store.add_decision(decision(0))
+    (first,) = writing_threads() - before
     monkeypatch.setattr(first, "is_alive", lambda: False)
     store.add_decision(decision(1))
     store.flush()
-    assert made._thread is first
+    assert writing_threads() - before <= {first}
     store.close()
     first.join(30)
     assert first.ended

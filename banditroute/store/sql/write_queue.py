@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 from collections import OrderedDict, deque
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Future
 from contextlib import suppress
 from typing import NamedTuple, TypeVar
 
 from banditroute.core.arm import Arm
 from banditroute.core.decision import Decision
 from banditroute.core.feedback import Feedback
+from banditroute.core.promise import Promise
 from banditroute.core.shared_total import SharedTotal
 from banditroute.errors import StoreError, UnknownDecisionError
 from banditroute.store.sql import log
@@ -61,7 +61,7 @@ class WriteQueue:
         self.decisions: OrderedDict[str, tuple[Decision, str | None]] = OrderedDict()
         self.arms: Sequence[Arm] | None = None
         self.reports: deque[Report] = deque()
-        self.flushes: deque[Future[None]] = deque()
+        self.flushes: deque[Promise[None]] = deque()
         self.states: dict[str, Put] = {}
         self.totals: dict[tuple[str, int], SharedTotal] = {}
         self.dropped = dropped
@@ -108,8 +108,8 @@ class WriteQueue:
         """Return why a report cannot be queued; None if it can be."""
         if len(self.reports) >= MAX_QUEUED_REPORTS:
             return StoreError(
-                f"more than {MAX_QUEUED_REPORTS:,} reports wait for the database ({trouble}); nothing was "
-                f"recorded, report it again later"
+                f"more than {MAX_QUEUED_REPORTS:,} reports wait for the database ({trouble or 'it is too slow'}); "
+                f"nothing was recorded, report it again later"
             )
         if feedback.decision_id in self._dropped_ids:
             return UnknownDecisionError(
@@ -168,7 +168,7 @@ def taken(queue: deque[_T]) -> Iterator[_T]:
             yield queue.popleft()
 
 
-def finish(flushes: Iterator[Future[None]] | Sequence[Future[None]], error: Exception | None) -> None:
+def finish(flushes: Iterator[Promise[None]] | Sequence[Promise[None]], error: Exception | None) -> None:
     """Answer those who wait for a flush."""
     for flush in flushes:
         if error is None:
