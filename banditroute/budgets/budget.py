@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 from banditroute.budgets.periods import PERIODS
 from banditroute.core.arm import Arm
@@ -109,6 +109,18 @@ class Budget:
         if self.grams is not None and self.grams_per_kwh is not None:
             return self.grams / self.grams_per_kwh * _JOULES_PER_KWH
         return float(self.usd if self.usd is not None else self.joules or 0.0)
+
+    def of(self, amount: float) -> Budget:
+        """Return this budget of another amount, in its own unit: dollars, joules or grams.
+
+        Examples
+        --------
+        >>> Budget(usd=20.0, per="day").of(30.0).usd
+        30.0
+        """
+        unit = next(name for name in ("usd", "joules", "grams") if getattr(self, name) is not None)
+        changed: dict[str, Any] = {unit: amount}
+        return replace(self, **changed)
 
     @property
     def objective(self) -> str:
