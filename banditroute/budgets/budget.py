@@ -9,7 +9,7 @@ from typing import Any, Literal
 from banditroute.budgets.periods import PERIODS
 from banditroute.core.arm import Arm
 from banditroute.core.request import Request
-from banditroute.core.validation import flag, label, number, plain_numbers
+from banditroute.core.validation import flag, label, number, plain_numbers, shown
 from banditroute.errors import InvalidConfigurationError
 
 _JOULES_PER_KWH = 3.6e6
@@ -91,7 +91,9 @@ class Budget:
             if value is not None and number(value, name=name, error=error) <= 0.0:
                 raise error(f"{name} of a budget is {value!r}; give a number above 0")
         if self.per not in ("request", "session", *PERIODS):
-            raise error(f"per of a budget is {self.per!r}; give 'request', 'hour', 'day', 'week', 'month' or 'session'")
+            raise error(
+                f"per of a budget is {shown(self.per)}; give 'request', 'hour', 'day', 'week', 'month' or 'session'"
+            )
         for name in ("tag", "arm", "each"):
             if getattr(self, name) is not None:
                 label(getattr(self, name), name=f"{name} of a budget", error=error)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future
 from contextlib import suppress
 from typing import TypeVar
 
@@ -21,6 +20,7 @@ from banditroute.core.decision_ids import DecisionIds
 from banditroute.core.failure import Failure
 from banditroute.core.forking import hold_while_forking
 from banditroute.core.preference import Preference
+from banditroute.core.promise import Promise
 from banditroute.core.request import Request
 from banditroute.core.token_costs import CACHED_TOKENS
 from banditroute.core.turn import SessionTurn, TurnCosts
@@ -471,7 +471,7 @@ class Engine:
             lends = False
         if not lends:
             return wait()
-        result: Future[_T] = Future()
+        result: Promise[_T] = Promise()
         threading.Thread(target=_settle, args=(result, wait), daemon=True).start()
         while not result.done():
             turn.wait(_LENT_SECONDS)
@@ -560,7 +560,7 @@ class Engine:
             self._shared_policy.restart_from(states["policy"])
 
 
-def _settle(result: Future[_T], wait: Callable[[], _T]) -> None:
+def _settle(result: Promise[_T], wait: Callable[[], _T]) -> None:
     try:
         result.set_result(wait())
     except BaseException as error:

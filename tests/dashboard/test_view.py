@@ -259,6 +259,13 @@ class TestCharts:
         assert charts.curve(found, "cost_usd", "")["layout"]["yaxis"]["rangemode"] == "tozero"
         assert charts.spend(found)["layout"]["yaxis"]["rangemode"] == "tozero"
 
+    def test_single_moment_has_an_hour_before_and_after_it(self):
+        found = view_of(history_of(("r", "a", "[]", 0)), Filters(), now=NOW)
+        for chart in (charts.shares(found), charts.curve(found, "quality", "")):
+            (at,) = {x for trace in chart["data"] for x in trace["x"]}
+            first, last = chart["layout"]["xaxis"]["range"]
+            assert first < at < last
+
 
 def test_rows_of_history_have_the_names_of_sums():
     (row,) = history_of(("r", "a", "[]", 0)).outcomes(history_of(("r", "a", "[]", 0)).groups(), 0.0, "all")

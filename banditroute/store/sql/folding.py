@@ -19,7 +19,7 @@ from banditroute.errors import IncompatibleStoreError
 from banditroute.store.base import Fold, OutcomeEvent, StoredState
 from banditroute.store.sql.database import insert
 from banditroute.store.sql.log import events_of, outcomes_with_decisions
-from banditroute.store.sql.rows import is_intact
+from banditroute.store.sql.rows import is_intact, total_of
 from banditroute.store.sql.schema import (
     decision,
     epoch,
@@ -307,8 +307,7 @@ def totals_of(connection: Connection, router: str) -> dict[str, tuple[SharedTota
     rows = connection.execute(select(tally).where(tally.c.router == router).order_by(tally.c.period.desc()))
     found: dict[str, tuple[SharedTotal, ...]] = {}
     for row in rows:
-        total = SharedTotal(*(getattr(row, name) for name in SharedTotal._fields))
-        found[row.budget] = (*found.get(row.budget, ()), total)
+        found[row.budget] = (*found.get(row.budget, ()), total_of(row))
     return found
 
 
