@@ -7,7 +7,7 @@
 
 from banditroute.adapters import AdapterCache, AdapterSpec
 from banditroute.budgets import Budget, BudgetStatus
-from banditroute.core import Arm, Decision, Explanation, Observer, Preference, Residency, Step
+from banditroute.core import Arm, Decision, DecisionSet, Explanation, Observer, Preference, Residency, Step
 from banditroute.errors import (
     AdapterBusyError,
     AdapterCapacityError,
@@ -55,6 +55,7 @@ __all__ = [
     "CircuitBreaker",
     "ConflictingFeedbackError",
     "Decision",
+    "DecisionSet",
     "EnergyCounterError",
     "EpsilonGreedy",
     "Explanation",

@@ -272,3 +272,23 @@ POSITIONAL = {
     "RoutedClient": ["router", "clients"],  # a router, and the clients behind it
     "SQLStore": ["url"],  # as SQLAlchemy's create_engine(url): it has one subject
 }
+
+# Private names that tests read: where they look at a bound on memory, or hold a lock at the worst moment.
+PRIVATE_READS = 45
+OF_OTHERS = {"_bit_generator", "_exit", "_io", "_obj", "_replace", "_repr_html_", "_reset_all_callbacks"}
+
+
+def test_tests_use_public_names():
+    """A test of a private name breaks with the next change within. This number may only fall."""
+    trees = [ast.parse(path.read_text(encoding="utf-8")) for path in (PACKAGE.parent / "tests").rglob("*.py")]
+    reads = [
+        node
+        for tree in trees
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute)
+        and node.attr.startswith("_")
+        and not node.attr.startswith("__")
+        and node.attr not in OF_OTHERS
+        and not (isinstance(node.value, ast.Name) and node.value.id in ("self", "cls"))
+    ]
+    assert len(reads) <= PRIVATE_READS

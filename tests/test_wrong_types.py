@@ -27,8 +27,8 @@ GIVEN = {
     "Scaled": {"weights": {"quality": 1.0}},
 }
 MADE_BY_THE_ROUTER = {
-    "ArmStatus", "Assurance", "BudgetStatus", "Decision", "Explanation", "Lease", "Residency", "Rollout", "Status",
-    "Step",
+    "ArmStatus", "Assurance", "BudgetStatus", "Decision", "DecisionSet", "Explanation", "Lease", "Residency", "Rollout",
+    "Status", "Step",
 }  # fmt: skip
 CONSTRUCTORS = [
     name

@@ -97,14 +97,19 @@ class Competence:
     def __str__(self) -> str:
         if not self.cells:
             return f"No decision has a {self.by}; {self.without_kind:,} have none."
-        rows = [[self.by, "decisions", *self.arms, "as routed"]]
+        others = sorted({name for each in self.cells for name in each.means} - {QUALITY.name})
+        rows = [[self.by, "decisions", *self.arms, "as routed", *others]]
         cells, best = {(each.kind, each.arm): each for each in self.cells}, self.best
         for kind in self.kinds:
             row = [_shown(cells.get((kind, arm)), marked=best.get(kind, "") == arm) for arm in (*self.arms, None)]
-            rows.append([kind, f"{cells[kind, None].decisions:,}", *row])
+            routed = cells[kind, None]
+            means = [f"{routed.means[name]:.4g}" if name in routed.means else "–" for name in others]
+            rows.append([kind, f"{routed.decisions:,}", *row, *means])
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
         lines += ["", "Mean quality, half its 95% interval, and grades. * above all others by these bounds."]
+        if others:
+            lines.append(f"Means of all decisions of the {self.by}, as they were routed: {', '.join(others)}.")
         if self.fairness is not None:
             lines.append(f"Jain's index of quality over kinds: {self.fairness:.3f} (1 if all got the same).")
         if self.without_kind:

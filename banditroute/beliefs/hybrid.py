@@ -185,7 +185,7 @@ class HybridBelief(LinearBelief):
 
     def _chosen(self, objective: str) -> tuple[Relevance, tuple[float, float]] | None:
         """Return the relevance of each block to an objective and its evidence, or None if it was never observed."""
-        evidence = self._evidence(objective)
+        evidence = self.evidence(objective)
         if evidence is None:
             return None
         usual = self._usual_precision(objective)
@@ -196,7 +196,7 @@ class HybridBelief(LinearBelief):
     def _evidence_nats(self, objective: str) -> tuple[float, float] | None:
         return self._choices.nats.get(objective)
 
-    def _evidence(self, objective: str) -> Evidence | None:
+    def evidence(self, objective: str) -> Evidence | None:
         """Return the sums of an objective relative to each arm's size, or None if it was never observed."""
         j = self._objectives.index(objective)
         positions = [arm.group_position(objective) for arm in self._statistics]
@@ -239,7 +239,7 @@ class HybridBelief(LinearBelief):
         columns[np.isin(self._columns, list(_FACTORS.values()))] = _AVERAGE_PRECISION
         return np.concatenate([shared, columns])
 
-    def _precisions(self, objective: str) -> tuple[Vector, Vector]:
+    def precisions(self, objective: str) -> tuple[Vector, Vector]:
         """Return the diagonals of ``Lambda (d,)``, and of ``Lambda_s`` and ``Lambda_z`` ``(p,)``."""
         precision = self._usual_precision(objective)
         shared = self._usual_shared(precision)
@@ -249,10 +249,10 @@ class HybridBelief(LinearBelief):
         return precision, shared
 
     def _prior_precision(self, objective: str) -> Vector:
-        return self._precisions(objective)[0]
+        return self.precisions(objective)[0]
 
     def _settings_key(self, objective: str) -> bytes:
-        return b"".join(each.tobytes() for each in self._precisions(objective)) + self._stated_key(objective)
+        return b"".join(each.tobytes() for each in self.precisions(objective)) + self._stated_key(objective)
 
     def _known_size(self, objective: str) -> bool:
         """Return True if outcomes are modelled in their own unit, not relative to each arm's size."""
@@ -403,7 +403,7 @@ class HybridBelief(LinearBelief):
 
     def _shared_precision(self, g: int) -> Vector:
         """Return the diagonals of ``Lambda_s`` and ``Lambda_z`` ``(p,)`` of a group."""
-        return self._precisions(self._objectives[self._members[g][0]])[1]
+        return self.precisions(self._objectives[self._members[g][0]])[1]
 
     def _relative(self, j: int) -> tuple[Vector, Vector, Vector | None]:
         """Return ``theta_0 (K, d)`` and ``rss_0 (K,)`` relative to each arm's size, and the sizes, or None."""

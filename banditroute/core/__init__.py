@@ -4,6 +4,7 @@ from banditroute.core.adapter import AdapterSpec
 from banditroute.core.arm import Arm
 from banditroute.core.arrays import Vector
 from banditroute.core.decision import Decision
+from banditroute.core.decision_set import DecisionSet
 from banditroute.core.events import (
     AdapterLoaded,
     BudgetChanged,
@@ -36,6 +37,7 @@ __all__ = [
     "BudgetChanged",
     "CircuitChanged",
     "Decision",
+    "DecisionSet",
     "DriftDetected",
     "EpochBegun",
     "Event",

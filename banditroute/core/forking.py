@@ -17,7 +17,7 @@ _WAIT_SECONDS = 2.0  # how long a fork waits for a lock; then the child may find
 _REENTRANT = type(threading.RLock())
 
 _numbers = itertools.count()
-_parts: dict[int, tuple[weakref.ref[object], tuple[str, ...]]] = {}  # in the order in which they were made
+held_parts: dict[int, tuple[weakref.ref[object], tuple[str, ...]]] = {}  # in the order in which they were made
 _held = threading.local()  # what the thread that forks holds
 
 
@@ -37,11 +37,11 @@ def hold_while_forking(part: object, *locks: str) -> None:
     >>> counter = Counter()
     """
     number = next(_numbers)
-    _parts[number] = weakref.ref(part, lambda _: _parts.pop(number, None)), locks
+    held_parts[number] = weakref.ref(part, lambda _: held_parts.pop(number, None)), locks
 
 
 def _before() -> None:
-    newest_first = reversed(list(_parts.values()))  # a copy: other threads may make parts meanwhile
+    newest_first = reversed(list(held_parts.values()))  # a copy: other threads may make parts meanwhile
     _held.parts = [(part, locks) for ref, locks in newest_first if (part := ref()) is not None]
     _held.releases = releases = []
     for part, locks in _held.parts:

@@ -125,8 +125,8 @@ class History:
         with self._lock, self._transaction():
             self._sums.execute("DELETE FROM decisions WHERE settled = 0")
             self._sums.execute("DELETE FROM outcomes WHERE settled = 0")
-            self._add(*settled, settled=True)
-            self._add(*still_open, settled=False)
+            self.add(*settled, settled=True)
+            self.add(*still_open, settled=False)
             self._settled_id, self._settled_outcome = settled_id, settled_outcome
             if self._reached is None:
                 self._reached = self._begin = settled_id
@@ -145,7 +145,7 @@ class History:
         with self._lock, self._transaction():
             if self._reached != reached:
                 return True
-            self._add(decisions, outcomes, settled=True)
+            self.add(decisions, outcomes, settled=True)
             self._reached = first
         return bool(first)
 
@@ -211,7 +211,7 @@ class History:
             raise
         self._sums.execute("COMMIT")
 
-    def _add(self, decisions: Iterable[DecisionHour], outcomes: Iterable[OutcomeHour], *, settled: bool) -> None:
+    def add(self, decisions: Iterable[DecisionHour], outcomes: Iterable[OutcomeHour], *, settled: bool) -> None:
         by_day_before = int(self._clock() // hourly.SECONDS_PER_HOUR) - 24 * _HOURLY_DAYS
 
         def place(row: DecisionHour | OutcomeHour) -> tuple[int, int]:

@@ -20,7 +20,7 @@ from banditroute.evaluate.residency import demand_of_log, demand_of_table
 from banditroute.evaluate.reward_model import cross_fitted, progressive
 from banditroute.evaluate.robustness import Robustness, read_pairs, read_prompts, robustness
 from banditroute.evaluate.savings import Savings, dollars, savings
-from banditroute.evaluate.scores import joules_per_correct_answer, router_arena_score
+from banditroute.evaluate.scores import cost_of_pass, router_arena_score
 from banditroute.evaluate.to_grade import ToGrade, to_grade
 from banditroute.evaluate.weights import clipped, importance_weights, shrunk, switched
 from banditroute.evaluate.winner import Winner, winner
@@ -46,6 +46,7 @@ __all__ = [
     "calibration",
     "clipped",
     "clusters_of",
+    "cost_of_pass",
     "cross_fitted",
     "cumulative_regret",
     "demand_of_log",
@@ -58,7 +59,6 @@ __all__ = [
     "frozen",
     "importance_weights",
     "ips",
-    "joules_per_correct_answer",
     "normal_interval",
     "progressive",
     "read_pairs",

@@ -1,4 +1,4 @@
-"""Scores of router rankings, and joules per correct answer.
+"""Scores of router rankings, and the cost of a right answer.
 
 RouterBench's hull and AIQ, in its program's form and normalised by the range of costs, are those of
 :class:`banditroute.simulate.Frontier`: ``aiq(low=0, high=most)`` and ``aiq(low=least, high=most)``;
@@ -8,6 +8,8 @@ its ``cost_of(0.98 * best)`` is the least cost for 98% of the best quality.
 from __future__ import annotations
 
 import math
+
+import numpy as np
 
 from banditroute.core.arrays import Vector
 from banditroute.core.validation import number
@@ -52,19 +54,26 @@ def router_arena_score(*, accuracy: float, cost_usd_per_1000: float, beta: float
     return (1.0 + beta) * accuracy * cheapness / (beta * accuracy + cheapness) if accuracy else 0.0
 
 
-def joules_per_correct_answer(quality: Vector, energy_joules: Vector) -> float:
-    """Return ``sum of energy / sum of quality``: joules per right answer, wrong ones included; infinite without any.
+def cost_of_pass(quality: Vector, costs: Vector) -> float:
+    """Return ``sum of costs / sum of quality``: the cost of a right answer, wrong ones included; infinite without any.
+
+    Requests whose quality or cost is unknown are left out.
+
+    Source: Erol et al. 2025, "Cost-of-Pass: an economic framework for evaluating language models".
 
     Parameters
     ----------
-    quality, energy_joules
-        Quality and energy of each request ``(n,)``.
+    quality
+        Quality of each request ``(n,)``, in [0, 1]; NaN where it is unknown.
+    costs
+        What each request cost ``(n,)``, in any unit: dollars, joules, tokens; NaN where it is unknown.
 
     Examples
     --------
     >>> import numpy as np
-    >>> joules_per_correct_answer(np.array([1.0, 0.0, 1.0]), np.array([10.0, 20.0, 30.0]))
+    >>> cost_of_pass(np.array([1.0, 0.0, 1.0]), np.array([10.0, 20.0, 30.0]))
     30.0
     """
-    right = float(quality.sum())
-    return float(energy_joules.sum()) / right if right > 0.0 else math.inf
+    known = ~(np.isnan(quality) | np.isnan(costs))
+    right = float(quality[known].sum())
+    return float(costs[known].sum()) / right if right > 0.0 else math.inf

@@ -36,7 +36,7 @@ class WordPieces:
     def __init__(self, vocabulary: Sequence[str]) -> None:
         self._rows = rows = {token: row for row, token in enumerate(vocabulary)}
         self._words = {token: row for token, row in rows.items() if _ASCII_WORD.fullmatch(token)}
-        self._pieces = lru_cache(maxsize=_CACHED_WORDS)(self._cut)
+        self._pieces = lru_cache(maxsize=_CACHED_WORDS)(self.cut)
 
     def rows(self, text: str) -> list[int]:
         """Return the vocabulary rows of the tokens of ``text``, repeated as they occur, in no particular order."""
@@ -52,10 +52,10 @@ class WordPieces:
         if len(rows) < len(found):
             others += [word for word, row in zip(words, found, strict=True) if row is None]
         for word in others:  # no piece depends on the words next to it
-            rows += self._pieces(word) if len(word) <= _LONGEST_CACHED_WORD else self._cut(word)
+            rows += self._pieces(word) if len(word) <= _LONGEST_CACHED_WORD else self.cut(word)
         return rows
 
-    def _cut(self, word: str) -> tuple[int, ...]:
+    def cut(self, word: str) -> tuple[int, ...]:
         """Return the rows of a word's pieces: from its begin on, each is the longest that is in the vocabulary."""
         if not word.isascii():
             return tuple(row for part in word.translate(_PLAIN).split() for row in self._cut_whole(part))

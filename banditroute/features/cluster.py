@@ -190,7 +190,7 @@ class SemanticCluster:
 
     @property
     def _assignment(self) -> _Assignment:
-        return _shipped() if self._given is None else self._given
+        return shipped_assignment() if self._given is None else self._given
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,7 +221,7 @@ class _Assignment:
 
 
 @cache
-def _shipped() -> _Assignment:
+def shipped_assignment() -> _Assignment:
     """Return the shipped codebook, prepared once per process."""
     return _Assignment.of(Codebook.shipped())
 

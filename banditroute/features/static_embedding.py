@@ -104,7 +104,7 @@ class StaticEmbedding:
         InvalidRequestError
             If the request has no text.
         """
-        table = _table()
+        table = shipped_table()
         rows = _rows(excerpt(request))
         weight = table.weights[rows].sum()
         total = _columns(self._dimension).take(rows, axis=0).sum(axis=0, dtype=np.float64)
@@ -121,29 +121,29 @@ _loading = RLock()
 hold_while_forking(sys.modules[__name__], "_loading")
 
 
-def _table() -> _Table:
+def shipped_table() -> _Table:
     """Return the table of this process."""
     global _loaded
     if _loaded is None:
         with _loading:
             if _loaded is None:
-                _loaded = _load()
+                _loaded = load_table()
     return _loaded
 
 
 @lru_cache(maxsize=2)
 def _columns(dimension: int) -> NDArray[np.float32]:
     """Return the first columns of the vectors ``(tokens, dimension)``, next to each other in memory."""
-    return np.ascontiguousarray(_table().vectors[:, :dimension])
+    return np.ascontiguousarray(shipped_table().vectors[:, :dimension])
 
 
 @lru_cache(maxsize=RECENT)
 def _rows(text: str) -> NDArray[np.intp]:
     """Return the table rows of a text's tokens."""
-    return np.array(_table().pieces.rows(text), dtype=np.intp)
+    return np.array(shipped_table().pieces.rows(text), dtype=np.intp)
 
 
-def _load() -> _Table:
+def load_table() -> _Table:
     """Read what ``scripts/distill_static.py`` wrote."""
     folder = files("banditroute.features") / "data" / "static_minilm"
     vocabulary = (folder / "vocabulary.txt").read_text(encoding="utf-8").split("\n")

@@ -27,16 +27,21 @@ def conversation(
     elif not isinstance(messages, Sequence):
         raise InvalidRequestError(f"messages is {messages!r:.80}; give a text, a message or a list of messages")
     plain = plain_messages(messages)
+    if not plain:
+        raise InvalidRequestError("messages is empty; give a text, a message or a list of messages")
     return _ask(kind, plain, plain, arm_options, shared, stream=stream)
 
 
 def responses(input: object, arm_options: ArmOptions | None, shared: Mapping[str, Any], *, stream: bool) -> Ask:
     """Return the call of OpenAI's Responses interface for a text or a list of items."""
+    kind: Kind = "respond" if shared.get("text_format") is None else "respond_parsed"
+    if stream and kind == "respond_parsed":
+        raise InvalidRequestError("an answer with a text_format is not streamed; leave out stream=True or text_format")
     if isinstance(input, str):
-        return _ask("respond", input, input, arm_options, shared, stream=stream)
-    if not isinstance(input, Sequence):
+        return _ask(kind, input, input, arm_options, shared, stream=stream)
+    if not isinstance(input, Sequence) or not input:
         raise InvalidRequestError(f"input is {input!r:.80}; give a text or a list of items")
-    return _ask("respond", plain_messages(input), input, arm_options, shared, stream=stream)
+    return _ask(kind, plain_messages(input), input, arm_options, shared, stream=stream)
 
 
 def texts_to_embed(input: object, arm_options: ArmOptions | None, shared: Mapping[str, Any]) -> Ask:
@@ -61,6 +66,7 @@ def _ask(
             "model is given, and the router chooses the model; name it with the arm's client, or restrict the choice "
             "with route={'arms': [...]}"
         )
-    return Ask(
-        kind=kind, request=request, messages=messages, options=shared, arm_options=arm_options or {}, stream=stream
-    )
+    own = {} if arm_options is None else arm_options
+    if not isinstance(own, Mapping) or not all(isinstance(each, Mapping) for each in own.values()):
+        raise InvalidRequestError(f"options is {own!r:.80}; give arm -> its options, {{'large': {{'max_tokens': 99}}}}")
+    return Ask(kind=kind, request=request, messages=messages, options=shared, arm_options=own, stream=stream)

@@ -11,18 +11,21 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
 from banditroute.core.arm import Arm
+from banditroute.core.validation import listed
 from banditroute.errors import InvalidConfigurationError, InvalidRequestError
 from banditroute.integrations.apis import AnthropicMessages, Api, OpenAIChat, OpenAIEmbeddings, OpenAIResponses
+from banditroute.integrations.failures import words_of
 from banditroute.pricing.model_price import ModelPrice
 from banditroute.router import Router
 
-Kind: TypeAlias = Literal["create", "parse", "respond", "embed"]
-"""The methods of a routed client, by name."""
+Kind: TypeAlias = Literal["create", "parse", "respond", "respond_parsed", "embed"]
+"""The calls of a routed client, by name."""
 
 _APIS: Mapping[Kind, Sequence[Api]] = {
     "create": (OpenAIChat(), AnthropicMessages()),
     "parse": (OpenAIChat("parse"), AnthropicMessages("parse")),
     "respond": (OpenAIResponses(),),
+    "respond_parsed": (OpenAIResponses("parse"),),
     "embed": (OpenAIEmbeddings(),),
 }
 _UNKNOWN_OPTION = re.compile(r"unexpected keyword argument '(\w+)'")
@@ -36,7 +39,7 @@ class Ask:
     Attributes
     ----------
     kind
-        The method that was called.
+        What is asked for.
     request
         The part that the router reads.
     messages
@@ -138,6 +141,7 @@ class Targets:
     ) -> None:
         self.left_out: Counter[str] = Counter()
         self._router = router
+        self._arms = router.arms
         self._asynchronous = asynchronous
         self._apis = apis
         self._prices = dict(prices)
@@ -187,6 +191,11 @@ class Targets:
         InvalidConfigurationError
             If it has none of the known calls, or blocks where it is to be awaited, or the other way round.
         """
+        if type(client).__name__.endswith(("WithRawResponse", "WithStreamedResponse")):
+            raise InvalidConfigurationError(
+                f"the client of arm {arm!r} is a {type(client).__name__}, which gives no answers; give the client "
+                "itself"
+            )
         apis = {kind: api for kind, known in self._apis.items() if (api := _api_of(client, known)) is not None}
         if not apis:
             raise InvalidConfigurationError(
@@ -207,11 +216,24 @@ class Targets:
         return apis
 
     def __getitem__(self, arm: str) -> Target:
+        if self._router.arms is not self._arms:
+            self._follow_prices()
         return self._targets[arm]
+
+    def _follow_prices(self) -> None:
+        """Take over prices of arms that were changed at run time; a price that was given with a client stays."""
+        before = {arm.name: _price_of(arm) for arm in self._arms}
+        self._arms = self._router.arms
+        for arm in self._arms:
+            target = self._targets.get(arm.name)
+            if target is not None and target.price == before.get(arm.name):
+                target.price = _price_of(arm)
 
     def able(self, ask: Ask, among: Collection[str] | None) -> Collection[str] | None:
         """Return the arms that the router may choose: those whose client can do this; None for all."""
         arms = [arm.name for arm in self._router.arms]
+        if unknown := sorted(set(ask.arm_options) - set(arms) - self._targets.keys(), key=str):
+            raise InvalidRequestError(f"options names an unknown arm {unknown[0]!r:.80}; known arms: {listed(arms)}")
         able = [arm for arm in arms if arm in self._targets and ask.kind in self._targets[arm].apis]
         if len(able) == len(arms):
             return among
@@ -297,5 +319,5 @@ def _refused_option(error: Exception, arguments: Mapping[str, Any]) -> str | Non
     if isinstance(error, TypeError):
         match = _UNKNOWN_OPTION.search(str(error))
         return match[1] if match and match[1] in arguments else None
-    refused = getattr(error, "status_code", None) in (400, 404, 422) and "stream_options" in f"{error}"
+    refused = getattr(error, "status_code", None) in (400, 404, 422) and "stream_options" in words_of(error)
     return "stream_options" if refused and "stream_options" in arguments else None

@@ -9,7 +9,7 @@ import numpy as np
 
 from banditroute.core.arrays import Vector
 from banditroute.core.preference import Preference
-from banditroute.core.validation import several
+from banditroute.core.validation import several, shown
 from banditroute.errors import InvalidConfigurationError, InvalidRequestError
 from banditroute.objectives.objective import STANDARD_OBJECTIVES, Objective
 from banditroute.objectives.scaling import Scaled
@@ -65,8 +65,8 @@ def check_preference(preference: object, objectives: Mapping[str, Objective]) ->
     for name in preference if isinstance(preference, Mapping) else {**preference.weights, **preference.reference}:
         if name not in known:
             raise InvalidRequestError(
-                f"objective {name!r} of the preference is unknown; known objectives: {', '.join(sorted(objectives))}. "
-                "Declare your own with Router(objectives=[Objective(...)])"
+                f"objective {shown(name)} of the preference is unknown; known objectives: "
+                f"{', '.join(sorted(objectives))}. Declare your own with Router(objectives=[Objective(...)])"
             )
     return preference if isinstance(preference, Preference | Scaled) else Preference(**preference)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -14,6 +15,7 @@ from banditroute.evaluate import (
     Reporting,
     arm_use,
     calibration,
+    cost_of_pass,
     dollars,
     reporting,
     savings,
@@ -104,11 +106,9 @@ def _arms(log: DecisionLog) -> Section:
     rows: list[tuple[str | float | None, ...]] = []
     for k, arm in enumerate(log.arms):
         mine = log.chosen == k
-        means = (_mean(values[mine]) for values in log.outcomes.values())
-        rows.append((arm, float(mine.sum()), float(mine.mean()), feedback.shares[arm], *means))
-    every = (_mean(values) for values in log.outcomes.values())
+        rows.append((arm, float(mine.sum()), float(mine.mean()), feedback.shares[arm], *_figures(log, mine)))
     answered = sum(float(row[1] or 0.0) * float(row[3] or 0.0) for row in rows) / max(len(log), 1)
-    rows.append(("all", float(len(log)), 1.0, answered, *every))
+    rows.append(("all", float(len(log)), 1.0, answered, *_figures(log, np.ones(len(log), bool))))
     warning = "" if feedback.warning is None else f" Warning: {feedback.warning}."
     return Section(
         name="arms",
@@ -116,9 +116,26 @@ def _arms(log: DecisionLog) -> Section:
         says="Averages of reported outcomes, and the share of decisions with feedback. Each arm saw different "
         f"requests, so these averages do not rank the arms.{warning}",
         table=Table(
-            columns=("arm", "decisions", "share", "with feedback", *log.outcomes), rows=rows, usd=("cost_usd",)
+            columns=("arm", "decisions", "share", "with feedback", *log.outcomes, *_costs_of_pass(log)),
+            rows=rows,
+            usd=("cost_usd",),
         ),
     )
+
+
+def _costs_of_pass(log: DecisionLog) -> dict[str, str]:
+    """Return column -> the objective whose cost of a right answer it shows."""
+    known = {"USD per right answer": "cost_usd", "joules per right answer": "energy_joules"}
+    return {column: name for column, name in known.items() if {name, "quality"} <= log.outcomes.keys()}
+
+
+def _figures(log: DecisionLog, mine: NDArray[np.bool_]) -> list[float | None]:
+    """Return the mean of each outcome over some decisions, and the costs of a right answer."""
+    figures = [_mean(values[mine]) for values in log.outcomes.values()]
+    for name in _costs_of_pass(log).values():
+        cost = cost_of_pass(log.outcomes["quality"][mine], log.outcomes[name][mine])
+        figures.append(cost if math.isfinite(cost) else None)
+    return figures
 
 
 def _shares(log: DecisionLog) -> Section:

@@ -20,6 +20,7 @@ from banditroute.router.constraints import Constraints
 from banditroute.router.engine import Engine
 from banditroute.router.fallback import FallbackRouting
 from banditroute.router.feedback import FeedbackService
+from banditroute.router.learner_roles import LearnerRoles
 from banditroute.router.lease import Lease
 from banditroute.router.models import ArmModels
 from banditroute.router.observation import Observation
@@ -112,6 +113,8 @@ def assemble(settings: RouterSettings) -> Parts:
         if settings.quotas or any(budget.hard for budget in settings.budgets):
             parts.engine.with_constraints(lambda constraints: constraints.prepare(settings.clock()))
             settings.store.flush()  # the first request finds the first slices of hard budgets and quotas
+        if settings.challenger is not None:
+            settings.store.flush()  # an administrator finds it at once
         parts.engine.prepare(settings.preference)
         return parts
     except BaseException:
@@ -146,7 +149,8 @@ def _parts(settings: RouterSettings, memory: StoredState, slots: StateSlots) -> 
         changes=changes,
         clock=clock,
     )
-    followed = FollowedChanges(registry=registry)
+    roles = LearnerRoles(serving=settings.learner, challenger=settings.challenger, engine=engine)
+    followed = FollowedChanges(registry=registry, roles=roles)
     feedback = FeedbackService(
         objectives=settings.objectives,
         store=store,
@@ -171,6 +175,7 @@ def _parts(settings: RouterSettings, memory: StoredState, slots: StateSlots) -> 
     feedback.attach(learn_signals=cascade.learn, check_audit=cascade.check_audit)
     store.subscribe(feedback)
     followed.follow(memory.states)
+    roles.record(slots)
     return Parts(
         settings=settings,
         requests=RequestParser(

@@ -75,7 +75,7 @@ class Constraints:
             lambda blob: BudgetBook(budgets=budgets, arms=arms, blob=blob, totals=totals, add=add_total)
         )
         self._quotas = Quotas(quotas=quotas, arms=arms, add=add_total)
-        self._load = Load(arms=[arm.name for arm in arms], add=add_total)
+        self.load = Load(arms=[arm.name for arm in arms], add=add_total)
         self._stored_prices: tuple[float, ...] | None = None
         self._rollout = None
         if guard is not None:
@@ -89,7 +89,7 @@ class Constraints:
         self._names = [arm.name for arm in arms]
         self._budgets.set_arms(arms)
         self._quotas.set_arms(arms)
-        self._load.set_arms(self._names)
+        self.load.set_arms(self._names)
         self._windows = np.array([arm.context_window_tokens or np.inf for arm in arms])
         self._smallest_window = float(self._windows.min())
 
@@ -99,7 +99,7 @@ class Constraints:
         """Let each arm's expected latency follow its open decisions, where latency counts."""
         if "latency_seconds" not in candidates.objectives:
             return candidates
-        extra = self._load.extra_seconds(ask.now)
+        extra = self.load.extra_seconds(ask.now)
         if extra is None:
             return candidates
         seconds = candidates.means[candidates.objectives.index("latency_seconds")]
@@ -243,8 +243,8 @@ class Constraints:
         if granted:
             if self._circuits.tripped:
                 self._circuits.choose(arms[chosen], now)
-            if self._load.watched:
-                self._load.open(decision_id, arms[chosen], now)
+            if self.load.watched:
+                self.load.open(decision_id, arms[chosen], now)
             if self._quotas.active:
                 taken = self._quotas.take(arms[chosen], request, now)
         if not self._budgets.objectives:
@@ -287,8 +287,8 @@ class Constraints:
             self._circuits.note_latency(event.arm, values.get("latency_seconds"))
         if failed or failure is not None:
             self._breaker_slot.save(self._circuits.to_bytes())
-        if self._load.watched:
-            self._load.close(recorded.decision_id, values.get("latency_seconds"), now)
+        if self.load.watched:
+            self.load.close(recorded.decision_id, values.get("latency_seconds"), now)
         self._budgets.settle(
             recorded.decision_id, event.arm, recorded.reserved, values, recorded.known, event.decided_at, now
         )
@@ -317,7 +317,7 @@ class Constraints:
 
     def merge_total(self, budget: str, joint: SharedTotal, added: SharedTotal) -> None:
         """Use the total of all processes for a budget; it includes what this process ``added``."""
-        if not self._quotas.merge(budget, joint, added) and not self._load.merge(budget, joint, added):
+        if not self._quotas.merge(budget, joint, added) and not self.load.merge(budget, joint, added):
             self._budgets.merge(budget, joint, added)
 
     def prepare(self, now: float) -> bool:
@@ -342,6 +342,11 @@ class Constraints:
     def close(self) -> None:
         """Give back what is left of the slices of hard budgets."""
         self._budgets.close()
+
+    def set_budget(self, name: str, amount: float) -> None:
+        """Keep another amount of a budget from now on, and record it."""
+        self._budgets.set_amount(name, amount)
+        self._budgets_slot.save(self._budgets.to_bytes())
 
     def set_traffic(self, traffic: Mapping[str, Share]) -> None:
         """Keep the arms within these shares from now on."""

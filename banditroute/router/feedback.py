@@ -18,6 +18,7 @@ from banditroute.core.decision import Decision
 from banditroute.core.events import AdapterLoaded, FeedbackCorrected, FeedbackRecorded
 from banditroute.core.failure import Failure
 from banditroute.core.feedback import Feedback
+from banditroute.core.promise import Promise
 from banditroute.core.shared_total import SharedTotal
 from banditroute.core.token_costs import CACHED_TOKENS
 from banditroute.core.turn import SessionTurn
@@ -114,7 +115,7 @@ class FeedbackService:
 
     def answer(self, ticket: Ticket) -> Acknowledgement:
         """Return how a report is acknowledged, when it is durable and learned."""
-        return self._engine.waiting(ticket.result) if isinstance(ticket, Future) else ticket.result()
+        return self._engine.waiting(ticket.result) if isinstance(ticket, Promise | Future) else ticket.result()
 
     def report_many(self, reports: Iterable[Report], *, source: str | None) -> list[Acknowledgement | BanditRouteError]:
         """Record outcomes of many decisions, and wait until each is durable; see ``Router.feedback_many``."""

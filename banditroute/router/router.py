@@ -12,7 +12,7 @@ import numpy as np
 
 from banditroute.adapters import AdapterCache, Fleet
 from banditroute.budgets import Budget
-from banditroute.core import Arm, Decision, Failure, Observer, Request, Step
+from banditroute.core import Arm, Decision, DecisionSet, Failure, Observer, Request, Step
 from banditroute.core.to_thread import to_thread
 from banditroute.errors import BanditRouteError, InvalidConfigurationError
 from banditroute.features import Featurizer
@@ -28,6 +28,7 @@ from banditroute.router.assembly import assemble
 from banditroute.router.feedback import Report, outcomes_of
 from banditroute.router.lease import Lease
 from banditroute.router.requests import ManyOptions, RequestLike, RouteOptions
+from banditroute.router.sets import draw_set
 from banditroute.router.settings import Clock, RouterSettings
 from banditroute.router.status import Status
 from banditroute.router.threads import RoutingThreads
@@ -49,8 +50,9 @@ class Router:
         The arms, or their names; at least one, names unique.
     features
         A featurizer for text, or the number of ready features that every request brings. Default: ``TextFeatures()``.
-    learner
-        Belief and policy. Default: ``ThompsonSampling()``.
+    learner, challenger
+        Belief and policy. Default: ``ThompsonSampling()``. A challenger learns the same and decides nothing, until
+        ``admin.promote`` lets it serve.
     preference
         The weights of the objectives, in their own units or scaled (``banditroute.objectives.Scaled``). Default:
         ``Preference(quality=1.0)``.
@@ -110,6 +112,7 @@ class Router:
         arms: Sequence[Arm | str],
         features: Featurizer | int | None = None,
         learner: Learner | None = None,
+        challenger: Learner | None = None,
         preference: PreferenceLike | None = None,
         objectives: Sequence[Objective] = (),
         limits: Limits | None = None,
@@ -227,6 +230,44 @@ class Router:
         ``options`` are those of ``route()`` but ``input_tokens``, for all the requests.
         """
         return self._parts.routing.decide_many(*self._parts.requests.checked_many(requests, self.arms, options))
+
+    def route_set(self, request: RequestLike, k: int = 2, **options: Unpack[RouteOptions]) -> DecisionSet:
+        """Choose ``k`` arms for one request, such as experts whose answers are combined or shown side by side.
+
+        They are drawn one after the other, each from the arms that are left, so every place explores. Each is a
+        decision of its own, which takes feedback of its own. ``session_feedback(chosen.session, ...)`` reports what
+        they achieved together: every member without that outcome learns from its share.
+
+        Parameters
+        ----------
+        request
+            As ``route()`` takes it.
+        k
+            Number of arms, at least 1.
+        options
+            Those of ``route()``. Without a session, the set is a session by itself.
+
+        Raises
+        ------
+        InvalidRequestError
+            As ``route()``, and if fewer than ``k`` arms may be chosen. Then nothing is drawn.
+        InvalidConfigurationError
+            As ``route()``.
+
+        Examples
+        --------
+        >>> router = Router(arms=["law", "code", "math"], features=1, seed=0)
+        >>> chosen = router.route_set([0.5], 2)
+        >>> for member in chosen.members:
+        ...     _ = router.feedback(member.id, cost_usd=0.002)
+        >>> router.session_feedback(chosen.session, quality=1.0)
+        """
+        parts, arms = self._parts, self.arms
+        return draw_set(parts.routing, *parts.requests.checked(request, arms, options), k, [arm.name for arm in arms])
+
+    async def aroute_set(self, request: RequestLike, k: int = 2, **options: Unpack[RouteOptions]) -> DecisionSet:
+        """Choose ``k`` arms as ``route_set()`` does, in a thread; the event loop is free meanwhile."""
+        return await self._threads.run(partial(self.route_set, request, k, **options))
 
     async def aroute(self, request: RequestLike, **options: Unpack[RouteOptions]) -> Decision:
         """Choose an arm as ``route()`` does; the event loop is free while a text is featurized or a disk is slow.

@@ -17,7 +17,8 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from starlette.exceptions import HTTPException
 
-from banditroute import __version__
+from banditroute import __version__, admin
+from banditroute.admin import RecordedExplanation
 from banditroute.config import ServeSettings
 from banditroute.core.decision import Decision
 from banditroute.core.plain_values import plain
@@ -38,6 +39,7 @@ from banditroute.serve.bodies import ChatBody, CompareBody, FeedbackBody, RouteB
 from banditroute.serve.boundary import App, Boundary, error_body
 from banditroute.serve.chat import complete, headers, refusal
 from banditroute.serve.tokens import Tokens
+from banditroute.store import SQLStore
 
 _DECISIONS_KEPT = 10_000  # of this process, for /explain
 _STATUS: Mapping[type[Exception], int] = {
@@ -218,12 +220,10 @@ def _looking_paths(app: FastAPI, service: _Service, metrics: Callable[[], str] |
 
     @app.get("/explain/{decision_id}", response_model=None)
     def explain(decision_id: str) -> Response:
-        """Explain a recent decision of this process; of another process's, say what is stored."""
+        """Explain a recent decision of this process by what it knew; any other by what the database holds of it."""
         if (decision := service.decisions.get(decision_id)) is not None:
             return JSONResponse(explained(decision))
-        stored = parts_of(router).settings.store.find(decision_id)
-        names = ("id", "arm", "arms", "preference", "session", "tags", "input_tokens", "decided_at")
-        return JSONResponse(plain({name: getattr(stored, name) for name in names}))
+        return JSONResponse(plain(_recorded(router, decision_id)))
 
     @app.get("/status", response_model=None)
     async def status() -> Response:
@@ -241,6 +241,15 @@ def _looking_paths(app: FastAPI, service: _Service, metrics: Callable[[], str] |
     async def healthz() -> dict[str, Any]:
         """Say that the service answers, and what troubles its router, if anything does."""
         return {"status": "ok", "seconds": round(time.monotonic() - began, 1), "trouble": router.status().trouble}
+
+
+def _recorded(router: Router, decision_id: str) -> RecordedExplanation:
+    settings, learner = parts_of(router).settings, parts_of(router).engine.learner
+    if not isinstance(settings.store, SQLStore):
+        raise UnknownDecisionError(
+            f"this process does not hold decision {decision_id[:80]!r}; it keeps the last {_DECISIONS_KEPT:,}"
+        )
+    return admin.explain(settings.store.url, decision_id, learner=learner, features=settings.features)
 
 
 def explained(decision: Decision) -> dict[str, Any]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import heapq
+import logging
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import count
 from types import MappingProxyType
@@ -30,6 +30,8 @@ from banditroute.router import Router
 from banditroute.simulate import fast_path
 from banditroute.simulate.conditions import Conditions
 from banditroute.store.memory import MemoryStore
+
+_log = logging.getLogger("banditroute")
 
 _AS_LOGGED = Conditions.as_logged()
 
@@ -179,7 +181,7 @@ class _Run:
             outcomes, self.x, arms=arms, preference=self.preference, objectives=objectives
         ):
             return None
-        with suppress(Exception):  # a router falls back, or says what is wrong
+        try:
             return fast_path.choices(
                 outcomes,
                 self.x,
@@ -191,7 +193,9 @@ class _Run:
                 seed=self.seed,
                 blocks=self.blocks,
             )
-        return None
+        except Exception as error:  # most likely the policy's: a router says what is wrong
+            _log.warning("the fast path of a replay failed; a router replays instead: %r", error)
+            return None
 
     def by_router(self, warm: Log) -> tuple[NDArray[np.intp], Vector | None]:
         """Return the choices of a router, and the seconds waited for adapters."""

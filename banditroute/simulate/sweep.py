@@ -76,7 +76,7 @@ def sweep(
     MissingDependencyError
         If Dask is not installed.
     """
-    job = _Job(
+    job = Job(
         table=replace(table, prompts=("",) * len(table)),  # no replay reads them
         x=x,
         learners=dict(learners),
@@ -113,7 +113,7 @@ def sweep(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Job:
+class Job:
     """The settings that all cells of a sweep share."""
 
     table: OutcomeTable
@@ -207,7 +207,7 @@ def _code() -> str:
     return digest.hexdigest()
 
 
-def _workers(executor: str, job: _Job, cells: int) -> AbstractContextManager[_Submit]:
+def _workers(executor: str, job: Job, cells: int) -> AbstractContextManager[_Submit]:
     if executor == "serial":
         return _serial(job)
     if executor == "processes":
@@ -221,7 +221,7 @@ def _workers(executor: str, job: _Job, cells: int) -> AbstractContextManager[_Su
 
 
 @contextmanager
-def _serial(job: _Job) -> Iterator[_Submit]:
+def _serial(job: Job) -> Iterator[_Submit]:
     def submit(policy: str, seed: int) -> Future[Trace]:
         done: Future[Trace] = Future()
         done.set_result(job.cell(policy, seed))
@@ -231,15 +231,15 @@ def _serial(job: _Job) -> Iterator[_Submit]:
 
 
 @contextmanager
-def _processes(job: _Job, cells: int) -> Iterator[_Submit]:
+def _processes(job: Job, cells: int) -> Iterator[_Submit]:
     with worker_processes(preload=__name__, most=cells, begin=_begin, given=(job,)) as submit:
         yield lambda policy, seed: submit(_cell, policy, seed)
 
 
-_job: _Job
+_job: Job
 
 
-def _begin(job: _Job) -> None:
+def _begin(job: Job) -> None:
     global _job  # sent to each worker once, not with every cell
     _job = job
 
@@ -249,10 +249,10 @@ def _cell(policy: str, seed: int) -> Trace:
 
 
 @contextmanager
-def _dask(job: _Job, address: str | None) -> Iterator[_Submit]:
+def _dask(job: Job, address: str | None) -> Iterator[_Submit]:
     distributed = optional("distributed", extra="dask")
     local = {} if address else {"n_workers": os.cpu_count(), "threads_per_worker": 1, "dashboard_address": None}
     with distributed.Client(address, **local) as client:
         shared = client.scatter(job, broadcast=True, hash=False)
         pool = client.get_executor(pure=False)
-        yield lambda policy, seed: pool.submit(_Job.cell, shared, policy, seed)
+        yield lambda policy, seed: pool.submit(Job.cell, shared, policy, seed)

@@ -26,7 +26,7 @@ _LARGEST_BET = 0.5  # lambda: a single outcome must not decide
 
 
 @dataclass(slots=True)
-class _Side:
+class Side:
     """Bounds a mean in [0, 1] from below, from values of at least ``1 - scale``, both in units of ``scale``."""
 
     total: float = 0.0  # sum of the values
@@ -113,7 +113,7 @@ class ConfidenceSequence:
         self.truncation: float
         self.low, self.high, self.alpha, self.truncation = _checked(low, high, alpha, truncation)
         self.n: int = 0
-        self._below, self._above = _Side(), _Side()
+        self._below, self._above = Side(), Side()
 
     def __repr__(self) -> str:
         return f"ConfidenceSequence(low={self.low:g}, high={self.high:g}, alpha={self.alpha:g}, n={self.n})"
@@ -191,7 +191,7 @@ class ConfidenceSequence:
             sequence = cls(**settings)  # type: ignore[arg-type]
             sequence.n = int(number(state["n"], name="n", low=0.0))
             sequence._below, sequence._above = (
-                _Side(**{name: number(value, name=name) for name, value in dict(state[side]).items()})  # type: ignore[call-overload]
+                Side(**{name: number(value, name=name) for name, value in dict(state[side]).items()})  # type: ignore[call-overload]
                 for side in ("below", "above")
             )
         except (KeyError, TypeError, ValueError) as error:

@@ -208,7 +208,7 @@ promise: it is dropped where the decision does not appear within 60 s of its own
 
 
 class Ticket(Protocol):
-    """The promise that feedback will be durable; a :class:`concurrent.futures.Future` is one."""
+    """The promise that feedback will be durable; a :class:`concurrent.futures.Future` is one, too."""
 
     def result(self, timeout: float | None = None) -> Acknowledgement:
         """Return when the feedback is durable and learned, or raise what kept it from being recorded."""

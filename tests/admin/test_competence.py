@@ -49,6 +49,13 @@ def test_cells_hold_what_was_routed_and_reported(filled):
     assert by_pair["bob", None].quality.value == pytest.approx(np.mean(right))
 
 
+def test_table_ends_with_the_mean_costs_of_each_kind(filled):
+    found = admin.competence(filled[0], by="tenant")
+    cost = next(each.means["cost_usd"] for each in found.cells if (each.kind, each.arm) == ("acme", None))
+    head, acme, *_ = str(found).splitlines()
+    assert (head.split()[-1], acme.split()[-1]) == ("cost_usd", f"{cost:.4g}")
+
+
 def test_bounds_are_those_of_the_effective_number_of_grades(filled):
     url, made = filled
     cell = next(each for each in admin.competence(url, by="tenant").cells if (each.kind, each.arm) == ("bob", "b"))

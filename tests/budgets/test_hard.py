@@ -129,7 +129,7 @@ def test_a_fallback_is_the_arm_that_is_covered():
         seed=0,
         clock=lambda: 1e9,
     )
-    engine_of(router)._policy = None  # nothing can be chosen
+    engine_of(router).policy = None  # nothing can be chosen
     assert router.route([0.0]).arm == "small"
     decisions = [router.route([0.0]) for _ in range(20)]
     assert decisions[0].granted

@@ -11,8 +11,8 @@ from banditroute import InvalidInputError, Preference
 from banditroute.evaluate import (
     arm_use,
     calibration,
+    cost_of_pass,
     cumulative_regret,
-    joules_per_correct_answer,
     router_arena_score,
 )
 from banditroute.logs import OutcomeTable
@@ -93,9 +93,10 @@ class TestRouterArena:
             router_arena_score(**given)
 
 
-def test_joules_per_correct_answer():
-    assert joules_per_correct_answer(np.array([1.0, 0.5, 0.0]), np.array([3.0, 3.0, 6.0])) == pytest.approx(8.0)
-    assert joules_per_correct_answer(np.zeros(2), np.ones(2)) == math.inf
+def test_cost_of_pass_counts_wrong_answers_and_leaves_out_what_is_unknown():
+    assert cost_of_pass(np.array([1.0, 0.5, 0.0]), np.array([3.0, 3.0, 6.0])) == pytest.approx(8.0)
+    assert cost_of_pass(np.array([1.0, math.nan, 1.0]), np.array([3.0, 9.0, math.nan])) == pytest.approx(3.0)
+    assert cost_of_pass(np.zeros(2), np.ones(2)) == math.inf
 
 
 class TestCalibration:

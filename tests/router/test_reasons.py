@@ -14,8 +14,8 @@ from banditroute.features import Complexity
 from banditroute.guard import Guard
 from banditroute.learners import Learner
 from banditroute.limits import CircuitBreaker, Limits, Quota, Share
-from banditroute.store import SQLStore
-from tests.support import FakeClock, X, belief_of, make_router, serve, spoil, store_of
+from banditroute.store import MemoryStore
+from tests.support import FakeClock, X, belief_of, make_router, serve, spoil
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "concepts" / "guarantees.md"
 
@@ -69,11 +69,12 @@ def adapter_arms(backend, control):
     return [*arms, Arm(name="base")], AdapterCache(backend=backend(capacity=Capacity(slots=1)), control=control)
 
 
+class Full(MemoryStore):
+    trouble = "sqlite:///routes.db: the disk is full; make room"
+
+
 def unwritten(tmp_path):
-    router = make_router(store=SQLStore(f"sqlite:///{tmp_path / 'routes.db'}"))
-    writer = store_of(router)._writer
-    writer._trouble = "sqlite:///routes.db: the disk is full; make room"
-    return router.route(X)
+    return make_router(store=Full()).route(X)
 
 
 def not_finite(tmp_path):

@@ -12,7 +12,7 @@ from banditroute.features import Complexity
 from banditroute.guard import Guard
 from banditroute.learners import Learner
 from banditroute.limits import CircuitBreaker, Limits, Quota, Rule
-from tests.support import FakeClock, X, belief_of, make_router, serve
+from tests.support import FakeClock, X, belief_of, make_router, serve, spoil
 
 ARMS = (
     Arm(name="cloud"),
@@ -65,7 +65,7 @@ def no_probability(need):
 
 def broken_belief(need):
     router = make_router(*ARMS, fallback="cloud")
-    belief_of(router)._theta[:] = np.nan
+    spoil(belief_of(router))
     return routed(router, need)
 
 

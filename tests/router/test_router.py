@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from banditroute.beliefs import Linear
+from banditroute.beliefs.statistics import ArmStatistics
 from banditroute.core.arm import Arm
 from banditroute.core.preference import Preference
 from banditroute.errors import ConflictingFeedbackError, StoreError, UnknownDecisionError
@@ -298,9 +299,9 @@ def test_eight_threads_lose_and_double_nothing(caplog):
         0,
         800,
     )
-    for k, arm in enumerate("ab"):
+    for arm in "ab":
         mine = [(decision.x, quality) for decision, quality in events if decision.arm == arm]
-        (group,) = belief_of(router)._statistics[k].groups
+        (group,) = ArmStatistics.from_bytes(belief_of(router).statistics()[arm]).groups
         assert group.n == len(mine)
         assert np.array_equal(group.s, sum(np.outer(x, x) for x, _ in mine))
         assert np.array_equal(group.b[0], sum(quality * x for x, quality in mine))

@@ -7,7 +7,7 @@ import httpx
 import openai
 import pytest
 
-from banditroute import Arm, admin
+from banditroute import Arm, Router, SQLStore, admin
 from banditroute.config import ServeSettings, load_deployment
 from banditroute.errors import InvalidConfigurationError
 from banditroute.serve import Tokens, run
@@ -180,6 +180,23 @@ class TestRouting:
         answer = http.post(path, json=body)
         assert answer.status_code == status, answer.text
         assert answer.json()["error"]["message"]
+
+    def test_decision_of_another_process_is_explained_from_the_database(self, upstream, tmp_path):
+        store = f"sqlite:///{tmp_path}/routes.db"
+        with (
+            service(tables_for(upstream, store={"type": "SQLStore", "url": store})) as url,
+            httpx.Client(base_url=url, timeout=30) as http,
+        ):
+            with Router(arms=["small", "large"], store=SQLStore(store)) as other:
+                decision = other.route("Why?")
+                other.feedback(decision.id, quality=1.0)
+            found = http.get(f"/explain/{decision.id}").json()
+            assert found["arm"] == decision.arm
+            assert found["outcomes"][0]["value"] == 1.0
+            assert {row["arm"]: row["probability"] for row in found["arms"]} == pytest.approx(
+                {"small": 0.5, "large": 0.5}
+            )
+            assert http.get(f"/explain/{'0' * 32}").status_code == 404
 
     def test_unknown_decision_is_not_found(self, http):
         assert http.get(f"/explain/{'0' * 32}").status_code == 404

@@ -167,3 +167,14 @@ def test_a_policy_that_fails_stops_the_replay(routed):
         replay(table, x, learner=Learner(policy=Broken(shares={"arm0": 1})), preference={"quality": 1}, seed=0)
     assert len(routed) == 1
     assert routed[0].fell_back
+
+
+def test_failure_of_the_fast_path_is_logged_and_a_router_replays(monkeypatch, routed, caplog):
+    environment = linear(n=40, arms=3, features=3, seed=1)
+    options = {"learner": LinUCB(), "preference": Preference(quality=1.0), "seed": 1}
+    chosen = replay(*environment, **options).chosen.tolist()
+    assert (caplog.messages, routed) == ([], [])
+    monkeypatch.setattr(fast_path, "sample_arm", lambda *_: {}["a slip of ours"])
+    assert replay(*environment, **options).chosen.tolist() == chosen
+    assert len(routed) == 40
+    assert caplog.messages == ["the fast path of a replay failed; a router replays instead: KeyError('a slip of ours')"]

@@ -98,7 +98,7 @@ class TestKeep:
     def replayed(self, monkeypatch):
         """The cells that are replayed, in this process."""
         cells = []
-        cell = room._Job.cell
+        cell = room.Job.cell
 
         class Here:
             def __init__(self, job):

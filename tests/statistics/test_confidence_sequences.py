@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from banditroute.errors import InvalidConfigurationError, InvalidInputError
-from banditroute.statistics.confidence_sequences import ConfidenceSequence, confidence_sequence, pseudo_outcomes
+from banditroute.statistics.confidence_sequences import ConfidenceSequence, Side, confidence_sequence, pseudo_outcomes
 
 UNIT = {"low": 0.0, "high": 1.0}
 NOT_NUMBERS = [math.nan, math.inf, True, "1", None]
@@ -33,22 +34,28 @@ class TestByHand:
         # alpha = 2 / e: log(2 / alpha) = 1. First bet: sqrt(2 / (1/4 log 2)) is over 1/2; second: mean 3/4 (of 1/2, 1),
         # variance (1/4 + 1/16) / 2, so sqrt(2 / (5/32 x 2 log 3)) over 1/2 too. psi(1/2) = log 2 - 1/2.
         psi = math.log(2.0) - 0.5
+        side = Side()
+        for t in (1, 2):
+            side.add(1.0, t=t, scale=1.0, log_odds=1.0)
+        assert side.won == 1.0
+        assert side.paid == pytest.approx(psi * (0.5**2 + 0.25**2))
+        assert side.bound(scale=1.0, log_odds=0.5) == pytest.approx(0.5 - psi * 0.3125)
         sequence = ConfidenceSequence(**UNIT, alpha=2.0 / math.e)
-        for value in (1.0, 1.0):
-            sequence.add(value)
-        assert sequence._below.won == 1.0
-        assert sequence._below.paid == pytest.approx(psi * (0.5**2 + 0.25**2))
-        assert sequence._below.bound(scale=1.0, log_odds=0.5) == pytest.approx(0.5 - psi * 0.3125)
+        for _ in range(2):
+            sequence.add(1.0)
+        assert sequence.to_dict()["below"] == asdict(side)
         assert sequence.upper == 1.0
 
     def test_a_smaller_bet_once_it_pays(self):
         sequence = ConfidenceSequence(**UNIT, alpha=2.0 / math.e)
         for k in range(20):
             sequence.add(k % 2)
-        before = sequence._below.bets
-        variance = (0.25 + sequence._below.deviation) / 21
+        before = sequence.to_dict()["below"]
+        variance = (0.25 + before["deviation"]) / 21
         sequence.add(1.0)
-        assert sequence._below.bets - before == pytest.approx(math.sqrt(2.0 / (variance * 21 * math.log(22))))
+        assert sequence.to_dict()["below"]["bets"] - before["bets"] == pytest.approx(
+            math.sqrt(2.0 / (variance * 21 * math.log(22)))
+        )
 
     def test_the_range_only_shifts_and_scales(self):
         values = np.random.default_rng(0).random(300)

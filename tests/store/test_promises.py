@@ -13,6 +13,7 @@ import time
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeAlias
 
@@ -27,7 +28,7 @@ from banditroute.store import Recorded, SQLStore
 from banditroute.store.sql import ticket, write_queue, writer
 from banditroute.store.sql.database import Database, database_at, parse
 from banditroute.testing.samples import Listener, decision, feedback, fold, listen, remembered
-from tests.support import wait_until
+from tests.support import Interrupted, interrupting_at, wait_until
 
 Until: TypeAlias = Callable[[Callable[[], bool]], None]
 
@@ -36,6 +37,11 @@ def opened(url: str, **options: object) -> SQLStore:
     store = SQLStore(url, **options)  # type: ignore[arg-type]
     store.open(router="r", arms=(), features_version="1", dimension=3, fold=fold)
     return store
+
+
+def writing_threads() -> set[threading.Thread]:
+    """Return the threads of all stores that write."""
+    return {thread for thread in threading.enumerate() if thread.name == "banditroute-store"}
 
 
 def execute(url: str, *statements: str) -> list[tuple[object, ...]]:
@@ -259,6 +265,44 @@ class TestCallersDoNotWait:
         assert rows[0][0] == 50
         assert 5 <= rows[0][1] <= 12  # type: ignore[operator]
 
+    def test_waiting_parts_of_totals_are_summed(self, url: str) -> None:
+        store = opened(url)
+        queue = store._writer._queue  # type: ignore[union-attr]
+        part = SharedTotal(period=3, requests=1, spent=0.5)
+
+        def count() -> None:
+            for number in range(2_000):
+                store.add_total(f"budget {number % 3}", part)
+
+        with locked(url):
+            threads = [threading.Thread(target=count) for _ in range(3)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            queued = sum(each.requests for _, each in list(queue._new_totals))
+            assert len(queue._new_totals) < 2 * write_queue.MAX_QUEUED_TOTALS
+            assert queued > write_queue.MAX_QUEUED_TOTALS
+        store.close()
+        rows = execute(url, "SELECT sum(requests), sum(spent), count(*) FROM banditroute_tally")
+        assert rows == [(6_000, 3_000.0, 3)]
+
+    def test_ids_that_were_dropped_are_remembered_up_to_a_bound(
+        self, url: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(write_queue, "MAX_QUEUED_DECISIONS", 10)
+        monkeypatch.setattr(write_queue, "MAX_DROPPED_IDS", 5)
+        store = opened(url)
+        queue = store._writer._queue  # type: ignore[union-attr]
+        with locked(url):
+            for number in range(50):
+                store.add_decision(decision(number))
+            assert len(queue._dropped_ids) == 5
+            last = next(reversed(queue._dropped_ids))
+            with pytest.raises(UnknownDecisionError, match="was dropped"):
+                store.add_feedback(replace(feedback(1, quality=1.0), decision_id=last)).result(0)
+        store.close()
+
 
 def answer_to(waiting: object) -> object:
     """Return the result of a ticket, without the limit of a caller."""
@@ -282,21 +326,36 @@ class TestThread:
         assert listener.values == [{"cost_usd": 1.0}]
         store.close()
 
+    def test_a_caller_that_is_interrupted_at_any_instruction_of_its_wait_does_not_stop_it(self, url: str) -> None:
+        store, instruction, interrupted = opened(url), 0, True
+        listen(store)
+        while interrupted:
+            instruction += 1
+            store.add_decision(decision(instruction))
+            waiting = store.add_feedback(feedback(instruction, quality=1.0))
+            try:
+                with interrupting_at(instruction):
+                    waiting.result(30)
+                interrupted = False
+            except Interrupted:
+                wait_until(waiting.done)  # type: ignore[attr-defined]
+        assert instruction > 20
+        store.close()
+
     @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
     def test_a_dead_thread_is_replaced(self, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        before = writing_threads()
         store = opened(url)
-        made = store._writer
-        assert made is not None
-        original = writer.Writer._sleep
+        original = writer.Writer.sleep_until_stirred
 
         def dies(self: writer.Writer, seconds: float) -> bool:
-            monkeypatch.setattr(writer.Writer, "_sleep", original)
+            monkeypatch.setattr(writer.Writer, "sleep_until_stirred", original)
             raise SystemExit
 
-        monkeypatch.setattr(writer.Writer, "_sleep", dies)
+        monkeypatch.setattr(writer.Writer, "sleep_until_stirred", dies)
         store.add_decision(decision(1))
-        assert made._thread is not None
-        made._thread.join(30)
+        for thread in writing_threads() - before:
+            thread.join(30)
         assert store.add_feedback(feedback(1, quality=1.0)).result(30) == "accepted"
         store.close()
 
@@ -434,17 +493,16 @@ def test_routers_dropped_without_close_leave_no_thread_and_lose_nothing(tmp_path
 
 def test_writer_that_runs_is_not_replaced_after_a_signal_handler_raised(tmp_path, monkeypatch):
     """The standard library's ``is_alive`` may say then that a running thread has ended."""
+    before = writing_threads()
     store = SQLStore(f"sqlite:///{tmp_path}/signals.db")
     store.open(router="r", arms=(), features_version="1", dimension=3, fold=fold)
     listen(store)
-    made = store._writer
-    assert made is not None
-    first = made._thread
-    assert first is not None
+    store.add_decision(decision(0))
+    (first,) = writing_threads() - before
     monkeypatch.setattr(first, "is_alive", lambda: False)
     store.add_decision(decision(1))
     store.flush()
-    assert made._thread is first
+    assert writing_threads() - before <= {first}
     store.close()
     first.join(30)
     assert first.ended

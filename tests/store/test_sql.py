@@ -219,7 +219,7 @@ def test_the_index_of_what_is_pending_is_used(store: SQLStore, path: Path) -> No
 
     engine = database.database_at(database.parse(f"sqlite:///{path}")).engine
     with engine.connect() as connection:
-        pending = log.outcomes_with_decisions().where(folding._is_pending(1))
+        pending = log.outcomes_with_decisions().where(folding.is_pending(1))
         statement = pending.compile(engine, compile_kwargs={"literal_binds": True})
         plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}").all()
     steps = [row[-1] for row in plan]

@@ -23,6 +23,7 @@ from banditroute import (
     BudgetStatus,
     CircuitBreaker,
     Decision,
+    DecisionSet,
     EpsilonGreedy,
     Explanation,
     Guarantee,
@@ -115,6 +116,10 @@ def first_steps() -> str:
     router.session_feedback("ticket 7", quality=1.0)
     router.correct(decision.id, quality=0.0, failed=None)
     assert_type(router.escalate(decision.id, signal=0.3), Decision | None)
+    chosen = router.route_set("Why?", 2, exclude=["large"])
+    assert_type(chosen, DecisionSet)
+    assert_type(chosen.members, tuple[Decision, ...])
+    router.session_feedback(chosen.session, quality=1.0)
     step = router.next_step(decision, {"judge": 0.3, "schema": None})
     assert_type(step, Step)
     assert_type(step.next, Decision | None)
@@ -230,6 +235,7 @@ async def event_loop(router: Router) -> None:
     await router.acompare(decision.id, decision.id)
     assert_type(await router.aescalate(decision.id, signal=0.5), Decision | None)
     assert_type(await router.anext_step(decision.id, {"judge": 0.5}), Step)
+    assert_type(await router.aroute_set("Why?", 2, tags=["t"]), DecisionSet)
 
 
 class Watcher:
@@ -485,7 +491,10 @@ def configuration(router: Router) -> None:
     assert_type([str(mistake) for mistake in config.check_router("router.toml")], list[str])
     Limits(rules=[Rule(when="tag('private')", arms=["local"])])
     assert_type(router.preview("Why?", tags=["private"]), Decision)
+    assert_type(admin.promote("sqlite:///a.db", router="default", who="me", dry_run=True).who, str)
     assert_type(admin.set_traffic("sqlite:///a.db", "canary", at_most=0.05, dry_run=True), admin.ExpectedShares)
+    assert_type(admin.set_budget("sqlite:///a.db", "cost_usd per day", 30.0, who="me"), admin.ExpectedShares)
+    assert_type(admin.set_prices("sqlite:///a.db", "large", input_usd_per_million_tokens=2.5), admin.ExpectedShares)
     admin.set_guard_mode("sqlite:///a.db", "bypass", who="me")
     from banditroute.evaluate import Robustness, ToGrade, robustness, to_grade
 

@@ -80,9 +80,12 @@ class OpenAIChat:
 class OpenAIResponses:
     """Responses: ``client.responses.create``, or ``parse``."""
 
+    def __init__(self, method: str = "create") -> None:
+        self._method = method
+
     def function(self, client: Any) -> Callable[..., Any] | None:
-        """Return ``client.responses.create``."""
-        return _callable(field(client, "responses", "create"))
+        """Return ``client.responses.create``, or ``parse``."""
+        return _callable(field(client, "responses", self._method))
 
     def arguments(self, messages: Messages, options: Mapping[str, Any], *, stream: bool) -> dict[str, Any]:
         """Return the options with the input, which is passed on as it is."""

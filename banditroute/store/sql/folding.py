@@ -19,7 +19,7 @@ from banditroute.errors import IncompatibleStoreError
 from banditroute.store.base import Fold, OutcomeEvent, StoredState
 from banditroute.store.sql.database import insert
 from banditroute.store.sql.log import events_of, outcomes_with_decisions
-from banditroute.store.sql.rows import is_intact
+from banditroute.store.sql.rows import is_intact, total_of
 from banditroute.store.sql.schema import (
     decision,
     epoch,
@@ -81,7 +81,7 @@ class Standing(NamedTuple):
 
 def standing(connection: Connection, epoch_id: int) -> Standing | None:
     """Return how things stand, None without that epoch; cheap enough to ask several times a second."""
-    pending = select(func.count()).where(_is_pending(epoch_id)).scalar_subquery()
+    pending = select(func.count()).where(is_pending(epoch_id)).scalar_subquery()
     orphans = select(func.count()).select_from(orphan).scalar_subquery()
     row = connection.execute(
         select(epoch.c.version, pending, orphans, epoch.c.random_key).where(epoch.c.id == epoch_id)
@@ -111,7 +111,7 @@ def remember(connection: Connection, epoch_id: int, *, count: bool) -> StoredSta
     router, heard, pruned, decisions = connection.execute(
         select(epoch.c.router, epoch.c.heard, epoch.c.pruned, made.scalar_subquery()).where(epoch.c.id == epoch_id)
     ).one()
-    rows = connection.execute(outcomes_with_decisions().where(_is_pending(epoch_id))).all()
+    rows = connection.execute(outcomes_with_decisions().where(is_pending(epoch_id))).all()
     return StoredState(
         statistics={
             row.arm: intact(row)
@@ -157,7 +157,7 @@ def fold_pending(
     version = lock(connection, epoch_id, wait=wait)
     if version is None or expected not in (None, version):
         return None
-    rows = connection.execute(outcomes_with_decisions().where(_is_pending(epoch_id)).limit(limit)).all()
+    rows = connection.execute(outcomes_with_decisions().where(is_pending(epoch_id)).limit(limit)).all()
     if not rows:
         return version, 0
     version += 1
@@ -307,8 +307,7 @@ def totals_of(connection: Connection, router: str) -> dict[str, tuple[SharedTota
     rows = connection.execute(select(tally).where(tally.c.router == router).order_by(tally.c.period.desc()))
     found: dict[str, tuple[SharedTotal, ...]] = {}
     for row in rows:
-        total = SharedTotal(*(getattr(row, name) for name in SharedTotal._fields))
-        found[row.budget] = (*found.get(row.budget, ()), total)
+        found[row.budget] = (*found.get(row.budget, ()), total_of(row))
     return found
 
 
@@ -364,5 +363,5 @@ def _intact_state(row: Row[Any]) -> bytes:
     return blob
 
 
-def _is_pending(epoch_id: int) -> Any:
+def is_pending(epoch_id: int) -> Any:
     return (feedback.c.epoch_id == epoch_id) & feedback.c.folded_version.is_(None)

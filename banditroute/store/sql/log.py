@@ -109,7 +109,7 @@ def begin_epoch(
     if fold_settings and row.fold_settings != fold_settings:
         if row.fold_settings is not None and _has_learned(connection, row.id):
             raise IncompatibleStoreError(
-                f"what router {router!r} has learned was folded with {row.fold_settings:.80}, and this router folds "
+                f"what router {router!r} has learned was folded with {shown(row.fold_settings)}, and this router folds "
                 f"with {fold_settings}; give its learner those settings, have it learned again with "
                 f"admin.rebuild(url, router={router!r}, learner=...), or use another router name"
             )
