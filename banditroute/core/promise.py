@@ -8,7 +8,6 @@ thread that then brings the result would wait without end.
 from __future__ import annotations
 
 import threading
-from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -39,8 +38,9 @@ class Promise(Generic[_T]):
     __slots__ = ("_callbacks", "_outcomes")
 
     def __init__(self) -> None:
-        self._outcomes: list[tuple[_T | None, BaseException | None]] = []  # appending to it is atomic
-        self._callbacks: deque[Callable[[], object]] = deque()
+        # Other threads may append to these lists and take from them at any moment: each such step is atomic.
+        self._outcomes: list[tuple[_T | None, BaseException | None]] = []
+        self._callbacks: list[Callable[[], object]] = []
 
     def done(self) -> bool:
         """Return whether there is a result or an error."""
@@ -114,7 +114,7 @@ class Promise(Generic[_T]):
     def _call_back(self) -> None:
         with suppress(IndexError):
             while True:
-                self._callbacks.popleft()()
+                self._callbacks.pop()()
 
 
 def _wake(loop: asyncio.AbstractEventLoop, woken: asyncio.Future[None]) -> None:

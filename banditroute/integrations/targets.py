@@ -19,7 +19,7 @@ from banditroute.pricing.model_price import ModelPrice
 from banditroute.router import Router
 
 Kind: TypeAlias = Literal["create", "parse", "respond", "respond_parsed", "embed"]
-"""What a routed client is asked for."""
+"""The calls of a routed client, by name."""
 
 _APIS: Mapping[Kind, Sequence[Api]] = {
     "create": (OpenAIChat(), AnthropicMessages()),

@@ -13,6 +13,7 @@ import time
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeAlias
 
@@ -263,6 +264,44 @@ class TestCallersDoNotWait:
         rows = execute(url, "SELECT count(*), count(prompt) FROM banditroute_decision")
         assert rows[0][0] == 50
         assert 5 <= rows[0][1] <= 12  # type: ignore[operator]
+
+    def test_waiting_parts_of_totals_are_summed(self, url: str) -> None:
+        store = opened(url)
+        queue = store._writer._queue  # type: ignore[union-attr]
+        part = SharedTotal(period=3, requests=1, spent=0.5)
+
+        def count() -> None:
+            for number in range(2_000):
+                store.add_total(f"budget {number % 3}", part)
+
+        with locked(url):
+            threads = [threading.Thread(target=count) for _ in range(3)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            queued = sum(each.requests for _, each in list(queue._new_totals))
+            assert len(queue._new_totals) < 2 * write_queue.MAX_QUEUED_TOTALS
+            assert queued > write_queue.MAX_QUEUED_TOTALS
+        store.close()
+        rows = execute(url, "SELECT sum(requests), sum(spent), count(*) FROM banditroute_tally")
+        assert rows == [(6_000, 3_000.0, 3)]
+
+    def test_ids_that_were_dropped_are_remembered_up_to_a_bound(
+        self, url: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(write_queue, "MAX_QUEUED_DECISIONS", 10)
+        monkeypatch.setattr(write_queue, "MAX_DROPPED_IDS", 5)
+        store = opened(url)
+        queue = store._writer._queue  # type: ignore[union-attr]
+        with locked(url):
+            for number in range(50):
+                store.add_decision(decision(number))
+            assert len(queue._dropped_ids) == 5
+            last = next(reversed(queue._dropped_ids))
+            with pytest.raises(UnknownDecisionError, match="was dropped"):
+                store.add_feedback(replace(feedback(1, quality=1.0), decision_id=last)).result(0)
+        store.close()
 
 
 def answer_to(waiting: object) -> object:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict, deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from itertools import islice
 from typing import NamedTuple, TypeVar
 
 from banditroute.core.arm import Arm
@@ -21,6 +22,10 @@ from banditroute.store.sql.ticket import Ticket
 MAX_QUEUED_DECISIONS = 10_000
 MAX_QUEUED_REPORTS = 10_000
 MAX_QUEUED_PROMPT_BYTES = 64 * 2**20
+MAX_QUEUED_TOTALS = 1_000
+MAX_DROPPED_IDS = 100_000
+
+_SUMMED_TOGETHER = 100  # queued parts of totals: most are of few budgets, so their sums are far fewer
 
 _T = TypeVar("_T")
 
@@ -89,6 +94,10 @@ class WriteQueue:
     def add_total(self, budget: str, total: SharedTotal) -> None:
         """Queue a part of a budget's total."""
         self._new_totals.append((budget, total))
+        queued = len(self._new_totals)
+        if queued > MAX_QUEUED_TOTALS and queued % (_SUMMED_TOGETHER // 2) == 0:
+            some = list(islice(taken(self._new_totals), _SUMMED_TOGETHER))
+            self._new_totals.extend((budget, total) for (budget, _), total in _summed(some).items())
 
     def remove_written(self, decision_id: str) -> None:
         """Remove a decision that is written now."""
@@ -132,9 +141,7 @@ class WriteQueue:
         """Put queued state and totals together in ``states`` and ``totals``."""
         for name, put in taken(self._new_states):
             self.states[name] = put.after(self.states.get(name))
-        for budget, total in taken(self._new_totals):
-            key = budget, total.period
-            self.totals[key] = self.totals.get(key, SharedTotal(period=total.period)) + total
+        self.totals = _summed(taken(self._new_totals), self.totals)
 
     def take_states(self) -> tuple[Mapping[str, Put], Mapping[tuple[str, int], SharedTotal]]:
         """Take the gathered state and totals out."""
@@ -155,10 +162,23 @@ class WriteQueue:
         now = time.monotonic()
         self._dropped_ids[id] = now
         # Later than that, an id that nobody knows is refused anyway.
-        while self._dropped_ids and now - next(iter(self._dropped_ids.values()), now) > 2 * log.ORPHAN_SECONDS:
+        while len(self._dropped_ids) > MAX_DROPPED_IDS or (
+            self._dropped_ids and now - next(iter(self._dropped_ids.values()), now) > 2 * log.ORPHAN_SECONDS
+        ):
             self._dropped_ids.popitem(last=False)
         self.dropped += 1
         return True
+
+
+def _summed(
+    parts: Iterable[tuple[str, SharedTotal]], sums: Mapping[tuple[str, int], SharedTotal] | None = None
+) -> dict[tuple[str, int], SharedTotal]:
+    """Return these sums, by budget and period, with these parts of them."""
+    summed = dict(sums or {})
+    for budget, total in parts:
+        key = budget, total.period
+        summed[key] = summed.get(key, SharedTotal(period=total.period)) + total
+    return summed
 
 
 def taken(queue: deque[_T]) -> Iterator[_T]:
