@@ -16,7 +16,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 ROOMS = sorted(path.parent.name for path in PACKAGE.glob("*/__init__.py"))
 
 TESTS = Path(__file__).parent
-_MOST_PRIVATE_REACHES = 39  # in all tests
+_MOST_PRIVATE_REACHES = 36  # in all tests
 
 PAGE = PACKAGE.parent / "docs" / "concepts" / "architecture.md"
 _ROW = re.compile(r"^\| `(?P<room>\w+)` \|.*\| (?P<imports>[^|]+) \|$")
