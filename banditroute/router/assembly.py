@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from banditroute.adapters.penalties import AdapterPenalties
@@ -10,7 +11,7 @@ from banditroute.core.decision import Decision
 from banditroute.core.events import EpochBegun
 from banditroute.core.validation import listed, shown
 from banditroute.errors import InvalidRequestError
-from banditroute.features.base import feature_blocks
+from banditroute.features.base import feature_blocks, recorded, vocabularies
 from banditroute.router.arms import ArmRegistry
 from banditroute.router.audits import Audits
 from banditroute.router.cascade import Cascade
@@ -106,7 +107,9 @@ def assemble(settings: RouterSettings) -> Parts:
     )
     _warn_of_renamed_arms(settings, memory)
     try:
-        parts = _parts(settings, memory)
+        slots = StateSlots(states=memory.states, save=settings.store.save_state)
+        settings = replace(settings, features=recorded(settings.features, slots.__getitem__))
+        parts = _parts(settings, memory, slots)
         if settings.quotas or any(budget.hard for budget in settings.budgets):
             parts.engine.with_constraints(lambda constraints: constraints.prepare(settings.clock()))
             settings.store.flush()  # the first request finds the first slices of hard budgets and quotas
@@ -119,9 +122,8 @@ def assemble(settings: RouterSettings) -> Parts:
         raise
 
 
-def _parts(settings: RouterSettings, memory: StoredState) -> Parts:
+def _parts(settings: RouterSettings, memory: StoredState, slots: StateSlots) -> Parts:
     store, clock, stream = settings.store, settings.clock, RandomStream(settings.seed)
-    slots = StateSlots(states=memory.states, save=store.save_state)
     engine = _engine(settings, memory, slots, stream)
     observation = _observation(settings, memory)
     changes = Changes(engine=engine, store=store, observation=observation, clock=clock)
@@ -156,6 +158,7 @@ def _parts(settings: RouterSettings, memory: StoredState) -> Parts:
         observation=observation,
         changes=changes,
         followed=followed,
+        vocabularies=vocabularies(settings.features),
         clock=clock,
     )
     cascade = Cascade(
