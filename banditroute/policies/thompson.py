@@ -195,7 +195,8 @@ def _normal_cdf(z: Vector, squares: Vector) -> Vector:
     power *= z
     np.exp(power, out=power)
     power += _ONE
-    return np.divide(_ONE, power, out=power)
+    below: Vector = np.divide(_ONE, power, out=power)
+    return below
 
 
 @lru_cache(maxsize=128)

@@ -329,7 +329,8 @@ def last_group_of(connection: Connection, writer: str) -> int | None:
 def set_last_group(connection: Connection, writer: str, number: int, epoch_id: int) -> str | None:
     """Record the number of the group that this transaction writes; return the random key of the epoch, None: gone."""
     row = {"writer": writer, "number": number, "written_at": time.time(), "epoch_id": epoch_id}
-    return connection.scalar(_SET_LAST_GROUP[connection.dialect.name], row)
+    key: str | None = connection.scalar(_SET_LAST_GROUP[connection.dialect.name], row)
+    return key
 
 
 def forget_writers(connection: Connection, writer: str) -> None:

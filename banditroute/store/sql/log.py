@@ -82,7 +82,7 @@ _RECORDED = union_all(
         for table in (feedback, orphan)
     )
 )
-KEY_OF_EPOCH: Select[tuple[str | None]] = select(epoch.c.random_key).where(epoch.c.id == bindparam("epoch_id"))
+KEY_OF_EPOCH: Select[Any] = select(epoch.c.random_key).where(epoch.c.id == bindparam("epoch_id"))
 _ADD_DECISIONS = {
     dialect: add(decision).on_conflict_do_nothing(index_elements=["id"]) for dialect, add in INSERT.items()
 }
@@ -137,7 +137,7 @@ def other_features(connection: Connection, router: str, epoch_id: int) -> tuple[
 
 def is_epoch(connection: Connection, epoch_id: int, random_key: str) -> bool:
     """Return whether the epoch of that id is the one that was begun."""
-    return connection.scalar(KEY_OF_EPOCH, {"epoch_id": epoch_id}) == random_key
+    return bool(connection.scalar(KEY_OF_EPOCH, {"epoch_id": epoch_id}) == random_key)
 
 
 def set_arms(connection: Connection, router: str, arms: Sequence[Arm]) -> None:
