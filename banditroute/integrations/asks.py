@@ -69,9 +69,7 @@ def _ask(
             "with route={'arms': [...]}"
         )
     if arm_options is not None and not isinstance(arm_options, Mapping):
-        raise InvalidRequestError(
-            f"options is {arm_options!r:.80}; give arm -> options: {{'large': {{'seed': 1}}}}"
-        )
+        raise InvalidRequestError(f"options is {arm_options!r:.80}; give arm -> options: {{'large': {{'seed': 1}}}}")
     for arm, own in (arm_options or {}).items():
         if not isinstance(own, Mapping):
             raise InvalidRequestError(f"the options of arm {arm!r} are {own!r:.80}; give a mapping: name -> value")
