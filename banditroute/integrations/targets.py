@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
 from banditroute.core.arm import Arm
-from banditroute.errors import InvalidConfigurationError, InvalidRequestError
 from banditroute.core.failure import Failure
+from banditroute.errors import InvalidConfigurationError, InvalidRequestError
 from banditroute.integrations.apis import AnthropicMessages, Api, OpenAIChat, OpenAIEmbeddings, OpenAIResponses
 from banditroute.integrations.failures import failure_of
 from banditroute.pricing.model_price import ModelPrice
