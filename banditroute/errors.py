@@ -27,9 +27,25 @@ Every message says what was given, what was expected and what to do. Whatever ra
 
 from __future__ import annotations
 
+_LONGEST_START, _LONGEST_END = 3_000, 1_000
+
 
 class BanditRouteError(Exception):
-    """Base of every error that banditroute raises on purpose."""
+    """Base of every error that banditroute raises on purpose.
+
+    A message that quotes a long text of the caller is cut in its middle, so that logs stay small and the remedy at its
+    end is kept.
+    """
+
+    def __init__(self, *args: object, **attributes: object) -> None:
+        super().__init__(*(_cut(arg) if isinstance(arg, str) else arg for arg in args), **attributes)
+
+
+def _cut(message: str) -> str:
+    """Return a message without its middle if it is long."""
+    if len(message) <= _LONGEST_START + _LONGEST_END:
+        return message
+    return f"{message[:_LONGEST_START]} ... {message[-_LONGEST_END:]}"
 
 
 class InvalidInputError(BanditRouteError, ValueError):

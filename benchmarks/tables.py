@@ -1,8 +1,9 @@
 """Rebuild the tables of benchmarks from their JSON, and say what moved by more than noise.
 
-``python -m benchmarks.tables NEW.json`` prints its rows as Markdown tables, one for each case and metric.
-``python -m benchmarks.tables OLD.json NEW.json`` compares two runs. A figure moved if the means differ by more than
-3 standard errors of their difference, ``sqrt(std_old² / n_old + std_new² / n_new)``, and by more than a thousandth.
+``python -m benchmarks.tables NEW`` prints Markdown tables, one for each metric. NEW is the JSON of one benchmark, or a
+folder that holds one file for each benchmark. ``python -m benchmarks.tables OLD NEW`` also compares two runs: a figure
+moved if the means differ by more than 3 standard errors of their difference,
+``sqrt(std_old² / n_old + std_new² / n_new)``, and by more than a thousandth.
 """
 
 from __future__ import annotations
@@ -18,12 +19,18 @@ from benchmarks.harness import Row
 
 _STANDARD_ERRORS = 3.0
 _SMALLEST_RELATIVE_CHANGE = 1e-3  # figures that never vary differ in their last digits
-_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+_RUN = click.Path(exists=True, path_type=Path)
 
 
-def read(path: Path) -> list[Row]:
-    """Return the rows of a benchmark's JSON."""
-    return [Row(**row) for row in json.loads(path.read_text(encoding="utf-8"))["rows"]]
+def read(path: Path) -> dict[str, list[Row]]:
+    """Return the rows of each benchmark of a run, by the name of its file; a file alone has the name ""."""
+    files = {each.stem: each for each in sorted(path.glob("*.json"))} if path.is_dir() else {"": path}
+    if not files:
+        raise click.UsageError(f"the folder {path} holds no .json file; write one with --json of a benchmark")
+    return {
+        name: [Row(**row) for row in json.loads(file.read_text(encoding="utf-8"))["rows"]]
+        for name, file in files.items()
+    }
 
 
 def tables(rows: Iterable[Row]) -> str:
@@ -68,14 +75,21 @@ def _cell(row: Row | None) -> str:
 
 
 @click.command(help=__doc__)
-@click.argument("files", nargs=-1, required=True, type=_FILE)
-def main(files: tuple[Path, ...]) -> None:
-    *earlier, latest = files
+@click.argument("runs", nargs=-1, required=True, type=_RUN)
+def main(runs: tuple[Path, ...]) -> None:
+    *earlier, latest = runs
     if len(earlier) > 1:
         raise click.UsageError("name one run to show it, or two to compare them")
-    click.echo(tables(read(latest)))
+    new = read(latest)
+    for name, rows in new.items():
+        click.echo(f"### {name}\n\n{tables(rows)}\n" if name else tables(rows))
     if earlier:
-        found = moved(read(earlier[0]), read(latest))
+        old = read(earlier[0])
+        found = [
+            f"{name}: {line}" if name else line
+            for name in dict.fromkeys([*old, *new])
+            for line in moved(old.get(name, []), new.get(name, []))
+        ]
         click.echo("\nmoved by more than noise:\n" + "\n".join(found or ["nothing"]))
 
 

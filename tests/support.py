@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -88,6 +91,35 @@ def wait_until(condition: Callable[[], bool], seconds: float = 30.0) -> None:
     while not condition():
         assert time.monotonic() < end, "the condition did not become true"
         time.sleep(0.002)
+
+
+class Interrupted(BaseException):
+    """Stands for what a signal handler raises, such as KeyboardInterrupt."""
+
+
+@contextmanager
+def interrupting_at(instruction: int) -> Iterator[None]:
+    """Raise ``Interrupted`` at this bytecode instruction, counted from 1, of the functions that are called within.
+
+    A signal handler can raise between any two instructions. So instructions 1, 2, 3 and so on try all such moments.
+    """
+    count = 0
+
+    def trace(frame: FrameType, event: str, _: object) -> Any:
+        nonlocal count
+        frame.f_trace_opcodes, frame.f_trace_lines = True, False
+        if event == "opcode":
+            count += 1
+            if count == instruction:
+                raise Interrupted
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        yield
+    finally:
+        sys.settrace(before)
 
 
 def in_child(work: Callable[[], str]) -> str:

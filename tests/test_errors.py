@@ -1,5 +1,6 @@
 """The tree of errors is the one that the module's docstring draws."""
 
+import pickle
 import re
 
 import pytest
@@ -26,6 +27,16 @@ def test_every_error_is_drawn():
 @pytest.mark.parametrize(("name", "bases"), drawn().items())
 def test_the_drawing_is_true(name, bases):
     assert [base.__name__ for base in getattr(errors, name).__bases__] == [base for base in bases if base]
+
+
+@pytest.mark.parametrize("name", drawn())
+def test_a_message_keeps_its_remedy_and_never_a_megabyte_of_the_callers_text(name):
+    message = f"the value is {'x' * 10**6!r}; give another"
+    error = getattr(errors, name)(message)
+    assert len(str(error)) < 5_000
+    assert str(error).startswith("the value is 'xxx")
+    assert str(error).endswith("xxx'; give another")
+    assert str(pickle.loads(pickle.dumps(error))) == str(error)
 
 
 def test_an_unknown_decision_prints_its_message_as_it_is():

@@ -6,7 +6,6 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Mapping
-from concurrent.futures import Future
 from typing import Any, TypeAlias
 
 from banditroute.adapters.backends.base import (
@@ -21,13 +20,14 @@ from banditroute.adapters.load_times import LoadTimes
 from banditroute.adapters.resident_set import Load, ResidentSet, Wait
 from banditroute.core.adapter import AdapterSpec
 from banditroute.core.forking import hold_while_forking
+from banditroute.core.promise import Promise
 from banditroute.core.to_thread import to_thread
 from banditroute.errors import AdapterCapacityError
 
 _log = logging.getLogger("banditroute")
 
-_Action: TypeAlias = tuple[str, tuple[object, ...]] | Future[None]
-"""A method of the backend with its arguments, or a future to wait for."""
+_Action: TypeAlias = tuple[str, tuple[object, ...]] | Promise[None]
+"""A method of the backend with its arguments, or a promise to wait for."""
 
 
 class Loader:
@@ -67,7 +67,7 @@ class Loader:
         residents: ResidentSet,
         timeout_seconds: float,
         on_change: Callable[[], None],
-        on_measured: Callable[[bytes], None],
+        on_measured: Callable[[bytes], object],
         may_unload: Callable[[], bool] = lambda: True,
     ) -> None:
         self.loads: int = 0
@@ -113,8 +113,8 @@ class Loader:
                 return float(finished.value)
             result = failure = None
             try:
-                if isinstance(action, Future):
-                    action.result(max(ends - time.monotonic(), 0.0))
+                if isinstance(action, Promise):
+                    action.result(ends - time.monotonic())
                 else:
                     result = getattr(self._backend, action[0])(*action[1])
             except BaseException as error:
@@ -122,8 +122,6 @@ class Loader:
 
     async def aacquire(self, adapter: AdapterSpec, *, keep: bool) -> float:
         """Do as ``acquire`` does, without blocking the event loop."""
-        import asyncio  # late: it takes a sixth of banditroute's import time
-
         steps, ends = self._steps(adapter, keep), time.monotonic() + self._timeout_seconds
         awaitable = isinstance(self._backend, AsyncAdapterBackend)
         result: object = None
@@ -135,10 +133,9 @@ class Loader:
                 return float(finished.value)
             result = failure = None
             try:
-                if isinstance(action, Future):
-                    # Shielded: a coroutine that gives up must not cancel the load for the others.
-                    waiting = asyncio.shield(asyncio.wrap_future(action))
-                    await asyncio.wait_for(waiting, max(ends - time.monotonic(), 0.0))
+                if isinstance(action, Promise):
+                    if not await action.wait_async(ends - time.monotonic()):
+                        raise TimeoutError
                 elif awaitable:
                     result = await getattr(self._backend, "a" + action[0])(*action[1])
                 else:

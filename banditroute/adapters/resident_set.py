@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Sequence
-from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from threading import RLock
 from typing import TypeAlias
@@ -16,6 +15,7 @@ from typing import TypeAlias
 from banditroute.adapters.backends.base import Capacity
 from banditroute.adapters.eviction import Score, Use, lru
 from banditroute.core.forking import hold_while_forking
+from banditroute.core.promise import Promise
 from banditroute.errors import AdapterCapacityError
 
 
@@ -47,7 +47,7 @@ class Load:
 class Wait:
     """Request again when ``until`` is done: the adapter is being loaded or evicted, or all room is in use."""
 
-    until: Future[None]
+    until: Promise[None]
 
 
 Step: TypeAlias = Ready | Load | Wait
@@ -60,7 +60,7 @@ class _Entry:
     staged: bool
     users: int = 0
     doubted: bool = False
-    loading: Future[None] | None = None
+    loading: Promise[None] | None = None
     leaving: tuple[_Entry, ...] = ()  # those whose room it takes, until it is loaded
 
 
@@ -111,15 +111,15 @@ class ResidentSet:
         self.priorities: dict[str, float] = {}
         self._capacity = capacity
         self._entries: dict[str, _Entry] = {}
-        self._leaving: dict[str, Future[None]] = {}
+        self._leaving: dict[str, Promise[None]] = {}
         self._uses = _Uses()
         self._lock = RLock()
-        self._released: Future[None] = Future()
+        self._released: Promise[None] = Promise()
         hold_while_forking(self, "_lock")
 
     def begin_in_child(self) -> None:
         """Wait for no thread of the parent in a forked child: take back what was being loaded, and count no user."""
-        self._released = Future()
+        self._released = Promise()
         self._leaving = {}
         for name, entry in list(self._entries.items()):
             if entry.loading is not None and not entry.doubted:
@@ -197,7 +197,7 @@ class ResidentSet:
                     return Wait(until=entry.loading)
                 entry.pinned = entry.pinned or pinned
                 if entry.doubted:
-                    entry.loading = Future()
+                    entry.loading = Promise()
                     return Load(evict=(), staged=entry.staged, doubted=True)
                 entry.users += 1
                 if keep and entry.staged:
@@ -214,7 +214,7 @@ class ResidentSet:
             leaving = tuple(self._entries.pop(victim) for victim in evict)
             use = self._uses.of.setdefault(name, Use(name=name))
             use.size_bytes, use.load_seconds = size_bytes, load_seconds
-            loading: Future[None] = Future()
+            loading: Promise[None] = Promise()
             self._entries[name] = _Entry(use=use, pinned=pinned, staged=staged, loading=loading, leaving=leaving)
             for victim in evict:
                 self._leaving[victim] = loading
@@ -320,7 +320,7 @@ class ResidentSet:
         self._wake()
 
     def _wake(self) -> None:
-        released, self._released = self._released, Future()
+        released, self._released = self._released, Promise()
         released.set_result(None)
 
     def _count(self, use: Use) -> None:

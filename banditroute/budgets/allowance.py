@@ -64,7 +64,7 @@ class PerRequest:
     def __init__(self, *, amount: float, total: SharedTotal = SharedTotal(), hard: bool = False) -> None:  # noqa: B008
         self.total: SharedTotal = total
         self.reserve: float = 0.0
-        self._amount = amount
+        self.amount = amount
         self._hard = hard
 
     def begin(self, now: float) -> bool:
@@ -77,9 +77,9 @@ class PerRequest:
 
     def enter(self, spend: float, least: float, now: float) -> SharedTotal:
         """Count a request that is expected to spend ``spend``, while the cheapest arm spends ``least`` on average."""
-        owed = self.total.balance < -credit_requests(self.total.requests) * self._amount
+        owed = self.total.balance < -credit_requests(self.total.requests) * self.amount
         # What no choice could have saved is no debt: it would be paid back long after the budget has become feasible.
-        return self._add(1, spend, (max(self._amount, least) if owed else self._amount) - spend)
+        return self._add(1, spend, (max(self.amount, least) if owed else self.amount) - spend)
 
     def correct(self, more: float) -> SharedTotal:
         """Count that a request spent so much ``more`` than was expected of it."""
@@ -92,7 +92,7 @@ class PerRequest:
     def target(self, now: float, slack: float = 0.0) -> float:
         """Return what each of the next requests may spend on average, if ``slack`` of the reservations comes back."""
         balance = self.total.balance + slack - (1.0 - self._first_grant_left()) * self.reserve
-        return self._amount + balance / (_REPAY_REQUESTS if balance < 0.0 else _SAVINGS_REQUESTS)
+        return self.amount + balance / (_REPAY_REQUESTS if balance < 0.0 else _SAVINGS_REQUESTS)
 
     def most(self, now: float, slack: float = 0.0) -> float:
         """Return the most that the next request may spend.
@@ -100,14 +100,14 @@ class PerRequest:
         It is at least the amount, which leaves the balance as it is; but not under a hard budget.
         """
         balance = self.total.balance + slack
-        credit = credit_requests(self.total.requests) * self._amount
+        credit = credit_requests(self.total.requests) * self.amount
         if self._hard:
-            return balance + self._first_grant_left() * credit + self._amount
-        return max(balance + credit + self._amount, self._amount)
+            return balance + self._first_grant_left() * credit + self.amount
+        return max(balance + credit + self.amount, self.amount)
 
     def granted(self, now: float) -> float:
         """Return what was granted so far."""
-        return max(self.total.requests, FIRST_GRANT_REQUESTS if self._hard else 0) * self._amount
+        return max(self.total.requests, FIRST_GRANT_REQUESTS if self._hard else 0) * self.amount
 
     def expected_requests(self, now: float) -> float | None:
         """Return how many requests are still expected: unknown, as there is no end."""
@@ -122,7 +122,7 @@ class PerRequest:
         return 1.0 - min(self.total.requests / FIRST_GRANT_REQUESTS, 1.0) if self._hard else 1.0
 
     def _add(self, requests: int, spend: float, balance: float) -> SharedTotal:
-        most = _SAVED_SHARE_OF_CREDIT * credit_requests(self.total.requests + requests) * self._amount + self.reserve
+        most = _SAVED_SHARE_OF_CREDIT * credit_requests(self.total.requests + requests) * self.amount + self.reserve
         added = SharedTotal(0, requests, spend, min(balance, most - self.total.balance))
         self.total += added
         return added
@@ -166,7 +166,7 @@ class PerPeriod:
     ) -> None:
         state = state or {}
         self.gap: float = float(state.get("gap", 0.0))
-        self._amount = amount
+        self.amount = amount
         self._per = per
         self._totals = {total.period: total for total in totals} or {0: SharedTotal()}
         self._period = next(iter(self._totals))
@@ -236,7 +236,7 @@ class PerPeriod:
     def granted(self, now: float) -> float:
         """Return what was granted so far: the part of the amount for the part of the period that is over."""
         start, end = self._ends
-        return self._amount * (now - start) / (end - start)
+        return self.amount * (now - start) / (end - start)
 
     def expected_requests(self, now: float) -> float | None:
         """Return how many requests of all processes are still expected in this period; None while it is unknown."""
@@ -250,7 +250,7 @@ class PerPeriod:
         return {"gap": self.gap, **({} if self._profile is None else {"profile": self._profile.state()})}
 
     def _left(self, slack: float) -> float:
-        return self._amount - self.total.spent + slack
+        return self.amount - self.total.spent + slack
 
     def _add(self, added: SharedTotal) -> SharedTotal:
         self._totals[self._period] = self.total + added
@@ -284,7 +284,7 @@ class PerSession:
 
     def __init__(self, *, amount: float, steps: SessionSteps, total: SharedTotal = SharedTotal()) -> None:  # noqa: B008
         self.total = total
-        self._amount = amount
+        self.amount = amount
         self._steps = steps
         if total.requests == 0:
             steps.sessions += 1
@@ -320,7 +320,7 @@ class PerSession:
 
     def granted(self, now: float) -> float:
         """Return what was granted: the whole amount."""
-        return self._amount
+        return self.amount
 
     def expected_requests(self, now: float) -> float:
         """Return how many more steps this session is expected to take, at least 1."""
@@ -332,7 +332,7 @@ class PerSession:
 
     @property
     def _left(self) -> float:
-        return self._amount - self.total.spent
+        return self.amount - self.total.spent
 
     def _add(self, added: SharedTotal) -> SharedTotal:
         self.total += added

@@ -22,6 +22,8 @@ from banditroute.core.decision import BUDGET_TROUBLE
 from banditroute.core.request import Request
 from banditroute.core.shared_total import SharedTotal
 from banditroute.core.token_costs import TokenCosts
+from banditroute.core.validation import listed, shown
+from banditroute.errors import InvalidConfigurationError
 
 _KEY = " #"  # before the hash of a session, tenant or user in the name of its budget
 _DRAWN = " drawn"  # ends the name of the total that processes have drawn of a hard budget
@@ -115,6 +117,22 @@ class BudgetBook:
         for forecast in self._forecasts.values():
             forecast.set_arms(arms)
         self._arms = names
+
+    def set_amount(self, name: str, amount: float) -> None:
+        """Keep another amount from now on; what was counted stays.
+
+        Raises
+        ------
+        InvalidConfigurationError
+            If there is no budget of that name, or the amount is unusable.
+        """
+        if name not in self._budgets:
+            raise InvalidConfigurationError(f"unknown budget {shown(name)}; known budgets: {listed(self._budgets)}")
+        budget = self._budgets[name] = self._budgets[name].of(amount)
+        for each, state in (*self._states.items(), *self._keyed.items()):
+            if each == name or each.startswith(name + _KEY):
+                state.set_budget(budget)
+        self._hard = [each for each in self._budgets.values() if each.hard]
 
     def counts(self, request: Request) -> bool:
         """Return whether a budget counts this request."""
@@ -427,9 +445,13 @@ class BudgetBook:
 
 def recorded(blob: bytes, totals: Mapping[str, Sequence[SharedTotal]], now: float) -> tuple[BudgetStatus, ...]:
     """Return how a router's budgets stand, given what ``to_bytes`` returned and what all processes have counted."""
-    stored = json.loads(blob)
-    budgets = [Budget(**kept["budget"]) for name, kept in stored.items() if name != _FORECASTS]
+    budgets = recorded_budgets(blob)
     return BudgetBook(budgets=budgets, arms=[], blob=blob, totals=totals, add=lambda name, total: total).status(now)
+
+
+def recorded_budgets(blob: bytes) -> list[Budget]:
+    """Return a router's budgets, given what ``to_bytes`` returned."""
+    return [Budget(**kept["budget"]) for name, kept in json.loads(blob).items() if name != _FORECASTS]
 
 
 def _price(state: Mapping[str, object]) -> float | None:

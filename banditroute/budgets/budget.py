@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 from banditroute.budgets.periods import PERIODS
 from banditroute.core.arm import Arm
 from banditroute.core.request import Request
-from banditroute.core.validation import flag, label, number, plain_numbers
+from banditroute.core.validation import flag, label, number, plain_numbers, shown
 from banditroute.errors import InvalidConfigurationError
 
 _JOULES_PER_KWH = 3.6e6
@@ -91,7 +91,9 @@ class Budget:
             if value is not None and number(value, name=name, error=error) <= 0.0:
                 raise error(f"{name} of a budget is {value!r}; give a number above 0")
         if self.per not in ("request", "session", *PERIODS):
-            raise error(f"per of a budget is {self.per!r}; give 'request', 'hour', 'day', 'week', 'month' or 'session'")
+            raise error(
+                f"per of a budget is {shown(self.per)}; give 'request', 'hour', 'day', 'week', 'month' or 'session'"
+            )
         for name in ("tag", "arm", "each"):
             if getattr(self, name) is not None:
                 label(getattr(self, name), name=f"{name} of a budget", error=error)
@@ -107,6 +109,18 @@ class Budget:
         if self.grams is not None and self.grams_per_kwh is not None:
             return self.grams / self.grams_per_kwh * _JOULES_PER_KWH
         return float(self.usd if self.usd is not None else self.joules or 0.0)
+
+    def of(self, amount: float) -> Budget:
+        """Return this budget of another amount, in its own unit: dollars, joules or grams.
+
+        Examples
+        --------
+        >>> Budget(usd=20.0, per="day").of(30.0).usd
+        30.0
+        """
+        unit = next(name for name in ("usd", "joules", "grams") if getattr(self, name) is not None)
+        changed: dict[str, Any] = {unit: amount}
+        return replace(self, **changed)
 
     @property
     def objective(self) -> str:

@@ -95,6 +95,11 @@ class BudgetState:
         self._own_requests = 0
         self._alone = False  # whether totals are known at once, as no other process adds to them
 
+    def set_budget(self, budget: Budget) -> None:
+        """Keep a budget that differs by its amount alone from now on."""
+        self.budget = budget
+        self._allowance.amount = budget.amount
+
     def price(self, utilities: Vector, stds: Vector, expected: Vector, positions: Sequence[int], now: float) -> float:
         """Return the shadow price for a request whose arms are worth ``utilities (K,)`` and spend ``expected (K,)``."""
         self._begin(now)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -16,7 +18,12 @@ from banditroute.errors import InvalidConfigurationError
 if TYPE_CHECKING:
     from banditroute.admin import ExpectedShares
 
-_TRAFFIC = re.compile(r"traffic\.(?P<arm>.+?)(\.(?P<bound>at_least|at_most))?=(?P<share>[^=]+)")
+_FORMS = {
+    "traffic": re.compile(r"traffic\.(?P<subject>.+?)(\.(?P<field>at_least|at_most))?=(?P<value>[^=]+)"),
+    "budget": re.compile(r"budget\.(?P<subject>.+)(?P<field>)=(?P<value>[^=]+)"),
+    "prices": re.compile(r"prices\.(?P<subject>.+)\.(?P<field>input|output|cached_input|cache_write)=(?P<value>[^=]+)"),
+}
+"""Kind of a change -> its form on the command line."""
 
 
 def _shared(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -30,39 +37,69 @@ def _shared(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-@click.command("set", short_help="Set traffic shares in all processes at once.")
+@click.command("set", short_help="Set shares, budgets and prices in all processes at once.")
 @database_argument
-@click.argument("changes", nargs=-1, required=True, metavar="traffic.ARM=SHARE...")
+@click.argument("changes", nargs=-1, required=True, metavar="NAME=VALUE...")
 @_shared
 def set_(url: str, changes: tuple[str, ...], as_json: bool, **options: Any) -> None:
-    """Set shares of the traffic, as in traffic.canary=0.05, in all routers that use a database.
+    """Set traffic shares, budgets and prices in all routers that use a database.
 
-    traffic.ARM.at_least=SHARE and traffic.ARM.at_most=SHARE set one bound; traffic.ARM=SHARE sets both. Running
-    processes follow within half a second, later ones when they start.
+    \b
+    traffic.canary=0.05           the share of an arm, at least and at most
+    traffic.canary.at_most=0.05   one bound of it
+    "budget.cost_usd per day=30"  a budget, by its name in banditroute inspect
+    prices.large.input=2.5        US dollars for a million tokens of input;
+                                  also .output, .cached_input, .cache_write
+
+    Running processes follow within half a second, later ones when they start.
     """
-    from banditroute import admin
+    parsed = [_change_of(change) for change in changes]  # all of them, before any is recorded
+    _show([(text, make(url, options)) for text, make in _together(parsed)], as_json=as_json, dry_run=options["dry_run"])
 
-    parsed = [(change, *_traffic_of(change)) for change in changes]  # all of them, before any is recorded
-    _show(
-        [
-            (change, admin.set_traffic(url, arm, at_least=least, at_most=most, **options))
-            for change, arm, least, most in parsed
-        ],
-        as_json=as_json,
-        dry_run=options["dry_run"],
+
+class _Change(NamedTuple):
+    text: str
+    kind: str
+    subject: str
+    field: str | None
+    value: float
+
+
+def _change_of(text: str) -> _Change:
+    """Return the change that ``KIND.SUBJECT=VALUE`` or ``KIND.SUBJECT.FIELD=VALUE`` asks for."""
+    for kind, pattern in _FORMS.items():
+        if found := pattern.fullmatch(text):
+            with suppress(ValueError):
+                return _Change(text, kind, found["subject"], found["field"], float(found["value"]))
+    raise InvalidConfigurationError(
+        f"{text[:80]!r} is not of the form traffic.ARM=0.05, 'budget.NAME=30' or prices.ARM.input=2.5"
     )
 
 
-def _traffic_of(change: str) -> tuple[str, float | None, float | None]:
-    """Return the arm, the least share and the largest share that ``traffic.ARM=SHARE`` gives."""
-    found = _TRAFFIC.fullmatch(change)
-    try:
-        share = float(found["share"]) if found else 0.0
-    except ValueError:
-        found = None
-    if found is None:
-        raise InvalidConfigurationError(f"{change[:80]!r} is not of the form traffic.ARM=0.05")
-    return found["arm"], None if found["bound"] == "at_most" else share, None if found["bound"] == "at_least" else share
+def _together(changes: list[_Change]) -> list[tuple[str, Callable[[str, Any], ExpectedShares]]]:
+    """Return each change to be made and its text; the prices of one arm are one change."""
+    from banditroute import admin
+
+    made: list[tuple[str, Callable[[str, Any], ExpectedShares]]] = []
+    prices: dict[str, list[_Change]] = {}
+    for change in changes:
+        if change.kind == "traffic":
+            bounds = {bound: change.value for bound in ("at_least", "at_most") if change.field in (None, bound)}
+            made.append((change.text, partial(_call, admin.set_traffic, change.subject, bounds)))
+        elif change.kind == "budget":
+            made.append((change.text, partial(_call, admin.set_budget, change.subject, {"amount": change.value})))
+        else:
+            prices.setdefault(change.subject, []).append(change)
+    for arm, some in prices.items():
+        given = {f"{each.field}_usd_per_million_tokens": each.value for each in some}
+        made.append((" ".join(each.text for each in some), partial(_call, admin.set_prices, arm, given)))
+    return made
+
+
+def _call(
+    function: Callable[..., ExpectedShares], subject: str, values: dict[str, float], url: str, options: Any
+) -> ExpectedShares:
+    return function(url, subject, **values, **options)
 
 
 @click.command(short_help="Switch the guard of all processes at once.")
@@ -75,6 +112,23 @@ def guard(url: str, mode: Any, as_json: bool, **options: Any) -> None:
 
     expected = admin.set_guard_mode(url, mode, **options)
     _show([(f"guard {mode}", expected)], as_json=as_json, dry_run=options["dry_run"])
+
+
+@click.command(short_help="Let the challenger serve in all processes at once.")
+@database_argument
+@_shared
+def promote(url: str, as_json: bool, **options: Any) -> None:
+    """Let the challenger serve in all routers that use a database, without a cold start.
+
+    The learner that served becomes the challenger: the same command again takes the promotion back. Judge the
+    challenger first, by banditroute evaluate URL --policy LEARNER --progressive.
+    """
+    from banditroute import admin
+
+    change = admin.promote(url, **options)
+    said = "nothing is changed" if options["dry_run"] else "recorded; running processes follow"
+    over = change.values["over"]
+    answer(f"{change.subject}\nin place of {over}: {said}", change, as_json=as_json)
 
 
 @click.group(short_help="Add or remove arms in all processes at once.")
@@ -145,6 +199,8 @@ def _show(changes: list[tuple[str, ExpectedShares]], *, as_json: bool, dry_run: 
         return
     for change, expected in changes:
         click.echo(f"{change}: {'nothing is changed' if dry_run else 'recorded; running processes follow'}")
+        if dry_run and not expected.before:
+            click.echo("expected shares are not known")
         if expected.before:
             rows = [["arm", "share", "expected"]]
             rows += [[arm, f"{share:.1%}", f"{expected.after[arm]:.1%}"] for arm, share in expected.before.items()]

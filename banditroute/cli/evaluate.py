@@ -34,6 +34,11 @@ from banditroute.objectives import Objective
 @objective_option
 @click.option("--frozen", is_flag=True, help="Let a learner learn from the first half, and judge it by the second.")
 @click.option(
+    "--progressive",
+    is_flag=True,
+    help="Let a learner learn from every row, after it is asked about it, as a challenger does.",
+)
+@click.option(
     "--cluster",
     "clusters",
     type=click.Choice(["session", "template", "task"]),
@@ -64,6 +69,7 @@ def evaluate(
     preference: Preference,
     objectives: list[Objective],
     frozen: bool,
+    progressive: bool,
     clusters: Any,
     features: Any,
     missing: Any,
@@ -75,6 +81,8 @@ def evaluate(
 
     The exit status is 1 if the log cannot answer.
     """
+    if frozen and progressive:
+        raise click.UsageError("--frozen and --progressive exclude each other; give one of them")
     from banditroute.evaluate import evaluate
     from banditroute.logs import read_log
 
@@ -86,7 +94,7 @@ def evaluate(
         against=policy_of(against),
         preference=preference,
         objectives=objectives,
-        learning=not frozen,
+        learning="progressive" if progressive else not frozen,
         clusters=clusters,
         features=features,
         missing=missing,

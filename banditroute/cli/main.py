@@ -12,7 +12,7 @@ from banditroute.cli.convert import convert
 from banditroute.cli.dashboard import dashboard
 from banditroute.cli.db import db
 from banditroute.cli.demo import demo
-from banditroute.cli.deployment import arms, guard, set_
+from banditroute.cli.deployment import arms, guard, promote, set_
 from banditroute.cli.diagnose import diagnose
 from banditroute.cli.evaluate import evaluate
 from banditroute.cli.explain import explain
@@ -28,7 +28,7 @@ from banditroute.errors import BanditRouteError
 _TOPICS = {
     "Try policies": (demo, simulate),
     "Read a log": (evaluate, savings, robustness, report, diagnose, convert),
-    "Run a router": (check, serve, set_, guard, arms),
+    "Run a router": (check, serve, set_, guard, arms, promote),
     "Look after a database": (dashboard, inspect, explain, db),
 }
 _EPILOG = """\b

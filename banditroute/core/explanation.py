@@ -44,7 +44,7 @@ class Explanation:
     --------
     >>> from banditroute import Router
     >>> print(Router(arms=["small", "large"], features=1).route([0.5], exclude=["large"]).explain())
-    small with probability 1.000 by ThompsonSampling(...) (policy), Preference(quality=1)
+    small with probability 1.000 by ThompsonSampling (reason: policy), Preference(quality=1)
     arm    probability  utility      penalty  quality
     small  1.000        0.5 ± ...    0        0.5 ± ...
     large is not eligible (request: arms= or exclude= leaves it out)
@@ -72,9 +72,9 @@ class Explanation:
             [
                 row.arm,
                 f"{row.probability:.3f}",
-                f"{row.utility:.4g} ± {row.utility_std:.2g}",
+                f"{row.utility:.4g} ± {_two_digits(row.utility_std)}",
                 f"{row.penalty:.4g}",
-                *(f"{mean:.4g} ± {std:.2g}" for mean, std in row.predictions.values()),
+                *(f"{mean:.4g} ± {_two_digits(std)}" for mean, std in row.predictions.values()),
             ]
             for row in self.rows
         ]
@@ -85,14 +85,19 @@ class Explanation:
         ]
         return "\n".join(
             [
-                f"{decision.arm} with probability {decision.propensity:.3f} by {decision.policy} ({decision.reason}), "
-                f"{decision.preference}",
+                f"{decision.arm} with probability {decision.propensity:.3f} by {decision.policy.partition('(')[0]} "
+                f"(reason: {decision.reason}), {decision.preference}",
                 *lines,
                 *(f"{arm} is dominated: not even the best quality is worth its cost" for arm in decision.dominated),
                 *(f"{arm} is not eligible ({why})" for arm, why in decision.excluded.items()),
                 *([] if decision.turn is None else [str(decision.turn)]),
             ]
         )
+
+
+def _two_digits(std: float) -> str:
+    """Return a standard deviation with two digits, and without an exponent where it is large."""
+    return f"{std:.0f}" if 99.5 <= std < 1e6 else f"{std:.2g}"
 
 
 def explain(decision: Decision) -> Explanation:

@@ -62,11 +62,11 @@ def dashboard_app(url: str) -> App:
     page = Page(name=shown_address(url))
 
     def index(request: Request) -> Response:
-        filters = Filters.of(request.query_params)
+        filters = Filters.of(request.query_params.multi_items())
         return HTMLResponse(page.whole(reader.visit(), reader.history, filters), headers=_HEADERS)
 
     def live(request: Request) -> Response:
-        filters = Filters.of(request.query_params)
+        filters = Filters.of(request.query_params.multi_items())
         return JSONResponse(page.live(reader.visit(), reader.history, filters), headers=_HEADERS)
 
     def decision(request: Request) -> Response:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from html import escape
 from typing import Any
@@ -47,7 +47,7 @@ def shares(view: View) -> Chart:
                 "line": {"width": 0.5},
             }
         )
-    return {"data": traces, "layout": {"yaxis": {"range": [0, 1], "tickformat": ".0%"}, **_TIME}}
+    return {"data": traces, "layout": {"yaxis": {"range": [0, 1], "tickformat": ".0%"}, **_over_time(at)}}
 
 
 def curve(view: View, objective: str, arm: str) -> Chart:
@@ -72,8 +72,8 @@ def curve(view: View, objective: str, arm: str) -> Chart:
             traces.append({**_curve(name, at, values, color=number), "line": {"width": 1.2}})
     for trace in traces:
         trace["hovertemplate"] = f"%{{y:{form}}}"
-    zero = {} if objective == "quality" else {"rangemode": "tozero"}
-    return {"data": traces, "layout": {"yaxis": {**zero, "tickformat": form}, **_TIME}}
+    ends = _QUALITY_ENDS if objective == "quality" else {"rangemode": "tozero"}
+    return {"data": traces, "layout": {"yaxis": {**ends, "tickformat": form}, **_over_time(at)}}
 
 
 def spend(view: View) -> Chart:
@@ -86,7 +86,7 @@ def spend(view: View) -> Chart:
         of = others if arm == _OTHERS else [arm]
         values = [sum(times[t][name].total for name in of if name in times[t]) for t in at]
         traces.append({**_curve(arm, at, values, color=number), "type": "bar", "hovertemplate": "%{y:$,.4~g}"})
-    layout = {"barmode": "stack", "yaxis": {"rangemode": "tozero", "tickformat": "$,.4~g"}, **_TIME}
+    layout = {"barmode": "stack", "yaxis": {"rangemode": "tozero", "tickformat": "$,.4~g"}, **_over_time(at)}
     return {"data": traces, "layout": layout}
 
 
@@ -114,7 +114,7 @@ def trade_off(view: View) -> Chart:
         traces.append({**star, "ink": True, "marker": {"size": 17, "symbol": "star"}})
     layout = {
         "xaxis": {"title": {"text": "cost per 1,000 requests"}, "tickformat": "$,.4~g", "rangemode": "tozero"},
-        "yaxis": {"title": {"text": "mean quality"}},
+        "yaxis": {"title": {"text": "mean quality"}, **_QUALITY_ENDS},
         "hovermode": "closest",
     }
     return {"data": traces, "layout": layout}
@@ -149,13 +149,23 @@ def drawn_arms(view: View) -> tuple[list[str], list[str]]:
     return sorted(most), [arm for arm in view.arms if arm not in most]
 
 
-_TIME: Mapping[str, Any] = {"xaxis": {"type": "date"}, "hovermode": "x unified"}
+_QUALITY_ENDS: Mapping[str, Any] = {"autorangeoptions": {"clipmin": -0.02, "clipmax": 1.06}}
+_HOUR = 3_600
+
+
+def _over_time(at: Sequence[int]) -> Chart:
+    """Return the layout of curves at these times; around a single one it shows an hour before and after."""
+    ends = {"range": _dates([at[0] - _HOUR, at[0] + _HOUR])} if len(at) == 1 else {}
+    return {"xaxis": {"type": "date", **ends}, "hovermode": "x unified"}
+
+
+def _dates(at: Iterable[int]) -> list[str]:
+    return [datetime.fromtimestamp(t, UTC).strftime("%Y-%m-%d %H:%M") for t in at]
 
 
 def _curve(name: str, at: Iterable[int], values: list[float | None] | list[float], *, color: int = 0) -> Chart:
-    dates = [datetime.fromtimestamp(t, UTC).strftime("%Y-%m-%d %H:%M") for t in at]
     mode = "lines+markers" if len(values) == 1 else "lines"
-    return {"type": "scatter", "mode": mode, "name": plain(name), "x": dates, "y": values, "color": color}
+    return {"type": "scatter", "mode": mode, "name": plain(name), "x": _dates(at), "y": values, "color": color}
 
 
 def _points(name: str, x: list[float], y: list[float], *, mode: str = "markers") -> Chart:

@@ -74,7 +74,7 @@ class Page:
             for row in seen.latest
             if row.router == view.router
             and (not filters.arm or row.arm == filters.arm)
-            and (not filters.tag or filters.tag in tags_of(row.tags))
+            and set(filters.tags) <= set(tags_of(row.tags))
         ]
         curves = view.objectives[:_CURVES]
         return {

@@ -21,6 +21,8 @@ RANGES: Mapping[str, tuple[str, float]] = {  # name -> words, seconds
     "year": ("the last year", 365 * 86_400.0),
     "all": ("all time", math.inf),
 }
+_MOST_TAGS = 10  # that a decision can be asked to have
+_MOST_KINDS = 5  # of tags, each with a choice of its own
 _FEWEST_EFFECTIVE = 30.0  # answers that a comparison with one arm needs
 _HOURLY_SECONDS = 3 * 86_400.0  # up to so long, figures are shown by hour
 _DAILY_SECONDS = 100 * 86_400.0
@@ -33,8 +35,10 @@ class Filters:
 
     Attributes
     ----------
-    router, arm, tag
-        Names; empty for the busiest router, for all arms, for all tags.
+    router, arm
+        Names; empty for the busiest router, for all arms.
+    tags
+        The tags that a decision must have, all of them.
     range
         A key of :data:`RANGES`.
     step
@@ -43,17 +47,20 @@ class Filters:
 
     router: str = ""
     arm: str = ""
-    tag: str = ""
+    tags: tuple[str, ...] = ()
     range: str = "day"
     step: str = ""
 
     @classmethod
-    def of(cls, given: Mapping[str, str]) -> Filters:
-        """Return the filters of a query; what is unknown is as if it were not given."""
-        known = {name: given.get(name, "") for name in ("router", "arm", "tag")}
+    def of(cls, query: Iterable[tuple[str, str]]) -> Filters:
+        """Return the filters of a query, names with values; what is unknown is as if it were not given."""
+        items = list(query)
+        given = dict(items)
         range, step = given.get("range", ""), given.get("step", "")
         return cls(
-            **known,
+            router=given.get("router", ""),
+            arm=given.get("arm", ""),
+            tags=tuple(value for name, value in items if name == "tag" and value)[:_MOST_TAGS],
             range=range if range in RANGES else "day",
             step=step if step in ("hour", "day", "week", "month") else "",
         )
@@ -192,6 +199,25 @@ class View:
     )
 
     @property
+    def kinds(self) -> dict[str, list[str]]:
+        """The tags to choose from by kind: those of the form ``tenant:acme`` under ``tenant``, all others under "".
+
+        Examples
+        --------
+        >>> tags = ["beta", "task:code", "tenant:acme", "tenant:zoo"]
+        >>> View(routers=[], router="", arms=[], tags=tags, since=0.0, step="day").kinds
+        {'tenant': ['tenant:acme', 'tenant:zoo'], 'task': ['task:code'], '': ['beta']}
+        """
+        first = ("tenant", "task")
+        names = {name for name, colon, value in (tag.partition(":") for tag in self.tags) if name and value}
+        shown = sorted(names, key=lambda name: (first.index(name) if name in first else len(first), name))[:_MOST_KINDS]
+        found: dict[str, list[str]] = {name: [] for name in shown}
+        for tag in self.tags:
+            name, _, value = tag.partition(":")
+            found.setdefault(name if value and name in shown else "", []).append(tag)
+        return found
+
+    @property
     def failed(self) -> int:
         """Number of calls that were reported as failed."""
         availability = self.all.of(AVAILABILITY.name)
@@ -224,7 +250,7 @@ def view_of(history: History, filters: Filters, *, routers: Iterable[str] = (), 
     names = sorted({*routers, *(key.router for key in keys)})
     router = filters.router if filters.router in names else _busiest(history, keys, names)
     mine = [key for key in keys if key.router == router]
-    chosen = [key for key in mine if not filters.tag or filters.tag in key.tags]
+    chosen = [key for key in mine if set(filters.tags) <= set(key.tags)]
     seconds = RANGES[filters.range][1]
     since = 0.0 if math.isinf(seconds) else now - seconds
     view = View(

@@ -52,11 +52,11 @@ class Chapter:
 
     def section(self, number: int) -> Section:
         """Return the chapter as a part of a page."""
-        numbers = "; ".join(f"{label}: {value}" for label, value in self.numbers)
         return Section(
             name=self.name,
             title=f"{number}. {self.title}",
-            says=f"{self.sentence} In numbers: {numbers}.",
+            says=self.sentence,
+            numbers=self.numbers,
             table=Table(columns=self.columns, rows=self.rows),
             chart=self.picture,
         )

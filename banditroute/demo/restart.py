@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -43,9 +45,18 @@ def tell(table: OutcomeTable, features: Featurizer, database: Path) -> Chapter:
         columns=("decisions learned from", "number"),
         rows=[("before", float(before)), ("after the restart", float(after))],
         afterword=f"The next prompt begins {' '.join(prompt.split())[:48]!r}.\n{_explained(next_decision)}\n\n"
-        f"Try next:\n  banditroute inspect sqlite:///{database}\n  banditroute report sqlite:///{database}\n"
-        "  python examples/01_serve.py",
+        f"Try next:\n  {_command('banditroute')} inspect sqlite:///{database}\n"
+        f"  {_command('banditroute')} report sqlite:///{database}\n  {_command('python')} examples/01_serve.py",
     )
+
+
+def _command(name: str) -> str:
+    """Return a program of this Python as a shell here must be given it."""
+    program = Path(sys.executable).with_name(name)
+    found = shutil.which(name)
+    if not program.exists() or (found is not None and Path(found) == program):
+        return name
+    return str(program.relative_to(Path.cwd()) if program.is_relative_to(Path.cwd()) else program)
 
 
 def _explained(decision: Decision) -> str:

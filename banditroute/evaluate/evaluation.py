@@ -104,6 +104,11 @@ class Evaluation:
         if any(share != 1.0 for share in self.feedback.values()):
             shares = (f"{arm} {'–' if share is None else f'{share:.0%}'}" for arm, share in self.feedback.items())
             lines.append(f"with feedback: {', '.join(shares)}")
+        if round(found.effective_clusters) < found.rows:
+            lines.append(
+                f"{found.effective_clusters:,.0f} clusters: rows of a session, template or task depend on "
+                "each other, so the bounds are wider"
+            )
         if self.utility.estimates:
             lines += [
                 f"effective sample size {found.effective_rows:,.0f}; the error bars are based on "

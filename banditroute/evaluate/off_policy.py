@@ -21,7 +21,15 @@ from banditroute.evaluate.evaluation import Comparison, Evaluation, shown
 from banditroute.evaluate.reporting import reporting, reporting_weights, with_answers
 from banditroute.evaluate.reward_model import Design, cross_fit
 from banditroute.evaluate.rows import some_rows, taken
-from banditroute.evaluate.target_policy import Policy, TargetPolicy, checked, described, expected, target_policy
+from banditroute.evaluate.target_policy import (
+    Learning,
+    Policy,
+    TargetPolicy,
+    checked,
+    described,
+    expected,
+    target_policy,
+)
 from banditroute.evaluate.uncertainty import OutcomeRange, interval
 from banditroute.evaluate.utility import utility_of
 from banditroute.learners import Learner
@@ -43,7 +51,7 @@ def evaluate(
     against: Policy = "logged",
     preference: Preference | None = None,
     objectives: Sequence[Objective] = (),
-    learning: bool = True,
+    learning: Learning = True,
     clusters: Clusters = None,
     features: Features = "auto",
     missing: Literal["drop", "weight"] = "drop",
@@ -68,8 +76,9 @@ def evaluate(
     objectives
         The user's own objectives, where they are preferred or have a range.
     learning
-        Whether a learner learns on the way. If not, it learns from the first half of the log and is judged, as it is
-        then, by the second half.
+        True: a learner learns from its own choices, in a replay by rejection sampling. False: it learns from the first
+        half of the log and is judged, as it is then, by the second half. ``"progressive"``: it learns from every row
+        after it is asked about that row, as a challenger does (``Router(challenger=...)``).
     clusters
         Which rows depend on each other: those of one ``"session"``, ``"template"`` of the prompt or ``"task"``, or an
         array with the number or name of each row's cluster ``(n,)``. Default: sessions, where the log has them.
@@ -107,10 +116,12 @@ def evaluate(
     """
     log = log if isinstance(log, DecisionLog) else read_log(log)
     one_of(missing, ("drop", "weight"), name="missing")
+    if not isinstance(learning, bool):
+        one_of(learning, ("progressive",), name="learning")
     known = merge_objectives(objectives)
     preference = Preference(quality=1.0) if preference is None else preference
     policies = [checked(each, log) for each in (policy, against)]
-    if missing == "weight" and learning and any(isinstance(each, Learner) for each in policies):
+    if missing == "weight" and learning is True and any(isinstance(each, Learner) for each in policies):
         raise InvalidInputError("missing='weight' cannot weigh a replay; judge the learner frozen (learning=False)")
     cluster = clusters_of(log, clusters)
     log, contexts = with_contexts(log, features)

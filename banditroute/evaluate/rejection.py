@@ -1,4 +1,4 @@
-"""Replay of a learner that learns, by rejection sampling, and of one that has learned, frozen."""
+"""Replay of a learner that learns: by rejection sampling, frozen after a part of the log, or alongside the log."""
 
 from __future__ import annotations
 
@@ -13,8 +13,11 @@ from banditroute.errors import InvalidInputError
 from banditroute.learners import Learner
 from banditroute.objectives.objective import Objective
 from banditroute.objectives.utility import PreferenceLike
+from banditroute.policies.base import LearningPolicy
 from banditroute.router import Router
+from banditroute.router.assembly import parts_of
 from banditroute.simulate.replay import chosen_by_policy
+from banditroute.store.base import OutcomeEvent
 from banditroute.store.memory import MemoryStore
 
 if TYPE_CHECKING:
@@ -111,6 +114,59 @@ def frozen(
         for i in range(taught, len(log)):
             decision = chosen_by_policy(router.route(x[i], arms=among[i]))
             target[i - taught, [column[arm] for arm in decision.arms]] = decision.probabilities
+    return target
+
+
+def alongside(
+    log: DecisionLog,
+    *,
+    learner: Learner,
+    preference: PreferenceLike,
+    objectives: Sequence[Objective] = (),
+    seed: int = 0,
+) -> Vector:
+    """Return the probabilities ``(n, K)`` of a learner that learns from every row after it is asked about it.
+
+    It learns what the logged choices bring, as a challenger does (``Router(challenger=...)``). Limits, budgets, shares
+    and the guard of the router that wrote the log do not bind it.
+
+    Parameters
+    ----------
+    log, learner, preference, objectives
+        See :func:`replay_by_rejection`; the log needs no propensities.
+    seed
+        Seed of a policy that draws samples.
+
+    Raises
+    ------
+    InvalidInputError
+        If the policy learns by its own choices, raises, or returns no distribution.
+    """
+    if isinstance(learner.policy, LearningPolicy):
+        raise InvalidInputError(
+            f"the policy {type(learner.policy).__name__} learns by its own choices, and the log has those of another; "
+            "judge it by replay (learning=True)"
+        )
+    x = _features(log)
+    among = _eligible(log)
+    column = {arm: k for k, arm in enumerate(log.arms)}
+    target = np.zeros((len(log), len(log.arms)))
+    with _router(log, learner, preference, objectives, seed=_generator(seed)) as router:
+        engine = parts_of(router).engine
+        for i in range(len(log)):
+            decision = chosen_by_policy(router.route(x[i], arms=among[i]))
+            target[i, [column[arm] for arm in decision.arms]] = decision.probabilities
+            if outcome := _outcome(log, i):
+                assert decision.x is not None
+                engine.learn(
+                    OutcomeEvent(
+                        arm=log.arms[log.chosen[i]],
+                        x=decision.x,
+                        values=outcome,
+                        decided_at=decision.decided_at,
+                        ordinal=decision.ordinal,
+                    )
+                )
     return target
 
 

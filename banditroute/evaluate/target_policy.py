@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,7 @@ from banditroute.core.preference import Preference
 from banditroute.errors import InvalidConfigurationError, InvalidInputError
 from banditroute.evaluate.diagnostics import Diagnostics, diagnose
 from banditroute.evaluate.estimators import direct_method, ips, snips
-from banditroute.evaluate.rejection import frozen, replay_by_rejection
+from banditroute.evaluate.rejection import alongside, frozen, replay_by_rejection
 from banditroute.evaluate.reward_model import RewardModel
 from banditroute.evaluate.rows import taken
 from banditroute.evaluate.uncertainty import Terms
@@ -31,10 +31,13 @@ if TYPE_CHECKING:
 Policy: TypeAlias = "str | Learner | Vector"
 """``"logged"``, ``"uniform"``, an arm's name, a learner or its spec, or the probability of every arm for every row."""
 
+Learning: TypeAlias = Literal[True, False, "progressive"]
+"""How a learner learns: by a replay of its own choices, not at all, or from every row of the log."""
+
 _TRUNCATION = 4.0
 _TOO_FEW = (
     "at least 100 are needed; replay from a log whose least propensity is larger, or judge the learner frozen "
-    "(learning=False)"
+    "(learning=False) or as a challenger (learning='progressive')"
 )
 
 
@@ -128,16 +131,16 @@ def target_policy(
     preference: Preference,
     objectives: Sequence[Objective],
     taught: int,
-    learning: bool,
+    learning: Learning,
     seed: int,
 ) -> TargetPolicy:
     """Return the policy on all rows but the first ``taught``, from which a frozen learner learned."""
     n = len(log)
     if isinstance(policy, Learner):
         options: dict[str, Any] = {"learner": policy, "preference": preference, "objectives": objectives, "seed": seed}
-        if learning:
+        if learning is True:
             return TargetPolicy(weights=replay_by_rejection(log, **options).astype(np.float64), replayed=True)
-        target = frozen(log, taught=taught, **options)
+        target = alongside(log, **options) if learning else frozen(log, taught=taught, **options)
     elif isinstance(policy, np.ndarray):
         target = policy[taught:]
     elif policy == "logged":

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from threading import Event, RLock
+from threading import RLock
 
 from banditroute.core.arrays import Vector
 from banditroute.core.forking import hold_while_forking
+from banditroute.core.promise import Promise
 
 
 class Together:
@@ -61,7 +62,7 @@ class Together:
         self._running = bool(self._waiting)
         for first in self._waiting[:1]:
             first.leads = True
-            first.woken.set()
+            first.woken.set_result(None)
 
     def _lead(self) -> None:
         """Call the function for the first waiting items, then let the next thread lead."""
@@ -74,7 +75,7 @@ class Together:
                 batch[0].leads = False
                 self._promote()
             for item in batch:
-                item.woken.set()
+                item.woken.set_result(None)
 
     def _compute(self, batch: list[_Item]) -> None:
         texts = list(dict.fromkeys(item.text for item in batch))
@@ -98,7 +99,7 @@ class _Item:
 
     def __init__(self, text: str) -> None:
         self.text = text
-        self.woken = Event()
+        self.woken: Promise[None] = Promise()
         self.leads = False
         self.row: Vector | None = None
         self.error: Exception | None = None

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, get_args
 
-from banditroute.core.validation import LARGEST, label, number, plain_numbers
+from banditroute.core.validation import LARGEST, label, number, plain_numbers, shown
 from banditroute.errors import InvalidConfigurationError
 
 Mode: TypeAlias = Literal["apply", "observe", "bypass"]
@@ -115,7 +115,7 @@ def _range(given: object) -> tuple[float, float]:
 def check_mode(mode: object) -> None:
     """Raise InvalidConfigurationError if ``mode`` is not ``"apply"``, ``"observe"`` or ``"bypass"``."""
     if mode not in get_args(Mode):
-        raise InvalidConfigurationError(f"mode is {mode!r}; give 'apply', 'observe' or 'bypass'")
+        raise InvalidConfigurationError(f"mode is {shown(mode)}; give 'apply', 'observe' or 'bypass'")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

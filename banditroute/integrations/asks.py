@@ -29,16 +29,19 @@ def conversation(
     elif not isinstance(messages, Sequence):
         raise InvalidRequestError(f"messages is {messages!r:.80}; give a text, a message or a list of messages")
     plain = plain_messages(messages)
+    if not plain:
+        raise InvalidRequestError("messages is empty; give a text, a message or a list of messages")
     return _ask(kind, plain, plain, arm_options, shared, stream=stream)
 
 
 def responses(input: object, arm_options: ArmOptions | None, shared: Mapping[str, Any], *, stream: bool) -> Ask:
     """Return the call of OpenAI's Responses interface for a text or a list of items."""
-    parsed = not stream and "text_format" in shared
-    kind: Kind = "respond_parsed" if parsed else "respond"
+    kind: Kind = "respond" if shared.get("text_format") is None else "respond_parsed"
+    if stream and kind == "respond_parsed":
+        raise InvalidRequestError("an answer with a text_format is not streamed; leave out stream=True or text_format")
     if isinstance(input, str):
         return _ask(kind, input, input, arm_options, shared, stream=stream)
-    if not isinstance(input, Sequence):
+    if not isinstance(input, Sequence) or not input:
         raise InvalidRequestError(f"input is {input!r:.80}; give a text or a list of items")
     return _ask(kind, plain_messages(input), input, arm_options, shared, stream=stream)
 
@@ -64,6 +67,10 @@ def _ask(
         raise InvalidRequestError(
             "model is given, and the router chooses the model; name it with the arm's client, or restrict the choice "
             "with route={'arms': [...]}"
+        )
+    if arm_options is not None and not isinstance(arm_options, Mapping):
+        raise InvalidRequestError(
+            f"options is {arm_options!r:.80}; give arm -> options: {{'large': {{'seed': 1}}}}"
         )
     for arm, own in (arm_options or {}).items():
         if not isinstance(own, Mapping):

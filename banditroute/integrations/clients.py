@@ -240,6 +240,7 @@ class RoutedClient(_Clients):
         """Return an answer by OpenAI's Responses interface, from the arms whose clients have it.
 
         ``input`` is a text or a list of items, as ``client.responses.create`` takes it; otherwise as :meth:`create`.
+        With ``text_format``, the answer's ``parsed`` is an object of it, by ``client.responses.parse``.
         """
         ask = responses(input, options, shared_options, stream=stream)
         if stream:

@@ -76,7 +76,8 @@ _BY_CLASS = (  # names of classes, or of classes that they derive from
 _BY_TEXT = (  # the first that is found counts
     (r"json_validate_failed|tool_use_failed|failed to (generate json|call a function)", Failure.INVALID_RESPONSE),
     (
-        r"max_(completion_|output_)?tokens( is|:).{0,40}(too large|maximum allowed)|supports at most \d+",
+        r"extra_forbidden|supports at most \d+"
+        r"|max_(completion_|output_)?tokens( is|:).{0,40}(too large|maximum allowed)",
         Failure.UNSUPPORTED_PARAMETER,
     ),
     (
@@ -121,6 +122,8 @@ _BY_TEXT = (  # the first that is found counts
 )
 _FIRST_EPOCH_SECONDS = 1e9  # a larger ``Retry-After`` is a time since 1970
 _TEXT_CHARACTERS = 2_000  # of a message that are read
+_NOTHING_IN_ANSWER = "No embedding data received"  # of openai, a ValueError
+_DETAILS = 20  # of what a server refuses that are read
 
 
 def failure_of(error: BaseException) -> Failure | None:
@@ -142,7 +145,7 @@ def failure_of(error: BaseException) -> Failure | None:
     status = _status(error)
     if status is None:
         return _without_status(error)
-    return failure_of_status(status, _words(error), asked_to_wait=retry_after_seconds(error) is not None)
+    return failure_of_status(status, words_of(error), asked_to_wait=retry_after_seconds(error) is not None)
 
 
 def failure_of_status(status: int, words: str, *, asked_to_wait: bool = False) -> Failure | None:
@@ -217,10 +220,10 @@ def _without_status(error: Exception) -> Failure | None:
     names = [base.__name__ for base in type(error).__mro__]
     by_class = next((kind for name, kind in _BY_CLASS if any(re.search(name, each) for each in names)), None)
     if by_class is Failure.SERVER_ERROR:  # an error without a status, such as an event of a stream: its words say more
-        return failure_of_words(_words(error)) or by_class
+        return failure_of_words(words_of(error)) or by_class
     if by_class is not None:
         return by_class
-    if isinstance(error, json.JSONDecodeError):
+    if isinstance(error, json.JSONDecodeError) or _NOTHING_IN_ANSWER in str(error):
         return Failure.INVALID_RESPONSE
     if isinstance(error, ConnectionError):
         return Failure.CONNECTION
@@ -242,9 +245,17 @@ def _status(error: Exception) -> int | None:
     return None
 
 
-def _words(error: Exception) -> str:
+def words_of(error: Exception) -> str:
+    """Return what a server says of an error: its codes, its message, and the details of what it refuses."""
     codes = [field(error, *path) for path in _CODE_FIELDS]
-    return " ".join([*(code for code in codes if isinstance(code, str)), str(error)[:_TEXT_CHARACTERS]])
+    said = [*(code for code in codes if isinstance(code, str)), str(error)[:_TEXT_CHARACTERS]]
+    detail = field(error, "body", "detail")  # of servers made with FastAPI; they quote the request besides, in "input"
+    if isinstance(detail, str):
+        said.append(detail[:_TEXT_CHARACTERS])
+    for each in sequence(detail)[:_DETAILS]:
+        place = [str(part)[:80] for part in sequence(field(each, "loc"))[:_DETAILS]]
+        said += [*place, *(str(field(each, name))[:_TEXT_CHARACTERS] for name in ("type", "msg"))]
+    return " ".join(said)
 
 
 def failure_of_words(words: str) -> Failure | None:

@@ -12,14 +12,15 @@ from typing import Any, Literal, TypeAlias
 
 from banditroute.core.arm import Arm
 from banditroute.core.failure import Failure
+from banditroute.core.validation import listed
 from banditroute.errors import InvalidConfigurationError, InvalidRequestError
 from banditroute.integrations.apis import AnthropicMessages, Api, OpenAIChat, OpenAIEmbeddings, OpenAIResponses
-from banditroute.integrations.failures import failure_of
+from banditroute.integrations.failures import failure_of, words_of
 from banditroute.pricing.model_price import ModelPrice
 from banditroute.router import Router
 
 Kind: TypeAlias = Literal["create", "parse", "respond", "respond_parsed", "embed"]
-"""The methods of a routed client, by name; ``respond`` with ``text_format`` is apart."""
+"""The calls of a routed client, by name."""
 
 _APIS: Mapping[Kind, Sequence[Api]] = {
     "create": (OpenAIChat(), AnthropicMessages()),
@@ -51,7 +52,7 @@ class Ask:
     Attributes
     ----------
     kind
-        The method that was called.
+        What is asked for.
     request
         The part that the router reads.
     messages
@@ -158,6 +159,7 @@ class Targets:
     ) -> None:
         self.left_out: Counter[str] = Counter()
         self._router = router
+        self._arms = router.arms
         self._asynchronous = asynchronous
         self._apis = apis
         self._prices = dict(prices)
@@ -232,11 +234,24 @@ class Targets:
         return apis
 
     def __getitem__(self, arm: str) -> Target:
+        if self._router.arms is not self._arms:
+            self._follow_prices()
         return self._targets[arm]
+
+    def _follow_prices(self) -> None:
+        """Take over prices of arms that were changed at run time; a price that was given with a client stays."""
+        before = {arm.name: _price_of(arm) for arm in self._arms}
+        self._arms = self._router.arms
+        for arm in self._arms:
+            target = self._targets.get(arm.name)
+            if target is not None and target.price == before.get(arm.name):
+                target.price = _price_of(arm)
 
     def able(self, ask: Ask, among: Collection[str] | None) -> Collection[str] | None:
         """Return the arms that the router may choose: those whose client can do this; None for all."""
         arms = [arm.name for arm in self._router.arms]
+        if unknown := sorted(set(ask.arm_options) - set(arms) - self._targets.keys(), key=str):
+            raise InvalidRequestError(f"options names an unknown arm {unknown[0]!r:.80}; known arms: {listed(arms)}")
         able = [arm for arm in arms if arm in self._targets and ask.kind in self._targets[arm].apis]
         if len(able) == len(arms):
             return among
@@ -336,7 +351,7 @@ def _refused_option(error: Exception, arguments: Mapping[str, Any]) -> str | Non
         return match[1] if match and match[1] in arguments else None
     if getattr(error, "status_code", None) not in (400, 404, 422):
         return None
-    words, named = f"{error}", getattr(error, "param", None)
+    words, named = words_of(error), getattr(error, "param", None)
     if "stream_options" in arguments and "stream_options" in words:
         return "stream_options"
     if failure_of(error) is not Failure.UNSUPPORTED_PARAMETER:

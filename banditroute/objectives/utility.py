@@ -9,7 +9,7 @@ import numpy as np
 
 from banditroute.core.arrays import Vector
 from banditroute.core.preference import Preference
-from banditroute.core.validation import several
+from banditroute.core.validation import several, shown
 from banditroute.errors import InvalidConfigurationError, InvalidRequestError
 from banditroute.objectives.objective import STANDARD_OBJECTIVES, Objective
 from banditroute.objectives.scaling import Scaled
@@ -58,15 +58,15 @@ def check_preference(preference: object, objectives: Mapping[str, Objective]) ->
     """
     if not isinstance(preference, Mapping | Scaled):
         raise InvalidRequestError(
-            f"preference is {preference!r} ({type(preference).__name__}); give a Preference, for example "
+            f"preference is {shown(preference)} ({type(preference).__name__}); give a Preference, for example "
             "Preference(quality=1.0, cost_usd=50.0)"
         )
     known = objectives if isinstance(preference, Preference | Scaled) else {*objectives, "within"}
     for name in preference if isinstance(preference, Mapping) else {**preference.weights, **preference.reference}:
         if name not in known:
             raise InvalidRequestError(
-                f"objective {name!r} of the preference is unknown; known objectives: {', '.join(sorted(objectives))}. "
-                "Declare your own with Router(objectives=[Objective(...)])"
+                f"objective {shown(name)} of the preference is unknown; known objectives: "
+                f"{', '.join(sorted(objectives))}. Declare your own with Router(objectives=[Objective(...)])"
             )
     return preference if isinstance(preference, Preference | Scaled) else Preference(**preference)
 

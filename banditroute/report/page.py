@@ -60,7 +60,8 @@ def page(
             writer = csv.writer(file)
             writer.writerows(map(_no_formulas, (section.table.columns, *section.table.rows)))
         parts.append(
-            f'<section id="{name}"><h2>{escape(section.title)}</h2><p>{escape(section.says)}</p>{chart}'
+            f'<section id="{name}"><h2>{escape(section.title)}</h2><p>{escape(section.says)}</p>'
+            f"{_numbers(section.numbers)}{chart}"
             f"{_table(section.table)}</section>"
         )
     document = {
@@ -102,6 +103,11 @@ def _file_names(names: Sequence[str]) -> list[str]:
 def _no_formulas(row: Sequence[str | float | None]) -> list[str | float | None]:
     """Return the row with texts quoted that a spreadsheet would run as formulas."""
     return [f"'{cell}" if isinstance(cell, str) and cell[:1] in _FORMULA_STARTS and cell else cell for cell in row]
+
+
+def _numbers(numbers: Sequence[tuple[str, str]]) -> str:
+    pairs = "".join(f"<div><dt>{escape(label)}</dt><dd>{escape(value)}</dd></div>" for label, value in numbers)
+    return f'<dl class="numbers">{pairs}</dl>' if pairs else ""
 
 
 def _table(table: Table) -> str:

@@ -43,6 +43,8 @@ class Section:
         A figure, or None.
     table
         The figures of the chart.
+    numbers
+        Pairs of a label and a value that stand out above the chart.
     """
 
     name: str
@@ -50,3 +52,4 @@ class Section:
     says: str
     table: Table
     chart: Figure | None = None
+    numbers: Sequence[tuple[str, str]] = ()

@@ -1,16 +1,18 @@
-"""The arms of a router, their shares of the traffic and its guard, which may change while it runs."""
+"""The arms of a router, their shares of the traffic, its budgets and its guard, which may change while it runs."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
+from dataclasses import replace
+from typing import Any
 
 from banditroute.adapters.cache import AdapterCache
 from banditroute.adapters.fleet import Fleet
 from banditroute.core.arm import Arm
 from banditroute.core.forking import hold_while_forking
-from banditroute.core.validation import shown
+from banditroute.core.validation import listed, shown
 from banditroute.errors import InvalidConfigurationError
 from banditroute.guard.guarantee import Guarantee
 from banditroute.guard.guard import Guard, Mode, check_mode
@@ -25,7 +27,7 @@ from banditroute.store.base import Store
 
 
 class ArmRegistry:
-    """Changes arms, traffic shares and guard mode, each entirely or not at all.
+    """Changes arms, prices, traffic shares, budgets and guard mode, each entirely or not at all.
 
     Parameters
     ----------
@@ -118,6 +120,31 @@ class ArmRegistry:
             checked = check_traffic(traffic, [arm.name for arm in self.arms])
             check_baseline(self._guard, checked)
             self._set_traffic(checked)
+
+    def set_prices(self, name: str, prices: Mapping[str, Any]) -> None:
+        """Give an arm other token prices, by the names of ``Arm``; what is learned of its tokens stays.
+
+        Raises
+        ------
+        InvalidConfigurationError
+            If there is no such arm, or it cannot have these prices.
+        """
+        with self.changing:
+            if name not in [arm.name for arm in self.arms]:
+                raise InvalidConfigurationError(
+                    f"unknown arm {shown(name)}; known arms: {listed(arm.name for arm in self.arms)}"
+                )
+            self._set_arms(tuple(replace(arm, **prices) if arm.name == name else arm for arm in self.arms))
+
+    def set_budget(self, name: str, amount: float) -> None:
+        """Keep another amount of a budget.
+
+        Raises
+        ------
+        InvalidConfigurationError
+            If there is no budget of that name, or the amount is unusable.
+        """
+        self._engine.with_constraints(lambda constraints: constraints.set_budget(name, amount))
 
     def set_guard_mode(self, mode: Mode, *, at: float | None = None) -> None:
         """Restart the rollout in ``mode``; see ``Router.set_guard_mode``.

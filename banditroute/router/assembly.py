@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from banditroute.adapters.penalties import AdapterPenalties
@@ -10,7 +11,7 @@ from banditroute.core.decision import Decision
 from banditroute.core.events import EpochBegun
 from banditroute.core.validation import listed, shown
 from banditroute.errors import InvalidRequestError
-from banditroute.features.base import feature_blocks
+from banditroute.features.base import feature_blocks, recorded, vocabularies
 from banditroute.router.arms import ArmRegistry
 from banditroute.router.audits import Audits
 from banditroute.router.cascade import Cascade
@@ -19,6 +20,7 @@ from banditroute.router.constraints import Constraints
 from banditroute.router.engine import Engine
 from banditroute.router.fallback import FallbackRouting
 from banditroute.router.feedback import FeedbackService
+from banditroute.router.learner_roles import LearnerRoles
 from banditroute.router.lease import Lease
 from banditroute.router.models import ArmModels
 from banditroute.router.observation import Observation
@@ -105,10 +107,14 @@ def assemble(settings: RouterSettings) -> Parts:
     )
     _warn_of_renamed_arms(settings, memory)
     try:
-        parts = _parts(settings, memory)
+        slots = StateSlots(states=memory.states, save=settings.store.save_state)
+        settings = replace(settings, features=recorded(settings.features, slots.__getitem__))
+        parts = _parts(settings, memory, slots)
         if settings.quotas or any(budget.hard for budget in settings.budgets):
             parts.engine.with_constraints(lambda constraints: constraints.prepare(settings.clock()))
             settings.store.flush()  # the first request finds the first slices of hard budgets and quotas
+        if settings.challenger is not None:
+            settings.store.flush()  # an administrator finds it at once
         parts.engine.prepare(settings.preference)
         return parts
     except BaseException:
@@ -116,9 +122,8 @@ def assemble(settings: RouterSettings) -> Parts:
         raise
 
 
-def _parts(settings: RouterSettings, memory: StoredState) -> Parts:
+def _parts(settings: RouterSettings, memory: StoredState, slots: StateSlots) -> Parts:
     store, clock, stream = settings.store, settings.clock, RandomStream(settings.seed)
-    slots = StateSlots(states=memory.states, save=store.save_state)
     engine = _engine(settings, memory, slots, stream)
     observation = _observation(settings, memory)
     changes = Changes(engine=engine, store=store, observation=observation, clock=clock)
@@ -144,7 +149,8 @@ def _parts(settings: RouterSettings, memory: StoredState) -> Parts:
         changes=changes,
         clock=clock,
     )
-    followed = FollowedChanges(registry=registry)
+    roles = LearnerRoles(serving=settings.learner, challenger=settings.challenger, engine=engine)
+    followed = FollowedChanges(registry=registry, roles=roles)
     feedback = FeedbackService(
         objectives=settings.objectives,
         store=store,
@@ -152,6 +158,7 @@ def _parts(settings: RouterSettings, memory: StoredState) -> Parts:
         observation=observation,
         changes=changes,
         followed=followed,
+        vocabularies=vocabularies(settings.features),
         clock=clock,
     )
     cascade = Cascade(
@@ -168,6 +175,7 @@ def _parts(settings: RouterSettings, memory: StoredState) -> Parts:
     feedback.attach(learn_signals=cascade.learn, check_audit=cascade.check_audit)
     store.subscribe(feedback)
     followed.follow(memory.states)
+    roles.record(slots)
     return Parts(
         settings=settings,
         requests=RequestParser(

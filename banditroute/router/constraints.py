@@ -343,6 +343,11 @@ class Constraints:
         """Give back what is left of the slices of hard budgets."""
         self._budgets.close()
 
+    def set_budget(self, name: str, amount: float) -> None:
+        """Keep another amount of a budget from now on, and record it."""
+        self._budgets.set_amount(name, amount)
+        self._budgets_slot.save(self._budgets.to_bytes())
+
     def set_traffic(self, traffic: Mapping[str, Share]) -> None:
         """Keep the arms within these shares from now on."""
         self._traffic = traffic

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future
 from contextlib import suppress
 from typing import TypeVar
 
@@ -21,6 +20,7 @@ from banditroute.core.decision_ids import DecisionIds
 from banditroute.core.failure import Failure
 from banditroute.core.forking import hold_while_forking
 from banditroute.core.preference import Preference
+from banditroute.core.promise import Promise
 from banditroute.core.request import Request
 from banditroute.core.token_costs import CACHED_TOKENS
 from banditroute.core.turn import SessionTurn, TurnCosts
@@ -104,10 +104,7 @@ class Engine:
         self._objectives = objectives
         self._scales = Scales(objectives=objectives, slot=slots["scales"])
         self._scales.set_arms(models.names)
-        self._policy_spec = learner.policy
-        self.policy = start(learner.policy, objectives=objectives)
-        self._shared_policy = self.policy if isinstance(self.policy, SharedPolicyState) else None
-        self._policy_text = repr(learner)
+        self._act_as(learner)
         self._policy_slot = slots["policy"]
         self._foresight: Foresight | None = None
         self._stream = stream
@@ -201,7 +198,7 @@ class Engine:
         with self._lock, suppress(Exception):  # what fails here fails in the first decision, which says why
             rates = self.rates(preference)
             candidates = self.models.review(x, rates, tokens=None, availability=self._constraints.availability)
-            candidates.probabilities(start(self._policy_spec, objectives=self._objectives), x)
+            candidates.probabilities(start(self.learner.policy, objectives=self._objectives), x)
 
     def fall_back(self, ask: Ask, *, arm: str, trouble: str) -> Decision:
         """Return a decision for ``arm``, or for the first eligible one, without asking models or policy."""
@@ -474,7 +471,7 @@ class Engine:
             lends = False
         if not lends:
             return wait()
-        result: Future[_T] = Future()
+        result: Promise[_T] = Promise()
         threading.Thread(target=_settle, args=(result, wait), daemon=True).start()
         while not result.done():
             turn.wait(_LENT_SECONDS)
@@ -523,6 +520,20 @@ class Engine:
         """Rebuild the models from these statistics of a log, in place of an earlier log's, and from all feedback."""
         self._rebuild(lambda: self.models.warm_started(statistics))
 
+    def follow_learner(self, learner: Learner) -> None:
+        """Decide by another learner from now on, which rests on the same statistics; decisions go on meanwhile."""
+        with self._rebuilding:
+            models = self.models.led_by(learner)
+            with self._lock:
+                self.models = models
+                self._act_as(learner)
+
+    def _act_as(self, learner: Learner) -> None:
+        self.learner = learner
+        self.policy = start(learner.policy, objectives=self._objectives)
+        self._shared_policy = self.policy if isinstance(self.policy, SharedPolicyState) else None
+        self._policy_text = repr(learner)
+
     def set_arms(self, arms: Sequence[Arm]) -> None:
         """Choose among ``arms`` from now on; what was learned of others is kept for their return."""
         with self._rebuilding:  # decisions go on while the belief is built
@@ -549,7 +560,7 @@ class Engine:
             self._shared_policy.restart_from(states["policy"])
 
 
-def _settle(result: Future[_T], wait: Callable[[], _T]) -> None:
+def _settle(result: Promise[_T], wait: Callable[[], _T]) -> None:
     try:
         result.set_result(wait())
     except BaseException as error:

@@ -18,11 +18,13 @@ from banditroute.core.decision import Decision
 from banditroute.core.events import AdapterLoaded, FeedbackCorrected, FeedbackRecorded
 from banditroute.core.failure import Failure
 from banditroute.core.feedback import Feedback
+from banditroute.core.promise import Promise
 from banditroute.core.shared_total import SharedTotal
 from banditroute.core.token_costs import CACHED_TOKENS
 from banditroute.core.turn import SessionTurn
 from banditroute.core.validation import label, non_negative, several, shown
 from banditroute.errors import BanditRouteError, InvalidFeedbackError, UnknownDecisionError
+from banditroute.features.vocabulary import KnownValues
 from banditroute.objectives.objective import STANDARD_OBJECTIVES, Objective
 from banditroute.router.changes import Changes
 from banditroute.router.engine import Engine
@@ -62,6 +64,8 @@ class FeedbackService:
         Take what was recorded, and what changed by it.
     followed
         Hears what others changed for all routers.
+    vocabularies
+        The values that the features learn, and that other processes record too.
     clock
         Gives Unix time in seconds.
     """
@@ -75,6 +79,7 @@ class FeedbackService:
         observation: Observation,
         changes: Changes,
         followed: FollowedChanges,
+        vocabularies: Sequence[KnownValues],
         clock: Callable[[], float],
     ) -> None:
         self._objectives = objectives
@@ -86,6 +91,7 @@ class FeedbackService:
         self._observation = observation
         self._changes = changes
         self._followed = followed
+        self._vocabularies = {known.state: known for known in vocabularies}
         self._clock = clock
         self._sizes = OutcomeSizes()
 
@@ -109,7 +115,7 @@ class FeedbackService:
 
     def answer(self, ticket: Ticket) -> Acknowledgement:
         """Return how a report is acknowledged, when it is durable and learned."""
-        return self._engine.waiting(ticket.result) if isinstance(ticket, Future) else ticket.result()
+        return self._engine.waiting(ticket.result) if isinstance(ticket, Promise | Future) else ticket.result()
 
     def report_many(self, reports: Iterable[Report], *, source: str | None) -> list[Acknowledgement | BanditRouteError]:
         """Record outcomes of many decisions, and wait until each is durable; see ``Router.feedback_many``."""
@@ -252,11 +258,14 @@ class FeedbackService:
     @property
     def followed_states(self) -> tuple[str, ...]:
         """Names of the pieces of state for ``on_states``."""
-        return (RESIDENCY,) if self._engine.adapters.follows_residency else ()
+        return (*self._vocabularies, *([RESIDENCY] if self._engine.adapters.follows_residency else []))
 
     def on_states(self, states: Mapping[str, bytes]) -> None:
-        """Take over what other processes report of the servers of adapters."""
-        self._engine.adapters.follow_residency(states.get(RESIDENCY))
+        """Take over what is recorded of the servers of adapters, and the values of categories."""
+        if self._engine.adapters.follows_residency:
+            self._engine.adapters.follow_residency(states.get(RESIDENCY))
+        for name in self._vocabularies.keys() & states.keys():
+            self._vocabularies[name].follow(states[name])
 
     def on_changed(self, state: StoredState) -> None:
         """Rebuild the models, as another process added to the stored state or some of it was folded."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
@@ -112,10 +113,7 @@ class ArmModels:
         choices_slot: StateSlot,
     ) -> None:
         self._objectives = objectives
-        self._spec = learner.belief
-        self._drops_dominated = not getattr(learner.policy, "ignores_utilities", False)
-        share = learner.context_exploration**2
-        self._context_variance_share = None if share == 1.0 else np.array(share)
+        self._follow(learner)
         self._tracked = tracked
         self.dimension: int = dimension
         self._features_version, self._blocks = features_version, blocks
@@ -325,11 +323,30 @@ class ArmModels:
         self._sources.keep(self.belief.statistics())
         return self._rebuilt(arms)
 
+    def led_by(self, learner: Learner) -> ArmModels:
+        """Return models of all that was learned for another learner; do not call ``learn`` until they are used.
+
+        The learner's belief rests on the same statistics, and it has the same drift test.
+        """
+        self._sources.keep(self.belief.statistics())
+        models = copy.copy(self)
+        models._follow(learner)
+        models._signed_weights, models._cost_weighing = {}, set()
+        models._weighed_objectives, models._dominance = (), None
+        models.belief = models._rebuilt(self._arms)
+        return models
+
     def use(self, belief: Belief, arms: Sequence[Arm] | None = None) -> None:
         """Use a belief that another method returned from now on, for ``arms`` if these have changed."""
         if arms is not None:
             self._derive_arm_arrays(arms)
         self._swap(belief)
+
+    def _follow(self, learner: Learner) -> None:
+        self._spec = learner.belief
+        self._drops_dominated = not getattr(learner.policy, "ignores_utilities", False)
+        share = learner.context_exploration**2
+        self._context_variance_share = None if share == 1.0 else np.array(share)
 
     def _rebuilt(self, arms: Sequence[Arm]) -> Belief:
         """Return a belief from the sources, which predicts all that the present one predicts."""

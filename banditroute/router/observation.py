@@ -12,6 +12,7 @@ from typing import TypeAlias
 from banditroute.core.decision import Decision
 from banditroute.core.events import Event, FeedbackRecorded, Observer
 from banditroute.core.forking import hold_while_forking
+from banditroute.core.promise import Promise
 
 _log = logging.getLogger("banditroute")
 
@@ -64,7 +65,7 @@ class Observation:
 
     def _begin(self) -> None:
         self._items: SimpleQueue[_Item | None] = SimpleQueue()  # a signal handler may put into it at any moment
-        self._stop = threading.Event()
+        self._stop: Promise[None] = Promise()
         self._thread: threading.Thread | None = None
         self._starting = threading.RLock()
         weakref.finalize(self, _end, self._items, self._stop)  # so that the thread ends with its router
@@ -81,12 +82,12 @@ class Observation:
                 self._thread.start()
 
 
-def _end(items: SimpleQueue[_Item | None], stop: threading.Event) -> None:
-    stop.set()
+def _end(items: SimpleQueue[_Item | None], stop: Promise[None]) -> None:
+    stop.set_result(None)
     items.put(None)
 
 
-def _observe(items: SimpleQueue[_Item | None], stop: threading.Event, observers: Sequence[Observer]) -> None:
+def _observe(items: SimpleQueue[_Item | None], stop: Promise[None], observers: Sequence[Observer]) -> None:
     """Hand every item to every observer, in order, until the router is closed."""
     failed: set[tuple[int, type[BaseException]]] = set()
     while (item := items.get()) is not None:

@@ -50,8 +50,9 @@ class Router:
         The arms, or their names; at least one, names unique.
     features
         A featurizer for text, or the number of ready features that every request brings. Default: ``TextFeatures()``.
-    learner
-        Belief and policy. Default: ``ThompsonSampling()``.
+    learner, challenger
+        Belief and policy. Default: ``ThompsonSampling()``. A challenger learns the same and decides nothing, until
+        ``admin.promote`` lets it serve.
     preference
         The weights of the objectives, in their own units or scaled (``banditroute.objectives.Scaled``). Default:
         ``Preference(quality=1.0)``.
@@ -111,6 +112,7 @@ class Router:
         arms: Sequence[Arm | str],
         features: Featurizer | int | None = None,
         learner: Learner | None = None,
+        challenger: Learner | None = None,
         preference: PreferenceLike | None = None,
         objectives: Sequence[Objective] = (),
         limits: Limits | None = None,

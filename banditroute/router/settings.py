@@ -34,6 +34,7 @@ from banditroute.objectives.objective import QUALITY, Objective
 from banditroute.objectives.scaling import Scaled
 from banditroute.objectives.utility import PreferenceLike, check_preference, merge_objectives
 from banditroute.router.clock import CheckedClock
+from banditroute.router.learner_roles import check_challenger
 from banditroute.router.requests import eligible_arms
 from banditroute.store.base import Store
 from banditroute.store.memory import MemoryStore
@@ -55,6 +56,7 @@ class RouterSettings:
     arms: tuple[Arm, ...]
     features: Featurizer
     learner: Learner
+    challenger: Learner | None
     preference: Preference | Scaled
     objectives: Mapping[str, Objective]
     limits: Limits | None
@@ -83,6 +85,7 @@ class RouterSettings:
         arms: Sequence[Arm | str],
         features: Featurizer | int | None = None,
         learner: Learner | None = None,
+        challenger: Learner | None = None,
         preference: PreferenceLike | None = None,
         objectives: Sequence[Objective] = (),
         limits: Limits | None = None,
@@ -123,6 +126,8 @@ class RouterSettings:
         blocks = feature_blocks(checked_features) if any(arm.profile for arm in some) else ()
         check_profiles(some, blocks)
         checked_learner = check_learner(learner, with_adapters=adapters is not None)
+        if challenger is not None:
+            check_challenger(check_learner(challenger, role="challenger"), checked_learner)
         checked_limits = check_limits(limits)
         _check_rules(checked_limits, names)
         eligible_arms(some, limits=checked_limits, error=InvalidConfigurationError)
@@ -146,6 +151,7 @@ class RouterSettings:
             arms=some,
             features=checked_features,
             learner=checked_learner,
+            challenger=challenger,
             preference=weights,
             objectives=by_name,
             limits=checked_limits,
@@ -276,7 +282,7 @@ def check_features(features: Featurizer | int | None) -> Featurizer:
     return features
 
 
-def check_learner(learner: Learner | None, *, with_adapters: bool = False) -> Learner:
+def check_learner(learner: Learner | None, *, with_adapters: bool = False, role: str = "learner") -> Learner:
     """Return the learner of a router; raise InvalidConfigurationError for anything else, such as a bare policy.
 
     By default adapters share no belief: each is good at something else, and one never tried must not be expected to be
@@ -286,7 +292,7 @@ def check_learner(learner: Learner | None, *, with_adapters: bool = False) -> Le
         return LinUCB(alpha=3.0, belief=Linear(), context_exploration=1.0) if with_adapters else ThompsonSampling()
     if not isinstance(learner, Learner):
         raise InvalidConfigurationError(
-            f"learner is {shown(learner)}; give a learner such as LinUCB(), or Learner(policy=...) around a policy"
+            f"{role} is {shown(learner)}; give a learner such as LinUCB(), or Learner(policy=...) around a policy"
         )
     return learner
 

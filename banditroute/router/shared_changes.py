@@ -14,6 +14,7 @@ from banditroute.core.forking import hold_while_forking
 from banditroute.errors import BanditRouteError
 from banditroute.limits.traffic import Share
 from banditroute.router.arms import ArmRegistry
+from banditroute.router.learner_roles import LearnerRoles
 
 CHANGES = "changes"
 """The name of the state that holds the changes of a router."""
@@ -34,17 +35,19 @@ class SharedChange:
     who
         Who made it.
     kind
-        What is changed: a share of the traffic, the guard's mode, or the arms.
+        What is changed: a share of the traffic, the guard's mode, the arms, the learner that serves, a budget or
+        an arm's prices.
     subject
-        The arm, or the guard's mode.
+        The arm, the guard's mode, the promoted learner, or the budget's name.
     values
-        Of ``traffic``, ``at_least`` and ``at_most`` or one of them; of ``add_arm``, the arm's parameters.
+        Of ``traffic``, ``at_least`` and ``at_most`` or one of them; of ``add_arm`` and ``prices``, the arm's
+        parameters; of ``promote``, the learner that it takes the place of; of ``budget``, the ``amount``.
     """
 
     number: int
     at: float
     who: str
-    kind: Literal["traffic", "guard", "add_arm", "remove_arm"]
+    kind: Literal["traffic", "guard", "add_arm", "remove_arm", "promote", "budget", "prices"]
     subject: str
     values: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
@@ -70,12 +73,13 @@ class FollowedChanges:
 
     Parameters
     ----------
-    registry
-        What is changed.
+    registry, roles
+        What is changed: arms, shares and guard; and the learner that serves.
     """
 
-    def __init__(self, *, registry: ArmRegistry) -> None:
+    def __init__(self, *, registry: ArmRegistry, roles: LearnerRoles) -> None:
         self._registry = registry
+        self._roles = roles
         self._lock = threading.RLock()
         hold_while_forking(self, "_lock")
         self._heard: bytes | None = None
@@ -119,3 +123,9 @@ class FollowedChanges:
             registry.remove(change.subject)
         elif change.kind == "guard":
             registry.set_guard_mode(change.subject, at=change.at)  # type: ignore[arg-type]
+        elif change.kind == "budget":
+            registry.set_budget(change.subject, **change.values)
+        elif change.kind == "prices":
+            registry.set_prices(change.subject, change.values)
+        elif change.kind == "promote":
+            self._roles.promote(change.subject, **change.values)

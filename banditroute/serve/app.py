@@ -35,7 +35,6 @@ from banditroute.errors import (
 from banditroute.integrations import AsyncRoutedClient
 from banditroute.router import Router
 from banditroute.router.assembly import parts_of
-from banditroute.router.settings import RouterSettings
 from banditroute.serve.bodies import ChatBody, CompareBody, FeedbackBody, RouteBody, StepBody
 from banditroute.serve.boundary import App, Boundary, error_body
 from banditroute.serve.chat import complete, headers, refusal
@@ -224,7 +223,7 @@ def _looking_paths(app: FastAPI, service: _Service, metrics: Callable[[], str] |
         """Explain a recent decision of this process by what it knew; any other by what the database holds of it."""
         if (decision := service.decisions.get(decision_id)) is not None:
             return JSONResponse(explained(decision))
-        return JSONResponse(plain(_recorded(parts_of(router).settings, decision_id)))
+        return JSONResponse(plain(_recorded(router, decision_id)))
 
     @app.get("/status", response_model=None)
     async def status() -> Response:
@@ -244,12 +243,13 @@ def _looking_paths(app: FastAPI, service: _Service, metrics: Callable[[], str] |
         return {"status": "ok", "seconds": round(time.monotonic() - began, 1), "trouble": router.status().trouble}
 
 
-def _recorded(settings: RouterSettings, decision_id: str) -> RecordedExplanation:
+def _recorded(router: Router, decision_id: str) -> RecordedExplanation:
+    settings, learner = parts_of(router).settings, parts_of(router).engine.learner
     if not isinstance(settings.store, SQLStore):
         raise UnknownDecisionError(
             f"this process does not hold decision {decision_id[:80]!r}; it keeps the last {_DECISIONS_KEPT:,}"
         )
-    return admin.explain(settings.store.url, decision_id, learner=settings.learner, features=settings.features)
+    return admin.explain(settings.store.url, decision_id, learner=learner, features=settings.features)
 
 
 def explained(decision: Decision) -> dict[str, Any]:

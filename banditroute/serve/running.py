@@ -63,7 +63,7 @@ def run(
         port=deployment.serve.port,
         workers=workers,
         timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
-        log_level="warning",
+        log_level="info",  # says when it is ready, and where
         access_log=False,
         server_header=False,
     )

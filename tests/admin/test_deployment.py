@@ -5,7 +5,7 @@ import time
 import pytest
 from click.testing import CliRunner
 
-from banditroute import Arm, Router, admin
+from banditroute import Arm, LinUCB, Router, admin
 from banditroute.cli import main
 from banditroute.errors import InvalidConfigurationError, StoreError
 from banditroute.guard import Guard
@@ -145,3 +145,14 @@ def test_command_set_guard_and_arms_record_a_deployment(url):
             "guard bypass",
         ]
         wait_until(lambda: names(router) == ["b", "c"])
+
+
+def test_command_promotes_the_challenger_and_shows_who_did(url):
+    with open_router(url, challenger=LinUCB()):
+        pass
+    dry = CliRunner().invoke(main, ["promote", url, "--dry-run"])
+    assert (dry.exit_code, "nothing is changed" in dry.output) == (0, True)
+    assert admin.shared_changes(url) == []
+    assert CliRunner().invoke(main, ["promote", url, "--who", "ops@host"]).exit_code == 0
+    listed = CliRunner().invoke(main, ["arms", "changes", url]).output
+    assert "ops@host  promote LinUCB(" in listed

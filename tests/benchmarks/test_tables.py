@@ -52,3 +52,23 @@ def test_command_compares_two_files(tmp_path):
     assert "moved by more than noise:\nfour | banditroute | score: 0.2 -> 0.9" in done.output
     alone = CliRunner().invoke(main, [str(tmp_path / "new.json")])
     assert "moved" not in alone.output
+
+
+def test_command_rebuilds_and_compares_all_benchmarks_of_a_folder(tmp_path):
+    for run, mean in (("old", 0.2), ("new", 0.9)):
+        (tmp_path / run).mkdir()
+        for name, value in (("guard", mean), ("drift", 0.5)):
+            (tmp_path / run / f"{name}.json").write_text(json.dumps({"rows": [asdict(figure(value))]}))
+    done = CliRunner().invoke(main, [str(tmp_path / "old"), str(tmp_path / "new")])
+    assert done.exit_code == 0
+    assert done.output.index("### drift") < done.output.index("### guard")
+    assert done.output.split("moved by more than noise:\n")[1].startswith(
+        "guard: four | banditroute | score: 0.2 -> 0.9"
+    )
+    assert "drift: " not in done.output
+
+
+def test_command_refuses_a_folder_without_results(tmp_path):
+    done = CliRunner().invoke(main, [str(tmp_path)])
+    assert done.exit_code == 2
+    assert "holds no .json file" in done.output

@@ -8,7 +8,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from banditroute import Router, SQLStore
+from banditroute import LinUCB, Router, SQLStore
 from banditroute.cli import main
 
 TO_A_FILE = {"demo", "report", "serve", "dashboard"}
@@ -19,6 +19,7 @@ KEYS = {
     "convert": {"written", "format", "out", "left_out"},
     "set": {"change", "dry_run", "expected"},
     "guard": {"change", "dry_run", "expected"},
+    "promote": {"number", "at", "who", "kind", "subject", "values"},
     "arms add": {"change", "dry_run", "expected"},
     "arms remove": {"change", "dry_run", "expected"},
     "arms changes": {"number", "at", "who", "kind", "subject", "values"},
@@ -64,7 +65,7 @@ def places(tmp_path_factory):
     """A database with decisions of a router, and the words of command lines that stand for places."""
     folder = tmp_path_factory.mktemp("json")
     url = f"sqlite:///{folder / 'routes.db'}"
-    with Router(arms=["small", "large"], features=1, store=SQLStore(url), seed=0) as router:
+    with Router(arms=["small", "large"], features=1, store=SQLStore(url), challenger=LinUCB(), seed=0) as router:
         made = [router.route([i % 2], session="Ann") for i in range(60)]
         for each in made[:50]:
             router.feedback(each.id, quality=float(each.arm == "large"), cost_usd=0.01, source="judge")
@@ -108,6 +109,7 @@ def places(tmp_path_factory):
         "arms remove URL third",
         "arms changes URL",
         "guard URL bypass --dry-run",
+        "promote URL --dry-run",
         "db verify URL",
         "db snapshot URL",
         "db rebuild URL",

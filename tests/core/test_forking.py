@@ -23,6 +23,7 @@ LAW, CODE = (AdapterSpec(name=name, path=name, size_bytes=100) for name in ("law
 
 # Locks and threads that a fork may leave alone, with the reason.
 ALONE = {
+    "core/promise.py": "its locks are those of waiting threads, which a child does not have",
     "adapters/backends/connection.py": "a timer of one call, which ends with it",
     "dashboard/history.py": "its reader reads under a lock of its own",
     "testing/store.py": "of a test",
@@ -44,6 +45,7 @@ TAKEN_ONCE = {
     "adapters/backends/peft.py": "two loads at once would fill one slot",
     "features/cluster_tracker.py": "two refits at once would give two clusters one id",
     "core/forking.py": "makes the locks of others",
+    "core/promise.py": "it belongs to one waiter, and another thread releases it",
     "testing/store.py": "of a test",
 }
 

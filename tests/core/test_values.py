@@ -150,7 +150,7 @@ def test_explain_has_a_row_for_every_arm_in_the_order_of_the_ranking():
 
 def test_explain_prints_a_table():
     assert str(decided().explain()).splitlines() == [
-        "mid with probability 0.250 by Greedy (policy), Preference(quality=1, cost_usd=50)",
+        "mid with probability 0.250 by Greedy (reason: policy), Preference(quality=1, cost_usd=50)",
         "arm  probability  utility      penalty  quality     cost_usd",
         "mid  0.250        0.3 ± 0.2    0.125    0.8 ± 0.2   0.01 ± 0.002",
         "low  0.250        0.45 ± 0.25  0        0.5 ± 0.25  0.001 ± 0",
@@ -161,7 +161,7 @@ def test_explain_prints_a_table():
 def test_a_fallback_explains_itself_without_predictions():
     nothing = np.zeros((0, 3))
     decision = decided(reason="fallback: x", objectives=(), means=nothing, stds=nothing, utilities=np.zeros(3))
-    assert str(decision.explain()).splitlines()[0].endswith("(fallback: x), Preference(quality=1, cost_usd=50)")
+    assert str(decision.explain()).splitlines()[0].endswith("(reason: fallback: x), Preference(quality=1, cost_usd=50)")
     assert [dict(row.predictions) for row in decision.explain().rows] == [{}, {}, {}]
 
 

@@ -73,8 +73,27 @@ def test_filters_narrow_the_figures(client):
     assert "(not active)" not in chat
 
 
+def test_tenant_and_task_narrow_the_figures(tmp_path):
+    url = f"sqlite:///{tmp_path / 'tenants.db'}"
+    with make_router("small", "large", store=SQLStore(url)) as router:
+        for i in range(12):
+            router.route(
+                [0.0, 0.0], tags=[f"tenant:{'acme' if i % 2 else 'zoo'}", f"task:{'code' if i % 3 else 'chat'}"]
+            )
+    client = TestClient(dashboard_app(url), base_url="http://127.0.0.1")
+    page = wait_for(lambda: "tenant:acme" in (got := client.get("/").text) and got)
+    assert page.count('name="tag"') == 2
+    assert '<option value="tenant:acme">acme</option>' in page
+    both = "/live?tag=tenant:acme&tag=task:code"
+    assert "<dd>4</dd>" in wait_for(lambda: "<dd>4</dd>" in (got := client.get(both).json()["html"]) and got)
+    assert client.get(both).json()["html"].count('class="text">tenant:acme, task:code</td>') == 4
+    chosen = client.get("/?tag=tenant:acme&tag=task:code").text
+    assert 'value="tenant:acme" selected' in chosen
+    assert 'value="task:code" selected' in chosen
+
+
 @pytest.mark.parametrize(
-    "path", ["/?router=%00&arm=<x>&tag='&range=zz&step=--", "/live?arm=" + "x" * 5000, "/decision?id=%00"]
+    "path", ["/?router=%00&arm=<x>&tag='&tag=<x>&range=zz&step=--", "/live?arm=" + "x" * 5000, "/decision?id=%00"]
 )
 def test_hostile_queries_are_answered(client, path):
     assert client.get(path).status_code in (200, 404)

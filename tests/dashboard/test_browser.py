@@ -9,8 +9,10 @@ import pytest
 from playwright.sync_api import expect, sync_playwright
 
 from banditroute.dashboard import dashboard_app
+from banditroute.store import SQLStore
 from tests.dashboard.conftest import HOSTILE, fill
 from tests.report.test_page import brightness
+from tests.support import make_router
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 pytestmark = [
@@ -102,6 +104,26 @@ def test_filters_change_the_figures_and_the_address(eventful, serve, tab):
     drawn(tab)
     assert tab.locator("select[name=arm]").input_value() == "large"
     assert tab.locator(".tiles dd").first.inner_text() == "200"
+
+
+def test_tenant_and_task_are_chosen_together(tmp_path, serve, tab):
+    url = f"sqlite:///{tmp_path / 'tenants.db'}"
+    with make_router("small", "large", store=SQLStore(url)) as router:
+        for i in range(12):
+            router.route(
+                [0.0, 0.0], tags=[f"tenant:{'acme' if i % 2 else 'zoo'}", f"task:{'code' if i % 3 else 'chat'}"]
+            )
+    address = serve(url)
+    tab.goto(address)
+    expect(tab.locator(".tiles dd").first).to_have_text("12", timeout=PATIENCE_MILLISECONDS)
+    tab.goto(address)
+    tab.get_by_label("Tenant").select_option("acme")
+    expect(tab.locator(".tiles dd").first).to_have_text("6", timeout=PATIENCE_MILLISECONDS)
+    tab.get_by_label("Task").select_option("code")
+    expect(tab.locator(".tiles dd").first).to_have_text("4", timeout=PATIENCE_MILLISECONDS)
+    assert tab.url.endswith("tag=tenant%3Aacme&tag=task%3Acode&range=day")
+    tab.reload()
+    expect(tab.locator(".tiles dd").first).to_have_text("4", timeout=PATIENCE_MILLISECONDS)
 
 
 def test_page_is_used_by_keyboard(eventful, serve, tab):

@@ -111,7 +111,9 @@ class TestComparison:
 
 class TestFilters:
     def test_unknown_values_are_as_if_not_given(self):
-        assert Filters.of({"range": "<x>", "step": "second", "arm": "a", "other": "1"}) == Filters(arm="a")
+        assert Filters.of([("range", "<x>"), ("step", "second"), ("arm", "a"), ("other", "1"), ("tag", "")]) == Filters(
+            arm="a"
+        )
 
     def test_tag_range_and_router_choose_the_decisions(self):
         history = history_of(
@@ -119,9 +121,34 @@ class TestFilters:
         )
         found = view_of(history, Filters(router="one"), now=NOW)
         assert (found.router, found.arms, found.tags, found.all.decisions) == ("one", ["a", "b"], ["x"], 2)
-        assert view_of(history, Filters(router="one", tag="x"), now=NOW).all.decisions == 1
+        assert view_of(history, Filters(router="one", tags=("x",)), now=NOW).all.decisions == 1
         assert view_of(history, Filters(router="one", range="week"), now=NOW).all.decisions == 3
         assert view_of(history, Filters(router="two"), now=NOW).all.of("quality").mean == 1.0
+
+    def test_tenant_and_task_are_chosen_together(self):
+        history = history_of(
+            ("one", "a", '["tenant:acme", "task:code"]', 0),
+            ("one", "a", '["task:chat", "tenant:acme"]', 1),
+            ("one", "b", '["tenant:zoo", "task:code", "beta"]', 0),
+        )
+        filters = Filters.of([("tag", "tenant:acme"), ("tag", "task:code"), ("range", "all")])
+        found = view_of(history, filters, now=NOW)
+        assert (found.all.decisions, list(found.figures)) == (1, ["a"])
+        assert view_of(history, Filters(tags=("tenant:acme",)), now=NOW).all.decisions == 2
+        assert view_of(history, Filters(tags=("tenant:acme", "beta")), now=NOW).all.decisions == 0
+        assert found.kinds == {
+            "tenant": ["tenant:acme", "tenant:zoo"],
+            "task": ["task:chat", "task:code"],
+            "": ["beta"],
+        }
+
+    def test_rare_kinds_of_tags_are_chosen_with_the_others(self):
+        tags = [*(f"kind{i}:x" for i in range(9)), ":odd", "odd:", "task:code"]
+        kinds = View(routers=[], router="", arms=[], tags=tags, since=0.0, step="day").kinds
+        assert list(kinds)[:2] == ["task", "kind0"]
+        assert len(kinds) == 6
+        assert {":odd", "odd:", "kind8:x"} <= set(kinds[""])
+        assert sorted(tag for some in kinds.values() for tag in some) == sorted(tags)
 
     def test_busiest_router_is_shown_if_none_is_named(self):
         history = history_of(("one", "a", "[]", 0), ("two", "a", "[]", 0), ("two", "a", "[]", 1))
@@ -231,6 +258,13 @@ class TestCharts:
         found = view_of(history_of(("r", "a", "[]", 0)), Filters(), now=NOW)
         assert charts.curve(found, "cost_usd", "")["layout"]["yaxis"]["rangemode"] == "tozero"
         assert charts.spend(found)["layout"]["yaxis"]["rangemode"] == "tozero"
+
+    def test_single_moment_has_an_hour_before_and_after_it(self):
+        found = view_of(history_of(("r", "a", "[]", 0)), Filters(), now=NOW)
+        for chart in (charts.shares(found), charts.curve(found, "quality", "")):
+            (at,) = {x for trace in chart["data"] for x in trace["x"]}
+            first, last = chart["layout"]["xaxis"]["range"]
+            assert first < at < last
 
 
 def test_rows_of_history_have_the_names_of_sums():

@@ -179,3 +179,9 @@ def test_evaluate_command_clusters_by_task(templated, tmp_path):
     assert str(evaluate(replace(log, prompts=None), "large", clusters="task")) in told.output
     refused = CliRunner().invoke(main, ["evaluate", str(path), "--policy", "large", "--cluster", "template"])
     assert "Error: the log names no prompt" in refused.output
+
+
+def test_evaluation_says_how_many_clusters_its_rows_make(templated):
+    log, _ = templated
+    assert " clusters: " not in str(evaluate(log, "large"))
+    assert "\n60 clusters: " in str(evaluate(log, "large", clusters=np.arange(1200) // 20))

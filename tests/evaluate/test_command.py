@@ -45,12 +45,17 @@ def test_a_preference_may_turn_it(database):
     assert "large would have been worse than small" in result.output
 
 
-@pytest.mark.parametrize("frozen", [[], ["--frozen"]])
-def test_a_learner(database, frozen):
-    result = invoke(database, "--policy", "epsilon_greedy(epsilon=0.02)", "--seed", 3, *frozen)
+@pytest.mark.parametrize("how", [[], ["--frozen"], ["--progressive"]])
+def test_a_learner(database, how):
+    result = invoke(database, "--policy", "epsilon_greedy(epsilon=0.02)", "--seed", 3, *how)
     assert result.exit_code == 0
     assert result.output.startswith("Contexts: 1 recorded features of 600 decisions.")
     assert "epsilon_greedy(epsilon=0.02)" in result.output.splitlines()[1]
+
+
+def test_frozen_and_progressive_exclude_each_other(database):
+    result = invoke(database, "--policy", "linucb", "--frozen", "--progressive")
+    assert (result.exit_code, "give one of them" in result.output) == (2, True)
 
 
 def test_a_log_without_propensities_is_refused(tmp_path):

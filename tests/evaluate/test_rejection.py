@@ -1,4 +1,4 @@
-"""Replay from a log: what a learner would have done online, and a learner that learns no more."""
+"""Replay from a log: what a learner would have done online, one that learns no more, and one that learns alongside."""
 
 from dataclasses import replace
 
@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from banditroute import EpsilonGreedy, InvalidInputError, Learner, LinUCB, Preference, Router
+from banditroute.beliefs import Linear
 from banditroute.evaluate import evaluate, frozen, replay_by_rejection
-from banditroute.policies import Mixture, Uniform
+from banditroute.evaluate.rejection import alongside
+from banditroute.policies import Adaptive, Mixture, Uniform
 from banditroute.store.memory import MemoryStore
 
 PREFER = Preference(quality=1.0)
@@ -132,8 +134,55 @@ class Broken:
 @pytest.mark.parametrize(
     "answer", [ValueError("no idea"), np.array([0.5, 0.6, 0.7]), np.array([np.nan, 0.5, 0.5]), None]
 )
-@pytest.mark.parametrize("learning", [True, False])
+@pytest.mark.parametrize("learning", [True, False, "progressive"])
 def test_policy_that_fails_stops_a_replay(make_log, answer, learning):
     log, _ = make_log(300)
     with pytest.raises(InvalidInputError, match="the policy made no choice"):
         evaluate(log, Learner(policy=Broken(answer)), learning=learning)
+
+
+def test_challenger_is_asked_about_every_row_before_it_learns_it(make_log):
+    """The probabilities of each row are those of a router that has learned the logged choices of the rows before it."""
+    log, _ = make_log(40)
+    learner = LinUCB(belief=Linear())
+    found = alongside(log, learner=learner, preference=PREFER)
+    for n in (0, 1, 17, 39):
+        with Router(arms=log.arms, features=1, learner=learner, store=MemoryStore()) as router:
+            for i in range(n):
+                decision = router.route(log.contexts[i, :-1], arms=[log.arms[log.chosen[i]]])
+                router.feedback(decision.id, quality=log.outcomes["quality"][i])
+            expected = router.route(log.contexts[n, :-1]).probabilities
+        np.testing.assert_allclose(found[n], expected, atol=1e-9)
+
+
+def test_challenger_learns_nothing_from_later_rows(make_log):
+    log, _ = make_log(200)
+    quality = log.outcomes["quality"]
+    later = replace(log, outcomes={"quality": np.append(quality[:100], 1.0 - quality[100:])})
+    log = replace(log, outcomes={"quality": quality})
+    first, second = (alongside(each, learner=EpsilonGreedy(), preference=PREFER) for each in (log, later))
+    np.testing.assert_array_equal(first[:101], second[:101])
+    assert not np.array_equal(first, second)
+
+
+def test_intervals_of_a_challenger_hold_the_truth(make_log):
+    learner, runs, errors, held = LinUCB(alpha=1.0), 5, [], 0
+    for seed in range(runs):
+        log, world = make_log(700, seed=seed, logged=SKEWED)
+        truth = world.value(alongside(log, learner=learner, preference=PREFER))
+        logged = world.value(log.probabilities)
+        found = evaluate(log, learner, preference=PREFER, learning="progressive").utility
+        held += found.difference.lower <= truth - logged <= found.difference.upper
+        errors.append(found.value.value - truth)
+    assert held == runs
+    assert abs(np.mean(errors)) < 2.5 * np.std(errors, ddof=1) / np.sqrt(runs)
+
+
+def test_policy_that_learns_by_its_own_choices_is_judged_by_replay_alone(make_log):
+    with pytest.raises(InvalidInputError, match="learns by its own choices"):
+        evaluate(make_log(100)[0], Learner(policy=Adaptive()), learning="progressive")
+
+
+def test_unknown_way_of_learning_is_refused(make_log):
+    with pytest.raises(InvalidInputError, match="unknown learning"):
+        evaluate(make_log(100)[0], EpsilonGreedy(), learning="online")

@@ -7,6 +7,7 @@ from threading import Event, Thread
 import numpy as np
 import pytest
 
+from banditroute.core.promise import Promise
 from banditroute.core.request import Request
 from banditroute.features import SentenceEmbedding
 from banditroute.features._together import Together
@@ -135,12 +136,12 @@ def test_an_interrupted_wait_is_not_waited_for(monkeypatch):
     first.start()
     assert model.entered.wait(10)
 
-    class Interrupted(Event):
+    class Interrupted(Promise):
         def wait(self, timeout=None):
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("banditroute.features._together.Event", Interrupted)
+        patch.setattr("banditroute.features._together.Promise", Interrupted)
         with pytest.raises(KeyboardInterrupt):
             together(["gone"])
     model.gate.set()

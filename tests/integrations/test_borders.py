@@ -6,7 +6,7 @@ import anthropic
 import openai
 import pytest
 
-from banditroute import InvalidResponseError
+from banditroute import InvalidRequestError, InvalidResponseError
 from banditroute.core import Failure
 from banditroute.integrations import AsyncRoutedClient, RoutedClient
 from tests.integrations.pairs import MESSAGES, Pair, chat, chunk, make_router, message
@@ -402,10 +402,17 @@ class TestStreams:
         assert stream.answer.text == "answer of b"
         assert pair.reports[0][1:] == ({"availability": 0.0, "cost_usd": 60e-6}, "server_error")
 
-    def test_a_server_that_refuses_stream_options_is_asked_without_from_then_on(self, serve):
+    @pytest.mark.parametrize(
+        "refusal",
+        [
+            {"error": {"message": "stream_options is not permitted"}},
+            {"detail": [{"type": "extra_forbidden", "loc": ["body", "stream_options"], "msg": "Extra inputs"}]},
+        ],
+    )
+    def test_a_server_that_refuses_stream_options_is_asked_without_from_then_on(self, serve, refusal):
         def answer(body):
             if "stream_options" in body:
-                return 422, {"error": {"message": "stream_options is not permitted"}}
+                return 422, refusal
             return 200, [chunk({"content": "x"})]
 
         pair = Pair(serve, answer)
@@ -723,3 +730,34 @@ def test_retry_after_may_be_a_date():
     assert retry_after_seconds(error("30s")) == 30.0
     assert 3500.0 < retry_after_seconds(error(f"{time() + 3600:.0f}")) <= 3601.0
     assert retry_after_seconds(error("2020-01-01T00:00:00Z")) == 0.0
+
+
+class TestRequests:
+    """Mistakes of the caller are found before anything is routed."""
+
+    @pytest.mark.parametrize(
+        ("messages", "options", "message"),
+        [
+            ([], {}, "messages is empty; give a text"),
+            ((), {}, "messages is empty; give a text"),
+            ("hi", {"options": {"c": {}}}, "options names an unknown arm 'c'; known arms: a, b"),
+            ("hi", {"options": {"a": 5}}, "the options of arm 'a' are 5; give a mapping"),
+            ("hi", {"options": ["a"]}, "options is .*; give arm -> options"),
+        ],
+    )
+    def test_mistake_is_refused(self, serve, messages, options, message):
+        pair = Pair(serve, chat())
+        with pytest.raises(InvalidRequestError, match=message):
+            pair.chat.create(messages, **options)
+        assert pair.router.status().decisions == 0
+
+    def test_options_of_an_arm_that_was_removed_do_no_harm(self, serve):
+        pair = Pair(serve, chat())
+        pair.router.remove_arm("b")
+        assert pair.chat.create("hi", options={"b": {"seed": 1}}).text == "hi"
+
+    def test_detail_of_a_refusal_says_that_the_arm_lacks_an_option(self, serve):
+        detail = [{"type": "extra_forbidden", "loc": ["body", "seed"], "msg": "Extra inputs are not permitted"}]
+        pair = Pair(serve, lambda body: (422, {"detail": detail}))
+        assert pair.chat.create("hi", seed=1).decision.arm == "b"
+        assert pair.reports[0][2] == "unsupported_parameter"

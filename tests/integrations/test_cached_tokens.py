@@ -10,6 +10,8 @@ from banditroute.core.turn import NO_SESSION
 from banditroute.integrations import RoutedClient
 from banditroute.integrations.apis.base import Counts
 from banditroute.integrations.call import answered_outcomes
+from banditroute.pricing import ModelPrice
+from banditroute.router.assembly import parts_of
 
 
 @pytest.mark.parametrize(
@@ -40,3 +42,16 @@ def test_cost_of_an_arm_with_cache_prices_is_that_of_its_cached_tokens(server, s
         answer = answer.answer
     # 150 tokens of input, 800 read from the cache, 50 written to it, 100 of output
     assert answer.cost_usd == pytest.approx((150 * 1.0 + 800 * 0.1 + 50 * 1.25 + 100 * 10.0) / 1e6)
+
+
+def test_client_follows_a_price_that_is_changed_at_run_time_and_keeps_its_own(server):
+    prices = {"input_usd_per_million_tokens": 1.0, "output_usd_per_million_tokens": 10.0}
+    router = Router(arms=[Arm(name="claude", **prices), Arm(name="other", **prices)], seed=0)
+    client = Anthropic(base_url=server.url, api_key="x")
+    own = ModelPrice(input_usd_per_million_tokens=7.0, output_usd_per_million_tokens=7.0)
+    chat = RoutedClient(router, {"claude": client, "other": client}, prices={"other": own})
+    before = chat.create("hi", route={"arms": ["claude"]}).cost_usd
+    for arm in ("claude", "other"):
+        parts_of(router).registry.set_prices(arm, {name: 2.0 * price for name, price in prices.items()})
+    assert chat.create("hi", route={"arms": ["claude"]}).cost_usd == pytest.approx(2.0 * before)
+    assert chat.create("hi", route={"arms": ["other"]}).cost_usd == pytest.approx(1100 * 7.0 / 1e6)

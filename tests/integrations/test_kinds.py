@@ -146,6 +146,25 @@ class TestRespond:
         assert chat_.respond("Why?").decision.arm == "b"
         assert reports(chat_)[0][2] == failure
 
+    def test_text_format_gives_an_object(self, serve):
+        content = [{"type": "output_text", "text": City(name="Turku").model_dump_json(), "annotations": []}]
+        found = response(output=[{**response()["output"][1], "content": content}])
+        chat_, _ = routed(serve, lambda path, body: (200, found))
+        answer = chat_.respond("Which city?", text_format=City)
+        assert (answer.parsed, answer.decision.arm) == (City(name="Turku"), "a")
+        assert reports(chat_)[0][1].keys() == {"latency_seconds", "output_tokens", "cost_usd"}
+
+    def test_object_that_does_not_fit_is_a_failure_of_the_arm(self, serve):
+        chat_, _ = routed(serve, good)
+        with pytest.raises(ValueError, match="City"):
+            chat_.respond("Which city?", text_format=City)
+        assert [report[2] for report in reports(chat_)] == ["invalid_response"] * 2
+
+    def test_object_is_not_streamed(self, serve):
+        chat_, _ = routed(serve, good)
+        with pytest.raises(InvalidRequestError, match="not streamed; leave out"):
+            chat_.respond("Which city?", text_format=City, stream=True)
+
     def test_only_arms_whose_clients_have_it_are_chosen(self, serve):
         chat_, url = routed(serve, good)
         chat_.add_client("a", anthropic.Anthropic(base_url=url, api_key="x"))
@@ -165,6 +184,12 @@ class TestEmbed:
     def test_a_failure(self, serve):
         chat_, _ = routed(serve, lambda path, body: (500, {"error": {"message": "x"}}))
         assert chat_.embed("Turku").decision.arm == "b"
+
+    def test_answer_without_vectors_is_a_failure_of_the_arm(self, serve):
+        empty = {"object": "list", "model": "m", "data": [], "usage": {"prompt_tokens": 10, "total_tokens": 10}}
+        chat_, _ = routed(serve, lambda path, body: (200, empty))
+        assert chat_.embed("Turku").decision.arm == "b"
+        assert reports(chat_)[0][2] == "invalid_response"
 
     @pytest.mark.parametrize("wrong", [7, [], [7], None])
     def test_other_things_are_refused(self, serve, wrong):

@@ -75,6 +75,7 @@ def test_workers_share_a_database_and_a_signal_loses_nothing(tmp_path, upstream)
             os.killpg(process.pid, signal.SIGKILL)
         errors = process.communicate()[1]
     assert KEY not in errors
+    assert f"running on {url}" in errors
     (epoch,) = admin.inspect(database)
     assert len(set(ids + routed)) == epoch.decisions == 68
     assert admin.verify(database) == []

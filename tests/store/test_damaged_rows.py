@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from banditroute import Router, SQLStore, admin
+from banditroute.budgets import Budget
 from banditroute.errors import IncompatibleStoreError, StoreError
 from banditroute.store.sql.database import database_at, parse
 
@@ -45,6 +46,7 @@ DAMAGE_OF_SQLITE = [  # its columns take values of every type
     ("decision", "ordinal", "first"),
     ("feedback", "value", "good"),
     ("feedback", "value", b"\x00"),
+    ("feedback", "value", -1e308),
     ("feedback", "objective", b"\xff"),
 ]
 OPENING_READS = {"x", "arm", "decided_at", "ordinal", "value", "objective"}
@@ -95,6 +97,31 @@ def test_a_report_for_a_damaged_decision_is_refused_alone(url):
         assert router.status().trouble is None
     admin.erase(url, decision_id=ids[-1])
     assert admin.verify(url) == []
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [("spent", b"\x00"), ("spent", float("inf")), ("balance", "x"), ("requests", 1.5), ("period", "x")],
+)
+def test_a_damaged_count_of_a_budget_is_named_by_verify_and_by_opening(tmp_path, column, value):
+    url = f"sqlite:///{tmp_path / 'routes.db'}"
+    budget = Budget(usd=1.0, per="day")
+    with Router(arms=["a", "b"], features=2, store=SQLStore(url), budgets=[budget]) as router:
+        router.feedback(router.route([1.0, 2.0]).id, cost_usd=0.1)
+    execute(url, f"UPDATE banditroute_tally SET {column} = ?", value)
+    assert any(f"the count of budget {budget.name!r}" in line for line in admin.verify(url))
+    with pytest.raises(IncompatibleStoreError, match=r"the count of budget .* is damaged"):
+        Router(arms=["a", "b"], features=2, store=SQLStore(url), budgets=[budget])
+
+
+def test_fold_settings_of_another_type_are_refused(tmp_path):
+    url = f"sqlite:///{tmp_path / 'routes.db'}"
+    served(url)
+    with Router(arms=["a", "b"], features=2, store=SQLStore(url)) as router:
+        router.feedback(router.route([1.0, 2.0]).id, quality=1.0)
+    execute(url, "UPDATE banditroute_epoch SET fold_settings = ?", b"\xff\xfe")
+    with pytest.raises(IncompatibleStoreError, match="was folded with"):
+        Router(arms=["a", "b"], features=2, store=SQLStore(url))
 
 
 @pytest.mark.parametrize(

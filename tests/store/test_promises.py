@@ -27,7 +27,7 @@ from banditroute.store import Recorded, SQLStore
 from banditroute.store.sql import ticket, write_queue, writer
 from banditroute.store.sql.database import Database, database_at, parse
 from banditroute.testing.samples import Listener, decision, feedback, fold, listen, remembered
-from tests.support import wait_until
+from tests.support import Interrupted, interrupting_at, wait_until
 
 Until: TypeAlias = Callable[[Callable[[], bool]], None]
 
@@ -264,6 +264,35 @@ class TestCallersDoNotWait:
         assert rows[0][0] == 50
         assert 5 <= rows[0][1] <= 12  # type: ignore[operator]
 
+    def test_waiting_parts_of_totals_are_summed(self) -> None:
+        queue = write_queue.WriteQueue()
+
+        def count() -> None:
+            for number in range(2_000):
+                queue.add_total(f"budget {number % 3}", SharedTotal(period=3, requests=1, spent=0.5))
+
+        threads = [threading.Thread(target=count) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(queue.new_totals) < 2 * write_queue.MAX_QUEUED_TOTALS
+        queue.gather()
+        assert len(queue.totals) == 3
+        assert sum(total.requests for total in queue.totals.values()) == 6_000
+        assert sum(total.spent for total in queue.totals.values()) == 3_000.0
+
+    def test_ids_that_were_dropped_are_remembered_up_to_a_bound(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(write_queue, "MAX_QUEUED_DECISIONS", 10)
+        monkeypatch.setattr(write_queue, "MAX_DROPPED_IDS", 5)
+        queue = write_queue.WriteQueue()
+        for number in range(50):
+            queue.add_decision(decision(number), None)
+        assert len(queue.dropped_ids) == 5
+        assert isinstance(
+            queue.refusal(feedback(39, quality=1.0), None), UnknownDecisionError
+        )  # the last that was dropped
+
 
 def answer_to(waiting: object) -> object:
     """Return the result of a ticket, without the limit of a caller."""
@@ -285,6 +314,22 @@ class TestThread:
         listener = listen(store)
         store.add_feedback(feedback(1, cost_usd=1.0)).result(30)
         assert listener.values == [{"cost_usd": 1.0}]
+        store.close()
+
+    def test_a_caller_that_is_interrupted_at_any_instruction_of_its_wait_does_not_stop_it(self, url: str) -> None:
+        store, instruction, interrupted = opened(url), 0, True
+        listen(store)
+        while interrupted:
+            instruction += 1
+            store.add_decision(decision(instruction))
+            waiting = store.add_feedback(feedback(instruction, quality=1.0))
+            try:
+                with interrupting_at(instruction):
+                    waiting.result(30)
+                interrupted = False
+            except Interrupted:
+                wait_until(waiting.done)  # type: ignore[attr-defined]
+        assert instruction > 20
         store.close()
 
     @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")

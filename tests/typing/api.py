@@ -491,7 +491,10 @@ def configuration(router: Router) -> None:
     assert_type([str(mistake) for mistake in config.check_router("router.toml")], list[str])
     Limits(rules=[Rule(when="tag('private')", arms=["local"])])
     assert_type(router.preview("Why?", tags=["private"]), Decision)
+    assert_type(admin.promote("sqlite:///a.db", router="default", who="me", dry_run=True).who, str)
     assert_type(admin.set_traffic("sqlite:///a.db", "canary", at_most=0.05, dry_run=True), admin.ExpectedShares)
+    assert_type(admin.set_budget("sqlite:///a.db", "cost_usd per day", 30.0, who="me"), admin.ExpectedShares)
+    assert_type(admin.set_prices("sqlite:///a.db", "large", input_usd_per_million_tokens=2.5), admin.ExpectedShares)
     admin.set_guard_mode("sqlite:///a.db", "bypass", who="me")
     from banditroute.evaluate import Robustness, ToGrade, robustness, to_grade
 

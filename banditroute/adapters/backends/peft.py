@@ -21,7 +21,7 @@ from banditroute.adapters.backends.base import Capability, Capacity, CostEstimat
 from banditroute.core.adapter import CONFIG, WEIGHTS, AdapterSpec, read_config, reading, regular_file
 from banditroute.core.forking import hold_while_forking
 from banditroute.core.optional_imports import optional
-from banditroute.core.validation import number, whole
+from banditroute.core.validation import number, shown, whole
 from banditroute.errors import (
     AdapterBusyError,
     AdapterCapacityError,
@@ -312,7 +312,16 @@ class PeftBackend:
                 f"{self._base_model!r}; give an adapter of this model"
             )
         with reading(WEIGHTS, name=adapter.name, path=adapter.path):
-            left = optional("safetensors.torch", extra="peft").load_file(regular_file(Path(adapter.path) / WEIGHTS))
+            file = regular_file(Path(adapter.path) / WEIGHTS)
+            with optional("safetensors", extra="peft").safe_open(file, "pt") as opened:
+                known = {f"{_PREFIX}{name}.lora_{half}.weight" for name in self._layers for half in "AB"}
+                foreign = min(set(opened.keys()) - known, default=None)
+            if foreign is not None:  # such a file may have any number of tensors, and is not read
+                raise AdapterIncompatibleError(
+                    f"adapter {adapter.name!r} changes {shown(foreign)}, which no slot has; give an adapter of this "
+                    "model, or more target_modules"
+                )
+            left = optional("safetensors.torch", extra="peft").load_file(file)
         with reading(CONFIG, name=adapter.name, path=adapter.path):
             alphas = _alphas(config, list(self._layers))
         modules = {}
@@ -333,10 +342,9 @@ class PeftBackend:
             a, b = (half.to(into_a.dtype, copy=True) for half in (a, b))  # a view of the file would change with it
             modules[name] = (a, b, scaling)
             size_bytes += a.nbytes + b.nbytes
-        if left or not modules:
+        if not modules:
             raise AdapterIncompatibleError(
-                f"adapter {adapter.name!r} changes {min(left, default='nothing')!r}, which no slot has; give an "
-                "adapter of this model, or more target_modules"
+                f"adapter {adapter.name!r} changes nothing; give an adapter of this model, or more target_modules"
             )
         return _Weights(adapter.path, modules, size_bytes)
 

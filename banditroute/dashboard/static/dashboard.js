@@ -11,9 +11,7 @@ let drawn = {};
 const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
 function query() {
-  const chosen = new URLSearchParams(new FormData(form));
-  for (const [name, value] of [...chosen]) if (value === "") chosen.delete(name);
-  return chosen.toString();
+  return new URLSearchParams([...new FormData(form)].filter(([, value]) => value !== "")).toString();
 }
 
 function style(chart) {

@@ -86,7 +86,7 @@ def _ours(table: pyarrow.Table, address: str) -> pyarrow.Table:
 
 
 def _cast(given: pyarrow.ChunkedArray, kind: pyarrow.DataType) -> pyarrow.ChunkedArray:
-    """Return a column as another type; structs, as polars and DuckDB write nested JSON, become maps of what is known."""
+    """Return a column as another type; structs, as polars and DuckDB write them, become maps of what is known."""
     import pyarrow
 
     if not (pyarrow.types.is_struct(given.type) and pyarrow.types.is_map(kind)):

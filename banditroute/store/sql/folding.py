@@ -11,15 +11,15 @@ import zlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Row, delete, func, literal, select, update
+from sqlalchemy import Connection, Row, bindparam, delete, func, literal, select, update
 
 from banditroute.core.shared_total import SharedTotal
 from banditroute.core.state import MergeStates
 from banditroute.errors import IncompatibleStoreError
 from banditroute.store.base import Fold, OutcomeEvent, StoredState
-from banditroute.store.sql.database import insert
-from banditroute.store.sql.log import events_of, outcomes_with_decisions
-from banditroute.store.sql.rows import is_intact
+from banditroute.store.sql.database import INSERT, insert
+from banditroute.store.sql.log import KEY_OF_EPOCH, events_of, outcomes_with_decisions
+from banditroute.store.sql.rows import is_intact, total_of
 from banditroute.store.sql.schema import (
     decision,
     epoch,
@@ -45,6 +45,16 @@ PRUNED = 0
 _MARKED = 500  # rows of one IN (...)
 _PERIODS = 50  # of a budget that are kept at least
 _WRITER_SECONDS = 7 * 86_400.0  # so long what is recorded of a writer is kept
+
+
+def _set_last_group(add: Any) -> Any:
+    new = add(last_group).values({column.name: bindparam(column.name) for column in last_group.c})
+    changed = {name: new.excluded[name] for name in ("number", "written_at")}
+    key = KEY_OF_EPOCH.scalar_subquery()  # in the same statement: each costs a round trip
+    return new.on_conflict_do_update(index_elements=["writer"], set_=changed).returning(key)
+
+
+_SET_LAST_GROUP = {dialect: _set_last_group(add) for dialect, add in INSERT.items()}
 
 
 class Put(NamedTuple):
@@ -307,8 +317,7 @@ def totals_of(connection: Connection, router: str) -> dict[str, tuple[SharedTota
     rows = connection.execute(select(tally).where(tally.c.router == router).order_by(tally.c.period.desc()))
     found: dict[str, tuple[SharedTotal, ...]] = {}
     for row in rows:
-        total = SharedTotal(*(getattr(row, name) for name in SharedTotal._fields))
-        found[row.budget] = (*found.get(row.budget, ()), total)
+        found[row.budget] = (*found.get(row.budget, ()), total_of(row))
     return found
 
 
@@ -317,14 +326,10 @@ def last_group_of(connection: Connection, writer: str) -> int | None:
     return connection.scalar(select(last_group.c.number).where(last_group.c.writer == writer))
 
 
-def set_last_group(connection: Connection, writer: str, number: int) -> None:
-    """Record the number of the group that this transaction writes."""
-    new = {"number": number, "written_at": time.time()}
-    connection.execute(
-        insert(connection, last_group)
-        .values(writer=writer, **new)
-        .on_conflict_do_update(index_elements=["writer"], set_=new)
-    )
+def set_last_group(connection: Connection, writer: str, number: int, epoch_id: int) -> str | None:
+    """Record the number of the group that this transaction writes; return the random key of the epoch, None: gone."""
+    row = {"writer": writer, "number": number, "written_at": time.time(), "epoch_id": epoch_id}
+    return connection.scalar(_SET_LAST_GROUP[connection.dialect.name], row)
 
 
 def forget_writers(connection: Connection, writer: str) -> None:

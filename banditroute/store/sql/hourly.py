@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import BigInteger, ColumnElement, Connection, Row, case, cast, func, select
+from sqlalchemy import BigInteger, ColumnElement, Connection, Row, Text, case, cast, func, select
 
 from banditroute.store.outcomes import PAGING
 from banditroute.store.sql.schema import decision, epoch, feedback
@@ -93,12 +93,14 @@ def outcomes_of_decisions(
     connection: Connection, first_id: str, end_id: str | None, last_outcome: int
 ) -> list[OutcomeHour]:
     """Return the sums of the outcomes up to number ``last_outcome``, of decisions in a range as above."""
-    return _outcomes(connection, *_between(first_id, end_id), feedback.c.id <= last_outcome)
+    # SQLite would look up the decision of every outcome. A cast lets it look up the outcomes of every decision.
+    id = cast(decision.c.id, Text) if connection.dialect.name == "sqlite" else decision.c.id
+    return _outcomes(connection, id, *_between(first_id, end_id), feedback.c.id <= last_outcome)
 
 
 def outcomes_after(connection: Connection, after: int, last_outcome: int) -> list[OutcomeHour]:
     """Return the sums of the outcomes with numbers above ``after``, up to ``last_outcome``, of all decisions."""
-    return _outcomes(connection, feedback.c.id > after, feedback.c.id <= last_outcome)
+    return _outcomes(connection, decision.c.id, feedback.c.id > after, feedback.c.id <= last_outcome)
 
 
 def id_before(connection: Connection, end_id: str, decisions: int) -> str:
@@ -182,7 +184,7 @@ def _between(first_id: str, end_id: str | None) -> list[ColumnElement[bool]]:
     return [decision.c.id >= first_id, *end]
 
 
-def _outcomes(connection: Connection, *where: ColumnElement[bool]) -> list[OutcomeHour]:
+def _outcomes(connection: Connection, id: ColumnElement[str], *where: ColumnElement[bool]) -> list[OutcomeHour]:
     keys = _keys(connection)
     v, delay = feedback.c.value, feedback.c.received_at - decision.c.decided_at
     w = 1.0 / decision.c.propensity
@@ -195,7 +197,7 @@ def _outcomes(connection: Connection, *where: ColumnElement[bool]) -> list[Outco
     ]
     summed = (
         select(*keys, feedback.c.objective, *sums)
-        .join(decision, feedback.c.decision_id == decision.c.id)
+        .join(decision, feedback.c.decision_id == id)
         .join(epoch, decision.c.epoch_id == epoch.c.id)
         .where(*where, of_the_decision, decision.c.propensity > 0.0)
         .group_by(*reversed(keys), feedback.c.objective)

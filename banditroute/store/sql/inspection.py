@@ -9,11 +9,12 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, Table, func, select
 
 from banditroute.core.shared_total import SharedTotal
+from banditroute.errors import IncompatibleStoreError
 from banditroute.store.sql import folding
 from banditroute.store.sql.database import Database
 from banditroute.store.sql.log import DIMENSION
-from banditroute.store.sql.rows import DamagedRowError, decision_of, is_intact, number_of, text_of
-from banditroute.store.sql.schema import arm, decision, epoch, feedback, snapshot, state, statistics
+from banditroute.store.sql.rows import decision_of, is_intact, number_of, text_of, total_of
+from banditroute.store.sql.schema import arm, decision, epoch, feedback, snapshot, state, statistics, tally
 
 
 class Epoch(NamedTuple):
@@ -109,6 +110,9 @@ def damage(connection: Connection, database: Database) -> list[str]:
         with _noting(found, feedback):
             text_of(each, "objective", each.decision_id)
             number_of(each, "value", each.decision_id)
+    for each in connection.execute(select(tally)):
+        with _noting(found, tally):
+            total_of(each)
     return found
 
 
@@ -117,5 +121,5 @@ def _noting(found: list[str], table: Table) -> Iterator[None]:
     """Add a damaged row of a table to what is found."""
     try:
         yield
-    except DamagedRowError as error:
+    except IncompatibleStoreError as error:
         found.append(f"{table.name}: {error}")

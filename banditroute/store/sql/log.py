@@ -82,6 +82,7 @@ _RECORDED = union_all(
         for table in (feedback, orphan)
     )
 )
+KEY_OF_EPOCH: Select[tuple[str | None]] = select(epoch.c.random_key).where(epoch.c.id == bindparam("epoch_id"))
 _ADD_DECISIONS = {
     dialect: add(decision).on_conflict_do_nothing(index_elements=["id"]) for dialect, add in INSERT.items()
 }
@@ -109,7 +110,7 @@ def begin_epoch(
     if fold_settings and row.fold_settings != fold_settings:
         if row.fold_settings is not None and _has_learned(connection, row.id):
             raise IncompatibleStoreError(
-                f"what router {router!r} has learned was folded with {row.fold_settings:.80}, and this router folds "
+                f"what router {router!r} has learned was folded with {shown(row.fold_settings)}, and this router folds "
                 f"with {fold_settings}; give its learner those settings, have it learned again with "
                 f"admin.rebuild(url, router={router!r}, learner=...), or use another router name"
             )
@@ -136,7 +137,7 @@ def other_features(connection: Connection, router: str, epoch_id: int) -> tuple[
 
 def is_epoch(connection: Connection, epoch_id: int, random_key: str) -> bool:
     """Return whether the epoch of that id is the one that was begun."""
-    return connection.scalar(select(epoch.c.random_key).where(epoch.c.id == epoch_id)) == random_key
+    return connection.scalar(KEY_OF_EPOCH, {"epoch_id": epoch_id}) == random_key
 
 
 def set_arms(connection: Connection, router: str, arms: Sequence[Arm]) -> None:

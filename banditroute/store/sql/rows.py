@@ -12,7 +12,8 @@ from sqlalchemy import Row
 
 from banditroute.core.arrays import Vector
 from banditroute.core.preference import Preference
-from banditroute.core.validation import shown
+from banditroute.core.shared_total import SharedTotal
+from banditroute.core.validation import LARGEST, shown
 from banditroute.errors import IncompatibleStoreError
 from banditroute.store.base import StoredDecision
 
@@ -38,9 +39,9 @@ def text_of(row: Row[Any], column: str, decision_id: object) -> str:
 
 
 def number_of(row: Row[Any], column: str, decision_id: object) -> float:
-    """Return a number of a row."""
+    """Return a number of a row, of a size that a router may have written."""
     value = getattr(row, column)
-    if not isinstance(value, int | float) or not math.isfinite(value):
+    if not isinstance(value, int | float) or not abs(value) <= LARGEST:
         raise DamagedRowError(decision_id, column, value)
     return value
 
@@ -79,6 +80,18 @@ def decision_of(row: Row[Any]) -> StoredDecision:
         if isinstance(error, IncompatibleStoreError):
             raise
         raise DamagedRowError(row.id, "arms, preference, tags or reserved", str(error)) from error
+
+
+def total_of(row: Row[Any]) -> SharedTotal:
+    """Return what a row has counted for a budget."""
+    total = SharedTotal(*(getattr(row, name) for name in SharedTotal._fields))
+    counts = isinstance(total.period, int) and isinstance(total.requests, int)
+    if not counts or not all(isinstance(part, int | float) and math.isfinite(part) for part in total):
+        raise IncompatibleStoreError(
+            f"the count of budget {shown(row.budget)} of router {shown(row.router)} is damaged: {shown(tuple(total))}; "
+            "restore a backup of the database, or delete that row of banditroute_tally to begin it again"
+        )
+    return total
 
 
 def is_intact(row: Row[Any]) -> bool:

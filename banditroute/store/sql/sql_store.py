@@ -5,16 +5,16 @@ from __future__ import annotations
 import threading
 import weakref
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Future
 from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
 from banditroute.core.arm import Arm
 from banditroute.core.decision import Decision
 from banditroute.core.feedback import Feedback
 from banditroute.core.forking import hold_while_forking
+from banditroute.core.promise import Promise
 from banditroute.core.shared_total import SharedTotal
 from banditroute.core.state import MergeStates
-from banditroute.core.validation import label, number
+from banditroute.core.validation import label, number, shown
 from banditroute.errors import InvalidConfigurationError, StoreError
 from banditroute.store.base import Acknowledgement, Backlog, Fold, StoredDecision, StoredState, Subscriber, Ticket
 from banditroute.store.outcomes import CLOSED
@@ -100,11 +100,11 @@ class SQLStore:
 
         if durability not in get_args(Durability):
             raise InvalidConfigurationError(
-                f"SQLStore(durability={durability!r}): choose one of {', '.join(get_args(Durability))}"
+                f"SQLStore(durability={shown(durability)}): choose one of {', '.join(get_args(Durability))}"
             )
         if when_replaced not in get_args(WhenReplaced):
             raise InvalidConfigurationError(
-                f"SQLStore(when_replaced={when_replaced!r}): choose one of {', '.join(get_args(WhenReplaced))}"
+                f"SQLStore(when_replaced={shown(when_replaced)}): choose one of {', '.join(get_args(WhenReplaced))}"
             )
         self.url: str = url
         self._durability = durability
@@ -223,7 +223,7 @@ class SQLStore:
         """Record feedback, then learn from it; see :class:`~banditroute.store.base.Store`."""
         writer = self._writer
         if writer is None:
-            failed: Future[Acknowledgement] = Future()
+            failed: Promise[Acknowledgement] = Promise()
             failed.set_exception(StoreError(CLOSED))
             return failed
         return writer.add_feedback(feedback)

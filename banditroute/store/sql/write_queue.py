@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict, deque
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Future
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from itertools import islice
 from typing import NamedTuple, TypeVar
 
 from banditroute.core.arm import Arm
 from banditroute.core.decision import Decision
 from banditroute.core.feedback import Feedback
+from banditroute.core.promise import Promise
 from banditroute.core.shared_total import SharedTotal
 from banditroute.errors import StoreError, UnknownDecisionError
 from banditroute.store.sql import log
@@ -21,6 +22,10 @@ from banditroute.store.sql.ticket import Ticket
 MAX_QUEUED_DECISIONS = 10_000
 MAX_QUEUED_REPORTS = 10_000
 MAX_QUEUED_PROMPT_BYTES = 64 * 2**20
+MAX_QUEUED_TOTALS = 1_000
+MAX_DROPPED_IDS = 100_000
+
+_SUMMED_TOGETHER = 100  # queued parts of totals: most are of few budgets, so their sums are far fewer
 
 _T = TypeVar("_T")
 
@@ -53,22 +58,26 @@ class WriteQueue:
         Callers that wait, in the order of their arrival.
     states, totals
         State and totals that :meth:`gather` has put together; the thread's own.
+    new_totals
+        Parts of totals that are to be put together.
     dropped
         Number of decisions that were dropped.
+    dropped_ids
+        The latest of them, with the time.
     """
 
     def __init__(self, *, dropped: int = 0) -> None:
         self.decisions: OrderedDict[str, tuple[Decision, str | None]] = OrderedDict()
         self.arms: Sequence[Arm] | None = None
         self.reports: deque[Report] = deque()
-        self.flushes: deque[Future[None]] = deque()
+        self.flushes: deque[Promise[None]] = deque()
         self.states: dict[str, Put] = {}
         self.totals: dict[tuple[str, int], SharedTotal] = {}
         self.dropped = dropped
-        self._dropped_ids: OrderedDict[str, float] = OrderedDict()
+        self.dropped_ids: OrderedDict[str, float] = OrderedDict()
         self._prompt_bytes = 0
         self._new_states: deque[tuple[str, Put]] = deque()
-        self._new_totals: deque[tuple[str, SharedTotal]] = deque()
+        self.new_totals: deque[tuple[str, SharedTotal]] = deque()
 
     @property
     def holds_prompts(self) -> bool:
@@ -88,12 +97,16 @@ class WriteQueue:
 
     def add_total(self, budget: str, total: SharedTotal) -> None:
         """Queue a part of a budget's total."""
-        self._new_totals.append((budget, total))
+        self.new_totals.append((budget, total))
+        queued = len(self.new_totals)
+        if queued > MAX_QUEUED_TOTALS and queued % (_SUMMED_TOGETHER // 2) == 0:
+            some = list(islice(taken(self.new_totals), _SUMMED_TOGETHER))
+            self.new_totals.extend((budget, total) for (budget, _), total in _summed(some).items())
 
     def remove_written(self, decision_id: str) -> None:
         """Remove a decision that is written now."""
         self.decisions.pop(decision_id, None)
-        self._dropped_ids.pop(decision_id, None)  # it was dropped while it was written
+        self.dropped_ids.pop(decision_id, None)  # it was dropped while it was written
 
     def remove_unwritable(self, decision_id: str) -> None:
         """Drop a decision that no database can hold."""
@@ -108,10 +121,10 @@ class WriteQueue:
         """Return why a report cannot be queued; None if it can be."""
         if len(self.reports) >= MAX_QUEUED_REPORTS:
             return StoreError(
-                f"more than {MAX_QUEUED_REPORTS:,} reports wait for the database ({trouble}); nothing was "
-                f"recorded, report it again later"
+                f"more than {MAX_QUEUED_REPORTS:,} reports wait for the database ({trouble or 'it is too slow'}); "
+                f"nothing was recorded, report it again later"
             )
-        if feedback.decision_id in self._dropped_ids:
+        if feedback.decision_id in self.dropped_ids:
             return UnknownDecisionError(
                 f"decision {feedback.decision_id!r} was dropped, as the database could not be written for too long; "
                 f"nothing can be learned from it"
@@ -132,9 +145,7 @@ class WriteQueue:
         """Put queued state and totals together in ``states`` and ``totals``."""
         for name, put in taken(self._new_states):
             self.states[name] = put.after(self.states.get(name))
-        for budget, total in taken(self._new_totals):
-            key = budget, total.period
-            self.totals[key] = self.totals.get(key, SharedTotal(period=total.period)) + total
+        self.totals = _summed(taken(self.new_totals), self.totals)
 
     def take_states(self) -> tuple[Mapping[str, Put], Mapping[tuple[str, int], SharedTotal]]:
         """Take the gathered state and totals out."""
@@ -153,12 +164,25 @@ class WriteQueue:
         except KeyError:  # it was written meanwhile
             return False
         now = time.monotonic()
-        self._dropped_ids[id] = now
+        self.dropped_ids[id] = now
         # Later than that, an id that nobody knows is refused anyway.
-        while self._dropped_ids and now - next(iter(self._dropped_ids.values()), now) > 2 * log.ORPHAN_SECONDS:
-            self._dropped_ids.popitem(last=False)
+        while len(self.dropped_ids) > MAX_DROPPED_IDS or (
+            self.dropped_ids and now - next(iter(self.dropped_ids.values()), now) > 2 * log.ORPHAN_SECONDS
+        ):
+            self.dropped_ids.popitem(last=False)
         self.dropped += 1
         return True
+
+
+def _summed(
+    parts: Iterable[tuple[str, SharedTotal]], sums: Mapping[tuple[str, int], SharedTotal] | None = None
+) -> dict[tuple[str, int], SharedTotal]:
+    """Return these sums, by budget and period, with these parts of them."""
+    summed = dict(sums or {})
+    for budget, total in parts:
+        key = budget, total.period
+        summed[key] = summed.get(key, SharedTotal(period=total.period)) + total
+    return summed
 
 
 def taken(queue: deque[_T]) -> Iterator[_T]:
@@ -168,7 +192,7 @@ def taken(queue: deque[_T]) -> Iterator[_T]:
             yield queue.popleft()
 
 
-def finish(flushes: Iterator[Future[None]] | Sequence[Future[None]], error: Exception | None) -> None:
+def finish(flushes: Iterator[Promise[None]] | Sequence[Promise[None]], error: Exception | None) -> None:
     """Answer those who wait for a flush."""
     for flush in flushes:
         if error is None:

@@ -9,7 +9,6 @@ import threading
 import time
 import weakref
 from collections.abc import Sequence
-from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import replace
 from queue import Empty, SimpleQueue
@@ -17,6 +16,7 @@ from queue import Empty, SimpleQueue
 from banditroute.core.arm import Arm
 from banditroute.core.decision import Decision
 from banditroute.core.feedback import Feedback
+from banditroute.core.promise import Promise
 from banditroute.core.shared_total import SharedTotal
 from banditroute.core.state import MergeStates
 from banditroute.errors import StoreError
@@ -65,7 +65,8 @@ class _Pause:
     """A pause of the thread while its process is forked."""
 
     def __init__(self) -> None:
-        self.reached, self.over = threading.Event(), threading.Event()
+        self.reached: Promise[None] = Promise()
+        self.over: Promise[None] = Promise()
 
 
 class _WriterThread(threading.Thread):
@@ -215,8 +216,6 @@ class Writer:
     def add_feedback(self, feedback: Feedback) -> Ticket:
         """Queue feedback; the ticket is done when it is durable and learned."""
         report = Report(feedback, Ticket())
-        # It cannot be cancelled: a report counts although its caller stops waiting.
-        report.ticket.set_running_or_notify_cancel()
         refusal = StoreError(self._closed) if self._closed else self._queue.refusal(feedback, self.trouble)
         if refusal is not None:
             report.ticket.set_exception(refusal)
@@ -288,7 +287,7 @@ class Writer:
         """Go on in the parent."""
         pause, self._pause = self._pause, None
         if pause is not None:
-            pause.over.set()
+            pause.over.set_result(None)
 
     def begin_after_fork(self) -> None:
         """Go on in a child process, with queues, a thread and a connection of its own."""
@@ -297,8 +296,8 @@ class Writer:
         self._thread = None
         self._begin()
 
-    def _flush(self) -> Future[None]:
-        done: Future[None] = Future()
+    def _flush(self) -> Promise[None]:
+        done: Promise[None] = Promise()
         self._queue.flushes.append(done)
         self._stir(urgent=True)
         if self._ended:
@@ -319,7 +318,7 @@ class Writer:
     def _overflow(self, what: str) -> None:
         if not self._overflows:
             self._overflows = True
-            _logger.error("%s: %s", what, self.trouble)
+            _logger.error("%s: %s", what, self.trouble or "the database is too slow")
 
     def _run(self) -> None:
         closed = None
@@ -342,7 +341,7 @@ class Writer:
             pause = self._pause
             if pause is not None:
                 self._session.close()
-                pause.reached.set()
+                pause.reached.set_result(None)
                 pause.over.wait(_FORK_SECONDS)
         self._session.end()
         self._ended = True

@@ -11,6 +11,7 @@ import pytest
 
 pytest.importorskip("peft")
 import peft
+import safetensors.torch
 import torch
 from safetensors.torch import load, save_file
 from transformers import Qwen2Config, Qwen2ForCausalLM
@@ -425,6 +426,16 @@ class TestBadAdapters:
     def test_configuration_that_is_not_json_is_refused(self, refused, damaged):
         spec = damaged(lambda folder: (folder / "adapter_config.json").write_text("{"))
         refused(spec, AdapterIncompatibleError, "adapter_config.json of adapter 'bad' cannot be read")
+
+    def test_a_file_with_tensors_of_no_slot_is_refused_before_it_is_read(self, refused, damaged, monkeypatch):
+        weights = {f"t{number}.lora_A.weight": torch.zeros(0, 1) for number in range(1_000)}
+        spec = damaged(lambda folder: save_file(weights, folder / "adapter_model.safetensors"))
+        read = []
+        original = safetensors.torch.load_file
+        monkeypatch.setattr("safetensors.torch.load_file", lambda path: (read.append(str(path)), original(path))[1])
+        refused(spec, AdapterIncompatibleError, "'t0.lora_A.weight', which no slot has")
+        assert read  # another adapter, afterwards
+        assert not any(path.startswith(spec.path) for path in read)  # 300,000 tensors would take half a minute
 
     @pytest.mark.parametrize(
         ("settings", "message"),
