@@ -94,14 +94,15 @@ def cut_connections(url: str, n: int) -> Outcome:
     """Cut all connections of PostgreSQL again and again while a service runs."""
 
     def trouble() -> None:
-        for _ in range(n // 10):
-            with suppress(Exception):
-                execute(
-                    url,
-                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() "
-                    "AND backend_type = 'client backend'",
-                )
-            time.sleep(0.1)
+        cut = text(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() "
+            "AND backend_type = 'client backend'"
+        )
+        with database_at(parse(url)).engine.connect() as connection:
+            for _ in range(n // 10):
+                connection.execute(cut)
+                connection.rollback()  # the next look is at the connections of then
+                time.sleep(0.1)
 
     return _traffic(url, trouble)
 

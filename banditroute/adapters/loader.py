@@ -67,7 +67,7 @@ class Loader:
         residents: ResidentSet,
         timeout_seconds: float,
         on_change: Callable[[], None],
-        on_measured: Callable[[bytes], None],
+        on_measured: Callable[[bytes], object],
         may_unload: Callable[[], bool] = lambda: True,
     ) -> None:
         self.loads: int = 0

@@ -57,12 +57,16 @@ def multiply_all(matrices: Vector, vector: Vector) -> Vector:
 def multiply_both(matrices: Vector, one: Vector, other: Vector) -> tuple[Vector, Vector]:
     """Return the products of each matrix ``(K, d, d)`` and each of two vectors ``(d,)``: two of ``(K, d)``.
 
-    Matrices beyond the processor's cache are read only once: reading them takes most of the time.
+    The matrices are read only once. Beyond the processor's cache, one matrix at a time is faster than all as one.
     """
+    k, d, _ = matrices.shape
+    vectors = np.empty((d, 2))
+    vectors[:, 0], vectors[:, 1] = one, other
     if matrices.nbytes <= _CACHED_BYTES:
-        return multiply_all(matrices, one), multiply_all(matrices, other)
-    products = np.empty((len(matrices), 2, len(one)))
-    np.matmul(matrices, np.stack((one, other)).T, out=products.transpose(0, 2, 1))
+        products = matrices.reshape(k * d, d).dot(vectors).reshape(k, d, 2)
+        return products[..., 0], products[..., 1].copy()
+    products = np.empty((k, 2, d))
+    np.matmul(matrices, vectors, out=products.transpose(0, 2, 1))
     return products[:, 0], products[:, 1]
 
 

@@ -59,13 +59,13 @@ class Prediction(NamedTuple):
         Expected outcome, objective by arm.
     stds : (m, K)
         Standard deviation of that expectation (not of a single outcome).
-    average_spreads : (m, K)
+    average_stds : (m, K)
         Standard deviation of the arm's average outcome: the part of ``stds`` that every context has.
     """
 
     means: Vector
     stds: Vector
-    average_spreads: Vector
+    average_stds: Vector
 
 
 class Belief(Protocol):

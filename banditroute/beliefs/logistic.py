@@ -121,7 +121,7 @@ class LogisticBelief(HybridBelief):
                 mean = 0.5 + 0.5 * np.tanh(0.5 * (np.log(base / (1.0 - base)) + effect))
                 prediction.means[j] = mean
                 prediction.stds[j] *= mean * (1.0 - mean) / slope
-                prediction.average_spreads[j] *= mean * (1.0 - mean) / slope
+                prediction.average_stds[j] *= mean * (1.0 - mean) / slope
         return prediction
 
     def _base_rates(self, j: int) -> Vector:

@@ -54,4 +54,6 @@ def _shown(epoch: EpochRecord) -> str:
     for arm in epoch.arms:
         name = arm.name if arm.active else f"{arm.name} (not active)"
         rows.append([name, *(f"{arm.counts.get(each, 0):,.0f}" for each in objectives), f"{arm.information_nats:.1f}"])
-    return "\n".join([*lines, "", "outcomes reported for each arm, and what they told (nats):", table(rows)])
+    return "\n".join(
+        [*lines, "", "outcomes reported for each arm, and what was learned from them (nats):", table(rows)]
+    )

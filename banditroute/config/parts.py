@@ -10,7 +10,7 @@ from banditroute.adapters import AdapterBackend, AdapterCache, Fleet
 from banditroute.beliefs import BeliefSpec
 from banditroute.core.events import Observer
 from banditroute.core.schema import Schemas
-from banditroute.features import Featurizer
+from banditroute.features import Featurizer, Vocabulary
 from banditroute.learners import Learner
 from banditroute.objectives import Scaled
 from banditroute.policies import LearningPolicy, Policy
@@ -40,6 +40,7 @@ PARTS = Schemas(
         AdapterCache: [AdapterCache, Fleet],
         Fleet: [AdapterCache, Fleet],
         Scaled: [Scaled],
+        Vocabulary: [Vocabulary],
     }
 )
 """The schemas of everything that a router is made of."""

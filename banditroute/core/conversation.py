@@ -113,6 +113,8 @@ def _from_langchain(message: Any) -> dict[str, Any]:
         ]
     if (id := getattr(message, "tool_call_id", None)) is not None:
         plain_message["tool_call_id"] = id
+    if message.type == "function" and (name := getattr(message, "name", None)) is not None:
+        plain_message["name"] = name  # it stands for the call's id
     return plain_message
 
 

@@ -25,6 +25,11 @@ class Promise(Generic[_T]):
     Every waiter has a lock of its own, which the other thread only releases. So a waiter that is interrupted harms
     nobody else, and a signal handler may use a promise that its thread is just using.
 
+    Attributes
+    ----------
+    waiters
+        Functions that wake those who wait.
+
     Examples
     --------
     >>> promise = Promise()
@@ -35,12 +40,12 @@ class Promise(Generic[_T]):
     'done'
     """
 
-    __slots__ = ("_callbacks", "_outcomes")
+    __slots__ = ("_outcomes", "waiters")
 
     def __init__(self) -> None:
         # Other threads may append to these lists and take from them at any moment: each such step is atomic.
         self._outcomes: list[tuple[_T | None, BaseException | None]] = []
-        self._callbacks: list[Callable[[], object]] = []
+        self.waiters: list[Callable[[], object]] = []
 
     def done(self) -> bool:
         """Return whether there is a result or an error."""
@@ -103,18 +108,18 @@ class Promise(Generic[_T]):
         self._call_back()
 
     def _call_when_done(self, callback: Callable[[], object]) -> None:
-        self._callbacks.append(callback)
+        self.waiters.append(callback)
         if self._outcomes:  # it came meanwhile
             self._call_back()
 
     def _forget(self, callback: Callable[[], object]) -> None:
         with suppress(ValueError):  # it was called meanwhile
-            self._callbacks.remove(callback)
+            self.waiters.remove(callback)
 
     def _call_back(self) -> None:
         with suppress(IndexError):
             while True:
-                self._callbacks.pop()()
+                self.waiters.pop()()
 
 
 def _wake(loop: asyncio.AbstractEventLoop, woken: asyncio.Future[None]) -> None:

@@ -387,7 +387,7 @@ _SCALARS: dict[type, Callable[[], CoreSchema]] = {
 
 
 def parameters(function: Callable[..., object]) -> Iterator[Parameter]:
-    """Yield the parameters of a constructor or function; those that start with ``_`` are its own business."""
+    """Yield the parameters of a constructor or function; those that start with ``_`` are private."""
     inside = function.__init__ if isinstance(function, type) else function  # type: ignore[misc]
     names: dict[str, Any] = {}
     for cls in reversed(function.__mro__ if isinstance(function, type) else ()):

@@ -17,8 +17,11 @@ MergeStates: TypeAlias = Callable[[bytes, bytes], bytes]
 class SaveState(Protocol):
     """Takes a piece of state, to be recorded under a name."""
 
-    def __call__(self, name: str, blob: bytes, merge: MergeStates | None = None) -> None:
-        """Queue ``blob`` for recording; with ``merge`` it is added to what any process has recorded."""
+    def __call__(self, name: str, blob: bytes, merge: MergeStates | None = None) -> bytes | None:
+        """Queue ``blob`` for recording; with ``merge`` it is added to what any process has recorded.
+
+        Return what is recorded then, if it is known at once.
+        """
 
 
 def keep_nothing(name: str, blob: bytes, merge: MergeStates | None = None) -> None:
@@ -77,6 +80,6 @@ class StateSlot:
         """
         return read_state(self.name, self.stored, read)
 
-    def save(self, blob: bytes, merge: MergeStates | None = None) -> None:
-        """Record ``blob`` in place of what is stored, or merge it into that; return at once."""
-        self._save(self.name, blob, merge)
+    def save(self, blob: bytes, merge: MergeStates | None = None) -> bytes | None:
+        """Record ``blob`` in place of what is stored, or merge it into that; return the result if it is known."""
+        return self._save(self.name, blob, merge)

@@ -19,7 +19,7 @@ from banditroute.dashboard.present import Present, present_of
 from banditroute.store.sql import hourly
 
 REFRESH_SECONDS = 2.0
-_IDLE_SECONDS = 20.0  # after so long without a visitor, nothing is read
+_IDLE_SECONDS = 20.0  # without a visitor; then nothing is read
 _FIRST_SECONDS = 86_400.0  # of the past, for which the first visitor waits
 _DECISIONS_KEPT = 500  # the latest, which the page lists
 _PREDICTIONS_SECONDS = 60.0  # between two comparisons of predictions with outcomes

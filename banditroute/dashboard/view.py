@@ -24,7 +24,7 @@ RANGES: Mapping[str, tuple[str, float]] = {  # name -> words, seconds
 _MOST_TAGS = 10  # that a decision can be asked to have
 _MOST_KINDS = 5  # of tags, each with a choice of its own
 _FEWEST_EFFECTIVE = 30.0  # answers that a comparison with one arm needs
-_HOURLY_SECONDS = 3 * 86_400.0  # up to so long, figures are shown by hour
+_HOURLY_SECONDS = 3 * 86_400.0  # longest time of which figures are shown by hour
 _DAILY_SECONDS = 100 * 86_400.0
 _WEEKLY_SECONDS = 2 * 365 * 86_400.0
 

@@ -20,7 +20,7 @@ _MANY_DECISIONS = 200
 
 
 class Need(NamedTuple):
-    """Something that needs somebody.
+    """Something that somebody has to look at.
 
     Attributes
     ----------

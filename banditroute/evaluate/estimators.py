@@ -29,9 +29,9 @@ from banditroute.errors import InvalidInputError
 
 
 def ips(outcomes: ArrayLike, weights: ArrayLike) -> Vector:
-    """Inverse propensity score: ``w y``. Unbiased where every arm that the target takes could be chosen.
+    """Return the terms of the inverse propensity score: ``w y``.
 
-    Source: Horvitz and Thompson 1952.
+    Unbiased where every arm that the target takes could be chosen. Source: Horvitz and Thompson 1952.
 
     Examples
     --------
@@ -43,7 +43,7 @@ def ips(outcomes: ArrayLike, weights: ArrayLike) -> Vector:
 
 
 def snips(outcomes: ArrayLike, weights: ArrayLike) -> Vector:
-    """Self-normalised IPS: ``v = sum w y / sum w``; its terms are ``v + w (y - v) / mean(w)``.
+    """Return the terms of self-normalised IPS: ``v + w (y - v) / mean(w)`` with ``v = sum w y / sum w``.
 
     Consistent; never outside the range of the outcomes, and the same for outcomes shifted by a constant.
 
@@ -59,7 +59,7 @@ def snips(outcomes: ArrayLike, weights: ArrayLike) -> Vector:
 
 
 def direct_method(target: ArrayLike, predicted: ArrayLike) -> Vector:
-    """Direct method: ``sum over arms of target x predicted``. As wrong as the predictions are.
+    """Return the direct method's terms: ``sum over arms of target x predicted``. As wrong as the predictions are.
 
     Parameters
     ----------
@@ -80,9 +80,10 @@ def direct_method(target: ArrayLike, predicted: ArrayLike) -> Vector:
 def doubly_robust(
     outcomes: ArrayLike, weights: ArrayLike, chosen: NDArray[np.intp], target: ArrayLike, predicted: ArrayLike
 ) -> Vector:
-    """Doubly robust: ``direct method + w (y - predicted[chosen])``. Unbiased; good predictions make it sure.
+    """Return the doubly robust terms: ``direct method + w (y - predicted[chosen])``.
 
-    Source: Dudik, Langford and Li 2011, "Doubly robust policy evaluation and learning", equation 2.
+    Unbiased; the better the predictions, the smaller the error. Source: Dudik, Langford and Li 2011, "Doubly
+    robust policy evaluation and learning", equation 2.
 
     Parameters
     ----------
@@ -122,7 +123,7 @@ def self_normalized_doubly_robust(
 
 
 def _checked(outcomes: ArrayLike, weights: ArrayLike) -> tuple[Vector, Vector]:
-    """Finite outcomes, and weights in a shape that multiplies them."""
+    """Return finite outcomes, and weights in a shape that multiplies them."""
     y, w = np.asarray(outcomes, dtype=np.float64), np.asarray(weights, dtype=np.float64)
     if y.ndim not in (1, 2) or w.shape != y.shape[:1] or not len(y):
         raise InvalidInputError(f"outcomes have shape {y.shape}, weights {w.shape}; give (n,) or (n, m), and (n,)")
@@ -143,7 +144,7 @@ def _normalised(y: Vector, w: Vector) -> Vector:
 def _with_predictions(
     outcomes: ArrayLike, weights: ArrayLike, chosen: NDArray[np.intp], target: ArrayLike, predicted: ArrayLike
 ) -> tuple[Vector, Vector, Vector]:
-    """Errors of the predictions, their weights, and the direct method's terms."""
+    """Return the errors of the predictions, their weights, and the direct method's terms."""
     y, w = _checked(outcomes, weights)
     q = np.asarray(predicted, dtype=np.float64)
     if q.shape != (*np.shape(target), *y.shape[1:]) or len(q) != len(y):

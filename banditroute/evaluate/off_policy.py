@@ -61,7 +61,7 @@ def evaluate(
 
     Values are cross-fitted doubly robust estimates; those of a learner are means over its replay by rejection sampling.
     Bounds are 95% intervals: betting intervals where outcomes have a range, bootstrap-t where they have none; see
-    docs/evaluation.md.
+    docs/howto/off-policy-evaluation.md.
 
     Parameters
     ----------

@@ -19,6 +19,7 @@ from banditroute.features.static_embedding import StaticEmbedding
 from banditroute.features.task import TaskType
 from banditroute.features.template import Template
 from banditroute.features.text import TextFeatures
+from banditroute.features.vocabulary import Vocabulary
 from banditroute.features.warm_up import WarmUp
 
 __all__ = [
@@ -38,6 +39,7 @@ __all__ = [
     "TaskType",
     "Template",
     "TextFeatures",
+    "Vocabulary",
     "WarmUp",
     "generic_prompts",
 ]

@@ -9,7 +9,7 @@ import numpy as np
 
 from banditroute.core.arrays import Vector
 from banditroute.core.request import Request
-from banditroute.features._text import check_block
+from banditroute.features._text import check_fixed_block
 from banditroute.features.base import Featurizer
 
 
@@ -17,7 +17,7 @@ class BlockFeaturizer(ABC):
     """A featurizer whose numbers are a function of another featurizer's numbers, row by row."""
 
     def __init__(self, block: Featurizer) -> None:
-        self._block = check_block(block)
+        self._block = check_fixed_block(block)
 
     @property
     @abstractmethod

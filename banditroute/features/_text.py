@@ -9,7 +9,7 @@ import numpy as np
 from banditroute.core.arrays import Vector
 from banditroute.core.request import Request
 from banditroute.errors import InvalidConfigurationError, InvalidRequestError
-from banditroute.features.base import Featurizer
+from banditroute.features.base import Featurizer, vocabularies
 
 REACH = 8_000
 """Number of characters read at each end of a text; at most 16,001 in all, with the line break between them."""
@@ -53,6 +53,17 @@ def stack(featurizer: Featurizer, requests: Sequence[Request]) -> Vector:
     for row, request in zip(rows, requests, strict=True):
         row[:] = featurizer.transform_one(request)
     return rows
+
+
+def check_fixed_block(block: object) -> Featurizer:
+    """Return ``block`` if it is a featurizer without a vocabulary; raise InvalidConfigurationError otherwise."""
+    fixed = check_block(block)
+    if vocabularies(fixed):
+        raise InvalidConfigurationError(
+            "a block with a Vocabulary cannot be scaled or projected: its columns get their meaning later. Put it next "
+            "to this one with Compose"
+        )
+    return fixed
 
 
 def check_block(block: object) -> Featurizer:

@@ -8,6 +8,7 @@ from typing import Protocol, runtime_checkable
 from banditroute.core.arrays import Vector
 from banditroute.core.feature_block import FeatureBlock
 from banditroute.core.request import Request
+from banditroute.features.vocabulary import KnownValues, Slot
 
 
 @runtime_checkable
@@ -50,3 +51,17 @@ def feature_blocks(featurizer: Featurizer) -> tuple[FeatureBlock, ...]:
         blocks.append(block._replace(names=names[: block.columns]))
         names = names[block.columns :]
     return tuple(blocks)
+
+
+def vocabularies(featurizer: Featurizer) -> tuple[KnownValues, ...]:
+    """Return the vocabularies of a featurizer, in ``vocabularies``; by default it has no vocabulary."""
+    found: tuple[KnownValues, ...] = getattr(featurizer, "vocabularies", ())
+    return found
+
+
+def recorded(featurizer: Featurizer, slot: Slot) -> Featurizer:
+    """Return a featurizer whose vocabularies are recorded in the state of a router; itself if it has none."""
+    if not vocabularies(featurizer):
+        return featurizer
+    made: Featurizer = featurizer.recorded(slot)  # type: ignore[attr-defined]
+    return made

@@ -1,4 +1,4 @@
-"""Encode categories as columns: one column for each declared value, or hashed slots."""
+"""Encode categories as columns: one for each declared or learned value, or hashed slots."""
 
 from __future__ import annotations
 
@@ -12,9 +12,7 @@ from banditroute.core.arrays import Vector
 from banditroute.core.feature_block import FeatureBlock
 from banditroute.core.validation import label, whole
 from banditroute.errors import InvalidConfigurationError
-
-LARGEST_CATEGORY = 1024
-"""Largest number of values, or slots, of one category."""
+from banditroute.features.vocabulary import LARGEST_CATEGORY, KnownValues, Slot, Vocabulary, state_of
 
 HASHED_STRENGTH = 0.25
 """Strength of a block of hashed slots; below 1, since values that share a slot cannot be distinguished."""
@@ -65,21 +63,29 @@ class Category:
     name
         Name of the category.
     given
-        The declared values, or :class:`Hashed`. Declared values have a column each, followed by one for other values.
+        The declared values, :class:`~banditroute.features.Vocabulary` or :class:`Hashed`. Declared and learned values
+        have a column each, followed by one for other values.
+    slot
+        Where learned values are recorded. Default: nowhere.
     """
 
-    __slots__ = ("_columns", "_name", "_slots")
+    __slots__ = ("_columns", "_name", "_slots", "known")
 
-    def __init__(self, name: str, given: object) -> None:
+    def __init__(self, name: str, given: object, slot: Slot | None = None) -> None:
         self._name = name
         self._columns: dict[str, int] | None = None
+        self.known: KnownValues | None = None
+        if isinstance(given, Vocabulary):
+            self._slots = given.size + 1
+            self.known = KnownValues(name=name, size=given.size, slot=None if slot is None else slot(state_of(name)))
+            return
         if isinstance(given, Hashed):
             self._slots = given.slots
             return
         if isinstance(given, str) or not isinstance(given, Collection) or not 1 <= len(given) <= LARGEST_CATEGORY:
             raise InvalidConfigurationError(
                 f"categorical {name!r} is {given!r}; give a list of 1 to {LARGEST_CATEGORY:,} values, or "
-                "Hashed(slots=...) if they are not known in advance"
+                "Hashed(slots=...) or Vocabulary(size=...) if they are not known in advance"
             )
         values = [label(value, name=f"a value of {name!r}", error=InvalidConfigurationError) for value in given]
         self._columns = {value: column for column, value in enumerate(values)}
@@ -90,17 +96,25 @@ class Category:
     @property
     def names(self) -> list[str]:
         """One name per column."""
-        ends = [f"{slot:02d}" for slot in range(self._slots)] if self._columns is None else [*self._columns, "other"]
+        if self._columns is not None:
+            ends = [*self._columns, "other"]
+        elif self.known is not None:
+            ends = [*(f"{column:02d}" for column in range(self._slots - 1)), "other"]
+        else:
+            ends = [f"{slot:02d}" for slot in range(self._slots)]
         return [f"metadata.{self._name}.{end}" for end in (*ends, "missing")]
 
     @property
     def block(self) -> FeatureBlock:
         """The columns as one block."""
-        return FeatureBlock(self._slots + 1, 1.0 if self._columns is not None else HASHED_STRENGTH)
+        exact = self._columns is not None or self.known is not None
+        return FeatureBlock(self._slots + 1, 1.0 if exact else HASHED_STRENGTH)
 
     @property
     def schema(self) -> tuple[object, ...]:
         """The meaning of the columns, as a part of the features' version."""
+        if self.known is not None:
+            return self._name, "vocabulary", self._slots - 1
         return self._name, self._slots if self._columns is None else list(self._columns)
 
     def fill(self, x: Vector, values: Sequence[str]) -> None:
@@ -114,5 +128,7 @@ class Category:
     def _column(self, value: str) -> int:
         if self._columns is not None:
             return self._columns.get(value, self._slots - 1)
+        if self.known is not None:
+            return self.known.column(value)
         code = blake2b(f"{self._name}={value}".encode("utf-8", "replace"), digest_size=8).digest()
         return int.from_bytes(code, "little") % self._slots

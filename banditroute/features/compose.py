@@ -12,7 +12,8 @@ from banditroute.core.request import Request
 from banditroute.core.validation import number
 from banditroute.errors import InvalidConfigurationError
 from banditroute.features._text import check_block
-from banditroute.features.base import Featurizer, feature_blocks
+from banditroute.features.base import Featurizer, feature_blocks, recorded, vocabularies
+from banditroute.features.vocabulary import KnownValues, Slot
 
 
 class Compose:
@@ -72,6 +73,15 @@ class Compose:
             for strength, part in zip(self._strengths, self._blocks, strict=True)
             for block in feature_blocks(part)
         )
+
+    @property
+    def vocabularies(self) -> tuple[KnownValues, ...]:
+        """The vocabularies of all parts."""
+        return tuple(known for part in self._blocks for known in vocabularies(part))
+
+    def recorded(self, slot: Slot) -> Compose:
+        """Return the same features with vocabularies that are recorded in the state of a router."""
+        return Compose(blocks=[recorded(part, slot) for part in self._blocks], strengths=self._strengths)
 
     @property
     def version(self) -> str:

@@ -16,6 +16,7 @@ from banditroute.errors import InvalidConfigurationError, InvalidRequestError
 from banditroute.features import _state
 from banditroute.features._text import excerpt, stack
 from banditroute.features.categories import Category, Hashed
+from banditroute.features.vocabulary import KnownValues, Slot, Vocabulary
 
 _ENTRY_AT_RANGE_END = math.sqrt(6.0)  # a uniform number and the 0 next to it then have the mean square 1
 _ENTRY_IF_MISSING = math.sqrt(2.0)
@@ -35,7 +36,8 @@ class Metadata:
 
     A category declared with a list of n values gives n + 2 entries: one for each value, one for any other value, and
     one for a missing value. The entry that applies is ``sqrt(n + 2)``, the others are 0. Several tags share their
-    block. With :class:`Hashed`, values that are not known in advance get slots, and may share them.
+    block. If values are not known in advance, :class:`Vocabulary` gives the first ones that come a column each, and
+    :class:`Hashed` gives them slots, which they may share.
 
     All numbers form one block, and each category forms one. The router learns for each block how much it matters.
 
@@ -44,7 +46,7 @@ class Metadata:
     numeric
         Name -> (lowest, highest) of the usual range; a number outside counts as the nearer end.
     categorical
-        Name -> list of the expected values, or ``Hashed(slots=...)``.
+        Name -> list of the expected values, ``Vocabulary(size=...)`` or ``Hashed(slots=...)``.
 
     Raises
     ------
@@ -66,7 +68,7 @@ class Metadata:
         self,
         *,
         numeric: Mapping[str, tuple[float, float]] = MappingProxyType({}),
-        categorical: Mapping[str, Collection[str] | Hashed] = MappingProxyType({}),
+        categorical: Mapping[str, Collection[str] | Vocabulary | Hashed] = MappingProxyType({}),
     ) -> None:
         for name in (*numeric, *categorical):
             label(name, name="a name in the schema", error=InvalidConfigurationError)
@@ -84,7 +86,8 @@ class Metadata:
         self._numeric = {name: _range(name, given) for name, given in numeric.items()}
         self._categories = {name: Category(name, given) for name, given in categorical.items()}
         self._categorical = {
-            name: given if isinstance(given, Hashed) else list(given) for name, given in categorical.items()
+            name: given if isinstance(given, Hashed | Vocabulary) else list(given)
+            for name, given in categorical.items()
         }
 
     @property
@@ -97,6 +100,17 @@ class Metadata:
         """One block for all numbers, if there are any, and one for each category."""
         numbers = [FeatureBlock(2 * len(self._numeric))] if self._numeric else []
         return (*numbers, *(category.block for category in self._categories.values()))
+
+    @property
+    def vocabularies(self) -> tuple[KnownValues, ...]:
+        """The values of each category that learns them."""
+        return tuple(category.known for category in self._categories.values() if category.known is not None)
+
+    def recorded(self, slot: Slot) -> Metadata:
+        """Return the same features with vocabularies that are recorded in the state of a router."""
+        made = Metadata(numeric=self._numeric, categorical=self._categorical)
+        made._categories = {name: Category(name, given, slot) for name, given in self._categorical.items()}
+        return made
 
     @property
     def version(self) -> str:

@@ -14,7 +14,7 @@ from banditroute.core.request import Request
 from banditroute.core.validation import whole
 from banditroute.errors import InvalidConfigurationError
 from banditroute.features import _state
-from banditroute.features._text import check_block
+from banditroute.features._text import check_fixed_block
 from banditroute.features.base import Featurizer
 from banditroute.features.standardize import Standardize
 
@@ -53,7 +53,7 @@ class WarmUp:
     """
 
     def __init__(self, *, block: Featurizer, prompts: int = 200) -> None:
-        self._block = check_block(block)
+        self._block = check_fixed_block(block)
         self._prompts = whole(prompts, name="prompts", low=2, error=InvalidConfigurationError)
         self._rows: list[Vector] = []
         self._lock = RLock()

@@ -141,7 +141,7 @@ def paired_gain(
     most = np.divide(truncation, np.abs(weight), out=np.full_like(weight, np.inf), where=weight != 0.0)
 
     def offset(lowered: NDArray[np.bool_]) -> Vector:
-        """Where ``lowered``, predictions are kept from being too high, elsewhere from being too low."""
+        """Return the offset with predictions capped from above where ``lowered`` and from below elsewhere."""
         kept = np.where(lowered, np.minimum(m, most), np.maximum(m, 1.0 - most))
         total = (difference * kept).sum(axis=-1, keepdims=True)
         of_unit: Vector = unit * (total - weight * kept) - weight * low

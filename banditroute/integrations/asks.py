@@ -15,6 +15,8 @@ MessagesLike: TypeAlias = Any
 ArmOptions: TypeAlias = Mapping[str, Mapping[str, Any]]
 """Arm -> options for its client alone."""
 
+_NOT_GIVEN = ("NotGiven", "Omit")  # the SDKs' types for an option that is not given
+
 
 def conversation(
     kind: Kind, messages: object, arm_options: ArmOptions | None, shared: Mapping[str, Any], *, stream: bool = False
@@ -66,7 +68,14 @@ def _ask(
             "model is given, and the router chooses the model; name it with the arm's client, or restrict the choice "
             "with route={'arms': [...]}"
         )
-    own = {} if arm_options is None else arm_options
-    if not isinstance(own, Mapping) or not all(isinstance(each, Mapping) for each in own.values()):
-        raise InvalidRequestError(f"options is {own!r:.80}; give arm -> its options, {{'large': {{'max_tokens': 99}}}}")
-    return Ask(kind=kind, request=request, messages=messages, options=shared, arm_options=own, stream=stream)
+    if arm_options is not None and not isinstance(arm_options, Mapping):
+        raise InvalidRequestError(f"options is {arm_options!r:.80}; give arm -> options: {{'large': {{'seed': 1}}}}")
+    for arm, own in (arm_options or {}).items():
+        if not isinstance(own, Mapping):
+            raise InvalidRequestError(f"the options of arm {arm!r} are {own!r:.80}; give a mapping: name -> value")
+        if wrong := sorted({"stream", "messages", "input"} & own.keys()):
+            raise InvalidRequestError(f"{wrong[0]} is given for arm {arm!r}; give it for all arms, as an argument")
+    shared = {name: value for name, value in shared.items() if type(value).__name__ not in _NOT_GIVEN}
+    return Ask(
+        kind=kind, request=request, messages=messages, options=shared, arm_options=arm_options or {}, stream=stream
+    )

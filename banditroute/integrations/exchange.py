@@ -15,12 +15,14 @@ from banditroute.integrations.apis.base import Reading
 from banditroute.integrations.call import Call, answered_outcomes, failed_outcomes
 from banditroute.integrations.failures import failure_of
 from banditroute.integrations.io import Io
+from banditroute.integrations.raw_responses import body_of, is_raw, raised_while_parsing, raw_variant
 from banditroute.integrations.reports import Reports
 from banditroute.integrations.steps import Steps
 from banditroute.integrations.stream import Stream
 from banditroute.integrations.targets import Ask, Targets
 from banditroute.integrations.tokens import estimated_tokens
 
+_PARSED_BY_THE_SDK = ("parse", "respond_parsed", "embed")  # the SDK raises errors of its own if it cannot
 _log = logging.getLogger("banditroute")
 
 
@@ -107,13 +109,14 @@ class Exchange:
         response: Any = None
         try:
             response = await self._response(ask, call, with_retries=is_last)
+            content = await self._parsed(ask, call, response) if is_raw(response) else response
             if ask.stream:
                 stream = Stream(
-                    call=call, api=call.target.apis[ask.kind], response=response, io=self._io, reports=self._reports
+                    call=call, api=call.target.apis[ask.kind], response=content, io=self._io, reports=self._reports
                 )
                 await stream.begin()
                 return stream
-            answer = self._read(ask, call, response)
+            answer = self._read(ask, call, response, content)
         except BaseException as error:
             try:
                 if ask.stream and response is not None:
@@ -135,25 +138,53 @@ class Exchange:
         while True:
             arguments = call.target.arguments(ask)
             function = call.target.function(ask.kind, server=call.server, with_retries=with_retries)
+            asked = raw_variant(function) if ask.kind in _PARSED_BY_THE_SDK else function
             try:
-                return await self._io.call(function, arguments)
+                response = await self._io.call(asked, arguments)
             except Exception as error:
+                if failure_of(error) is None and raised_while_parsing(error):
+                    raise _unreadable(call, error) from error
                 if not self._targets.drop_unknown(call.target, ask, arguments, error):
                     raise
+                continue
+            return response if asked is function else await self._parsed(ask, call, response)
 
-    def _read(self, ask: Ask, call: Call, response: Any) -> Answer:
-        """Return the answer in a response; raise InvalidResponseError without one."""
+    async def _parsed(self, ask: Ask, call: Call, raw: Any) -> Any:
+        """Return what a raw response holds; note its tokens if the SDK cannot parse it."""
         try:
-            reading = call.target.apis[ask.kind].read(response)
+            return await self._io.call(raw.parse, {})
+        except Exception as error:
+            reading = self._reading(ask, call, body_of(raw))
+            call.counts = reading.counts
+            if reading.failure is None and failure_of(error) is not None:
+                raise
+            raise _unreadable(call, error, reading, raw) from error
+
+    def _reading(self, ask: Ask, call: Call, content: Any) -> Reading:
+        try:
+            return call.target.apis[ask.kind].read(content)
         except Exception:  # an answer that is paid for must not be lost because it cannot be read
             _log.exception("the answer of arm %r cannot be read; it is given without text and usage", call.target.arm)
-            reading = Reading()
+            return Reading()
+
+    def _read(self, ask: Ask, call: Call, response: Any, content: Any) -> Answer:
+        """Return the answer in the content of a response; raise InvalidResponseError without one."""
+        reading = self._reading(ask, call, content)
         call.texts, call.counts = [reading.text], reading.counts
         if reading.failure is not None:
             raise InvalidResponseError(
                 f"arm {call.target.arm!r}: {reading.why}", response=response, failure=str(reading.failure)
             )
         return call.answer(response=response, parsed=reading.parsed)
+
+
+def _unreadable(
+    call: Call, error: Exception, reading: Reading | None = None, response: Any = None
+) -> InvalidResponseError:
+    reading = reading or Reading()
+    why = reading.why or f"the client cannot parse the answer ({type(error).__name__})"
+    failure = reading.failure or Failure.INVALID_RESPONSE
+    return InvalidResponseError(f"arm {call.target.arm!r}: {why}", response=response, failure=str(failure))
 
 
 def _not_granted(decision: Decision) -> NotGrantedError:

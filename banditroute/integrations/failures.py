@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 import time
+from datetime import datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
@@ -119,6 +120,7 @@ _BY_TEXT = (  # the first that is found counts
     (r"rate[ _]?limit|too many requests|throttl|resource[ _]?exhausted", Failure.RATE_LIMIT),
     (r"overloaded|temporarily unavailable|server[ _]error|internal error|bad gateway", Failure.SERVER_ERROR),
 )
+_FIRST_EPOCH_SECONDS = 1e9  # a larger ``Retry-After`` is a time since 1970
 _TEXT_CHARACTERS = 2_000  # of a message that are read
 _NOTHING_IN_ANSWER = "No embedding data received"  # of openai, a ValueError
 _DETAILS = 20  # of what a server refuses that are read
@@ -197,10 +199,21 @@ def _in_body(body: Any) -> float | None:
 
 
 def _seconds(after: str) -> float | None:
+    """Return the seconds that a header names: a number, a number with ``s``, a time since 1970, or a date."""
     try:
-        return count(float(after))
+        seconds = count(float(after.strip().removesuffix("s")))
     except ValueError:
-        return max(parsedate_to_datetime(after).timestamp() - time.time(), 0.0)
+        return max(_date(after).timestamp() - time.time(), 0.0)
+    if seconds is not None and seconds > _FIRST_EPOCH_SECONDS:
+        return max(seconds - time.time(), 0.0)
+    return seconds
+
+
+def _date(text: str) -> datetime:
+    try:
+        return parsedate_to_datetime(text)
+    except ValueError:
+        return datetime.fromisoformat(text.strip())
 
 
 def _without_status(error: Exception) -> Failure | None:

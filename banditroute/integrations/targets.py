@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
 from banditroute.core.arm import Arm
+from banditroute.core.failure import Failure
 from banditroute.core.validation import listed
 from banditroute.errors import InvalidConfigurationError, InvalidRequestError
 from banditroute.integrations.apis import AnthropicMessages, Api, OpenAIChat, OpenAIEmbeddings, OpenAIResponses
-from banditroute.integrations.failures import words_of
+from banditroute.integrations.failures import failure_of, words_of
 from banditroute.pricing.model_price import ModelPrice
 from banditroute.router import Router
 
@@ -28,6 +29,18 @@ _APIS: Mapping[Kind, Sequence[Api]] = {
     "respond_parsed": (OpenAIResponses("parse"),),
     "embed": (OpenAIEmbeddings(),),
 }
+_OTHER_NAMES = {"max_tokens": "max_completion_tokens", "max_completion_tokens": "max_tokens"}
+_MAY_BE_LEFT_OUT = (  # of an option that a model refuses: it only says how the words of an answer are drawn
+    "temperature",
+    "top_p",
+    "top_k",
+    "min_p",
+    "presence_penalty",
+    "frequency_penalty",
+    "logit_bias",
+    "seed",
+)
+_TOO_MANY_TOKENS = re.compile(r"too large|at most|maximum allowed")  # the name is right, the number is not
 _UNKNOWN_OPTION = re.compile(r"unexpected keyword argument '(\w+)'")
 _log = logging.getLogger("banditroute")
 
@@ -105,7 +118,12 @@ class Target:
         """Return the arguments of the client's function, without the options that it is known not to know."""
         own = ask.arm_options.get(self.arm, {})
         shared = self.apis[ask.kind].arguments(ask.messages, ask.options, stream=ask.stream)
-        known = {name: value for name, value in shared.items() if (ask.kind, name) not in self.unknown}
+        refused = {name for kind, name in self.unknown if kind == ask.kind}
+        known = {
+            name if name not in refused else _OTHER_NAMES[name]: value
+            for name, value in shared.items()
+            if name not in refused or name in _OTHER_NAMES
+        }
         return {"model": self.model, **known, **own}
 
     def knows(self, kind: Kind, option: str) -> bool:
@@ -191,10 +209,10 @@ class Targets:
         InvalidConfigurationError
             If it has none of the known calls, or blocks where it is to be awaited, or the other way round.
         """
-        if type(client).__name__.endswith(("WithRawResponse", "WithStreamedResponse")):
+        if "StreamedResponse" in type(client).__name__:
             raise InvalidConfigurationError(
-                f"the client of arm {arm!r} is a {type(client).__name__}, which gives no answers; give the client "
-                "itself"
+                f"the client of arm {arm!r} is client.with_streaming_response; give the client itself, and ask with "
+                "stream=True"
             )
         apis = {kind: api for kind, known in self._apis.items() if (api := _api_of(client, known)) is not None}
         if not apis:
@@ -260,11 +278,23 @@ class Targets:
         option = _refused_option(error, arguments)
         if option is None or option in ask.arm_options.get(target.arm, {}) or option in ("model", "messages", "input"):
             return False
+        if option in _OTHER_NAMES:
+            return self._rename(target, ask, option)
         others = [other for other in self._targets.values() if other is not target]
         if option in ask.options and not any(other.knows(ask.kind, option) for other in others):
             return False
         target.unknown.add((ask.kind, option))
-        _log.warning("the client of arm %r does not know the option %r, which is left out for it", target.arm, option)
+        _log.warning("arm %r does not know the option %r, which is left out for it", target.arm, option)
+        return True
+
+    def _rename(self, target: Target, ask: Ask, option: str) -> bool:
+        """Give the option by its other name from now on; return False if the arm refuses both."""
+        if not isinstance(target.apis[ask.kind], OpenAIChat):
+            return False
+        if target.unknown & {(ask.kind, option), (ask.kind, _OTHER_NAMES[option])}:
+            return False
+        target.unknown.add((ask.kind, option))
+        _log.info("arm %r does not know the option %r; it is given %r", target.arm, option, _OTHER_NAMES[option])
         return True
 
 
@@ -315,9 +345,18 @@ def _price_of(arm: Arm) -> ModelPrice | None:
 
 
 def _refused_option(error: Exception, arguments: Mapping[str, Any]) -> str | None:
-    """Return the option that a client's function does not know, or ``stream_options`` if the server refuses it."""
+    """Return the option that a client's function does not know, or that the server refuses and may be left out."""
     if isinstance(error, TypeError):
         match = _UNKNOWN_OPTION.search(str(error))
         return match[1] if match and match[1] in arguments else None
-    refused = getattr(error, "status_code", None) in (400, 404, 422) and "stream_options" in words_of(error)
-    return "stream_options" if refused and "stream_options" in arguments else None
+    if getattr(error, "status_code", None) not in (400, 404, 422):
+        return None
+    words, named = words_of(error), getattr(error, "param", None)
+    if "stream_options" in arguments and "stream_options" in words:
+        return "stream_options"
+    if failure_of(error) is not Failure.UNSUPPORTED_PARAMETER:
+        return None
+    names = () if _TOO_MANY_TOKENS.search(words) else _OTHER_NAMES
+    given = [option for option in (*names, *_MAY_BE_LEFT_OUT) if option in arguments]
+    by_name = (option for option in given if option == named)
+    return next(by_name, next((option for option in given if re.search(rf"\b{option}\b", words)), None))

@@ -12,7 +12,7 @@ from banditroute.core.arrays import Vector
 from banditroute.core.request import Request
 from banditroute.core.validation import number, shown
 from banditroute.errors import InvalidFeedbackError, InvalidRequestError
-from banditroute.features.base import Featurizer, feature_blocks
+from banditroute.features.base import Featurizer, feature_blocks, vocabularies
 
 _PRIOR_RESULTS = 4.0  # that say an entry is like the average
 _FEWEST_RESULTS = 3.0  # of an entry, or the profile does not mention it
@@ -35,14 +35,14 @@ def profile(
         Pairs of a prompt or request and its outcomes, such as ``("What is 2 + 2?", {"quality": 1.0})``. Some 100 to 400
         are enough: a profile counts as 16 outcomes of each entry, however many results it is made from.
     features
-        The features of the router that the arm is for.
+        The features of the router that the arm is for; ``router.features`` if they hold a vocabulary.
 
     Raises
     ------
     InvalidFeedbackError
         If there is no result, or an outcome is not a finite number.
     InvalidRequestError
-        If a result is not such a pair, or the features refuse its request.
+        If a result is not such a pair, the features refuse its request, or they hold a vocabulary of no router.
 
     Examples
     --------
@@ -59,6 +59,8 @@ def profile(
     >>> made.expected
     {'quality': 0.5}
     """
+    if not all(known.shared for known in vocabularies(features)):
+        raise InvalidRequestError("the columns of a Vocabulary belong to a router; give features=router.features")
     requests, outcomes = _checked(results)
     x = features.transform(requests)
     start = 0

@@ -1,7 +1,7 @@
 """Arrays of a row a decision that may not fit into memory: large ones lie in a temporary file.
 
 The file has no name, and the system frees it with its array. It lies where ``tempfile`` puts files: set ``TMPDIR`` to a
-folder on a disk with room. Whoever reads such an array block by block, by :func:`rows_of`, holds one block in memory.
+folder on a disk with room. Code that reads such an array block by block, by :func:`rows_of`, holds one block in memory.
 """
 
 from __future__ import annotations

@@ -58,7 +58,7 @@ def check_preference(preference: object, objectives: Mapping[str, Objective]) ->
     """
     if not isinstance(preference, Mapping | Scaled):
         raise InvalidRequestError(
-            f"preference is {preference!r} ({type(preference).__name__}); give a Preference, for example "
+            f"preference is {shown(preference)} ({type(preference).__name__}); give a Preference, for example "
             "Preference(quality=1.0, cost_usd=50.0)"
         )
     known = objectives if isinstance(preference, Preference | Scaled) else {*objectives, "within"}

@@ -25,7 +25,8 @@ _LEAST_NODES_PER_ARM = 8
 _COARSE_STEPS, _FINE_STEPS = np.linspace(0.0, 1.0, 32), np.linspace(0.0, 2.0, 64)
 _TINY_STD = 1e-150  # below it, squares underflow
 # Arrays without a dimension: numpy takes longer to convert a float than to multiply some hundred numbers by it.
-_ONE, _LINEAR, _CUBIC, _THRICE_CUBIC = np.array(1.0), np.array(1.5976), np.array(0.07056), np.array(0.21168)
+_ONE, _LINEAR, _THRICE_CUBIC = np.array(1.0), np.array(1.5976), np.array(0.21168)
+_MINUS_LINEAR, _MINUS_CUBIC = np.array(-1.5976), np.array(-0.07056)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,10 +140,10 @@ def _even_shares(grid: Vector, means: Vector, stds: Vector) -> Vector:
     """
     z = grid - means
     z /= stds
-    slopes = z * z
-    slopes *= _THRICE_CUBIC
+    squares = z * z
+    below = _normal_cdf(z, squares)
+    slopes = np.multiply(squares, _THRICE_CUBIC, out=squares)
     slopes += _LINEAR  # du/dz
-    below = _normal_cdf(z)
     best = np.multiply.reduce(below, axis=0)
     np.subtract(_ONE, below, out=below)
     below *= slopes
@@ -155,7 +156,7 @@ def _uneven_shares(grid: Vector, means: Vector, stds: Vector) -> Vector:
     """Return what each arm's probability is proportional to ``(K,)``, by the increases of its distribution function."""
     z = grid - means
     z /= stds
-    below = _normal_cdf(z)
+    below = _normal_cdf(z, z * z)
     below[:, -1] = 1.0
     increases = below[:, 1:] - below[:, :-1]
     others = np.divide(np.multiply.reduce(below, axis=0), below, out=below)  # in place: new memory is slow
@@ -176,26 +177,25 @@ def _grid_of_many(means: Vector, stds: Vector, lowest: float) -> Vector:
     """Return nodes at nearly even steps of the distribution function of the best utility, by a coarse grid."""
     highest = float((means + _MOST_STDS_FROM_MEAN * stds).max())
     coarse = lowest + (highest - lowest) * _COARSE_STEPS
-    best = np.multiply.reduce(_normal_cdf((coarse - means[:, None]) / stds[:, None]), axis=0)
+    z = (coarse - means[:, None]) / stds[:, None]
+    best = np.multiply.reduce(_normal_cdf(z, z * z), axis=0)
     best[0], best[-1] = 0.0, 1.0
     # Half of the steps are even in probability, the other half in utility, so that no cell is wide.
     return np.interp(_FINE_STEPS, _COARSE_STEPS + best, coarse)
 
 
-def _normal_cdf(z: Vector) -> Vector:
-    """Approximate ``Phi(z)`` within 0.00014, in half the time of the exact function; overwrite ``z``.
+def _normal_cdf(z: Vector, squares: Vector) -> Vector:
+    """Approximate ``Phi(z)`` within 0.00014, in half the time of the exact function; ``squares`` are ``z * z``.
 
     The formula is ``1 / (1 + exp(-1.5976 z - 0.07056 z^3))`` (Bowling et al. 2009, "A logistic approximation to the
     cumulative normal distribution"). It is itself a distribution function, so the results are probabilities.
     """
-    power = z * z
-    power *= _CUBIC
-    power += _LINEAR
+    power: Vector = squares * _MINUS_CUBIC
+    power += _MINUS_LINEAR
     power *= z
-    np.negative(power, out=power)
     np.exp(power, out=power)
     power += _ONE
-    below: Vector = np.divide(_ONE, power, out=z)
+    below: Vector = np.divide(_ONE, power, out=power)
     return below
 
 

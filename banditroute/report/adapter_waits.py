@@ -124,14 +124,14 @@ def _residency(log: DecisionLog, preference: Preference) -> list[Section]:
 
 
 def _chart(waited: Mapping[str, Vector], *, share: str) -> Figure:
-    """Of the seconds of each request, one curve for each seed ``(seeds, n)``."""
+    """Draw the seconds of each request ``(seeds, n)``, one curve for each seed."""
     seconds = {name: np.array([charts.averaged(run, _WINDOW) for run in runs]) for name, runs in waited.items()}
     at_once = {name: np.array([charts.averaged(run == 0.0, _WINDOW) for run in runs]) for name, runs in waited.items()}
     return charts.stacked({share: at_once, "seconds waited": seconds}, x="requests")
 
 
 def _figures(seconds: Vector) -> tuple[float | None, ...]:
-    """The columns above, of requests of adapters."""
+    """Return the columns above for the requests of adapters."""
     waited = seconds[seconds > 0.0]
     return (
         float(len(seconds)),

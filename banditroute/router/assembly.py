@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from banditroute.adapters.penalties import AdapterPenalties
@@ -10,7 +11,7 @@ from banditroute.core.decision import Decision
 from banditroute.core.events import EpochBegun
 from banditroute.core.validation import listed, shown
 from banditroute.errors import InvalidRequestError
-from banditroute.features.base import feature_blocks
+from banditroute.features.base import feature_blocks, recorded, vocabularies
 from banditroute.router.arms import ArmRegistry
 from banditroute.router.audits import Audits
 from banditroute.router.cascade import Cascade
@@ -106,7 +107,9 @@ def assemble(settings: RouterSettings) -> Parts:
     )
     _warn_of_renamed_arms(settings, memory)
     try:
-        parts = _parts(settings, memory)
+        slots = StateSlots(states=memory.states, save=settings.store.save_state)
+        settings = replace(settings, features=recorded(settings.features, slots.__getitem__))
+        parts = _parts(settings, memory, slots)
         if settings.quotas or any(budget.hard for budget in settings.budgets):
             parts.engine.with_constraints(lambda constraints: constraints.prepare(settings.clock()))
             settings.store.flush()  # the first request finds the first slices of hard budgets and quotas
@@ -119,34 +122,13 @@ def assemble(settings: RouterSettings) -> Parts:
         raise
 
 
-def _parts(settings: RouterSettings, memory: StoredState) -> Parts:
+def _parts(settings: RouterSettings, memory: StoredState, slots: StateSlots) -> Parts:
     store, clock, stream = settings.store, settings.clock, RandomStream(settings.seed)
-    slots = StateSlots(states=memory.states, save=store.save_state)
     engine = _engine(settings, memory, slots, stream)
     observation = _observation(settings, memory)
     changes = Changes(engine=engine, store=store, observation=observation, clock=clock)
-    routing = FallbackRouting(
-        engine=engine,
-        features=settings.features,
-        store=store,
-        fallback=settings.fallback,
-        store_prompts=settings.store_prompts,
-        observation=observation,
-        clock=clock,
-    )
-    registry = ArmRegistry(
-        arms=settings.arms,
-        traffic=settings.traffic,
-        adapters=settings.adapters,
-        guard=settings.guard,
-        guarantee=settings.guarantee,
-        limits=settings.limits,
-        objectives=settings.objectives,
-        engine=engine,
-        store=store,
-        changes=changes,
-        clock=clock,
-    )
+    routing = _routing(settings, engine, observation)
+    registry = _registry(settings, engine, changes)
     roles = LearnerRoles(serving=settings.learner, challenger=settings.challenger, engine=engine)
     followed = FollowedChanges(registry=registry, roles=roles)
     feedback = FeedbackService(
@@ -156,6 +138,7 @@ def _parts(settings: RouterSettings, memory: StoredState) -> Parts:
         observation=observation,
         changes=changes,
         followed=followed,
+        vocabularies=vocabularies(settings.features),
         clock=clock,
     )
     cascade = Cascade(
@@ -175,27 +158,13 @@ def _parts(settings: RouterSettings, memory: StoredState) -> Parts:
     roles.record(slots)
     return Parts(
         settings=settings,
-        requests=RequestParser(
-            features=settings.features,
-            objectives=settings.objectives,
-            preference=settings.preference,
-            limits=settings.limits,
-            follows_sessions=lambda: engine.follows_sessions,
-        ),
+        requests=_requests(settings, engine),
         engine=engine,
         routing=routing,
         feedback=feedback,
         cascade=cascade,
         registry=registry,
-        warm_start=WarmStart(
-            features=settings.features,
-            objectives=settings.objectives,
-            belief=settings.learner.belief,
-            registry=registry,
-            engine=engine,
-            store=store,
-            clock=clock,
-        ),
+        warm_start=_warm_start(settings, registry, engine),
         observation=observation,
     )
 
@@ -258,6 +227,56 @@ def _engine(settings: RouterSettings, memory: StoredState, slots: StateSlots, st
         memory=memory,
         slots=slots,
         stream=stream,
+    )
+
+
+def _routing(settings: RouterSettings, engine: Engine, observation: Observation) -> FallbackRouting:
+    return FallbackRouting(
+        engine=engine,
+        features=settings.features,
+        store=settings.store,
+        fallback=settings.fallback,
+        store_prompts=settings.store_prompts,
+        observation=observation,
+        clock=settings.clock,
+    )
+
+
+def _registry(settings: RouterSettings, engine: Engine, changes: Changes) -> ArmRegistry:
+    return ArmRegistry(
+        arms=settings.arms,
+        traffic=settings.traffic,
+        adapters=settings.adapters,
+        guard=settings.guard,
+        guarantee=settings.guarantee,
+        limits=settings.limits,
+        objectives=settings.objectives,
+        engine=engine,
+        store=settings.store,
+        changes=changes,
+        clock=settings.clock,
+    )
+
+
+def _requests(settings: RouterSettings, engine: Engine) -> RequestParser:
+    return RequestParser(
+        features=settings.features,
+        objectives=settings.objectives,
+        preference=settings.preference,
+        limits=settings.limits,
+        follows_sessions=lambda: engine.follows_sessions,
+    )
+
+
+def _warm_start(settings: RouterSettings, registry: ArmRegistry, engine: Engine) -> WarmStart:
+    return WarmStart(
+        features=settings.features,
+        objectives=settings.objectives,
+        belief=settings.learner.belief,
+        registry=registry,
+        engine=engine,
+        store=settings.store,
+        clock=settings.clock,
     )
 
 

@@ -10,7 +10,7 @@ from banditroute.core.validation import shown
 from banditroute.errors import InvalidFeedbackError
 from banditroute.guard.guarantee import Assurance, Guarantee, LossAccount, add_accounts
 
-_SAVED_EVERY = 20  # delivered answers that cost nothing of the account
+_SAVED_EVERY = 20  # delivered answers that did not change the loss
 
 
 class Audits:

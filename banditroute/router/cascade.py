@@ -39,7 +39,7 @@ _BOUND = "the limits and budgets that are left allow no call of"
 _AUDIT = "an audit for the guarantee"
 _SAVED_EVERY = 20  # graded answers
 _LEAST_PROBABILITY = 1e-12
-_LEAST_EXPECTED = 0.02  # of an arm, so that signals can speak for it
+_LEAST_EXPECTED = 0.02  # quality of an arm: signals cannot move an expectation of 0
 _LEAST_STD = 1e-3  # of the weight of quality: choices nearer than that are drawn
 
 

@@ -198,7 +198,7 @@ class FallbackRouting:
         return x
 
     def _featurized(self, request: Request) -> Vector:
-        """Return the features of a text. What a featurizer says of its trouble may quote the text: it stays unsaid."""
+        """Return the features of a text. An error's own message is left out, since it may quote the text."""
         try:
             return self._features.transform_one(request)
         except BanditRouteError:

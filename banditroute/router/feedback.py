@@ -24,6 +24,7 @@ from banditroute.core.token_costs import CACHED_TOKENS
 from banditroute.core.turn import SessionTurn
 from banditroute.core.validation import label, non_negative, several, shown
 from banditroute.errors import BanditRouteError, InvalidFeedbackError, UnknownDecisionError
+from banditroute.features.vocabulary import KnownValues
 from banditroute.objectives.objective import STANDARD_OBJECTIVES, Objective
 from banditroute.router.changes import Changes
 from banditroute.router.engine import Engine
@@ -63,6 +64,8 @@ class FeedbackService:
         Take what was recorded, and what changed by it.
     followed
         Hears what others changed for all routers.
+    vocabularies
+        The values that the features learn, and that other processes record too.
     clock
         Gives Unix time in seconds.
     """
@@ -76,6 +79,7 @@ class FeedbackService:
         observation: Observation,
         changes: Changes,
         followed: FollowedChanges,
+        vocabularies: Sequence[KnownValues],
         clock: Callable[[], float],
     ) -> None:
         self._objectives = objectives
@@ -87,6 +91,7 @@ class FeedbackService:
         self._observation = observation
         self._changes = changes
         self._followed = followed
+        self._vocabularies = {known.state: known for known in vocabularies}
         self._clock = clock
         self._sizes = OutcomeSizes()
 
@@ -253,11 +258,14 @@ class FeedbackService:
     @property
     def followed_states(self) -> tuple[str, ...]:
         """Names of the pieces of state for ``on_states``."""
-        return (RESIDENCY,) if self._engine.adapters.follows_residency else ()
+        return (*self._vocabularies, *([RESIDENCY] if self._engine.adapters.follows_residency else []))
 
     def on_states(self, states: Mapping[str, bytes]) -> None:
-        """Take over what other processes report of the servers of adapters."""
-        self._engine.adapters.follow_residency(states.get(RESIDENCY))
+        """Take over what is recorded of the servers of adapters, and the values of categories."""
+        if self._engine.adapters.follows_residency:
+            self._engine.adapters.follow_residency(states.get(RESIDENCY))
+        for name in self._vocabularies.keys() & states.keys():
+            self._vocabularies[name].follow(states[name])
 
     def on_changed(self, state: StoredState) -> None:
         """Rebuild the models, as another process added to the stored state or some of it was folded."""

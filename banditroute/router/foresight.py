@@ -13,12 +13,12 @@ from banditroute.core.preference import Preference
 from banditroute.router.candidates import Candidates
 
 _LATEST_ANSWERS = 300  # that a channel is made of
-_MIN_ANSWERS = 30
+_MIN_ANSWERS = 30  # before a channel is made
 _RENEWED_EVERY = 20  # answers
 _MOST_LEVELS = 3
 _USED_SHARE = 0.5  # of the latest decisions that were followed by a step, before first choices count on it
 _MEMORY = 0.98  # of that share, with each step
-_LEAST_EXPECTED = 0.02  # of an arm, so that signals can speak for it
+_LEAST_EXPECTED = 0.02  # quality of an arm: signals cannot move an expectation of 0
 
 
 class Channel(NamedTuple):

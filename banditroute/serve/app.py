@@ -187,7 +187,7 @@ def _routing_paths(app: FastAPI, service: _Service) -> None:
 
     @app.post("/next_step", response_model=None)
     async def next_step(body: StepBody) -> Response:
-        """After an answer: say whose answer to deliver, or which arm to ask next."""
+        """Say, after an answer, whose answer to deliver, or which arm to ask next."""
         step = await router.anext_step(service.decisions.get(body.decision_id, body.decision_id), body.signals)
         following = None if step.next is None else explained(service.keep(step.next))
         facts = {"stop": step.stop, "answer": step.answer, "expected_quality": step.expected_quality}

@@ -64,8 +64,8 @@ class Channel:
         rng = np.random.default_rng([seed, _CHANNEL, zlib.crc32(objective.name.encode())])
         delays = self.delay_seconds * rng.exponential(size=n)
         lost = rng.random(n) < self.loss
-        told = np.clip(values + self.noise * rng.normal(size=values.shape), objective.low, objective.high)
-        return np.where(lost[:, None], np.nan, told), delays
+        reported = np.clip(values + self.noise * rng.normal(size=values.shape), objective.low, objective.high)
+        return np.where(lost[:, None], np.nan, reported), delays
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +87,7 @@ class Period:
             raise InvalidConfigurationError(f"a period begins at {self.begin} and ends at {end}; give begin < end")
 
     def steps(self, n: int) -> slice:
-        """Its requests, of ``n``."""
+        """Return its requests, of ``n``."""
         return slice(round(self.begin * n), round(self.end * n))
 
 
@@ -193,7 +193,9 @@ class Conditions:
 
     @classmethod
     def of(cls, settings: Mapping[str, object]) -> Conditions:
-        """From tables of names and numbers, as a TOML file gives them: ``{"outages": [{"arm": "a", "end": 0.5}]}``.
+        """Return the conditions in tables of names and numbers, as a TOML file gives them.
+
+        For example ``{"outages": [{"arm": "a", "end": 0.5}]}``.
 
         Raises
         ------
@@ -224,7 +226,7 @@ class Conditions:
                 raise InvalidConfigurationError(f"conditions name {name!r}, which is not in the log; there are {known}")
 
     def order(self, tasks: Sequence[str], *, seed: int, warm: int = 0) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-        """Which of the rows, of these ``tasks``, are known before, ``warm`` of them, and in what order the others come.
+        """Return the ``warm`` rows that are known before, and the others in the order in which they come.
 
         Every row comes once.
         """
@@ -252,7 +254,7 @@ class Conditions:
         return np.concatenate(order)
 
     def arrivals(self, n: int, *, seed: int) -> Vector:
-        """When each of ``n`` requests comes ``(n,)``, in seconds from the start."""
+        """Return when each of ``n`` requests comes ``(n,)``, in seconds from the start."""
         if not self.poisson:
             return np.arange(1, n + 1) / self.requests_per_second
         return np.random.default_rng([seed, _ARRIVALS]).exponential(1.0 / self.requests_per_second, n).cumsum()
@@ -266,7 +268,7 @@ class Conditions:
         return _mask(self.outages, n, arms)
 
     def met(self, table: OutcomeTable, rows: NDArray[np.intp]) -> OutcomeTable:
-        """The table of what each arm does at each request, row by row; all of an arm that is not there is unknown.
+        """Return the outcomes of each arm at each request, row by row; unknown where an arm is not there.
 
         Examples
         --------

@@ -29,7 +29,7 @@ class Environment(NamedTuple):
 
 
 def linear(*, n: int, arms: int, features: int, noise: float = 0.1, seed: int = 0) -> Environment:
-    """Quality is linear in the context, and every arm has weights of its own.
+    """Make an environment whose quality is linear in the context, with weights of each arm.
 
     ``quality = clip(a_k + x' w_k + noise, 0, 1)`` with ``x ~ N(0, I)``, ``w_k ~ N(0, I / 16 (d - 1))`` and averages
     ``a_k`` from .3 to .7 that rise with the price.
@@ -60,7 +60,7 @@ def linear(*, n: int, arms: int, features: int, noise: float = 0.1, seed: int = 
 
 
 def hybrid(*, n: int, arms: int, features: int, noise: float = 0.1, seed: int = 0) -> Environment:
-    """As :func:`linear`, but arms share nine tenths of the variance of their weights: hard for one is hard for all.
+    """Make an environment as :func:`linear` does, whose arms share 9/10 of the variance of their weights.
 
     Examples
     --------
@@ -75,10 +75,10 @@ def hybrid(*, n: int, arms: int, features: int, noise: float = 0.1, seed: int = 
 
 
 def drifting(*, n: int, arms: int, features: int, noise: float = 0.1, seed: int = 0, turns: float = 0.5) -> Environment:
-    """As :func:`linear`, but what each arm is good at turns, slowly: ``w_k(t) = cos(2 pi t) u_k + sin(2 pi t) v_k``.
+    """Make an environment as :func:`linear` does, in which the weights of each arm turn slowly.
 
-    ``t`` runs from 0 to ``turns``, at least 0; with the averages ``a_k`` so do those of the arms, ``.5 + cos(2 pi t)
-    (a_k - .5)``: after half a turn the best has become the worst.
+    They are ``w_k(t) = cos(2 pi t) u_k + sin(2 pi t) v_k``, where ``t`` runs from 0 to ``turns``, at least 0. The
+    arms' averages ``a_k`` turn as well, ``.5 + cos(2 pi t) (a_k - .5)``: after half a turn the best is the worst.
 
     Examples
     --------
@@ -95,11 +95,11 @@ def drifting(*, n: int, arms: int, features: int, noise: float = 0.1, seed: int 
 
 
 def adversarial(*, n: int, arms: int, features: int, noise: float = 0.1, seed: int = 0) -> Environment:
-    """The context says nothing, and whatever has been best so far becomes the worst, in stages that double.
+    """Make an environment whose context says nothing. The best arm so far becomes the worst, in stages that double.
 
-    A stage is twice as long as all before it together, so that its best arm is the best in hindsight by its end: who
-    stays with what was good loses linearly (of such sequences Auer, Cesa-Bianchi, Freund and Schapire 2002, "The
-    nonstochastic multiarmed bandit problem", treat all).
+    A stage is twice as long as all earlier ones together, so its best arm is the best in hindsight when it ends. A
+    policy that stays with what was good loses linearly. Auer, Cesa-Bianchi, Freund and Schapire 2002, "The
+    nonstochastic multiarmed bandit problem", treat all such sequences.
 
     Examples
     --------
@@ -147,7 +147,7 @@ def _averages(arms: int) -> Vector:
 
 
 def _environment(name: str, x: Vector, expected: Vector, noise: float, rng: np.random.Generator) -> Environment:
-    """Noise and prices added: what an arm costs per token, times how long a request is."""
+    """Add noise and prices: what an arm costs per token, times how long a request is."""
     n, k = expected.shape
     length = rng.lognormal(sigma=0.5, size=(n, 1))
     table = OutcomeTable(

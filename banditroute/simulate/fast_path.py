@@ -11,18 +11,19 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from banditroute.core.arm import Arm
 from banditroute.core.arrays import Vector
-from banditroute.core.feature_block import FeatureBlock
 from banditroute.core.preference import Preference
 from banditroute.core.request import Request
 from banditroute.core.state import StateSlot
 from banditroute.core.validation import LARGEST, LARGEST_FEATURE
-from banditroute.learners import Learner
+from banditroute.errors import BanditRouteError, InvalidInputError
+from banditroute.features.base import feature_blocks
 from banditroute.objectives.objective import Objective
-from banditroute.policies.base import start
+from banditroute.policies.base import PolicyState, start
+from banditroute.router.candidates import Candidates
 from banditroute.router.models import ArmModels, objectives_of
 from banditroute.router.sampling import CannotChooseError, random_stream, sample_arm
+from banditroute.router.settings import RouterSettings
 from banditroute.store.base import OutcomeEvent, StoredState
 
 _ANY_REQUEST = Request(features=np.zeros(0))  # without token prices nothing of it is read
@@ -30,37 +31,22 @@ _ANY_REQUEST = Request(features=np.zeros(0))  # without token prices nothing of 
 _FEEDBACK_FIELDS = ("quality", "cost_usd", "energy_joules", "latency_seconds", "output_tokens")
 
 
-def applies(
-    outcomes: Mapping[str, Vector],
-    x: Vector,
-    *,
-    arms: Sequence[str],
-    preference: Preference,
-    objectives: Mapping[str, Objective],
-) -> bool:
+def applies(outcomes: Mapping[str, Vector], x: Vector, settings: RouterSettings) -> bool:
     """Return whether a router makes the same choices: it refuses nothing, and all outcomes are known answers."""
     return (
-        len(set(arms)) == len(arms)
+        isinstance(settings.preference, Preference)
         and not np.isnan(outcomes["quality"]).any()
         and bool((np.abs(x) < LARGEST_FEATURE / np.sqrt(x.shape[1] + 1)).all())
-        and "availability" not in {*preference, *outcomes}
-        and all(name in objectives and _possible(values, objectives[name]) for name, values in outcomes.items())
+        and "availability" not in {*settings.preference, *outcomes}
+        and set(outcomes) <= set(settings.objectives)
+        and all(_possible(values, settings.objectives[name]) for name, values in outcomes.items())
     )
 
 
 def choices(
-    outcomes: Mapping[str, Vector],
-    x: Vector,
-    arrivals: Sequence[float],
-    *,
-    arms: Sequence[Arm],
-    learner: Learner,
-    preference: Preference,
-    objectives: Mapping[str, Objective],
-    seed: int,
-    blocks: Sequence[FeatureBlock] | None = None,
+    outcomes: Mapping[str, Vector], x: Vector, arrivals: Sequence[float], settings: RouterSettings
 ) -> NDArray[np.intp]:
-    """Return the position of the arm chosen at each of n requests ``(n,)``.
+    """Return the position of the arm chosen at each of n requests ``(n,)``. Call it only where ``applies`` is True.
 
     Parameters
     ----------
@@ -70,23 +56,27 @@ def choices(
         Contexts without bias ``(n, d - 1)``.
     arrivals
         When each request comes, in seconds.
+    settings
+        Those of the router; its arms, features, learner, preference, objectives and seed are used.
 
     Raises
     ------
-    CannotChooseError
-        If a router would fall back: the predictions are not finite, or the policy gives no probabilities.
+    InvalidInputError
+        If the predictions are not finite, or the policy fails or gives no probabilities.
     """
+    learner, preference, objectives = settings.learner, settings.preference, settings.objectives
+    assert isinstance(preference, Preference)
     n, d = len(x), x.shape[1] + 1
     contexts = np.ones((n, d))
     contexts[:, :-1] = x
     models = ArmModels(
-        arms=arms,
+        arms=settings.arms,
         objectives=objectives,
         learner=learner,
         tracked=(),
         features_version="",
         dimension=d,
-        blocks=blocks,
+        blocks=feature_blocks(settings.features),
         memory=StoredState(statistics={}, pending=[], decisions=0, feedback=0),
         drift_slot=StateSlot(name="drift"),
         choices_slot=StateSlot(name="choices"),
@@ -94,7 +84,7 @@ def choices(
     models.watch(objectives_of(preference))
     names = models.names
     policy = start(learner.policy, objectives=objectives)
-    rng = random_stream(seed)
+    rng = random_stream(settings.seed)
     order = [name for name in _FEEDBACK_FIELDS if name in outcomes]
     order += [name for name in outcomes if name not in order]
     columns = [(name, outcomes[name].tolist()) for name in order]
@@ -111,10 +101,7 @@ def choices(
             ordinal=step,
         )
         candidates = models.weigh_costs(candidates, preference)
-        candidates.check_finite()
-        probabilities = candidates.probabilities(policy, context)
-        k, _ = sample_arm(probabilities, len(names), rng.random())
-        chosen[step] = k
+        k = chosen[step] = _draw(candidates, policy, context, rng.random())
         values = {name: value for name, column in columns if (value := column[step][k]) == value}
         if learner.drift is None:
             models.belief.update(names[k], context, values, decided_at=now, ordinal=step)
@@ -122,6 +109,24 @@ def choices(
             models.learn(OutcomeEvent(arm=names[k], x=context, values=values, decided_at=now, ordinal=step))
         policy.learn(names[k], context, values)
     return chosen
+
+
+def no_choice(reason: str) -> InvalidInputError:
+    """Return the error of a replay whose policy fails: to go on with the fallback arm would judge another policy."""
+    return InvalidInputError(
+        f"the policy made no choice ({reason:.300}); repair it: banditroute.testing.check_policy finds what is wrong"
+    )
+
+
+def _draw(candidates: Candidates, policy: PolicyState, x: Vector, u: float) -> int:
+    """Return the position of the arm that the policy draws with the random number ``u``."""
+    try:
+        candidates.check_finite()
+        return sample_arm(candidates.probabilities(policy, x), len(candidates.arms), u)[0]
+    except BanditRouteError as error:
+        raise no_choice(str(error)) from error
+    except Exception as error:  # the policy may be the caller's
+        raise no_choice(f"{type(error).__name__}: {error}") from error
 
 
 def _possible(values: Vector, objective: Objective) -> bool:

@@ -1,7 +1,7 @@
 """Quality against cost: the non-decreasing convex hull of what was reached, and figures that sum it up.
 
-Tossing a coin between two routers, or two settings of one, reaches every point between theirs, and who may spend more
-may also spend less: so what a set of points can do is the least concave, non-decreasing line above them.
+Tossing a coin between two routers, or two settings of one, reaches every point between theirs. A user who may spend
+more may also spend less. So what a set of points can do is the least concave, non-decreasing line above them.
 
 Source: Hu et al. 2024, "RouterBench: a benchmark for multi-LLM routing system", section 3.
 """
@@ -33,17 +33,17 @@ class Frontier:
     quality: Vector
 
     def at(self, cost: float) -> float:
-        """The best quality at a mean cost of at most ``cost``; 0 where even the cheapest point costs more."""
+        """Return the best quality at a mean cost of at most ``cost``; 0 where even the cheapest point costs more."""
         return float(np.interp(cost, self.cost, self.quality, left=0.0))
 
     def cost_of(self, quality: float) -> float:
-        """The least mean cost at which ``quality`` is reached; infinite where it is not."""
+        """Return the least mean cost at which ``quality`` is reached; infinite where it is not."""
         if quality <= self.quality[0]:
             return float(self.cost[0])
         return float(np.interp(quality, self.quality, self.cost, right=np.inf))
 
     def aiq(self, *, low: float, high: float) -> float:
-        """Average improvement in quality: the mean height of the hull over costs from ``low`` to ``high``.
+        """Return the average improvement in quality: the mean height of the hull over costs from ``low`` to ``high``.
 
         ``integral of at(c) dc / (high - low)``. With the least and the largest cost of all that is compared, it is the
         paper's; with ``low=0``, what RouterBench's program computes. Only figures over the same costs compare.
@@ -56,7 +56,7 @@ class Frontier:
 
 
 def frontier(cost: Sequence[float] | Vector, quality: Sequence[float] | Vector) -> Frontier:
-    """The non-decreasing convex hull of points ``(n,)``.
+    """Return the non-decreasing convex hull of points ``(n,)``.
 
     Examples
     --------
@@ -76,5 +76,5 @@ def frontier(cost: Sequence[float] | Vector, quality: Sequence[float] | Vector) 
 
 
 def _slope(cost: Vector, quality: Vector, a: int, b: int) -> float:
-    """Quality per dollar between two points, the second dearer."""
+    """Return the quality per dollar between two points, of which the second costs more."""
     return float((quality[b] - quality[a]) / (cost[b] - cost[a]))

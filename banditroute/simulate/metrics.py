@@ -249,12 +249,12 @@ def _passes(table: OutcomeTable, conditions: Conditions, orders: Sequence[NDArra
 
 
 def _worth(met: OutcomeTable, preference: Preference, objectives: Sequence[Objective]) -> Vector:
-    """Utility of every arm at each request; NaN where it could not be chosen."""
+    """Return the utility of every arm at each request; NaN where it could not be chosen."""
     return np.where(np.isnan(met.outcomes["quality"]), np.nan, utilities(met, preference, objectives=objectives))
 
 
 def _first_there(worth: Vector) -> NDArray[np.intp]:
-    """At each request the arm that is best on average, of those that could be chosen."""
+    """Return the arm that is best on average at each request, of those that could be chosen."""
     known = ~np.isnan(worth)
     mean = np.where(known, worth, 0.0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
     first: NDArray[np.intp] = np.where(known, mean, -np.inf).argmax(axis=1)
@@ -270,13 +270,13 @@ class _Pass(NamedTuple):
     misses: float = 0.0
 
     def utility(self, preference: Preference, objectives: Sequence[Objective]) -> float:
-        """Per request."""
+        """Return the utility of each request."""
         waited = preference.get("latency_seconds", 0.0) * np.mean(self.waited)
         return _had(_worth(self.met, preference, objectives), self.shares) - float(waited)
 
 
 def _unaware(met: OutcomeTable, shares: Vector, conditions: Conditions) -> _Pass:
-    """A pass of who asks for arms whatever is resident."""
+    """Return a pass that asks for arms without regard to what is resident."""
     if conditions.paging is None:
         return _Pass(met, shares)
     missed = conditions.paging.misses(shares, met.arms)

@@ -68,7 +68,7 @@ def cascade_table(rows: Sequence[CascadeRow]) -> str:
 
 
 def _aligned(table: Sequence[Sequence[str]]) -> str:
-    """The first column to the left, the others to the right, and a rule below the head."""
+    """Align the first column to the left and the others to the right, with a rule below the head."""
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     head, *body = ("  ".join([line[0].ljust(widths[0]), *(map(str.rjust, line[1:], widths[1:]))]) for line in table)
     return "\n".join([head, "-" * len(head), *body])
@@ -80,7 +80,7 @@ def _cell(estimate: Estimate, form: str) -> str:
 
 
 def _short(arm: str) -> str:
-    """An arm's name without its vendor."""
+    """Return an arm's name without its vendor."""
     return arm.rsplit("/", 1)[-1]
 
 

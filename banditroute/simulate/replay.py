@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import heapq
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
@@ -27,11 +26,10 @@ from banditroute.objectives.objective import Objective
 from banditroute.objectives.scaling import Scaled
 from banditroute.objectives.utility import PreferenceLike, check_preference, merge_objectives
 from banditroute.router import Router
+from banditroute.router.settings import RouterSettings
 from banditroute.simulate import fast_path
 from banditroute.simulate.conditions import Conditions
 from banditroute.store.memory import MemoryStore
-
-_log = logging.getLogger("banditroute")
 
 _AS_LOGGED = Conditions.as_logged()
 
@@ -171,31 +169,27 @@ class _Run:
         made = [Arm(name=name) for name in names] if paging is None else paging.arms(names)
         return [replace(arm, expected=self.expected.get(arm.name, {})) for arm in made] if self.expected else made
 
+    def settings(self, cache: AdapterCache | None = None) -> dict[str, Any]:
+        """Return what a router of this pass is made with, but the store and the clock."""
+        return {
+            "arms": self.arms(),
+            "features": GivenFeatures(dimension=self.x.shape[1], blocks=self.blocks),
+            "learner": self.learner,
+            "preference": self.preference,
+            "objectives": self.objectives,
+            "adapters": cache,
+            "seed": self.seed,
+        }
+
     def by_fast_path(self) -> NDArray[np.intp] | None:
         """Return the choices of a router by the fast path; None where it does not apply."""
-        objectives, arms, outcomes = merge_objectives(self.objectives), self.met.arms, self.met.outcomes
         given = self.conditions
         if given.feedback or given.outages or given.absences or given.paging:
             return None
-        if not isinstance(self.preference, Preference) or not fast_path.applies(
-            outcomes, self.x, arms=arms, preference=self.preference, objectives=objectives
-        ):
+        settings = RouterSettings.checked(**self.settings())
+        if not fast_path.applies(self.met.outcomes, self.x, settings):
             return None
-        try:
-            return fast_path.choices(
-                outcomes,
-                self.x,
-                self.arrivals,
-                arms=self.arms(),
-                learner=self.learner,
-                preference=self.preference,
-                objectives=objectives,
-                seed=self.seed,
-                blocks=self.blocks,
-            )
-        except Exception as error:  # most likely the policy's: a router says what is wrong
-            _log.warning("the fast path of a replay failed; a router replays instead: %r", error)
-            return None
+        return fast_path.choices(self.met.outcomes, self.x, self.arrivals, settings)
 
     def by_router(self, warm: Log) -> tuple[NDArray[np.intp], Vector | None]:
         """Return the choices of a router, and the seconds waited for adapters."""
@@ -211,7 +205,8 @@ class _Run:
         index = {arm: k for k, arm in enumerate(arms)}
         paging = self.conditions.paging
         cache = None if paging is None else paging.cache()
-        made = self.arms()
+        settings = self.settings(cache)
+        made = settings.pop("arms")
         chosen, paged = np.empty(n, dtype=np.intp), np.zeros(n)
         loaded = np.full(len(arms), -np.inf)  # when each adapter's last load is over
         waiting: list[tuple[float, int, str, dict[str, Any]]] = []  # due, count, decision, outcome
@@ -221,13 +216,8 @@ class _Run:
         now = 0.0
         with Router(
             arms=[arm for arm, here in zip(made, there[0], strict=True) if here],
-            features=GivenFeatures(dimension=self.x.shape[1], blocks=self.blocks),
-            learner=self.learner,
-            preference=self.preference,
-            objectives=self.objectives,
-            adapters=cache,
             store=MemoryStore(capacity=n if late or cache else 1),
-            seed=self.seed,
+            **settings,
             clock=lambda: now,
         ) as router:
             if warm:
@@ -274,10 +264,7 @@ def chosen_by_policy(decision: Decision) -> Decision:
         If the router fell back.
     """
     if decision.fell_back:
-        raise InvalidInputError(
-            f"the policy made no choice ({decision.reason:.300}); repair it: banditroute.testing.check_policy finds "
-            "what is wrong"
-        )
+        raise fast_path.no_choice(decision.reason)
     return decision
 
 

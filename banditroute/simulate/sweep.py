@@ -142,8 +142,8 @@ class Job:
         )
 
     def digest(self) -> str:
-        """Of all that does not differ between cells."""
-        told = {
+        """Return a digest of all that does not differ between cells."""
+        shared = {
             "code": _code(),
             "numpy": np.__version__,
             "arms": self.table.arms,
@@ -156,7 +156,7 @@ class Job:
             "expected": self.expected,
             "conditions": self.conditions,
         }
-        digest = hashlib.sha256(json.dumps(told, default=_plain).encode())
+        digest = hashlib.sha256(json.dumps(shared, default=_plain).encode())
         for values in (self.x, *self.table.outcomes.values()):
             digest.update(str(values.shape).encode() + np.ascontiguousarray(values).tobytes())
         return digest.hexdigest()
@@ -183,7 +183,7 @@ class Job:
 
 
 def _plain(value: Any) -> dict[str, Any]:
-    """Preferences and dataclasses as JSON has them."""
+    """Return a preference or a dataclass as JSON holds it."""
     if isinstance(value, Preference):
         return value.as_dict()
     return {each.name: getattr(value, each.name) for each in fields(value)} if is_dataclass(value) else dict(value)

@@ -33,7 +33,7 @@ def betting_interval(
 ) -> Interval:
     """Return the mean of values ``(n,)`` in ``[low, high]`` and bounds that miss it with probability ``alpha`` at most.
 
-    Whoever bets that the mean is above m multiplies the wealth with each value by ``1 + b (value - m)``. If m is the
+    A bet that the mean is above m multiplies the wealth with each value by ``1 + b (value - m)``. If m is the
     mean, wealth of ``2 / alpha`` is reached with probability ``alpha / 2`` at most, whatever n is. The lower bound is
     the least m at which it is not reached; the upper bound mirrors it. Bets are
     ``b = sqrt(2 log(2 / alpha) / (n variance))``, with the variance of the values drawn before, and never risk more

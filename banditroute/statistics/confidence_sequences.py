@@ -165,7 +165,7 @@ class ConfidenceSequence:
         self._take(*_pairs(values, above, low=self.low - reach, high=self.high + reach))
 
     def to_dict(self) -> dict[str, float | dict[str, float]]:
-        """All of it, as numbers that JSON can hold.
+        """Return the whole state as numbers that JSON can hold.
 
         Examples
         --------
@@ -351,7 +351,7 @@ def pseudo_outcomes(
 
 
 def _checked(low: float, high: float, alpha: float, truncation: float) -> tuple[float, float, float, float]:
-    """The settings of a sequence; raises InvalidConfigurationError for a number out of range."""
+    """Return the settings of a sequence; raise InvalidConfigurationError for a number out of range."""
     low, high = (number(v, name=name, error=InvalidConfigurationError) for name, v in (("low", low), ("high", high)))
     if not low < high:
         raise InvalidConfigurationError(f"an outcome ranges from low={low:g} to high={high:g}; give low < high")

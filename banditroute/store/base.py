@@ -348,12 +348,13 @@ class Store(Protocol):
             If the outcomes could not be written; nothing is changed.
         """
 
-    def save_state(self, name: str, blob: bytes, merge: MergeStates | None = None) -> None:
+    def save_state(self, name: str, blob: bytes, merge: MergeStates | None = None) -> bytes | None:
         """Take a named piece of the router's other state, such as its circuits or its rollout. Return at once.
 
         It replaces the last. With ``merge`` it is merged into what any process has recorded until then, in the
         transaction that records it, so that no process undoes what another did. It is recorded with the next group,
-        at the latest by ``flush`` or ``close``.
+        at the latest by ``flush`` or ``close``. Where other processes may merge into it, return None; else return the
+        merged state.
         """
 
     def add_total(self, budget: str, total: SharedTotal) -> SharedTotal | None:

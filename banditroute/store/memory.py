@@ -189,12 +189,14 @@ class MemoryStore:
         before = replace(after, values={name: known[name] for name in values}, sign=-1)
         subscriber.on_corrected(before, after)  # without the lock: the router takes its own
 
-    def save_state(self, name: str, blob: bytes, merge: MergeStates | None = None) -> None:
-        """Retain a named piece of state in place of the last, or merged into it."""
+    def save_state(self, name: str, blob: bytes, merge: MergeStates | None = None) -> bytes | None:
+        """Retain a named piece of state in place of the last, or merged into it; return what is retained."""
         with self._lock:
-            if self._router is not None:
-                states = self._states.setdefault(self._router, {})
-                states[name] = merge(states[name], blob) if merge is not None and name in states else blob
+            if self._router is None:
+                return None
+            states = self._states.setdefault(self._router, {})
+            states[name] = merge(states[name], blob) if merge is not None and name in states else blob
+            return states[name]
 
     def add_total(self, budget: str, total: SharedTotal) -> SharedTotal | None:
         """Add to what is counted for a budget, and return the sum: no other process adds to it."""
@@ -208,7 +210,7 @@ class MemoryStore:
             return periods.get(total.period)
 
     def flush(self) -> None:
-        """Return: nothing is ever waiting."""
+        """Do nothing: no write ever waits."""
 
     def close(self, timeout: float = 60.0) -> None:
         """Stop serving the router; what is retained stays for the next one."""

@@ -34,7 +34,7 @@ STEP = "step "
 
 
 def measured(values: Mapping[str, float]) -> dict[str, float]:
-    """Those of ``values`` that are outcomes of the decision alone.
+    """Return those of ``values`` that are outcomes of the decision alone.
 
     Examples
     --------
@@ -45,7 +45,7 @@ def measured(values: Mapping[str, float]) -> dict[str, float]:
 
 
 def reported(values: Mapping[str, _T]) -> dict[str, _T]:
-    """Those of ``values`` that somebody reported, and that may be learned: all but what the router noted by itself.
+    """Return those of ``values`` that were reported and may be learned: all but what the router noted itself.
 
     Examples
     --------
@@ -96,7 +96,7 @@ def check_recorded(decision_id: str, values: Iterable[str], recorded: Collection
 
 
 def new_outcomes(feedback: Feedback, recorded: Mapping[str, float]) -> dict[str, float]:
-    """The values of ``feedback`` that are not ``recorded`` yet.
+    """Return the values of ``feedback`` that are not ``recorded`` yet.
 
     Parameters
     ----------

@@ -131,8 +131,8 @@ def _known(belief: Belief, x: Vector) -> _Known:
     assert np.isfinite(means).all(), "a mean is not finite"
     assert np.isfinite(stds).all(), "a standard deviation is not finite"
     assert (stds >= 0.0).all(), "a standard deviation is negative"
-    assert averages.shape == shape, f"average_spreads has the shape {averages.shape}, not {shape}"
-    assert (averages <= stds * (1.0 + 1e-9)).all(), "average_spreads is above stds; it must be a part of it"
+    assert averages.shape == shape, f"average_stds has the shape {averages.shape}, not {shape}"
+    assert (averages <= stds * (1.0 + 1e-9)).all(), "average_stds is above stds; it must be a part of it"
     return {name: (means[j], stds[j]) for j, name in enumerate(belief.objectives)}
 
 

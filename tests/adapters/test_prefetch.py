@@ -29,9 +29,9 @@ class Backend(SimulatedBackend):
         return super().load(adapter)
 
 
-def made(*, slots=1, budget=100.0):
+def made(*, slots=1, budget=100.0, timeout_seconds=60.0):
     backend, clock = Backend(slots), Clock()
-    cache = AdapterCache(backend=backend, control=lru)
+    cache = AdapterCache(backend=backend, control=lru, timeout_seconds=timeout_seconds)
     cache.start(SPECS)
     return Prefetcher(cache=cache, adapters=SPECS, load_seconds_per_hour=budget, clock=clock), cache, clock, backend
 
@@ -103,8 +103,7 @@ class TestLoads:
         assert prefetcher.run_once() == ()
 
     def test_adapter_in_use_is_never_evicted(self):
-        prefetcher, cache, _, _ = made()
-        cache.loader._timeout_seconds = 0.01
+        prefetcher, cache, _, _ = made(timeout_seconds=0.01)
         cache.acquire(B)
         observe(prefetcher, a=5)
         assert prefetcher.run_once() == ()

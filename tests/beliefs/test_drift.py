@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from banditroute.beliefs import ArmStatistics, Hybrid, Linear, PageHinkley
-from banditroute.beliefs.drift import Drift, _Sums
+from banditroute.beliefs.drift import Drift
 from banditroute.core.state import StateSlot
 from banditroute.errors import IncompatibleStoreError, InvalidConfigurationError
 from banditroute.learners import Learner
@@ -187,10 +187,17 @@ def taught(observations):
     return belief.statistics()
 
 
+def begin(drift, arm):
+    """Test a first outcome of the arm, which is no change."""
+    belief = Linear().start(arms=[arm], dimension=1, priors={})
+    belief.watch(["quality"])
+    assert drift.notice(belief, arm, np.ones(1), {"quality": 0.0}) == []
+
+
 def made(observations=(0.5,) * 40, kept=None):
     """A drift that has made one reset after these observations."""
     drift = drift_of(kept={} if kept is None else kept)
-    drift._sums["a", "quality"] = _Sums()
+    begin(drift, "a")
     drift.reset(taught(observations), "a", "quality", 7.0)
     return drift
 
@@ -245,7 +252,7 @@ def test_resets_that_two_processes_find_are_joined():
     kept = {}
     made(kept=kept)
     other = drift_of(kept=kept)
-    other._sums["b", "quality"] = _Sums()
+    begin(other, "b")
     other.reset({"b": taught([0.5] * 40)["a"]}, "b", "quality", 8.0)
     third = drift_of()
     third.discounted(dict, kept)
@@ -257,7 +264,7 @@ def test_first_recorded_reset_stands_where_two_processes_find_a_change():
     made(kept=kept)
     other = made([0.5] * 41, kept=kept)
     assert held(other.discounted(lambda: taught([0.5] * 41), kept)).n == pytest.approx(11.0)  # as for all
-    other._sums["a", "quality"] = _Sums()
+    begin(other, "a")
     other.reset(taught([0.5] * 41), "a", "quality", 9.0)  # and what it finds later is the second
     assert [reset.times for reset in other.resets] == [2]
     third = drift_of()
@@ -269,7 +276,7 @@ def test_resets_in_other_features_stay_for_their_return():
     kept = {}
     made(kept=kept)
     other = drift_of(features_version="2", kept=kept)
-    other._sums["a", "quality"] = _Sums()
+    begin(other, "a")
     other.reset(taught((0.5,) * 40), "a", "quality", 7.0)
     assert held(drift_of().discounted(lambda: taught([0.5] * 40), kept)).n == pytest.approx(10.0)
 

@@ -114,7 +114,7 @@ def test_the_noise_is_what_a_joint_posterior_with_profiles_leaves_over():
         left = outcomes[k] - contexts[k] @ theta
         rss.append(left @ left + (theta - prior) @ (precision * (theta - prior)))
     pooled = (nu * 0.4**2 + sum(rss)) / (nu + sum(counts))
-    averages = belief.predict(np.ones(d)).average_spreads[0]
+    averages = belief.predict(np.ones(d)).average_stds[0]
     for k, n in enumerate(counts):
         assert averages[k] == pytest.approx(math.sqrt((nu * pooled + rss[k]) / (nu + n) / (n + 2.0)))
 
@@ -209,7 +209,7 @@ def test_the_noise_is_what_the_joint_posterior_leaves_over():
         left = outcomes[k] - contexts[k] @ theta
         rss.append(left @ left + (theta - beta) @ (own * (theta - beta)))
     pooled = (nu * 0.4**2 + sum(rss)) / (nu + sum(counts))
-    averages = belief.predict(np.ones(d)).average_spreads[0]
+    averages = belief.predict(np.ones(d)).average_stds[0]
     for k, n in enumerate(counts):
         assert averages[k] == pytest.approx(math.sqrt((nu * pooled + rss[k]) / (nu + n) / (n + 4.0)))
 
@@ -278,7 +278,7 @@ def test_expected_outcomes_of_arms_lower_the_prior_std(said, precisions):
     arms = [Arm(name=str(k), expected={} if each is None else {"quality": each}) for k, each in enumerate(said)]
     belief = Hybrid(noise={"quality": 0.4}).start(arms=arms, dimension=2, priors=QUALITY)
     belief.watch(["quality"])
-    assert belief.predict(np.array([0.3, 1.0])).average_spreads == pytest.approx(0.4 / np.sqrt([precisions]))
+    assert belief.predict(np.array([0.3, 1.0])).average_stds == pytest.approx(0.4 / np.sqrt([precisions]))
 
 
 @pytest.mark.parametrize("settings", [{"half_life_requests": 50.0}, {"half_life_seconds": 500.0}])

@@ -17,7 +17,7 @@ from banditroute.core.shared_total import SharedTotal
 from banditroute.errors import StoreError
 from banditroute.router import Router
 from banditroute.store import SQLStore
-from tests.support import engine_of
+from tests.support import remembered
 
 COST = {"cheap": 0.001, "dear": 0.01}
 QUALITY = {"cheap": 0.5, "dear": 0.9}
@@ -89,8 +89,8 @@ def test_each_process_learns_the_spend_of_the_others(url):
     with opened(url, Budget(usd=0.004)) as router:
         assert router.status().budgets[0].requests == 303
         assert router.status().budgets[0].spent == pytest.approx(spends[-1].spent)
-        joint = engine_of(router)._constraints._budgets._states["cost_usd per request"]._allowance.total
-        assert joint.balance <= 303 * 0.004 - joint.spent + 1e-9  # savings are cut, never added to
+    (joint,) = remembered(SQLStore(url)).totals["cost_usd per request"]
+    assert joint.balance <= 303 * 0.004 - joint.spent + 1e-9  # savings are cut, never added to
 
 
 def test_a_total_that_is_merged_is_not_counted_twice():

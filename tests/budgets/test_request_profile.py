@@ -28,6 +28,14 @@ def test_a_day_is_expected_to_be_as_the_days_before():
     assert profile.expected(after, midnight + DAY) == pytest.approx(10 * 5, rel=0.3)
 
 
+def test_one_day_of_bursts_says_most_of_the_next():
+    profile = RequestProfile()
+    send(profile, 1, busy_at_noon)
+    profile.add(MONDAY + DAY)
+    noon = MONDAY + DAY + 12 * 3600.0
+    assert profile.expected(noon, noon + 7200.0) == pytest.approx(200, rel=0.1)
+
+
 def test_a_weekend_without_requests_is_learned():
     profile = RequestProfile()
     for week in range(4):

@@ -15,7 +15,7 @@ from banditroute.config import check_router, dump_router, json_schema, load_depl
 from banditroute.config.parts import PARTS, PYTHON_ONLY
 from banditroute.core.schema import MistakesError, parameters
 from banditroute.errors import InvalidConfigurationError
-from banditroute.features import Compose, Hashed, Metadata, Template, TextFeatures
+from banditroute.features import Compose, Hashed, Metadata, Template, TextFeatures, Vocabulary
 from banditroute.guard import Guarantee, Guard
 from banditroute.learners import EpsilonGreedy, LinUCB
 from banditroute.limits import Limits, Quota, Rule, Share
@@ -382,6 +382,16 @@ def test_categories_of_metadata_are_written_and_read():
     router = Router(arms=["a"], features=metadata)
     again = load_router(tomllib.loads(dump_router(router)), environment={})
     assert again.features.version == metadata.version
+
+
+def test_vocabulary_is_written_with_its_type_and_read():
+    features = Compose(blocks=[Metadata(categorical={"tenant": Vocabulary(size=4), "user": Hashed(slots=4)})])
+    tables = tomllib.loads(dump_router(Router(arms=["a"], features=features)))
+    assert tables["features"]["blocks"][0]["categorical"] == {
+        "tenant": {"type": "Vocabulary", "size": 4},
+        "user": {"slots": 4},
+    }
+    assert load_router(tables, environment={}).features.version == features.version
 
 
 @pytest.mark.parametrize(

@@ -74,7 +74,7 @@ def test_waits_that_ended_leave_nothing_behind():
     for _ in range(100):
         promise.wait(0.0)
         asyncio.run(promise.wait_async(0.0))
-    assert len(promise._callbacks) == 0
+    assert len(promise.waiters) == 0
 
 
 def test_an_event_loop_waits_without_being_blocked():
@@ -109,10 +109,10 @@ def test_a_loop_that_is_closed_does_not_keep_the_result_from_others():
     waiting = loop.create_task(promise.wait_async(30.0))
     loop.run_until_complete(asyncio.sleep(0))
     waiting.cancel()
-    callbacks = list(promise._callbacks)
+    callbacks = list(promise.waiters)
     loop.run_until_complete(asyncio.sleep(0))
     loop.close()
-    promise._callbacks.extend(callbacks)  # as if the loop had been closed while the result came
+    promise.waiters.extend(callbacks)  # as if the loop had been closed while the result came
     promise.set_result(1)
     assert promise.result() == 1
 

@@ -22,6 +22,7 @@ from banditroute.features import (
     TaskType,
     Template,
     TextFeatures,
+    Vocabulary,
     WarmUp,
     generic_prompts,
 )
@@ -37,7 +38,8 @@ READY = {
     "Compose": lambda: Compose(blocks=[StaticEmbedding(dimension=3), Complexity()]),
     "FourierFeatures": lambda: FourierFeatures(block=Complexity(), dimension=5, bandwidth=4.0),
     "Metadata": lambda: Metadata(
-        numeric={"input_tokens": (0, 8000)}, categorical={"tier": ["free", "gold"], "tags": Hashed(slots=4)}
+        numeric={"input_tokens": (0, 8000)},
+        categorical={"tier": ["free", "gold"], "tags": Hashed(slots=4), "session": Vocabulary(size=6)},
     ),
     "RandomProjection": lambda: RandomProjection(block=Complexity(), dimension=8, secret="no secret of anybody"),
     "SemanticCluster": lambda: SemanticCluster(),

@@ -255,12 +255,13 @@ class TestStreams:
 class TestAsyncio:
     async def test_an_answer_after_a_failure(self, clients):
         router = router_of("500 no", "small")
-        chat = AsyncRoutedClient(router, {arm: clients(openai.AsyncOpenAI) for arm in ("500 no", "small")})
+        both = {arm: clients(openai.AsyncOpenAI) for arm in ("500 no", "small")}
+        chat = AsyncRoutedClient(router, both)
         while not (answer := await chat.create(QUESTION)).failures:
             pass
         assert answer.text == "I am small."
-        for arm in ("500 no", "small"):
-            await chat._targets[arm].endpoints[None].patient.close()
+        for client in both.values():
+            await client.close()
 
     @pytest.mark.parametrize(("kind", "arm"), [(openai.AsyncOpenAI, "small"), (anthropic.AsyncAnthropic, "claude")])
     async def test_a_stream(self, clients, kind, arm):

@@ -5,6 +5,7 @@ import pytest
 from openai.types.chat import ChatCompletionMessage
 
 from banditroute import InvalidRequestError
+from banditroute.core.conversation import plain_messages
 from banditroute.integrations.apis.messages import anthropic_messages, openai_messages, openai_options
 from tests.integrations.pairs import MESSAGES, Pair, chat, message
 
@@ -190,3 +191,11 @@ def test_documents_are_translated_both_ways():
     assert openai_messages([{"role": "user", "content": [{"type": "document", "source": source}]}]) == [user]
     plain = {"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": "once"}}
     assert openai_messages([{"role": "user", "content": [plain]}])[0]["content"] == [{"type": "text", "text": "once"}]
+
+
+def test_the_name_of_a_function_message_of_langchain_is_kept():
+    messages = pytest.importorskip("langchain_core.messages")
+    (given,) = plain_messages([messages.FunctionMessage(name="add", content="4")])
+    assert given == {"role": "function", "name": "add", "content": "4"}
+    _, turns = anthropic_messages([given])
+    assert turns == [{"role": "user", "content": [{"type": "tool_result", "tool_use_id": "add", "content": "4"}]}]

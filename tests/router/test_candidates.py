@@ -29,18 +29,18 @@ def make_candidates(utilities=(0.5, 0.9, 0.1), **changed):
     """Candidates a, b, ... of one objective, quality, that is also the utility."""
     k = len(utilities)
     values = np.array(utilities, dtype=float)
-    candidates = Candidates(
-        arms=tuple("abcdefgh"[:k]),
-        objectives=("quality",),
-        means=values[None].copy(),
-        stds=np.full((1, k), 0.1),
-        utilities=values,
-        utility_stds=np.full(k, 0.1),
-        penalties=np.zeros(k),
-        information=lambda: np.arange(k, dtype=float),
-        counts=lambda objective: np.full(k, 100.0),
-    )
-    return candidates._replace(**changed)
+    parts = {
+        "arms": tuple("abcdefgh"[:k]),
+        "objectives": ("quality",),
+        "means": values[None].copy(),
+        "stds": np.full((1, k), 0.1),
+        "utilities": values,
+        "utility_stds": np.full(k, 0.1),
+        "penalties": np.zeros(k),
+        "information": lambda: np.arange(k, dtype=float),
+        "counts": lambda objective: np.full(k, 100.0),
+    }
+    return Candidates(**{**parts, **changed})
 
 
 def make_ask(*, limits=None, input_tokens=None, tags=(), now=1000.0):

@@ -37,7 +37,8 @@ def candidates(*, quality, cost, cost_std=0.0, counts=9.0, **changed):
         zeros,
         lambda: zeros,
         lambda objective: known,
-    )._replace(**changed)
+        **changed,
+    )
 
 
 def dominated(some, *, stated=(None, None, None)):
@@ -81,7 +82,7 @@ class TestBounds:
     def test_only_eligible_arms_dominate(self):
         three = candidates(quality=[0.8, 0.8, 0.8], cost=[0.01, 0.06, 0.06])
         assert dominated(three) == ("b", "c")
-        assert dominated(three._replace(eligible=[1, 2])) == ()
+        assert dominated(candidates(quality=[0.8, 0.8, 0.8], cost=[0.01, 0.06, 0.06], eligible=[1, 2])) == ()
 
     def test_an_arm_that_cannot_be_judged_dominates_no_arm(self):
         some = candidates(quality=[0.8, 0.8], cost=[0.01, 0.06], unjudged={"a": ["min_quality"]})

@@ -250,7 +250,7 @@ def test_the_utility_of_a_decision_is_its_means_weighed():
 def test_only_a_part_of_the_std_that_the_context_adds_is_explored():
     made = taught(ThompsonSampling(context_exploration=0.5))
     decision = ask(made)
-    averages = made.models.belief.predict(X).average_spreads[decision.objectives.index("quality")]
+    averages = made.models.belief.predict(X).average_stds[decision.objectives.index("quality")]
     stds = decision.stds[decision.objectives.index("quality")]
     assert (stds > averages).all()
     assert decision.utility_stds == pytest.approx(np.sqrt(averages**2 + 0.25 * (stds**2 - averages**2)))

@@ -101,8 +101,8 @@ def test_signal_handler_within_a_decision_waits_for_no_rebuild():
     thread = threading.Thread(target=rebuild)
     thread.start()
     assert held.wait(30.0)
-    with engine._lock:  # as if a handler interrupted a decision
-        decision = router.route(X, preference=COSTS)
+    # As if a handler interrupted a decision: the lock is held.
+    decision = engine.with_constraints(lambda _: router.route(X, preference=COSTS))
     done.set()
     thread.join(30.0)
     assert decision.objectives == ("quality", "cost_usd")

@@ -19,7 +19,7 @@ CHALLENGER = LinUCB(alpha=0.5, belief=Linear(), context_exploration=1.0)
 
 
 @pytest.fixture
-def url(tmp_path):
+def file(tmp_path):
     return f"sqlite:///{tmp_path}/routes.db"
 
 
@@ -36,12 +36,12 @@ def teach(router, requests=60):
         router.feedback(decision.id, quality=float((decision.arm == "b") == (i % 2 == 1)))
 
 
-def test_promoted_challenger_predicts_as_if_it_had_served_from_the_start(url, tmp_path):
-    with open_router(url) as router:
+def test_promoted_challenger_predicts_as_if_it_had_served_from_the_start(file, tmp_path):
+    with open_router(file) as router:
         teach(router)
-        admin.promote(url, who="me")
+        admin.promote(file, who="me")
         wait_until(lambda: router.route([0.5]).policy == repr(CHALLENGER))
-        with Router(arms=["a", "b"], features=1, learner=CHALLENGER, store=SQLStore(url), seed=0) as restarted:
+        with Router(arms=["a", "b"], features=1, learner=CHALLENGER, store=SQLStore(file), seed=0) as restarted:
             for x in ([0.0, 1.0], [1.0, 1.0]):
                 found, expected = (belief_of(each).predict(np.array(x)) for each in (router, restarted))
                 np.testing.assert_allclose(found.means, expected.means, rtol=1e-9)
@@ -49,17 +49,17 @@ def test_promoted_challenger_predicts_as_if_it_had_served_from_the_start(url, tm
         assert (router.route([0.0]).arm, router.route([1.0]).arm) == ("a", "b")  # no cold start
 
 
-def test_promoted_challenger_goes_on_learning(url):
-    with open_router(url) as router:
+def test_promoted_challenger_goes_on_learning(file):
+    with open_router(file) as router:
         teach(router)
-        admin.promote(url)
+        admin.promote(file)
         wait_until(lambda: router.route([0.5]).policy == repr(CHALLENGER))
         before = belief_of(router).counts("quality").sum()
         teach(router, 10)
         assert belief_of(router).counts("quality").sum() == pytest.approx(before + 10)
 
 
-def test_challenger_changes_no_decision_before_it_is_promoted(url, tmp_path):
+def test_challenger_changes_no_decision_before_it_is_promoted(file, tmp_path):
     probabilities = []
     for number, challenger in enumerate((None, CHALLENGER)):
         with open_router(f"sqlite:///{tmp_path}/{number}.db", challenger=challenger) as router:
@@ -96,53 +96,53 @@ def test_second_promotion_takes_the_first_back(url):
     assert (second.subject, second.values) == (name_of(SERVING), {"over": name_of(CHALLENGER)})
 
 
-def test_promotions_at_once_are_taken_in_their_order_while_no_router_runs(url):
-    with open_router(url):
+def test_promotions_at_once_are_taken_in_their_order_while_no_router_runs(file):
+    with open_router(file):
         pass
     for _ in range(3):
-        admin.promote(url)
-    with open_router(url) as later:
+        admin.promote(file)
+    with open_router(file) as later:
         assert later.route([0.5]).policy == repr(CHALLENGER)
 
 
-def test_earlier_promotion_of_a_learner_that_is_a_challenger_again_is_not_repeated(url, caplog):
-    with open_router(url):
+def test_earlier_promotion_of_a_learner_that_is_a_challenger_again_is_not_repeated(file, caplog):
+    with open_router(file):
         pass
-    admin.promote(url)
+    admin.promote(file)
     other = EpsilonGreedy(epsilon=0.1)
-    with open_router(url, learner=other) as router:
+    with open_router(file, learner=other) as router:
         assert router.route([0.5]).policy == repr(other)
     assert "is not followed" in caplog.text
 
 
-def test_dry_run_changes_nothing(url):
-    with open_router(url):
-        change = admin.promote(url, dry_run=True)
+def test_dry_run_changes_nothing(file):
+    with open_router(file):
+        change = admin.promote(file, dry_run=True)
     assert change.subject == name_of(CHALLENGER)
-    assert admin.shared_changes(url) == []
+    assert admin.shared_changes(file) == []
 
 
-def test_promotion_without_a_challenger_is_refused(url):
-    with open_router(url, challenger=None), pytest.raises(StoreError, match="have no challenger"):
-        admin.promote(url)
+def test_promotion_without_a_challenger_is_refused(file):
+    with open_router(file, challenger=None), pytest.raises(StoreError, match="have no challenger"):
+        admin.promote(file)
     with pytest.raises(StoreError, match="no router 'other'"):
-        admin.promote(url, router="other")
+        admin.promote(file, router="other")
 
 
-def test_challenger_that_is_given_no_longer_cannot_be_promoted(url):
-    with open_router(url):
+def test_challenger_that_is_given_no_longer_cannot_be_promoted(file):
+    with open_router(file):
         pass
-    with open_router(url, challenger=None):
+    with open_router(file, challenger=None):
         pass
     with pytest.raises(StoreError, match="have no challenger"):
-        admin.promote(url)
+        admin.promote(file)
 
 
-def test_arms_that_came_meanwhile_stay(url):
-    with open_router(url) as router:
+def test_arms_that_came_meanwhile_stay(file):
+    with open_router(file) as router:
         teach(router)
         router.add_arm("c")
-        admin.promote(url)
+        admin.promote(file)
         wait_until(lambda: router.route([0.5]).policy == repr(CHALLENGER))
         assert router.route([0.5]).arms == ("a", "b", "c")
         router.remove_arm("a")
@@ -181,8 +181,8 @@ def test_learner_that_learns_by_its_own_choices_takes_no_challenger():
         Router(arms=["a", "b"], features=1, learner=Learner(policy=Adaptive()), challenger=LinUCB())
 
 
-def test_explanations_of_the_service_use_the_learner_that_serves(url):
-    with open_router(url) as router:
+def test_explanations_of_the_service_use_the_learner_that_serves(file):
+    with open_router(file) as router:
         assert parts_of(router).engine.learner is SERVING
-        admin.promote(url)
+        admin.promote(file)
         wait_until(lambda: parts_of(router).engine.learner is CHALLENGER)

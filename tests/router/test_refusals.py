@@ -15,7 +15,7 @@ from banditroute.objectives import Objective
 from banditroute.policies import Thompson, Uniform
 from banditroute.router import Router
 from banditroute.store.memory import MemoryStore
-from tests.support import X, belief_of, engine_of, make_router
+from tests.support import X, belief_of, make_router
 
 
 class Counting(MemoryStore):
@@ -24,6 +24,7 @@ class Counting(MemoryStore):
     def __init__(self):
         super().__init__()
         self.given = 0
+        self.stream = np.random.default_rng(0)  # that the router draws from
 
     def add_decision(self, decision, prompt=None):
         self.given += 1
@@ -43,7 +44,7 @@ def router(store):
         preference=Preference(quality=1.0, cost_usd=2.0),
         learner=Learner(policy=Uniform()),
         store=store,
-        seed=0,
+        seed=store.stream,
     )
     for i in range(10):
         router.feedback(router.route([0.1 * i, 1.0]).id, quality=i / 10, cost_usd=0.01 * i)
@@ -54,14 +55,14 @@ def expect_refusal(router, store, error, message, call):
     """``call`` is refused with the message, and beliefs, store and randomness stay exactly as they were."""
     before = router.route([0.3, -0.7])
     dice, given, learned = (
-        str(engine_of(router)._stream.generator.bit_generator.state),
+        str(store.stream.bit_generator.state),
         store.given,
         router.status().learned,
     )
     with pytest.raises(error, match=message) as caught:
         call()
     assert isinstance(caught.value, BanditRouteError)
-    assert (str(engine_of(router)._stream.generator.bit_generator.state), store.given, router.status().learned) == (
+    assert (str(store.stream.bit_generator.state), store.given, router.status().learned) == (
         dice,
         given,
         learned,

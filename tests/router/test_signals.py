@@ -19,15 +19,16 @@ def interrupt(monkeypatch):
     handled = []
 
     def arrange(router, handle):
-        penalize = engine_of(router)._penalize
+        adapters = engine_of(router).adapters
+        penalties = adapters.penalties
 
-        def interrupted(candidates, ask):
+        def interrupted(preference, session):
             if not handled:
                 handled.append(None)
                 signal.raise_signal(signal.SIGTERM)
-            return penalize(candidates, ask)
+            return penalties(preference, session)
 
-        monkeypatch.setattr(engine_of(router), "_penalize", interrupted)
+        monkeypatch.setattr(adapters, "penalties", interrupted)
         signal.signal(signal.SIGTERM, lambda *_: handled.append(handle()))
         return handled
 

@@ -18,8 +18,9 @@ from banditroute.store import SQLStore
 def candidates(quality, cost, **changed):
     means, zeros = np.array([quality, cost], dtype=float), np.zeros(len(cost))
     arms = tuple("abcdef"[: len(cost)])
-    some = Candidates(arms, ("quality", "cost_usd"), means, means * 0, means[0], zeros, zeros, lambda: zeros, len)
-    return some._replace(**changed)
+    stds, utilities = means * 0, means[0]
+    objectives = ("quality", "cost_usd")
+    return Candidates(arms, objectives, means, stds, utilities, zeros, zeros, lambda: zeros, len, **changed)
 
 
 class TestLead:
@@ -95,5 +96,5 @@ class TestRouter:
         table, x = linear(n=300, arms=3, features=3, seed=1)
         options = {"learner": EpsilonGreedy(), "preference": Preference(within=0.05), "seed": 2}
         short = replay(table, x, **options)
-        monkeypatch.setattr(fast_path, "applies", lambda *arguments, **options: False)
+        monkeypatch.setattr(fast_path, "applies", lambda *arguments: False)
         assert replay(table, x, **options).chosen.tolist() == short.chosen.tolist()

@@ -1,7 +1,5 @@
 """Sessions at work: costs by hand, vetoes, learning, and what several processes know."""
 
-import os
-
 import numpy as np
 import pytest
 
@@ -14,6 +12,7 @@ from banditroute.sessions.counts import added
 from banditroute.sessions.horizon import Horizon
 from banditroute.sessions.memory import Probabilities
 from banditroute.sessions.warmth import Warmth
+from tests.support import in_child
 
 PRICED = {"cache_seconds": 300.0, "cache_min_tokens": 1024, "provider": "anthropic"}
 SMALL = Arm(
@@ -212,12 +211,12 @@ def test_counts_that_are_not_stored_yet_are_kept_when_others_are_followed():
 def test_forked_child_leaves_what_is_not_stored_to_its_parent():
     book = make(save=(store := Slot()))
     serve(book, 10_000.0, 0.0, "small")
-    child, status = os.fork(), None
-    if child == 0:
+
+    def close_in_child():
         book.close()
-        os._exit(0 if store.blob is None else 1)
-    _, status = os.waitpid(child, 0)
-    assert os.waitstatus_to_exitcode(status) == 0
+        return "left" if store.blob is None else "stored"
+
+    assert in_child(close_in_child) == "left"
     book.close()
     assert make(stored=store.blob).horizon.counts[0] == 1.0
 

@@ -48,7 +48,7 @@ def routed(monkeypatch):
 def both(environment, monkeypatch, **options):
     """The trace of the short way, and that of the router."""
     with monkeypatch.context() as patch:
-        patch.setattr(fast_path, "applies", lambda *arguments, **options: False)
+        patch.setattr(fast_path, "applies", lambda *arguments: False)
         by_router = replay(*environment, **options)
     return replay(*environment, **options), by_router
 
@@ -157,24 +157,34 @@ def test_an_unknown_objective_is_refused():
         replay(table, x, learner=LinUCB(), preference={"quality": 1}, seed=0)
 
 
-def test_a_policy_that_fails_stops_the_replay(routed):
+@pytest.mark.parametrize("fast", [True, False])
+def test_a_policy_that_fails_stops_the_replay(monkeypatch, routed, fast):
     class Broken(Mixture):
         def probabilities(self, means, stds, **more):
             raise ZeroDivisionError
 
+    if not fast:
+        monkeypatch.setattr(fast_path, "applies", lambda *arguments: False)
     table, x = _table()
-    with pytest.raises(InvalidInputError, match=r"the policy made no choice \(fallback: ZeroDivisionError"):
+    with pytest.raises(InvalidInputError, match=r"the policy made no choice \((fallback: )?ZeroDivisionError"):
         replay(table, x, learner=Learner(policy=Broken(shares={"arm0": 1})), preference={"quality": 1}, seed=0)
-    assert len(routed) == 1
-    assert routed[0].fell_back
+    assert [decision.fell_back for decision in routed] == ([] if fast else [True])
 
 
-def test_failure_of_the_fast_path_is_logged_and_a_router_replays(monkeypatch, routed, caplog):
-    environment = linear(n=40, arms=3, features=3, seed=1)
-    options = {"learner": LinUCB(), "preference": Preference(quality=1.0), "seed": 1}
-    chosen = replay(*environment, **options).chosen.tolist()
-    assert (caplog.messages, routed) == ([], [])
-    monkeypatch.setattr(fast_path, "sample_arm", lambda *_: {}["a slip of ours"])
-    assert replay(*environment, **options).chosen.tolist() == chosen
-    assert len(routed) == 40
-    assert caplog.messages == ["the fast path of a replay failed; a router replays instead: KeyError('a slip of ours')"]
+def test_policy_without_probabilities_stops_the_replay(routed):
+    class Broken(Mixture):
+        def probabilities(self, means, stds, **more):
+            return np.array([0.5, 0.4])
+
+    table, x = _table()
+    with pytest.raises(InvalidInputError, match="did not give 2 probabilities that sum to 1"):
+        replay(table, x, learner=Learner(policy=Broken(shares={"arm0": 1})), preference={"quality": 1}, seed=0)
+    assert routed == []
+
+
+@pytest.mark.parametrize("part", ["ArmModels", "objectives_of", "start"])
+def test_errors_of_the_fast_path_reach_the_caller(monkeypatch, routed, part):
+    monkeypatch.setattr(fast_path, part, lambda *_, **__: {}["a slip of ours"])
+    with pytest.raises(KeyError, match="a slip of ours"):
+        replay(*_table(), learner=LinUCB(), preference={"quality": 1}, seed=0)
+    assert routed == []

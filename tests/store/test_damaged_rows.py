@@ -101,7 +101,7 @@ def test_a_report_for_a_damaged_decision_is_refused_alone(url):
 
 @pytest.mark.parametrize(
     ("column", "value"),
-    [("spent", b"\x00"), ("spent", 1e300), ("balance", "x"), ("requests", 1.5), ("period", "x")],
+    [("spent", b"\x00"), ("spent", float("inf")), ("balance", "x"), ("requests", 1.5), ("period", "x")],
 )
 def test_a_damaged_count_of_a_budget_is_named_by_verify_and_by_opening(tmp_path, column, value):
     url = f"sqlite:///{tmp_path / 'routes.db'}"

@@ -14,6 +14,7 @@ from banditroute.errors import StoreError, UnknownDecisionError
 from banditroute.store.sql import log, ticket
 from banditroute.testing.samples import until
 from tests.store.test_promises import locked
+from tests.support import in_child
 
 
 def opened(url, **settings):
@@ -64,12 +65,7 @@ def test_an_id_of_another_minute_is_refused_at_once(router, age):
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
 def test_a_forked_child_makes_ids_of_its_own():
     ids = DecisionIds()
-    reader, writer = os.pipe()
-    if os.fork() == 0:
-        os.write(writer, ids.make(0.0).encode())
-        os._exit(0)
-    os.wait()
-    assert os.read(reader, 32).decode()[:20] != ids.make(0.0)[:20]
+    assert in_child(lambda: ids.make(0.0))[:20] != ids.make(0.0)[:20]
 
 
 def test_afeedback_has_a_limit(url, router, monkeypatch):

@@ -45,12 +45,10 @@ def free_port() -> int:
 @pytest.fixture(scope="module")
 def pooled(postgresql):
     """The URL of an empty database behind pgbouncer, and the direct one."""
-    server = make_url(postgresql._server.get_uri())
-    with create_engine(
-        server.set(drivername="postgresql+psycopg"), isolation_level="AUTOCOMMIT", poolclass=NullPool
-    ).connect() as connection:
+    server = postgresql.address
+    with create_engine(server, isolation_level="AUTOCOMMIT", poolclass=NullPool).connect() as connection:
         connection.exec_driver_sql("CREATE DATABASE pooled")
-    direct = server.set(drivername="postgresql+psycopg", database="pooled")
+    direct = server.set(database="pooled")
     folder = Path(tempfile.mkdtemp(prefix="banditroute-"))  # pytest's are closed to the user that pgbouncer runs as
     os.chmod(folder, 0o777)
     listen = free_port()
@@ -58,7 +56,7 @@ def pooled(postgresql):
     (folder / "ini").write_text(
         CONFIG.format(host=host, port=server.port or 5432, user=server.username, listen=listen, folder=folder)
     )
-    user = postgresql._server.system_user  # if we are root, who must not run it
+    user = postgresql.system_user  # if we are root, who must not run it
     running = subprocess.Popen([PGBOUNCER, *([] if user is None else ["-u", user]), str(folder / "ini")])
 
     def listens() -> bool:

@@ -13,7 +13,6 @@ import time
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import TypeAlias
 
@@ -186,7 +185,7 @@ class TestAcknowledged:
         original = Database.writing
         monkeypatch.setattr(Database, "writing", forgetful)
         monkeypatch.setattr(
-            type(store._database), "passes", lambda self, error: getattr(error, "connection_invalidated", False)
+            type(database_at(parse(url))), "passes", lambda self, error: getattr(error, "connection_invalidated", False)
         )
         for number in range(20):
             store.add_decision(decision(number))
@@ -265,43 +264,34 @@ class TestCallersDoNotWait:
         assert rows[0][0] == 50
         assert 5 <= rows[0][1] <= 12  # type: ignore[operator]
 
-    def test_waiting_parts_of_totals_are_summed(self, url: str) -> None:
-        store = opened(url)
-        queue = store._writer._queue  # type: ignore[union-attr]
-        part = SharedTotal(period=3, requests=1, spent=0.5)
+    def test_waiting_parts_of_totals_are_summed(self) -> None:
+        queue = write_queue.WriteQueue()
 
         def count() -> None:
             for number in range(2_000):
-                store.add_total(f"budget {number % 3}", part)
+                queue.add_total(f"budget {number % 3}", SharedTotal(period=3, requests=1, spent=0.5))
 
-        with locked(url):
-            threads = [threading.Thread(target=count) for _ in range(3)]
-            for thread in threads:
-                thread.start()
-            for thread in threads:
-                thread.join()
-            queued = sum(each.requests for _, each in list(queue._new_totals))
-            assert len(queue._new_totals) < 2 * write_queue.MAX_QUEUED_TOTALS
-            assert queued > write_queue.MAX_QUEUED_TOTALS
-        store.close()
-        rows = execute(url, "SELECT sum(requests), sum(spent), count(*) FROM banditroute_tally")
-        assert rows == [(6_000, 3_000.0, 3)]
+        threads = [threading.Thread(target=count) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(queue.new_totals) < 2 * write_queue.MAX_QUEUED_TOTALS
+        queue.gather()
+        assert len(queue.totals) == 3
+        assert sum(total.requests for total in queue.totals.values()) == 6_000
+        assert sum(total.spent for total in queue.totals.values()) == 3_000.0
 
-    def test_ids_that_were_dropped_are_remembered_up_to_a_bound(
-        self, url: str, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_ids_that_were_dropped_are_remembered_up_to_a_bound(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(write_queue, "MAX_QUEUED_DECISIONS", 10)
         monkeypatch.setattr(write_queue, "MAX_DROPPED_IDS", 5)
-        store = opened(url)
-        queue = store._writer._queue  # type: ignore[union-attr]
-        with locked(url):
-            for number in range(50):
-                store.add_decision(decision(number))
-            assert len(queue._dropped_ids) == 5
-            last = next(reversed(queue._dropped_ids))
-            with pytest.raises(UnknownDecisionError, match="was dropped"):
-                store.add_feedback(replace(feedback(1, quality=1.0), decision_id=last)).result(0)
-        store.close()
+        queue = write_queue.WriteQueue()
+        for number in range(50):
+            queue.add_decision(decision(number), None)
+        assert len(queue.dropped_ids) == 5
+        assert isinstance(
+            queue.refusal(feedback(39, quality=1.0), None), UnknownDecisionError
+        )  # the last that was dropped
 
 
 def answer_to(waiting: object) -> object:

@@ -60,7 +60,7 @@ class Shared(LinearBelief):
         if kept is None or kept.means.shape != fresh.means.shape:
             self.kept = kept = fresh
         elif not np.array_equal(x, self.last):
-            kept.means[:], kept.stds[:], kept.average_spreads[:] = fresh
+            kept.means[:], kept.stds[:], kept.average_stds[:] = fresh
         self.last = x.copy()
         return kept
 

@@ -49,7 +49,15 @@ from banditroute.beliefs import (
 )
 from banditroute.config import Deployment, ServeSettings, Upstream
 from banditroute.energy import NVML, RAPL, EnergyCounter, EnergyReading
-from banditroute.features import Complexity, FourierFeatures, Hashed, RandomProjection, WarmUp, generic_prompts
+from banditroute.features import (
+    Complexity,
+    FourierFeatures,
+    Hashed,
+    RandomProjection,
+    Vocabulary,
+    WarmUp,
+    generic_prompts,
+)
 from banditroute.graders import JudgeCalibration, Signal, SignalCalibration
 from banditroute.integrations.langchain import ChatBandit
 from banditroute.integrations.litellm import BanditPlugin
@@ -185,6 +193,7 @@ def features() -> None:
     assert_type(WarmUp(block=projected, prompts=50).dimension, int)
     assert_type(FourierFeatures(block=projected, bandwidth=1.0).dimension, int)
     assert_type(Hashed(slots=4).slots, int)
+    assert_type(Vocabulary(size=4).size, int)
     assert_type(list(generic_prompts()), list[str])
 
 

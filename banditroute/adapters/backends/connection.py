@@ -105,7 +105,7 @@ class Connection:
         return f"<{self.where}>"
 
     def words(self, reply: Reply) -> str:
-        """The message in ``reply``, however it is wrapped, in at most 500 characters and without keys."""
+        """Return the message in ``reply``, however it is wrapped, in at most 500 characters and without keys."""
         try:
             body = reply.json()
             body = body.get("error", body)
@@ -267,7 +267,7 @@ def _parse(httpx_module: Any, base_url: str) -> httpx.URL:
 
 
 def _shown(base_url: object) -> str:
-    """An address for a message: without user, password and query, which may hold a key."""
+    """Return an address for a message: without user, password and query, which may hold a key."""
     if not isinstance(base_url, str):
         return repr(base_url)[:80]
     scheme, mark, rest = base_url.rpartition("//")

@@ -110,7 +110,7 @@ class HTTPBackend:
         return adapter.size_bytes
 
     def load_cost(self, adapter: AdapterSpec) -> CostEstimate:
-        """Guess: .01 s and 10 GB/s from RAM, .5 s and 1 GB/s from disk, right within a factor of 10."""
+        """Guess .01 s and 10 GB/s from RAM, .5 s and 1 GB/s from disk, right within a factor of 10."""
         with self._lock:
             source = self._shadow.tier(adapter.name)
         size = adapter.size_bytes or 0

@@ -27,7 +27,8 @@ class AnthropicMessages:
     def arguments(self, messages: Messages, options: Mapping[str, Any], *, stream: bool) -> dict[str, Any]:
         """Return messages and options in Anthropic's form; system messages become the parameter ``system``."""
         system, turns = anthropic_messages(messages)
-        asked = {"max_tokens": _MAX_TOKENS, **({"system": system} if system else {}), **anthropic_options(options)}
+        given = {name: value for name, value in anthropic_options(options).items() if value is not None}
+        asked = {"max_tokens": _MAX_TOKENS, **({"system": system} if system else {}), **given}
         if self._method == "parse" and "response_format" in asked:
             asked["output_format"] = asked.pop("response_format")
         return {"messages": turns, **asked, **({"stream": True} if stream else {})}

@@ -17,7 +17,7 @@ from banditroute.integrations.apis.base import (
     openai_counts,
 )
 from banditroute.integrations.apis.messages import openai_messages, openai_options
-from banditroute.integrations.fields import field, sequence, text
+from banditroute.integrations.fields import count, field, sequence, text
 
 _FAILED_FINISHES = {"content_filter": Failure.CONTENT_FILTER, "error": Failure.SERVER_ERROR}
 _OTHER_PARTS = ("refusal", "tool_calls", "function_call", "reasoning_content", "reasoning", "audio")
@@ -31,7 +31,8 @@ class OpenAIChat:
 
     def function(self, client: Any) -> Callable[..., Any] | None:
         """Return ``client.chat.completions.create``, or ``parse``."""
-        return _callable(field(client, "chat", "completions", self._method))
+        found = field(client, "chat", "completions", self._method)
+        return _callable(found or field(client, "beta", "chat", "completions", self._method))  # of older packages
 
     def arguments(self, messages: Messages, options: Mapping[str, Any], *, stream: bool) -> dict[str, Any]:
         """Return messages and options in OpenAI's form; a stream is asked to end with its usage."""
@@ -141,7 +142,11 @@ class OpenAIEmbeddings:
         """Return the tokens of ``usage``; vectors have no text, and no output tokens."""
         if not sequence(field(response, "data")):
             return no_answer(response, "data")
-        return Reading(counts=Counts(output_tokens=0).updated(openai_counts(field(response, "usage"))))
+        usage = field(response, "usage")
+        counts = Counts(output_tokens=0).updated(openai_counts(usage))
+        if counts.input_tokens is None:  # all tokens of embeddings are input
+            counts = counts._replace(input_tokens=count(field(usage, "total_tokens")))
+        return Reading(counts=counts)
 
     def read_chunk(self, chunk: Any) -> Piece:
         """Return an empty piece: embeddings are not streamed."""

@@ -77,12 +77,22 @@ def _ours(table: pyarrow.Table, address: str) -> pyarrow.Table:
     for field in schema():
         try:
             given = table[field.name] if field.name in table.column_names else pyarrow.nulls(len(table), field.type)
-            columns[field.name] = given.cast(field.type)
+            columns[field.name] = _cast(given, field.type)
         except pyarrow.ArrowException as error:
             raise InvalidInputError(
                 f"{shown_address(address)}: column {field.name} is {given.type}, expected is {field.type}: {error}"
             ) from error
     return pyarrow.table(columns, schema=schema())
+
+
+def _cast(given: pyarrow.ChunkedArray, kind: pyarrow.DataType) -> pyarrow.ChunkedArray:
+    """Return a column as another type; structs, as polars and DuckDB write them, become maps of what is known."""
+    import pyarrow
+
+    if not (pyarrow.types.is_struct(given.type) and pyarrow.types.is_map(kind)):
+        return given.cast(kind)
+    rows = [row and [(name, value) for name, value in row.items() if value is not None] for row in given.to_pylist()]
+    return pyarrow.chunked_array([pyarrow.array(rows, kind)])
 
 
 def read_together(readings: Sequence[Reading]) -> Iterator[pyarrow.Table]:

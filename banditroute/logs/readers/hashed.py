@@ -15,7 +15,7 @@ _LONGEST_KEPT = 200  # characters of a name whose place is kept
 
 
 def hashed(features: Iterable[tuple[str, float]]) -> Vector:
-    """Signed feature hashing ``(SLOTS,)``: ``x[h(name)] += s(name) value`` (Weinberger et al. 2009, section 2).
+    """Return signed feature hashes ``(SLOTS,)``: ``x[h(name)] += s(name) value`` (Weinberger et al. 2009, section 2).
 
     Examples
     --------

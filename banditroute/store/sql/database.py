@@ -57,14 +57,14 @@ class Database(ABC):
 
     @contextmanager
     def writing(self, connection: Connection) -> Iterator[None]:
-        """A transaction that writes; what it reads another one may change, but for the rows that it locks."""
+        """Open a transaction that writes. Others may change what it reads, except the rows that it locks."""
         with self.explained(), connection.begin():
             yield
 
     @abstractmethod
     @contextmanager
     def reading(self, connection: Connection) -> Iterator[None]:
-        """A transaction that reads the state of one moment, and keeps nobody from writing."""
+        """Open a transaction that reads the state of one moment and blocks no writer."""
         yield
 
     @abstractmethod
@@ -109,7 +109,7 @@ class Database(ABC):
         """Make the next row of each table get a number above those that are there."""
 
     def scrub(self) -> None:  # noqa: B027
-        """Overwrite what was deleted, as far as the database can be told to."""
+        """Overwrite what was deleted, as far as the database allows."""
 
     @abstractmethod
     def damage(self, connection: Connection) -> list[str]:
@@ -166,12 +166,12 @@ class Database(ABC):
 
 
 def insert(connection: Connection, table: Table) -> Any:
-    """An INSERT that knows ``on_conflict_do_...``."""
+    """Return an INSERT that knows ``on_conflict_do_...``."""
     return INSERT[connection.dialect.name](table)
 
 
 def parse(url: object) -> URL:
-    """``url`` as an address that :func:`database_at` takes.
+    """Return ``url`` as an address that :func:`database_at` takes.
 
     Raises
     ------
@@ -208,7 +208,7 @@ def parse(url: object) -> URL:
 
 
 def database_at(address: URL, *, relaxed: bool = False, read_only: bool = False) -> Database:
-    """The database at an address that :func:`parse` gave.
+    """Return the database at an address that :func:`parse` gave.
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
 """Keep what was learned, in SQL: fold outcomes into statistics, remember them, and keep the router's other state.
 
-Every function works inside the transaction of the connection that it is given. Who changes statistics locks the
-row of their epoch first; so each outcome is folded once, by whichever process comes first.
+Every function works inside the transaction of the connection that it is given. A transaction that changes statistics
+locks the row of their epoch first; so each outcome is folded once, by whichever process comes first.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ import zlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Row, delete, func, literal, select, update
+from sqlalchemy import Connection, Row, bindparam, delete, func, literal, select, update
 
 from banditroute.core.shared_total import SharedTotal
 from banditroute.core.state import MergeStates
 from banditroute.errors import IncompatibleStoreError
 from banditroute.store.base import Fold, OutcomeEvent, StoredState
-from banditroute.store.sql.database import insert
-from banditroute.store.sql.log import events_of, outcomes_with_decisions
+from banditroute.store.sql.database import INSERT, insert
+from banditroute.store.sql.log import KEY_OF_EPOCH, events_of, outcomes_with_decisions
 from banditroute.store.sql.rows import is_intact, total_of
 from banditroute.store.sql.schema import (
     decision,
@@ -33,7 +33,7 @@ from banditroute.store.sql.schema import (
 )
 
 SNAPSHOT_SECONDS = 3600.0
-"""So long after the last copy of the statistics a fold makes another, to go back to."""
+"""Least time between two copies of the statistics that a rollback can go back to."""
 
 _DAY_SECONDS = 86_400.0
 _ALL_KEPT_SECONDS = 2 * _DAY_SECONDS  # of older ones, the last of each day is kept
@@ -44,7 +44,17 @@ PRUNED = 0
 
 _MARKED = 500  # rows of one IN (...)
 _PERIODS = 50  # of a budget that are kept at least
-_WRITER_SECONDS = 7 * 86_400.0  # so long what is recorded of a writer is kept
+_WRITER_SECONDS = 7 * 86_400.0  # how long the record of a writer is kept
+
+
+def _set_last_group(add: Any) -> Any:
+    new = add(last_group).values({column.name: bindparam(column.name) for column in last_group.c})
+    changed = {name: new.excluded[name] for name in ("number", "written_at")}
+    key = KEY_OF_EPOCH.scalar_subquery()  # in the same statement: each costs a round trip
+    return new.on_conflict_do_update(index_elements=["writer"], set_=changed).returning(key)
+
+
+_SET_LAST_GROUP = {dialect: _set_last_group(add) for dialect, add in INSERT.items()}
 
 
 class Put(NamedTuple):
@@ -90,7 +100,7 @@ def standing(connection: Connection, epoch_id: int) -> Standing | None:
 
 
 def remember(connection: Connection, epoch_id: int, *, count: bool) -> StoredState:
-    """All that is remembered of an epoch, and of its router.
+    """Return all that is remembered of an epoch and of its router.
 
     Parameters
     ----------
@@ -173,7 +183,7 @@ def fold_pending(
 
 def lock(connection: Connection, epoch_id: int, *, wait: bool = True) -> int | None:
     """Make this transaction the one that changes an epoch's statistics; its version, or None not to ``wait``."""
-    # key_share: who adds a decision refers to the epoch's row, and need not wait.
+    # key_share: a transaction that adds a decision refers to the epoch's row, and need not wait.
     row = select(epoch.c.version).where(epoch.c.id == epoch_id).with_for_update(key_share=True, skip_locked=not wait)
     return connection.scalar(row)
 
@@ -187,7 +197,7 @@ def change(connection: Connection, epoch_id: int, version: int, fold: Fold, even
 
 
 def by_arm(events: Iterable[OutcomeEvent]) -> dict[str, list[OutcomeEvent]]:
-    """The events of each arm."""
+    """Return the events of each arm."""
     found: dict[str, list[OutcomeEvent]] = {}
     for event in events:
         found.setdefault(event.arm, []).append(event)
@@ -316,14 +326,11 @@ def last_group_of(connection: Connection, writer: str) -> int | None:
     return connection.scalar(select(last_group.c.number).where(last_group.c.writer == writer))
 
 
-def set_last_group(connection: Connection, writer: str, number: int) -> None:
-    """Record the number of the group that this transaction writes."""
-    new = {"number": number, "written_at": time.time()}
-    connection.execute(
-        insert(connection, last_group)
-        .values(writer=writer, **new)
-        .on_conflict_do_update(index_elements=["writer"], set_=new)
-    )
+def set_last_group(connection: Connection, writer: str, number: int, epoch_id: int) -> str | None:
+    """Record the number of the group that this transaction writes; return the random key of the epoch, None: gone."""
+    row = {"writer": writer, "number": number, "written_at": time.time(), "epoch_id": epoch_id}
+    key: str | None = connection.scalar(_SET_LAST_GROUP[connection.dialect.name], row)
+    return key
 
 
 def forget_writers(connection: Connection, writer: str) -> None:
@@ -337,7 +344,7 @@ def _row(blob: bytes) -> dict[str, Any]:
 
 
 def intact(row: Row[Any]) -> bytes:
-    """The blob of a row of statistics or of a snapshot.
+    """Return the blob of a row of statistics or of a snapshot.
 
     Raises
     ------

@@ -15,7 +15,7 @@ from banditroute.store.sql.schema import decision, epoch, feedback
 
 SECONDS_PER_HOUR = 3_600.0
 LATE_SECONDS = 3_600.0
-"""Feedback that comes so long after its decision is late."""
+"""Feedback that comes this long after its decision is late."""
 
 
 class DecisionHour(NamedTuple):

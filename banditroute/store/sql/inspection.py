@@ -45,13 +45,13 @@ class Epoch(NamedTuple):
 
 
 def epoch_ids(connection: Connection, router: str | None) -> list[int]:
-    """Of one router, or of all."""
+    """Return the ids of the epochs of one router, or of all."""
     ids = select(epoch.c.id).order_by(epoch.c.id)
     return list(connection.scalars(ids if router is None else ids.where(epoch.c.router == router)))
 
 
 def statistics_of(connection: Connection, epoch_id: int) -> dict[str, bytes]:
-    """The blobs of an epoch by arm."""
+    """Return the blobs of an epoch by arm."""
     rows = connection.execute(select(statistics).where(statistics.c.epoch_id == epoch_id).order_by(statistics.c.arm))
     return {row.arm: folding.intact(row) for row in rows}
 

@@ -7,10 +7,10 @@ import time
 from collections.abc import Callable
 
 TOLERANCE_SECONDS = 60.0
-"""So far ahead of the database's clock a decision may be."""
+"""How far ahead of the database's clock a decision may be."""
 
 BELIEVED_AFTER_SECONDS = 3600.0
-"""After so long a clock that leaped ahead is believed: it was wrong before."""
+"""How long a clock that leaped ahead is doubted; then it is believed, and was wrong before."""
 
 _logger = logging.getLogger("banditroute.store")
 

@@ -82,6 +82,7 @@ _RECORDED = union_all(
         for table in (feedback, orphan)
     )
 )
+KEY_OF_EPOCH: Select[Any] = select(epoch.c.random_key).where(epoch.c.id == bindparam("epoch_id"))
 _ADD_DECISIONS = {
     dialect: add(decision).on_conflict_do_nothing(index_elements=["id"]) for dialect, add in INSERT.items()
 }
@@ -136,7 +137,7 @@ def other_features(connection: Connection, router: str, epoch_id: int) -> tuple[
 
 def is_epoch(connection: Connection, epoch_id: int, random_key: str) -> bool:
     """Return whether the epoch of that id is the one that was begun."""
-    return connection.scalar(select(epoch.c.random_key).where(epoch.c.id == epoch_id)) == random_key
+    return bool(connection.scalar(KEY_OF_EPOCH, {"epoch_id": epoch_id}) == random_key)
 
 
 def set_arms(connection: Connection, router: str, arms: Sequence[Arm]) -> None:
@@ -269,7 +270,7 @@ def find(connection: Connection, decision_id: str) -> StoredDecision:
 
 
 def find_session(connection: Connection, epoch_id: int, session: str) -> list[str]:
-    """Ids of the decisions of a session in an epoch, in the order of their ids."""
+    """Return the ids of the decisions of a session in an epoch, in the order of their ids."""
     mine = (decision.c.epoch_id == epoch_id) & (decision.c.session == _clean(session))
     return list(connection.scalars(select(decision.c.id).where(mine).order_by(decision.c.id)))
 
@@ -284,7 +285,7 @@ def turns_since(connection: Connection, epoch_id: int, since: float) -> list[Ses
 
 
 def match_orphans(connection: Connection) -> None:
-    """Make pending what came before its decision could be seen; what waited too long for one is dropped and told."""
+    """Make feedback pending whose decision has appeared; drop and log what waited too long for one."""
     found = exists().where(decision.c.id == orphan.c.decision_id)
     claimed = connection.execute(delete(orphan).where(found).returning(orphan)).all()
     epochs: dict[str, int] = {}
@@ -338,7 +339,7 @@ def events_of(rows: Iterable[Row[Any]]) -> dict[str, OutcomeEvent]:
 
 
 def outcomes_with_decisions() -> Any:
-    """A SELECT of feedback in the order of its arrival, each with what is to be known of its decision."""
+    """Return a SELECT of feedback in the order of its arrival, with the columns of each decision."""
     other = feedback.alias()
     again = exists().where(
         other.c.decision_id == feedback.c.decision_id, other.c.folded_version.is_not(None), other.c.objective != PAGING
@@ -424,7 +425,7 @@ def _chunks(ids: Iterable[str]) -> Iterator[list[str]]:
 
 
 def _clean(text: str | None) -> str | None:
-    """``text`` as every database can hold it: NUL and lone surrogates replaced."""
+    """Return ``text`` as every database can hold it: NUL and lone surrogates replaced."""
     if text is None:
         return None
     return text.encode("utf-8", "replace").decode("utf-8").replace("\x00", "\ufffd")

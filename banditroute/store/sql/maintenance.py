@@ -83,8 +83,8 @@ def find(
     if session is not None:
         ids = ids.where(decision.c.session == session)
     if source is not None:
-        told = [select(table.c.decision_id).where(table.c.source == source) for table in (feedback, orphan)]
-        ids = ids.where(or_(*(decision.c.id.in_(some) for some in told)))
+        reported = [select(table.c.decision_id).where(table.c.source == source) for table in (feedback, orphan)]
+        ids = ids.where(or_(*(decision.c.id.in_(some) for some in reported)))
     return list(connection.scalars(ids.limit(limit)))
 
 
@@ -170,7 +170,7 @@ def set_fold_settings(connection: Connection, epoch_id: int, settings: str) -> N
 
 
 def refolded(connection: Connection, epoch_id: int, fold: Fold) -> dict[str, bytes]:
-    """By arm, what all that was folded makes when it is folded again."""
+    """Return the statistics of each arm, folded again from all that was folded."""
     base = select(snapshot).where(snapshot.c.epoch_id == epoch_id, snapshot.c.version == folding.PRUNED)
     blobs = {row.arm: folding.intact(row) for row in connection.execute(base)}
     for events in _folded(connection, epoch_id):
@@ -186,7 +186,7 @@ def move_to_base(connection: Connection, epoch_id: int, fold: Fold, ids: Sequenc
         outcomes_with_decisions().where(feedback.c.decision_id.in_(ids), feedback.c.folded_version > 0)
     ).all()
     _change_copy(connection, epoch_id, folding.PRUNED, fold, list(events_of(rows).values()))
-    # Who went back to a copy that lacks them would have them all the same, when rebuilt.
+    # A rebuild after a rollback to a copy without them would bring them back.
     newest = max((row.folded_version for row in rows), default=0)
     older = (snapshot.c.version > folding.PRUNED) & (snapshot.c.version < newest)
     connection.execute(delete(snapshot).where(snapshot.c.epoch_id == epoch_id, older))
@@ -209,7 +209,7 @@ def _folded(connection: Connection, epoch_id: int) -> Iterator[list[OutcomeEvent
 
 
 def _epochs(connection: Connection, ids: Sequence[str]) -> list[tuple[int, list[str]]]:
-    """The epochs of decisions, each with its own, in the one order in which all who lock several do so."""
+    """Return the decisions by epoch, in the order in which every transaction locks epochs."""
     found: dict[int, list[str]] = {}
     for row in connection.execute(select(decision.c.id, decision.c.epoch_id).where(decision.c.id.in_(ids))):
         found.setdefault(row.epoch_id, []).append(row.id)

@@ -77,7 +77,7 @@ class PostgreSQL(Database):
 
     @contextmanager
     def reading(self, connection: Connection) -> Iterator[None]:
-        """A transaction that reads the state of one moment, and keeps nobody from writing."""
+        """Open a transaction that reads the state of one moment and blocks no writer."""
         with self.explained():
             connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
             with connection.begin():
@@ -85,7 +85,7 @@ class PostgreSQL(Database):
             connection.execution_options(isolation_level="READ COMMITTED", postgresql_readonly=False)
 
     def revision(self, connection: Connection) -> str | None:
-        """The revision of the schema; other applications may have tables in the same database."""
+        """Return the revision of the schema; other applications may have tables in the same database."""
         if connection.scalar(text("SELECT to_regclass(:name)"), {"name": VERSION_TABLE}) is None:
             return None
         found = connection.scalar(text(f"SELECT version_num FROM {VERSION_TABLE}"))
@@ -119,7 +119,7 @@ class PostgreSQL(Database):
                 raw.exec_driver_sql(f"VACUUM {table.name}")
 
     def damage(self, connection: Connection) -> list[str]:
-        """Nothing: a server checks its pages itself."""
+        """Return nothing: a server checks its pages itself."""
         return []
 
     def blames_data(self, error: Exception) -> bool:

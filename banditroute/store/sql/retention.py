@@ -35,8 +35,8 @@ def old_decisions(connection: Connection, epoch_id: int, *, before: float, answe
     limit
         Largest number of ids.
     """
-    told = exists().where(feedback.c.decision_id == decision.c.id, feedback.c.objective != PAGING)
-    wanted = told & ~told.where(feedback.c.folded_version.is_(None)) if answered else ~told
+    reported = exists().where(feedback.c.decision_id == decision.c.id, feedback.c.objective != PAGING)
+    wanted = reported & ~reported.where(feedback.c.folded_version.is_(None)) if answered else ~reported
     ids = select(decision.c.id).where(
         decision.c.epoch_id == epoch_id,
         decision.c.id < f"{max(int(before * 1000.0), 0):012x}",  # ids begin with their time

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import zlib
 from typing import Any
 
@@ -85,7 +86,7 @@ def total_of(row: Row[Any]) -> SharedTotal:
     """Return what a row has counted for a budget."""
     total = SharedTotal(*(getattr(row, name) for name in SharedTotal._fields))
     counts = isinstance(total.period, int) and isinstance(total.requests, int)
-    if not counts or not all(isinstance(part, int | float) and abs(part) <= LARGEST for part in total):
+    if not counts or not all(isinstance(part, int | float) and math.isfinite(part) for part in total):
         raise IncompatibleStoreError(
             f"the count of budget {shown(row.budget)} of router {shown(row.router)} is damaged: {shown(tuple(total))}; "
             "restore a backup of the database, or delete that row of banditroute_tally to begin it again"

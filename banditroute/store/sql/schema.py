@@ -61,7 +61,7 @@ epoch: Final = Table(
     Column("router", String(255), nullable=False),
     Column("features_version", Text, nullable=False),
     Column("dimension", Integer, nullable=False),
-    # Goes up by one with each fold, correction and erasure: who polls it knows when to load statistics again.
+    # Goes up by one with each fold, correction and erasure: a process that polls it knows when to reload statistics.
     Column("version", BigInteger, nullable=False),
     Column("heard", BigInteger, nullable=False, server_default="0"),  # decisions of which feedback was folded
     Column("pruned", BigInteger, nullable=False, server_default="0"),  # decisions that were too old to keep

@@ -198,15 +198,17 @@ class Session:
 
         def add(connection: Connection) -> tuple[log.Added, dict[tuple[str, int], SharedTotal]]:
             nonlocal written
-            self._check_epoch(connection)
             if written is not None and numbered and folding.last_group_of(connection, self._writer) == self._group:
+                self._check_epoch(connection)
                 return written
+            if not numbered:
+                self._check_epoch(connection)
+            elif folding.set_last_group(connection, self._writer, self._group, self._epoch_id) != self._random_key:
+                self._lose()
             log.add_decisions(connection, self._epoch_id, decisions)
             folding.put_states(connection, self._router, states)
             sums = folding.add_totals(connection, self._router, self._uncounted(connection, totals))
             added = log.add_feedback(connection, self._epoch_id, parts, ChainMap(fresh, self._recent), self._makers)
-            if numbered:
-                folding.set_last_group(connection, self._writer, self._group)
             written = added, sums
             return written
 
@@ -312,7 +314,7 @@ class Session:
         """Let go of the connection; it is opened again when it is needed."""
         connection, self._connection = self._connection, None
         if connection is not None:
-            with suppress(Exception):  # what it failed with is told already
+            with suppress(Exception):  # its error is reported already
                 connection.close()
 
     def end(self) -> None:

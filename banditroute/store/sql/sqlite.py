@@ -71,7 +71,7 @@ class SQLite(Database):
 
     @contextmanager
     def reading(self, connection: Connection) -> Iterator[None]:
-        """A transaction that reads the state of one moment, and keeps nobody from writing."""
+        """Open a transaction that reads the state of one moment and blocks no writer."""
         connection.info[_READS] = True
         try:
             with self.explained(), connection.begin():
@@ -80,7 +80,7 @@ class SQLite(Database):
             connection.info[_READS] = False
 
     def revision(self, connection: Connection) -> str | None:
-        """The revision of the schema; a file with other tables is refused."""
+        """Return the revision of the schema; a file with other tables is refused."""
         query = connection.exec_driver_sql
         tables = sorted(query("SELECT name FROM sqlite_master WHERE type = 'table'").scalars())
         if VERSION_TABLE in tables:

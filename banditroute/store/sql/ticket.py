@@ -11,7 +11,7 @@ from banditroute.store.base import Acknowledgement
 from banditroute.store.base import Ticket as AnyTicket
 
 ANSWER_SECONDS = 60.0
-"""So long a caller waits for the database before it hears that the outcome is unknown."""
+"""How long a caller waits for the database before it hears that the outcome is unknown."""
 
 
 class Ticket(Promise[Acknowledgement]):

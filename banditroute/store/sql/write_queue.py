@@ -58,8 +58,12 @@ class WriteQueue:
         Callers that wait, in the order of their arrival.
     states, totals
         State and totals that :meth:`gather` has put together; the thread's own.
+    new_totals
+        Parts of totals that are to be put together.
     dropped
         Number of decisions that were dropped.
+    dropped_ids
+        The latest of them, with the time.
     """
 
     def __init__(self, *, dropped: int = 0) -> None:
@@ -70,10 +74,10 @@ class WriteQueue:
         self.states: dict[str, Put] = {}
         self.totals: dict[tuple[str, int], SharedTotal] = {}
         self.dropped = dropped
-        self._dropped_ids: OrderedDict[str, float] = OrderedDict()
+        self.dropped_ids: OrderedDict[str, float] = OrderedDict()
         self._prompt_bytes = 0
         self._new_states: deque[tuple[str, Put]] = deque()
-        self._new_totals: deque[tuple[str, SharedTotal]] = deque()
+        self.new_totals: deque[tuple[str, SharedTotal]] = deque()
 
     @property
     def holds_prompts(self) -> bool:
@@ -93,16 +97,16 @@ class WriteQueue:
 
     def add_total(self, budget: str, total: SharedTotal) -> None:
         """Queue a part of a budget's total."""
-        self._new_totals.append((budget, total))
-        queued = len(self._new_totals)
+        self.new_totals.append((budget, total))
+        queued = len(self.new_totals)
         if queued > MAX_QUEUED_TOTALS and queued % (_SUMMED_TOGETHER // 2) == 0:
-            some = list(islice(taken(self._new_totals), _SUMMED_TOGETHER))
-            self._new_totals.extend((budget, total) for (budget, _), total in _summed(some).items())
+            some = list(islice(taken(self.new_totals), _SUMMED_TOGETHER))
+            self.new_totals.extend((budget, total) for (budget, _), total in _summed(some).items())
 
     def remove_written(self, decision_id: str) -> None:
         """Remove a decision that is written now."""
         self.decisions.pop(decision_id, None)
-        self._dropped_ids.pop(decision_id, None)  # it was dropped while it was written
+        self.dropped_ids.pop(decision_id, None)  # it was dropped while it was written
 
     def remove_unwritable(self, decision_id: str) -> None:
         """Drop a decision that no database can hold."""
@@ -120,7 +124,7 @@ class WriteQueue:
                 f"more than {MAX_QUEUED_REPORTS:,} reports wait for the database ({trouble or 'it is too slow'}); "
                 f"nothing was recorded, report it again later"
             )
-        if feedback.decision_id in self._dropped_ids:
+        if feedback.decision_id in self.dropped_ids:
             return UnknownDecisionError(
                 f"decision {feedback.decision_id!r} was dropped, as the database could not be written for too long; "
                 f"nothing can be learned from it"
@@ -141,7 +145,7 @@ class WriteQueue:
         """Put queued state and totals together in ``states`` and ``totals``."""
         for name, put in taken(self._new_states):
             self.states[name] = put.after(self.states.get(name))
-        self.totals = _summed(taken(self._new_totals), self.totals)
+        self.totals = _summed(taken(self.new_totals), self.totals)
 
     def take_states(self) -> tuple[Mapping[str, Put], Mapping[tuple[str, int], SharedTotal]]:
         """Take the gathered state and totals out."""
@@ -160,12 +164,12 @@ class WriteQueue:
         except KeyError:  # it was written meanwhile
             return False
         now = time.monotonic()
-        self._dropped_ids[id] = now
+        self.dropped_ids[id] = now
         # Later than that, an id that nobody knows is refused anyway.
-        while len(self._dropped_ids) > MAX_DROPPED_IDS or (
-            self._dropped_ids and now - next(iter(self._dropped_ids.values()), now) > 2 * log.ORPHAN_SECONDS
+        while len(self.dropped_ids) > MAX_DROPPED_IDS or (
+            self.dropped_ids and now - next(iter(self.dropped_ids.values()), now) > 2 * log.ORPHAN_SECONDS
         ):
-            self._dropped_ids.popitem(last=False)
+            self.dropped_ids.popitem(last=False)
         self.dropped += 1
         return True
 

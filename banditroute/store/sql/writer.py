@@ -46,16 +46,16 @@ FOLD_AT_ONCE = 2048
 """Pending outcomes that are folded although feedback waits meanwhile."""
 
 FOLD_SECONDS = 5.0
-"""For so long fewer of them may be pending."""
+"""How long fewer of them may be pending."""
 
 LOOK_SECONDS = 0.25
 """How often a process looks for what others have learned."""
 
-_EXIT_SECONDS = 10.0  # so long the end of the process waits for the database
-_COLLECTED_SECONDS = 1.0  # so long a thread that collects a store as garbage waits for the database
+_EXIT_SECONDS = 10.0  # how long the end of the process waits for the database
+_COLLECTED_SECONDS = 1.0  # how long a thread that collects a store as garbage waits for the database
 _RETRY_SECONDS = 1.0
 _PROBE_SECONDS = 0.05  # between two attempts while the database cannot be written
-_FORK_SECONDS = 2.0  # so long a fork may wait for the disk
+_FORK_SECONDS = 2.0  # how long a fork may wait for the disk
 
 _logger = logging.getLogger("banditroute.store")
 _writers: weakref.WeakSet[Writer] = weakref.WeakSet()

@@ -296,3 +296,17 @@ def test_our_columns_have_their_names(write):
 def test_many_rows_are_numbered_across_tables(write):
     with pytest.raises(InvalidInputError, match="row 20000: propensity is 7"):
         read_log(write([row(x=None)] * 19_999 + [row(propensity=7)]))
+
+
+def test_structs_of_parquet_are_outcomes(tmp_path):
+    rows = pa.table(
+        {
+            "arm": ["a", "b", "a"],
+            "propensity": [0.5, 0.5, 0.5],
+            "outcomes": pa.array([{"quality": 1.0, "cost_usd": 0.1}, {"quality": 0.0, "cost_usd": None}, None]),
+        }
+    )
+    pq.write_table(rows, tmp_path / "log.parquet")
+    log = read_log(tmp_path / "log.parquet")
+    np.testing.assert_array_equal(log.outcomes["quality"], [1.0, 0.0, np.nan])
+    np.testing.assert_array_equal(log.outcomes["cost_usd"], [0.1, np.nan, np.nan])
