@@ -81,7 +81,7 @@ class KnownValues:
         self._slot = slot
         self._columns: dict[str, int] = {}
         self._asked: set[str] = set()  # recorded, or about to be, and not read again yet
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal handler may come to it again
         hold_while_forking(self, "_lock")
         if slot is not None:
             self._columns = slot.load(self._read)

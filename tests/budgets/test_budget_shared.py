@@ -88,7 +88,8 @@ def test_each_process_learns_the_spend_of_the_others(url):
         router.close()
     with opened(url, Budget(usd=0.004)) as router:
         assert router.status().budgets[0].requests == 303
-        assert router.status().budgets[0].spent == pytest.approx(spends[-1].spent)
+        # A hundredth of the cheapest call: how far the last estimate may be from what was reported.
+        assert router.status().budgets[0].spent == pytest.approx(spends[-1].spent, abs=1e-5)
     (joint,) = remembered(SQLStore(url)).totals["cost_usd per request"]
     assert joint.balance <= 303 * 0.004 - joint.spent + 1e-9  # savings are cut, never added to
 
