@@ -201,13 +201,14 @@ class Session:
             if written is not None and numbered and folding.last_group_of(connection, self._writer) == self._group:
                 self._check_epoch(connection)
                 return written
+            uncounted = self._uncounted(connection, totals)  # before the number of this group hides the last
             if not numbered:
                 self._check_epoch(connection)
             elif folding.set_last_group(connection, self._writer, self._group, self._epoch_id) != self._random_key:
                 self._lose()
             log.add_decisions(connection, self._epoch_id, decisions)
             folding.put_states(connection, self._router, states)
-            sums = folding.add_totals(connection, self._router, self._uncounted(connection, totals))
+            sums = folding.add_totals(connection, self._router, uncounted)
             added = log.add_feedback(connection, self._epoch_id, parts, ChainMap(fresh, self._recent), self._makers)
             written = added, sums
             return written
