@@ -18,7 +18,7 @@ from banditroute.admin.rehearsal import Past, past, recorded_arms
 from banditroute.budgets.book import recorded_budgets
 from banditroute.core.arm import Arm
 from banditroute.core.arrays import Vector
-from banditroute.core.validation import label, listed, shown
+from banditroute.core.validation import label, listed, plain_number, shown
 from banditroute.errors import BanditRouteError, InvalidConfigurationError, StoreError
 from banditroute.guard.guard import Mode, check_mode
 from banditroute.limits.traffic import Share, shaped
@@ -341,9 +341,11 @@ def _change(
 
 
 def _put(database: Database, kind: Any, subject: str, values: Mapping[str, Any], router: str, who: str) -> None:
+    plain = {name: plain_number(value) for name, value in values.items()}  # JSON holds no Decimals
+
     def put(connection: Any) -> None:
         _announce(connection, router)
-        _append(connection, router, _next_change(connection, router, kind, subject, values, who))
+        _append(connection, router, _next_change(connection, router, kind, subject, plain, who))
 
     write(database, put)
 

@@ -1,5 +1,9 @@
 """Budgets and prices that are changed once, and followed by every process."""
 
+from decimal import Decimal
+from fractions import Fraction
+
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
@@ -209,6 +213,19 @@ def test_budget_that_a_router_lacks_is_passed_over(file, caplog):
     with open_router(file) as without:
         assert without.status().budgets == ()
     assert "unknown budget" in caplog.text
+
+
+@pytest.mark.parametrize("kind", [Decimal, Fraction, np.float32], ids=["Decimal", "Fraction", "float32"])
+def test_decimals_and_numbers_of_numpy_are_recorded_as_numbers(file, kind):
+    with open_router(file, Budget(usd=0.02)) as router:
+        serve(router, 2)
+    admin.set_budget(file, PER_REQUEST, kind("0.5"))
+    admin.set_prices(file, "small", input_usd_per_million_tokens=kind("0.5"), output_usd_per_million_tokens=kind("2"))
+    admin.set_traffic(file, "small", at_most=kind("0.5"))
+    budget, prices, traffic = (change.values for change in admin.shared_changes(file))
+    assert budget == {"amount": 0.5}
+    assert prices == {"input_usd_per_million_tokens": 0.5, "output_usd_per_million_tokens": 2.0}
+    assert traffic == {"at_most": 0.5}
 
 
 def test_budget_whose_keys_are_not_recorded_is_changed_without_expected_shares(file):
