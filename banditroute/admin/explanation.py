@@ -13,6 +13,7 @@ from banditroute.admin._database import open_database
 from banditroute.beliefs.base import Belief, Prior
 from banditroute.core.arrays import Vector
 from banditroute.core.state import StateSlot
+from banditroute.core.validation import label
 from banditroute.errors import BanditRouteError, InvalidConfigurationError, UnknownDecisionError
 from banditroute.features import Featurizer, TextFeatures
 from banditroute.learners import Learner, ThompsonSampling
@@ -139,6 +140,8 @@ def explain(
 
     Raises
     ------
+    InvalidInputError
+        If the id is not a string that a database can hold.
     UnknownDecisionError
         If the database does not hold it.
     InvalidConfigurationError
@@ -157,6 +160,7 @@ def explain(
     >>> found.arm == decision.arm, found.outcomes[0].value, found.why[1]
     (True, 1.0, 'All arms were equally probable, each with 50.0%.')
     """
+    label(decision_id, name="decision_id")
     database = open_database(url, writes=False, read_only=True)
     found = database.read(lambda connection: explained(connection, decision_id, learner=learner, features=features))
     if found is None:

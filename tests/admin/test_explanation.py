@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from banditroute import Preference, Router, SQLStore, admin
 from banditroute.cli import main
-from banditroute.errors import InvalidConfigurationError, UnknownDecisionError
+from banditroute.errors import InvalidConfigurationError, InvalidInputError, UnknownDecisionError
 from banditroute.features import TextFeatures
 from banditroute.learners import LinUCB
 from tests.support import belief_of
@@ -104,6 +104,13 @@ def test_the_rest_is_explained_where_what_was_learned_is_damaged(url):
     found = admin.explain(url, decision.id)
     assert found.objectives == []
     assert found.outcomes[0].value == 1.0
+
+
+@pytest.mark.parametrize("id", [None, 5, b"0000", "", "\ud800"])
+def test_id_that_no_database_can_hold_is_refused(url, id):
+    fill(url, n=1)
+    with pytest.raises(InvalidInputError, match="decision_id"):
+        admin.explain(url, id)
 
 
 def test_command_says_why_within_80_columns(url):
