@@ -68,12 +68,25 @@ def cost_of_pass(quality: Vector, costs: Vector) -> float:
     costs
         What each request cost ``(n,)``, in any unit: dollars, joules, tokens; NaN where it is unknown.
 
+    Raises
+    ------
+    InvalidInputError
+        If they are not numbers, or not one of each request.
+
     Examples
     --------
     >>> import numpy as np
     >>> cost_of_pass(np.array([1.0, 0.0, 1.0]), np.array([10.0, 20.0, 30.0]))
     30.0
     """
+    try:
+        quality, costs = np.asarray(quality, dtype=np.float64), np.asarray(costs, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise InvalidInputError("quality and costs must hold numbers; give NaN for one that is not known") from None
+    if quality.ndim != 1 or quality.shape != costs.shape:
+        raise InvalidInputError(
+            f"quality has shape {quality.shape} and costs {costs.shape}; give one number of each request in both"
+        )
     known = ~(np.isnan(quality) | np.isnan(costs))
     right = float(quality[known].sum())
     return float(costs[known].sum()) / right if right > 0.0 else math.inf

@@ -97,6 +97,20 @@ def test_cost_of_pass_counts_wrong_answers_and_leaves_out_what_is_unknown():
     assert cost_of_pass(np.array([1.0, 0.5, 0.0]), np.array([3.0, 3.0, 6.0])) == pytest.approx(8.0)
     assert cost_of_pass(np.array([1.0, math.nan, 1.0]), np.array([3.0, 9.0, math.nan])) == pytest.approx(3.0)
     assert cost_of_pass(np.zeros(2), np.ones(2)) == math.inf
+    assert cost_of_pass([1.0, 0.0], [1.0, 2.0]) == pytest.approx(3.0)
+
+
+@pytest.mark.parametrize(
+    ("quality", "costs", "match"),
+    [
+        ([1.0, 1.0], [1.0], r"quality has shape \(2,\) and costs \(1,\)"),
+        ([[1.0]], [[1.0]], "give one number of each request"),
+        (["good"], [1.0], "must hold numbers"),
+    ],
+)
+def test_cost_of_pass_refuses_what_is_not_one_number_of_each_request(quality, costs, match):
+    with pytest.raises(InvalidInputError, match=match):
+        cost_of_pass(quality, costs)
 
 
 class TestCalibration:
