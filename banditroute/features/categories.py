@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
+from typing import Protocol
 
 import numpy as np
 
@@ -69,66 +70,116 @@ class Category:
         Where learned values are recorded. Default: nowhere.
     """
 
-    __slots__ = ("_columns", "_name", "_slots", "known")
+    __slots__ = ("_columns", "_name")
 
     def __init__(self, name: str, given: object, slot: Slot | None = None) -> None:
         self._name = name
-        self._columns: dict[str, int] | None = None
-        self.known: KnownValues | None = None
+        self._columns: _Columns
         if isinstance(given, Vocabulary):
-            self._slots = given.size + 1
-            self.known = KnownValues(name=name, size=given.size, slot=None if slot is None else slot(state_of(name)))
-            return
-        if isinstance(given, Hashed):
-            self._slots = given.slots
-            return
-        if isinstance(given, str) or not isinstance(given, Collection) or not 1 <= len(given) <= LARGEST_CATEGORY:
-            raise InvalidConfigurationError(
-                f"categorical {name!r} is {given!r}; give a list of 1 to {LARGEST_CATEGORY:,} values, or "
-                "Hashed(slots=...) or Vocabulary(size=...) if they are not known in advance"
-            )
-        values = [label(value, name=f"a value of {name!r}", error=InvalidConfigurationError) for value in given]
-        self._columns = {value: column for column, value in enumerate(values)}
-        if len(self._columns) < len(values):
-            raise InvalidConfigurationError(f"categorical {name!r} has a value twice: {values}; give each value once")
-        self._slots = len(values) + 1
+            kept = None if slot is None else slot(state_of(name))
+            self._columns = _Learned(KnownValues(name=name, size=given.size, slot=kept), given.size)
+        elif isinstance(given, Hashed):
+            self._columns = _Slots(name, given.slots)
+        else:
+            self._columns = _Declared(_checked(name, given))
+
+    @property
+    def known(self) -> KnownValues | None:
+        """The values that the category learns; None if it learns none."""
+        return self._columns.known if isinstance(self._columns, _Learned) else None
 
     @property
     def names(self) -> list[str]:
         """One name per column."""
-        if self._columns is not None:
-            ends = [*self._columns, "other"]
-        elif self.known is not None:
-            ends = [*(f"{column:02d}" for column in range(self._slots - 1)), "other"]
-        else:
-            ends = [f"{slot:02d}" for slot in range(self._slots)]
-        return [f"metadata.{self._name}.{end}" for end in (*ends, "missing")]
+        return [f"metadata.{self._name}.{end}" for end in (*self._columns.ends, "missing")]
 
     @property
     def block(self) -> FeatureBlock:
         """The columns as one block."""
-        exact = self._columns is not None or self.known is not None
-        return FeatureBlock(self._slots + 1, 1.0 if exact else HASHED_STRENGTH)
+        return FeatureBlock(len(self._columns.ends) + 1, self._columns.strength)
 
     @property
     def schema(self) -> tuple[object, ...]:
         """The meaning of the columns, as a part of the features' version."""
-        if self.known is not None:
-            return self._name, "vocabulary", self._slots - 1
-        return self._name, self._slots if self._columns is None else list(self._columns)
+        return self._name, *self._columns.meaning
 
     def fill(self, x: Vector, values: Sequence[str]) -> None:
         """Write the columns of ``values`` into ``x``, which holds zeros."""
         for value in values:
-            x[self._column(value)] += 1.0 / len(values)
+            x[self._columns.column(value)] += 1.0 / len(values)
         if not values:
             x[-1] = 1.0
         x[:] = root_shares(x)
 
-    def _column(self, value: str) -> int:
-        if self._columns is not None:
-            return self._columns.get(value, self._slots - 1)
-        if self.known is not None:
-            return self.known.column(value)
+
+class _Columns(Protocol):
+    """The columns of the values of a category, of which a request may have some."""
+
+    @property
+    def ends(self) -> Sequence[str]:
+        """The end of each column's name."""
+
+    @property
+    def strength(self) -> float:
+        """Strength of the block."""
+
+    @property
+    def meaning(self) -> tuple[object, ...]:
+        """What tells these columns from others."""
+
+    def column(self, value: str) -> int:
+        """Return the column of a value."""
+
+
+class _Declared:
+    """A column for each declared value, and one for other values."""
+
+    strength = 1.0
+
+    def __init__(self, values: Sequence[str]) -> None:
+        self.ends = (*values, "other")
+        self.meaning = (list(values),)
+        self._of = {value: column for column, value in enumerate(values)}
+
+    def column(self, value: str) -> int:
+        return self._of.get(value, len(self._of))
+
+
+class _Learned:
+    """A column for each value that is known by now, and one for other values."""
+
+    strength = 1.0
+
+    def __init__(self, known: KnownValues, size: int) -> None:
+        self.ends = (*(f"{column:02d}" for column in range(size)), "other")
+        self.meaning = ("vocabulary", size)
+        self.known = known
+        self.column = known.column
+
+
+class _Slots:
+    """Slots for hashes of the values."""
+
+    strength = HASHED_STRENGTH
+
+    def __init__(self, name: str, slots: int) -> None:
+        self.ends = tuple(f"{slot:02d}" for slot in range(slots))
+        self.meaning = (slots,)
+        self._name = name
+
+    def column(self, value: str) -> int:
         code = blake2b(f"{self._name}={value}".encode("utf-8", "replace"), digest_size=8).digest()
-        return int.from_bytes(code, "little") % self._slots
+        return int.from_bytes(code, "little") % len(self.ends)
+
+
+def _checked(name: str, given: object) -> list[str]:
+    """Return declared values; raise InvalidConfigurationError if they cannot be columns."""
+    if isinstance(given, str) or not isinstance(given, Collection) or not 1 <= len(given) <= LARGEST_CATEGORY:
+        raise InvalidConfigurationError(
+            f"categorical {name!r} is {given!r}; give a list of 1 to {LARGEST_CATEGORY:,} values, or "
+            "Hashed(slots=...) or Vocabulary(size=...) if they are not known in advance"
+        )
+    values = [label(value, name=f"a value of {name!r}", error=InvalidConfigurationError) for value in given]
+    if len(set(values)) < len(values):
+        raise InvalidConfigurationError(f"categorical {name!r} has a value twice: {values}; give each value once")
+    return values
