@@ -285,11 +285,11 @@ def promote(url: str, *, router: str = "default", who: str | None = None, dry_ru
                 f"the routers named {shown(router)} have no challenger; give them one: Router(challenger=LinUCB())"
             )
         serving, challenger = roles
-        change = _next_change(connection, router, "promote", challenger, {"over": serving}, by)
+        changes = _with_change(connection, router, "promote", challenger, {"over": serving}, by)
         if not dry_run:
-            _append(connection, router, change)
-            folding.put_states(connection, router, {ROLES: folding.Put(roles_blob(challenger, serving), None)})
-        return change
+            changed = {CHANGES: as_blob(changes), ROLES: roles_blob(challenger, serving)}
+            folding.put_states(connection, router, {name: folding.Put(blob, None) for name, blob in changed.items()})
+        return changes[-1]
 
     return write(database, put)
 
@@ -341,11 +341,14 @@ def _change(
 
 
 def _put(database: Database, kind: Any, subject: str, values: Mapping[str, Any], router: str, who: str) -> None:
+    from banditroute.store.sql import folding
+
     plain = {name: plain_number(value) for name, value in values.items()}  # JSON holds no Decimals
 
     def put(connection: Any) -> None:
         _announce(connection, router)
-        _append(connection, router, _next_change(connection, router, kind, subject, plain, who))
+        changes = _with_change(connection, router, kind, subject, plain, who)
+        folding.put_states(connection, router, {CHANGES: folding.Put(as_blob(changes), None)})
 
     write(database, put)
 
@@ -354,12 +357,14 @@ def _who(who: str | None) -> str:
     return f"{getpass.getuser()}@{socket.gethostname()}" if who is None else label(who, name="who")
 
 
-def _next_change(
+def _with_change(
     connection: Any, router: str, kind: Any, subject: str, values: Mapping[str, Any], who: str
-) -> SharedChange:
+) -> list[SharedChange]:
+    """Return the changes that are kept once this one is made, as the last of them."""
     earlier = _stored(connection, router)
     number = earlier[-1].number + 1 if earlier else 1
-    return SharedChange(number=number, at=time.time(), who=who, kind=kind, subject=subject, values=values)
+    change = SharedChange(number=number, at=time.time(), who=who, kind=kind, subject=subject, values=values)
+    return [*earlier, change][-_MOST_CHANGES:]
 
 
 def _announce(connection: Any, router: str) -> None:
@@ -370,13 +375,6 @@ def _announce(connection: Any, router: str) -> None:
     for epoch_id in inspection.epoch_ids(connection, router):
         version = (folding.lock(connection, epoch_id) or 0) + 1  # the routers look when the version changes
         connection.execute(epoch.update().where(epoch.c.id == epoch_id).values(version=version))
-
-
-def _append(connection: Any, router: str, change: SharedChange) -> None:
-    from banditroute.store.sql import folding
-
-    kept = [*_stored(connection, router), change][-_MOST_CHANGES:]
-    folding.put_states(connection, router, {CHANGES: folding.Put(as_blob(kept), None)})
 
 
 def _stored(connection: Any, router: str) -> list[SharedChange]:

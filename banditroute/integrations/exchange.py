@@ -56,6 +56,10 @@ class Exchange:
         return stream
 
     async def _ask(self, ask: Ask, route: Mapping[str, Any]) -> Answer | Stream:
+        if not isinstance(route, Mapping):
+            raise InvalidRequestError(
+                f"route is {route!r:.80}; give options of route(), such as {{'session': 'ticket 7'}}"
+            )
         options = {**route, "arms": self._targets.able(ask, route.get("arms"))}
         if options.get("input_tokens") is None:
             options["input_tokens"] = estimated_tokens(ask.messages, ask.options)

@@ -104,12 +104,15 @@ class FollowedChanges:
         except (ValueError, TypeError) as error:
             _log.error("the shared changes are damaged and not followed: %s", error)
             return
+        promoted = max((change.number for change in news if change.kind == "promote"), default=0)
         for change in news:
             self._last = change.number
+            if change.kind == "promote" and change.number < promoted:  # a later one says who serves
+                continue
             try:
                 self._apply(change)
             except (BanditRouteError, TypeError, ValueError) as error:
-                _log.warning("the shared change %d (%s) is not followed: %s", change.number, change, error)
+                _log.warning("the shared change %d (%.80s) is not followed: %s", change.number, change, error)
 
     def _apply(self, change: SharedChange) -> None:
         registry = self._registry

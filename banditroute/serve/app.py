@@ -249,7 +249,12 @@ def _recorded(router: Router, decision_id: str) -> RecordedExplanation:
         raise UnknownDecisionError(
             f"this process does not hold decision {decision_id[:80]!r}; it keeps the last {_DECISIONS_KEPT:,}"
         )
-    return admin.explain(settings.store.url, decision_id, learner=learner, features=settings.features)
+    try:
+        return admin.explain(settings.store.url, decision_id, learner=learner, features=settings.features)
+    except UnknownDecisionError:  # its words name the database, which is not the client's business
+        raise UnknownDecisionError(
+            f"no decision {decision_id[:80]!r} is recorded; check the id, and that it is not pruned or erased"
+        ) from None
 
 
 def explained(decision: Decision) -> dict[str, Any]:

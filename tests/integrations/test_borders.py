@@ -743,6 +743,7 @@ class TestRequests:
             ("hi", {"options": {"c": {}}}, "options names an unknown arm 'c'; known arms: a, b"),
             ("hi", {"options": {"a": 5}}, "the options of arm 'a' are 5; give a mapping"),
             ("hi", {"options": ["a"]}, "options is .*; give arm -> options"),
+            ("hi", {"route": 5}, r"route is 5; give options of route\(\)"),
         ],
     )
     def test_mistake_is_refused(self, serve, messages, options, message):

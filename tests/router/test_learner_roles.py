@@ -115,6 +115,18 @@ def test_earlier_promotion_of_a_learner_that_is_a_challenger_again_is_not_repeat
     assert "is not followed" in caplog.text
 
 
+def test_only_the_last_promotion_is_warned_about_in_a_release_with_other_learners(file, caplog):
+    with open_router(file):
+        pass
+    for _ in range(3):
+        admin.promote(file)
+    with open_router(file, learner=EpsilonGreedy(epsilon=0.1), challenger=None):
+        pass
+    (warning,) = (record.getMessage() for record in caplog.records if "is not followed" in record.getMessage())
+    assert warning.startswith("the shared change 3 (promote ")
+    assert len(warning) < 250
+
+
 def test_dry_run_changes_nothing(file):
     with open_router(file):
         change = admin.promote(file, dry_run=True)

@@ -196,7 +196,10 @@ class TestRouting:
             assert {row["arm"]: row["probability"] for row in found["arms"]} == pytest.approx(
                 {"small": 0.5, "large": 0.5}
             )
-            assert http.get(f"/explain/{'0' * 32}").status_code == 404
+            unknown = http.get(f"/explain/{'0' * 32}")
+            assert unknown.status_code == 404
+            assert "is recorded; check the id" in unknown.text
+            assert str(tmp_path) not in unknown.text
 
     def test_unknown_decision_is_not_found(self, http):
         assert http.get(f"/explain/{'0' * 32}").status_code == 404

@@ -47,14 +47,15 @@ _PERIODS = 50  # of a budget that are kept at least
 _WRITER_SECONDS = 7 * 86_400.0  # how long the record of a writer is kept
 
 
-def _set_last_group(add: Any) -> Any:
+def _numbering(add: Any) -> Any:
+    """Return the statement that records the number of a writer's group, and returns the random key of the epoch."""
     new = add(last_group).values({column.name: bindparam(column.name) for column in last_group.c})
     changed = {name: new.excluded[name] for name in ("number", "written_at")}
     key = KEY_OF_EPOCH.scalar_subquery()  # in the same statement: each costs a round trip
     return new.on_conflict_do_update(index_elements=["writer"], set_=changed).returning(key)
 
 
-_SET_LAST_GROUP = {dialect: _set_last_group(add) for dialect, add in INSERT.items()}
+_NUMBERING = {dialect: _numbering(add) for dialect, add in INSERT.items()}
 
 
 class Put(NamedTuple):
@@ -329,7 +330,7 @@ def last_group_of(connection: Connection, writer: str) -> int | None:
 def set_last_group(connection: Connection, writer: str, number: int, epoch_id: int) -> str | None:
     """Record the number of the group that this transaction writes; return the random key of the epoch, None: gone."""
     row = {"writer": writer, "number": number, "written_at": time.time(), "epoch_id": epoch_id}
-    key: str | None = connection.scalar(_SET_LAST_GROUP[connection.dialect.name], row)
+    key: str | None = connection.scalar(_NUMBERING[connection.dialect.name], row)
     return key
 
 
@@ -371,4 +372,5 @@ def _intact_state(row: Row[Any]) -> bytes:
 
 
 def is_pending(epoch_id: int) -> Any:
+    """Return the condition of the outcomes of an epoch that are not folded yet."""
     return (feedback.c.epoch_id == epoch_id) & feedback.c.folded_version.is_(None)
