@@ -60,6 +60,34 @@ def message(text="hi", **more):
     }
 
 
+def response(text="hi", **more):
+    """Return an answer of the Responses interface."""
+    content = [{"type": "output_text", "text": text, "annotations": []}]
+    return {
+        "id": "r",
+        "object": "response",
+        "created_at": 1,
+        "model": "m",
+        "status": "completed",
+        "error": None,
+        "output": [
+            {"id": "x", "type": "reasoning", "summary": []},
+            {"id": "o", "type": "message", "role": "assistant", "status": "completed", "content": content},
+        ],
+        "parallel_tool_calls": False,
+        "tool_choice": "auto",
+        "tools": [],
+        "usage": {
+            "input_tokens": 10,
+            "output_tokens": 5,
+            "total_tokens": 15,
+            "input_tokens_details": {"cached_tokens": 4},
+            "output_tokens_details": {"reasoning_tokens": 2},
+        },
+        **more,
+    }
+
+
 def make_router(arms=("a", "b"), *, arm=None, **settings):
     return Router(
         arms=[Arm(name=name, **PRICE, **(arm or {})) for name in arms],

@@ -9,39 +9,12 @@ from pydantic import BaseModel
 
 from banditroute import InvalidRequestError
 from banditroute.integrations import AsyncRoutedClient, RoutedClient
-from tests.integrations.pairs import chat, make_router, message
+from tests.integrations.pairs import chat, make_router, message, response
 from tests.support import store_of
 
 
 class City(BaseModel):
     name: str
-
-
-def response(text="hi", **more):
-    content = [{"type": "output_text", "text": text, "annotations": []}]
-    return {
-        "id": "r",
-        "object": "response",
-        "created_at": 1,
-        "model": "m",
-        "status": "completed",
-        "error": None,
-        "output": [
-            {"id": "x", "type": "reasoning", "summary": []},
-            {"id": "o", "type": "message", "role": "assistant", "status": "completed", "content": content},
-        ],
-        "parallel_tool_calls": False,
-        "tool_choice": "auto",
-        "tools": [],
-        "usage": {
-            "input_tokens": 10,
-            "output_tokens": 5,
-            "total_tokens": 15,
-            "input_tokens_details": {"cached_tokens": 4},
-            "output_tokens_details": {"reasoning_tokens": 2},
-        },
-        **more,
-    }
 
 
 EVENTS = [

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from banditroute import InvalidConfigurationError, InvalidRequestError, InvalidResponseError
 from banditroute.integrations import AsyncRoutedClient, RoutedClient
-from tests.integrations.pairs import MESSAGES, USAGE, Pair, chat, chunk, make_router, message
+from tests.integrations.pairs import MESSAGES, USAGE, Pair, chat, chunk, make_router, message, response
 from tests.support import store_of
 
 
@@ -23,19 +23,6 @@ COST_USD = 60e-6  # of 10 tokens in and 5 out
 NO_ANSWER = {"index": 0, "finish_reason": "stop", "message": None}
 FILTERED = {"index": 0, "finish_reason": "content_filter", "message": {"role": "assistant", "content": None}}
 CUT = {"index": 0, "finish_reason": "length", "message": {"role": "assistant", "content": '{"na'}}
-
-
-def responses_answer(text):
-    content = [{"type": "output_text", "text": text, "annotations": []}]
-    return {
-        "id": "r",
-        "object": "response",
-        "created_at": 1,
-        "model": "m",
-        "status": "completed",
-        "output": [{"id": "m", "type": "message", "role": "assistant", "status": "completed", "content": content}],
-        "usage": {"input_tokens": 10, "output_tokens": 5, "total_tokens": 15},
-    }
 
 
 @pytest.fixture
@@ -120,14 +107,14 @@ def test_parse_finds_the_function_of_older_packages_under_beta(serve):
 
 
 def test_respond_parses_an_answer_with_text_format(serve):
-    pair = Pair(serve, responses_answer('{"name": "Rome"}'))
+    pair = Pair(serve, response('{"name": "Rome"}'))
     answer = pair.chat.respond("Where?", text_format=City, route={"arms": ["a"]})
     assert answer.parsed == City(name="Rome")
     assert pair.reports[0][1]["cost_usd"] == pytest.approx(COST_USD)
 
 
 def test_respond_reports_what_an_answer_cost_that_does_not_fit(serve):
-    pair = Pair(serve, responses_answer('{"nme": 1}'))
+    pair = Pair(serve, response('{"nme": 1}'))
     with pytest.raises(ValueError, match="validation error"):
         pair.chat.respond("Where?", text_format=City, route={"arms": ["a"]})
     ((_, outcomes, failure),) = pair.reports
