@@ -125,7 +125,7 @@ class _Columns(Protocol):
 
     @property
     def meaning(self) -> tuple[object, ...]:
-        """What tells these columns from others."""
+        """The values that tell these columns from others."""
 
     def column(self, value: str) -> int:
         """Return the column of a value."""
