@@ -283,7 +283,7 @@ class PerSession:
     """
 
     def __init__(self, *, amount: float, steps: SessionSteps, total: SharedTotal = SharedTotal()) -> None:  # noqa: B008
-        self.total = total
+        self.total: SharedTotal = total
         self.amount = amount
         self._steps = steps
         if total.requests == 0:

@@ -72,8 +72,9 @@ class BudgetState:
         add: Callable[[SharedTotal], SharedTotal | None],
         add_drawn: AddTotal,
     ) -> None:
-        self.budget = budget
-        self.uncovered = self.above_bound = 0
+        self.budget: Budget = budget
+        self.uncovered: int = 0
+        self.above_bound: int = 0
         self._price = price
         self._forecast = forecast
         self._reservations = Reservations(settle_seconds=budget.settle_seconds)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import click
 
@@ -16,6 +16,8 @@ from banditroute.store.sql.database import parse
 from banditroute.store.sql.existing import require_existing
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
+Option: TypeAlias = Callable[[Any], Any]
+"""Adds an option or an argument to a command."""
 
 ANY_LOG = click.Path(path_type=str)
 """A path, which the shell completes, or the URL of a database."""
@@ -46,9 +48,9 @@ def log_options(command: _Command) -> _Command:
     return command
 
 
-router_option = click.option("--router", help="Read only the decisions of this router.")
+router_option: Option = click.option("--router", help="Read only the decisions of this router.")
 
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON in place of a table.")
+json_option: Option = click.option("--json", "as_json", is_flag=True, help="Print JSON in place of a table.")
 
 
 def _preference(context: click.Context, parameter: click.Parameter, value: str) -> Preference:
@@ -58,7 +60,7 @@ def _preference(context: click.Context, parameter: click.Parameter, value: str) 
         raise click.BadParameter(str(error)) from error
 
 
-preference_option = click.option(
+preference_option: Option = click.option(
     "--preference",
     "--prefer",
     "preference",
@@ -113,7 +115,7 @@ def _objectives(context: click.Context, parameter: click.Parameter, values: tupl
         raise click.BadParameter(str(error)) from error
 
 
-objective_option = click.option(
+objective_option: Option = click.option(
     "--objective",
     "objectives",
     metavar="NAME[:lower][:LOW..HIGH]",
@@ -140,7 +142,7 @@ def _database_url(context: click.Context, parameter: click.Parameter, value: str
     return url
 
 
-database_argument = click.argument("url", metavar="DB", callback=_database_url, type=ANY_LOG)
+database_argument: Option = click.argument("url", metavar="DB", callback=_database_url, type=ANY_LOG)
 
 
 def report_left_out(skipped: Mapping[str, int], *, err: bool = False) -> None:

@@ -17,6 +17,7 @@ from banditroute.dashboard.history import History
 from banditroute.dashboard.predictions import Predictions, predictions_of
 from banditroute.dashboard.present import Present, present_of
 from banditroute.store.sql import hourly
+from banditroute.store.sql.database import Database
 
 REFRESH_SECONDS = 2.0
 _IDLE_SECONDS = 20.0  # without a visitor; then nothing is read
@@ -69,9 +70,9 @@ class Reader:
     """
 
     def __init__(self, *, url: str) -> None:
-        self.database = open_database(url, writes=False, read_only=True)
+        self.database: Database = open_database(url, writes=False, read_only=True)
         self.history: History = History()
-        self.seen = Seen()
+        self.seen: Seen = Seen()
         self._visited = 0.0
         self._wake = threading.Event()
         self._first = threading.Event()

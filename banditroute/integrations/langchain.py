@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from banditroute.core.optional_imports import optional
 
@@ -66,7 +66,7 @@ class ChatBandit(BaseChatModel):
     >>> feedback = chat.router.feedback(answer.response_metadata["decision_id"], quality=1.0)
     """
 
-    model_config = ConfigDict(extra="allow", arbitrary_types_allowed=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(extra="allow", arbitrary_types_allowed=True)
 
     router: Router
     models: Mapping[str, Any]

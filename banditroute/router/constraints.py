@@ -75,7 +75,7 @@ class Constraints:
             lambda blob: BudgetBook(budgets=budgets, arms=arms, blob=blob, totals=totals, add=add_total)
         )
         self._quotas = Quotas(quotas=quotas, arms=arms, add=add_total)
-        self.load = Load(arms=[arm.name for arm in arms], add=add_total)
+        self.load: Load = Load(arms=[arm.name for arm in arms], add=add_total)
         self._stored_prices: tuple[float, ...] | None = None
         self._rollout = None
         if guard is not None:

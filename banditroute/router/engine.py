@@ -30,7 +30,7 @@ from banditroute.guard.monitor import Mixed
 from banditroute.learners import Learner
 from banditroute.objectives.objective import Objective
 from banditroute.objectives.scaling import Scaled, Scales
-from banditroute.policies.base import SharedPolicyState, start
+from banditroute.policies.base import PolicyState, SharedPolicyState, start
 from banditroute.router.candidates import Candidates
 from banditroute.router.constraints import Constraints
 from banditroute.router.figures import Figures
@@ -95,7 +95,7 @@ class Engine:
         slots: StateSlots,
         stream: RandomStream,
     ) -> None:
-        self.models = models
+        self.models: ArmModels = models
         self.adapters = adapters
         self.sessions = sessions
         self._session_stage = None if sessions is None or not sessions.active else SessionStage(sessions)
@@ -530,7 +530,7 @@ class Engine:
 
     def _act_as(self, learner: Learner) -> None:
         self.learner = learner
-        self.policy = start(learner.policy, objectives=self._objectives)
+        self.policy: PolicyState = start(learner.policy, objectives=self._objectives)
         self._shared_policy = self.policy if isinstance(self.policy, SharedPolicyState) else None
         self._policy_text = repr(learner)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -12,7 +12,7 @@ from banditroute.router.requests import RouteOptions
 
 
 class _Body(BaseModel):
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+    model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 
 class Terms(_Body):
@@ -52,7 +52,7 @@ class RouteBody(Terms):
 class ChatBody(BaseModel):
     """A chat completion in OpenAI's form. What is not named here is passed on to the arm's server."""
 
-    model_config = ConfigDict(extra="allow", allow_inf_nan=False)
+    model_config: ClassVar[ConfigDict] = ConfigDict(extra="allow", allow_inf_nan=False)
 
     messages: list[dict[str, Any]] = Field(min_length=1)
     model: str = Field(default="auto", description="'auto', or the name of an arm.")

@@ -73,7 +73,7 @@ class WriteQueue:
         self.flushes: deque[Promise[None]] = deque()
         self.states: dict[str, Put] = {}
         self.totals: dict[tuple[str, int], SharedTotal] = {}
-        self.dropped = dropped
+        self.dropped: int = dropped
         self.dropped_ids: OrderedDict[str, float] = OrderedDict()
         self._prompt_bytes = 0
         self._new_states: deque[tuple[str, Put]] = deque()
