@@ -1,6 +1,7 @@
 """The sdist and the wheel: they are made without a network, and the wheel alone is enough to use the package."""
 
 import os
+import re
 import subprocess
 import sys
 import tarfile
@@ -44,16 +45,37 @@ def built(tmp_path_factory):
     return folder
 
 
+def installed(wheel, folder):
+    """Install a wheel without its dependencies; return the folder that it is in."""
+    site = folder / "site"
+    run("-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--target", site, wheel, cwd=folder)
+    return site
+
+
 @pytest.mark.slow
 def test_wheel_alone_routes_learns_and_continues(built, tmp_path):
     (wheel,) = built.glob("*.whl")
     assert wheel.name == f"banditroute-{banditroute.__version__}-py3-none-any.whl"
-    site = tmp_path / "site"
-    run("-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--target", site, wheel, cwd=tmp_path)
+    site = installed(wheel, tmp_path)
     source = f"SITE = {str(site)!r}\n{USE}"
     assert run("-W", "error", "-c", source, cwd=tmp_path, PYTHONPATH=str(site)) == "1\n"
     inspected = run("-m", "banditroute", "inspect", "routes.db", cwd=tmp_path, PYTHONPATH=str(site))
     assert "small" in inspected
+
+
+@pytest.mark.slow
+def test_wheel_shows_types_to_checkers(built, tmp_path):
+    (wheel,) = built.glob("*.whl")
+    here = Path(sys.executable).parent
+    checked = subprocess.run(
+        [here / "basedpyright", "--verifytypes", "banditroute", "--ignoreexternal"],
+        cwd=tmp_path,
+        env={**os.environ, "PATH": f"{here}:{os.environ['PATH']}", "PYTHONPATH": str(installed(wheel, tmp_path))},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    ).stdout
+    assert float(re.search(r"Type completeness score: ([\d.]+)%", checked)[1]) >= 99.5, checked
 
 
 @pytest.mark.slow
