@@ -167,6 +167,13 @@ def test_tutorial_has_a_line_for_every_public_name():
     assert [name for name in banditroute.__all__ if f"`{name}`" not in text] == []
 
 
+def test_readme_names_every_extra():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    paragraph = (ROOT / "README.md").read_text(encoding="utf-8").split("Extras: ")[1].split("\n\n")[0]
+    named = set(re.findall(r"`([a-z-]+)`", paragraph))
+    assert named == {*project["optional-dependencies"]} - {"test"}
+
+
 def test_index_leads_to_every_page():
     index = ROOT / "docs" / "index.md"
     text = index.read_text(encoding="utf-8")
