@@ -9,7 +9,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks.harness import Row, command, row  # first: it sets the BLAS threads
+from benchmarks.harness import Row, command, priced, row  # first: it sets the BLAS threads
 
 import click  # isort: skip
 import numpy as np
@@ -20,7 +20,6 @@ from banditroute.core.arm import Arm
 from banditroute.core.arrays import Vector
 from banditroute.core.request import Request
 from banditroute.features import TextFeatures
-from banditroute.logs.outcome_table import read_outcomes
 from banditroute.router import Router
 from banditroute.store import MemoryStore, SQLStore, Store
 
@@ -117,9 +116,7 @@ def main(
     """
     cells, names = [], []
     for file in files:
-        table = read_outcomes(file)
-        if "cost_usd" not in table.outcomes:
-            raise click.UsageError(f"{file.name} has no costs; give a file with cost_usd")
+        table = priced(file)
         x = TextFeatures().transform([Request(text=prompt) for prompt in table.prompts])
         quality, cost = table.outcomes["quality"], table.outcomes["cost_usd"]
         for factor in factors or FACTORS:

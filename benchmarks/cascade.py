@@ -7,7 +7,7 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks.harness import Row, command, row  # first: it sets the BLAS threads
+from benchmarks.harness import Row, command, priced, row  # first: it sets the BLAS threads
 
 import click  # isort: skip
 import numpy as np
@@ -159,9 +159,7 @@ def main(
     kinds = [*others, *(f"judge_errs={error:g}" for error in errors)]
     rows: list[Row] = []
     for file in files:
-        table = read_outcomes(file)
-        if np.isnan(table.outcomes.get("cost_usd", np.nan)).any():
-            raise click.UsageError(f"{file.name} does not have the cost of every arm for every prompt")
+        table = priced(file)
         x = TextFeatures().transform([Request(text=prompt) for prompt in table.prompts])
         cells = [Cell(table, x, usd, kind, seed) for kind in kinds for seed in range(seeds) for usd in DOLLARS]
         with ProcessPoolExecutor() as pool:

@@ -5,22 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.harness import Row, command, row  # first: it sets the BLAS threads
-
-import click  # isort: skip
 import numpy as np
 from tqdm import tqdm
 
 from banditroute.core.request import Request
 from banditroute.features import TextFeatures
 from banditroute.learners import ThompsonSampling
-from banditroute.logs import OutcomeTable, read_outcomes
+from banditroute.logs import OutcomeTable
 from banditroute.objectives import willingness_to_pay
 from banditroute.simulate.expected_costs import expected_costs
 from banditroute.simulate.frontier import Frontier, frontier
 from banditroute.simulate.replay import Trace
 from banditroute.simulate.sweep import sweep
 from benchmarks import full_information
+from benchmarks.harness import Row, command, priced, row  # first: it sets the BLAS threads
 
 WARM = {"banditroute": 0, "banditroute/prices": 0, "banditroute/warm300": 300, "banditroute/prices/warm300": 300}
 """Policy -> prompts of which all outcomes are known before; ``prices`` knows the mean cost of each arm."""
@@ -43,9 +41,7 @@ def main(*, files: list[Path], seeds: int) -> list[Row]:
     """
     rows: list[Row] = []
     for file in files:
-        table = read_outcomes(file)
-        if np.isnan(table.outcomes.get("cost_usd", np.nan)).any():
-            raise click.UsageError(f"{file.name} does not have the cost of every arm for every prompt")
+        table = priced(file)
         x = TextFeatures().transform([Request(text=prompt) for prompt in table.prompts])
         policies = {policy: warm for policy, warm in WARM.items() if len(table) > 2 * warm}
         traces: dict[str, list[list[Trace]]] = {policy: [[] for _ in DOLLARS] for policy in policies}

@@ -17,6 +17,7 @@ import click
 import numpy as np
 
 from banditroute.errors import InvalidInputError
+from banditroute.logs import OutcomeTable, read_outcomes
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -32,6 +33,14 @@ class Row:
     std: float
     worst: float
     n: int
+
+
+def priced(file: Path) -> OutcomeTable:
+    """Return the table of a file that has the cost of every arm for every prompt."""
+    table = read_outcomes(file)
+    if np.isnan(table.outcomes.get("cost_usd", np.nan)).any():
+        raise click.UsageError(f"{file.name} does not have the cost of every arm for every prompt")
+    return table
 
 
 def row(case: str, policy: str, metric: str, values: Sequence[float], *, higher_is_better: bool = True) -> Row:

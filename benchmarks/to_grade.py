@@ -55,12 +55,13 @@ def curve(
     x: Vector,
     log: DecisionLog,
     test: NDArray[np.intp],
+    marks: Sequence[int],
     next_rows: Callable[[list[int]], list[int]],
 ) -> list[float]:
-    """Return the quality on other prompts after each number of grades in ``MARKS``."""
+    """Return the quality on other prompts after each number of grades in ``marks``."""
     graded: list[int] = []
     found = []
-    for mark in MARKS:
+    for mark in marks:
         while len(graded) < mark:
             graded += next_rows(graded)
         found.append(served(table, x, log, graded, test))
@@ -73,6 +74,7 @@ def measure(path: Path, seeds: int) -> list[Row]:
     quality, arms = table.outcomes["quality"], len(table.arms)
     texts = [Request(text=prompt) for prompt in table.prompts]
     x = np.column_stack([TextFeatures().transform(texts), np.ones(len(texts))])
+    marks = [mark for mark in MARKS if mark <= len(table) // 2]
     curves: dict[str, list[list[float]]] = {"random": [], "banditroute": []}
     for seed in tqdm(range(seeds), desc=path.stem):
         rng = np.random.default_rng(seed)
@@ -89,17 +91,17 @@ def measure(path: Path, seeds: int) -> list[Row]:
         )
         order = rng.permutation(len(train)).tolist()
         at_random = lambda graded, order=order: order[len(graded) : len(graded) + AT_ONCE]  # noqa: E731
-        curves["random"].append(curve(table, x, log, test, at_random))
-        curves["banditroute"].append(curve(table, x, log, test, lambda graded, log=log: asked(log, graded)))
+        curves["random"].append(curve(table, x, log, test, marks, at_random))
+        curves["banditroute"].append(curve(table, x, log, test, marks, lambda graded, log=log: asked(log, graded)))
     rows = [
         row(path.stem, policy, f"quality after {mark:,} grades", [each[i] for each in found])
         for policy, found in curves.items()
-        for i, mark in enumerate(MARKS)
+        for i, mark in enumerate(marks)
     ]
     means = np.mean(curves["banditroute"], axis=0)
-    for reference in REFERENCES:
-        level = float(np.mean(curves["random"], axis=0)[MARKS.index(reference)])
-        reached = [mark for mark, mean in zip(MARKS, means, strict=True) if mean >= level]
+    for reference in (each for each in REFERENCES if each in marks):
+        level = float(np.mean(curves["random"], axis=0)[marks.index(reference)])
+        reached = [mark for mark, mean in zip(marks, means, strict=True) if mean >= level]
         if reached:  # the first mark at which the mean over seeds is as high
             name = f"grades for the quality of {reference:,} at random, as a share"
             rows.append(row(path.stem, "banditroute", name, [reached[0] / reference], higher_is_better=False))

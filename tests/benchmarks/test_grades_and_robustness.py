@@ -30,12 +30,13 @@ def rows_of(main, file, tmp_path):
 
 
 def test_grades_asked_for_stand_beside_grades_at_random(file, tmp_path, monkeypatch):
-    monkeypatch.setattr(to_grade, "MARKS", (20, 40))
+    monkeypatch.setattr(to_grade, "MARKS", (20, 40, 60))  # the log has 40 answers
     monkeypatch.setattr(to_grade, "REFERENCES", (40,))
     rows = rows_of(to_grade.main, file, tmp_path)
     assert rows["banditroute", "quality after 40 grades"]["mean"] == 1.0
     assert rows["banditroute", "grades for the quality of 40 at random, as a share"]["mean"] <= 1.0
     assert rows["random", "quality after 20 grades"]["n"] == 2
+    assert ("random", "quality after 60 grades") not in rows
 
 
 def test_a_router_of_one_good_arm_never_flips(file, tmp_path, monkeypatch):
