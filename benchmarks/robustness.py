@@ -15,7 +15,7 @@ from banditroute import Preference, Router, SQLStore
 from banditroute.evaluate import Robustness, robustness
 from banditroute.logs import OutcomeTable, read_outcomes
 
-LEARNED = 1_500  # prompts that are routed and graded before the router is asked
+LEARNED = 1_500  # prompts that are routed and graded before the router is asked, at most three of four
 PREFERENCE = Preference(quality=1.0, cost_usd=100.0)
 
 
@@ -23,14 +23,15 @@ def measured(table: OutcomeTable, seed: int, folder: Path) -> Robustness:
     """Return the flips on the prompts of a table that a fresh router did not learn from."""
     url = f"sqlite:///{folder / f'{table.name}-{seed}.db'}"
     order = np.random.default_rng(seed).permutation(len(table))
+    learned = min(LEARNED, 3 * len(table) // 4)
     costs = table.outcomes.get("cost_usd")
     with Router(arms=list(table.arms), store=SQLStore(url), preference=PREFERENCE, seed=seed) as router:
-        for i in order[:LEARNED]:
+        for i in order[:learned]:
             made = router.route(table.prompts[i])
             k = table.arms.index(made.arm)
             cost = {} if costs is None else {"cost_usd": float(costs[i, k])}
             router.feedback(made.id, quality=float(table.outcomes["quality"][i, k]), **cost)
-    rest = order[LEARNED:]
+    rest = order[learned:]
     quality = table.outcomes["quality"][rest]
     return robustness(
         url,

@@ -197,7 +197,9 @@ def robustness(
     else:
         utilities = router
     prompts, names = list(prompts), list(categories) or ["all"] * len(prompts)
-    if not prompts or len(names) != len(prompts):
+    if not prompts:
+        raise InvalidInputError("prompts is empty; give the prompts whose writing is to be changed")
+    if len(names) != len(prompts):
         raise InvalidInputError(f"there are {len(prompts)} prompts and {len(names)} categories; give one for each")
     written = np.asarray(utilities(prompts), dtype=np.float64)
     if written.shape != (len(prompts), len(arms)) or not np.isfinite(written).all():

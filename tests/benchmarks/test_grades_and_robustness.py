@@ -39,8 +39,7 @@ def test_grades_asked_for_stand_beside_grades_at_random(file, tmp_path, monkeypa
     assert ("random", "quality after 60 grades") not in rows
 
 
-def test_a_router_of_one_good_arm_never_flips(file, tmp_path, monkeypatch):
-    monkeypatch.setattr(robustness, "LEARNED", 60)
+def test_a_router_of_one_good_arm_never_flips(file, tmp_path):
     rows = rows_of(robustness.main, file, tmp_path)
     assert rows["banditroute", "flips, small letters"]["mean"] == 0.0
     assert rows["banditroute/margin=0.05", "quality"]["mean"] == 1.0

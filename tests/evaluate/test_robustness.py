@@ -133,3 +133,8 @@ def test_files_that_cannot_be_used_are_refused(tmp_path):
 def test_prompts_and_settings_that_do_not_fit_are_refused(settings):
     with pytest.raises(InvalidInputError, match="give"):
         robustness(by_length, **{"prompts": PROMPTS, "arms": ["a", "b"], **settings})
+
+
+def test_no_prompts_are_refused():
+    with pytest.raises(InvalidInputError, match="prompts is empty; give the prompts"):
+        robustness(lambda prompts: [], [], arms=["large", "small"])
