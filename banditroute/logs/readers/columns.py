@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 _NO_TEXT = "\ufffd"  # takes the place of bytes that are not UTF-8
 _MISSING = ("", "nan", "null", "none", "na")
+_PER_SECOND = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}  # units of Arrow's times and durations
 _NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$"
 
 
@@ -44,6 +45,8 @@ def named(column: pyarrow.ChunkedArray) -> NDArray[np.bool_]:
 def numbers(table: pyarrow.Table, name: str, factor: float = 1.0) -> tuple[Vector, NDArray[np.bool_]]:
     """Return a column as float64 times a factor, NaN where it is empty, and True for rows that are not numbers.
 
+    Durations are numbers of seconds; ``factor`` does not count for them.
+
     Raises
     ------
     InvalidInputError
@@ -54,6 +57,8 @@ def numbers(table: pyarrow.Table, name: str, factor: float = 1.0) -> tuple[Vecto
 
     column = table[name]
     wrong = np.zeros(len(table), dtype=bool)
+    if arrow.types.is_duration(column.type):
+        return _seconds(column), wrong
     if _is_text(column.type):
         text = compute.utf8_lower(
             compute.utf8_trim_whitespace(compute.fill_null(_cast(table, name, arrow.string()), ""))
@@ -85,11 +90,7 @@ def moments(
 
     column = table[name]
     if arrow.types.is_timestamp(column.type):
-        units = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}
-        counts = column.cast(arrow.int64())
-        return counts.cast(arrow.float64(), safe=False).to_numpy() / units[column.type.unit], np.zeros(
-            len(table), dtype=bool
-        )
+        return _seconds(column), np.zeros(len(table), dtype=bool)
     values, wrong = numbers(table, name, factor) if not arrow.types.is_date(column.type) else (None, None)
     if values is None or wrong is None:
         values, wrong = np.full(len(table), np.nan), np.ones(len(table), dtype=bool)
@@ -101,6 +102,14 @@ def moments(
         except InvalidInputError:
             pass
     return values, wrong
+
+
+def _seconds(column: pyarrow.ChunkedArray) -> Vector:
+    """Return times since 1970, or durations, as seconds; NaN where there is none."""
+    import pyarrow as arrow
+
+    counts: Vector = column.cast(arrow.int64()).cast(arrow.float64(), safe=False).to_numpy()
+    return counts / _PER_SECOND[column.type.unit]
 
 
 def _is_text(kind: pyarrow.DataType) -> bool:
@@ -115,6 +124,5 @@ def _cast(table: pyarrow.Table, name: str, kind: pyarrow.DataType) -> pyarrow.Ch
     try:
         return table[name].cast(kind)
     except arrow.ArrowException as error:
-        raise InvalidInputError(
-            f"column {name:.80} is {table[name].type}, expected is {kind}: {str(error)[:200]}"
-        ) from error
+        wanted = "texts" if arrow.types.is_string(kind) else "numbers"
+        raise InvalidInputError(f"column {name:.80} holds {table[name].type!s:.80}; give {wanted}") from error

@@ -23,6 +23,7 @@ from banditroute.core.addresses import shown_address
 from banditroute.errors import InvalidInputError
 from banditroute.logs.readers.frames import readable_frame, stream_of
 from banditroute.logs.readers.row_errors import Damage
+from banditroute.logs.readers.text_file import text_of
 
 if TYPE_CHECKING:
     import pyarrow
@@ -41,7 +42,6 @@ _MOST_BLANK_LINES = 1_000_000  # in a row; more are a mistake or an attack
 _MOST_LINE_BLOCKS = 64  # of LINE_BYTES: how far the end of a line that is too long is looked for
 _MOST_EXPANSION = 1000  # bytes of text in memory for a byte of a Parquet file
 _ALWAYS_ALLOWED_BYTES = 2**30  # of text from one Parquet file, however small it is
-_COMPRESSIONS = {b"\x1f\x8b": "gzip", b"BZh": "bz2", b"\x28\xb5\x2f\xfd": "zstd", b"\x04\x22\x4d\x18": "lz4"}
 _PICKLES = tuple(bytes([0x80, protocol]) for protocol in range(2, 6))
 _BRACKETS = re.compile(rb'"(?:[^"\\]|\\.)*"|[{}\[\]]')  # and whole strings, in which brackets do not count
 _SEPARATORS = (",", ";", "\t")
@@ -193,22 +193,11 @@ def _readable(address: str) -> Iterator[None]:
         raise InvalidInputError(f"{shown_address(address)} cannot be read: {' '.join(why.split())[:300]}") from None
 
 
-@contextmanager
-def _unpacked(address: str) -> Iterator[io.BufferedReader]:
-    import pyarrow as arrow
-
-    with open(address, "rb") as file:
-        head = file.read(4)
-    found = (name for magic, name in _COMPRESSIONS.items() if head.startswith(magic))
-    with arrow.input_stream(address, compression=next(found, None)) as stream, io.BufferedReader(stream) as file:
-        yield file
-
-
 def _lines(address: str, damage: Damage) -> Iterator[tuple[int, bytes]]:
     """Yield the number and the bytes of every line that is not blank."""
     number = blank = 0
     try:
-        with _unpacked(address) as file:
+        with text_of(address) as file:
             while line := file.readline(LINE_BYTES):
                 number += 1
                 line = line.removeprefix(codecs.BOM_UTF8) if number == 1 else line
@@ -269,10 +258,12 @@ def _blocks(address: str, damage: Damage) -> Iterator[tuple[int, bytes]]:
 
 
 def _look_at_text(address: str) -> Source:
-    with _readable(address), _unpacked(address) as file:
+    with _readable(address), text_of(address) as file:
         lines = _first_lines(file, address)
     if not lines:
         raise InvalidInputError(f"{address} is empty; a log has at least one row")
+    if b"\0" in lines[0]:
+        raise InvalidInputError(f"{shown_address(address)} is no text in UTF-8; save it as UTF-8, CSV or JSON lines")
     if keys := _keys(lines):
         return Source(address=address, container="jsonl", names=keys)
     if lines[0].startswith((b"{", b"[")):
@@ -474,7 +465,7 @@ def _csv(source: Source, names: Sequence[str], damage: Damage) -> Iterator[tuple
         strings_can_be_null=False,
     )
     try:
-        with _readable(source.address), _unpacked(source.address) as file:
+        with _readable(source.address), text_of(source.address) as file:
             while not (line := file.readline(LINE_BYTES).removeprefix(codecs.BOM_UTF8).strip()):
                 pass  # blank lines before the header, which look() has counted
             if _STATED_SEPARATOR.fullmatch(line):

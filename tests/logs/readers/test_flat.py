@@ -216,3 +216,16 @@ def test_bytes_that_are_no_utf8_are_named(write, tmp_path):
     path.write_bytes("arm,propensity,quality\ncafé,0.5,1\n".encode("latin-1"))
     with pytest.raises(InvalidInputError, match="every row needs an arm, in UTF-8"):
         read_log(path)
+
+
+@pytest.mark.parametrize(("unit", "a_second"), [("s", 1), ("ms", 1_000), ("us", 1_000_000), ("ns", 1_000_000_000)])
+def test_durations_are_seconds(unit, a_second):
+    waited = pa.array([2 * a_second, None], pa.duration(unit))
+    log = read_log(pa.table({"arm": ["a", "b"], "propensity": [0.5, 0.5], "latency_seconds": waited}))
+    np.testing.assert_array_equal(log.outcomes["latency_seconds"], [2.0, np.nan])
+
+
+def test_a_column_of_another_kind_is_refused_with_what_it_holds():
+    table = pa.table({"arm": ["a"], "propensity": [0.5], "quality": [[1.0]]})
+    with pytest.raises(InvalidInputError, match=r"column quality holds list<item: double>; give numbers"):
+        read_log(table)

@@ -71,7 +71,7 @@ class TestRecognition:
                 "'a', 'b'; flat lacks arm, propensity, quality; long lacks query_id, arm, quality; name the format",
             ),
             ("a,a\n1,2\n", "has the column 'a' twice"),
-            (b"\xff\xfe\x00", "the first line is neither a header of CSV nor JSON"),
+            (b"\xff\xfd\x80", "the first line is neither a header of CSV nor JSON"),
             ('{"a": 1}', "is in no known format; it has 'a'"),
             ('{"a": 1', "is in no known format; name the format"),
             (b"PAR1", "cannot be read: "),
