@@ -105,7 +105,7 @@ def moments(
 
 
 def _seconds(column: pyarrow.ChunkedArray) -> Vector:
-    """Return times since 1970, or durations, as seconds; NaN where there is none."""
+    """Return times since 1970, or durations, as seconds; NaN where it is empty."""
     import pyarrow as arrow
 
     counts: Vector = column.cast(arrow.int64()).cast(arrow.float64(), safe=False).to_numpy()
