@@ -18,7 +18,7 @@ from banditroute.core.validation import label
 from banditroute.errors import InvalidInputError
 from banditroute.objectives.objective import QUALITY
 from banditroute.statistics import Interval, jain_index
-from banditroute.store.outcomes import objective_of
+from banditroute.store.outcomes import objective_of, precedence
 
 if TYPE_CHECKING:
     import pandas
@@ -249,12 +249,10 @@ class _Log:
         self.contexts += [None if x is None else np.array(x) for x in table["x"].to_pylist()]
         self.weights += [1.0 / p if p > 0.0 else 0.0 for p in table["propensity"].to_pylist()]
         for i, outcomes in enumerate(table["outcomes"].to_pylist(), start=begin):
-            for name, value in outcomes:
+            for name, value in sorted(outcomes, key=lambda each: precedence(each[0])):  # the last one stays
                 objective = objective_of(name)
                 if objective is not None and " " not in objective:
-                    known = self.outcomes.setdefault(objective, {})
-                    if name == objective or i not in known:  # the decision's own outcome, before its session's
-                        known[i] = value
+                    self.outcomes.setdefault(objective, {})[i] = value
 
     def competence(self, by: str, named: np.ndarray[Any, Any]) -> Competence:
         arms, n = np.array(self.arms, dtype=object), len(self.arms)

@@ -58,6 +58,13 @@ from banditroute.objectives import Objective
     show_default=True,
     help="Decisions without an outcome: leave them out, or weigh the others by predicted reporting.",
 )
+@click.option(
+    "--per",
+    type=click.Choice(["decision", "session"]),
+    default="decision",
+    show_default=True,
+    help="What an outcome belongs to: its decision, or all decisions of a session.",
+)
 @click.option("--seed", default=0, show_default=True, help="Random seed.")
 @json_option
 @log_options
@@ -73,6 +80,7 @@ def evaluate(
     clusters: Any,
     features: Any,
     missing: Any,
+    per: Any,
     seed: int,
     as_json: bool,
     **reading: Any,
@@ -98,6 +106,7 @@ def evaluate(
         clusters=clusters,
         features=features,
         missing=missing,
+        per=per,
         seed=seed,
     )
     if as_json:

@@ -316,7 +316,7 @@ def label(value: object, *, name: str, error: type[InvalidInputError] = InvalidI
         raise error(f"{name} is {shown(value)} ({type(value).__name__}); give a string")
     if not 0 < len(value) <= 255:
         raise error(f"{name} has {len(value)} characters; give 1 to 255")
-    if "\x00" in value or any("\ud800" <= character <= "\udfff" for character in value):
+    if "\x00" in value or (not value.isascii() and any("\ud800" <= character <= "\udfff" for character in value)):
         raise error(f"{name} is {shown(value)}; NUL and lone surrogates cannot be stored: remove them")
     return value
 

@@ -16,9 +16,7 @@ _ROWS, _SHARE, _GOOD_SHARE = 100.0, 0.01, 0.10  # effective rows, and as a share
 _STANDARD_ERRORS = 3.0
 _LARGEST_SHARE = 0.10
 _CLUSTERS, _MANY_CLUSTERS = 5.0, 30.0  # refused below, warned below
-_MORE_TRAFFIC = (
-    "log more decisions, or with more exploration (a larger floor), or ask about a policy nearer to the logged"
-)
+_MORE_TRAFFIC = "log more {}s, or with more exploration (a larger floor), or ask about a policy nearer to the logged"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,9 +26,11 @@ class Diagnostics:
     Attributes
     ----------
     rows
-        Logged decisions that count, n.
+        Logged decisions that count, n; sessions, where outcomes are those of whole sessions.
+    unit
+        ``"decision"`` or ``"session"``: the unit of the rows.
     effective_rows
-        ``(sum w)^2 / sum w^2``: the effective sample size, in decisions of the target policy.
+        ``(sum w)^2 / sum w^2``: the effective sample size, in rows of the target policy.
     decisive_rows
         ``(sum w^2)^2 / sum w^4``: the number of decisions that the error bar is based on. If they are few, the error is
         unknown too: these few represent everything that the target policy does differently.
@@ -49,6 +49,7 @@ class Diagnostics:
     """
 
     rows: int
+    unit: str
     effective_rows: float
     decisive_rows: float
     mean_weight: float
@@ -68,8 +69,9 @@ def diagnose(
     *,
     probabilities: Vector | None = None,
     clusters: NDArray[np.intp] | None = None,
+    unit: str = "decision",
 ) -> Diagnostics:
-    """Judge the weights of a log's decisions.
+    """Judge the weights of a log's decisions, or of its sessions.
 
     A log is refused with fewer than 100 effective rows or 1% of all, fewer than 30 decisive rows, fewer than 5
     effective clusters, a mean weight more than 3 standard errors from 1, a weight above 10% of the sum, or choices that
@@ -79,14 +81,18 @@ def diagnose(
 
     Parameters
     ----------
-    weights, chosen
-        Weight and position of the arm of each logged decision ``(n,)``.
+    weights
+        Weight of each logged decision, or of each session.
+    chosen
+        Position of the arm of each logged decision ``(n,)``.
     target
         Probability of every arm under the target policy ``(n, K)``.
     probabilities
         The same of the logging policy. None: not known; an arm that was never logged could not be.
     clusters
         Number of the cluster of each row ``(n,)``, such as its session. None: every row its own.
+    unit
+        ``"decision"`` or ``"session"``: what has a weight.
 
     Examples
     --------
@@ -94,7 +100,7 @@ def diagnose(
     >>> diagnose(np.where(chosen == 0, 2.0, 0.0), chosen, np.tile([1.0, 0.0], (1000, 1))).effective_rows
     500.0
     """
-    n, arms = target.shape
+    n, arms = len(weights), target.shape[1]
     total, squares = float(weights.sum()), float(weights @ weights)
     effective = total**2 / squares if squares > 0.0 else 0.0
     fourth = float((weights**2) @ (weights**2))
@@ -102,12 +108,13 @@ def diagnose(
     mean, error = total / max(n, 1), float(weights.std()) / np.sqrt(n) if n else 0.0
     largest = float(weights.max()) / total if total > 0.0 else 1.0
     support = np.bincount(chosen, minlength=arms)
-    unsupported = _without_chance(target, support, probabilities) / max(n, 1)
+    unsupported = _without_chance(target, support, probabilities) / max(len(target), 1)
 
     sizes = np.ones(n) if clusters is None else np.bincount(clusters)
     effective_clusters = float(sizes.sum()) ** 2 / max(float(sizes @ sizes), 1.0)
 
     refusals, warnings = [], []
+    more_traffic = _MORE_TRAFFIC.format(unit)
     if unsupported > 0.0:
         refusals.append(
             f"{unsupported:.2%} of the policy's choices had no chance in the log (propensity 0), so they cannot be "
@@ -115,24 +122,21 @@ def diagnose(
         )
     if effective < _ROWS:
         refusals.append(
-            f"the effective sample size is {effective:,.0f} of {n:,} decisions, at least 100 are needed; "
-            f"{_MORE_TRAFFIC}"
+            f"the effective sample size is {effective:,.0f} of {n:,} {unit}s, at least 100 are needed; {more_traffic}"
         )
     elif effective < _SHARE * n:
-        refusals.append(
-            f"the effective sample size is {effective:,.0f} of {n:,} decisions, less than 1%; {_MORE_TRAFFIC}"
-        )
+        refusals.append(f"the effective sample size is {effective:,.0f} of {n:,} {unit}s, less than 1%; {more_traffic}")
     elif effective < _GOOD_SHARE * n:
         warnings.append(
-            f"the effective sample size is {effective:,.0f} of {n:,} decisions, less than 10%: intervals are wide"
+            f"the effective sample size is {effective:,.0f} of {n:,} {unit}s, less than 10%: intervals are wide"
         )
     if decisive < DECISIVE_ROWS:
         refusals.append(
-            f"only {decisive:.0f} logged decisions differ enough from the policy's choice to judge the difference, at "
-            f"least 30 are needed; {_MORE_TRAFFIC}"
+            f"only {decisive:.0f} logged {unit}s differ enough from the policy's choice to judge the difference, at "
+            f"least 30 are needed; {more_traffic}"
         )
     if largest > _LARGEST_SHARE:
-        refusals.append(f"one decision has {largest:.0%} of all weight, more than 10%; {_MORE_TRAFFIC}")
+        refusals.append(f"one {unit} has {largest:.0%} of all weight, more than 10%; {more_traffic}")
     if clusters is not None and effective_clusters < _MANY_CLUSTERS:
         few = f"rows depend on each other as in {effective_clusters:.1f} clusters of one size"
         if effective_clusters < _CLUSTERS:
@@ -147,6 +151,7 @@ def diagnose(
         )
     return Diagnostics(
         rows=n,
+        unit=unit,
         effective_rows=effective,
         decisive_rows=decisive,
         mean_weight=mean,

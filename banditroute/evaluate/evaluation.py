@@ -100,7 +100,8 @@ class Evaluation:
         ]
         found = self.utility.diagnostics
         support = ", ".join(f"{arm} {count:,}" for arm, count in zip(self.arms, found.support, strict=True))
-        lines += ["", f"{found.rows:,} decisions: {support}"]
+        count = f"{found.rows:,} {found.unit}s" + (", decisions" if found.unit == "session" else "")
+        lines += ["", f"{count}: {support}"]
         if any(share != 1.0 for share in self.feedback.values()):
             shares = (f"{arm} {'–' if share is None else f'{share:.0%}'}" for arm, share in self.feedback.items())
             lines.append(f"with feedback: {', '.join(shares)}")
@@ -112,7 +113,7 @@ class Evaluation:
         if self.utility.estimates:
             lines += [
                 f"effective sample size {found.effective_rows:,.0f}; the error bars are based on "
-                f"{found.decisive_rows:,.0f} decisions",
+                f"{found.decisive_rows:,.0f} {found.unit}s",
                 f"mean weight {found.mean_weight:.3f} ± {found.mean_weight_error:.3f}",
                 "utility by " + ", ".join(f"{name} {each.value:.3g}" for name, each in self.utility.estimates.items()),
             ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Literal
@@ -21,6 +21,7 @@ from banditroute.evaluate.evaluation import Comparison, Evaluation, shown
 from banditroute.evaluate.reporting import reporting, reporting_weights, with_answers
 from banditroute.evaluate.reward_model import Design, cross_fit
 from banditroute.evaluate.rows import some_rows, taken
+from banditroute.evaluate.session_values import compare_sessions, session_outcomes
 from banditroute.evaluate.target_policy import (
     Learning,
     Policy,
@@ -55,6 +56,7 @@ def evaluate(
     clusters: Clusters = None,
     features: Features = "auto",
     missing: Literal["drop", "weight"] = "drop",
+    per: Literal["decision", "session"] = "decision",
     seed: int = 0,
 ) -> Evaluation:
     """Compare a policy with the logged one, or with another, on a log's decisions.
@@ -88,6 +90,9 @@ def evaluate(
     missing
         Rows without an outcome: ``"drop"`` leaves them out, which is sound if reporting is chance. ``"weight"`` weighs
         the others by their predicted probability of being reported, given context and arm.
+    per
+        ``"session"``: an outcome belongs to all decisions of a session, as :mod:`~banditroute.evaluate.session_values`
+        says, and values are per session. Policies that learn, ``clusters`` and ``missing`` are not for that.
     seed
         Seed of folds, bootstrap and replays.
 
@@ -95,7 +100,8 @@ def evaluate(
     ------
     InvalidInputError
         If a policy, objective, or setting is unknown, probabilities are invalid, the log lacks what clusters or
-        features need, or ``missing="weight"`` is asked of a learner that learns.
+        features need, ``missing="weight"`` is asked of a learner that learns, or ``per="session"`` of any learner, or
+        with ``clusters`` or ``missing``.
 
     Examples
     --------
@@ -116,6 +122,7 @@ def evaluate(
     """
     log = log if isinstance(log, DecisionLog) else read_log(log)
     one_of(missing, ("drop", "weight"), name="missing")
+    one_of(per, ("decision", "session"), name="per")
     if not isinstance(learning, bool):
         one_of(learning, ("progressive",), name="learning")
     known = merge_objectives(objectives)
@@ -123,7 +130,14 @@ def evaluate(
     policies = [checked(each, log) for each in (policy, against)]
     if missing == "weight" and learning is True and any(isinstance(each, Learner) for each in policies):
         raise InvalidInputError("missing='weight' cannot weigh a replay; judge the learner frozen (learning=False)")
-    cluster = clusters_of(log, clusters)
+    if per == "session" and (
+        clusters is not None or missing == "weight" or any(isinstance(each, Learner) for each in policies)
+    ):
+        raise InvalidInputError(
+            "per='session' takes no learner, no clusters= and no missing='weight'; give 'logged', 'uniform', an arm, "
+            "or probabilities, and leave the others out"
+        )
+    cluster = clusters_of(log, "session" if per == "session" else clusters)
     log, contexts = with_contexts(log, features)
     log = replace(log, outcomes=with_answers(log.outcomes))
     names = (described(policy), described(against))
@@ -141,8 +155,12 @@ def evaluate(
             warnings=(),
             verdict=f"No answer: {_NO_PROPENSITIES}.",
         )
-    usable = np.flatnonzero(~np.isnan(log.propensities))
+    unknown = np.isnan(log.propensities)
+    if cluster is not None and per == "session":
+        unknown = (np.bincount(cluster, weights=unknown) > 0.0)[cluster]
+    usable = np.flatnonzero(~unknown)
     cluster = None if cluster is None else cluster[usable]
+    sessions = cluster if per == "session" else None
     policies = [each[usable] if isinstance(each, np.ndarray) else each for each in policies]
     log, worth = some_rows(log, usable), taken(worth, usable)
     taught = len(log) // 2 if not learning and any(isinstance(each, Learner) for each in policies) else 0
@@ -151,7 +169,15 @@ def evaluate(
     log, worth = some_rows(log, np.arange(taught, len(log))), worth[taught:]
     cluster = None if cluster is None else cluster[taught:]
 
-    compare = _Compare(log=log, first=first, second=second, clusters=cluster, weigh=missing == "weight", seed=seed)
+    compare: Callable[[Sequence[tuple[Vector, OutcomeRange]]], Sequence[Comparison]]
+    if sessions is None:
+        weigh = missing == "weight"
+        compare = _Compare(log=log, first=first, second=second, clusters=cluster, weigh=weigh, seed=seed)
+    else:
+        log = replace(log, outcomes=session_outcomes(log, sessions))
+        worth, _ = utility_of(log, preference, objectives)
+        contexts += ", and the number of the turn"
+        compare = partial(compare_sessions, log, sessions, (first, second), seed=seed)
     alone = [name for name, weight in preference.items() if weight * known[name].sign == 1.0]
     one = len(alone) == 1 == sum(weight != 0.0 for weight in preference.values())
     outcomes = [(values, OutcomeRange.of(known.get(name))) for name, values in log.outcomes.items()]

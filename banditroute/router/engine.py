@@ -404,6 +404,11 @@ class Engine:
         with self._lock:
             return self.models.compare(winner, loser)
 
+    def advantage(self, made: StoredDecision, objective: str) -> float:
+        """Return what the arm of a decision is expected to add to what its probabilities gave on average."""
+        with self._lock:
+            return self.models.advantage(made, objective)
+
     def expect(self, served: StoredDecision, request: Request) -> Candidates | None:
         """Return all arms with present predictions for an earlier request; None if its features are other ones."""
         x = served.x

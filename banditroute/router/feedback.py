@@ -22,7 +22,7 @@ from banditroute.core.promise import Promise
 from banditroute.core.shared_total import SharedTotal
 from banditroute.core.token_costs import CACHED_TOKENS
 from banditroute.core.turn import SessionTurn
-from banditroute.core.validation import label, non_negative, several, shown
+from banditroute.core.validation import label, non_negative, one_of, several, shown
 from banditroute.errors import BanditRouteError, InvalidFeedbackError, UnknownDecisionError
 from banditroute.features.vocabulary import KnownValues
 from banditroute.objectives.objective import STANDARD_OBJECTIVES, Objective
@@ -31,8 +31,9 @@ from banditroute.router.engine import Engine
 from banditroute.router.observation import Observation
 from banditroute.router.shared_changes import FollowedChanges
 from banditroute.router.sizes import OutcomeSizes
+from banditroute.sessions.credit import RULES, Credit, by_advantage
 from banditroute.store.base import Acknowledgement, OutcomeEvent, Recorded, Store, StoredState, Ticket
-from banditroute.store.outcomes import FAILURE, PAGING, PASSED_OVER_FOR, PREFERRED_TO, SHARE_OF, STEP
+from banditroute.store.outcomes import FAILURE, IN_ALL, PAGING, PASSED_OVER_FOR, PREFERRED_TO, SHARE_OF, STEP
 
 _log = logging.getLogger("banditroute")
 
@@ -142,9 +143,12 @@ class FeedbackService:
         except BanditRouteError as refusal:
             return refusal
 
-    def report_session(self, session: str, values: Mapping[str, float | None], *, source: str | None) -> None:
-        """Record one outcome of all decisions of a session, each of which gets an equal share; wait for it."""
+    def report_session(
+        self, session: str, values: Mapping[str, float | None], *, credit: Credit, source: str | None
+    ) -> None:
+        """Record one outcome of all decisions of a session, each with its credit, and wait for it."""
         label(session, name="session", error=InvalidFeedbackError)
+        one_of(credit, RULES, name="credit", error=InvalidFeedbackError)
         checked = check_outcomes(self._objectives, values)
         of_calls = [name for name in checked if name != "quality" and name in _STANDARD]
         if of_calls or not checked:
@@ -157,8 +161,25 @@ class FeedbackService:
             raise UnknownDecisionError(
                 f"no decision of session {shown(session)} is held; check its name, as given to route()"
             )
-        shares = {f"{name}{SHARE_OF}{len(ids)}": value for name, value in checked.items()}
-        self._wait([self._record(id, shares, source) for id in ids])
+        if credit == "last":
+            last = max(map(self._store.find, ids), key=lambda made: (made.decided_at, made.ordinal))
+            ids = [last.id]
+        shares: list[dict[str, float]] = [{f"{name}{SHARE_OF}{len(ids)}": value for name, value in checked.items()}]
+        shares *= len(ids)
+        if credit == "advantage":
+            shares = self._by_advantage(ids, checked)
+        self._wait([self._record(id, some, source) for id, some in zip(ids, shares, strict=True)])
+
+    def _by_advantage(self, ids: Sequence[str], outcomes: Mapping[str, float]) -> list[dict[str, float]]:
+        """Return what each decision of a session is credited, with the session's own outcomes."""
+        made = [self._store.find(id) for id in ids]
+        shares: list[dict[str, float]] = [{} for _ in made]
+        for name, outcome in outcomes.items():
+            share = f"{name}{SHARE_OF}{len(made)}"
+            credits = by_advantage(outcome, [self._engine.advantage(each, name) for each in made])
+            for some, credited in zip(shares, credits, strict=True):
+                some[share], some[share + IN_ALL] = credited, outcome
+        return shares
 
     def correct(self, decision_id: object, values: Mapping[str, float | None], *, failed: bool | None) -> None:
         """Replace outcomes that are recorded for a decision."""

@@ -291,6 +291,18 @@ class ArmModels:
         j, k = self.belief.objectives.index("quality"), self._positions[arm]
         return float(self.belief.predict(x).means[j, k])
 
+    def advantage(self, made: StoredDecision, objective: str) -> float:
+        """Return what is expected of the arm of a decision, less what is expected of its arms by their probabilities.
+
+        It is 0 where an arm was removed, and for a context of other features.
+        """
+        if made.x is None or len(made.x) != self.dimension or not all(map(self.knows, made.arms)):
+            return 0.0
+        self.belief.watch([objective])
+        means = self.belief.predict(made.x).means[self.belief.objectives.index(objective)]
+        expected = means[[self._positions[arm] for arm in made.arms]]
+        return float(expected[made.arms.index(made.arm)] - made.probabilities @ expected)
+
     def compare(self, winner: StoredDecision, loser: StoredDecision) -> tuple[float, float]:
         """Return the pseudo-outcomes of winner and loser of a pairwise comparison."""
         noise = self._priors["quality"].noise or 1.0

@@ -33,6 +33,7 @@ from banditroute.router.settings import Clock, RouterSettings
 from banditroute.router.status import Status
 from banditroute.router.threads import RoutingThreads
 from banditroute.router.warm_start import LogRow
+from banditroute.sessions.credit import Credit
 from banditroute.store import Acknowledgement, Store
 from banditroute.store.sql.ticket import answer_of
 
@@ -578,6 +579,7 @@ class Router:
         session: str,
         *,
         quality: float | None = None,
+        credit: Credit = "equal",
         source: str | None = None,
         **user_objectives: float | None,
     ) -> None:
@@ -590,13 +592,19 @@ class Router:
         ----------
         session
             The session, as given to ``route()``.
+        credit
+            How the steps share the outcome. ``"equal"``: as above. ``"advantage"``: each step gets the outcome less
+            what the other steps' choices are expected to have added, as an n-th of an observation; the formula is that
+            of :func:`~banditroute.sessions.credit.by_advantage`. ``"last"``: the latest decision gets all, as one
+            observation. What each step was credited is recorded.
         quality, source, user_objectives
             As in ``feedback``.
 
         Raises
         ------
         InvalidFeedbackError
-            If there is no outcome, an outcome is one of single calls, or a value is not a finite number in range.
+            If there is no outcome, an outcome is one of single calls, ``credit`` is unknown, or a value is not a finite
+            number in range.
         UnknownDecisionError
             If no decision of the session is held.
         ConflictingFeedbackError, StoreError
@@ -608,11 +616,14 @@ class Router:
         >>> decisions = [router.route([0.5], session="ticket 7") for _ in range(3)]
         >>> router.session_feedback("ticket 7", quality=1.0)
         """
-        self._parts.feedback.report_session(session, {"quality": quality, **user_objectives}, source=source)
+        outcomes = {"quality": quality, **user_objectives}
+        self._parts.feedback.report_session(session, outcomes, credit=credit, source=source)
 
-    async def asession_feedback(self, session: str, *, source: str | None = None, **outcomes: float | None) -> None:
+    async def asession_feedback(
+        self, session: str, *, credit: Credit = "equal", source: str | None = None, **outcomes: float | None
+    ) -> None:
         """Report an outcome of a session in a worker thread, as ``session_feedback()`` does."""
-        await to_thread(self.session_feedback, session, source=source, **outcomes)
+        await to_thread(self.session_feedback, session, credit=credit, source=source, **outcomes)
 
     def compare(self, winner_id: str, loser_id: str, *, source: str | None = None) -> None:
         """Report which of two answers was better, where neither has a quality of its own.

@@ -21,7 +21,7 @@ from banditroute.core.validation import shown
 from banditroute.errors import IncompatibleStoreError, InvalidConfigurationError
 from banditroute.router import warm_start_state
 from banditroute.store.base import Fold, OutcomeEvent, StoredState
-from banditroute.store.outcomes import FAILURE, PAGING, SHARE_OF, STEP, measured
+from banditroute.store.outcomes import FAILURE, IN_ALL, PAGING, SHARE_OF, STEP, measured
 from banditroute.store.state_slot import StateSlots
 
 _HALF_LIVES = ("half_life_requests", "half_life_seconds")
@@ -86,6 +86,8 @@ def observations_of(event: OutcomeEvent) -> list[Observation]:
     parts = [(outcomes, 1.0)] if outcomes else []
     for name, value in event.values.items():
         if name in outcomes or name in (PAGING, CACHED_TOKENS) or name.startswith((FAILURE, STEP)):  # teach nothing
+            continue
+        if name.endswith(IN_ALL):  # as little; the shares do
             continue
         objective, share, count = name.partition(SHARE_OF)
         taught, weight = (objective, 1.0 / int(count)) if share else ("quality", comparison.WEIGHT)

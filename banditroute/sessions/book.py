@@ -24,7 +24,6 @@ _MAX_OPEN_CALLS = 10_000  # whose cached tokens are awaited
 _FRESH_DRAWS = 0.1  # share of the turns that draw from the policy's probabilities, whatever the turn before
 _UNSAVED_TURNS = 256  # that are counted before they are stored
 _LIVE_SECONDS = 300.0  # of a cache whose time to live is not known
-_UNCOUNTED_SHARE = 0.9  # of this prompt is taken for the prefix where the tokens of the previous one are not known
 
 
 class Turn(NamedTuple):
@@ -144,7 +143,7 @@ class SessionBook:
         if known is not None:
             number = known.turn + 1
             if (latest := known.calls.get(known.last_arm)) is not None:
-                prefix = min(_counted(latest.prefix_tokens, tokens), tokens)
+                prefix = latest.held(tokens)
         to_come, lasting = self.horizon.ahead(number)
         once = lasting / (1.0 + lasting)  # the share of a switch's price that later turns bear
         self._tokens[0, 0], self._tokens[1, 0] = tokens, -once * prefix
@@ -156,10 +155,10 @@ class SessionBook:
                 k = self._position.get(arm)
                 if k is None or not self._cached[k]:
                     continue
-                held = min(_counted(call.prefix_tokens, tokens), tokens)
+                held = call.held(tokens)
                 if held < self._min_tokens[k]:
                     continue
-                idle = max(now - call.at, 0.0)
+                idle = now - call.at if now > call.at else 0.0
                 warm[arm] = p = self.warmth.probability(self._providers[k], idle, self._live_seconds[k])
                 read = self._saved_per_token[k] * held * p
                 extra_usd[0, k] -= read
@@ -246,7 +245,7 @@ class SessionBook:
         p = self.warmth.probability(self._providers[first], idle, self._live_seconds[first])
         saved = float(self._saved_by_reading[first])
         own = known.calls.get(known.first_arm)
-        held = 0.0 if own is None else min(_counted(own.prefix_tokens, turn.tokens), turn.tokens)
+        held = 0.0 if own is None else own.held(turn.tokens)
         read = saved * held * turn.warm.get(known.first_arm, 0.0)
         return float(cost_usd[first]) + read - saved * turn.prefix_tokens * p
 
@@ -300,7 +299,7 @@ class SessionBook:
     def _await_cached_tokens(self, turn: Turn, decision_id: str, arm: str, call: Call) -> None:
         """Wait for the feedback of a call that should find its prefix in the cache."""
         k = self._position[arm]
-        held = min(_counted(call.prefix_tokens, turn.tokens), turn.tokens)
+        held = call.held(turn.tokens)
         idle = max(turn.now - call.at, 0.0)
         self._open[decision_id] = OpenCall(self._providers[k], idle, self._live_seconds[k], held)
         if len(self._open) > _MAX_OPEN_CALLS:
@@ -378,8 +377,3 @@ class SessionBook:
 
 def _or(price: float | None, otherwise: float | None) -> float:
     return (otherwise or 0.0) if price is None else price
-
-
-def _counted(prefix_tokens: float, tokens: float) -> float:
-    """Return the tokens of a prefix, or the usual share of this prompt where they were not counted."""
-    return prefix_tokens if prefix_tokens == prefix_tokens else _UNCOUNTED_SHARE * tokens

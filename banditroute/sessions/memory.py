@@ -7,6 +7,7 @@ from typing import NamedTuple
 from banditroute.core.arrays import Vector
 
 _MAX_ARMS_PER_SESSION = 8  # whose caches are remembered, the latest
+_UNCOUNTED_SHARE = 0.9  # of a prompt is taken for the prefix where the tokens of the previous one are not known
 
 
 class Call(NamedTuple):
@@ -22,6 +23,13 @@ class Call(NamedTuple):
 
     prefix_tokens: float
     at: float
+
+    def held(self, tokens: float) -> float:
+        """Return how many tokens of a prompt with ``tokens`` the cache holds: not more, and the usual share if NaN."""
+        prefix = self.prefix_tokens
+        if prefix <= tokens:
+            return prefix
+        return tokens if prefix > tokens else _UNCOUNTED_SHARE * tokens
 
 
 class Probabilities(NamedTuple):

@@ -26,7 +26,7 @@ class StoredDecision(NamedTuple):
 
     Attributes
     ----------
-    id, arm, arms, x, preference, session, tags, input_tokens, decided_at, ordinal, reserved
+    id, arm, arms, probabilities, x, preference, session, tags, input_tokens, decided_at, ordinal, reserved
         As in :class:`~banditroute.core.decision.Decision`.
     epoch_id
         The epoch that it was made in, as the store numbers them.
@@ -35,6 +35,7 @@ class StoredDecision(NamedTuple):
     id: str
     arm: str
     arms: tuple[str, ...]
+    probabilities: Vector
     x: Vector | None
     preference: Preference
     session: str | None
@@ -52,6 +53,7 @@ class StoredDecision(NamedTuple):
             decision.id,
             decision.arm,
             decision.arms,
+            decision.probabilities,
             decision.x,
             decision.preference,
             decision.session,

@@ -1,7 +1,8 @@
 """Find what is new in feedback, and give the words of the refusals that every store gives.
 
-In addition to objectives, a decision can have six other kinds of outcomes. Their names have a space; no objective's
-name has one. ``quality of 3`` is the outcome of a session of three decisions, each of which is given a third of it.
+In addition to objectives, a decision can have seven other kinds of outcomes. Their names have a space; no objective's
+name has one. ``quality of 3`` is what one of three decisions of a session is credited, as a third of an observation.
+Where that is not the session's outcome itself, ``quality of 3 in all`` is; nothing is learned from it.
 ``preferred to ID`` and ``passed over for ID`` are a comparison, recorded with both decisions; the value is the quality
 that it taught when it was first reported. ``paging seconds`` is what the request waited for its adapter: the router
 notes it by itself, nothing is learned from it, and it counts as no feedback. ``failure rate_limit`` says how a call
@@ -28,6 +29,7 @@ CLOSED = "the store is closed and records nothing; open a router on it, or on a 
 PREFERRED_TO = "preferred to "
 PASSED_OVER_FOR = "passed over for "
 SHARE_OF = " of "
+IN_ALL = " in all"
 PAGING = "paging seconds"
 FAILURE = "failure "
 STEP = "step "
@@ -81,8 +83,19 @@ def objective_of(name: str) -> str | None:
         return None
     if name == CACHED_TOKENS:
         return "cached_tokens"
-    objective, share, count = name.partition(SHARE_OF)
+    objective, share, count = name.removesuffix(IN_ALL).partition(SHARE_OF)
     return objective if share and count.isdigit() else name
+
+
+def precedence(name: str) -> int:
+    """Return which outcome of an objective says what was observed: that of the highest number.
+
+    Examples
+    --------
+    >>> sorted(["quality", "quality of 3", "quality of 3 in all"], key=precedence)  # the decision's own comes last
+    ['quality of 3', 'quality of 3 in all', 'quality']
+    """
+    return 2 if " " not in name else int(name.endswith(IN_ALL))
 
 
 def check_recorded(decision_id: str, values: Iterable[str], recorded: Collection[str]) -> None:
@@ -105,7 +118,8 @@ def new_outcomes(feedback: Feedback, recorded: Mapping[str, float]) -> dict[str,
     recorded
         Objective -> value that the same decision has already.
 
-    A share of a session's outcome is passed over where the decision has an outcome of its own, or a share already.
+    A share of a session's outcome is passed over where the decision has an outcome of its own, or a share already. Of a
+    share that comes with the session's outcome, the first stays: it depends on what was believed.
 
     Raises
     ------
@@ -130,8 +144,12 @@ def new_outcomes(feedback: Feedback, recorded: Mapping[str, float]) -> dict[str,
             first = first if first is None else value  # what it teaches depends on what was believed
         elif objective == PAGING or objective.startswith((FAILURE, STEP)):
             first = first if first is None else value  # the first report stays: a repeated one may say fewer seconds
-        elif SHARE_OF in objective and _has_its_own(objective.partition(SHARE_OF)[0], objective, recorded):
-            continue
+        elif SHARE_OF in objective:
+            share = objective.removesuffix(IN_ALL)
+            if _has_its_own(share.partition(SHARE_OF)[0], share, recorded):
+                continue
+            if share + IN_ALL in feedback.values and objective == share and first is not None:
+                first = value
         if first is None:
             new[objective] = value
         elif first != value:
@@ -145,7 +163,10 @@ def new_outcomes(feedback: Feedback, recorded: Mapping[str, float]) -> dict[str,
 
 def _has_its_own(objective: str, share: str, recorded: Mapping[str, float]) -> bool:
     """Return whether a decision has an outcome of its own, or another share than this one."""
-    return any(name == objective or (name.startswith(objective + SHARE_OF) and name != share) for name in recorded)
+    return any(
+        name == objective or (name.startswith(objective + SHARE_OF) and name.removesuffix(IN_ALL) != share)
+        for name in recorded
+    )
 
 
 def _reversed(comparison: str) -> str:

@@ -11,7 +11,7 @@ from banditroute.core.decision import Decision
 from banditroute.core.preference import Preference
 from banditroute.errors import ConflictingFeedbackError, StoreError, UnknownDecisionError
 from banditroute.store.base import Store, StoredDecision
-from banditroute.store.outcomes import PAGING, PASSED_OVER_FOR, PREFERRED_TO
+from banditroute.store.outcomes import IN_ALL, PAGING, PASSED_OVER_FOR, PREFERRED_TO, SHARE_OF
 from banditroute.testing.samples import decision, feedback, fold, remembered
 from banditroute.testing.store_suite import StoreSuite
 
@@ -20,7 +20,9 @@ def assert_stored(found: StoredDecision, made: Decision) -> None:
     """Assert that the stored decision ``found`` equals the decision ``made``."""
     assert made.x is not None
     np.testing.assert_array_equal(found.x, made.x)
-    assert found._replace(x=None) == StoredDecision.of(made, epoch_id=found.epoch_id)._replace(x=None)
+    np.testing.assert_array_equal(found.probabilities, made.probabilities)
+    expected = StoredDecision.of(made, epoch_id=found.epoch_id)
+    assert found._replace(x=None, probabilities=made.probabilities) == expected._replace(x=None)
 
 
 class StoreLookupContract(StoreSuite):
@@ -74,6 +76,20 @@ class StoreLookupContract(StoreSuite):
         store.add_feedback(feedback(1, **{PASSED_OVER_FOR + f"{3:032x}": 4.0})).result(30)
         kept = remembered(self.again(store))["a"]
         assert kept == {won: [1, 2, 2, 2], PASSED_OVER_FOR + f"{3:032x}": [1, 4, 4, 4]}
+
+    def test_the_first_credit_of_a_session_stays_and_another_outcome_is_refused(self, store: Store) -> None:
+        listener = self.listen(store)
+        credited, outcome = f"quality{SHARE_OF}3", f"quality{SHARE_OF}3{IN_ALL}"
+        for number in (1, 2):
+            store.add_decision(decision(number))
+        store.add_feedback(feedback(1, **{credited: 1.25, outcome: 1.0})).result(30)
+        store.add_feedback(feedback(1, **{credited: 0.5, outcome: 1.0})).result(30)
+        with pytest.raises(ConflictingFeedbackError, match=r"quality of 3 in all .* is recorded as 1.0"):
+            store.add_feedback(feedback(1, **{credited: 0.5, outcome: 0.0})).result(30)
+        store.add_feedback(feedback(1, **{f"quality{SHARE_OF}4": 0.0, f"quality{SHARE_OF}4{IN_ALL}": 0.0})).result(30)
+        store.add_feedback(feedback(2, quality=0.0)).result(30)
+        store.add_feedback(feedback(2, **{credited: 0.5, outcome: 1.0})).result(30)
+        assert listener.values == [{credited: 1.25, outcome: 1.0}, {"quality": 0.0}]
 
     def test_what_paging_took_is_no_feedback(self, store: Store) -> None:
         listener = self.listen(store)

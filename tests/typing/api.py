@@ -113,7 +113,7 @@ def first_steps() -> str:
     router.feedback(decision.id, failure="rate_limit", retry_after_seconds=2.0)
     answers = router.feedback_many([(decision.id, {"quality": 1.0, "cost_usd": None})], source="Ann")
     assert_type(answers, list[Acknowledgement | BanditRouteError])
-    router.session_feedback("ticket 7", quality=1.0)
+    router.session_feedback("ticket 7", quality=1.0, credit="last")
     router.correct(decision.id, quality=0.0, failed=None)
     assert_type(router.escalate(decision.id, signal=0.3), Decision | None)
     chosen = router.route_set("Why?", 2, exclude=["large"])

@@ -14,7 +14,7 @@ from banditroute.errors import InvalidInputError
 from banditroute.logs.decision_log import DecisionLog
 from banditroute.logs.large_arrays import RowsInParts, blocks, give_back, large_array, rows_of
 from banditroute.logs.readers.canonical import encoded, entries, flat
-from banditroute.store.outcomes import objective_of
+from banditroute.store.outcomes import objective_of, precedence
 
 if TYPE_CHECKING:
     import pyarrow
@@ -123,8 +123,7 @@ class Assembly:
             raise InvalidInputError(
                 f"{self._name} has more than {_MOST_OBJECTIVES:,} different objectives; are their names the right ones?"
             )
-        # A decision's own outcome comes last, and so before its session's.
-        for code in sorted(range(len(names)), key=lambda code: names[code] == objectives[code]):
+        for code in sorted(range(len(names)), key=lambda code: precedence(names[code])):  # the last one stays
             if (objective := objectives[code]) is not None:
                 here = codes == code
                 at, known = self._outcomes.setdefault(objective, (RowsInParts(1, np.intp), RowsInParts(1)))

@@ -48,14 +48,18 @@ def number_of(row: Row[Any], column: str, decision_id: object) -> float:
 
 def vector_of(row: Row[Any], decision_id: object) -> Vector | None:
     """Return the context of a row, which has the ``dimension`` of its epoch; None if it has none."""
-    if row.x is None:
-        return None
-    if not isinstance(row.x, bytes) or not row.x or len(row.x) % _NUMBER_BYTES:
-        raise DamagedRowError(decision_id, "x", row.x)
-    x = np.frombuffer(row.x, dtype="<f8").astype(np.float64, copy=False)
-    if not np.isfinite(x).all() or (row.dimension is not None and len(x) != row.dimension):
-        raise DamagedRowError(decision_id, "x", row.x)
-    return x
+    return None if row.x is None else _numbers_of(row, "x", decision_id, row.dimension)
+
+
+def _numbers_of(row: Row[Any], column: str, decision_id: object, length: int | None) -> Vector:
+    """Return the numbers of a row, ``length`` of them where that is known."""
+    value = getattr(row, column)
+    if not isinstance(value, bytes) or not value or len(value) % _NUMBER_BYTES:
+        raise DamagedRowError(decision_id, column, value)
+    numbers = np.frombuffer(value, dtype="<f8").astype(np.float64, copy=False)
+    if not np.isfinite(numbers).all() or length not in (None, len(numbers)):
+        raise DamagedRowError(decision_id, column, value)
+    return numbers
 
 
 def decision_of(row: Row[Any]) -> StoredDecision:
@@ -66,6 +70,7 @@ def decision_of(row: Row[Any]) -> StoredDecision:
             id=row.id,
             arm=text_of(row, "arm", row.id),
             arms=tuple(contents["arms"]),
+            probabilities=_numbers_of(row, "probabilities", row.id, len(contents["arms"])),
             x=vector_of(row, row.id),
             preference=Preference(**contents["preference"]),
             session=row.session,
