@@ -141,7 +141,7 @@ def _client(router: Router, upstreams: Mapping[str, Upstream]) -> AsyncRoutedCli
             timeout=upstream.timeout_seconds,
         )
         clients[arm] = (asked, upstream.model or arm)
-    return AsyncRoutedClient.of_some_arms(router, clients)
+    return AsyncRoutedClient.of_service(router, clients)
 
 
 def _live_page(store: object) -> App | None:
