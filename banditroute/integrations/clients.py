@@ -32,7 +32,7 @@ class _Clients:
         io: Io,
         *,
         steps: Steps | None,
-        complete: bool = True,
+        serves: bool = False,
     ) -> None:
         self.router = router
         self._targets = Targets(
@@ -40,9 +40,9 @@ class _Clients:
             clients=clients,
             prices=prices or {},
             asynchronous=isinstance(io, AsyncIo),
-            complete=complete,
+            complete=not serves,
         )
-        self._reports = Reports(router=router, io=io)
+        self._reports = Reports(router=router, io=io, awaited=not serves)
         self._exchange = Exchange(targets=self._targets, io=io, reports=self._reports, steps=steps)
 
     @property
@@ -298,8 +298,11 @@ class AsyncRoutedClient(_Clients):
         self._set_up(router, clients, prices, io, steps=_steps(router, io, graders, quality))
 
     @classmethod
-    def of_some_arms(cls, router: Router, clients: Mapping[str, Any]) -> AsyncRoutedClient:
-        """Return a client that asks those arms alone that have one, where arms may have been added for all processes.
+    def of_service(cls, router: Router, clients: Mapping[str, Any]) -> AsyncRoutedClient:
+        """Return the client of a service.
+
+        It asks those arms alone that have a client, as arms may have been added for all processes. No answer waits
+        until its report is durable; ``router.close()`` writes what is left.
 
         Raises
         ------
@@ -307,7 +310,7 @@ class AsyncRoutedClient(_Clients):
             If a client is given for an unknown arm, or does not fit.
         """
         made = cls.__new__(cls)
-        made._set_up(router, clients, None, AsyncIo(router), steps=None, complete=False)
+        made._set_up(router, clients, None, AsyncIo(router), steps=None, serves=True)
         return made
 
     @overload

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import _thread
+import asyncio
 import logging
 import sys
 from collections import Counter
@@ -20,19 +21,37 @@ _log = logging.getLogger("banditroute")
 class Reports:
     """Reports the outcomes of calls, and gives up their leases.
 
+    Parameters
+    ----------
+    router, io
+        The router that is told, and the way to tell it.
+    awaited
+        Whether an answer waits until its report is durable. If not, the report is given to the router at once and
+        written meanwhile; ``router.close()`` writes what is left. Only on an event loop.
+
     Attributes
     ----------
     left_out
         Outcome -> number of answers that were reported without it, because the server did not say.
     """
 
-    def __init__(self, *, router: Router, io: Io) -> None:
+    def __init__(self, *, router: Router, io: Io, awaited: bool = True) -> None:
         self.left_out: Counter[str] = Counter()
         self._router = router
         self._io = io
+        self._awaited = awaited
+        self._under_way: set[asyncio.Task[None]] = set()  # the event loop alone would not keep them alive
 
     async def report(self, call: Call, outcomes: Mapping[str, Any]) -> None:
         """Report ``outcomes`` if there are any, and give up the lease."""
+        if self._awaited:
+            await self._report(call, outcomes)
+            return
+        task = asyncio.create_task(self._report(call, outcomes))
+        self._under_way.add(task)
+        task.add_done_callback(self._under_way.discard)
+
+    async def _report(self, call: Call, outcomes: Mapping[str, Any]) -> None:
         try:
             if outcomes:
                 await self._io.feedback(call.decision.id, outcomes)

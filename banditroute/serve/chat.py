@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-import inspect
 import json
-from collections.abc import AsyncIterator, Mapping
-from functools import cache
+from collections.abc import AsyncIterator
 from typing import Any
 
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 
 from banditroute.core.decision import Decision
-from banditroute.core.optional_imports import optional
 from banditroute.errors import BanditRouteError
 from banditroute.integrations import AsyncAnswerStream, AsyncRoutedClient
 from banditroute.integrations.failures import failure_of
+from banditroute.integrations.fields import field
 from banditroute.serve.bodies import ChatBody
 from banditroute.serve.boundary import error_body
 
 DECISION_HEADER = "x-banditroute-decision-id"
 ARM_HEADER = "x-banditroute-arm"
 
-_OWN_OPTIONS = frozenset({"self", "messages", "model", "extra_headers", "extra_query", "extra_body", "timeout"})
+_OWN_NAMES = frozenset({"self", "options", "extra_body"})  # of the routed client, and no options of the server
 
 
 async def complete(client: AsyncRoutedClient, body: ChatBody) -> tuple[Decision, Response]:
@@ -35,10 +33,13 @@ async def complete(client: AsyncRoutedClient, body: ChatBody) -> tuple[Decision,
     route = body.route.options()
     if body.model != "auto":
         route["arms"] = [body.model]
-    options = _options(body.model_extra or {})
+    given = body.model_extra or {}
+    options = {name: value for name, value in given.items() if name not in _OWN_NAMES}
+    if len(options) < len(given):
+        options["extra_body"] = {name: value for name, value in given.items() if name in _OWN_NAMES}
     if not body.stream:
         answer = await client.create(body.messages, route=route, **options)
-        content = answer.response.model_dump(mode="json", exclude_unset=True) | _facts(answer.decision)
+        content = answer.response | _facts(answer.decision)
         return answer.decision, JSONResponse(content, headers=headers(answer.decision))
     wants_usage = bool((body.stream_options or {}).get("include_usage"))
     stream = await client.create(body.messages, stream=True, route=route, **options)
@@ -47,20 +48,6 @@ async def complete(client: AsyncRoutedClient, body: ChatBody) -> tuple[Decision,
     return decision, StreamingResponse(
         _events(stream, wants_usage=wants_usage), media_type=media, headers=headers(decision)
     )
-
-
-def _options(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return options as the client takes them: those that it does not know are sent in the body as they are."""
-    known = {name: value for name, value in given.items() if name in _client_options()}
-    unknown = {name: value for name, value in given.items() if name not in known}
-    return {**known, "extra_body": unknown} if unknown else known
-
-
-@cache
-def _client_options() -> frozenset[str]:
-    """Return the names of the client's options that a request may set: no headers, addresses or times."""
-    create = optional("openai.resources.chat.completions", extra="serve").AsyncCompletions.create
-    return frozenset(inspect.signature(create).parameters) - _OWN_OPTIONS
 
 
 def headers(decision: Decision) -> dict[str, str]:
@@ -98,9 +85,8 @@ async def _events(stream: AsyncAnswerStream, *, wants_usage: bool) -> AsyncItera
     facts = _facts(stream.decision)
     try:
         async for chunk in stream:
-            if not chunk.choices and not wants_usage:  # asked for by the routed client alone
-                continue
-            yield _event(chunk.model_dump(mode="json", exclude_unset=True) | facts)
+            if field(chunk, "choices") or wants_usage:  # the routed client alone may have asked for the usage
+                yield _event(chunk | facts if isinstance(chunk, dict) else chunk)
         yield "data: [DONE]\n\n"
     except BanditRouteError as error:
         yield _event(error_body(str(error), status=502))

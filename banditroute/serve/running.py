@@ -16,6 +16,7 @@ from banditroute.router import Router
 from banditroute.serve.app import create_app
 from banditroute.serve.boundary import App
 from banditroute.serve.tokens import Tokens
+from banditroute.serve.upstreams import AsyncUpstream
 from banditroute.store import SQLStore
 
 _FILE = "BANDITROUTE_FILE"
@@ -140,8 +141,8 @@ def _client(router: Router, upstreams: Mapping[str, Upstream]) -> AsyncRoutedCli
             api_key=key or os.environ.get("OPENAI_API_KEY") or "none",
             timeout=upstream.timeout_seconds,
         )
-        clients[arm] = (asked, upstream.model or arm)
-    return AsyncRoutedClient.of_some_arms(router, clients)
+        clients[arm] = (AsyncUpstream(asked), upstream.model or arm)
+    return AsyncRoutedClient.of_service(router, clients)
 
 
 def _live_page(store: object) -> App | None:
