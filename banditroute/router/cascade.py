@@ -7,6 +7,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -35,6 +36,7 @@ _WAITING_ANSWERS = 10_000  # whose quality may still be reported, or which may s
 _NOT_JUDGED = "answers cannot be judged: no weight on quality, other features, or an arm that was removed"
 _GOOD_ENOUGH = "no further call is expected to be worth its price"
 _WORTH_ASKING = "a further call is expected to be worth its price"
+_NO_ARM = "no other arm may be asked: arms, limits and budgets left"
 _BOUND = "the limits and budgets that are left allow no call of"
 _AUDIT = "an audit for the guarantee"
 _SAVED_EVERY = 20  # graded answers
@@ -63,6 +65,36 @@ class _Chain:
     limits: Limits | None
     answers: list[_Answer] = field(default_factory=list)
     counted: bool = False  # by the guarantee
+
+
+class _Seen(NamedTuple):
+    """A request after an answer: what was asked, and how good the answers are expected to be.
+
+    Attributes
+    ----------
+    latest, best
+        Indices of the answer that was seen last, and of the one to deliver, in ``answers``.
+    qualities, variances
+        Expected quality of each answer given its signals, and the variance of the log odds that these add.
+    predicted
+        Expected quality of each arm, without signals.
+    asked
+        Position of the arm of each answer.
+    keeps
+        Whether an earlier answer can still be delivered after a later one was asked.
+    """
+
+    chain: _Chain
+    answers: Sequence[_Answer]
+    latest: int
+    best: int
+    qualities: Sequence[float]
+    variances: Sequence[float]
+    request: Request
+    candidates: Candidates
+    predicted: Sequence[float]
+    asked: Sequence[int]
+    keeps: bool
 
 
 class Cascade:
@@ -142,7 +174,10 @@ class Cascade:
             answers = list(chain.answers)
             evidence = [self.evidence.of(each.arm, each.tags, each.signals) for each in answers]
             draws = self._stream.generator.random(2).tolist()
-        return self._decide(chain, answer, answers, evidence, draws, keeps)
+        seen = self._judge(chain, answer, answers, evidence, keeps)
+        if seen is None:
+            return Step(next=None, answer=id, expected_quality=0.5, probability=1.0, reason=_NOT_JUDGED)
+        return self._decide(seen, draws)
 
     def escalate(self, decision_id: str, signal: float) -> Decision | None:
         """Return a decision for another arm, or None if the answer is good enough; see ``Router.escalate``."""
@@ -200,15 +235,15 @@ class Cascade:
         if len(self._chains) > _WAITING_ANSWERS:
             self._chains.popitem(last=False)
 
-    def _decide(
+    def _judge(
         self,
         chain: _Chain,
         answer: _Answer,
-        answers: list[_Answer],
-        evidence: list[tuple[float, float]],
-        draws: Sequence[float],
+        answers: Sequence[_Answer],
+        evidence: Sequence[tuple[float, float]],
         keeps: bool,
-    ) -> Step:
+    ) -> _Seen | None:
+        """Return the answers of a request with their expected qualities; None if these cannot be judged."""
         first = chain.first
         request = Request(
             features=np.zeros(0) if first.x is None else first.x[:-1],
@@ -220,70 +255,72 @@ class Cascade:
         candidates = self._engine.expect(first, request)
         weight = first.preference.get("quality", 0.0)
         if candidates is None or weight <= 0.0 or any(each.arm not in candidates.arms for each in answers):
-            return Step(next=None, answer=answer.id, expected_quality=0.5, probability=1.0, reason=_NOT_JUDGED)
+            return None
         predicted = candidates.expected("quality").tolist()
         asked = [candidates.arms.index(each.arm) for each in answers]
-        own = answers.index(answer)
-        answer.expected = predicted[asked[own]]
+        latest = answers.index(answer)
+        answer.expected = predicted[asked[latest]]
         with self._lock:
-            self._foresight.note_answer(answer.expected, evidence[own][0])
+            self._foresight.note_answer(answer.expected, evidence[latest][0])
         qualities = [given_signals(predicted[k], log_odds) for k, (log_odds, _) in zip(asked, evidence, strict=True)]
-        best = max(range(len(answers)), key=qualities.__getitem__) if keeps else own
-        of_best = qualities[best]
-        stopped = Step(
-            next=None, answer=answers[best].id, expected_quality=of_best, probability=1.0, reason=_GOOD_ENOUGH
-        )
-        audited = self.audits is not None and self.audits.best in first.arms and self.audits.best in candidates.arms
-        if audited and (of_best_arm := self._of_best_arm(answers)) is not None:
-            own_quality = qualities[answers.index(of_best_arm)]
-            stopped = replace(stopped, answer=of_best_arm.id, expected_quality=own_quality)
-            return self._stop(chain, stopped, answer, answers, qualities, request)
+        variances = [variance for _, variance in evidence]
+        best = max(range(len(answers)), key=qualities.__getitem__) if keeps else latest
+        return _Seen(chain, answers, latest, best, qualities, variances, request, candidates, predicted, asked, keeps)
 
-        left = [k for k, arm in enumerate(candidates.arms) if arm in first.arms and k not in asked]
+    def _decide(self, seen: _Seen, draws: Sequence[float]) -> Step:
+        """Return whether to stop or to ask, which ``draws`` decide: uniform in [0, 1), one for that, one for audits."""
+        best_arm = self._best_arm(seen)
+        if best_arm in seen.asked:  # its answer is delivered, however the others look
+            return self._stop(seen._replace(best=seen.asked.index(best_arm)))
+        allowed = seen.chain.first.arms
+        left = [k for k, arm in enumerate(seen.candidates.arms) if arm in allowed and k not in seen.asked]
         if not left:
-            reason = f"no other arm may be asked: arms, limits and budgets left {listed(first.arms)} to this request"
-            return self._stop(chain, replace(stopped, reason=reason), answer, answers, qualities, request)
-        limits = self._limits_left(chain, candidates, asked)
-        std = weight * (_LEAST_STD + of_best * (1.0 - of_best) * math.sqrt(evidence[best][1]))
-        stopping = _normal_cdf((weight * of_best - float(candidates.utilities[left].max())) / std)
-        eligible = [candidates.arms[k] for k in left]
-        if draws[0] < stopping:
-            stopped = replace(stopped, probability=stopping)
-            if not audited:
-                return self._stop(chain, stopped, answer, answers, qualities, request)
-            assert self.audits is not None
-            k = candidates.arms.index(self.audits.best)
-            if predicted[k] - of_best <= self.audits.max_loss:
-                return self._stop(chain, stopped, answer, answers, qualities, request, limits=limits, draw=draws[1])
-            eligible, asking = [self.audits.best], stopping  # the loss would be too large: its answer is delivered
-        else:
-            asking = 1.0 - stopping
-        terms = Terms(first.preference, eligible, limits)
-        try:
-            another = self._routing.decide(request, terms)
-        except NothingToAskError:
-            bound = replace(stopped, probability=1.0, reason=f"{_BOUND} {listed(eligible)}")
-            return self._stop(chain, bound, answer, answers, qualities, request)
-        with self._lock:
-            self._append(chain, another)
-        self._feedback.record_step(answer.id, stopped=False, probability=asking)
-        if not keeps:
-            self._record_expected(answers[own], of_best)
-        return replace(stopped, next=another, probability=asking, reason=_WORTH_ASKING)
+            return self._stop(seen, reason=f"{_NO_ARM} {listed(allowed)} to this request")
+        limits = self._limits_left(seen)
+        stopping = _probability_of_stopping(seen, left)
+        if draws[0] >= stopping:
+            return self._ask(seen, left, limits, probability=1.0 - stopping)
+        if self.audits is None or best_arm is None:
+            return self._stop(seen, probability=stopping)
+        if seen.predicted[best_arm] - seen.qualities[seen.best] > self.audits.max_loss:
+            return self._ask(seen, [best_arm], limits, probability=stopping)
+        return self._stop(seen, probability=stopping, limits=limits, draw=draws[1])
 
-    def _of_best_arm(self, answers: Sequence[_Answer]) -> _Answer | None:
-        """Return the answer of the guarantee's best arm, if it was asked."""
-        return next((each for each in answers if self.audits is not None and each.arm == self.audits.best), None)
+    def _best_arm(self, seen: _Seen) -> int | None:
+        """Return the position of the guarantee's best arm, if it may serve the request."""
+        if self.audits is None or self.audits.best not in seen.chain.first.arms:
+            return None
+        arms = seen.candidates.arms
+        return arms.index(self.audits.best) if self.audits.best in arms else None
+
+    def _ask(self, seen: _Seen, eligible: Sequence[int], limits: Limits | None, *, probability: float) -> Step:
+        """Return a call of one of the eligible arms, or the stop if limits and budgets allow none."""
+        arms = [seen.candidates.arms[k] for k in eligible]
+        terms = Terms(seen.chain.first.preference, arms, limits)
+        try:
+            another = self._routing.decide(seen.request, terms)
+        except NothingToAskError:
+            return self._stop(seen, reason=f"{_BOUND} {listed(arms)}")
+        with self._lock:
+            self._append(seen.chain, another)
+        self._feedback.record_step(seen.answers[seen.latest].id, stopped=False, probability=probability)
+        of_best = seen.qualities[seen.best]
+        if not seen.keeps:
+            self._record_expected(seen.answers[seen.latest], of_best)
+        return Step(
+            next=another,
+            answer=seen.answers[seen.best].id,
+            expected_quality=of_best,
+            probability=probability,
+            reason=_WORTH_ASKING,
+        )
 
     def _stop(
         self,
-        chain: _Chain,
-        step: Step,
-        answer: _Answer,
-        answers: list[_Answer],
-        qualities: Sequence[float],
-        request: Request,
+        seen: _Seen,
         *,
+        probability: float = 1.0,
+        reason: str = _GOOD_ENOUGH,
         limits: Limits | None = None,
         draw: float | None = None,
     ) -> Step:
@@ -294,14 +331,22 @@ class Cascade:
         draw
             In [0, 1): decides whether the stop is audited, under a guarantee; None where it must be.
         """
+        chain, best = seen.chain, seen.answers[seen.best]
+        step = Step(
+            next=None,
+            answer=best.id,
+            expected_quality=seen.qualities[seen.best],
+            probability=probability,
+            reason=reason,
+        )
         if self.audits is not None and not chain.counted:
             chain.counted = True
-            if any(each.id == step.answer and each.arm == self.audits.best for each in answers):
+            if best.arm == self.audits.best:
                 self.audits.deliver()
             elif self.audits.best in chain.first.arms:
-                step = self._audited(chain, step, request, limits, draw)
-        self._feedback.record_step(answer.id, stopped=True, probability=step.probability)
-        for each, quality in zip(answers, qualities, strict=True):
+                step = self._audited(chain, step, seen.request, limits, draw)
+        self._feedback.record_step(seen.answers[seen.latest].id, stopped=True, probability=step.probability)
+        for each, quality in zip(seen.answers, seen.qualities, strict=True):
             if each.id not in (step.answer, step.audit_of):
                 self._record_expected(each, quality)
         return step
@@ -329,18 +374,25 @@ class Cascade:
         if answer.signals and not answer.graded:
             self._feedback.record_expected_quality(answer.id, quality)
 
-    def _limits_left(self, chain: _Chain, candidates: Candidates, asked: list[int]) -> Limits | None:
+    def _limits_left(self, seen: _Seen) -> Limits | None:
         """Return the limits of the request less what its calls have taken."""
-        limits = chain.limits
+        limits = seen.chain.limits
         if limits is None or (limits.max_latency_seconds is None and limits.max_cost_usd is None):
             return limits
         seconds, usd = limits.max_latency_seconds, limits.max_cost_usd
         if seconds is not None:
-            seconds = max(seconds - max(self._clock() - chain.first.decided_at, 0.0), 1e-9)
-        if usd is not None and "cost_usd" in candidates.objectives:
-            spent = float(candidates.expected("cost_usd")[asked].sum())
+            seconds = max(seconds - max(self._clock() - seen.chain.first.decided_at, 0.0), 1e-9)
+        if usd is not None and "cost_usd" in seen.candidates.objectives:
+            spent = float(seen.candidates.expected("cost_usd")[seen.asked].sum())
             usd = max(usd - max(spent, 0.0), 1e-12)
         return Limits(max_latency_seconds=seconds, max_cost_usd=usd, min_quality=None, requires=limits.requires)
+
+
+def _probability_of_stopping(seen: _Seen, left: Sequence[int]) -> float:
+    """Return how probable it is that no arm at ``left`` is worth its call."""
+    weight, quality = seen.chain.first.preference["quality"], seen.qualities[seen.best]
+    std = weight * (_LEAST_STD + quality * (1.0 - quality) * math.sqrt(seen.variances[seen.best]))
+    return _normal_cdf((weight * quality - float(seen.candidates.utilities[left].max())) / std)
 
 
 def limits_of(decision: Decision | str, limits: Limits | None) -> Limits | None:
