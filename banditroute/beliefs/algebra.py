@@ -30,18 +30,22 @@ def invert(a: Vector, b: Vector, *, least: float) -> tuple[Vector, Vector, float
 
 
 def invert_all(a: Vector, b: Vector, *, least: float) -> tuple[Vector, Vector, Vector]:
-    """Return ``A^-1 (n, d, d)``, ``A^-1 b (n, m, d)`` and ``log det A (n,)`` of n matrices; see ``invert``."""
+    """Return ``A^-1 (n, d, d)``, ``A^-1 b (n, m, d)`` and ``log det A (n,)`` of n matrices; see ``invert``.
+
+    The inverses are symmetric to the last bit.
+    """
     from scipy.linalg import lapack
 
     inverses, products, log_dets = np.empty_like(a), np.empty_like(b), np.empty(len(a))
     for i, (matrix, right) in enumerate(zip(a, b, strict=True)):
-        factor, failed = lapack.dpotrf(matrix.T, lower=1, clean=0)
+        factor, failed = lapack.dpotrf(matrix.T, lower=1)
         if failed:
-            inverses[i], products[i], log_dets[i] = invert(matrix, right, least=least)
+            inverse, products[i], log_dets[i] = invert(matrix, right, least=least)
+            inverses[i] = (inverse + inverse.T) / 2.0
             continue
         products[i] = lapack.dpotrs(factor, right.T, lower=1)[0].T
         log_dets[i] = 2.0 * np.log(factor.diagonal()).sum()
-        half = np.tril(lapack.dpotri(factor, lower=1, overwrite_c=1)[0])
+        half = lapack.dpotri(factor, lower=1, overwrite_c=1)[0]  # the lower triangle; above it are zeros
         half.flat[:: len(half) + 1] *= 0.5
         np.add(half, half.T, out=inverses[i])
     return inverses, products, log_dets

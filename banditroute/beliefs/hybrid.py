@@ -127,10 +127,13 @@ class HybridBelief(LinearBelief):
         self._expected = {name: np.array([arm.expected.get(name, np.nan) for arm in arms]) for name in priors}
         self._choices = Choices.from_bytes(beginning.choices, blocks=len(beginning.blocks))
         self._choices_bytes = beginning.choices if self._choices.made else None
+        self._outcomes = outcomes_due(self._choices.made)
+        self._next_choice = outcomes_due(self._choices.made + 1)
         super().__init__(spec=spec, beginning=beginning)
         # A belief that forgets may have fewer outcomes left than the last choice used.
-        self._outcomes = max(float(self._n.sum(axis=1).max(initial=0.0)), outcomes_due(self._choices.made))
-        self._choose_if_due()
+        self._outcomes = max(float(self._n.sum(axis=1).max(initial=0.0)), self._outcomes)
+        if self._outcomes >= self._next_choice:
+            self._derive_all()
 
     @property
     def choices(self) -> bytes | None:
@@ -153,10 +156,10 @@ class HybridBelief(LinearBelief):
         weight: float = 1.0,
     ) -> None:
         """Learn the outcomes ``values`` of ``arm`` at context ``x (d,)``; see :class:`banditroute.beliefs.Belief`."""
-        super().update(arm, x, values, decided_at=decided_at, ordinal=ordinal, weight=weight)
         self._outcomes += weight
         if self._outcomes >= self._next_choice:
-            self._choose_if_due()
+            self._whole = False  # a choice changes everything
+        super().update(arm, x, values, decided_at=decided_at, ordinal=ordinal, weight=weight)
 
     def predict(self, x: Vector) -> Prediction:
         """Predict mean and standard deviation of every arm at context ``x (d,)``: each ``(m, K)``."""
@@ -171,8 +174,8 @@ class HybridBelief(LinearBelief):
         due = self._outcomes + observation.weight >= self._next_choice
         return due or super()._derives_all_at(arm, observation)
 
-    def _choose_if_due(self) -> None:
-        """Learn the relevance of each block, if there are enough outcomes for another choice."""
+    def _choose(self) -> None:
+        """Learn the relevance of each block, as there are enough outcomes for another choice."""
         count = choices_due(self._outcomes)
         if count > self._choices.made and self._blocks and self._spec.feature_precision is None:
             found = {name: self._chosen(name) for name in self._objectives if name not in self._known_noise}
@@ -180,7 +183,6 @@ class HybridBelief(LinearBelief):
             nats = {name: each[1] for name, each in found.items() if each is not None}
             self._choices = Choices(count, relevance, nats)
             self._choices_bytes = self._choices.to_bytes()
-            self._derive_all()
         self._next_choice = outcomes_due(max(count, self._choices.made) + 1)
 
     def _chosen(self, objective: str) -> tuple[Relevance, tuple[float, float]] | None:
@@ -198,13 +200,13 @@ class HybridBelief(LinearBelief):
 
     def evidence(self, objective: str) -> Evidence | None:
         """Return the sums of an objective relative to each arm's size, or None if it was never observed."""
-        j = self._objectives.index(objective)
         positions = [arm.group_position(objective) for arm in self._statistics]
         observed = [k for k, position in enumerate(positions) if position >= 0]
         if not observed:
             return None
-        observed = sorted(observed, key=lambda k: -self._n[j, k])[:MOST_ARMS]
-        sizes = np.ones(len(self._arms)) if self._known_size(objective) else self._size(j)
+        n, squares = self._totals(objective)
+        observed = sorted(observed, key=lambda k: -n[k])[:MOST_ARMS]
+        sizes = np.ones(len(self._arms)) if self._known_size(objective) else self._size(objective, n, squares)
         sizes[sizes <= 0.0] = 1.0
         groups = [self._statistics[k].groups[positions[k]] for k in observed]
         fades = [self._statistics[k].weight(self._statistics[k].clock, self._clock) for k in observed]
@@ -214,12 +216,21 @@ class HybridBelief(LinearBelief):
             s=np.array([fade * group.s for group, fade, _, _ in parts]),
             b=np.array([fade / size * group.b[row] for group, fade, row, size in parts]),
             yy=sum(float(fade * group.yy[row]) / (size * size) for group, fade, row, size in parts),
-            n=float(self._n[j, observed].sum()),
+            n=float(n[observed].sum()),
             z=self._z[observed],
-            begin=self._shared_prior_mean(j),
+            begin=self._shared_prior_mean(self._objectives.index(objective)),
             noise=self._priors.get(objective, _NO_PRIOR).noise or 1.0,
             strength=self._spec.noise_strength,
         )
+
+    def _totals(self, objective: str) -> tuple[Vector, Vector]:
+        """Return the weight of an objective's outcomes, and the sum of their squares, for each arm: each ``(K,)``."""
+        n, squares = np.zeros(len(self._arms)), np.zeros(len(self._arms))
+        for k, arm in enumerate(self._statistics):
+            if (position := arm.group_position(objective)) >= 0:
+                group, fade = arm.groups[position], arm.weight(arm.clock, self._clock)
+                n[k], squares[k] = fade * group.n, fade * group.yy[group.objectives.index(objective)]
+        return n, squares
 
     def _usual_precision(self, objective: str) -> Vector:
         """Return the diagonal of ``Lambda`` before relevance is learned ``(d,)``."""
@@ -259,6 +270,8 @@ class HybridBelief(LinearBelief):
         return self._priors.get(objective, _NO_PRIOR).noise is not None
 
     def _derive(self) -> None:
+        if self._outcomes >= self._next_choice:
+            self._choose()
         self._shared: dict[int, Vector] = {}  # P^-1 (p, p) by group; derived when needed
         super()._derive()
         known = [self._choices.relevance.get(name) for name in self._objectives]
@@ -410,20 +423,22 @@ class HybridBelief(LinearBelief):
         own, rss = self._own[j], self._rss[j]
         if self._known_size(self._objectives[j]):
             return own, rss, None
-        size = self._size(j)
+        size = self._size(self._objectives[j], self._n[j], self._squares[j])
         unit = np.where(size > 0.0, size, 1.0)
         return own / unit[:, None], rss / (unit * unit), size
 
-    def _size(self, j: int) -> Vector:
-        """Return each arm's root mean square so far ``(K,)``: outcomes are relative to it."""
-        name, n = self._objectives[j], self._n[j]
+    def _size(self, name: str, n: Vector, squares: Vector) -> Vector:
+        """Return each arm's root mean square so far ``(K,)``: outcomes are relative to it.
+
+        ``n`` and ``squares`` are the weight of an objective's outcomes, and the sum of their squares, each ``(K,)``.
+        """
         guess = self._priors.get(name, _NO_PRIOR).mean
         weight = 0.0 if guess is None else _PRIOR_MEAN_OBSERVATIONS
         known = weight + float((n / (n + 1.0)).sum())
-        squares = weight * (guess or 0.0) ** 2 + float((self._squares[j] / (n + 1.0)).sum())
-        typical = squares / known if known > 0.0 else 0.0
+        mean_squares = weight * (guess or 0.0) ** 2 + float((squares / (n + 1.0)).sum())
+        typical = mean_squares / known if known > 0.0 else 0.0
         begin = np.where(np.isnan(self._expected[name]), typical, np.square(self._expected[name]))
-        size: Vector = np.sqrt((self._squares[j] + begin) / (n + 1.0))
+        size: Vector = np.sqrt((squares + begin) / (n + 1.0))
         return size
 
 

@@ -29,7 +29,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -249,15 +249,21 @@ class LinearBelief:
         k = self._index[arm]
         moment = self._spec.moment(decided_at, ordinal)
         # A signal handler may raise anywhere in here. The sums change in one step; the rest can be derived from them.
-        if not self._whole:
-            self._derive_all()
-        self._whole = False
+        whole, self._whole = self._whole, False
         statistics = self._statistics[k]
         if weight < 0.0 or not statistics.adds_in_one_step(values):
             statistics = statistics.copy()
         regrouped = statistics.add(x, values, moment=moment, weight=weight)
         self._statistics[k] = statistics
-        self._follow(k, x, values, statistics.weight(moment, self._clock) * weight, regrouped)
+        self._since_refresh[k] += 1
+        if regrouped or not whole:
+            new = tuple(name for name in values if name not in self._objectives)
+            self._objectives += new
+            whole = whole and not new and self._alike() == self._members
+        if whole:
+            self._follow(k, x, values, statistics.weight(moment, self._clock) * weight)
+        else:
+            self._derive()  # from the statistics, which already hold this observation
         self._whole = True
 
     def updated_aside(self, arm: str, observations: Sequence[Observation]) -> Self | None:
@@ -268,7 +274,7 @@ class LinearBelief:
         if not any(self._derives_all_at(arm, each) for each in observations):
             return None
         twin = self._twin(arm)
-        twin._derive_all()
+        twin._whole = False  # so that it derives arrays of its own
         for x, values, decided_at, ordinal, weight in observations:
             twin.update(arm, x, values, decided_at=decided_at, ordinal=ordinal, weight=weight)
         twin._pool_changed(x)
@@ -304,11 +310,8 @@ class LinearBelief:
         twin._statistics[self._index[arm]].add(x, values, moment=moment, weight=weight)
         return twin._alike() != self._members
 
-    def _follow(self, k: int, x: Vector, values: Mapping[str, float], weight: float, regrouped: bool) -> None:
+    def _follow(self, k: int, x: Vector, values: Mapping[str, float], weight: float) -> None:
         """Update the posterior with an observation of arm k that the statistics already hold."""
-        self._since_refresh[k] += 1
-        if regrouped and self._regroup(values):
-            return
         refresh = self._since_refresh[k] >= _REFRESH_OBSERVATIONS
         for g, members in enumerate(self._members):
             observed = self._objectives[members[0]] in values
@@ -347,15 +350,6 @@ class LinearBelief:
 
     def _share(self, g: int, k: int, gain: Vector, scale: float) -> None:
         """Share an update of ``A_k`` with other arms; a linear belief shares nothing."""
-
-    def _regroup(self, observed: Collection[str]) -> bool:
-        """Derive everything and return True if an outcome has changed the groups of objectives."""
-        new = tuple(name for name in observed if name not in self._objectives)
-        self._objectives += new
-        if new or self._alike() != self._members:
-            self._derive()
-            return True
-        return False
 
     def _pool_changed(self, x: Vector) -> Vector:
         """Pool the groups of objectives that were observed since the last prediction; return ``A^-1 x (G K, d)``."""
@@ -452,7 +446,7 @@ class LinearBelief:
         self._n[cells] = faded * np.array([group.n for group in groups])
         b += precision[:, None, :] * mean.transpose(1, 0, 2)
         inverse, theta, log_det = invert_all(a, b, least=float(precision.min()))
-        self._inverse[g, arms] = (inverse + inverse.transpose(0, 2, 1)) / 2.0
+        self._inverse[g, arms] = inverse
         self._information[g, arms] = log_det - np.log(precision).sum(axis=1)
         self._own[cells] = theta.transpose(1, 0, 2)
         of_prior = np.einsum("kd,jkd->jk", precision, mean * mean)
