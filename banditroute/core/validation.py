@@ -343,14 +343,17 @@ def labels(values: object, *, name: str, error: type[InvalidInputError] = Invali
 
 
 def shown(value: object) -> str:
-    """Return ``repr(value)`` for an error message, cut to 80 characters.
+    """Return ``repr(value)`` for an error message, cut to 80 characters; its type alone if ``repr`` raises.
 
     Examples
     --------
     >>> shown("Why? " * 40)
     "'Why? Why? Why? Why? Why? Why? Why? Why? Why? Why? Why? Why? Why? Why? Why? W..."
     """
-    text = repr(value)
+    try:
+        text = repr(value)
+    except Exception:  # of the caller's own code
+        text = f"a {type(value).__name__} that cannot be shown"
     return text if len(text) <= _LONGEST_QUOTE else text[: _LONGEST_QUOTE - 3] + "..."
 
 

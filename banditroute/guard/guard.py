@@ -67,20 +67,22 @@ class Guard:
         error = InvalidConfigurationError
         if isinstance(self.baseline, Mapping):
             object.__setattr__(self, "baseline", dict(self.baseline))  # the caller may go on to change its own
-        elif not isinstance(self.baseline, str):
+        elif isinstance(self.baseline, str):
+            label(self.baseline, name="arm of the baseline", error=error)
+        else:
             raise error(
-                f"baseline is {self.baseline!r}; give an arm, or arms with shares: {{'small': 0.5, 'large': 0.5}}"
+                f"baseline is {shown(self.baseline)}; give an arm, or arms with shares: {{'small': 0.5, 'large': 0.5}}"
             )
         for arm, share in self._given.items():
             label(arm, name="arm of the baseline", error=error)
             number(share, name=f"share of {arm!r} in the baseline", low=0.0, high=LARGEST, error=error)
         if not any(self._given.values()):
-            raise error(f"a baseline needs a share above 0, got {self._given}")
+            raise error(f"a baseline needs a share above 0, got {shown(self._given)}")
         if isinstance(self.shares, str) or not isinstance(self.shares, Sequence) or not self.shares:
-            raise error(f"shares is {self.shares!r}; give a list of shares, for example [0.05, 0.5]")
+            raise error(f"shares is {shown(self.shares)}; give a list of shares, for example [0.05, 0.5]")
         shares = tuple(number(share, name="share of the learner", high=1.0, error=error) for share in self.shares)
         if any(not low < high for low, high in zip((0.0, *shares), shares, strict=False)):
-            raise error(f"shares are {shares}; give them above 0 and rising")
+            raise error(f"shares are {shown(shares)}; give them above 0 and rising")
         object.__setattr__(self, "shares", shares)
         number(self.tolerance, name="tolerance", low=0.0, error=error)
         if number(self.alpha, name="alpha", low=0.0, high=1.0, error=error) in (0.0, 1.0):

@@ -262,3 +262,11 @@ def test_an_error_quotes_at_most_80_characters_of_a_value():
     with pytest.raises(InvalidInputError) as caught:
         number("x" * 500, name="n")
     assert len(str(caught.value)) < 130
+
+
+def test_shown_names_the_type_of_what_cannot_be_shown():
+    class Broken:
+        def __repr__(self):
+            raise RuntimeError("a caller's own code")
+
+    assert shown(Broken()) == "a Broken that cannot be shown"
