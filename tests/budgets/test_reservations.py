@@ -54,3 +54,18 @@ class Books(RuleBasedStateMachine):
 
 TestBooks = Books.TestCase
 TestBooks.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
+
+
+def test_of_too_many_open_decisions_the_oldest_are_kept_as_sums(monkeypatch):
+    monkeypatch.setattr("banditroute.budgets.reservations._MOST_OPEN", 3)
+    ledger = Reservations(settle_seconds=64.0)  # the sums are of a second each
+    for number in range(100):
+        ledger.reserve(str(number), 1.0, now=number * 0.1, expected=0.5)
+    assert (ledger.reserved, ledger.slack) == (100.0, 50.0)
+    ledger.release("99")
+    ledger.release("0")  # it is part of a sum
+    assert (ledger.reserved, ledger.slack) == (99.0, 49.5)
+    ledger.expire(now=66.0)  # all of the first two seconds: the last of them at 1.9, and that of 2.0, at 66
+    assert ledger.reserved == 78.0
+    ledger.expire(now=74.0)
+    assert (ledger.reserved, ledger.slack) == (0.0, 0.0)
