@@ -12,8 +12,8 @@ _PARTS = 64  # of the time that a report is waited for, in which older decisions
 class Reservations:
     """Amounts set aside for decisions, each until it is reported or its time is over.
 
-    Of more than 100,000 open decisions the oldest are kept as sums, a sum for each 64th of ``settle_seconds``. What is set
-    aside for these stays until their time is over, though they are reported: too much is kept, never too little.
+    Of more than 100,000 open decisions the oldest are kept as sums, one for each 64th of ``settle_seconds``. What is
+    set aside for these stays until their time is over, though they are reported: too much is kept, never too little.
 
     Parameters
     ----------

@@ -56,7 +56,7 @@ TestBooks = Books.TestCase
 TestBooks.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
 
 
-def test_of_too_many_open_decisions_the_oldest_are_kept_as_sums(monkeypatch):
+def test_oldest_of_too_many_open_decisions_are_kept_as_sums(monkeypatch):
     monkeypatch.setattr("banditroute.budgets.reservations._MOST_OPEN", 3)
     ledger = Reservations(settle_seconds=64.0)  # the sums are of a second each
     for number in range(100):
