@@ -13,6 +13,7 @@ from banditroute.core.request import Request
 from banditroute.core.shared_total import SharedTotal
 from banditroute.core.validation import labels, positive, whole
 from banditroute.errors import InvalidConfigurationError
+from banditroute.limits.headroom import Headroom, Left
 
 _SECONDS = 60.0
 _PREFIX = "quota "
@@ -136,12 +137,14 @@ class Quotas:
                     for arm in quota.arms:
                         self._of_arm.setdefault(arm, []).append(name)
         self._slices: dict[tuple[str, int], Slices] = {}  # by name and minute
+        self._keys = {arm: quota.name for quota in quotas for arm in quota.arms}
+        self._headroom = Headroom()
         self.set_arms(arms)
 
     @property
     def active(self) -> bool:
-        """True if there is any quota."""
-        return bool(self._limits)
+        """True if there is any quota, or a provider has said what is left."""
+        return bool(self._limits) or self._headroom.active
 
     def set_arms(self, arms: Sequence[Arm]) -> None:
         """Know these arms from now on."""
@@ -153,17 +156,28 @@ class Quotas:
             self._present(name, now).draw(limit=self._limits[name], need=self._limits[name] / 100.0, now=now)
         return self.active
 
+    def note_headroom(self, arm: str, left: Mapping[str, Left], now: float) -> None:
+        """Take a provider's word for what is left to an arm, and to those that share a quota with it."""
+        self._headroom.note(self._keys.get(arm, arm), left, now)
+
     def with_room(self, arms: Sequence[str], request: Request, now: float) -> list[str]:
         """Return those of ``arms`` whose quotas have room for the request, drawing more if needed."""
         return [
-            arm for arm in arms if all(self._has_room(name, arm, request, now) for name in self._of_arm.get(arm, ()))
+            arm
+            for arm in arms
+            if all(self._has_room(name, arm, request, now) for name in self._of_arm.get(arm, ()))
+            and (not self._headroom.active or self._has_headroom(arm, request, now))
         ]
 
     def take(self, arm: str, request: Request, now: float) -> dict[str, tuple[float, ...]]:
         """Count a request that ``arm`` serves; return the tokens that it reserves of each quota, and its input's."""
         taken: dict[str, tuple[float, ...]] = {}
+        if self._headroom.active:
+            for limit, counted in _COUNTED.items():
+                amount = self._amount(counted, arm, request)
+                self._headroom.take(self._keys.get(arm, arm), _unit(limit), amount, now)
         for name in self._of_arm.get(arm, ()):
-            amount = self._amount(name, arm, request)
+            amount = self._amount(self._counted[name], arm, request)
             self._present(name, now).use(amount)
             if self._counted[name].of_output:
                 of_input = float(most_input_tokens(request) or 0.0) if self._counted[name].of_input else 0.0
@@ -194,12 +208,19 @@ class Quotas:
         return name in self._limits
 
     def _has_room(self, name: str, arm: str, request: Request, now: float) -> bool:
-        slices, amount = self._present(name, now), self._amount(name, arm, request)
+        slices, amount = self._present(name, now), self._amount(self._counted[name], arm, request)
         slices.draw(limit=self._limits[name], need=2.0 * amount, now=now)
         return slices.stock >= amount
 
-    def _amount(self, name: str, arm: str, request: Request) -> float:
-        _, of_input, of_output = self._counted[name]
+    def _has_headroom(self, arm: str, request: Request, now: float) -> bool:
+        key = self._keys.get(arm, arm)
+        return all(
+            self._headroom.left(key, _unit(limit), now) >= self._amount(counted, arm, request)
+            for limit, counted in _COUNTED.items()
+        )
+
+    def _amount(self, counted: _Counted, arm: str, request: Request) -> float:
+        _, of_input, of_output = counted
         if not (of_input or of_output):
             return 1.0
         amount = float(most_input_tokens(request) or 0.0) if of_input else 0.0
@@ -220,6 +241,11 @@ class Quotas:
             self._slices[name, minute + 1] = following
             following.draw(limit=self._limits[name], need=self._limits[name] / 100.0, now=now)
         return self._slices[name, minute]
+
+
+def _unit(limit: str) -> str:
+    """Return the unit of a limit of :class:`Quota`, as headers name it."""
+    return limit.removesuffix("_per_minute")
 
 
 def _minute(now: float) -> int:

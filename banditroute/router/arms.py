@@ -13,10 +13,11 @@ from banditroute.adapters.fleet import Fleet
 from banditroute.core.arm import Arm
 from banditroute.core.forking import hold_while_forking
 from banditroute.core.validation import listed, shown
-from banditroute.errors import InvalidConfigurationError
+from banditroute.errors import InvalidConfigurationError, InvalidFeedbackError
 from banditroute.guard.guarantee import Guarantee
 from banditroute.guard.guard import Guard, Mode, check_mode
 from banditroute.limits.constraints import Limits
+from banditroute.limits.headroom import read_headers
 from banditroute.limits.traffic import Share, check_shares
 from banditroute.objectives.objective import Objective
 from banditroute.router.changes import Changes
@@ -164,6 +165,18 @@ class ArmRegistry:
         self._engine.with_constraints(lambda constraints: constraints.set_guard_mode(mode, moment))
         self._changes.emit()
         self._store.flush()
+
+    def report_headroom(self, arm: str, headers: Mapping[str, object]) -> None:
+        """Take a provider's word for what is left of an arm's limits; see ``Router.report_headroom``."""
+        if arm not in [each.name for each in self.arms]:
+            raise InvalidFeedbackError(f"unknown arm {shown(arm)}; known arms: {listed(a.name for a in self.arms)}")
+        if not isinstance(headers, Mapping):
+            raise InvalidFeedbackError(
+                f"headers is {shown(headers)} ({type(headers).__name__}); give those of an answer, response.headers"
+            )
+        now = self._clock()
+        if left := read_headers(headers, now):
+            self._engine.with_constraints(lambda constraints: constraints.note_headroom(arm, left, now))
 
     def _set_traffic(self, traffic: Mapping[str, Share]) -> None:
         self._engine.with_constraints(lambda constraints: constraints.set_traffic(traffic))

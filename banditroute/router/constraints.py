@@ -18,6 +18,7 @@ from banditroute.guard.guard import Guard, Mode, Rollout
 from banditroute.guard.monitor import Mixed, RolloutMonitor
 from banditroute.limits.breaker import CircuitBreaker, Circuits
 from banditroute.limits.constraints import UNJUDGED_SHARE, Excess, Limits, excess
+from banditroute.limits.headroom import Left
 from banditroute.limits.load import Load
 from banditroute.limits.quotas import Quota, Quotas
 from banditroute.limits.traffic import Share, shaped
@@ -338,6 +339,10 @@ class Constraints:
     ) -> tuple[str, str | None]:
         """Return ``arm``, or another that the hard budgets cover; and why they cover no arm, or None."""
         return self._budgets.fallback(request, arms, arm, now)
+
+    def note_headroom(self, arm: str, left: Mapping[str, Left], now: float) -> None:
+        """Take a provider's word for what is left of an arm's limits."""
+        self._quotas.note_headroom(arm, left, now)
 
     def close(self) -> None:
         """Give back what is left of the slices of hard budgets."""

@@ -743,6 +743,34 @@ class Router:
         """
         self._parts.registry.set_traffic(traffic)
 
+    def report_headroom(self, arm: str, headers: Mapping[str, object]) -> None:
+        """Report what a provider says is left of an arm's limits, in the headers of an answer; nothing is recorded.
+
+        Until it is full again, the arm is not eligible for what does not fit. Arms that share a quota share what is
+        left. ``x-ratelimit-remaining-requests`` and the like are read, and ``anthropic-ratelimit-requests-remaining``;
+        headers that are missing or unreadable say nothing.
+
+        Parameters
+        ----------
+        arm
+            The name of the arm that answered.
+        headers
+            Names, in any case, and values, such as ``response.headers``.
+
+        Raises
+        ------
+        InvalidFeedbackError
+            If there is no such arm, or ``headers`` is no mapping.
+
+        Examples
+        --------
+        >>> router = Router(arms=["small", "large"], features=1, seed=0)
+        >>> router.report_headroom("large", {"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "9s"})
+        >>> router.route([0.5]).excluded
+        {'large': 'quotas: its quota is used up'}
+        """
+        self._parts.registry.report_headroom(arm, headers)
+
     def set_guard_mode(self, mode: Mode) -> None:
         """Restart the rollout at the first share in ``mode``; ``"bypass"`` is an instant rollback to the baseline.
 

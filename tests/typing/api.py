@@ -114,6 +114,7 @@ def first_steps() -> str:
     answers = router.feedback_many([(decision.id, {"quality": 1.0, "cost_usd": None})], source="Ann")
     assert_type(answers, list[Acknowledgement | BanditRouteError])
     router.session_feedback("ticket 7", quality=1.0, credit="last")
+    router.report_headroom("small", {"x-ratelimit-remaining-requests": "4"})
     router.correct(decision.id, quality=0.0, failed=None)
     assert_type(router.escalate(decision.id, signal=0.3), Decision | None)
     chosen = router.route_set("Why?", 2, exclude=["large"])
