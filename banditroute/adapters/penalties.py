@@ -69,6 +69,11 @@ class AdapterPenalties:
         Returns the slot of that name, where load times and the shared residency are stored.
     clock
         Unix seconds.
+
+    Attributes
+    ----------
+    active
+        Whether a choice may have a penalty: there are adapters, or a session's switch costs something.
     """
 
     def __init__(
@@ -81,6 +86,7 @@ class AdapterPenalties:
         state_slots: Callable[[str], StateSlot],
         clock: Callable[[], float],
     ) -> None:
+        self.active: bool = cache is not None or bool(switching)
         self._cache = cache
         self._losses = dict(switching)
         self._last: OrderedDict[str, str] = OrderedDict()

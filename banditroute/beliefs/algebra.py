@@ -84,7 +84,8 @@ def add_rank_one(array: Vector, factor: float, left: Vector, right: Vector | Non
     left, right
         ``(m,)`` and ``(d,)``.
     """
-    _rank_one_product()(factor, left if right is None else right, left, a=array.T, overwrite_a=1)
+    # The same in positions: factor, x, y, incx, incy, a, overwrite_x, overwrite_y, overwrite_a. Keywords cost a third.
+    _rank_one_product()(factor, left if right is None else right, left, 1, 1, array.T, 1, 1, 1)
 
 
 @cache

@@ -251,10 +251,11 @@ class LinearBelief:
         # A signal handler may raise anywhere in here. The sums change in one step; the rest can be derived from them.
         whole, self._whole = self._whole, False
         statistics = self._statistics[k]
-        if weight < 0.0 or not statistics.adds_in_one_step(values):
+        regrouped = False
+        if not statistics.add_in_one_step(x, values, weight):
             statistics = statistics.copy()
-        regrouped = statistics.add(x, values, moment=moment, weight=weight)
-        self._statistics[k] = statistics
+            regrouped = statistics.add(x, values, moment=moment, weight=weight)
+            self._statistics[k] = statistics
         self._since_refresh[k] += 1
         if regrouped or not whole:
             new = tuple(name for name in values if name not in self._objectives)
@@ -271,7 +272,10 @@ class LinearBelief:
 
         With many arms that takes long. This belief stays as it is, so decisions go on meanwhile.
         """
-        if not any(self._derives_all_at(arm, each) for each in observations):
+        for each in observations:
+            if self._derives_all_at(arm, each):
+                break
+        else:
             return None
         twin = self._twin(arm)
         twin._whole = False  # so that it derives arrays of its own
@@ -302,8 +306,9 @@ class LinearBelief:
         moment, statistics = self._spec.moment(decided_at, ordinal), self._statistics[self._index[arm]]
         if statistics.half_life is not None and moment - self._clock > _STALE_HALF_LIVES * statistics.half_life:
             return True
-        if any(name not in self._objectives for name in values):
-            return True
+        for name in values:
+            if name not in self._objectives:
+                return True
         if not statistics.regroups(values):
             return False
         twin = self._twin(arm)

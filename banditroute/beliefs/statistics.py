@@ -26,7 +26,6 @@ from banditroute.beliefs.algebra import add_rank_one
 from banditroute.core.arrays import Vector
 from banditroute.errors import IncompatibleStoreError
 
-_ONE = np.ones(1)
 _MAGIC = b"BRST"
 _VERSION = 2  # of the format; version 1 had no clock
 _ZERO_OBSERVATIONS = 1e-9  # a smaller weight is rounding error, left over when an observation was subtracted
@@ -44,6 +43,8 @@ class Group:
     ----------
     objectives
         Names, in the order of the rows of ``b``; m of them.
+    names
+        The same as a set, which compares fast with the keys of a mapping.
     n
         Number of observations, by weight.
     s : (d, d)
@@ -54,7 +55,7 @@ class Group:
         ``sum w y^2``.
     """
 
-    __slots__ = ("_sums", "b", "objectives", "s", "yy")
+    __slots__ = ("_sums", "b", "names", "objectives", "s", "yy")
 
     def __init__(self, *, objectives: tuple[str, ...], n: float, s: Vector, b: Vector, yy: Vector) -> None:
         self._hold(objectives, np.zeros((len(s) + len(b) + 1,) * 2))
@@ -64,6 +65,7 @@ class Group:
     def _hold(self, objectives: tuple[str, ...], sums: Vector) -> None:
         d = len(sums) - len(objectives) - 1
         self.objectives: tuple[str, ...] = objectives
+        self.names: frozenset[str] = frozenset(objectives)
         self._sums = sums
         self.s: Vector = sums[:d, :d]
         self.b: Vector = sums[d:-1, :d]
@@ -80,7 +82,11 @@ class Group:
 
     def add(self, x: Vector, values: Mapping[str, float], weight: float) -> None:
         """Add an observation of all objectives of the group, in one step."""
-        add_rank_one(self._sums, weight, np.concatenate((x, [values[name] for name in self.objectives], _ONE)))
+        z = np.ones(len(self._sums))
+        z[: len(x)] = x
+        for i, name in enumerate(self.objectives, len(x)):
+            z[i] = values[name]
+        add_rank_one(self._sums, weight, z)
 
     def split(self, observed: Iterable[str]) -> tuple[Group, Group]:
         """Return a group of the ``observed`` objectives and one of the others, each with its own copy of ``S``."""
@@ -194,14 +200,17 @@ class ArmStatistics:
             changed |= self._drop_empty()
         return changed
 
-    def adds_in_one_step(self, values: Mapping[str, float]) -> bool:
-        """Return whether ``add`` changes the sums by a single step that nothing can interrupt."""
+    def add_in_one_step(self, x: Vector, values: Mapping[str, float], weight: float) -> bool:
+        """Add an observation by a single step that nothing can interrupt; return False if ``add`` takes more steps."""
         groups = self.groups
-        return len(groups) == 1 and self.half_life is None and groups[0].objectives == tuple(sorted(values))
+        if len(groups) != 1 or groups[0].names != values.keys() or self.half_life is not None or weight < 0.0:
+            return False
+        groups[0].add(x, values, weight)
+        return True
 
     def regroups(self, values: Mapping[str, float]) -> bool:
         """Return whether ``add`` of these objectives changes their grouping."""
-        if len(self.groups) == 1 and self.groups[0].objectives == tuple(sorted(values)):
+        if len(self.groups) == 1 and self.groups[0].names == values.keys():
             return False  # the usual case
         counts = [(sum(name in values for name in group.objectives), len(group.objectives)) for group in self.groups]
         return any(0 < count < size for count, size in counts) or sum(count for count, _ in counts) < len(values)

@@ -18,7 +18,6 @@ import numpy as np
 from banditroute.core.arrays import Vector
 from banditroute.errors import InvalidInputError
 
-_PLAIN = (float, int)
 _OTHER_NUMBERS = (Decimal, Fraction, np.integer, np.floating)
 _LONGEST_QUOTE = 80  # characters of a caller's value in an error message
 _MOST_NAMES = 20  # in an error message
@@ -52,13 +51,15 @@ def number(
     Traceback (most recent call last):
     banditroute.errors.InvalidInputError: quality is True (bool); give a number: float(...) if you mean 0 or 1
     """
-    if type(value) not in _PLAIN:
+    if isinstance(value, float) and low <= value <= high and math.isfinite(value):  # the usual case, also of numpy
+        return float(value)
+    if type(value) is not int:
         if isinstance(value, bool) or type(value).__name__ in ("bool", "bool_"):
             raise error(f"{name} is {value} (bool); give a number: float(...) if you mean 0 or 1")
         if not isinstance(value, Real | Decimal):
             raise error(f"{name} is {shown(value)} ({type(value).__name__}); give a number")
     try:
-        result = float(value)  # type: ignore[arg-type]
+        result = float(value)
     except OverflowError:
         result = math.inf
     except ValueError:  # a Decimal's signalling NaN

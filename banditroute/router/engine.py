@@ -147,14 +147,15 @@ class Engine:
             chosen, propensity = sample_arm(pmf, len(candidates.arms), self._stream.generator.random())
             arm, id = candidates.arms[chosen], self._ids.make(ask.now)
             costs = self.models.token_costs(arm, candidates.tokens, candidates.turn)
+            granted, turn = candidates.granted, None
             reserved = self._constraints.reserve(
-                id, chosen, candidates.arms, pmf, ask.request, ask.now, costs, granted=candidates.granted
+                id, chosen, candidates.arms, pmf, ask.request, ask.now, costs, granted=granted
             )
-            turn = None
-            if candidates.granted:
+            if granted and self.adapters.active:
                 self.adapters.note(arm, ask.x, ask.preference, candidates.tokens, ask.request.session)
-                turn = None if self._session_stage is None else self._session_stage.note(candidates, ask, id, arm)
-            if mixed is not None and candidates.granted:
+            if granted and self._session_stage is not None:
+                turn = self._session_stage.note(candidates, ask, id, arm)
+            if granted and mixed is not None:
                 weights = self._signed_weights(ask.preference)
                 self._constraints.await_evidence(id, chosen, mixed, candidates, weights, costs)
             self._figures.add_decision(arm, ask.now)
@@ -256,7 +257,8 @@ class Engine:
         candidates = self.models.weigh_costs(candidates, ask.preference)
         if self._foresight is not None and self._foresight.active and not ask.request.again:
             candidates = self._foresight.look_ahead(candidates, ask.preference)
-        candidates = self._penalize(candidates, ask)
+        if self.adapters.active or self._session_stage is not None:
+            candidates = self._penalize(candidates, ask)
         candidates = self._constraints.price(candidates, ask)
         if ask.request.again:
             _check_further_call(candidates)
@@ -339,7 +341,7 @@ class Engine:
             tags=ask.request.tags,
             input_tokens=ask.request.input_tokens,
             ordinal=ordinal,
-            residency=self.adapters.residency(arm),
+            residency=self.adapters.residency(arm) if self.adapters.active else None,
             reserved=reserved,
             turn=turn,
             dominated=candidates.dominated and _without_chance(candidates.dominated, candidates.arms, pmf),

@@ -24,10 +24,6 @@ class _Counts:
         for part in parts:
             self.merge(part)
 
-    def add_outcome(self, arm: str, objective: str, value: float) -> None:
-        count, total = self.outcomes.get((arm, objective), (0, 0.0))
-        self.outcomes[arm, objective] = count + 1, total + value
-
     def merge(self, other: _Counts) -> None:
         for arm, decisions in other.decisions.items():
             self.decisions[arm] = self.decisions.get(arm, 0) + decisions
@@ -67,8 +63,10 @@ class Figures:
         """Count outcomes of a decision for ``arm``, reported at ``now``."""
         if now >= self._next_minute:
             self._begin_minute(now)
+        outcomes = self._latest.outcomes
         for objective, value in measured(values).items():
-            self._latest.add_outcome(arm, objective, value)
+            count, total = outcomes.get((arm, objective), (0, 0.0))
+            outcomes[arm, objective] = count + 1, total + value
 
     def of_arms(self, arms: Sequence[str], open_circuits: Sequence[str], now: float) -> tuple[ArmStatus, ...]:
         """Return the figures of these arms at ``now``."""

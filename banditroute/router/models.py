@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from banditroute.beliefs import comparison
-from banditroute.beliefs.base import Belief, Prior
+from banditroute.beliefs.base import Belief, Observation, Prior
 from banditroute.beliefs.drift import Drift, Reset
 from banditroute.beliefs.linear import LinearBelief
 from banditroute.beliefs.pool import PoolStatus
@@ -61,11 +61,22 @@ class NotWatchedError(Exception):
 
 
 class Prepared(NamedTuple):
-    """A belief with an event that the present one does not hold yet, and the moment for which it was made."""
+    """What is known of an event before it is learned.
 
+    Attributes
+    ----------
+    observations
+        The observations of the event.
+    before, updates
+        The belief, and the number of events that it had learned.
+    after
+        A belief with the event; None where learning it takes little.
+    """
+
+    observations: Sequence[Observation]
     before: Belief
     updates: int
-    after: Belief
+    after: Belief | None
 
 
 class ArmModels:
@@ -212,7 +223,7 @@ class ArmModels:
         """
         if preference.within is not None:
             candidates = prefer_cheapest(candidates, preference.within)
-        if preference not in self._cost_weighing:
+        if not self._cost_weighing or preference not in self._cost_weighing:
             return candidates
         if self._dominance is None:
             weighed = [self._objectives[name] for name in self._weighed_objectives]
@@ -236,13 +247,12 @@ class ArmModels:
         k = self._positions[arm]
         return self._prices.by_tokens(k, tokens, 0.0 if turn is None else float(turn.turn.extra_usd[0, k]))
 
-    def prepare(self, event: OutcomeEvent) -> Prepared | None:
-        """Return a belief with new outcomes, if they make it derive everything; else None. Decisions can go on."""
-        if event.arm not in self._positions or not isinstance(self.belief, LinearBelief):
-            return None
-        before, updates = self.belief, self._updates
-        after = before.updated_aside(event.arm, observations_of(event))
-        return None if after is None else Prepared(before, updates, after)
+    def prepare(self, event: OutcomeEvent) -> Prepared:
+        """Do what takes long of learning new outcomes: a belief that has to derive everything. Decisions can go on."""
+        observations, before, updates, after = observations_of(event), self.belief, self._updates, None
+        if event.arm in self._positions and isinstance(before, LinearBelief):
+            after = before.updated_aside(event.arm, observations)
+        return Prepared(observations, before, updates, after)
 
     def learn(self, event: OutcomeEvent, prepared: Prepared | None = None) -> None:
         """Learn new outcomes of a decision, whether its arm can still be chosen or not.
@@ -263,10 +273,12 @@ class ArmModels:
                 decided_at=event.decided_at,
                 ordinal=event.ordinal,
             )
-        if prepared is not None and prepared.before is self.belief and prepared.updates == self._updates - 1:
-            self._swap(prepared.after)
+        prepared = prepared or Prepared(observations_of(event), self.belief, self._updates - 1, None)
+        observations, before, updates, after = prepared
+        if after is not None and before is self.belief and updates == self._updates - 1:
+            self._swap(after)
         else:  # the usual case; or a signal handler has reported meanwhile
-            for x, values, decided_at, ordinal, weight in observations_of(event):
+            for x, values, decided_at, ordinal, weight in observations:
                 self.belief.update(event.arm, x, values, decided_at=decided_at, ordinal=ordinal, weight=weight)
         self._choices.record(self.belief)
         for objective in changed:
