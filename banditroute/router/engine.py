@@ -382,7 +382,13 @@ class Engine:
             self._constraints.observe_outcome(recorded)
             if self.sessions is not None and (cached := recorded.event.values.get(CACHED_TOKENS)) is not None:
                 self.sessions.observe(recorded.decision_id, cached)
-            self._figures.add_outcomes(recorded.event.arm, recorded.event.values, recorded.received_at)
+            event = recorded.event
+            self._figures.add_outcomes(recorded.decision_id, event.arm, event.values, recorded.received_at)
+
+    def count_correction(self, decision_id: str, values: Mapping[str, float]) -> None:
+        """Show corrected outcomes in the figures."""
+        with self._lock:
+            self._figures.correct(decision_id, values)
 
     def _review(self, seen: Seen) -> tuple[Vector, Vector]:
         """Return the present utility of every arm at an earlier request, and its standard deviation."""

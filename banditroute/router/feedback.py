@@ -188,6 +188,7 @@ class FeedbackService:
             raise InvalidFeedbackError("there is no outcome to correct; give at least one, for example quality=1.0")
         id = check_id(decision_id)
         self._store.correct(id, checked)
+        self._engine.count_correction(id, checked)
         self._observation.emit(FeedbackCorrected(at=self._clock(), decision_id=id, values=checked))
 
     def compare(self, winner_id: object, loser_id: object, *, source: str | None) -> None:

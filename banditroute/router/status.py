@@ -30,7 +30,9 @@ class ArmStatus:
     decisions, share
         Decisions for it since the router was made, and their share of all, in [0, 1].
     means
-        Objective -> mean of the outcomes reported to this process.
+        Objective -> mean of the outcomes reported to this process. The outcome of a session of n decisions counts as an
+        n-th for each that has none of its own. What this process corrects counts as corrected, for the last 10,000
+        decisions with feedback.
     decisions_last_hour, share_last_hour, means_last_hour
         The same, within the last hour.
     circuit_open

@@ -35,6 +35,56 @@ def test_shares_and_means_of_every_arm():
         status.arm("c")
 
 
+def test_a_correction_replaces_the_outcome_in_the_means():
+    clock = FakeClock(0.0)
+    router = make_router(clock=clock)
+    first, second = (serve(router, "a", quality=quality) for quality in (0.2, 0.6))
+    router.correct(first.id, quality=0.8)
+    assert router.status().arm("a").means == {"quality": pytest.approx(0.7)}  # (0.8 + 0.6) / 2
+    for minute in range(1, 90):  # the hour of these outcomes ends
+        clock.now = 60.0 * minute
+        serve(router, "b", quality=1.0)
+    router.correct(second.id, quality=0.0)
+    assert router.status().arm("a").means == {"quality": pytest.approx(0.4)}  # (0.8 + 0.0) / 2
+    assert router.status().arm("a").means_last_hour == {}
+
+
+def test_an_outcome_of_a_session_counts_by_shares():
+    router = make_router()
+    own = router.route(X, session="s", arms=["a"])
+    for arm in ("a", "b", "b"):
+        router.route(X, session="s", arms=[arm])
+    router.feedback(own.id, quality=0.2)
+    router.session_feedback("s", quality=0.8)
+    status = router.status()
+    assert status.arm("a").means == {"quality": pytest.approx((0.2 + 0.8 / 4) / (1 + 1 / 4))}
+    assert status.arm("b").means == {"quality": pytest.approx(0.8)}
+
+
+def test_an_outcome_credited_by_advantage_counts_as_it_was_reported():
+    router = make_router()
+    for arm in ("a", "b", "b"):
+        serve(router, arm, quality=0.9 if arm == "a" else 0.1)
+    for _ in range(2):
+        router.route(X, session="s")
+    router.session_feedback("s", quality=0.5, credit="advantage")
+    weights = {arm.arm: arm.decisions for arm in router.status().arms}
+    means = {name: router.status().arm(name).means["quality"] for name in ("a", "b")}
+    extra = {"a": weights["a"] - 1, "b": weights["b"] - 2}  # decisions of the session, each half an outcome
+    assert means["a"] == pytest.approx((0.9 + 0.25 * extra["a"]) / (1 + extra["a"] / 2))
+    assert means["b"] == pytest.approx((0.2 + 0.25 * extra["b"]) / (2 + extra["b"] / 2))
+
+
+def test_an_outcome_of_its_own_replaces_the_share_of_a_session():
+    router = make_router()
+    decision = router.route(X, session="s", arms=["a"])
+    router.route(X, session="s", arms=["b"])
+    router.session_feedback("s", quality=0.8)
+    router.feedback(decision.id, quality=0.2)
+    assert router.status().arm("a").means == {"quality": pytest.approx(0.2)}
+    assert router.status().arm("b").means == {"quality": pytest.approx(0.8)}
+
+
 def test_the_last_hour_leaves_out_what_is_older():
     clock = FakeClock(0.0)
     router = make_router(clock=clock)
