@@ -399,10 +399,10 @@ class Engine:
         with self._lock:
             return self._scales.rates(preference)
 
-    def compare(self, winner: StoredDecision, loser: StoredDecision) -> tuple[float, float]:
+    def compare(self, winner: StoredDecision, loser: StoredDecision, *, tied: bool) -> tuple[float, float]:
         """Return the pseudo-outcomes of winner and loser of a pairwise comparison."""
         with self._lock:
-            return self.models.compare(winner, loser)
+            return self.models.compare(winner, loser, tied=tied)
 
     def expect(self, served: StoredDecision, request: Request) -> Candidates | None:
         """Return all arms with present predictions for an earlier request; None if its features are other ones."""
