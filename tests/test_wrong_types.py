@@ -83,10 +83,9 @@ def arguments(router, method):
     decision = router.route([0.5], session="s")
     usable = {
         "arm": "c", "decision": decision, "decision_id": decision.id, "headers": {},
-        "log": [([0.5], {"a": {"quality": 1.0}})],
-        "loser_id": router.route([0.4]).id, "mode": "apply", "name": "b", "reports": [(decision.id, {"quality": 1.0})],
+        "log": [([0.5], {"a": {"quality": 1.0}})], "mode": "apply", "name": "b",
+        "ranking": [decision.id, router.route([0.4]).id], "reports": [(decision.id, {"quality": 1.0})],
         "request": [0.5], "requests": [[0.5]], "session": "s", "signal": 0.5, "signals": {"judge": 0.5}, "traffic": {},
-        "winner_id": decision.id,
     }  # fmt: skip
     return {each.name: usable[each.name] for each in named(method) if each.default is each.empty}
 

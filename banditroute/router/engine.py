@@ -407,10 +407,10 @@ class Engine:
         with self._lock:
             return self._scales.rates(preference)
 
-    def compare(self, winner: StoredDecision, loser: StoredDecision) -> tuple[float, float]:
+    def compare(self, winner: StoredDecision, loser: StoredDecision, *, tied: bool) -> tuple[float, float]:
         """Return the pseudo-outcomes of winner and loser of a pairwise comparison."""
         with self._lock:
-            return self.models.compare(winner, loser)
+            return self.models.compare(winner, loser, tied=tied)
 
     def advantage(self, made: StoredDecision, objective: str) -> float:
         """Return what the arm of a decision is expected to add to what its probabilities gave on average."""

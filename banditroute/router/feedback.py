@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from functools import partial
-from itertools import islice
+from itertools import combinations, islice
 from typing import TypeAlias
 
 import numpy as np
@@ -33,7 +33,16 @@ from banditroute.router.shared_changes import FollowedChanges
 from banditroute.router.sizes import OutcomeSizes
 from banditroute.sessions.credit import RULES, Credit, by_advantage
 from banditroute.store.base import Acknowledgement, OutcomeEvent, Recorded, Store, StoredState, Ticket
-from banditroute.store.outcomes import FAILURE, IN_ALL, PAGING, PASSED_OVER_FOR, PREFERRED_TO, SHARE_OF, STEP
+from banditroute.store.outcomes import (
+    FAILURE,
+    IN_ALL,
+    PAGING,
+    PASSED_OVER_FOR,
+    PREFERRED_TO,
+    SHARE_OF,
+    STEP,
+    TIED_WITH,
+)
 
 _log = logging.getLogger("banditroute")
 
@@ -43,6 +52,8 @@ Report: TypeAlias = tuple[str, Mapping[str, float | str | None]]
 """The id of a decision and the words of ``Router.feedback``: objectives, ``failed``, ``failure``, ``audit_of``, ..."""
 
 _WORDS = ("failed", "failure", "retry_after_seconds", "audit_of")  # of a report, besides the outcomes
+
+_MOST_RANKED = 20  # answers in one comparison, each pair of which is recorded
 
 _STANDARD = {objective.name for objective in STANDARD_OBJECTIVES}
 
@@ -191,21 +202,20 @@ class FeedbackService:
         self._engine.count_correction(id, checked)
         self._observation.emit(FeedbackCorrected(at=self._clock(), decision_id=id, values=checked))
 
-    def compare(self, winner_id: object, loser_id: object, *, source: str | None) -> None:
-        """Record that one answer was preferred to another, with both decisions, and wait for it."""
-        if winner_id == loser_id:
-            raise InvalidFeedbackError(f"decision {shown(winner_id)} is compared with itself; give two decisions")
-        winner, loser = check_id(winner_id), check_id(loser_id)
-        won_by, lost_by = self._store.find(winner), self._store.find(loser)
-        if won_by.arm == lost_by.arm:
-            return
-        won, lost = self._engine.compare(won_by, lost_by)
-        self._wait(
-            [
-                self._record(winner, {PREFERRED_TO + loser: won}, source),
-                self._record(loser, {PASSED_OVER_FOR + winner: lost}, source),
-            ]
-        )
+    def compare(self, ranking: object, *, source: str | None) -> None:
+        """Record every pair of a ranking of answers, with both decisions, and wait for it; see ``Router.compare``."""
+        ranks = check_ranking(ranking)
+        served = {id: self._store.find(id) for id in ranks}
+        among = f"{SHARE_OF}{len(ranks)}" if len(ranks) > 2 else ""
+        reports: list[tuple[str, str, float]] = []
+        for better, worse in combinations(ranks, 2):
+            if served[better].arm == served[worse].arm:
+                continue
+            tied = ranks[better] == ranks[worse]
+            won, lost = self._engine.compare(served[better], served[worse], tied=tied)
+            reports.append((better, f"{TIED_WITH if tied else PREFERRED_TO}{worse}{among}", won))
+            reports.append((worse, f"{TIED_WITH if tied else PASSED_OVER_FOR}{better}{among}", lost))
+        self._wait([self._record(id, {name: value}, source) for id, name, value in reports])
 
     def _wait(self, tickets: Sequence[Ticket]) -> None:
         """Return when all these reports are durable and learned."""
@@ -350,6 +360,30 @@ def check_id(decision_id: object) -> str:
             f"decision_id is {shown(decision_id)} ({type(decision_id).__name__}); give the string decision.id"
         )
     return decision_id
+
+
+def check_ranking(ranking: object) -> dict[str, int]:
+    """Return the rank of each decision, the best first; those that stand together in a list have the same rank.
+
+    Raises
+    ------
+    InvalidFeedbackError
+        If it is not a ranking of 2 to 20 different decisions.
+    """
+    ranks: dict[str, int] = {}
+    places = ranking if isinstance(ranking, list | tuple) else [ranking]
+    for rank, place in enumerate(places):
+        for decision_id in place if isinstance(place, list | tuple) else [place]:
+            id = check_id(decision_id)
+            if id in ranks:
+                raise InvalidFeedbackError(f"decision {shown(id)} is compared with itself; give each decision once")
+            ranks[id] = rank
+    if not 2 <= len(ranks) <= _MOST_RANKED:
+        raise InvalidFeedbackError(
+            f"the ranking has {len(ranks)} decisions; give 2 to {_MOST_RANKED}, the best first: "
+            "compare([winner.id, loser.id]), and those that tie in a list: compare([[one.id, other.id]])"
+        )
+    return ranks
 
 
 def check_outcomes(

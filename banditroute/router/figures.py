@@ -145,4 +145,4 @@ class Figures:
 def _weighed(name: str) -> tuple[str, float]:
     """Return the objective of a session's outcome, and its weight; 0 for a comparison, or a note of the router's."""
     objective, _, parts = name.removesuffix(IN_ALL).partition(SHARE_OF)
-    return objective, 1.0 / int(parts) if parts.isdigit() else 0.0
+    return objective, 1.0 / int(parts) if parts.isdigit() and " " not in objective else 0.0

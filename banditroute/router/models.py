@@ -315,10 +315,11 @@ class ArmModels:
         expected = means[[self._positions[arm] for arm in made.arms]]
         return float(expected[made.arms.index(made.arm)] - made.probabilities @ expected)
 
-    def compare(self, winner: StoredDecision, loser: StoredDecision) -> tuple[float, float]:
+    def compare(self, winner: StoredDecision, loser: StoredDecision, *, tied: bool) -> tuple[float, float]:
         """Return the pseudo-outcomes of winner and loser of a pairwise comparison."""
         noise = self._priors["quality"].noise or 1.0
-        return comparison.outcomes(self.quality(winner.arm, winner.x), self.quality(loser.arm, loser.x), noise=noise)
+        means = self.quality(winner.arm, winner.x), self.quality(loser.arm, loser.x)
+        return comparison.outcomes(*means, noise=noise, tied=tied)
 
     def load(self, memory: StoredState) -> tuple[StatisticsSources, Belief]:
         """Return the statistics and the belief that follow from stored state; change nothing."""

@@ -625,26 +625,28 @@ class Router:
         """Report an outcome of a session in a worker thread, as ``session_feedback()`` does."""
         await to_thread(self.session_feedback, session, credit=credit, source=source, **outcomes)
 
-    def compare(self, winner_id: str, loser_id: str, *, source: str | None = None) -> None:
-        """Report which of two answers was better, where neither has a quality of its own.
+    def compare(self, ranking: Sequence[str | Sequence[str]], *, source: str | None = None) -> None:
+        """Report which of several answers was better, where they have no quality of their own.
 
-        Both arms' quality is learned by a Bradley-Terry step: the less a result was expected, the larger the step. It
-        returns when the report is durable and learned. The same report again is harmless.
+        The arms' quality is learned by a Bradley-Terry step for each pair: the less a result was expected, the larger
+        the step. The pairs of n answers count for as much as a Plackett-Luce model finds in a ranking of n. It returns
+        when the report is durable and learned. The same report again is harmless.
 
         Parameters
         ----------
-        winner_id, loser_id
-            ``decision.id`` of the answer that was preferred, and of the other: two decisions for one request, such as
-            ``route(request)`` and ``route(request, exclude=[first.arm])``. Of one arm, nothing is learned.
+        ranking
+            ``decision.id`` of 2 to 20 answers to one request, the best first. Those that are equally good stand
+            together in a list: ``[[first.id, second.id], third.id]``. ``route_set()`` makes such decisions. Of two
+            answers of one arm, nothing is learned.
         source
             As in ``feedback``.
 
         Raises
         ------
         InvalidFeedbackError
-            If a decision is compared with itself.
+            If it is not a ranking of different decisions.
         ConflictingFeedbackError
-            If the other was preferred by an earlier report.
+            If two of them were compared with another result before, which stays; the other pairs are recorded.
         UnknownDecisionError, StoreError
             As ``feedback``.
 
@@ -653,15 +655,15 @@ class Router:
         >>> router = Router(arms=["small", "large"], features=1, seed=0)
         >>> for _ in range(100):
         ...     answers = [router.route([0.5], arms=[arm]) for arm in ("small", "large")]
-        ...     router.compare(answers[1].id, answers[0].id)
+        ...     router.compare([answers[1].id, answers[0].id])
         >>> router.route([0.5]).arm
         'large'
         """
-        self._parts.feedback.compare(winner_id, loser_id, source=source)
+        self._parts.feedback.compare(ranking, source=source)
 
-    async def acompare(self, winner_id: str, loser_id: str, *, source: str | None = None) -> None:
-        """Report a comparison in a worker thread, as ``compare()`` does; the event loop is free meanwhile."""
-        await to_thread(self.compare, winner_id, loser_id, source=source)
+    async def acompare(self, ranking: Sequence[str | Sequence[str]], *, source: str | None = None) -> None:
+        """Report a ranking in a worker thread, as ``compare()`` does; the event loop is free meanwhile."""
+        await to_thread(self.compare, ranking, source=source)
 
     def warm_start(self, log: Iterable[LogRow], *, worth: float | None = None) -> None:
         """Learn from a log, before or during traffic: an evaluation of some arms or all, or past feedback.

@@ -21,7 +21,7 @@ from banditroute.core.validation import shown
 from banditroute.errors import IncompatibleStoreError, InvalidConfigurationError
 from banditroute.router import warm_start_state
 from banditroute.store.base import Fold, OutcomeEvent, StoredState
-from banditroute.store.outcomes import FAILURE, IN_ALL, PAGING, SHARE_OF, STEP, measured
+from banditroute.store.outcomes import FAILURE, IN_ALL, PAGING, SHARE_OF, STEP, comparison_of, measured
 from banditroute.store.state_slot import StateSlots
 
 _HALF_LIVES = ("half_life_requests", "half_life_seconds")
@@ -87,11 +87,13 @@ def observations_of(event: OutcomeEvent) -> list[Observation]:
     for name, value in event.values.items():
         if name in outcomes or name in (PAGING, CACHED_TOKENS) or name.startswith((FAILURE, STEP)):  # teach nothing
             continue
-        if name.endswith(IN_ALL):  # as little; the shares do
+        if name.endswith(IN_ALL):  # the shares of it teach
             continue
-        objective, share, count = name.partition(SHARE_OF)
-        taught, weight = (objective, 1.0 / int(count)) if share else ("quality", comparison.WEIGHT)
-        parts.append(({taught: value}, weight))
+        if (compared := comparison_of(name)) is not None:
+            parts.append(({"quality": value}, comparison.weight(compared.answers)))
+        else:
+            objective, _, count = name.partition(SHARE_OF)
+            parts.append(({objective: value}, 1.0 / int(count)))
     return [
         Observation(event.x, values, event.decided_at, event.ordinal, event.sign * weight) for values, weight in parts
     ]

@@ -203,8 +203,8 @@ def _routing_paths(app: FastAPI, service: _Service) -> None:
 
     @app.post("/compare")
     async def compare(body: CompareBody) -> dict[str, str]:
-        """Report which of two answers was better."""
-        await router.acompare(body.winner_id, body.loser_id, source=body.source)
+        """Report which of several answers was better."""
+        await router.acompare(body.ranking, source=body.source)
         return {"status": "accepted"}
 
 

@@ -85,8 +85,7 @@ class StepBody(_Body):
 
 
 class CompareBody(_Body):
-    """Which of two answers was better."""
+    """Ids of several answers, the best first; those that tie in a list."""
 
-    winner_id: str
-    loser_id: str
+    ranking: list[str | list[str]]
     source: str | None = None

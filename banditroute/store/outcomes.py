@@ -3,18 +3,19 @@
 In addition to objectives, a decision can have seven other kinds of outcomes. Their names have a space; no objective's
 name has one. ``quality of 3`` is what one of three decisions of a session is credited, as a third of an observation.
 Where that is not the session's outcome itself, ``quality of 3 in all`` is; nothing is learned from it.
-``preferred to ID`` and ``passed over for ID`` are a comparison, recorded with both decisions; the value is the quality
-that it taught when it was first reported. ``paging seconds`` is what the request waited for its adapter: the router
-notes it by itself, nothing is learned from it, and it counts as no feedback. ``failure rate_limit`` says how a call
-failed; its value is how many seconds the arm asked to be left alone, 0 if it did not say. ``step stopped`` and ``step
-asked`` say what followed the answer in a cascade; the value is the probability with which that was chosen.
-``cached tokens`` counts the input that the provider read from its prompt cache.
+``preferred to ID``, ``passed over for ID`` and ``tied with ID`` are a comparison, recorded with both decisions; the
+value is the quality that it taught when it was first reported. ``preferred to ID of 3`` is one in a ranking of three.
+``paging seconds`` is what the request waited for its adapter: the router notes it by itself, nothing is learned from
+it, and it counts as no feedback. ``failure rate_limit`` says how a call failed; its value is how many seconds the arm
+asked to be left alone, 0 if it did not say. ``step stopped`` and ``step asked`` say what followed the answer in a
+cascade; the value is the probability with which that was chosen. ``cached tokens`` counts the input that the provider
+read from its prompt cache.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from banditroute.core.failure import Failure
 from banditroute.core.feedback import Feedback
@@ -28,6 +29,7 @@ CLOSED = "the store is closed and records nothing; open a router on it, or on a 
 
 PREFERRED_TO = "preferred to "
 PASSED_OVER_FOR = "passed over for "
+TIED_WITH = "tied with "
 SHARE_OF = " of "
 IN_ALL = " in all"
 PAGING = "paging seconds"
@@ -71,6 +73,41 @@ def failure_of(values: Mapping[str, float]) -> tuple[Failure, float] | None:
     return None
 
 
+class Comparison(NamedTuple):
+    """One pair of a ranking, as an outcome's name says it.
+
+    Attributes
+    ----------
+    result
+        ``PREFERRED_TO``, ``PASSED_OVER_FOR`` or ``TIED_WITH``.
+    other
+        The id of the decision that it is compared with.
+    answers
+        Number of answers in the ranking.
+    """
+
+    result: str
+    other: str
+    answers: int
+
+
+def comparison_of(name: str) -> Comparison | None:
+    """Return the comparison that an outcome of this name is; None for any other outcome.
+
+    Examples
+    --------
+    >>> comparison_of("tied with 0f of 3")
+    Comparison(result='tied with ', other='0f', answers=3)
+    >>> comparison_of("preferred to 0f").answers
+    2
+    """
+    for result in (PREFERRED_TO, PASSED_OVER_FOR, TIED_WITH):
+        if name.startswith(result):
+            other, _, answers = name.removeprefix(result).partition(SHARE_OF)
+            return Comparison(result, other, int(answers or 2))
+    return None
+
+
 def objective_of(name: str) -> str | None:
     """Return the objective that an outcome of this name belongs to; None for a comparison or a failure.
 
@@ -79,7 +116,7 @@ def objective_of(name: str) -> str | None:
     >>> objective_of("quality"), objective_of("quality of 3"), objective_of("preferred to 0f")
     ('quality', 'quality', None)
     """
-    if name.startswith((PREFERRED_TO, PASSED_OVER_FOR, FAILURE, STEP)):
+    if name.startswith((PREFERRED_TO, PASSED_OVER_FOR, TIED_WITH, FAILURE, STEP)):
         return None
     if name == CACHED_TOKENS:
         return "cached_tokens"
@@ -135,13 +172,14 @@ def new_outcomes(feedback: Feedback, recorded: Mapping[str, float]) -> dict[str,
     new = {}
     for objective, value in feedback.values.items():
         first = recorded.get(objective)
-        if objective.startswith((PREFERRED_TO, PASSED_OVER_FOR)):
-            if _reversed(objective) in recorded:
+        if (given := comparison_of(objective)) is not None:
+            known = next((name for name in recorded if _is_of_pair(name, given.other)), None)
+            if known is not None and not known.startswith(given.result):
                 raise ConflictingFeedbackError(
-                    f"decision {shown(feedback.decision_id)} is given as {objective}, and recorded as "
-                    f"{_reversed(objective)}; the first report stays: compare two decisions once"
+                    f"decision {shown(feedback.decision_id)} is given as {objective}, and recorded as {known}; "
+                    "the first report stays: compare two decisions once"
                 )
-            first = first if first is None else value  # what it teaches depends on what was believed
+            first = None if known is None else value  # what it teaches depends on what was believed
         elif objective == PAGING or objective.startswith((FAILURE, STEP)):
             first = first if first is None else value  # the first report stays: a repeated one may say fewer seconds
         elif SHARE_OF in objective:
@@ -169,7 +207,7 @@ def _has_its_own(objective: str, share: str, recorded: Mapping[str, float]) -> b
     )
 
 
-def _reversed(comparison: str) -> str:
-    if comparison.startswith(PREFERRED_TO):
-        return PASSED_OVER_FOR + comparison.removeprefix(PREFERRED_TO)
-    return PREFERRED_TO + comparison.removeprefix(PASSED_OVER_FOR)
+def _is_of_pair(name: str, other: str) -> bool:
+    """Return whether an outcome is a comparison with the decision ``other``."""
+    comparison = comparison_of(name)
+    return comparison is not None and comparison.other == other

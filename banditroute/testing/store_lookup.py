@@ -11,7 +11,7 @@ from banditroute.core.decision import Decision
 from banditroute.core.preference import Preference
 from banditroute.errors import ConflictingFeedbackError, StoreError, UnknownDecisionError
 from banditroute.store.base import Store, StoredDecision
-from banditroute.store.outcomes import IN_ALL, PAGING, PASSED_OVER_FOR, PREFERRED_TO, SHARE_OF
+from banditroute.store.outcomes import IN_ALL, PAGING, PASSED_OVER_FOR, PREFERRED_TO, SHARE_OF, TIED_WITH
 from banditroute.testing.samples import decision, feedback, fold, remembered
 from banditroute.testing.store_suite import StoreSuite
 
@@ -70,8 +70,11 @@ class StoreLookupContract(StoreSuite):
         store.add_decision(decision(1))
         store.add_feedback(feedback(1, **{won: 2.0})).result(30)
         store.add_feedback(feedback(1, **{won: 3.0})).result(30)
+        store.add_feedback(feedback(1, **{won + " of 3": 3.0})).result(30)
         with pytest.raises(ConflictingFeedbackError, match=r"passed over for .* recorded as preferred to"):
             store.add_feedback(feedback(1, **{lost: 2.0})).result(30)
+        with pytest.raises(ConflictingFeedbackError, match=r"tied with .* of 3, and recorded as preferred to"):
+            store.add_feedback(feedback(1, **{TIED_WITH + f"{2:032x} of 3": 2.0})).result(30)
         assert listener.values == [{won: 2.0}]
         store.add_feedback(feedback(1, **{PASSED_OVER_FOR + f"{3:032x}": 4.0})).result(30)
         kept = remembered(self.again(store))["a"]

@@ -1,6 +1,7 @@
 """The Bradley-Terry step, against the likelihood that it stands for."""
 
 import math
+from itertools import permutations
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from banditroute.beliefs import Linear
 from banditroute.beliefs.base import Prior
-from banditroute.beliefs.comparison import WEIGHT, outcomes
+from banditroute.beliefs.comparison import WEIGHT, outcomes, weight
 
 qualities = st.floats(-1.0, 2.0)
 noises = st.floats(0.05, 2.0)
@@ -48,6 +49,26 @@ def test_the_two_outcomes_bound_the_likelihood_and_touch_it(winner, loser, noise
     step = 1e-5
     numeric = (log_likelihood(believed + step, noise) - log_likelihood(believed - step, noise)) / (2.0 * step)
     assert slope == pytest.approx(numeric, rel=1e-4, abs=1e-6)
+
+
+@given(one=qualities, other=qualities, noise=noises)
+def test_a_tie_is_half_a_win_of_each(one, other, noise):
+    won, lost = outcomes(one, other, noise=noise)[0], outcomes(other, one, noise=noise)[1]
+    assert outcomes(one, other, noise=noise, tied=True)[0] == pytest.approx((won + lost) / 2.0)
+
+
+@pytest.mark.parametrize("answers", [2, 3, 4, 5])
+def test_the_pairs_of_a_ranking_hold_the_information_of_plackett_luce(answers):
+    """Of the strength of one of n equal answers: the mean square of the slope of the log-likelihood, over all rankings.
+
+    A pair of equal answers holds 1/4.
+    """
+    slopes = []
+    for order in permutations(range(answers)):
+        left_at_its_choices = range(answers, answers - order.index(0) - 1, -1)
+        slopes.append(1.0 - sum(1.0 / left for left in left_at_its_choices))
+    of_pairs = (answers - 1) * 0.25 * weight(answers) / WEIGHT
+    assert np.mean(np.square(slopes)) == pytest.approx(of_pairs)
 
 
 def test_a_weight_counts_as_so_many_observations():

@@ -222,7 +222,7 @@ class TestRouter:
         routes = router()
         first = routes.route([0.0], session="s")
         second = routes.route([0.0], exclude=[first.arm], session="s")
-        routes.compare(first.id, second.id)
+        routes.compare([first.id, second.id])
         routes.session_feedback("s", quality=1.0)
         assert routes.status().rollout.decisions == 0
 

@@ -165,7 +165,7 @@ def test_comparisons_are_not_evaluations(tmp_path):
     export = Export(path, path)
     with make_router(observers=[export.observer]) as router:
         first, second = router.route(X, arms=["a"]), router.route(X, arms=["b"])
-        router.compare(first.id, second.id)
+        router.compare([first.id, second.id])
     export.close()
     assert "preferred" not in path.read_text()
 

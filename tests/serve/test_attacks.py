@@ -41,7 +41,7 @@ NAMES += [
     "quality",
     "failure",
     "objectives",
-    "winner_id",
+    "ranking",
     "tools",
 ]
 
@@ -54,7 +54,7 @@ def hostile_body(rng):
         return b"[" * rng.randrange(5000)
     if kind == 2:
         return rng.choice([b"", b"null", b"NaN", b'{"input": NaN}', b'"x"', b"{", b'{"input": 1e999}', b"\xff\xfe{}"])
-    known = {"input": "Why?", "messages": ASKED, "decision_id": "0" * 32, "winner_id": "a", "loser_id": "b"}
+    known = {"input": "Why?", "messages": ASKED, "decision_id": "0" * 32, "ranking": ["a", "b"]}
     body = known if kind > 3 else {}
     body |= {rng.choice(NAMES): rng.choice(VALUES) for _ in range(rng.randrange(4))}
     return json.dumps(body).encode()

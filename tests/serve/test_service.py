@@ -137,7 +137,7 @@ class TestRouting:
         assert first.headers["x-banditroute-decision-id"] == first.json()["id"]
         other = http.post("/route", json={"input": ASKED, "exclude": [first.json()["arm"]]}).json()
         assert other["arm"] != first.json()["arm"]
-        assert http.post("/compare", json={"winner_id": other["id"], "loser_id": first.json()["id"]}).status_code == 200
+        assert http.post("/compare", json={"ranking": [other["id"], first.json()["id"]]}).status_code == 200
         report = {"decision_id": first.json()["id"], "cost_usd": 0.001, "latency_seconds": 2.0}
         assert http.post("/feedback", json=report).json() == {"status": "accepted"}
         assert http.post("/feedback", json={**report, "cost_usd": 0.5}).status_code == 409
@@ -173,7 +173,7 @@ class TestRouting:
             ("/feedback", {"decision_id": "x", "objectives": {"failed": 1.0}}, 422),
             ("/feedback", {"decision_id": "x", "objectives": {"decision_id": 1.0}}, 422),
             ("/feedback", {"decision_id": "x", "quality": 1.0, "objectives": {"quality": 1.0}}, 422),
-            ("/compare", {"winner_id": "x", "loser_id": "x"}, 422),
+            ("/compare", {"ranking": ["x", "x"]}, 422),
         ],
     )
     def test_mistake_is_answered_with_what_to_do(self, http, path, body, status):

@@ -125,7 +125,7 @@ def first_steps() -> str:
     assert_type(step, Step)
     assert_type(step.next, Decision | None)
     router.feedback(step.answer, quality=1.0, audit_of=step.audit_of)
-    router.compare(decision.id, router.route("Why?", exclude=[decision.arm]).id, source="Ann")
+    router.compare([decision.id, [router.route("Why?", exclude=[decision.arm]).id]], source="Ann")
     router.feedback(decision.id, quality=np.float64(0.5), cost_usd=0, energy_joules=None, latency_seconds=0.3)
     router.close()
     return decision.arm
@@ -233,7 +233,7 @@ async def event_loop(router: Router) -> None:
     assert_type(await router.afeedback_many([]), list[Acknowledgement | BanditRouteError])
     await router.asession_feedback("s", quality=1.0, source="Ann")
     await router.acorrect(decision.id, quality=0.5)
-    await router.acompare(decision.id, decision.id)
+    await router.acompare([decision.id, decision.id])
     assert_type(await router.aescalate(decision.id, signal=0.5), Decision | None)
     assert_type(await router.anext_step(decision.id, {"judge": 0.5}), Step)
     assert_type(await router.aroute_set("Why?", 2, tags=["t"]), DecisionSet)

@@ -214,7 +214,7 @@ def test_comparisons_are_no_objectives_and_sessions_have_theirs(tmp_path):
     with Router(arms=["a", "b"], features=1, store=SQLStore(f"sqlite:///{path}"), seed=0) as router:
         arms = [["a"], ["b"], *[None] * 4]  # a comparison is of two arms
         made = [router.route([0.5], session=f"session {i // 2}", arms=arms[i]) for i in range(6)]
-        router.compare(made[0].id, made[1].id)
+        router.compare([made[0].id, made[1].id])
         router.session_feedback("session 1", quality=0.75)
         router.feedback(made[3].id, quality=0.25)
         router.feedback(made[4].id, quality=1.0)
