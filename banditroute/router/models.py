@@ -61,7 +61,7 @@ class NotWatchedError(Exception):
 
 
 class Prepared(NamedTuple):
-    """What is known of an event before it is learned.
+    """An event before it is learned: its observations, and the belief that will learn them.
 
     Attributes
     ----------
