@@ -27,16 +27,16 @@ from banditroute.evaluate import evaluate
 from banditroute.logs import read_log
 folder = sys.argv[1]
 times = [time.process_time()]
+log = read_log(folder)
+times.append(time.process_time())
+found = evaluate(log, "uniform")
+times.append(time.process_time())
+peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # before pyarrow buffers whole files below
 rows = 0
 for path in sorted(Path(folder).iterdir()):
     with parquet.ParquetFile(path) as file:
         rows += sum(len(batch) for batch in file.iter_batches(batch_size=4096, use_threads=False))
 times.append(time.process_time())
-log = read_log(folder)
-times.append(time.process_time())
-found = evaluate(log, "uniform")
-times.append(time.process_time())
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 estimates = {name: each.value for name, each in found.utility.estimates.items()}
 seconds = [after - before for before, after in zip(times, times[1:])]
 print(json.dumps({"rows": rows, "seconds": seconds, "peak_mb": peak, "estimates": estimates}))
@@ -49,8 +49,9 @@ def main(*, files: list[Path], seeds: int, rows: int) -> list[Row]:
 
     A row has 4 arms with their probabilities, 32 features, a quality and a cost. `decode` is pyarrow reading the files
     and nothing else, `read` is `read_log`, and `evaluate` compares the uniform policy with the logged one by SNIPS, DR
-    and the others, with intervals. Processor time; `peak_mb` is the most resident memory of the process. The folder
-    and the temporary files need about 700 bytes of disk a row.
+    and the others, with intervals. Processor time; `peak_mb` is the most resident memory up to the end of `evaluate`;
+    `decode` comes last, since pyarrow buffers more than both. The folder and the temporary files need about 700 bytes
+    of disk a row.
     """
     found = []
     for seed in range(seeds):
@@ -61,7 +62,7 @@ def main(*, files: list[Path], seeds: int, rows: int) -> list[Row]:
     case = f"rows{rows}_d{FEATURES + 1}_k{len(ARMS)}"
     measured = [
         row(case, "banditroute", f"{name}_rows_per_second", [each["rows"] / each["seconds"][k] for each in found])
-        for k, name in enumerate(("decode", "read", "evaluate"))
+        for k, name in enumerate(("read", "evaluate", "decode"))
     ]
     peaks = [each["peak_mb"] for each in found]
     return [*measured, row(case, "banditroute", "peak_mb", peaks, higher_is_better=False)]
