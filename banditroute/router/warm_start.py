@@ -140,7 +140,9 @@ def _checked_row(
     row: object, *, features: Featurizer, arms: Collection[str], objectives: Mapping[str, Objective]
 ) -> tuple[Request, Row]:
     if not isinstance(row, tuple | list) or len(row) != 2 or not isinstance(row[1], Mapping | tuple | list):
-        raise InvalidRequestError(f"{shown(row)} is not a pair of a request and its outcomes by arm, or of its arms by rank")
+        raise InvalidRequestError(
+            f"{shown(row)} is not a pair of a request and its outcomes by arm, or of its arms by rank"
+        )
     if not isinstance(row[1], Mapping):
         ranks = check_ranking(row[1], partial(_checked_arm, arms=arms))
         return parse_request(row[0], features), Ranks(ranks)
