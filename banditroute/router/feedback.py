@@ -204,7 +204,7 @@ class FeedbackService:
 
     def compare(self, ranking: object, *, source: str | None) -> None:
         """Record every pair of a ranking of answers, with both decisions, and wait for it; see ``Router.compare``."""
-        ranks = check_ranking(ranking)
+        ranks = check_ranking(ranking, check_id)
         served = {id: self._store.find(id) for id in ranks}
         among = f"{SHARE_OF}{len(ranks)}" if len(ranks) > 2 else ""
         reports: list[tuple[str, str, float]] = []
@@ -362,26 +362,31 @@ def check_id(decision_id: object) -> str:
     return decision_id
 
 
-def check_ranking(ranking: object) -> dict[str, int]:
-    """Return the rank of each decision, the best first; those that stand together in a list have the same rank.
+def check_ranking(ranking: object, check: Callable[[object], str]) -> dict[str, int]:
+    """Return the rank of each member, the best first; those that stand together in a list have the same rank.
+
+    Parameters
+    ----------
+    check
+        Returns a member if it is usable, such as the id of a decision.
 
     Raises
     ------
     InvalidFeedbackError
-        If it is not a ranking of 2 to 20 different decisions.
+        If it is not a ranking of 2 to 20 different members.
     """
     ranks: dict[str, int] = {}
     places = ranking if isinstance(ranking, list | tuple) else [ranking]
     for rank, place in enumerate(places):
-        for decision_id in place if isinstance(place, list | tuple) else [place]:
-            id = check_id(decision_id)
-            if id in ranks:
-                raise InvalidFeedbackError(f"decision {shown(id)} is compared with itself; give each decision once")
-            ranks[id] = rank
+        for each in place if isinstance(place, list | tuple) else [place]:
+            member = check(each)
+            if member in ranks:
+                raise InvalidFeedbackError(f"{shown(member)} is compared with itself; give each once")
+            ranks[member] = rank
     if not 2 <= len(ranks) <= _MOST_RANKED:
         raise InvalidFeedbackError(
-            f"the ranking has {len(ranks)} decisions; give 2 to {_MOST_RANKED}, the best first: "
-            "compare([winner.id, loser.id]), and those that tie in a list: compare([[one.id, other.id]])"
+            f"the ranking has {len(ranks)} members; give 2 to {_MOST_RANKED}, the best first: [winner, loser], and "
+            "those that tie in a list: [[one, other]]"
         )
     return ranks
 
