@@ -82,17 +82,10 @@ def arguments(router, method):
     """Return usable arguments for a method of a router."""
     decision = router.route([0.5], session="s")
     usable = {
-<<<<<<< HEAD
         "arm": "c", "decision": decision, "decision_id": decision.id, "headers": {},
         "log": [([0.5], {"a": {"quality": 1.0}})], "mode": "apply", "name": "b",
         "ranking": [decision.id, router.route([0.4]).id], "reports": [(decision.id, {"quality": 1.0})],
         "request": [0.5], "requests": [[0.5]], "session": "s", "signal": 0.5, "signals": {"judge": 0.5}, "traffic": {},
-=======
-        "arm": "c", "decision": decision, "decision_id": decision.id, "log": [([0.5], {"a": {"quality": 1.0}})],
-        "mode": "apply", "name": "b", "ranking": [decision.id, router.route([0.4]).id],
-        "reports": [(decision.id, {"quality": 1.0})], "request": [0.5], "requests": [[0.5]],
-        "session": "s", "signal": 0.5, "signals": {"judge": 0.5}, "traffic": {},
->>>>>>> refs/heads/answers
     }  # fmt: skip
     return {each.name: usable[each.name] for each in named(method) if each.default is each.empty}
 
