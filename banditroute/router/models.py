@@ -61,7 +61,7 @@ class NotWatchedError(Exception):
 
 
 class Prepared(NamedTuple):
-    """What is known of an event before it is learned.
+    """An event that is about to be learned, with the work that takes long done.
 
     Attributes
     ----------
