@@ -82,8 +82,8 @@ class Group:
 
     def add(self, x: Vector, values: Mapping[str, float], weight: float) -> None:
         """Add an observation of all objectives of the group, in one step."""
-        z = np.ones(len(self._sums))
-        z[: len(x)] = x
+        z = np.empty(len(self._sums))
+        z[: len(x)], z[-1] = x, 1.0
         for i, name in enumerate(self.objectives, len(x)):
             z[i] = values[name]
         add_rank_one(self._sums, weight, z)

@@ -51,6 +51,7 @@ _REPORTS_TOGETHER = 1_000  # that wait to be written at a time, so that memory d
 Report: TypeAlias = tuple[str, Mapping[str, float | str | None]]
 """The id of a decision and the words of ``Router.feedback``: objectives, ``failed``, ``failure``, ``audit_of``, ..."""
 
+_AWAITED = (Promise, Future)  # tickets whose answer comes from another thread
 _WORDS = ("failed", "failure", "retry_after_seconds", "audit_of")  # of a report, besides the outcomes
 
 _MOST_RANKED = 20  # answers in one comparison, each pair of which is recorded
@@ -127,7 +128,7 @@ class FeedbackService:
 
     def answer(self, ticket: Ticket) -> Acknowledgement:
         """Return how a report is acknowledged, when it is durable and learned."""
-        return self._engine.waiting(ticket.result) if isinstance(ticket, Promise | Future) else ticket.result()
+        return self._engine.waiting(ticket.result) if isinstance(ticket, _AWAITED) else ticket.result()
 
     def report_many(self, reports: Iterable[Report], *, source: str | None) -> list[Acknowledgement | BanditRouteError]:
         """Record outcomes of many decisions, and wait until each is durable; see ``Router.feedback_many``."""
