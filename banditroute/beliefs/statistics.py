@@ -208,13 +208,6 @@ class ArmStatistics:
         groups[0].add(x, values, weight)
         return True
 
-    def regroups(self, values: Mapping[str, float]) -> bool:
-        """Return whether ``add`` of these objectives changes their grouping."""
-        if len(self.groups) == 1 and self.groups[0].names == values.keys():
-            return False  # the usual case
-        counts = [(sum(name in values for name in group.objectives), len(group.objectives)) for group in self.groups]
-        return any(0 < count < size for count, size in counts) or sum(count for count, _ in counts) < len(values)
-
     def merge(self, other: ArmStatistics) -> None:
         """Add the sums of ``other``, whose weights may be negative; this may advance the clock of either."""
         self.advance(other.clock)
