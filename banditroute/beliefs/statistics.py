@@ -202,11 +202,12 @@ class ArmStatistics:
 
     def add_in_one_step(self, x: Vector, values: Mapping[str, float], weight: float) -> bool:
         """Add an observation by a single step that nothing can interrupt; return False if ``add`` takes more steps."""
-        groups = self.groups
-        if len(groups) != 1 or groups[0].names != values.keys() or self.half_life is not None or weight < 0.0:
-            return False
-        groups[0].add(x, values, weight)
-        return True
+        if self.half_life is None and weight > 0.0:
+            for group in self.groups:
+                if group.names == values.keys():
+                    group.add(x, values, weight)
+                    return True
+        return False
 
     def merge(self, other: ArmStatistics) -> None:
         """Add the sums of ``other``, whose weights may be negative; this may advance the clock of either."""
