@@ -401,7 +401,7 @@ class HybridBelief(LinearBelief):
             p[d:, d:] += (z.T * rows[:, -1]) @ z
         least = float(self._shared_precision[g].min())
         shared, _, _ = invert(p, np.zeros((0, len(p))), least=least)
-        return (shared + shared.T) / 2.0
+        return shared
 
     def _pull_of(self, g: int) -> Vector:
         """Return the diagonal of ``Lambda`` ``(d,)``, or of each ``Lambda F_k`` ``(K, d)`` where arms state weights."""

@@ -450,7 +450,8 @@ class LinearBelief:
         b = faded[:, None, None] * np.array(
             [group.b[row] for group, row in zip(groups, rows, strict=True)]
         )  # (n, m, d)
-        a = faded[:, None, None] * np.array([group.s for group in groups])
+        a = np.array([group.s for group in groups])
+        a *= faded[:, None, None]
         a[:, np.arange(self._dimension), np.arange(self._dimension)] += precision
         cells, mean = np.ix_(members, arms), self._prior_means(members, arms)
         self._sums[cells] = b[:, :, -1].T  # the bias is 1
