@@ -170,9 +170,9 @@ class HybridBelief(LinearBelief):
         averages += self._unexplored_variances
         return Prediction(means, np.sqrt(variances, out=variances), np.sqrt(averages, out=averages))
 
-    def _derives_all_at(self, arm: str, observation: Observation) -> bool:
+    def _derives_all_at(self, observation: Observation) -> bool:
         due = self._outcomes + observation.weight >= self._next_choice
-        return due or super()._derives_all_at(arm, observation)
+        return due or super()._derives_all_at(observation)
 
     def _choose(self) -> None:
         """Learn the relevance of each block, as there are enough outcomes for another choice."""
@@ -401,7 +401,7 @@ class HybridBelief(LinearBelief):
             p[d:, d:] += (z.T * rows[:, -1]) @ z
         least = float(self._shared_precision[g].min())
         shared, _, _ = invert(p, np.zeros((0, len(p))), least=least)
-        return (shared + shared.T) / 2.0
+        return shared
 
     def _pull_of(self, g: int) -> Vector:
         """Return the diagonal of ``Lambda`` ``(d,)``, or of each ``Lambda F_k`` ``(K, d)`` where arms state weights."""

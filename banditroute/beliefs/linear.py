@@ -29,7 +29,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -260,7 +260,7 @@ class LinearBelief:
         if regrouped or not whole:
             new = tuple(name for name in values if name not in self.objectives)
             self.objectives += new
-            whole = whole and not new and self._alike() == self._members
+            whole = whole and not new and weight > 0.0 and not self._splits(values)
         if whole:
             self._follow(k, x, values, statistics.weight(moment, self._clock) * weight)
         else:
@@ -273,7 +273,7 @@ class LinearBelief:
         With many arms that takes long. This belief stays as it is, so decisions go on meanwhile.
         """
         for each in observations:
-            if self._derives_all_at(arm, each):
+            if self._derives_all_at(each):
                 break
         else:
             return None
@@ -300,21 +300,27 @@ class LinearBelief:
             twin._statistics[k] = self._statistics[k].copy()
         return twin
 
-    def _derives_all_at(self, arm: str, observation: Observation) -> bool:
+    def _derives_all_at(self, observation: Observation) -> bool:
         """Return whether ``update`` with this observation derives everything."""
-        x, values, decided_at, ordinal, weight = observation
-        statistics = self._statistics[self._index[arm]]
-        moment = 0.0 if statistics.half_life is None else self._spec.moment(decided_at, ordinal)
-        if statistics.half_life is not None and moment - self._clock > _STALE_HALF_LIVES * statistics.half_life:
-            return True
+        _, values, decided_at, ordinal, _ = observation
+        half_life = self._statistics[0].half_life
+        if half_life is not None:
+            age = self._spec.moment(decided_at, ordinal) - self._clock
+            if age > _STALE_HALF_LIVES * half_life:
+                return True
         for name in values:
             if name not in self.objectives:
                 return True
-        if not statistics.regroups(values):
-            return False
-        twin = self._twin(arm)
-        twin._statistics[self._index[arm]].add(x, values, moment=moment, weight=weight)
-        return twin._alike() != self._members
+        return self._splits(values)
+
+    def _splits(self, observed: Collection[str]) -> bool:
+        """Return whether an outcome of these objectives alone splits a group of objectives."""
+        for members in self._members:
+            if len(members) > 1:
+                count = sum([self.objectives[j] in observed for j in members])
+                if 0 < count < len(members):
+                    return True
+        return False
 
     def _follow(self, k: int, x: Vector, values: Mapping[str, float], weight: float) -> None:
         """Update the posterior with an observation of arm k that the statistics already hold."""
@@ -444,7 +450,8 @@ class LinearBelief:
         b = faded[:, None, None] * np.array(
             [group.b[row] for group, row in zip(groups, rows, strict=True)]
         )  # (n, m, d)
-        a = faded[:, None, None] * np.array([group.s for group in groups])
+        a = np.array([group.s for group in groups])
+        a *= faded[:, None, None]
         a[:, np.arange(self._dimension), np.arange(self._dimension)] += precision
         cells, mean = np.ix_(members, arms), self._prior_means(members, arms)
         self._sums[cells] = b[:, :, -1].T  # the bias is 1
