@@ -132,6 +132,7 @@ def test_database_that_is_gone_is_named_in_the_log_alone(upstream, tmp_path, cap
         assert httpx.post(f"{url}/feedback", json={"decision_id": decision["id"], "quality": 1.0}).status_code == 200
         for part in tmp_path.glob("secret-place*"):
             part.rename(f"{part}.moved")
+        file.mkdir()  # or a new database would take its place
         answer = httpx.post(f"{url}/feedback", json={"decision_id": decision["id"], "cost_usd": 1.0}, timeout=90)
         health = httpx.get(f"{url}/healthz")
     assert (answer.status_code, health.json()["trouble"]) == (503, True)
