@@ -87,7 +87,7 @@ def service(tables):
     """Serve a deployment in a thread; yield its base URL."""
     app = app_of(load_deployment(tables, environment={"KEY": KEY}))
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error", lifespan="on", ws="none"))
-    with socket.socket() as listening:
+    with socket.socket(proto=socket.IPPROTO_TCP) as listening:  # by which asyncio knows to send small packets at once
         listening.bind(("127.0.0.1", 0))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
         thread.start()
