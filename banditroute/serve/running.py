@@ -95,7 +95,8 @@ def listening_socket(settings: ServeSettings) -> socket.socket:
         made = socket.create_server((settings.host, settings.port), family=family)
     except OSError as error:
         raise InvalidConfigurationError(
-            f"the service cannot listen at {settings.host}, port {settings.port}: {os.strerror(error.errno or 0)}; give another"
+            f"the service cannot listen at {settings.host}, port {settings.port}: {os.strerror(error.errno or 0)}; "
+            "give another"
         ) from error
     made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return made
