@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from banditroute.core.arrays import Vector
+from banditroute.core.large_arrays import blocks, give_back, large_array, rows_of
 from banditroute.evaluate.reward_model import Design, progressive_fit
 from banditroute.evaluate.target_policy import TargetPolicy, expected
 from banditroute.evaluate.uncertainty import OutcomeRange
-from banditroute.logs.large_arrays import blocks
 from banditroute.statistics.asymptotic import asymptotic_bounds
 from banditroute.statistics.confidence_sequences import ConfidenceSequence
 
@@ -55,7 +55,13 @@ def anytime_bounds(
         None where too few outcomes without a range make up the error.
     """
     low = np.array([each.low if each.bounded else 0.0 for each in ranges])
-    model = progressive_fit(design, log.chosen, (outcomes - low[:, None]).T, arms=len(log.arms))
+    shifted = outcomes
+    if low.any():
+        shifted = large_array(outcomes.shape)
+        for at in blocks(len(log)):
+            shifted[:, at] = rows_of(outcomes.T, at).T - low[:, None]
+            give_back(shifted)
+    model = progressive_fit(design, log.chosen, shifted.T, arms=len(log.arms))
     found: list[tuple[float, float] | None] = [None] * len(ranges)
     sequences = {
         j: ConfidenceSequence(

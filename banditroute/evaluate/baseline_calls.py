@@ -23,8 +23,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from banditroute.core.arrays import Vector
+from banditroute.core.large_arrays import large_array
 from banditroute.evaluate.rows import taken
-from banditroute.logs.large_arrays import large_array
 
 if TYPE_CHECKING:
     from banditroute.logs import DecisionLog

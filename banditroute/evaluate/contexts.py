@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from banditroute.core.arrays import Vector
+from banditroute.core.large_arrays import blocks, give_back, large_array, rows_of
 from banditroute.core.request import Request
 from banditroute.errors import InvalidInputError
 from banditroute.features import Featurizer, TextFeatures
-from banditroute.logs.large_arrays import blocks, give_back, large_array, rows_of
 
 if TYPE_CHECKING:
     from banditroute.logs import DecisionLog

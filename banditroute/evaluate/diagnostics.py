@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from banditroute.core.arrays import Vector
-from banditroute.logs.large_arrays import blocks, rows_of
+from banditroute.core.large_arrays import blocks, rows_of
 from banditroute.statistics.asymptotic import DECISIVE_ROWS
 
 _ROWS, _SHARE, _GOOD_SHARE = 100.0, 0.01, 0.10  # effective rows, and as a share of all: refused below, warned below
@@ -101,17 +101,27 @@ def diagnose(
     500.0
     """
     n, arms = len(weights), target.shape[1]
-    total, squares = float(weights.sum()), float(weights @ weights)
+    total, squares, fourth, most = 0.0, 0.0, 0.0, 0.0
+    support = np.zeros(arms, dtype=np.intp)
+    for at in blocks(n):
+        some = rows_of(weights, at)
+        second = some * some
+        total, squares = total + float(some.sum()), squares + float(some @ some)
+        fourth, most = fourth + float(second @ second), max(most, float(some.max()))
+    for at in blocks(len(chosen)):
+        support += np.bincount(rows_of(chosen, at), minlength=arms)
     effective = total**2 / squares if squares > 0.0 else 0.0
-    fourth = float((weights**2) @ (weights**2))
     decisive = squares**2 / fourth if fourth > 0.0 else 0.0
-    mean, error = total / max(n, 1), float(weights.std()) / np.sqrt(n) if n else 0.0
-    largest = float(weights.max()) / total if total > 0.0 else 1.0
-    support = np.bincount(chosen, minlength=arms)
+    mean = total / max(n, 1)
+    off = sum(float(np.square(rows_of(weights, at) - mean).sum()) for at in blocks(n))
+    error = float(np.sqrt(off)) / max(n, 1)
+    largest = most / total if total > 0.0 else 1.0
     unsupported = _without_chance(target, support, probabilities) / max(len(target), 1)
 
-    sizes = np.ones(n) if clusters is None else np.bincount(clusters)
-    effective_clusters = float(sizes.sum()) ** 2 / max(float(sizes @ sizes), 1.0)
+    effective_clusters = float(n)
+    if clusters is not None:
+        sizes = np.bincount(clusters)
+        effective_clusters = float(sizes.sum()) ** 2 / max(float(sizes @ sizes), 1.0)
 
     refusals, warnings = [], []
     more_traffic = _MORE_TRAFFIC.format(unit)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from banditroute.core.arrays import Vector
+from banditroute.core.large_arrays import blocks, give_back, large_array, rows_of
 from banditroute.core.preference import Preference
 from banditroute.core.validation import one_of
 from banditroute.errors import InvalidInputError
@@ -35,7 +36,6 @@ from banditroute.evaluate.uncertainty import OutcomeRange, interval
 from banditroute.evaluate.utility import utility_of
 from banditroute.learners import Learner
 from banditroute.logs import DecisionLog, read_log
-from banditroute.logs.large_arrays import give_back, large_array
 from banditroute.objectives.objective import Objective
 from banditroute.objectives.utility import merge_objectives
 
@@ -163,6 +163,7 @@ def evaluate(
     sessions = cluster if per == "session" else None
     policies = [each[usable] if isinstance(each, np.ndarray) else each for each in policies]
     log, worth = some_rows(log, usable), taken(worth, usable)
+    del usable, unknown
     taught = len(log) // 2 if not learning and any(isinstance(each, Learner) for each in policies) else 0
     learned = replace(log, outcomes={name: values for name, values in log.outcomes.items() if name in known})
     first, second = (target_policy(learned, each, preference, objectives, taught, learning, seed) for each in policies)
@@ -230,7 +231,11 @@ class _Compare:
         observed = taken(observed, rows)
         y: Vector = large_array((len(outcomes), len(rows)))
         for j, (values, _) in enumerate(outcomes):
-            y[j] = np.where(observed, taken(values, rows), 0.0)
+            of_rows = taken(values, rows)
+            for at in blocks(len(rows)):
+                y[j, at] = np.where(observed[at], rows_of(of_rows, at), 0.0)
+                give_back(y)
+            del of_rows
         del rows
         x = np.zeros((len(log), 0)) if log.contexts is None else log.contexts
         if not observed.all():

@@ -18,10 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from banditroute.core.arrays import Vector
+from banditroute.core.large_arrays import blocks, large_array, rows_of
 from banditroute.errors import InvalidInputError
-from banditroute.logs.large_arrays import blocks, large_array, rows_of
 
 _FIRST_BLOCK = 64
+_LOTS_AT_ONCE = 2**18  # rows or clusters that folds are drawn for
 
 
 def cross_fitted(
@@ -190,7 +191,7 @@ class RewardModel:
         parts, width = int(part.max(initial=0)) + 1, 1 + design.contexts.shape[1]
         square, cross = np.zeros((parts, arms, width, width)), np.zeros((parts, arms, width, outcomes.shape[1]))
         for at in blocks(len(chosen)):
-            z, y, cell = design.rows(at), outcomes[at], part[at].astype(np.intp) * arms + chosen[at]
+            z, y, cell = design.rows(at), rows_of(outcomes, at), part[at].astype(np.intp) * arms + chosen[at]
             ends = np.cumsum(np.bincount(cell, minlength=parts * arms))
             for c, rows in enumerate(np.split(np.argsort(cell, kind="stable"), ends[:-1])):
                 rows = rows if observed is None else rows[observed[at][rows]]
@@ -239,7 +240,10 @@ def cross_fit(
     count = len(chosen) if clusters is None else int(clusters.max(initial=-1)) + 1
     if count < folds:
         raise InvalidInputError(f"{count} rows or clusters cannot be cut into {folds} folds; log more")
-    fold = (np.random.default_rng(seed).permutation(count) % folds).astype(np.min_scalar_type(folds))
+    rng, fold = np.random.default_rng(seed), np.empty(count, dtype=np.min_scalar_type(folds))
+    for begin in range(0, count, _LOTS_AT_ONCE):
+        some = fold[begin : begin + _LOTS_AT_ONCE]
+        some[:] = rng.permutation(len(some)) % folds
 
     def other_folds(sums: Vector) -> Vector:
         return np.asarray(sums.sum(axis=0) - sums)

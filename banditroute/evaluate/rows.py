@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from banditroute.logs.large_arrays import has_nan, some_of
+from banditroute.core.large_arrays import has_nan, some_of
 
 if TYPE_CHECKING:
     from banditroute.logs import DecisionLog

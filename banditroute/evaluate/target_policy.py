@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from banditroute.core.arrays import Vector
+from banditroute.core.large_arrays import blocks, computed, give_back, large_array, mean_of, rows_of
 from banditroute.core.preference import Preference
 from banditroute.errors import InvalidConfigurationError, InvalidInputError
 from banditroute.evaluate.diagnostics import Diagnostics, diagnose
-from banditroute.evaluate.estimators import direct_method, ips, snips
+from banditroute.evaluate.estimators import direct_method, snips
 from banditroute.evaluate.rejection import alongside, frozen, replay_by_rejection
 from banditroute.evaluate.reward_model import RewardModel
 from banditroute.evaluate.rows import taken
@@ -21,7 +22,6 @@ from banditroute.evaluate.uncertainty import Terms
 from banditroute.evaluate.weights import importance_weights
 from banditroute.learners import Learner
 from banditroute.learners.specs import learner_of
-from banditroute.logs.large_arrays import blocks, large_array, rows_of
 from banditroute.objectives.objective import Objective
 from banditroute.statistics.confidence_sequences import pseudo_outcomes
 
@@ -79,28 +79,36 @@ class TargetPolicy:
         """
         if self.replayed:
             return Terms(values=snips(y, self.weights), slopes=self.weights / self.weights.mean())
-        if under is None:
-            plain = bool((self.weights == 1.0).all())  # every outcome is known
-            return Terms(values=y if plain else logged + self.weights * (y - logged), slopes=self.weights)
-        return Terms(values=under + ips(y - logged, self.weights), slopes=self.weights)
+        n, w = len(y), self.weights
+        if under is None and w.strides[0] == 0:  # every outcome is known
+            return Terms(values=y, slopes=w)
+        base = logged if under is None else under
+        values = computed(n, lambda at: base[at] + w[at] * (y[at] - logged[at]), base, w, y, logged)
+        return Terms(values=values, slopes=w)
 
     def estimates(self, y: Vector, logged: Vector, under: Vector | None) -> Iterator[tuple[str, Terms]]:
         """Yield the terms of every estimator, the headline first; none for the logged policy and for a replay."""
         if under is None:
             return
-        normalised = self.weights / self.weights.mean()
+        n, w = len(y), self.weights
+        mean = mean_of(w)
+        normalised = computed(n, lambda at: w[at] / mean, w)
         yield "DR", self.terms(y, logged, under)
-        yield "SNDR", Terms(values=under + snips(y - logged, self.weights), slopes=normalised)
-        yield "SNIPS", Terms(values=snips(y, self.weights), slopes=normalised)
-        yield "DM", Terms(values=under, slopes=np.zeros(len(y)))
+        corrected = _self_normalised(computed(n, lambda at: y[at] - logged[at], y, logged), w)
+        values = computed(n, lambda at: under[at] + corrected[at], under, corrected)
+        yield "SNDR", Terms(values=values, slopes=normalised)
+        yield "SNIPS", Terms(values=_self_normalised(y, w), slopes=normalised)
+        yield "DM", Terms(values=under, slopes=np.broadcast_to(0.0, n))
 
     def diagnose(self, log: DecisionLog, clusters: NDArray[np.intp] | None) -> Diagnostics:
         """Judge whether the rows suffice."""
         if self.target is None:
-            taken = self.weights > 0.0
-            chosen, clusters = log.chosen[taken], None if clusters is None else clusters[taken]
+            chosen = log.chosen
+            if self.weights.strides[0]:
+                taken = self.weights > 0.0
+                chosen, clusters = log.chosen[taken], None if clusters is None else clusters[taken]
             no_other = np.broadcast_to(np.zeros(len(log.arms)), (len(chosen), len(log.arms)))
-            found = diagnose(np.ones(len(chosen)), chosen, no_other, clusters=clusters)
+            found = diagnose(np.broadcast_to(1.0, len(chosen)), chosen, no_other, clusters=clusters)
             few = (f"the learner would have made {len(chosen)} of the logged decisions too, {_TOO_FEW}",)
             return replace(found, refusals=few) if self.replayed and found.refusals else found
         return diagnose(self.weights, log.chosen, self.target, probabilities=log.probabilities, clusters=clusters)
@@ -144,7 +152,7 @@ def target_policy(
     elif isinstance(policy, np.ndarray):
         target = policy[taught:]
     elif policy == "logged":
-        return TargetPolicy(weights=np.ones(n - taught))
+        return TargetPolicy(weights=np.broadcast_to(1.0, n - taught))
     elif policy == "uniform":
         target = _uniform(log.eligible[taught:])
     else:
@@ -184,7 +192,16 @@ def expected(
         for policy, means in zip(policies, under, strict=True):
             if policy.target is not None and means is not None:
                 means[:, at] = direct_method(rows_of(policy.target, at), predicted).T
+                give_back(means)
+        give_back(logged)
     return logged, under
+
+
+def _self_normalised(y: Vector, w: Vector) -> Vector:
+    """Return :func:`~banditroute.evaluate.snips` of arrays that may lie in files."""
+    mean = mean_of(w)
+    value = mean_of(w, y) / mean
+    return computed(len(y), lambda at: value + w[at] * (y[at] - value) / mean, y, w)
 
 
 def checked(policy: Policy, log: DecisionLog) -> Policy:

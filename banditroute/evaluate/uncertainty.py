@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from banditroute.core.arrays import Vector
-from banditroute.logs.large_arrays import blocks
+from banditroute.core.large_arrays import blocks, computed, give_back, large_array, rows_of
 from banditroute.objectives.objective import Objective
 from banditroute.statistics.asymptotic import DECISIVE_ROWS
 from banditroute.statistics.bounded import betting_interval, clopper_pearson_interval
@@ -33,7 +33,10 @@ class Terms:
     slopes: Vector
 
     def __sub__(self, other: Terms) -> Terms:
-        return Terms(values=self.values - other.values, slopes=self.slopes - other.slopes)
+        def difference(mine: Vector, theirs: Vector) -> Vector:
+            return computed(len(mine), lambda at: mine[at] - theirs[at], mine, theirs)
+
+        return Terms(values=difference(self.values, other.values), slopes=difference(self.slopes, other.slopes))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,9 +89,9 @@ def interval(
     if not range_.bounded:
         return _of_amounts(terms, outcomes, chosen, observed, clusters, seed)
     low, high = range_.low, range_.high
-    alike = clusters is None and bool((terms.slopes == 1.0).all())
-    if alike and bool(((outcomes == low) | (outcomes == high)).all()):
-        shares = clopper_pearson_interval(int((outcomes == high).sum()), len(outcomes))
+    if clusters is None and all(_are_ends(terms, outcomes, range_, at) for at in blocks(len(outcomes))):
+        successes = sum(int((rows_of(outcomes, at) == high).sum()) for at in blocks(len(outcomes)))
+        shares = clopper_pearson_interval(successes, len(outcomes))
         return Interval(*(low + (high - low) * share for share in shares))
     least, most = _ends(terms, outcomes, range_)
     if difference:
@@ -99,12 +102,19 @@ def interval(
     return Interval(value, min(max(lower, low), value), max(min(upper, high), value))
 
 
+def _are_ends(terms: Terms, outcomes: Vector, range_: OutcomeRange, at: slice) -> bool:
+    """Return whether some rows weigh 1, and have the least or the largest outcome."""
+    some = rows_of(outcomes, at)
+    return bool((rows_of(terms.slopes, at) == 1.0).all() and ((some == range_.low) | (some == range_.high)).all())
+
+
 def _ends(terms: Terms, outcomes: Vector, range_: OutcomeRange) -> tuple[float, float]:
     """Return the least and the largest value that a term could have had."""
     least, most = np.inf, -np.inf
     for at in blocks(len(outcomes)):
+        values, slopes, some = (rows_of(each, at) for each in (terms.values, terms.slopes, outcomes))
         for end in (range_.low, range_.high):
-            could = terms.values[at] + terms.slopes[at] * (end - outcomes[at])
+            could = values + slopes * (end - some)
             least, most = min(least, float(could.min())), max(most, float(could.max()))
     return least, most
 
@@ -118,29 +128,45 @@ def _of_amounts(
     seed: int,
 ) -> Interval:
     found = bootstrap_interval(terms.values, clusters=clusters, seed=seed)
-    rows = slice(None) if observed.all() else observed
-    known = Terms(values=terms.values[rows], slopes=terms.slopes[rows])
-    unseen = _unseen(known, outcomes[rows], chosen[rows])
+    if observed.all():
+        unseen = _unseen(terms, outcomes, chosen)
+    else:
+        known = Terms(values=terms.values[observed], slopes=terms.slopes[observed])
+        unseen = _unseen(known, outcomes[observed], chosen[observed])
     if not len(unseen):
         return found
     if clusters is not None:
         clusters = np.concatenate([clusters, clusters.max() + 1 + np.arange(len(unseen))])
-    wider = bootstrap_interval(np.concatenate([terms.values, unseen]), clusters=clusters, seed=seed)
+    n = len(terms.values)
+    longer: Vector = large_array((n + len(unseen),))
+    longer[n:] = unseen
+    for at in blocks(n):
+        longer[at] = rows_of(terms.values, at)
+        give_back(longer)
+    wider = bootstrap_interval(longer, clusters=clusters, seed=seed)
     return Interval(found.value, min(found.lower, wider.lower), max(found.upper, wider.upper))
 
 
 def _unseen(terms: Terms, outcomes: Vector, chosen: NDArray[np.intp]) -> Vector:
     """Return terms of rows that arms with little variety might have shown."""
-    rows = np.maximum(np.bincount(chosen), 1)
-
-    def by_arm(values: Vector) -> Vector:
-        return np.asarray(np.bincount(chosen, weights=values), dtype=np.float64)
-
-    distance = outcomes - (by_arm(outcomes) / rows)[chosen]
-    distance[np.abs(distance) < _ROUNDING * max(outcomes.max(), -outcomes.min())] = 0.0
-    ends = (distance.min(), distance.max())
-    distance *= distance
-    squares, fourth = by_arm(distance), by_arm(distance**2)
-    few = (np.bincount(chosen) > 0) & ((squares**2 < DECISIVE_ROWS * fourth) | (squares == 0.0))
-    typical, slope = by_arm(terms.values) / rows, by_arm(terms.slopes) / rows
+    arms = 1 + max(int(rows_of(chosen, at).max()) for at in blocks(len(chosen)))
+    count, totals, values, slopes, squares, fourth = np.zeros((6, arms))
+    largest, ends = 0.0, (np.inf, -np.inf)
+    for at in blocks(len(chosen)):
+        arm, y = rows_of(chosen, at), rows_of(outcomes, at)
+        count += np.bincount(arm, minlength=arms)
+        for sums, each in ((totals, y), (values, rows_of(terms.values, at)), (slopes, rows_of(terms.slopes, at))):
+            sums += np.bincount(arm, weights=each, minlength=arms)
+        largest = max(largest, float(y.max()), -float(y.min()))
+    rows = np.maximum(count, 1.0)
+    for at in blocks(len(chosen)):
+        arm = rows_of(chosen, at)
+        distance = rows_of(outcomes, at) - (totals / rows)[arm]
+        distance[np.abs(distance) < _ROUNDING * largest] = 0.0
+        ends = (min(ends[0], float(distance.min())), max(ends[1], float(distance.max())))
+        distance *= distance
+        squares += np.bincount(arm, weights=distance, minlength=arms)
+        fourth += np.bincount(arm, weights=distance**2, minlength=arms)
+    few = (count > 0.0) & ((squares**2 < DECISIVE_ROWS * fourth) | (squares == 0.0))
+    typical, slope = values / rows, slopes / rows
     return np.concatenate([(typical + slope * end)[few] for end in ends])

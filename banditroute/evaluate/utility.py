@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from banditroute.core.arrays import Vector
+from banditroute.core.large_arrays import computed
 from banditroute.core.preference import Preference
 from banditroute.errors import InvalidInputError
 from banditroute.evaluate.uncertainty import OutcomeRange
@@ -43,6 +44,14 @@ def utility_of(
                 "give a preference= over what it has"
             )
     signed = {name: weight * known[name].sign for name, weight in preference.items() if weight}
-    worth = np.zeros(len(log)) + sum(sign * log.outcomes[name] for name, sign in signed.items())
+    given = {name: log.outcomes[name] for name in signed}
+
+    def of_rows(at: slice) -> Vector:
+        total: Vector = np.zeros(at.stop - at.start)
+        for name, values in given.items():
+            total += signed[name] * values[at]
+        return total
+
+    worth = computed(len(log), of_rows, *given.values())
     ends = [sorted((sign * known[name].low, sign * known[name].high)) for name, sign in signed.items()]
     return worth, OutcomeRange(low=float(sum(low for low, _ in ends)), high=float(sum(high for _, high in ends)))

@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from banditroute.core.arrays import Vector
+from banditroute.core.large_arrays import blocks, large_array, rows_of
 from banditroute.errors import InvalidInputError
-from banditroute.logs.large_arrays import blocks, large_array, rows_of
 
 
 def importance_weights(chosen: NDArray[np.intp], propensities: ArrayLike, target: ArrayLike) -> Vector:

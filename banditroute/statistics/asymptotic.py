@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from banditroute.core.arrays import Vector
+from banditroute.core.large_arrays import blocks, rows_of
 from banditroute.core.validation import number, whole
 from banditroute.errors import InvalidConfigurationError, InvalidInputError
 
@@ -78,10 +79,12 @@ def asymptotic_bounds(values: Vector, *, alpha: float = 0.05, tightest_at: int =
     [0.904, 1.096]
     """
     scale = _scale(alpha, tightest_at)
-    middle = values.mean()
-    off = values - middle
-    squares = off * off
-    sums = (off.sum(), squares.sum(), squares @ off, squares @ squares)
+    middle = sum(float(rows_of(values, at).sum()) for at in blocks(len(values))) / len(values)
+    sums = np.zeros(4)
+    for at in blocks(len(values)):
+        off = rows_of(values, at) - middle
+        squares = off * off
+        sums += off.sum(), squares.sum(), squares @ off, squares @ squares
     mean, radius = _mean_and_radius(np.array(len(values)), *map(np.asarray, sums), scale=scale, alpha=alpha)
     return float(middle + mean - radius), float(middle + mean + radius)
 

@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from banditroute.core.arrays import Vector
+from banditroute.core.large_arrays import blocks, rows_of
 from banditroute.core.validation import number
 from banditroute.errors import InvalidInputError
-from banditroute.statistics.intervals import Interval, sums_by_cluster, sums_of
+from banditroute.statistics.intervals import Interval, sums_by_cluster, sums_of_groups
 
 _LARGEST_LOSS = 0.75  # of the wealth at hand, by one bet
 _FIRST_STD = 0.125  # of the range: the standard deviation that is assumed before any value
@@ -72,17 +73,20 @@ def betting_interval(
     alpha = number(alpha, name="alpha", low=_EDGE, high=1.0 - _EDGE)
     total, size = sums_by_cluster(np.asarray(values, dtype=np.float64), clusters)
     slack = 1e-9 * (abs(low) + abs(high) + 1.0)
-    outside = (total < (low - slack) * size) | (total > (high + slack) * size)
-    if not len(total) or outside.any():
+    outside = 0
+    for at in blocks(len(total)):
+        some, sizes = rows_of(total, at), size[at]
+        outside += int(((some < (low - slack) * sizes) | (some > (high + slack) * sizes)).sum())
+    if not len(total) or outside:
         raise InvalidInputError(
-            f"{int(outside.sum())} of {len(total)} values are beyond [{low:g}, {high:g}]; give at least one value, and "
+            f"{outside} of {len(total)} values are beyond [{low:g}, {high:g}]; give at least one value, and "
             "the range that no value leaves"
         )
-    order = np.random.default_rng(seed).permutation(len(total))
+    rng = np.random.default_rng(seed)
     if len(total) > _MOST_BETS:
-        order %= _MOST_BETS
-        total, size = sums_of(order, total), sums_of(order, size)
+        total, size = sums_of_groups(total, size, _MOST_BETS, rng)
     else:
+        order = rng.permutation(len(total))
         total, size = total[order], size[order]
     mean = float(total.sum() / size.sum())
     if high - low <= slack:

@@ -8,9 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from banditroute.core.arrays import Vector
+from banditroute.core.large_arrays import blocks, rows_of
 from banditroute.errors import InvalidInputError
 
 _BLOCKS = 500
+_LOTS_AT_ONCE = 2**18  # rows
 
 
 class Interval(NamedTuple):
@@ -93,12 +95,11 @@ def bootstrap_interval(
     rng = np.random.default_rng(seed)
     total, size = _at_least_two(*sums_by_cluster(terms, clusters))
     if len(total) > _BLOCKS:
-        block = rng.permutation(len(total)) % _BLOCKS
-        total, size = sums_of(block, total), sums_of(block, size)
-    blocks = len(total)
+        total, size = sums_of_groups(total, size, _BLOCKS, rng)
+    drawn_from = len(total)
     mean = total.sum() / size.sum()
     off = total - mean * size
-    cells = rng.integers(blocks, size=(repetitions, blocks)) + blocks * np.arange(repetitions)[:, None]
+    cells = rng.integers(drawn_from, size=(repetitions, drawn_from)) + drawn_from * np.arange(repetitions)[:, None]
     drawn = np.bincount(cells.ravel(), minlength=cells.size).reshape(cells.shape).astype(np.float64)  # how often each
     off_drawn, drawn_size, squares, both, sizes = (drawn @ np.stack([off, size, off**2, off * size, size**2], axis=1)).T
     shift = off_drawn / drawn_size
@@ -112,13 +113,27 @@ def bootstrap_interval(
 
 def sums_by_cluster(terms: Vector, clusters: NDArray[np.intp] | None) -> tuple[Vector, Vector]:
     """Return the sum and the number of the terms of each cluster."""
-    if terms.ndim != 1 or not np.isfinite(terms).all():
+    if terms.ndim != 1 or not all(np.isfinite(rows_of(terms, at)).all() for at in blocks(len(terms))):
         raise InvalidInputError(f"terms have shape {terms.shape}, or are not finite; give finite numbers (n,)")
-    total, size = terms, np.ones(len(terms))
+    total, size = terms, np.broadcast_to(1.0, len(terms))
     if clusters is not None:
         total, size = sums_of(clusters, total), sums_of(clusters, size)
         total, size = total[size > 0.0], size[size > 0.0]
     return total, size
+
+
+def sums_of_groups(total: Vector, size: Vector, groups: int, rng: np.random.Generator) -> tuple[Vector, Vector]:
+    """Return the sums of both ``(groups,)`` over groups of one size, into which the rows are drawn by lot.
+
+    Lots are drawn for 262,144 rows at a time, so that memory does not grow with the rows.
+    """
+    sums = np.zeros(groups), np.zeros(groups)
+    for begin in range(0, len(total), _LOTS_AT_ONCE):
+        at = slice(begin, min(begin + _LOTS_AT_ONCE, len(total)))
+        group = rng.permutation(at.stop - at.start) % groups
+        for values, of_group in zip((total, size), sums, strict=True):
+            of_group += np.bincount(group, weights=rows_of(values, at), minlength=groups)
+    return sums
 
 
 def _at_least_two(total: Vector, size: Vector) -> tuple[Vector, Vector]:

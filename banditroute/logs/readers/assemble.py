@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from banditroute.core.arrays import Vector
+from banditroute.core.large_arrays import RowsInParts, blocks, give_back, large_array, rows_of
 from banditroute.errors import InvalidInputError
 from banditroute.logs.decision_log import DecisionLog
-from banditroute.logs.large_arrays import RowsInParts, blocks, give_back, large_array, rows_of
 from banditroute.logs.readers.canonical import encoded, entries, flat
 from banditroute.store.outcomes import objective_of, precedence
 

@@ -7,10 +7,11 @@ import pyarrow
 import pyarrow.parquet as parquet
 import pytest
 
+from banditroute.core import large_arrays
+from banditroute.core.large_arrays import RowsInParts, blocks, give_back, has_nan, large_array, rows_of, some_of
 from banditroute.core.preference import Preference
 from banditroute.evaluate import evaluate, savings, winner
-from banditroute.logs import large_arrays, read_log
-from banditroute.logs.large_arrays import RowsInParts, blocks, give_back, has_nan, large_array, rows_of, some_of
+from banditroute.logs import read_log
 
 ROWS = 3_000
 

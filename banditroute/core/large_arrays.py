@@ -10,7 +10,7 @@ import math
 import mmap
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import IO, Any
 
 import numpy as np
@@ -40,6 +40,35 @@ def large_array(shape: tuple[int, ...], dtype: DTypeLike = np.float64) -> NDArra
         return np.zeros(shape, dtype)
     with tempfile.TemporaryFile(prefix="banditroute-") as file:
         return np.memmap(file, dtype, "w+", shape=shape)
+
+
+def computed(n: int, values: Callable[[slice], NDArray[Any]], *read: NDArray[Any]) -> Vector:
+    """Return ``(n,)`` numbers that are computed block by block from arrays, which are given back.
+
+    Examples
+    --------
+    >>> computed(3, lambda at: np.arange(3.0)[at] ** 2)
+    array([0., 1., 4.])
+    """
+    made: Vector = large_array((n,))
+    for at in blocks(n):
+        made[at] = values(at)
+        give_back(made, *read)
+    return made
+
+
+def mean_of(array: Vector, *factors: Vector) -> float:
+    """Return the mean of numbers ``(n,)``, or of their products with others, block by block.
+
+    Examples
+    --------
+    >>> mean_of(np.array([1.0, 3.0])), mean_of(np.array([1.0, 3.0]), np.array([2.0, 0.0]))
+    (2.0, 1.0)
+    """
+    total = 0.0
+    for at in blocks(len(array)):
+        total += float(math.prod((rows_of(each, at) for each in factors), start=rows_of(array, at)).sum())
+    return total / len(array)
 
 
 class RowsInParts:
