@@ -13,6 +13,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Protocol, TypeVar
 
 from banditroute.core.decision import Decision
+from banditroute.core.forking import hold_while_forking
 from banditroute.core.step import Step
 from banditroute.errors import InvalidConfigurationError
 from banditroute.router import Lease, Router
@@ -67,7 +68,9 @@ class BlockingIo:
 
     def __init__(self, router: Router) -> None:
         self._router = router
-        self._room_aside = threading.BoundedSemaphore(_MOST_ASIDE)
+        self._threads_aside: list[threading.Thread] = []
+        self._lock_aside = threading.RLock()  # a signal handler may come to it again
+        hold_while_forking(self, "_lock_aside")
 
     async def route(self, request: Any, options: Mapping[str, Any]) -> Decision:
         return self._router.route(request, **options)
@@ -106,20 +109,17 @@ class BlockingIo:
             close()
 
     def aside(self, steps: Coroutine[Any, Any, None]) -> None:
-        def work() -> None:
-            try:
-                run(steps)
-            finally:
-                self._room_aside.release()
-
-        if not self._room_aside.acquire(blocking=False):
-            steps.close()
-            return
-        try:
-            threading.Thread(target=work, name="banditroute-aside", daemon=True).start()
-        except RuntimeError:  # no thread can be started: the answer that is at hand counts more
-            steps.close()
-            self._room_aside.release()
+        thread = threading.Thread(target=run, args=(steps,), name="banditroute-aside", daemon=True)
+        with self._lock_aside:
+            self._threads_aside = [each for each in self._threads_aside if each.is_alive()]  # none of them in a fork
+            if len(self._threads_aside) < _MOST_ASIDE:
+                try:
+                    thread.start()
+                    self._threads_aside.append(thread)
+                    return
+                except RuntimeError:  # no thread can be started: the answer that is at hand counts more
+                    pass
+        steps.close()
 
 
 class AsyncIo:
