@@ -1,10 +1,11 @@
 # The service: docker build -t banditroute . (see docs/howto/serve.md)
 FROM python:3.12-slim
-COPY . /src
-RUN pip install --no-cache-dir "/src[serve,postgresql,prometheus]" && rm -rf /src \
-    && useradd --system --create-home banditroute \
+COPY pyproject.toml README.md LICENSE /src/
+COPY banditroute /src/banditroute
+RUN pip install --no-cache-dir "/src[serve,dashboard,postgresql,prometheus]" && rm -rf /src \
+    && useradd --system --uid 10001 --create-home banditroute \
     && mkdir -p /var/lib/banditroute && chown banditroute /var/lib/banditroute
-USER banditroute
+USER 10001
 WORKDIR /var/lib/banditroute
 ENV OMP_NUM_THREADS=1
 EXPOSE 8000

@@ -167,6 +167,25 @@ def full_disk(url: str, n: int) -> Outcome:
     return _traffic(url, trouble)
 
 
+def full_file_system(url: str, n: int) -> Outcome:
+    """Fill a file system of 16 MB that holds the database, while a service runs; SQLite alone."""
+    folder = Path(url.removeprefix("sqlite:///")).parent
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", folder], check=True, capture_output=True)
+
+    def trouble() -> None:
+        rest = folder / "rest"
+        with suppress(OSError), rest.open("wb", buffering=0) as file:  # it ends where the file system is full
+            while file.write(bytes(4096)):
+                pass
+        time.sleep(n / 100)
+        rest.unlink()
+
+    try:
+        return _traffic(url, trouble)
+    finally:
+        subprocess.run(["umount", "--lazy", folder], check=True)  # later: a connection may still be open
+
+
 def preloaded_workers(url: str, n: int) -> Outcome:
     """Fork four workers from a router that was made before, as servers that preload do; all route and report."""
     router = Router(arms=["a", "b"], features=2, store=SQLStore(url), seed=0)
@@ -386,6 +405,7 @@ ATTACKS: dict[str, Callable[[str, int], Outcome]] = {
     "route: server stopped": stopped_server,
     "route: table locked": locked_table,
     "route: disk full": full_disk,
+    "route: file system full": full_file_system,
     "route: first of a process": first_route,
     "route: arm added to 500": arm_added,
     "route: aroute beside reports that wait": aroute_beside_reports,
@@ -398,7 +418,14 @@ ATTACKS: dict[str, Callable[[str, int], Outcome]] = {
     "database mistyped": typing_error,
     "one long prompt in a log": long_prompt,
 }
-OF_SQLITE = {"route: disk full", "export onto itself", "database mistyped", "one long prompt in a log"}
+OF_SQLITE = {
+    "route: disk full",
+    "route: file system full",
+    "export onto itself",
+    "database mistyped",
+    "one long prompt in a log",
+}
+OF_ROOT = {"route: file system full"}
 OF_POSTGRESQL = {
     "route: connections cut",
     "route: server hung",

@@ -19,7 +19,7 @@ from banditroute.store import MemoryStore
 
 _QUESTION = "How many roads must a man walk down? Answer with one number, and say why."
 _ANSWER = "Forty-two, as far as anybody knows."
-_BACKGROUND_SECONDS = 0.005  # after a call: LiteLLM logs and reports it on the event loop, within the next one otherwise
+_BACKGROUND_SECONDS = 0.005  # after a call, in which LiteLLM logs and reports it on the event loop
 _REPORT_SECONDS = 1.0  # until the last call is reported
 _Way = Callable[[], Awaitable[object]]
 

@@ -99,7 +99,7 @@ def main(*, files: list[Path], seeds: int, rival_seeds: int, context: str, descr
 def _by_task(table: OutcomeTable, seeds: int) -> list[Row]:
     """The default learner by the names of the tasks, by text, and by both."""
     if not all(table.tasks):
-        raise click.UsageError(f"{table.name} has prompts without a task; give a file with a column 'dataset' or 'task'")
+        raise click.UsageError(f"{table.name} has prompts without a task; give a file with a column 'dataset'")
     task = Metadata(categorical={"task": sorted(set(table.tasks))})
     contexts: dict[str, Featurizer] = {
         "banditroute/task": task,

@@ -13,41 +13,30 @@ _CACHED_BYTES = 2**20  # what the processor's second cache is taken to hold
 
 
 def invert(a: Vector, b: Vector, *, least: float) -> tuple[Vector, Vector, float]:
-    """Return ``A^-1 (d, d)``, the rows ``A^-1 b (m, d)`` and ``log det A``.
+    """Return ``A^-1 (d, d)``, symmetric to the last bit, the rows ``A^-1 b (m, d)`` and ``log det A``.
 
     Rounding may leave ``A`` without positive eigenvalues. Then every eigenvalue below ``least`` is raised to it.
     """
-    from scipy.linalg import LinAlgError, cho_factor, cho_solve, eigh
+    from scipy.linalg import eigh, lapack
 
-    try:
-        factor = cho_factor(a, lower=True)
-    except LinAlgError:  # large, nearly equal contexts: rounding has lost the prior, so restore it
+    factor, failed = lapack.dpotrf(a.T, lower=1)
+    if failed:  # large, nearly equal contexts: rounding has lost the prior, so restore it
         values, vectors = eigh(a)
         values = np.maximum(values, least)
         inverse = (vectors / values) @ vectors.T
-        return inverse, b @ inverse, float(np.log(values).sum())
-    return cho_solve(factor, np.eye(len(a))), cho_solve(factor, b.T).T, 2.0 * float(np.log(np.diag(factor[0])).sum())
+        return (inverse + inverse.T) / 2.0, b @ inverse, float(np.log(values).sum())
+    products = lapack.dpotrs(factor, b.T, lower=1)[0].T if len(b) else b
+    log_det = 2.0 * float(np.log(factor.diagonal()).sum())
+    half = lapack.dpotri(factor, lower=1, overwrite_c=1)[0]  # the lower triangle; above it are zeros
+    half.flat[:: len(half) + 1] *= 0.5
+    return half + half.T, products, log_det
 
 
 def invert_all(a: Vector, b: Vector, *, least: float) -> tuple[Vector, Vector, Vector]:
-    """Return ``A^-1 (n, d, d)``, ``A^-1 b (n, m, d)`` and ``log det A (n,)`` of n matrices; see ``invert``.
-
-    The inverses are symmetric to the last bit.
-    """
-    from scipy.linalg import lapack
-
+    """Return ``A^-1 (n, d, d)``, ``A^-1 b (n, m, d)`` and ``log det A (n,)`` of n matrices; see ``invert``."""
     inverses, products, log_dets = np.empty_like(a), np.empty_like(b), np.empty(len(a))
     for i, (matrix, right) in enumerate(zip(a, b, strict=True)):
-        factor, failed = lapack.dpotrf(matrix.T, lower=1)
-        if failed:
-            inverse, products[i], log_dets[i] = invert(matrix, right, least=least)
-            inverses[i] = (inverse + inverse.T) / 2.0
-            continue
-        products[i] = lapack.dpotrs(factor, right.T, lower=1)[0].T
-        log_dets[i] = 2.0 * np.log(factor.diagonal()).sum()
-        half = lapack.dpotri(factor, lower=1, overwrite_c=1)[0]  # the lower triangle; above it are zeros
-        half.flat[:: len(half) + 1] *= 0.5
-        np.add(half, half.T, out=inverses[i])
+        inverses[i], products[i], log_dets[i] = invert(matrix, right, least=least)
     return inverses, products, log_dets
 
 

@@ -4,6 +4,14 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
+from banditroute.core.arrays import Vector
+
+_PRIOR_OUTCOMES = 1.0  # that the prior mean counts as, in strengths
+_MOST_STEPS = 10_000
+_STILL = 1e-9  # quality that no strength moves by
+
 WEIGHT = math.pi**2 / 12.0
 """Weight of each of the two outcomes of a comparison of two answers; a measured outcome has the weight 1."""
 
@@ -79,3 +87,34 @@ def outcomes(winner_mean: float, loser_mean: float, noise: float, *, tied: bool 
     surprise = (0.0 if tied else 0.5) - 0.5 * math.tanh((winner_mean - loser_mean) / (2.0 * scale))
     step = 2.0 * scale * surprise
     return winner_mean + step, loser_mean - step
+
+
+def strengths(wins: Vector, *, mean: float, noise: float) -> Vector:
+    """Return the quality of each arm that explains a log of comparisons best, by repeated Bradley-Terry steps.
+
+    Parameters
+    ----------
+    wins : (K, K)
+        How often each arm was preferred to each other one, a tie counting as half; weighted.
+    mean
+        Quality that is expected without comparisons; it counts as one outcome.
+    noise
+        Standard deviation of the quality of single answers, above 0.
+
+    Examples
+    --------
+    >>> strengths(np.array([[0.0, 30.0], [10.0, 0.0]]), mean=0.5, noise=0.4).round(2)
+    array([0.66, 0.34])
+    """
+    scale = noise * math.sqrt(6.0) / math.pi
+    met = wins + wins.T
+    known = _PRIOR_OUTCOMES + WEIGHT * met.sum(axis=1)
+    means: Vector = np.full(len(wins), mean)
+    for _ in range(_MOST_STEPS):
+        expected = 0.5 + 0.5 * np.tanh((means[:, None] - means) / (2.0 * scale))
+        surprise = (wins - met * expected).sum(axis=1)
+        step = (_PRIOR_OUTCOMES * (mean - means) + WEIGHT * 2.0 * scale * surprise) / known
+        means = means + step
+        if np.abs(step).max() < _STILL:
+            break
+    return means

@@ -170,15 +170,15 @@ class HybridBelief(LinearBelief):
         averages += self._unexplored_variances
         return Prediction(means, np.sqrt(variances, out=variances), np.sqrt(averages, out=averages))
 
-    def _derives_all_at(self, arm: str, observation: Observation) -> bool:
+    def _derives_all_at(self, observation: Observation) -> bool:
         due = self._outcomes + observation.weight >= self._next_choice
-        return due or super()._derives_all_at(arm, observation)
+        return due or super()._derives_all_at(observation)
 
     def _choose(self) -> None:
         """Learn the relevance of each block, as there are enough outcomes for another choice."""
         count = choices_due(self._outcomes)
         if count > self._choices.made and self._blocks and self._spec.feature_precision is None:
-            found = {name: self._chosen(name) for name in self._objectives if name not in self._known_noise}
+            found = {name: self._chosen(name) for name in self.objectives if name not in self._known_noise}
             relevance = {name: each[0] for name, each in found.items() if each is not None}
             nats = {name: each[1] for name, each in found.items() if each is not None}
             self._choices = Choices(count, relevance, nats)
@@ -218,7 +218,7 @@ class HybridBelief(LinearBelief):
             yy=sum(float(fade * group.yy[row]) / (size * size) for group, fade, row, size in parts),
             n=float(n[observed].sum()),
             z=self._z[observed],
-            begin=self._shared_prior_mean(self._objectives.index(objective)),
+            begin=self._shared_prior_mean(self.objectives.index(objective)),
             noise=self._priors.get(objective, _NO_PRIOR).noise or 1.0,
             strength=self._spec.noise_strength,
         )
@@ -274,7 +274,7 @@ class HybridBelief(LinearBelief):
             self._choose()
         self._shared: dict[int, Vector] = {}  # P^-1 (p, p) by group; derived when needed
         super()._derive()
-        known = [self._choices.relevance.get(name) for name in self._objectives]
+        known = [self._choices.relevance.get(name) for name in self.objectives]
         shares = [0.0 if each is None else each.explored_share(self._blocks) for each in known]
         self._explored_shares = np.array(shares)[:, None]
         self._explores_contexts = bool(self._explored_shares.any())
@@ -301,13 +301,16 @@ class HybridBelief(LinearBelief):
     def _make(self, groups: int, m: int, k: int, d: int) -> None:
         super()._make(groups, m, k, d)
         self._pulls = [self._pull_of(g) for g in range(groups)]
+        self._bias_pulls = [pulls.item(-1) if pulls.ndim == 1 else pulls[:, -1] for pulls in self._pulls]
         self._theta = np.empty((m, k, d))
         self._theta_rows = self._theta.reshape(m * k, d)
         self._unexplored_variances = np.zeros((m, k))
-        starts = [self._shared_precision(g) for g in range(groups)]
+        self._shared_precision = [self.precisions(self.objectives[members[0]])[1] for members in self._members]
         # For each objective, the prior mean of the shared weights times their prior precision.
         self._weighted_prior_mean = {
-            j: starts[g] * self._shared_prior_mean(j) for g, members in enumerate(self._members) for j in members
+            j: self._shared_precision[g] * self._shared_prior_mean(j)
+            for g, members in enumerate(self._members)
+            for j in members
         }
 
     def _pool(self, g: int, x: Vector) -> Vector:
@@ -315,8 +318,7 @@ class HybridBelief(LinearBelief):
 
         Return ``A^-1 x`` of every arm ``(K, d)``, which comes in the same pass over the matrices as the rest.
         """
-        pulls, d = self._pulls[g], self._dimension
-        bias = pulls[..., -1]
+        pulls, bias, d = self._pulls[g], self._bias_pulls[g], self._dimension
         if g not in self._shared:
             self._shared[g] = self._solve_shared(g)
         shared, inverse = self._shared[g], self._inverse[g]
@@ -344,7 +346,7 @@ class HybridBelief(LinearBelief):
             both = theta + own  # 2 theta_0 + A^-1 Lambda beta_k
             if stated is not None:
                 both -= 2.0 * stated
-            twice = _dot(beta - both, pull)
+            twice = pull.dot(beta) - _dot(both, pull)
             if len(self._columns):
                 effect = self._z @ weights[d:]
                 offset = bias * effect
@@ -353,7 +355,7 @@ class HybridBelief(LinearBelief):
                 twice += offset * (2.0 * beta[-1] + effect) - _dot(moved, pull) - offset * (both + moved)[:, -1]
             if size is not None:
                 theta *= size[:, None]
-            guess = self._priors.get(self._objectives[j], _NO_PRIOR).noise or 1.0
+            guess = self._priors.get(self.objectives[j], _NO_PRIOR).noise or 1.0
             self._scatter(j, rss + twice, guess, self._own_precision[g][..., -1], size)
             if of_parts is not None:
                 self._average[j] = np.sqrt(np.square(self._average[j]) + self._noise2[j] * of_parts)
@@ -366,10 +368,10 @@ class HybridBelief(LinearBelief):
     def _shared_prior_mean(self, j: int) -> Vector:
         """Return the prior mean of the shared weights of an objective ``(p,)``."""
         d = self._dimension
-        prior = self._priors.get(self._objectives[j], _NO_PRIOR)
+        prior = self._priors.get(self.objectives[j], _NO_PRIOR)
         begin = np.zeros(d + len(self._columns))
         begin[d - 1] = 1.0 if prior.noise is None else prior.mean or 0.0
-        begin[d:] = self._columns == self._objectives[j]
+        begin[d:] = self._columns == self.objectives[j]
         return begin
 
     def _right_hand_side(self, g: int, j: int, own: Vector) -> Vector:
@@ -386,7 +388,7 @@ class HybridBelief(LinearBelief):
         """Return ``P^-1`` of a group, from the information of every arm."""
         pulls, inverse, z = self._pulls[g], self._inverse[g], self._z
         k, d = len(inverse), self._dimension
-        p = np.diag(self._shared_precision(g))
+        p = np.diag(self._shared_precision[g])
         if pulls.ndim == 1:
             total = np.ones(k).dot(inverse.reshape(k, d * d)).reshape(d, d)
             p[:d, :d] += k * np.diag(pulls) - pulls[:, None] * total * pulls  # sum_k M_k
@@ -397,33 +399,29 @@ class HybridBelief(LinearBelief):
             p[:d, d:] += rows.T @ z
             p[d:, :d] = p[:d, d:].T
             p[d:, d:] += (z.T * rows[:, -1]) @ z
-        least = float(self._shared_precision(g).min())
+        least = float(self._shared_precision[g].min())
         shared, _, _ = invert(p, np.zeros((0, len(p))), least=least)
-        return (shared + shared.T) / 2.0
+        return shared
 
     def _pull_of(self, g: int) -> Vector:
         """Return the diagonal of ``Lambda`` ``(d,)``, or of each ``Lambda F_k`` ``(K, d)`` where arms state weights."""
-        given = self._stated.get(self._objectives[self._members[g][0]])
+        given = self._stated.get(self.objectives[self._members[g][0]])
         return self._precision[g] if given is None else np.where(given.known, 0.0, self._precision[g])
 
     def _stated_relative(self, j: int, size: Vector | None) -> Vector | None:
         """Return the weights that arms state, in the units of ``_relative``; None: they state nothing."""
-        given = self._stated.get(self._objectives[j])
+        given = self._stated.get(self.objectives[j])
         if given is None or size is None:
             return None if given is None else given.means
         means: Vector = given.means / np.where(size > 0.0, size, 1.0)[:, None]
         return means
 
-    def _shared_precision(self, g: int) -> Vector:
-        """Return the diagonals of ``Lambda_s`` and ``Lambda_z`` ``(p,)`` of a group."""
-        return self.precisions(self._objectives[self._members[g][0]])[1]
-
     def _relative(self, j: int) -> tuple[Vector, Vector, Vector | None]:
         """Return ``theta_0 (K, d)`` and ``rss_0 (K,)`` relative to each arm's size, and the sizes, or None."""
         own, rss = self._own[j], self._rss[j]
-        if self._known_size(self._objectives[j]):
+        if self._known_size(self.objectives[j]):
             return own, rss, None
-        size = self._size(self._objectives[j], self._n[j], self._squares[j])
+        size = self._size(self.objectives[j], self._n[j], self._squares[j])
         unit = np.where(size > 0.0, size, 1.0)
         return own / unit[:, None], rss / (unit * unit), size
 

@@ -29,7 +29,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -88,6 +88,11 @@ class LinearBelief:
     """The state of a linear belief; made by :meth:`Linear.start`. Not thread-safe: the router holds a lock.
 
     Arrays run over G groups of objectives that share an ``A``, K arms, m objectives and d features.
+
+    Attributes
+    ----------
+    objectives
+        The m objectives modelled so far, in the order of the arrays; new ones are appended.
     """
 
     def __init__(self, *, spec: BeliefSettings, beginning: Beginning) -> None:
@@ -107,7 +112,7 @@ class LinearBelief:
         self._since_refresh = [0] * len(self._arms)
         observed = {name for arm in self._statistics for group in arm.groups for name in group.objectives}
         # Objectives that only another deployment declares keep their sums, but are not predicted here.
-        self._objectives: tuple[str, ...] = tuple(sorted(observed & self._priors.keys() if self._priors else observed))
+        self.objectives: tuple[str, ...] = tuple(sorted(observed & self._priors.keys() if self._priors else observed))
         self._derive_all()
 
     def _prior_precision(self, objective: str) -> Vector:
@@ -132,7 +137,7 @@ class LinearBelief:
     def _prior_means(self, members: Sequence[int], arms: Sequence[int]) -> Vector:
         """Return the prior mean of each arm's weights ``(m, n, d)``."""
         means = self._stated_means(members, arms)
-        for i, name in enumerate(self._objectives[j] for j in members):
+        for i, name in enumerate(self.objectives[j] for j in members):
             usual = self._priors.get(name, _NO_PRIOR).mean or 0.0
             means[i, :, -1] = [self._expected_of_arm[k].get(name, usual) for k in arms]
         return means
@@ -140,7 +145,7 @@ class LinearBelief:
     def _stated_means(self, members: Sequence[int], arms: Sequence[int]) -> Vector:
         """Return what arms state of their weights, 0 elsewhere ``(m, n, d)``."""
         means = np.zeros((len(members), len(arms), self._dimension))
-        for i, name in enumerate(self._objectives[j] for j in members):
+        for i, name in enumerate(self.objectives[j] for j in members):
             if name in self._stated:
                 means[i] = self._stated[name].means[arms]
         return means
@@ -160,22 +165,17 @@ class LinearBelief:
         """Always None: a linear belief learns no hyperparameters."""
         return None
 
-    @property
-    def objectives(self) -> tuple[str, ...]:
-        """The m objectives modelled so far, in the order of the arrays; new ones are appended."""
-        return self._objectives
-
     def counts(self, objective: str) -> Vector:
         """Return the total weight of the learned outcomes of an objective, for each arm ``(K,)``."""
-        counts: Vector = self._n[self._objectives.index(objective)]
+        counts: Vector = self._n[self.objectives.index(objective)]
         return counts
 
     def watch(self, objectives: Sequence[str]) -> None:
         """Predict these objectives from now on, even before any feedback."""
-        new = [name for name in objectives if name not in self._objectives]
+        new = [name for name in objectives if name not in self.objectives]
         if new:
             self._whole = False
-            self._objectives += tuple(new)
+            self.objectives += tuple(new)
             self._derive_all()
 
     def predict(self, x: Vector) -> Prediction:
@@ -205,7 +205,7 @@ class LinearBelief:
         for arm in self._statistics:
             if (position := arm.group_position(objective)) >= 0:
                 s += arm.weight(arm.clock, self._clock) * arm.groups[position].s
-        j = self._objectives.index(objective)
+        j = self.objectives.index(objective)
         return describe(
             self._theta[j],
             s,
@@ -258,9 +258,9 @@ class LinearBelief:
             self._statistics[k] = statistics
         self._since_refresh[k] += 1
         if regrouped or not whole:
-            new = tuple(name for name in values if name not in self._objectives)
-            self._objectives += new
-            whole = whole and not new and self._alike() == self._members
+            new = tuple(name for name in values if name not in self.objectives)
+            self.objectives += new
+            whole = whole and not new and weight > 0.0 and not self._splits(values)
         if whole:
             self._follow(k, x, values, statistics.weight(moment, self._clock) * weight)
         else:
@@ -273,7 +273,7 @@ class LinearBelief:
         With many arms that takes long. This belief stays as it is, so decisions go on meanwhile.
         """
         for each in observations:
-            if self._derives_all_at(arm, each):
+            if self._derives_all_at(each):
                 break
         else:
             return None
@@ -300,26 +300,33 @@ class LinearBelief:
             twin._statistics[k] = self._statistics[k].copy()
         return twin
 
-    def _derives_all_at(self, arm: str, observation: Observation) -> bool:
+    def _derives_all_at(self, observation: Observation) -> bool:
         """Return whether ``update`` with this observation derives everything."""
-        x, values, decided_at, ordinal, weight = observation
-        moment, statistics = self._spec.moment(decided_at, ordinal), self._statistics[self._index[arm]]
-        if statistics.half_life is not None and moment - self._clock > _STALE_HALF_LIVES * statistics.half_life:
-            return True
-        for name in values:
-            if name not in self._objectives:
+        _, values, decided_at, ordinal, _ = observation
+        half_life = self._statistics[0].half_life
+        if half_life is not None:
+            age = self._spec.moment(decided_at, ordinal) - self._clock
+            if age > _STALE_HALF_LIVES * half_life:
                 return True
-        if not statistics.regroups(values):
-            return False
-        twin = self._twin(arm)
-        twin._statistics[self._index[arm]].add(x, values, moment=moment, weight=weight)
-        return twin._alike() != self._members
+        for name in values:
+            if name not in self.objectives:
+                return True
+        return self._splits(values)
+
+    def _splits(self, observed: Collection[str]) -> bool:
+        """Return whether an outcome of these objectives alone splits a group of objectives."""
+        for members in self._members:
+            if len(members) > 1:
+                count = sum([self.objectives[j] in observed for j in members])
+                if 0 < count < len(members):
+                    return True
+        return False
 
     def _follow(self, k: int, x: Vector, values: Mapping[str, float], weight: float) -> None:
         """Update the posterior with an observation of arm k that the statistics already hold."""
         refresh = self._since_refresh[k] >= _REFRESH_OBSERVATIONS
         for g, members in enumerate(self._members):
-            observed = self._objectives[members[0]] in values
+            observed = self.objectives[members[0]] in values
             if refresh or (observed and not self._rank_one(g, k, x, values, weight)):
                 self._solve(g, [k])  # from the statistics, which already hold this observation
             if refresh or observed:
@@ -340,7 +347,7 @@ class LinearBelief:
             return False
         scale = weight / (1.0 + width)
         for j in self._members[g]:
-            y = values[self._objectives[j]]
+            y = values[self.objectives[j]]
             own = self._own[j, k]
             error = y - float(own.dot(x))
             own += (error * scale) * gain
@@ -366,7 +373,7 @@ class LinearBelief:
     def _alike(self) -> list[list[int]]:
         """Group the positions of objectives that were always observed together and have the same prior precisions."""
         alike: dict[tuple[tuple[int, ...], bytes], list[int]] = {}
-        for j, name in enumerate(self._objectives):
+        for j, name in enumerate(self.objectives):
             positions = tuple([arm.group_position(name) for arm in self._statistics])
             alike.setdefault((positions, self._settings_key(name)), []).append(j)
         return list(alike.values())
@@ -389,12 +396,12 @@ class LinearBelief:
         """Derive everything from the statistics: at the start, and whenever the grouping changes (rare)."""
         self._members = self._alike()
         self._unpooled = set(range(len(self._members)))
-        first = [self._objectives[members[0]] for members in self._members]
+        first = [self.objectives[members[0]] for members in self._members]
         self._precision = [self._prior_precision(name) for name in first]
         self._own_precision = [
             self._precision_of_arms(name, precision) for name, precision in zip(first, self._precision, strict=True)
         ]
-        self._make(len(self._members), len(self._objectives), len(self._arms), self._dimension)
+        self._make(len(self._members), len(self.objectives), len(self._arms), self._dimension)
         for g, members in enumerate(self._members):
             self._group_of[members] = g
             self._solve(g, range(len(self._arms)))
@@ -412,7 +419,7 @@ class LinearBelief:
 
     def _solve(self, g: int, arms: Sequence[int]) -> None:
         """Derive the posterior of some arms and one group of objectives from their own outcomes, by Cholesky."""
-        name = self._objectives[self._members[g][0]]
+        name = self.objectives[self._members[g][0]]
         positions = [self._statistics[k].group_position(name) for k in arms]
         self._begin_from_prior(g, [k for k, position in zip(arms, positions, strict=True) if position < 0])
         observed = [(k, position) for k, position in zip(arms, positions, strict=True) if position >= 0]
@@ -435,7 +442,7 @@ class LinearBelief:
     def _solve_observed(self, g: int, observed: Sequence[tuple[int, int]]) -> None:
         """Derive the posterior of n arms that have outcomes, given with the position of their statistics."""
         members = self._members[g]
-        names, arms = [self._objectives[j] for j in members], [k for k, _ in observed]
+        names, arms = [self.objectives[j] for j in members], [k for k, _ in observed]
         precision = self._precisions_of(g, arms)
         groups = [self._statistics[k].groups[position] for k, position in observed]
         rows = [[group.objectives.index(name) for name in names] for group in groups]
@@ -443,7 +450,8 @@ class LinearBelief:
         b = faded[:, None, None] * np.array(
             [group.b[row] for group, row in zip(groups, rows, strict=True)]
         )  # (n, m, d)
-        a = faded[:, None, None] * np.array([group.s for group in groups])
+        a = np.array([group.s for group in groups])
+        a *= faded[:, None, None]
         a[:, np.arange(self._dimension), np.arange(self._dimension)] += precision
         cells, mean = np.ix_(members, arms), self._prior_means(members, arms)
         self._sums[cells] = b[:, :, -1].T  # the bias is 1
@@ -465,7 +473,7 @@ class LinearBelief:
     def _pool(self, g: int, x: Vector) -> Vector:
         """Derive the noise of a group of objectives, pooled over the arms; return ``A^-1 x (K, d)``."""
         for j in self._members[g]:
-            prior = self._priors.get(self._objectives[j], _NO_PRIOR)
+            prior = self._priors.get(self.objectives[j], _NO_PRIOR)
             guess = (prior.mean or 0.0) if prior.noise is None else prior.noise
             self._scatter(j, self._rss[j], guess, self._own_precision[g][..., -1])
         return multiply_all(self._inverse[g], x)
@@ -473,7 +481,7 @@ class LinearBelief:
     def _scatter(self, j: int, rss: Vector, guess: float, bias: Vector, size: Vector | None = None) -> None:
         """Derive the noise of one objective: known, or learned from the residuals ``rss``, in units of ``size``."""
         n = self._n[j]
-        known = self._known_noise.get(self._objectives[j])
+        known = self._known_noise.get(self.objectives[j])
         if known is not None:
             self._noise2[j] = known * known
         else:

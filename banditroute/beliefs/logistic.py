@@ -112,7 +112,7 @@ class LogisticBelief(HybridBelief):
     def predict(self, x: Vector) -> Prediction:
         """Predict mean and standard deviation of every arm at context ``x (d,)``: each ``(m, K)``."""
         prediction = super().predict(x)
-        for j, name in enumerate(self._objectives):
+        for j, name in enumerate(self.objectives):
             if name in self._spec.objectives:
                 base = self._base_rates(j)
                 slope = base * (1.0 - base)
@@ -127,7 +127,7 @@ class LogisticBelief(HybridBelief):
     def _base_rates(self, j: int) -> Vector:
         """Return the mean outcome of each arm ``(K,)``, shrunk towards the average of all arms."""
         n, sums = self._n[j], self._sums[j]
-        guess = self._priors[self._objectives[j]].mean or 0.0
+        guess = self._priors[self.objectives[j]].mean or 0.0
         weight = _PRIOR_MEAN_OBSERVATIONS
         average = (float(sums.sum()) + weight * guess) / (float(n.sum()) + weight)
         bias = float(self._precision[self._group_of[j]][-1])

@@ -82,8 +82,8 @@ class Group:
 
     def add(self, x: Vector, values: Mapping[str, float], weight: float) -> None:
         """Add an observation of all objectives of the group, in one step."""
-        z = np.ones(len(self._sums))
-        z[: len(x)] = x
+        z = np.empty(len(self._sums))
+        z[: len(x)], z[-1] = x, 1.0
         for i, name in enumerate(self.objectives, len(x)):
             z[i] = values[name]
         add_rank_one(self._sums, weight, z)
@@ -202,18 +202,12 @@ class ArmStatistics:
 
     def add_in_one_step(self, x: Vector, values: Mapping[str, float], weight: float) -> bool:
         """Add an observation by a single step that nothing can interrupt; return False if ``add`` takes more steps."""
-        groups = self.groups
-        if len(groups) != 1 or groups[0].names != values.keys() or self.half_life is not None or weight < 0.0:
-            return False
-        groups[0].add(x, values, weight)
-        return True
-
-    def regroups(self, values: Mapping[str, float]) -> bool:
-        """Return whether ``add`` of these objectives changes their grouping."""
-        if len(self.groups) == 1 and self.groups[0].names == values.keys():
-            return False  # the usual case
-        counts = [(sum(name in values for name in group.objectives), len(group.objectives)) for group in self.groups]
-        return any(0 < count < size for count, size in counts) or sum(count for count, _ in counts) < len(values)
+        if self.half_life is None and weight > 0.0:
+            for group in self.groups:
+                if group.names == values.keys():
+                    group.add(x, values, weight)
+                    return True
+        return False
 
     def merge(self, other: ArmStatistics) -> None:
         """Add the sums of ``other``, whose weights may be negative; this may advance the clock of either."""

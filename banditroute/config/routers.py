@@ -102,8 +102,7 @@ def dump_router(router: Router) -> str:
             continue
         written = PARTS.write(value)
         default = _value(defaults, parameter.name) if parameter.default is None else parameter.default
-        kept = parameter.required or (parameter.name == "fallback" and settings.guarantee is not None)
-        if kept or written != PARTS.write(default):
+        if parameter.required or written != PARTS.write(default):
             tables[parameter.name] = False if written is None else written
     return tomli_w.dumps(tables)
 

@@ -18,6 +18,7 @@ import numpy as np
 from banditroute.core.arrays import Vector
 from banditroute.errors import InvalidInputError
 
+_FLOATS = (float, np.float64)
 _OTHER_NUMBERS = (Decimal, Fraction, np.integer, np.floating)
 _LONGEST_QUOTE = 80  # characters of a caller's value in an error message
 _MOST_NAMES = 20  # in an error message
@@ -51,8 +52,8 @@ def number(
     Traceback (most recent call last):
     banditroute.errors.InvalidInputError: quality is True (bool); give a number: float(...) if you mean 0 or 1
     """
-    if isinstance(value, float) and low <= value <= high and math.isfinite(value):  # the usual case, also of numpy
-        return float(value)
+    if type(value) in _FLOATS and low <= value <= high and math.isfinite(value):  # type: ignore[operator, arg-type]
+        return float(value)  # type: ignore[arg-type]  # the usual case
     if type(value) is not int:
         if isinstance(value, bool) or type(value).__name__ in ("bool", "bool_"):
             raise error(f"{name} is {value} (bool); give a number: float(...) if you mean 0 or 1")

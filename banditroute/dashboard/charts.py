@@ -27,7 +27,8 @@ def plain(name: str) -> str:
     >>> plain("<b>x</b>"), plain("$x$")
     ('&lt;b&gt;x&lt;/b&gt;', '&#36;x&#36;')
     """
-    short = name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…"
+    end = _LONGEST_NAME // 2  # models of one family differ at the end
+    short = name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - end - 1]}…{name[-end:]}"
     return escape(short, quote=False).replace("%{", "%\u200b{").replace("$", "&#36;")
 
 
@@ -42,12 +43,12 @@ def shares(view: View) -> Chart:
         traces.append(
             {
                 **_curve(arm, at, [n / of for n, of in zip(made, total, strict=True)], color=number),
-                "stackgroup": "one",
+                **({"stackgroup": "one", "line": {"width": 0.5}} if len(at) > 1 else _ONE_BAR),
                 "hovertemplate": "%{y:.1%}",
-                "line": {"width": 0.5},
             }
         )
-    return {"data": traces, "layout": {"yaxis": {"range": [0, 1], "tickformat": ".0%"}, **_over_time(at)}}
+    layout = {"barmode": "stack", "yaxis": {"range": [0, 1], "tickformat": ".0%"}, **_over_time(at)}
+    return {"data": traces, "layout": layout}
 
 
 def curve(view: View, objective: str, arm: str) -> Chart:
@@ -85,7 +86,8 @@ def spend(view: View) -> Chart:
     for number, arm in enumerate([*arms, *([_OTHERS] if others else [])]):
         of = others if arm == _OTHERS else [arm]
         values = [sum(times[t][name].total for name in of if name in times[t]) for t in at]
-        traces.append({**_curve(arm, at, values, color=number), "type": "bar", "hovertemplate": "%{y:$,.4~g}"})
+        bars = {"type": "bar"} if len(at) > 1 else _ONE_BAR
+        traces.append({**_curve(arm, at, values, color=number), **bars, "hovertemplate": "%{y:$,.4~g}"})
     layout = {"barmode": "stack", "yaxis": {"rangemode": "tozero", "tickformat": "$,.4~g"}, **_over_time(at)}
     return {"data": traces, "layout": layout}
 
@@ -107,7 +109,7 @@ def trade_off(view: View) -> Chart:
     for number, arm in enumerate(arms):
         if arm in points:
             cost, quality = points[arm]
-            traces.append({**_points(f"always {arm}", [cost], [quality]), "color": number, "marker": {"size": 11}})
+            traces.append({**_points(arm, [cost], [quality]), "color": number, "marker": {"size": 11}})
     cost, quality = view.all.of("cost_usd").mean, view.all.of("quality").mean
     if cost is not None and quality is not None:
         star = _points("routing", [1_000.0 * cost], [quality])
@@ -151,6 +153,7 @@ def drawn_arms(view: View) -> tuple[list[str], list[str]]:
 
 _QUALITY_ENDS: Mapping[str, Any] = {"autorangeoptions": {"clipmin": -0.02, "clipmax": 1.06}}
 _HOUR = 3_600
+_ONE_BAR: Mapping[str, Any] = {"type": "bar", "width": 600_000}  # milliseconds: for a single bar Plotly would take 1
 
 
 def _over_time(at: Sequence[int]) -> Chart:
@@ -169,7 +172,7 @@ def _curve(name: str, at: Iterable[int], values: list[float | None] | list[float
 
 
 def _points(name: str, x: list[float], y: list[float], *, mode: str = "markers") -> Chart:
-    return {"type": "scatter", "mode": mode, "name": plain(name), "x": x, "y": y}
+    return {"type": "scatter", "mode": mode, "name": plain(name), "x": x, "y": y, "cliponaxis": False}
 
 
 def axis_title(objective: str) -> str:

@@ -14,6 +14,7 @@ from banditroute.dashboard.history import History, tags_of
 from banditroute.dashboard.present import Present
 from banditroute.dashboard.reader import REFRESH_SECONDS, Seen
 from banditroute.dashboard.view import RANGES, Filters, comparison, view_of
+from banditroute.evaluate import dollars
 from banditroute.store.outcomes import PAGING, measured
 
 _SHOWN_DECISIONS = 15
@@ -38,6 +39,8 @@ class Page:
         self._templates.filters.update(
             amount=lambda value, objective: words.amount(objective, value),
             heading=words.heading,
+            number=words.number,
+            dollars=dollars,
             percent=lambda value: f"{value:.1%}" if 0.0 < value < 0.1 else f"{value:.0%}",
             seconds=words.seconds,
             ago=lambda at: words.ago(time.time() - at),

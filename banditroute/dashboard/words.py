@@ -107,10 +107,16 @@ def seconds(length: float) -> str:
 
     Examples
     --------
-    >>> seconds(0.25), seconds(42.0), seconds(600.0), seconds(7_200.0), seconds(200_000.0)
-    ('0.25 s', '42 s', '10 min', '2 h', '2.3 d')
+    >>> seconds(0.0008), seconds(0.25), seconds(42.0), seconds(600.0), seconds(7_200.0), seconds(200_000.0)
+    ('0.8 ms', '0.25 s', '42 s', '10 min', '2 h', '2.3 d')
     """
-    units = (("s", 1.0, 100.0), ("min", 60.0, 6_000.0), ("h", 3_600.0, 172_800.0), ("d", 86_400.0, math.inf))
+    units = (
+        ("ms", 1e-3, 0.1),
+        ("s", 1.0, 100.0),
+        ("min", 60.0, 6_000.0),
+        ("h", 3_600.0, 172_800.0),
+        ("d", 86_400.0, math.inf),
+    )
     unit, size = next((unit, size) for unit, size, end in units if length < end)
     return f"{length / size:.0f} {unit}" if length >= 10.0 * size else f"{length / size:.2g} {unit}"
 
@@ -130,7 +136,18 @@ def amount(objective: str, value: float | None) -> str:
     """
     if value is None:
         return "–"
-    return dollars(1_000.0 * value) if objective == "cost_usd" else f"{value:,.3g}"
+    return dollars(1_000.0 * value) if objective == "cost_usd" else number(value)
+
+
+def number(value: float) -> str:
+    """Return a number with three digits, or with all those before the point.
+
+    Examples
+    --------
+    >>> number(0.91234), number(1462.0), number(0.5)
+    ('0.912', '1,462', '0.5')
+    """
+    return f"{value:,.0f}" if abs(value) >= 1_000.0 else f"{value:.3g}"
 
 
 def heading(objective: str) -> str:

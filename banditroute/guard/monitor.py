@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -208,6 +209,8 @@ class RolloutMonitor:
             self._restart(self._rung + 1, now)
 
     def _restart(self, rung: int, now: float) -> None:
+        if self._since is not None and now <= self._since:  # a clock was set back; the latest stage stays the latest
+            now = math.nextafter(self._since, math.inf)
         self._rung, self._begun, self._since = rung, self._begun + 1, now
         self._open.clear()
         self._bounds = self._new_bounds()
@@ -215,7 +218,7 @@ class RolloutMonitor:
 
     def _keep(self) -> None:
         kept = {"mode": self._mode, "rung": self._rung, "begun": self._begun, "since": self._since}
-        self._slot.save(json.dumps({"settings": self._settings, "share": self._share, **kept}).encode())
+        self._slot.save(json.dumps({"settings": self._settings, "share": self._share, **kept}).encode(), _latest)
 
     @property
     def _of(self) -> list[object]:
@@ -228,6 +231,15 @@ class RolloutMonitor:
             alpha=self._guard.alpha / (self._begun * (self._begun + 1)),
             truncation=self._truncation,
         )
+
+
+def _latest(earlier: bytes, later: bytes) -> bytes:
+    """Return the stage that began last, of two that processes with the same guard have stored."""
+    try:
+        one, other = json.loads(earlier), json.loads(later)
+        return earlier if one["settings"] == other["settings"] and one["since"] > other["since"] else later
+    except (ValueError, TypeError, KeyError):  # the first one is damaged
+        return later
 
 
 def recorded_stage(blob: bytes) -> tuple[str, float] | None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, overload
 
+from banditroute.core.validation import probability
+from banditroute.errors import InvalidConfigurationError
 from banditroute.integrations.answer import Answer
 from banditroute.integrations.answer_stream import AnswerStream, AsyncAnswerStream
 from banditroute.integrations.asks import ArmOptions, MessagesLike, conversation, responses, texts_to_embed
@@ -32,6 +34,7 @@ class _Clients:
         io: Io,
         *,
         steps: Steps | None,
+        shadow: float = 0.0,
         serves: bool = False,
     ) -> None:
         self.router = router
@@ -43,7 +46,7 @@ class _Clients:
             complete=not serves,
         )
         self._reports = Reports(router=router, io=io, awaited=not serves)
-        self._exchange = Exchange(targets=self._targets, io=io, reports=self._reports, steps=steps)
+        self._exchange = Exchange(targets=self._targets, io=io, reports=self._reports, steps=steps, shadow=shadow)
 
     @property
     def left_out(self) -> Mapping[str, int]:
@@ -94,6 +97,10 @@ class RoutedClient(_Clients):
     quality
         Function of an :class:`Answer` that returns its true quality, as far as you can know it. It is called, and its
         result reported, for each answer that is delivered, and for both answers of an audit.
+    shadow
+        Share of the answers, in [0, 1], after which another arm is asked as well, so that the router learns of arms
+        that it did not choose. Nobody waits for that call. It has a decision of its own, with the tag ``shadow``, and
+        ``quality`` grades it. Default: none.
 
     Raises
     ------
@@ -120,9 +127,10 @@ class RoutedClient(_Clients):
         prices: Mapping[str, ModelPrice] | None = None,
         graders: Mapping[str, Grader] | None = None,
         quality: Grader | None = None,
+        shadow: float = 0.0,
     ) -> None:
-        io = BlockingIo(router)
-        self._set_up(router, clients, prices, io, steps=_steps(router, io, graders, quality))
+        io, share = BlockingIo(router), _checked_shadow(shadow, quality)
+        self._set_up(router, clients, prices, io, steps=_steps(router, io, graders, quality), shadow=share)
 
     @overload
     def create(
@@ -265,7 +273,7 @@ class AsyncRoutedClient(_Clients):
 
     Parameters
     ----------
-    router, clients, prices, graders, quality
+    router, clients, prices, graders, quality, shadow
         As in :class:`RoutedClient`; the clients' calls are awaited, and graders' may be.
 
     Raises
@@ -293,9 +301,10 @@ class AsyncRoutedClient(_Clients):
         prices: Mapping[str, ModelPrice] | None = None,
         graders: Mapping[str, Grader] | None = None,
         quality: Grader | None = None,
+        shadow: float = 0.0,
     ) -> None:
-        io = AsyncIo(router)
-        self._set_up(router, clients, prices, io, steps=_steps(router, io, graders, quality))
+        io, share = AsyncIo(router), _checked_shadow(shadow, quality)
+        self._set_up(router, clients, prices, io, steps=_steps(router, io, graders, quality), shadow=share)
 
     @classmethod
     def of_service(cls, router: Router, clients: Mapping[str, Any]) -> AsyncRoutedClient:
@@ -413,6 +422,16 @@ class AsyncRoutedClient(_Clients):
     ) -> Answer:
         """Return an answer whose ``response`` holds the embeddings of one or more texts."""
         return await self._exchange.answer(texts_to_embed(input, options, shared_options), route or {})
+
+
+def _checked_shadow(shadow: float, quality: Grader | None) -> float:
+    share = probability(shadow, name="shadow", error=InvalidConfigurationError)
+    if share > 0.0 and quality is None:
+        raise InvalidConfigurationError(
+            f"shadow is {share} without quality, and nothing would be learned of the answers; give quality=, a "
+            "function that grades an answer"
+        )
+    return share
 
 
 def _steps(router: Router, io: Io, graders: Mapping[str, Grader] | None, quality: Grader | None) -> Steps | None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+import random
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from banditroute.core.decision import Decision
@@ -22,6 +23,9 @@ from banditroute.integrations.stream import Stream
 from banditroute.integrations.targets import Ask, Targets
 from banditroute.integrations.tokens import estimated_tokens
 
+SHADOW = "shadow"
+"""Tag of the decisions of shadow calls."""
+
 _PARSED_BY_THE_SDK = ("parse", "respond_parsed", "embed")  # the SDK raises errors of its own if it cannot
 _log = logging.getLogger("banditroute")
 
@@ -29,11 +33,12 @@ _log = logging.getLogger("banditroute")
 class Exchange:
     """Asks the clients behind a router; the same for both kinds of clients."""
 
-    def __init__(self, *, targets: Targets, io: Io, reports: Reports, steps: Steps | None) -> None:
+    def __init__(self, *, targets: Targets, io: Io, reports: Reports, steps: Steps | None, shadow: float = 0.0) -> None:
         self._targets = targets
         self._io = io
         self._reports = reports
         self._steps = steps
+        self._shadow = shadow
 
     async def answer(self, ask: Ask, route: Mapping[str, Any]) -> Answer:
         """Return the answer of the first arm that gives one, or of an arm that is asked after it."""
@@ -47,7 +52,29 @@ class Exchange:
             assert isinstance(further, Answer)
             return further
 
-        return await self._steps.follow(answer, another)
+        delivered = await self._steps.follow(answer, another)
+        if random.random() < self._shadow:
+            asked = {each.decision.arm for each in (delivered, *delivered.others)}
+            self._io.aside(self._ask_shadow(self._steps, ask, route, asked))
+        return delivered
+
+    async def _ask_shadow(self, steps: Steps, ask: Ask, route: Mapping[str, Any], asked: Collection[str]) -> None:
+        """Ask an arm that was not asked yet, with a decision of its own, and report the quality of its answer."""
+        try:
+            able = self._targets.able(ask, route.get("arms"))
+            arms = [arm for arm in (self._targets.arms if able is None else able) if arm not in asked]
+            if not arms:
+                return
+            tags = (*(route.get("tags") or ()), SHADOW)
+            options = {**route, "arms": arms, "tags": tags, "session": None}  # a session's caches are not its own
+            decision = await self._granted(ask, options)
+            answer = await self._attempt(ask, decision, (), is_last=True)
+            assert isinstance(answer, Answer)
+            await steps.report_quality(answer)
+        except NotGrantedError:
+            pass  # its budget is spent
+        except Exception as error:
+            _log.warning("a shadow call gave nothing: %s", error)
 
     async def stream(self, ask: Ask, route: Mapping[str, Any]) -> Stream:
         """Return the stream of the first arm that gives one, once its first part is there."""

@@ -223,7 +223,7 @@ def _without_status(error: Exception) -> Failure | None:
         return failure_of_words(words_of(error)) or by_class
     if by_class is not None:
         return by_class
-    if isinstance(error, json.JSONDecodeError) or _NOTHING_IN_ANSWER in str(error):
+    if isinstance(error, json.JSONDecodeError | UnicodeDecodeError) or _NOTHING_IN_ANSWER in str(error):
         return Failure.INVALID_RESPONSE
     if isinstance(error, ConnectionError):
         return Failure.CONNECTION

@@ -6,11 +6,14 @@ drives such a coroutine to its end without an event loop.
 
 from __future__ import annotations
 
+import asyncio
 import inspect
+import threading
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Protocol, TypeVar
 
 from banditroute.core.decision import Decision
+from banditroute.core.forking import hold_while_forking
 from banditroute.core.step import Step
 from banditroute.errors import InvalidConfigurationError
 from banditroute.router import Lease, Router
@@ -19,6 +22,8 @@ _T = TypeVar("_T")
 
 END: Any = object()
 """The value that ``Io.next`` returns after the last chunk."""
+
+_MOST_ASIDE = 4  # coroutines of one client at a time
 
 
 class Io(Protocol):
@@ -54,12 +59,18 @@ class Io(Protocol):
     async def close(self, response: Any) -> None:
         """Close a stream."""
 
+    def aside(self, steps: Coroutine[Any, Any, None]) -> None:
+        """Run a coroutine that nobody waits for, and that never raises; drop it while several are running."""
+
 
 class BlockingIo:
     """Does it in the caller's thread."""
 
     def __init__(self, router: Router) -> None:
         self._router = router
+        self._threads_aside: list[threading.Thread] = []
+        self._lock_aside = threading.RLock()  # a signal handler may come to it again
+        hold_while_forking(self, "_lock_aside")
 
     async def route(self, request: Any, options: Mapping[str, Any]) -> Decision:
         return self._router.route(request, **options)
@@ -97,12 +108,26 @@ class BlockingIo:
         if callable(close := getattr(response, "close", None)):
             close()
 
+    def aside(self, steps: Coroutine[Any, Any, None]) -> None:
+        thread = threading.Thread(target=run, args=(steps,), name="banditroute-aside", daemon=True)
+        with self._lock_aside:
+            self._threads_aside = [each for each in self._threads_aside if each.is_alive()]  # none of them in a fork
+            if len(self._threads_aside) < _MOST_ASIDE:
+                try:
+                    thread.start()
+                    self._threads_aside.append(thread)
+                    return
+                except RuntimeError:  # no thread can be started: the answer that is at hand counts more
+                    pass
+        steps.close()
+
 
 class AsyncIo:
     """Does it on the event loop, which is free meanwhile."""
 
     def __init__(self, router: Router) -> None:
         self._router = router
+        self._tasks_aside: set[asyncio.Task[None]] = set()  # an event loop itself holds no reference
 
     async def route(self, request: Any, options: Mapping[str, Any]) -> Decision:
         return await self._router.aroute(request, **options)
@@ -137,6 +162,14 @@ class AsyncIo:
         close = getattr(response, "aclose", None) or getattr(response, "close", None)
         if callable(close) and inspect.isawaitable(closing := close()):
             await closing
+
+    def aside(self, steps: Coroutine[Any, Any, None]) -> None:
+        if len(self._tasks_aside) >= _MOST_ASIDE:
+            steps.close()
+            return
+        task = asyncio.get_running_loop().create_task(steps)
+        self._tasks_aside.add(task)
+        task.add_done_callback(self._tasks_aside.discard)
 
 
 def run(steps: Coroutine[Any, Any, _T]) -> _T:

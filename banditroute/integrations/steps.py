@@ -62,9 +62,9 @@ class Steps:
                 break
         others = tuple(each for each in given.values() if each is not delivered)
         if self._quality is not None:
-            await self._report_quality(delivered, audit_of)
+            await self.report_quality(delivered, audit_of)
             if audit_of is not None:
-                await self._report_quality(given[audit_of], None)
+                await self.report_quality(given[audit_of])
         return replace(delivered, others=others, audit_of=audit_of)
 
     async def _next(self, answer: Answer) -> Step | None:
@@ -76,7 +76,8 @@ class Steps:
             _log.error("decision %s has no next step, and its answer is given: %s", answer.decision_id, error)
             return None
 
-    async def _report_quality(self, answer: Answer, audit_of: str | None) -> None:
+    async def report_quality(self, answer: Answer, audit_of: str | None = None) -> None:
+        """Grade an answer, and report its quality."""
         assert self._quality is not None
         quality = await self._graded("quality", self._quality, answer)
         if quality is None:

@@ -247,9 +247,14 @@ class Targets:
             if target is not None and target.price == before.get(arm.name):
                 target.price = _price_of(arm)
 
+    @property
+    def arms(self) -> list[str]:
+        """Names of the router's arms."""
+        return [arm.name for arm in self._router.arms]
+
     def able(self, ask: Ask, among: Collection[str] | None) -> Collection[str] | None:
         """Return the arms that the router may choose: those whose client can do this; None for all."""
-        arms = [arm.name for arm in self._router.arms]
+        arms = self.arms
         if unknown := sorted(set(ask.arm_options) - set(arms) - self._targets.keys(), key=str):
             raise InvalidRequestError(f"options names an unknown arm {unknown[0]!r:.80}; known arms: {listed(arms)}")
         able = [arm for arm in arms if arm in self._targets and ask.kind in self._targets[arm].apis]

@@ -126,7 +126,9 @@ class Circuits:
         circuit = self._circuits.get(arm)
         if circuit is None:
             circuit = self._circuits[arm] = _Circuit()
-        circuit.set_back_to(now)
+        troubled = failed or circuit.failed > 0.0 or arm in self._open  # now or before
+        if troubled:
+            circuit.set_back_to(now)
         keep = 1.0 - 1.0 / _MEMORY
         circuit.answered = circuit.answered * keep + (not failed)
         circuit.failed = circuit.failed * keep + failed
@@ -137,7 +139,7 @@ class Circuits:
             if self._breaker is not None and (probe or circuit.in_a_row == self._breaker.failures):
                 circuit.opened, circuit.probed = now, None
                 self._open.add(arm)
-        elif decided_at >= circuit.last_failed:  # an older answer says nothing of the trouble
+        elif troubled and decided_at >= circuit.last_failed:  # an older answer says nothing of the trouble
             self._close(arm, now)
 
     def report_failure(

@@ -111,7 +111,7 @@ def greedy(scores: Vector, floor: float = 0.0) -> Vector:
     """
     best = scores.argmax()
     ties = scores == scores[best]
-    count = np.count_nonzero(ties)
+    count = len(ties.nonzero()[0])  # np.count_nonzero() calls two functions of Python
     if count != 1:
         return with_floor(ties / count, floor)
     probabilities = _even_share(len(scores), floor).copy()

@@ -284,7 +284,8 @@ def _audits(settings: RouterSettings, slots: StateSlots) -> Audits | None:
     guarantee = settings.guarantee
     if guarantee is None:
         return None
-    return Audits(guarantee=guarantee, best=guarantee.best or settings.fallback, slot=slots["guarantee"])
+    assert guarantee.best is not None  # it is named with the settings
+    return Audits(guarantee=guarantee, best=guarantee.best, slot=slots["guarantee"])
 
 
 def _observation(settings: RouterSettings, memory: StoredState) -> Observation:

@@ -51,6 +51,7 @@ _REPORTS_TOGETHER = 1_000  # that wait to be written at a time, so that memory d
 Report: TypeAlias = tuple[str, Mapping[str, float | str | None]]
 """The id of a decision and the words of ``Router.feedback``: objectives, ``failed``, ``failure``, ``audit_of``, ..."""
 
+_AWAITED = (Promise, Future)  # tickets whose answer comes from another thread
 _WORDS = ("failed", "failure", "retry_after_seconds", "audit_of")  # of a report, besides the outcomes
 
 _MOST_RANKED = 20  # answers in one comparison, each pair of which is recorded
@@ -127,7 +128,7 @@ class FeedbackService:
 
     def answer(self, ticket: Ticket) -> Acknowledgement:
         """Return how a report is acknowledged, when it is durable and learned."""
-        return self._engine.waiting(ticket.result) if isinstance(ticket, Promise | Future) else ticket.result()
+        return self._engine.waiting(ticket.result) if isinstance(ticket, _AWAITED) else ticket.result()
 
     def report_many(self, reports: Iterable[Report], *, source: str | None) -> list[Acknowledgement | BanditRouteError]:
         """Record outcomes of many decisions, and wait until each is durable; see ``Router.feedback_many``."""
@@ -204,7 +205,7 @@ class FeedbackService:
 
     def compare(self, ranking: object, *, source: str | None) -> None:
         """Record every pair of a ranking of answers, with both decisions, and wait for it; see ``Router.compare``."""
-        ranks = check_ranking(ranking)
+        ranks = check_ranking(ranking, check_id)
         served = {id: self._store.find(id) for id in ranks}
         among = f"{SHARE_OF}{len(ranks)}" if len(ranks) > 2 else ""
         reports: list[tuple[str, str, float]] = []
@@ -362,26 +363,31 @@ def check_id(decision_id: object) -> str:
     return decision_id
 
 
-def check_ranking(ranking: object) -> dict[str, int]:
-    """Return the rank of each decision, the best first; those that stand together in a list have the same rank.
+def check_ranking(ranking: object, check: Callable[[object], str]) -> dict[str, int]:
+    """Return the rank of each member, the best first; those that stand together in a list have the same rank.
+
+    Parameters
+    ----------
+    check
+        Returns a member if it is usable, such as the id of a decision.
 
     Raises
     ------
     InvalidFeedbackError
-        If it is not a ranking of 2 to 20 different decisions.
+        If it is not a ranking of 2 to 20 different members.
     """
     ranks: dict[str, int] = {}
     places = ranking if isinstance(ranking, list | tuple) else [ranking]
     for rank, place in enumerate(places):
-        for decision_id in place if isinstance(place, list | tuple) else [place]:
-            id = check_id(decision_id)
-            if id in ranks:
-                raise InvalidFeedbackError(f"decision {shown(id)} is compared with itself; give each decision once")
-            ranks[id] = rank
+        for each in place if isinstance(place, list | tuple) else [place]:
+            member = check(each)
+            if member in ranks:
+                raise InvalidFeedbackError(f"{shown(member)} is compared with itself; give each once")
+            ranks[member] = rank
     if not 2 <= len(ranks) <= _MOST_RANKED:
         raise InvalidFeedbackError(
-            f"the ranking has {len(ranks)} decisions; give 2 to {_MOST_RANKED}, the best first: "
-            "compare([winner.id, loser.id]), and those that tie in a list: compare([[one.id, other.id]])"
+            f"the ranking has {len(ranks)} members; give 2 to {_MOST_RANKED}, the best first: [winner, loser], and "
+            "those that tie in a list: [[one, other]]"
         )
     return ranks
 

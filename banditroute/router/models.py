@@ -61,7 +61,7 @@ class NotWatchedError(Exception):
 
 
 class Prepared(NamedTuple):
-    """An event before it is learned: its observations, and the belief that will learn them.
+    """An event that is about to be learned, with the work that takes long done.
 
     Attributes
     ----------

@@ -675,7 +675,8 @@ class Router:
         Parameters
         ----------
         log
-            Rows of a request, as ``route()`` takes it, and arm -> objective -> outcome. None is not known.
+            Rows of a request, as ``route()`` takes it, and arm -> objective -> outcome; None is not known. Or, in place
+            of the outcomes, the arms by their answers, the best first, as ``compare()`` takes them.
         worth
             How many requests the log counts for: of an arm with n rows each weighs ``min(1, worth / n)``. Use a number
             below n where the log differs from the traffic. Above 0. Default: each row counts as one.

@@ -379,7 +379,7 @@ def _checked_guarantee(guarantee: Guarantee | None, arms: Sequence[str], fallbac
         raise InvalidConfigurationError(
             f"the guarantee names an unknown arm {shown(guarantee.best)}; known arms: {', '.join(arms)}"
         )
-    return guarantee
+    return replace(guarantee, best=guarantee.best or fallback)
 
 
 def _checked_switching(switching: Mapping[str, float] | None, objectives: Mapping[str, Objective]) -> dict[str, float]:

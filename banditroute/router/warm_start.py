@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from functools import partial
 from typing import TypeAlias
 
 import numpy as np
@@ -23,14 +24,14 @@ from banditroute.objectives.objective import Objective
 from banditroute.router import warm_start_state
 from banditroute.router.arms import ArmRegistry
 from banditroute.router.engine import Engine
-from banditroute.router.feedback import check_outcomes
+from banditroute.router.feedback import check_outcomes, check_ranking
 from banditroute.router.requests import RequestLike, parse_request
+from banditroute.router.warm_start_rankings import Ranks, Row, taught
+from banditroute.router.warm_start_state import Taught
 from banditroute.store.base import Store
 
-LogRow: TypeAlias = tuple[RequestLike, Mapping[str, Mapping[str, float | None]]]
-"""A request, and arm -> objective -> outcome."""
-
-_Outcomes: TypeAlias = dict[str, dict[str, float]]
+LogRow: TypeAlias = tuple[RequestLike, Mapping[str, Mapping[str, float | None]] | Sequence[str | Sequence[str]]]
+"""A request, and arm -> objective -> outcome; or the arms by their answers, the best first, as in ``compare``."""
 
 
 class WarmStart:
@@ -79,7 +80,7 @@ class WarmStart:
             contexts = self._contexts([request for request, _ in rows])
             statistics = warm_start_state.fold(
                 self._belief,
-                zip(contexts, (outcomes for _, outcomes in rows), strict=True),
+                zip(contexts, taught([found for _, found in rows], self._objectives["quality"]), strict=True),
                 worth=worth,
                 decided_at=self._clock(),
                 ordinal=self._engine.decided,
@@ -109,8 +110,8 @@ class WarmStart:
 
 def _checked_rows(
     log: object, *, features: Featurizer, arms: Collection[str], objectives: Mapping[str, Objective]
-) -> list[tuple[Request, _Outcomes]]:
-    """Return the rows of a log with the outcomes that are known.
+) -> list[tuple[Request, Row]]:
+    """Return the rows of a log with the outcomes that are known, or the ranks of the arms.
 
     Raises
     ------
@@ -137,15 +138,25 @@ def _checked_rows(
 
 def _checked_row(
     row: object, *, features: Featurizer, arms: Collection[str], objectives: Mapping[str, Objective]
-) -> tuple[Request, _Outcomes]:
-    if not isinstance(row, tuple | list) or len(row) != 2 or not isinstance(row[1], Mapping):
-        raise InvalidRequestError(f"{shown(row)} is not a pair of a request and its outcomes by arm")
+) -> tuple[Request, Row]:
+    if not isinstance(row, tuple | list) or len(row) != 2 or not isinstance(row[1], Mapping | tuple | list):
+        raise InvalidRequestError(
+            f"{shown(row)} is not a pair of a request and its outcomes by arm, or of its arms by rank"
+        )
+    if not isinstance(row[1], Mapping):
+        ranks = check_ranking(row[1], partial(_checked_arm, arms=arms))
+        return parse_request(row[0], features), Ranks(ranks)
     outcomes = {}
     for arm, values in row[1].items():
-        if arm not in arms:
-            raise InvalidFeedbackError(f"unknown arm {shown(arm)}; known arms: {', '.join(arms)}")
+        _checked_arm(arm, arms=arms)
         if not isinstance(values, Mapping):
             raise InvalidFeedbackError(f"outcomes of {arm!r} are {shown(values)}; give objective -> value")
         if known := check_outcomes(objectives, values, None):
-            outcomes[arm] = known
+            outcomes[arm] = Taught(known)
     return parse_request(row[0], features), outcomes
+
+
+def _checked_arm(arm: object, *, arms: Collection[str]) -> str:
+    if not isinstance(arm, str) or arm not in arms:
+        raise InvalidFeedbackError(f"unknown arm {shown(arm)}; known arms: {', '.join(arms)}")
+    return arm

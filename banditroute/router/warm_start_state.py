@@ -6,6 +6,7 @@ import json
 import logging
 from base64 import b64decode, b64encode
 from collections.abc import Iterable, Mapping
+from typing import NamedTuple
 
 from banditroute.beliefs.base import BeliefSpec, Observation
 from banditroute.core.arrays import Vector
@@ -13,9 +14,16 @@ from banditroute.core.arrays import Vector
 _log = logging.getLogger("banditroute")
 
 
+class Taught(NamedTuple):
+    """Outcomes by objective that a row teaches of one arm, and how many outcomes each counts as."""
+
+    values: Mapping[str, float]
+    weight: float = 1.0
+
+
 def fold(
     belief: BeliefSpec,
-    rows: Iterable[tuple[Vector, Mapping[str, Mapping[str, float]]]],
+    rows: Iterable[tuple[Vector, Mapping[str, Taught]]],
     *,
     worth: float | None,
     decided_at: float,
@@ -26,20 +34,20 @@ def fold(
     Parameters
     ----------
     rows
-        Context ``(d,)``, and arm -> objective -> outcome.
+        Context ``(d,)``, and arm -> what the row teaches of it.
     worth
         How many outcomes those of each arm count for at most; None: each counts as one.
     decided_at, ordinal
         When the rows begin to age, where the belief forgets.
     """
-    observed: dict[str, list[tuple[Vector, Mapping[str, float]]]] = {}
+    observed: dict[str, list[tuple[Vector, Taught]]] = {}
     for x, outcomes in rows:
-        for arm, values in outcomes.items():
-            observed.setdefault(arm, []).append((x, values))
+        for arm, taught in outcomes.items():
+            observed.setdefault(arm, []).append((x, taught))
     blobs = {}
     for arm, pairs in observed.items():
-        weight = 1.0 if worth is None else min(1.0, worth / len(pairs))
-        observations = [Observation(x, values, decided_at, ordinal, weight) for x, values in pairs]
+        share = 1.0 if worth is None else min(1.0, worth / len(pairs))
+        observations = [Observation(x, each.values, decided_at, ordinal, share * each.weight) for x, each in pairs]
         blobs[arm] = belief.fold(None, observations, dimension=len(pairs[0][0]))
     return blobs
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -50,6 +51,9 @@ _STATUS: Mapping[type[Exception], int] = {
     StoreError: 503,
     AdapterError: 503,
 }
+
+_UNAVAILABLE = "the database or an adapter cannot be used just now, the log says why; report again, or ask again later"
+_log = logging.getLogger("banditroute.serve")
 
 
 class _Service:
@@ -121,7 +125,11 @@ def _handle_errors(app: FastAPI) -> None:
     @app.exception_handler(BanditRouteError)
     async def ours(request: object, error: BanditRouteError) -> JSONResponse:
         status = next((code for kind, code in _STATUS.items() if isinstance(error, kind)), 502)
-        return JSONResponse(error_body(_sendable(str(error)), status=status), status_code=status)
+        message = str(error)
+        if status == 503:  # its words name databases and servers, which are not the client's business
+            _log.error("a request was answered with status 503: %s", message)
+            message = _UNAVAILABLE
+        return JSONResponse(error_body(_sendable(message), status=status), status_code=status)
 
     @app.exception_handler(RequestValidationError)
     async def malformed(request: object, error: RequestValidationError) -> JSONResponse:
@@ -239,8 +247,8 @@ def _looking_paths(app: FastAPI, service: _Service, metrics: Callable[[], str] |
 
     @app.get("/healthz")
     async def healthz() -> dict[str, Any]:
-        """Say that the service answers, and what troubles its router, if anything does."""
-        return {"status": "ok", "seconds": round(time.monotonic() - began, 1), "trouble": router.status().trouble}
+        """Say that the service answers, and whether something troubles its router; /status says what."""
+        return {"status": "ok", "seconds": round(time.monotonic() - began, 1), "trouble": bool(router.status().trouble)}
 
 
 def _recorded(router: Router, decision_id: str) -> RecordedExplanation:

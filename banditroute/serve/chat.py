@@ -6,10 +6,11 @@ import json
 from collections.abc import AsyncIterator
 from typing import Any
 
-from fastapi.responses import JSONResponse, Response, StreamingResponse
+from fastapi.responses import Response, StreamingResponse
 
 from banditroute.core.decision import Decision
-from banditroute.errors import BanditRouteError
+from banditroute.core.failure import Failure
+from banditroute.errors import BanditRouteError, InvalidResponseError
 from banditroute.integrations import AsyncAnswerStream, AsyncRoutedClient
 from banditroute.integrations.failures import failure_of
 from banditroute.integrations.fields import field
@@ -39,8 +40,8 @@ async def complete(client: AsyncRoutedClient, body: ChatBody) -> tuple[Decision,
         options["extra_body"] = {name: value for name, value in given.items() if name in _OWN_NAMES}
     if not body.stream:
         answer = await client.create(body.messages, route=route, **options)
-        content = answer.response | _facts(answer.decision)
-        return answer.decision, JSONResponse(content, headers=headers(answer.decision))
+        content = _json(answer.response | _facts(answer.decision), answer.decision.arm)
+        return answer.decision, Response(content, media_type="application/json", headers=headers(answer.decision))
     wants_usage = bool((body.stream_options or {}).get("include_usage"))
     stream = await client.create(body.messages, stream=True, route=route, **options)
     media = "text/event-stream"
@@ -86,7 +87,8 @@ async def _events(stream: AsyncAnswerStream, *, wants_usage: bool) -> AsyncItera
     try:
         async for chunk in stream:
             if field(chunk, "choices") or wants_usage:  # the routed client alone may have asked for the usage
-                yield _event(chunk | facts if isinstance(chunk, dict) else chunk)
+                sent = _json(chunk | facts if isinstance(chunk, dict) else chunk, stream.decision.arm)
+                yield f"data: {sent}\n\n"
         yield "data: [DONE]\n\n"
     except BanditRouteError as error:
         yield _event(error_body(str(error), status=502))
@@ -94,6 +96,15 @@ async def _events(stream: AsyncAnswerStream, *, wants_usage: bool) -> AsyncItera
         yield _event(refusal(error)[1])
     finally:
         await stream.aclose()
+
+
+def _json(answer: object, arm: str) -> str:
+    """Return an arm's answer as JSON; raise InvalidResponseError if JSON cannot hold it, as NaN."""
+    try:
+        return json.dumps(answer, allow_nan=False)
+    except (ValueError, RecursionError) as error:
+        message = f"arm {arm!r}: the answer cannot be passed on ({type(error).__name__})"
+        raise InvalidResponseError(message, failure=str(Failure.INVALID_RESPONSE)) from error
 
 
 def _event(value: object) -> str:

@@ -195,7 +195,7 @@ class SessionBook:
         if left:
             mixed += np.array(gains) * ((1.0 - _FRESH_DRAWS) * left / total)
         mixed[last] += (1.0 - _FRESH_DRAWS) * (1.0 - left)
-        return mixed
+        return np.minimum(mixed, 1.0, out=mixed)  # a sum may be beyond it by rounding
 
     def _session(self, key: str) -> Session:
         """Return a session, a new one if it is not known."""

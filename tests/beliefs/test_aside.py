@@ -63,3 +63,27 @@ def test_watching_aside_changes_nothing_here():
     assert (belief.objectives, twin.objectives) == (("quality",), ("quality", "cost_usd"))
     assert np.array_equal(belief.predict(x).means, means)
     assert twin.predict(x).means[0] == pytest.approx(means[0])
+
+
+def test_first_outcome_of_every_arm_derives_nothing():
+    belief, x = start(Hybrid()), np.array([0.5, 0.2, 1.0])
+    belief.watch(["quality"])
+    for arm in ARMS:
+        assert belief.updated_aside(arm, [Observation(x, {"quality": 0.5})]) is None
+        belief.update(arm, x, {"quality": 0.5})
+
+
+@pytest.mark.parametrize("spec", [Linear(), Hybrid(), Logistic()])
+def test_belief_of_arms_that_report_parts_is_the_belief_that_their_sums_give(spec):
+    belief = start(spec)
+    for at, (arm, observation) in enumerate(outcomes(np.random.default_rng(1))):
+        belief.update(arm, observation.x, observation.values)
+        if at % 7 == 0:
+            again = spec.start(
+                arms=ARMS, dimension=3, priors=PRIORS, statistics=belief.statistics(), choices=belief.choices
+            )
+            ours, theirs = belief.predict(observation.x), again.predict(observation.x)
+            for j, name in enumerate(belief.objectives):
+                other = again.objectives.index(name)
+                assert ours.means[j] == pytest.approx(theirs.means[other], rel=1e-9, abs=1e-9)
+                assert ours.stds[j] == pytest.approx(theirs.stds[other], rel=1e-9, abs=1e-9)

@@ -213,3 +213,15 @@ def test_a_part_merged_by_a_share_of_minus_1_is_taken_back(kept, taken):
     whole, part = fold(None, [*kept, *taken], dimension=3), fold(None, taken, dimension=3)
     left = Linear().merge([whole, Linear().scale(part, -1.0, dimension=3)], dimension=3)
     assert by_objective(left) == by_objective(fold(None, kept, dimension=3))
+
+
+def test_report_of_one_group_is_added_in_one_step_and_any_other_is_left_to_add():
+    at_once, in_steps = ArmStatistics.from_bytes(sample()), ArmStatistics.from_bytes(sample())
+    x = np.array([-1.0, 1.0])
+    assert at_once.add_in_one_step(x, {"cost_usd": 2.0}, 0.5)
+    in_steps.add(x, {"cost_usd": 2.0}, weight=0.5)
+    assert grouped(at_once) == grouped(in_steps)
+    assert not at_once.add_in_one_step(x, {"cost_usd": 2.0, "quality": 1.0}, 1.0)
+    assert not at_once.add_in_one_step(x, {"latency_seconds": 2.0}, 1.0)
+    assert not at_once.add_in_one_step(x, {"cost_usd": 2.0}, -0.5)
+    assert grouped(at_once) == grouped(in_steps)

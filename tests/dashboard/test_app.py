@@ -8,6 +8,7 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 from starlette.testclient import TestClient
 
+from banditroute import Router
 from banditroute.admin._database import open_database
 from banditroute.cli import main
 from banditroute.dashboard import dashboard_app
@@ -192,3 +193,27 @@ def test_command_refuses_a_database_that_is_not_there(tmp_path):
     found = CliRunner().invoke(main, ["dashboard", str(tmp_path / "none.db")])
     assert found.exit_code == 1 or found.exit_code == 2
     assert "none.db" in found.output
+
+
+def test_long_names_of_one_family_are_told_apart(tmp_path):
+    url = f"sqlite:///{tmp_path / 'a.db'}"
+    arms = ("provider/model-large-2512-instruct", "provider/model-large-2512-thinking")
+    fill(url, arms=arms, n=40)
+    with TestClient(dashboard_app(url)) as client:
+        wait_for(lambda: "<dd>40</dd>" in client.get("/live?range=all").json()["html"])
+        charts = client.get("/live?range=all").json()["charts"]
+        for chart in charts.values():
+            names = [trace["name"] for trace in chart["data"]]
+            assert len(set(names)) == len(names)
+        assert len(charts["shares"]["data"]) == 2
+
+
+def test_shares_of_a_single_hour_are_bars_and_large_numbers_are_whole(tmp_path):
+    url = f"sqlite:///{tmp_path / 'a.db'}"
+    with Router(arms=["a"], features=1, store=SQLStore(url), seed=0, clock=lambda: 1_800_000_000.0) as router:
+        router.feedback(router.route([0.5]).id, quality=1.0, output_tokens=1462)
+    with TestClient(dashboard_app(url)) as client:
+        wait_for(lambda: "<dd>1</dd>" in client.get("/live?range=all").json()["html"])
+        live = client.get("/live?range=all").json()
+    assert [(trace["type"], trace["y"]) for trace in live["charts"]["shares"]["data"]] == [("bar", [1.0])]
+    assert "output tokens 1,462" in live["html"]

@@ -60,6 +60,27 @@ def test_dollars_that_are_equal_by_luck_are_not_certain():
     assert wrong <= 3
 
 
+@pytest.mark.parametrize(
+    ("objective", "amounts"),
+    [
+        ("latency_seconds", lambda rng: np.exp(2.0 * rng.standard_normal(2_400))),
+        ("energy_joules", lambda rng: 1.0 + rng.pareto(1.5, 2_400)),
+        (
+            "cost_usd",
+            lambda rng: np.where(np.arange(2_400) == rng.integers(2_400), 1e6, 0.001 + rng.random(2_400) / 1e4),
+        ),
+    ],
+    ids=["lognormal", "pareto", "one outlier"],
+)
+def test_heavy_tails_show_no_difference_where_there_is_none(objective, amounts):
+    wrong = 0
+    for seed in range(10):
+        log = two_arms(seed, rows=2_400, explored=0.2, old=1.0, new=1.0)
+        log = replace(log, outcomes={objective: amounts(np.random.default_rng(seed + 1000))})
+        wrong += decided(evaluate(log, "new", against="old", preference=Preference(**{objective: 1.0})).verdict)
+    assert wrong <= 2  # more than 2 of 10 have a chance of 1.2% at an error of 5%
+
+
 class TestMissingFeedback:
     def log(self, seed=0, rows=6_000):
         """Hard requests are reported seldom for the new arm, which is as good as the old on each of them."""

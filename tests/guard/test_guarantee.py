@@ -136,7 +136,8 @@ def test_a_difference_beyond_1_is_refused():
 
 
 def test_the_best_arm_of_a_guarantee_stays():
-    router = Router(arms=["a", "b", "c"], features=1, guarantee=Guarantee(best="b"))
-    with pytest.raises(InvalidConfigurationError, match="'b' is the best arm of the guarantee; it has to stay"):
-        router.remove_arm("b")
-    assert [arm.name for arm in router.arms] == ["a", "b", "c"]
+    for named in ({"guarantee": Guarantee(best="b")}, {"guarantee": Guarantee(), "fallback": "b"}):
+        router = Router(arms=["a", "b", "c"], features=1, **named)
+        with pytest.raises(InvalidConfigurationError, match="'b' is the best arm of the guarantee; it has to stay"):
+            router.remove_arm("b")
+        assert [arm.name for arm in router.arms] == ["a", "b", "c"]

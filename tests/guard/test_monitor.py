@@ -16,7 +16,10 @@ class Kept(dict):
     """Pieces of state."""
 
     def slot(self, name):
-        return StateSlot(name=name, stored=self.get(name), save=lambda name, blob, merge: self.__setitem__(name, blob))
+        def save(name, blob, merge):
+            self[name] = merge(self[name], blob) if merge is not None and name in self else blob
+
+        return StateSlot(name=name, stored=self.get(name), save=save)
 
     def watch(self, guard, utility_range=(0.0, 1.0)):
         return RolloutMonitor(
@@ -220,6 +223,20 @@ class TestState:
         there.set_mode("bypass", here.now + 1.0)
         here.watch.follow(kept["guard"])
         assert here.watch.rollout() == there.rollout()
+
+    def test_a_slower_process_does_not_store_an_earlier_stage(self):
+        kept = Kept()
+        here, there = kept.watch(Guard(baseline="a")), kept.watch(Guard(baseline="a"))
+        here.set_mode("bypass", 2.0)
+        there.set_mode("observe", 1.0)
+        assert kept.watch(Guard(baseline="a")).rollout().mode == "bypass"
+
+    def test_a_stage_set_by_a_clock_that_was_set_back_is_the_latest(self):
+        kept = Kept()
+        watch = kept.watch(Guard(baseline="a"))
+        watch.set_mode("observe", 5.0)
+        watch.set_mode("bypass", 1.0)
+        assert kept.watch(Guard(baseline="a")).rollout().mode == "bypass"
 
     def test_the_latest_change_holds_whoever_wrote_last(self):
         kept = Kept()

@@ -16,11 +16,16 @@ USAGE = {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}
 
 
 class Recording(MemoryStore):
-    """Remembers feedback: arm, outcomes, and the failure."""
+    """Remembers decisions, and feedback: arm, outcomes, and the failure."""
 
     def __init__(self):
         super().__init__()
         self.reports = []
+        self.decisions = []
+
+    def add_decision(self, decision, prompt=None):
+        self.decisions.append(decision)
+        super().add_decision(decision, prompt)
 
     def add_feedback(self, feedback):
         arm = self.find(feedback.decision_id).arm

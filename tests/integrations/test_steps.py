@@ -1,11 +1,13 @@
 """Routed clients with graders or under a guarantee: cascades and audits, against a local server."""
 
 import asyncio
+import threading
+import time
 
 import pytest
 from openai import AsyncOpenAI, OpenAI
 
-from banditroute import Arm, Guarantee, InvalidConfigurationError, Preference, Router
+from banditroute import Arm, Budget, Guarantee, InvalidConfigurationError, Preference, Router
 from banditroute.graders import Signal
 from banditroute.integrations import AsyncRoutedClient, RoutedClient
 from tests.integrations.pairs import Recording, chat, chunk
@@ -25,7 +27,7 @@ def make(serve, asked):
     """Makes a client of a small arm, whose answers are bad, and a large one, whose answers are good."""
     opened = []
 
-    def made(kind=RoutedClient, *, large=None, graders=None, quality=None, dollar=1.0, **settings):
+    def made(kind=RoutedClient, *, large=None, graders=None, quality=None, dollar=1.0, shadow=0.0, **settings):
         def answer(path, body):
             asked.append(body["model"])
             if body["model"] == "large" and large is not None:
@@ -39,17 +41,29 @@ def make(serve, asked):
         client = openai(base_url=f"{url}/v1", api_key="x", max_retries=0)
         opened.append(client)
         arms = [
-            Arm(name=name, input_usd_per_million_tokens=usd, output_usd_per_million_tokens=usd)
+            Arm(name=name, input_usd_per_million_tokens=usd, output_usd_per_million_tokens=usd, max_cost_usd=0.01)
             for name, usd in PRICES.items()
         ]
         preference = Preference(quality=1.0, cost_usd=dollar)
         router = Router(arms=arms, features=None, preference=preference, store=Recording(), seed=0, **settings)
-        return kind(router, dict.fromkeys(PRICES, client), graders=graders, quality=quality)
+        return kind(router, dict.fromkeys(PRICES, client), graders=graders, quality=quality, shadow=shadow)
 
     yield made
     for client in opened:
         if isinstance(client, OpenAI):
             client.close()
+
+
+def until(done):
+    deadline = time.monotonic() + 30.0
+    while not done():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def aside():
+    """Return the threads of shadow calls."""
+    return [thread for thread in threading.enumerate() if thread.name == "banditroute-aside"]
 
 
 def looks(answer):
@@ -168,6 +182,83 @@ class TestAudits:
         answers = asyncio.run(ask())
         assert {answer.decision.arm for answer in answers} == {"large"}
         assert client.router.status().assurance.audits == sum(answer.audit_of is not None for answer in answers) > 0
+
+
+class TestShadowCalls:
+    """At 3000 utility for a dollar no further call is worth its price, so all that follow are shadow calls."""
+
+    def test_the_other_arm_is_asked_and_graded_by_a_decision_of_its_own(self, make, asked):
+        client = make(quality=looks, shadow=1.0, dollar=3000.0)
+        answer = client.create("hi", route={"session": "s", "tags": ["t"]})
+        store = store_of(client.router)
+        until(lambda: sum("quality" in outcomes for _, outcomes, _ in store.reports) == 2)
+        served, shadow = store.decisions
+        assert served.id == answer.decision_id
+        assert (served.tags, served.session, len(served.arms)) == (("t",), "s", 2)
+        assert (shadow.tags, shadow.session, shadow.arms, shadow.propensity) == (
+            ("t", "shadow"),
+            None,
+            shadow.ranking,
+            1.0,
+        )
+        assert {served.arm, shadow.arm} == set(asked) == set(PRICES)
+        assert answer.others == ()
+        graded = {arm: outcomes["quality"] for arm, outcomes, _ in store.reports if "quality" in outcomes}
+        assert graded == {"small": 0.0, "large": 1.0}
+
+    def test_its_own_budget_bounds_it(self, make, asked):
+        budget = Budget(usd=0.001, per="day", hard=True, tag="shadow")  # an arm may cost .01
+        client = make(quality=looks, shadow=1.0, dollar=3000.0, budgets=[budget])
+        store = store_of(client.router)
+        for calls in range(1, 4):
+            assert client.create("hi").decision.granted
+            until(lambda calls=calls: len(store.decisions) == 2 * calls)
+            assert not store.decisions[-1].granted
+        assert len(asked) == 3
+
+    def test_no_arm_is_asked_twice(self, make):
+        client = make(quality=looks, shadow=1.0, dollar=3000.0)
+        client.create("hi", route={"arms": ["small"]})
+        until(lambda: not aside())
+        assert [decision.arm for decision in store_of(client.router).decisions] == ["small"]
+
+    def test_a_grader_that_hangs_holds_four_of_them_and_no_answer(self, make):
+        released = threading.Event()
+
+        def hangs_aside(answer):
+            return looks(answer) if threading.current_thread() not in aside() else released.wait(30.0)
+
+        client = make(quality=hangs_aside, shadow=1.0, dollar=3000.0)
+        for _ in range(8):
+            client.create("hi")
+        assert len(aside()) == 4
+        released.set()
+        until(lambda: not aside())
+
+    def test_a_shadow_call_that_fails_costs_no_answer(self, make, caplog):
+        client = make(quality=looks, shadow=1.0, dollar=3000.0, large=(500, {"error": {"message": "down"}}))
+        assert client.create("hi", route={"arms": ["small", "large"]}).text == "bad"
+        until(lambda: "a shadow call gave nothing" in caplog.text)
+
+    def test_async_client_does_not_wait_for_it(self, make, asked):
+        client = make(AsyncRoutedClient, quality=looks, shadow=1.0, dollar=3000.0)
+        store = store_of(client.router)
+
+        async def ask():
+            await client.create("hi")
+            assert len(asked) == 1
+            while sum("quality" in outcomes for _, outcomes, _ in store.reports) < 2:
+                await asyncio.sleep(0.01)
+
+        asyncio.run(asyncio.wait_for(ask(), 30))
+        assert set(asked) == set(PRICES)
+
+    @pytest.mark.parametrize(
+        ("settings", "words"), [({"shadow": 0.1}, "without quality"), ({"shadow": 2}, "shadow is 2")]
+    )
+    def test_unusable_shares_are_refused(self, make, settings, words):
+        with pytest.raises(InvalidConfigurationError, match=words):
+            make(**settings)
 
 
 class TestRefusals:

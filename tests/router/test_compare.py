@@ -175,11 +175,9 @@ class TestRefusals:
         with pytest.raises(InvalidFeedbackError, match="with itself"):
             router.compare([small.id, small.id])
         for too_few in ([], [small.id], small.id, [[small.id], []]):
-            with pytest.raises(
-                InvalidFeedbackError, match=r"the ranking has . decisions; give 2 to 20, the best first"
-            ):
+            with pytest.raises(InvalidFeedbackError, match=r"the ranking has . members; give 2 to 20, the best first"):
                 router.compare(too_few)
-        with pytest.raises(InvalidFeedbackError, match="the ranking has 21 decisions"):
+        with pytest.raises(InvalidFeedbackError, match="the ranking has 21 members"):
             router.compare([f"{k:032x}" for k in range(21)])
         with pytest.raises(InvalidFeedbackError, match=r"decision_id is 3 \(int\)"):
             router.compare([small.id, 3])

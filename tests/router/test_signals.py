@@ -19,16 +19,16 @@ def interrupt(monkeypatch):
     handled = []
 
     def arrange(router, handle):
-        adapters = engine_of(router).adapters
-        penalties = adapters.penalties
+        models = engine_of(router).models
+        weigh_costs = models.weigh_costs
 
-        def interrupted(preference, session):
+        def interrupted(candidates, preference):
             if not handled:
                 handled.append(None)
                 signal.raise_signal(signal.SIGTERM)
-            return penalties(preference, session)
+            return weigh_costs(candidates, preference)
 
-        monkeypatch.setattr(adapters, "penalties", interrupted)
+        monkeypatch.setattr(models, "weigh_costs", interrupted)
         signal.signal(signal.SIGTERM, lambda *_: handled.append(handle()))
         return handled
 

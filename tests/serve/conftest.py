@@ -39,14 +39,21 @@ class Upstream(FakeProvider):
             parts = [*(json.dumps(head | each) for each in chunks), "[DONE]"]
             events = (f"data: {part}\n\n" for part in parts)
             return self.stream(events, breaks_off_at=3 if model == "breaks off" else None)
-        message = {"role": "assistant", "content": f"I am {model}."}
+        message = {"role": "assistant", "content": {"surrogate": "\ud800"}.get(model, f"I am {model}.")}
         if asked.get("tools"):
             call = {"id": "c1", "type": "function", "function": {"name": "look_up", "arguments": '{"q": "x"}'}}
             message = {"role": "assistant", "content": None, "tool_calls": [call]}
         choice = {"index": 0, "message": message, "finish_reason": "stop"}
         self.reply(
             200,
-            {"id": "1", "object": "chat.completion", "created": 1, "model": model, "choices": [choice], "usage": usage},
+            {
+                "id": "1",
+                "object": "chat.completion",
+                "created": float("nan") if model == "nan" else 1,
+                "model": model,
+                "choices": [choice],
+                "usage": usage,
+            },
         )
 
 
@@ -80,7 +87,7 @@ def service(tables):
     """Serve a deployment in a thread; yield its base URL."""
     app = app_of(load_deployment(tables, environment={"KEY": KEY}))
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error", lifespan="on", ws="none"))
-    with socket.socket() as listening:
+    with socket.socket(proto=socket.IPPROTO_TCP) as listening:  # by which asyncio knows to send small packets at once
         listening.bind(("127.0.0.1", 0))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
         thread.start()

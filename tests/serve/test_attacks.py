@@ -109,6 +109,37 @@ def test_raw_bytes_do_not_stop_the_service(url):
     assert httpx.get(f"{url}/healthz").status_code == 200
 
 
+def test_answer_that_no_json_can_hold_is_the_arms_failure(upstream):
+    with service(tables_for(upstream, "nan", "surrogate")) as url:
+        answer = httpx.post(f"{url}/v1/chat/completions", json={"model": "nan", "messages": ASKED})
+        assert (answer.status_code, answer.json()["error"]["type"]) == (502, "server_error")
+        answer = httpx.post(f"{url}/v1/chat/completions", json={"model": "surrogate", "messages": ASKED})
+        assert json.loads(answer.content)["choices"][0]["message"]["content"] == "\ud800"
+
+
+@pytest.mark.parametrize("name", ["self", "options", "extra_body", "extra_headers", "timeout", "path", "cast_to"])
+def test_option_with_the_name_of_a_parameter_is_sent_in_the_body_alone(http, name):
+    answer = http.post("/v1/chat/completions", json={"model": "small", "messages": ASKED, name: {"x": 1}})
+    assert answer.json()["choices"][0]["message"]["content"] == "I am small."
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_database_that_is_gone_is_named_in_the_log_alone(upstream, tmp_path, caplog):
+    file = tmp_path / "secret-place.db"
+    tables = tables_for(upstream, store={"type": "SQLStore", "url": f"sqlite:///{file}"})
+    with service(tables) as url:
+        decision = httpx.post(f"{url}/route", json={"input": "Why?"}).json()
+        assert httpx.post(f"{url}/feedback", json={"decision_id": decision["id"], "quality": 1.0}).status_code == 200
+        for part in tmp_path.glob("secret-place*"):
+            part.rename(f"{part}.moved")
+        file.mkdir()  # or a new database would take its place
+        answer = httpx.post(f"{url}/feedback", json={"decision_id": decision["id"], "cost_usd": 1.0}, timeout=90)
+        health = httpx.get(f"{url}/healthz")
+    assert (answer.status_code, health.json()["trouble"]) == (503, True)
+    assert not [each.text for each in (answer, health) if "secret-place" in each.text]
+    assert "secret-place" in caplog.text
+
+
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_requests_made_from_the_openapi_keep_it(url):

@@ -9,8 +9,11 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
+import pytest
 
-from banditroute import admin
+from banditroute import InvalidConfigurationError, admin
+from banditroute.config import ServeSettings
+from banditroute.serve.running import listening_socket
 from tests.support import wait_until
 
 from .conftest import KEY
@@ -39,6 +42,22 @@ def answers(url):
         return httpx.get(f"{url}/healthz", timeout=5).status_code == 200
     except httpx.TransportError:
         return False
+
+
+def test_connections_of_workers_send_small_packets_at_once():
+    with (
+        listening_socket(ServeSettings(port=free_port())) as listening,
+        socket.create_connection(listening.getsockname()),
+        listening.accept()[0] as accepted,
+    ):
+        assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
+def test_port_that_is_taken_is_named():
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(InvalidConfigurationError, match=f"port {port}: Address already in use; give another"):
+            listening_socket(ServeSettings(port=port))
 
 
 def test_workers_share_a_database_and_a_signal_loses_nothing(tmp_path, upstream):

@@ -266,6 +266,10 @@ class TestRedraw:
         turn = book.begin("s", 10_000.0, 0.0, continues=False)
         assert book.redrawn(turn, Probabilities(("small", "large"), np.array([0.3, 0.7]))) == pytest.approx([0.3, 0.7])
 
+    def test_rounding_makes_no_probability_above_one(self):
+        before = [0.3547505762695184, 0.6452494237304816]
+        assert self.coupled(before, [1.0, 0.0], last="large").tolist() == [1.0, 0.0]
+
     @pytest.mark.parametrize("before", [[0.9, 0.1], [0.5, 0.5], [0.2, 0.8]])
     @pytest.mark.parametrize("now", [[0.9, 0.1], [0.4, 0.6], [0.0, 1.0]])
     def test_share_of_each_arm_over_sessions_is_the_policys(self, before, now):

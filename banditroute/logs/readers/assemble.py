@@ -68,8 +68,8 @@ class Assembly:
                 f"{self._name} has decisions of several routers, {', '.join(sorted(self._routers))}; name one of them "
                 "with router="
             )
-        for name in ("propensity", "decided_at"):
-            self._columns[name].add(table[name].to_numpy())
+        self._columns["propensity"].add(np.minimum(table["propensity"].to_numpy(), 1.0))  # 1, but for rounding
+        self._columns["decided_at"].add(table["decided_at"].to_numpy())
         for name, values in self._texts.items():
             if table[name].null_count < len(table):
                 texts, codes = encoded(table[name])

@@ -25,6 +25,7 @@ RANGES = {each.name: (each.low, min(each.high, LARGEST)) for each in STANDARD_OB
 """Objective that every router knows -> its range; another one may be any number."""
 
 _ROUNDING = 1e-4  # of probabilities: logs in single precision
+_CERTAIN = 1.0 + 1e-9  # a probability of 1, with what rounding adds to a sum
 _MOST_INTEGER = 2**63 - 1
 _MOST_PAIRS = 2**20  # of rows and names that are looked at without sorting
 
@@ -84,7 +85,7 @@ def checked(numbers: NDArray[np.int64], table: pyarrow.Table, damage: Damage) ->
     length = pc.fill_null(pc.utf8_length(names), 0).to_numpy()
     found.add((length == 0) | (length > 255), "arm", "give a name of 1 to 255 characters")
     for name, low, high, expected in (
-        ("propensity", math.ulp(0.0), 1.0, "give a number in (0, 1]"),
+        ("propensity", math.ulp(0.0), _CERTAIN, "give a number in (0, 1]"),
         ("decided_at", -LARGEST, LARGEST, "give Unix time in seconds"),
         ("ordinal", 0, _MOST_INTEGER, "give a number that is not negative"),
         ("input_tokens", 0, _MOST_INTEGER, "give a number that is not negative"),
@@ -165,7 +166,7 @@ def _check_arms(table: pyarrow.Table, found: Found) -> None:
     values = elements.to_numpy()
     given_rows = np.asarray(table["probabilities"].is_valid())
     found.add(given_rows & (np.bincount(at, minlength=n) != lengths), "probabilities", "give one for each of arms")
-    found.add(_any(at, ~((values >= 0.0) & (values <= 1.0)), n), "probabilities", "give numbers in [0, 1]")
+    found.add(_any(at, ~((values >= 0.0) & (values <= _CERTAIN)), n), "probabilities", "give numbers in [0, 1]")
     sums = np.bincount(at, weights=values, minlength=n)
     found.add(given_rows & ~(np.abs(sums - 1.0) <= _ROUNDING), "probabilities", "they do not sum to 1")
     right = ~found.rows & given_rows

@@ -200,6 +200,11 @@ BAD = [
 ]
 
 
+def test_probability_beyond_one_by_rounding_is_one(write):
+    certain = row(propensity=1.0000000000000002, probabilities=[0.0, 1.0000000000000002])
+    assert read_log(write([certain])).propensities.tolist() == [1.0]
+
+
 @pytest.mark.parametrize(("field", "changes"), BAD)
 def test_every_damage_is_told_with_its_row(write, field, changes):
     path = write([row(), row(**changes), row()])
