@@ -126,7 +126,7 @@ def _times(base: str, pid: int, decisions: int, patience: float) -> list[tuple[s
         while "<progress" in client.get("live").json()["html"]:
             time.sleep(1.0)
         rows.append(("whole_history_seconds", time.perf_counter() - begun))
-        rows.append(("cpu_of_server_until_then_seconds", _cpu_seconds(pid)))
+        rows.append(("cpu_of_server_until_then_seconds", cpu_seconds(pid)))
         browser.close()
         for name, query in (("refresh", ""), ("filtered_all_time", "?range=all&tag=chat&arm=small")):
             times = []
@@ -139,7 +139,7 @@ def _times(base: str, pid: int, decisions: int, patience: float) -> list[tuple[s
     return rows
 
 
-def _cpu_seconds(pid: int) -> float:
+def cpu_seconds(pid: int) -> float:
     """Return the processor's time that a process has used: what it takes on a machine that does nothing else."""
     fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

@@ -19,6 +19,7 @@ import click  # isort: skip
 import numpy as np
 
 from benchmarks.chat_server import chat_server
+from benchmarks.dashboard import cpu_seconds
 
 _BODY = {"model": "small", "messages": [{"role": "user", "content": "How many roads must a man walk down?"}]}
 _FILE = """
@@ -39,6 +40,7 @@ model_list:
   - {{model_name: small, litellm_params: {{model: openai/small, api_key: none, api_base: "{url}"}}}}
   - {{model_name: small, litellm_params: {{model: openai/small, api_key: none, api_base: "{url}"}}}}
 """
+_WARM_UP = 5  # requests that open connections
 _AT_ONCE = 32  # requests at saturation
 
 
@@ -54,16 +56,24 @@ def main(*, files: list[Path], seeds: int, requests: int, per_second: float, lit
     """Milliseconds that ``banditroute serve`` adds to a chat completion, over the same call to the server itself.
 
     Requests come at fixed times, whether or not earlier ones are answered. Direct calls and calls through each proxy
-    take turns, request by request. Then 32 clients ask as fast as they are answered.
+    take turns, request by request. The processor's time of a proxy is that of its whole process. Then 32 clients ask as
+    fast as they are answered.
     """
     if files:
         raise click.UsageError("this benchmark takes no file")
     with chat_server() as upstream, tempfile.TemporaryDirectory() as name, ExitStack() as stack:
         folder = Path(name)
-        urls = {"direct": upstream, "banditroute": stack.enter_context(_banditroute(folder, upstream))}
+        servers = {"banditroute": stack.enter_context(_banditroute(folder, upstream))}
         if litellm is not None:
-            urls["litellm"] = stack.enter_context(_litellm(folder, upstream, litellm))
-        repeats = [asyncio.run(_measure(urls, requests, per_second)) for _ in range(seeds)]
+            servers["litellm"] = stack.enter_context(_litellm(folder, upstream, litellm))
+        urls = {"direct": upstream, **{name: url for name, (url, _) in servers.items()}}
+        used: dict[str, list[float]] = {name: [] for name in servers}
+        repeats = []
+        for _ in range(seeds):
+            before = {name: cpu_seconds(pid) for name, (_, pid) in servers.items()}
+            repeats.append(asyncio.run(_measure(urls, requests, per_second)))
+            for name, (_, pid) in servers.items():
+                used[name].append((cpu_seconds(pid) - before[name]) / (requests + _WARM_UP) * 1e3)
         rates = [{name: asyncio.run(_saturate(url, requests)) for name, url in urls.items()} for _ in range(seeds)]
     rows = []
     for name in urls:
@@ -72,30 +82,32 @@ def main(*, files: list[Path], seeds: int, requests: int, per_second: float, lit
             base = [0.0 if name == "direct" else np.percentile(times["direct"], q) for times in repeats]
             metric = f"p{q}_milliseconds" if name == "direct" else f"added_p{q}_milliseconds"
             rows.append(row("serve", name, metric, np.subtract(took, base).tolist(), higher_is_better=False))
+        if name in used:
+            rows.append(row("serve", name, "processor_milliseconds", used[name], higher_is_better=False))
         rows.append(row("serve", name, "requests_per_second", [rate[name] for rate in rates]))
     return rows
 
 
 @contextmanager
-def _banditroute(folder: Path, upstream: str) -> Iterator[str]:
+def _banditroute(folder: Path, upstream: str) -> Iterator[tuple[str, int]]:
     file = folder / "router.toml"
     file.write_text(_FILE.format(folder=folder, url=upstream))
-    with _running([sys.executable, "-m", "banditroute", "serve", str(file)], folder, health="healthz") as url:
-        yield url
+    with _running([sys.executable, "-m", "banditroute", "serve", str(file)], folder, health="healthz") as running:
+        yield running
 
 
 @contextmanager
-def _litellm(folder: Path, upstream: str, python: str) -> Iterator[str]:
+def _litellm(folder: Path, upstream: str, python: str) -> Iterator[tuple[str, int]]:
     file = folder / "litellm.yaml"
     file.write_text(_LITELLM_FILE.format(url=upstream))
     command = [python, "-c", "from litellm import run_server; run_server()", "--config", str(file)]
-    with _running([*command, "--host", "127.0.0.1"], folder, health="health/liveliness") as url:
-        yield url
+    with _running([*command, "--host", "127.0.0.1"], folder, health="health/liveliness") as running:
+        yield running
 
 
 @contextmanager
-def _running(command: list[str], folder: Path, *, health: str) -> Iterator[str]:
-    """Start a server on a free port, and yield its base URL once it answers."""
+def _running(command: list[str], folder: Path, *, health: str) -> Iterator[tuple[str, int]]:
+    """Start a server on a free port, and yield its base URL and process id once it answers."""
     import httpx
 
     with socket.socket() as free:
@@ -117,7 +129,7 @@ def _running(command: list[str], folder: Path, *, health: str) -> Iterator[str]:
                 if httpx.get(f"http://127.0.0.1:{port}/{health}").status_code == 200:
                     break
             time.sleep(0.1)
-        yield f"http://127.0.0.1:{port}/v1"
+        yield f"http://127.0.0.1:{port}/v1", process.pid
     finally:
         process.terminate()
         process.wait(60)
@@ -137,7 +149,7 @@ async def _measure(urls: Mapping[str, str], requests: int, per_second: float) ->
             answer.raise_for_status()
             times[name].append((time.perf_counter() - began) * 1e3)
 
-        await asyncio.gather(*(ask(0.05, name) for name in urls for _ in range(5)))  # connections
+        await asyncio.gather(*(ask(0.05, name) for name in urls for _ in range(_WARM_UP)))
         for each in times.values():
             each.clear()
         asks = [ask((k + i / len(urls)) / per_second, name) for k in range(requests) for i, name in enumerate(urls)]
