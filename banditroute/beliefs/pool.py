@@ -67,8 +67,9 @@ class PoolStatus:
     def __str__(self) -> str:
         evidence = "" if self.own_nats is None else f", evidence {self.own_nats:.3g} nats"
         kind = "it is not known yet if arms are specialists" if self.kind == "unknown" else f"arms are {self.kind}"
+        worth = round(self.context_worth, 12)  # without what rounding leaves of nothing
         return (
-            f"{self.objective}: {kind}{evidence}; choosing by request is worth {self.context_worth:.3g} over the best "
+            f"{self.objective}: {kind}{evidence}; choosing by request is worth {worth:.3g} over the best "
             f"arm, another arm is expected better for {self.other_arm_share:.0%}"
         )
 

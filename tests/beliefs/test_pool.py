@@ -7,7 +7,7 @@ import pytest
 
 from banditroute import Router
 from banditroute.beliefs import Linear, Logistic
-from banditroute.beliefs.pool import describe
+from banditroute.beliefs.pool import PoolStatus, describe
 from banditroute.beliefs.relevance import Choices, Relevance
 from banditroute.learners import ThompsonSampling
 
@@ -90,3 +90,16 @@ class TestRouter:
 def test_choices_without_evidence_are_read_as_an_earlier_version_wrote_them():
     earlier = json.dumps({"count": 2, "relevance": {"quality": [[1.0], [0.5]]}}).encode()
     assert Choices.from_bytes(earlier, blocks=1) == Choices(2, {"quality": Relevance((1.0,), (0.5,))}, {})
+
+
+def test_text_shows_no_rounding_as_a_worth():
+    pool = PoolStatus(
+        objective="latency_seconds",
+        outcomes=800.0,
+        request_std=0.1,
+        arm_std=0.1,
+        own_std=0.0,
+        context_worth=9.25e-17,
+        other_arm_share=0.3,
+    )
+    assert "choosing by request is worth 0 over the best arm" in str(pool)
